@@ -1,0 +1,53 @@
+"""The adapter: checks, probes, and the training loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.adapter import Probe, unsupported
+from xframe.plan import TrainingPlan
+from xframe.recorder import Recorder
+from xframe.runtime import Runtime
+from xframe.task import Task
+from xframe_numpy.model import Model
+from xframe_numpy.pipeline import Pipeline
+from xframe_numpy.step import TrainStep
+
+
+class NumpyAdapter:
+    name = "numpy"
+    loops = ("eager",)
+    requires = ("numpy",)
+    install = "pip install numpy"
+
+    def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
+        return unsupported(self, task, runtime, devices=("cpu",))
+
+    def probe(self) -> Probe:
+        return Probe({"numpy": np.__version__}, ("cpu",))
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
+        return Pipeline(plan, *task.data(runtime.precision))
+
+    def train_step(self, task: Task, runtime: Runtime) -> TrainStep:
+        return TrainStep(Model(task, runtime.precision), task)
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        train_step = self.train_step(task, runtime)
+        limits = plan.limits
+        for batch in self.pipeline(plan, task, runtime):
+            loss = train_step(batch)
+            recorder.step(
+                ids=batch.ids,
+                updates=train_step.updates,
+                loss=loss,
+                lr=train_step.learning_rate,
+                epoch=batch.epoch,
+                step_in_epoch=batch.step_in_epoch,
+            )
+            if recorder.num_steps == limits.steps or train_step.updates.applied == limits.updates:
+                break
+        return train_step.model.weights()

@@ -1,0 +1,93 @@
+"""The adapter: checks, probes, and the training loop."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from xframe.adapter import Probe, unsupported
+from xframe.errors import UsageError, Verbatim
+from xframe.plan import TrainingPlan
+from xframe.recorder import Recorder
+from xframe.runtime import Runtime
+from xframe.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe_tensorflow.pipeline import Pipeline
+    from xframe_tensorflow.step import TrainStep
+
+
+class TensorflowAdapter:
+    name = "tensorflow"
+    loops = ("function",)
+    requires = ("tensorflow", "keras")
+    install = 'pip install "xframe-toolkit[tensorflow]"'
+
+    def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
+        return unsupported(self, task, runtime, devices=("cpu", "cuda"))
+
+    def probe(self) -> Probe:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
+        import keras
+        import tensorflow as tf
+
+        if keras.backend.backend() != "tensorflow":
+            raise UsageError("keras runs on another backend", got=keras.backend.backend(), expected="tensorflow")
+        devices = ("cuda", "cpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
+        return Probe({"tensorflow": tf.__version__, "keras": keras.__version__}, devices)
+
+    def configure(self, runtime: Runtime) -> None:
+        """Devices, threads, determinism, TF32 and Keras' float type, process-wide."""
+        import keras
+        import tensorflow as tf
+
+        try:
+            gpus = tf.config.list_physical_devices("GPU")
+            if runtime.device == "cpu":
+                tf.config.set_visible_devices([], "GPU")
+            else:
+                for gpu in gpus:
+                    tf.config.experimental.set_memory_growth(gpu, True)
+            if runtime.threads is not None:
+                tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
+                tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
+        except RuntimeError as error:
+            raise UsageError(
+                "TensorFlow takes devices and threads only before its first operation",
+                got=Verbatim(str(error)),
+                remedy="Use a fresh process, or the same device and threads as before.",
+            ) from None
+        if runtime.deterministic and runtime.device == "cuda":
+            tf.config.experimental.enable_op_determinism()
+        tf.config.experimental.enable_tensor_float_32_execution(runtime.tf32)
+        keras.config.set_floatx(runtime.precision)
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
+        from xframe_tensorflow.pipeline import Pipeline
+
+        return Pipeline(plan, *task.data(runtime.precision))
+
+    def train_step(self, task: Task, runtime: Runtime) -> TrainStep:
+        from xframe_tensorflow.model import Model
+        from xframe_tensorflow.step import TrainStep
+
+        return TrainStep(Model(task, runtime.precision), task, runtime.precision)
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        self.probe()
+        self.configure(runtime)
+        train_step = self.train_step(task, runtime)
+        for batch in self.pipeline(plan, task, runtime):
+            seen = train_step(batch)
+            recorder.step(
+                ids=seen.ids,
+                updates=seen.updates,
+                loss=seen.loss,
+                lr=seen.learning_rate,
+                epoch=batch.epoch,
+                step_in_epoch=batch.step_in_epoch,
+            )
+        recorder.evidence = train_step.evidence
+        return train_step.model.weights()

@@ -1,0 +1,58 @@
+"""The model: neutral layers lowered to Keras layers, or the user's own Keras model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.errors import UsageError, Verbatim
+from xframe.task import NativeModel, Parameter, Task
+
+
+class Model:
+    """A Keras model, and where its weights are by canonical name."""
+
+    def __init__(self, task: Task, precision: str) -> None:
+        initial = task.initial_weights()
+        if "tensorflow" in task.builders:
+            built = task.builders["tensorflow"]()
+        else:
+            built = _lower(task, initial, precision)
+        self.module, self.parameters = built.module, built.parameters
+        if set(self.parameters) != set(initial):
+            raise UsageError(
+                f"task {task.name!r} names other weights than its tensorflow model",
+                got=Verbatim(", ".join(sorted(self.parameters))),
+                expected=", ".join(sorted(initial)),
+            )
+        for name, (variable, axes) in self.parameters.items():
+            values = initial[name] if axes is None else initial[name].transpose(axes)
+            variable.assign(values.astype(precision))
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        found = {}
+        for name, (variable, axes) in self.parameters.items():
+            values = np.array(variable)
+            found[name] = values if axes is None else values.transpose(np.argsort(axes))
+        return found
+
+
+def _lower(task: Task, initial: dict[str, NDArray[Any]], precision: str) -> NativeModel:
+    shape = (initial["dense_0/kernel"].shape[0],)
+    layers = []
+    for layer in task.layers:
+        # "zeros": no random number is drawn for weights that are copied in.
+        dense = keras.layers.Dense(
+            layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
+        )
+        layers.append(dense)
+    model = keras.Sequential([keras.Input(shape, dtype=precision), *layers])
+    parameters = {}
+    for i, (layer, dense) in enumerate(zip(task.layers, layers, strict=True)):
+        parameters[f"dense_{i}/kernel"] = Parameter(dense.kernel)
+        if layer.use_bias:
+            parameters[f"dense_{i}/bias"] = Parameter(dense.bias)
+    return NativeModel(model, parameters)

@@ -1,0 +1,15 @@
+"""The PyTorch adapter: DataLoader, autograd and torch.optim. Importing it does not import torch."""
+
+from typing import Any
+
+from xframe_torch.adapter import TorchAdapter
+
+__all__ = ["TorchAdapter", "UpdateCounter"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "UpdateCounter":
+        from xframe_torch.step import UpdateCounter
+
+        return UpdateCounter
+    raise AttributeError(f"module 'xframe_torch' has no attribute {name!r}")

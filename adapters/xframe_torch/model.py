@@ -1,0 +1,57 @@
+"""The model: neutral layers lowered to torch.nn, or the user's own module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xframe.errors import UsageError, Verbatim
+from xframe.task import NativeModel, Parameter, Task
+
+_ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
+
+
+class Model:
+    """A module, and where its weights are by canonical name."""
+
+    def __init__(self, task: Task, precision: str, device: str) -> None:
+        initial = task.initial_weights()
+        built = task.builders["torch"]() if "torch" in task.builders else _lower(task, initial)
+        self.module = built.module.to(device=device, dtype=getattr(torch, precision))
+        self.parameters = built.parameters
+        if set(self.parameters) != set(initial):
+            raise UsageError(
+                f"task {task.name!r} names other weights than its torch model",
+                got=Verbatim(", ".join(sorted(self.parameters))),
+                expected=", ".join(sorted(initial)),
+            )
+        with torch.no_grad():
+            for name, (tensor, axes) in self.parameters.items():
+                values = initial[name] if axes is None else initial[name].transpose(axes)
+                tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        found = {}
+        for name, (tensor, axes) in self.parameters.items():
+            values = tensor.detach().cpu().numpy()
+            found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
+        return found
+
+
+def _lower(task: Task, initial: dict[str, NDArray[Any]]) -> NativeModel:
+    modules: list[torch.nn.Module] = [torch.nn.Flatten()]
+    parameters = {}
+    for i, layer in enumerate(task.layers):
+        inputs, units = initial[f"dense_{i}/kernel"].shape
+        # Built without memory, then without values: no random number is drawn for weights that are copied in.
+        linear = torch.nn.Linear(inputs, units, bias=layer.use_bias, device="meta").to_empty(device="cpu")
+        parameters[f"dense_{i}/kernel"] = Parameter(linear.weight, (1, 0))
+        if layer.use_bias:
+            parameters[f"dense_{i}/bias"] = Parameter(linear.bias)
+        modules.append(linear)
+        if layer.activation != "linear":
+            modules.append(_ACTIVATIONS[layer.activation]())
+    return NativeModel(torch.nn.Sequential(*modules), parameters)

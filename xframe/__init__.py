@@ -1,0 +1,79 @@
+"""xframe: were two training runs the same run?
+
+    plan = xframe.TrainingPlan(batch_size=64, epochs=3, remainder="keep")
+    comparison = xframe.verify(plan, task="digits-mlp", adapters=("torch", "tensorflow"))
+    assert comparison, comparison
+
+Nothing heavy is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xframe.comparison import Comparison, compare
+    from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
+    from xframe.harness import verify
+    from xframe.plan import TrainingPlan
+    from xframe.recorder import Recorder, record
+    from xframe.runtime import Runtime
+    from xframe.task import SGD, Dense, NativeModel, Parameter, Task
+    from xframe.trace import Trace
+
+_WHERE = {
+    "Comparison": "comparison",
+    "Dense": "task",
+    "NativeModel": "task",
+    "Parameter": "task",
+    "PlanError": "errors",
+    "Recorder": "recorder",
+    "Runtime": "runtime",
+    "SGD": "task",
+    "Task": "task",
+    "Trace": "trace",
+    "TraceError": "errors",
+    "TrainingPlan": "plan",
+    "UsageError": "errors",
+    "WorkerError": "errors",
+    "XframeError": "errors",
+    "compare": "comparison",
+    "record": "recorder",
+    "verify": "harness",
+}
+__version__ = "0.1.0"
+__all__ = [
+    "SGD",
+    "Comparison",
+    "Dense",
+    "NativeModel",
+    "Parameter",
+    "PlanError",
+    "Recorder",
+    "Runtime",
+    "Task",
+    "Trace",
+    "TraceError",
+    "TrainingPlan",
+    "UsageError",
+    "WorkerError",
+    "XframeError",
+    "compare",
+    "record",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'xframe' has no attribute {name!r}")
+
+    module = importlib.import_module(f"xframe.{_WHERE[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,83 @@
+"""The adapter contract: what a framework must do to take part.
+
+An adapter trains natively: the framework's own data pipeline, layers, loss, gradients and optimizer.
+It gets a plan, a task, a runtime and a recorder, and
+
+- starts from the task's initial weights, with the task's loss and update rule, on the runtime's
+  device, in its precision;
+- lets the framework draw the batches. It may use ``plan.sample_order(n)`` and the plan's fields. It
+  may not use ``plan.step``, ``plan.steps`` or ``plan.counts``, nor lists of ready batches made from
+  them: the counts of the run must be its own doing, or the comparison proves nothing;
+- carries each sample's id (int64, its row in the data set) through its pipeline beside the sample,
+  and hands the recorder the ids that stand beside the data in the training step;
+- tells the recorder the updates applied, from the optimizer's own state or other evidence that the
+  weights were touched, never from its loop counter;
+- draws no random number that a run without recording would not draw;
+- reads nothing back from a device in each step: the recorder takes tensors and fetches them in blocks;
+- returns the final weights under the task's canonical names and layouts.
+
+What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
+``xframe.testing.AdapterContract`` tests all of this for any adapter.
+
+An adapter is found through the entry point group ``xframe.adapters``; the entry point names a class
+that takes no arguments. Importing it must not import the framework.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.plan import TrainingPlan
+    from xframe.recorder import Recorder
+    from xframe.runtime import Runtime
+    from xframe.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What an adapter finds in its process: versions by package, devices from the best down."""
+
+    versions: dict[str, str]
+    devices: tuple[str, ...]
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """See the module's text.
+
+    Attributes:
+        name: as in ``--adapters``.
+        loops: its native training loops, the default first.
+        requires: the modules it imports.
+        install: the command that installs them.
+    """
+
+    name: str
+    loops: tuple[str, ...]
+    requires: tuple[str, ...]
+    install: str
+
+    def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
+        """Reasons why it can't run this; empty if it can. Does not import the framework."""
+
+    def probe(self) -> Probe:
+        """Versions and devices. Imports the framework."""
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """Trains, and returns the final weights by canonical name."""
+
+
+def unsupported(adapter: Adapter, task: Task, runtime: Runtime, *, devices: tuple[str, ...]) -> list[str]:
+    """The reasons that hold for every adapter that lowers neutral layers itself."""
+    reasons = []
+    if runtime.device not in ("auto", *devices):
+        reasons.append(f"device {runtime.device!r} is not one of its devices ({', '.join(devices)})")
+    if runtime.loop is not None and runtime.loop not in adapter.loops:
+        reasons.append(f"loop {runtime.loop!r} is not one of its loops ({', '.join(adapter.loops)})")
+    if not task.layers and adapter.name not in task.builders:
+        reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
+    return reasons

@@ -1,0 +1,83 @@
+"""The exceptions a user can meet, and the exit code each one means.
+
+    XframeError            3   the tool itself failed
+    ├── UsageError         2   a wrong call: option, file, name
+    │   └── PlanError      2   a plan that is invalid, or does not fit the data
+    ├── TraceError         4   a trace that cannot be judged: damaged
+    │   └── NotATraceError 2   a file that is no trace, or of a newer format
+    └── WorkerError        3   a worker died, or its framework is missing or broken
+
+Every message says what is wrong, what was got, what was expected, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XframeError(Exception):
+    """Base of all errors raised by xframe; ``exit_code`` is what the command line exits with."""
+
+    exit_code = 3
+
+    def __init__(
+        self, what: str, *, got: object = None, expected: str | None = None, remedy: str | None = None
+    ) -> None:
+        self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
+        parts = [what]
+        if got is not None:
+            parts.append(f"got {shown(got)}")
+        if expected:
+            parts.append(f"expected {expected}")
+        message = ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+
+
+class UsageError(XframeError):
+    exit_code = 2
+
+
+class PlanError(UsageError):
+    pass
+
+
+class TraceError(XframeError):
+    exit_code = 4
+
+
+class NotATraceError(TraceError):
+    exit_code = 2
+
+
+class WorkerError(XframeError):
+    pass
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """``value`` as an error message shows it: a repr of bounded length, free of control characters."""
+    if isinstance(value, Verbatim):
+        return str(value)
+    try:
+        text = repr(value)
+    except Exception:  # the repr of a user's object, or of an integer too long to print
+        text = f"<{type(value).__name__}>"
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class Verbatim(str):
+    """A text that an error message shows without quotes."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with a leading blank, or the empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> UsageError:
+    """The error for a name that does not exist: it lists those that do."""
+    names = sorted(known)
+    hint = " ".join(part for part in (did_you_mean(name, names), remedy) if part)
+    return UsageError(f"unknown {kind}", got=name, expected="one of " + ", ".join(names), remedy=hint or None)

@@ -1,0 +1,446 @@
+"""The harness: one fresh process per adapter, all at once, then the comparison of what they recorded.
+
+Each worker gets its own interpreter if asked to, so that the frameworks may live in different
+environments. It reports by JSON lines on a pipe of its own; all it prints goes to a log file. A
+worker first says what devices it has; when all have, the harness picks one and lets them go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from xframe import counting, registry
+from xframe.errors import UsageError, Verbatim, WorkerError
+from xframe.plan import TrainingPlan
+from xframe.registry import Selection
+from xframe.runtime import Runtime, cores
+from xframe.task import Task, find_task
+
+if TYPE_CHECKING:
+    from xframe.comparison import Comparison
+    from xframe.trace import Trace
+
+DEFAULT_PLAN = {"batch_size": 64, "epochs": 3}
+DEFAULT_TASK = "digits-mlp"
+DEFAULT_ADAPTERS = ("torch", "tensorflow")
+RUNS = Path("xframe-runs")
+_GRACE_SECONDS = 5.0  # to write what was recorded, after being told to stop
+
+
+class Progress(Protocol):
+    """Told how far each run is; the command line shows it."""
+
+    def begin(self, label: str, total: int) -> None: ...
+
+    def state(self, label: str, text: str) -> None: ...
+
+    def advance(self, label: str, steps: int) -> None: ...
+
+    def end(self, label: str, steps: int, text: str) -> None: ...
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def begin(self, label: str, total: int) -> None: ...
+
+    def state(self, label: str, text: str) -> None: ...
+
+    def advance(self, label: str, steps: int) -> None: ...
+
+    def end(self, label: str, steps: int, text: str) -> None: ...
+
+
+@dataclass
+class _Worker:
+    """A child process and what is known of it."""
+
+    selection: Selection
+    trace: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+    pipe: IO[bytes]
+    received: bytes = b""
+    devices: tuple[str, ...] = ()
+    steps: int = 0
+    began: float = field(default_factory=time.monotonic)
+    done: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        return self.selection.label
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # a worker that died says so by its exit
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def messages(self) -> Iterator[dict[str, Any]] | None:
+        """What has arrived on the pipe; None at its end."""
+        data = os.read(self.pipe.fileno(), 1 << 16)
+        if not data:
+            return None
+        *lines, self.received = (self.received + data).split(b"\n")
+        return (json.loads(line) for line in lines)
+
+
+def verify(
+    plan: TrainingPlan,
+    *,
+    task: str = DEFAULT_TASK,
+    adapters: Sequence[str] = DEFAULT_ADAPTERS,
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    python: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Runs the plan through each adapter and compares what was observed.
+
+    Args:
+        plan: what should happen.
+        task: a built-in task's name, or ``package.module:name``.
+        adapters: names, each with a loop after a colon if not the default one.
+        device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
+        precision: ``float32`` or ``float64``.
+        threads: CPU threads for each; default: the cores shared out.
+        python: by adapter, the interpreter to run it with, if not this one.
+        out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
+        rtol, atol: tolerance of loss and weights.
+        name: of the plan, in the default folder's name.
+        progress: told how far each run is.
+
+    Raises:
+        UsageError: anything asked for that does not exist or fit.
+        WorkerError: a worker died, or its framework is missing or broken.
+    """
+    began = time.monotonic()
+    selections = registry.select(tuple(adapters))
+    runtime = Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    found = _checked(plan, task, selections, runtime)
+    interpreters = _interpreters(python or {}, selections)
+    folder = _new_folder(out, name or plan.digest[:8])
+    (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
+    places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
+    try:
+        execute(plan, task, selections, places, runtime, interpreters, progress or Silent())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(str(folder)) from None
+
+    from xframe import report
+
+    traces = _open(places)
+    comparison = _compare(plan, found, traces, selections, rtol, atol)
+    comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
+    (folder / "report.json").write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(report.markdown(comparison), encoding="utf-8")
+    return comparison
+
+
+def run(
+    plan: TrainingPlan,
+    *,
+    task: str,
+    adapter: str,
+    out: str | Path,
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    python: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Trace:
+    """Runs the plan through one adapter, in a process of its own, and returns the trace written to ``out``."""
+    selections = registry.select((adapter,))
+    runtime = Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    _checked(plan, task, selections, runtime)
+    place = Path(out)
+    _refuse_existing(place)
+    if not place.parent.is_dir():
+        raise UsageError("the trace's folder does not exist", got=str(place.parent), expected="an existing folder")
+    interpreters = _interpreters(python or {}, selections)
+    try:
+        execute(plan, task, selections, [place], runtime, interpreters, progress or Silent())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(str(place)) from None
+    return _open([place])[0]
+
+
+def execute(
+    plan: TrainingPlan,
+    task: str,
+    selections: Sequence[Selection],
+    places: Sequence[Path],
+    runtime: Runtime,
+    interpreters: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Starts a worker for each selection and returns when all have written their traces."""
+    total = counting.num_steps(plan, find_task(task).num_samples)
+    threads = runtime.threads or max(1, cores() // len(selections))
+    workers: list[_Worker] = []
+    try:
+        for selection, place in zip(selections, places, strict=True):
+            config = {
+                "adapter": selection.adapter,
+                "label": selection.label,
+                "loop": selection.loop,
+                "plan": plan.to_dict(),
+                "task": task,
+                "runtime": replace(runtime, threads=threads).to_dict(),
+                "trace": str(place.resolve()),
+            }
+            workers.append(_start(selection, place, interpreters[selection.adapter], config))
+            progress.begin(selection.label, total)
+        _watch(workers, runtime, progress)
+    finally:
+        _stop(workers)
+
+
+def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None:
+    with selectors.DefaultSelector() as selector:
+        for worker in workers:
+            selector.register(worker.pipe, selectors.EVENT_READ, worker)
+            progress.state(worker.label, "starting")
+        while selector.get_map():
+            for key, _ in selector.select():
+                worker = key.data
+                messages = worker.messages()
+                if messages is None:
+                    selector.unregister(worker.pipe)
+                    _finish(worker, progress)
+                    continue
+                for message in messages:
+                    if "devices" in message:
+                        worker.devices = tuple(message["devices"])
+                        if all(w.devices for w in workers):
+                            device = _device(runtime.device, workers)
+                            for w in workers:
+                                w.tell({"go": {"device": device}})
+                                progress.state(w.label, "training")
+                    elif "steps" in message:
+                        worker.steps = message["steps"]
+                        progress.advance(worker.label, worker.steps)
+                    elif "done" in message:
+                        worker.done = message["done"]
+                    elif "error" in message:
+                        worker.error = message["error"]
+
+
+def _finish(worker: _Worker, progress: Progress) -> None:
+    """Reads a worker's end: all is well, or the error that says what happened."""
+    code = worker.process.wait()
+    if worker.done is not None and code == 0:
+        seconds = time.monotonic() - worker.began
+        progress.end(worker.label, worker.done["steps"], f"{seconds:5.1f} s   trace complete")
+        return
+    progress.end(worker.label, worker.steps, "failed")
+    error = worker.error
+    if error is not None and error["kind"] == "usage":
+        raise UsageError(f"{worker.label}: {error['text']}")
+    if error is not None and error["kind"] == "missing":
+        raise WorkerError(
+            f"adapter {worker.label!r} needs a package that is not installed",
+            got=Verbatim(error["text"]),
+            remedy=f"Install it: {error['install']}",
+        )
+    if error is not None and error["kind"] == "broken":
+        raise WorkerError(
+            f"adapter {worker.label!r}: its framework is installed but broken",
+            got=Verbatim(error["text"]),
+            remedy=f"The whole message is in {worker.log}",
+        )
+    where = f"after {worker.steps:,} recorded steps" if worker.steps else "before its first recorded step"
+    remedy = f"Log: {worker.log}"
+    if worker.trace.exists():
+        remedy = f"What was recorded so far: {worker.trace}. {remedy}"
+    if error is not None:
+        what = Verbatim(error["text"])
+        raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
+    ended = f"killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    raise WorkerError(f"worker {worker.label!r} was {ended} {where}".replace("was ended", "ended"), remedy=remedy + _last_words(worker.log))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    if not lines:
+        return ""
+    hint = ""
+    if "No module named" in lines[-1] and "xframe" in lines[-1]:
+        hint = " Install xframe-toolkit for that interpreter."
+    return f". Its last words: {''.join(c if c.isprintable() else '?' for c in lines[-1])[:200]}{hint}"
+
+
+def _device(wanted: str, workers: list[_Worker]) -> str:
+    if wanted == "auto":
+        return next(d for d in ("cuda", "cpu") if all(d in worker.devices for worker in workers))
+    for worker in workers:
+        if wanted not in worker.devices:
+            raise UsageError(
+                f"device {wanted!r} is not there for adapter {worker.label!r}",
+                got=wanted,
+                expected="one of " + ", ".join(worker.devices),
+                remedy="Use --device auto or cpu, or install the framework's build for that device.",
+            )
+    return wanted
+
+
+def _start(selection: Selection, place: Path, interpreter: str, config: dict[str, Any]) -> _Worker:
+    log = place.with_suffix(".log")
+    reading, writing = os.pipe()
+    environment = dict(os.environ, PYTHONFAULTHANDLER="1", PYTHONUNBUFFERED="1")
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [interpreter, "-m", "xframe.worker", str(writing)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[writing],
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the harness, which lets the workers write what they have
+            )
+    except OSError as error:
+        os.close(reading)
+        raise UsageError(
+            f"cannot start {selection.label!r} with that interpreter", got=interpreter, expected=f"a Python ({error})"
+        ) from None
+    finally:
+        os.close(writing)
+    worker = _Worker(selection, place, log, process, os.fdopen(reading, "rb", buffering=0))
+    worker.tell(config)
+    return worker
+
+
+def _stop(workers: list[_Worker]) -> None:
+    """Ends what still runs: told first, so that it can write what it recorded, then by force."""
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        worker.pipe.close()
+        if worker.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                worker.process.stdin.close()
+
+
+def _checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
+    """The task, once the plan fits it and every adapter can run it."""
+    found = find_task(task)
+    steps = counting.num_steps(plan, found.num_samples)
+    most = found.max_updates.get(runtime.precision)
+    if most is not None and steps > most:
+        raise UsageError(
+            f"task {found.name!r} cannot hold that many updates in {runtime.precision}",
+            got=steps,
+            expected=f"at most {most}",
+            remedy="Use a larger batch_size, fewer epochs, or --precision float64.",
+        )
+    for selection in selections:
+        adapter = registry.load(selection.adapter)
+        reasons = adapter.check(plan, found, replace(runtime, loop=selection.loop))
+        if reasons:
+            raise UsageError(f"adapter {selection.label!r} cannot run this", got=Verbatim("; ".join(reasons)))
+    return found
+
+
+def _interpreters(given: Mapping[str, str], selections: Sequence[Selection]) -> dict[str, str]:
+    chosen = {selection.adapter: sys.executable for selection in selections}
+    for name, interpreter in given.items():
+        if name not in chosen:
+            raise UsageError(
+                "an interpreter for an adapter that is not chosen", got=name, expected="one of " + ", ".join(chosen)
+            )
+        path = shutil.which(interpreter)
+        if path is None:
+            raise UsageError(f"no such interpreter for {name!r}", got=interpreter, expected="the path of a Python")
+        chosen[name] = path
+    return chosen
+
+
+def _refuse_existing(place: Path) -> None:
+    if place.exists():
+        raise UsageError(
+            "the output exists already", got=str(place), expected="a new name", remedy="Remove it or choose another."
+        )
+
+
+def _new_folder(out: str | Path | None, name: str) -> Path:
+    if out is not None:
+        folder = Path(out)
+        _refuse_existing(folder)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                "cannot make the output folder", got=str(folder), expected=f"a writable place ({error.strerror})"
+            ) from None
+        return folder
+    number = 1
+    while True:
+        folder = RUNS / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UsageError("cannot make the run's folder", got=str(folder), expected=f"{error.strerror}") from None
+        else:
+            return folder
+
+
+def _open(places: Sequence[Path]) -> list[Trace]:
+    from xframe.trace import Trace
+
+    return [Trace.open(place) for place in places]
+
+
+def _compare(
+    plan: TrainingPlan,
+    task: Task,
+    traces: Sequence[Trace],
+    selections: Sequence[Selection],
+    rtol: float | None,
+    atol: float | None,
+) -> Comparison:
+    from xframe.comparison import compare
+
+    audits: dict[str, list[str]] = {}
+    if task.audit is not None:
+        for trace, selection in zip(traces, selections, strict=True):
+            weights = trace.weights()
+            if weights is not None:
+                audits[selection.label] = task.audit(trace, weights)
+    return compare(
+        *traces, plan=plan, num_samples=task.num_samples, rtol=rtol, atol=atol, audits=audits or None
+    )

@@ -1,0 +1,343 @@
+"""The recorder: takes what was seen in a training loop, a user's own or an adapter's. It observes, never steers.
+
+    with xframe.record("torch.trace") as rec:
+        for step in ...:
+            rec.step(ids=ids, updates=n_updates, loss=loss, lr=lr)
+
+It takes numbers, NumPy arrays and the tensors and variables of either framework, and imports neither.
+What lies on the CPU is copied at once, so a buffer may be used again; what lies on a device stays
+there and comes home in blocks. It draws no random numbers. Rows reach the file at least once a
+second or every 1,000 steps, and when the block is left, by an exception too.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+from xxhash import xxh3_128_digest
+
+from xframe.errors import UsageError, Verbatim
+from xframe.trace import COMPLETE, TraceWriter, array_digest, weights_path
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from xframe.plan import TrainingPlan
+
+FLUSH_ROWS = 1000
+FLUSH_IDS = 1 << 20
+FLUSH_SECONDS = 1.0
+
+
+@runtime_checkable
+class UpdateEvidence(Protocol):
+    """Something that watches an optimizer, such as ``xframe_torch.UpdateCounter``; may be given as ``updates``."""
+
+    applied: Any
+    attempts: Any
+    evidence: str
+
+
+def record(
+    path: str | Path,
+    *,
+    plan: TrainingPlan | None = None,
+    num_samples: int | None = None,
+    ids: bool = True,
+    metadata: Mapping[str, Any] | None = None,
+) -> Recorder:
+    """A recorder that writes to ``path``.
+
+    Args:
+        path: a file that does not exist yet.
+        plan: what the run is meant to do; a comparison then holds the run against it too.
+        num_samples: size of the data set.
+        ids: whether to keep each batch's list of sample ids, beside their digest.
+        metadata: further facts about the run, as JSON values.
+
+    Raises:
+        UsageError: the file exists, or cannot be written.
+    """
+    facts: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": _versions()}
+    if plan is not None:
+        facts["plan"] = plan.to_dict()
+    if num_samples is not None:
+        facts["num_samples"] = int(num_samples)
+    facts |= metadata or {}
+    path = Path(path)
+    if path.exists():
+        raise UsageError(
+            "the trace exists already", got=str(path), expected="a new file", remedy="Remove it or choose another name."
+        )
+    try:
+        writer = TraceWriter(path, facts)
+    except OSError as error:
+        raise UsageError(
+            "cannot write the trace", got=str(path), expected=f"a place for a new file ({error.strerror or error})"
+        ) from None
+    return Recorder(writer, keep_ids=ids)
+
+
+class Recorder:
+    """Collects rows and writes them in blocks. Made by ``xframe.record``.
+
+    Attributes:
+        num_steps: steps recorded so far.
+        on_flush: called with ``num_steps`` after each block is written.
+    """
+
+    def __init__(self, writer: TraceWriter, *, keep_ids: bool) -> None:
+        self.num_steps = 0
+        self.on_flush: Callable[[int], None] | None = None
+        self.evidence: str | None = None
+        self._writer = writer
+        self._keep_ids = keep_ids
+        self._weights: dict[str, str] = {}
+        self._began = self._flushed = time.monotonic_ns()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._pending: dict[str, list[Any]] = {
+            name: []
+            for name in ("ids", "updates", "update_attempts", "lr", "loss", "time_ns", "epoch", "step_in_epoch", "padding")
+        }
+        self._pending_ids = 0
+
+    def step(
+        self,
+        *,
+        ids: Any,
+        updates: Any = None,
+        loss: Any = None,
+        lr: Any = None,
+        update_attempts: Any = None,
+        epoch: int | None = None,
+        step_in_epoch: int | None = None,
+        padding: int | None = None,
+    ) -> None:
+        """Takes one training step, just after it was made.
+
+        Args:
+            ids: the ids of the samples in the batch, integers of shape (batch_size,).
+            updates: updates applied so far: a number, the optimizer's own counter, or an ``UpdateEvidence``.
+            loss: of this step, a scalar.
+            lr: the learning rate of this step.
+            update_attempts: updates tried so far, skipped ones included.
+            epoch, step_in_epoch: 0-based labels.
+            padding: how many of the last ids are padding.
+        """
+        now = time.monotonic_ns()
+        if isinstance(updates, UpdateEvidence):
+            self.evidence = updates.evidence
+            update_attempts, updates = updates.attempts, updates.applied
+        held = _hold(ids)
+        on_device = not isinstance(held, (int, float, np.generic, np.ndarray, type(None)))
+        pending = self._pending
+        pending["ids"].append(held if on_device else _id_bytes(held))
+        pending["updates"].append(_scalar(updates, "updates"))
+        pending["update_attempts"].append(_scalar(update_attempts, "update_attempts"))
+        pending["loss"].append(_scalar(loss, "loss"))
+        pending["lr"].append(_scalar(lr, "lr"))
+        pending["time_ns"].append(now - self._began)
+        pending["epoch"].append(epoch)
+        pending["step_in_epoch"].append(step_in_epoch)
+        pending["padding"].append(padding)
+        self.num_steps += 1
+        self._pending_ids += held.shape[0]
+        if (
+            len(pending["ids"]) >= FLUSH_ROWS
+            or self._pending_ids >= FLUSH_IDS
+            or now - self._flushed >= FLUSH_SECONDS * 1e9
+        ):
+            self.flush()
+
+    def block(
+        self,
+        *,
+        ids: Any,
+        batch_sizes: ArrayLike,
+        updates: Any = None,
+        loss: Any = None,
+        lr: Any = None,
+        update_attempts: Any = None,
+        epoch: Any = None,
+        step_in_epoch: Any = None,
+        padding: Any = None,
+    ) -> None:
+        """Takes many steps at once.
+
+        Args:
+            ids: the batches' sample ids one after the other, of shape (sum of batch_sizes,).
+            batch_sizes: rows in each batch, of shape (steps,).
+            others: as in ``step``, each of shape (steps,).
+        """
+        self.flush()
+        sizes = np.asarray(_hold(batch_sizes), dtype=np.int64)
+        flat = np.asarray(_fetch(_hold(ids)))
+        if int(sizes.sum()) != flat.size:
+            raise UsageError("a block's ids and batch_sizes don't fit", got=flat.size, expected=f"{sizes.sum()} ids")
+        self._pending["ids"] = [_id_bytes(part) for part in np.split(flat.ravel(), np.cumsum(sizes)[:-1])]
+        given = {"updates": updates, "update_attempts": update_attempts, "loss": loss, "lr": lr, "epoch": epoch}
+        given |= {"step_in_epoch": step_in_epoch, "padding": padding}
+        for name, values in given.items():
+            column = [None] * len(sizes) if values is None else np.asarray(_fetch(_hold(values))).tolist()
+            if len(column) != len(sizes):
+                raise UsageError(f"a block's {name}", got=len(column), expected=f"{len(sizes)} values, one a step")
+            self._pending[name] = column
+        self._pending["time_ns"] = [time.monotonic_ns() - self._began] * len(sizes)
+        self.num_steps += len(sizes)
+        self.flush()
+
+    def weights(self, weights: Mapping[str, Any]) -> None:
+        """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
+        arrays = {name: np.asarray(_fetch(_hold(values))) for name, values in weights.items()}
+        np.savez(weights_path(self._writer.path), **arrays)  # type: ignore[arg-type]
+        self._weights = {name: array_digest(values) for name, values in arrays.items()}
+
+    def flush(self) -> None:
+        """Writes what is pending; the rows then survive whatever happens to the process."""
+        self._flushed = time.monotonic_ns()
+        pending, count = self._pending, len(self._pending["ids"])
+        if not count:
+            return
+        self._clear()
+        batches = [held if isinstance(held, bytes) else _id_bytes(_fetch(held)) for held in pending["ids"]]
+        sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
+        first = self._writer.num_rows
+        if self._keep_ids:
+            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+            ids = pa.ListArray.from_arrays(offsets, pa.array(np.frombuffer(b"".join(batches), dtype="<i8")))
+        else:
+            ids = pa.nulls(count, pa.list_(pa.int64()))
+        self._writer.write(
+            {
+                "step": pa.array(np.arange(first, first + count)),
+                "ids_digest": pa.array([xxh3_128_digest(batch) for batch in batches], pa.binary(16)),
+                "batch_size": pa.array(sizes),
+                "updates": _integers(pending["updates"]),
+                "update_attempts": _integers(pending["update_attempts"]),
+                "lr": _floats(pending["lr"]),
+                "loss": _floats(pending["loss"]),
+                "time_ns": pa.array(pending["time_ns"], pa.int64()),
+                "ids": ids,
+                "epoch": _integers(pending["epoch"]),
+                "step_in_epoch": _integers(pending["step_in_epoch"]),
+                "padding": _integers(pending["padding"]),
+            }
+        )
+        if self.on_flush is not None:
+            self.on_flush(self.num_steps)
+
+    def close(self, outcome: str = COMPLETE) -> None:
+        """Writes what is pending and the end record."""
+        try:
+            self.flush()
+        finally:
+            self._writer.close(outcome, evidence=self.evidence or "declared by the loop", weights=self._weights)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close(COMPLETE if kind is None else f"interrupted by {kind.__name__}")
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python, xframe and of the frameworks this process has loaded."""
+    found = {"python": ".".join(map(str, sys.version_info[:3])), "xframe": _version("xframe-toolkit")}
+    return found | {name: _version(name) for name in ("numpy", "torch", "tensorflow", "keras") if name in sys.modules}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return str(getattr(sys.modules.get(distribution), "__version__", "unknown"))
+
+
+def _hold(value: Any) -> Any:
+    """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device."""
+    if value is None or isinstance(value, (int, float, np.generic)):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    family = type(value).__module__.partition(".")[0]
+    if family == "torch":
+        tensor = value.detach()
+        if tensor.device.type != "cpu":
+            return tensor.clone()
+        return tensor.item() if tensor.dim() == 0 else np.array(tensor)
+    if family == "keras":
+        value, family = value.value, "tensorflow"  # a Keras variable holds a native one
+    if family == "tensorflow":
+        if hasattr(value, "read_value"):
+            value = value.read_value()
+        if not hasattr(value, "numpy"):
+            raise UsageError(
+                "the recorder was given a symbolic tensor",
+                got=value,
+                expected="a tensor with a value",
+                remedy="Call rec.step outside the tf.function, with what it returned.",
+            )
+        return value if "GPU" in value.device else value.numpy()
+    return np.asarray(value)
+
+
+def _fetch(held: Any) -> Any:
+    """What ``_hold`` left on a device, as an array."""
+    if held is None or isinstance(held, (int, float, np.generic, np.ndarray)):
+        return held
+    return held.cpu().numpy() if hasattr(held, "cpu") and hasattr(held, "detach") else held.numpy()
+
+
+def _id_bytes(ids: Any) -> bytes:
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise UsageError(
+            "a step's ids",
+            got=Verbatim(f"an array of {array.dtype} with shape {array.shape}"),
+            expected="the batch's sample ids: integers of shape (batch_size,)",
+        )
+    return array.astype("<i8", copy=False).tobytes()
+
+
+def _scalar(value: Any, name: str) -> Any:
+    """``_hold`` of one number; a wrong shape is refused here, in the step that brings it."""
+    if value is None or type(value) in (int, float):
+        return value
+    held = _hold(value)
+    shape = tuple(np.shape(held) if isinstance(held, (int, float, np.generic, np.ndarray)) else held.shape)
+    if math.prod(shape) != 1 or (isinstance(held, np.ndarray) and held.dtype.kind not in "iufb"):
+        raise UsageError(f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one number")
+    return held.item() if isinstance(held, (np.generic, np.ndarray)) else held
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    """The values with those left on a device brought home, in one transfer where the framework can."""
+    away = [i for i, value in enumerate(values) if not isinstance(value, (int, float, type(None)))]
+    torch = sys.modules.get("torch")
+    if away and torch is not None and all(isinstance(values[i], torch.Tensor) for i in away):
+        home = torch.stack([values[i].reshape(()) for i in away]).cpu().tolist()
+    else:
+        home = [np.asarray(_fetch(values[i])).item() for i in away]
+    for i, value in zip(away, home, strict=True):
+        values[i] = value
+    return values
+
+
+def _integers(values: list[Any]) -> Any:
+    return pa.array([None if value is None else int(value) for value in _numbers(values)], pa.int64())
+
+
+def _floats(values: list[Any]) -> Any:
+    return pa.array([None if value is None else float(value) for value in _numbers(values)], pa.float64())

@@ -1,0 +1,1 @@
+def markdown(c): return str(c)

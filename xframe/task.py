@@ -1,0 +1,185 @@
+"""Task: what is computed. Data, model, loss, optimizer and initial weights, with NumPy only.
+
+A task is written once. Either its model is a tuple of neutral layers, which each adapter lowers to
+native layers, or it brings one builder per framework that returns a native model. In both cases the
+weights have canonical names and layouts, so that every framework starts from the same numbers and
+the results can be compared:
+
+    dense_<i>/kernel   (inputs, units)
+    dense_<i>/bias     (units,)          i counts the dense layers from 0
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from xframe.errors import UsageError, Verbatim, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from xframe.trace import Trace
+
+Weights = Mapping[str, "NDArray[Any]"]
+Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """``activation(x @ kernel + bias)``, kernel of shape (inputs, units)."""
+
+    units: int
+    activation: Literal["linear", "relu", "tanh"] = "linear"
+    use_bias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SGD:
+    """v ← momentum·v + g;  w ← w − learning_rate·v, with g the gradient plus weight_decay·w.
+
+    The frameworks' own weight decay is the same rule only without momentum, so both at once are refused.
+    """
+
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.momentum and self.weight_decay:
+            raise UsageError(
+                "SGD with both momentum and weight_decay is not one rule in all frameworks",
+                got=Verbatim(f"momentum={self.momentum}, weight_decay={self.weight_decay}"),
+                expected="at most one of them",
+            )
+
+
+class Parameter(NamedTuple):
+    """A native tensor and, if its layout differs, the axes that turn the canonical layout into it."""
+
+    tensor: Any
+    axes: tuple[int, ...] | None = None
+
+
+class NativeModel(NamedTuple):
+    """What a builder returns: a native model and where its weights are, by canonical name."""
+
+    module: Any
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is computed in a training run.
+
+    Attributes:
+        name: as the command line knows it.
+        num_samples: size of the data set; known before any data is loaded.
+        load: returns (features, targets), arrays of num_samples rows; row i is sample id i.
+        initial_weights: returns arrays by canonical name; must be the same on every call and machine.
+        loss: ``softmax_cross_entropy`` (mean over the batch, from logits, integer targets),
+            ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the sum of outputs).
+        optimizer: the update rule.
+        layers: the neutral model; empty if there are builders.
+        builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
+        audit: given a run's trace and final weights, returns what contradicts; see the ledger task.
+        max_updates: by precision, more updates than this the task cannot hold.
+        description: one line.
+    """
+
+    name: str
+    num_samples: int
+    load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+    initial_weights: Callable[[], dict[str, NDArray[Any]]]
+    loss: Loss
+    optimizer: SGD
+    layers: tuple[Dense, ...] = ()
+    builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
+    audit: Callable[[Trace, Weights], list[str]] | None = None
+    max_updates: Mapping[str, int] = field(default_factory=dict)
+    description: str = ""
+
+    def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(features, targets), contiguous, floats in the run's precision and integers as int64.
+
+        Raises:
+            UsageError: the arrays do not have num_samples rows each.
+        """
+        import numpy as np
+
+        features, targets = self.load()
+        if not len(features) == len(targets) == self.num_samples:
+            raise UsageError(
+                f"task {self.name!r} loads another number of rows than it declares",
+                got=Verbatim(f"{len(features)} features and {len(targets)} targets"),
+                expected=f"num_samples = {self.num_samples} of each",
+            )
+
+        def cast(values: NDArray[Any]) -> NDArray[Any]:
+            kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(precision)
+            return np.ascontiguousarray(values, dtype=kind)
+
+        return cast(np.asarray(features)), cast(np.asarray(targets))
+
+    def fingerprint(self) -> str:
+        """32 hex digits over the data and the initial weights, the same wherever these are the same."""
+        import numpy as np
+
+        digest = hashlib.blake2b(digest_size=16)
+        features, targets = self.load()
+        arrays = {"features": features, "targets": targets, **self.initial_weights()}
+        for name, values in arrays.items():
+            array = np.ascontiguousarray(values)
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+BUILT_IN = {"digits-mlp": "xframe.tasks.digits_mlp:task", "ledger": "xframe.tasks.ledger:task"}
+
+
+def find_task(name: str) -> Task:
+    """A built-in task by name, or a user's own by ``package.module:name``.
+
+    Raises:
+        UsageError: there is no such task, or what was found is none.
+    """
+    if name in BUILT_IN:
+        target = BUILT_IN[name]
+    elif ":" in name:
+        target = name
+    else:
+        raise unknown("task", name, BUILT_IN, remedy="Your own is named package.module:name.")
+    module_name, _, attribute = target.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a module in the current folder, as python -m finds it
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise
+        raise UsageError(
+            "cannot find the task's module",
+            got=module_name,
+            expected="a module that python can import here",
+            remedy="Run from the folder that holds it, or set PYTHONPATH.",
+        ) from None
+    found = getattr(module, attribute, None)
+    if found is None:
+        names = [key for key, value in vars(module).items() if isinstance(value, Task)]
+        raise UsageError(
+            f"module {module_name!r} has no such task",
+            got=attribute,
+            expected="one of " + ", ".join(sorted(names)) if names else "a module with a xframe.Task in it",
+        )
+    if not isinstance(found, Task) and callable(found):
+        found = found()
+    if not isinstance(found, Task):
+        raise UsageError(f"{target} is no task", got=found, expected="a xframe.Task, or a function that returns one")
+    return found

@@ -1,0 +1,110 @@
+"""The worker: the child process in which one adapter trains. Started by the harness.
+
+It reads its configuration and then the word to go, each a JSON line on standard input, and reports
+by JSON lines on the pipe whose number it was given. When standard input ends, the harness is gone,
+and the worker stops too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import Any
+
+from xframe import registry
+from xframe.errors import UsageError, XframeError
+from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.task import find_task
+
+
+class _Pipe:
+    def __init__(self, number: int) -> None:
+        self._file = os.fdopen(number, "wb", buffering=0)
+
+    def send(self, **message: Any) -> None:
+        self._file.write(json.dumps(message).encode() + b"\n")
+
+
+def main(number: int) -> int:
+    pipe = _Pipe(number)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop: leave by KeyboardInterrupt
+    try:
+        _train(pipe, json.loads(sys.stdin.readline()))
+    except KeyboardInterrupt:
+        return 130
+    except _Told as told:
+        traceback.print_exc()
+        pipe.send(error=told.message)
+        return 3
+    except XframeError as error:
+        traceback.print_exc()
+        kind = "usage" if isinstance(error, UsageError) else "failed"
+        pipe.send(error={"kind": kind, "text": str(error)})
+        return error.exit_code
+    except BaseException as error:
+        traceback.print_exc()
+        pipe.send(error={"kind": "failed", "text": f"{type(error).__name__}: {error}"})
+        return 3
+    return 0
+
+
+class _Told(Exception):
+    """Ends the worker with a message for the harness."""
+
+    def __init__(self, kind: str, text: str, **more: str) -> None:
+        super().__init__(text)
+        self.message = {"kind": kind, "text": text, **more}
+
+
+def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
+    adapter = registry.load(config["adapter"])
+    for module in adapter.requires:
+        if importlib.util.find_spec(module) is None:
+            raise _Told("missing", f"no module {module!r} for {sys.executable}", install=adapter.install)
+    try:
+        probe = adapter.probe()
+    except Exception as error:
+        raise _Told("broken", f"{type(error).__name__}: {error}") from error
+    pipe.send(devices=probe.devices, versions=probe.versions)
+
+    # What needs no answer from the harness is done while it waits for the other workers.
+    from xframe.recorder import record
+
+    plan = TrainingPlan.from_mapping(config["plan"])
+    task = find_task(config["task"])
+    facts = {
+        "label": config["label"],
+        "adapter": config["adapter"],
+        "loop": config["loop"] or adapter.loops[0],
+        "task": task.name,
+        "data_fingerprint": task.fingerprint(),
+    }
+    go = sys.stdin.readline()
+    if not go:
+        raise KeyboardInterrupt
+    threading.Thread(target=_leave_with_harness, daemon=True).start()
+    runtime = Runtime.from_dict({**config["runtime"], **json.loads(go)["go"], "loop": facts["loop"]})
+    facts["runtime"] = runtime.to_dict()
+    with record(config["trace"], plan=plan, num_samples=task.num_samples, metadata=facts) as recorder:
+        recorder.on_flush = lambda steps: pipe.send(steps=steps)
+        recorder.weights(adapter.run(plan, task, runtime, recorder))
+    pipe.send(done={"steps": recorder.num_steps})
+
+
+def _leave_with_harness() -> None:
+    if not sys.stdin.read():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    code = main(int(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A framework's own teardown can crash or hang after all is written; nothing is left for it to do.
+    os._exit(code)
