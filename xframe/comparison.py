@@ -109,6 +109,7 @@ class Comparison:
     num_samples: int | None = None
     order: str = "exact"
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
     folder: Path | None = None
     seconds: float | None = None
 
@@ -172,6 +173,7 @@ class Comparison:
             "plan": None if self.plan is None else self.plan.to_dict(),
             "num_samples": self.num_samples,
             "versions": self.versions,
+            "runtimes": self.runtimes,
             "run": None if self.folder is None else str(self.folder),
         }
 
@@ -323,7 +325,8 @@ def compare(
         plan=plan,
         num_samples=num_samples,
         order=order,
-        versions={name: dict(trace.metadata.get("versions", {})) for name, trace in zip(names, traces, strict=True)},
+        versions={name: _facts(trace, "versions") for name, trace in zip(names, traces, strict=True)},
+        runtimes={name: _facts(trace, "runtime") for name, trace in zip(names, traces, strict=True)},
     )
 
 
@@ -351,8 +354,14 @@ def _data_note(names: Sequence[str], traces: Sequence[Trace], notes: list[str]) 
         notes.append(f"{' and '.join(names)} did not train on the same data and initial weights")
 
 
+def _facts(trace: Trace, key: str) -> dict[str, Any]:
+    """A table of the trace's metadata; whatever else stands there is not believed."""
+    found = trace.metadata.get(key)
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def _precision(traces: Sequence[Trace]) -> str:
-    found = {str((trace.metadata.get("runtime") or {}).get("precision", "float32")) for trace in traces}
+    found = {str(_facts(trace, "runtime").get("precision", "float32")) for trace in traces}
     return "float64" if found == {"float64"} else "float32"
 
 

@@ -207,11 +207,11 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     for name, limit in (("steps", limits.steps), ("updates", limits.updates)):
         if limit is not None:
             passes, left = divmod(limit, per_pass)
-            length = f"{passes:,} epochs" if passes != 1 else "1 epoch"
+            length = _of(passes, "epoch")
             length += f" + {left:,} of {per_pass:,} steps" if left else " exactly"
             lines.append(f"{name:7} {limit:,} {name} / {per_pass:,} an epoch = {length}{_stops(limit, total)}")
     lines.append(
-        f"total   {result.num_steps:,} steps, {result.num_updates:,} updates, {result.num_epochs:,} epochs"
+        f"total   {_of(result.num_steps, 'step')}, {_of(total, 'update')}, {_of(result.num_epochs or 0, 'epoch')}"
         + (" (the last one unfinished)" if total % per_pass else "")
     )
     samples = f"samples {result.samples_seen:,} seen"
@@ -219,6 +219,10 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
         samples += f", {result.samples_dropped:,} dropped ({rest:,} x {total // per_pass:,} passes)"
     lines.append(f"{samples}, last batch {result.last_batch_size:,}")
     return lines
+
+
+def _of(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _stops(here: int, total: int) -> str:

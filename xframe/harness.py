@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from xframe.comparison import Comparison
     from xframe.trace import Trace
 
-DEFAULT_PLAN = {"batch_size": 64, "epochs": 3}
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
 RUNS = Path("xframe-runs")

@@ -183,6 +183,7 @@ class TrainingPlan(BaseModel):
         return counting.steps(self, num_samples)
 
 
+DEFAULT: dict[str, Any] = {"batch_size": 64, "epochs": 3}  # what the command line starts from without a plan file
 FIELDS = tuple(field.alias or name for name, field in TrainingPlan.model_fields.items())
 
 

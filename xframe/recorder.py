@@ -276,7 +276,9 @@ def _hold(value: Any) -> Any:
         tensor = value.detach()
         if tensor.device.type != "cpu":
             return tensor.clone()
-        return tensor.item() if tensor.dim() == 0 else np.array(tensor)
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()  # NumPy has no such type; every value is a float32 too
+        return tensor.item() if tensor.dim() == 0 else tensor.numpy().copy()
     if family == "keras":
         value, family = value.value, "tensorflow"  # a Keras variable holds a native one
     if family == "tensorflow":

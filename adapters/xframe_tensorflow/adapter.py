@@ -63,6 +63,7 @@ class TensorflowAdapter:
             tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(runtime.tf32)
         keras.config.set_floatx(runtime.precision)
+        keras.config.set_dtype_policy(runtime.precision)  # made from floatx only once, at its first use
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_tensorflow.pipeline import Pipeline

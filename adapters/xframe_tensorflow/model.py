@@ -35,7 +35,7 @@ class Model:
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (variable, axes) in self.parameters.items():
-            values = np.array(variable)
+            values = np.array(variable.numpy())
             found[name] = values if axes is None else values.transpose(np.argsort(axes))
         return found
 

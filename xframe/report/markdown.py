@@ -1,1 +1,50 @@
-def markdown(c): return str(c)
+"""The Markdown form, for an issue or a colleague: the verdict first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from xframe import __version__
+from xframe.comparison import Comparison
+from xframe.report import words
+
+
+def markdown(comparison: Comparison) -> str:
+    """The whole report as Markdown; what comes from traces is escaped."""
+    names = list(comparison.runs)
+    lines = [f"# {comparison.verdict.upper()}: {_escape(' vs '.join(names))}", "", _escape(words.closing(comparison)) + ".", ""]
+    lines += [f"- {_escape(reason)}" for reason in words.reasons(comparison)]
+    if words.reasons(comparison):
+        lines.append("")
+    rows = []
+    for check in comparison.checks:
+        values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
+        rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
+    lines += [*_table(["check", *names, "largest difference", "rule", "result"], rows), ""]
+    if comparison.first_difference is not None:
+        lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
+        lines += [*_table(words.HEAD_AROUND, words.rows_around(comparison)), ""]
+    if comparison.plan is not None and comparison.num_samples is not None:
+        from xframe.counting import arithmetic
+
+        lines += ["## Plan", "", _escape(words.plan_line(comparison.plan, comparison.num_samples)), ""]
+        lines += ["```", *arithmetic(comparison.plan, comparison.num_samples), "```", ""]
+    lines += ["## Runs", ""]
+    rows = []
+    for name, counts in comparison.runs.items():
+        versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
+        ending, certificate = comparison.endings[name], comparison.certificates[name]
+        rows.append([name, *map(str, (counts.num_steps, counts.num_updates, counts.samples_seen)), ending, certificate, versions])
+    lines += _table(["run", "steps", "updates", "samples", "ending", "certificate", "versions"], rows)
+    lines += ["", f"Made by xframe {__version__}. {_escape(words.title(comparison))}", ""]
+    return "\n".join(lines)
+
+
+def _escape(value: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", words.clean(value))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(map(_escape, cells)) + " |" for cells in (head, *rows)]
+    return [lines[0], "|" + " --- |" * len(head), *lines[1:]]

@@ -1,1 +1,51 @@
-def text(c): return str(c)
+"""The terminal's form: plain text, the verdict last."""
+
+from __future__ import annotations
+
+from xframe import __version__
+from xframe.comparison import Comparison
+from xframe.report import words
+
+
+def text(comparison: Comparison) -> str:
+    """The whole report as lines of plain text."""
+    plan = comparison.plan
+    head = f"xframe {__version__}" + (f"  plan {plan.digest[:8]}" if plan else "") + f"  {words.title(comparison)}"
+    lines = [head]
+    if plan is not None and comparison.num_samples is not None:
+        lines.append(f"plan: {words.plan_line(plan, comparison.num_samples)}")
+    lines += ["", *_indent(_table(comparison)), ""]
+    difference = comparison.first_difference
+    if difference is not None:
+        at = difference["step"]
+        lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
+        lines += [*_indent(_columns([list(words.HEAD_AROUND), *words.rows_around(comparison)])), ""]
+    reasons = words.reasons(comparison)
+    if reasons:
+        lines += [*reasons, ""]
+    certificates = set(comparison.certificates.values())
+    if len(certificates) == 1 and len(comparison.certificates) > 1:
+        lines.append(f"certificate of {'both' if len(comparison.runs) == 2 else 'all'}: {certificates.pop()}")
+    if comparison.folder is not None:
+        lines.append(f"run: {comparison.folder}")
+    took = "" if comparison.seconds is None else f"  {comparison.seconds:.1f} s"
+    lines.append(words.closing(comparison) + took)
+    return "\n".join(lines)
+
+
+def _table(comparison: Comparison) -> list[str]:
+    names = list(comparison.runs)
+    rows = [["check", *map(words.clean, names), "largest difference", "rule", "result"]]
+    for check in comparison.checks:
+        values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
+        rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
+    return _columns(rows)
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return ["  " + line for line in lines]

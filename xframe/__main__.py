@@ -1,0 +1,5 @@
+"""``python -m xframe`` is ``xframe``."""
+
+from xframe.cli import main
+
+main()

@@ -1,0 +1,373 @@
+"""The command line. Results on stdout, progress and errors on stderr, and an exit code that says the verdict.
+
+    0 passed   1 failed   2 usage or invalid plan   3 a worker or xframe itself failed
+    4 inconclusive: a trace truncated or damaged, or nothing compared   130 interrupted
+
+Each command imports what it needs when it runs, so that ``xframe plan`` starts at once.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from xframe import __version__
+from xframe.errors import UsageError, Verbatim, XframeError
+
+if TYPE_CHECKING:
+    from xframe.comparison import Comparison
+    from xframe.harness import Progress
+    from xframe.plan import TrainingPlan
+
+DIGITS = 1797  # samples of the default task
+
+app = App(
+    name="xframe",
+    version=__version__,
+    help=(
+        "Were two training runs the same run? xframe executes a training plan through native PyTorch and TensorFlow "
+        "loops, or takes traces of your own, and compares steps, batch boundaries, updates and numbers from what was "
+        "observed.\n\nExit codes: 0 passed, 1 failed, 2 usage or invalid plan, 3 a worker or xframe itself failed, "
+        "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."
+    ),
+    help_format="plaintext",
+)
+app.register_install_completion_command(help="Install shell completion for xframe.")
+
+
+def _option(text: str) -> Parameter:
+    return Parameter(help=text)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PlanOptions:
+    """Fields of the plan; each replaces the plan file's, and a limit replaces all its limits."""
+
+    batch_size: Annotated[int | None, _option("Samples drawn together. Without a plan file: 64.")] = None
+    epochs: Annotated[int | None, _option("Limit: stop after this many epochs. Without a plan file: 3.")] = None
+    steps: Annotated[int | None, _option("Limit: stop after this many steps.")] = None
+    updates: Annotated[int | None, _option("Limit: stop after this many updates.")] = None
+    remainder: Annotated[
+        str | None, _option("The last, short batch of a pass: keep, drop, or error (refuse). Default: keep.")
+    ] = None
+    order: Annotated[str | None, _option("sequential or shuffle. Default: shuffle.")] = None
+    seed: Annotated[int | None, _option("Seed of the shuffled order. Default: 0.")] = None
+    reshuffle: Annotated[bool | None, _option("A new order each pass, or the first one for all.")] = None
+
+    def on(self, file: Path | None) -> TrainingPlan:
+        """The plan of the file, or the default one, with these fields replaced."""
+        from xframe.plan import DEFAULT, TrainingPlan, read_toml
+
+        fields = dict(DEFAULT) if file is None else read_toml(file)
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        limits = {"epochs", "steps", "updates"}
+        if limits & given.keys():
+            fields = {name: value for name, value in fields.items() if name not in limits}
+        return TrainingPlan.from_mapping({**fields, **given})
+
+
+NO_OPTIONS = PlanOptions()
+Json = Annotated[bool, Parameter(negative="", help="Print one JSON object instead.")]
+Task = Annotated[str, _option("A built-in task (see xframe tasks) or your own as package.module:name.")]
+Device = Annotated[str, _option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")]
+Precision = Annotated[str, _option("float32 or float64.")]
+Threads = Annotated[int | None, _option("CPU threads of each adapter. Default: the cores shared out.")]
+Python = Annotated[
+    list[str] | None,
+    Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
+]
+Rtol = Annotated[float | None, _option("Relative tolerance of loss and weights. Default: 1e-4, in float64 1e-9.")]
+Atol = Annotated[float | None, _option("Absolute tolerance of loss and weights. Default: 1e-5, in float64 1e-10.")]
+
+
+@app.command
+def verify(
+    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    /,
+    *,
+    task: Task = "digits-mlp",
+    adapters: Annotated[str, _option("Two or more adapters, comma separated; a loop after a colon.")] = (
+        "torch,tensorflow"
+    ),
+    device: Device = "auto",
+    precision: Precision = "float32",
+    threads: Threads = None,
+    python: Python = None,
+    out: Annotated[Path | None, _option("New folder for traces, logs, reports. Default: in xframe-runs/.")] = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Run a plan through each adapter, one fresh process each, and compare what was observed.
+
+    With no arguments: 3 epochs of the handwritten digits in batches of 64, torch against tensorflow.
+    One adapter alone is held against the plan.
+    """
+    from xframe.harness import verify as run_and_compare
+
+    with _progress() as progress:
+        comparison = run_and_compare(
+            plan.on(file),
+            task=task,
+            adapters=adapters.split(","),
+            device=device,
+            precision=precision,
+            threads=threads,
+            python=_pairs(python),
+            out=out,
+            rtol=rtol,
+            atol=atol,
+            name=None if file is None or plan != NO_OPTIONS else file.stem,
+            progress=progress,
+        )
+    return _report(comparison, "json" if json else "text")
+
+
+@app.command(name="plan")
+def plan_command(
+    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    /,
+    *,
+    samples: Annotated[int, _option("Size of the data set. Default: the handwritten digits.")] = DIGITS,
+    step: Annotated[int | None, _option("Also show the step of this 0-based index.")] = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Write out how many steps, updates and samples a plan makes, without running anything.
+
+    For example: xframe plan --samples 60000 --batch-size 1000 --epochs 10
+    """
+    from xframe import counting
+
+    chosen = plan.on(file)
+    counts = chosen.counts(samples)
+    shown = None if step is None else chosen.step(step, samples)
+    if json:
+        result: dict[str, Any] = counts.to_dict()
+        if shown is not None:
+            result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
+        print(jsonlib.dumps(result))
+        return 0
+    print(f"plan {chosen.digest[:8]}: " + ", ".join(f"{name} {value}" for name, value in chosen.to_dict().items()))
+    print("\n".join(counting.arithmetic(chosen, samples)))
+    if shown is not None:
+        size = len(shown.sample_ids)
+        first = shown.step_in_epoch * chosen.batch_size + 1
+        where = f"samples {first:,}-{first + size - 1:,}" + (" of that epoch's order" if chosen.order == "shuffle" else "")
+        ids = ", ".join(map(str, shown.sample_ids[:64].tolist())) + (", …" if size > 64 else "")
+        print(f"step {shown.step_in_epoch + 1:,} of epoch {shown.epoch + 1:,} (index {shown.index:,}): {where}, "
+              f"{shown.update:,} updates after it")
+        print(f"  sample ids (from 0): {ids}")
+    return 0
+
+
+@app.command
+def run(
+    file: Annotated[Path, Parameter(name="PLAN.toml", help="A plan file.")],
+    /,
+    *,
+    adapter: Annotated[str, _option("The adapter; a loop after a colon.")],
+    out: Annotated[Path, _option("The trace to write; must not exist.")],
+    task: Task = "digits-mlp",
+    device: Device = "auto",
+    precision: Precision = "float32",
+    threads: Threads = None,
+    python: Python = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Run a plan through one adapter and keep the trace, for a later xframe compare."""
+    from xframe.harness import run as run_one
+
+    with _progress() as progress:
+        trace = run_one(
+            plan.on(file),
+            task=task,
+            adapter=adapter,
+            out=out,
+            device=device,
+            precision=precision,
+            threads=threads,
+            python=_pairs(python),
+            progress=progress,
+        )
+    if json:
+        print(jsonlib.dumps({**trace.counts().to_dict(), "certificate": trace.certificate, "trace": str(out)}))
+    else:
+        counts = trace.counts()
+        print(f"{out}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples")
+        print(f"certificate: {trace.certificate}")
+    return 0
+
+
+@app.command
+def compare(
+    reference: Annotated[Path, Parameter(name="TRACE", help="The reference.")],
+    candidate: Annotated[Path, Parameter(name="TRACE2", help="The candidate.")],
+    /,
+    *,
+    order: Annotated[
+        str, _option("exact, or coverage for scripts that shuffled on their own: the same samples in each pass.")
+    ] = "exact",
+    rtol: Rtol = None,
+    atol: Atol = None,
+    json: Json = False,
+    md: Annotated[bool, Parameter(negative="", help="Print Markdown instead.")] = False,
+) -> int:
+    """Compare two traces: structure first, numbers up to the first difference."""
+    from xframe.comparison import compare as compare_traces
+    from xframe.trace import open_all
+
+    if json and md:
+        raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
+    comparison = compare_traces(*open_all([reference, candidate]), order=order, rtol=rtol, atol=atol)
+    return _report(comparison, "json" if json else "md" if md else "text")
+
+
+@app.command
+def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /) -> int:
+    """Print the one line that two people compare: equal lines, equal runs."""
+    from xframe.trace import Trace
+
+    found = Trace.open(trace)
+    if not found.complete:
+        print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps: "
+              "a certificate would vouch for an unfinished run.", file=sys.stderr)
+        return 4
+    print(found.certificate)
+    return 0
+
+
+@app.command
+def adapters(*, json: Json = False) -> int:
+    """List the adapters, their loops, and whether their framework is installed here."""
+    import importlib.util
+
+    from xframe import registry
+
+    rows = []
+    for name in registry.available():
+        adapter = registry.load(name)
+        missing = [module for module in adapter.requires if importlib.util.find_spec(module) is None]
+        rows.append({"name": name, "loops": list(adapter.loops), "installed": not missing, "install": adapter.install})
+    if json:
+        print(jsonlib.dumps(rows))
+        return 0
+    for row in rows:
+        state = "installed" if row["installed"] else f"not installed: {row['install']}"
+        print(f"{row['name']:12}  loops {', '.join(row['loops']):12}  {state}")
+    return 0
+
+
+@app.command
+def tasks(*, json: Json = False) -> int:
+    """List the built-in tasks."""
+    from xframe.task import BUILT_IN, find_task
+
+    found = [find_task(name) for name in BUILT_IN]
+    if json:
+        print(jsonlib.dumps([{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in found]))
+        return 0
+    for task in found:
+        print(f"{task.name:12}  {task.num_samples:>6,} samples  {task.description}")
+    return 0
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in texts or []:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise UsageError("--python", got=text, expected="ADAPTER=/path/to/python")
+        pairs[name] = path
+    return pairs
+
+
+def _progress() -> Any:
+    from xframe.report.progress import watching
+
+    return watching(sys.stderr)
+
+
+def _report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
+    from xframe import report
+
+    if form == "json":
+        print(jsonlib.dumps(comparison.to_dict(), indent=2))
+    elif form == "md":
+        print(report.markdown(comparison))
+    else:
+        _show(report.text(comparison))
+    return comparison.exit_code
+
+
+def _show(text: str) -> None:
+    """Prints; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    coloured = Text(text)
+    coloured.highlight_regex(r"\b(PASS|PASSED)\b", "bold green")
+    coloured.highlight_regex(r"\b(FAIL|FAILED)\b", "bold red")
+    coloured.highlight_regex(r"\b(INCONCLUSIVE|not judged)\b", "yellow")
+    Console(soft_wrap=True).print(coloured)
+
+
+def execute(tokens: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; no error leaves it as a traceback unless asked for."""
+    debug = "--debug" in tokens
+    try:
+        _refuse_not_yet(tokens)
+        code = app(
+            [token for token in tokens if token != "--debug"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+    except XframeError as error:
+        code, message = error.exit_code, str(error)
+    except CycloptsError as error:
+        command = " ".join(["xframe", *(error.command_chain or ())])
+        code, message = 2, f"{str(error).strip()} See: {command} --help"
+    except KeyboardInterrupt as interrupt:
+        kept = f" What was recorded so far stays readable: {interrupt}" if str(interrupt) else ""
+        code, message = 130, f"interrupted.{kept}"
+    except BrokenPipeError:  # whoever read the results has stopped reading
+        sys.stderr.close()
+        return 3
+    except Exception as error:
+        code, message = 3, f"{type(error).__name__}: {error}. This is a fault of xframe or of your task; --debug shows where."
+    else:
+        return int(code or 0)
+    if debug:
+        traceback.print_exc()
+    print(f"xframe: {message}", file=sys.stderr)
+    return code
+
+
+def _refuse_not_yet(tokens: Sequence[str]) -> None:
+    """Options that name a field of the vocabulary which this version lacks get the plan's own error."""
+    from xframe.plan import NOT_YET_FIELDS, TrainingPlan
+
+    for token in tokens:
+        name, _, value = token.removeprefix("--").partition("=")
+        if token.startswith("--") and name.replace("-", "_") in NOT_YET_FIELDS:
+            TrainingPlan.from_mapping({"batch_size": 1, "steps": 1, name.replace("-", "_"): Verbatim(value or token)})
+
+
+def main() -> None:
+    """The ``xframe`` command."""
+    sys.exit(execute(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""A line for each run on stderr: live bars in a terminal, one closing line each in pipes and CI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from xframe.harness import Progress
+
+
+@contextmanager
+def watching(stream: TextIO) -> Iterator[Progress]:
+    """A Progress that shows itself on ``stream`` until the block is left."""
+    if not stream.isatty():
+        yield Lines(stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("  {task.description:12}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[state]}"),
+        console=Console(file=stream),
+    )
+    with bars:
+        yield Live(bars)
+
+
+class Lines:
+    """One line when a run has ended."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._totals = stream, dict[str, int]()
+
+    def begin(self, label: str, total: int) -> None:
+        self._totals[label] = total
+
+    def state(self, label: str, text: str) -> None:
+        pass
+
+    def advance(self, label: str, steps: int) -> None:
+        pass
+
+    def end(self, label: str, steps: int, text: str) -> None:
+        width = max(map(len, self._totals))
+        print(f"  {label:{width}}  {steps:,}/{self._totals[label]:,} steps  {text}", file=self._stream, flush=True)
+
+
+class Live:
+    """Bars that move."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars, self._tasks = bars, dict[str, TaskID]()
+
+    def begin(self, label: str, total: int) -> None:
+        self._tasks[label] = self._bars.add_task(label, total=total, state="starting")
+
+    def state(self, label: str, text: str) -> None:
+        self._bars.update(self._tasks[label], state=text)
+
+    def advance(self, label: str, steps: int) -> None:
+        self._bars.update(self._tasks[label], completed=steps)
+
+    def end(self, label: str, steps: int, text: str) -> None:
+        self._bars.update(self._tasks[label], completed=steps, state=text)
+
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID

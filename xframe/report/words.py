@@ -1,0 +1,126 @@
+"""The words and rows that every rendering of a Comparison shares. Nothing here trusts what a trace says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xframe.comparison import Check, Comparison
+from xframe.plan import TrainingPlan
+
+TITLES = {
+    "steps": "steps",
+    "boundaries": "batch boundaries",
+    "updates": "updates",
+    "epochs": "epochs",
+    "lr": "learning rate",
+    "loss": "loss",
+    "weights": "final weights",
+}
+RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
+FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
+
+
+def clean(value: object) -> str:
+    """Text without control characters, so that a trace cannot drive the terminal that shows it."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def plan_line(plan: TrainingPlan, num_samples: int) -> str:
+    """The plan and its counts in one line."""
+    counts = plan.counts(num_samples)
+    limits = ", ".join(
+        f"{value:,} {name if value != 1 else name[:-1]}" for name, value in plan.limits._asdict().items() if value
+    )
+    order = "sequential"
+    if plan.order == "shuffle":
+        order = f"shuffled by seed {plan.seed}" + ("" if plan.reshuffle else ", the same order each pass")
+    return (
+        f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {limits} "
+        f"-> {counts.num_steps:,} steps, {counts.num_updates:,} updates"
+    )
+
+
+def title(comparison: Comparison) -> str:
+    """Who was compared, with versions, device and precision."""
+    sides = []
+    for name, versions in comparison.versions.items():
+        found = [f"{key} {versions[key]}" for key in FRAMEWORKS if key in versions]
+        base = name.partition(":")[0]
+        if base in versions:
+            found = [f"{name} {versions[base]}"]
+        elif found:
+            found = [f"{name} ({', '.join(found)})"]
+        sides.append(clean(found[0] if found else name))
+    places = {f"{r.get('device')}, {r.get('precision')}" for r in comparison.runtimes.values() if r}
+    return " vs ".join(sides) + (f"  ({clean(' / '.join(sorted(places)))})" if places else "")
+
+
+def measured(check: Check) -> str:
+    """The largest difference found, and where."""
+    if check.worst is None:
+        return ""
+    where = "" if check.worst_at is None or not check.worst else f" @{clean(check.worst_at)}"
+    return f"max abs {check.worst:.2g}{where}"
+
+
+def outcome(check: Check) -> str:
+    """PASS, FAIL first @step, or why it was not judged."""
+    text = RESULTS[check.result]
+    if check.result == "fail" and check.first is not None:
+        return f"{text}  first @{check.first}"
+    if check.result == "not judged" and check.detail:
+        return f"{text}: {clean(check.detail)}"
+    return text
+
+
+def rows_around(comparison: Comparison) -> list[list[str]]:
+    """The first difference, side by side: side, epoch, batch, update, lr, loss, digest."""
+    difference = comparison.first_difference
+    if difference is None:
+        return []
+    rows = []
+    for side in ("reference", "candidate", "expected"):
+        row: dict[str, Any] | None = difference[side]
+        name = "plan" if side == "expected" else difference["names"][side]
+        if name is None or (side == "expected" and comparison.plan is None):
+            continue
+        if row is None:
+            rows.append([clean(name), "no such step", "", "", "", ""])
+            continue
+        loss = row.get("loss")
+        digest = row["ids_digest"]
+        rows.append(
+            [
+                clean(name),
+                "" if row["epoch"] is None else str(row["epoch"]),
+                str(row["batch_size"]),
+                "" if row["updates"] is None else str(row["updates"]),
+                "" if loss is None else f"{loss:.7g}" if isinstance(loss, float) else str(loss),
+                "" if digest is None else digest[:8] + "…",
+            ]
+        )
+    return rows
+
+
+HEAD_AROUND = ("side", "epoch", "batch", "updates", "loss", "ids digest")
+
+
+def closing(comparison: Comparison) -> str:
+    """The verdict and what it rests on."""
+    results = [check.result for check in comparison.checks]
+    steps = min(counts.num_steps for counts in comparison.runs.values())
+    if comparison.structure == "different" and comparison.first_difference:
+        steps = min(steps, comparison.first_difference["step"])
+        basis = f"{results.count('fail')} of {len(results)} checks failed, {steps:,} steps identical before"
+    elif "fail" in results:
+        basis = f"{results.count('fail')} of {len(results)} checks failed, {steps:,} steps compared"
+    else:
+        basis = f"{results.count('pass')} of {len(results)} checks passed, {steps:,} steps compared"
+    return f"{comparison.verdict.upper()}  structure {comparison.structure}, numbers {comparison.numbers}  ({basis})"
+
+
+def reasons(comparison: Comparison) -> list[str]:
+    """What to say below the table: what failed, what was cut short, what else was noticed."""
+    found = [clean(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
+    found += [f"{clean(name)} is {clean(end)}" for name, end in comparison.endings.items() if end != "complete"]
+    return list(dict.fromkeys([*found, *map(clean, comparison.explanation)]))

@@ -1,0 +1,239 @@
+"""The adapter contract as a pytest class. Needs pytest; runs the adapter in the test's own process, on the CPU.
+
+What each test rests on:
+
+- the plan's own functions, while the adapter runs, raise: its counts have to be its own doing;
+- the *ledger* task, whose final weights spell which samples entered which update: ids can be echoed,
+  weights cannot;
+- the *bare twin*, a script that imports nothing of xframe and trains as a tutorial would: a recorded
+  run must end in its weights bit for bit;
+- the NumPy adapter, whose arithmetic is written out, for the losses.
+
+A twin is called as ``python twin.py INPUT.npz OUTPUT.npz``. INPUT has features, targets, the initial
+weights under their canonical names, orders (passes × samples), batch_size, drop_last, num_steps,
+learning_rate and momentum; OUTPUT gets the final weights under the same names.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+from unittest import mock
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xframe import registry
+from xframe.adapter import Adapter, Probe
+from xframe.comparison import compare
+from xframe.plan import TrainingPlan
+from xframe.recorder import record
+from xframe.runtime import Runtime
+from xframe.task import Task, find_task
+from xframe.tasks.ledger import ledger
+from xframe.trace import Trace
+
+LEDGER = ledger(23)
+PLANS = tuple(
+    TrainingPlan.from_mapping(fields)
+    for fields in (
+        {"batch_size": 5, "epochs": 3},
+        {"batch_size": 5, "epochs": 3, "remainder": "drop"},
+        {"batch_size": 23, "epochs": 2, "remainder": "error"},
+        {"batch_size": 7, "steps": 9},
+        {"batch_size": 7, "steps": 2, "epochs": 2},
+        {"batch_size": 6, "updates": 11, "remainder": "drop", "seed": 7},
+        {"batch_size": 4, "epochs": 2, "order": "sequential"},
+        {"batch_size": 8, "epochs": 3, "reshuffle": False, "seed": 2**62},
+        {"batch_size": 100, "epochs": 4},
+        {"batch_size": 1, "updates": 25, "epochs": 2},
+    )
+)
+TWIN_PLANS = tuple(
+    TrainingPlan.from_mapping({"batch_size": 64, **fields})
+    for fields in ({"epochs": 2}, {"epochs": 2, "remainder": "drop"}, {"steps": 33, "seed": 5})
+)
+
+
+def _name(plan: TrainingPlan) -> str:
+    return "-".join(f"{value}" if name == "batch_size" else f"{name}={value}" for name, value in plan.to_dict().items())
+
+
+@contextmanager
+def counting_forbidden() -> Iterator[None]:
+    """While inside, the plan's own counts, steps and step raise."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")
+
+    names = ("counts", "steps", "step")
+    with mock.patch.multiple(TrainingPlan, **dict.fromkeys(names, refuse)):
+        yield
+
+
+def observe(
+    adapter: Adapter, plan: TrainingPlan, task: Task, path: Path, *, precision: str = "float64", loop: str | None = None
+) -> Trace:
+    """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
+    runtime = Runtime(device="cpu", precision=precision, threads=1, loop=loop or adapter.loops[0])  # type: ignore[arg-type]
+    facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
+    with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
+        recorder.weights(adapter.run(plan, task, runtime, recorder))
+    return Trace.open(path)
+
+
+class AdapterContract:
+    """Bind it by a subclass that sets ``adapter`` and ``twin``.
+
+    Attributes:
+        adapter: the name of an installed adapter, or an instance.
+        loop: one of its loops; None for the default.
+        twin: the bare script of the digits-mlp task, see the module's text.
+    """
+
+    adapter: ClassVar[str | Adapter]
+    twin: ClassVar[Path]
+    loop: ClassVar[str | None] = None
+    _observed: ClassVar[dict[str, Trace]]
+
+    def __init_subclass__(cls) -> None:
+        cls._observed = {}
+
+    def subject(self) -> Adapter:
+        return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
+
+    def ledger_run(self, plan: TrainingPlan, folder: Path) -> Trace:
+        """The ledger task under that plan; run once, then looked at by several tests."""
+        if plan.digest not in self._observed:
+            path = folder / "ledger.trace"
+            self._observed[plan.digest] = observe(self.subject(), plan, LEDGER, path, loop=self.loop)
+        return self._observed[plan.digest]
+
+    def digits_run(self, plan: TrainingPlan, path: Path, precision: str = "float32") -> Trace:
+        return observe(self.subject(), plan, find_task("digits-mlp"), path, precision=precision, loop=self.loop)
+
+    def test_it_is_an_adapter(self) -> None:
+        adapter = self.subject()
+        assert isinstance(adapter, Adapter)
+        assert adapter.name
+        assert adapter.loops
+        assert len(set(adapter.loops)) == len(adapter.loops)
+        assert adapter.requires
+        assert adapter.install
+
+    def test_importing_it_does_not_import_its_framework(self) -> None:
+        adapter = self.subject()
+        heavy = [name for name in adapter.requires if name != "numpy"]
+        module = type(adapter).__module__.partition(".")[0]
+        code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]", f"importing {module} imports {done.stdout}"
+
+    def test_probe_names_versions_and_devices(self) -> None:
+        probe = self.subject().probe()
+        assert isinstance(probe, Probe)
+        assert probe.versions
+        assert "cpu" in probe.devices
+
+    def test_it_refuses_what_it_does_not_have(self) -> None:
+        adapter, plan, task = self.subject(), PLANS[0], LEDGER
+        assert adapter.check(plan, task, Runtime(device="cpu")) == []
+        assert adapter.check(plan, task, Runtime(device="cpu", loop="no-such-loop")) != []
+
+    @pytest.mark.parametrize("plan", PLANS, ids=_name)
+    def test_steps(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        trace = self.ledger_run(plan, tmp_path)
+        assert trace.complete
+        assert trace.counts() == plan.counts(LEDGER.num_samples)
+
+    @pytest.mark.parametrize("plan", PLANS, ids=_name)
+    def test_boundaries(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        trace = self.ledger_run(plan, tmp_path)
+        for step, seen in zip(plan.steps(LEDGER.num_samples), trace.batches(), strict=False):
+            assert seen.tolist() == step.sample_ids.tolist(), f"step {step.index} trained on other samples"
+
+    @pytest.mark.parametrize("plan", PLANS, ids=_name)
+    def test_updates(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        trace = self.ledger_run(plan, tmp_path)
+        for step, seen in zip(plan.steps(LEDGER.num_samples), trace.column("updates"), strict=False):
+            assert seen == step.update, f"step {step.index}: {seen} updates applied, the plan says {step.update}"
+
+    @pytest.mark.parametrize("plan", PLANS, ids=_name)
+    def test_epochs(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        trace = self.ledger_run(plan, tmp_path)
+        labels = zip(trace.column("epoch"), trace.column("step_in_epoch"), strict=True)
+        for step, seen in zip(plan.steps(LEDGER.num_samples), labels, strict=False):
+            assert seen == (step.epoch, step.step_in_epoch), f"step {step.index} is labelled {seen}"
+
+    @pytest.mark.parametrize("plan", PLANS, ids=_name)
+    def test_ledger(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        trace = self.ledger_run(plan, tmp_path)
+        weights = trace.weights()
+        assert weights is not None, "the run returned no final weights"
+        assert LEDGER.audit is not None
+        assert LEDGER.audit(trace, weights) == []
+        assert np.any(weights["dense_0/kernel"]), "nothing was trained"
+
+    @pytest.mark.parametrize("plan", TWIN_PLANS, ids=_name)
+    def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
+        """The recorded run ends in the weights of the bare run, bit for bit."""
+        found = self.digits_run(plan, tmp_path / "recorded.trace").weights()
+        expected = bare_weights(self.twin, plan, tmp_path)
+        assert found is not None
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            assert found[name].dtype == values.dtype
+            assert np.array_equal(found[name], values), f"{name} is not bit-equal to the bare run's"
+
+    @pytest.mark.parametrize("precision", ["float32", "float64"])
+    def test_numbers(self, precision: str, tmp_path: Path) -> None:
+        """Losses and weights agree with NumPy's, in both precisions."""
+        plan = TWIN_PLANS[0]
+        mine = self.digits_run(plan, tmp_path / "mine.trace", precision)
+        task = find_task("digits-mlp")
+        theirs = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision=precision)
+        comparison = compare(theirs, mine)
+        assert comparison, comparison
+        losses = mine.column("loss")
+        assert losses[-10:].mean() < losses[:10].mean() / 2, "the loss did not fall"
+
+    def test_it_repeats(self, tmp_path: Path) -> None:
+        """The same run twice: the same certificate, the same losses and weights to the bit."""
+        plan = TWIN_PLANS[2]
+        first, second = (self.digits_run(plan, tmp_path / f"{i}.trace") for i in range(2))
+        assert first.certificate == second.certificate
+        assert first.end["weights"] == second.end["weights"]
+        assert np.array_equal(first.column("loss"), second.column("loss"))
+
+
+def bare_weights(twin: Path, plan: TrainingPlan, folder: Path) -> dict[str, NDArray[Any]]:
+    """What the bare twin ends in, run in a process of its own on one thread."""
+    task = find_task("digits-mlp")
+    features, targets = task.data("float32")
+    counts = plan.counts(task.num_samples)
+    assert counts.num_epochs is not None
+    order = plan.sample_order(task.num_samples)
+    given = {
+        "features": features,
+        "targets": targets,
+        "orders": np.stack([order.ids(epoch) for epoch in range(counts.num_epochs)]),
+        "batch_size": plan.batch_size,
+        "drop_last": plan.remainder == "drop",
+        "num_steps": counts.num_steps,
+        "learning_rate": task.optimizer.learning_rate,
+        "momentum": task.optimizer.momentum,
+        **task.initial_weights(),
+    }
+    np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+    command = [sys.executable, str(twin), str(folder / "input.npz"), str(folder / "output.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "output.npz", allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
