@@ -23,7 +23,6 @@ from xframe.errors import UsageError, Verbatim, XframeError
 
 if TYPE_CHECKING:
     from xframe.comparison import Comparison
-    from xframe.harness import Progress
     from xframe.plan import TrainingPlan
 
 DIGITS = 1797  # samples of the default task
@@ -162,10 +161,14 @@ def plan_command(
     if shown is not None:
         size = len(shown.sample_ids)
         first = shown.step_in_epoch * chosen.batch_size + 1
-        where = f"samples {first:,}-{first + size - 1:,}" + (" of that epoch's order" if chosen.order == "shuffle" else "")
+        where = f"samples {first:,}-{first + size - 1:,}" + (
+            " of that epoch's order" if chosen.order == "shuffle" else ""
+        )
         ids = ", ".join(map(str, shown.sample_ids[:64].tolist())) + (", …" if size > 64 else "")
-        print(f"step {shown.step_in_epoch + 1:,} of epoch {shown.epoch + 1:,} (index {shown.index:,}): {where}, "
-              f"{shown.update:,} updates after it")
+        print(
+            f"step {shown.step_in_epoch + 1:,} of epoch {shown.epoch + 1:,} (index {shown.index:,}): {where}, "
+            f"{shown.update:,} updates after it"
+        )
         print(f"  sample ids (from 0): {ids}")
     return 0
 
@@ -240,8 +243,11 @@ def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete 
 
     found = Trace.open(trace)
     if not found.complete:
-        print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps: "
-              "a certificate would vouch for an unfinished run.", file=sys.stderr)
+        print(
+            f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps: "
+            "a certificate would vouch for an unfinished run.",
+            file=sys.stderr,
+        )
         return 4
     print(found.certificate)
     return 0
@@ -254,17 +260,15 @@ def adapters(*, json: Json = False) -> int:
 
     from xframe import registry
 
-    rows = []
-    for name in registry.available():
-        adapter = registry.load(name)
-        missing = [module for module in adapter.requires if importlib.util.find_spec(module) is None]
-        rows.append({"name": name, "loops": list(adapter.loops), "installed": not missing, "install": adapter.install})
+    found = [registry.load(name) for name in registry.available()]
+    here = {a.name: all(importlib.util.find_spec(module) for module in a.requires) for a in found}
     if json:
+        rows = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in found]
         print(jsonlib.dumps(rows))
         return 0
-    for row in rows:
-        state = "installed" if row["installed"] else f"not installed: {row['install']}"
-        print(f"{row['name']:12}  loops {', '.join(row['loops']):12}  {state}")
+    for a in found:
+        state = "installed" if here[a.name] else f"not installed: {a.install}"
+        print(f"{a.name:12}  loops {', '.join(a.loops):12}  {state}")
     return 0
 
 
@@ -275,7 +279,9 @@ def tasks(*, json: Json = False) -> int:
 
     found = [find_task(name) for name in BUILT_IN]
     if json:
-        print(jsonlib.dumps([{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in found]))
+        print(
+            jsonlib.dumps([{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in found])
+        )
         return 0
     for task in found:
         print(f"{task.name:12}  {task.num_samples:>6,} samples  {task.description}")
@@ -331,7 +337,7 @@ def execute(tokens: Sequence[str]) -> int:
     try:
         _refuse_not_yet(tokens)
         code = app(
-            [token for token in tokens if token != "--debug"],
+            [text for text in tokens if text != "--debug"],
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
@@ -349,7 +355,10 @@ def execute(tokens: Sequence[str]) -> int:
         sys.stderr.close()
         return 3
     except Exception as error:
-        code, message = 3, f"{type(error).__name__}: {error}. This is a fault of xframe or of your task; --debug shows where."
+        code, message = (
+            3,
+            f"{type(error).__name__}: {error}. This is a fault of xframe or of your task; --debug shows where.",
+        )
     else:
         return int(code or 0)
     if debug:
@@ -362,10 +371,10 @@ def _refuse_not_yet(tokens: Sequence[str]) -> None:
     """Options that name a field of the vocabulary which this version lacks get the plan's own error."""
     from xframe.plan import NOT_YET_FIELDS, TrainingPlan
 
-    for token in tokens:
-        name, _, value = token.removeprefix("--").partition("=")
-        if token.startswith("--") and name.replace("-", "_") in NOT_YET_FIELDS:
-            TrainingPlan.from_mapping({"batch_size": 1, "steps": 1, name.replace("-", "_"): Verbatim(value or token)})
+    for text in tokens:
+        name, _, value = text.removeprefix("--").partition("=")
+        if text.startswith("--") and name.replace("-", "_") in NOT_YET_FIELDS:
+            TrainingPlan.from_mapping({"batch_size": 1, "steps": 1, name.replace("-", "_"): Verbatim(value or text)})
 
 
 def main() -> None:

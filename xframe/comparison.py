@@ -447,7 +447,14 @@ def _boundaries(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=(candidate, reference))
     if not known:
         return _Judgement("not judged", detail="sizes agree; without sample ids the members are unknown")
-    return _Judgement("pass" if min(len(candidate), len(reference)) else "not judged")
+    return _agree(candidate, reference)
+
+
+def _agree(candidate: _Side, reference: _Side) -> _Judgement:
+    """What passes on the steps that both made; nothing compared is nothing judged."""
+    shared = min(len(candidate), len(reference))
+    detail = "" if len(candidate) == len(reference) else f"over the {shared:,} steps both made"
+    return _Judgement("pass" if shared else "not judged", detail=detail)
 
 
 def _batch_detail(candidate: _Side, reference: _Side, step: int) -> str:
@@ -473,7 +480,9 @@ def _batch_detail(candidate: _Side, reference: _Side, step: int) -> str:
 
 def _multiset_difference(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     values, inverse = np.unique(np.concatenate([a, b]), return_inverse=True)
-    counts = np.bincount(inverse[: len(a)], minlength=len(values)) - np.bincount(inverse[len(a) :], minlength=len(values))
+    counts = np.bincount(inverse[: len(a)], minlength=len(values)) - np.bincount(
+        inverse[len(a) :], minlength=len(values)
+    )
     return np.repeat(values, np.maximum(counts, 0))
 
 
@@ -487,7 +496,7 @@ def _updates(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("not judged", detail=f"{side.name} recorded no evidence of updates")
     first = _first_unequal(candidate.updates, reference.updates)
     if first is None:
-        return _Judgement("pass" if min(len(candidate), len(reference)) else "not judged")
+        return _agree(candidate, reference)
     detail = (
         f"step {first}: {candidate.name} had applied {candidate.updates[first]:,} updates, "
         f"{_says(reference)} {reference.updates[first]:,}"
@@ -500,7 +509,7 @@ def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("not judged")
     first = _first_unequal(candidate.epochs, reference.epochs)
     if first is None:
-        return _Judgement("pass")
+        return _agree(candidate, reference)
     detail = (
         f"step {first}: {candidate.name} calls it epoch {candidate.epochs[first]}, "
         f"{_says(reference)} {reference.epochs[first]}"
@@ -536,7 +545,8 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
 
 
 def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgement:
-    assert candidate.trace is not None and reference.trace is not None
+    assert candidate.trace is not None
+    assert reference.trace is not None
     kind = np.dtype(_precision([candidate.trace, reference.trace]))
     columns = [side.trace.column("lr")[:until].astype(kind) for side in (candidate, reference) if side.trace]
     known = all(side.trace.known("lr")[:until].all() for side in (candidate, reference) if side.trace)
@@ -545,7 +555,7 @@ def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgemen
     first = _first_unequal(*columns)
     worst, worst_at = _worst(np.abs(columns[0].astype(np.float64) - columns[1]))
     if first is None:
-        return _Judgement("pass", worst=worst, worst_at=worst_at)
+        return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
     detail = f"step {first}: {candidate.name} {columns[0][first]:.9g}, {reference.name} {columns[1][first]:.9g}"
     return _Judgement("fail", first, detail, worst, worst_at, (candidate, reference))
 
@@ -561,7 +571,8 @@ def _worst(differences: NDArray[np.float64]) -> tuple[float, int]:
 
 
 def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance) -> _Judgement:
-    assert candidate.trace is not None and reference.trace is not None
+    assert candidate.trace is not None
+    assert reference.trace is not None
     mine, theirs = candidate.trace.column("loss")[:until], reference.trace.column("loss")[:until]
     known = candidate.trace.known("loss")[:until].all() and reference.trace.known("loss")[:until].all()
     if not known or not until:
@@ -590,11 +601,17 @@ def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance
     if finite < until:
         detail = f"both runs' losses are {mine[finite]} from step {finite} on"
         return _Judgement("not judged", detail=detail, worst=worst, worst_at=worst_at, nonfinite=True)
-    return _Judgement("pass", worst=worst, worst_at=worst_at)
+    return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
+
+
+def _before(candidate: _Side, reference: _Side, until: int) -> str:
+    """What to add where numbers were judged up to the structure's first difference only."""
+    return "" if until == len(candidate) == len(reference) else f"before step {until}, not judged from there on"
 
 
 def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) -> _Judgement:
-    assert candidate.trace is not None and reference.trace is not None
+    assert candidate.trace is not None
+    assert reference.trace is not None
     if tolerance is None:
         return _Judgement("not judged", detail="the runs part before their end")
     told = candidate.trace.end.get("weights"), reference.trace.end.get("weights")
@@ -636,7 +653,7 @@ def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_
     unjudged = [j for j in judgements if j.result == "not judged"]
     result: Result = "fail" if failed else "not judged" if unjudged or not judgements else "pass"
     firsts = [j.first for j in failed if j.first is not None]
-    chosen = failed or unjudged
+    chosen = failed or unjudged or judgements
     measured = [j for j in judgements if j.worst is not None]
     largest = max(measured, key=lambda j: j.worst or 0.0, default=None)
     values: dict[str, int | str | None] = {}

@@ -35,23 +35,29 @@ class XframeError(Exception):
 
 
 class UsageError(XframeError):
+    """A wrong call: an option, file or name."""
+
     exit_code = 2
 
 
 class PlanError(UsageError):
-    pass
+    """A plan that is invalid, or does not fit the data."""
 
 
 class TraceError(XframeError):
+    """A trace that cannot be judged, since it is damaged."""
+
     exit_code = 4
 
 
 class NotATraceError(TraceError):
+    """A file that is no trace, or one of a newer format."""
+
     exit_code = 2
 
 
 class WorkerError(XframeError):
-    pass
+    """A worker died, or its framework is missing or broken."""
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -274,7 +274,10 @@ def _finish(worker: _Worker, progress: Progress) -> None:
         what = Verbatim(error["text"])
         raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
     ended = f"killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    raise WorkerError(f"worker {worker.label!r} was {ended} {where}".replace("was ended", "ended"), remedy=remedy + _last_words(worker.log))
+    raise WorkerError(
+        f"worker {worker.label!r} was {ended} {where}".replace("was ended", "ended"),
+        remedy=remedy + _last_words(worker.log),
+    )
 
 
 def _signal_name(number: int) -> str:
@@ -440,6 +443,4 @@ def _compare(
             weights = trace.weights()
             if weights is not None:
                 audits[selection.label] = task.audit(trace, weights)
-    return compare(
-        *traces, plan=plan, num_samples=task.num_samples, rtol=rtol, atol=atol, audits=audits or None
-    )
+    return compare(*traces, plan=plan, num_samples=task.num_samples, rtol=rtol, atol=atol, audits=audits or None)

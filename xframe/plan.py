@@ -17,8 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from xframe.errors import PlanError, UsageError, Verbatim, did_you_mean
 
@@ -210,13 +217,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 def _plan_error(error: ValidationError) -> PlanError:
     """One error that names every wrong field: what it got, what was expected, what to do."""
     found = error.errors(include_url=False, include_context=False)
-    messages = [_field_error(problem["type"], [str(part) for part in problem["loc"]], problem["input"]) for problem in found]
+    messages = [
+        _field_error(problem["type"], [str(part) for part in problem["loc"]], problem["input"]) for problem in found
+    ]
     if len(messages) == 1:
         return messages[0]
-    combined = PlanError("invalid plan, in " + f"{len(messages)} places:\n  - " + "\n  - ".join(
-        str(message).removeprefix("invalid plan: ") for message in messages
-    ))
-    return combined
+    return PlanError(
+        "invalid plan, in "
+        + f"{len(messages)} places:\n  - "
+        + "\n  - ".join(str(message).removeprefix("invalid plan: ") for message in messages)
+    )
 
 
 def _field_error(kind: str, location: list[str], got: object) -> PlanError:

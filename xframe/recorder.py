@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
@@ -109,7 +109,17 @@ class Recorder:
     def _clear(self) -> None:
         self._pending: dict[str, list[Any]] = {
             name: []
-            for name in ("ids", "updates", "update_attempts", "lr", "loss", "time_ns", "epoch", "step_in_epoch", "padding")
+            for name in (
+                "ids",
+                "updates",
+                "update_attempts",
+                "lr",
+                "loss",
+                "time_ns",
+                "epoch",
+                "step_in_epoch",
+                "padding",
+            )
         }
         self._pending_ids = 0
 
@@ -320,7 +330,9 @@ def _scalar(value: Any, name: str) -> Any:
     held = _hold(value)
     shape = tuple(np.shape(held) if isinstance(held, (int, float, np.generic, np.ndarray)) else held.shape)
     if math.prod(shape) != 1 or (isinstance(held, np.ndarray) and held.dtype.kind not in "iufb"):
-        raise UsageError(f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one number")
+        raise UsageError(
+            f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one number"
+        )
     return held.item() if isinstance(held, (np.generic, np.ndarray)) else held
 
 

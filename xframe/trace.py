@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.ipc as ipc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.ipc as ipc
 
 from xframe.counting import Counts
 from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim
@@ -327,7 +327,8 @@ class Trace:
 
 def _damaged(path: Path, why: str) -> TraceError:
     return TraceError(
-        f"{path} is damaged: {why}", remedy="Nothing can be judged from it; record the run again, or copy the file again."
+        f"{path} is damaged: {why}",
+        remedy="Nothing can be judged from it; record the run again, or copy the file again.",
     )
 
 
@@ -363,7 +364,5 @@ def open_all(paths: list[str | Path]) -> list[Trace]:
     """Opens traces that are to be compared; each file once."""
     resolved = [Path(path).resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
-        raise UsageError(
-            "a trace is compared with itself", got=Verbatim(paths[0]), expected="two different files"
-        )
+        raise UsageError("a trace is compared with itself", got=Verbatim(paths[0]), expected="two different files")
     return [Trace.open(path) for path in paths]

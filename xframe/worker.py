@@ -38,7 +38,7 @@ def main(number: int) -> int:
         _train(pipe, json.loads(sys.stdin.readline()))
     except KeyboardInterrupt:
         return 130
-    except _Told as told:
+    except _ToldError as told:
         traceback.print_exc()
         pipe.send(error=told.message)
         return 3
@@ -54,7 +54,7 @@ def main(number: int) -> int:
     return 0
 
 
-class _Told(Exception):
+class _ToldError(Exception):
     """Ends the worker with a message for the harness."""
 
     def __init__(self, kind: str, text: str, **more: str) -> None:
@@ -66,11 +66,11 @@ def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
     adapter = registry.load(config["adapter"])
     for module in adapter.requires:
         if importlib.util.find_spec(module) is None:
-            raise _Told("missing", f"no module {module!r} for {sys.executable}", install=adapter.install)
+            raise _ToldError("missing", f"no module {module!r} for {sys.executable}", install=adapter.install)
     try:
         probe = adapter.probe()
     except Exception as error:
-        raise _Told("broken", f"{type(error).__name__}: {error}") from error
+        raise _ToldError("broken", f"{type(error).__name__}: {error}") from error
     pipe.send(devices=probe.devices, versions=probe.versions)
 
     # What needs no answer from the harness is done while it waits for the other workers.

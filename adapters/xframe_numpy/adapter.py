@@ -18,9 +18,11 @@ from xframe_numpy.step import TrainStep
 
 
 class NumpyAdapter:
+    """Forward, backward and update written out in NumPy. See ``xframe.adapter`` for what it must hold to."""
+
     name = "numpy"
-    loops = ("eager",)
-    requires = ("numpy",)
+    loops: tuple[str, ...] = ("eager",)
+    requires: tuple[str, ...] = ("numpy",)
     install = "pip install numpy"
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:

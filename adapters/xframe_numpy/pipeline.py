@@ -27,6 +27,8 @@ class Batch(NamedTuple):
 
 
 class Pipeline:
+    """Iterates over the batches of a run."""
+
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
         self.plan, self.features, self.targets = plan, features, targets
 

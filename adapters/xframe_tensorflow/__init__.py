@@ -1,4 +1,4 @@
-"""The TensorFlow adapter: tf.data, tf.function with GradientTape, a Keras optimizer. Importing it does not import TensorFlow."""
+"""The TensorFlow adapter: tf.data, tf.function with GradientTape, Keras. Importing it does not import TensorFlow."""
 
 from xframe_tensorflow.adapter import TensorflowAdapter
 

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 
 class TensorflowAdapter:
+    """A tf.function per step over tf.data. See ``xframe.adapter`` for what it must hold to."""
+
     name = "tensorflow"
-    loops = ("function",)
-    requires = ("tensorflow", "keras")
+    loops: tuple[str, ...] = ("function",)
+    requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:

@@ -17,10 +17,8 @@ class Model:
 
     def __init__(self, task: Task, precision: str) -> None:
         initial = task.initial_weights()
-        if "tensorflow" in task.builders:
-            built = task.builders["tensorflow"]()
-        else:
-            built = _lower(task, initial, precision)
+        own = task.builders.get("tensorflow")
+        built = _lower(task, initial, precision) if own is None else own()
         self.module, self.parameters = built.module, built.parameters
         if set(self.parameters) != set(initial):
             raise UsageError(

@@ -29,6 +29,8 @@ class Batch(NamedTuple):
 
 
 class Pipeline:
+    """Iterates over the batches of a run."""
+
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
         order = plan.sample_order(len(features))
         with tf.device("/CPU:0"):

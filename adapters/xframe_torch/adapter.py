@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 class TorchAdapter:
+    """Eager PyTorch: autograd and torch.optim over a DataLoader. See ``xframe.adapter`` for what it must hold to."""
+
     name = "torch"
-    loops = ("eager",)
-    requires = ("torch",)
+    loops: tuple[str, ...] = ("eager",)
+    requires: tuple[str, ...] = ("torch",)
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:

@@ -19,7 +19,8 @@ class Model:
 
     def __init__(self, task: Task, precision: str, device: str) -> None:
         initial = task.initial_weights()
-        built = task.builders["torch"]() if "torch" in task.builders else _lower(task, initial)
+        own = task.builders.get("torch")
+        built = _lower(task, initial) if own is None else own()
         self.module = built.module.to(device=device, dtype=getattr(torch, precision))
         self.parameters = built.parameters
         if set(self.parameters) != set(initial):

@@ -47,7 +47,7 @@ class OrderSampler(Sampler[torch.Tensor]):
         self.pass_index = 0
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        pieces = torch.from_numpy(self.order.ids(self.pass_index)).split(self.batch_size)
+        pieces = torch.split(torch.from_numpy(self.order.ids(self.pass_index)), self.batch_size)
         if self.drop_last and len(pieces[-1]) < self.batch_size:
             pieces = pieces[:-1]
         return iter(pieces)
@@ -58,6 +58,8 @@ def _identity(batch: Any) -> Any:
 
 
 class Pipeline:
+    """Iterates over the batches of a run."""
+
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], *, device: str) -> None:
         self.epochs, self.device = plan.epochs, device
         self.sampler = OrderSampler(plan.sample_order(len(features)), plan.batch_size, plan.remainder == "drop")

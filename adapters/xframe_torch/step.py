@@ -35,7 +35,9 @@ class UpdateCounter:
     def _look(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         parameters = (p for group in optimizer.param_groups for p in group["params"])
         # Some of them suffice: an optimizer writes to all that have a gradient, or to none.
-        self._before = [(p, p._version) for _, p in zip(range(4), (p for p in parameters if p.grad is not None), strict=False)]
+        self._before = [
+            (p, p._version) for _, p in zip(range(4), (p for p in parameters if p.grad is not None), strict=False)
+        ]
 
     def _look_again(self, *_: Any) -> None:
         self.attempts += 1

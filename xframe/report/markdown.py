@@ -13,7 +13,12 @@ from xframe.report import words
 def markdown(comparison: Comparison) -> str:
     """The whole report as Markdown; what comes from traces is escaped."""
     names = list(comparison.runs)
-    lines = [f"# {comparison.verdict.upper()}: {_escape(' vs '.join(names))}", "", _escape(words.closing(comparison)) + ".", ""]
+    lines = [
+        f"# {comparison.verdict.upper()}: {_escape(' vs '.join(names))}",
+        "",
+        _escape(words.closing(comparison)) + ".",
+        "",
+    ]
     lines += [f"- {_escape(reason)}" for reason in words.reasons(comparison)]
     if words.reasons(comparison):
         lines.append("")
@@ -35,7 +40,15 @@ def markdown(comparison: Comparison) -> str:
     for name, counts in comparison.runs.items():
         versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
         ending, certificate = comparison.endings[name], comparison.certificates[name]
-        rows.append([name, *map(str, (counts.num_steps, counts.num_updates, counts.samples_seen)), ending, certificate, versions])
+        rows.append(
+            [
+                name,
+                *map(str, (counts.num_steps, counts.num_updates, counts.samples_seen)),
+                ending,
+                certificate,
+                versions,
+            ]
+        )
     lines += _table(["run", "steps", "updates", "samples", "ending", "certificate", "versions"], rows)
     lines += ["", f"Made by xframe {__version__}. {_escape(words.title(comparison))}", ""]
     return "\n".join(lines)

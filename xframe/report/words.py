@@ -68,9 +68,9 @@ def outcome(check: Check) -> str:
     text = RESULTS[check.result]
     if check.result == "fail" and check.first is not None:
         return f"{text}  first @{check.first}"
-    if check.result == "not judged" and check.detail:
-        return f"{text}: {clean(check.detail)}"
-    return text
+    if check.result == "fail" or not check.detail:
+        return text
+    return f"{text}: {clean(check.detail)}" if check.result == "not judged" else f"{text}  {clean(check.detail)}"
 
 
 def rows_around(comparison: Comparison) -> list[list[str]]:

@@ -6,6 +6,7 @@ dropping it or padding it makes a difference that counts.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,16 @@ _SIZES = (64, 32, 10)
 
 
 def _load() -> tuple[NDArray[Any], NDArray[Any]]:
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     digits = load_digits()
     return digits.data / 16.0, digits.target  # pixels are 0 to 16: exact in every precision
 
 
 def _initial_weights() -> dict[str, NDArray[Any]]:
-    random = np.random.RandomState(0)  # noqa: NPY002 - the one stream NumPy promises never to change
+    random = np.random.RandomState(0)  # the one stream NumPy promises never to change
     weights: dict[str, NDArray[Any]] = {}
-    for i, (inputs, units) in enumerate(zip(_SIZES, _SIZES[1:], strict=False)):
+    for i, (inputs, units) in enumerate(pairwise(_SIZES)):
         limit = np.sqrt(6.0 / (inputs + units))  # Glorot, uniform
         weights[f"dense_{i}/kernel"] = random.uniform(-limit, limit, (inputs, units)).astype(np.float32)
         weights[f"dense_{i}/bias"] = np.zeros(units, dtype=np.float32)

@@ -1,8 +1,8 @@
 """Shipped tests: the contract suite that any adapter can be bound to, a third party's too.
 
-    class TestMine(AdapterContract):
-        adapter = "mine"                       # its entry point's name, or an instance
-        twin = Path("tests/native/mine.py")    # the same training without xframe
+class TestMine(AdapterContract):
+    adapter = "mine"                       # its entry point's name, or an instance
+    twin = Path("tests/native/mine.py")    # the same training without xframe
 """
 
 import pytest

@@ -72,8 +72,7 @@ def counting_forbidden() -> Iterator[None]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")
 
-    names = ("counts", "steps", "step")
-    with mock.patch.multiple(TrainingPlan, **dict.fromkeys(names, refuse)):
+    with mock.patch.multiple(TrainingPlan, counts=refuse, steps=refuse, step=refuse):
         yield
 
 
