@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from xframe import __version__
-from xframe.errors import UsageError, Verbatim, XframeError
+from xframe.errors import UsageError, Verbatim, XframeError, shown
 
 if TYPE_CHECKING:
     from xframe.comparison import Comparison
@@ -37,6 +37,7 @@ app = App(
         "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."
     ),
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main says what was kept
 )
 app.register_install_completion_command(help="Install shell completion for xframe.")
 
@@ -45,20 +46,33 @@ def _option(text: str) -> Parameter:
     return Parameter(help=text)
 
 
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """An integer as Python writes it; cyclopts' own conversion would round 2.5."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"got {shown(text)}, expected a whole number.") from None
+
+
+def _number(text: str) -> Parameter:
+    return Parameter(help=text, converter=_whole)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class PlanOptions:
     """Fields of the plan; each replaces the plan file's, and a limit replaces all its limits."""
 
-    batch_size: Annotated[int | None, _option("Samples drawn together. Without a plan file: 64.")] = None
-    epochs: Annotated[int | None, _option("Limit: stop after this many epochs. Without a plan file: 3.")] = None
-    steps: Annotated[int | None, _option("Limit: stop after this many steps.")] = None
-    updates: Annotated[int | None, _option("Limit: stop after this many updates.")] = None
+    batch_size: Annotated[int | None, _number("Samples drawn together. Without a plan file: 64.")] = None
+    epochs: Annotated[int | None, _number("Limit: stop after this many epochs. Without a plan file: 3.")] = None
+    steps: Annotated[int | None, _number("Limit: stop after this many steps.")] = None
+    updates: Annotated[int | None, _number("Limit: stop after this many updates.")] = None
     remainder: Annotated[
         str | None, _option("The last, short batch of a pass: keep, drop, or error (refuse). Default: keep.")
     ] = None
     order: Annotated[str | None, _option("sequential or shuffle. Default: shuffle.")] = None
-    seed: Annotated[int | None, _option("Seed of the shuffled order. Default: 0.")] = None
+    seed: Annotated[int | None, _number("Seed of the shuffled order. Default: 0.")] = None
     reshuffle: Annotated[bool | None, _option("A new order each pass, or the first one for all.")] = None
 
     def on(self, file: Path | None) -> TrainingPlan:
@@ -78,7 +92,7 @@ Json = Annotated[bool, Parameter(negative="", help="Print one JSON object instea
 Task = Annotated[str, _option("A built-in task (see xframe tasks) or your own as package.module:name.")]
 Device = Annotated[str, _option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")]
 Precision = Annotated[str, _option("float32 or float64.")]
-Threads = Annotated[int | None, _option("CPU threads of each adapter. Default: the cores shared out.")]
+Threads = Annotated[int | None, _number("CPU threads of each adapter. Default: the cores shared out.")]
 Python = Annotated[
     list[str] | None,
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
@@ -136,8 +150,8 @@ def plan_command(
     file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
     /,
     *,
-    samples: Annotated[int, _option("Size of the data set. Default: the handwritten digits.")] = DIGITS,
-    step: Annotated[int | None, _option("Also show the step of this 0-based index.")] = None,
+    samples: Annotated[int, _number("Size of the data set. Default: the handwritten digits.")] = DIGITS,
+    step: Annotated[int | None, _number("Also show the step of this 0-based index.")] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:
@@ -334,6 +348,7 @@ def _show(text: str) -> None:
 def execute(tokens: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; no error leaves it as a traceback unless asked for."""
     debug = "--debug" in tokens
+    trouble: BaseException
     try:
         _refuse_not_yet(tokens)
         code = app(
@@ -343,26 +358,23 @@ def execute(tokens: Sequence[str]) -> int:
             result_action="return_value",
         )
         sys.stdout.flush()
+        return int(code or 0)
     except XframeError as error:
-        code, message = error.exit_code, str(error)
+        trouble, code, message = error, error.exit_code, str(error)
     except CycloptsError as error:
         command = " ".join(["xframe", *(error.command_chain or ())])
-        code, message = 2, f"{str(error).strip()} See: {command} --help"
-    except KeyboardInterrupt as interrupt:
-        kept = f" What was recorded so far stays readable: {interrupt}" if str(interrupt) else ""
-        code, message = 130, f"interrupted.{kept}"
+        trouble, code, message = error, 2, f"{str(error).strip()} See: {command} --help"
+    except KeyboardInterrupt as error:
+        kept = f" What was recorded so far stays readable: {error}" if str(error) else ""
+        trouble, code, message = error, 130, f"interrupted.{kept}"
     except BrokenPipeError:  # whoever read the results has stopped reading
         sys.stderr.close()
         return 3
     except Exception as error:
-        code, message = (
-            3,
-            f"{type(error).__name__}: {error}. This is a fault of xframe or of your task; --debug shows where.",
-        )
-    else:
-        return int(code or 0)
+        advice = "This is a fault of xframe or of your task; --debug shows where."
+        trouble, code, message = error, 3, f"{type(error).__name__}: {error}. {advice}"
     if debug:
-        traceback.print_exc()
+        traceback.print_exception(trouble)
     print(f"xframe: {message}", file=sys.stderr)
     return code
 

@@ -27,7 +27,7 @@ from xxhash import xxh3_128_digest
 
 from xframe import counting
 from xframe.counting import Counts
-from xframe.errors import UsageError, unknown
+from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
 from xframe.trace import Trace
 
@@ -47,6 +47,10 @@ class Tolerance:
 
     rtol: float
     atol: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.rtol < np.inf and 0 <= self.atol < np.inf):
+            raise UsageError("a tolerance", got=Verbatim(self), expected="finite numbers from 0 up")
 
     def __str__(self) -> str:
         return f"rtol {self.rtol:g}, atol {self.atol:g}"
@@ -332,10 +336,11 @@ def compare(
 
 def _names(traces: Sequence[Trace]) -> list[str]:
     """Labels if they tell the runs apart, else file names, else paths."""
-    for names in ([t.name for t in traces], [t.path.stem for t in traces], [str(t.path) for t in traces]):
+    for given in ([t.name for t in traces], [t.path.stem for t in traces], [t.path for t in traces]):
+        names = [printable(name) for name in given]
         if len(set(names)) == len(names) and PLAN not in names:
             return names
-    return [f"{i}: {trace.path}" for i, trace in enumerate(traces)]
+    return [printable(f"{i}: {trace.path}") for i, trace in enumerate(traces)]
 
 
 def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | None:
@@ -367,10 +372,7 @@ def _precision(traces: Sequence[Trace]) -> str:
 
 def _tolerance(traces: Sequence[Trace], rtol: float | None, atol: float | None) -> Tolerance:
     default = TOLERANCES[_precision(traces)]
-    chosen = Tolerance(default.rtol if rtol is None else rtol, default.atol if atol is None else atol)
-    if not (0 <= chosen.rtol < np.inf and 0 <= chosen.atol < np.inf):
-        raise UsageError("a tolerance", got=str(chosen), expected="finite numbers from 0 up")
-    return chosen
+    return Tolerance(default.rtol if rtol is None else rtol, default.atol if atol is None else atol)
 
 
 def _run_side(name: str, trace: Trace) -> _Side:
@@ -429,10 +431,9 @@ def _steps(candidate: _Side, reference: _Side) -> _Judgement:
     if len(candidate) == len(reference):
         # Nothing recorded on both sides is nothing compared.
         return _Judgement("pass" if shared else "not judged")
-    if candidate.trace is not None and candidate.trace.ending == "truncated" and len(candidate) == shared:
-        return _Judgement("not judged", detail=f"{candidate.name} is truncated after {shared} steps")
-    if reference.trace is not None and reference.trace.ending == "truncated" and len(reference) == shared:
-        return _Judgement("not judged", detail=f"{reference.name} is truncated after {shared} steps")
+    for side in (candidate, reference):
+        if side.trace is not None and not side.trace.complete and len(side) == shared:
+            return _Judgement("not judged", detail=f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps")
     detail = f"{candidate.name} made {len(candidate):,} steps, {_says(reference)} {len(reference):,}"
     return _Judgement("fail", shared, detail, sides=(candidate, reference))
 

@@ -63,13 +63,18 @@ class WorkerError(XframeError):
 def shown(value: object, limit: int = 80) -> str:
     """``value`` as an error message shows it: a repr of bounded length, free of control characters."""
     if isinstance(value, Verbatim):
-        return str(value)
+        return printable(value)
     try:
         text = repr(value)
     except Exception:  # the repr of a user's object, or of an integer too long to print
         text = f"<{type(value).__name__}>"
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(value: object) -> str:
+    """Text without control characters, so that a file cannot drive the terminal that shows what it says."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
 class Verbatim(str):

@@ -136,6 +136,10 @@ def verify(
     runtime = Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
     found = _checked(plan, task, selections, runtime)
     interpreters = _interpreters(python or {}, selections)
+    if rtol is not None or atol is not None:
+        from xframe.comparison import Tolerance
+
+        Tolerance(rtol or 0, atol or 0)  # refused now if it must be, not after the runs
     folder = _new_folder(out, name or plan.digest[:8])
     (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]

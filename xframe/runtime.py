@@ -35,7 +35,7 @@ class Runtime:
     def __post_init__(self) -> None:
         for name, value, known in (("device", self.device, DEVICES), ("precision", self.precision, PRECISIONS)):
             if value not in known:
-                hint = did_you_mean(str(value), known)
+                hint = "NVIDIA GPUs are named cuda." if str(value) == "gpu" else did_you_mean(str(value), known)
                 raise UsageError(f"unknown {name}", got=value, expected="one of " + ", ".join(known), remedy=hint)
         if self.threads is not None and (not isinstance(self.threads, int) or not 1 <= self.threads <= 1024):
             raise UsageError("threads", got=self.threads, expected="an integer from 1 to 1024")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from xframe import __version__
 from xframe.comparison import Comparison
+from xframe.errors import printable
 from xframe.report import words
 
 
@@ -55,7 +56,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _escape(value: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", words.clean(value))
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", printable(value))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xframe import __version__
 from xframe.comparison import Comparison
+from xframe.errors import printable
 from xframe.report import words
 
 
@@ -35,7 +36,7 @@ def text(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> list[str]:
     names = list(comparison.runs)
-    rows = [["check", *map(words.clean, names), "largest difference", "rule", "result"]]
+    rows = [["check", *map(printable, names), "largest difference", "rule", "result"]]
     for check in comparison.checks:
         values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
         rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.comparison import Check, Comparison
+from xframe.errors import printable
 from xframe.plan import TrainingPlan
 
 TITLES = {
@@ -18,11 +19,6 @@ TITLES = {
 }
 RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
-
-
-def clean(value: object) -> str:
-    """Text without control characters, so that a trace cannot drive the terminal that shows it."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
 def plan_line(plan: TrainingPlan, num_samples: int) -> str:
@@ -50,16 +46,16 @@ def title(comparison: Comparison) -> str:
             found = [f"{name} {versions[base]}"]
         elif found:
             found = [f"{name} ({', '.join(found)})"]
-        sides.append(clean(found[0] if found else name))
+        sides.append(printable(found[0] if found else name))
     places = {f"{r.get('device')}, {r.get('precision')}" for r in comparison.runtimes.values() if r}
-    return " vs ".join(sides) + (f"  ({clean(' / '.join(sorted(places)))})" if places else "")
+    return " vs ".join(sides) + (f"  ({printable(' / '.join(sorted(places)))})" if places else "")
 
 
 def measured(check: Check) -> str:
     """The largest difference found, and where."""
     if check.worst is None:
         return ""
-    where = "" if check.worst_at is None or not check.worst else f" @{clean(check.worst_at)}"
+    where = "" if check.worst_at is None or not check.worst else f" @{printable(check.worst_at)}"
     return f"max abs {check.worst:.2g}{where}"
 
 
@@ -70,7 +66,9 @@ def outcome(check: Check) -> str:
         return f"{text}  first @{check.first}"
     if check.result == "fail" or not check.detail:
         return text
-    return f"{text}: {clean(check.detail)}" if check.result == "not judged" else f"{text}  {clean(check.detail)}"
+    return (
+        f"{text}: {printable(check.detail)}" if check.result == "not judged" else f"{text}  {printable(check.detail)}"
+    )
 
 
 def rows_around(comparison: Comparison) -> list[list[str]]:
@@ -85,13 +83,13 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
         if name is None or (side == "expected" and comparison.plan is None):
             continue
         if row is None:
-            rows.append([clean(name), "no such step", "", "", "", ""])
+            rows.append([printable(name), "no such step", "", "", "", ""])
             continue
         loss = row.get("loss")
         digest = row["ids_digest"]
         rows.append(
             [
-                clean(name),
+                printable(name),
                 "" if row["epoch"] is None else str(row["epoch"]),
                 str(row["batch_size"]),
                 "" if row["updates"] is None else str(row["updates"]),
@@ -121,6 +119,6 @@ def closing(comparison: Comparison) -> str:
 
 def reasons(comparison: Comparison) -> list[str]:
     """What to say below the table: what failed, what was cut short, what else was noticed."""
-    found = [clean(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
-    found += [f"{clean(name)} is {clean(end)}" for name, end in comparison.endings.items() if end != "complete"]
-    return list(dict.fromkeys([*found, *map(clean, comparison.explanation)]))
+    found = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
+    found += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
+    return list(dict.fromkeys([*found, *map(printable, comparison.explanation)]))

@@ -1,0 +1,89 @@
+"""The README's commands, run as written, in order, in one folder; its Python and its tables checked."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# These change or make environments: the fresh environment that runs this test came from the same lines.
+ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "experiments", folder / "experiments")
+    (plan,) = blocks("toml")
+    (folder / "plan.toml").write_text(plan)
+    (task,) = (block for block in blocks("python") if block.startswith("# mytask.py"))
+    (folder / "mytask.py").write_text(task)
+    return folder
+
+
+def run(command, folder):
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    return subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
+
+
+def test_every_command_works_as_written(folder):
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    commands = [line for line in lines if not line.startswith(ENVIRONMENT)]
+    assert len(commands) >= 12
+    for command in commands:
+        expected = int(match[1]) if (match := re.search(r"# exit (\d+)$", command)) else 0
+        done = run(command, folder)
+        assert done.returncode == expected, f"{command}\n{done.stdout}{done.stderr}"
+        if command.startswith("xframe compare"):
+            assert ("PASSED" if expected == 0 else "step 28") in done.stdout
+
+
+def test_the_make_targets_exist():
+    targets = [
+        line.removeprefix("make ") for block in blocks("console") for line in block.splitlines() if "make " in line
+    ]
+    assert targets == ["verify", "test"]
+    for target in [*targets, "check"]:
+        done = run(f"make --dry-run {target}", ROOT)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_python_example(folder):
+    (example,) = (block for block in blocks("python") if "xframe.verify" in block)
+    (folder / "example.py").write_text(example)
+    done = run("python example.py", folder)
+    assert (done.returncode, done.stdout) == (0, "87\n"), done.stderr
+
+
+def test_the_pasted_report_is_what_the_command_prints(folder):
+    (pasted,) = (block for block in blocks("text") if "PASSED" in block)
+    printed = run("xframe verify", folder).stdout
+    rows = [line.split()[:4] for line in pasted.splitlines() if " PASS" in line]
+    assert len(rows) == 7
+    # The counts, checks and certificate stand as printed; the measured differences vary with the machine.
+    for line in pasted.splitlines():
+        if "== plan" in line or line.startswith("certificate"):
+            assert line in printed.splitlines()
+
+
+def test_exit_codes_are_those_of_the_command():
+    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", README, flags=re.MULTILINE))
+    assert set(table) == {"0", "1", "2", "3", "4", "130"}
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+    for name in re.findall(r"`((?:experiments|tests)/[\w/.]*)`", README):
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,31 @@
+"""The built wheel: what it puts into site-packages, and nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_top_level_of_the_wheel(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    packages = {"xframe", "xframe_numpy", "xframe_torch", "xframe_tensorflow"}
+    assert {name.partition("/")[0] for name in names} == {*packages, "xframe_toolkit-0.1.0.dist-info"}
+    for package in packages:
+        assert f"{package}/__init__.py" in names
+        assert f"{package}/py.typed" in names
+    assert "xframe = xframe.cli:main" in entry_points
+    assert "torch = xframe_torch:TorchAdapter" in entry_points
+
+
+def test_adapters_is_a_folder_and_no_package():
+    assert not (ROOT / "adapters" / "__init__.py").exists()
+    same = [{path.name for path in folder.glob("*.py")} for folder in (ROOT / "adapters").glob("xframe_*")]
+    assert len(same) == 3
+    assert all(names == same[0] for names in same), "the same file names in each adapter"

@@ -1,0 +1,218 @@
+"""The command line, in this process: output, messages, exit codes."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe import cli, plan
+
+
+def write_trace(path, *, sizes=(4, 4, 2), loss=1.0):
+    with xframe.record(path, num_samples=10) as rec:
+        first = 0
+        for i, size in enumerate(sizes):
+            rec.step(ids=np.arange(first, first + size), updates=i + 1, loss=loss, lr=0.1)
+            first += size
+
+
+@pytest.fixture
+def xf(capsys, tmp_path, monkeypatch):
+    """Runs a command line in an empty folder; returns exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*tokens):
+        code = cli.execute([str(token) for token in tokens])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_plan_writes_the_arithmetic_out(xf):
+    code, out, err = xf("plan", "--samples", 60000, "--batch-size", 1000, "--epochs", 10)
+    assert (code, err) == (0, "")
+    assert "60,000 samples / batches of 1,000 = 60 full, none left -> 60 steps an epoch" in out
+    assert "600 steps, 600 updates, 10 epochs" in out
+
+
+def test_plan_without_arguments_is_the_main_job(xf):
+    code, out, _ = xf("plan", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "num_steps": 87,
+        "num_updates": 87,
+        "num_epochs": 3,
+        "steps_per_epoch": 29,
+        "samples_seen": 5391,
+        "samples_dropped": 0,
+        "samples_padded": 0,
+        "last_batch_size": 5,
+    }
+
+
+def test_plan_shows_a_step_with_ordinals(xf):
+    tokens = ("plan", "--samples", 100, "--batch-size", 10, "--epochs", 1, "--order", "sequential", "--step", 2)
+    code, out, _ = xf(*tokens)
+    assert code == 0
+    assert "step 3 of epoch 1 (index 2): samples 21-30, 3 updates after it" in out
+    assert json.loads(xf(*tokens, "--json")[1])["step"]["sample_ids"] == list(range(20, 30))
+
+
+def test_a_limit_replaces_all_limits_of_the_file(xf, tmp_path):
+    (tmp_path / "p.toml").write_text("batch_size = 10\nepochs = 7\nupdates = 3\n")
+    counts = [json.loads(xf("plan", "p.toml", "--samples", 100, *more, "--json")[1]) for more in ((), ("--steps", 55))]
+    assert [c["num_steps"] for c in counts] == [3, 55]
+
+
+def test_the_options_are_the_fields_of_the_plan():
+    assert tuple(cli.PlanOptions.__dataclass_fields__) == plan.FIELDS
+
+
+@pytest.mark.parametrize(
+    ("tokens", "parts"),
+    [
+        (("plan", "--batch-size", 0), ("batch_size", "got 0", "from 1 to 9223372036854775807", "batch_size = 64")),
+        (("plan", "--batch-size", -3), ("batch_size", "got -3")),
+        (("plan", "--batch-size", 10**30), ("batch_size", "got 1000", "from 1 to")),
+        (("plan", "--batch-size", "ten"), ("--batch-size", "ten", "whole number", "xframe plan --help")),
+        (("plan", "--epochs", "2.5"), ("--epochs", "2.5")),
+        (("plan", "--samples", 0), ("number of samples", "got 0")),
+        (("plan", "--samples", 10, "--remainder", "drop"), ("smaller than one batch", "got 10", "at least 64")),
+        (("plan", "--remainder", "kep"), ("got 'kep'", "keep, drop, error", "Did you mean 'keep'")),
+        (("plan", "--remainder", "pad"), ("'pad' is not in this version",)),
+        (("plan", "--gradient-accumulation-steps", 4), ("'gradient_accumulation_steps' is not in this version",)),
+        (("plan", "--sampels", 4), ("--sampels", "Did you mean --samples")),
+        (("plan", "--step", 87), ("no such step", "got 87", "0 to 86")),
+        (("plan", "nowhere.toml"), ("cannot read the plan file", "nowhere.toml")),
+        (("paln",), ("Unknown command", "Did you mean", "plan")),
+        (("verify", "--task", "digits-mpl"), ("unknown task", "digits-mlp, ledger", "Did you mean 'digits-mlp'")),
+        (("verify", "--adapters", "jax,torch"), ("unknown adapter", "got 'jax'", "numpy, tensorflow, torch")),
+        (("verify", "--adapters", "torch:fast"), ("unknown loop of adapter 'torch'", "got 'fast'", "eager")),
+        (("verify", "--adapters", "torch,torch"), ("given twice", "got 'torch'")),
+        (("verify", "--adapters", ","), ("no adapter given",)),
+        (("verify", "--device", "gpu"), ("unknown device", "got 'gpu'", "auto, cpu, cuda", "named cuda")),
+        (("verify", "--precision", "float16"), ("unknown precision", "float32, float64")),
+        (("verify", "--threads", 0), ("threads", "got 0")),
+        (("verify", "--rtol", -1, "--adapters", "numpy"), ("tolerance", "rtol -1")),
+        (("verify", "--python", "torch"), ("--python", "got 'torch'", "ADAPTER=/path/to/python")),
+        (("verify", "--python", "torch=/no/python"), ("no such interpreter", "/no/python")),
+        (("verify", "--python", f"numpy={sys.executable}"), ("not chosen", "got 'numpy'", "torch, tensorflow")),
+        (("verify", "--task", "ledger", "--epochs", 99), ("cannot hold that many updates", "at most 12", "float64")),
+        (("verify", "--out", "."), ("exists already", "got '.'")),
+        (("run", "p.toml", "--adapter", "numpy"), ("--out",)),
+        (("compare", "a.trace"), ("TRACE2",)),
+        (("compare", "a.trace", "b.trace"), ("cannot read the trace", "a.trace")),
+        (("certificate", "a.trace"), ("cannot read the trace", "a.trace")),
+    ],
+    ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, tuple) else None,
+)
+def test_bad_input_gets_one_clear_message_and_exit_2(xf, tokens, parts):
+    code, out, err = xf(*tokens)
+    assert (code, out) == (2, "")
+    assert err.startswith("xframe: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+
+
+def test_debug_shows_the_traceback(xf):
+    code, _, err = xf("plan", "--batch-size", 0, "--debug")
+    assert code == 2
+    assert "Traceback" in err
+    assert "PlanError" in err
+
+
+def test_an_uncaught_exception_is_exit_3_without_a_traceback(xf, monkeypatch):
+    monkeypatch.setattr(plan.TrainingPlan, "counts", lambda *_: 1 / 0)
+    code, out, err = xf("plan")
+    assert (code, out) == (3, "")
+    assert "ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+def test_compare_exit_codes_and_forms(xf, tmp_path):
+    write_trace("a.trace")
+    write_trace("b.trace")
+    write_trace("short.trace", sizes=(4, 4))
+    code, out, err = xf("compare", "a.trace", "b.trace")
+    assert (code, err) == (0, "")
+    assert out.strip().splitlines()[-1].startswith("PASSED  structure identical, numbers identical")
+    code, out, _ = xf("compare", "a.trace", "short.trace", "--json")
+    assert code == 1
+    result = json.loads(out)
+    assert result["verdict"] == "failed"
+    assert (result["first_difference"]["check"], result["first_difference"]["step"]) == ("steps", 2)
+    code, out, _ = xf("compare", "a.trace", "short.trace", "--md")
+    assert code == 1
+    assert out.startswith("# FAILED: a vs short")
+    assert xf("compare", "a.trace", "b.trace", "--json", "--md")[0] == 2
+    assert xf("compare", "a.trace", "a.trace")[0] == 2
+    code, _, err = xf("compare", "a.trace", "b.trace", "--order", "coverge")
+    assert code == 2
+    assert "Did you mean 'coverage'" in err
+
+
+def test_a_truncated_trace_is_inconclusive(xf, tmp_path):
+    write_trace("a.trace")
+    write_trace("b.trace")
+    whole = (tmp_path / "b.trace").read_bytes()
+    (tmp_path / "b.trace").write_bytes(whole[:-1200])
+    code, out, _ = xf("compare", "a.trace", "b.trace")
+    assert code == 4
+    assert "b is truncated" in out
+    assert "INCONCLUSIVE" in out
+    code, out, err = xf("certificate", "b.trace")
+    assert (code, out) == (4, "")
+    assert "truncated" in err
+
+
+def test_a_file_that_is_no_trace(xf, tmp_path):
+    write_trace("a.trace")
+    for name, content in (("text", b"hello"), ("empty", b""), ("noise", bytes(range(256)) * 9)):
+        (tmp_path / name).write_bytes(content)
+        code, _, err = xf("compare", "a.trace", name)
+        assert code == 2
+        assert f"not a trace: got '{name}'" in err
+
+
+def test_certificates_of_equal_runs_are_equal(xf):
+    for name, loss in (("a.trace", 1.0), ("b.trace", 2.0)):
+        write_trace(name, loss=loss)
+    lines = [xf("certificate", name) for name in ("a.trace", "b.trace")]
+    assert lines[0] == lines[1]
+    assert lines[0][1].startswith("xf1-")
+
+
+def test_a_hostile_trace_cannot_drive_the_terminal(xf):
+    hostile = "\x1b[2Jevil|<script>\nx"
+    for name, label in (("a.trace", hostile), ("b.trace", "b")):
+        with xframe.record(name, num_samples=10, metadata={"label": label, "versions": {"torch": hostile}}) as rec:
+            rec.step(ids=np.arange(4), updates=1, loss=1.0)
+    for form in ("--md", "--order=exact"):
+        code, out, _ = xf("compare", "a.trace", "b.trace", form)
+        assert code == 0
+        assert "\x1b" not in out
+        assert "\nx" not in out
+    assert "<script>" not in xf("compare", "a.trace", "b.trace", "--md")[1]
+
+
+def test_lists(xf):
+    code, out, _ = xf("adapters", "--json")
+    assert code == 0
+    assert [row["name"] for row in json.loads(out)] == ["numpy", "tensorflow", "torch"]
+    assert all(row["installed"] for row in json.loads(out))
+    code, out, _ = xf("tasks", "--json")
+    assert [row["name"] for row in json.loads(out)] == ["digits-mlp", "ledger"]
+    assert "digits-mlp" in xf("tasks")[1]
+    assert "loops eager" in xf("adapters")[1]
+
+
+@pytest.mark.parametrize("command", ["verify", "plan", "run", "compare", "certificate", "adapters", "tasks"])
+def test_every_command_has_help(xf, command):
+    code, out, _ = xf(command, "--help")
+    assert code == 0
+    assert f"xframe {command}" in out

@@ -1,0 +1,177 @@
+"""The harness and its workers: the main job, interpreters, failures, interruption."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+import xframe
+
+ROOT = Path(__file__).parents[2]
+
+
+def xf(*tokens, cwd, **environment):
+    command = [sys.executable, "-m", "xframe", *map(str, tokens)]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "steps", "samples", "last"),
+    [((), 87, 5391, 5), (("--remainder", "drop"), 84, 5376, 64), (("--steps", 100), 100, 6223, 64)],
+    ids=["keep", "drop", "steps"],
+)
+def test_the_main_job(tmp_path, tokens, steps, samples, last):
+    done = xf("verify", *tokens, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["verdict"], result["structure"]) == ("passed", "identical")
+    assert result["numbers"] == "within tolerance"
+    assert [check["result"] for check in result["checks"]] == ["pass"] * 7
+    assert list(result["runs"]) == ["torch", "tensorflow"]
+    for counts in result["runs"].values():
+        assert counts["num_steps"] == counts["num_updates"] == steps
+        assert (counts["samples_seen"], counts["last_batch_size"]) == (samples, last)
+    assert len(set(result["certificates"].values())) == 1
+    assert done.stderr.count("trace complete") == 2
+    folder = tmp_path / result["run"]
+    assert {path.name for path in folder.iterdir()} == {
+        "plan.toml", "report.json", "report.md", "torch.trace", "torch.log", "torch.weights.npz",
+        "tensorflow.trace", "tensorflow.log", "tensorflow.weights.npz",
+    }  # fmt: skip
+    assert json.loads((folder / "report.json").read_text())["verdict"] == "passed"
+    assert (folder / "report.md").read_text().startswith("# PASSED: torch vs tensorflow")
+
+
+def test_runs_get_a_folder_each(tmp_path):
+    (tmp_path / "mine.toml").write_text("batch_size = 50\nsteps = 9\n")
+    folders = [
+        json.loads(xf("verify", "mine.toml", "--adapters", "numpy", "--json", cwd=tmp_path).stdout)["run"] for _ in "ab"
+    ]
+    assert folders == ["xframe-runs/mine-1", "xframe-runs/mine-2"]
+
+
+def test_run_then_compare(tmp_path):
+    (tmp_path / "plan.toml").write_text("batch_size = 50\nsteps = 9\n")
+    for adapter in ("numpy", "torch"):
+        done = xf("run", "plan.toml", "--adapter", adapter, "--out", f"{adapter}.trace", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "9 steps, 9 updates, 450 samples" in done.stdout
+    result = json.loads(xf("compare", "numpy.trace", "torch.trace", "--json", cwd=tmp_path).stdout)
+    assert (result["verdict"], result["numbers"]) == ("passed", "within tolerance")
+    assert result["plan"]["steps"] == 9  # the plan travels in the trace, and both are held against it
+
+
+@pytest.fixture
+def interpreter(tmp_path):
+    """Makes an interpreter whose packages are this one's, without the torch that is installed here."""
+
+    def make(*, torch: str | None):
+        site = tmp_path / "site"
+        site.mkdir()
+        for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
+            if not entry.name.startswith(("torch", "__")):
+                (site / entry.name).symlink_to(entry)
+        if torch is not None:
+            (site / "torch").mkdir()
+            (site / "torch" / "__init__.py").write_text(torch)
+        script = tmp_path / "python"
+        path = os.pathsep.join(map(str, (site, ROOT, ROOT / "adapters")))
+        script.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -S "$@"\n')
+        script.chmod(0o755)
+        return script
+
+    return make
+
+
+def test_an_interpreter_of_its_own(tmp_path, interpreter):
+    other = interpreter(torch=None)
+    done = xf("verify", "--adapters", "numpy,torch", "--python", f"numpy={other}", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "passed"
+
+
+def test_a_framework_that_is_not_installed(tmp_path, interpreter):
+    done = xf("verify", "--adapters", "numpy,torch", "--python", f"torch={interpreter(torch=None)}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "adapter 'torch' needs a package that is not installed: got no module 'torch'" in done.stderr
+    assert 'Install it: pip install "xframe-toolkit[torch]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_framework_that_is_broken(tmp_path, interpreter):
+    broken = interpreter(torch="raise ImportError('libcudart.so.12: cannot open shared object file')")
+    done = xf("verify", "--adapters", "torch", "--python", f"torch={broken}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "its framework is installed but broken: got ImportError: libcudart.so.12: cannot open" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interpreter_without_xframe(tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    done = xf("verify", "--adapters", "numpy", "--python", f"numpy={bare}", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "Install xframe-toolkit for that interpreter" in done.stderr
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    import torch
+
+    assert not torch.cuda.is_available(), "this test is about machines without a GPU"
+    done = xf("verify", "--adapters", "torch", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "device 'cuda' is not there for adapter 'torch'" in done.stderr
+    done = xf("verify", "--adapters", "numpy", "--device", "cuda", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "adapter 'numpy' cannot run this: got device 'cuda' is not one of its devices (cpu)" in done.stderr
+
+
+def start_long_run(folder: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A run of minutes, returned once the first block of its trace is on disk."""
+    command = [sys.executable, "-m", "xframe", "verify", "--adapters", "numpy", "--epochs", "100000"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for trace in folder.glob("xframe-runs/*/numpy.trace"):
+            if trace.stat().st_size > 100_000:
+                return process, trace
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("the run recorded nothing in a minute")
+
+
+def test_ctrl_c_keeps_what_was_recorded(tmp_path):
+    process, trace = start_long_run(tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert (
+        err == f"xframe: interrupted. What was recorded so far stays readable: {trace.parent.relative_to(tmp_path)}\n"
+    )
+    found = xframe.Trace.open(trace)
+    assert found.num_rows >= 1000
+    assert found.ending == "interrupted by KeyboardInterrupt"
+    done = xf("compare", trace, shutil.copy(trace, tmp_path / "copy.trace"), cwd=tmp_path)
+    assert done.returncode == 4
+
+
+def test_workers_do_not_outlive_the_harness(tmp_path):
+    process, trace = start_long_run(tmp_path)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while xframe.Trace.open(trace).ending == "truncated":
+        assert time.monotonic() < deadline, "the worker goes on without its harness"
+        time.sleep(0.2)
+    assert xframe.Trace.open(trace).ending == "interrupted by KeyboardInterrupt"
