@@ -93,6 +93,7 @@ Task = Annotated[str, _option("A built-in task (see xframe tasks) or your own as
 Device = Annotated[str, _option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")]
 Precision = Annotated[str, _option("float32 or float64.")]
 Threads = Annotated[int | None, _number("CPU threads of each adapter. Default: the cores shared out.")]
+Tf32 = Annotated[bool, Parameter(negative="", help="Allow TensorFloat-32 on CUDA, which is off otherwise.")]
 Python = Annotated[
     list[str] | None,
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
@@ -113,6 +114,7 @@ def verify(
     device: Device = "auto",
     precision: Precision = "float32",
     threads: Threads = None,
+    tf32: Tf32 = False,
     python: Python = None,
     out: Annotated[Path | None, _option("New folder for traces, logs, reports. Default: in xframe-runs/.")] = None,
     rtol: Rtol = None,
@@ -135,6 +137,7 @@ def verify(
             device=device,
             precision=precision,
             threads=threads,
+            tf32=tf32,
             python=_pairs(python),
             out=out,
             rtol=rtol,
@@ -198,6 +201,7 @@ def run(
     device: Device = "auto",
     precision: Precision = "float32",
     threads: Threads = None,
+    tf32: Tf32 = False,
     python: Python = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
@@ -214,6 +218,7 @@ def run(
             device=device,
             precision=precision,
             threads=threads,
+            tf32=tf32,
             python=_pairs(python),
             progress=progress,
         )

@@ -187,6 +187,7 @@ class _Side:
     """One side of a pair: the plan's or a run's rows as columns; ``*_known`` says where they have values."""
 
     name: str
+    length: int
     sizes: NDArray[np.int64]
     digests: NDArray[np.void]
     updates: NDArray[np.int64]
@@ -200,7 +201,7 @@ class _Side:
     num_samples: int = 0
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return self.length
 
     def ids(self, row: int) -> NDArray[np.int64] | None:
         if self.trace is not None:
@@ -208,16 +209,24 @@ class _Side:
         assert self.plan is not None
         return counting.step(self.plan, row, self.num_samples).sample_ids
 
+    def _digest(self, index: int) -> str | None:
+        if not self.digests_known:
+            return None
+        if self.plan is not None:
+            step = counting.step(self.plan, index, self.num_samples)
+            return xxh3_128_digest(step.sample_ids.astype("<i8", copy=False).tobytes()).hex()
+        return str(self.digests[index].tobytes().hex())
+
     def row(self, index: int) -> dict[str, Any] | None:
         """That step as a report shows it."""
-        if not 0 <= index < len(self):
+        if not 0 <= index < len(self.sizes):
             return None
         shown: dict[str, Any] = {
             "batch_size": int(self.sizes[index]),
             "updates": int(self.updates[index]) if self.updates_known else None,
             "epoch": int(self.epochs[index]) if self.epochs_known else None,
             "step_in_epoch": int(self.steps_in_epoch[index]) if self.epochs_known else None,
-            "ids_digest": self.digests[index].tobytes().hex() if self.digests_known else None,
+            "ids_digest": self._digest(index),
         }
         if self.trace is not None:
             for name in ("lr", "loss"):
@@ -275,12 +284,12 @@ def compare(
         raise UsageError("nothing to compare with", got=len(traces), expected="two traces, or one with its plan")
     names = _names(traces)
     sides = [_run_side(name, trace) for name, trace in zip(names, traces, strict=True)]
-    expected = _plan_side(plan, num_samples) if plan is not None and num_samples is not None else None
+    expected = _plan_side(plan, num_samples, sides) if plan is not None and num_samples is not None else None
     pairs = [(side, expected) for side in sides] if expected is not None else []
     across = [(side, sides[0]) for side in sides[1:]]
     tolerance = _tolerance(traces, rtol, atol)
     coverage = order == "coverage"
-    _data_note(names, traces, notes)
+    _weights_note(names, traces, notes)
 
     judged: dict[str, list[_Judgement]] = {name: [] for name in CHECKS}
     for candidate, reference in [*pairs, *across]:
@@ -353,10 +362,9 @@ def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | No
     return plans[0]
 
 
-def _data_note(names: Sequence[str], traces: Sequence[Trace], notes: list[str]) -> None:
-    prints = {trace.metadata.get("data_fingerprint") for trace in traces}
-    if len(prints - {None}) > 1:
-        notes.append(f"{' and '.join(names)} did not train on the same data and initial weights")
+def _weights_note(names: Sequence[str], traces: Sequence[Trace], notes: list[str]) -> None:
+    if len({trace.metadata.get("weights_fingerprint") for trace in traces} - {None}) > 1:
+        notes.append(f"{' and '.join(names)} did not start from the same weights")
 
 
 def _facts(trace: Trace, key: str) -> dict[str, Any]:
@@ -378,6 +386,7 @@ def _tolerance(traces: Sequence[Trace], rtol: float | None, atol: float | None) 
 def _run_side(name: str, trace: Trace) -> _Side:
     return _Side(
         name=name,
+        length=trace.num_rows,
         sizes=trace.column("batch_size"),
         digests=trace.column("ids_digest"),
         updates=trace.column("updates"),
@@ -390,23 +399,29 @@ def _run_side(name: str, trace: Trace) -> _Side:
     )
 
 
-def _plan_side(plan: TrainingPlan, num_samples: int) -> _Side:
+def _plan_side(plan: TrainingPlan, num_samples: int, runs: Sequence[_Side]) -> _Side:
+    """The plan's rows, as far as the runs reach and one more; their digests while some run has their sizes."""
     total = counting.num_steps(plan, num_samples)
+    shown = min(total, max((len(run) for run in runs), default=0) + 1)
+    part = counting.rows(plan, num_samples, 0, shown)
+    firsts = [_first_unequal(run.sizes, part.batch_size) for run in runs]
+    until = max((min(len(run), shown) if first is None else first for run, first in zip(runs, firsts, strict=True)))
+    digests = np.zeros(shown, dtype="V16")
     block = max(1, (1 << 20) // plan.batch_size)
-    parts = [counting.rows(plan, num_samples, i, min(i + block, total)) for i in range(0, total, block)]
-    digests: list[bytes] = []
-    for part in parts:
-        data, end = memoryview(part.ids.astype("<i8", copy=False).tobytes()), 0
-        for size in part.batch_size.tolist():
+    for start in range(0, until, block):
+        rows = counting.rows(plan, num_samples, start, min(start + block, until))
+        data, end = memoryview(counting.sample_ids(plan, num_samples, rows).astype("<i8", copy=False).tobytes()), 0
+        for i, size in enumerate(rows.batch_size.tolist(), start):
             begin, end = end, end + 8 * size
-            digests.append(xxh3_128_digest(data[begin:end]))
+            digests[i] = np.void(xxh3_128_digest(data[begin:end]))
     return _Side(
         name=PLAN,
-        sizes=np.concatenate([part.batch_size for part in parts]),
-        digests=np.frombuffer(b"".join(digests), dtype="V16"),
-        updates=np.concatenate([part.updates for part in parts]),
-        epochs=np.concatenate([part.epoch for part in parts]),
-        steps_in_epoch=np.concatenate([part.step_in_epoch for part in parts]),
+        length=total,
+        sizes=part.batch_size,
+        digests=digests,
+        updates=part.updates,
+        epochs=part.epoch,
+        steps_in_epoch=part.step_in_epoch,
         digests_known=True,
         updates_known=True,
         epochs_known=True,
@@ -433,13 +448,20 @@ def _steps(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("pass" if shared else "not judged")
     for side in (candidate, reference):
         if side.trace is not None and not side.trace.complete and len(side) == shared:
-            return _Judgement("not judged", detail=f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps")
+            return _Judgement(
+                "not judged", detail=f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps"
+            )
     detail = f"{candidate.name} made {len(candidate):,} steps, {_says(reference)} {len(reference):,}"
     return _Judgement("fail", shared, detail, sides=(candidate, reference))
 
 
 def _boundaries(candidate: _Side, reference: _Side) -> _Judgement:
     known = candidate.digests_known and reference.digests_known
+    if candidate.trace is not None and reference.trace is not None:
+        data = {side.trace.metadata.get("data_fingerprint") for side in (candidate, reference) if side.trace}
+        if len(data - {None}) > 1:
+            detail = f"{candidate.name} and {reference.name} hold different data: the same ids are other samples"
+            return _Judgement("fail", 0, detail, sides=(candidate, reference))
     by_size = _first_unequal(candidate.sizes, reference.sizes)
     by_ids = _first_unequal(candidate.digests, reference.digests) if known else None
     firsts = [first for first in (by_size, by_ids) if first is not None]

@@ -73,14 +73,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Consecutive steps as columns of equal length; ``ids`` holds the batches one after the other."""
+    """Consecutive steps as columns of equal length."""
 
-    start: int
     epoch: NDArray[np.int64]
     step_in_epoch: NDArray[np.int64]
     batch_size: NDArray[np.int64]
     updates: NDArray[np.int64]
-    ids: NDArray[np.int64]
 
 
 def steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
@@ -149,7 +147,8 @@ def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < total:
         raise UsageError("no such step", got=index, expected=f"a 0-based index from 0 to {total - 1}")
     row = rows(plan, num_samples, index, index + 1)
-    return Step(index, int(row.epoch[0]), int(row.step_in_epoch[0]), row.ids, 0, int(row.updates[0]))
+    ids = sample_ids(plan, num_samples, row)
+    return Step(index, int(row.epoch[0]), int(row.step_in_epoch[0]), ids, 0, int(row.updates[0]))
 
 
 def steps(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
@@ -158,13 +157,13 @@ def steps(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
     block = max(1, 65536 // plan.batch_size)
     for start in range(0, total, block):
         part = rows(plan, num_samples, start, min(start + block, total))
-        ends = part.batch_size.cumsum()
+        ids, ends = sample_ids(plan, num_samples, part), part.batch_size.cumsum()
         for i, (end, size) in enumerate(zip(ends, part.batch_size, strict=True)):
             yield Step(
                 index=start + i,
                 epoch=int(part.epoch[i]),
                 step_in_epoch=int(part.step_in_epoch[i]),
-                sample_ids=part.ids[end - size : end],
+                sample_ids=ids[end - size : end],
                 padding=0,
                 update=int(part.updates[i]),
             )
@@ -174,18 +173,24 @@ def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> Rows:
     """Steps ``start`` to ``stop`` (excluded, both within the run) as columns."""
     import numpy as np
 
-    per_pass = steps_per_pass(plan, num_samples)
     index = np.arange(start, stop, dtype=np.int64)
-    epoch, step_in_epoch = np.divmod(index, per_pass)
-    first = step_in_epoch * plan.batch_size
-    sizes = np.minimum(plan.batch_size, num_samples - first)
+    epoch, step_in_epoch = np.divmod(index, steps_per_pass(plan, num_samples))
+    sizes = np.minimum(plan.batch_size, num_samples - step_in_epoch * plan.batch_size)
+    return Rows(epoch, step_in_epoch, sizes, index + 1)
+
+
+def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.int64]:
+    """The sample ids of consecutive steps, one batch after the other."""
+    import numpy as np
+
     order = plan.sample_order(num_samples)
-    parts = []
-    for pass_index in range(start // per_pass, (stop - 1) // per_pass + 1):
-        inside = np.flatnonzero(epoch == pass_index)  # one run of steps, so one run of positions
-        low, high = first[inside[0]], first[inside[-1]] + sizes[inside[-1]]
-        parts.append(order.ids(pass_index, np.arange(low, high, dtype=np.int64)))
-    return Rows(start, epoch, step_in_epoch, sizes, index + 1, np.concatenate(parts))
+    first = part.step_in_epoch * plan.batch_size
+    pieces = []
+    for pass_index in range(int(part.epoch[0]), int(part.epoch[-1]) + 1):
+        inside = np.flatnonzero(part.epoch == pass_index)  # one run of steps, so one run of positions
+        end = first[inside[-1]] + part.batch_size[inside[-1]]
+        pieces.append(order.ids(pass_index, np.arange(first[inside[0]], end, dtype=np.int64)))
+    return np.concatenate(pieces)
 
 
 def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:

@@ -105,6 +105,7 @@ def verify(
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
+    tf32: bool = False,
     python: Mapping[str, str] | None = None,
     out: str | Path | None = None,
     rtol: float | None = None,
@@ -121,6 +122,7 @@ def verify(
         device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
         precision: ``float32`` or ``float64``.
         threads: CPU threads for each; default: the cores shared out.
+        tf32: allow TensorFloat-32 on CUDA.
         python: by adapter, the interpreter to run it with, if not this one.
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
         rtol, atol: tolerance of loss and weights.
@@ -133,7 +135,7 @@ def verify(
     """
     began = time.monotonic()
     selections = registry.select(tuple(adapters))
-    runtime = Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
     found = _checked(plan, task, selections, runtime)
     interpreters = _interpreters(python or {}, selections)
     if rtol is not None or atol is not None:
@@ -167,12 +169,13 @@ def run(
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
+    tf32: bool = False,
     python: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Runs the plan through one adapter, in a process of its own, and returns the trace written to ``out``."""
     selections = registry.select((adapter,))
-    runtime = Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
     _checked(plan, task, selections, runtime)
     place = Path(out)
     _refuse_existing(place)

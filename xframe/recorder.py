@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +39,6 @@ FLUSH_IDS = 1 << 20
 FLUSH_SECONDS = 1.0
 
 
-@runtime_checkable
 class UpdateEvidence(Protocol):
     """Something that watches an optimizer, such as ``xframe_torch.UpdateCounter``; may be given as ``updates``."""
 
@@ -147,7 +146,7 @@ class Recorder:
             padding: how many of the last ids are padding.
         """
         now = time.monotonic_ns()
-        if isinstance(updates, UpdateEvidence):
+        if hasattr(updates, "applied") and hasattr(updates, "attempts"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
         held = _hold(ids)

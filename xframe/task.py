@@ -125,19 +125,25 @@ class Task:
 
         return cast(np.asarray(features)), cast(np.asarray(targets))
 
-    def fingerprint(self) -> str:
-        """32 hex digits over the data and the initial weights, the same wherever these are the same."""
-        import numpy as np
-
-        digest = hashlib.blake2b(digest_size=16)
+    def fingerprints(self) -> dict[str, str]:
+        """Of the data and of the initial weights, 32 hex digits each, the same wherever these are the same."""
         features, targets = self.load()
-        arrays = {"features": features, "targets": targets, **self.initial_weights()}
-        for name, values in arrays.items():
-            array = np.ascontiguousarray(values)
-            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return {
+            "data_fingerprint": _fingerprint({"features": features, "targets": targets}),
+            "weights_fingerprint": _fingerprint(self.initial_weights()),
+        }
+
+
+def _fingerprint(arrays: Weights) -> str:
+    import numpy as np
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, values in arrays.items():
+        array = np.ascontiguousarray(values)
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 BUILT_IN = {"digits-mlp": "xframe.tasks.digits_mlp:task", "ledger": "xframe.tasks.ledger:task"}

@@ -177,7 +177,7 @@ class Trace:
             head = (reader.schema.metadata or {})[b"xframe"].decode()
             metadata = json.loads(head)
             version = metadata.pop("format")
-        except (pa.ArrowException, KeyError, ValueError, AttributeError, OSError, MemoryError):
+        except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError, OSError, MemoryError):
             raise NotATraceError(
                 "not a trace", got=str(path), expected="a file written by xframe.record or xframe run"
             ) from None

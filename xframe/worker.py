@@ -83,7 +83,7 @@ def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
         "adapter": config["adapter"],
         "loop": config["loop"] or adapter.loops[0],
         "task": task.name,
-        "data_fingerprint": task.fingerprint(),
+        **task.fingerprints(),
     }
     go = sys.stdin.readline()
     if not go:

@@ -82,6 +82,7 @@ class TensorflowAdapter:
         self.probe()
         self.configure(runtime)
         train_step = self.train_step(task, runtime)
+        recorder.evidence = train_step.evidence
         for batch in self.pipeline(plan, task, runtime):
             seen = train_step(batch)
             recorder.step(
@@ -92,5 +93,4 @@ class TensorflowAdapter:
                 epoch=batch.epoch,
                 step_in_epoch=batch.step_in_epoch,
             )
-        recorder.evidence = train_step.evidence
         return train_step.model.weights()

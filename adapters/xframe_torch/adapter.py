@@ -41,7 +41,8 @@ class TorchAdapter:
 
         if runtime.threads is not None:
             torch.set_num_threads(runtime.threads)
-        torch.use_deterministic_algorithms(runtime.deterministic)
+        if runtime.device == "cuda":  # on the CPU it changes nothing here, and it imports torch's compiler
+            torch.use_deterministic_algorithms(runtime.deterministic)
         torch.backends.cuda.matmul.allow_tf32 = runtime.tf32
         torch.backends.cudnn.allow_tf32 = runtime.tf32
 
