@@ -167,8 +167,8 @@ def test_what_the_certificate_covers(runs, some_rows, change, same):
 
 
 def test_certificate_is_what_it_was(runs):
-    assert runs([{"ids": [0, 1], "updates": 1}, {"ids": [2], "updates": 2}]).certificate == "PIN0"
-    assert runs([], "empty").certificate == "PIN1"
+    assert runs([{"ids": [0, 1], "updates": 1}, {"ids": [2], "updates": 2}]).certificate == "xf1-7df7f178d5a87763e54ebc69030244297912e92a"
+    assert runs([], "empty").certificate == "xf1-fb940113a1dce17abb0e3440aa387e8ae7a26b89"
 
 
 # Damage
@@ -216,16 +216,15 @@ def test_blocks_left_out_doubled_or_swapped(runs):
     """Whole blocks moved about are no trace: each digest goes over the one before."""
     path = runs.folder / "blocks.trace"
     with xframe.record(path) as rec:
-        bounds = []
-        for k in range(4):
+        ends = []
+        for k in range(5):
             rec.step(ids=[k], updates=k + 1)
-            before = path.stat().st_size
             rec.flush()
-            bounds.append((before, path.stat().st_size))
+            ends.append(path.stat().st_size)
     whole = path.read_bytes()
-    head, tail = whole[: bounds[0][0]], whole[bounds[-1][1] :]
-    blocks = [whole[begin:end] for begin, end in bounds]
-    assert xframe.Trace.open(path).num_rows == 4
+    head, tail = whole[: ends[0]], whole[ends[-1] :]  # the head goes with the first block
+    blocks = [whole[begin:end] for begin, end in itertools.pairwise(ends)]
+    assert xframe.Trace.open(path).num_rows == 5
     assert head + b"".join(blocks) + tail == whole
     other = runs.folder / "other.trace"
     for chosen in ([0, 1, 3], [1, 2, 3], [0, 2, 1, 3], [0, 1, 1, 2, 3], [0, 1, 2], [0, 1, 2, 3, 3], []):
@@ -292,12 +291,9 @@ def test_missing_file_and_folder(tmp_path):
         assert caught.value.exit_code == 2
 
 
-def test_the_writer_alone(tmp_path):
-    """Without an end record a trace is truncated, whatever the last block looks like."""
+def test_the_end_says_what_ended_the_run(tmp_path):
     path = tmp_path / "x.trace"
-    writer = TraceWriter(path, {})
-    assert xframe.Trace.open(path).ending == "truncated"
-    writer.close("interrupted by Me")
+    TraceWriter(path, {}).close("interrupted by Me")
     trace = xframe.Trace.open(path)
     assert (trace.ending, trace.complete, trace.num_rows) == ("interrupted by Me", False, 0)
 
@@ -370,19 +366,19 @@ def test_array_digest():
 # Counts
 
 
-def labelled(plan, samples, runs, name, **options):
-    return runs(runs.rows(plan, samples), name, num_samples=samples, **options)
+def follow(runs, planned, samples, name="run", **options):
+    return runs(runs.rows(planned, samples), name, num_samples=samples, **options)
 
 
 @pytest.mark.parametrize("remainder", ["keep", "drop"])
 def test_counts_of_digits(runs, remainder):
     plan = xframe.TrainingPlan(batch_size=64, epochs=3, remainder=remainder)
-    assert labelled(plan, 1797, runs, "run", plan=plan).counts() == plan.counts(1797)
+    assert follow(runs, plan, 1797, plan=plan).counts() == plan.counts(1797)
 
 
 def test_counts_of_an_unfinished_epoch(runs):
     plan = xframe.TrainingPlan(batch_size=4, steps=7)
-    counts = labelled(plan, 10, runs, "run").counts()
+    counts = follow(runs, plan, 10).counts()
     assert counts == plan.counts(10)
     assert (counts.steps_per_epoch, counts.num_epochs, counts.samples_dropped) == (3, 3, 0)
 
@@ -396,7 +392,7 @@ def test_counts_are_those_of_the_plan_or_unknown(runs):
     def check(samples, batch_size, steps, remainder):
         assume(remainder == "keep" or batch_size <= samples)
         plan = xframe.TrainingPlan(batch_size=batch_size, steps=steps, remainder=remainder)
-        found = labelled(plan, samples, runs, f"run{next(number)}", plan=plan).counts().to_dict()
+        found = follow(runs, plan, samples, f"run{next(number)}", plan=plan).counts().to_dict()
         wrong = {name: (found[name], told) for name, told in plan.counts(samples).to_dict().items()
                  if found[name] not in (told, None)}
         assert not wrong
