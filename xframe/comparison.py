@@ -92,7 +92,7 @@ class Check:
             "rule": self.rule,
             "values": dict(self.values),
             "first": self.first,
-            "worst": self.worst,
+            "worst": self.worst if self.worst is None or np.isfinite(self.worst) else str(self.worst),
             "worst_at": self.worst_at,
             "nonfinite": self.nonfinite,
             "detail": self.detail,
@@ -273,6 +273,8 @@ def compare(
     """
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
+    if not traces:
+        raise UsageError("nothing to compare with", got=0, expected="two traces, or one with its plan")
     notes: list[str] = []
     if plan is None:
         plan = _common_plan(traces, notes)
@@ -280,7 +282,11 @@ def compare(
         sizes = {trace.metadata.get("num_samples") for trace in traces}
         found = sizes.pop() if len(sizes) == 1 else None
         num_samples = found if isinstance(found, int) else None
-    if not traces or (len(traces) == 1 and (plan is None or num_samples is None)):
+    if plan is not None and num_samples is None:
+        notes.append(
+            "no run is held against the plan: the size of the data set is not known, or not the same in all runs"
+        )
+    if len(traces) == 1 and (plan is None or num_samples is None):
         raise UsageError("nothing to compare with", got=len(traces), expected="two traces, or one with its plan")
     names = _names(traces)
     sides = [_run_side(name, trace) for name, trace in zip(names, traces, strict=True)]
@@ -546,6 +552,11 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
     if first is not None:
         return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=(candidate, reference))
     shared = min(len(candidate), len(reference))
+    if not shared:
+        return _Judgement("not judged")
+    cut = any(
+        side.trace is not None and not side.trace.complete and len(side) == shared for side in (candidate, reference)
+    )
     labels = candidate.epochs if candidate.epochs_known else reference.epochs
     if not (candidate.epochs_known or reference.epochs_known):
         labels = np.zeros(shared, dtype=np.int64)  # no labels: the whole run is one pass
@@ -558,25 +569,31 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
                 return _Judgement("not judged", detail=f"{side.name} lists no sample ids")
             members.append(np.concatenate([row for row in rows if row is not None]))
         extra, missing = _multiset_difference(*members), _multiset_difference(members[1], members[0])
+        if len(extra) and cut and end == shared:
+            return _Judgement("not judged", detail="the last pass was cut short")
         if len(extra):
             detail = (
                 f"steps {begin} to {end - 1}: {len(extra):,} samples are others: {candidate.name} has {_few(extra)} "
                 f"where {_says(reference)} {_few(missing)}"
             )
             return _Judgement("fail", begin, detail, sides=(candidate, reference))
-    return _Judgement("pass" if shared else "not judged")
+    return _agree(candidate, reference)
 
 
 def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgement:
     assert candidate.trace is not None
     assert reference.trace is not None
     kind = np.dtype(_precision([candidate.trace, reference.trace]))
-    columns = [side.trace.column("lr")[:until].astype(kind) for side in (candidate, reference) if side.trace]
+    with np.errstate(over="ignore"):
+        columns = [side.trace.column("lr")[:until].astype(kind) for side in (candidate, reference) if side.trace]
     known = all(side.trace.known("lr")[:until].all() for side in (candidate, reference) if side.trace)
     if not known or not until:
         return _Judgement("not judged", detail="" if until else "the runs part at once")
-    first = _first_unequal(*columns)
-    worst, worst_at = _worst(np.abs(columns[0].astype(np.float64) - columns[1]))
+    nowhere = np.isnan(columns[0]) & np.isnan(columns[1])
+    first = _first_unequal(*(np.where(nowhere, 0, column) for column in columns))
+    finite = np.isfinite(columns[0]) & np.isfinite(columns[1])
+    both = [np.where(finite, column, 0).astype(np.float64) for column in columns]
+    worst, worst_at = _worst(np.abs(both[0] - both[1]))
     if first is None:
         return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
     detail = f"step {first}: {candidate.name} {columns[0][first]:.9g}, {reference.name} {columns[1][first]:.9g}"
@@ -606,8 +623,9 @@ def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance
     finite = int(odd[0]) if odd.size else until  # both finite before this step
     finite = min(finite, until if apart is None else apart)
     a, b = mine[:finite], theirs[:finite]
-    differences = np.abs(a - b)
-    allowed = tolerance.atol + tolerance.rtol * np.maximum(np.abs(a), np.abs(b))
+    with np.errstate(over="ignore"):  # beyond the largest float is beyond every tolerance
+        differences = np.abs(a - b)
+        allowed = tolerance.atol + tolerance.rtol * np.maximum(np.abs(a), np.abs(b))
     beyond = np.flatnonzero(differences > allowed)
     worst, worst_at = _worst(differences) if finite else (None, None)
     both = (candidate, reference)
@@ -659,7 +677,8 @@ def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) ->
             return _Judgement("not judged", detail=f"{name} is not finite in both runs", nonfinite=True)
         if not a.size:
             continue
-        differences = np.abs(a - b)
+        with np.errstate(over="ignore"):
+            differences = np.abs(a - b)
         scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
         at_most = tolerance.atol + tolerance.rtol * scale
         largest, _ = _worst(differences)

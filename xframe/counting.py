@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from xframe.errors import PlanError, UsageError
@@ -87,8 +88,9 @@ def steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
     Raises:
         PlanError: ``num_samples`` is no count, or the plan does not fit it.
     """
-    if not isinstance(num_samples, int) or isinstance(num_samples, bool) or not 1 <= num_samples <= LARGEST:
+    if not _is_whole(num_samples) or not 1 <= num_samples <= LARGEST:
         raise PlanError("the number of samples", got=num_samples, expected=f"an integer from 1 to {LARGEST}")
+    num_samples = int(num_samples)
     full, rest = divmod(num_samples, plan.batch_size)
     if plan.remainder == "keep":
         return full + (rest > 0)
@@ -109,6 +111,11 @@ def steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
     return full
 
 
+def _is_whole(value: object) -> bool:
+    """Whether that is an integer, Python's or NumPy's, and not a truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def num_steps(plan: TrainingPlan, num_samples: int) -> int:
     """Steps until the first limit is reached; each step is followed by its update."""
     per_pass = steps_per_pass(plan, num_samples)
@@ -119,7 +126,7 @@ def num_steps(plan: TrainingPlan, num_samples: int) -> int:
 
 def counts(plan: TrainingPlan, num_samples: int) -> Counts:
     """All counts, in closed form."""
-    per_pass = steps_per_pass(plan, num_samples)
+    per_pass, num_samples = steps_per_pass(plan, num_samples), int(num_samples)
     total = num_steps(plan, num_samples)
     passes, steps_left = divmod(total, per_pass)
     batch, rest = plan.batch_size, num_samples % plan.batch_size
@@ -144,8 +151,10 @@ def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
         UsageError: the run has no such step.
     """
     total = num_steps(plan, num_samples)
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < total:
-        raise UsageError("no such step", got=index, expected=f"a 0-based index from 0 to {total - 1}")
+    last = min(total, LARGEST) - 1  # beyond it no trace could number a step
+    if not _is_whole(index) or not 0 <= index <= last:
+        raise UsageError("no such step", got=index, expected=f"a 0-based index from 0 to {last}")
+    index, num_samples = int(index), int(num_samples)
     row = rows(plan, num_samples, index, index + 1)
     ids = sample_ids(plan, num_samples, row)
     return Step(index, int(row.epoch[0]), int(row.step_in_epoch[0]), ids, 0, int(row.updates[0]))

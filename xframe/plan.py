@@ -39,10 +39,9 @@ LARGEST = 2**63 - 1  # sample ids and steps are int64 in every trace
 
 
 def _as_int(value: object) -> object:
-    """NumPy's integers are integers too; True is not."""
-    if isinstance(value, int) or not hasattr(value, "__index__"):
-        return value
-    return operator.index(value)
+    """NumPy's integers are integers too; True, arrays and floats are not."""
+    kind = getattr(value, "dtype", None)
+    return operator.index(value) if getattr(kind, "kind", "") in ("i", "u") and value.shape == () else value  # type: ignore[attr-defined, arg-type]
 
 
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=1, le=LARGEST)]
@@ -201,12 +200,14 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_bytes().decode("utf-8"))
-    except OSError as error:
+        content = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
         raise UsageError(
-            "cannot read the plan file", got=str(path), expected=f"a readable TOML file ({error.strerror or error})"
+            "cannot read the plan file", got=str(path), expected=f"a readable TOML file ({error})"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # TOML's own errors, bytes that are no UTF-8, endless digits
         raise PlanError(
             "the plan file is no TOML",
             got=Verbatim(f"{path} ({str(error) or type(error).__name__})"),
@@ -250,6 +251,10 @@ def _field_error(kind: str, location: list[str], got: object) -> PlanError:
             got=got,
             expected="one of " + ", ".join(FIELDS),
             remedy=hint or "Remove it.",
+        )
+    if name not in _EXPECTED:
+        return PlanError(
+            "invalid plan: a field without a name", got=Verbatim(name), expected="one of " + ", ".join(FIELDS)
         )
     expected, example = _EXPECTED[name]
     if isinstance(got, str) and got in NOT_YET_VALUES.get(name, ()):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,10 +28,11 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
+from xframe.plan import LARGEST
 from xframe.trace import COMPLETE, TraceWriter, array_digest, weights_path
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from xframe.plan import TrainingPlan
 
@@ -149,18 +151,21 @@ class Recorder:
         if hasattr(updates, "applied") and hasattr(updates, "attempts"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
-        held = _hold(ids)
-        on_device = not isinstance(held, (int, float, np.generic, np.ndarray, type(None)))
+        held = _hold(ids, "ids")
+        row = {
+            "ids": held if _on_device(held) else _id_bytes(held),
+            "updates": _count(updates, "updates"),
+            "update_attempts": _count(update_attempts, "update_attempts"),
+            "lr": _number(lr, "lr"),
+            "loss": _number(loss, "loss"),
+            "time_ns": now - self._began,
+            "epoch": _count(epoch, "epoch"),
+            "step_in_epoch": _count(step_in_epoch, "step_in_epoch"),
+            "padding": _count(padding, "padding"),
+        }
         pending = self._pending
-        pending["ids"].append(held if on_device else _id_bytes(held))
-        pending["updates"].append(_scalar(updates, "updates"))
-        pending["update_attempts"].append(_scalar(update_attempts, "update_attempts"))
-        pending["loss"].append(_scalar(loss, "loss"))
-        pending["lr"].append(_scalar(lr, "lr"))
-        pending["time_ns"].append(now - self._began)
-        pending["epoch"].append(epoch)
-        pending["step_in_epoch"].append(step_in_epoch)
-        pending["padding"].append(padding)
+        for name, value in row.items():  # only now, so that a step that is refused leaves no part of itself
+            pending[name].append(value)
         self.num_steps += 1
         self._pending_ids += held.shape[0]
         if (
@@ -191,26 +196,40 @@ class Recorder:
             others: as in ``step``, each of shape (steps,).
         """
         self.flush()
-        sizes = np.asarray(_hold(batch_sizes), dtype=np.int64)
-        flat = np.asarray(_fetch(_hold(ids)))
-        if int(sizes.sum()) != flat.size:
-            raise UsageError("a block's ids and batch_sizes don't fit", got=flat.size, expected=f"{sizes.sum()} ids")
-        self._pending["ids"] = [_id_bytes(part) for part in np.split(flat.ravel(), np.cumsum(sizes)[:-1])]
-        given = {"updates": updates, "update_attempts": update_attempts, "loss": loss, "lr": lr, "epoch": epoch}
-        given |= {"step_in_epoch": step_in_epoch, "padding": padding}
-        for name, values in given.items():
-            column = [None] * len(sizes) if values is None else np.asarray(_fetch(_hold(values))).tolist()
+        sizes = _array(batch_sizes, "batch_sizes").astype(np.int64)
+        flat = _array(ids, "ids")
+        if sizes.ndim != 1 or (sizes < 0).any() or flat.shape != (sizes.sum(),):
+            raise UsageError(
+                "a block's ids and batch_sizes don't fit",
+                got=Verbatim(f"ids of shape {flat.shape}, batch_sizes {sizes.tolist()[:10]}"),
+                expected="sizes from 0 up, and as many ids as their sum",
+            )
+        if not sizes.size:
+            return
+        data, ends = _id_bytes(flat), 8 * np.cumsum(sizes)
+        pending: dict[str, list[Any]] = {
+            "ids": [data[end - 8 * size : end] for end, size in zip(ends, sizes, strict=True)],
+            "time_ns": [time.monotonic_ns() - self._began] * len(sizes),
+        }
+        counts = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "padding": padding}
+        counts["step_in_epoch"] = step_in_epoch
+        for name, values in {**counts, "loss": loss, "lr": lr}.items():
+            column = [None] * len(sizes) if values is None else _array(values, name).tolist()
             if len(column) != len(sizes):
                 raise UsageError(f"a block's {name}", got=len(column), expected=f"{len(sizes)} values, one a step")
-            self._pending[name] = column
-        self._pending["time_ns"] = [time.monotonic_ns() - self._began] * len(sizes)
+            pending[name] = [(_count if name in counts else _number)(value, name) for value in column]
+        self._pending = pending
         self.num_steps += len(sizes)
         self.flush()
 
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
         arrays = {name: np.asarray(_fetch(_hold(values))) for name, values in weights.items()}
-        np.savez(weights_path(self._writer.path), **arrays)  # type: ignore[arg-type]
+        # As np.savez does, which takes no weight named "file".
+        with zipfile.ZipFile(weights_path(self._writer.path), "w") as archive:
+            for name, values in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
         self._weights = {name: array_digest(values) for name, values in arrays.items()}
 
     def flush(self) -> None:
@@ -274,7 +293,7 @@ def _version(distribution: str) -> str:
         return str(getattr(sys.modules.get(distribution), "__version__", "unknown"))
 
 
-def _hold(value: Any) -> Any:
+def _hold(value: Any, name: str = "value") -> Any:
     """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device."""
     if value is None or isinstance(value, (int, float, np.generic)):
         return value
@@ -301,38 +320,67 @@ def _hold(value: Any) -> Any:
                 remedy="Call rec.step outside the tf.function, with what it returned.",
             )
         return value if "GPU" in value.device else value.numpy()
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"a step's {name}", got=Verbatim(error), expected="a number, an array or a tensor") from None
+
+
+def _on_device(held: Any) -> bool:
+    return not isinstance(held, (int, float, np.generic, np.ndarray, type(None)))
 
 
 def _fetch(held: Any) -> Any:
     """What ``_hold`` left on a device, as an array."""
-    if held is None or isinstance(held, (int, float, np.generic, np.ndarray)):
+    if not _on_device(held):
         return held
     return held.cpu().numpy() if hasattr(held, "cpu") and hasattr(held, "detach") else held.numpy()
 
 
+def _array(value: Any, name: str) -> NDArray[Any]:
+    """A block's column, as an array."""
+    array = np.asarray(_fetch(_hold(value, name)))
+    if array.ndim != 1:
+        raise UsageError(f"a block's {name}", got=Verbatim(f"shape {array.shape}"), expected="values in one dimension")
+    return array if array.size else array.astype(np.int64)
+
+
 def _id_bytes(ids: Any) -> bytes:
     array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+    if array.ndim != 1 or array.dtype.kind not in ("iu" if array.size else "iuf") or (array > LARGEST).any():
         raise UsageError(
             "a step's ids",
             got=Verbatim(f"an array of {array.dtype} with shape {array.shape}"),
-            expected="the batch's sample ids: integers of shape (batch_size,)",
+            expected="the batch's sample ids: integers below 2**63, of shape (batch_size,)",
         )
     return array.astype("<i8", copy=False).tobytes()
 
 
-def _scalar(value: Any, name: str) -> Any:
-    """``_hold`` of one number; a wrong shape is refused here, in the step that brings it."""
+def _number(value: Any, name: str) -> Any:
+    """``_hold`` of one number; anything else is refused here, in the step that brings it."""
     if value is None or type(value) in (int, float):
         return value
-    held = _hold(value)
-    shape = tuple(np.shape(held) if isinstance(held, (int, float, np.generic, np.ndarray)) else held.shape)
-    if math.prod(shape) != 1 or (isinstance(held, np.ndarray) and held.dtype.kind not in "iufb"):
+    held = _hold(value, name)
+    if _on_device(held):
+        shape, kind = tuple(held.shape), "f"
+    else:
+        array = np.asarray(held)
+        shape, kind = array.shape, array.dtype.kind
+    if math.prod(shape) != 1 or kind not in "iufb":
         raise UsageError(
-            f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one number"
+            f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one real number"
         )
-    return held.item() if isinstance(held, (np.generic, np.ndarray)) else held
+    return held if _on_device(held) else np.asarray(held).item()
+
+
+def _count(value: Any, name: str) -> Any:
+    """``_number`` of a whole number; one still on a device is looked at when it comes home."""
+    held = _number(value, name)
+    if held is None or _on_device(held):
+        return held
+    if not math.isfinite(held) or held != int(held) or abs(held) > LARGEST:
+        raise UsageError(f"a step's {name}", got=held, expected="a whole number")
+    return int(held)
 
 
 def _numbers(values: list[Any]) -> list[Any]:

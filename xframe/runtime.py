@@ -37,7 +37,7 @@ class Runtime:
             if value not in known:
                 hint = "NVIDIA GPUs are named cuda." if str(value) == "gpu" else did_you_mean(str(value), known)
                 raise UsageError(f"unknown {name}", got=value, expected="one of " + ", ".join(known), remedy=hint)
-        if self.threads is not None and (not isinstance(self.threads, int) or not 1 <= self.threads <= 1024):
+        if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= 1024):
             raise UsageError("threads", got=self.threads, expected="an integer from 1 to 1024")
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -146,6 +147,14 @@ def _fingerprint(arrays: Weights) -> str:
     return digest.hexdigest()
 
 
+def _takes_nothing(value: Any) -> bool:
+    try:
+        inspect.signature(value).bind()
+    except (TypeError, ValueError):  # not callable, or not without arguments
+        return False
+    return True
+
+
 BUILT_IN = {"digits-mlp": "xframe.tasks.digits_mlp:task", "ledger": "xframe.tasks.ledger:task"}
 
 
@@ -165,6 +174,8 @@ def find_task(name: str) -> Task:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the current folder, as python -m finds it
     try:
+        if not all(part.isidentifier() for part in module_name.split(".")):
+            raise ModuleNotFoundError(name=module_name)
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
@@ -183,7 +194,7 @@ def find_task(name: str) -> Task:
             got=attribute,
             expected="one of " + ", ".join(sorted(names)) if names else "a module with a xframe.Task in it",
         )
-    if not isinstance(found, Task) and callable(found):
+    if not isinstance(found, Task) and _takes_nothing(found):
         found = found()
     if not isinstance(found, Task):
         raise UsageError(f"{target} is no task", got=found, expected="a xframe.Task, or a function that returns one")

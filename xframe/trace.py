@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 CERTIFICATE_BLOCK = 4096
 COMPLETE = "complete"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow's own, after the end record
 _UNKNOWN = -1  # stands for null in the integer columns handed out, none of which can be negative
 
 SCHEMA = pa.schema(
@@ -105,7 +106,7 @@ class TraceWriter:
     """Writes a trace, block by block; each block is handed to the operating system at once."""
 
     def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
-        head = json.dumps({"format": FORMAT, **metadata}, sort_keys=True)
+        head = json.dumps({**metadata, "format": FORMAT}, sort_keys=True)
         self.path = path
         self.num_rows = 0
         self._digest = hashlib.blake2b(head.encode(), digest_size=32).digest()
@@ -202,13 +203,20 @@ class Trace:
                 raise _damaged(path, "a block carries no digest") from None
             if text is None:
                 digest = _chain(digest, batch)
-                expected = digest.hex()
                 batches.append(batch)
+                expected = digest.hex()
             else:
                 expected = hashlib.blake2b(digest + text, digest_size=32).hexdigest()
-                end = json.loads(text)
             if found != expected:
                 raise _damaged(path, f"block {len(batches)} is not what was written")
+            if text is not None:
+                end = json.loads(text)
+        if end is not None:
+            rest = source.read()
+            if rest != _END_OF_STREAM:
+                if not _END_OF_STREAM.startswith(rest):
+                    raise _damaged(path, "something follows its end")
+                end = None
         table = pa.Table.from_batches(batches, schema=reader.schema)
         if end is not None and end["rows"] != table.num_rows:
             raise _damaged(path, f"it has {table.num_rows} rows where {end['rows']} were written")
@@ -278,7 +286,7 @@ class Trace:
         if not told or not file.exists():
             return None
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as source, np.load(source, allow_pickle=False) as stored:
                 weights = {name: stored[name] for name in stored.files}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise _damaged(file, f"{type(error).__name__}: {error}") from None
@@ -306,8 +314,10 @@ class Trace:
             steps = np.diff(starts, append=self.num_rows)
             seen = np.add.reduceat(sizes - padding, starts)
             if isinstance(total, int):
-                # An epoch is over when the samples it left would not fill another batch.
-                over = (seen == total) | ((seen < total) & (total - seen < sizes.max()))
+                # The last epoch is over if it has seen all samples, or all but a remainder that the plan lets it drop.
+                plan = self.metadata.get("plan")
+                drops = isinstance(plan, dict) and plan.get("remainder") == "drop"
+                over = (seen == total) | (drops & (seen < total) & (total - seen < sizes.max()))
                 over[:-1] = True
                 per_epoch = int(steps[over][0]) if over.any() and len(set(steps[over])) == 1 else None
                 dropped = int((total - seen[over]).clip(min=0).sum())

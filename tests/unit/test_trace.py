@@ -70,7 +70,9 @@ def test_frame(runs, some_rows):
 
 
 def test_null_is_not_nan(runs):
-    trace = runs([{"ids": [1], "loss": None}, {"ids": [2], "loss": math.nan, "updates": 1}, {"ids": [3], "loss": -math.inf}])
+    trace = runs(
+        [{"ids": [1], "loss": None}, {"ids": [2], "loss": math.nan, "updates": 1}, {"ids": [3], "loss": -math.inf}]
+    )
     assert trace.known("loss").tolist() == [False, True, True]
     assert np.isnan(trace.column("loss")[:2]).all()
     assert trace.column("loss")[2] == -math.inf
@@ -87,7 +89,7 @@ def test_ids_off(runs, some_rows, keep):
     assert trace.known("ids_digest").all()
     assert trace.certificate == runs(some_rows, "again").certificate
     if not keep:
-        with pytest.raises(xframe.UsageError, match="lists no sample ids.*expected one recorded with ids"):
+        with pytest.raises(xframe.UsageError, match=r"lists no sample ids.*expected one recorded with ids"):
             trace.ids(0)
 
 
@@ -126,7 +128,9 @@ def test_the_certificate_does_not_depend_on_blocks(runs):
 
     one = written([], "one")
     assert one.end["certificate"] == one.certificate
-    for i, cuts in enumerate([[1], [CERTIFICATE_BLOCK], [CERTIFICATE_BLOCK - 1, CERTIFICATE_BLOCK + 1], range(700, 8000, 700)]):
+    for i, cuts in enumerate(
+        [[1], [CERTIFICATE_BLOCK], [CERTIFICATE_BLOCK - 1, CERTIFICATE_BLOCK + 1], range(700, 8000, 700)]
+    ):
         assert written(cuts, f"b{i}").certificate == one.certificate
     steps = [
         {"ids": flat[end - size : end], "updates": k + 1} for k, (end, size) in enumerate(zip(ends, sizes, strict=True))
@@ -157,7 +161,8 @@ NO_CHANGES = {
 
 
 @pytest.mark.parametrize(
-    ("change", "same"), [*((c, False) for c in CHANGES.values()), *((c, True) for c in NO_CHANGES.values())],
+    ("change", "same"),
+    [*((c, False) for c in CHANGES.values()), *((c, True) for c in NO_CHANGES.values())],
     ids=[*CHANGES, *NO_CHANGES],
 )
 def test_what_the_certificate_covers(runs, some_rows, change, same):
@@ -167,7 +172,10 @@ def test_what_the_certificate_covers(runs, some_rows, change, same):
 
 
 def test_certificate_is_what_it_was(runs):
-    assert runs([{"ids": [0, 1], "updates": 1}, {"ids": [2], "updates": 2}]).certificate == "xf1-7df7f178d5a87763e54ebc69030244297912e92a"
+    assert (
+        runs([{"ids": [0, 1], "updates": 1}, {"ids": [2], "updates": 2}]).certificate
+        == "xf1-7df7f178d5a87763e54ebc69030244297912e92a"
+    )
     assert runs([], "empty").certificate == "xf1-fb940113a1dce17abb0e3440aa387e8ae7a26b89"
 
 
@@ -204,12 +212,11 @@ def test_a_changed_byte_anywhere(small):
         try:
             trace = xframe.Trace.open(damaged)
         except xframe.TraceError as error:
-            outcomes.add(type(error))
-            assert str(damaged) in str(error)
+            outcomes.add((type(error), str(damaged) in str(error)))
             continue
         outcomes.add(trace.ending)
         assert trace.ending == "truncated" or content(trace) == told, at
-    assert outcomes == {NotATraceError, xframe.TraceError, "truncated", "complete"}
+    assert outcomes == {(NotATraceError, True), (xframe.TraceError, True), "truncated", "complete"}
 
 
 def test_blocks_left_out_doubled_or_swapped(runs):
@@ -237,13 +244,21 @@ def test_blocks_left_out_doubled_or_swapped(runs):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", b"step,loss\n1,2\n", b"\0" * 5000, b"\xff" * 5000, "Schritt für Schritt\n".encode() * 300, b"ARROW1\0\0"],
+    [
+        b"",
+        b"\0",
+        b"step,loss\n1,2\n",
+        b"\0" * 5000,
+        b"\xff" * 5000,
+        "Schritt für Schritt\n".encode() * 300,
+        b"ARROW1\0\0",
+    ],
     ids=["empty", "a zero", "text", "zeros", "ones", "prose", "arrow file"],
 )
 def test_what_is_no_trace(tmp_path, data):
     path = tmp_path / "x.trace"
     path.write_bytes(data)
-    with pytest.raises(NotATraceError, match="not a trace.*expected a file written by xframe.record") as caught:
+    with pytest.raises(NotATraceError, match=r"not a trace.*expected a file written by xframe.record") as caught:
         xframe.Trace.open(path)
     assert caught.value.exit_code == 2
 
@@ -257,7 +272,9 @@ def test_random_bytes(tmp_path):
             xframe.Trace.open(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"other": "1"}, {"xframe": "["}, {"xframe": b"\xff"}, {"xframe": "[1]"}, {"xframe": "3"}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"other": "1"}, {"xframe": "["}, {"xframe": b"\xff"}, {"xframe": "[1]"}, {"xframe": "3"}]
+)
 def test_an_arrow_stream_that_is_no_trace(tmp_path, metadata):
     path = tmp_path / "x.trace"
     with pyarrow.ipc.new_stream(path, SCHEMA.with_metadata(metadata)):
@@ -393,8 +410,11 @@ def test_counts_are_those_of_the_plan_or_unknown(runs):
         assume(remainder == "keep" or batch_size <= samples)
         plan = xframe.TrainingPlan(batch_size=batch_size, steps=steps, remainder=remainder)
         found = follow(runs, plan, samples, f"run{next(number)}", plan=plan).counts().to_dict()
-        wrong = {name: (found[name], told) for name, told in plan.counts(samples).to_dict().items()
-                 if found[name] not in (told, None)}
+        wrong = {
+            name: (found[name], told)
+            for name, told in plan.counts(samples).to_dict().items()
+            if found[name] not in (told, None)
+        }
         assert not wrong
 
     check()

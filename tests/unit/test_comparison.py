@@ -1,0 +1,713 @@
+"""The comparison: runs that follow a plan, and runs that depart from it in one known place.
+
+The plan has ten samples in batches of four, kept: steps of 4 4 2, 4 4 2.
+"""
+
+import itertools
+import json
+import math
+import string
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xframe
+from xframe import counting
+from xframe.comparison import CHECKS, TOLERANCES, Tolerance
+from xframe.trace import weights_path
+
+N = 10
+PLAN = xframe.TrainingPlan(batch_size=4, epochs=2, seed=3)
+WITH_PLAN = {"plan": PLAN, "num_samples": N}
+KEYS = ["verdict", "structure", "numbers", "checks", "first_difference", "explanation", "runs"]
+
+
+@pytest.fixture
+def follow(runs):
+    """Records a run that follows the plan but for what ``change`` does to its rows. They are called a, b, c, …"""
+    names = iter(string.ascii_letters)
+
+    def follow(change=None, **options):
+        rows = runs.rows(PLAN, N)
+        if change is not None:
+            change(rows)
+        return runs(rows, next(names), **options)
+
+    return follow
+
+
+def results(comparison):
+    return {check.name: check.result for check in comparison.checks}
+
+
+def failing(comparison):
+    return [check.name for check in comparison.checks if check.result == "fail"]
+
+
+def consistent(comparison):
+    """What holds for every comparison."""
+    code = {"passed": 0, "failed": 1, "inconclusive": 4}[comparison.verdict]
+    assert comparison.exit_code == code
+    assert bool(comparison) is (code == 0)
+    assert [check.name for check in comparison.checks] == list(CHECKS)
+    assert comparison.verdict in str(comparison)
+    told = comparison.to_dict()
+    assert list(told)[: len(KEYS)] == KEYS
+    assert json.loads(json.dumps(told, allow_nan=False))["verdict"] == comparison.verdict
+    for check in told["checks"]:
+        assert check["result"] in ("pass", "fail", "not judged")
+    first = told["first_difference"]
+    if first is not None:
+        assert {"step", "check", "reference", "candidate", "expected"} <= set(first)
+        assert first["step"] == min(check["first"] for check in told["checks"] if check["first"] is not None)
+    assert (told["structure"] == "different") == any(
+        check["result"] == "fail" for check in told["checks"] if check["name"] in ("steps", "boundaries", "updates")
+    )
+    return comparison
+
+
+def departs(comparison, step, check):
+    """The comparison failed, and its first difference is this one."""
+    assert consistent(comparison).verdict == "failed"
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (step, check)
+    assert comparison.check(check).first == step
+    return comparison
+
+
+# The same
+
+
+@pytest.mark.parametrize("options", [{}, WITH_PLAN, {"ids": False}])
+def test_identical(follow, options):
+    comparison = consistent(xframe.compare(follow(**options), follow(**options)))
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == ("passed", "identical", "identical")
+    assert comparison.first_difference is None
+    assert list(comparison.runs) == ["a", "b"]
+    assert comparison.runs["a"].num_steps == 6
+    assert len(set(comparison.certificates.values())) == 1
+    assert results(comparison) == dict.fromkeys(CHECKS, "pass") | {"weights": "not judged"}
+    assert comparison.check("loss").worst == 0
+    assert comparison.check("steps").values == {"a": 6, "b": 6}
+    assert comparison.check("steps").rule == ("== plan" if options == WITH_PLAN else "== a")
+
+
+def test_three_runs(follow):
+    assert xframe.compare(follow(), follow(), follow())
+    comparison = xframe.compare(follow(), follow(), follow(lambda rows: rows[4].update(updates=4)))
+    departs(comparison, 4, "updates")
+    assert list(comparison.runs) == ["d", "e", "f"]
+    assert comparison.first_difference["names"] == {"reference": "d", "candidate": "f"}
+
+
+def test_one_run_against_its_plan(follow):
+    comparison = consistent(xframe.compare(follow(**WITH_PLAN)))
+    assert comparison
+    assert comparison.numbers == "not judged"
+    assert results(comparison)["loss"] == "not judged"
+    assert xframe.compare(follow(), plan=PLAN, num_samples=N)
+    other = PLAN.model_copy(update={"seed": 4})
+    departs(xframe.compare(follow(), plan=other, num_samples=N), 0, "boundaries")
+
+
+# Structure
+
+
+def swap_inside(rows):
+    rows[3]["ids"][[1, 2]] = rows[3]["ids"][[2, 1]]
+
+
+def swap_across(rows):
+    rows[1]["ids"][0], rows[4]["ids"][3] = rows[4]["ids"][3], rows[1]["ids"][0]
+
+
+def update_lost(rows):
+    for row in rows[2:]:
+        row["updates"] -= 1
+
+
+STRUCTURAL = {
+    # name: change, step, check, failing checks, words of the detail
+    "batch dropped": (
+        lambda rows: rows.pop(2),
+        2,
+        "boundaries",
+        ["steps", "boundaries", "updates", "epochs"],
+        "step 2: b trained on 4 samples, a has 2",
+    ),
+    "order inside a batch": (
+        swap_inside,
+        3,
+        "boundaries",
+        ["boundaries"],
+        "step 3: the same 4 samples in another order inside the batch, 2 places differ, first place 1",
+    ),
+    "swapped across batches": (
+        swap_across,
+        1,
+        "boundaries",
+        ["boundaries"],
+        "step 1: 1 of 4 samples are others: b has",
+    ),
+    "batches swapped": (
+        lambda rows: rows.insert(0, rows.pop(1) | {"updates": 1}),
+        0,
+        "boundaries",
+        ["boundaries", "updates"],
+        "step 0: 4 of 4 samples are others",
+    ),
+    "last batch short": (
+        lambda rows: rows[5].update(ids=rows[5]["ids"][:1]),
+        5,
+        "boundaries",
+        ["boundaries"],
+        "step 5: b trained on 1 samples, a has 2",
+    ),
+    "a sample twice": (
+        lambda rows: rows[0]["ids"].__setitem__(1, rows[0]["ids"][0]),
+        0,
+        "boundaries",
+        ["boundaries"],
+        "step 0: 1 of 4 samples are others",
+    ),
+    "update lost": (update_lost, 2, "updates", ["updates"], "step 2: b had applied 2 updates, a has 3"),
+    "update late": (lambda rows: rows[2].update(updates=2), 2, "updates", ["updates"], "step 2: b had applied 2"),
+    "updates twice": (
+        lambda rows: [row.update(updates=2 * row["updates"]) for row in rows],
+        0,
+        "updates",
+        ["updates"],
+        "step 0: b had applied 2 updates, a has 1",
+    ),
+    "one step less": (lambda rows: rows.pop(), 5, "steps", ["steps"], "b made 5 steps, a has 6"),
+    "one step more": (
+        lambda rows: rows.append(rows[0] | {"updates": 7, "epoch": 2}),
+        6,
+        "steps",
+        ["steps"],
+        "b made 7 steps, a has 6",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "check", "failed", "detail"), list(STRUCTURAL.values()), ids=list(STRUCTURAL)
+)
+@pytest.mark.parametrize("side", ["candidate", "reference", "against the plan", "both"])
+def test_structure(follow, change, step, check, failed, detail, side):
+    if side == "candidate":
+        comparison = departs(xframe.compare(follow(), follow(change)), step, check)
+        assert detail in comparison.check(check).detail
+    elif side == "reference":
+        comparison = departs(xframe.compare(follow(change), follow()), step, check)
+    elif side == "against the plan":
+        comparison = departs(xframe.compare(follow(change, **WITH_PLAN)), step, check)
+        assert detail.replace("b ", "a ").split(", a has")[0] in comparison.check(check).detail
+        assert "the plan says" in comparison.check(check).detail or "another order" in detail
+    else:  # the same departure in both runs: they agree, and are wrong all the same
+        comparison = departs(xframe.compare(follow(change, **WITH_PLAN), follow(change, **WITH_PLAN)), step, check)
+    assert failing(comparison) == failed
+    assert comparison.structure == "different"
+    assert comparison.numbers == "not judged"
+
+
+def test_agreeing_runs_without_a_plan_pass(follow):
+    assert xframe.compare(follow(swap_inside), follow(swap_inside))
+
+
+def test_the_rows_shown_at_the_first_difference(follow):
+    first = xframe.compare(follow(**WITH_PLAN), follow(update_lost, **WITH_PLAN)).first_difference
+    shown = {"batch_size": 2, "epoch": 0, "step_in_epoch": 2}
+    assert shown.items() <= first["reference"].items()
+    assert (first["reference"]["updates"], first["candidate"]["updates"], first["expected"]["updates"]) == (3, 2, 3)
+    assert first["reference"]["loss"] == 1 + math.cos(2)
+    assert first["reference"]["lr"] == 0.1
+    first = xframe.compare(follow(), follow(lambda rows: rows.pop())).first_difference
+    assert first["reference"]["batch_size"] == 2
+    assert first["candidate"] is first["expected"] is None
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_without_id_lists_the_digests_still_judge(follow, ids):
+    comparison = departs(xframe.compare(follow(ids=ids), follow(swap_across, ids=False)), 1, "boundaries")
+    assert "other samples" in comparison.check("boundaries").detail
+    assert xframe.compare(follow(ids=ids), follow(ids=False))
+
+
+def test_numbers_end_where_the_runs_part(follow):
+    def change(rows):
+        swap_across(rows)
+        for row in rows[1:]:
+            row.update(loss=math.nan, lr=9.0)
+
+    comparison = departs(xframe.compare(follow(), follow(change, weights={"w": np.ones(1)})), 1, "boundaries")
+    assert failing(comparison) == ["boundaries"]
+    assert results(comparison)["weights"] == "not judged"
+    assert comparison.check("loss").worst_at == 0
+    before = lambda rows: (swap_across(rows), rows[0].update(loss=5.0))  # noqa: E731
+    departs(xframe.compare(follow(), follow(before)), 0, "loss")
+    at_once = lambda rows: rows[0].update(updates=0, loss=5.0, lr=3.0)  # noqa: E731
+    comparison = departs(xframe.compare(follow(), follow(at_once)), 0, "updates")
+    assert failing(comparison) == ["updates"]
+    assert comparison.numbers == "not judged"
+
+
+# Labels and numbers
+
+
+def test_epochs_are_labels(follow):
+    def change(rows):
+        for row in rows[2:]:
+            row["epoch"] += 1
+
+    comparison = departs(xframe.compare(follow(), follow(change)), 2, "epochs")
+    assert failing(comparison) == ["epochs"]
+    assert comparison.structure == "identical"
+    assert comparison.check("epochs").values == {"a": 2, "b": 3}
+    assert "step 2: b calls it epoch 1, a has 0" in comparison.check("epochs").detail
+    comparison = consistent(xframe.compare(follow(), follow(lambda rows: [row.pop("epoch") for row in rows])))
+    assert comparison
+    assert results(comparison)["epochs"] == "not judged"
+
+
+def test_learning_rates(follow):
+    comparison = departs(xframe.compare(follow(), follow(lambda rows: rows[3].update(lr=0.11))), 3, "lr")
+    assert (comparison.structure, comparison.numbers) == ("identical", "different")
+    check = comparison.check("lr")
+    assert (check.worst_at, round(check.worst, 6)) == (3, 0.01)
+    comparison = xframe.compare(follow(), follow(lambda rows: rows[3].update(lr=None)))
+    assert results(comparison)["lr"] == "not judged"
+
+
+@pytest.mark.parametrize(("precision", "passes"), [("float32", True), ("float64", False)])
+def test_learning_rates_in_the_precision_of_the_runs(follow, precision, passes):
+    options = {"metadata": {"runtime": {"precision": precision}}}
+    rounded = follow(lambda rows: [row.update(lr=float(np.float32(0.1))) for row in rows], **options)
+    assert bool(xframe.compare(follow(**options), rounded)) is passes
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 1e300])
+def test_learning_rates_that_are_no_numbers(follow, rate):
+    wrong = follow(lambda rows: rows[2].update(lr=rate))
+    departs(xframe.compare(follow(), wrong), 2, "lr")
+    consistent(xframe.compare(wrong, follow(lambda rows: rows[2].update(lr=rate))))
+
+
+def offsets(*values):
+    def change(rows):
+        for row, value in zip(rows, values, strict=True):
+            row["loss"] += value
+
+    return change
+
+
+def test_loss_within_tolerance(follow):
+    comparison = consistent(xframe.compare(follow(), follow(offsets(0, 1e-6, -2e-6, 5e-6, 0, 1e-6))))
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == ("passed", "identical", "within tolerance")
+    assert comparison.check("loss").worst_at == 3
+    assert comparison.check("loss").worst == pytest.approx(5e-6, rel=1e-6)
+    assert comparison.check("loss").rule == "rtol 0.0001, atol 1e-05"
+
+
+def test_loss_beyond_tolerance(follow):
+    comparison = departs(xframe.compare(follow(), follow(offsets(0, 1e-6, 0.01, 0, -0.5, 0.3))), 2, "loss")
+    assert (comparison.structure, comparison.numbers) == ("identical", "different")
+    assert comparison.check("loss").worst_at == 4  # the worst is not the first
+    assert comparison.check("loss").worst == pytest.approx(0.5)
+    assert "apart by 0.01 where" in comparison.check("loss").detail
+    shown = comparison.first_difference
+    assert shown["candidate"]["loss"] - shown["reference"]["loss"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("rtol", "atol", "apart", "passes"),
+    [
+        (0, 0, 0, True),
+        (0, 0, 1e-12, False),
+        (0, 1e-3, 0.9e-3, True),
+        (0, 1e-3, 1.1e-3, False),
+        (1e-3, 0, 1.9e-3, True),  # the larger loss, of step 0, is 2
+        (1e-3, 0, 2.1e-3, False),
+        (1e-3, 1e-3, 2.9e-3, True),
+        (1e-3, 1e-3, 3.1e-3, False),
+    ],
+)
+def test_tolerance(follow, rtol, atol, apart, passes):
+    comparison = xframe.compare(follow(), follow(offsets(apart, 0, 0, 0, 0, 0)), rtol=rtol, atol=atol)
+    assert bool(comparison) is passes
+    assert comparison.check("loss").rule == str(Tolerance(rtol, atol))
+
+
+def test_tolerance_follows_the_precision(follow):
+    change, double = offsets(1e-6, 0, 0, 0, 0, 0), {"metadata": {"runtime": {"precision": "float64"}}}
+    assert TOLERANCES["float64"].rtol < 1e-6 < TOLERANCES["float32"].rtol
+    assert xframe.compare(follow(**double), follow(change))  # one run in float32 decides
+    departs(xframe.compare(follow(**double), follow(change, **double)), 0, "loss")
+
+
+@pytest.mark.parametrize("wrong", [{"rtol": -1}, {"atol": math.nan}, {"rtol": math.inf}])
+def test_no_tolerance(follow, wrong):
+    with pytest.raises(xframe.UsageError, match=r"a tolerance.*expected finite numbers from 0 up"):
+        xframe.compare(follow(), follow(), **wrong)
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "verdict", "first"),
+    [
+        (NAN, 1.0, "failed", 3),
+        (1.0, NAN, "failed", 3),
+        (INF, 1.0, "failed", 3),
+        (INF, -INF, "failed", 3),
+        (NAN, INF, "failed", 3),
+        (NAN, NAN, "inconclusive", None),
+        (INF, INF, "inconclusive", None),
+        (-INF, -INF, "inconclusive", None),
+    ],
+)
+def test_losses_that_are_not_finite(follow, mine, theirs, verdict, first):
+    traces = [follow(lambda rows, loss=loss: rows[3].update(loss=loss)) for loss in (theirs, mine)]
+    comparison = consistent(xframe.compare(*traces))
+    assert (comparison.verdict, comparison.check("loss").first) == (verdict, first)
+    assert comparison.check("loss").nonfinite is (first is None)
+    assert comparison.structure == "identical"
+    assert comparison.numbers == ("different" if first else "not judged")
+    if first is not None:
+        departs(comparison, 3, "loss")
+
+
+def test_not_finite_after_a_difference(follow):
+    def both(rows):
+        rows[4].update(loss=NAN)
+
+    def earlier(rows):
+        both(rows)
+        rows[1].update(loss=7.0)
+
+    departs(xframe.compare(follow(both), follow(earlier)), 1, "loss")
+    departs(xframe.compare(follow(both), follow(lambda rows: rows[2].update(loss=NAN))), 2, "loss")
+
+
+def test_losses_as_large_as_floats_can_be(follow):
+    traces = [follow(lambda rows, loss=loss: rows[3].update(loss=loss)) for loss in (1.7e308, -1.7e308)]
+    departs(xframe.compare(*traces), 3, "loss")
+    assert xframe.compare(traces[0], follow(lambda rows: rows[3].update(loss=1.7e308)))
+
+
+def test_loss_missing(follow):
+    for change in (lambda rows: [row.pop("loss") for row in rows], lambda rows: rows[2].update(loss=None)):
+        comparison = consistent(xframe.compare(follow(), follow(change)))
+        assert results(comparison)["loss"] == "not judged"
+        assert (comparison.verdict, comparison.numbers) == ("passed", "not judged")  # the structure was compared
+
+
+# Weights
+
+
+def test_weights(follow):
+    values = {"k": np.array([1.0, 2.0]), "b": np.zeros(1)}
+    run = lambda **changes: follow(weights=values | changes)  # noqa: E731
+    comparison = xframe.compare(run(), run())
+    assert (results(comparison)["weights"], comparison.numbers) == ("pass", "identical")
+    comparison = xframe.compare(run(), run(k=np.array([1.0, 2.00001])))
+    assert (comparison.numbers, comparison.check("weights").worst_at) == ("within tolerance", "k")
+    for changed in (
+        {"k": np.array([1.0, 2.1])},
+        {"b": np.array([1e-3])},
+        {"k": np.array([[1.0, 2.0]])},
+        {"c": np.zeros(1)},
+    ):
+        comparison = consistent(xframe.compare(run(), run(**changed)))
+        assert failing(comparison) == ["weights"]
+        assert (comparison.structure, comparison.numbers, comparison.first_difference) == (
+            "identical",
+            "different",
+            None,
+        )
+    assert "apart by up to 0.1 where" in xframe.compare(run(), run(k=np.array([1.0, 2.1]))).check("weights").detail
+
+
+def test_weights_that_are_not_finite(follow):
+    run = lambda value: follow(weights={"k": np.array([1.0, value])})  # noqa: E731
+    comparison = consistent(xframe.compare(run(1.0), run(NAN)))
+    assert failing(comparison) == ["weights"]
+    for value in (NAN, INF):
+        assert consistent(xframe.compare(run(value), run(value))).verdict == "inconclusive"
+    assert xframe.compare(run(INF), run(-INF)).verdict == "failed"
+
+
+def test_weights_missing(follow):
+    values = {"k": np.array([1.0])}
+    with_weights = follow(weights=values)
+    assert results(xframe.compare(with_weights, follow()))["weights"] == "not judged"
+    same, other = follow(weights=values), follow(weights={"k": np.array([2.0])})
+    for trace in (same, other):
+        weights_path(trace.path).unlink()
+    assert results(xframe.compare(with_weights, same))["weights"] == "pass"  # by their digests
+    assert results(xframe.compare(with_weights, other))["weights"] == "not judged"
+
+
+def test_audits(follow):
+    comparison = xframe.compare(follow(), follow(), audits={"a": [], "b": ["3 weights contradict the trace"]})
+    assert failing(comparison) == ["weights"]
+    assert "b: 3 weights contradict" in str(consistent(comparison))
+    assert xframe.compare(follow(), audits={"a": []}, **WITH_PLAN)
+
+
+# Never passed
+
+
+def test_no_evidence_of_updates(follow):
+    for change in (lambda rows: [row.pop("updates") for row in rows], lambda rows: rows[3].update(updates=None)):
+        comparison = consistent(xframe.compare(follow(), follow(change)))
+        assert results(comparison)["updates"] == "not judged"
+        assert (comparison.verdict, comparison.exit_code, comparison.structure) == ("inconclusive", 4, "not judged")
+        assert "recorded no evidence of updates" in comparison.check("updates").detail
+
+
+@pytest.mark.parametrize("drop", [0, 2])
+@pytest.mark.parametrize("options", [{}, WITH_PLAN])
+def test_truncated(follow, drop, options):
+    def change(rows):
+        del rows[6 - drop :]
+
+    for traces in (
+        (follow(**options), follow(change, cut=True, **options)),
+        (follow(change, cut=True, **options), follow(**options)),
+        (follow(change, cut=True, **options), follow(change, cut=True, **options)),
+    ):
+        comparison = consistent(xframe.compare(*traces))
+        assert (comparison.verdict, comparison.exit_code) == ("inconclusive", 4)
+        assert "truncated" in comparison.endings.values()
+        assert results(comparison)["boundaries"] == "pass"
+
+
+def test_truncated_and_different(follow):
+    departs(xframe.compare(follow(), follow(swap_inside, cut=True)), 3, "boundaries")
+    longer = follow(lambda rows: rows.append(rows[0] | {"updates": 7}), cut=True)
+    departs(xframe.compare(longer, plan=PLAN, num_samples=N), 6, "steps")
+
+
+def test_interrupted(follow):
+    shorter = lambda rows: rows.pop()  # noqa: E731
+    interrupted = [follow(shorter, error=ValueError()) for _ in range(2)]
+    for traces in (interrupted, [follow(), interrupted[0]], [interrupted[0], follow()]):
+        comparison = consistent(xframe.compare(*traces))
+        assert (comparison.verdict, comparison.exit_code) == ("inconclusive", 4)
+    comparison = xframe.compare(follow(), interrupted[0])
+    assert "a is interrupted by ValueError after 5 steps" in comparison.check("steps").detail
+    departs(xframe.compare(follow(), follow(swap_inside, error=ValueError())), 3, "boundaries")
+
+
+@pytest.mark.parametrize("order", ["exact", "coverage"])
+def test_empty(follow, order):
+    empty = lambda: follow(lambda rows: rows.clear())  # noqa: E731
+    comparison = consistent(xframe.compare(empty(), empty(), order=order))
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == (
+        "inconclusive",
+        "not judged",
+        "not judged",
+    )
+    for traces in ((empty(), follow()), (follow(), empty())):
+        departs(xframe.compare(*traces, order=order), 0, "steps")
+    departs(xframe.compare(empty(), order=order, **WITH_PLAN), 0, "steps")
+
+
+# The plan
+
+
+def test_different_plans(follow):
+    other = PLAN.model_copy(update={"seed": 9})
+    comparison = consistent(xframe.compare(follow(**WITH_PLAN), follow(plan=other, num_samples=N)))
+    assert comparison  # they did the same
+    assert comparison.plan is None
+    assert any("different plans" in text for text in comparison.explanation)
+    assert comparison.check("steps").rule.startswith("== ")
+    assert comparison.check("steps").rule != "== plan"
+
+
+def test_a_plan_that_cannot_be_applied_is_not_silent(follow):
+    """Without the size of the data set there are no expected steps; the comparison must not look as if there were."""
+    comparison = consistent(xframe.compare(follow(), follow(), plan=PLAN))
+    assert any("plan" in text for text in comparison.explanation)
+    comparison = consistent(xframe.compare(follow(**WITH_PLAN), follow(**{**WITH_PLAN, "num_samples": 11})))
+    assert any("plan" in text for text in comparison.explanation)
+
+
+def test_other_data(follow):
+    same, other = ({"metadata": {"data_fingerprint": text}} for text in "xy")
+    comparison = departs(xframe.compare(follow(**same), follow(**other)), 0, "boundaries")
+    assert "hold different data" in comparison.check("boundaries").detail
+    assert xframe.compare(follow(**same), follow(**same))
+    assert xframe.compare(follow(**same), follow())
+
+
+def test_other_initial_weights(follow):
+    comparison = xframe.compare(*[follow(metadata={"weights_fingerprint": text}) for text in "xy"])
+    assert any("did not start from the same weights" in text for text in comparison.explanation)
+
+
+def test_nothing_to_compare_with(follow):
+    for traces in ([], [follow()], [follow(plan=PLAN)]):
+        with pytest.raises(
+            xframe.UsageError, match=r"nothing to compare with.*expected two traces, or one with its plan"
+        ):
+            xframe.compare(*traces)
+    with pytest.raises(xframe.UsageError, match=r"unknown order.*one of coverage, exact.*Did you mean 'coverage'"):
+        xframe.compare(follow(), follow(), order="coverag")
+
+
+def test_a_long_plan_and_a_short_run(follow, monkeypatch):
+    """A run interrupted early is judged at once, however long its plan is."""
+    asked = 0
+    rows = counting.rows
+
+    def counted(plan, num_samples, start, stop):
+        nonlocal asked
+        asked += stop - start
+        assert asked <= 2**21, "more of the plan was unrolled than the run has steps"
+        return rows(plan, num_samples, start, stop)
+
+    monkeypatch.setattr(counting, "rows", counted)
+    long = xframe.TrainingPlan(batch_size=4, epochs=10**9, seed=3)
+    recorded = {"plan": PLAN, "num_samples": N}
+    comparison = departs(xframe.compare(follow(**recorded), plan=long, num_samples=N), 6, "steps")
+    assert comparison.first_difference["expected"]["batch_size"] == 4
+    assert "a made 6 steps, the plan says 3,000,000,000" in comparison.check("steps").detail
+
+
+# Names
+
+
+def test_names(follow, runs):
+    labels = lambda *names: list(  # noqa: E731
+        xframe.compare(*(follow(metadata={"label": name} if name else {}) for name in names)).runs
+    )
+    assert labels("torch", "tensorflow") == ["torch", "tensorflow"]
+    assert labels("torch", "torch") == ["c", "d"]
+    assert len(labels("plan", "torch")) == 2
+    assert "plan" not in labels("plan", "torch")
+    same = [runs(runs.rows(PLAN, N), f"{folder}/run") for folder in map(_made(runs), "xy")]
+    assert list(xframe.compare(*same).runs) == [str(trace.path) for trace in same]
+
+
+def _made(runs):
+    def make(name):
+        (runs.folder / name).mkdir()
+        return name
+
+    return make
+
+
+# Coverage
+
+
+def reordered(seed):
+    def change(rows):
+        rng = np.random.default_rng(seed)
+        for epoch in (0, 1):
+            inside = [row for row in rows if row["epoch"] == epoch]
+            mixed = np.split(rng.permutation(np.concatenate([row["ids"] for row in inside])), [4, 8])
+            for row, ids in zip(inside, mixed, strict=True):
+                row.update(ids=ids, loss=float(rng.random()))
+
+    return change
+
+
+@pytest.mark.parametrize("options", [{}, WITH_PLAN])
+def test_coverage_of_other_orders(follow, options):
+    traces = [follow(reordered(seed), **options) for seed in (1, 2)]
+    comparison = consistent(xframe.compare(*traces, order="coverage"))
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == ("passed", "identical", "not judged")
+    assert "drew the samples in different orders" in str(comparison)
+    assert comparison.check("boundaries").rule.endswith("per pass")
+    assert {results(comparison)[name] for name in ("lr", "loss", "weights")} == {"not judged"}
+    departs(xframe.compare(*traces), 0, "boundaries")
+
+
+def test_coverage_of_the_same_order(follow):
+    comparison = consistent(xframe.compare(follow(), follow(), order="coverage"))
+    assert comparison
+    assert comparison.numbers == "not judged"
+    assert not any("different orders" in text for text in comparison.explanation)
+
+
+@pytest.mark.parametrize("labels", ["both", "one", "none"])
+def test_coverage_of_other_samples(follow, labels):
+    def unlabelled(rows):
+        for row in rows:
+            row.pop("epoch")
+
+    def replaced(rows):
+        reordered(1)(rows)
+        rows[4]["ids"][0] = rows[5]["ids"][0]
+        if labels != "both":
+            unlabelled(rows)
+
+    reference = follow(unlabelled if labels == "none" else None)
+    comparison = departs(
+        xframe.compare(reference, follow(replaced), order="coverage"), {"none": 0}.get(labels, 3), "boundaries"
+    )
+    assert "1 samples are others" in comparison.check("boundaries").detail
+
+
+@pytest.mark.parametrize("name", ["batch dropped", "last batch short", "update lost", "one step more"])
+def test_coverage_of_other_structure(follow, name):
+    change, step, check, *_ = STRUCTURAL[name]
+    departs(xframe.compare(follow(reordered(1)), follow(change), order="coverage"), step, check)
+
+
+@pytest.mark.parametrize("side", ["candidate", "reference"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 5])
+def test_coverage_of_a_truncated_run(follow, side, steps):
+    """Of a pass that was cut nobody knows which samples were to come."""
+
+    def cut(rows):
+        reordered(1)(rows)
+        del rows[steps:]
+
+    traces = [follow(), follow(cut, cut=True)]
+    comparison = consistent(xframe.compare(*traces[:: 1 if side == "candidate" else -1], order="coverage"))
+    assert (comparison.verdict, comparison.exit_code) == ("inconclusive", 4)
+
+
+def test_coverage_across_passes(follow):
+    """A sample that moved to another pass is a difference, though the whole run has the same samples."""
+
+    def moved(rows):
+        rows[0]["ids"][0], rows[3]["ids"][[*rows[3]["ids"]].index(other)] = other, rows[0]["ids"][0]
+
+    rows = list(PLAN.steps(N))
+    other = next(i for i in rows[3].sample_ids.tolist() if i != rows[0].sample_ids[0])
+    departs(xframe.compare(follow(), follow(moved), order="coverage"), 0, "boundaries")
+
+
+def test_coverage_needs_ids(follow):
+    comparison = consistent(xframe.compare(follow(), follow(reordered(1), ids=False), order="coverage"))
+    assert (comparison.verdict, results(comparison)["boundaries"]) == ("inconclusive", "not judged")
+
+
+# Any single departure is found
+
+
+def test_any_departure_is_found_at_its_step(runs):
+    plan = xframe.TrainingPlan(batch_size=3, epochs=3, seed=1)
+    number = itertools.count()
+
+    @given(st.integers(0, 11), st.sampled_from(["ids", "updates", "loss", "lr", "epoch"]))
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    def check(at, column):
+        rows = runs.rows(plan, 11)
+        row = rows[at]
+        if column == "ids":
+            row["ids"] = row["ids"][::-1]
+        else:
+            row[column] += 1
+        name = next(number)
+        reference, candidate = runs(runs.rows(plan, 11), f"a{name}"), runs(rows, f"b{name}")
+        departs(xframe.compare(reference, candidate), at, {"ids": "boundaries", "epoch": "epochs"}.get(column, column))
+
+    check()

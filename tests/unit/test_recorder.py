@@ -1,0 +1,454 @@
+"""The recorder: takes what a loop has at hand, keeps what was seen, steers nothing, loses nothing."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import xframe
+from xframe import recorder as recorder_module
+from xframe.recorder import FLUSH_ROWS
+
+WHOLE = [{"ids": [0, 1], "updates": 1, "loss": 1.0}, {"ids": [2], "updates": 2, "loss": 0.5}]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.trace"
+
+
+def rows_of(path):
+    return [ids.tolist() for ids in xframe.Trace.open(path).batches()]
+
+
+# What is taken
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [3, 1],
+        (3, 1),
+        range(3, 0, -2),
+        np.array([3, 1]),
+        np.array([3, 1], dtype=np.uint8),
+        np.array([3, 1], dtype=">i4"),
+        np.array([3, 9, 1])[::2],
+        torch.tensor([3, 1]),
+        torch.tensor([3, 1], dtype=torch.int32),
+        torch.tensor([3, 9, 1])[::2],
+        torch.nn.Parameter(torch.tensor([3, 1]), requires_grad=False),
+    ],
+    ids=lambda ids: type(ids).__name__,
+)
+def test_ids(path, ids):
+    with xframe.record(path) as rec:
+        rec.step(ids=ids)
+    assert rows_of(path) == [[3, 1]]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        2,
+        2.0,
+        np.int32(2),
+        np.float16(2),
+        np.array(2.0),
+        np.array([2]),
+        [2.0],
+        torch.tensor(2),
+        torch.tensor([[2.0]]),
+        torch.tensor(2.0, dtype=torch.bfloat16),
+        torch.tensor([2.0], dtype=torch.bfloat16),
+        torch.tensor(2.0, requires_grad=True),
+        torch.tensor([2.0], requires_grad=True) * 1,
+    ],
+    ids=lambda number: f"{type(number).__name__}-{getattr(number, 'dtype', '')}",
+)
+def test_one_number(path, number):
+    with xframe.record(path) as rec:
+        rec.step(ids=[0], updates=number, update_attempts=number, loss=number, lr=number)
+    trace = xframe.Trace.open(path)
+    for name in ("updates", "update_attempts", "loss", "lr"):
+        assert trace.column(name).tolist() == [2]
+
+
+def test_a_float32_loss_keeps_its_bits(path):
+    values = [np.float32(0.1), torch.tensor(0.1), torch.tensor([0.1])]
+    with xframe.record(path) as rec:
+        for value in values:
+            rec.step(ids=[0], loss=value)
+    assert set(xframe.Trace.open(path).column("loss")) == {float(np.float32(0.1))}
+
+
+def test_update_evidence(path):
+    class Counter:
+        applied, attempts, evidence = torch.tensor(3), 4, "optimizer.state['step']"
+
+    with xframe.record(path) as rec:
+        rec.step(ids=[0], updates=Counter())
+    trace = xframe.Trace.open(path)
+    assert (trace.column("updates").tolist(), trace.column("update_attempts").tolist()) == ([3], [4])
+    assert trace.end["evidence"] == "optimizer.state['step']"
+    with xframe.record(path.with_name("b.trace")) as rec:
+        rec.step(ids=[0], updates=3)
+    assert xframe.Trace.open(path.with_name("b.trace")).end["evidence"] == "declared by the loop"
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_buffers_may_be_used_again(path, kind):
+    make = np.array if kind == "numpy" else torch.tensor
+    ids, loss, updates = make([0, 1, 2]), make(0.0), make([0])
+    with xframe.record(path) as rec:
+        for k in range(3):
+            ids[:] = make([k, k + 1, k + 2])
+            loss[...] = k
+            updates[0] = k + 1
+            rec.step(ids=ids, loss=loss, updates=updates)
+            ids[:], loss[...], updates[0] = 99, math.nan, 99
+        weights = make([1.0, 2.0])
+        rec.weights({"w": weights})
+        weights[:] = 0
+    trace = xframe.Trace.open(path)
+    assert rows_of(path) == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert trace.column("loss").tolist() == [0, 1, 2]
+    assert trace.column("updates").tolist() == [1, 2, 3]
+    assert trace.weights()["w"].tolist() == [1, 2]
+
+
+def test_blocks_are_steps(path):
+    single = path.with_name("single.trace")
+    with xframe.record(single) as rec:
+        for k, ids in enumerate([[5, 6], [7], [], [8, 9, 1]]):
+            rec.step(ids=ids, updates=k + 1, loss=k / 2, lr=0.1, epoch=0, step_in_epoch=k, padding=0)
+    with xframe.record(path) as rec:
+        rec.step(ids=[5, 6], updates=1, loss=0.0, lr=0.1, epoch=0, step_in_epoch=0, padding=0)
+        rec.block(
+            ids=torch.tensor([7, 8, 9, 1]),
+            batch_sizes=torch.tensor([1, 0, 3]),
+            updates=torch.tensor([2, 3, 4]),
+            loss=np.array([0.5, 1.0, 1.5]),
+            lr=[0.1, 0.1, 0.1],
+            epoch=[0, 0, 0],
+            step_in_epoch=[1, 2, 3],
+            padding=np.zeros(3, dtype=int),
+        )
+        assert rec.num_steps == 4
+    frames = [xframe.Trace.open(p).frame().drop(columns="time_ns") for p in (single, path)]
+    assert frames[0].to_json() == frames[1].to_json()
+    assert xframe.Trace.open(single).certificate == xframe.Trace.open(path).certificate
+
+
+@pytest.mark.parametrize("ids", [[], np.array([], dtype=np.int64)])
+def test_a_block_of_no_steps(path, ids):
+    with xframe.record(path) as rec:
+        rec.step(**WHOLE[0])
+        rec.block(ids=ids, batch_sizes=[])
+        rec.step(**WHOLE[1])
+    assert rows_of(path) == [[0, 1], [2]]
+
+
+def test_weights(path):
+    kernel = torch.nn.Parameter(torch.arange(4.0).reshape(2, 2))
+    with xframe.record(path) as rec:
+        rec.weights({"a/kernel": kernel, "file": np.zeros(1), "a/bias": np.float32(3)})
+    weights = xframe.Trace.open(path).weights()
+    assert weights["a/kernel"].tolist() == [[0, 1], [2, 3]]
+    assert {name: values.dtype.str for name, values in weights.items()} == {
+        "a/kernel": "<f4",
+        "file": "<f8",
+        "a/bias": "<f4",
+    }
+
+
+def test_metadata(path):
+    plan = xframe.TrainingPlan(batch_size=4, epochs=2)
+    with xframe.record(path, plan=plan, num_samples=np.int64(10), metadata={"label": "mine"}):
+        pass
+    metadata = xframe.Trace.open(path).metadata
+    assert (metadata["plan"], metadata["num_samples"], metadata["label"]) == (plan.to_dict(), 10, "mine")
+    assert {"python", "xframe", "numpy", "torch"} <= set(metadata["versions"])
+    assert metadata["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+
+
+def test_metadata_cannot_hide_the_format(path):
+    with xframe.record(path, metadata={"format": 99}) as rec:
+        rec.step(**WHOLE[0])
+    assert xframe.Trace.open(path).complete
+
+
+# What is refused, in the step that brings it, with all before it kept
+
+WRONG_STEPS = {
+    "float ids": {"ids": [1.5, 2.5]},
+    "whole float ids": {"ids": np.array([1.0, 2.0])},
+    "2-D ids": {"ids": [[1, 2], [3, 4]]},
+    "ragged ids": {"ids": [[1], [2, 3]]},
+    "one id": {"ids": 5},
+    "0-D ids": {"ids": np.array(5)},
+    "no ids": {"ids": None},
+    "text ids": {"ids": ["a", "b"]},
+    "bool ids": {"ids": [True, False]},
+    "ids beyond int64": {"ids": [2**70]},
+    "ids beyond int64, unsigned": {"ids": np.array([2**64 - 1], dtype=np.uint64)},
+    "float torch ids": {"ids": torch.tensor([1.0])},
+    "2-D torch ids": {"ids": torch.tensor([[1]])},
+    "vector loss": {"ids": [1], "loss": np.zeros(3)},
+    "vector torch loss": {"ids": [1], "loss": torch.zeros(3)},
+    "empty loss": {"ids": [1], "loss": []},
+    "text loss": {"ids": [1], "loss": "0.5"},
+    "object loss": {"ids": [1], "loss": object()},
+    "complex loss": {"ids": [1], "loss": np.array(1j)},
+    "complex number": {"ids": [1], "loss": np.complex64(1)},
+    "vector lr": {"ids": [1], "lr": [0.1, 0.2]},
+    "vector updates": {"ids": [1], "updates": [1, 2]},
+    "vector attempts": {"ids": [1], "update_attempts": [1, 2]},
+    "NaN updates": {"ids": [1], "updates": math.nan},
+    "infinite updates": {"ids": [1], "updates": math.inf},
+    "half an update": {"ids": [1], "updates": 2.5},
+    "too many updates": {"ids": [1], "updates": 2**63},
+    "text epoch": {"ids": [1], "epoch": "first"},
+    "half an epoch": {"ids": [1], "epoch": 0.5},
+    "vector padding": {"ids": [1], "padding": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG_STEPS.values()), ids=list(WRONG_STEPS))
+def test_wrong_steps(path, wrong):
+    with pytest.raises(xframe.UsageError) as caught, xframe.record(path) as rec:  # noqa: PT012
+        for row in WHOLE:
+            rec.step(**row)
+        rec.step(**wrong)
+        pytest.fail("taken")
+    assert caught.value.exit_code == 2
+    assert "a step's" in str(caught.value)
+    trace = xframe.Trace.open(path)
+    assert trace.ending == "interrupted by UsageError"
+    assert rows_of(path) == [[0, 1], [2]]
+
+
+def test_a_refused_step_leaves_the_recorder_whole(path):
+    with xframe.record(path) as rec:
+        rec.step(**WHOLE[0])
+        for name in ("float ids", "vector loss", "vector lr", "vector updates"):
+            with pytest.raises(xframe.UsageError):
+                rec.step(**WRONG_STEPS[name])
+        rec.step(**WHOLE[1])
+        assert rec.num_steps == 2
+    trace = xframe.Trace.open(path)
+    assert trace.complete
+    assert rows_of(path) == [[0, 1], [2]]
+    assert trace.column("loss").tolist() == [1.0, 0.5]
+
+
+WRONG_BLOCKS = {
+    "too few ids": {"ids": [1, 2], "batch_sizes": [1, 2]},
+    "too many ids": {"ids": [1, 2, 3, 4], "batch_sizes": [1, 2]},
+    "a negative size": {"ids": [1, 2, 3, 4], "batch_sizes": [3, -1, 2]},
+    "float ids": {"ids": [1.5, 2.5], "batch_sizes": [1, 1]},
+    "updates": {"ids": [1, 2], "batch_sizes": [1, 1], "updates": [1]},
+    "loss": {"ids": [1, 2], "batch_sizes": [1, 1], "updates": [1, 2], "loss": [1.0, 2.0, 3.0]},
+    "epoch": {"ids": [1, 2], "batch_sizes": [1, 1], "epoch": []},
+    "one loss": {"ids": [1, 2], "batch_sizes": [1, 1], "loss": 1.0},
+    "2-D loss": {"ids": [1, 2], "batch_sizes": [1, 1], "loss": [[1.0, 2.0], [3.0, 4.0]]},
+    "NaN updates": {"ids": [1, 2], "batch_sizes": [1, 1], "updates": [1, math.nan]},
+    "text loss": {"ids": [1, 2], "batch_sizes": [1, 1], "loss": ["a", "b"]},
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG_BLOCKS.values()), ids=list(WRONG_BLOCKS))
+def test_wrong_blocks(path, wrong):
+    with pytest.raises(xframe.UsageError), xframe.record(path) as rec:  # noqa: PT012
+        for row in WHOLE:
+            rec.step(**row)
+        rec.block(**wrong)
+        pytest.fail("taken")
+    assert xframe.Trace.open(path).ending == "interrupted by UsageError"
+    assert rows_of(path) == [[0, 1], [2]]
+
+
+def test_an_existing_path_is_refused(path):
+    path.write_text("mine")
+    for taken in (path, path.parent):
+        with pytest.raises(xframe.UsageError, match=r"exists already.*expected a new file. Remove it") as caught:
+            xframe.record(taken)
+        assert caught.value.exit_code == 2
+    assert path.read_text() == "mine"
+
+
+def test_no_place_for_a_file(path):
+    path.write_text("")
+    for place in (path.parent / "no" / "folder" / "x", path / "below"):
+        with pytest.raises(xframe.UsageError, match="cannot write the trace"):
+            xframe.record(place)
+
+
+# What reaches the file
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_keeps_the_rows(path, error):
+    with pytest.raises(error), xframe.record(path) as rec:  # noqa: PT012
+        for row in WHOLE:
+            rec.step(**row)
+        raise error
+    trace = xframe.Trace.open(path)
+    assert (trace.ending, trace.complete) == (f"interrupted by {error.__name__}", False)
+    assert rows_of(path) == [[0, 1], [2]]
+
+
+def test_rows_are_written_every_thousand_steps(path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 1e9)
+    flushed = []
+    with xframe.record(path) as rec:
+        rec.on_flush = flushed.append
+        for _ in range(2 * FLUSH_ROWS + 1):
+            rec.step(ids=[0])
+        assert xframe.Trace.open(path).num_rows == 2 * FLUSH_ROWS
+        rec.flush()
+        rec.flush()
+    assert flushed == [FLUSH_ROWS, 2 * FLUSH_ROWS, 2 * FLUSH_ROWS + 1]
+    assert xframe.Trace.open(path).column("step").tolist() == list(range(2 * FLUSH_ROWS + 1))
+
+
+def test_rows_are_written_by_time_and_by_size(path, monkeypatch):
+    with xframe.record(path) as rec:
+        rec.step(ids=[0])
+        monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0)
+        rec.step(ids=[1])
+        assert xframe.Trace.open(path).num_rows == 2
+        monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 1e9)
+        monkeypatch.setattr(recorder_module, "FLUSH_IDS", 10)
+        rec.step(ids=range(5))
+        assert xframe.Trace.open(path).num_rows == 2
+        rec.step(ids=range(5))
+        assert xframe.Trace.open(path).num_rows == 4
+
+
+def test_kill_minus_9(path):
+    script = """
+        import sys, time, xframe
+        with xframe.record(sys.argv[1]) as rec:
+            for k in range(10_000):
+                rec.step(ids=[k], updates=k + 1)
+                print(k, flush=True)
+                time.sleep(0.01)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        child.stdout.readline()
+        time.sleep(2.5)
+        os.kill(child.pid, signal.SIGKILL)
+        made = [0, *map(int, child.stdout.read().split("\n")[:-1])]
+    trace = xframe.Trace.open(path)
+    assert (trace.ending, trace.complete, trace.end) == ("truncated", False, {})
+    steps_in_a_second = len(made) / 2.5
+    assert len(made) - 1.3 * steps_in_a_second <= trace.num_rows <= len(made) + 1
+    assert trace.num_rows > 0
+    assert rows_of(path) == [[k] for k in range(trace.num_rows)]
+
+
+# It observes, never steers
+
+
+def test_no_random_number_is_drawn(path):
+    def states():
+        return random.getstate(), repr(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    with xframe.record(path, plan=xframe.TrainingPlan(batch_size=2, epochs=1), num_samples=4) as rec:
+        rec.step(ids=torch.tensor([0, 1]), loss=torch.tensor(0.5), updates=1)
+        rec.block(ids=[2, 3], batch_sizes=[2])
+        rec.weights({"w": torch.zeros(2)})
+    xframe.Trace.open(path).frame()
+    assert states() == before
+
+
+def test_tensors_are_not_touched(path):
+    loss = (torch.ones(3, requires_grad=True) * 2).sum()
+    ids = torch.tensor([1, 2])
+    version = ids._version, loss._version
+    with xframe.record(path) as rec:
+        rec.step(ids=ids, loss=loss)
+    assert (ids._version, loss._version) == version
+    assert loss.requires_grad
+    loss.backward()  # the graph is still there
+
+
+TENSORFLOW = """
+    import json, sys, numpy as np, tensorflow as tf, keras, xframe
+    path = sys.argv[1]
+    ids, updates, loss = tf.Variable([0, 1], dtype=tf.int64), tf.Variable(0, dtype=tf.int64), tf.Variable(0.0)
+    rate, keras_loss = keras.Variable(0.1), keras.Variable(0.0)
+    optimizer = keras.optimizers.SGD(0.25)
+    optimizer.build([keras.Variable(1.0)])
+    state = repr(tf.random.get_global_generator().state.numpy())
+    results = {}
+    with xframe.record(path) as rec:
+        rec.step(ids=tf.constant([3, 1]), updates=tf.constant(1), loss=tf.constant(0.1), lr=tf.constant([0.5]))
+        rec.step(ids=ids, updates=updates, loss=loss, lr=rate)
+        ids.assign([8, 9]), updates.assign_add(7), loss.assign(4.0), rate.assign(0.7)  # after it was recorded
+        rec.step(ids=ids, updates=updates, loss=loss, lr=rate)
+        keras_loss.assign(2.0)
+        rec.step(ids=np.array([5]), updates=optimizer.iterations, loss=keras_loss, lr=optimizer.learning_rate)
+        keras_loss.assign(3.0)
+        rec.block(ids=tf.constant([1, 2, 3]), batch_sizes=tf.constant([2, 1]), loss=tf.constant([1.0, 2.0]))
+        rec.weights({"native": tf.constant([1.0, 2.0]), "variable": loss, "keras": keras_loss})
+
+        @tf.function
+        def inside(x):
+            try:
+                rec.step(ids=x)
+            except xframe.UsageError as error:
+                results["symbolic"] = str(error)
+            return x
+
+        inside(tf.constant([1, 2]))
+        for name, wrong in {
+            "float ids": {"ids": tf.constant([1.0])},
+            "2-D ids": {"ids": tf.constant([[1]])},
+            "vector loss": {"ids": [1], "loss": tf.constant([1.0, 2.0])},
+        }.items():
+            try:
+                rec.step(**wrong)
+            except xframe.UsageError as error:
+                results[name] = str(error)
+        results["num_steps"] = rec.num_steps
+    results["unsteered"] = repr(tf.random.get_global_generator().state.numpy()) == state
+    print("RESULTS" + json.dumps(results))
+"""
+
+
+def test_tensorflow(path):
+    """All cases in one process: the import takes seconds."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", textwrap.dedent(TENSORFLOW), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout.partition("RESULTS")[2])
+    assert "symbolic tensor" in results["symbolic"]
+    assert "outside the tf.function" in results["symbolic"]
+    assert all("a step's" in results[name] for name in ("float ids", "2-D ids", "vector loss"))
+    assert (results["num_steps"], results["unsteered"]) == (6, True)
+    trace = xframe.Trace.open(path)
+    assert trace.complete
+    assert rows_of(path) == [[3, 1], [0, 1], [8, 9], [5], [1, 2], [3]]
+    assert trace.column("updates").tolist() == [1, 0, 7, 0, -1, -1]
+    assert trace.column("loss").tolist() == [float(np.float32(0.1)), 0, 4, 2, 1, 2]
+    assert trace.column("lr")[:4].astype(np.float32).tolist() == [0.5, np.float32(0.1), np.float32(0.7), 0.25]
+    assert {name: values.tolist() for name, values in trace.weights().items()} == {
+        "native": [1, 2],
+        "variable": 4,
+        "keras": 3,
+    }
+    assert {"numpy", "tensorflow", "keras"} <= set(trace.metadata["versions"])
