@@ -46,7 +46,9 @@ def test_the_pair_passes(traces, pair):
     assert len(set(result["certificates"].values())) == 1
 
 
-@pytest.mark.parametrize("pair", [("torch_keep", "torch_drop"), ("keras_keep", "torch_drop"), ("torch_keep", "keras_drop")])
+@pytest.mark.parametrize(
+    "pair", [("torch_keep", "torch_drop"), ("keras_keep", "torch_drop"), ("torch_keep", "keras_drop")]
+)
 def test_a_dropped_last_batch_is_found_where_it_begins(traces, pair):
     code, result = compare(traces, *pair)
     assert code == 1

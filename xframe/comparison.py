@@ -99,7 +99,7 @@ class Check:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The outcome; true only if it passed. ``str`` says where and why it did not."""
 
@@ -154,6 +154,9 @@ class Comparison:
     def __bool__(self) -> bool:
         return self.verdict == "passed"
 
+    def __repr__(self) -> str:
+        return str(self)  # what ``assert comparison, comparison`` shows under pytest
+
     def __str__(self) -> str:
         judged = sum(check.result != "not judged" for check in self.checks)
         lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged"]
@@ -196,6 +199,7 @@ class _Side:
     digests_known: bool
     updates_known: bool
     epochs_known: bool
+    steps_in_epoch_known: bool
     trace: Trace | None
     plan: TrainingPlan | None = None
     num_samples: int = 0
@@ -225,7 +229,7 @@ class _Side:
             "batch_size": int(self.sizes[index]),
             "updates": int(self.updates[index]) if self.updates_known else None,
             "epoch": int(self.epochs[index]) if self.epochs_known else None,
-            "step_in_epoch": int(self.steps_in_epoch[index]) if self.epochs_known else None,
+            "step_in_epoch": int(self.steps_in_epoch[index]) if self.steps_in_epoch_known else None,
             "ids_digest": self._digest(index),
         }
         if self.trace is not None:
@@ -401,6 +405,7 @@ def _run_side(name: str, trace: Trace) -> _Side:
         digests_known=bool(trace.known("ids_digest").all()),
         updates_known=bool(trace.known("updates").all()),
         epochs_known=bool(trace.known("epoch").all()),
+        steps_in_epoch_known=bool(trace.known("step_in_epoch").all()),
         trace=trace,
     )
 
@@ -431,6 +436,7 @@ def _plan_side(plan: TrainingPlan, num_samples: int, runs: Sequence[_Side]) -> _
         digests_known=True,
         updates_known=True,
         epochs_known=True,
+        steps_in_epoch_known=True,
         trace=None,
         plan=plan,
         num_samples=num_samples,
@@ -537,11 +543,17 @@ def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
     if not (candidate.epochs_known and reference.epochs_known and min(len(candidate), len(reference))):
         return _Judgement("not judged")
     first = _first_unequal(candidate.epochs, reference.epochs)
-    if first is None:
+    inside = None
+    if candidate.steps_in_epoch_known and reference.steps_in_epoch_known:
+        inside = _first_unequal(candidate.steps_in_epoch, reference.steps_in_epoch)
+    if first is None and inside is None:
         return _agree(candidate, reference)
+    if inside is None or (first is not None and first <= inside):
+        what, columns = "epoch", (candidate.epochs, reference.epochs)
+    else:
+        what, columns, first = "step in epoch", (candidate.steps_in_epoch, reference.steps_in_epoch), inside
     detail = (
-        f"step {first}: {candidate.name} calls it epoch {candidate.epochs[first]}, "
-        f"{_says(reference)} {reference.epochs[first]}"
+        f"step {first}: {candidate.name} calls it {what} {columns[0][first]}, {_says(reference)} {columns[1][first]}"
     )
     return _Judgement("fail", first, detail, sides=(candidate, reference))
 
@@ -561,6 +573,7 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
     if not (candidate.epochs_known or reference.epochs_known):
         labels = np.zeros(shared, dtype=np.int64)  # no labels: the whole run is one pass
     starts = np.flatnonzero(np.diff(labels[:shared], prepend=-1)).tolist()
+    left_out = False
     for begin, end in zip(starts, [*starts[1:], shared], strict=True):
         members: list[NDArray[np.int64]] = []
         for side in (candidate, reference):
@@ -571,13 +584,24 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
         extra, missing = _multiset_difference(*members), _multiset_difference(members[1], members[0])
         if len(extra) and cut and end == shared:
             return _Judgement("not judged", detail="the last pass was cut short")
-        if len(extra):
+        if len(extra) and _leaves_some_out(members, candidate, reference):
+            left_out = True
+        elif len(extra):
             detail = (
                 f"steps {begin} to {end - 1}: {len(extra):,} samples are others: {candidate.name} has {_few(extra)} "
                 f"where {_says(reference)} {_few(missing)}"
             )
             return _Judgement("fail", begin, detail, sides=(candidate, reference))
+    if left_out:
+        return _Judgement("pass", detail="a pass left some samples out, not the same ones")
     return _agree(candidate, reference)
+
+
+def _leaves_some_out(members: Sequence[NDArray[np.int64]], *sides: _Side) -> bool:
+    """Whether both walked through a part of the data only, without repeating a sample: then no more can be asked."""
+    totals = {side.num_samples or (side.trace and side.trace.metadata.get("num_samples")) for side in sides}
+    total = totals.pop() if len(totals) == 1 else None
+    return isinstance(total, int) and all(len(np.unique(part)) == len(part) < total for part in members)
 
 
 def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgement:

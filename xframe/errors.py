@@ -60,7 +60,7 @@ class WorkerError(XframeError):
     """A worker died, or its framework is missing or broken."""
 
 
-def shown(value: object, limit: int = 80) -> str:
+def shown(value: object, limit: int = 300) -> str:
     """``value`` as an error message shows it: a repr of bounded length, free of control characters."""
     if isinstance(value, Verbatim):
         return printable(value)

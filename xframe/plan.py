@@ -259,5 +259,6 @@ def _field_error(kind: str, location: list[str], got: object) -> PlanError:
     expected, example = _EXPECTED[name]
     if isinstance(got, str) and got in NOT_YET_VALUES.get(name, ()):
         return PlanError(f"invalid plan: {name} {got!r} is not in this version of xframe", got=got, expected=expected)
+    got = Verbatim("None") if got is None else got
     hint = did_you_mean(got, expected.removeprefix("one of ").split(", ")) if isinstance(got, str) else ""
     return PlanError(f"invalid plan: {name}", got=got, expected=expected, remedy=hint or f"Set {example}, for example.")

@@ -12,6 +12,7 @@ second or every 1,000 steps, and when the block is left, by an exception too.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import time
@@ -24,12 +25,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan import LARGEST
-from xframe.trace import COMPLETE, TraceWriter, array_digest, weights_path
+from xframe.trace import COMPLETE, Column, TraceWriter, array_digest, weights_path
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -242,27 +242,20 @@ class Recorder:
         batches = [held if isinstance(held, bytes) else _id_bytes(_fetch(held)) for held in pending["ids"]]
         sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
         first = self._writer.num_rows
+        digests = b"".join([xxh3_128_digest(batch) for batch in batches])
+        columns = {
+            "step": Column(np.arange(first, first + count)),
+            "ids_digest": Column(np.frombuffer(digests, dtype="V16")),
+            "batch_size": Column(sizes),
+            "time_ns": Column(np.array(pending["time_ns"], dtype=np.int64)),
+        }
+        for name in ("updates", "update_attempts", "epoch", "step_in_epoch", "padding"):
+            columns[name] = _column([_known_count(value) for value in _numbers(pending[name])], np.int64)
+        for name in ("lr", "loss"):
+            columns[name] = _column(_numbers(pending[name]), np.float64)
         if self._keep_ids:
-            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-            ids = pa.ListArray.from_arrays(offsets, pa.array(np.frombuffer(b"".join(batches), dtype="<i8")))
-        else:
-            ids = pa.nulls(count, pa.list_(pa.int64()))
-        self._writer.write(
-            {
-                "step": pa.array(np.arange(first, first + count)),
-                "ids_digest": pa.array([xxh3_128_digest(batch) for batch in batches], pa.binary(16)),
-                "batch_size": pa.array(sizes),
-                "updates": _integers(pending["updates"]),
-                "update_attempts": _integers(pending["update_attempts"]),
-                "lr": _floats(pending["lr"]),
-                "loss": _floats(pending["loss"]),
-                "time_ns": pa.array(pending["time_ns"], pa.int64()),
-                "ids": ids,
-                "epoch": _integers(pending["epoch"]),
-                "step_in_epoch": _integers(pending["step_in_epoch"]),
-                "padding": _integers(pending["padding"]),
-            }
-        )
+            columns["ids"] = Column(np.frombuffer(b"".join(batches), dtype="<i8"))
+        self._writer.write(columns)
         if self.on_flush is not None:
             self.on_flush(self.num_steps)
 
@@ -293,22 +286,30 @@ def _version(distribution: str) -> str:
         return str(getattr(sys.modules.get(distribution), "__version__", "unknown"))
 
 
+@functools.cache
+def _family(kind: type) -> str:
+    """The package a type comes from."""
+    return str(kind.__module__).partition(".")[0]
+
+
 def _hold(value: Any, name: str = "value") -> Any:
     """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device."""
     if value is None or isinstance(value, (int, float, np.generic)):
         return value
     if isinstance(value, np.ndarray):
         return value.copy()
-    family = type(value).__module__.partition(".")[0]
+    family = _family(type(value))  # type: ignore[arg-type]
     if family == "torch":
-        tensor = value.detach()
-        if tensor.device.type != "cpu":
-            return tensor.clone()
-        if str(tensor.dtype) == "torch.bfloat16":
-            tensor = tensor.float()  # NumPy has no such type; every value is a float32 too
-        return tensor.item() if tensor.dim() == 0 else tensor.numpy().copy()
+        if not value.is_cpu:
+            return value.detach().clone()
+        if not value.dim():
+            return value.item()
+        try:
+            return value.detach().numpy().copy()
+        except TypeError:  # bfloat16, which NumPy has not; every value is a float32 too
+            return value.detach().float().numpy()
     if family == "keras":
-        value, family = value.value, "tensorflow"  # a Keras variable holds a native one
+        return _hold(value.value, name)  # a Keras variable holds a native one
     if family == "tensorflow":
         if hasattr(value, "read_value"):
             value = value.read_value()
@@ -347,7 +348,8 @@ def _array(value: Any, name: str) -> NDArray[Any]:
 
 def _id_bytes(ids: Any) -> bytes:
     array = np.asarray(ids)
-    if array.ndim != 1 or array.dtype.kind not in ("iu" if array.size else "iuf") or (array > LARGEST).any():
+    kind = array.dtype.kind
+    if array.ndim != 1 or kind not in ("iu" if array.size else "iuf") or (kind == "u" and (array > LARGEST).any()):
         raise UsageError(
             "a step's ids",
             got=Verbatim(f"an array of {array.dtype} with shape {array.shape}"),
@@ -361,6 +363,8 @@ def _number(value: Any, name: str) -> Any:
     if value is None or type(value) in (int, float):
         return value
     held = _hold(value, name)
+    if type(held) in (int, float):
+        return held
     if _on_device(held):
         shape, kind = tuple(held.shape), "f"
     else:
@@ -375,6 +379,8 @@ def _number(value: Any, name: str) -> Any:
 
 def _count(value: Any, name: str) -> Any:
     """``_number`` of a whole number; one still on a device is looked at when it comes home."""
+    if value is None or (type(value) is int and -LARGEST <= value <= LARGEST):
+        return value
     held = _number(value, name)
     if held is None or _on_device(held):
         return held
@@ -396,9 +402,13 @@ def _numbers(values: list[Any]) -> list[Any]:
     return values
 
 
-def _integers(values: list[Any]) -> Any:
-    return pa.array([None if value is None else int(value) for value in _numbers(values)], pa.int64())
+def _known_count(value: Any) -> int | None:
+    """A counter that came home from a device; one that is no whole number says nothing."""
+    if value is None or type(value) is int:
+        return value
+    return int(value) if math.isfinite(value) and value == int(value) else None
 
 
-def _floats(values: list[Any]) -> Any:
-    return pa.array([None if value is None else float(value) for value in _numbers(values)], pa.float64())
+def _column(values: list[Any], kind: type) -> Column:
+    known = np.array([value is not None for value in values])
+    return Column(np.array(values if known.all() else [0 if v is None else v for v in values], dtype=kind), known)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +102,16 @@ class Certifier:
         return "xf1-" + hashlib.blake2b(text, digest_size=20).hexdigest()
 
 
+class Column(NamedTuple):
+    """A column to be written: its values, and where they are known (None: everywhere).
+
+    The column ``ids`` holds the batches one after the other, ``ids_digest`` voids of 16 bytes.
+    """
+
+    values: NDArray[Any]
+    known: NDArray[np.bool_] | None = None
+
+
 class TraceWriter:
     """Writes a trace, block by block; each block is handed to the operating system at once."""
 
@@ -115,22 +125,26 @@ class TraceWriter:
         schema = SCHEMA.with_metadata({"xframe": head})
         self._schema = schema
         self._writer = ipc.new_stream(self._file, schema)
+        self.write({"step": Column(np.zeros(0, np.int64)), "batch_size": Column(np.zeros(0, np.int64))})  # the head too
 
-    def write(self, columns: Mapping[str, Any]) -> None:
-        """Appends rows; ``columns`` has a pyarrow array for each column of the schema."""
-        batch = pa.record_batch([columns[field.name] for field in self._schema], schema=self._schema)
+    def write(self, columns: Mapping[str, Column]) -> None:
+        """Appends rows. A column of the schema that is not given is unknown throughout."""
+        count = len(columns["step"].values)
+        lengths = columns["batch_size"].values
+        arrays = [_array(field.type, columns.get(field.name), count, lengths) for field in self._schema]
+        batch = pa.record_batch(arrays, schema=self._schema)
         self._digest = _chain(self._digest, batch)
         self._certifier.add(*_certified(batch))
         self._writer.write_batch(batch, custom_metadata={"digest": self._digest.hex()})
         self._file.flush()
-        self.num_rows += batch.num_rows
+        self.num_rows += count
 
     def close(self, outcome: str, **facts: Any) -> None:
         """Writes the end record; ``outcome`` is ``complete`` or says what ended the run."""
         end = {"rows": self.num_rows, "outcome": outcome, "certificate": self._certifier.result(), **facts}
         text = json.dumps(end, sort_keys=True)
         digest = hashlib.blake2b(self._digest + text.encode(), digest_size=32).hexdigest()
-        empty = pa.record_batch([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        empty = pa.record_batch([pa.nulls(0, field.type) for field in self._schema], schema=self._schema)
         self._writer.write_batch(empty, custom_metadata={"end": text, "digest": digest})
         self._writer.close()
         self._file.close()
@@ -203,7 +217,7 @@ class Trace:
                 raise _damaged(path, "a block carries no digest") from None
             if text is None:
                 digest = _chain(digest, batch)
-                batches.append(batch)
+                batches.append(_made_anew(batch))
                 expected = digest.hex()
             else:
                 expected = hashlib.blake2b(digest + text, digest_size=32).hexdigest()
@@ -238,18 +252,19 @@ class Trace:
 
     def known(self, name: str) -> NDArray[np.bool_]:
         """For each row, whether the column has a value there."""
-        return np.asarray(self._table[name].is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+        return _known(self._table[name].combine_chunks())
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as int64 (-1 where unknown), float64 (NaN where unknown) or, for digests, 16-byte voids."""
-        return _values(self._table[name].combine_chunks(), name)
+        return _values(self._table[name].combine_chunks())
 
     @cached_property
     def _flat_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         ids = self._table["ids"].combine_chunks()
-        if ids.null_count or not len(ids):
+        if not len(ids) or not _known(ids).all():
             return None
-        return ids.flatten().to_numpy(), np.concatenate([[0], np.cumsum(ids.value_lengths().to_numpy())])
+        values, lengths = _lists(ids)
+        return values, np.concatenate([[0], np.cumsum(lengths)])
 
     @property
     def has_ids(self) -> bool:
@@ -314,13 +329,19 @@ class Trace:
             steps = np.diff(starts, append=self.num_rows)
             seen = np.add.reduceat(sizes - padding, starts)
             if isinstance(total, int):
-                # The last epoch is over if it has seen all samples, or all but a remainder that the plan lets it drop.
-                plan = self.metadata.get("plan")
-                drops = isinstance(plan, dict) and plan.get("remainder") == "drop"
-                over = (seen == total) | (drops & (seen < total) & (total - seen < sizes.max()))
-                over[:-1] = True
-                per_epoch = int(steps[over][0]) if over.any() and len(set(steps[over])) == 1 else None
-                dropped = int((total - seen[over]).clip(min=0).sum())
+                over = np.ones(len(seen), dtype=bool)  # epochs that were walked to their end: all but perhaps the last
+                over[-1] = seen[-1] == total
+                told = True
+                if 0 < total - seen[-1] < sizes.max():
+                    # Samples too few for a batch were left: dropped, or a limit came before a short last batch.
+                    # Earlier epochs tell which, else the plan's policy.
+                    plan = self.metadata.get("plan")
+                    policy = plan.get("remainder") if isinstance(plan, dict) else None
+                    over[-1] = seen[0] < total if len(seen) > 1 else policy == "drop"
+                    told = len(seen) > 1 or policy is not None
+                if told:
+                    per_epoch = int(steps[over][0]) if over.any() and len(set(steps[over])) == 1 else None
+                    dropped = int((total - seen[over]).clip(min=0).sum())
             elif len(steps) > 1 and len(set(steps[:-1])) == 1:
                 per_epoch = int(steps[0])
         return Counts(
@@ -342,18 +363,73 @@ def _damaged(path: Path, why: str) -> TraceError:
     )
 
 
-def _values(array: Any, name: str) -> NDArray[Any]:
-    if name == "ids_digest":
-        filled = array.fill_null(bytes(16)) if array.null_count else array
-        return np.frombuffer(b"".join(filled.to_pylist()), dtype="V16")
-    kind = array.type
-    if array.null_count:
-        array = array.fill_null(np.nan if pa.types.is_floating(kind) else _UNKNOWN)
-    return np.asarray(array.to_numpy(zero_copy_only=False))
+# Arrow's arrays are made from and read as plain buffers: pa.array and to_numpy would import pandas.
+
+
+def _array(kind: Any, column: Column | None, count: int, lengths: NDArray[np.int64]) -> Any:
+    """An Arrow array of ``count`` rows; those of a list are ``lengths`` long."""
+    if column is None:
+        return pa.nulls(count, kind)
+    known = column.known if column.known is not None and not column.known.all() else None
+    valid = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
+    values = pa.py_buffer(np.ascontiguousarray(column.values))
+    if not pa.types.is_list(kind):
+        return pa.Array.from_buffers(kind, count, [valid, values])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    members = pa.Array.from_buffers(kind.value_type, len(column.values), [None, values])
+    return pa.Array.from_buffers(kind, count, [valid, pa.py_buffer(offsets)], children=[members])
+
+
+def _buffer(array: Any, index: int, dtype: str, more: int = 0) -> NDArray[Any]:
+    """One of the array's buffers, from the array's first row on."""
+    buffer = array.buffers()[index]
+    if buffer is None:
+        return np.zeros(len(array) + more, dtype=dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=array.offset + len(array) + more)[array.offset :]
+
+
+def _known(array: Any) -> NDArray[np.bool_]:
+    bits = array.buffers()[0]
+    if bits is None:
+        return np.ones(len(array), dtype=bool)
+    every = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little")
+    return every[array.offset : array.offset + len(array)].astype(bool)
+
+
+def _values(array: Any) -> NDArray[Any]:
+    floating = pa.types.is_floating(array.type)
+    wide = pa.types.is_fixed_size_binary(array.type)
+    values = _buffer(array, 1, "V16" if wide else "<f8" if floating else "<i8")
+    known = _known(array)  # and not null_count, which a damaged file may have wrong
+    if not known.all():
+        values = values.copy()
+        values[~known] = np.void(bytes(16)) if wide else np.nan if floating else _UNKNOWN
+    return values
+
+
+def _lists(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The lists of an array one after the other, and their lengths; an unknown list has none."""
+    offsets = _buffer(array, 1, "<i4", more=1)
+    lengths, members = np.diff(offsets).astype("<i8"), _values(array.values)[offsets[0] : offsets[-1]]
+    known = _known(array)
+    if known.all():
+        return members, lengths
+    return members[np.repeat(known, lengths)], np.where(known, lengths, 0)
+
+
+def _made_anew(batch: Any) -> Any:
+    """The same rows in arrays of our own making; what no digest covers, such as null counts, is left behind."""
+    lengths = _lists(batch.column("ids"))[1]
+    arrays = []
+    for field in SCHEMA:
+        column = batch.column(field.name)
+        values = _lists(column)[0] if pa.types.is_list(field.type) else _values(column)
+        arrays.append(_array(field.type, Column(values, _known(column)), batch.num_rows, lengths))
+    return pa.record_batch(arrays, schema=batch.schema)
 
 
 def _certified(batch: Any) -> tuple[NDArray[Any], ...]:
-    return tuple(_values(batch.column(name), name) for name in ("step", "ids_digest", "batch_size", "updates"))
+    return tuple(_values(batch.column(name)) for name in ("step", "ids_digest", "batch_size", "updates"))
 
 
 def _chain(before: bytes, batch: Any) -> bytes:
@@ -361,12 +437,13 @@ def _chain(before: bytes, batch: Any) -> bytes:
     digest = hashlib.blake2b(before, digest_size=32)
     for field in batch.schema:
         column = batch.column(field.name)
-        digest.update(np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool).tobytes())
-        if field.name == "ids":
-            digest.update(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-            digest.update(column.flatten().to_numpy().astype("<i8", copy=False).tobytes())
+        digest.update(_known(column).tobytes())
+        if pa.types.is_list(field.type):
+            members, lengths = _lists(column)
+            digest.update(lengths.tobytes())
+            digest.update(members.tobytes())
         else:
-            digest.update(np.ascontiguousarray(_values(column, field.name)).tobytes())
+            digest.update(_values(column).tobytes())
     return digest.digest()
 
 

@@ -58,6 +58,8 @@ def ledger(num_samples: int = 103) -> Task:
         return {_KERNEL: np.zeros((num_samples, 1))}
 
     def audit(trace: Trace, weights: Weights) -> list[str]:
+        if weights[_KERNEL].shape != (num_samples, 1):
+            return [f"the weights have shape {weights[_KERNEL].shape}, not ({num_samples}, 1)"]
         found = np.asarray(weights[_KERNEL], dtype=np.float64).ravel()
         told = tally(trace, num_samples)
         wrong = np.flatnonzero(found != told)

@@ -17,10 +17,11 @@ learning_rate and momentum; OUTPUT gets the final weights under the same names.
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from unittest import mock
@@ -29,7 +30,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xframe import registry
+from xframe import counting, registry
 from xframe.adapter import Adapter, Probe
 from xframe.comparison import compare
 from xframe.plan import TrainingPlan
@@ -67,12 +68,16 @@ def _name(plan: TrainingPlan) -> str:
 
 @contextmanager
 def counting_forbidden() -> Iterator[None]:
-    """While inside, the plan's own counts, steps and step raise."""
+    """While inside, the plan's own counts, steps and step raise, and so does all of ``xframe.counting``."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")
 
-    with mock.patch.multiple(TrainingPlan, counts=refuse, steps=refuse, step=refuse):
+    functions = ("counts", "num_steps", "rows", "sample_ids", "step", "steps", "steps_per_pass")
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, steps=refuse, step=refuse))
+        for name in functions:
+            stack.enter_context(mock.patch.object(counting, name, refuse))
         yield
 
 
@@ -154,18 +159,21 @@ class AdapterContract:
     @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_boundaries(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
+        assert trace.num_rows, "nothing was recorded"
         for step, seen in zip(plan.steps(LEDGER.num_samples), trace.batches(), strict=False):
             assert seen.tolist() == step.sample_ids.tolist(), f"step {step.index} trained on other samples"
 
     @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_updates(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
+        assert trace.num_rows, "nothing was recorded"
         for step, seen in zip(plan.steps(LEDGER.num_samples), trace.column("updates"), strict=False):
             assert seen == step.update, f"step {step.index}: {seen} updates applied, the plan says {step.update}"
 
     @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_epochs(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
+        assert trace.num_rows, "nothing was recorded"
         labels = zip(trace.column("epoch"), trace.column("step_in_epoch"), strict=True)
         for step, seen in zip(plan.steps(LEDGER.num_samples), labels, strict=False):
             assert seen == (step.epoch, step.step_in_epoch), f"step {step.index} is labelled {seen}"
@@ -198,9 +206,15 @@ class AdapterContract:
         task = find_task("digits-mlp")
         theirs = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision=precision)
         comparison = compare(theirs, mine)
-        assert comparison, comparison
+        assert comparison, str(comparison)
         losses = mine.column("loss")
         assert losses[-10:].mean() < losses[:10].mean() / 2, "the loss did not fall"
+
+    def test_it_draws_no_random_numbers(self, tmp_path: Path) -> None:
+        """Python's, NumPy's and torch's generators stand where they stood; TensorFlow has no state to look at."""
+        before = _random_states()
+        observe(self.subject(), PLANS[0], LEDGER, tmp_path / "quiet.trace", loop=self.loop)
+        assert _random_states() == before, "the run drew random numbers that a bare run would not"
 
     def test_it_repeats(self, tmp_path: Path) -> None:
         """The same run twice: the same certificate, the same losses and weights to the bit."""
@@ -209,6 +223,12 @@ class AdapterContract:
         assert first.certificate == second.certificate
         assert first.end["weights"] == second.end["weights"]
         assert np.array_equal(first.column("loss"), second.column("loss"))
+
+
+def _random_states() -> list[str]:
+    torch = sys.modules.get("torch")
+    states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002
+    return states if torch is None else [*states, repr(torch.get_rng_state().tolist())]
 
 
 def bare_weights(twin: Path, plan: TrainingPlan, folder: Path) -> dict[str, NDArray[Any]]:
