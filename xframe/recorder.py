@@ -239,7 +239,7 @@ class Recorder:
         if not count:
             return
         self._clear()
-        batches = [held if isinstance(held, bytes) else _id_bytes(_fetch(held)) for held in pending["ids"]]
+        batches = _ids_home(pending["ids"])
         sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
         first = self._writer.num_rows
         digests = b"".join([xxh3_128_digest(batch) for batch in batches])
@@ -356,6 +356,18 @@ def _id_bytes(ids: Any) -> bytes:
             expected="the batch's sample ids: integers below 2**63, of shape (batch_size,)",
         )
     return array.astype("<i8", copy=False).tobytes()
+
+
+def _ids_home(held: list[Any]) -> list[bytes]:
+    """The batches' ids as bytes, those on a device fetched in one transfer where the framework can."""
+    away = [i for i, ids in enumerate(held) if not isinstance(ids, bytes)]
+    torch = sys.modules.get("torch")
+    if torch is not None and len(away) > 1 and all(isinstance(held[i], torch.Tensor) for i in away):
+        home = torch.cat([held[i] for i in away]).cpu().split([len(held[i]) for i in away])
+    else:
+        home = [_fetch(held[i]) for i in away]
+    found = dict(zip(away, map(_id_bytes, home), strict=True))
+    return [found.get(i, ids) for i, ids in enumerate(held)]
 
 
 def _number(value: Any, name: str) -> Any:

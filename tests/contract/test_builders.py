@@ -1,0 +1,67 @@
+"""A task with a builder for each framework ends where the same task with neutral layers ends, to the bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe import registry
+from xframe.task import find_task
+from xframe.testing import observe
+
+PLAN = xframe.TrainingPlan(batch_size=64, steps=20)
+
+
+def build_torch():
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+    return named(model, {"dense_0": model[0], "dense_1": model[2]}, kernel="weight", axes=(1, 0))
+
+
+def build_tensorflow():
+    import keras
+
+    layers = [keras.layers.Dense(32, activation="relu"), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((64,)), *layers])
+    return named(model, {"dense_0": layers[0], "dense_1": layers[1]}, kernel="kernel", axes=None)
+
+
+def named(model, layers, kernel, axes):
+    parameters = {}
+    for name, layer in layers.items():
+        parameters[f"{name}/kernel"] = xframe.Parameter(getattr(layer, kernel), axes)
+        parameters[f"{name}/bias"] = xframe.Parameter(layer.bias)
+    return xframe.NativeModel(model, parameters)
+
+
+BUILT = replace(find_task("digits-mlp"), layers=(), builders={"torch": build_torch, "tensorflow": build_tensorflow})
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_a_builder_is_as_good_as_layers(name, tmp_path):
+    adapter = registry.load(name)
+    adapter.probe()
+    runs = [
+        observe(adapter, PLAN, task, tmp_path / f"{i}.trace", precision="float32")
+        for i, task in enumerate((find_task("digits-mlp"), BUILT))
+    ]
+    assert runs[0].certificate == runs[1].certificate
+    assert runs[0].end["weights"] == runs[1].end["weights"]
+    assert np.array_equal(runs[0].column("loss"), runs[1].column("loss"))
+
+
+def test_without_a_builder_of_its_own_an_adapter_refuses():
+    reasons = registry.load("numpy").check(PLAN, BUILT, xframe.Runtime(device="cpu"))
+    assert reasons == ["task 'digits-mlp' has no neutral layers and no builder for 'numpy'"]
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_a_builder_that_names_other_weights_is_refused(name, tmp_path):
+    def other():
+        module, parameters = BUILT.builders[name]()
+        return xframe.NativeModel(module, {"renamed": parameters["dense_0/kernel"]})
+
+    with pytest.raises(xframe.UsageError, match="names other weights than its"):
+        observe(registry.load(name), PLAN, replace(BUILT, builders={name: other}), tmp_path / "a.trace")
