@@ -154,7 +154,7 @@ STRUCTURAL = {
         lambda rows: rows.insert(0, rows.pop(1) | {"updates": 1}),
         0,
         "boundaries",
-        ["boundaries", "updates"],
+        ["boundaries", "updates", "epochs"],
         "step 0: 4 of 4 samples are others",
     ),
     "last batch short": (
