@@ -324,14 +324,15 @@ def _progress() -> Any:
 
 
 def _report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
-    from xframe import report
+    from xframe.report.markdown import markdown
+    from xframe.report.text import text
 
     if form == "json":
         print(jsonlib.dumps(comparison.to_dict(), indent=2))
     elif form == "md":
-        print(report.markdown(comparison))
+        print(markdown(comparison))
     else:
-        _show(report.text(comparison))
+        _show(text(comparison))
     return comparison.exit_code
 
 

@@ -19,12 +19,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from xframe import counting, registry
 from xframe.errors import UsageError, Verbatim, WorkerError
 from xframe.plan import TrainingPlan
 from xframe.registry import Selection
+from xframe.report.progress import Progress
 from xframe.runtime import Runtime, cores
 from xframe.task import Task, find_task
 
@@ -36,30 +37,6 @@ DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
 RUNS = Path("xframe-runs")
 _GRACE_SECONDS = 5.0  # to write what was recorded, after being told to stop
-
-
-class Progress(Protocol):
-    """Told how far each run is; the command line shows it."""
-
-    def begin(self, label: str, total: int) -> None: ...
-
-    def state(self, label: str, text: str) -> None: ...
-
-    def advance(self, label: str, steps: int) -> None: ...
-
-    def end(self, label: str, steps: int, text: str) -> None: ...
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, label: str, total: int) -> None: ...
-
-    def state(self, label: str, text: str) -> None: ...
-
-    def advance(self, label: str, steps: int) -> None: ...
-
-    def end(self, label: str, steps: int, text: str) -> None: ...
 
 
 @dataclass
@@ -146,17 +123,17 @@ def verify(
     (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
     try:
-        execute(plan, task, selections, places, runtime, interpreters, progress or Silent())
+        execute(plan, task, selections, places, runtime, interpreters, progress or Progress())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(str(folder)) from None
 
-    from xframe import report
+    from xframe.report.markdown import markdown
 
     traces = _open(places)
     comparison = _compare(plan, found, traces, selections, rtol, atol)
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     (folder / "report.json").write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(report.markdown(comparison), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
     return comparison
 
 
@@ -183,7 +160,7 @@ def run(
         raise UsageError("the trace's folder does not exist", got=str(place.parent), expected="an existing folder")
     interpreters = _interpreters(python or {}, selections)
     try:
-        execute(plan, task, selections, [place], runtime, interpreters, progress or Silent())
+        execute(plan, task, selections, [place], runtime, interpreters, progress or Progress())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(str(place)) from None
     return _open([place])[0]
@@ -280,9 +257,9 @@ def _finish(worker: _Worker, progress: Progress) -> None:
     if error is not None:
         what = Verbatim(error["text"])
         raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
-    ended = f"killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    ended = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     raise WorkerError(
-        f"worker {worker.label!r} was {ended} {where}".replace("was ended", "ended"),
+        f"worker {worker.label!r} {ended} {where}",
         remedy=remedy + _last_words(worker.log),
     )
 

@@ -7,7 +7,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from xframe.harness import Progress
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Told how far each run is, by its label; this one shows nothing."""
+
+    def begin(self, label: str, total: int) -> None:
+        """A run of so many steps is to start."""
+
+    def state(self, label: str, text: str) -> None:
+        """What it is doing."""
+
+    def advance(self, label: str, steps: int) -> None:
+        """So many of its steps are recorded."""
+
+    def end(self, label: str, steps: int, text: str) -> None:
+        """It is over."""
 
 
 @contextmanager
@@ -34,7 +51,7 @@ def watching(stream: TextIO) -> Iterator[Progress]:
         yield Live(bars)
 
 
-class Lines:
+class Lines(Progress):
     """One line when a run has ended."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -43,22 +60,17 @@ class Lines:
     def begin(self, label: str, total: int) -> None:
         self._totals[label] = total
 
-    def state(self, label: str, text: str) -> None:
-        pass
-
-    def advance(self, label: str, steps: int) -> None:
-        pass
-
     def end(self, label: str, steps: int, text: str) -> None:
         width = max(map(len, self._totals))
         print(f"  {label:{width}}  {steps:,}/{self._totals[label]:,} steps  {text}", file=self._stream, flush=True)
 
 
-class Live:
+class Live(Progress):
     """Bars that move."""
 
     def __init__(self, bars: Bars) -> None:
-        self._bars, self._tasks = bars, dict[str, TaskID]()
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
 
     def begin(self, label: str, total: int) -> None:
         self._tasks[label] = self._bars.add_task(label, total=total, state="starting")
@@ -71,8 +83,3 @@ class Live:
 
     def end(self, label: str, steps: int, text: str) -> None:
         self._bars.update(self._tasks[label], completed=steps, state=text)
-
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
