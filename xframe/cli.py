@@ -99,7 +99,7 @@ Python = Annotated[
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
 ]
 Rtol = Annotated[float | None, _option("Relative tolerance of loss and weights. Default: 1e-4, in float64 1e-9.")]
-Atol = Annotated[float | None, _option("Absolute tolerance of loss and weights. Default: 1e-5, in float64 1e-10.")]
+Atol = Annotated[float | None, _option("Absolute tolerance of loss and weights. Default: 1e-4, in float64 1e-10.")]
 
 
 @app.command

@@ -56,7 +56,7 @@ class Tolerance:
         return f"rtol {self.rtol:g}, atol {self.atol:g}"
 
 
-TOLERANCES = {"float32": Tolerance(1e-4, 1e-5), "float64": Tolerance(1e-9, 1e-10)}
+TOLERANCES = {"float32": Tolerance(1e-4, 1e-4), "float64": Tolerance(1e-9, 1e-10)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ def test_loss_within_tolerance(follow):
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("passed", "identical", "within tolerance")
     assert comparison.check("loss").worst_at == 3
     assert comparison.check("loss").worst == pytest.approx(5e-6, rel=1e-6)
-    assert comparison.check("loss").rule == "rtol 0.0001, atol 1e-05"
+    assert comparison.check("loss").rule == "rtol 0.0001, atol 0.0001"
 
 
 def test_loss_beyond_tolerance(follow):
