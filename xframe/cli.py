@@ -184,7 +184,7 @@ def plan_command(
         ids = ", ".join(map(str, shown.sample_ids[:64].tolist())) + (", …" if size > 64 else "")
         print(
             f"step {shown.step_in_epoch + 1:,} of epoch {shown.epoch + 1:,} (index {shown.index:,}): {where}, "
-            f"{shown.update:,} updates after it"
+            f"updates after it: {shown.update:,}"
         )
         print(f"  sample ids (from 0): {ids}")
     return 0
@@ -363,7 +363,8 @@ def execute(tokens: Sequence[str]) -> int:
             print_error=False,
             result_action="return_value",
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(code or 0)
     except XframeError as error:
         trouble, code, message = error, error.exit_code, str(error)
@@ -376,6 +377,8 @@ def execute(tokens: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read the results has stopped reading
         sys.stderr.close()
         return 3
+    except OSError as error:
+        trouble, code, message = error, 3, f"cannot read or write: {error}"
     except Exception as error:
         advice = "This is a fault of xframe or of your task; --debug shows where."
         trouble, code, message = error, 3, f"{type(error).__name__}: {error}. {advice}"

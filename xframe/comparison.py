@@ -39,6 +39,7 @@ CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
 STRUCTURE = ("steps", "boundaries", "updates")
 ORDERS = ("exact", "coverage")
 PLAN = "plan"
+ABOUT = ("task", "adapter", "loop", "started", "platform", "command")  # what a report says of where a run comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Check:
         first: index of the first step that fails.
         worst: largest difference between two runs, absolute; None where nothing was measured.
         worst_at: step or weight it was found at.
-        nonfinite: judging stopped at values that are NaN or infinite in both runs.
+        undecided: there was something to judge, and it could not be, so that the whole does not pass.
         detail: one sentence, where there is something to say.
     """
 
@@ -82,7 +83,7 @@ class Check:
     first: int | None = None
     worst: float | None = None
     worst_at: int | str | None = None
-    nonfinite: bool = False
+    undecided: bool = False
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class Check:
             "first": self.first,
             "worst": self.worst if self.worst is None or np.isfinite(self.worst) else str(self.worst),
             "worst_at": self.worst_at,
-            "nonfinite": self.nonfinite,
+            "undecided": self.undecided,
             "detail": self.detail,
         }
 
@@ -114,6 +115,7 @@ class Comparison:
     order: str = "exact"
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    about: dict[str, dict[str, str]] = field(default_factory=dict)
     folder: Path | None = None
     seconds: float | None = None
 
@@ -143,7 +145,7 @@ class Comparison:
         """``passed``, ``failed`` or ``inconclusive``."""
         if any(check.result == "fail" for check in self.checks):
             return "failed"
-        cut = any(check.nonfinite for check in self.checks)
+        cut = any(check.undecided for check in self.checks)
         whole = all(ending == "complete" for ending in self.endings.values())
         return "passed" if whole and not cut and self.structure == "identical" else "inconclusive"
 
@@ -181,6 +183,7 @@ class Comparison:
             "num_samples": self.num_samples,
             "versions": self.versions,
             "runtimes": self.runtimes,
+            "about": self.about,
             "run": None if self.folder is None else str(self.folder),
         }
 
@@ -249,11 +252,11 @@ class _Judgement:
     worst: float | None = None
     worst_at: int | str | None = None
     sides: tuple[_Side, _Side] | None = None
-    nonfinite: bool = False
+    undecided: bool = False
 
 
 def compare(
-    *traces: Trace,
+    *runs: Trace | str | Path,
     order: str = "exact",
     plan: TrainingPlan | None = None,
     num_samples: int | None = None,
@@ -264,7 +267,7 @@ def compare(
     """Holds runs against the plan and against the first of them.
 
     Args:
-        traces: the reference, then the candidates. One alone is held against the plan only.
+        runs: the reference, then the candidates, as traces or their files. One alone is held against the plan only.
         order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes and updates,
             the same samples in each pass, no number judged.
         plan: default: the one recorded in all traces, if it is the same.
@@ -277,6 +280,7 @@ def compare(
     """
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
+    traces = [run if isinstance(run, Trace) else Trace.open(run) for run in runs]
     if not traces:
         raise UsageError("nothing to compare with", got=0, expected="two traces, or one with its plan")
     notes: list[str] = []
@@ -297,7 +301,7 @@ def compare(
     expected = _plan_side(plan, num_samples, sides) if plan is not None and num_samples is not None else None
     pairs = [(side, expected) for side in sides] if expected is not None else []
     across = [(side, sides[0]) for side in sides[1:]]
-    tolerance = _tolerance(traces, rtol, atol)
+    within = tolerance(_precision(traces), rtol, atol)
     coverage = order == "coverage"
     _weights_note(names, traces, notes)
 
@@ -316,11 +320,17 @@ def compare(
         else:
             numbers = [
                 _learning_rates(candidate, reference, until),
-                _losses(candidate, reference, until, tolerance),
-                _weights(candidate, reference, None if parts else tolerance),
+                _losses(candidate, reference, until, within),
+                _weights(candidate, reference, None if parts else within),
             ]
         for name, judgement in zip(("lr", "loss", "weights"), numbers, strict=True):
             judged[name].append(judgement)
+        if coverage:
+            for side in (candidate, reference):
+                losses = side.trace.column("loss")[side.trace.known("loss")] if side.trace is not None else np.zeros(0)
+                if not np.isfinite(losses).all():
+                    at = int(np.argmin(np.isfinite(losses)))
+                    notes.append(f"{side.name}: the loss is {losses[at]} at step {at}")
         if coverage and parts:
             notes.append(f"{candidate.name} and {reference.name} drew the samples in different orders")
     for name, problems in (audits or {}).items():
@@ -334,8 +344,8 @@ def compare(
         "updates": f"{against}, per step",
         "epochs": f"{against}, labels",
         "lr": "equal in " + _precision(traces),
-        "loss": str(tolerance),
-        "weights": str(tolerance) + (", == ledger" if audits else ""),
+        "loss": str(within),
+        "weights": str(within) + (", == ledger" if audits else ""),
     }
     checks = tuple(_merge(name, rules[name], judged[name], sides) for name in CHECKS)
     return Comparison(
@@ -350,12 +360,20 @@ def compare(
         order=order,
         versions={name: _facts(trace, "versions") for name, trace in zip(names, traces, strict=True)},
         runtimes={name: _facts(trace, "runtime") for name, trace in zip(names, traces, strict=True)},
+        about={
+            name: {key: str(trace.metadata[key]) for key in ABOUT if key in trace.metadata}
+            for name, trace in zip(names, traces, strict=True)
+        },
     )
 
 
 def _names(traces: Sequence[Trace]) -> list[str]:
-    """Labels if they tell the runs apart, else file names, else paths."""
-    for given in ([t.name for t in traces], [t.path.stem for t in traces], [t.path for t in traces]):
+    """Labels if they tell the runs apart, else file names, else as much of the paths as does."""
+    parts = [trace.path.resolve().with_suffix("").parts for trace in traces]
+    tails = ["/".join(part[-length:]) for length in range(1, max(map(len, parts)) + 1) for part in parts]
+    choices = [[trace.name for trace in traces]]
+    choices += [tails[i : i + len(traces)] for i in range(0, len(tails), len(traces))]
+    for given in choices:
         names = [printable(name) for name in given]
         if len(set(names)) == len(names) and PLAN not in names:
             return names
@@ -388,8 +406,9 @@ def _precision(traces: Sequence[Trace]) -> str:
     return "float64" if found == {"float64"} else "float32"
 
 
-def _tolerance(traces: Sequence[Trace], rtol: float | None, atol: float | None) -> Tolerance:
-    default = TOLERANCES[_precision(traces)]
+def tolerance(precision: str, rtol: float | None, atol: float | None) -> Tolerance:
+    """The tolerance of that precision, with what is given replaced."""
+    default = TOLERANCES[precision]
     return Tolerance(default.rtol if rtol is None else rtol, default.atol if atol is None else atol)
 
 
@@ -488,7 +507,7 @@ def _boundaries(candidate: _Side, reference: _Side) -> _Judgement:
 def _agree(candidate: _Side, reference: _Side) -> _Judgement:
     """What passes on the steps that both made; nothing compared is nothing judged."""
     shared = min(len(candidate), len(reference))
-    detail = "" if len(candidate) == len(reference) else f"over the {shared:,} steps both made"
+    detail = "" if len(candidate) == len(reference) else f"equal over the first {shared:,} steps, which both made"
     return _Judgement("pass" if shared else "not judged", detail=detail)
 
 
@@ -541,7 +560,7 @@ def _updates(candidate: _Side, reference: _Side) -> _Judgement:
 
 def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
     if not (candidate.epochs_known and reference.epochs_known and min(len(candidate), len(reference))):
-        return _Judgement("not judged")
+        return _Judgement("not judged", detail="a run labels no epochs")
     first = _first_unequal(candidate.epochs, reference.epochs)
     inside = None
     if candidate.steps_in_epoch_known and reference.steps_in_epoch_known:
@@ -560,48 +579,71 @@ def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
 
 def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
     """Equal sizes per step, and the same samples in each pass, in whatever order."""
+    both = (candidate, reference)
     first = _first_unequal(candidate.sizes, reference.sizes)
     if first is not None:
-        return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=(candidate, reference))
+        return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=both)
     shared = min(len(candidate), len(reference))
     if not shared:
         return _Judgement("not judged")
-    cut = any(
-        side.trace is not None and not side.trace.complete and len(side) == shared for side in (candidate, reference)
-    )
-    labels = candidate.epochs if candidate.epochs_known else reference.epochs
-    if not (candidate.epochs_known or reference.epochs_known):
-        labels = np.zeros(shared, dtype=np.int64)  # no labels: the whole run is one pass
-    starts = np.flatnonzero(np.diff(labels[:shared], prepend=-1)).tolist()
+    rows: list[list[NDArray[np.int64]]] = []
+    for side in both:
+        found = [side.ids(i) for i in range(shared)]
+        if any(ids is None for ids in found):
+            return _Judgement("not judged", detail=f"{side.name} lists no sample ids")
+        rows.append([ids for ids in found if ids is not None])
+    totals = {side.num_samples or (side.trace and side.trace.metadata.get("num_samples")) for side in both}
+    total = next(iter(totals)) if len(totals) == 1 else None
+    starts = _passes(both, rows, total, shared)
+    if starts is None:
+        extra = _multiset_difference(np.concatenate(rows[0]), np.concatenate(rows[1]))
+        return _Judgement(
+            "not judged",
+            detail="where a pass ends cannot be told"
+            + (", and over the whole run the samples differ" if len(extra) else "")
+            + "; give epoch= to rec.step and num_samples= to xframe.record in both scripts",
+        )
+    cut = any(side.trace is not None and not side.trace.complete and len(side) == shared for side in both)
     left_out = False
     for begin, end in zip(starts, [*starts[1:], shared], strict=True):
-        members: list[NDArray[np.int64]] = []
-        for side in (candidate, reference):
-            rows = [side.ids(i) for i in range(begin, end)]
-            if any(row is None for row in rows):
-                return _Judgement("not judged", detail=f"{side.name} lists no sample ids")
-            members.append(np.concatenate([row for row in rows if row is not None]))
+        members = [np.concatenate(part[begin:end]) for part in rows]
         extra, missing = _multiset_difference(*members), _multiset_difference(members[1], members[0])
-        if len(extra) and cut and end == shared:
+        if not len(extra):
+            continue
+        if cut and end == shared:
             return _Judgement("not judged", detail="the last pass was cut short")
-        if len(extra) and _leaves_some_out(members, candidate, reference):
-            left_out = True
-        elif len(extra):
+        unrepeated = all(len(np.unique(part)) == len(part) for part in members)
+        if unrepeated and isinstance(total, int) and len(members[0]) < total:
+            left_out = True  # each pass walked through a part of the data only: no more can be asked
+            continue
+        if unrepeated and total is None and len(set(candidate.sizes[begin:end].tolist())) == 1:
             detail = (
-                f"steps {begin} to {end - 1}: {len(extra):,} samples are others: {candidate.name} has {_few(extra)} "
-                f"where {_says(reference)} {_few(missing)}"
+                "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
             )
-            return _Judgement("fail", begin, detail, sides=(candidate, reference))
+            return _Judgement("not judged", detail=detail)
+        detail = (
+            f"steps {begin} to {end - 1}: {len(extra):,} samples are others: {candidate.name} has {_few(extra)} "
+            f"where {_says(reference)} {_few(missing)}"
+        )
+        return _Judgement("fail", begin, detail, sides=both)
     if left_out:
         return _Judgement("pass", detail="a pass left some samples out, not the same ones")
     return _agree(candidate, reference)
 
 
-def _leaves_some_out(members: Sequence[NDArray[np.int64]], *sides: _Side) -> bool:
-    """Whether both walked through a part of the data only, without repeating a sample: then no more can be asked."""
-    totals = {side.num_samples or (side.trace and side.trace.metadata.get("num_samples")) for side in sides}
-    total = totals.pop() if len(totals) == 1 else None
-    return isinstance(total, int) and all(len(np.unique(part)) == len(part) < total for part in members)
+def _passes(
+    sides: tuple[_Side, _Side], rows: Sequence[Sequence[NDArray[np.int64]]], total: object, shared: int
+) -> list[int] | None:
+    """The first step of each pass: by the loops' labels, else where all samples have been through; or None."""
+    for side in sides:
+        if side.epochs_known:
+            return [int(i) for i in np.flatnonzero(np.diff(side.epochs[:shared], prepend=-1))]
+    seen = np.cumsum(sides[0].sizes[:shared])
+    size = total if isinstance(total, int) and total > 0 else len(np.unique(np.concatenate([*rows[0], *rows[1]])))
+    ends = np.flatnonzero(seen % size == 0) + 1
+    if len(ends) != seen[-1] // size:  # a pass ends inside a batch, or leaves samples out
+        return None
+    return [0, *(int(end) for end in ends if end < shared)]
 
 
 def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgement:
@@ -612,7 +654,7 @@ def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgemen
         columns = [side.trace.column("lr")[:until].astype(kind) for side in (candidate, reference) if side.trace]
     known = all(side.trace.known("lr")[:until].all() for side in (candidate, reference) if side.trace)
     if not known or not until:
-        return _Judgement("not judged", detail="" if until else "the runs part at once")
+        return _Judgement("not judged", detail="" if until else "no step to judge")
     nowhere = np.isnan(columns[0]) & np.isnan(columns[1])
     first = _first_unequal(*(np.where(nowhere, 0, column) for column in columns))
     finite = np.isfinite(columns[0]) & np.isfinite(columns[1])
@@ -640,7 +682,7 @@ def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance
     mine, theirs = candidate.trace.column("loss")[:until], reference.trace.column("loss")[:until]
     known = candidate.trace.known("loss")[:until].all() and reference.trace.known("loss")[:until].all()
     if not known or not until:
-        return _Judgement("not judged", detail="a run recorded no loss" if until else "the runs part at once")
+        return _Judgement("not judged", detail="a run recorded no loss" if until else "no step to judge")
     kinds = _kinds(mine), _kinds(theirs)
     apart = _first_unequal(*kinds)
     odd = np.flatnonzero(kinds[0])
@@ -665,7 +707,7 @@ def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance
         return _Judgement("fail", apart, detail, worst, worst_at, both)
     if finite < until:
         detail = f"both runs' losses are {mine[finite]} from step {finite} on"
-        return _Judgement("not judged", detail=detail, worst=worst, worst_at=worst_at, nonfinite=True)
+        return _Judgement("not judged", detail=detail, worst=worst, worst_at=worst_at, undecided=True)
     return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
 
 
@@ -686,7 +728,8 @@ def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) ->
     if mine is None or theirs is None:
         if told[0] == told[1]:
             return _Judgement("pass", worst=0.0)
-        return _Judgement("not judged", detail="the weights differ, and their files are not beside the traces")
+        detail = "the weights differ, and their files are not beside the traces"
+        return _Judgement("not judged", detail=detail, undecided=True)
     if set(mine) != set(theirs) or any(mine[name].shape != theirs[name].shape for name in mine):
         shapes = [{name: values.shape for name, values in weights.items()} for weights in (mine, theirs)]
         return _Judgement("fail", detail=f"{candidate.name} has {shapes[0]}, {reference.name} {shapes[1]}")
@@ -698,7 +741,7 @@ def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) ->
             problem = problem or f"{name}: not finite in the same places"
             continue
         if kinds[0].any():
-            return _Judgement("not judged", detail=f"{name} is not finite in both runs", nonfinite=True)
+            return _Judgement("not judged", detail=f"{name} is not finite in both runs", undecided=True)
         if not a.size:
             continue
         with np.errstate(over="ignore"):
@@ -737,7 +780,7 @@ def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_
         first=min(firsts, default=None),
         worst=largest.worst if largest else None,
         worst_at=largest.worst_at if largest else None,
-        nonfinite=any(j.nonfinite for j in judgements),
+        undecided=any(j.undecided for j in judgements),
         detail="; ".join(dict.fromkeys(j.detail for j in chosen if j.detail)),
     )
 

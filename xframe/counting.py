@@ -209,28 +209,30 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     full, rest = divmod(n, b)
     division = f"{n:,} samples / batches of {b:,} = {full:,} full"
     if not rest:
-        lines = [f"{division}, none left -> {per_pass:,} steps an epoch"]
+        lines = [f"{division}, none left -> {_of(per_pass, 'step')} an epoch"]
     elif plan.remainder == "keep":
-        lines = [f"{division} + 1 short of {rest:,} (keep) -> {per_pass:,} steps an epoch"]
+        lines = [f"{division} + 1 short of {rest:,} (keep) -> {_of(per_pass, 'step')} an epoch"]
     else:
-        lines = [f"{division}, {rest:,} samples left are dropped -> {per_pass:,} steps an epoch"]
+        lines = [f"{division}, {_of(rest, 'sample')} dropped -> {_of(per_pass, 'step')} an epoch"]
     limits = plan.limits
     if limits.epochs is not None:
         product = limits.epochs * per_pass
-        lines.append(f"epochs  {limits.epochs:,} x {per_pass:,} steps = {product:,} steps{_stops(product, total)}")
+        lines.append(
+            f"epochs  {limits.epochs:,} x {_of(per_pass, 'step')} = {_of(product, 'step')}{_stops(product, total)}"
+        )
     for name, limit in (("steps", limits.steps), ("updates", limits.updates)):
         if limit is not None:
             passes, left = divmod(limit, per_pass)
             length = _of(passes, "epoch")
             length += f" + {left:,} of {per_pass:,} steps" if left else " exactly"
-            lines.append(f"{name:7} {limit:,} {name} / {per_pass:,} an epoch = {length}{_stops(limit, total)}")
+            lines.append(f"{name:7} {_of(limit, name[:-1])} / {per_pass:,} an epoch = {length}{_stops(limit, total)}")
     lines.append(
         f"total   {_of(result.num_steps, 'step')}, {_of(total, 'update')}, {_of(result.num_epochs or 0, 'epoch')}"
         + (" (the last one unfinished)" if total % per_pass else "")
     )
     samples = f"samples {result.samples_seen:,} seen"
     if result.samples_dropped:
-        samples += f", {result.samples_dropped:,} dropped ({rest:,} x {total // per_pass:,} passes)"
+        samples += f", {result.samples_dropped:,} dropped ({rest:,} in each full pass)"
     lines.append(f"{samples}, last batch {result.last_batch_size:,}")
     return lines
 

@@ -78,7 +78,7 @@ def verify(
     plan: TrainingPlan,
     *,
     task: str = DEFAULT_TASK,
-    adapters: Sequence[str] = DEFAULT_ADAPTERS,
+    adapters: str | Sequence[str] = DEFAULT_ADAPTERS,
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
@@ -111,21 +111,23 @@ def verify(
         WorkerError: a worker died, or its framework is missing or broken.
     """
     began = time.monotonic()
-    selections = registry.select(tuple(adapters))
+    if not isinstance(plan, TrainingPlan) or not isinstance(task, str):
+        raise UsageError("verify", got=(plan, task), expected="an xframe.TrainingPlan and the name of a task")
+    selections = registry.select(adapters.split(",") if isinstance(adapters, str) else tuple(adapters))
     runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
     found = _checked(plan, task, selections, runtime)
     interpreters = _interpreters(python or {}, selections)
     if rtol is not None or atol is not None:
-        from xframe.comparison import Tolerance
+        from xframe.comparison import tolerance
 
-        Tolerance(rtol or 0, atol or 0)  # refused now if it must be, not after the runs
+        tolerance(runtime.precision, rtol, atol)  # refused now if it must be, not after the runs
     folder = _new_folder(out, name or plan.digest[:8])
     (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
     try:
         execute(plan, task, selections, places, runtime, interpreters, progress or Progress())
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(str(folder)) from None
+        raise KeyboardInterrupt(*[str(folder)] * any(place.exists() for place in places)) from None
 
     from xframe.report.markdown import markdown
 
@@ -154,15 +156,17 @@ def run(
     selections = registry.select((adapter,))
     runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
     _checked(plan, task, selections, runtime)
+    from xframe.trace import weights_path
+
     place = Path(out)
-    _refuse_existing(place)
-    if not place.parent.is_dir():
-        raise UsageError("the trace's folder does not exist", got=str(place.parent), expected="an existing folder")
+    for file in (place, weights_path(place), _log_path(place)):
+        _refuse_existing(file)
+    _make_folder(place.parent, exist_ok=True)
     interpreters = _interpreters(python or {}, selections)
     try:
         execute(plan, task, selections, [place], runtime, interpreters, progress or Progress())
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(str(place)) from None
+        raise KeyboardInterrupt(*[str(place)] * place.exists()) from None
     return _open([place])[0]
 
 
@@ -194,7 +198,7 @@ def execute(
             progress.begin(selection.label, total)
         _watch(workers, runtime, progress)
     finally:
-        _stop(workers)
+        _stop(workers, progress)
 
 
 def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None:
@@ -252,7 +256,7 @@ def _finish(worker: _Worker, progress: Progress) -> None:
         )
     where = f"after {worker.steps:,} recorded steps" if worker.steps else "before its first recorded step"
     remedy = f"Log: {worker.log}"
-    if worker.trace.exists():
+    if worker.steps:
         remedy = f"What was recorded so far: {worker.trace}. {remedy}"
     if error is not None:
         what = Verbatim(error["text"])
@@ -295,12 +299,36 @@ def _device(wanted: str, workers: list[_Worker]) -> str:
     return wanted
 
 
+def _log_path(trace: Path) -> Path:
+    return trace.with_suffix(".log")
+
+
+def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            "cannot make the folder",
+            got=str(folder),
+            expected=f"a writable place ({error.strerror})",
+            remedy="Choose another with --out.",
+        ) from None
+
+
 def _start(selection: Selection, place: Path, interpreter: str, config: dict[str, Any]) -> _Worker:
-    log = place.with_suffix(".log")
+    log = _log_path(place)
+    try:
+        output = log.open("wb")
+    except OSError as error:
+        raise UsageError(
+            "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
+        ) from None
     reading, writing = os.pipe()
     environment = dict(os.environ, PYTHONFAULTHANDLER="1", PYTHONUNBUFFERED="1")
     try:
-        with log.open("wb") as output:
+        with output:
             process = subprocess.Popen(
                 [interpreter, "-m", "xframe.worker", str(writing)],
                 stdin=subprocess.PIPE,
@@ -322,11 +350,12 @@ def _start(selection: Selection, place: Path, interpreter: str, config: dict[str
     return worker
 
 
-def _stop(workers: list[_Worker]) -> None:
+def _stop(workers: list[_Worker], progress: Progress) -> None:
     """Ends what still runs: told first, so that it can write what it recorded, then by force."""
     for worker in workers:
         if worker.process.poll() is None:
             worker.process.terminate()
+            progress.end(worker.label, worker.steps, "stopped")
     deadline = time.monotonic() + _GRACE_SECONDS
     for worker in workers:
         try:
@@ -385,22 +414,15 @@ def _new_folder(out: str | Path | None, name: str) -> Path:
     if out is not None:
         folder = Path(out)
         _refuse_existing(folder)
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(
-                "cannot make the output folder", got=str(folder), expected=f"a writable place ({error.strerror})"
-            ) from None
+        _make_folder(folder)
         return folder
     number = 1
     while True:
         folder = RUNS / f"{name}-{number}"
         try:
-            folder.mkdir(parents=True)
+            _make_folder(folder)
         except FileExistsError:
             number += 1
-        except OSError as error:
-            raise UsageError("cannot make the run's folder", got=str(folder), expected=f"{error.strerror}") from None
         else:
             return folder
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+import platform
 import sys
 import time
 import zipfile
@@ -69,17 +70,25 @@ def record(
     Raises:
         UsageError: the file exists, or cannot be written.
     """
-    facts: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "versions": _versions()}
+    facts: dict[str, Any] = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": _versions(),
+    }
     if plan is not None:
         facts["plan"] = plan.to_dict()
     if num_samples is not None:
         facts["num_samples"] = int(num_samples)
     facts |= metadata or {}
     path = Path(path)
-    if path.exists():
-        raise UsageError(
-            "the trace exists already", got=str(path), expected="a new file", remedy="Remove it or choose another name."
-        )
+    for file in (path, weights_path(path)):
+        if file.exists():
+            raise UsageError(
+                "the trace exists already",
+                got=str(file),
+                expected="a new file",
+                remedy="Remove it or choose another name.",
+            )
     try:
         writer = TraceWriter(path, facts)
     except OSError as error:

@@ -66,9 +66,13 @@ def select(texts: list[str] | tuple[str, ...]) -> list[Selection]:
     Raises:
         UsageError: none given, one given twice, or an unknown name.
     """
-    chosen = [Selection.parse(text) for text in texts if text.strip()]
-    if not chosen:
-        raise UsageError("no adapter given", expected="one or more of " + ", ".join(available()))
+    if not texts or not all(text.strip() for text in texts):
+        raise UsageError(
+            "no adapter given",
+            got=Verbatim("an empty name" if texts else "nothing"),
+            expected="one or more of " + ", ".join(available()) + ", with commas between",
+        )
+    chosen = [Selection.parse(text) for text in texts]
     for i, selection in enumerate(chosen):
         adapter = load(selection.adapter)
         if selection.loop is not None and selection.loop not in adapter.loops:

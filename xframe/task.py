@@ -11,12 +11,15 @@ the results can be compared:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unknown
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, "NDArray[Any]"]
 Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
+LOSSES = ("softmax_cross_entropy", "mean_squared_error", "negative_sum")
+ACTIVATIONS = ("linear", "relu", "tanh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,12 @@ class Dense:
     units: int
     activation: Literal["linear", "relu", "tanh"] = "linear"
     use_bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise unknown("activation", str(self.activation), ACTIVATIONS)
+        if type(self.units) is not int or self.units < 1:
+            raise UsageError("a layer's units", got=self.units, expected="an integer from 1 up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,39 @@ class Task:
     max_updates: Mapping[str, int] = field(default_factory=dict)
     description: str = ""
 
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise unknown("loss", str(self.loss), LOSSES)
+        if not isinstance(self.optimizer, SGD):
+            raise UsageError("a task's optimizer", got=self.optimizer, expected="an xframe.SGD")
+        if not isinstance(self.layers, tuple) or not all(isinstance(layer, Dense) for layer in self.layers):
+            raise UsageError("a task's layers", got=self.layers, expected="a tuple of xframe.Dense")
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The initial weights, fitting the neutral layers if there are any.
+
+        Raises:
+            UsageError: a name or shape is not what the layers need.
+        """
+        found = self.initial_weights()
+        if not self.layers:
+            return found
+        needed: dict[str, tuple[int, ...]] = {}
+        inputs = found["dense_0/kernel"].shape[0] if "dense_0/kernel" in found else 0
+        for i, layer in enumerate(self.layers):
+            needed[f"dense_{i}/kernel"] = (inputs, layer.units)
+            if layer.use_bias:
+                needed[f"dense_{i}/bias"] = (layer.units,)
+            inputs = layer.units
+        shapes = {name: values.shape for name, values in found.items()}
+        if shapes != needed:
+            raise UsageError(
+                f"task {self.name!r}: the initial weights do not fit the layers",
+                got=Verbatim(_shapes(shapes)),
+                expected=_shapes(needed),
+            )
+        return found
+
     def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """(features, targets), contiguous, floats in the run's precision and integers as int64.
 
@@ -131,8 +175,52 @@ class Task:
         features, targets = self.load()
         return {
             "data_fingerprint": _fingerprint({"features": features, "targets": targets}),
-            "weights_fingerprint": _fingerprint(self.initial_weights()),
+            "weights_fingerprint": _fingerprint(self.weights()),
         }
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
+
+
+def match(task: Task, framework: str, built: NativeModel, trainable: Sequence[Any]) -> dict[str, Parameter]:
+    """The native model's parameters by canonical name, if they are just the task's.
+
+    Args:
+        task: whose weights they are to be.
+        framework: named in messages.
+        built: what the builder returned; a plain tensor stands for one of the canonical layout.
+        trainable: all tensors of the model that training changes.
+
+    Raises:
+        UsageError: a weight is missing, unknown or of another shape, or a trainable tensor has no name.
+    """
+    given = {name: p if isinstance(p, Parameter) else Parameter(p) for name, p in built.parameters.items()}
+    initial = task.weights()
+    if set(given) != set(initial):
+        raise UsageError(
+            f"task {task.name!r} names other weights than its {framework} model",
+            got=Verbatim(", ".join(sorted(given))),
+            expected=", ".join(sorted(initial)),
+        )
+    for name, (tensor, axes) in given.items():
+        shape = initial[name].shape
+        native = shape if axes is None else tuple(shape[axis] for axis in axes)
+        if native != tuple(tensor.shape):
+            raise UsageError(
+                f"task {task.name!r}: weight {name!r} does not fit its {framework} model",
+                got=Verbatim(f"{shape}" + ("" if axes is None else f" with axes {axes}, so {native}")),
+                expected=f"{tuple(tensor.shape)}",
+                remedy="Parameter(tensor, axes) gives the axes that turn the canonical layout into the native one.",
+            )
+    unnamed = [tensor for tensor in trainable if not any(tensor is p.tensor for p in given.values())]
+    if unnamed:
+        raise UsageError(
+            f"task {task.name!r}: the {framework} model trains weights that the task does not name",
+            got=Verbatim(", ".join(f"one of shape {tuple(tensor.shape)}" for tensor in unnamed)),
+            expected="a canonical name for each, so that all frameworks start alike",
+        )
+    return given
 
 
 def _fingerprint(arrays: Weights) -> str:
@@ -158,6 +246,33 @@ def _takes_nothing(value: Any) -> bool:
 BUILT_IN = {"digits-mlp": "xframe.tasks.digits_mlp:task", "ledger": "xframe.tasks.ledger:task"}
 
 
+def _import(name: str) -> ModuleType:
+    """The user's module; what it prints goes to stderr, and however it fails, the error names it."""
+    try:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ModuleNotFoundError(name=name)
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name or name.startswith(f"{error.name}."):
+            raise UsageError(
+                "cannot find the task's module",
+                got=name,
+                expected="a module that python can import here, as package.module",
+                remedy="Run from the folder that holds it, or set PYTHONPATH.",
+            ) from None
+        problem: BaseException = error
+    except (Exception, SystemExit) as error:
+        problem = error
+    places = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
+    where = f" ({places[-1].filename}, line {places[-1].lineno})" if len(places) > 1 else ""
+    raise UsageError(
+        f"the task's module {name!r} cannot be imported",
+        got=Verbatim(f"{type(problem).__name__}: {problem}{where}"),
+        expected="a module that imports without an error",
+    ) from problem
+
+
 def find_task(name: str) -> Task:
     """A built-in task by name, or a user's own by ``package.module:name``.
 
@@ -173,29 +288,17 @@ def find_task(name: str) -> Task:
     module_name, _, attribute = target.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # a module in the current folder, as python -m finds it
-    try:
-        if not all(part.isidentifier() for part in module_name.split(".")):
-            raise ModuleNotFoundError(name=module_name)
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name and not module_name.startswith(f"{error.name}."):
-            raise
-        raise UsageError(
-            "cannot find the task's module",
-            got=module_name,
-            expected="a module that python can import here",
-            remedy="Run from the folder that holds it, or set PYTHONPATH.",
-        ) from None
+    module = _import(module_name)
     found = getattr(module, attribute, None)
     if found is None:
         names = [key for key, value in vars(module).items() if isinstance(value, Task)]
         raise UsageError(
             f"module {module_name!r} has no such task",
             got=attribute,
-            expected="one of " + ", ".join(sorted(names)) if names else "a module with a xframe.Task in it",
+            expected="one of " + ", ".join(sorted(names)) if names else "a module with an xframe.Task in it",
         )
     if not isinstance(found, Task) and _takes_nothing(found):
         found = found()
     if not isinstance(found, Task):
-        raise UsageError(f"{target} is no task", got=found, expected="a xframe.Task, or a function that returns one")
+        raise UsageError(f"{target} is no task", got=found, expected="an xframe.Task, or a function that returns one")
     return found

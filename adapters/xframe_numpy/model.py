@@ -17,7 +17,7 @@ class Model:
 
     def __init__(self, task: Task, precision: str) -> None:
         self.layers = task.layers
-        self.parameters = {name: np.array(values, dtype=precision) for name, values in task.initial_weights().items()}
+        self.parameters = {name: np.array(values, dtype=precision) for name, values in task.weights().items()}
 
     def forward(self, features: Array) -> list[Array]:
         """The input and every layer's output."""

@@ -8,24 +8,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.errors import UsageError, Verbatim
-from xframe.task import NativeModel, Parameter, Task
+from xframe.task import NativeModel, Parameter, Task, match
 
 
 class Model:
     """A Keras model, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str) -> None:
-        initial = task.initial_weights()
+        initial = task.weights()
         own = task.builders.get("tensorflow")
         built = _lower(task, initial, precision) if own is None else own()
-        self.module, self.parameters = built.module, built.parameters
-        if set(self.parameters) != set(initial):
-            raise UsageError(
-                f"task {task.name!r} names other weights than its tensorflow model",
-                got=Verbatim(", ".join(sorted(self.parameters))),
-                expected=", ".join(sorted(initial)),
-            )
+        self.module = built.module
+        self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
         for name, (variable, axes) in self.parameters.items():
             values = initial[name] if axes is None else initial[name].transpose(axes)
             variable.assign(values.astype(precision))

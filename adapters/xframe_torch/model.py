@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.errors import UsageError, Verbatim
-from xframe.task import NativeModel, Parameter, Task
+from xframe.task import NativeModel, Parameter, Task, match
 
 _ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
@@ -18,17 +17,11 @@ class Model:
     """A module, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str, device: str) -> None:
-        initial = task.initial_weights()
+        initial = task.weights()
         own = task.builders.get("torch")
         built = _lower(task, initial) if own is None else own()
         self.module = built.module.to(device=device, dtype=getattr(torch, precision))
-        self.parameters = built.parameters
-        if set(self.parameters) != set(initial):
-            raise UsageError(
-                f"task {task.name!r} names other weights than its torch model",
-                got=Verbatim(", ".join(sorted(self.parameters))),
-                expected=", ".join(sorted(initial)),
-            )
+        self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
                 values = initial[name] if axes is None else initial[name].transpose(axes)

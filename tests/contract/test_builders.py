@@ -63,5 +63,34 @@ def test_a_builder_that_names_other_weights_is_refused(name, tmp_path):
         module, parameters = BUILT.builders[name]()
         return xframe.NativeModel(module, {"renamed": parameters["dense_0/kernel"]})
 
-    with pytest.raises(xframe.UsageError, match="names other weights than its"):
-        observe(registry.load(name), PLAN, replace(BUILT, builders={name: other}), tmp_path / "a.trace")
+    refused(name, other, tmp_path, f"names other weights than its {name} model")
+
+
+def refused(name, builder, folder, told, **change):
+    task = replace(BUILT, builders={name: builder}, **change)
+    with pytest.raises(xframe.UsageError, match=told):
+        observe(registry.load(name), PLAN, task, folder / "a.trace")
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_a_weight_of_another_shape_is_refused(name, tmp_path):
+    def turned():
+        module, parameters = BUILT.builders[name]()
+        kernel = parameters["dense_0/kernel"]
+        wrong = xframe.Parameter(kernel.tensor, None if kernel.axes else (1, 0))
+        return xframe.NativeModel(module, {**parameters, "dense_0/kernel": wrong})
+
+    refused(
+        name, turned, tmp_path, "weight 'dense_0/kernel' does not fit its .* model: got .*Parameter\\(tensor, axes\\)"
+    )
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_a_weight_that_nobody_names_is_refused(name, tmp_path):
+    def partly():
+        module, parameters = BUILT.builders[name]()
+        return xframe.NativeModel(module, {key: p for key, p in parameters.items() if key != "dense_1/bias"})
+
+    weights = {key: w for key, w in BUILT.initial_weights().items() if key != "dense_1/bias"}
+    told = "trains weights that the task does not name: got one of shape \\(10,\\)"
+    refused(name, partly, tmp_path, told, initial_weights=lambda: weights)

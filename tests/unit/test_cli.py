@@ -57,7 +57,7 @@ def test_plan_shows_a_step_with_ordinals(xf):
     tokens = ("plan", "--samples", 100, "--batch-size", 10, "--epochs", 1, "--order", "sequential", "--step", 2)
     code, out, _ = xf(*tokens)
     assert code == 0
-    assert "step 3 of epoch 1 (index 2): samples 21-30, 3 updates after it" in out
+    assert "step 3 of epoch 1 (index 2): samples 21-30, updates after it: 3" in out
     assert json.loads(xf(*tokens, "--json")[1])["step"]["sample_ids"] == list(range(20, 30))
 
 

@@ -291,18 +291,18 @@ def test_steps_beyond_int64(index):
         (
             1797,
             {"batch_size": 64, "epochs": 3, "steps": 57, "updates": 100, "remainder": "drop"},
-            "1,797 samples / batches of 64 = 28 full, 5 samples left are dropped -> 28 steps an epoch\n"
+            "1,797 samples / batches of 64 = 28 full, 5 samples dropped -> 28 steps an epoch\n"
             "epochs  3 x 28 steps = 84 steps  (not reached)\n"
             "steps   57 steps / 28 an epoch = 2 epochs + 1 of 28 steps\n"
             "updates 100 updates / 28 an epoch = 3 epochs + 16 of 28 steps  (not reached)\n"
             "total   57 steps, 57 updates, 3 epochs (the last one unfinished)\n"
-            "samples 3,648 seen, 10 dropped (5 x 2 passes), last batch 64",
+            "samples 3,648 seen, 10 dropped (5 in each full pass), last batch 64",
         ),
         (
             60_000,
             {"batch_size": 60_000, "steps": 1, "remainder": "error"},
-            "60,000 samples / batches of 60,000 = 1 full, none left -> 1 steps an epoch\n"
-            "steps   1 steps / 1 an epoch = 1 epoch exactly\n"
+            "60,000 samples / batches of 60,000 = 1 full, none left -> 1 step an epoch\n"
+            "steps   1 step / 1 an epoch = 1 epoch exactly\n"
             "total   1 step, 1 update, 1 epoch\n"
             "samples 60,000 seen, last batch 60,000",
         ),

@@ -3,6 +3,7 @@
 import re
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_a_users_own(module):
     [
         ("nothing", "has no such task: got 'nothing', expected one of mine"),
         ("", "has no such task: got '', expected one of mine"),
-        ("number", "is no task: got 3, expected a xframe.Task, or a function that returns one"),
+        ("number", "is no task: got 3, expected an xframe.Task, or a function that returns one"),
         ("wrong", "is no task: got 3"),
         ("needs", "is no task"),
         ("np", "is no task"),
@@ -110,10 +111,54 @@ def test_no_such_module(name):
 
 
 def test_a_module_that_fails_says_so_itself(module):
-    with pytest.raises(ModuleNotFoundError, match="some_missing_dependency"):
-        find_task(f"{module('import some_missing_dependency', 'own_tasks_3')}:x")
-    with pytest.raises(ZeroDivisionError):
-        find_task(f"{module('1 / 0', 'own_tasks_4')}:x")
+    for name, source, told in (
+        (
+            "own_tasks_3",
+            "import some_missing_dependency",
+            "ModuleNotFoundError: No module named 'some_missing_dependency'",
+        ),
+        ("own_tasks_4", "x = 1\n1 / 0", "ZeroDivisionError: division by zero"),
+        ("own_tasks_5", "import sys\nsys.exit(0)", "SystemExit: 0"),
+        ("own_tasks_6", "def f(:", "SyntaxError"),
+    ):
+        with pytest.raises(xframe.UsageError, match=f"module '{name}' cannot be imported: got {told}") as caught:
+            find_task(f"{module(source, name)}:x")
+        assert "SyntaxError" in told or f"{name}.py, line " in str(caught.value)
+
+
+def test_what_a_module_prints_is_no_result(module, capsys):
+    find_task(f"{module(SOURCE + '    print(5)', 'own_tasks_7')}:mine")
+    assert capsys.readouterr() == ("", "5\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"loss": "mse"}, "unknown loss: got 'mse', expected one of mean_squared_error, negative_sum, softmax_cross"),
+        ({"optimizer": "sgd"}, "a task's optimizer: got 'sgd', expected an xframe.SGD"),
+        ({"layers": xframe.Dense(1)}, "a task's layers"),
+        ({"layers": ("dense",)}, "a task's layers"),
+    ],
+)
+def test_a_task_is_checked_when_it_is_made(change, told):
+    with pytest.raises(xframe.UsageError, match=told):
+        replace(find_task("digits-mlp"), **change)
+
+
+def test_a_layer_is_checked_when_it_is_made():
+    with pytest.raises(xframe.UsageError, match="unknown activation: got 'gelu', expected one of linear, relu, tanh"):
+        xframe.Dense(3, "gelu")
+    with pytest.raises(xframe.UsageError, match="a layer's units: got 0"):
+        xframe.Dense(0)
+
+
+def test_weights_fit_the_layers():
+    task = find_task("digits-mlp")
+    assert task.weights().keys() == task.initial_weights().keys()
+    with pytest.raises(
+        xframe.UsageError, match=r"do not fit the layers: got .*dense_1/kernel \(32, 10\), expected .*\(32, 9\)"
+    ):
+        replace(task, layers=(xframe.Dense(32, "relu"), xframe.Dense(9))).weights()
 
 
 # Data

@@ -39,18 +39,11 @@ def markdown(comparison: Comparison) -> str:
     lines += ["## Runs", ""]
     rows = []
     for name, counts in comparison.runs.items():
+        numbers = [str(number) for number in (counts.num_steps, counts.num_updates, counts.samples_seen)]
         versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
-        ending, certificate = comparison.endings[name], comparison.certificates[name]
-        rows.append(
-            [
-                name,
-                *map(str, (counts.num_steps, counts.num_updates, counts.samples_seen)),
-                ending,
-                certificate,
-                versions,
-            ]
-        )
-    lines += _table(["run", "steps", "updates", "samples", "ending", "certificate", "versions"], rows)
+        facts = [comparison.endings[name], comparison.certificates[name], versions, words.origin(comparison, name)]
+        rows.append([name, *numbers, *facts])
+    lines += _table(["run", "steps", "updates", "samples", "ending", "certificate", "versions", "origin"], rows)
     lines += ["", f"Made by xframe {__version__}. {_escape(words.title(comparison))}", ""]
     return "\n".join(lines)
 

@@ -36,16 +36,17 @@ def watching(stream: TextIO) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
+    console = Console(file=stream)
+    wide = [BarColumn(bar_width=24), TimeElapsedColumn(), TimeRemainingColumn(compact=True)]
     bars = Bars(
         TextColumn("  {task.description:12}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("steps"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
+        *(wide if console.width >= 80 else []),
         TextColumn("{task.fields[state]}"),
-        console=Console(file=stream),
+        console=console,
     )
     with bars:
         yield Live(bars)

@@ -51,6 +51,15 @@ def title(comparison: Comparison) -> str:
     return " vs ".join(sides) + (f"  ({printable(' / '.join(sorted(places)))})" if places else "")
 
 
+def origin(comparison: Comparison, name: str) -> str:
+    """Where a run comes from: task, loop, date, platform, threads, as far as it says so."""
+    about = dict(comparison.about.get(name, {}))
+    threads = comparison.runtimes.get(name, {}).get("threads")
+    if threads is not None:
+        about["threads"] = str(threads)
+    return printable(", ".join(f"{key} {value}" for key, value in about.items()))
+
+
 def measured(check: Check) -> str:
     """The largest difference found, and where."""
     if check.worst is None:
