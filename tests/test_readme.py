@@ -1,5 +1,6 @@
 """The README's commands, run as written, in order, in one folder; its Python and its tables checked."""
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # These change or make environments: the fresh environment that runs this test came from the same lines.
-ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/")
+ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
 
 
 def blocks(language):
@@ -64,6 +65,18 @@ def test_the_python_example(folder):
     (folder / "example.py").write_text(example)
     done = run("python example.py", folder)
     assert (done.returncode, done.stdout) == (0, "87\n"), done.stderr
+
+
+def test_the_builders(folder):
+    (builders,) = (block for block in blocks("python") if "def build_torch" in block)
+    (task,) = (block for block in blocks("python") if block.startswith("# mytask.py"))
+    built = task.replace("layers=(xframe.Dense(1),)", 'builders={"torch": build_torch, "tensorflow": build_tensorflow}')
+    assert built != task
+    (folder / "built.py").write_text(builders + built)
+    results = [run(f"xframe verify --task {name}:task --batch-size 32 --json", folder) for name in ("mytask", "built")]
+    assert [done.returncode for done in results] == [0, 0], results[1].stderr
+    certificates = [json.loads(done.stdout)["certificates"] for done in results]
+    assert certificates[0] == certificates[1]
 
 
 def test_the_pasted_report_is_what_the_command_prints(folder):
