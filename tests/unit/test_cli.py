@@ -1,6 +1,7 @@
 """The command line, in this process: output, messages, exit codes."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -65,6 +66,16 @@ def test_a_limit_replaces_all_limits_of_the_file(xf, tmp_path):
     (tmp_path / "p.toml").write_text("batch_size = 10\nepochs = 7\nupdates = 3\n")
     counts = [json.loads(xf("plan", "p.toml", "--samples", 100, *more, "--json")[1]) for more in ((), ("--steps", 55))]
     assert [c["num_steps"] for c in counts] == [3, 55]
+
+
+@pytest.mark.parametrize("tokens", [["plan"], ["plan", "--step", "3", "--json"], ["plan", "--help"]], ids=" ".join)
+def test_plan_loads_nothing_heavy(tokens):
+    heavy = ("torch", "tensorflow", "keras", "pandas", "matplotlib", "pyarrow", "sklearn")
+    code = f"import sys; from xframe.cli import execute; execute({tokens!r}); "
+    code += f"sys.exit(str([name for name in {heavy!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout
+    assert done.stderr == "[]\n"
 
 
 def test_the_options_are_the_fields_of_the_plan():

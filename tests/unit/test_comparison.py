@@ -709,3 +709,64 @@ def test_any_departure_is_found_at_its_step(runs):
         departs(xframe.compare(reference, candidate), at, {"ids": "boundaries", "epoch": "epochs"}.get(column, column))
 
     check()
+
+
+# Scripts that shuffle on their own, recorded in three lines
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Records an order of samples in batches as a script would; labels and the size of the data set are extras."""
+    number = itertools.count()
+
+    def make(order, batch, *, epochs=None, num_samples=None, loss=1.0):
+        path = tmp_path / f"script{next(number)}.trace"
+        with xframe.record(path, num_samples=num_samples) as rec:
+            for i, ids in enumerate(order):
+                assert len(ids) <= batch
+                label = None if epochs is None else epochs[i]
+                rec.step(ids=ids, updates=i + 1, loss=loss, epoch=label)
+        return xframe.Trace.open(path)
+
+    return make
+
+
+def cut(stream, batch, drop=False):
+    batches = [stream[i : i + batch] for i in range(0, len(stream), batch)]
+    return [b for b in batches if len(b) == batch] if drop else batches
+
+
+def passes(seed, samples, batch, drop=False):
+    random = np.random.default_rng(seed)
+    return [b for _ in range(3) for b in cut(random.permutation(samples), batch, drop)]
+
+
+@pytest.mark.parametrize("num_samples", [12, None])
+@pytest.mark.parametrize("batch", [4, 5])
+def test_passes_are_found_without_labels(script, batch, num_samples):
+    """Where no epoch is labelled, a pass ends when all samples have been through; shuffling over passes is found."""
+    one, other = (script(passes(seed, 12, batch), batch, num_samples=num_samples) for seed in (1, 2))
+    assert xframe.compare(one, other, order="coverage").verdict == "passed"
+    random = np.random.default_rng(3)
+    stream = random.permutation(np.tile(np.arange(12), 3))
+    mixed = [b for i in range(3) for b in cut(stream[12 * i : 12 * (i + 1)], batch)]
+    departs(xframe.compare(one, script(mixed, batch, num_samples=num_samples), order="coverage"), 0, "boundaries")
+
+
+def test_dropped_remainders_under_coverage(script):
+    """Scripts that drop what is left drop different samples: fine if told the size, undecided if not."""
+    epochs = [0, 0, 1, 1, 2, 2]
+    for options, verdict, told in (
+        ({"epochs": epochs, "num_samples": 13}, "passed", "left some samples out"),
+        ({"epochs": epochs}, "inconclusive", "give num_samples="),
+        ({"num_samples": 13}, "inconclusive", "give epoch="),
+        ({}, "inconclusive", "give epoch="),
+    ):
+        traces = [script(passes(seed, 13, 5, drop=True), 5, **options) for seed in (1, 2)]
+        comparison = xframe.compare(*traces, order="coverage")
+        assert (comparison.verdict, told in comparison.check("boundaries").detail) == (verdict, True), options
+
+
+def test_coverage_says_when_a_loss_is_no_number(script):
+    traces = [script(passes(seed, 12, 4), 4, loss=loss) for seed, loss in ((1, 1.0), (2, math.nan))]
+    assert any("the loss is nan at step 0" in text for text in xframe.compare(*traces, order="coverage").explanation)

@@ -176,3 +176,21 @@ def test_workers_do_not_outlive_the_harness(tmp_path):
         assert time.monotonic() < deadline, "the worker goes on without its harness"
         time.sleep(0.2)
     assert xframe.Trace.open(trace).ending == "interrupted by KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("name", ["mine.trace", "mine.log", "mine.weights.npz"])
+def test_nothing_beside_the_trace_is_overwritten(tmp_path, name):
+    (tmp_path / "plan.toml").write_text("batch_size = 50\nsteps = 9\n")
+    (tmp_path / name).write_text("precious")
+    done = xf("run", "plan.toml", "--adapter", "numpy", "--out", "mine.trace", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"the output exists already: got '{name}'" in done.stderr
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_no_place_for_the_run(tmp_path):
+    (tmp_path / "xframe-runs").write_text("a file")
+    done = xf("verify", "--adapters", "numpy", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot make the folder: got 'xframe-runs/" in done.stderr
+    assert "Choose another with --out" in done.stderr
