@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xframe import counting, registry
-from xframe.errors import UsageError, Verbatim, WorkerError
+from xframe.errors import UsageError, Verbatim, WorkerError, printable
 from xframe.plan import TrainingPlan
 from xframe.registry import Selection
 from xframe.report.progress import Progress
@@ -259,7 +259,7 @@ def _finish(worker: _Worker, progress: Progress) -> None:
     if worker.steps:
         remedy = f"What was recorded so far: {worker.trace}. {remedy}"
     if error is not None:
-        what = Verbatim(error["text"])
+        what = Verbatim(error["text"].partition("\n")[0])  # the rest, and the traceback, are in the log
         raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
     ended = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     raise WorkerError(
@@ -282,12 +282,16 @@ def _last_words(log: Path) -> str:
     hint = ""
     if "No module named" in lines[-1] and "xframe" in lines[-1]:
         hint = " Install xframe-toolkit for that interpreter."
-    return f". Its last words: {''.join(c if c.isprintable() else '?' for c in lines[-1])[:200]}{hint}"
+    return f". Its last words: {printable(lines[-1])[:200]}{hint}"
 
 
 def _device(wanted: str, workers: list[_Worker]) -> str:
     if wanted == "auto":
-        return next(d for d in ("cuda", "cpu") if all(d in worker.devices for worker in workers))
+        shared = [d for d in workers[0].devices if all(d in worker.devices for worker in workers)]
+        if not shared:
+            has = "; ".join(f"{worker.label}: {', '.join(worker.devices)}" for worker in workers)
+            raise UsageError("the adapters have no device in common", got=Verbatim(has), expected="one that all have")
+        return shared[0]
     for worker in workers:
         if wanted not in worker.devices:
             raise UsageError(
