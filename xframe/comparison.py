@@ -39,7 +39,7 @@ CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
 STRUCTURE = ("steps", "boundaries", "updates")
 ORDERS = ("exact", "coverage")
 PLAN = "plan"
-ABOUT = ("task", "adapter", "loop", "started", "platform", "command")  # what a report says of where a run comes from
+ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
 
 
 @dataclass(frozen=True, slots=True)
