@@ -17,7 +17,8 @@ It gets a plan, a task, a runtime and a recorder, and
 - returns the final weights under the task's canonical names and layouts.
 
 What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
-``xframe.testing.AdapterContract`` tests all of this for any adapter.
+``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
+device and the draws of TensorFlow's generators cannot.
 
 An adapter is found through the entry point group ``xframe.adapters``; the entry point names a class
 that takes no arguments. Importing it must not import the framework.

@@ -396,10 +396,17 @@ def _known(array: Any) -> NDArray[np.bool_]:
     return every[array.offset : array.offset + len(array)].astype(bool)
 
 
+def _stored(array: Any) -> NDArray[Any]:
+    """The values as they stand in the file, zeros where they are not known."""
+    kinds = {pa.float64(): "<f8", pa.binary(16): "V16"}
+    return _buffer(array, 1, kinds.get(array.type, "<i8"))
+
+
 def _values(array: Any) -> NDArray[Any]:
+    """The values, with a mark of their own where they are not known."""
     floating = pa.types.is_floating(array.type)
     wide = pa.types.is_fixed_size_binary(array.type)
-    values = _buffer(array, 1, "V16" if wide else "<f8" if floating else "<i8")
+    values = _stored(array)
     known = _known(array)  # and not null_count, which a damaged file may have wrong
     if not known.all():
         values = values.copy()
@@ -433,7 +440,7 @@ def _certified(batch: Any) -> tuple[NDArray[Any], ...]:
 
 
 def _chain(before: bytes, batch: Any) -> bytes:
-    """The digest after ``batch``: over its values and which of them are null, not over Arrow's bytes."""
+    """The digest after ``batch``: which values are known, and the values, zero where not; not over Arrow's framing."""
     digest = hashlib.blake2b(before, digest_size=32)
     for field in batch.schema:
         column = batch.column(field.name)
@@ -443,7 +450,7 @@ def _chain(before: bytes, batch: Any) -> bytes:
             digest.update(lengths.tobytes())
             digest.update(members.tobytes())
         else:
-            digest.update(_values(column).tobytes())
+            digest.update(_stored(column).tobytes())
     return digest.digest()
 
 

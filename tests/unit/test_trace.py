@@ -423,3 +423,16 @@ def test_counts_without_labels(runs, some_rows):
     counts = runs(some_rows).counts()
     assert (counts.num_epochs, counts.steps_per_epoch, counts.samples_dropped, counts.num_updates) == (None,) * 4
     assert (counts.num_steps, counts.samples_seen, counts.samples_padded, counts.last_batch_size) == (7, 12, 7, 3)
+
+
+def test_a_changed_byte_under_an_unknown_value_is_damage(runs):
+    """A column of unknown values is zeros in the file; they are vouched for too."""
+    path = runs.folder / "unknown.trace"
+    with xframe.record(path) as rec:
+        for k in range(200):
+            rec.step(ids=[k])
+    whole = path.read_bytes()
+    at = whole.rindex(bytes(8 * 200)) + 8  # inside the longest run of zeros: a column that was never given
+    path.write_bytes(whole[:at] + b"\x01" + whole[at + 1 :])
+    with pytest.raises(xframe.TraceError, match="is damaged"):
+        xframe.Trace.open(path)
