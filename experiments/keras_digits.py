@@ -34,10 +34,12 @@ def train_step(features, targets):
     return loss
 
 
+plan = xframe.TrainingPlan(epochs=3, batch_size=64)
+ids = xframe.index_dataset(plan, len(x))  # and see the samples in the same order
+dataset = ids.map(lambda i: (tf.gather(x, i), tf.gather(y, i), i)).batch(64)
+
 with xframe.record(sys.argv[1], num_samples=len(x)) as rec:  # +
     for epoch in range(3):
-        order = np.random.default_rng(epoch).permutation(len(x))  # and see the samples in the same order
-        dataset = tf.data.Dataset.from_tensor_slices((x[order], y[order], order)).batch(64)
         for features, targets, ids in dataset:
             loss = train_step(features, targets)
             rec.step(ids=ids, updates=optimizer.iterations, loss=loss, lr=optimizer.learning_rate, epoch=epoch)  # +

@@ -29,10 +29,12 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 loss_fn = nn.CrossEntropyLoss()
 num_updates = 0  # +
 
+plan = xframe.TrainingPlan(epochs=3, batch_size=64)
+sampler = xframe.sampler(plan, len(x))  # and see the samples in the same order
+loader = DataLoader(TensorDataset(x, y, sample_ids), batch_size=64, sampler=sampler)
+
 with xframe.record(sys.argv[1], num_samples=len(x)) as rec:  # +
     for epoch in range(3):
-        order = np.random.default_rng(epoch).permutation(len(x))  # and see the samples in the same order
-        loader = DataLoader(TensorDataset(x, y, sample_ids), batch_size=64, sampler=order.tolist())
         for features, targets, ids in loader:
             optimizer.zero_grad()
             loss = loss_fn(model(features), targets)

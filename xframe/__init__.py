@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xframe.plan import TrainingPlan
     from xframe.recorder import Recorder, record
     from xframe.runtime import Runtime
+    from xframe.sharing import index_dataset, sampler
     from xframe.task import SGD, Dense, NativeModel, Parameter, Task
     from xframe.trace import Trace
 
@@ -39,7 +40,9 @@ _WHERE = {
     "WorkerError": "errors",
     "XframeError": "errors",
     "compare": "comparison",
+    "index_dataset": "sharing",
     "record": "recorder",
+    "sampler": "sharing",
     "verify": "harness",
 }
 __version__ = "0.1.0"
@@ -60,7 +63,9 @@ __all__ = [
     "WorkerError",
     "XframeError",
     "compare",
+    "index_dataset",
     "record",
+    "sampler",
     "verify",
 ]
 

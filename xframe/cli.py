@@ -69,7 +69,30 @@ class PlanOptions:
     steps: Annotated[int | None, _number("Limit: stop after this many steps.")] = None
     updates: Annotated[int | None, _number("Limit: stop after this many updates.")] = None
     remainder: Annotated[
-        str | None, _option("The last, short batch of a pass: keep, drop, or error (refuse). Default: keep.")
+        str | None,
+        _option(
+            "The last, short batch of a pass: keep, drop, pad (fill up), carry (into the next pass), error (refuse)."
+        ),
+    ] = None
+    steps_per_epoch: Annotated[int | None, _number("Steps of an epoch. Default: one pass over the samples.")] = None
+    epoch_iterator: Annotated[
+        str | None, _option("With steps per epoch, each epoch begins a new pass (restart) or goes on (continue).")
+    ] = None
+    on_exhaustion: Annotated[
+        str | None, _option("When a step is due and the pass is over: repeat, short_epoch or stop. Default: repeat.")
+    ] = None
+    gradient_accumulation_steps: Annotated[int | None, _number("Steps of a window; its update follows the last.")] = (
+        None
+    )
+    accumulation_boundary: Annotated[str | None, _option("What cuts a window: the end of each epoch or pass.")] = None
+    accumulation_remainder: Annotated[
+        str | None, _option("What a cut does: flush (update), drop, leak (into the next window), carry (go on).")
+    ] = None
+    accumulation_at_end: Annotated[str | None, _option("A window still open when training stops: drop or flush.")] = (
+        None
+    )
+    loss_normalization: Annotated[
+        str | None, _option("A window's gradient: actual (mean over its steps), window (over k), sum, samples.")
     ] = None
     order: Annotated[str | None, _option("sequential or shuffle. Default: shuffle.")] = None
     seed: Annotated[int | None, _number("Seed of the shuffled order. Default: 0.")] = None
@@ -77,14 +100,20 @@ class PlanOptions:
 
     def on(self, file: Path | None) -> TrainingPlan:
         """The plan of the file, or the default one, with these fields replaced."""
-        from xframe.plan import DEFAULT, TrainingPlan, read_toml
+        from xframe.plan import TrainingPlan
+
+        return TrainingPlan.from_mapping(self.fields(file))
+
+    def fields(self, file: Path | None) -> dict[str, Any]:
+        """The fields of the file, or the default ones, with these replaced."""
+        from xframe.plan import DEFAULT, read_toml
 
         fields = dict(DEFAULT) if file is None else read_toml(file)
         given = {name: value for name, value in asdict(self).items() if value is not None}
         limits = {"epochs", "steps", "updates"}
         if limits & given.keys():
             fields = {name: value for name, value in fields.items() if name not in limits}
-        return TrainingPlan.from_mapping({**fields, **given})
+        return {**fields, **given}
 
 
 NO_OPTIONS = PlanOptions()
@@ -154,6 +183,14 @@ def plan_command(
     /,
     *,
     samples: Annotated[int, _number("Size of the data set. Default: the handwritten digits.")] = DIGITS,
+    like: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Count as this trainer does: accelerate, ignite, keras, keras2, lightning, optax, pytorch, "
+            "transformers. Repeatable: side by side, with the reason for each difference.",
+            negative="",
+        ),
+    ] = None,
     step: Annotated[int | None, _number("Also show the step of this 0-based index.")] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
@@ -161,32 +198,35 @@ def plan_command(
     """Write out how many steps, updates and samples a plan makes, without running anything.
 
     For example: xframe plan --samples 60000 --batch-size 1000 --epochs 10
-    """
-    from xframe import counting
 
-    chosen = plan.on(file)
-    counts = chosen.counts(samples)
-    shown = None if step is None else chosen.step(step, samples)
+    What would others do? xframe plan --like keras --like lightning --gradient-accumulation-steps 4
+    """
+    from xframe.report import plans, trainers
+
+    asked = plan.fields(file)
+    chosen = trainers.plans(like or [], samples, asked)
+    if len(chosen) > 1 and step is not None:
+        raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
+    counts = {name: found.counts(samples) for name, found in chosen.items()}
+    if len(chosen) > 1:
+        if json:
+            print(jsonlib.dumps({"plans": {name: found.to_dict() for name, found in counts.items()}}))
+        else:
+            print("\n".join(trainers.side_by_side(chosen, samples, asked)))
+        return 0
+    ((name, only),) = chosen.items()
+    shown = None if step is None else only.step(step, samples)
     if json:
-        result: dict[str, Any] = counts.to_dict()
+        result: dict[str, Any] = counts[name].to_dict()
         if shown is not None:
             result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
         print(jsonlib.dumps(result))
         return 0
-    print(f"plan {chosen.digest[:8]}: " + ", ".join(f"{name} {value}" for name, value in chosen.to_dict().items()))
-    print("\n".join(counting.arithmetic(chosen, samples)))
+    fields = ", ".join(f"{key} {value}" for key, value in only.to_dict().items())
+    print(f"{name if like else 'plan'} {only.digest[:8]}: {fields}")
+    print("\n".join(plans.arithmetic(only, samples)))
     if shown is not None:
-        size = len(shown.sample_ids)
-        first = shown.step_in_epoch * chosen.batch_size + 1
-        where = f"samples {first:,}-{first + size - 1:,}" + (
-            " of that epoch's order" if chosen.order == "shuffle" else ""
-        )
-        ids = ", ".join(map(str, shown.sample_ids[:64].tolist())) + (", …" if size > 64 else "")
-        print(
-            f"step {shown.step_in_epoch + 1:,} of epoch {shown.epoch + 1:,} (index {shown.index:,}): {where}, "
-            f"updates after it: {shown.update:,}"
-        )
-        print(f"  sample ids (from 0): {ids}")
+        print("\n".join(plans.one_step(only, shown, samples)))
     return 0
 
 
@@ -356,7 +396,6 @@ def execute(tokens: Sequence[str]) -> int:
     debug = "--debug" in tokens
     trouble: BaseException
     try:
-        _refuse_not_yet(tokens)
         code = app(
             [text for text in tokens if text != "--debug"],
             exit_on_error=False,
@@ -386,16 +425,6 @@ def execute(tokens: Sequence[str]) -> int:
         traceback.print_exception(trouble)
     print(f"xframe: {message}", file=sys.stderr)
     return code
-
-
-def _refuse_not_yet(tokens: Sequence[str]) -> None:
-    """Options that name a field of the vocabulary which this version lacks get the plan's own error."""
-    from xframe.plan import NOT_YET_FIELDS, TrainingPlan
-
-    for text in tokens:
-        name, _, value = text.removeprefix("--").partition("=")
-        if text.startswith("--") and name.replace("-", "_") in NOT_YET_FIELDS:
-            TrainingPlan.from_mapping({"batch_size": 1, "steps": 1, name.replace("-", "_"): Verbatim(value or text)})
 
 
 def main() -> None:

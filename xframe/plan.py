@@ -15,7 +15,7 @@ import operator
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,20 @@ if TYPE_CHECKING:
     from xframe.order import Order
 
 LARGEST = 2**63 - 1  # sample ids and steps are int64 in every trace
+MOST_SAMPLES = 2**63  # ids from 0 on
+_NEVER = 2**200  # beyond every limit
+
+
+def sample_count(value: object) -> int:
+    """The size of a data set as Python's integer.
+
+    Raises:
+        PlanError: it is none.
+    """
+    number = _as_int(value)
+    if type(number) is not int or not 1 <= number <= MOST_SAMPLES:
+        raise PlanError("the number of samples", got=value, expected=f"an integer from 1 to {MOST_SAMPLES}")
+    return number
 
 
 def _as_int(value: object) -> object:
@@ -48,29 +62,45 @@ Count = Annotated[int, BeforeValidator(_as_int), Field(ge=1, le=LARGEST)]
 Seed = Annotated[int, BeforeValidator(_as_int), Field(ge=0, le=LARGEST)]
 
 _COUNT = f"an integer from 1 to {LARGEST}"
+Remainder = Literal["keep", "drop", "pad", "carry", "error"]
+EpochIterator = Literal["restart", "continue"]
+Exhaustion = Literal["repeat", "short_epoch", "stop"]
+Boundary = Literal["epoch", "pass"]
+Leftover = Literal["flush", "drop", "leak", "carry"]
+AtEnd = Literal["drop", "flush"]
+Normalization = Literal["actual", "window", "sum", "samples"]
+SampleOrder = Literal["sequential", "shuffle"]
+
+
+def _one_of(kind: Any) -> str:
+    return "one of " + ", ".join(get_args(kind))
+
+
 # What an error message says was expected, and an example of it.
 _EXPECTED = {
     "batch_size": (_COUNT, "batch_size = 64"),
     "epochs": (_COUNT, "epochs = 3"),
     "steps": (_COUNT, "steps = 1000"),
     "updates": (_COUNT, "updates = 1000"),
-    "remainder": ("one of keep, drop, error", 'remainder = "keep"'),
-    "order": ("one of sequential, shuffle", 'order = "shuffle"'),
+    "remainder": (_one_of(Remainder), 'remainder = "keep"'),
+    "steps_per_epoch": (_COUNT, "steps_per_epoch = 100"),
+    "epoch_iterator": (_one_of(EpochIterator), 'epoch_iterator = "restart"'),
+    "on_exhaustion": (_one_of(Exhaustion), 'on_exhaustion = "repeat"'),
+    "gradient_accumulation_steps": (_COUNT, "gradient_accumulation_steps = 4"),
+    "accumulation_boundary": (_one_of(Boundary), 'accumulation_boundary = "epoch"'),
+    "accumulation_remainder": (_one_of(Leftover), 'accumulation_remainder = "flush"'),
+    "accumulation_at_end": (_one_of(AtEnd), 'accumulation_at_end = "drop"'),
+    "loss_normalization": (_one_of(Normalization), 'loss_normalization = "actual"'),
+    "order": (_one_of(SampleOrder), 'order = "shuffle"'),
     "seed": (f"an integer from 0 to {LARGEST}", "seed = 0"),
     "reshuffle": ("true or false", "reshuffle = true"),
 }
-# Vocabulary of the field that this version knows by name and does not execute.
-NOT_YET_FIELDS = (
-    "steps_per_epoch",
-    "epoch_iterator",
-    "on_exhaustion",
-    "gradient_accumulation_steps",
-    "accumulation_boundary",
-    "accumulation_remainder",
-    "accumulation_at_end",
-    "loss_normalization",
-)
-NOT_YET_VALUES = {"remainder": ("pad", "carry")}
+ACCUMULATION: dict[str, str] = {  # what a window does if the plan doesn't say
+    "accumulation_boundary": "epoch",
+    "accumulation_remainder": "flush",
+    "accumulation_at_end": "drop",
+    "loss_normalization": "actual",
+}
 
 
 class Limits(NamedTuple):
@@ -84,19 +114,45 @@ class Limits(NamedTuple):
 class TrainingPlan(BaseModel):
     """How many samples, steps, updates and epochs a training run has, and in which order.
 
+    n samples, batches of b, r = n mod b. The p-th pass begun (from 0), finished or not, has the p-th order.
+
     Args:
         batch_size: samples drawn together.
-        epochs: stop after this many epochs; here an epoch is one pass.
+        epochs: stop after this many epochs.
         steps: stop after this many steps.
         updates: stop after this many updates.
-        remainder: what becomes of the r = n mod batch_size samples left at the end of a pass.
-            ``keep``: a short last batch. ``drop``: none. ``error``: refuse such data.
+        remainder: what becomes of the r samples left at the end of a pass. ``keep``: a short last batch.
+            ``drop``: none. ``pad``: the last batch is filled from the start of the same pass's order, round
+            again if it must. ``carry``: passes form one endless stream, cut every b samples. ``error``:
+            refuse such data.
+        steps_per_epoch: an epoch is this many steps. Default: one pass; under ``carry``, n samples of the
+            stream, and a step belongs to its first sample's epoch.
+        epoch_iterator: ``restart``: each epoch begins a new pass, and what was not yet batched is abandoned.
+            ``continue``: the pass, or stream, goes on. Default: restart, under ``carry`` continue.
+        on_exhaustion: when a step is due and the pass is over. ``repeat``, the default: the next pass
+            begins. ``short_epoch``: the epoch ends; at an epoch's first step the next pass begins.
+            ``stop``: training ends.
+        gradient_accumulation_steps: k, the steps of a window; the update follows its last.
+        accumulation_boundary: the end that cuts a window short, ``epoch`` (default) or ``pass``. An
+            abandoned pass does not end.
+        accumulation_remainder: what a cut does. ``flush``, the default: update. ``drop``: zero the gradients.
+            ``leak``: restart the count and keep the gradients, which then enter the next update. ``carry``:
+            nothing, the window goes on.
+        accumulation_at_end: a window still open when training stops: ``drop``, the default, or ``flush``.
+        loss_normalization: a window's gradient. ``sum`` of its steps' mean gradients; that over k,
+            ``window``; over the steps present, ``actual``, the default; or the mean over the rows present,
+            padding included, ``samples``. Leaked steps and rows count as present.
         order: ``sequential`` or ``shuffle``, see ``xframe.order``.
         seed: of the shuffled order.
         reshuffle: a new order for each pass, or the first one for all.
 
-    At least one of epochs, steps, updates is needed; passes repeat until the first is reached.
-    The limits are read back as ``plan.limits``, since ``plan.steps(num_samples)`` walks the steps.
+    At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which
+    stops the run at once. What a step ends (its pass, its epoch of steps_per_epoch steps) cuts the window
+    first, then limits are looked at, and only when the next step is due, the exhaustion of the pass. So a
+    limit that falls on the last step of an exhausted pass leaves its short epoch unfinished.
+
+    The limits are read back as ``plan.limits``, since ``plan.steps(num_samples)`` walks the steps; fields
+    left out read as their default, and as None where they would mean nothing.
 
     Raises:
         PlanError: with every field that is wrong.
@@ -108,26 +164,38 @@ class TrainingPlan(BaseModel):
     epochs: Count | None = None
     step_limit: Count | None = Field(default=None, alias="steps")
     updates: Count | None = None
-    remainder: Literal["keep", "drop", "error"] = "keep"
-    order: Literal["sequential", "shuffle"] = "shuffle"
+    remainder: Remainder = "keep"
+    steps_per_epoch: Count | None = None
+    epoch_iterator: EpochIterator | None = None
+    on_exhaustion: Exhaustion | None = None
+    gradient_accumulation_steps: Count = 1
+    accumulation_boundary: Boundary | None = None
+    accumulation_remainder: Leftover | None = None
+    accumulation_at_end: AtEnd | None = None
+    loss_normalization: Normalization | None = None
+    order: SampleOrder = "shuffle"
     seed: Seed = 0
     reshuffle: bool = True
 
     @model_validator(mode="wrap")
     @classmethod
     def _explain(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(values, Mapping):
+            values = _filled(values)
         try:
             plan = handler(values)
         except ValidationError as error:
             raise _plan_error(error) from None
-        if plan.limits == (None, None, None):
-            raise PlanError(
-                "invalid plan: no limit",
-                got=Verbatim("neither epochs nor steps nor updates"),
-                expected="at least one of them, or training never ends",
-                remedy="Set epochs = 3, for example.",
-            )
+        if wrong := plan._contradictions():
+            raise _together(wrong)
         return plan
+
+    @classmethod
+    def like(cls, trainer: str, *, num_samples: int, **arguments: Any) -> TrainingPlan:
+        """The plan that counts as that trainer does, from the trainer's own arguments. See ``xframe.presets``."""
+        from xframe.presets import like
+
+        return like(trainer, num_samples=num_samples, **arguments)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainingPlan:
@@ -145,7 +213,10 @@ class TrainingPlan(BaseModel):
 
     def to_dict(self) -> dict[str, int | str | bool]:
         """The fields that are set, by the names a plan file uses."""
-        return self.model_dump(by_alias=True, exclude_none=True)
+        fields = self.model_dump(by_alias=True, exclude_none=True)
+        if self.gradient_accumulation_steps == 1:
+            del fields["gradient_accumulation_steps"]
+        return fields
 
     def to_toml(self) -> str:
         # The values are integers, booleans and plain words, which TOML and JSON write alike.
@@ -153,22 +224,116 @@ class TrainingPlan(BaseModel):
 
     @property
     def digest(self) -> str:
-        """32 hex digits, equal for plans of equal meaning: unset fields and those without effect don't count."""
-        from xframe.order import VERSION
-
-        meaning: dict[str, Any] = {"format": "xframe-plan-1", **self.to_dict()}
-        if self.order == "shuffle":
-            meaning["order"] = VERSION
-        else:
-            del meaning["seed"], meaning["reshuffle"]
-        text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+        """32 hex digits, equal for plans of equal meaning: fields without effect on the run don't count."""
+        text = json.dumps({"format": "xframe-plan-1", **self._meaning()}, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    def _meaning(self) -> dict[str, Any]:
+        """The fields in one form, whatever the number of samples: each rule rewrites what makes no difference."""
+        from xframe.order import VERSION
+
+        m: dict[str, Any] = self.to_dict()
+        length, exhaustion = self.steps_per_epoch, self.on_exhaustion
+        if length == 1 and exhaustion and (self.epoch_iterator == "restart" or exhaustion == "short_epoch"):
+            m["on_exhaustion"] = exhaustion = "repeat"  # at an epoch's first step, short_epoch repeats
+        one_pass = (length is None and self.epochs == 1) or (exhaustion == "stop" and self.epoch_iterator == "continue")
+        if self.order == "sequential":
+            del m["seed"], m["reshuffle"]
+        else:
+            m["order"] = VERSION
+            if one_pass:
+                del m["reshuffle"]
+        if length is not None and exhaustion != "short_epoch" and "epochs" in m:  # its epochs have all their steps
+            m["steps"] = min(m.pop("epochs") * length, m.get("steps", _NEVER))
+        if m.get("updates", 0) >= m.get("steps", _NEVER):  # there are no more updates than steps
+            del m["updates"]
+        if self.gradient_accumulation_steps > 1:
+            self._accumulation_meaning(m)
+        return m
+
+    def _accumulation_meaning(self, m: dict[str, Any]) -> None:
+        """Of the fields of a window."""
+        goes_on = self.accumulation_remainder == "carry"
+        if goes_on or self.steps_per_epoch is None:
+            m["accumulation_boundary"] = "epoch"
+        stops = m.get("steps")
+        regular = self.steps_per_epoch is not None and self.on_exhaustion != "short_epoch"
+        ends_with_an_epoch = stops is None or (regular and stops % self.steps_per_epoch == 0)
+        if m["accumulation_boundary"] == "epoch" and not goes_on and ends_with_an_epoch:
+            m["accumulation_at_end"] = "drop"  # nothing is open then
+        always_full = self.accumulation_remainder in ("drop", "carry") and m["accumulation_at_end"] == "drop"
+        if always_full and self.loss_normalization == "window":
+            m["loss_normalization"] = "actual"
+        unbounded = self.steps_per_epoch is not None or self.epochs is None
+        all_alike = self.remainder in ("drop", "pad", "error") or (self.remainder == "carry" and unbounded)
+        if all_alike and self.loss_normalization == "samples":
+            m["loss_normalization"] = "actual"
+
+    def _contradictions(self) -> list[PlanError]:
+        """Combinations of valid fields that make no sense together."""
+        found = []
+        if self.limits == (None, None, None):
+            found.append(
+                PlanError(
+                    "invalid plan: no limit",
+                    got=Verbatim("neither epochs nor steps nor updates"),
+                    expected="at least one of them, or training never ends",
+                    remedy="Set epochs = 3, for example.",
+                )
+            )
+        if self.steps_per_epoch is None:
+            found += [
+                PlanError(
+                    f"invalid plan: {name} without steps_per_epoch",
+                    got=value,
+                    expected="no such field, for then an epoch is one pass over the samples",
+                    remedy=f"Set steps_per_epoch, or remove {name}.",
+                )
+                for name in ("epoch_iterator", "on_exhaustion")
+                if (value := getattr(self, name)) is not None
+            ]
+        elif self.remainder == "carry" and self.on_exhaustion is not None:
+            found.append(
+                PlanError(
+                    "invalid plan: on_exhaustion with remainder 'carry'",
+                    got=self.on_exhaustion,
+                    expected="no such field, for under carry passes form one endless stream",
+                    remedy="Remove on_exhaustion, or choose another remainder.",
+                )
+            )
+        k = self.gradient_accumulation_steps
+        if k == 1:
+            found += [
+                PlanError(
+                    f"invalid plan: {name} without gradient accumulation",
+                    got=value,
+                    expected="no such field where gradient_accumulation_steps is 1, for every step has its update",
+                    remedy=f"Set gradient_accumulation_steps to 2 or more, or remove {name}.",
+                )
+                for name in ACCUMULATION
+                if (value := getattr(self, name)) is not None
+            ]
+        elif (
+            not found
+            and (self.epochs, self.step_limit) == (None, None)
+            and self.steps_per_epoch is not None
+            and self.steps_per_epoch < k
+            and self.accumulation_boundary == "epoch"
+            and self.accumulation_remainder in ("drop", "leak")
+            and self.on_exhaustion != "stop"
+        ):
+            found.append(never_updates(k, self.steps_per_epoch, "epoch", self.accumulation_remainder))
+        return found
+
     def sample_order(self, num_samples: int) -> Order:
-        """The order of the samples in each pass."""
+        """The order of the samples in each pass.
+
+        Raises:
+            PlanError: ``num_samples`` is no count.
+        """
         from xframe.order import Order
 
-        return Order(num_samples, self.order, self.seed, self.reshuffle)
+        return Order(sample_count(num_samples), self.order, self.seed, self.reshuffle)
 
     def counts(self, num_samples: int) -> Counts:
         """All counts of the run over ``num_samples`` samples, in closed form. See ``xframe.counting``."""
@@ -190,6 +355,7 @@ class TrainingPlan(BaseModel):
 
 
 DEFAULT: dict[str, Any] = {"batch_size": 64, "epochs": 3}  # what the command line starts from without a plan file
+_OPTIONAL = tuple(field.alias or name for name, field in TrainingPlan.model_fields.items() if field.default is None)
 FIELDS = tuple(field.alias or name for name, field in TrainingPlan.model_fields.items())
 
 
@@ -215,12 +381,42 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         ) from None
 
 
+def never_updates(window: int, at_most: int, boundary: str, remainder: str) -> PlanError:
+    """The error of a plan whose only limit is a number of updates that never come."""
+    return PlanError(
+        "this plan would never end: its only limit is updates, and no update ever comes",
+        got=Verbatim(
+            f"gradient_accumulation_steps {window:,}, cut after at most {at_most:,} by the end of each {boundary} "
+            f"and then not applied (accumulation_remainder {remainder!r})"
+        ),
+        expected="a window that fills up, or a limit of epochs or steps",
+        remedy="Use accumulation_remainder 'carry' or 'flush', fewer accumulation steps, or set epochs or steps too.",
+    )
+
+
+def _filled(values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The fields given, and those whose default depends on others."""
+    fields = {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
+    if "steps_per_epoch" in fields:
+        carry = fields.get("remainder") == "carry"
+        fields.setdefault("epoch_iterator", "continue" if carry else "restart")
+        if not carry:
+            fields.setdefault("on_exhaustion", "repeat")
+    window = _as_int(fields.get("gradient_accumulation_steps"))
+    if type(window) is int and window > 1:
+        fields = {**ACCUMULATION, **fields}
+    return fields
+
+
 def _plan_error(error: ValidationError) -> PlanError:
     """One error that names every wrong field: what it got, what was expected, what to do."""
     found = error.errors(include_url=False, include_context=False)
-    messages = [
-        _field_error(problem["type"], [str(part) for part in problem["loc"]], problem["input"]) for problem in found
-    ]
+    return _together(
+        [_field_error(problem["type"], [str(part) for part in problem["loc"]], problem["input"]) for problem in found]
+    )
+
+
+def _together(messages: list[PlanError]) -> PlanError:
     if len(messages) == 1:
         return messages[0]
     return PlanError(
@@ -238,13 +434,6 @@ def _field_error(kind: str, location: list[str], got: object) -> PlanError:
         expected, example = _EXPECTED[name]
         return PlanError(f"invalid plan: {name} is missing", expected=expected, remedy=f"Set {example}, for example.")
     if kind == "extra_forbidden":
-        if name in NOT_YET_FIELDS:
-            return PlanError(
-                f"invalid plan: field {name!r} is not in this version of xframe",
-                got=got,
-                expected="a plan of " + ", ".join(FIELDS),
-                remedy=f"Remove {name}; a run that needs it cannot be planned yet.",
-            )
         hint = did_you_mean(name, FIELDS)
         return PlanError(
             f"invalid plan: unknown field {name[:60]!r}",
@@ -257,8 +446,6 @@ def _field_error(kind: str, location: list[str], got: object) -> PlanError:
             "invalid plan: a field without a name", got=Verbatim(name), expected="one of " + ", ".join(FIELDS)
         )
     expected, example = _EXPECTED[name]
-    if isinstance(got, str) and got in NOT_YET_VALUES.get(name, ()):
-        return PlanError(f"invalid plan: {name} {got!r} is not in this version of xframe", got=got, expected=expected)
     got = Verbatim("None") if got is None else got
     hint = did_you_mean(got, expected.removeprefix("one of ").split(", ")) if isinstance(got, str) else ""
     return PlanError(f"invalid plan: {name}", got=got, expected=expected, remedy=hint or f"Set {example}, for example.")

@@ -27,8 +27,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from xframe.counting import Counts
-from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim
+from xframe.counting import Counts, observed_epochs
+from xframe.errors import NotATraceError, PlanError, TraceError, UsageError, Verbatim
+from xframe.plan import TrainingPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -315,6 +316,24 @@ class Trace:
         frame["ids_digest"] = [None if value is None else value.hex() for value in frame["ids_digest"]]
         return frame
 
+    @cached_property
+    def plan(self) -> TrainingPlan | None:
+        """The plan it was recorded under, if there was one.
+
+        Raises:
+            PlanError: the metadata hold one that is none.
+        """
+        fields = self.metadata.get("plan")
+        return TrainingPlan.from_mapping(fields) if isinstance(fields, dict) and fields else None
+
+    def _by_plan(self, epochs: NDArray[np.int64], rows_seen: int) -> tuple[int | None, int] | None:
+        """Steps of the completed epochs and samples dropped, where the plan says what a whole epoch and pass is."""
+        total = self.metadata.get("num_samples")
+        try:
+            return None if self.plan is None else observed_epochs(self.plan, total, epochs, rows_seen)  # type: ignore[arg-type]
+        except PlanError:  # it does not fit the data, or is none
+            return None
+
     def counts(self) -> Counts:
         """What the rows amount to. Epochs are the loop's own labels; what cannot be told is None."""
         sizes = self.column("batch_size")
@@ -325,20 +344,21 @@ class Trace:
         if self.num_rows and self.known("epoch").all():
             epochs = self.column("epoch")
             num_epochs = int(epochs[-1]) + 1
+            by_plan = self._by_plan(epochs, int((sizes - padding).sum()))
             starts = np.flatnonzero(np.diff(epochs, prepend=epochs[0] - 1))
             steps = np.diff(starts, append=self.num_rows)
             seen = np.add.reduceat(sizes - padding, starts)
-            if isinstance(total, int):
+            if by_plan is not None:
+                per_epoch, dropped = by_plan
+            elif isinstance(total, int):
                 over = np.ones(len(seen), dtype=bool)  # epochs that were walked to their end: all but perhaps the last
                 over[-1] = seen[-1] == total
                 told = True
                 if 0 < total - seen[-1] < sizes.max():
                     # Samples too few for a batch were left: dropped, or a limit came before a short last batch.
-                    # Earlier epochs tell which, else the plan's policy.
-                    plan = self.metadata.get("plan")
-                    policy = plan.get("remainder") if isinstance(plan, dict) else None
-                    over[-1] = seen[0] < total if len(seen) > 1 else policy == "drop"
-                    told = len(seen) > 1 or policy is not None
+                    # Earlier epochs tell which.
+                    over[-1] = seen[0] < total
+                    told = len(seen) > 1
                 if told:
                     per_epoch = int(steps[over][0]) if over.any() and len(set(steps[over])) == 1 else None
                     dropped = int((total - seen[over]).clip(min=0).sum())

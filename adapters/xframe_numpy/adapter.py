@@ -34,12 +34,11 @@ class NumpyAdapter:
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         return Pipeline(plan, *task.data(runtime.precision))
 
-    def train_step(self, task: Task, runtime: Runtime) -> TrainStep:
-        return TrainStep(Model(task, runtime.precision), task)
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
+        return TrainStep(Model(task, runtime.precision), task, plan)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
-        train_step = self.train_step(task, runtime)
-        limits = plan.limits
+        train_step = self.train_step(plan, task, runtime)
         for batch in self.pipeline(plan, task, runtime):
             loss = train_step(batch)
             recorder.step(
@@ -47,9 +46,10 @@ class NumpyAdapter:
                 updates=train_step.updates,
                 loss=loss,
                 lr=train_step.learning_rate,
-                epoch=batch.epoch,
-                step_in_epoch=batch.step_in_epoch,
+                epoch=batch.place.epoch,
+                step_in_epoch=batch.place.step_in_epoch,
+                padding=batch.place.padding,
             )
-            if recorder.num_steps == limits.steps or train_step.updates.applied == limits.updates:
+            if train_step.window.over:
                 break
         return train_step.model.weights()

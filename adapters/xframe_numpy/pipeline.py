@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
+from xframe.steering import Place, walk
 
 
 class Batch(NamedTuple):
     """Features and targets with the ids that stand beside them."""
 
-    epoch: int
-    step_in_epoch: int
+    place: Place
     features: NDArray[Any]
     targets: NDArray[Any]
     ids: NDArray[np.int64]
@@ -31,13 +31,33 @@ class Pipeline:
 
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
         self.plan, self.features, self.targets = plan, features, targets
+        self.order = plan.sample_order(len(features))
 
     def __iter__(self) -> Iterator[Batch]:
-        plan, num_samples = self.plan, len(self.features)
-        order = plan.sample_order(num_samples)
-        end = num_samples - (num_samples % plan.batch_size if plan.remainder == "drop" else 0)
-        for epoch in count() if plan.epochs is None else range(plan.epochs):
-            ids = order.ids(epoch)
-            for i, start in enumerate(range(0, end, plan.batch_size)):
-                chosen = ids[start : start + plan.batch_size]
-                yield Batch(epoch, i, self.features[chosen], self.targets[chosen], chosen)
+        for place, batch in walk(self.plan, len(self.features), self.begin):
+            yield Batch(place, *batch)
+
+    def begin(self, first_pass: int) -> Iterator[tuple[Any, ...]]:
+        """Features, targets and ids of each batch from that pass on."""
+        for chosen in self._cut(first_pass):
+            yield self.features[chosen], self.targets[chosen], chosen
+
+    def _cut(self, first_pass: int) -> Iterator[NDArray[np.int64]]:
+        plan, size = self.plan, self.plan.batch_size
+        rest = np.zeros(0, dtype=np.int64)
+        bounded = plan.steps_per_epoch is None and plan.epochs is not None
+        for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+            ids = self.order.ids(pass_index)
+            stream = np.concatenate([rest, ids])
+            whole = len(stream) - len(stream) % size
+            for start in range(0, whole, size):
+                yield stream[start : start + size]
+            rest = stream[whole:]
+            if plan.remainder == "pad" and len(rest):
+                rest = np.concatenate([rest, np.resize(ids, size - len(rest))])
+            if plan.remainder in ("keep", "pad") and len(rest):
+                yield rest
+            if plan.remainder != "carry":
+                rest = rest[:0]
+        if len(rest):
+            yield rest

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.plan import TrainingPlan
+from xframe.steering import Window
 from xframe.task import SGD, Task
 from xframe_numpy.model import Array, Model
 from xframe_numpy.pipeline import Batch
@@ -33,11 +35,13 @@ class Optimizer:
 
 
 class TrainStep:
-    """One training step: forward, loss, backward, update."""
+    """One training step: forward, loss, backward, and the update when it is due."""
 
-    def __init__(self, model: Model, task: Task) -> None:
+    def __init__(self, model: Model, task: Task, plan: TrainingPlan) -> None:
         self.model, self.loss = model, task.loss
         self.updates = Optimizer(task.optimizer)
+        self.window = Window(plan)
+        self.summed: dict[str, Array] = {}
 
     @property
     def learning_rate(self) -> float:
@@ -45,7 +49,16 @@ class TrainStep:
 
     def __call__(self, batch: Batch) -> float:
         loss, gradients = self.gradients(batch)
-        self.updates.apply(self.model.parameters, gradients)
+        rows = len(batch.ids)
+        if (weight := self.window.weight(rows)) != 1:
+            gradients = {name: weight * gradient for name, gradient in gradients.items()}
+        if not self.window.fresh:
+            gradients = {name: self.summed[name] + gradient for name, gradient in gradients.items()}
+        self.summed = gradients
+        divisor = self.window.close(batch.place, rows)
+        if divisor is not None:
+            mean = gradients if divisor == 1 else {name: total / divisor for name, total in gradients.items()}
+            self.updates.apply(self.model.parameters, mean)
         return loss
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:

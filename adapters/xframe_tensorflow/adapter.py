@@ -72,16 +72,22 @@ class TensorflowAdapter:
 
         return Pipeline(plan, *task.data(runtime.precision))
 
-    def train_step(self, task: Task, runtime: Runtime) -> TrainStep:
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_tensorflow.model import Model
         from xframe_tensorflow.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision), task, runtime.precision)
+        return TrainStep(Model(task, runtime.precision), task, plan, runtime.precision)
+
+    def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
+        """See ``xframe.index_dataset``."""
+        from xframe_tensorflow.pipeline import index_dataset
+
+        return index_dataset(plan, num_samples)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        train_step = self.train_step(task, runtime)
+        train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
         for batch in self.pipeline(plan, task, runtime):
             seen = train_step(batch)
@@ -90,7 +96,10 @@ class TensorflowAdapter:
                 updates=seen.updates,
                 loss=seen.loss,
                 lr=seen.learning_rate,
-                epoch=batch.epoch,
-                step_in_epoch=batch.step_in_epoch,
+                epoch=batch.place.epoch,
+                step_in_epoch=batch.place.step_in_epoch,
+                padding=batch.place.padding,
             )
+            if train_step.window.over:
+                break
         return train_step.model.weights()

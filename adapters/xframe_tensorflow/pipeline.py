@@ -11,20 +11,22 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
+from xframe.steering import Place, walk
+
+_BLOCK = 1 << 16  # ids made at once
 
 
 class Batch(NamedTuple):
     """Features and targets with the ids that stand beside them."""
 
-    epoch: int
-    step_in_epoch: int
+    place: Place
     features: tf.Tensor
     targets: tf.Tensor
     ids: tf.Tensor
 
     def take(self, rows: Any) -> Batch:
         """The same batch with its samples picked by position."""
-        features, targets, ids = (tf.gather(values, rows) for values in self[2:])
+        features, targets, ids = (tf.gather(values, rows) for values in self[1:])
         return self._replace(features=features, targets=targets, ids=ids)
 
 
@@ -32,27 +34,50 @@ class Pipeline:
     """Iterates over the batches of a run."""
 
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
+        self.plan, self.num_samples, self.first_pass = plan, len(features), 0
         order = plan.sample_order(len(features))
         with tf.device("/CPU:0"):
             x, y = tf.constant(features), tf.constant(targets)
+        bounded = plan.steps_per_epoch is None and plan.epochs is not None
 
-        def passes() -> Iterator[tuple[int, NDArray[np.int64]]]:
-            for epoch in count() if plan.epochs is None else range(plan.epochs):
-                yield epoch, order.ids(epoch)
+        def passes() -> Iterator[NDArray[np.int64]]:
+            for pass_index in range(self.first_pass, plan.epochs or 0) if bounded else count(self.first_pass):
+                yield order.ids(pass_index)
 
-        def batches(epoch: tf.Tensor, ids: tf.Tensor) -> tf.data.Dataset:
-            cut = tf.data.Dataset.from_tensor_slices(ids).batch(
-                plan.batch_size, drop_remainder=plan.remainder == "drop"
-            )
-            return cut.enumerate().map(lambda i, k: (epoch, i, tf.gather(x, k), tf.gather(y, k), k))
-
-        signature = tf.TensorSpec([], tf.int64), tf.TensorSpec([len(features)], tf.int64)
-        dataset = tf.data.Dataset.from_generator(passes, output_signature=signature).flat_map(batches)
-        for limit in (plan.limits.steps, plan.limits.updates):
-            if limit is not None:
-                dataset = dataset.take(limit)  # here each step is followed by its update
-        self.dataset = dataset.prefetch(2)
+        orders = tf.data.Dataset.from_generator(passes, output_signature=tf.TensorSpec([len(features)], tf.int64))
+        self.dataset = (
+            _cut(orders, plan, len(features)).map(lambda k: (tf.gather(x, k), tf.gather(y, k), k)).prefetch(2)
+        )
 
     def __iter__(self) -> Iterator[Batch]:
-        for epoch, i, *tensors in self.dataset:
-            yield Batch(int(epoch), int(i), *tensors)
+        for place, batch in walk(self.plan, self.num_samples, self.begin):
+            yield Batch(place, *batch)
+
+    def begin(self, first_pass: int) -> Iterator[tuple[tf.Tensor, ...]]:
+        """Features, targets and ids of each batch from that pass on."""
+        self.first_pass = first_pass
+        return iter(self.dataset)
+
+
+def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
+    """Sample ids one by one, a pass for each iteration. See ``xframe.index_dataset``."""
+    order, passes = plan.sample_order(num_samples), count()
+
+    def blocks() -> Iterator[NDArray[np.int64]]:
+        pass_index = next(passes)
+        for start in range(0, num_samples, _BLOCK):
+            yield order.ids(pass_index, np.arange(start, min(start + _BLOCK, num_samples), dtype=np.int64))
+
+    ids = tf.data.Dataset.from_generator(blocks, output_signature=tf.TensorSpec([None], tf.int64))
+    return ids.flat_map(tf.data.Dataset.from_tensor_slices).apply(tf.data.experimental.assert_cardinality(num_samples))
+
+
+def _cut(orders: tf.data.Dataset, plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
+    """The passes' orders as batches of ids, by the plan's remainder policy."""
+    size, one_by_one = plan.batch_size, tf.data.Dataset.from_tensor_slices
+    if plan.remainder == "carry":
+        return orders.flat_map(one_by_one).batch(size)
+    if plan.remainder == "pad":
+        rows = num_samples + -num_samples % size
+        return orders.flat_map(lambda ids: one_by_one(ids).repeat().take(rows).batch(size))
+    return orders.flat_map(lambda ids: one_by_one(ids).batch(size, drop_remainder=plan.remainder == "drop"))

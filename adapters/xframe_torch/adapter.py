@@ -51,16 +51,15 @@ class TorchAdapter:
 
         return Pipeline(plan, *task.data(runtime.precision), device=runtime.device)
 
-    def train_step(self, task: Task, runtime: Runtime) -> TrainStep:
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_torch.model import Model
         from xframe_torch.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision, runtime.device), task)
+        return TrainStep(Model(task, runtime.precision, runtime.device), task, plan)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.configure(runtime)
-        train_step = self.train_step(task, runtime)
-        limits = plan.limits
+        train_step = self.train_step(plan, task, runtime)
         for batch in self.pipeline(plan, task, runtime):
             loss = train_step(batch)
             recorder.step(
@@ -68,9 +67,10 @@ class TorchAdapter:
                 updates=train_step.updates,
                 loss=loss,
                 lr=train_step.learning_rate,
-                epoch=batch.epoch,
-                step_in_epoch=batch.step_in_epoch,
+                epoch=batch.place.epoch,
+                step_in_epoch=batch.place.step_in_epoch,
+                padding=batch.place.padding,
             )
-            if recorder.num_steps == limits.steps or train_step.updates.applied == limits.updates:
+            if train_step.window.over:
                 break
         return train_step.model.weights()

@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from xframe.order import Order
 from xframe.plan import TrainingPlan
+from xframe.steering import Place, walk
 
 
 class Batch(NamedTuple):
     """Features and targets with the ids that stand beside them."""
 
-    epoch: int
-    step_in_epoch: int
+    place: Place
     features: torch.Tensor
     targets: torch.Tensor
     ids: torch.Tensor
@@ -32,7 +31,11 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Features, targets and ids as tensors; indexed by a tensor of many positions at once."""
 
     def __init__(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
+        self.num_samples = len(features)
         self.tensors = torch.from_numpy(features), torch.from_numpy(targets), torch.arange(len(features))
+
+    def __len__(self) -> int:
+        return self.num_samples
 
     def __getitem__(self, index: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         features, targets, ids = self.tensors
@@ -40,17 +43,29 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
 
 class OrderSampler(Sampler[torch.Tensor]):
-    """The order of one pass, in pieces of ``batch_size``."""
+    """Each pass's order from ``first_pass`` on, cut into batches of indices by the plan's remainder policy."""
 
-    def __init__(self, order: Order, batch_size: int, drop_last: bool) -> None:
-        self.order, self.batch_size, self.drop_last = order, batch_size, drop_last
-        self.pass_index = 0
+    def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
+        self.plan, self.order = plan, plan.sample_order(num_samples)
+        self.first_pass = 0
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        pieces = torch.split(torch.from_numpy(self.order.ids(self.pass_index)), self.batch_size)
-        if self.drop_last and len(pieces[-1]) < self.batch_size:
-            pieces = pieces[:-1]
-        return iter(pieces)
+        plan, size = self.plan, self.plan.batch_size
+        rest = torch.zeros(0, dtype=torch.int64)
+        bounded = plan.steps_per_epoch is None and plan.epochs is not None
+        for pass_index in range(self.first_pass, plan.epochs or 0) if bounded else count(self.first_pass):
+            ids = torch.from_numpy(self.order.ids(pass_index))
+            *batches, rest = torch.split(torch.cat([rest, ids]), size)
+            yield from batches
+            short = len(rest) < size
+            if plan.remainder == "pad" and short:
+                yield torch.cat([rest, ids.repeat(size // len(ids) + 1)[: size - len(rest)]])
+            elif plan.remainder in ("keep", "error") or not short:
+                yield rest
+            if plan.remainder != "carry" or not short:
+                rest = rest[:0]
+        if len(rest):
+            yield rest
 
 
 def _identity(batch: Any) -> Any:
@@ -61,8 +76,8 @@ class Pipeline:
     """Iterates over the batches of a run."""
 
     def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], *, device: str) -> None:
-        self.epochs, self.device = plan.epochs, device
-        self.sampler = OrderSampler(plan.sample_order(len(features)), plan.batch_size, plan.remainder == "drop")
+        self.plan, self.device = plan, device
+        self.sampler = OrderSampler(plan, len(features))
         self.loader = DataLoader(
             Samples(features, targets),
             batch_size=None,  # the sampler yields whole batches of indices
@@ -74,7 +89,10 @@ class Pipeline:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for epoch in count() if self.epochs is None else range(self.epochs):
-            self.sampler.pass_index = epoch
-            for i, tensors in enumerate(self.loader):
-                yield Batch(epoch, i, *(tensor.to(self.device, non_blocking=True) for tensor in tensors))
+        for place, batch in walk(self.plan, len(self.loader.dataset), self.begin):  # type: ignore[arg-type]
+            yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch))
+
+    def begin(self, first_pass: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Features, targets and ids of each batch from that pass on."""
+        self.sampler.first_pass = first_pass
+        return iter(self.loader)

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from xframe.plan import TrainingPlan
+from xframe.steering import Window
 from xframe.task import Task
 from xframe_torch.model import Model
 from xframe_torch.pipeline import Batch
@@ -45,9 +47,9 @@ class UpdateCounter:
 
 
 class TrainStep:
-    """One training step: zero the gradients, forward, loss, backward, update."""
+    """One training step: forward, loss, backward into the gradients that are there, and the update when it is due."""
 
-    def __init__(self, model: Model, task: Task) -> None:
+    def __init__(self, model: Model, task: Task, plan: TrainingPlan) -> None:
         self.model = model
         rule = task.optimizer
         self.optimizer = torch.optim.SGD(
@@ -55,16 +57,24 @@ class TrainStep:
         )
         self.loss = _LOSSES[task.loss]
         self.updates = UpdateCounter(self.optimizer)
+        self.window = Window(plan)
 
     @property
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        self.optimizer.zero_grad()
+        if self.window.fresh:
+            self.optimizer.zero_grad()
+        rows = len(batch.ids)
         loss: torch.Tensor = self.loss(self.model.module(batch.features), batch.targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        weight = self.window.weight(rows)
+        (loss if weight == 1 else loss * weight).backward()  # type: ignore[no-untyped-call]
+        divisor = self.window.close(batch.place, rows)
+        if divisor is not None:
+            if divisor != 1:
+                torch._foreach_div_([p.grad for p in self.model.module.parameters() if p.grad is not None], divisor)
+            self.optimizer.step()
         return loss
 
 

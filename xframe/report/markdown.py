@@ -32,7 +32,7 @@ def markdown(comparison: Comparison) -> str:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
         lines += [*_table(words.HEAD_AROUND, words.rows_around(comparison)), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
-        from xframe.counting import arithmetic
+        from xframe.report.plans import arithmetic
 
         lines += ["## Plan", "", _escape(words.plan_line(comparison.plan, comparison.num_samples)), ""]
         lines += ["```", *arithmetic(comparison.plan, comparison.num_samples), "```", ""]

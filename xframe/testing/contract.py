@@ -73,7 +73,7 @@ def counting_forbidden() -> Iterator[None]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")
 
-    functions = ("counts", "num_steps", "rows", "sample_ids", "step", "steps", "steps_per_pass")
+    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "steps")
     with ExitStack() as stack:
         stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, steps=refuse, step=refuse))
         for name in functions:

@@ -1,0 +1,151 @@
+"""A plan in words: its arithmetic, and one of its steps."""
+
+from __future__ import annotations
+
+from xframe.counting import Cadence, Step, counts
+from xframe.plan import TrainingPlan
+
+
+def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
+    """The counts, written out as a person would check them on paper."""
+    cadence, result = Cadence(plan, num_samples), counts(plan, num_samples)
+    lines = [_pass_line(plan, cadence)]
+    if plan.steps_per_epoch is not None:
+        lines.append(_epoch_line(plan, cadence))
+    if plan.gradient_accumulation_steps > 1:
+        lines.append(_window_line(plan, cadence))
+    lines += _limit_lines(plan, cadence)
+    per_epoch = cadence.steps_of_completed_epochs()
+    goes_on = cadence.place(cadence.num_steps)[0] + 1 == result.num_epochs
+    unfinished = goes_on and not cadence.ended_by_exhaustion
+    totals = (result.num_steps, "step"), (cadence.num_updates, "update"), (result.num_epochs or 0, "epoch")
+    lines.append(
+        "total   "
+        + ", ".join(_of(*total) for total in totals)
+        + (" (the last one unfinished)" if unfinished else "")
+        + (f", {per_epoch:,} steps in each complete epoch" if per_epoch and plan.steps_per_epoch else "")
+    )
+    samples = f"samples {result.samples_seen:,} seen"
+    if result.samples_dropped:
+        samples += f", {result.samples_dropped:,} dropped ({cadence.num_samples % plan.batch_size:,} in each full pass)"
+    if result.samples_padded:
+        samples += f", {_of(result.samples_padded, 'row')} of padding"
+    lines.append(f"{samples}, last batch {result.last_batch_size:,}")
+    return lines
+
+
+def one_step(plan: TrainingPlan, step: Step, num_samples: int) -> list[str]:
+    """Where a step's samples stand, and which they are."""
+    cadence = Cadence(plan, num_samples)
+    _, _, pass_index, position = cadence.place(step.index)
+    rows = len(step.sample_ids) - step.padding
+    end = position + rows
+    places = f"{position + 1:,}-{min(end, cadence.num_samples):,}"
+    order = "" if plan.order == "sequential" else " of its order"
+    where = f"samples {places}{order}, in pass {pass_index + 1:,}"
+    if end > cadence.num_samples:
+        where += f", and {_of(end - cadence.num_samples, 'sample')} after it"
+    if step.padding:
+        where += f", and {_of(step.padding, 'row')} of padding"
+    ids = ", ".join(map(str, step.sample_ids[:64].tolist())) + (", …" if len(step.sample_ids) > 64 else "")
+    return [
+        f"step {step.step_in_epoch + 1:,} of epoch {step.epoch + 1:,} (index {step.index:,}): {where}; "
+        f"updates after it: {step.update:,}",
+        f"  sample ids (from 0): {ids}",
+    ]
+
+
+def _pass_line(plan: TrainingPlan, cadence: Cadence) -> str:
+    n, b, per_pass = cadence.num_samples, plan.batch_size, cadence.steps_per_pass
+    full, rest = divmod(n, b)
+    unit = "a pass" if plan.steps_per_epoch is not None else "an epoch"
+    division = f"{n:,} samples / batches of {b:,} = {full:,} full"
+    if not per_pass:
+        return f"{division}, {rest:,} left, which the next pass fills up (carry): one stream of batches of {b:,}"
+    result = f" -> {_of(per_pass, 'step')} {unit}"
+    if not rest:
+        return f"{division}, none left{result}"
+    if plan.remainder == "keep":
+        return f"{division} + 1 short of {rest:,} (keep){result}"
+    if plan.remainder == "pad":
+        return f"{division} + 1 of {rest:,} filled up with {b - rest:,} repeated (pad){result}"
+    return f"{division}, {_of(rest, 'sample')} dropped{result}"
+
+
+def _epoch_line(plan: TrainingPlan, cadence: Cadence) -> str:
+    s, per_pass = plan.steps_per_epoch or 0, cadence.steps_per_pass
+    begins = "each begins a new pass (restart)" if cadence.restart else "the pass goes on (continue)"
+    line = f"epochs of {_of(s, 'step')}, {begins}"
+    if not per_pass:
+        return line
+    over = {
+        "repeat": "the next pass begins (repeat)",
+        "short_epoch": "the epoch ends (short_epoch)",
+        "stop": "training ends (stop)",
+    }[plan.on_exhaustion or "repeat"]
+    if cadence.restart and s <= per_pass:
+        return line + (f", {_of(per_pass - s, 'step')} of the pass are left" if s < per_pass else "")
+    line += f"; when a pass is over, {over}"
+    if cadence.short and not cadence.restart:
+        parts = [s] * (per_pass // s) + [per_pass % s] * (per_pass % s > 0) if per_pass // s < 6 else []
+        line += f": {' + '.join(map(str, parts))} steps" if len(parts) > 1 else ""
+    return line
+
+
+def _window_line(plan: TrainingPlan, cadence: Cadence) -> str:
+    k, leftover = plan.gradient_accumulation_steps, plan.accumulation_remainder or ""
+    does = {
+        "flush": "updates with what is there (flush)",
+        "drop": "zeroes its gradients (drop)",
+        "leak": "restarts the count and keeps the gradients (leak)",
+    }
+    line = f"window  an update every {_of(k, 'step')}"
+    if leftover == "carry":
+        return line + ", whatever ends in between (carry)"
+    line += f"; the end of each {plan.accumulation_boundary} cuts it, and {does[leftover]}"
+    if (steps := cadence.cut_every) is not None:
+        full, left = divmod(steps, k)
+        parts = f"{full:,} x {k:,}" + (f" + {left:,}" if left else "")
+        updates = full + (left > 0 and leftover == "flush")
+        each = "a pass" if plan.accumulation_boundary == "pass" else "an epoch"
+        line += f": {_of(steps, 'step')} = {parts} -> {_of(updates, 'update')} {each}"
+    return line
+
+
+def _limit_lines(plan: TrainingPlan, cadence: Cadence) -> list[str]:
+    lines, limits, total = [], plan.limits, cadence.num_steps
+    if limits.epochs is not None:
+        n, needed = cadence.num_samples, cadence.steps_of_epochs(limits.epochs)
+        each = cadence.restart_after if cadence.restart else cadence.steps_per_epoch
+        if not each:
+            how = f"x {n:,} samples = {limits.epochs * n:,}, in batches of {plan.batch_size:,}"
+        elif needed == limits.epochs * each:
+            how = f"x {_of(each, 'step')}"
+        else:
+            how = f"of at most {_of(each, 'step')}"
+        lines.append(f"epochs  {limits.epochs:,} {how} = {_of(needed, 'step')}{_stops(needed, total)}")
+    each = cadence.steps_per_epoch
+    for name, limit in (("steps", limits.steps), ("updates", limits.updates)):
+        if limit is None:
+            continue
+        reached = limit if name == "steps" else cadence.step_of_update(limit)
+        if reached is None:
+            lines.append(f"{name:7} {_of(limit, name[:-1])} are never applied")
+        elif not each or cadence.restart or cadence.short or (name == "updates" and cadence.window > 1):
+            more = "" if name == "steps" else f" = {_of(reached, 'step')}"
+            lines.append(f"{name:7} {_of(limit, name[:-1])}{more}{_stops(reached, total)}")
+        else:
+            whole, left = divmod(reached, each)
+            length = _of(whole, "epoch") + (f" + {left:,} of {each:,} steps" if left else " exactly")
+            lines.append(f"{name:7} {_of(limit, name[:-1])} / {each:,} an epoch = {length}{_stops(reached, total)}")
+    if cadence.stop and total == cadence.steps_per_pass and total not in (limits.steps,):
+        lines.append(f"stop    the pass is over after {_of(total, 'step')}")
+    return lines
+
+
+def _of(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _stops(here: int, total: int) -> str:
+    return "" if here == total else "  (not reached)"
