@@ -1,12 +1,13 @@
 # make verify   run the main job in a private environment (.venv)
 # make test     run the tests there
+# make trainers  hold the presets against the trainers they speak of, installed beside it
 # make check    format, lint, types, import rules, tests: what CI runs
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify test check lint format clean
+.PHONY: verify test trainers check lint format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
@@ -14,7 +15,10 @@ verify: $(VENV)/.user
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
-check: lint test
+trainers: $(VENV)/.trainers
+	$(BIN)/python -m pytest tests/trainers
+
+check: lint test trainers
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -38,6 +42,10 @@ $(VENV)/.user: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.user
 	$(PIP) --editable ".[all,test]"
+	touch $@
+
+$(VENV)/.trainers: $(VENV)/.test
+	$(PIP) --editable ".[trainers]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test
