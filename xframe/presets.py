@@ -72,7 +72,7 @@ def like(trainer: str, *, num_samples: int, **arguments: Any) -> TrainingPlan:
                 f"{trainer} has no argument {name!r} here",
                 got=arguments[name],
                 expected="one of " + ", ".join(known),
-                remedy=f"It calls that {own}." if own else did_you_mean(name, known) or preset.missing.get(name),
+                remedy=f"It calls that {own}." if own else preset.missing.get(name) or did_you_mean(name, known),
             )
     for name, parameter in inspect.signature(preset.make).parameters.items():
         if parameter.default is parameter.empty and name not in (*arguments, "num_samples"):
@@ -117,7 +117,10 @@ def _count(name: str, value: Any, *, remedy: str = "") -> int:
     number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
     if type(number) is not int or not 1 <= number <= LARGEST:
         raise UsageError(
-            f"the argument {name}", got=value, expected=f"an integer from 1 to {LARGEST}", remedy=remedy or None
+            f"the argument {name}",
+            got=Verbatim("None") if value is None else value,
+            expected=f"an integer from 1 to {LARGEST}",
+            remedy=remedy or None,
         )
     return number
 
@@ -351,7 +354,7 @@ def lightning(
                 expected=f"a share of the {_of(batches, 'batch', 'batches')} that is at least one, or a count",
             )
         s = int(batches * limit)
-    elif limit not in (None, 1.0) or type(limit) is int:
+    elif limit is not None and not (isinstance(limit, float) and limit == 1):
         s = _count("limit_train_batches", int(limit) if isinstance(limit, float) else limit)
         if s > batches and data == "iterable":
             remainder = "drop"

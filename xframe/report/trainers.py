@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
+from xframe import counting
 from xframe.counting import Cadence, Counts
 from xframe.errors import UsageError
 from xframe.plan import ACCUMULATION, TrainingPlan
@@ -21,6 +22,7 @@ _ROWS = {
     "samples_padded": "padding rows",
     "last_batch_size": "last batch",
 }
+_LOOKED_AT = 4096  # steps that are held against each other one by one
 _DIVISORS = {"sum": "by nothing", "actual": "by its own steps", "samples": "by its own rows"}
 # The fields that can be a reason, together.
 _LIMITS, _BATCHES = ("epochs", "steps", "updates"), ("batch_size", "remainder")
@@ -55,13 +57,18 @@ def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Ma
     why = reasons(plans, num_samples)
     trainers = [name for name in plans if name != PLAN]
     mend = settings(trainers, num_samples, question) if len(trainers) > 1 else []
-    if len(_distinct(plans, num_samples)) == 1:
-        lines += ["", "all counts agree"]
+    alike = _all_same(plans, num_samples)
+    if alike:
+        lines += ["", "all of them make the same steps and updates"]
+    elif len(_distinct(plans, num_samples)) == 1:
+        first, *others = plans.values()
+        at = min(step for plan in others if (step := _first_apart(plan, first, num_samples)) is not None)
+        lines += ["", f"the counts agree, and the steps do not: they part at step {at:,} (index, from 0)"]
     if why:
-        lines += ["", "why", *(f"  {text}" for text in why)]
+        lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in why)]
     if mend:
         lines += ["", "what would make them agree", *(f"  {text}" for text in mend)]
-    elif len(_distinct(plans, num_samples)) > 1:
+    elif not alike:
         lines += ["", "no setting of theirs that xframe knows makes all of them agree"]
     return lines
 
@@ -91,13 +98,13 @@ def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
         for side, text in _because(names[0], name, plans, num_samples):
             if side not in found.setdefault(text, []):
                 found[text].append(side)
-    return [*(f"{', '.join(sides)}: {text}" for text, sides in found.items()), *_gradients(plans)]
+    return [*(f"{', '.join(sides)}: {text}" for text, sides in found.items()), *_gradients(plans, num_samples)]
 
 
 def settings(names: list[str], num_samples: int, question: Mapping[str, Any]) -> list[str]:
     """Settings that make the trainers' counts agree, each tried out."""
     plans = {name: asked(name, num_samples, question) for name in names}
-    if len(_distinct(plans, num_samples)) == 1:
+    if _all_same(plans, num_samples):
         return []
     found = []
     first = names[0]
@@ -112,7 +119,7 @@ def settings(names: list[str], num_samples: int, question: Mapping[str, Any]) ->
             changed = {name: asked(name, num_samples, {**question, **change}) for name in names}
         except UsageError:
             continue
-        if len(_distinct(changed, num_samples)) == 1:
+        if _all_same(changed, num_samples):
             updates = changed[first].counts(num_samples).num_updates
             found.append(f"all agree with {words}: {updates:,} updates")
     return found
@@ -141,15 +148,26 @@ def _changes(plan: TrainingPlan, num_samples: int) -> Iterator[tuple[str, dict[s
 
 
 def _same(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> bool:
-    return _counted(a, num_samples) == _counted(b, num_samples)
+    return a.counts(num_samples) == b.counts(num_samples) and _first_apart(a, b, num_samples) is None
 
 
-def _counted(plan: TrainingPlan, num_samples: int) -> Counts:
-    return plan.counts(num_samples)
+def _first_apart(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | None:
+    """The first step, of the first few thousand, with other samples or another number of updates so far."""
+    stop = min(_LOOKED_AT, *(counting.num_steps(plan, num_samples) for plan in (a, b)))
+    mine, theirs = (counting.rows(plan, num_samples, 0, stop) for plan in (a, b))
+    columns = ("batch_size", "padding", "pass_index", "position", "updates")
+    unequal = [getattr(mine, name) != getattr(theirs, name) for name in columns]
+    found = [int(column.argmax()) for column in unequal if column.any()]
+    return min(found, default=None)
 
 
 def _distinct(plans: Mapping[str, TrainingPlan], num_samples: int) -> set[Counts]:
-    return {_counted(plan, num_samples) for plan in plans.values()}
+    return {plan.counts(num_samples) for plan in plans.values()}
+
+
+def _all_same(plans: Mapping[str, TrainingPlan], num_samples: int) -> bool:
+    first, *others = plans.values()
+    return all(_same(plan, first, num_samples) for plan in others)
 
 
 def _because(first: str, name: str, plans: Mapping[str, TrainingPlan], num_samples: int) -> list[tuple[str, str]]:
@@ -218,15 +236,16 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
     return f"{does} at the end of each {end}: {_of(steps, 'step')} = {parts}, {_of(updates, 'update')} each"
 
 
-def _gradients(plans: Mapping[str, TrainingPlan]) -> list[str]:
+def _gradients(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
     """What an update's gradient is divided by, where trainers differ in it and a window is cut short."""
     cut = {name: plan for name, plan in plans.items() if plan.accumulation_remainder == "flush"}
     kinds: dict[str, list[str]] = {}
     for name, plan in cut.items():
         kinds.setdefault(plan.loss_normalization or "", []).append(name)
-    if len(kinds) < 2:
+    k = max((plan.gradient_accumulation_steps for plan in cut.values()), default=1)
+    cadences = [Cadence(plan, num_samples) for plan in cut.values()]
+    if len(kinds) < 2 or not any(found.num_updates * k > found.num_steps for found in cadences):
         return []
-    k = next(iter(cut.values())).gradient_accumulation_steps
     parts = [f"{_DIVISORS.get(kind, f'by all {k:,}')} in {' and '.join(names)}" for kind, names in kinds.items()]
     return ["the gradient of a window cut short is divided " + ", ".join(parts)]
 

@@ -1,0 +1,305 @@
+"""Presets without their trainers: arguments, refusals, and what each plan says. tests/trainers runs the trainers."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.presets import PRESETS, asked
+from xframe.report import trainers
+
+CASE = {"batch_size": 10, "gradient_accumulation_steps": 4, "epochs": 3}
+LEAST = {  # the arguments without which a trainer cannot be asked
+    "keras": {},
+    "keras2": {},
+    "lightning": {"batch_size": 10},
+    "transformers": {},
+    "accelerate": {"batch_size": 10, "num_epochs": 3},
+    "ignite": {"batch_size": 10},
+    "optax": {"batch_size": 10, "num_epochs": 3},
+    "pytorch": {"epochs": 3},
+}
+
+
+def like(trainer, num_samples=103, **arguments):
+    return xframe.TrainingPlan.like(trainer, num_samples=num_samples, **{**LEAST[trainer], **arguments})
+
+
+def refused(trainer, num_samples=103, **arguments):
+    with pytest.raises(xframe.UsageError) as caught:
+        like(trainer, num_samples, **arguments)
+    assert caught.value.exit_code == 2
+    assert caught.value.expected
+    return str(caught.value)
+
+
+# The case that the trainers are known for
+
+
+@pytest.mark.parametrize(
+    ("trainer", "updates"),
+    [
+        ("keras", 8),
+        ("lightning", 9),
+        ("transformers", 9),
+        ("accelerate", 9),
+        ("ignite", 8),
+        ("optax", 8),
+        ("pytorch", 6),
+    ],
+)
+def test_three_epochs_of_eleven_steps_in_windows_of_four(trainer, updates):
+    counts = asked(trainer, 103, CASE).counts(103)
+    assert (counts.num_steps, counts.num_updates, counts.num_epochs) == (33, updates, 3)
+
+
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_every_preset_names_version_source_and_evidence(trainer):
+    preset = PRESETS[trainer]
+    text = inspect.getdoc(preset.make)
+    assert f"*{preset.evidence}* with {preset.trainer}" in text
+    assert "Source: " in text
+    assert set(LEAST) == set(PRESETS)
+    known = set(inspect.signature(preset.make).parameters)
+    assert set(preset.names.values()) | set(preset.drop) <= known
+    for arguments in preset.switches.values():
+        assert set(arguments) <= known
+    assert set(preset.names) | set(preset.missing) == {
+        "batch_size",
+        "epochs",
+        "steps",
+        "updates",
+        "steps_per_epoch",
+        "gradient_accumulation_steps",
+    }
+
+
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_order_is_the_plans_own(trainer):
+    plan = like(trainer, order="shuffle", seed=5, reshuffle=False)
+    assert (plan.order, plan.seed, plan.reshuffle) == ("shuffle", 5, False)
+    assert like(trainer, order="sequential").order == "sequential"
+    assert like(trainer).seed == 0
+
+
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_numbers_may_be_numpys(trainer):
+    name = PRESETS[trainer].names["batch_size"]
+    assert like(trainer, np.int64(103), **{name: np.int32(7)}) == like(trainer, 103, **{name: 7})
+
+
+# What each says in a plan's words
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "fields"),
+    [
+        ("keras", {}, {"batch_size": 32, "epochs": 1}),
+        ("keras", {"steps_per_epoch": 10}, {"batch_size": 11, "steps_per_epoch": 10, "on_exhaustion": "short_epoch"}),
+        (
+            "keras",
+            {"batch_size": 10, "steps_per_epoch": 4, "steps_per_execution": 3, "gradient_accumulation_steps": 4},
+            {"steps_per_epoch": 6, "accumulation_remainder": "carry", "loss_normalization": "window"},
+        ),
+        ("keras", {"batch_size": 10, "steps_per_execution": 3}, {"steps_per_epoch": None}),
+        ("keras", {"batch_size": 10, "data": "dataset", "drop_remainder": True}, {"remainder": "drop"}),
+        (
+            "keras",
+            {"batch_size": 10, "data": "batch-repeat", "steps_per_epoch": 4},
+            {"epoch_iterator": "continue", "on_exhaustion": "repeat"},
+        ),
+        (
+            "keras",
+            {"batch_size": 10, "data": "repeat-batch", "steps_per_epoch": 4},
+            {"remainder": "carry", "on_exhaustion": None},
+        ),
+        (
+            "keras2",
+            {"batch_size": 10, "steps_per_epoch": 4, "epochs": 2},
+            {"step_limit": 22, "on_exhaustion": "repeat"},
+        ),
+        (
+            "keras2",
+            {"batch_size": 10, "steps_per_epoch": 4, "data": "dataset"},
+            {"epoch_iterator": "continue", "on_exhaustion": "stop"},
+        ),
+        ("keras2", {"batch_size": 10, "steps_per_epoch": 11, "data": "dataset"}, {"epoch_iterator": "restart"}),
+        ("lightning", {}, {"epochs": 1000, "updates": None}),
+        ("lightning", {"max_steps": 7}, {"epochs": None, "updates": 7}),
+        ("lightning", {"max_steps": 7, "max_epochs": 2}, {"epochs": 2, "updates": 7}),
+        ("lightning", {"limit_train_batches": 0.29}, {"steps_per_epoch": 3, "on_exhaustion": "short_epoch"}),
+        ("lightning", {"limit_train_batches": 1.0}, {"steps_per_epoch": None}),
+        ("lightning", {"limit_train_batches": 1}, {"steps_per_epoch": 1}),
+        (
+            "lightning",
+            {"limit_train_batches": 20, "accumulate_grad_batches": 4, "data": "iterable"},
+            {"accumulation_remainder": "drop"},
+        ),
+        ("transformers", {}, {"batch_size": 8, "epochs": 3}),
+        ("transformers", {"max_steps": 7, "num_train_epochs": 2}, {"epochs": None, "updates": 7}),
+        (
+            "transformers",
+            {"per_device_train_batch_size": 10, "num_train_epochs": 1.5, "gradient_accumulation_steps": 4},
+            {"epochs": None, "updates": 5},
+        ),
+        (
+            "transformers",
+            {"num_items_in_batch": True, "gradient_accumulation_steps": 4},
+            {"loss_normalization": "samples"},
+        ),
+        (
+            "accelerate",
+            {"gradient_accumulation_steps": 4, "steps_per_epoch": 5},
+            {"accumulation_boundary": "pass", "epoch_iterator": "restart"},
+        ),
+        (
+            "accelerate",
+            {"gradient_accumulation_steps": 4, "sync_with_dataloader": False},
+            {"accumulation_remainder": "carry"},
+        ),
+        ("accelerate", {"num_epochs": None, "max_train_steps": 5}, {"epochs": None, "updates": 5}),
+        ("accelerate", {"num_epochs": 2, "max_train_steps": 12}, {"epochs": 2, "updates": 12}),
+        ("ignite", {}, {"epochs": 1}),
+        ("ignite", {"max_iters": 7}, {"epochs": None, "step_limit": 7}),
+        ("ignite", {"max_epochs": 2, "epoch_length": 4}, {"epoch_iterator": "continue", "on_exhaustion": "repeat"}),
+        ("optax", {"every_k_schedule": 4, "use_grad_mean": False}, {"loss_normalization": "sum"}),
+        ("pytorch", {"gradient_accumulation_steps": 4, "leftover": "zero"}, {"accumulation_remainder": "drop"}),
+        ("pytorch", {"batch_size": 10, "drop_last": True, "max_steps": 7}, {"remainder": "drop", "step_limit": 7}),
+    ],
+)
+def test_arguments(trainer, arguments, fields):
+    plan = like(trainer, **arguments)
+    assert {name: getattr(plan, name) for name in fields} == fields
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "parts"),
+    [
+        ("keras", {"max_steps": 5}, ("keras has no argument 'max_steps'", "got 5", "steps_per_epoch")),
+        ("keras", {"updates": 5}, ("no argument 'updates'", "Keras fit has no limit of updates")),
+        ("keras", {"batch_sise": 5}, ("Did you mean 'batch_size'?",)),
+        ("keras", {"data": "unknown"}, ("unknown cardinality", "no plan expresses", "assert_cardinality")),
+        ("keras", {"data": "repeat"}, ("repeated a finite number of times", "no plan expresses")),
+        ("keras", {"data": "generator"}, ("replay", "no plan expresses")),
+        ("keras", {"data": "array"}, ("unknown data", "Did you mean 'arrays'?")),
+        ("keras", {"data": "batch-repeat"}, ("without end", "steps_per_epoch")),
+        ("keras", {"drop_remainder": True}, ("drop_remainder on arrays", "data='dataset'")),
+        ("keras", {"batch_size": 200, "data": "dataset", "drop_remainder": True}, ("empty", "got 103", "at least 200")),
+        ("keras2", {"gradient_accumulation_steps": 4}, ("no argument", "accumulates no gradients")),
+        (
+            "keras2",
+            {"batch_size": 60, "steps_per_epoch": 4, "steps_per_execution": 3, "data": "dataset"},
+            ("ends inside the first execution", "got 2 batches"),
+        ),
+        ("lightning", {"epochs": 3}, ("no argument 'epochs'", "It calls that max_epochs.")),
+        ("lightning", {"steps": 3}, ("no argument 'steps'", "max_steps counts updates")),
+        ("lightning", {"max_epochs": -1}, ("without end", "a limit")),
+        ("lightning", {"max_steps": 0}, ("max_steps", "got 0", "-1 stands for no limit")),
+        ("lightning", {"max_epochs": 1.5}, ("max_epochs", "got 1.5")),
+        ("lightning", {"limit_train_batches": 0}, ("limit_train_batches", "got 0")),
+        ("lightning", {"limit_train_batches": 0.01}, ("leaves no batch", "got 0.01", "11 batches")),
+        ("lightning", {"limit_train_batches": 2.5}, ("limit_train_batches", "got 2.5")),
+        ("lightning", {"limit_train_batches": 0.5, "data": "iterable"}, ("share of an iterable", "a count")),
+        ("lightning", {"limit_train_batches": True}, ("limit_train_batches", "got True")),
+        ("lightning", {"accumulate_grad_batches": 0}, ("accumulate_grad_batches", "got 0")),
+        ("lightning", {"drop_last": 1}, ("drop_last", "got 1", "True or False")),
+        ("transformers", {"num_train_epochs": 0}, ("num_train_epochs", "got 0", "above 0")),
+        ("transformers", {"num_train_epochs": float("nan")}, ("num_train_epochs", "got nan")),
+        ("transformers", {"num_train_epochs": float("inf")}, ("num_train_epochs", "got inf")),
+        ("transformers", {"max_steps": 0}, ("max_steps", "got 0", "num_train_epochs")),
+        ("transformers", {"data": "iterable"}, ("without max_steps", "max_steps > 0")),
+        (
+            "transformers",
+            {"data": "iterable", "max_steps": 9, "gradient_accumulation_steps": 4},
+            ("leak", "no plan expresses", "13 batches", "divides 13"),
+        ),
+        ("accelerate", {"num_epochs": None}, ("num_epochs or max_train_steps",)),
+        ("accelerate", {"steps_per_epoch": 4, "max_train_steps": 4}, ("both steps_per_epoch and max_train_steps",)),
+        ("accelerate", {"max_train_steps": 5}, ("no plan expresses", "still makes a step", "22 updates")),
+        ("ignite", {"max_epochs": 1, "max_iters": 4}, ("both max_epochs and max_iters", "Engine.run")),
+        ("ignite", {"updates": 4}, ("no argument", "max_iters counts steps")),
+        ("optax", {"use_grad_mean": "yes"}, ("use_grad_mean", "True or False")),
+        ("pytorch", {"leftover": "flsh"}, ("unknown leftover", "Did you mean 'flush'?")),
+        ("pytorch", {"epochs": None}, ("epochs", "got None")),
+    ],
+)
+def test_what_no_plan_says_is_refused_by_name(trainer, arguments, parts):
+    text = refused(trainer, **arguments)
+    for part in parts:
+        assert part in text
+
+
+def test_no_such_trainer():
+    with pytest.raises(
+        xframe.UsageError, match=r"unknown trainer: got 'kears', expected one of accelerate.*mean 'keras'"
+    ):
+        xframe.TrainingPlan.like("kears", num_samples=10)
+
+
+def test_what_a_trainer_needs():
+    with pytest.raises(xframe.UsageError, match="lightning needs batch_size"):
+        xframe.TrainingPlan.like("lightning", num_samples=10)
+    with pytest.raises(xframe.PlanError, match="the number of samples: got 0"):
+        xframe.TrainingPlan.like("keras", num_samples=0)
+
+
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_what_it_cannot_be_asked(trainer):
+    for name, why in PRESETS[trainer].missing.items():
+        with pytest.raises(xframe.UsageError) as caught:
+            asked(trainer, 103, {"batch_size": 10, name: 4})
+        assert f"{trainer} has no {name}" in str(caught.value)
+        assert why in str(caught.value)
+    for remainder in ("pad", "carry", "error"):
+        with pytest.raises(xframe.UsageError, match="keep or drop"):
+            asked(trainer, 103, {"batch_size": 10, "remainder": remainder})
+    question = {"batch_size": 10, "epochs": 3, "remainder": "drop"}
+    assert asked(trainer, 103, question).counts(103).num_steps == 30
+
+
+# Side by side
+
+
+def test_settings_that_make_them_agree_do():
+    names = ["keras", "lightning", "transformers", "accelerate", "ignite", "pytorch"]
+    found = trainers.settings(names, 103, CASE)
+    assert "accelerate counts as keras does with GradientAccumulationPlugin(sync_with_dataloader=False)" in found
+    assert "pytorch counts as keras does with a step counter that goes on over epochs" in found
+    assert "all agree with 11 accumulation steps, which divide the 11 of an epoch: 3 updates" in found
+    assert "all agree with batches of 9, of which an epoch has 12: 9 updates" in found
+    for change, updates in (({"gradient_accumulation_steps": 11}, 3), ({"batch_size": 9}, 9)):
+        counts = {asked(name, 103, {**CASE, **change}).counts(103) for name in names}
+        assert len(counts) == 1
+        assert counts.pop().num_updates == updates
+    assert trainers.settings(names, 80, {**CASE, "batch_size": 10}) == []
+
+
+def test_reasons_name_what_makes_the_difference():
+    plans = {name: asked(name, 103, CASE) for name in ("keras", "lightning", "transformers", "accelerate")}
+    assert trainers.reasons(plans, 103) == [
+        "keras: carries an unfinished window over epochs: 33 steps / 4 = 8 updates, and the last step is never applied",
+        "lightning, transformers: updates with what is left at the end of each epoch: 11 steps = 2 x 4 + 3, "
+        "3 updates each",
+        "accelerate: updates with what is left at the end of each pass: 11 steps = 2 x 4 + 3, 3 updates each",
+        "the gradient of a window cut short is divided by all 4 in lightning and accelerate, by its own steps in "
+        "transformers",
+    ]
+    plans = {
+        name: asked(name, 100, {"batch_size": 10, "epochs": 5, "steps_per_epoch": 4})
+        for name in ("keras2", "ignite", "lightning")
+    }
+    text = "\n".join(trainers.reasons(plans, 100))
+    assert "keras2: each epoch of at most 4 steps goes on where the last one ended" in text
+
+
+def test_of_one_plan_with_policies_and_a_trainer():
+    fields = {**CASE, "accumulation_remainder": "drop"}
+    found = trainers.plans(["lightning"], 103, fields)
+    assert list(found) == ["plan", "lightning"]
+    assert [plan.counts(103).num_updates for plan in found.values()] == [6, 9]
+    lines = trainers.side_by_side(found, 103, fields)
+    assert any(line.split() == ["updates", "6", "9", "!"] for line in lines)
