@@ -1,13 +1,14 @@
 # make verify   run the main job in a private environment (.venv)
 # make test     run the tests there
 # make trainers  hold the presets against the trainers they speak of, installed beside it
+# make proof  the figures at full size, into results/proof.md; resumable
 # make check    format, lint, types, import rules, tests: what CI runs
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify test trainers check lint format clean
+.PHONY: verify test trainers proof check lint format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
@@ -17,6 +18,9 @@ test: $(VENV)/.test
 
 trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers
+
+proof: $(VENV)/.trainers
+	$(BIN)/python tests/proof.py
 
 check: lint test trainers
 

@@ -7,8 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+import xframe
+from xframe.plan import ACCUMULATION, FIELDS, TrainingPlan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -55,7 +59,7 @@ def test_the_make_targets_exist():
         line.removeprefix("make ") for block in blocks("console") for line in block.splitlines() if "make " in line
     ]
     assert targets == ["verify", "test"]
-    for target in [*targets, "check"]:
+    for target in [*targets, "check", "trainers", "proof"]:
         done = run(f"make --dry-run {target}", ROOT)
         assert done.returncode == 0, done.stderr
 
@@ -64,7 +68,40 @@ def test_the_python_example(folder):
     (example,) = (block for block in blocks("python") if "xframe.verify" in block)
     (folder / "example.py").write_text(example)
     done = run("python example.py", folder)
-    assert (done.returncode, done.stdout) == (0, "87\n"), done.stderr
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "87"), done.stderr
+    ids = xframe.TrainingPlan(batch_size=64, epochs=3).step(28, 1797).sample_ids
+    assert done.stdout.splitlines()[1:] == [str(ids)]
+    assert len(ids) == 5
+
+
+def test_the_other_python_examples(folder):
+    (plan,) = (block for block in blocks("python") if "TrainingPlan.like" in block)
+    shared = [block for block in blocks("python") if "1797)  # for" in block]
+    assert len(shared) == 2
+    (folder / "shared.py").write_text(
+        "import xframe\n" + plan + "".join(shared) + "print(len(sampler), len(indices))\n"
+    )
+    done = run("python shared.py", folder)
+    assert (done.returncode, done.stdout) == (0, "Limits(epochs=3, steps=None, updates=8)\n1797 1797\n"), done.stderr
+
+
+def test_the_pasted_trainers_are_what_the_command_prints(folder):
+    (command,) = (line for block in blocks("console") for line in block.splitlines() if "--like" in line)
+    (pasted,) = (block for block in blocks("text") if "would make them agree" in block)
+    assert run(command, folder).stdout == pasted
+
+
+def test_the_vocabulary_is_the_plans():
+    table = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", README, flags=re.MULTILINE))
+    fields = [name for name in FIELDS if name.startswith(("accum", "grad", "loss", "on_", "epoch_", "steps_"))]
+    assert set(fields) == set(table)
+    for name, values in table.items():
+        choices = re.findall(r"`(\w+)`", values)
+        kind = TrainingPlan.model_fields[name].annotation
+        if choices:
+            assert set(choices) == {value for part in get_args(kind) for value in get_args(part)}
+            default = ACCUMULATION.get(name) or {"epoch_iterator": "restart", "on_exhaustion": "repeat"}[name]
+            assert choices[0] == default
 
 
 def test_the_builders(folder):

@@ -20,6 +20,17 @@ from cyclopts import App, CycloptsError, Parameter
 
 from xframe import __version__
 from xframe.errors import UsageError, Verbatim, XframeError, shown
+from xframe.vocabulary import (
+    AtEnd,
+    Boundary,
+    EpochIterator,
+    Exhaustion,
+    Leftover,
+    Normalization,
+    Remainder,
+    SampleOrder,
+    Trainer,
+)
 
 if TYPE_CHECKING:
     from xframe.comparison import Comparison
@@ -55,6 +66,16 @@ def _whole(_: Any, tokens: Sequence[Any]) -> int:
         raise ValueError(f"got {shown(text)}, expected a whole number.") from None
 
 
+def _texts(_: Any, tokens: Sequence[Any]) -> list[str]:
+    """The words as given: the plan's own errors say more than a parser's."""
+    return [token.value for token in tokens]
+
+
+def _word(text: str) -> Parameter:
+    """One of the words of its type, which help and completion show."""
+    return Parameter(help=text, converter=lambda _, tokens: tokens[0].value)
+
+
 def _number(text: str) -> Parameter:
     return Parameter(help=text, converter=_whole)
 
@@ -69,32 +90,29 @@ class PlanOptions:
     steps: Annotated[int | None, _number("Limit: stop after this many steps.")] = None
     updates: Annotated[int | None, _number("Limit: stop after this many updates.")] = None
     remainder: Annotated[
-        str | None,
-        _option(
-            "The last, short batch of a pass: keep, drop, pad (fill up), carry (into the next pass), error (refuse)."
-        ),
+        Remainder | None,
+        _word("The samples left of a pass: a short batch, none, filled up, into the next pass, refused."),
     ] = None
     steps_per_epoch: Annotated[int | None, _number("Steps of an epoch. Default: one pass over the samples.")] = None
     epoch_iterator: Annotated[
-        str | None, _option("With steps per epoch, each epoch begins a new pass (restart) or goes on (continue).")
+        EpochIterator | None, _word("An epoch of so many steps begins a new pass, or goes on in the old one.")
     ] = None
     on_exhaustion: Annotated[
-        str | None, _option("When a step is due and the pass is over: repeat, short_epoch or stop. Default: repeat.")
+        Exhaustion | None,
+        _word("A step is due and the pass is over: the next pass, the end of the epoch, or of training."),
     ] = None
     gradient_accumulation_steps: Annotated[int | None, _number("Steps of a window; its update follows the last.")] = (
         None
     )
-    accumulation_boundary: Annotated[str | None, _option("What cuts a window: the end of each epoch or pass.")] = None
+    accumulation_boundary: Annotated[Boundary | None, _word("The end that cuts a window short.")] = None
     accumulation_remainder: Annotated[
-        str | None, _option("What a cut does: flush (update), drop, leak (into the next window), carry (go on).")
+        Leftover | None, _word("What a cut does: update, zero the gradients, leave them to the next update, go on.")
     ] = None
-    accumulation_at_end: Annotated[str | None, _option("A window still open when training stops: drop or flush.")] = (
-        None
-    )
+    accumulation_at_end: Annotated[AtEnd | None, _word("A window still open when training stops.")] = None
     loss_normalization: Annotated[
-        str | None, _option("A window's gradient: actual (mean over its steps), window (over k), sum, samples.")
+        Normalization | None, _word("A window's gradients are divided by its steps, by k, by nothing, or by its rows.")
     ] = None
-    order: Annotated[str | None, _option("sequential or shuffle. Default: shuffle.")] = None
+    order: Annotated[SampleOrder | None, _word("Default: shuffle.")] = None
     seed: Annotated[int | None, _number("Seed of the shuffled order. Default: 0.")] = None
     reshuffle: Annotated[bool | None, _option("A new order each pass, or the first one for all.")] = None
 
@@ -184,11 +202,11 @@ def plan_command(
     *,
     samples: Annotated[int, _number("Size of the data set. Default: the handwritten digits.")] = DIGITS,
     like: Annotated[
-        list[str] | None,
+        list[Trainer] | None,
         Parameter(
-            help="Count as this trainer does: accelerate, ignite, keras, keras2, lightning, optax, pytorch, "
-            "transformers. Repeatable: side by side, with the reason for each difference.",
+            help="Count as this trainer does. Repeatable: side by side, with the reason for each difference.",
             negative="",
+            converter=_texts,
         ),
     ] = None,
     step: Annotated[int | None, _number("Also show the step of this 0-based index.")] = None,

@@ -216,6 +216,18 @@ class _Side:
         assert self.plan is not None
         return counting.step(self.plan, row, self.num_samples).sample_ids
 
+    def drawn(self, row: int) -> NDArray[np.int64] | None:
+        """The sample ids of that row without its padding."""
+        ids = self.ids(row)
+        if ids is None:
+            return None
+        if self.trace is None:
+            assert self.plan is not None
+            padding = counting.step(self.plan, row, self.num_samples).padding
+        else:
+            padding = max(int(self.trace.column("padding")[row]), 0)
+        return ids[: len(ids) - padding]
+
     def _digest(self, index: int) -> str | None:
         if not self.digests_known:
             return None
@@ -588,7 +600,7 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("not judged")
     rows: list[list[NDArray[np.int64]]] = []
     for side in both:
-        found = [side.ids(i) for i in range(shared)]
+        found = [side.drawn(i) for i in range(shared)]
         if any(ids is None for ids in found):
             return _Judgement("not judged", detail=f"{side.name} lists no sample ids")
         rows.append([ids for ids in found if ids is not None])
@@ -634,7 +646,14 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
 def _passes(
     sides: tuple[_Side, _Side], rows: Sequence[Sequence[NDArray[np.int64]]], total: object, shared: int
 ) -> list[int] | None:
-    """The first step of each pass: by the loops' labels, else where all samples have been through; or None."""
+    """The first step of each pass: by the plan if its epochs are no passes, else by the loops' labels, else where all
+    samples have been through; or None."""
+    plans = [plan for side in sides if (plan := side.plan or (side.trace.plan if side.trace else None)) is not None]
+    if plans and (plans[0].steps_per_epoch is not None or plans[0].remainder == "carry"):
+        if plans[0].remainder == "carry" or not isinstance(total, int):
+            return None
+        begun = counting.rows(plans[0], total, 0, shared).pass_index
+        return [int(i) for i in np.flatnonzero(np.diff(begun, prepend=-1))]
     for side in sides:
         if side.epochs_known:
             return [int(i) for i in np.flatnonzero(np.diff(side.epochs[:shared], prepend=-1))]

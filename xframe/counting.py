@@ -162,9 +162,8 @@ class Cadence:
             return
         last = self._cut_at(self._cuts)
         self._first = self._cut_at(1)
-        self._tail = (
-            self._period - last
-        )  # steps after a period's last cut: the next period's first segment has them too
+        # Steps after a period's last cut; they belong to the first segment of the next.
+        self._tail = self._period - last
         rest = self._in_segments(self._cuts - 1)
         if self._cuts > 1:
             rest += self._in_segment(last - self._cut_at(self._cuts - 1))

@@ -15,7 +15,7 @@ import operator
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,16 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from xframe.errors import PlanError, UsageError, Verbatim, did_you_mean
+from xframe.vocabulary import (
+    AtEnd,
+    Boundary,
+    EpochIterator,
+    Exhaustion,
+    Leftover,
+    Normalization,
+    Remainder,
+    SampleOrder,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -62,14 +72,6 @@ Count = Annotated[int, BeforeValidator(_as_int), Field(ge=1, le=LARGEST)]
 Seed = Annotated[int, BeforeValidator(_as_int), Field(ge=0, le=LARGEST)]
 
 _COUNT = f"an integer from 1 to {LARGEST}"
-Remainder = Literal["keep", "drop", "pad", "carry", "error"]
-EpochIterator = Literal["restart", "continue"]
-Exhaustion = Literal["repeat", "short_epoch", "stop"]
-Boundary = Literal["epoch", "pass"]
-Leftover = Literal["flush", "drop", "leak", "carry"]
-AtEnd = Literal["drop", "flush"]
-Normalization = Literal["actual", "window", "sum", "samples"]
-SampleOrder = Literal["sequential", "shuffle"]
 
 
 def _one_of(kind: Any) -> str:

@@ -1,7 +1,6 @@
 """Each preset that says *ran*, against the installed trainer. ``make proof`` asks more often."""
 
 import importlib.metadata
-import os
 
 import pytest
 from agreement import TRAINERS, Agreement, agree, compare
@@ -10,7 +9,7 @@ from torch_loop import run_torch
 import xframe
 from xframe.presets import PRESETS
 
-CONFIGURATIONS, SEED = int(os.environ.get("XFRAME_CONFIGURATIONS", "25")), 0
+CONFIGURATIONS, SEED = 25, 0
 
 
 def test_every_preset_that_ran_is_run():
@@ -25,10 +24,9 @@ def test_the_version_named_is_the_one_that_runs(trainer):
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_the_trainer_counts_as_its_preset(trainer, capsys):
+def test_the_trainer_counts_as_its_preset(trainer, record_property):
     found = agree(trainer, CONFIGURATIONS, SEED)
-    with capsys.disabled():
-        print(f" [{found}]", end="")
+    record_property("sample", f"{found}, seed {SEED}")
     assert found.compared == CONFIGURATIONS
     assert found.mismatches == []
 

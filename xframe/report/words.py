@@ -30,9 +30,15 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     order = "sequential"
     if plan.order == "shuffle":
         order = f"shuffled by seed {plan.seed}" + ("" if plan.reshuffle else ", the same order each pass")
+    more = ""
+    if plan.steps_per_epoch is not None:
+        ends = f", {plan.on_exhaustion}" if plan.on_exhaustion else ""
+        more += f"epochs of {plan.steps_per_epoch:,} steps ({plan.epoch_iterator}{ends}), "
+    if plan.gradient_accumulation_steps > 1:
+        more += f"an update every {plan.gradient_accumulation_steps:,} steps ({plan.accumulation_remainder}), "
     return (
-        f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {limits} "
-        f"-> {counts.num_steps:,} steps, {counts.num_updates:,} updates"
+        f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {more}{limits} "
+        f"-> {counts.num_steps:,} steps, {counts.num_updates or 0:,} updates"
     )
 
 

@@ -1,0 +1,10 @@
+"""Tests on random samples say how large these were: ``record_property("sample", ...)``, printed at the end."""
+
+
+def pytest_terminal_summary(terminalreporter):
+    passed = terminalreporter.stats.get("passed", [])
+    samples = [text for report in passed for name, text in report.user_properties if name == "sample"]
+    if samples:
+        terminalreporter.section("random samples")
+        for text in samples:
+            terminalreporter.line(text)

@@ -1,0 +1,240 @@
+"""The figures at full size: counting, presets, adapters, order. ``make proof``; see results/proof.md.
+
+Usage: proof.py [SECTION ...]        Resumable: what was done with these very sources is not done again.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "trainers")]
+
+RESULTS = ROOT / "results" / "proof.json"
+PAGE = ROOT / "results" / "proof.md"
+SOURCES = ("xframe", "adapters", "tests", "experiments")
+PACKAGES = (  # whose versions matter
+    "pytorch-ignite",
+    "numpy",
+    "torch",
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "lightning",
+    "transformers",
+    "accelerate",
+    "optax",
+    "jax",
+)
+SEED = 20_000
+TRAINERS = ("keras", "keras2", "lightning", "transformers", "accelerate", "ignite", "optax", "pytorch")
+LIKE = [
+    "plan",
+    *(word for name in ("keras", "lightning", "transformers", "accelerate", "ignite") for word in ("--like", name)),
+    *("--samples", "103", "--batch-size", "10", "--gradient-accumulation-steps", "4", "--epochs", "3"),
+]
+
+Found = dict[str, Any]
+
+
+def counting(size: int) -> Found:
+    """Closed forms against the simulator."""
+    from counting_sweep import check_case, sweep
+    from simulator import EDGES
+
+    found = sweep(size, SEED)
+    edges = [problem for fields, num_samples in EDGES if (problem := check_case(fields, num_samples))]
+    return {
+        "size": f"{found.cases:,} random plans ({found.refused:,} of them refused by both) and {len(EDGES)} edges",
+        "bad": [*found.mismatches, *edges],
+    }
+
+
+def contract(size: int) -> Found:
+    """Random plans through all three adapters."""
+    from contract_sweep import sweep
+
+    found = sweep(("numpy", "torch", "tensorflow"), size, SEED)
+    return {"size": f"{found.cases:,} random plans x 3 adapters", "bad": found.mismatches}
+
+
+def preset(trainer: str) -> Callable[[int], Found]:
+    """A preset against its trainer."""
+
+    def run(size: int) -> Found:
+        from agreement import agree
+
+        found = agree(trainer, size, SEED)
+        reasons = ", ".join(f"{count} {reason!r}" for reason, count in sorted(found.refused.items()))
+        return {
+            "size": f"{found.compared} random configurations" + (f"; refused by name: {reasons}" if reasons else ""),
+            "bad": found.mismatches,
+        }
+
+    return run
+
+
+def memory(size: int) -> Found:
+    """What huge plans allocate."""
+    import numpy as np
+
+    from xframe.plan import TrainingPlan
+
+    plan = TrainingPlan(batch_size=64, epochs=3, gradient_accumulation_steps=7)
+    plan.step(0, 1000)
+    assert np.__version__
+    bad, largest = [], 0
+    for name, call in {
+        "counts": lambda: plan.counts(size),
+        "step": lambda: plan.step(10**13 + 7, size),
+        "inverse": lambda: plan.sample_order(size).positions(0, np.arange(64)),
+    }.items():
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        largest = max(largest, peak)
+        if peak > 2e6:
+            bad.append(f"{name} of {size:,} samples allocates {peak:,} bytes")
+    return {
+        "size": f"counts, a step and an inverse of {size:,} shuffled samples: at most {largest:,} bytes",
+        "bad": bad,
+    }
+
+
+def order(size: int) -> Found:
+    """The order against chance."""
+    from order_quality import proof
+
+    found = proof(size)
+    return {"size": found.size, "bad": found.bad}
+
+
+def script(name: str) -> Callable[[int], Found]:
+    """An experiment's own table."""
+
+    def run(size: int) -> Found:
+        command = [sys.executable, f"experiments/{name}.py", str(size)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return {"size": f"`python experiments/{name}.py {size}`", "bad": [], "text": done.stdout}
+
+    return run
+
+
+def like(size: int) -> Found:
+    """The trainers side by side, and what that costs beside importing torch."""
+    import statistics
+
+    xframe = str(Path(sys.executable).with_name("xframe"))
+    found = json.loads(subprocess.run([xframe, *LIKE, "--json"], capture_output=True, text=True, check=True).stdout)
+    updates = {name: counts["num_updates"] for name, counts in found["plans"].items()}
+    expected = {"keras": 8, "lightning": 9, "transformers": 9, "accelerate": 9, "ignite": 8}
+    taken: dict[str, list[float]] = {"like": [], "torch": []}
+    for _ in range(size):
+        for name, command in {"like": [xframe, *LIKE], "torch": [sys.executable, "-c", "import torch"]}.items():
+            began = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            taken[name].append(time.perf_counter() - began)
+    ratio = statistics.median(taken["like"]) / statistics.median(taken["torch"])
+    bad = [f"updates {updates}"] if updates != expected else []
+    bad += [f"{ratio:.2f} x the time of importing torch"] if ratio > 0.5 else []
+    shown = ", ".join(f"{name} {count}" for name, count in updates.items())
+    return {"size": f"`xframe {' '.join(LIKE)}`: {shown}; {ratio:.2f} x `import torch`, {size} rounds", "bad": bad}
+
+
+SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
+    "counting": (counting, 50_000),
+    "memory": (memory, 10**15),
+    **{f"preset {name}": (preset(name), 300) for name in TRAINERS},
+    "contract": (contract, 400),
+    "order quality": (order, 20_000),
+    "order speed": (script("order_speed"), 11),
+    "like": (like, 11),
+}
+
+
+def sources() -> str:
+    """A digest of the code that makes the figures."""
+    digest = hashlib.blake2b(digest_size=16)
+    listed = subprocess.run(["git", "ls-files", "-z", *SOURCES], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in sorted(listed.decode().split("\0")):
+        if name.endswith(".py") and (ROOT / name).exists():
+            digest.update(name.encode() + (ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def versions() -> str:
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name).partition('+')[0]}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found) + f"; {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def page(done: Found) -> str:
+    """The results as Markdown."""
+    lines = [
+        "# The figures at full size",
+        "",
+        "Made by `make proof`, which a change of the code makes run again. Sections name their size; random ones begin "
+        f"at seed {SEED}. A mismatch is printed in full. What each section does is said in `tests/proof.py`.",
+        "",
+        "| section | size | mismatches | seconds | commit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    kept = {name: done[name] for name in SECTIONS if name in done}
+    for name, entry in kept.items():
+        size = entry["size"].replace("|", "\\|")
+        lines.append(f"| {name} | {size} | {len(entry['bad'])} | {entry['seconds']} | {entry['commit']} |")
+    for name, entry in kept.items():
+        if entry["bad"]:
+            lines += ["", f"## Mismatches: {name}", "", "```", *entry["bad"], "```"]
+        if "text" in entry:
+            lines += ["", f"## {name.capitalize()}", "", entry["text"].rstrip()]
+    lines += ["", *sorted({entry["versions"] for entry in kept.values()}), ""]
+    return "\n".join(lines)
+
+
+def main(names: list[str]) -> int:
+    done: Found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    digest = sources()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for number, name in enumerate(names or SECTIONS, 1):
+        run, size = SECTIONS[name]
+        if done.get(name, {}).get("sources") == digest:
+            print(f"{name}: done before")
+            continue
+        print(f"[{number}/{len(names or SECTIONS)}] {name} ...", flush=True)
+        began = time.perf_counter()
+        found = run(size)
+        seconds = round(time.perf_counter() - began)
+        done[name] = {
+            **found,
+            "seconds": seconds,
+            "sources": digest,
+            "commit": commit.stdout.strip(),
+            "versions": versions(),
+        }
+        RESULTS.write_text(json.dumps(done, indent=2) + "\n")
+        PAGE.write_text(page(done))
+        print(f"    {found['size']}: {len(found['bad'])} mismatches, {seconds} s", flush=True)
+    return int(any(done[name]["bad"] for name in names or SECTIONS))
+
+
+if __name__ == "__main__":
+    unknown = set(sys.argv[1:]) - set(SECTIONS)
+    sys.exit(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}" if unknown else main(sys.argv[1:]))
