@@ -19,6 +19,8 @@ README = (ROOT / "README.md").read_text()
 # These change or make environments: the fresh environment that runs this test came from the same lines.
 ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
 
+DROPPED = "sed 's/batch_size=64,/batch_size=64, drop_last=True,/' experiments/torch_digits.py"
+
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
@@ -125,6 +127,19 @@ def test_the_pasted_report_is_what_the_command_prints(folder):
     for line in pasted.splitlines():
         if "== plan" in line or line.startswith("certificate"):
             assert line in printed.splitlines()
+
+
+def test_the_pasted_difference_is_what_the_command_prints(folder):
+    (pasted,) = (block for block in blocks("text") if "First difference" in block)
+    for name, script in (("one", "cat experiments/torch_digits.py"), ("other", DROPPED)):
+        done = run(f"{script} | python - pasted_{name}.trace", folder)
+        assert done.returncode == 0, done.stderr
+    printed = run("xframe compare pasted_one.trace pasted_other.trace", folder).stdout
+    # The digests stand as printed; a loss may end in another digit on another machine.
+    digests = re.findall(r"\b[0-9a-f]{8}…", pasted)
+    assert len(digests) == 2
+    assert re.findall(r"\b[0-9a-f]{8}…", printed) == digests
+    assert pasted.splitlines()[0] in printed
 
 
 def test_exit_codes_are_those_of_the_command():
