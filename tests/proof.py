@@ -64,7 +64,9 @@ def contract(size: int) -> Found:
     """Random plans through all three adapters."""
     from contract_sweep import sweep
 
-    found = sweep(("numpy", "torch", "tensorflow"), size, SEED)
+    from xframe import registry
+
+    found = sweep([registry.load(name) for name in ("numpy", "torch", "tensorflow")], size, SEED)
     return {"size": f"{found.cases:,} random plans x 3 adapters", "bad": found.mismatches}
 
 

@@ -199,10 +199,12 @@ class _Side:
     updates: NDArray[np.int64]
     epochs: NDArray[np.int64]
     steps_in_epoch: NDArray[np.int64]
+    padding: NDArray[np.int64]
     digests_known: bool
     updates_known: bool
     epochs_known: bool
     steps_in_epoch_known: bool
+    padding_known: bool
     trace: Trace | None
     plan: TrainingPlan | None = None
     num_samples: int = 0
@@ -433,10 +435,12 @@ def _run_side(name: str, trace: Trace) -> _Side:
         updates=trace.column("updates"),
         epochs=trace.column("epoch"),
         steps_in_epoch=trace.column("step_in_epoch"),
+        padding=trace.column("padding"),
         digests_known=bool(trace.known("ids_digest").all()),
         updates_known=bool(trace.known("updates").all()),
         epochs_known=bool(trace.known("epoch").all()),
         steps_in_epoch_known=bool(trace.known("step_in_epoch").all()),
+        padding_known=bool(trace.known("padding").all()),
         trace=trace,
     )
 
@@ -464,10 +468,12 @@ def _plan_side(plan: TrainingPlan, num_samples: int, runs: Sequence[_Side]) -> _
         updates=part.updates,
         epochs=part.epoch,
         steps_in_epoch=part.step_in_epoch,
+        padding=part.padding,
         digests_known=True,
         updates_known=True,
         epochs_known=True,
         steps_in_epoch_known=True,
+        padding_known=True,
         trace=None,
         plan=plan,
         num_samples=num_samples,
@@ -573,19 +579,20 @@ def _updates(candidate: _Side, reference: _Side) -> _Judgement:
 def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
     if not (candidate.epochs_known and reference.epochs_known and min(len(candidate), len(reference))):
         return _Judgement("not judged", detail="a run labels no epochs")
-    first = _first_unequal(candidate.epochs, reference.epochs)
-    inside = None
+    labels = {"epoch": (candidate.epochs, reference.epochs)}
     if candidate.steps_in_epoch_known and reference.steps_in_epoch_known:
-        inside = _first_unequal(candidate.steps_in_epoch, reference.steps_in_epoch)
-    if first is None and inside is None:
+        labels["step in epoch"] = (candidate.steps_in_epoch, reference.steps_in_epoch)
+    if candidate.padding_known and reference.padding_known:
+        labels["padding"] = (candidate.padding, reference.padding)
+    found = [(first, name) for name, pair in labels.items() if (first := _first_unequal(*pair)) is not None]
+    if not found:
         return _agree(candidate, reference)
-    if inside is None or (first is not None and first <= inside):
-        what, columns = "epoch", (candidate.epochs, reference.epochs)
+    first, name = min(found, key=lambda one: one[0])
+    mine, theirs = (int(column[first]) for column in labels[name])
+    if name == "padding":
+        detail = f"step {first}: {candidate.name} calls {mine} of its rows padding, {_says(reference)} {theirs}"
     else:
-        what, columns, first = "step in epoch", (candidate.steps_in_epoch, reference.steps_in_epoch), inside
-    detail = (
-        f"step {first}: {candidate.name} calls it {what} {columns[0][first]}, {_says(reference)} {columns[1][first]}"
-    )
+        detail = f"step {first}: {candidate.name} calls it {name} {mine}, {_says(reference)} {theirs}"
     return _Judgement("fail", first, detail, sides=(candidate, reference))
 
 
@@ -654,11 +661,14 @@ def _passes(
             return None
         begun = counting.rows(plans[0], total, 0, shared).pass_index
         return [int(i) for i in np.flatnonzero(np.diff(begun, prepend=-1))]
+    size = total if isinstance(total, int) and total > 0 else len(np.unique(np.concatenate([*rows[0], *rows[1]])))
     for side in sides:
         if side.epochs_known:
-            return [int(i) for i in np.flatnonzero(np.diff(side.epochs[:shared], prepend=-1))]
+            starts = np.flatnonzero(np.diff(side.epochs[:shared], prepend=-1))
+            walked = np.add.reduceat(side.sizes[:shared] - side.padding[:shared].clip(min=0), starts)
+            if (walked <= size).all() and (walked[:-1] == walked[0]).all():
+                return [int(i) for i in starts]  # else epochs are no passes
     seen = np.cumsum(sides[0].sizes[:shared])
-    size = total if isinstance(total, int) and total > 0 else len(np.unique(np.concatenate([*rows[0], *rows[1]])))
     ends = np.flatnonzero(seen % size == 0) + 1
     if len(ends) != seen[-1] // size:  # a pass ends inside a batch, or leaves samples out
         return None

@@ -376,13 +376,13 @@ def _stop(workers: list[_Worker], progress: Progress) -> None:
 def _checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
     """The task, once the plan fits it and every adapter can run it."""
     found = find_task(task)
-    steps = counting.num_steps(plan, found.num_samples)
-    most = found.max_updates.get(runtime.precision)
-    if most is not None and steps > most:
+    updates = counting.Cadence(plan, found.num_samples).num_updates
+    most = None if found.max_updates is None else found.max_updates(plan, runtime.precision)
+    if most is not None and updates > most:
         raise UsageError(
             f"task {found.name!r} cannot hold that many updates in {runtime.precision}",
-            got=steps,
-            expected=f"at most {most}",
+            got=updates,
+            expected=f"at most {most} under this plan",
             remedy="Use a larger batch_size, fewer epochs, or --precision float64.",
         )
     for selection in selections:

@@ -27,6 +27,7 @@ from xframe.errors import UsageError, Verbatim, unknown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.plan import TrainingPlan
     from xframe.trace import Trace
 
 Weights = Mapping[str, "NDArray[Any]"]
@@ -99,7 +100,7 @@ class Task:
         layers: the neutral model; empty if there are builders.
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
         audit: given a run's trace and final weights, returns what contradicts; see the ledger task.
-        max_updates: by precision, more updates than this the task cannot hold.
+        max_updates: given a plan and a precision, how many updates at most the task can hold.
         description: one line.
     """
 
@@ -112,7 +113,7 @@ class Task:
     layers: tuple[Dense, ...] = ()
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
     audit: Callable[[Trace, Weights], list[str]] | None = None
-    max_updates: Mapping[str, int] = field(default_factory=dict)
+    max_updates: Callable[[TrainingPlan, str], int] | None = None
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from xframe.task import SGD, Dense, Task, Weights
 if TYPE_CHECKING:
     from xframe.trace import Trace
 
-MAX_UPDATES = {"float32": 12, "float64": 26}  # two bits an update in a mantissa of 24 or 53
+MANTISSA = {"float32": 24, "float64": 53}  # bits
 _KERNEL = "dense_0/kernel"
 
 
@@ -70,11 +70,35 @@ def _divisor(plan: TrainingPlan | None, present: int) -> int:
     return plan.gradient_accumulation_steps if kind == "window" else present
 
 
-def _rounding(plan: TrainingPlan | None, weights: NDArray[Any]) -> float:
-    """By how much a weight may miss the tally: not at all, unless means were taken, which binary fractions may miss."""
+def _exact(plan: TrainingPlan | None) -> bool:
+    """Whether all weights are binary fractions: a mean over three steps, say, is none."""
     if plan is None or plan.loss_normalization in ("sum", None):
+        return True
+    k = plan.gradient_accumulation_steps
+    return plan.loss_normalization == "window" and k & (k - 1) == 0
+
+
+def _rounding(plan: TrainingPlan | None, weights: NDArray[Any]) -> float:
+    """By how much a weight may miss the tally: not at all, unless means were taken that binary fractions miss."""
+    if _exact(plan):
         return 0.0
-    return 64 * float(np.finfo(weights.dtype).eps * np.abs(weights).max(initial=0))
+    return 8 * float(np.finfo(weights.dtype).eps * np.abs(weights).max(initial=0))
+
+
+def most_updates(plan: TrainingPlan, precision: str, num_samples: int) -> int:
+    """How many updates the weights can spell: the first one's part in them must stay above what is rounded off."""
+    b, k = plan.batch_size, plan.gradient_accumulation_steps
+    # How often a sample can stand in a batch, and how many steps' gradients can enter an update.
+    often = -(-b // num_samples) + 1 if plan.remainder == "carry" else -(-b // num_samples) * (plan.remainder == "pad")
+    often, steps = max(often, 1), k
+    if plan.accumulation_remainder == "leak":
+        steps += Cadence(plan, num_samples).num_steps
+    if _exact(plan):
+        largest = -(-max(often * steps, 3) * 4 // 3) - 1  # the integer part of all updates' sums, 1/4 of each before
+        return max((MANTISSA[precision] - largest.bit_length()) // 2 + 1, 0)
+    rows = b if plan.loss_normalization == "samples" else 1
+    least = 2.0 ** MANTISSA[precision] * 3 / (64 * often * -(-steps // k) * steps * rows)
+    return max(int(np.log2(least) // 2) + 1, 0) if least > 0 else 0
 
 
 def digits(weight: float, num_updates: int) -> list[int]:
@@ -128,7 +152,7 @@ def ledger(num_samples: int = 103) -> Task:
         optimizer=SGD(learning_rate=1.0, weight_decay=0.75),
         layers=(Dense(1, use_bias=False),),
         audit=audit,
-        max_updates=MAX_UPDATES,
+        max_updates=lambda plan, precision: most_updates(plan, precision, num_samples),
         description="one weight per sample; the final weights spell which updates each sample entered",
     )
 
