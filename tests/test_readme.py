@@ -78,7 +78,7 @@ def test_the_python_example(folder):
 
 def test_the_other_python_examples(folder):
     (plan,) = (block for block in blocks("python") if "TrainingPlan.like" in block)
-    shared = [block for block in blocks("python") if "1797)  # for" in block]
+    shared = [block for block in blocks("python") if "(plan, 1797)\n" in block]
     assert len(shared) == 2
     (folder / "shared.py").write_text(
         "import xframe\n" + plan + "".join(shared) + "print(len(sampler), len(indices))\n"
