@@ -14,12 +14,12 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cyclopts import App, CycloptsError, Parameter
 
 from xframe import __version__
-from xframe.errors import UsageError, Verbatim, XframeError, shown
+from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, shown
 from xframe.vocabulary import (
     AtEnd,
     Boundary,
@@ -66,14 +66,21 @@ def _whole(_: Any, tokens: Sequence[Any]) -> int:
         raise ValueError(f"got {shown(text)}, expected a whole number.") from None
 
 
-def _texts(_: Any, tokens: Sequence[Any]) -> list[str]:
-    """The words as given: the plan's own errors say more than a parser's."""
-    return [token.value for token in tokens]
+def _known(words: Any, token: Any) -> str:
+    """A word of a type, which help and completion show too; cyclopts' own error has no hint."""
+    known = [word for word in _flat(words) if isinstance(word, str)]
+    if token.value not in known:
+        hint = did_you_mean(token.value, known)
+        raise UsageError(token.keyword, got=token.value, expected="one of " + ", ".join(known), remedy=hint or None)
+    return str(token.value)
+
+
+def _flat(words: Any) -> list[Any]:
+    return [found for word in get_args(words) for found in (_flat(word) or [word])]
 
 
 def _word(text: str) -> Parameter:
-    """One of the words of its type, which help and completion show."""
-    return Parameter(help=text, converter=lambda _, tokens: tokens[0].value)
+    return Parameter(help=text, converter=lambda words, tokens: _known(words, tokens[0]))
 
 
 def _number(text: str) -> Parameter:
@@ -206,7 +213,7 @@ def plan_command(
         Parameter(
             help="Count as this trainer does. Repeatable: side by side, with the reason for each difference.",
             negative="",
-            converter=_texts,
+            converter=lambda words, tokens: [_known(words, token) for token in tokens],
         ),
     ] = None,
     step: Annotated[int | None, _number("Also show the step of this 0-based index.")] = None,

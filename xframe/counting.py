@@ -107,6 +107,7 @@ class Cadence:
         num_steps: of the run.
         num_updates: of the run.
         ended_by_exhaustion: the run's last step ended its epoch only because the pass was over.
+        stopped: the end of a pass ended the run before any limit.
 
     Raises:
         PlanError: ``num_samples`` is no count, the plan does not fit it, or the run would never end.
@@ -124,6 +125,7 @@ class Cadence:
         # Steps after which restart begins a new pass.
         self.restart_after = min(s or 0, pass_) if self.restart and (self.short or self.stop) else s or 0
         self._ends = plan.limits.epochs if self.carry and s is None else None  # passes in the stream
+        self.stopped = False
         self._cut()
         self._limit()
 
@@ -191,12 +193,12 @@ class Cadence:
         if not self._cuts:
             return 0 * steps, steps
         periods, inside = _divmod(steps, self._period)
-        later = periods > 0
+        later = _least(periods, 1)
         i = _least(inside * self._y // self._x, self._cuts)
         begun = self._first + later * self._tail
         updates = (self._first_period + (periods - 1) * self._later_period) * later
         updates = updates + (self._in_segment(begun) + self._in_segments(i)) * (i > 0)
-        return updates, inside - self._cut_at(i) + (i == 0) * later * self._tail
+        return updates, inside - self._cut_at(i) + (1 - _least(i, 1)) * later * self._tail
 
     def updates(self, steps: Any) -> Any:
         """Updates applied when that many steps were made, the cut at the last of them included."""
@@ -236,10 +238,11 @@ class Cadence:
         ends = [] if limits.steps is None else [limits.steps]
         if limits.epochs is not None:
             ends.append(self.steps_of_epochs(limits.epochs))
-        if self.stop and (not self.restart or self.steps_per_epoch > pass_):
-            ends.append(pass_)
         if limits.updates is not None and (reached := self.step_of_update(limits.updates)) is not None:
             ends.append(reached)
+        if self.stop and (not self.restart or self.steps_per_epoch > pass_):
+            self.stopped = pass_ < min(ends, default=pass_ + 1)
+            ends.append(pass_)
         if not ends:
             longest = max(self._tail + self._first, -(-self._x // self._y))
             plan = self.plan
@@ -492,23 +495,22 @@ def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.i
     n, order = int(num_samples), plan.sample_order(num_samples)
     carry = plan.remainder == "carry"
     # A stretch is read through without a break: the steps of one pass, or of a stream until its next restart.
-    ends = part.position + part.batch_size - part.padding
     follows = part.pass_index[1:] == part.pass_index[:-1]
     if carry:
-        passes, positions = np.divmod(ends[:-1], n)
-        follows = (part.pass_index[1:] == part.pass_index[:-1] + passes) & (part.position[1:] == positions)
+        positions: Any = part.position
+        if n + largest > LARGEST:
+            positions = positions.astype(object)
+        passes, then = _divmod(positions[:-1] + part.batch_size[:-1], n)
+        follows = (part.pass_index[1:] == part.pass_index[:-1] + passes) & (part.position[1:] == then)
     breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(part.position)]
     pieces = []
     for first, last in pairwise(breaks):
         begin, pass_ = int(part.position[first]), int(part.pass_index[first])
         left = int(part.batch_size[first:last].sum())
         while left:
-            count = min(left, n - begin) if carry else left
-            where = np.arange(begin, begin + count, dtype=np.int64)
-            if begin + count > n:
-                where %= n  # padding
-            pieces.append(order.ids(pass_, where))
-            begin, pass_, left = 0, pass_ + 1, left - count
+            count = min(left, n - begin)
+            pieces.append(order.ids(pass_, begin + np.arange(count, dtype=np.int64)))
+            begin, pass_, left = 0, pass_ + carry, left - count  # what is left is the next pass's, or padding
     return np.concatenate(pieces)
 
 

@@ -58,7 +58,7 @@ def test_plan_shows_a_step_with_ordinals(xf):
     tokens = ("plan", "--samples", 100, "--batch-size", 10, "--epochs", 1, "--order", "sequential", "--step", 2)
     code, out, _ = xf(*tokens)
     assert code == 0
-    assert "step 3 of epoch 1 (index 2): samples 21-30, updates after it: 3" in out
+    assert "step 3 of epoch 1 (index 2): samples 21-30, in pass 1; updates after it: 3" in out
     assert json.loads(xf(*tokens, "--json")[1])["step"]["sample_ids"] == list(range(20, 30))
 
 
@@ -92,9 +92,9 @@ def test_the_options_are_the_fields_of_the_plan():
         (("plan", "--epochs", "2.5"), ("--epochs", "2.5")),
         (("plan", "--samples", 0), ("number of samples", "got 0")),
         (("plan", "--samples", 10, "--remainder", "drop"), ("smaller than one batch", "got 10", "at least 64")),
-        (("plan", "--remainder", "kep"), ("got 'kep'", "keep, drop, error", "Did you mean 'keep'")),
-        (("plan", "--remainder", "pad"), ("'pad' is not in this version",)),
-        (("plan", "--gradient-accumulation-steps", 4), ("'gradient_accumulation_steps' is not in this version",)),
+        (("plan", "--remainder", "kep"), ("got 'kep'", "keep, drop, pad, carry, error", "Did you mean 'keep'")),
+        (("plan", "--on-exhaustion", "stop"), ("on_exhaustion without steps_per_epoch", "got 'stop'", "Set steps_per")),
+        (("plan", "--loss-normalization", "sum"), ("loss_normalization without gradient accumulation", "got 'sum'")),
         (("plan", "--sampels", 4), ("--sampels", "Did you mean --samples")),
         (("plan", "--step", 87), ("no such step", "got 87", "0 to 86")),
         (("plan", "nowhere.toml"), ("cannot read the plan file", "nowhere.toml")),

@@ -1,17 +1,22 @@
-"""The plan's arithmetic: textbook cases, and an independent simulation that walks every batch."""
+"""The plan's arithmetic: textbook cases, the simulator that walks every batch, and numbers that nothing can walk."""
 
 import itertools
-import re
+import random
+import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from counting_sweep import check_case, check_scaled, sweep
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulator import EDGES, VALUES, Refused, random_case, simulate
 
 import xframe
 from xframe import counting
 from xframe.counting import Counts
-from xframe.plan import LARGEST, TrainingPlan
+from xframe.plan import ACCUMULATION, LARGEST, TrainingPlan
+
+MOST_SAMPLES = 2**63
 
 
 def plan_of(batch_size, **fields):
@@ -60,8 +65,53 @@ def test_digits():
         "last_batch_size": 5,
     }
     assert plan_of(64, epochs=3, remainder="drop").counts(1797) == Counts(84, 84, 3, 28, 5376, 15, 0, 64)
+    assert plan_of(64, epochs=3, remainder="pad").counts(1797) == Counts(87, 87, 3, 29, 5391, 0, 3 * 59, 64)
+    assert plan_of(64, epochs=3, remainder="carry").counts(1797) == Counts(85, 85, 3, None, 5391, 0, 0, 15)
     assert plan_of(64, steps=100).counts(1797) == Counts(100, 100, 4, 29, 3 * 1797 + 13 * 64, 0, 0, 64)
     assert plan_of(64, steps=100, remainder="drop").counts(1797) == Counts(100, 100, 4, 28, 6400, 15, 0, 64)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # the fields of epochs, (steps per epoch, steps, epochs, samples seen)
+        ({}, (29, 87, 3, 5391)),
+        ({"steps_per_epoch": 10}, (10, 30, 3, 1920)),
+        ({"steps_per_epoch": 10, "epoch_iterator": "continue"}, (10, 30, 3, 1797 + 64)),
+        ({"steps_per_epoch": 30}, (30, 90, 3, 3 * (1797 + 64))),
+        ({"steps_per_epoch": 30, "on_exhaustion": "short_epoch"}, (29, 87, 3, 5391)),
+        ({"steps_per_epoch": 30, "on_exhaustion": "stop"}, (29, 29, 1, 1797)),
+        ({"steps_per_epoch": 12, "epoch_iterator": "continue", "on_exhaustion": "stop"}, (None, 29, 3, 1797)),
+        ({"steps_per_epoch": 12, "epoch_iterator": "continue", "on_exhaustion": "short_epoch"}, (None, 29, 3, 1797)),
+        ({"steps_per_epoch": 40, "remainder": "carry"}, (40, 120, 3, 120 * 64)),
+    ],
+    ids=str,
+)
+def test_digits_in_epochs_of_so_many_steps(fields, expected):
+    counts = plan_of(64, epochs=3, **fields).counts(1797)
+    assert (counts.steps_per_epoch, counts.num_steps, counts.num_epochs, counts.samples_seen) == expected
+
+
+@pytest.mark.parametrize(
+    ("remainder", "at_end", "updates"),
+    [
+        # 29 steps a pass are 7 windows of 4, and one step
+        ("flush", "drop", 3 * 8),
+        ("drop", "drop", 3 * 7),
+        ("leak", "flush", 3 * 7),
+        ("carry", "drop", 87 // 4),
+        ("carry", "flush", 87 // 4 + 1),
+    ],
+)
+def test_digits_in_windows_of_four_steps(remainder, at_end, updates):
+    fields = {"gradient_accumulation_steps": 4, "accumulation_remainder": remainder, "accumulation_at_end": at_end}
+    assert plan_of(64, epochs=3, **fields).counts(1797).num_updates == updates
+    applied = [step.update for step in plan_of(64, epochs=3, **fields).steps(1797)]
+    assert applied[:8] == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert applied[28] == 7 + (remainder == "flush")
+    assert applied[-1] == updates
+    limited = plan_of(64, updates=updates, **fields).counts(1797)
+    assert limited.num_updates == updates
 
 
 def test_third_batch_of_ten():
@@ -83,128 +133,65 @@ def test_the_first_limit_stops(limits):
     assert plan.counts(10).num_steps == min(some)
 
 
-# Refusals
-
-
-def test_smaller_than_one_batch():
-    with pytest.raises(
-        xframe.PlanError, match=r"smaller than one batch: got 9, expected at least 10 samples. Use"
-    ) as caught:
-        plan_of(10, epochs=1, remainder="drop").counts(9)
-    assert caught.value.exit_code == 2
-    assert plan_of(10, epochs=1, remainder="drop").counts(10).num_steps == 1
-
-
-def test_remainder_refused():
-    plan = plan_of(64, steps=1, remainder="error")
-    with pytest.raises(xframe.PlanError, match=r"refuses 1,797 samples in batches of 64: got 5, expected 0.*Choose"):
-        plan.counts(1797)
-    assert plan.counts(1792).num_steps == 1
-
-
-@pytest.mark.parametrize("samples", [0, -1, 1.0, "10", None, True, LARGEST + 1], ids=repr)
-def test_number_of_samples(samples):
-    plan = plan_of(1, epochs=1)
-    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.steps(n))):
-        with pytest.raises(xframe.PlanError, match=r"number of samples.*expected an integer from 1") as caught:
-            ask(samples)
-        assert caught.value.exit_code == 2
-
-
 def test_numpy_integers_are_integers():
     plan = plan_of(4, epochs=2)
     assert plan.counts(np.int64(10)) == plan.counts(10)
     assert plan.step(np.int64(1), np.int64(10)).sample_ids.tolist() == plan.step(1, 10).sample_ids.tolist()
 
 
-@pytest.mark.parametrize("index", [-1, 6, 10**30, 1.0, True, "0", None], ids=repr)
-def test_no_such_step(index):
-    with pytest.raises(xframe.UsageError, match=r"no such step.*expected a 0-based index from 0 to 5") as caught:
-        plan_of(4, epochs=2).step(index, 10)
-    assert caught.value.exit_code == 2
-
-
 # Every batch walked
 
 
-def simulate(plan, n):
-    """Epochs walked batch by batch, as a person would; shares nothing with the closed form but the order."""
-    walked, left_over = [], []
-    for epoch in itertools.count():
-        samples = plan.sample_order(n).ids(epoch).tolist()
-        batches = [samples[i : i + plan.batch_size] for i in range(0, n, plan.batch_size)]
-        short = []
-        if len(batches[-1]) < plan.batch_size and plan.remainder != "keep":
-            short = batches.pop()
-        for i, batch in enumerate(batches):
-            walked.append((epoch, i, batch))
-            if len(walked) in (plan.limits.steps, plan.limits.updates):
-                return walked, left_over + (short if i == len(batches) - 1 else [])
-        left_over += short
-        if epoch + 1 == plan.limits.epochs:
-            return walked, left_over
-    raise AssertionError
-
-
-def simulated_counts(walked, dropped, plan, n):
-    per_epoch = [len([1 for row in walked if row[0] == epoch]) for epoch in range(walked[-1][0] + 1)]
-    seen_last = sum(len(batch) for epoch, _, batch in walked if epoch == walked[-1][0])
-    last_is_whole = seen_last == n or (plan.remainder == "drop" and n - seen_last < plan.batch_size)
-    complete = per_epoch if last_is_whole else per_epoch[:-1]
-    return Counts(
-        num_steps=len(walked),
-        num_updates=len(walked),
-        num_epochs=len(per_epoch),
-        steps_per_epoch=complete[0] if complete else None,
-        samples_seen=sum(len(batch) for _, _, batch in walked),
-        samples_dropped=len(dropped),
-        samples_padded=0,
-        last_batch_size=len(walked[-1][2]),
-    )
-
-
-LIMITS = st.fixed_dictionaries(
-    {"steps": st.integers(1, 90)}, optional={"epochs": st.integers(1, 5), "updates": st.integers(1, 90)}
-) | st.fixed_dictionaries({"epochs": st.integers(1, 5)}, optional={"updates": st.integers(1, 90)})
-
-
-@given(
-    samples=st.integers(1, 60),
-    batch_size=st.integers(1, 70),
-    limits=LIMITS,
-    remainder=st.sampled_from(["keep", "drop", "error"]),
-    order=st.sampled_from(["sequential", "shuffle"]),
-    reshuffle=st.booleans(),
+@pytest.mark.parametrize(
+    ("fields", "num_samples"),
+    EDGES,
+    ids=["-".join([str(n), *(f"{name}={value}" for name, value in fields.items())]) for fields, n in EDGES],
 )
-@example(samples=10, batch_size=4, limits={"steps": 5}, remainder="keep", order="shuffle", reshuffle=True)
-@example(samples=10, batch_size=4, limits={"steps": 4}, remainder="drop", order="shuffle", reshuffle=False)
-@example(samples=60, batch_size=60, limits={"epochs": 2}, remainder="error", order="sequential", reshuffle=True)
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_against_a_simulation(samples, batch_size, limits, remainder, order, reshuffle):
-    assume(remainder == "keep" or batch_size <= samples)
-    assume(remainder != "error" or samples % batch_size == 0)
-    plan = TrainingPlan(
-        batch_size=batch_size, remainder=remainder, order=order, reshuffle=reshuffle, seed=samples, **limits
-    )
-    walked, dropped = simulate(plan, samples)
-    assert plan.counts(samples) == simulated_counts(walked, dropped, plan, samples)
+def test_edge(fields, num_samples):
+    assert check_case(fields, num_samples) is None
 
-    planned = list(plan.steps(samples))
-    assert [(step.epoch, step.step_in_epoch, step.sample_ids.tolist()) for step in planned] == walked
-    assert [step.index for step in planned] == list(range(len(walked)))
-    assert [step.update for step in planned] == list(range(1, len(walked) + 1))
-    assert {step.padding for step in planned} == {0}
-    for k in {0, len(walked) // 2, len(walked) - 1}:
-        one = plan.step(k, samples)
-        assert (one.epoch, one.step_in_epoch, one.sample_ids.tolist()) == walked[k]
-        assert (one.index, one.update) == (k, k + 1)
-    with pytest.raises(xframe.UsageError):
-        plan.step(len(walked), samples)
 
-    middle = len(walked) // 2
-    part = counting.rows(plan, samples, middle, len(walked))
-    assert part.batch_size.tolist() == [len(batch) for _, _, batch in walked[middle:]]
-    assert counting.sample_ids(plan, samples, part).tolist() == [i for _, _, batch in walked[middle:] for i in batch]
+@pytest.mark.parametrize("cases", [2000])
+def test_random_plans(cases):
+    result = sweep(cases, seed=1)
+    assert result.mismatches == []
+    assert result.cases == cases
+    assert 0 < result.refused < cases / 10
+
+
+def test_a_difference_is_told(monkeypatch):
+    """The comparison with the simulator can fail: in the counts, and in a column of the steps."""
+    fields = {"batch_size": 4, "epochs": 2, "gradient_accumulation_steps": 2}
+    assert check_case(fields, 10) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(counting.Cadence, "short_batches", lambda _: 0)
+        assert check_case(fields, 10).startswith("counts {")
+    with monkeypatch.context() as patch:
+        patch.setattr(counting.Cadence, "updates", lambda _, steps: steps // 2)
+        assert check_case(fields, 10) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(xframe.plan, "_filled", dict)
+        assert check_case({**fields, "steps_per_epoch": 2}, 10) is not None
+
+
+@pytest.mark.parametrize("cases", [500])
+def test_steps_of_more_rows(cases):
+    """Where rows are counted in units of 10**15 or so, the steps are the same: in int64's arithmetic and beyond it."""
+    rng = random.Random("scaled")
+    checked = 0
+    for _ in range(cases):
+        fields, n = random_case(rng)
+        try:
+            total = len(simulate(fields, n, lambda _, n=n: range(n)).steps)
+        except Refused:
+            continue
+        rows = max(fields["batch_size"] * total, n + fields["batch_size"])
+        edge = LARGEST // (4 * rows)  # about here the arithmetic changes
+        most = LARGEST // max(n, fields["batch_size"])
+        for factor in {2**20, edge // 2, edge, edge + 1, 2 * edge, most}:
+            assert check_scaled(fields, n, factor) is None, (fields, n, factor)
+        checked += 1
+    assert checked > 0.9 * cases
 
 
 @given(st.integers(2, 30), st.integers(1, 30), st.integers(0, 5))
@@ -221,15 +208,23 @@ def test_each_pass_has_every_sample_once(samples, batch_size, seed):
             assert passes[0] == passes[1] == passes[2]
 
 
-def test_many_blocks_of_steps():
-    plan = plan_of(3000, epochs=2, seed=1)  # steps() works in blocks of about 65,536 samples
+@pytest.mark.parametrize("remainder", ["keep", "pad", "carry"])
+def test_many_blocks_of_steps(remainder):
+    plan = plan_of(3000, epochs=2, seed=1, remainder=remainder)  # steps() works in blocks of about 65,536 samples
     steps = list(plan.steps(200_000))
-    assert len(steps) == 134
-    assert [len(step.sample_ids) for step in steps] == ([3000] * 66 + [2000]) * 2
+    sizes = {"keep": ([3000] * 66 + [2000]) * 2, "pad": [3000] * 134, "carry": [3000] * 133 + [1000]}
+    assert [len(step.sample_ids) for step in steps] == sizes[remainder]
     order = plan.sample_order(200_000)
-    assert np.array_equal(
-        np.concatenate([step.sample_ids for step in steps]), np.concatenate([order.ids(0), order.ids(1)])
-    )
+    walked = np.concatenate([step.sample_ids[: len(step.sample_ids) - step.padding] for step in steps])
+    assert np.array_equal(walked, np.concatenate([order.ids(0), order.ids(1)]))
+    assert np.array_equal(steps[66].sample_ids[2000:], order.ids(0)[:1000]) is (remainder == "pad")
+
+
+def test_batches_beyond_a_block():
+    plan = plan_of(70_000, epochs=1)
+    steps = list(plan.steps(200_000))
+    assert [step.sample_ids.size for step in steps] == [70_000, 70_000, 60_000]
+    assert np.array_equal(np.concatenate([step.sample_ids for step in steps]), plan.sample_order(200_000).ids(0))
 
 
 # Huge numbers
@@ -245,18 +240,31 @@ def test_huge_counts():
     assert next(plan.steps(10**15)).sample_ids.tolist() == plan.step(0, 10**15).sample_ids.tolist()
 
 
-@pytest.mark.parametrize("remainder", ["keep", "drop"])
-def test_the_largest_numbers(remainder):
+@pytest.mark.parametrize("samples", [LARGEST, MOST_SAMPLES])
+@pytest.mark.parametrize("remainder", ["keep", "drop", "pad", "carry"])
+def test_the_most_samples(samples, remainder):
     plan = plan_of(1000, epochs=1, remainder=remainder, order="sequential")
-    full, rest = divmod(LARGEST, 1000)
-    kept = remainder == "keep"
-    counts = plan.counts(LARGEST)
-    assert counts.num_steps == full + kept
-    assert counts.samples_dropped == (0 if kept else rest)
-    assert counts.last_batch_size == (rest if kept else 1000)
-    last = plan.step(counts.num_steps - 1, LARGEST).sample_ids
-    assert last[-1] == (LARGEST - 1 if kept else full * 1000 - 1)
+    full, rest = divmod(samples, 1000)
+    counts = plan.counts(samples)
+    assert counts.num_steps == full + (remainder != "drop")
+    assert counts.samples_seen == samples - (rest if remainder == "drop" else 0)
+    assert counts.samples_dropped == (rest if remainder == "drop" else 0)
+    assert counts.samples_padded == (1000 - rest if remainder == "pad" else 0)
+    assert counts.last_batch_size == (rest if remainder in ("keep", "carry") else 1000)
+    last = plan.step(counts.num_steps - 1, samples)
+    own = last.sample_ids[: 1000 - last.padding]
+    assert own[-1] == (full * 1000 - 1 if remainder == "drop" else samples - 1)
+    assert last.sample_ids[len(own) :].tolist() == list(range(last.padding))
+
+
+def test_the_largest_batches():
     assert plan_of(LARGEST, epochs=2).counts(1) == Counts(2, 2, 2, 1, 2, 0, 0, 1)
+    assert plan_of(LARGEST, epochs=2, remainder="pad").counts(1) == Counts(2, 2, 2, 1, 2, 0, 2 * LARGEST - 2, LARGEST)
+    assert plan_of(LARGEST, epochs=2, remainder="carry").counts(1) == Counts(1, 1, 1, None, 2, 0, 0, 2)
+    assert plan_of(LARGEST, epochs=LARGEST).counts(MOST_SAMPLES).num_steps == 2 * LARGEST
+    assert plan_of(LARGEST, epochs=2, remainder="drop").counts(MOST_SAMPLES).samples_dropped == 2
+    with pytest.raises(xframe.UsageError, match="cannot be written out: got 9223372036854775807, expected at most"):
+        plan_of(LARGEST, epochs=2, remainder="pad").step(0, 1)
 
 
 @pytest.mark.parametrize("index", [LARGEST - 1, LARGEST, LARGEST + 1, 2**64, 2**80])
@@ -274,51 +282,82 @@ def test_steps_beyond_int64(index):
     assert step.update == index + 1
 
 
-# On paper
+def every_kind(epochs, steps_per_epoch, windows, **fields):
+    """A plan of each combination of words."""
+    for remainder, iterator, exhaustion in itertools.product(
+        VALUES["remainder"], (None, *VALUES["epoch_iterator"]), VALUES["on_exhaustion"]
+    ):
+        plan = {"remainder": remainder, "epochs": epochs, **fields}
+        if iterator is not None:
+            plan |= {"steps_per_epoch": steps_per_epoch, "epoch_iterator": iterator}
+            plan |= {"on_exhaustion": exhaustion} if remainder != "carry" else {}
+        elif exhaustion != "repeat":
+            continue
+        yield TrainingPlan.from_mapping(plan)
+        for words in itertools.product(*(VALUES[name] for name in list(ACCUMULATION)[:3])):
+            policies = dict(zip(ACCUMULATION, words, strict=False))
+            yield TrainingPlan.from_mapping({**plan, "gradient_accumulation_steps": windows, **policies})
 
 
-@pytest.mark.parametrize(
-    ("samples", "fields", "expected"),
-    [
-        (
-            1797,
-            {"batch_size": 64, "epochs": 3},
-            "1,797 samples / batches of 64 = 28 full + 1 short of 5 (keep) -> 29 steps an epoch\n"
-            "epochs  3 x 29 steps = 87 steps\n"
-            "total   87 steps, 87 updates, 3 epochs\n"
-            "samples 5,391 seen, last batch 5",
-        ),
-        (
-            1797,
-            {"batch_size": 64, "epochs": 3, "steps": 57, "updates": 100, "remainder": "drop"},
-            "1,797 samples / batches of 64 = 28 full, 5 samples dropped -> 28 steps an epoch\n"
-            "epochs  3 x 28 steps = 84 steps  (not reached)\n"
-            "steps   57 steps / 28 an epoch = 2 epochs + 1 of 28 steps\n"
-            "updates 100 updates / 28 an epoch = 3 epochs + 16 of 28 steps  (not reached)\n"
-            "total   57 steps, 57 updates, 3 epochs (the last one unfinished)\n"
-            "samples 3,648 seen, 10 dropped (5 in each full pass), last batch 64",
-        ),
-        (
-            60_000,
-            {"batch_size": 60_000, "steps": 1, "remainder": "error"},
-            "60,000 samples / batches of 60,000 = 1 full, none left -> 1 step an epoch\n"
-            "steps   1 step / 1 an epoch = 1 epoch exactly\n"
-            "total   1 step, 1 update, 1 epoch\n"
-            "samples 60,000 seen, last batch 60,000",
-        ),
-    ],
-)
-def test_arithmetic(samples, fields, expected):
-    assert "\n".join(counting.arithmetic(TrainingPlan(**fields), samples)) == expected
+def peak_memory(function):
+    """The most bytes that it had at one time, and what it returned."""
+    tracemalloc.start()
+    try:
+        result = function()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
 
 
-@given(st.integers(1, 10**6), st.integers(1, 10**4), st.integers(1, 10**4), st.sampled_from(["keep", "drop"]))
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_arithmetic_says_the_counts(samples, batch_size, steps, remainder):
-    assume(remainder == "keep" or batch_size <= samples)
-    plan = plan_of(batch_size, steps=steps, remainder=remainder)
-    counts, text = plan.counts(samples), "\n".join(counting.arithmetic(plan, samples))
-    numbers = {int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", text)}
-    assert {samples, batch_size, steps, samples // batch_size, counts.num_epochs} <= numbers
-    assert {counts.samples_seen, counts.last_batch_size} <= numbers
-    assert not counts.samples_dropped or counts.samples_dropped in numbers
+@pytest.mark.parametrize(("steps_per_epoch", "windows"), [(10**9 + 7, 7), (3, 10**9 + 7), (10**13, 4)])
+def test_memory_does_not_grow_with_the_data(steps_per_epoch, windows):
+    """A walk through these runs would take years, and an array of their data set 8 PB."""
+    plans = list(every_kind(10, steps_per_epoch, windows, batch_size=1000))
+    assert len(plans) > 300
+    for plan in plans:
+        plan.counts(10**6 if plan.remainder != "error" else 1000)
+        peak, counts = peak_memory(lambda plan=plan: plan.counts(10**15))
+        assert peak < 2e6, plan
+        assert counts.num_steps > 0
+        index = counts.num_steps - 1
+        peak, step = peak_memory(lambda plan=plan, index=index: plan.step(index, 10**15))
+        assert peak < 2e6, plan
+        assert step.sample_ids.size == counts.last_batch_size
+        assert step.update == counts.num_updates
+        assert step.epoch + 1 == counts.num_epochs
+
+
+EXTREMES = [1, 2, 3, 2**62 + 1, LARGEST - 1, LARGEST]
+REFUSED = ("the step's sample ids cannot be written out", "steps beyond what can be numbered")
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, LARGEST, MOST_SAMPLES])
+@pytest.mark.parametrize("batch_size", [1, 2, LARGEST - 1, LARGEST])
+def test_extremes_are_counted_or_refused(num_samples, batch_size):
+    """Exact integers, or an error of xframe's own: nothing overflows."""
+    rng = random.Random(f"{num_samples} {batch_size}")
+    counted, refused = 0, []
+    for plan in every_kind(LARGEST, rng.choice(EXTREMES), rng.choice(EXTREMES[1:]), batch_size=batch_size):
+        limits = {limit: rng.choice([None, *EXTREMES]) for limit in ("epochs", "steps", "updates")}
+        limits["epochs" if rng.random() < 0.5 else "steps"] = LARGEST
+        try:
+            plan = TrainingPlan.from_mapping({**plan.to_dict(), **limits})
+            counts = plan.counts(num_samples)
+        except xframe.XframeError:
+            continue
+        counted += 1
+        assert counts.num_epochs >= 1
+        assert 0 <= counts.num_updates <= counts.num_steps
+        assert counts.samples_seen + counts.samples_padded <= counts.num_steps * batch_size
+        assert 1 <= counts.last_batch_size <= batch_size
+        for index in (0, min(counts.num_steps, LARGEST) - 1):
+            try:
+                step = plan.step(index, num_samples)
+            except xframe.UsageError as error:
+                refused.append(error.what)
+                continue
+            assert step.index == index
+            assert 0 <= step.sample_ids.min() <= step.sample_ids.max() < num_samples
+            assert step.update <= counts.num_updates
+    assert counted > 100
+    assert set(refused) <= set(REFUSED)

@@ -17,7 +17,7 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     lines += _limit_lines(plan, cadence)
     per_epoch = cadence.steps_of_completed_epochs()
     goes_on = cadence.place(cadence.num_steps)[0] + 1 == result.num_epochs
-    unfinished = goes_on and not cadence.ended_by_exhaustion
+    unfinished = cadence.leaves_epoch_unfinished or (goes_on and not cadence.ended_by_exhaustion)
     totals = (result.num_steps, "step"), (cadence.num_updates, "update"), (result.num_epochs or 0, "epoch")
     lines.append(
         "total   "
@@ -138,7 +138,7 @@ def _limit_lines(plan: TrainingPlan, cadence: Cadence) -> list[str]:
             whole, left = divmod(reached, each)
             length = _of(whole, "epoch") + (f" + {left:,} of {each:,} steps" if left else " exactly")
             lines.append(f"{name:7} {_of(limit, name[:-1])} / {each:,} an epoch = {length}{_stops(reached, total)}")
-    if cadence.stop and total == cadence.steps_per_pass and total not in (limits.steps,):
+    if cadence.stopped:
         lines.append(f"stop    the pass is over after {_of(total, 'step')}")
     return lines
 

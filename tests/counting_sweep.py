@@ -1,0 +1,160 @@
+"""Plans in closed form held against the simulator, which walks them batch by batch.
+
+The same functions serve the unit tests, with some thousand cases, and longer runs.
+"""
+
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+from simulator import Refused, Run, random_case, simulate
+
+from xframe import counting
+from xframe.errors import PlanError, UsageError
+from xframe.plan import TrainingPlan
+
+Fields = dict[str, Any]
+# How the simulator begins to say why it refuses a case, and what the plan's own refusal then says.
+REFUSALS = {"drop": "smaller than one batch", "error": "refuses", "endless": "would never end"}
+
+
+class Result(NamedTuple):
+    """How many cases were compared, how many of them both sides refused, and what differed where."""
+
+    cases: int
+    refused: int
+    mismatches: list[str]
+
+
+def order_of(plan: TrainingPlan, num_samples: int) -> Callable[[int], list[int]]:
+    """The ids of each pass, as the simulator wants them."""
+    order = plan.sample_order(num_samples)
+    return cache(lambda pass_index: order.ids(pass_index).tolist())
+
+
+def check_case(fields: Fields, num_samples: int) -> str | None:
+    """What differs between the plan and the simulator; None if nothing does."""
+    return _judged(fields, num_samples)[1]
+
+
+def sweep(cases: int, seed: int) -> Result:
+    """So many random cases compared."""
+    rng = random.Random(seed)
+    refused, mismatches = 0, []
+    for _ in range(cases):
+        fields, num_samples = random_case(rng)
+        was_refused, mismatch = _judged(fields, num_samples)
+        refused += was_refused
+        if mismatch is not None:
+            mismatches.append(f"{num_samples} samples, {fields}: {mismatch}")
+    return Result(cases, refused, mismatches)
+
+
+def _judged(fields: Fields, num_samples: int) -> tuple[bool, str | None]:
+    """Whether both sides refused the case, and what differs."""
+    try:
+        return _compared(fields, num_samples)
+    except Exception as error:  # to be told with its case
+        return False, f"{type(error).__name__}: {error}"
+
+
+def _compared(fields: Fields, num_samples: int) -> tuple[bool, str | None]:
+    try:
+        plan = TrainingPlan.from_mapping(fields)
+    except PlanError as error:
+        try:
+            simulate(fields, num_samples, lambda _: range(num_samples))
+        except Refused:
+            return True, None
+        return False, f"the plan is refused: {error}"
+    try:
+        run = simulate(fields, num_samples, order_of(plan, num_samples))
+    except Refused as refusal:
+        return _both_refuse(plan, num_samples, str(refusal))
+    return False, _counts(plan, num_samples, run) or _steps(plan, num_samples, run) or _random_access(
+        plan, num_samples, run
+    )
+
+
+def _both_refuse(plan: TrainingPlan, num_samples: int, why: str) -> tuple[bool, str | None]:
+    expected = REFUSALS[why.partition(":")[0]]
+    for ask in (plan.counts, lambda n: next(plan.steps(n)), lambda n: plan.step(0, n)):
+        try:
+            found = ask(num_samples)
+        except PlanError as error:
+            if expected not in str(error):
+                return False, f"refused for another reason than {why!r}: {error}"
+        else:
+            return False, f"not refused, although {why!r}: {found}"
+    return True, None
+
+
+def _counts(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
+    counts = plan.counts(num_samples).to_dict()
+    return None if counts == run.counts else f"counts {counts}, walked {run.counts}"
+
+
+def _steps(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
+    planned = [_values(step) for step in plan.steps(num_samples)]
+    for step, walked in zip(planned, run.steps, strict=False):
+        if step != _values(walked):
+            return f"step {step}, walked {walked}"
+    return None if len(planned) == len(run.steps) else f"{len(planned)} steps, walked {len(run.steps)}"
+
+
+def _random_access(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
+    total = len(run.steps)
+    for index in {0, total // 3, total // 2, total - 1}:
+        step = plan.step(index, num_samples)
+        if _values(step) != _values(run.steps[index]):
+            return f"alone, step {step}, walked {run.steps[index]}"
+    try:
+        return f"step {plan.step(total, num_samples)} after the last"
+    except UsageError:
+        pass
+    start, stop = total // 3, total - total // 4
+    part, walked = counting.rows(plan, num_samples, start, stop), run.steps[start:stop]
+    ids = counting.sample_ids(plan, num_samples, part).tolist()
+    columns = {
+        "epoch": (part.epoch, [step.epoch for step in walked]),
+        "step_in_epoch": (part.step_in_epoch, [step.step_in_epoch for step in walked]),
+        "batch_size": (part.batch_size, [len(step.sample_ids) for step in walked]),
+        "padding": (part.padding, [step.padding for step in walked]),
+        "updates": (part.updates, [step.update for step in walked]),
+    }
+    for name, (column, expected) in columns.items():
+        if column.tolist() != expected:
+            return f"{name} of steps {start} to {stop - 1}: {column.tolist()}, walked {expected}"
+    return None if ids == [i for step in walked for i in step.sample_ids] else f"ids of steps {start} to {stop - 1}"
+
+
+def _values(step: Any) -> tuple[Any, ...]:
+    """A step, planned or walked, as plain values."""
+    ids = step.sample_ids if isinstance(step.sample_ids, list) else step.sample_ids.tolist()
+    return step.index, step.epoch, step.step_in_epoch, ids, step.padding, step.update
+
+
+def check_scaled(fields: Fields, num_samples: int, factor: int) -> str | None:
+    """What differs where samples and batches are ``factor`` times as many: by the rules, only their numbers of rows.
+
+    A way to hold huge numbers against the simulator. The plan has to fit the data.
+    """
+    walked = simulate(fields, num_samples, lambda _: range(num_samples))
+    plan = TrainingPlan.from_mapping({**fields, "batch_size": fields["batch_size"] * factor})
+    large = num_samples * factor
+    rows_of = ("samples_seen", "samples_dropped", "samples_padded", "last_batch_size")
+    counts = plan.counts(large).to_dict()
+    expected = {name: value * factor if name in rows_of else value for name, value in walked.counts.items()}
+    if counts != expected:
+        return f"counts {counts}, expected {expected}"
+    part = counting.rows(plan, large, 0, len(walked.steps))
+    for i, step in enumerate(walked.steps):
+        found = [int(column[i]) for column in (part.epoch, part.step_in_epoch, part.updates)]
+        sizes = [int(column[i]) for column in (part.batch_size, part.padding)]
+        if found != [step.epoch, step.step_in_epoch, step.update] or sizes != [
+            len(step.sample_ids) * factor,
+            step.padding * factor,
+        ]:
+            return f"step {i}: {found}, {sizes}, walked {step}"
+    return None
