@@ -23,8 +23,9 @@ NUMPY_AND_TORCH, ALL_THREE = 40, 12  # tensorflow traces its graphs anew for eac
     [(("numpy", "torch"), NUMPY_AND_TORCH, 3), (("numpy", "torch", "tensorflow"), ALL_THREE, 3)],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_adapters_train_what_the_simulator_walks(names, cases, seed):
+def test_adapters_train_what_the_simulator_walks(names, cases, seed, record_property):
     result = sweep([registry.load(name) for name in names], cases, seed)
+    record_property("sample", f"contract: {cases} random plans through {', '.join(names)}, seed {seed}")
     assert result == Result(cases, [])
 
 

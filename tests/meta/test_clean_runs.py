@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cheats import ADAPTERS
@@ -46,7 +47,7 @@ def draws(frameworks: tuple[str, ...]) -> list[Draw]:
 
 
 @pytest.mark.parametrize("frameworks", PLANS, ids=lambda names: f"{PLANS[names]}-plans-{'-'.join(names)}")
-def test_clean_runs_pass(frameworks: tuple[str, ...], tmp_path: Path) -> None:
+def test_clean_runs_pass(frameworks: tuple[str, ...], tmp_path: Path, record_property: Any) -> None:
     compared = steps = updates = 0
     for i, drawn in enumerate(draws(frameworks)):
         task, where = ledger(drawn.num_samples), f"plan {i + 1} of {PLANS[frameworks]}, {drawn}"
@@ -62,7 +63,8 @@ def test_clean_runs_pass(frameworks: tuple[str, ...], tmp_path: Path) -> None:
             compared += 1
         steps, updates = steps + drawn.counts.num_steps, updates + drawn.counts.num_updates
     assert compared == PLANS[frameworks] * len(list(combinations(frameworks, 2)))
-    print(f"{PLANS[frameworks]} plans of {steps:,} steps and {updates:,} updates, {compared} pairs of runs compared")
+    size = f"{PLANS[frameworks]} plans of {steps:,} steps and {updates:,} updates, {compared} pairs of runs compared"
+    record_property("sample", f"clean runs of {', '.join(frameworks)}: {size}")
 
 
 def assert_clean(comparison: Comparison, where: str) -> None:

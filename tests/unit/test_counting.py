@@ -151,9 +151,10 @@ def test_edge(fields, num_samples):
     assert check_case(fields, num_samples) is None
 
 
-@pytest.mark.parametrize("cases", [2000])
-def test_random_plans(cases):
+@pytest.mark.parametrize("cases", [3000])
+def test_random_plans(cases, record_property):
     result = sweep(cases, seed=1)
+    record_property("sample", f"closed forms: {cases:,} random plans against the simulator, seed 1")
     assert result.mismatches == []
     assert result.cases == cases
     assert 0 < result.refused < cases / 10
