@@ -229,7 +229,7 @@ def plan_command(
     from xframe.report import plans, trainers
 
     asked = plan.fields(file)
-    chosen = trainers.plans(like or [], samples, asked)
+    chosen = trainers.answers(like or [], samples, asked, beside=bool(like) and file is not None)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
     counts = {name: found.counts(samples) for name, found in chosen.items()}
@@ -322,7 +322,7 @@ def compare(
 
 @app.command
 def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /) -> int:
-    """Print the one line that two people compare: equal lines, equal runs."""
+    """Print the one line that two people compare: equal lines mean the same samples and updates in each step."""
     from xframe.trace import Trace
 
     found = Trace.open(trace)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MOST_ROWS = 2**32  # of one step whose sample ids are to be written out
+_MOST_ROWS = 2**28  # of one step whose sample ids are to be written out
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class Cadence:
         num_updates: of the run.
         ended_by_exhaustion: the run's last step ended its epoch only because the pass was over.
         stopped: the end of a pass ended the run before any limit.
+        left_open: steps in the window that was open when training stopped.
 
     Raises:
         PlanError: ``num_samples`` is no count, the plan does not fit it, or the run would never end.
@@ -214,6 +215,17 @@ class Cadence:
         """The steps between two cuts, where they are always as many."""
         return self._period if self._cuts == 1 and not self._tail else None
 
+    @property
+    def leaves_leftovers(self) -> bool:
+        """Whether some cut comes inside a window."""
+        return bool(self._cuts) and (self.cut_every is None or self.cut_every % self.window > 0)
+
+    def turns(self, count: int) -> set[int]:
+        """After how many steps the first few passes, epochs and periods of cuts end."""
+        lengths = {self.steps_per_pass, self.steps_per_epoch, self.restart_after, self._period} - {0}
+        found = {i * length for length in lengths for i in range(1, count + 1)}
+        return found | {i * self.num_samples // self.batch_size for i in range(1, count + 1)}
+
     def step_of_update(self, update: int) -> int | None:
         """How many steps it takes to apply that many updates; None if they never come."""
         if not self._cuts:
@@ -262,6 +274,7 @@ class Cadence:
             at_once, still_open = self.updates(total), 0
         flush = self.plan.accumulation_at_end == "flush" and still_open > 0
         self.num_updates = at_once + flush
+        self.left_open = still_open
 
     @property
     def leaves_epoch_unfinished(self) -> bool:
@@ -510,7 +523,10 @@ def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.i
         while left:
             count = min(left, n - begin)
             pieces.append(order.ids(pass_, begin + np.arange(count, dtype=np.int64)))
-            begin, pass_, left = 0, pass_ + carry, left - count  # what is left is the next pass's, or padding
+            begin, pass_, left = 0, pass_ + 1, left - count
+            if left and not carry:  # padding
+                pieces.append(np.resize(order.ids(pass_ - 1, np.arange(min(left, n), dtype=np.int64)), left))
+                left = 0
     return np.concatenate(pieces)
 
 

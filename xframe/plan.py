@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 LARGEST = 2**63 - 1  # sample ids and steps are int64 in every trace
 MOST_SAMPLES = 2**63  # ids from 0 on
-_NEVER = 2**200  # beyond every limit
 
 
 def sample_count(value: object) -> int:
@@ -104,6 +103,22 @@ ACCUMULATION: dict[str, str] = {  # what a window does if the plan doesn't say
     "loss_normalization": "actual",
 }
 
+ELSEWHERE = {  # what trainers call a plan's fields
+    "accumulate_grad_batches": "gradient_accumulation_steps",
+    "dataloader_drop_last": "remainder, 'drop'",
+    "drop_last": "remainder, 'drop'",
+    "drop_remainder": "remainder, 'drop'",
+    "epoch_length": "steps_per_epoch",
+    "limit_train_batches": "steps_per_epoch",
+    "max_epochs": "epochs",
+    "max_iters": "steps",
+    "max_steps": "steps, or updates if optimizer updates are counted",
+    "num_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "shuffle": "order",
+}
+
 
 class Limits(NamedTuple):
     """The plan's limits; training stops at the first one reached."""
@@ -133,14 +148,15 @@ class TrainingPlan(BaseModel):
             ``continue``: the pass, or stream, goes on. Default: restart, under ``carry`` continue.
         on_exhaustion: when a step is due and the pass is over. ``repeat``, the default: the next pass
             begins. ``short_epoch``: the epoch ends; at an epoch's first step the next pass begins.
-            ``stop``: training ends.
+            ``stop``: training ends, and the unfinished epoch with it.
         gradient_accumulation_steps: k, the steps of a window; the update follows its last.
         accumulation_boundary: the end that cuts a window short, ``epoch`` (default) or ``pass``. An
             abandoned pass does not end.
         accumulation_remainder: what a cut does. ``flush``, the default: update. ``drop``: zero the gradients.
             ``leak``: restart the count and keep the gradients, which then enter the next update. ``carry``:
             nothing, the window goes on.
-        accumulation_at_end: a window still open when training stops: ``drop``, the default, or ``flush``.
+        accumulation_at_end: a window still open when training stops, since a limit came before an end that
+            cuts it, or nothing does: ``drop``, the default, or ``flush``.
         loss_normalization: a window's gradient. ``sum`` of its steps' mean gradients; that over k,
             ``window``; over the steps present, ``actual``, the default; or the mean over the rows present,
             padding included, ``samples``. Leaked steps and rows count as present.
@@ -227,49 +243,13 @@ class TrainingPlan(BaseModel):
     @property
     def digest(self) -> str:
         """32 hex digits, equal for plans of equal meaning: fields without effect on the run don't count."""
-        text = json.dumps({"format": "xframe-plan-1", **self._meaning()}, sort_keys=True, separators=(",", ":"))
+        from xframe.meaning import meaning
+
+        text = json.dumps({"format": "xframe-plan-1", **meaning(self)}, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def _meaning(self) -> dict[str, Any]:
-        """The fields in one form, whatever the number of samples: each rule rewrites what makes no difference."""
-        from xframe.order import VERSION
-
-        m: dict[str, Any] = self.to_dict()
-        length, exhaustion = self.steps_per_epoch, self.on_exhaustion
-        if length == 1 and exhaustion and (self.epoch_iterator == "restart" or exhaustion == "short_epoch"):
-            m["on_exhaustion"] = exhaustion = "repeat"  # at an epoch's first step, short_epoch repeats
-        one_pass = (length is None and self.epochs == 1) or (exhaustion == "stop" and self.epoch_iterator == "continue")
-        if self.order == "sequential":
-            del m["seed"], m["reshuffle"]
-        else:
-            m["order"] = VERSION
-            if one_pass:
-                del m["reshuffle"]
-        if length is not None and exhaustion != "short_epoch" and "epochs" in m:  # its epochs have all their steps
-            m["steps"] = min(m.pop("epochs") * length, m.get("steps", _NEVER))
-        if m.get("updates", 0) >= m.get("steps", _NEVER):  # there are no more updates than steps
-            del m["updates"]
-        if self.gradient_accumulation_steps > 1:
-            self._accumulation_meaning(m)
-        return m
-
-    def _accumulation_meaning(self, m: dict[str, Any]) -> None:
-        """Of the fields of a window."""
-        goes_on = self.accumulation_remainder == "carry"
-        if goes_on or self.steps_per_epoch is None:
-            m["accumulation_boundary"] = "epoch"
-        stops = m.get("steps")
-        regular = self.steps_per_epoch is not None and self.on_exhaustion != "short_epoch"
-        ends_with_an_epoch = stops is None or (regular and stops % self.steps_per_epoch == 0)
-        if m["accumulation_boundary"] == "epoch" and not goes_on and ends_with_an_epoch:
-            m["accumulation_at_end"] = "drop"  # nothing is open then
-        always_full = self.accumulation_remainder in ("drop", "carry") and m["accumulation_at_end"] == "drop"
-        if always_full and self.loss_normalization == "window":
-            m["loss_normalization"] = "actual"
-        unbounded = self.steps_per_epoch is not None or self.epochs is None
-        all_alike = self.remainder in ("drop", "pad", "error") or (self.remainder == "carry" and unbounded)
-        if all_alike and self.loss_normalization == "samples":
-            m["loss_normalization"] = "actual"
+    def __repr__(self) -> str:
+        return f"TrainingPlan({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
     def _contradictions(self) -> list[PlanError]:
         """Combinations of valid fields that make no sense together."""
@@ -436,7 +416,7 @@ def _field_error(kind: str, location: list[str], got: object) -> PlanError:
         expected, example = _EXPECTED[name]
         return PlanError(f"invalid plan: {name} is missing", expected=expected, remedy=f"Set {example}, for example.")
     if kind == "extra_forbidden":
-        hint = did_you_mean(name, FIELDS)
+        hint = f"A plan calls it {ELSEWHERE[name]}." if name in ELSEWHERE else did_you_mean(name, FIELDS)
         return PlanError(
             f"invalid plan: unknown field {name[:60]!r}",
             got=got,

@@ -344,14 +344,18 @@ def lightning(
     _choice("data", data, ("loader", "iterable"))
     batches, s, remainder = _batches(num_samples, b, drop), None, "flush"
     limit = limit_train_batches
-    if isinstance(limit, float) and limit != 1.0 and not (limit > 1 and limit == int(limit)):
-        if data == "iterable" or not 0 < limit < 1 or int(batches * limit) == 0:
+    if isinstance(limit, float) and limit != 1.0 and not (1 < limit < math.inf and limit == int(limit)):
+        if not 0 < limit < 1:
+            raise UsageError("the argument limit_train_batches", got=limit, expected="a count, or a share from 0 to 1")
+        if data == "iterable" or int(batches * limit) == 0:
             raise UsageError(
                 "limit_train_batches as a share leaves no batch"
                 if data == "loader"
                 else "limit_train_batches as a share of an iterable",
                 got=limit,
-                expected=f"a share of the {_of(batches, 'batch', 'batches')} that is at least one, or a count",
+                expected="a count"
+                if data == "iterable"
+                else f"a share of the {_of(batches, 'batch', 'batches')} that is at least one, or a count",
             )
         s = int(batches * limit)
     elif limit is not None and not (isinstance(limit, float) and limit == 1):

@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from xframe.errors import WorkerError
+from xframe.errors import UsageError, WorkerError
 from xframe.plan import TrainingPlan
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from xframe.order import Order
+
 _BLOCK = 1 << 16  # ids made at once
+
+
+def _order(plan: TrainingPlan, num_samples: int) -> Order:
+    if not isinstance(plan, TrainingPlan):
+        raise UsageError("an order is a plan's", got=plan, expected="a TrainingPlan first, then the number of samples")
+    return plan.sample_order(num_samples)
 
 
 class PlanSampler:
@@ -26,7 +34,7 @@ class PlanSampler:
     """
 
     def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
-        self._order = plan.sample_order(num_samples)
+        self._order = _order(plan, num_samples)
         self.num_samples = self._order.num_samples
         self.next_pass = 0
 
@@ -55,7 +63,7 @@ def sampler(plan: TrainingPlan, num_samples: int) -> PlanSampler:
     It yields sample ids, each once a pass, and begins the plan's next pass with each iteration.
 
     Raises:
-        PlanError: ``num_samples`` is no count.
+        UsageError: ``plan`` is no plan, or ``num_samples`` no count.
     """
     return PlanSampler(plan, num_samples)
 
@@ -67,12 +75,12 @@ def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
     that ``fit`` has yet to build takes a look at the data first, and with it a pass: build it before.
 
     Raises:
-        PlanError: ``num_samples`` is no count.
+        UsageError: ``plan`` is no plan, or ``num_samples`` no count.
         WorkerError: no installed adapter makes one.
     """
     from xframe import registry
 
-    plan.sample_order(num_samples)
+    _order(plan, num_samples)
     for name in registry.available():
         make: Any = getattr(registry.load(name), "index_dataset", None)
         if make is not None:

@@ -264,18 +264,93 @@ def test_what_it_cannot_be_asked(trainer):
 # Side by side
 
 
+def answered(names, num_samples, fields):
+    return trainers.answers(names, num_samples, fields)
+
+
 def test_settings_that_make_them_agree_do():
     names = ["keras", "lightning", "transformers", "accelerate", "ignite", "pytorch"]
-    found = trainers.settings(names, 103, CASE)
-    assert "accelerate counts as keras does with GradientAccumulationPlugin(sync_with_dataloader=False)" in found
-    assert "pytorch counts as keras does with a step counter that goes on over epochs" in found
-    assert "all agree with 11 accumulation steps, which divide the 11 of an epoch: 3 updates" in found
-    assert "all agree with batches of 9, of which an epoch has 12: 9 updates" in found
+    found = trainers.settings(answered(names, 103, CASE), 103, CASE)
+    assert found == [
+        "accelerate counts as keras, ignite with GradientAccumulationPlugin(sync_with_dataloader=False)",
+        "pytorch counts as lightning, transformers, accelerate with a last update at the end of each epoch",
+        "pytorch counts as keras, ignite with a step counter that goes on over epochs",
+        "all agree with 11 accumulation steps, which divide the 11 of an epoch: 3 updates",
+        "all agree with no accumulation: 33 updates",
+        "all agree with batches of 9, of which a pass has 12: 9 updates",
+    ]
     for change, updates in (({"gradient_accumulation_steps": 11}, 3), ({"batch_size": 9}, 9)):
-        counts = {asked(name, 103, {**CASE, **change}).counts(103) for name in names}
+        counts = {plan.counts(103) for plan in answered(names, 103, {**CASE, **change}).values()}
         assert len(counts) == 1
         assert counts.pop().num_updates == updates
-    assert trainers.settings(names, 80, {**CASE, "batch_size": 10}) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "setting"),
+    [
+        (["keras", "keras2", "ignite"], {"steps_per_epoch": 7}, "epochs that are passes, without steps_per_epoch"),
+        (["keras", "keras2", "ignite"], {"steps_per_epoch": 15}, "steps_per_epoch 11, which is a pass"),
+        (["keras"], {**CASE, "accumulation_remainder": "flush"}, "11 accumulation steps"),
+    ],
+)
+def test_settings_are_looked_for_beside_a_plan_and_in_epochs(names, fields, setting):
+    fields = {"batch_size": 10, "epochs": 3, **fields}
+    found = trainers.settings(answered(names, 103, fields), 103, fields)
+    assert any(setting in text for text in found), found
+
+
+def test_steps_that_part_late_are_told_apart():
+    fields = {"batch_size": 1, "epochs": 3, "steps_per_epoch": 5000}
+    lines = trainers.side_by_side(answered(["keras", "lightning"], 100_000, fields), 100_000, fields)
+    assert any("they part at step 5,000" in line for line in lines)
+    fields = {"batch_size": 1, "epochs": 2, "gradient_accumulation_steps": 5}
+    lines = trainers.side_by_side(answered(["keras", "pytorch"], 5001, fields), 5001, fields)
+    assert any("they part at step 5,004" in line for line in lines)
+    plans = answered(["keras", "pytorch"], 5001, fields).values()
+    assert [plan.step(5004, 5001).update for plan in plans] == [1001, 1000]
+
+
+@pytest.mark.parametrize(
+    ("name", "policies", "num_samples", "told"),
+    [
+        ("keras", {"accumulation_remainder": "carry", "loss_normalization": "sum"}, 103, "by nothing in plan; by 4 in"),
+        ("lightning", {"loss_normalization": "sum"}, 80, "by nothing in plan; by 4 in lightning"),
+        (
+            "keras",
+            {"accumulation_remainder": "carry", "loss_normalization": "samples"},
+            103,
+            "by the rows in it in plan",
+        ),
+        ("pytorch", {"accumulation_remainder": "drop", "loss_normalization": "window"}, 103, "leaked, in pytorch"),
+        ("pytorch", {"accumulation_remainder": "leak"}, 103, "by the steps in it, with what the window before leaked"),
+        ("lightning", {"loss_normalization": "actual"}, 80, None),
+    ],
+)
+def test_gradients_that_differ_under_equal_counts(name, policies, num_samples, told):
+    fields = {**CASE, **policies}
+    text = "\n".join(trainers.side_by_side(answered([name], num_samples, fields), num_samples, fields))
+    assert "all of them make the same steps, and their updates after the same steps" in text
+    assert (told in text) if told else ("gradients" not in text)
+
+
+def test_nothing_is_trained():
+    fields = {**CASE, "batch_size": 200}
+    lines = trainers.side_by_side(answered(["keras", "ignite"], 103, fields), 103, fields)
+    assert any(line.split() == ["updates", "0", "0"] for line in lines)
+    assert any("no update is ever applied" in line for line in lines)
+
+
+def test_all_that_cannot_be_asked_are_named():
+    with pytest.raises(xframe.UsageError) as caught:
+        answered(["keras", "keras2", "transformers"], 103, {**CASE, "steps_per_epoch": 4})
+    assert "keras2 has no gradient_accumulation_steps" in str(caught.value)
+    assert "transformers has no steps_per_epoch" in str(caught.value)
+
+
+def test_a_plan_that_no_trainer_has_stands_beside_them():
+    found = answered(["keras"], 103, {"batch_size": 10, "epochs": 3, "remainder": "carry"})
+    assert {name: plan.remainder for name, plan in found.items()} == {"plan": "carry", "keras": "keep"}
+    assert list(trainers.answers(["keras"], 103, CASE, beside=True)) == ["plan", "keras"]
 
 
 def test_reasons_name_what_makes_the_difference():
@@ -285,8 +360,6 @@ def test_reasons_name_what_makes_the_difference():
         "lightning, transformers: updates with what is left at the end of each epoch: 11 steps = 2 x 4 + 3, "
         "3 updates each",
         "accelerate: updates with what is left at the end of each pass: 11 steps = 2 x 4 + 3, 3 updates each",
-        "the gradient of a window cut short is divided by all 4 in lightning and accelerate, by its own steps in "
-        "transformers",
     ]
     plans = {
         name: asked(name, 100, {"batch_size": 10, "epochs": 5, "steps_per_epoch": 4})
@@ -298,7 +371,7 @@ def test_reasons_name_what_makes_the_difference():
 
 def test_of_one_plan_with_policies_and_a_trainer():
     fields = {**CASE, "accumulation_remainder": "drop"}
-    found = trainers.plans(["lightning"], 103, fields)
+    found = answered(["lightning"], 103, fields)
     assert list(found) == ["plan", "lightning"]
     assert [plan.counts(103).num_updates for plan in found.values()] == [6, 9]
     lines = trainers.side_by_side(found, 103, fields)

@@ -93,7 +93,7 @@ TEXTS = {
         "window  an update every 40 steps; the end of each epoch cuts it, and zeroes its gradients (drop): "
         "29 steps = 0 x 40 + 29 -> 0 updates an epoch\n"
         "epochs  2 x 29 steps = 58 steps\n"
-        "updates 5 updates are never applied\n"
+        "updates 5 updates  (never reached)\n"
         "total   58 steps, 0 updates, 2 epochs\n"
         "samples 3,594 seen, last batch 5",
     ),
@@ -162,8 +162,9 @@ def claims(fields, num_samples, run):
             assert last == counts["last_batch_size"]
         elif kind == "window":
             _window(fields, num_samples, line)
+        elif kind == "end":
+            _end(fields, num_samples, line, counts)
         elif kind == "stop":
-            kind = "stop"
             assert last_numbers(line) == [counts["num_steps"]]
         elif line.startswith("epochs of"):
             kind = "epochs of"
@@ -203,6 +204,21 @@ def _window(fields, num_samples, line):
         assert applied[steps - 1 : -1 : steps] == [updates * (i + 1) for i in range(5)]
 
 
+def _end(fields, num_samples, line, counts):
+    """How many steps were left open: what a flush at the end applies, and a drop does not."""
+    (open_steps,) = last_numbers(line)
+    plan = TrainingPlan.from_mapping(fields)
+    order = order_of(plan, num_samples)
+    runs = {
+        policy: simulate({**fields, "accumulation_at_end": policy}, num_samples, order) for policy in ("flush", "drop")
+    }
+    assert len(runs["flush"].updates) == len(runs["drop"].updates) + 1
+    assert ("(flush)" in line) is (plan.accumulation_at_end == "flush")
+    assert len(runs[plan.accumulation_at_end].updates) == counts["num_updates"]
+    entered = len(runs["flush"].updates[-1].weights)
+    assert entered == open_steps if plan.accumulation_remainder != "leak" else entered >= open_steps
+
+
 def _epochs(plan, num_samples, line, run):
     s = plan.steps_per_epoch
     first, *rest = last_numbers(line)
@@ -220,7 +236,7 @@ def _limit(plan, num_samples, match, counts):
     """What a limit alone would come to, and whether it is what stops the run."""
     name, limit, text, beyond = match.groups()
     assert int(limit.replace(",", "")) == getattr(plan.limits, name)
-    if "never applied" in text:
+    if "never reached" in text:
         assert counts["num_updates"] < getattr(plan.limits, name)
         return
     others = dict.fromkeys({"epochs", "steps", "updates"} - {name})
@@ -353,4 +369,4 @@ def test_every_number_is_true(count):
             raise
         texts += 1
     assert texts > count
-    assert seen == {"epochs", "steps", "updates", "epochs of", "window", "stop", "total", "samples"}
+    assert seen == {"epochs", "steps", "updates", "epochs of", "window", "end", "stop", "total", "samples"}

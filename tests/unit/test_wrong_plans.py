@@ -94,7 +94,10 @@ PLANS = {
     "a dash": unknown("steps-per-epoch", "Did you mean 'steps_per_epoch'?"),
     "capitals": unknown("Epochs", "Did you mean 'epochs'?"),
     "singular": unknown("epoch", "Did you mean 'epochs'?"),
-    "another library's name": unknown("max_steps", "Did you mean 'steps'?"),
+    "another library's name": unknown(
+        "max_steps", "A plan calls it steps, or updates if optimizer updates are counted."
+    ),
+    "Lightning's name": unknown("accumulate_grad_batches", "A plan calls it gradient_accumulation_steps."),
     "the runtime's business": unknown("device", "Remove it.", "cuda"),
     "the task's business": unknown("learning_rate", "Remove it.", 0.1),
     "the attribute behind a limit": unknown("step_limit", "Remove it."),

@@ -61,7 +61,8 @@ def _pass_line(plan: TrainingPlan, cadence: Cadence) -> str:
     unit = "a pass" if plan.steps_per_epoch is not None else "an epoch"
     division = f"{n:,} samples / batches of {b:,} = {full:,} full"
     if not per_pass:
-        return f"{division}, {rest:,} left, which the next pass fills up (carry): one stream of batches of {b:,}"
+        left = f"{rest:,} left, which the next pass fills up" if rest else "none left"
+        return f"{division}, {left} (carry): one stream of batches of {b:,}"
     result = f" -> {_of(per_pass, 'step')} {unit}"
     if not rest:
         return f"{division}, none left{result}"
@@ -130,7 +131,7 @@ def _limit_lines(plan: TrainingPlan, cadence: Cadence) -> list[str]:
             continue
         reached = limit if name == "steps" else cadence.step_of_update(limit)
         if reached is None:
-            lines.append(f"{name:7} {_of(limit, name[:-1])} are never applied")
+            lines.append(f"{name:7} {_of(limit, name[:-1])}  (never reached)")
         elif not each or cadence.restart or cadence.short or (name == "updates" and cadence.window > 1):
             more = "" if name == "steps" else f" = {_of(reached, 'step')}"
             lines.append(f"{name:7} {_of(limit, name[:-1])}{more}{_stops(reached, total)}")
@@ -138,6 +139,11 @@ def _limit_lines(plan: TrainingPlan, cadence: Cadence) -> list[str]:
             whole, left = divmod(reached, each)
             length = _of(whole, "epoch") + (f" + {left:,} of {each:,} steps" if left else " exactly")
             lines.append(f"{name:7} {_of(limit, name[:-1])} / {each:,} an epoch = {length}{_stops(reached, total)}")
+    if cadence.left_open:
+        open_ = f"end     a window of {_of(cadence.left_open, 'step')} is open"
+        lines.append(
+            open_ + (" and updates (flush)" if plan.accumulation_at_end == "flush" else ", never applied (drop)")
+        )
     if cadence.stopped:
         lines.append(f"stop    the pass is over after {_of(total, 'step')}")
     return lines

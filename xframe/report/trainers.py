@@ -7,7 +7,7 @@ from itertools import chain, combinations
 from typing import Any
 
 from xframe import counting
-from xframe.counting import Cadence, Counts
+from xframe.counting import Cadence
 from xframe.errors import UsageError
 from xframe.plan import ACCUMULATION, TrainingPlan
 from xframe.presets import PRESETS, asked
@@ -22,8 +22,8 @@ _ROWS = {
     "samples_padded": "padding rows",
     "last_batch_size": "last batch",
 }
-_LOOKED_AT = 4096  # steps that are held against each other one by one
-_DIVISORS = {"sum": "by nothing", "actual": "by its own steps", "samples": "by its own rows"}
+_STEPS_IN_FULL = 4096  # steps from the first on that are held against each other one by one
+_ALWAYS = ("num_steps", "num_updates", "num_epochs", "samples_seen")
 # The fields that can be a reason, together.
 _LIMITS, _BATCHES = ("epochs", "steps", "updates"), ("batch_size", "remainder")
 _EPOCHS = ("steps_per_epoch", "epoch_iterator", "on_exhaustion")
@@ -33,8 +33,16 @@ POLICIES = (*ACCUMULATION, "epoch_iterator", "on_exhaustion")  # what a trainer 
 _GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, _LIMITS)
 
 
-def plans(names: Sequence[str], num_samples: int, fields: Mapping[str, Any]) -> dict[str, TrainingPlan]:
-    """The plan that the fields are, or each trainer's answer to them; beside that the plan, if it has policies.
+def answers(
+    names: Sequence[str], num_samples: int, fields: Mapping[str, Any], *, beside: bool = False
+) -> dict[str, TrainingPlan]:
+    """The plan that the fields are, or each trainer's answer to them.
+
+    Args:
+        names: of trainers; none for the plan alone.
+        num_samples: size of the data set.
+        fields: of a plan. What a trainer decides itself is not asked; the plan then stands beside the trainers.
+        beside: let it in any case.
 
     Raises:
         UsageError: a trainer is unknown, given twice, or cannot be asked that.
@@ -45,31 +53,42 @@ def plans(names: Sequence[str], num_samples: int, fields: Mapping[str, Any]) -> 
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError("a trainer is given twice", got=twice, expected="each once")
     question = {name: value for name, value in fields.items() if name not in POLICIES}
-    own = {PLAN: TrainingPlan.from_mapping(fields)} if len(question) < len(fields) else {}
-    return own | {name: asked(name, num_samples, question) for name in names}
+    if fields.get("remainder") in ("pad", "carry", "error"):
+        del question["remainder"]
+    beside = beside or question != fields
+    found = {PLAN: TrainingPlan.from_mapping(fields)} if beside else {}
+    refused = []
+    for name in names:
+        try:
+            found[name] = asked(name, num_samples, question)
+        except UsageError as error:
+            refused.append(error)
+    if len(refused) > 1:
+        raise UsageError("some trainers cannot be asked that:" + "".join(f"\n  - {error}" for error in refused))
+    if refused:
+        raise refused[0]
+    return found
 
 
 def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
     """The table, what makes the differences, and what would mend them."""
-    question = {name: value for name, value in fields.items() if name not in POLICIES}
-    lines = [f"{num_samples:,} samples, " + ", ".join(f"{name} {value}" for name, value in fields.items()), ""]
-    lines += table(plans, num_samples)
-    why = reasons(plans, num_samples)
-    trainers = [name for name in plans if name != PLAN]
-    mend = settings(trainers, num_samples, question) if len(trainers) > 1 else []
+    shown = (f"{name} {value:,}" if type(value) is int else f"{name} {value}" for name, value in fields.items())
+    lines = [f"{num_samples:,} samples, " + ", ".join(shown), "", *table(plans, num_samples)]
+    why, gradients = reasons(plans, num_samples), _gradients(plans, num_samples)
     alike = _all_same(plans, num_samples)
     if alike:
-        lines += ["", "all of them make the same steps and updates"]
-    elif len(_distinct(plans, num_samples)) == 1:
+        lines += ["", "all of them make the same steps, and their updates after the same steps"]
+    elif len({plan.counts(num_samples) for plan in plans.values()}) == 1:
         first, *others = plans.values()
         at = min(step for plan in others if (step := _first_apart(plan, first, num_samples)) is not None)
         lines += ["", f"the counts agree, and the steps do not: they part at step {at:,} (index, from 0)"]
-    if why:
-        lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in why)]
-    if mend:
-        lines += ["", "what would make them agree", *(f"  {text}" for text in mend)]
-    elif not alike:
-        lines += ["", "no setting of theirs that xframe knows makes all of them agree"]
+    if why or gradients:
+        lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in (*why, *gradients))]
+    if fields.get("remainder") == "drop" and {"keras", "keras2"} & set(plans):
+        lines += ["", "keras drops a short batch only of a tf.data, so that is what it is given here"]
+    if not alike:
+        mend = settings(plans, num_samples, fields)
+        lines += ["", "what would make them agree", *(f"  {text}" for text in mend or ["xframe found no setting"])]
     return lines
 
 
@@ -84,7 +103,7 @@ def table(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
             cell + (" !" if found[key] != first[key] else "")
             for cell, found in zip(cells, counts.values(), strict=True)
         ]
-        if any(found[key] for found in counts.values()):
+        if key in _ALWAYS or any(found[key] for found in counts.values()):
             rows.append([title, *marked])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -98,71 +117,97 @@ def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
         for side, text in _because(names[0], name, plans, num_samples):
             if side not in found.setdefault(text, []):
                 found[text].append(side)
-    return [*(f"{', '.join(sides)}: {text}" for text, sides in found.items()), *_gradients(plans, num_samples)]
+    never = [name for name, plan in plans.items() if not plan.counts(num_samples).num_updates]
+    idle = [f"{', '.join(never)}: no update is ever applied, so nothing is trained"] if never else []
+    return [*(f"{', '.join(sides)}: {text}" for text, sides in found.items()), *idle]
 
 
-def settings(names: list[str], num_samples: int, question: Mapping[str, Any]) -> list[str]:
-    """Settings that make the trainers' counts agree, each tried out."""
-    plans = {name: asked(name, num_samples, question) for name in names}
-    if _all_same(plans, num_samples):
-        return []
+def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
+    """Settings that make the plans agree in steps and updates, each tried out."""
     found = []
-    first = names[0]
-    for name in names[1:]:
-        if _same(plans[name], plans[first], num_samples):
-            continue
-        for words, arguments in PRESETS[name].switches.items():
-            if _same(asked(name, num_samples, question, **arguments), plans[first], num_samples):
-                found.append(f"{name} counts as {first} does with {words}")
-    for words, change in _changes(plans[first], num_samples):
+    question = {name: value for name, value in fields.items() if name not in POLICIES}
+    for name in plans:
+        for words, arguments in PRESETS[name].switches.items() if name != PLAN else ():
+            changed = asked(name, num_samples, question, **arguments)
+            others = [
+                other
+                for other, plan in plans.items()
+                if other != name and not _same(plans[name], plan, num_samples) and _same(changed, plan, num_samples)
+            ]
+            if others:
+                found.append(f"{name} counts as {', '.join(others)} with {words}")
+    names = [name for name in plans if name != PLAN]
+    for words, change in _changes(next(iter(plans.values())), num_samples):
+        asked_instead = {name: value for name, value in {**fields, **change}.items() if value is not None}
         try:
-            changed = {name: asked(name, num_samples, {**question, **change}) for name in names}
+            changed_plans = answers(names, num_samples, asked_instead, beside=PLAN in plans)
+            alike = _all_same(changed_plans, num_samples)
         except UsageError:
             continue
-        if _all_same(changed, num_samples):
-            updates = changed[first].counts(num_samples).num_updates
-            found.append(f"all agree with {words}: {updates:,} updates")
+        updates = next(iter(changed_plans.values())).counts(num_samples).num_updates
+        if alike and updates:
+            though = ", with gradients divided differently" if _gradients(changed_plans, num_samples) else ""
+            found.append(f"all agree with {words}: {_of(updates, 'update')}{though}")
     return found
 
 
 def _changes(plan: TrainingPlan, num_samples: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What may be asked instead, the nearest first: no leftover samples, or no leftover steps."""
-    k, b = plan.gradient_accumulation_steps, plan.batch_size
-    if num_samples % b and num_samples > b and plan.remainder != "drop":
+    """What may be asked instead: no leftover samples, no leftover steps, epochs that are passes, fewer limits."""
+    k, b, n = plan.gradient_accumulation_steps, plan.batch_size, num_samples
+    drops = plan.remainder == "drop"
+    a_pass = n // b if drops else -(-n // b)
+    if n % b and n > b and not drops:
         yield "the short last batch dropped", {"remainder": "drop"}
-    if k == 1:
-        return
-    steps = Cadence(plan, num_samples).steps_per_epoch
-    near = sorted(
-        (d for d in range(1, min(steps, 4 * k) + 1) if steps % d == 0 and d != k), key=lambda d: (d == 1, abs(d - k))
-    )
-    for d in near[:1]:
-        yield f"{d} accumulation steps, which divide the {steps:,} of an epoch", {"gradient_accumulation_steps": d}
-    if plan.steps_per_epoch is None:
+    if k > 1:
+        steps = plan.steps_per_epoch or a_pass
+        divisors = [d for d in range(2, min(steps, 4 * k) + 1) if steps % d == 0 and d != k]
+        if divisors:
+            d = min(divisors, key=lambda d: abs(d - k))
+            words = f"{d:,} accumulation steps, which divide the {steps:,} of an epoch"
+            yield words, {"gradient_accumulation_steps": d}
+        yield "no accumulation", {"gradient_accumulation_steps": None}
         sizes = sorted(range(max(1, b - b // 2), b + b // 2 + 1), key=lambda size: (abs(size - b), size))
         for size in sizes:
-            steps = -(-num_samples // size) if plan.remainder == "keep" else num_samples // size
+            steps = n // size if drops else -(-n // size)
             if size != b and steps and steps % k == 0:
-                yield f"batches of {size:,}, of which an epoch has {steps:,}", {"batch_size": size}
-                return
+                yield f"batches of {size:,}, of which a pass has {steps:,}", {"batch_size": size}
+                break
+    if plan.steps_per_epoch is not None:
+        yield "epochs that are passes, without steps_per_epoch", {"steps_per_epoch": None}
+        yield f"steps_per_epoch {a_pass:,}, which is a pass", {"steps_per_epoch": a_pass}
+    limits = [name for name, limit in zip(_LIMITS, plan.limits, strict=True) if limit is not None]
+    if len(limits) > 1:
+        for kept in limits:
+            yield f"a limit of {kept} alone", dict.fromkeys(limit for limit in limits if limit != kept)
 
 
 def _same(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> bool:
+    """Whether both make the same steps, with their updates after the same ones."""
     return a.counts(num_samples) == b.counts(num_samples) and _first_apart(a, b, num_samples) is None
 
 
 def _first_apart(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | None:
-    """The first step, of the first few thousand, with other samples or another number of updates so far."""
-    stop = min(_LOOKED_AT, *(counting.num_steps(plan, num_samples) for plan in (a, b)))
-    mine, theirs = (counting.rows(plan, num_samples, 0, stop) for plan in (a, b))
-    columns = ("batch_size", "padding", "pass_index", "position", "updates")
-    unequal = [getattr(mine, name) != getattr(theirs, name) for name in columns]
-    found = [int(column.argmax()) for column in unequal if column.any()]
-    return min(found, default=None)
+    """The first step with other samples or another number of updates so far.
 
-
-def _distinct(plans: Mapping[str, TrainingPlan], num_samples: int) -> set[Counts]:
-    return {plan.counts(num_samples) for plan in plans.values()}
+    Between the ends of passes, epochs and windows both runs are regular, so beyond the first few thousand steps only
+    those around such ends are looked at.
+    """
+    both = [counting.Cadence(plan, num_samples) for plan in (a, b)]
+    stop = min(cadence.num_steps for cadence in both)
+    around = 64 + min(_STEPS_IN_FULL, 2 * max(cadence.window for cadence in both))
+    ends = {stop} | {turn for cadence in both for turn in cadence.turns(3) if turn < stop}
+    spans = [(0, min(stop, _STEPS_IN_FULL))]
+    for end in sorted(ends):
+        begin, until = max(spans[-1][1], end - around), min(stop, end + around)
+        if begin < until:
+            spans.append((begin, until))
+    for begin, until in spans:
+        mine, theirs = (counting.rows(plan, num_samples, begin, until) for plan in (a, b))
+        columns = ("batch_size", "padding", "pass_index", "position", "updates")
+        unequal = [getattr(mine, name) != getattr(theirs, name) for name in columns]
+        if found := [int(column.argmax()) for column in unequal if column.any()]:
+            return begin + min(found)
+    return None
 
 
 def _all_same(plans: Mapping[str, TrainingPlan], num_samples: int) -> bool:
@@ -227,6 +272,9 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
         "leak": "restarts its count, and leaks the gradients that are left into the next update,",
     }[plan.accumulation_remainder or "flush"]
     steps = cadence.restart_after if cadence.restart else cadence.steps_per_epoch
+    if plan.accumulation_boundary == "pass" and cadence.restart and steps < cadence.steps_per_pass:
+        made = _of(total // k, "update")
+        return f"never comes to the end of a pass, which alone would cut a window: {total:,} steps / {k:,} = {made}"
     if not steps or (plan.accumulation_boundary == "pass" and cadence.restart):
         return f"{does} at the end of each {plan.accumulation_boundary}"
     full, left = divmod(steps, k)
@@ -237,17 +285,31 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
 
 
 def _gradients(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
-    """What an update's gradient is divided by, where trainers differ in it and a window is cut short."""
-    cut = {name: plan for name, plan in plans.items() if plan.accumulation_remainder == "flush"}
+    """What updates' gradients are divided by, where plans differ in it."""
     kinds: dict[str, list[str]] = {}
-    for name, plan in cut.items():
-        kinds.setdefault(plan.loss_normalization or "", []).append(name)
-    k = max((plan.gradient_accumulation_steps for plan in cut.values()), default=1)
-    cadences = [Cadence(plan, num_samples) for plan in cut.values()]
-    if len(kinds) < 2 or not any(found.num_updates * k > found.num_steps for found in cadences):
+    for name, plan in plans.items():
+        if plan.gradient_accumulation_steps > 1:
+            kinds.setdefault(_divided(plan, num_samples), []).append(name)
+    if len(kinds) < 2:
         return []
-    parts = [f"{_DIVISORS.get(kind, f'by all {k:,}')} in {' and '.join(names)}" for kind, names in kinds.items()]
-    return ["the gradient of a window cut short is divided " + ", ".join(parts)]
+    return ["gradients are divided " + "; ".join(f"{kind} in {', '.join(names)}" for kind, names in kinds.items())]
+
+
+def _divided(plan: TrainingPlan, num_samples: int) -> str:
+    """By what a window's sum of gradients is divided, in the simplest words that are true of this run."""
+    k, kind, cadence = plan.gradient_accumulation_steps, plan.loss_normalization, Cadence(plan, num_samples)
+    cut_short = cadence.num_updates * k > cadence.num_steps
+    leaks = plan.accumulation_remainder == "leak" and cadence.leaves_leftovers
+    sizes_differ = plan.remainder == "keep" and num_samples > plan.batch_size and num_samples % plan.batch_size > 0
+    if kind == "samples" and (sizes_differ or plan.remainder == "carry"):
+        words = "by the rows in it"
+    elif kind == "sum":
+        words = "by nothing"
+    elif kind == "window" or not (cut_short or leaks):
+        words = f"by {k:,}"
+    else:
+        words = "by the steps in it"
+    return words + (", with what the window before leaked," if leaks else "")
 
 
 def _of(count: int, noun: str) -> str:

@@ -35,7 +35,11 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
         ends = f", {plan.on_exhaustion}" if plan.on_exhaustion else ""
         more += f"epochs of {plan.steps_per_epoch:,} steps ({plan.epoch_iterator}{ends}), "
     if plan.gradient_accumulation_steps > 1:
-        more += f"an update every {plan.gradient_accumulation_steps:,} steps ({plan.accumulation_remainder}), "
+        policy: list[str] = [plan.accumulation_remainder or ""]
+        policy += ["by pass"] if plan.accumulation_boundary == "pass" else []
+        policy += ["flush at end"] if plan.accumulation_at_end == "flush" else []
+        policy += [str(plan.loss_normalization)] if plan.loss_normalization != "actual" else []
+        more += f"an update every {plan.gradient_accumulation_steps:,} steps ({', '.join(policy)}), "
     return (
         f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {more}{limits} "
         f"-> {counts.num_steps:,} steps, {counts.num_updates or 0:,} updates"
