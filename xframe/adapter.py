@@ -6,8 +6,9 @@ It gets a plan, a task, a runtime and a recorder, and
 - starts from the task's initial weights, with the task's loss and update rule, on the runtime's
   device, in its precision;
 - lets the framework draw the batches. It may use ``plan.sample_order(n)``, the plan's fields, and
-  ``xframe.steering``, which counts what arrives and says what a step ends. It may not use ``plan.step``, ``plan.steps`` or ``plan.counts``, nor lists of ready batches made from
-  them: the counts of the run must be its own doing, or the comparison proves nothing;
+  ``xframe.steering``, which counts what arrives and says what a step ends. It may not use
+  ``plan.step``, ``plan.steps`` or ``plan.counts``, nor lists of ready batches made from them: the
+  counts of the run must be its own doing, or the comparison proves nothing;
 - carries each sample's id (int64, its row in the data set) through its pipeline beside the sample,
   and hands the recorder the ids that stand beside the data in the training step;
 - follows every policy of the plan, or refuses it in ``check``: what is left of a pass, where epochs
