@@ -54,8 +54,9 @@ def like(trainer: str, *, num_samples: int, **arguments: Any) -> TrainingPlan:
     Args:
         trainer: one of ``PRESETS``.
         num_samples: size of the data set.
-        arguments: the trainer's own, by its own names; see the function of its name below. Besides them
-            ``order``, ``seed`` and ``reshuffle``, as in a plan.
+        arguments: the trainer's own, by its own names; see the function of its name below. A plan's name
+            for the same thing will do, as ``epochs`` for Lightning's ``max_epochs``. Besides them ``order``,
+            ``seed`` and ``reshuffle``, as in a plan.
 
     Raises:
         UsageError: no such trainer or argument, or something that no plan expresses.
@@ -65,14 +66,18 @@ def like(trainer: str, *, num_samples: int, **arguments: Any) -> TrainingPlan:
     preset = PRESETS[trainer]
     ordering = {name: arguments.pop(name) for name in _ORDER if name in arguments}
     known = [name for name in inspect.signature(preset.make).parameters if name != "num_samples"]
+    for name, own in preset.names.items():
+        if name in arguments and name not in known:
+            if own in arguments:
+                raise UsageError(f"{trainer} with both {name} and {own}", got=arguments[name], expected=f"{own} alone")
+            arguments[own] = arguments.pop(name)
     for name in arguments:
         if name not in known:
-            own = preset.names.get(name)
             raise UsageError(
                 f"{trainer} has no argument {name!r} here",
                 got=arguments[name],
                 expected="one of " + ", ".join(known),
-                remedy=f"It calls that {own}." if own else preset.missing.get(name) or did_you_mean(name, known),
+                remedy=preset.missing.get(name) or did_you_mean(name, known),
             )
     for name, parameter in inspect.signature(preset.make).parameters.items():
         if parameter.default is parameter.empty and name not in (*arguments, "num_samples"):

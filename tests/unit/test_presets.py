@@ -173,6 +173,14 @@ def test_arguments(trainer, arguments, fields):
     assert {name: getattr(plan, name) for name in fields} == fields
 
 
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_a_plans_name_for_the_same_thing_will_do(trainer):
+    own = {PRESETS[trainer].names[name]: value for name, value in (("batch_size", 10), ("epochs", 3))}
+    plan = xframe.TrainingPlan.like(trainer, num_samples=103, **own)
+    assert xframe.TrainingPlan.like(trainer, num_samples=103, batch_size=10, epochs=3) == plan
+    assert plan.counts(103).num_steps == 33
+
+
 # Refusals
 
 
@@ -195,7 +203,7 @@ def test_arguments(trainer, arguments, fields):
             {"batch_size": 60, "steps_per_epoch": 4, "steps_per_execution": 3, "data": "dataset"},
             ("ends inside the first execution", "got 2 batches"),
         ),
-        ("lightning", {"epochs": 3}, ("no argument 'epochs'", "It calls that max_epochs.")),
+        ("lightning", {"epochs": 3, "max_epochs": 3}, ("both epochs and max_epochs", "max_epochs alone")),
         ("lightning", {"steps": 3}, ("no argument 'steps'", "max_steps counts updates")),
         ("lightning", {"max_epochs": -1}, ("without end", "a limit")),
         ("lightning", {"max_steps": 0}, ("max_steps", "got 0", "-1 stands for no limit")),
