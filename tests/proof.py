@@ -174,6 +174,16 @@ def sources() -> str:
     return digest.hexdigest()
 
 
+def commit() -> str:
+    """The commit of that code, and whether it was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    changes = subprocess.run(
+        [*git, "status", "--porcelain", *SOURCES], capture_output=True, text=True, check=True
+    ).stdout
+    return head.strip() + (", changed" if changes.strip() else "")
+
+
 def versions() -> str:
     found = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
@@ -211,9 +221,7 @@ def page(done: Found) -> str:
 def main(names: list[str]) -> int:
     done: Found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     digest = sources()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    made_at = commit()
     for number, name in enumerate(names or SECTIONS, 1):
         run, size = SECTIONS[name]
         if done.get(name, {}).get("sources") == digest:
@@ -227,7 +235,7 @@ def main(names: list[str]) -> int:
             **found,
             "seconds": seconds,
             "sources": digest,
-            "commit": commit.stdout.strip(),
+            "commit": made_at,
             "versions": versions(),
         }
         RESULTS.write_text(json.dumps(done, indent=2) + "\n")
