@@ -71,8 +71,8 @@ def sampler(plan: TrainingPlan, num_samples: int) -> PlanSampler:
 def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
     """A tf.data.Dataset of sample ids, int64 scalars: ``.map`` looks the samples up, ``.batch`` batches them.
 
-    It begins the plan's next pass with each iteration, and with each round of ``.repeat()``. A Keras model
-    that ``fit`` has yet to build takes a look at the data first, and with it a pass: build it before.
+    It begins the plan's next pass with each iteration, one that only looks at the first elements included, and
+    with each round of ``.repeat()``.
 
     Raises:
         UsageError: ``plan`` is no plan, or ``num_samples`` no count.
