@@ -167,7 +167,9 @@ class TrainingPlan(BaseModel):
     At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which
     stops the run at once. What a step ends (its pass, its epoch of steps_per_epoch steps) cuts the window
     first, then limits are looked at, and only when the next step is due, the exhaustion of the pass. So a
-    limit that falls on the last step of an exhausted pass leaves its short epoch unfinished.
+    limit that falls on the last step of an exhausted pass leaves its short epoch unfinished. Under
+    ``carry`` a step in which passes end, ends them with one cut; an epoch that no step belongs to is
+    complete with no steps.
 
     The limits are read back as ``plan.limits``, since ``plan.steps(num_samples)`` walks the steps; fields
     left out read as their default, and as None where they would mean nothing.

@@ -361,6 +361,14 @@ def test_a_plan_that_no_trainer_has_stands_beside_them():
     assert list(trainers.answers(["keras"], 103, CASE, beside=True)) == ["plan", "keras"]
 
 
+@pytest.mark.parametrize("remainder", ["pad", "carry"])
+@pytest.mark.parametrize("trainer", PRESETS)
+def test_any_trainer_can_stand_beside_any_remainder(trainer, remainder):
+    fields = {"batch_size": 10, "epochs": 3, "remainder": remainder}
+    lines = trainers.side_by_side(answered([trainer], 103, fields), 103, fields)
+    assert any("what is left of a pass" in line for line in lines)
+
+
 def test_reasons_name_what_makes_the_difference():
     plans = {name: asked(name, 103, CASE) for name in ("keras", "lightning", "transformers", "accelerate")}
     assert trainers.reasons(plans, 103) == [

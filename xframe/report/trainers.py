@@ -52,9 +52,7 @@ def answers(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError("a trainer is given twice", got=twice, expected="each once")
-    question = {name: value for name, value in fields.items() if name not in POLICIES}
-    if fields.get("remainder") in ("pad", "carry", "error"):
-        del question["remainder"]
+    question = _question(fields)
     beside = beside or question != fields
     found = {PLAN: TrainingPlan.from_mapping(fields)} if beside else {}
     refused = []
@@ -68,6 +66,14 @@ def answers(
     if refused:
         raise refused[0]
     return found
+
+
+def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a plan a trainer can be asked."""
+    question = {name: value for name, value in fields.items() if name not in POLICIES}
+    if question.get("remainder") in ("pad", "carry", "error"):
+        del question["remainder"]
+    return question
 
 
 def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
@@ -124,8 +130,7 @@ def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
 
 def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
     """Settings that make the plans agree in steps and updates, each tried out."""
-    found = []
-    question = {name: value for name, value in fields.items() if name not in POLICIES}
+    found, question = [], _question(fields)
     for name in plans:
         for words, arguments in PRESETS[name].switches.items() if name != PLAN else ():
             changed = asked(name, num_samples, question, **arguments)
