@@ -140,7 +140,14 @@ def test_a_device_that_is_not_there(tmp_path):
 def start_long_run(folder: Path) -> tuple[subprocess.Popen[str], Path]:
     """A run of minutes, returned once the first block of its trace is on disk."""
     command = [sys.executable, "-m", "xframe", "verify", "--adapters", "numpy", "--epochs", "100000"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for trace in folder.glob("xframe-runs/*/numpy.trace"):
