@@ -1,0 +1,110 @@
+"""The causes that a difference between two runs can have, by name: what ``diagnose`` tells and ``testing.faults`` expects.
+
+Each is told of the run that departs (*it*) from the plan or from the reference. The names are stable; scripts may
+read them from the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CAUSES = {
+    # what becomes of a pass's rest, and of its cut into batches
+    "short-batch-dropped": "it drops the samples left over at the end of a pass",
+    "short-batch-kept": "it trains on a short batch at the end of a pass",
+    "short-batch-padded": "it fills the short batch at the end of a pass up with samples already seen",
+    "padding-differs": "it pads with other samples, or another number of them",
+    "batches-straddle-passes": "its batches go over the end of a pass",
+    "batch-size": "its batches have another size",
+    "batch-size-per-replica": "its batches are a whole multiple or fraction: a global size taken for one per replica, or back",
+    # how long
+    "one-step-less": "it ends one step early",
+    "one-step-more": "it makes one step too many",
+    "limit-confused": "it counts a limit of epochs, steps or updates in another unit, or does not look at it",
+    "steps-per-epoch": "its epochs have another number of steps",
+    "epoch-iterator": "its epochs begin a new pass where they should go on, or go on where they should begin anew",
+    "short-epoch": "where the data run out it ends the epoch, or fills it up, or ends training, unlike the other",
+    # accumulation and updates
+    "leftover-flushed": "it updates with what is left of a window at an end",
+    "leftover-dropped": "it throws away what is left of a window at an end",
+    "leftover-leaked": "it restarts the count at an end and leaves the gradients to the next update",
+    "leftover-carried": "its windows go on over an end that should cut them",
+    "window-cut-elsewhere": "its windows are cut by the other kind of end, pass for epoch or epoch for pass",
+    "window-at-training-end": "a window still open when training stops: it flushes where it should drop, or drops",
+    "accumulation-steps": "its windows have another number of steps",
+    "updates-counted-as-steps": "it counts every step as an update, though a window has several",
+    "update-offset": "its windows are shifted: the same number of steps, begun elsewhere",
+    "update-skipped": "an update is skipped",
+    "update-doubled": "an update is applied twice",
+    # order
+    "not-shuffled": "it goes through the samples in their stored order",
+    "same-order-every-pass": "it shuffles once and repeats that order every pass",
+    "reshuffled": "it shuffles anew each pass where one order should be kept",
+    "other-seed": "it shuffles by another seed",
+    "shuffle-after-batch": "it shuffles whole batches, not samples",
+    "buffer-shuffle": "it shuffles within a buffer smaller than the data",
+    "with-replacement": "it draws samples with replacement",
+    "shuffled-independently": "each run shuffled on its own; nothing but the order differs",
+    "order-inside-batches": "the same samples in each batch, in another order",
+    # single samples and batches
+    "batch-lost": "a batch is lost",
+    "batch-repeated": "a batch is trained on again",
+    "batches-swapped": "batches have changed places",
+    "samples-swapped": "samples have changed places between batches",
+    "sample-lost": "a sample is missing",
+    "sample-repeated": "a sample is in a pass twice, in place of another",
+    "validation-in-training": "samples from outside the training set are trained on",
+    "shard-repeated": "every worker or replica reads all data, or one reads another's share",
+    "resumed-at-wrong-place": "from some step on it goes through the order from another place",
+    "pass-skipped": "it goes on with the order of a later pass",
+    # labels and numbers
+    "epoch-labels": "the same training with other epoch labels",
+    "padding-labels": "the same training with other rows called padding",
+    "different-data": "the same ids stand for other samples",
+    "starting-weights": "the runs start from other weights",
+    "learning-rate": "another learning rate",
+    "loss-scale": "one run's loss is a constant multiple of the other's",
+    "other-gradient": "the same samples and updates, but other gradients entered them",
+    "weights-elsewhere": "only the final weights differ: others than those trained were handed over",
+    "rounding": "the numbers part slowly, as rounding does",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a run departs.
+
+    Attributes:
+        name: one of ``CAUSES``.
+        run: the run that departs.
+        certain: the arithmetic leaves no other cause.
+        sentence: what happened, with the arithmetic.
+        mend: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that mends it.
+        step: the first step at which it shows.
+        by_chance: where totals agree in spite of it, the arithmetic of that.
+    """
+
+    name: str
+    run: str
+    certain: bool
+    sentence: str
+    mend: Mapping[str, str] = field(default_factory=dict)
+    step: int | None = None
+    by_chance: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name not in CAUSES:
+            raise ValueError(f"unknown cause {self.name!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "run": self.run,
+            "certain": self.certain,
+            "sentence": self.sentence,
+            "mend": dict(self.mend),
+            "step": self.step,
+            "by_chance": self.by_chance,
+        }
