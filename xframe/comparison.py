@@ -17,8 +17,9 @@ judged", and a run whose structure was not judged never passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,12 +30,14 @@ from xframe import counting
 from xframe.counting import Counts
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
-from xframe.trace import Trace
+from xframe.trace import WINDOW, Trace
+from xframe.tracefile import COLUMNS, Column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Result = Literal["pass", "fail", "not judged"]
+MOST_IDS = 1 << 22  # of a plan that are in memory at once
 CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
 STRUCTURE = ("steps", "boundaries", "updates")
 ORDERS = ("exact", "coverage")
@@ -190,27 +193,46 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side of a pair: the plan's or a run's rows as columns; ``*_known`` says where they have values."""
+    """One side of a pair: the plan's or a run's rows, read in windows.
+
+    Attributes:
+        known: the columns that have a value in every row.
+    """
 
     name: str
     length: int
-    sizes: NDArray[np.int64]
-    digests: NDArray[np.void]
-    updates: NDArray[np.int64]
-    epochs: NDArray[np.int64]
-    steps_in_epoch: NDArray[np.int64]
-    padding: NDArray[np.int64]
-    digests_known: bool
-    updates_known: bool
-    epochs_known: bool
-    steps_in_epoch_known: bool
-    padding_known: bool
-    trace: Trace | None
+    known: frozenset[str]
+    trace: Trace | None = None
     plan: TrainingPlan | None = None
     num_samples: int = 0
+    _held: dict[str, tuple[int, int, NDArray[Any]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.length
+
+    def between(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows ``start`` to ``stop`` (excluded) of a column, as ``Trace.between`` gives them."""
+        if self.trace is not None:
+            return self.trace.between(name, start, stop).values
+        held = self._held.get(name)
+        if held is None or held[:2] != (start, stop):  # every run asks for the same window
+            assert self.plan is not None
+            if name == "ids_digest":
+                found = _planned_digests(self.plan, self.num_samples, start, stop)
+            else:
+                rows = counting.rows(self.plan, self.num_samples, start, stop)
+                for other, field_name in _PLANNED.items():
+                    self._held[other] = start, stop, getattr(rows, field_name)
+                found = self._held[name][2]
+            self._held[name] = held = start, stop, found
+        return held[2]
+
+    def value(self, name: str, row: int) -> int:
+        return int(self.between(name, row, row + 1)[0])
+
+    def digests(self, block: int) -> dict[str, str] | None:
+        found = None if self.trace is None else self.trace.source.digests
+        return None if found is None else found[block]
 
     def ids(self, row: int) -> NDArray[np.int64] | None:
         if self.trace is not None:
@@ -221,39 +243,46 @@ class _Side:
     def drawn(self, row: int) -> NDArray[np.int64] | None:
         """The sample ids of that row without its padding."""
         ids = self.ids(row)
-        if ids is None:
-            return None
-        if self.trace is None:
-            assert self.plan is not None
-            padding = counting.step(self.plan, row, self.num_samples).padding
-        else:
-            padding = max(int(self.trace.column("padding")[row]), 0)
-        return ids[: len(ids) - padding]
-
-    def _digest(self, index: int) -> str | None:
-        if not self.digests_known:
-            return None
-        if self.plan is not None:
-            step = counting.step(self.plan, index, self.num_samples)
-            return xxh3_128_digest(step.sample_ids.astype("<i8", copy=False).tobytes()).hex()
-        return str(self.digests[index].tobytes().hex())
+        return None if ids is None else ids[: len(ids) - max(self.value("padding", row), 0)]
 
     def row(self, index: int) -> dict[str, Any] | None:
         """That step as a report shows it."""
-        if not 0 <= index < len(self.sizes):
+        if not 0 <= index < self.length:
             return None
+
+        def told(name: str) -> int | None:
+            return self.value(name, index) if name in self.known else None
+
+        digest = self.between("ids_digest", index, index + 1)[0].tobytes().hex() if "ids_digest" in self.known else None
         shown: dict[str, Any] = {
-            "batch_size": int(self.sizes[index]),
-            "updates": int(self.updates[index]) if self.updates_known else None,
-            "epoch": int(self.epochs[index]) if self.epochs_known else None,
-            "step_in_epoch": int(self.steps_in_epoch[index]) if self.steps_in_epoch_known else None,
-            "ids_digest": self._digest(index),
+            **{name: told(name) for name in ("batch_size", "updates", "epoch", "step_in_epoch")},
+            "ids_digest": digest,
         }
         if self.trace is not None:
             for name in ("lr", "loss"):
-                value = float(self.trace.column(name)[index])
-                shown[name] = value if np.isfinite(value) else str(value) if self.trace.known(name)[index] else None
+                column = self.trace.between(name, index, index + 1)
+                value, known = float(column.values[0]), column.known is None or bool(column.known[0])
+                shown[name] = value if np.isfinite(value) else str(value) if known else None
         return shown
+
+
+_PLANNED = {  # a plan's columns, by the names of a trace's
+    "batch_size": "batch_size",
+    "updates": "updates",
+    "epoch": "epoch",
+    "step_in_epoch": "step_in_epoch",
+    "padding": "padding",
+}
+
+
+def _planned_digests(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> NDArray[np.void]:
+    digests, block = [], max(1, (1 << 20) // plan.batch_size)
+    for first in range(start, stop, block):
+        rows = counting.rows(plan, num_samples, first, min(first + block, stop))
+        data = memoryview(counting.sample_ids(plan, num_samples, rows).astype("<i8", copy=False).tobytes())
+        ends = (8 * np.cumsum(rows.batch_size)).tolist()
+        digests += [xxh3_128_digest(data[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
+    return np.frombuffer(b"".join(digests), dtype="V16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,41 +341,34 @@ def compare(
         raise UsageError("nothing to compare with", got=len(traces), expected="two traces, or one with its plan")
     names = _names(traces)
     sides = [_run_side(name, trace) for name, trace in zip(names, traces, strict=True)]
-    expected = _plan_side(plan, num_samples, sides) if plan is not None and num_samples is not None else None
-    pairs = [(side, expected) for side in sides] if expected is not None else []
-    across = [(side, sides[0]) for side in sides[1:]]
-    within = tolerance(_precision(traces), rtol, atol)
+    expected = _plan_side(plan, num_samples) if plan is not None and num_samples is not None else None
+    within, precision = tolerance(_precision(traces), rtol, atol), _precision(traces)
     coverage = order == "coverage"
     _weights_note(names, traces, notes)
+    pairs = [_Pair(side, expected, None, precision) for side in sides] if expected is not None else []
+    across = [_Pair(side, sides[0], None if coverage else within, precision) for side in sides[1:]]
+    for window in _windows([*sides, *([expected] if expected is not None else [])]):
+        for pair in (*pairs, *across):
+            pair.feed(*window)
 
     judged: dict[str, list[_Judgement]] = {name: [] for name in CHECKS}
-    for candidate, reference in [*pairs, *across]:
-        judged["steps"].append(_steps(candidate, reference))
-        judged["boundaries"].append((_coverage if coverage else _boundaries)(candidate, reference))
-        judged["updates"].append(_updates(candidate, reference))
-        judged["epochs"].append(_epochs(candidate, reference))
-    for candidate, reference in across:
-        same = [judge(candidate, reference) for judge in (_steps, _boundaries, _updates)]
-        parts = [j.first for j in same if j.first is not None]
-        until = min(parts, default=min(len(candidate), len(reference)))
+    for pair in (*pairs, *across):
+        judged["steps"].append(_steps(pair))
+        judged["boundaries"].append((_coverage if coverage else _boundaries)(pair))
+        judged["updates"].append(_updates(pair))
+        judged["epochs"].append(_epochs(pair))
+    for pair in across:
+        parts = any(judge(pair).first is not None for judge in (_steps, _boundaries, _updates))
         if coverage:
             numbers = [_Judgement("not judged", detail="the orders differ" if parts else "")] * 3
         else:
-            numbers = [
-                _learning_rates(candidate, reference, until),
-                _losses(candidate, reference, until, within),
-                _weights(candidate, reference, None if parts else within),
-            ]
+            numbers = [_learning_rates(pair), _losses(pair), _weights(pair, None if parts else within)]
         for name, judgement in zip(("lr", "loss", "weights"), numbers, strict=True):
             judged[name].append(judgement)
         if coverage:
-            for side in (candidate, reference):
-                losses = side.trace.column("loss")[side.trace.known("loss")] if side.trace is not None else np.zeros(0)
-                if not np.isfinite(losses).all():
-                    at = int(np.argmin(np.isfinite(losses)))
-                    notes.append(f"{side.name}: the loss is {losses[at]} at step {at}")
-        if coverage and parts:
-            notes.append(f"{candidate.name} and {reference.name} drew the samples in different orders")
+            notes += [note for side in (pair.candidate, pair.reference) for note in _not_finite(side)]
+            if parts:
+                notes.append(f"{pair.candidate.name} and {pair.reference.name} drew the samples in different orders")
     for name, problems in (audits or {}).items():
         judged["weights"] += [_Judgement("fail", detail=f"{name}: {text}") for text in problems] or [_Judgement("pass")]
 
@@ -427,62 +449,179 @@ def tolerance(precision: str, rtol: float | None, atol: float | None) -> Toleran
 
 
 def _run_side(name: str, trace: Trace) -> _Side:
-    return _Side(
-        name=name,
-        length=trace.num_rows,
-        sizes=trace.column("batch_size"),
-        digests=trace.column("ids_digest"),
-        updates=trace.column("updates"),
-        epochs=trace.column("epoch"),
-        steps_in_epoch=trace.column("step_in_epoch"),
-        padding=trace.column("padding"),
-        digests_known=bool(trace.known("ids_digest").all()),
-        updates_known=bool(trace.known("updates").all()),
-        epochs_known=bool(trace.known("epoch").all()),
-        steps_in_epoch_known=bool(trace.known("step_in_epoch").all()),
-        padding_known=bool(trace.known("padding").all()),
-        trace=trace,
-    )
+    return _Side(name, trace.num_rows, frozenset(c for c in COLUMNS if trace.known_throughout(c)), trace)
 
 
-def _plan_side(plan: TrainingPlan, num_samples: int, runs: Sequence[_Side]) -> _Side:
-    """The plan's rows, as far as the runs reach and one more; their digests while some run has their sizes."""
-    total = counting.num_steps(plan, num_samples)
-    shown = min(total, max((len(run) for run in runs), default=0) + 1)
-    part = counting.rows(plan, num_samples, 0, shown)
-    firsts = [_first_unequal(run.sizes, part.batch_size) for run in runs]
-    until = max((min(len(run), shown) if first is None else first for run, first in zip(runs, firsts, strict=True)))
-    digests = np.zeros(shown, dtype="V16")
-    block = max(1, (1 << 20) // plan.batch_size)
-    for start in range(0, until, block):
-        rows = counting.rows(plan, num_samples, start, min(start + block, until))
-        data, end = memoryview(counting.sample_ids(plan, num_samples, rows).astype("<i8", copy=False).tobytes()), 0
-        for i, size in enumerate(rows.batch_size.tolist(), start):
-            begin, end = end, end + 8 * size
-            digests[i] = np.void(xxh3_128_digest(data[begin:end]))
-    return _Side(
-        name=PLAN,
-        length=total,
-        sizes=part.batch_size,
-        digests=digests,
-        updates=part.updates,
-        epochs=part.epoch,
-        steps_in_epoch=part.step_in_epoch,
-        padding=part.padding,
-        digests_known=True,
-        updates_known=True,
-        epochs_known=True,
-        steps_in_epoch_known=True,
-        padding_known=True,
-        trace=None,
-        plan=plan,
-        num_samples=num_samples,
-    )
+def _plan_side(plan: TrainingPlan, num_samples: int) -> _Side:
+    known = frozenset({*_PLANNED, "ids_digest"})
+    return _Side(PLAN, counting.num_steps(plan, num_samples), known, plan=plan, num_samples=num_samples)
+
+
+def _windows(sides: Sequence[_Side]) -> Iterator[tuple[int, int, int | None]]:
+    """All rows that any two sides share, a part at a time, and the block it is where all traces have the same."""
+    last = sorted(len(side) for side in sides)[-2]
+    traces = [side.trace for side in sides if side.trace is not None]
+    bounds = {tuple(trace.source.bounds) if trace.source.digests is not None else None for trace in traces}
+    if len(bounds) == 1 and None not in bounds:
+        for block, (start, stop) in enumerate(pairwise(traces[0].source.bounds)):
+            yield start, stop, block
+        return
+    rows = min([WINDOW, *(max(1, MOST_IDS // side.plan.batch_size) for side in sides if side.plan is not None)])
+    for start in range(0, last, rows):
+        yield start, min(start + rows, last), None
+
+
+class _Pair:
+    """A candidate and its reference, walked through together; what was found so far.
+
+    Attributes:
+        firsts: by column, the first row at which the two differ.
+        until: the first row at which their structure does; numbers are judged before it.
+    """
+
+    STRUCTURE = ("batch_size", "ids_digest", "updates")
+    LABELS = ("epoch", "step_in_epoch", "padding")
+
+    def __init__(self, candidate: _Side, reference: _Side, numbers: Tolerance | None, kind: str) -> None:
+        self.candidate, self.reference = candidate, reference
+        self.shared = min(len(candidate), len(reference))
+        self.firsts: dict[str, int] = {}
+        self.until = 0 if self.other_data else self.shared
+        self.rates, self.losses = _Rates(kind), _Losses(numbers) if numbers is not None else None
+        self._both = candidate.known & reference.known
+
+    @property
+    def other_data(self) -> bool:
+        traces = [side.trace for side in (self.candidate, self.reference) if side.trace is not None]
+        return len(traces) == 2 and len({t.metadata.get("data_fingerprint") for t in traces} - {None}) > 1
+
+    def feed(self, start: int, stop: int, block: int | None) -> None:
+        """The next rows of both."""
+        stop = min(stop, self.shared)
+        if start >= stop:
+            return
+        same = self._same(block)
+        if "structure" not in same:
+            self._look(self.STRUCTURE, start, stop)
+            self.until = min([self.until, *(self.firsts[name] for name in self.STRUCTURE if name in self.firsts)])
+        if "labels" not in same:
+            self._look(self.LABELS, start, stop)
+        stop = min(stop, self.until)
+        if self.losses is None or start >= stop:
+            return
+        if "numbers" in same and "finite" in same:
+            self.rates.equal(start)
+            self.losses.equal(start)
+            return
+        for name, judge in (("lr", self.rates), ("loss", self.losses)):
+            judge.feed(start, *(_numbers(side, name, start, stop) for side in (self.candidate, self.reference)))
+
+    def _same(self, block: int | None) -> set[str]:
+        """What need not be compared, since the digests of this block are equal."""
+        mine = None if block is None else self.candidate.digests(block)
+        theirs = None if block is None else self.reference.digests(block)
+        if mine is None or theirs is None:
+            return set()
+        same = {name for name in ("structure", "labels", "numbers") if mine[name] == theirs[name]}
+        return same | ({"finite"} if mine["finite"] == theirs["finite"] == "True" else set())
+
+    def _look(self, names: Sequence[str], start: int, stop: int) -> None:
+        for name in names:
+            if name in self._both and name not in self.firsts:
+                first = _first_unequal(*(side.between(name, start, stop) for side in (self.candidate, self.reference)))
+                if first is not None:
+                    self.firsts[name] = start + first
+
+
+def _numbers(side: _Side, name: str, start: int, stop: int) -> Column:
+    assert side.trace is not None
+    return side.trace.between(name, start, stop)
+
+
+class _Rates:
+    """Learning rates of a pair: equal in the precision of the run, NaN equal to NaN."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = np.dtype(kind)
+        self.known = True
+        self.first: int | None = None
+        self.values: tuple[float, float] = (0.0, 0.0)  # where they first differ
+        self.worst: float | None = None
+        self.worst_at: int | None = None
+
+    def equal(self, start: int) -> None:
+        if self.worst is None:
+            self.worst, self.worst_at = 0.0, start
+
+    def feed(self, start: int, mine: Column, theirs: Column) -> None:
+        self.known = self.known and mine.known is None and theirs.known is None
+        if not self.known:
+            return
+        with np.errstate(over="ignore"):
+            a, b = mine.values.astype(self._kind), theirs.values.astype(self._kind)
+        nowhere = np.isnan(a) & np.isnan(b)
+        first = _first_unequal(np.where(nowhere, 0, a), np.where(nowhere, 0, b))
+        if first is not None and self.first is None:
+            self.first, self.values = start + first, (float(a[first]), float(b[first]))
+        finite = np.isfinite(a) & np.isfinite(b)
+        apart = np.abs(np.where(finite, a, 0).astype(np.float64) - np.where(finite, b, 0).astype(np.float64))
+        at = int(np.argmax(apart))
+        if self.worst is None or apart[at] > self.worst:
+            self.worst, self.worst_at = float(apart[at]), start + at
+
+
+class _Losses:
+    """Losses of a pair: within a tolerance, up to the first that is no finite number."""
+
+    def __init__(self, within: Tolerance) -> None:
+        self._within = within
+        self.known = True
+        self.first: int | None = None  # beyond the tolerance, or of another kind
+        self.detail = ""  # of the two there
+        self.odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
+        self.worst: float | None = None
+        self.worst_at: int | None = None
+
+    def equal(self, start: int) -> None:
+        if self.worst is None and self.odd is None:
+            self.worst, self.worst_at = 0.0, start
+
+    def feed(self, start: int, mine: Column, theirs: Column) -> None:
+        self.known = self.known and mine.known is None and theirs.known is None
+        if not self.known or self.odd is not None:
+            return
+        a, b = mine.values, theirs.values
+        kinds = _kinds(a), _kinds(b)
+        odd = np.flatnonzero((kinds[0] != 0) | (kinds[1] != 0))
+        finite = int(odd[0]) if odd.size else len(a)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
+            apart = np.abs(a[:finite] - b[:finite])
+            largest = np.maximum(np.abs(a[:finite]), np.abs(b[:finite]))
+            allowed = self._within.atol + self._within.rtol * largest
+        if finite:
+            at = int(np.argmax(apart))
+            if self.worst is None or apart[at] > self.worst:
+                self.worst, self.worst_at = float(apart[at]), start + at
+        beyond = np.flatnonzero(apart > allowed)
+        if beyond.size and self.first is None:
+            i = int(beyond[0])
+            self.first = start + i
+            self.detail = (
+                f"{{0}} {a[i]:.9g}, {{1}} {b[i]:.9g}, apart by {apart[i]:.3g} where {allowed[i]:.3g} is allowed"
+            )
+        if odd.size:
+            self.odd = start + finite, float(a[finite])
+            if kinds[0][finite] != kinds[1][finite] and self.first is None:
+                self.first, self.detail = start + finite, f"{{0}} {a[finite]}, {{1}} {b[finite]}"
 
 
 def _first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
-    shared = min(len(a), len(b))
-    unequal = a[:shared] != b[:shared]
+    """The first place at which two arrays of one length differ."""
+    if a.dtype.kind == "V":  # digests
+        a, b = (values.view("<u8").reshape(-1, 2) for values in (np.ascontiguousarray(a), np.ascontiguousarray(b)))
+        unequal = (a != b).any(axis=1)
+    else:
+        unequal = a != b
     return int(np.argmax(unequal)) if unequal.any() else None
 
 
@@ -490,8 +629,8 @@ def _says(side: _Side) -> str:
     return "the plan says" if side.trace is None else f"{side.name} has"
 
 
-def _steps(candidate: _Side, reference: _Side) -> _Judgement:
-    shared = min(len(candidate), len(reference))
+def _steps(pair: _Pair) -> _Judgement:
+    candidate, reference, shared = pair.candidate, pair.reference, pair.shared
     if len(candidate) == len(reference):
         # Nothing recorded on both sides is nothing compared.
         return _Judgement("pass" if shared else "not judged")
@@ -504,34 +643,34 @@ def _steps(candidate: _Side, reference: _Side) -> _Judgement:
     return _Judgement("fail", shared, detail, sides=(candidate, reference))
 
 
-def _boundaries(candidate: _Side, reference: _Side) -> _Judgement:
-    known = candidate.digests_known and reference.digests_known
-    if candidate.trace is not None and reference.trace is not None:
-        data = {side.trace.metadata.get("data_fingerprint") for side in (candidate, reference) if side.trace}
-        if len(data - {None}) > 1:
-            detail = f"{candidate.name} and {reference.name} hold different data: the same ids are other samples"
-            return _Judgement("fail", 0, detail, sides=(candidate, reference))
-    by_size = _first_unequal(candidate.sizes, reference.sizes)
-    by_ids = _first_unequal(candidate.digests, reference.digests) if known else None
-    firsts = [first for first in (by_size, by_ids) if first is not None]
+def _boundaries(pair: _Pair) -> _Judgement:
+    candidate, reference = pair.candidate, pair.reference
+    if pair.other_data:
+        detail = f"{candidate.name} and {reference.name} hold different data: the same ids are other samples"
+        return _Judgement("fail", 0, detail, sides=(candidate, reference))
+    firsts = [pair.firsts[name] for name in ("batch_size", "ids_digest") if name in pair.firsts]
     if firsts:
-        first = min(firsts)
-        return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=(candidate, reference))
-    if not known:
+        detail = _batch_detail(candidate, reference, min(firsts))
+        return _Judgement("fail", min(firsts), detail, sides=(candidate, reference))
+    known = candidate.known & reference.known
+    if "batch_size" not in known:
+        side = candidate if "batch_size" not in candidate.known else reference
+        return _Judgement("not judged", detail=f"{side.name} recorded no batches")
+    if "ids_digest" not in known:
         return _Judgement("not judged", detail="sizes agree; without sample ids the members are unknown")
-    return _agree(candidate, reference)
+    return _agree(pair)
 
 
-def _agree(candidate: _Side, reference: _Side) -> _Judgement:
+def _agree(pair: _Pair) -> _Judgement:
     """What passes on the steps that both made; nothing compared is nothing judged."""
-    shared = min(len(candidate), len(reference))
-    detail = "" if len(candidate) == len(reference) else f"equal over the first {shared:,} steps, which both made"
-    return _Judgement("pass" if shared else "not judged", detail=detail)
+    whole = len(pair.candidate) == len(pair.reference)
+    detail = "" if whole else f"equal over the first {pair.shared:,} steps, which both made"
+    return _Judgement("pass" if pair.shared else "not judged", detail=detail)
 
 
 def _batch_detail(candidate: _Side, reference: _Side, step: int) -> str:
     mine, theirs = candidate.ids(step), reference.ids(step)
-    sizes = int(candidate.sizes[step]), int(reference.sizes[step])
+    sizes = candidate.value("batch_size", step), reference.value("batch_size", step)
     text = f"step {step}: "
     if sizes[0] != sizes[1]:
         return text + f"{candidate.name} trained on {sizes[0]:,} samples, {_says(reference)} {sizes[1]:,}"
@@ -562,47 +701,43 @@ def _few(values: NDArray[np.int64], limit: int = 5) -> str:
     return ", ".join(map(str, values[:limit].tolist())) + (", …" if len(values) > limit else "")
 
 
-def _updates(candidate: _Side, reference: _Side) -> _Judgement:
-    if not (candidate.updates_known and reference.updates_known):
-        side = candidate if not candidate.updates_known else reference
-        return _Judgement("not judged", detail=f"{side.name} recorded no evidence of updates")
-    first = _first_unequal(candidate.updates, reference.updates)
+def _updates(pair: _Pair) -> _Judgement:
+    candidate, reference = pair.candidate, pair.reference
+    for side in (candidate, reference):
+        if "updates" not in side.known:
+            return _Judgement("not judged", detail=f"{side.name} recorded no evidence of updates")
+    first = pair.firsts.get("updates")
     if first is None:
-        return _agree(candidate, reference)
-    detail = (
-        f"step {first}: {candidate.name} had applied {candidate.updates[first]:,} updates, "
-        f"{_says(reference)} {reference.updates[first]:,}"
-    )
+        return _agree(pair)
+    mine, theirs = (side.value("updates", first) for side in (candidate, reference))
+    detail = f"step {first}: {candidate.name} had applied {mine:,} updates, {_says(reference)} {theirs:,}"
     return _Judgement("fail", first, detail, sides=(candidate, reference))
 
 
-def _epochs(candidate: _Side, reference: _Side) -> _Judgement:
-    if not (candidate.epochs_known and reference.epochs_known and min(len(candidate), len(reference))):
+def _epochs(pair: _Pair) -> _Judgement:
+    candidate, reference = pair.candidate, pair.reference
+    if not (pair.shared and "epoch" in candidate.known and "epoch" in reference.known):
         return _Judgement("not judged", detail="a run labels no epochs")
-    labels = {"epoch": (candidate.epochs, reference.epochs)}
-    if candidate.steps_in_epoch_known and reference.steps_in_epoch_known:
-        labels["step in epoch"] = (candidate.steps_in_epoch, reference.steps_in_epoch)
-    if candidate.padding_known and reference.padding_known:
-        labels["padding"] = (candidate.padding, reference.padding)
-    found = [(first, name) for name, pair in labels.items() if (first := _first_unequal(*pair)) is not None]
+    found = [(pair.firsts[name], i, name) for i, name in enumerate(_Pair.LABELS) if name in pair.firsts]
     if not found:
-        return _agree(candidate, reference)
-    first, name = min(found, key=lambda one: one[0])
-    mine, theirs = (int(column[first]) for column in labels[name])
+        return _agree(pair)
+    first, _, name = min(found)
+    mine, theirs = (side.value(name, first) for side in (candidate, reference))
     if name == "padding":
         detail = f"step {first}: {candidate.name} calls {mine} of its rows padding, {_says(reference)} {theirs}"
     else:
-        detail = f"step {first}: {candidate.name} calls it {name} {mine}, {_says(reference)} {theirs}"
+        label = name.replace("_", " ")
+        detail = f"step {first}: {candidate.name} calls it {label} {mine}, {_says(reference)} {theirs}"
     return _Judgement("fail", first, detail, sides=(candidate, reference))
 
 
-def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
-    """Equal sizes per step, and the same samples in each pass, in whatever order."""
+def _coverage(pair: _Pair) -> _Judgement:
+    """Equal sizes per step, and the same samples in each pass, in whatever order. All ids are in memory at once."""
+    candidate, reference, shared = pair.candidate, pair.reference, pair.shared
     both = (candidate, reference)
-    first = _first_unequal(candidate.sizes, reference.sizes)
+    first = pair.firsts.get("batch_size")
     if first is not None:
         return _Judgement("fail", first, _batch_detail(candidate, reference, first), sides=both)
-    shared = min(len(candidate), len(reference))
     if not shared:
         return _Judgement("not judged")
     rows: list[list[NDArray[np.int64]]] = []
@@ -635,7 +770,7 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
         if unrepeated and isinstance(total, int) and len(members[0]) < total:
             left_out = True  # each pass walked through a part of the data only: no more can be asked
             continue
-        if unrepeated and total is None and len(set(candidate.sizes[begin:end].tolist())) == 1:
+        if unrepeated and total is None and len(set(candidate.between("batch_size", begin, end).tolist())) == 1:
             detail = (
                 "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
             )
@@ -647,7 +782,19 @@ def _coverage(candidate: _Side, reference: _Side) -> _Judgement:
         return _Judgement("fail", begin, detail, sides=both)
     if left_out:
         return _Judgement("pass", detail="a pass left some samples out, not the same ones")
-    return _agree(candidate, reference)
+    return _agree(pair)
+
+
+def _not_finite(side: _Side) -> list[str]:
+    """That a run's loss is no finite number, and where it first is none."""
+    if side.trace is None:
+        return []
+    for start, stop in side.trace.windows():
+        losses, known = side.trace.between("loss", start, stop)
+        odd = np.flatnonzero(~np.isfinite(losses) & (known if known is not None else True))
+        if odd.size:
+            return [f"{side.name}: the loss is {losses[odd[0]]} at step {start + odd[0]}"]
+    return []
 
 
 def _passes(
@@ -663,36 +810,28 @@ def _passes(
         return [int(i) for i in np.flatnonzero(np.diff(begun, prepend=-1))]
     size = total if isinstance(total, int) and total > 0 else len(np.unique(np.concatenate([*rows[0], *rows[1]])))
     for side in sides:
-        if side.epochs_known:
-            starts = np.flatnonzero(np.diff(side.epochs[:shared], prepend=-1))
-            walked = np.add.reduceat(side.sizes[:shared] - side.padding[:shared].clip(min=0), starts)
+        if "epoch" in side.known:
+            starts = np.flatnonzero(np.diff(side.between("epoch", 0, shared), prepend=-1))
+            drawn = side.between("batch_size", 0, shared) - side.between("padding", 0, shared).clip(min=0)
+            walked = np.add.reduceat(drawn, starts)
             if (walked <= size).all() and (walked[:-1] == walked[0]).all():
                 return [int(i) for i in starts]  # else epochs are no passes
-    seen = np.cumsum(sides[0].sizes[:shared])
+    seen = np.cumsum(sides[0].between("batch_size", 0, shared))
     ends = np.flatnonzero(seen % size == 0) + 1
     if len(ends) != seen[-1] // size:  # a pass ends inside a batch, or leaves samples out
         return None
     return [0, *(int(end) for end in ends if end < shared)]
 
 
-def _learning_rates(candidate: _Side, reference: _Side, until: int) -> _Judgement:
-    assert candidate.trace is not None
-    assert reference.trace is not None
-    kind = np.dtype(_precision([candidate.trace, reference.trace]))
-    with np.errstate(over="ignore"):
-        columns = [side.trace.column("lr")[:until].astype(kind) for side in (candidate, reference) if side.trace]
-    known = all(side.trace.known("lr")[:until].all() for side in (candidate, reference) if side.trace)
-    if not known or not until:
-        return _Judgement("not judged", detail="" if until else "no step to judge")
-    nowhere = np.isnan(columns[0]) & np.isnan(columns[1])
-    first = _first_unequal(*(np.where(nowhere, 0, column) for column in columns))
-    finite = np.isfinite(columns[0]) & np.isfinite(columns[1])
-    both = [np.where(finite, column, 0).astype(np.float64) for column in columns]
-    worst, worst_at = _worst(np.abs(both[0] - both[1]))
-    if first is None:
-        return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
-    detail = f"step {first}: {candidate.name} {columns[0][first]:.9g}, {reference.name} {columns[1][first]:.9g}"
-    return _Judgement("fail", first, detail, worst, worst_at, (candidate, reference))
+def _learning_rates(pair: _Pair) -> _Judgement:
+    rates = pair.rates
+    if not rates.known or not pair.until:
+        return _Judgement("not judged", detail="" if pair.until else "no step to judge")
+    if rates.first is None:
+        return _Judgement("pass", detail=_before(pair), worst=rates.worst, worst_at=rates.worst_at)
+    mine, theirs = rates.values
+    detail = f"step {rates.first}: {pair.candidate.name} {mine:.9g}, {pair.reference.name} {theirs:.9g}"
+    return _Judgement("fail", rates.first, detail, rates.worst, rates.worst_at, (pair.candidate, pair.reference))
 
 
 def _kinds(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -700,52 +839,31 @@ def _kinds(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(np.isnan(values), 1, np.where(np.isposinf(values), 2, np.where(np.isneginf(values), 3, 0)))
 
 
-def _worst(differences: NDArray[np.float64]) -> tuple[float, int]:
-    at = int(np.argmax(differences))
-    return float(differences[at]), at
+def _losses(pair: _Pair) -> _Judgement:
+    losses = pair.losses
+    assert losses is not None
+    if not losses.known or not pair.until:
+        return _Judgement("not judged", detail="a run recorded no loss" if pair.until else "no step to judge")
+    if losses.first is not None:
+        names = printable(pair.candidate.name), printable(pair.reference.name)
+        detail = f"step {losses.first}: " + losses.detail.format(*names)
+        both = (pair.candidate, pair.reference)
+        return _Judgement("fail", losses.first, detail, losses.worst, losses.worst_at, both)
+    if losses.odd is not None:
+        at, value = losses.odd
+        detail = f"both runs' losses are {value} from step {at} on"
+        return _Judgement("not judged", detail=detail, worst=losses.worst, worst_at=losses.worst_at, undecided=True)
+    return _Judgement("pass", detail=_before(pair), worst=losses.worst, worst_at=losses.worst_at)
 
 
-def _losses(candidate: _Side, reference: _Side, until: int, tolerance: Tolerance) -> _Judgement:
-    assert candidate.trace is not None
-    assert reference.trace is not None
-    mine, theirs = candidate.trace.column("loss")[:until], reference.trace.column("loss")[:until]
-    known = candidate.trace.known("loss")[:until].all() and reference.trace.known("loss")[:until].all()
-    if not known or not until:
-        return _Judgement("not judged", detail="a run recorded no loss" if until else "no step to judge")
-    kinds = _kinds(mine), _kinds(theirs)
-    apart = _first_unequal(*kinds)
-    odd = np.flatnonzero(kinds[0])
-    finite = int(odd[0]) if odd.size else until  # both finite before this step
-    finite = min(finite, until if apart is None else apart)
-    a, b = mine[:finite], theirs[:finite]
-    with np.errstate(over="ignore"):  # beyond the largest float is beyond every tolerance
-        differences = np.abs(a - b)
-        allowed = tolerance.atol + tolerance.rtol * np.maximum(np.abs(a), np.abs(b))
-    beyond = np.flatnonzero(differences > allowed)
-    worst, worst_at = _worst(differences) if finite else (None, None)
-    both = (candidate, reference)
-    if beyond.size:
-        first = int(beyond[0])
-        detail = (
-            f"step {first}: {candidate.name} {a[first]:.9g}, {reference.name} {b[first]:.9g}, "
-            f"apart by {differences[first]:.3g} where {allowed[first]:.3g} is allowed"
-        )
-        return _Judgement("fail", first, detail, worst, worst_at, both)
-    if apart is not None and apart == finite:
-        detail = f"step {apart}: {candidate.name} {mine[apart]}, {reference.name} {theirs[apart]}"
-        return _Judgement("fail", apart, detail, worst, worst_at, both)
-    if finite < until:
-        detail = f"both runs' losses are {mine[finite]} from step {finite} on"
-        return _Judgement("not judged", detail=detail, worst=worst, worst_at=worst_at, undecided=True)
-    return _Judgement("pass", detail=_before(candidate, reference, until), worst=worst, worst_at=worst_at)
-
-
-def _before(candidate: _Side, reference: _Side, until: int) -> str:
+def _before(pair: _Pair) -> str:
     """What to add where numbers were judged up to the structure's first difference only."""
-    return "" if until == len(candidate) == len(reference) else f"before step {until}, not judged from there on"
+    whole = pair.until == len(pair.candidate) == len(pair.reference)
+    return "" if whole else f"before step {pair.until}, not judged from there on"
 
 
-def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) -> _Judgement:
+def _weights(pair: _Pair, tolerance: Tolerance | None) -> _Judgement:
+    candidate, reference = pair.candidate, pair.reference
     assert candidate.trace is not None
     assert reference.trace is not None
     if tolerance is None:
@@ -777,7 +895,7 @@ def _weights(candidate: _Side, reference: _Side, tolerance: Tolerance | None) ->
             differences = np.abs(a - b)
         scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
         at_most = tolerance.atol + tolerance.rtol * scale
-        largest, _ = _worst(differences)
+        largest = float(differences.max())
         if largest > worst or not worst_at:
             worst, worst_at = largest, name
         if largest > at_most and not problem:
@@ -797,10 +915,9 @@ def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_
     values: dict[str, int | str | None] = {}
     if name in ("steps", "boundaries"):
         values = {side.name: len(side) for side in sides}
-    elif name == "updates":
-        values = {s.name: int(s.updates[-1]) if s.updates_known and len(s) else None for s in sides}
-    elif name == "epochs":
-        values = {s.name: int(s.epochs[-1]) + 1 if s.epochs_known and len(s) else None for s in sides}
+    elif name in ("updates", "epochs"):
+        column, more = ("updates", 0) if name == "updates" else ("epoch", 1)
+        values = {s.name: s.value(column, len(s) - 1) + more if column in s.known and len(s) else None for s in sides}
     return Check(
         name=name,
         result=result,

@@ -54,9 +54,9 @@ class Counts:
     num_updates: int | None
     num_epochs: int | None
     steps_per_epoch: int | None
-    samples_seen: int
+    samples_seen: int | None
     samples_dropped: int | None
-    samples_padded: int
+    samples_padded: int | None
     last_batch_size: int | None
 
     def to_dict(self) -> dict[str, int | None]:
@@ -531,24 +531,22 @@ def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.i
 
 
 def observed_epochs(
-    plan: TrainingPlan, num_samples: int, labels: NDArray[np.int64], rows_seen: int
+    plan: TrainingPlan, num_samples: int, epochs: NDArray[np.int64], lengths: NDArray[np.int64], rows_seen: int
 ) -> tuple[int | None, int]:
     """What a run's own epoch labels amount to under its plan: steps of the completed epochs, and samples dropped.
 
     Args:
         plan: says when an epoch or pass is complete, not how many there were.
         num_samples: size of the data set.
-        labels: the epoch of each step, at least one.
+        epochs, lengths: each epoch's label in the order of the steps, at least one, and its number of steps.
         rows_seen: samples trained on, padding not included.
     """
     import numpy as np
 
-    cadence, total = Cadence(plan, num_samples), len(labels)
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
-    lengths = np.diff(starts, append=total)
+    cadence, total = Cadence(plan, num_samples), int(lengths.sum())
     if not cadence.steps_per_epoch:
         complete = rows_seen // cadence.num_samples
-        done = lengths[labels[starts] < complete]
+        done = lengths[epochs < complete]
         alike = len(done) == complete and len(set(done.tolist())) == 1
     else:
         whole = cadence.restart_after if cadence.restart else cadence.steps_per_epoch

@@ -111,29 +111,20 @@ class Observed:
     @classmethod
     def of_trace(cls, trace: Trace, most: int = MOST_ROWS) -> Observed:
         """The trace's first ``most`` rows, or as many as have ``MOST_IDS`` ids."""
+        rows = min(trace.num_rows, most)
+        sizes = trace.between("batch_size", 0, rows).values
+        if trace.has_ids:
+            rows = max(int(np.searchsorted(np.cumsum(sizes), MOST_IDS, side="right")), min(rows, 1))
 
         def column(name: str) -> NDArray[np.int64] | None:
-            return trace.column(name)[:most] if trace.known(name).all() else None
+            return trace.between(name, 0, rows).values if trace.known_throughout(name) else None
 
-        sizes = trace.column("batch_size")[:most]
-        fits = int(np.searchsorted(np.cumsum(sizes), MOST_IDS, side="right"))
-        sizes = sizes[: max(fits, 1)]
-        whole = cls(
-            sizes=sizes,
+        return cls(
+            sizes=sizes[:rows],
             updates=column("updates"),
-            ids=np.concatenate([trace.ids(i) for i in range(len(sizes))]) if trace.has_ids and len(sizes) else None,
+            ids=trace.ids_between(0, rows) if trace.has_ids else None,
             epochs=column("epoch"),
             steps_in_epoch=column("step_in_epoch"),
             padding=column("padding"),
-            complete=trace.complete,
-        )
-        if len(sizes) == trace.num_rows:
-            return whole
-        return replace(
-            whole,
-            **{
-                name: None if (values := getattr(whole, name)) is None else values[: len(sizes)]
-                for name in ("updates", "epochs", "steps_in_epoch", "padding")
-            },
-            complete=False,
+            complete=trace.complete and rows == trace.num_rows,
         )

@@ -30,7 +30,8 @@ from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan import LARGEST
-from xframe.trace import COMPLETE, Column, TraceWriter, array_digest, weights_path
+from xframe.trace import COMPLETE, array_digest, weights_path
+from xframe.tracefile import Column, TraceWriter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 FLUSH_ROWS = 1000
 FLUSH_IDS = 1 << 20
 FLUSH_SECONDS = 1.0
+
+
+_STEP = ("ids", "updates", "update_attempts", "lr", "loss", "time_ns", "epoch", "step_in_epoch", "padding")
 
 
 class UpdateEvidence(Protocol):
@@ -114,24 +118,12 @@ class Recorder:
         self._keep_ids = keep_ids
         self._weights: dict[str, str] = {}
         self._began = self._flushed = time.monotonic_ns()
+        self._chunks: list[dict[str, Column]] = []  # of rows that wait to be written
+        self._waiting = self._waiting_ids = 0
         self._clear()
 
     def _clear(self) -> None:
-        self._pending: dict[str, list[Any]] = {
-            name: []
-            for name in (
-                "ids",
-                "updates",
-                "update_attempts",
-                "lr",
-                "loss",
-                "time_ns",
-                "epoch",
-                "step_in_epoch",
-                "padding",
-            )
-        }
-        self._pending_ids = 0
+        self._pending: dict[str, list[Any]] = {name: [] for name in _STEP}
 
     def step(
         self,
@@ -175,20 +167,20 @@ class Recorder:
         pending = self._pending
         for name, value in row.items():  # only now, so that a step that is refused leaves no part of itself
             pending[name].append(value)
-        self.num_steps += 1
-        self._pending_ids += held.shape[0]
-        if (
-            len(pending["ids"]) >= FLUSH_ROWS
-            or self._pending_ids >= FLUSH_IDS
-            or now - self._flushed >= FLUSH_SECONDS * 1e9
-        ):
+        self._added(1, held.shape[0], now)
+
+    def _added(self, rows: int, ids: int, now: int) -> None:
+        self.num_steps += rows
+        self._waiting += rows
+        self._waiting_ids += ids
+        if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS or now - self._flushed >= FLUSH_SECONDS * 1e9:
             self.flush()
 
     def block(
         self,
         *,
-        ids: Any,
-        batch_sizes: ArrayLike,
+        ids: Any = None,
+        batch_sizes: ArrayLike | None = None,
         updates: Any = None,
         loss: Any = None,
         lr: Any = None,
@@ -202,34 +194,35 @@ class Recorder:
         Args:
             ids: the batches' sample ids one after the other, of shape (sum of batch_sizes,).
             batch_sizes: rows in each batch, of shape (steps,).
-            others: as in ``step``, each of shape (steps,).
+            others: as in ``step``, each of shape (steps,); masked arrays say where a value is not known.
         """
-        self.flush()
-        sizes = _array(batch_sizes, "batch_sizes").astype(np.int64)
-        flat = _array(ids, "ids")
-        if sizes.ndim != 1 or (sizes < 0).any() or flat.shape != (sizes.sum(),):
+        now = time.monotonic_ns()
+        given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
+        given |= {"step_in_epoch": step_in_epoch, "padding": padding}
+        chunk = {name: _block_column(values, name) for name, values in given.items() if values is not None}
+        if batch_sizes is not None:
+            chunk["batch_size"] = _block_column(batch_sizes, "batch_sizes")
+        rows = len(next(iter(chunk.values())).values) if batch_sizes is None and chunk else 0
+        rows = rows if batch_sizes is None else len(chunk["batch_size"].values)
+        for name, column in chunk.items():
+            if len(column.values) != rows:
+                raise UsageError(f"a block's {name}", got=len(column.values), expected=f"{rows} values, one a step")
+        flat = None if ids is None else _array(ids, "ids")
+        sizes = chunk["batch_size"].values if batch_sizes is not None else np.zeros(0, dtype=np.int64)
+        if (sizes < 0).any() or (flat is not None and flat.shape != (sizes.sum(),)):
             raise UsageError(
                 "a block's ids and batch_sizes don't fit",
-                got=Verbatim(f"ids of shape {flat.shape}, batch_sizes {sizes.tolist()[:10]}"),
+                got=Verbatim(f"ids of shape {None if flat is None else flat.shape}, batch_sizes {sizes.tolist()[:10]}"),
                 expected="sizes from 0 up, and as many ids as their sum",
             )
-        if not sizes.size:
+        if not rows:
             return
-        data, ends = _id_bytes(flat), 8 * np.cumsum(sizes)
-        pending: dict[str, list[Any]] = {
-            "ids": [data[end - 8 * size : end] for end, size in zip(ends, sizes, strict=True)],
-            "time_ns": [time.monotonic_ns() - self._began] * len(sizes),
-        }
-        counts = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "padding": padding}
-        counts["step_in_epoch"] = step_in_epoch
-        for name, values in {**counts, "loss": loss, "lr": lr}.items():
-            column = [None] * len(sizes) if values is None else _array(values, name).tolist()
-            if len(column) != len(sizes):
-                raise UsageError(f"a block's {name}", got=len(column), expected=f"{len(sizes)} values, one a step")
-            pending[name] = [(_count if name in counts else _number)(value, name) for value in column]
-        self._pending = pending
-        self.num_steps += len(sizes)
-        self.flush()
+        if flat is not None:
+            chunk |= self._batches(_id_bytes(flat), sizes)
+        chunk["time_ns"] = Column(np.full(rows, now - self._began))
+        self._settle()
+        self._chunks.append(chunk)
+        self._added(rows, 0 if flat is None else len(flat), now)
 
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
@@ -241,30 +234,40 @@ class Recorder:
                     np.lib.format.write_array(member, values, allow_pickle=False)
         self._weights = {name: array_digest(values) for name, values in arrays.items()}
 
-    def flush(self) -> None:
-        """Writes what is pending; the rows then survive whatever happens to the process."""
-        self._flushed = time.monotonic_ns()
+    def _settle(self) -> None:
+        """Turns the steps taken one by one into columns; what lies on a device comes home."""
         pending, count = self._pending, len(self._pending["ids"])
         if not count:
             return
         self._clear()
         batches = _ids_home(pending["ids"])
         sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
-        first = self._writer.num_rows
-        digests = b"".join([xxh3_128_digest(batch) for batch in batches])
-        columns = {
-            "step": Column(np.arange(first, first + count)),
-            "ids_digest": Column(np.frombuffer(digests, dtype="V16")),
-            "batch_size": Column(sizes),
-            "time_ns": Column(np.array(pending["time_ns"], dtype=np.int64)),
-        }
+        columns = {"batch_size": Column(sizes), "time_ns": Column(np.array(pending["time_ns"], dtype=np.int64))}
+        columns |= self._batches(b"".join(batches), sizes)
         for name in ("updates", "update_attempts", "epoch", "step_in_epoch", "padding"):
             columns[name] = _column([_known_count(value) for value in _numbers(pending[name])], np.int64)
         for name in ("lr", "loss"):
             columns[name] = _column(_numbers(pending[name]), np.float64)
-        if self._keep_ids:
-            columns["ids"] = Column(np.frombuffer(b"".join(batches), dtype="<i8"))
-        self._writer.write(columns)
+        self._chunks.append(columns)
+
+    def _batches(self, ids: bytes, sizes: NDArray[np.int64]) -> dict[str, Column]:
+        """The batches' digests, and their ids if they are kept."""
+        data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
+        digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
+        found = {"ids_digest": Column(np.frombuffer(digests, dtype="V16"))}
+        return found | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if self._keep_ids else {})
+
+    def flush(self) -> None:
+        """Writes what is pending; the rows then survive whatever happens to the process."""
+        self._flushed = time.monotonic_ns()
+        self._settle()
+        chunks, count = self._chunks, self._waiting
+        self._chunks, self._waiting, self._waiting_ids = [], 0, 0
+        if not count:
+            return
+        first = self._writer.num_rows
+        columns = {name: _joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
+        self._writer.write({"step": Column(np.arange(first, first + count)), **columns})
         if self.on_flush is not None:
             self.on_flush(self.num_steps)
 
@@ -349,7 +352,7 @@ def _fetch(held: Any) -> Any:
 
 def _array(value: Any, name: str) -> NDArray[Any]:
     """A block's column, as an array."""
-    array = np.asarray(_fetch(_hold(value, name)))
+    array = np.asarray(_fetch(_hold(value, name)))  # of a masked array, what is under the mask
     if array.ndim != 1:
         raise UsageError(f"a block's {name}", got=Verbatim(f"shape {array.shape}"), expected="values in one dimension")
     return array if array.size else array.astype(np.int64)
@@ -428,6 +431,36 @@ def _known_count(value: Any) -> int | None:
     if value is None or type(value) is int:
         return value
     return int(value) if math.isfinite(value) and value == int(value) else None
+
+
+def _joined(name: str, chunks: list[dict[str, Column]]) -> Column:
+    """A column of several chunks; where a chunk lacks it, it is unknown."""
+    if len(chunks) == 1:
+        return chunks[0][name]
+    kind = next(chunk[name].values.dtype for chunk in chunks if name in chunk)
+    values, known = [], []
+    for chunk in chunks:
+        rows = len(chunk["time_ns"].values)
+        found = chunk.get(name) or Column(np.zeros(0 if name == "ids" else rows, kind), np.zeros(rows, bool))
+        values.append(found.values)
+        known.append(np.ones(rows, bool) if found.known is None else found.known)
+    return Column(np.concatenate(values), np.concatenate(known))
+
+
+def _block_column(given: Any, name: str) -> Column:
+    """A block's numbers, whole ones but for loss and lr; a mask says which are not known."""
+    whole = name not in ("loss", "lr")
+    values, expected = _array(given, name), "whole numbers" if whole else "real numbers"
+    known = ~np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
+    kind = values.dtype.kind
+    if kind not in "iufb" or (whole and kind == "u" and (values > LARGEST).any()):
+        raise UsageError(f"a block's {name}", got=Verbatim(f"an array of {values.dtype}"), expected=expected)
+    if whole and kind == "f":
+        values = np.where(known, values, 0) if known is not None else values
+        wrong = ~np.isfinite(values) | (values != np.trunc(values)) | (np.abs(values) >= 2.0**63)
+        if wrong.any():
+            raise UsageError(f"a block's {name}", got=float(values[wrong][0]), expected=expected)
+    return Column(values.astype(np.int64 if whole else np.float64), known)
 
 
 def _column(values: list[Any], kind: type) -> Column:

@@ -1,6 +1,7 @@
 """The command line, in this process: output, messages, exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -169,9 +170,11 @@ def test_compare_exit_codes_and_forms(xf, tmp_path):
 
 def test_a_truncated_trace_is_inconclusive(xf, tmp_path):
     write_trace("a.trace")
-    write_trace("b.trace")
-    whole = (tmp_path / "b.trace").read_bytes()
-    (tmp_path / "b.trace").write_bytes(whole[:-1200])
+    with xframe.record("open.trace", num_samples=10) as rec:
+        for i in range(3):
+            rec.step(ids=np.arange(4 * i, min(4 * i + 4, 10)), updates=i + 1, loss=1.0, lr=0.1)
+        rec.flush()
+        shutil.copy("open.trace", "b.trace")
     code, out, _ = xf("compare", "a.trace", "b.trace")
     assert code == 4
     assert "b is truncated" in out
@@ -179,6 +182,17 @@ def test_a_truncated_trace_is_inconclusive(xf, tmp_path):
     code, out, err = xf("certificate", "b.trace")
     assert (code, out) == (4, "")
     assert "truncated" in err
+
+
+def test_a_closed_trace_that_was_cut_is_damaged(xf, tmp_path):
+    write_trace("a.trace")
+    write_trace("b.trace")
+    whole = (tmp_path / "b.trace").read_bytes()
+    (tmp_path / "b.trace").write_bytes(whole[:-1200])
+    for command in (("compare", "a.trace", "b.trace"), ("certificate", "b.trace")):
+        code, out, err = xf(*command)
+        assert (code, out) == (4, "")
+        assert "b.trace is damaged" in err
 
 
 def test_a_file_that_is_no_trace(xf, tmp_path):
