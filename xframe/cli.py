@@ -312,11 +312,11 @@ def compare(
 ) -> int:
     """Compare two traces: structure first, numbers up to the first difference."""
     from xframe.comparison import compare as compare_traces
-    from xframe.trace import open_all
+    from xframe.trace import open_different
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
-    comparison = compare_traces(*open_all([reference, candidate]), order=order, rtol=rtol, atol=atol)
+    comparison = compare_traces(*open_different([reference, candidate]), order=order, rtol=rtol, atol=atol)
     return _report(comparison, "json" if json else "md" if md else "text")
 
 

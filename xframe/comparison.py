@@ -30,7 +30,7 @@ from xframe import counting
 from xframe.counting import Counts
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
-from xframe.trace import WINDOW, Trace
+from xframe.trace import WINDOW, Trace, open_all
 from xframe.tracefile import COLUMNS, Column
 
 if TYPE_CHECKING:
@@ -323,7 +323,8 @@ def compare(
     """
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
-    traces = [run if isinstance(run, Trace) else Trace.open(run) for run in runs]
+    opened = iter(open_all([run for run in runs if not isinstance(run, Trace)]))
+    traces = [run if isinstance(run, Trace) else next(opened) for run in runs]
     if not traces:
         raise UsageError("nothing to compare with", got=0, expected="two traces, or one with its plan")
     notes: list[str] = []

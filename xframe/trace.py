@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -213,20 +213,26 @@ class Trace:
         sized = self.known_throughout("batch_size")
         return Counts(
             num_steps=self.num_rows,
-            num_updates=tally.updates if self.num_rows and self.known_throughout("updates") else None,
+            num_updates=self._last("updates"),
             num_epochs=int(tally.epochs[-1]) + 1 if labelled else None,
             steps_per_epoch=per_epoch,
             samples_seen=int(tally.seen.sum()) if sized else None,
             samples_dropped=dropped if sized else None,
             samples_padded=tally.padded,
-            last_batch_size=tally.last_size if self.num_rows and sized else None,
+            last_batch_size=self._last("batch_size"),
         )
+
+    def _last(self, name: str) -> int | None:
+        """The last row's value, where every row has one."""
+        rows = self.num_rows
+        return int(self.between(name, rows - 1, rows).values[0]) if rows and self.known_throughout(name) else None
 
     @cached_property
     def _tally(self) -> _Tally:
-        tally = _Tally()
+        tally, padded = _Tally(), self.source.unknown["padding"] < self.num_rows
         for start, stop in self.windows():
-            tally.add(*(self.between(name, start, stop).values for name in _Tally.COLUMNS))
+            sizes, epochs = (self.between(name, start, stop).values for name in ("batch_size", "epoch"))
+            tally.add(sizes, self.between("padding", start, stop).values if padded else None, epochs)
         return tally
 
     def _epochs(self, tally: _Tally) -> tuple[int | None, int | None]:
@@ -254,18 +260,18 @@ class Trace:
 class _Tally:
     """What counts need of the rows, which arrive in pieces: of each epoch, its label, steps and samples."""
 
-    COLUMNS = ("batch_size", "padding", "updates", "epoch")
-
     def __init__(self) -> None:
         self.epochs = self.lengths = self.seen = np.zeros(0, dtype=np.int64)
-        self.padded = self.updates = self.last_size = self.largest = 0
+        self.padded = self.largest = 0
 
-    def add(self, sizes: NDArray[Any], padding: NDArray[Any], updates: NDArray[Any], epochs: NDArray[Any]) -> None:
-        if not len(sizes):
-            return
-        padding, sizes = np.maximum(padding, 0), np.maximum(sizes, 0)
-        starts = np.flatnonzero(np.diff(epochs, prepend=epochs[0] - 1))
-        lengths, seen = np.diff(starts, append=len(epochs)), np.add.reduceat(sizes - padding, starts)
+    def add(self, sizes: NDArray[Any], padding: NDArray[Any] | None, epochs: NDArray[Any]) -> None:
+        starts = np.concatenate([[0], np.flatnonzero(epochs[1:] != epochs[:-1]) + 1])
+        drawn = sizes = np.maximum(sizes, 0)
+        if padding is not None:
+            padding = np.maximum(padding, 0)
+            drawn = sizes - padding
+            self.padded += int(padding.sum())
+        lengths, seen = np.diff(starts, append=len(epochs)), np.add.reduceat(drawn, starts)
         goes_on = int(len(self.epochs) > 0 and self.epochs[-1] == epochs[0])
         if goes_on:
             self.lengths[-1] += lengths[0]
@@ -273,8 +279,6 @@ class _Tally:
         self.epochs = np.concatenate([self.epochs, epochs[starts[goes_on:]]])
         self.lengths = np.concatenate([self.lengths, lengths[goes_on:]])
         self.seen = np.concatenate([self.seen, seen[goes_on:]])
-        self.padded += int(padding.sum())
-        self.updates, self.last_size = int(updates[-1]), int(sizes[-1])
         self.largest = max(self.largest, int(sizes.max()))
 
 
@@ -294,9 +298,17 @@ def _source(path: Path, file: BinaryIO, start: bytes) -> Source:
     raise not_a_trace(path)
 
 
-def open_all(paths: list[str | Path]) -> list[Trace]:
+def open_all(paths: Sequence[str | Path]) -> list[Trace]:
+    """Opens traces, several at once, since most of the time goes into digests, which run in parallel."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return list(pool.map(Trace.open, paths))
+
+
+def open_different(paths: Sequence[str | Path]) -> list[Trace]:
     """Opens traces that are to be compared; each file once."""
     resolved = [Path(path).resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
         raise UsageError("a trace is compared with itself", got=Verbatim(paths[0]), expected="two different files")
-    return [Trace.open(path) for path in paths]
+    return open_all(paths)
