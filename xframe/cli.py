@@ -192,7 +192,7 @@ def verify(
             precision=precision,
             threads=threads,
             tf32=tf32,
-            python=_pairs(python),
+            python=_pairs("--python", python, "ADAPTER=/path/to/python"),
             out=out,
             rtol=rtol,
             atol=atol,
@@ -284,7 +284,7 @@ def run(
             precision=precision,
             threads=threads,
             tf32=tf32,
-            python=_pairs(python),
+            python=_pairs("--python", python, "ADAPTER=/path/to/python"),
             progress=progress,
         )
     if json:
@@ -311,13 +311,73 @@ def compare(
     md: Annotated[bool, Parameter(negative="", help="Print Markdown instead.")] = False,
 ) -> int:
     """Compare two traces: structure first, numbers up to the first difference."""
-    from xframe.comparison import compare as compare_traces
+    from xframe.diagnose import compare as compare_traces
     from xframe.trace import open_different
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
     comparison = compare_traces(*open_different([reference, candidate]), order=order, rtol=rtol, atol=atol)
     return _report(comparison, "json" if json else "md" if md else "text")
+
+
+@app.command
+def explain(
+    trace: Annotated[Path, Parameter(name="TRACE", help="A trace, or the reference of two.")],
+    candidate: Annotated[Path | None, Parameter(name="TRACE2", help="The candidate.")] = None,
+    /,
+    *,
+    samples: Annotated[int | None, _number("Size of the data set. Default: as recorded, or as the ids show.")] = None,
+    json: Json = False,
+) -> int:
+    """Say which plan a run must have followed, from its rows alone; or why two runs part, and what mends it.
+
+    Of one trace: what is certain, what the rows cannot tell apart, and the first step at which no plan fits
+    (exit code 1). Its recorded plan is not looked at. Of two: the causes, as a failed xframe compare tells them.
+    """
+    if candidate is not None:
+        from xframe.diagnose import compare as compare_and_explain
+        from xframe.report.causes import text
+        from xframe.trace import open_different
+
+        comparison = compare_and_explain(*open_different([trace, candidate]), num_samples=samples)
+        if json:
+            return _report(comparison, "json")
+        _show(text(comparison))
+        return comparison.exit_code
+    from xframe.infer import infer
+    from xframe.observed import Observed
+    from xframe.report.explained import one
+    from xframe.trace import Trace
+
+    found = Trace.open(trace)
+    size = found.metadata.get("num_samples") if samples is None else samples
+    inference = infer(Observed.of_trace(found), size if isinstance(size, int) else None)
+    print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
+    return 0 if inference.first_misfit is None else 1
+
+
+@app.command(name="import")
+def import_command(
+    source: Annotated[Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.")],
+    /,
+    *,
+    out: Annotated[Path, _option("The trace to write; must not exist.")],
+    column: Annotated[
+        list[str] | None,
+        Parameter(help="NAME=COLUMN takes NAME (loss, lr, updates …) from that column or tag, NAME= leaves it out; repeatable.", negative=""),
+    ] = None,
+    samples: Annotated[int | None, _number("Size of the data set.")] = None,
+    form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, _option("Default: by the file's name.")] = None,
+) -> int:
+    """Make a trace of what a run logged. What the log lacks is not judged when it is compared."""
+    from xframe.importing import import_run
+
+    columns = _pairs("--column", column, "NAME=COLUMN", empty=True)
+    found = import_run(source, out, columns=columns, num_samples=samples, form=form)
+    taken = ", ".join(f"{name} from {source!r}" for name, source in found.columns.items())
+    print(f"{out}: {found.rows:,} steps; {taken}")
+    print(f"not judged: {', '.join(found.not_judged)}", file=sys.stderr)
+    return 0
 
 
 @app.command
@@ -372,13 +432,13 @@ def tasks(*, json: Json = False) -> int:
     return 0
 
 
-def _pairs(texts: list[str] | None) -> dict[str, str]:
+def _pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = False) -> dict[str, str]:
     pairs = {}
     for text in texts or []:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path):
-            raise UsageError("--python", got=text, expected="ADAPTER=/path/to/python")
-        pairs[name] = path
+        name, equals, value = text.partition("=")
+        if not (name and equals and (value or empty)):
+            raise UsageError(option, got=text, expected=form)
+        pairs[name] = value
     return pairs
 
 

@@ -40,6 +40,7 @@ _FRAME = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HEAD, _BATCH, _END = b"H", b"B", b"E"
 _DIGEST = re.compile(rb"blake2b-256:([0-9a-f]{64})")
 _CHUNK = 1 << 20
+_HELD_BYTES = 1 << 26  # of a journal's frames, so that a block's columns are made from one reading
 
 SCHEMA = pa.schema(
     [
@@ -298,7 +299,7 @@ class Journal:
         self.unknown = dict.fromkeys(COLUMNS, 0)
         self._file = file
         self._places: list[tuple[int, int]] = []
-        self._held: tuple[int, Any] = (-1, None)
+        self._held: dict[int, Any] = {}  # frames last read
         self._scan()
 
     def _scan(self) -> None:
@@ -338,12 +339,14 @@ class Journal:
         self.num_rows = self.bounds[-1]
 
     def read(self, block: int, name: str) -> Any:
-        held, batch = self._held
-        if held != block:
+        batch = self._held.get(block)
+        if batch is None:
             at, length = self._places[block]
             self._file.seek(at)
             batch = ipc.read_record_batch(pa.py_buffer(self._file.read(length)), SCHEMA)
-            self._held = block, batch
+            while self._held and length + sum(self._places[held][1] for held in self._held) > _HELD_BYTES:
+                del self._held[next(iter(self._held))]
+            self._held[block] = batch
         return batch.column(name)
 
 
