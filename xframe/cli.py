@@ -358,13 +358,18 @@ def explain(
 
 @app.command(name="import")
 def import_command(
-    source: Annotated[Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.")],
+    source: Annotated[
+        Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.")
+    ],
     /,
     *,
     out: Annotated[Path, _option("The trace to write; must not exist.")],
     column: Annotated[
         list[str] | None,
-        Parameter(help="NAME=COLUMN takes NAME (loss, lr, updates …) from that column or tag, NAME= leaves it out; repeatable.", negative=""),
+        Parameter(
+            help="NAME=COLUMN takes NAME (loss, updates …) from that column or tag, NAME= leaves it out; repeatable.",
+            negative="",
+        ),
     ] = None,
     samples: Annotated[int | None, _number("Size of the data set.")] = None,
     form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, _option("Default: by the file's name.")] = None,

@@ -16,7 +16,9 @@ import functools
 import math
 import platform
 import sys
+import threading
 import time
+import weakref
 import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -117,10 +119,15 @@ class Recorder:
         self._writer = writer
         self._keep_ids = keep_ids
         self._weights: dict[str, str] = {}
-        self._began = self._flushed = time.monotonic_ns()
+        self._began = time.monotonic_ns()
         self._chunks: list[dict[str, Column]] = []  # of rows that wait to be written
         self._waiting = self._waiting_ids = 0
+        self._lock = threading.RLock()
+        self._closed = threading.Event()
+        self._trouble: BaseException | None = None
         self._clear()
+        # Not when the next step comes, which may be long: validation, a checkpoint, a hang.
+        threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
 
     def _clear(self) -> None:
         self._pending: dict[str, list[Any]] = {name: [] for name in _STEP}
@@ -164,16 +171,19 @@ class Recorder:
             "step_in_epoch": _count(step_in_epoch, "step_in_epoch"),
             "padding": _count(padding, "padding"),
         }
-        pending = self._pending
-        for name, value in row.items():  # only now, so that a step that is refused leaves no part of itself
-            pending[name].append(value)
-        self._added(1, held.shape[0], now)
+        with self._lock:
+            pending = self._pending
+            for name, value in row.items():  # only now, so that a step that is refused leaves no part of itself
+                pending[name].append(value)
+            self._added(1, held.shape[0])
 
-    def _added(self, rows: int, ids: int, now: int) -> None:
+    def _added(self, rows: int, ids: int) -> None:
+        if self._trouble is not None:
+            raise self._trouble
         self.num_steps += rows
         self._waiting += rows
         self._waiting_ids += ids
-        if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS or now - self._flushed >= FLUSH_SECONDS * 1e9:
+        if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
             self.flush()
 
     def block(
@@ -220,9 +230,10 @@ class Recorder:
         if flat is not None:
             chunk |= self._batches(_id_bytes(flat), sizes)
         chunk["time_ns"] = Column(np.full(rows, now - self._began))
-        self._settle()
-        self._chunks.append(chunk)
-        self._added(rows, 0 if flat is None else len(flat), now)
+        with self._lock:
+            self._settle()
+            self._chunks.append(chunk)
+            self._added(rows, 0 if flat is None else len(flat))
 
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
@@ -259,20 +270,21 @@ class Recorder:
 
     def flush(self) -> None:
         """Writes what is pending; the rows then survive whatever happens to the process."""
-        self._flushed = time.monotonic_ns()
-        self._settle()
-        chunks, count = self._chunks, self._waiting
-        self._chunks, self._waiting, self._waiting_ids = [], 0, 0
-        if not count:
-            return
-        first = self._writer.num_rows
-        columns = {name: _joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
-        self._writer.write({"step": Column(np.arange(first, first + count)), **columns})
-        if self.on_flush is not None:
-            self.on_flush(self.num_steps)
+        with self._lock:
+            self._settle()
+            chunks, count = self._chunks, self._waiting
+            self._chunks, self._waiting, self._waiting_ids = [], 0, 0
+            if not count:
+                return
+            first = self._writer.num_rows
+            columns = {name: _joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
+            self._writer.write({"step": Column(np.arange(first, first + count)), **columns})
+            if self.on_flush is not None:
+                self.on_flush(self._writer.num_rows)
 
     def close(self, outcome: str = COMPLETE) -> None:
         """Writes what is pending and the end record."""
+        self._closed.set()
         try:
             self.flush()
         finally:
@@ -283,6 +295,20 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close(COMPLETE if kind is None else f"interrupted by {kind.__name__}")
+
+
+def _flush_every_second(recorder: weakref.ref[Recorder], closed: threading.Event) -> None:
+    """Until it is closed, or gone. What goes wrong is told at the next step."""
+    while not closed.wait(FLUSH_SECONDS):
+        found = recorder()
+        if found is None:
+            return
+        try:
+            found.flush()
+        except Exception as error:
+            found._trouble = error
+            return
+        del found
 
 
 def _versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -331,18 +332,53 @@ def test_rows_are_written_every_thousand_steps(path, monkeypatch):
     assert xframe.Trace.open(path).column("step").tolist() == list(range(2 * FLUSH_ROWS + 1))
 
 
-def test_rows_are_written_by_time_and_by_size(path, monkeypatch):
+def test_rows_are_written_by_size(path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 1e9)
+    monkeypatch.setattr(recorder_module, "FLUSH_IDS", 10)
+    with xframe.record(path) as rec:
+        rec.step(ids=range(5))
+        assert xframe.Trace.open(path).num_rows == 0
+        rec.step(ids=range(5))
+        assert xframe.Trace.open(path).num_rows == 2
+
+
+def test_rows_are_written_by_time_though_no_step_follows(path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.05)
     with xframe.record(path) as rec:
         rec.step(ids=[0])
-        monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0)
         rec.step(ids=[1])
+        deadline = time.monotonic() + 20
+        while xframe.Trace.open(path).num_rows < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert xframe.Trace.open(path).num_rows == 2
-        monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 1e9)
-        monkeypatch.setattr(recorder_module, "FLUSH_IDS", 10)
-        rec.step(ids=range(5))
-        assert xframe.Trace.open(path).num_rows == 2
-        rec.step(ids=range(5))
-        assert xframe.Trace.open(path).num_rows == 4
+        rec.step(ids=[2])
+    assert rows_of(path) == [[0], [1], [2]]
+
+
+def test_what_goes_wrong_in_between_is_told_at_the_next_step(path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.02)
+    with pytest.raises(OSError, match="disk"), xframe.record(path) as rec:  # noqa: PT012
+
+        def full(*_):
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr(rec._writer, "write", full)
+        for _ in range(500):
+            rec.step(ids=[0])
+            time.sleep(0.005)
+
+
+def test_a_recorder_that_is_forgotten_leaves_no_thread(path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.02)
+    before = threading.active_count()
+    rec = xframe.record(path)
+    assert threading.active_count() == before + 1
+    rec._writer._file.close()
+    del rec
+    deadline = time.monotonic() + 20
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
 
 
 def test_kill_minus_9(path):
