@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AdapterContract", "observe"]
 
-if (_pytest := sys.modules.get("pytest")) is not None:
-    _pytest.register_assert_rewrite("xframe.testing.contract")  # so that a failure shows the values
+if (loaded := sys.modules.get("pytest")) is not None:
+    loaded.register_assert_rewrite("xframe.testing.contract")  # so that a failure shows the values
 
 
 def __getattr__(name: str) -> Any:
