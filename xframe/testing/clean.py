@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, get_args
 from xframe.errors import PlanError
 from xframe.plan import TrainingPlan
 from xframe.tasks.ledger import most_updates
-from xframe.vocabulary import AtEnd, Boundary, EpochIterator, Exhaustion, Leftover, Normalization, Remainder, SampleOrder
+from xframe.vocabulary import (
+    AtEnd,
+    Boundary,
+    EpochIterator,
+    Exhaustion,
+    Leftover,
+    Normalization,
+    Remainder,
+    SampleOrder,
+)
 
 MOST_SAMPLES, STEPS = 40, range(6, 61)
 
@@ -62,5 +71,6 @@ def draws(seed: int) -> Iterator[Draw]:
             counts = plan.counts(num_samples)
         except PlanError:
             continue
-        if counts.num_steps in STEPS and counts.num_updates <= most_updates(plan, "float64", num_samples):
+        spelled = counts.num_updates is not None and counts.num_updates <= most_updates(plan, "float64", num_samples)
+        if counts.num_steps in STEPS and spelled:
             yield Draw(plan, num_samples)

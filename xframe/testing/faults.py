@@ -879,6 +879,28 @@ class ZeroesEachStep(Steered):
             return divisor
 
 
+class LeaksUncounted(Steered):
+    """Leaked gradients enter the next update and are not counted among those that are there."""
+
+    class Own(Window):
+        """A window that counts anew after a cut."""
+
+        def _cut(self) -> int | None:
+            divisor = super()._cut()
+            self._present = 0
+            return divisor
+
+
+class LeavesPaddingOutOfTheMean(Steered):
+    """The padding's gradients are summed with the others, and divided by the number of the others."""
+
+    class Own(Window):
+        """A window that does not count padding."""
+
+        def close(self, place: Place, rows: int) -> int | None:
+            return super().close(place, rows - place.padding)
+
+
 class DividesByTheWindow(StepsBy):
     """A window cut short is divided by k, not by the steps in it."""
 
@@ -1192,7 +1214,9 @@ FAULTS = (
         thread="huggingface/transformers#37777",
     ),
     Fault("finishes-the-epoch", FinishesTheEpoch, "steps", 40, "limit-confused", plan=FORTY_STEPS),
-    Fault("ignores-the-update-limit", IgnoresTheUpdateLimit, "steps", 45, "limit-confused", plan=changed(PLAN, updates=45)),
+    Fault(
+        "ignores-the-update-limit", IgnoresTheUpdateLimit, "steps", 45, "limit-confused", plan=changed(PLAN, updates=45)
+    ),
     Fault(
         "updates-taken-for-steps",
         TakesUpdatesForSteps,
@@ -1327,7 +1351,13 @@ FAULTS = (
         thread="huggingface/transformers#12675",
     ),
     Fault(
-        "misses-an-update", MissesAnUpdate, "updates", 7, "update-skipped", plan=FOURS, thread="huggingface/transformers#2995"
+        "misses-an-update",
+        MissesAnUpdate,
+        "updates",
+        7,
+        "update-skipped",
+        plan=FOURS,
+        thread="huggingface/transformers#2995",
     ),
     Fault(
         "flushes-where-dropped",
@@ -1458,6 +1488,15 @@ FAULTS = (
         "other-gradient",
         plan=FOURS,
         thread="huggingface/transformers#37766",
+    ),
+    Fault("leaks-uncounted", LeaksUncounted, "loss", 33, "other-gradient", plan=FOURS_LEAKED),
+    Fault(
+        "leaves-padding-out-of-the-mean",
+        LeavesPaddingOutOfTheMean,
+        "loss",
+        29,
+        "other-gradient",
+        plan=changed(THREES, remainder="pad", loss_normalization="samples"),
     ),
     # Another target for the same id is other data as much as another gradient: the loss of step 3 shows it at once.
     Fault("mispairs-targets", MispairsTargets, "loss", 3, "other-gradient", or_else=("different-data",)),

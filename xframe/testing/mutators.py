@@ -50,7 +50,9 @@ def rows_of(trace: Trace) -> Rows:
         return [value if known else None for value, known in values]
 
     totals = column("updates")
-    applied = [None if total is None else total - (before or 0) for before, total in zip([0, *totals], totals, strict=False)]
+    applied = [
+        None if total is None else total - (before or 0) for before, total in zip([0, *totals], totals, strict=False)
+    ]
     ids = [tuple(trace.ids(i).tolist()) for i in range(trace.num_rows)]
     names = ("loss", "lr", "epoch", "step_in_epoch", "padding")
     return tuple(Row(*values) for values in zip(ids, applied, *map(column, names), strict=True))

@@ -370,7 +370,9 @@ def _facts(trace: Trace) -> dict[str, Any]:
     return {key: trace.metadata[key] for key in _KEPT if key in trace.metadata}
 
 
-def _judge_fault(traces: _Traces, fault: Fault, problem: str, logged: Callable[[Trace, Fault | None], Logged]) -> Finding:
+def _judge_fault(
+    traces: _Traces, fault: Fault, problem: str, logged: Callable[[Trace, Fault | None], Logged]
+) -> Finding:
     wanted = (fault.check, fault.step, fault.causes)
     honest, faulty = traces.open("honest", fault.plan.digest), traces.open("fault", fault.name)
     if problem or honest is None or faulty is None:
@@ -683,7 +685,12 @@ def _work(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         wrong = fault.task(task) if fault.task is not None else task
         try:
             reason = _run(
-                make(adapter, fault.build), fault.plan, wrong, traces.path("fault", name), "faulty", PRECISIONS["faults"]
+                make(adapter, fault.build),
+                fault.plan,
+                wrong,
+                traces.path("fault", name),
+                "faulty",
+                PRECISIONS["faults"],
             )
         except Exception as error:
             traceback.print_exc()
