@@ -603,16 +603,18 @@ def _train(
         place.write_text(json.dumps(job))
         command = [sys.executable, "-m", "xframe.testing.selftest", str(place)]
         total, said = len(plans) + len(names) + clean_runs, []
-        with log.open("w") as errors:
-            child = subprocess.Popen(
+        with (
+            log.open("w") as errors,
+            subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment()
-            )
+            ) as child,
+        ):
             children.append(child)
             assert child.stdout is not None
             for text in child.stdout:
                 said.append(json.loads(text))
                 line.tell(traces.adapter, len(said), total)
-            code = child.wait()
+        code = child.returncode
         if code:
             last = log.read_text(errors="replace").strip().splitlines()[-12:]
             raise WorkerError(
@@ -635,8 +637,7 @@ def _train(
                 raise
     finally:
         for child in children:
-            if child.poll() is None:
-                child.kill()
+            child.kill()  # those that have ended don't mind
 
 
 def _environment() -> dict[str, str]:
