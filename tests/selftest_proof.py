@@ -16,7 +16,13 @@ def full(size: int = 1000) -> dict[str, Any]:
     plans = -(-size // len(ADAPTERS))
     found = selftest(ADAPTERS, None, MUTATIONS, plans, SEED)
     figures = found.to_dict()
-    bad = [] if found else [f"the self-test fails: {figures['detected']} of {figures['faults']} detected"]
+    parts = {"named faults": figures, "mutations": figures["mutations"]}
+    keys = ("detected", "localised", "cause_right", "cause_wrong_but_certain")
+    told = [
+        f"{name}: of {part['faults']:,}, " + ", ".join(f"{part[key]:,} {key}" for key in keys)
+        for name, part in parts.items()
+    ]
+    bad = [] if found else ["the self-test fails", *told]
     bad += [str(one) for one in found.findings if not (one.detected and one.localised) or one.misleads]
     bad += found.clean.alarms
     return {

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from itertools import islice
@@ -28,13 +29,13 @@ from xframe.testing.mutators import BASES, MUTATORS, Row
 from xframe.trace import Trace
 
 ADAPTERS = ("numpy", "torch", "tensorflow")
-SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 10))
+SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 16))
 FEW = ("drops-the-remainder", "skips-an-update", "never-zeroes", "returns-an-earlier-checkpoint")
 
 
 @pytest.fixture(scope="module")
 def found() -> selftest.SelfTest:
-    """All three adapters, ten faults each."""
+    """All three adapters, a sample of the faults."""
     return selftest.selftest(ADAPTERS, SAMPLE, mutations=len(MUTATORS), clean_runs=8, seed=1)
 
 
@@ -266,6 +267,12 @@ def test_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- what it is made of ----------------------------------------------------------------------------
+
+
+def test_it_needs_no_pytest_and_loads_no_framework() -> None:
+    code = "import sys, xframe.testing.selftest; print([n for n in ('pytest', 'torch', 'keras') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_faults() -> None:

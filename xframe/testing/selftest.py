@@ -210,8 +210,9 @@ class SelfTest:
 
     @property
     def misses(self) -> list[Finding]:
-        """What was not told in full."""
-        return [one for one in self.findings if not (one.detected and one.localised and one.cause_right)]
+        """What was not told in full, the worst first."""
+        missed = [one for one in self.findings if not (one.detected and one.localised and one.cause_right)]
+        return sorted(missed, key=lambda one: (one.detected, one.localised, not one.misleads))
 
     def __bool__(self) -> bool:
         every = [_figures(self.of(kind)) for kind in ("fault", "mutation")]
