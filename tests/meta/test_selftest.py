@@ -18,11 +18,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from xframe import vocabulary
+from xframe import registry, vocabulary
 from xframe.causes import CAUSES, Cause
 from xframe.comparison import CHECKS
 from xframe.errors import UsageError, WorkerError
 from xframe.plan import TrainingPlan
+from xframe.recorder import record
+from xframe.runtime import Runtime
+from xframe.task import find_task
 from xframe.testing import baselines, clean, faults, mutators, selftest
 from xframe.testing.faults import BY_NAME, FAULTS, Fault
 from xframe.testing.mutators import BASES, MUTATORS, Row
@@ -284,7 +287,8 @@ def test_the_faults() -> None:
     every = {
         value for value in vars(faults).values() if inspect.isclass(value) and issubclass(value, faults.Faulty)
     } - bases
-    assert every == {fault.build for fault in FAULTS} - {faults.Faulty}
+    used = {fault.build for fault in FAULTS} | {fault.against for fault in FAULTS}
+    assert every == used - {faults.Faulty, None}
     for fault in FAULTS:
         assert re.fullmatch(r"[a-z-]+", fault.name)
         assert fault.description.endswith((".", "anew: half of them, the other way round.")), fault.name
@@ -299,6 +303,28 @@ def test_the_faults_causes_are_most_of_all() -> None:
     """Each cause that has a name is some fault's, but for one: what rounds differently is no bug."""
     named = {cause for fault in FAULTS for cause in fault.causes}
     assert CAUSES.keys() - named == {"rounding"}
+
+
+def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
+    """Two faults whose rows are the same, beside honest runs whose rows are the same, must share a cause."""
+    adapter, task, runtime = registry.load("numpy"), find_task(selftest.TASK), Runtime(device="cpu", threads=1)
+
+    def structure(build: type[faults.Faulty], plan: TrainingPlan, name: str) -> tuple[Any, ...]:
+        with record(tmp_path / f"{name}.trace") as recorder:
+            faults.make(adapter, build).run(plan, task, runtime, recorder)
+        found = mutators.rows_of(Trace.open(tmp_path / f"{name}.trace"))
+        return tuple(row._replace(loss=None, lr=None) for row in found)
+
+    plans = {fault.plan.digest: fault.plan for fault in FAULTS}
+    honest = {digest: structure(faults.Faulty, plan, digest) for digest, plan in plans.items()}
+    alike: dict[Any, list[Fault]] = {}
+    for fault in FAULTS:
+        if fault.seen_by_the_plan:
+            key = hash((honest[fault.plan.digest], structure(fault.build, fault.plan, fault.name)))
+            alike.setdefault(key, []).append(fault)
+    assert any(len(group) > 1 for group in alike.values())
+    for group in alike.values():
+        assert set.intersection(*(set(fault.causes) for fault in group)), [fault.name for fault in group]
 
 
 def rows(batches: list[list[int]], **labels: list[int]) -> tuple[Row, ...]:

@@ -508,6 +508,15 @@ class ShufflesOnItsOwn(Reorders):
         return _generator(plan, pass_index).permutation(order.num_samples)
 
 
+class ShufflesByAnotherGenerator(Reorders):
+    """The other of two scripts, each of which shuffles by a generator of its own."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        import numpy as np
+
+        return np.random.RandomState(1000 * plan.seed + pass_index).permutation(order.num_samples)
+
+
 class ShufflesInABuffer(Reorders):
     """A shuffle buffer of four batches over sorted data."""
 
@@ -1104,6 +1113,8 @@ class Fault:
         thread: a public report of a bug of this kind.
         task: what the bug makes of the task, where that is the bug.
         frameworks: the adapters in which it can be expressed; None for all.
+        against: a bug in the run that this one is held against, in place of an honest one; a plan that neither
+            follows says nothing of the two, so that they are judged without it.
     """
 
     name: str
@@ -1116,6 +1127,7 @@ class Fault:
     thread: str = ""
     task: Callable[[Task], Task] | None = None
     frameworks: tuple[str, ...] | None = None
+    against: type[Faulty] | None = None
 
     def __post_init__(self) -> None:
         unknown = {self.cause, *self.or_else} - CAUSES.keys()
@@ -1133,7 +1145,7 @@ class Fault:
     @property
     def seen_by_the_plan(self) -> bool:
         """Whether the run alone, held against its plan, shows it: numbers need another run's."""
-        return self.check in ("steps", "boundaries", "updates", "epochs") and self.task is None
+        return self.check in ("steps", "boundaries", "updates", "epochs") and not (self.task or self.against)
 
 
 PLAN = TrainingPlan(batch_size=64, epochs=2)  # steps 0 to 28 and 29 to 57
@@ -1286,6 +1298,14 @@ FAULTS = (
     ),
     Fault("reshuffles-each-pass", ReshufflesEachPass, "boundaries", 29, "reshuffled", plan=KEPT_ORDER),
     Fault("shuffles-on-its-own", ShufflesOnItsOwn, "boundaries", 0, "shuffled-independently"),
+    Fault(
+        "each-shuffles-on-its-own",
+        ShufflesOnItsOwn,
+        "boundaries",
+        0,
+        "shuffled-independently",
+        against=ShufflesByAnotherGenerator,
+    ),
     Fault(
         "shuffles-in-a-buffer",
         ShufflesInABuffer,

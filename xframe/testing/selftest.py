@@ -375,12 +375,14 @@ def _judge_fault(
     traces: _Traces, fault: Fault, problem: str, logged: Callable[[Trace, Fault | None], Logged]
 ) -> Finding:
     wanted = (fault.check, fault.step, fault.causes)
-    honest, faulty = traces.open("honest", fault.plan.digest), traces.open("fault", fault.name)
+    against = ("honest", fault.plan.digest) if fault.against is None else ("against", fault.name)
+    honest, faulty = traces.open(*against), traces.open("fault", fault.name)
     if problem or honest is None or faulty is None:
         return Finding(traces.adapter, "fault", fault.name, *wanted, problem=problem or "it did not run")
     told = [judge(compare(faulty), ALONE, *wanted)] if fault.seen_by_the_plan else []
-    told.append(judge(compare(honest, faulty), WITH_PLAN, *wanted))
-    bare = traces.without_plan("honest", fault.plan.digest), traces.without_plan("fault", fault.name)
+    if fault.against is None:
+        told.append(judge(compare(honest, faulty), WITH_PLAN, *wanted))
+    bare = traces.without_plan(*against), traces.without_plan("fault", fault.name)
     told.append(judge(compare(*bare), WITHOUT_PLAN, *wanted))
     said = differs(logged(honest, None), logged(faulty, fault))
     return Finding(traces.adapter, "fault", fault.name, *wanted, tuple(told), said)
@@ -686,14 +688,10 @@ def _work(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         fault = BY_NAME[name]
         wrong = fault.task(task) if fault.task is not None else task
         try:
-            reason = _run(
-                make(adapter, fault.build),
-                fault.plan,
-                wrong,
-                traces.path("fault", name),
-                "faulty",
-                PRECISIONS["faults"],
-            )
+            builds = {"fault": fault.build} | ({} if fault.against is None else {"against": fault.against})
+            for kind, build in builds.items():
+                label, path = "faulty" if kind == "fault" else adapter.name, traces.path(kind, name)
+                reason = _run(make(adapter, build), fault.plan, wrong, path, label, PRECISIONS["faults"])
         except Exception as error:
             traceback.print_exc()
             yield {"problem": name, "text": f"{type(error).__name__}: {error}"}
