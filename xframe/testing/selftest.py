@@ -59,7 +59,9 @@ def compare(*runs: Trace, **options: Any) -> Comparison:
     """The comparison that is put to the test: the one that also names causes."""
     try:
         module = importlib.import_module("xframe.diagnose")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != "xframe.diagnose":
+            raise
         module = importlib.import_module("xframe.comparison")
     found: Comparison = module.compare(*runs, **options)
     return found
