@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import cheats
-from cheats import ADAPTERS, changed
+from cheats import ADAPTERS
 
 from xframe.plan import TrainingPlan
+from xframe.testing import faults
 from xframe.testing.contract import LEDGER
+from xframe.testing.faults import changed
 
 PLAN = TrainingPlan(batch_size=5, epochs=2)
 LEDGER_TESTS = ("test_steps", "test_boundaries", "test_updates", "test_epochs", "test_ledger")
@@ -27,7 +29,7 @@ class Case:
     """What is to be found of a cheat.
 
     Attributes:
-        cheat: a class of ``cheats``.
+        cheat: a class of ``cheats`` or of ``xframe.testing.faults``.
         tests: the tests of the contract suite that catch it on the ledger, each with the step its message names.
         structure: the checks that fail against the plan and against an honest run, each with its first step.
         numbers: the checks that fail besides against an honest run.
@@ -56,74 +58,74 @@ def again(plan: TrainingPlan, *steps: int, after: int) -> int:
 
 CASES = (
     Case(
-        cheats.DropsABatch,
+        faults.DropsABatch,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 9, "boundaries": 3, "epochs": 3},
         says="5 of 5 samples are others|trained on",
     ),
     Case(
-        cheats.SwapsInsideABatch,
+        faults.SwapsInsideABatch,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="the same 5 samples in another order inside the batch, 2 places differ, first place 0",
     ),
     Case(
-        cheats.SwapsAcrossBatches,
+        faults.SwapsAcrossBatches,
         tests={"test_boundaries": 1},
         structure={"boundaries": 1},
         says="1 of 5 samples are others",
     ),
     Case(
-        cheats.RepeatsASample,
+        faults.RepeatsASample,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="1 of 5 samples are others",
     ),
     Case(
-        cheats.LosesASample,
+        faults.LosesASample,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         says="trained on 4 samples, .* 5",
     ),
     Case(
-        cheats.DropsTheRemainder,
+        faults.DropsTheRemainder,
         tests={"test_steps": None, "test_boundaries": 4, "test_epochs": 4},
         structure={"steps": 8, "boundaries": 4, "epochs": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        cheats.FillsTheShortBatch,
+        faults.FillsTheShortBatch,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        cheats.NeverRestartsItsSteps,
+        faults.NeverRestartsItsSteps,
         tests={"test_epochs": 5},
         structure={"epochs": 5},
         says="calls it step in epoch 5, .* 0",
     ),
-    Case(cheats.StopsEarly, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
-    Case(cheats.OneStepTooMany, tests={"test_steps": None}, structure={"steps": 10}, says="made 11 steps, .* 10"),
+    Case(faults.StopsEarly, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
+    Case(faults.OneStepTooMany, tests={"test_steps": None}, structure={"steps": 10}, says="made 11 steps, .* 10"),
     Case(
-        cheats.FinishesTheEpoch,
+        faults.FinishesTheEpoch,
         tests={"test_steps": None},
         structure={"steps": 7},
         says="made 10 steps, .* 7",
         plan=TrainingPlan(batch_size=5, steps=7, epochs=2),
     ),
     Case(
-        cheats.IgnoresTheUpdateLimit,
+        faults.IgnoresTheUpdateLimit,
         tests={"test_steps": None},
         structure={"steps": 8},
         says="made 10 steps, .* 8",
         plan=TrainingPlan(batch_size=5, updates=8, epochs=2),
     ),
-    Case(cheats.NeverShuffles, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
-    Case(cheats.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
-    Case(cheats.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
+    Case(faults.NeverShuffles, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
+    Case(faults.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
+    Case(faults.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
     Case(
-        cheats.MislabelsEpochs,
+        faults.MislabelsEpochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"epochs": 5},
         says="calls it epoch 0, .* 1",
@@ -136,19 +138,19 @@ CASES = (
         audit=True,
     ),
     Case(
-        cheats.SkipsAnUpdate,
+        faults.SkipsAnUpdate,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
     ),
     Case(
-        cheats.AppliesAnUpdateTwice,
+        faults.AppliesAnUpdateTwice,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 5 updates, .* 4",
     ),
     Case(
-        cheats.ClearsTheGradients,
+        faults.ClearsTheGradients,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
@@ -178,19 +180,19 @@ CASES = (
     ),
     Case(cheats.ConstantLoss, tests={}, numbers={"loss": 0}),
     Case(
-        cheats.TrainsAtHalfTheRate,
+        faults.TrainsAtHalfTheRate,
         tests={"test_ledger": None},
         numbers={"lr": 0, "loss": 5, "weights": None},
         audit=True,
     ),
     Case(
-        cheats.TrainsAtRateZero,
+        faults.TrainsAtRateZero,
         tests={"test_ledger": None},
         numbers={"lr": 0, "loss": 5, "weights": None},
         audit=True,
     ),
     Case(cheats.HidesItsRate, tests={"test_ledger": None}, numbers={"loss": 5, "weights": None}, audit=True),
-    Case(cheats.ReturnsAnEarlierCheckpoint, tests={"test_ledger": None}, numbers={"weights": None}, audit=True),
+    Case(faults.ReturnsAnEarlierCheckpoint, tests={"test_ledger": None}, numbers={"weights": None}, audit=True),
 )
 
 
@@ -235,52 +237,52 @@ def updates_part(
 
 WINDOW_CASES = (
     updates_part(
-        cheats.UpdatesEachStep,
+        faults.UpdatesEachStep,
         changed(PLAN, gradient_accumulation_steps=4),
         0,
         "step 0: .* had applied 1 updates, .* 0",
     ),
     only_weights_tell(cheats.TellsTheWindowsUpdates, FOURS_CARRIED, 5),
     Case(cheats.DividesItsLoss, tests={}, numbers={"loss": 5}, plan=PAIRS),
-    updates_part(cheats.UpdatesTooEarly, PAIRS, 0, "had applied 1 updates, .* 0", same_total=True),
-    updates_part(cheats.MissesAnUpdate, PAIRS, 3, "had applied 1 updates, .* 2", audit=True),
-    updates_part(cheats.FlushesTheLeftover, PAIRS_DROPPED, 4, "had applied 3 updates, .* 2"),
-    updates_part(cheats.FlushesTheLeftover, PAIRS_CARRIED, 4, "had applied 3 updates, .* 2"),
+    updates_part(faults.UpdatesTooEarly, PAIRS, 0, "had applied 1 updates, .* 0", same_total=True),
+    updates_part(faults.MissesAnUpdate, PAIRS, 3, "had applied 1 updates, .* 2", audit=True),
+    updates_part(faults.FlushesTheLeftover, PAIRS_DROPPED, 4, "had applied 3 updates, .* 2"),
+    updates_part(faults.FlushesTheLeftover, PAIRS_CARRIED, 4, "had applied 3 updates, .* 2"),
     # The ledger goes by the plan where it says which gradients enter an update: those of step 4 enter the next.
-    updates_part(cheats.DropsTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3", audit=True),
-    only_weights_tell(cheats.DropsTheLeftover, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
-    updates_part(cheats.LeaksTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
-    only_weights_tell(cheats.LeaksTheLeftover, PAIRS_DROPPED, again(PLAN, 4, 5, 6, after=6)),
-    updates_part(cheats.CarriesTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
-    updates_part(cheats.CarriesTheLeftover, PAIRS_DROPPED, 5, "had applied 3 updates, .* 2", audit=True),
-    updates_part(cheats.CutsAtPasses, CUT_BY_EPOCHS, 2, "had applied 1 updates, .* 2"),
-    updates_part(cheats.CutsAtEpochs, CUT_BY_PASSES, 2, "had applied 2 updates, .* 1"),
-    updates_part(cheats.FlushesAtTheEnd, FOURS_CARRIED, 9, "had applied 3 updates, .* 2"),
+    updates_part(faults.DropsTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3", audit=True),
+    only_weights_tell(faults.DropsTheLeftover, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
+    updates_part(faults.LeaksTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
+    only_weights_tell(faults.LeaksTheLeftover, PAIRS_DROPPED, again(PLAN, 4, 5, 6, after=6)),
+    updates_part(faults.CarriesTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
+    updates_part(faults.CarriesTheLeftover, PAIRS_DROPPED, 5, "had applied 3 updates, .* 2", audit=True),
+    updates_part(faults.CutsAtPasses, CUT_BY_EPOCHS, 2, "had applied 1 updates, .* 2"),
+    updates_part(faults.CutsAtEpochs, CUT_BY_PASSES, 2, "had applied 2 updates, .* 1"),
+    updates_part(faults.FlushesAtTheEnd, FOURS_CARRIED, 9, "had applied 3 updates, .* 2"),
     updates_part(
-        cheats.DropsAtTheEnd, changed(FOURS_CARRIED, accumulation_at_end="flush"), 9, "had applied 2 updates, .* 3"
+        faults.DropsAtTheEnd, changed(FOURS_CARRIED, accumulation_at_end="flush"), 9, "had applied 2 updates, .* 3"
     ),
-    updates_part(cheats.LooksAtLimitsFirst, changed(PAIRS, epochs=None, steps=5), 4, "had applied 2 updates, .* 3"),
+    updates_part(faults.LooksAtLimitsFirst, changed(PAIRS, epochs=None, steps=5), 4, "had applied 2 updates, .* 3"),
     # Epochs of four steps and one; the window of the one step is cut by what ends its epoch.
     updates_part(
-        cheats.NeverEndsAShortEpoch,
+        faults.NeverEndsAShortEpoch,
         changed(SHORTENED, steps_per_epoch=4, gradient_accumulation_steps=2),
         4,
         "had applied 2 updates, .* 3",
     ),
-    only_weights_tell(cheats.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
-    only_weights_tell(cheats.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
-    only_weights_tell(cheats.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
-    only_weights_tell(cheats.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
-    only_weights_tell(cheats.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)),
+    only_weights_tell(faults.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
+    only_weights_tell(faults.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
+    only_weights_tell(faults.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
+    only_weights_tell(faults.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
+    only_weights_tell(faults.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)),
     only_weights_tell(
-        cheats.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
+        faults.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
     ),
-    only_weights_tell(cheats.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
+    only_weights_tell(faults.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
     only_weights_tell(
-        cheats.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
+        faults.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
     ),
     only_weights_tell(
-        cheats.LeavesPaddingOutOfTheMean,
+        faults.LeavesPaddingOutOfTheMean,
         changed(PAIRS, remainder="pad", loss_normalization="samples"),
         again(PADDED, 4, after=4),
     ),
@@ -288,34 +290,34 @@ WINDOW_CASES = (
 
 PASS_CASES = (
     Case(
-        cheats.KeepsTheRest,
+        faults.KeepsTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4, "epochs": 4},
         says="trained on 3 samples, .* 5",
         plan=PADDED,
     ),
     Case(
-        cheats.KeepsTheRest,
+        faults.KeepsTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 3 samples, .* 5",
         plan=CARRIED,
     ),
     Case(
-        cheats.CarriesTheRest,
+        faults.CarriesTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        cheats.PadsFromTheEnd,
+        faults.PadsFromTheEnd,
         tests={"test_boundaries": 4},
         structure={"boundaries": 4},
         says="2 of 5 samples are others",
         plan=PADDED,
     ),
     Case(
-        cheats.PadsFromThePreviousPass,
+        faults.PadsFromThePreviousPass,
         tests={"test_boundaries": 9},
         structure={"boundaries": 9},
         says="1 of 5 samples are others: .* has 9 ",
@@ -329,76 +331,76 @@ PASS_CASES = (
         plan=changed(PADDED, batch_size=50),
     ),
     only_weights_tell(cheats.MasksItsPadding, PADDED, 4),
-    Case(cheats.HidesItsPadding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
+    Case(faults.HidesItsPadding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
     Case(
-        cheats.RestartsEachEpoch,
+        faults.RestartsEachEpoch,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         plan=CONTINUED,
     ),
     Case(
-        cheats.RestartsEachEpoch,
+        faults.RestartsEachEpoch,
         tests={"test_boundaries": 3},
         structure={"boundaries": 3},
         plan=changed(CARRIED, steps_per_epoch=3),
     ),
     Case(
-        cheats.ContinuesOverEpochs,
+        faults.ContinuesOverEpochs,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         plan=RESTARTED,
     ),
     Case(
-        cheats.ShortensEpochs,
+        faults.ShortensEpochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"steps": 10, "epochs": 5},
         says="calls it epoch 2, .* 1",
         plan=REPEATED,
     ),
     Case(
-        cheats.RepeatsTheData,
+        faults.RepeatsTheData,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"steps": 10, "epochs": 5},
         says="calls it epoch 1, .* 2",
         plan=SHORTENED,
     ),
     Case(
-        cheats.StopsWithTheData,
+        faults.StopsWithTheData,
         tests={"test_steps": None},
         structure={"steps": 5},
         says="made 5 steps, .* 10",
         plan=SHORTENED,
     ),
     Case(
-        cheats.LengthensEpochs,
+        faults.LengthensEpochs,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 6, "boundaries": 3, "epochs": 3},
         plan=RESTARTED,
     ),
-    Case(cheats.SkipsAPass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
+    Case(faults.SkipsAPass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
     Case(
-        cheats.CountsEpochsInPasses,
+        faults.CountsEpochsInPasses,
         tests={"test_steps": None},
         structure={"steps": 6},
         says="made 10 steps, .* 6",
         plan=CONTINUED,
     ),
     Case(
-        cheats.LabelsByTheLastSample,
+        faults.LabelsByTheLastSample,
         tests={"test_steps": None, "test_epochs": 4},
         structure={"epochs": 4},
         says="calls it epoch 1, .* 0",
         plan=CARRIED,
     ),
     Case(
-        cheats.TakesUpdatesForSteps,
+        faults.TakesUpdatesForSteps,
         tests={"test_steps": None},
         structure={"steps": 4},
         says="made 4 steps, .* 7",
         plan=changed(PAIRS, epochs=None, updates=4),
     ),
     Case(
-        cheats.TakesStepsForUpdates,
+        faults.TakesStepsForUpdates,
         tests={"test_steps": None},
         structure={"steps": 4},
         says="made 7 steps, .* 4",
@@ -413,7 +415,7 @@ LEDGER_CASES = (*CASES, *WINDOW_CASES, *PASS_CASES)
 # ``tests`` are the precisions in which ``test_numbers`` catches the cheat, each with the first step.
 DIGITS_CASES = (
     Case(cheats.ConstantLoss, tests={"float32": 0, "float64": 0}, numbers={"loss": 0}),
-    Case(cheats.MispairsTargets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
+    Case(faults.MispairsTargets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
     Case(cheats.HidesItsRate, tests={"float32": 1, "float64": 1}, numbers={"loss": 1, "weights": None}),
     Case(
         cheats.TrainsInSinglePrecision,
@@ -427,5 +429,5 @@ DIGITS_CASES = (
         numbers={"lr": 0, "loss": 0, "weights": None},  # Keras keeps the rate in a variable, of float32 here
         frameworks=("tensorflow",),
     ),
-    Case(cheats.ReturnsAnotherLayout, tests={"float32": None, "float64": None}, numbers={"weights": None}),
+    Case(faults.ReturnsAnotherLayout, tests={"float32": None, "float64": None}, numbers={"weights": None}),
 )

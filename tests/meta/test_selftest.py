@@ -1,0 +1,423 @@
+"""The self-proof finds what it says it finds, and can itself fail: a comparison that is blinded lowers its figures."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from xframe import registry, vocabulary
+from xframe.causes import CAUSES, Cause
+from xframe.comparison import CHECKS
+from xframe.errors import UsageError, WorkerError
+from xframe.plan import TrainingPlan
+from xframe.recorder import record
+from xframe.runtime import Runtime
+from xframe.task import find_task
+from xframe.testing import baselines, clean, faults, mutators, selftest
+from xframe.testing.faults import BY_NAME, FAULTS, Fault
+from xframe.testing.mutators import BASES, MUTATORS, Row
+from xframe.trace import Trace
+
+ADAPTERS = ("numpy", "torch", "tensorflow")
+SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 16))
+FEW = ("drops-the-remainder", "skips-an-update", "never-zeroes", "returns-an-earlier-checkpoint")
+
+
+@pytest.fixture(scope="module")
+def found() -> selftest.SelfTest:
+    """All three adapters, a sample of the faults."""
+    return selftest.selftest(ADAPTERS, SAMPLE, mutations=len(MUTATORS), clean_runs=8, seed=1)
+
+
+# --- what it finds ---------------------------------------------------------------------------------
+
+
+def test_every_fault_is_found_at_its_very_step(found: selftest.SelfTest, record_property: Any) -> None:
+    missed = [str(one) for one in found.findings if not (one.detected and one.localised)]
+    assert not missed
+    for name in ADAPTERS:
+        possible = [fault for fault in SAMPLE if name in (BY_NAME[fault].frameworks or ADAPTERS)]
+        assert [one.name for one in found.of("fault", name)] == possible
+        assert {one.name for one in found.of("mutation", name)} == {m.__name__.replace("_", "-") for m in MUTATORS}
+    record_property("sample", f"self-proof: {len(found.findings)} faults, {', '.join(SAMPLE)} among them")
+
+
+def test_no_honest_run_is_called_different(found: selftest.SelfTest) -> None:
+    assert found.clean.alarms == ()
+    plans = {BY_NAME[name].plan.digest for name in SAMPLE} | {plan.digest for plan in BASES}
+    assert found.clean.runs == 3 * (8 + len(plans))
+    assert found.clean.comparisons == found.clean.runs * 3  # of three adapters' runs, as many pairs, each twice
+    assert found.clean.pairs == 3 * len(plans)
+    assert found.clean.refused == ()
+
+
+def test_causes_are_right(found: selftest.SelfTest) -> None:
+    pytest.importorskip("xframe.diagnose")
+    figures = selftest._figures(list(found.findings))
+    assert figures["cause_wrong_but_certain"] == 0, [str(one) for one in found.findings if one.misleads]
+    assert figures["cause_right"] >= selftest.CAUSES_RIGHT * figures["faults"], [str(one) for one in found.misses]
+
+
+def test_the_json_form(found: selftest.SelfTest) -> None:
+    told = json.loads(json.dumps(found.to_dict()))
+    assert list(told)[:8] == [
+        "faults",
+        "detected",
+        "localised",
+        "cause_right",
+        "cause_wrong_but_certain",
+        "clean_runs",
+        "false_alarms",
+        "baselines",
+    ]
+    assert told["faults"] == told["detected"] == told["localised"] == len(found.of("fault"))
+    assert (told["clean_runs"], told["false_alarms"], told["seed"]) == (found.clean.runs, 0, 1)
+    assert list(told["adapters"]) == list(ADAPTERS)
+    assert sum(one["faults"] for one in told["adapters"].values()) == told["faults"]
+    assert told["mutations"]["faults"] == 3 * len(MUTATORS)
+    assert set(told["baselines"]) == set(baselines.BASELINES)
+
+
+def test_the_text_has_the_same_figures(found: selftest.SelfTest) -> None:
+    text = found.text()
+    figures = found.to_dict()
+    row = next(line for line in text.splitlines() if line.startswith("all "))
+    assert row.split()[1:3] == [str(figures["faults"]), str(figures["detected"])]
+    for name, count in figures["baselines"].items():
+        row = next(line for line in text.splitlines() if line.startswith(name))
+        assert row.removeprefix(name).split()[3] == str(count)
+    assert f"{found.clean.runs} clean runs" in text
+
+
+# --- that it can fail ------------------------------------------------------------------------------
+
+
+class Altered:
+    """A comparison with some of what it says replaced."""
+
+    def __init__(self, honest: Any, **instead: Any) -> None:
+        self.honest, self.__dict__ = honest, {"honest": honest, **instead}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+
+HONEST = selftest.compare
+
+
+def run(monkeypatch: pytest.MonkeyPatch, compare: Any, **more: Any) -> selftest.SelfTest:
+    monkeypatch.setattr(selftest, "compare", compare)
+    return selftest.selftest(["numpy"], FEW, **{"mutations": 4, "clean_runs": 2, **more})
+
+
+def right_cause(trace: Trace) -> tuple[Cause, ...]:
+    """Of a fault's trace, by its name."""
+    named = re.fullmatch(r"(?:bare-)?fault-(.*)\.trace", trace.path.name)
+    return (Cause(BY_NAME[named[1]].cause, "faulty", True, "known"),) if named else ()
+
+
+def knows_all(*runs: Trace, **options: Any) -> Altered:
+    return Altered(HONEST(*runs, **options), causes=right_cause(runs[-1]))
+
+
+def test_a_comparison_that_knows_all_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run(monkeypatch, knows_all, mutations=0)
+    assert found
+    assert found.exit_code == 0
+    assert selftest._figures(list(found.findings)) == {
+        **dict.fromkeys(("faults", "detected", "localised", "cause_right"), 4),
+        "cause_wrong_but_certain": 0,
+    }
+    assert "passed" in found.text()
+
+
+def test_a_blind_comparison_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(*runs: Trace, **options: Any) -> Altered:
+        honest = HONEST(*runs, **options)
+        checks = tuple(replace(check, result="pass", first=None) for check in honest.checks)
+        return Altered(honest, checks=checks, verdict="passed", first_difference=None, causes=())
+
+    found = run(monkeypatch, blind)
+    assert found.exit_code == 1
+    assert [one for one in found.findings if one.detected or one.localised or one.cause_right] == []
+    assert found.clean.alarms == ()
+    assert "FAILED" in found.text()
+    assert "not told in full: 8" in found.text()
+
+
+def test_a_step_beside_is_no_localisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*runs: Trace, **options: Any) -> Altered:
+        honest = knows_all(*runs, **options)
+        checks = tuple(replace(c, first=None if c.first is None else c.first + 1) for c in honest.checks)
+        first = honest.first_difference
+        told = first and {**first, "step": first["step"] + 1}
+        return Altered(honest, checks=checks, first_difference=told)
+
+    found = run(monkeypatch, late)
+    assert all(one.detected for one in found.findings)
+    # The checkpoint's step shows nowhere, so that there is nothing to be beside.
+    assert [one.name for one in found.findings if one.localised] == ["returns-an-earlier-checkpoint"]
+    assert found.exit_code == 1
+
+
+def test_another_check_is_no_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(*runs: Trace, **options: Any) -> Altered:
+        honest = knows_all(*runs, **options)
+        turned = dict(zip(CHECKS, (*CHECKS[1:], CHECKS[0]), strict=True))
+        return Altered(honest, checks=tuple(replace(c, name=turned[c.name]) for c in honest.checks))
+
+    found = run(monkeypatch, renamed, mutations=0)
+    assert found.exit_code == 1
+    assert not any(one.localised for one in found.findings if one.step is not None and one.check == "updates")
+
+
+def test_a_wrong_cause_counts_and_more_so_if_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(certain: bool) -> Any:
+        def compare(*runs: Trace, **options: Any) -> Altered:
+            honest = HONEST(*runs, **options)
+            causes = (Cause("rounding", "faulty", certain, "it says"), *right_cause(runs[-1]))
+            return Altered(honest, causes=causes if right_cause(runs[-1]) else ())
+
+        return compare
+
+    certain = run(monkeypatch, wrong(True), mutations=0).to_dict()
+    assert (certain["detected"], certain["cause_right"], certain["cause_wrong_but_certain"]) == (4, 0, 4)
+    doubtful = run(monkeypatch, wrong(False), mutations=0).to_dict()
+    assert (doubtful["detected"], doubtful["cause_right"], doubtful["cause_wrong_but_certain"]) == (4, 0, 0)
+    assert not certain["passed"]
+    assert not doubtful["passed"]
+
+
+def test_one_wrong_but_certain_cause_is_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the right cause is named in every setting but one."""
+
+    def compare(*runs: Trace, **options: Any) -> Altered:
+        honest = knows_all(*runs, **options)
+        if runs[-1].path.name != "bare-fault-skips-an-update.trace":
+            return honest
+        return Altered(honest, causes=(Cause("rounding", "faulty", True, "it says"),))
+
+    found = run(monkeypatch, compare, mutations=0)
+    assert [one.name for one in found.findings if one.misleads] == ["skips-an-update"]
+    assert found.exit_code == 1
+
+
+def test_alarms_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run(
+        monkeypatch, lambda *runs, **options: Altered(knows_all(*runs, **options), verdict="failed"), mutations=0
+    )
+    assert len(found.clean.alarms) == found.clean.comparisons == found.clean.runs
+    assert found.exit_code == 1
+    named = run(
+        monkeypatch,
+        lambda *runs, **options: Altered(
+            knows_all(*runs, **options), causes=(Cause("rounding", "numpy", False, "it says"),)
+        ),
+        mutations=0,
+    )
+    assert len(named.clean.alarms) == named.clean.runs  # a cause where there is nothing to explain
+
+
+def test_a_fault_that_did_not_run_is_missed() -> None:
+    finding = selftest.Finding("numpy", "fault", "one", "steps", 3, ("one-step-less",), problem="ValueError: no")
+    assert (finding.detected, finding.localised, finding.cause_right) == (False, False, False)
+    found = selftest.SelfTest(("numpy",), (finding,), selftest.Clean(), 0, 0.0)
+    assert not found
+    assert "numpy one: ValueError: no" in found.text()
+
+
+def test_nothing_tested_is_no_pass() -> None:
+    assert not selftest.SelfTest(("numpy",), (), selftest.Clean(), 0, 0.0)
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(selftest, "compare", knows_all)
+    assert selftest.command(["numpy"], ["stops-early"], 0, 1, as_json=True) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert (told["faults"], told["cause_right"], told["clean_runs"]) == (1, 1, 2)
+    assert "numpy" in printed.err  # the progress line
+    monkeypatch.setattr(selftest, "compare", lambda *runs, **options: Altered(knows_all(*runs), verdict="passed"))
+    assert selftest.command(["numpy"], ["stops-early"], 0, 1) == 1
+    assert capsys.readouterr().out.rstrip().endswith("FAILED")
+
+
+def test_what_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="adapter"):
+        selftest.selftest(["pytorch"], [], 0, 1)
+    with pytest.raises(UsageError, match="fault"):
+        selftest.selftest(["numpy"], ["stops-erly"], 0, 1)
+    with pytest.raises(UsageError, match="from 0 up"):
+        selftest.selftest(["numpy"], [], -1, 1)
+    false = shutil.which("false")
+    assert false
+    monkeypatch.setattr(sys, "executable", false)
+    with pytest.raises(WorkerError, match="exit code 1"):
+        selftest.selftest(["numpy"], [], 0, 1)
+
+
+# --- what it is made of ----------------------------------------------------------------------------
+
+
+def test_it_needs_no_pytest_and_loads_no_framework() -> None:
+    code = "import sys, xframe.testing.selftest; print([n for n in ('pytest', 'torch', 'keras') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_faults() -> None:
+    """At least 40 in each framework, each with a text, and none left over."""
+    for name in ADAPTERS:
+        assert sum(fault.frameworks is None or name in fault.frameworks for fault in FAULTS) >= 40
+    bases = {faults.Faulty, faults.Misread, faults.BatchesBy, faults.StepsBy, faults.RunsBy}
+    bases |= {faults.Reorders, faults.Steered, faults.Stepped, faults.PadsByHand}
+    every = {
+        value for value in vars(faults).values() if inspect.isclass(value) and issubclass(value, faults.Faulty)
+    } - bases
+    used = {fault.build for fault in FAULTS} | {fault.against for fault in FAULTS}
+    assert every == used - {faults.Faulty, None}
+    for fault in FAULTS:
+        assert re.fullmatch(r"[a-z-]+", fault.name)
+        assert fault.description.endswith((".", "anew: half of them, the other way round.")), fault.name
+        assert "\n" not in fault.description
+        assert re.fullmatch(r"([\w-]+/[\w-]+#\d+)?", fault.thread)
+        assert fault.check in CHECKS
+    with pytest.raises(ValueError, match="unknown causes"):
+        Fault("one", faults.Faulty, "steps", 0, "because")
+
+
+def test_the_faults_causes_are_most_of_all() -> None:
+    """Each cause that has a name is some fault's, but for one: what rounds differently is no bug."""
+    named = {cause for fault in FAULTS for cause in fault.causes}
+    assert CAUSES.keys() - named == {"rounding"}
+
+
+def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
+    """Two faults whose rows are the same, beside honest runs whose rows are the same, must share a cause."""
+    adapter, task, runtime = registry.load("numpy"), find_task(selftest.TASK), Runtime(device="cpu", threads=1)
+
+    def structure(build: type[faults.Faulty], plan: TrainingPlan, name: str) -> tuple[Any, ...]:
+        with record(tmp_path / f"{name}.trace") as recorder:
+            faults.make(adapter, build).run(plan, task, runtime, recorder)
+        found = mutators.rows_of(Trace.open(tmp_path / f"{name}.trace"))
+        return tuple(row._replace(loss=None, lr=None) for row in found)
+
+    plans = {fault.plan.digest: fault.plan for fault in FAULTS}
+    honest = {digest: structure(faults.Faulty, plan, digest) for digest, plan in plans.items()}
+    alike: dict[Any, list[Fault]] = {}
+    for fault in FAULTS:
+        if fault.seen_by_the_plan:
+            key = hash((honest[fault.plan.digest], structure(fault.build, fault.plan, fault.name)))
+            alike.setdefault(key, []).append(fault)
+    assert any(len(group) > 1 for group in alike.values())
+    for group in alike.values():
+        assert set.intersection(*(set(fault.causes) for fault in group)), [fault.name for fault in group]
+
+
+def rows(batches: list[list[int]], **labels: list[int]) -> tuple[Row, ...]:
+    epochs = labels.get("epochs", [0] * len(batches))
+    updates = labels.get("updates", [1] * len(batches))
+    return tuple(Row(tuple(ids), updates[i], 1.0 + i, 0.1, epochs[i], i, 0) for i, ids in enumerate(batches))
+
+
+BATCHES = [[3, 1, 4], [0, 5, 2], [6, 7], [1, 0, 2], [3, 4, 5], [7, 6]]
+ROWS = rows(BATCHES, epochs=[0, 0, 0, 1, 1, 1], updates=[1, 0, 1, 1, 0, 1])
+
+
+def first_difference(mine: tuple[Row, ...], other: tuple[Row, ...]) -> tuple[str, int]:
+    """The earliest step and there the earliest check, by looking at one row after the other."""
+    done = [0, 0]
+    for i, pair in enumerate(zip(mine, other, strict=False)):
+        done = [total + (row.updates or 0) for total, row in zip(done, pair, strict=True)]
+        if pair[0].ids != pair[1].ids:
+            return "boundaries", i
+        if done[0] != done[1]:
+            return "updates", i
+        if pair[0].epoch != pair[1].epoch:
+            return "epochs", i
+    assert len(mine) != len(other)
+    return "steps", min(len(mine), len(other))
+
+
+@pytest.mark.parametrize("mutator", MUTATORS, ids=lambda mutator: mutator.__name__)
+def test_a_mutation_says_where_it_is(mutator: mutators.Mutator) -> None:
+    draw, places = Random(mutator.__name__), set()
+    for _ in range(200):
+        made = mutators.mutate(mutator, ROWS, draw, 8)
+        assert (made.check, made.step) == first_difference(ROWS, made.rows)
+        assert set(made.causes) <= CAUSES.keys()
+        places.add(made.step)
+    assert len(places) >= 2  # at random places
+
+
+def test_rows_survive_being_recorded(tmp_path: Path) -> None:
+    plan = TrainingPlan(batch_size=3, epochs=2)
+    path = tmp_path / "one.trace"
+    mutators.write(path, ROWS, plan=plan, num_samples=8, metadata={"label": "x"}, weights={"a": np.ones(2)})
+    trace = Trace.open(path)
+    assert trace.complete
+    assert (trace.plan, trace.name) == (plan, "x")
+    assert mutators.rows_of(trace) == ROWS
+    unknown = tuple(row._replace(updates=None, loss=None, epoch=None) for row in ROWS)
+    mutators.write(tmp_path / "two.trace", unknown, plan=None, num_samples=None, metadata={})
+    assert mutators.rows_of(Trace.open(tmp_path / "two.trace")) == unknown
+
+
+def test_the_baselines_see_what_they_look_at() -> None:
+    features = baselines.Features.of(np.arange(20.0).reshape(10, 2))
+    assert (features.width, features.sums[3]) == (2, 13.0)
+
+    def logged(updates: int = 6, losses: tuple[float, ...] = (1.0, 2.0), batches: Any = ((0, 1), (2, 3))) -> Any:
+        trace = SimpleNamespace(
+            num_rows=len(losses),
+            ids=lambda i: np.array(batches[i]),
+            column=lambda name: np.array({"updates": [updates] * len(losses), "loss": losses}[name]),
+        )
+        return baselines.Logged.of(trace, features)
+
+    def seen(**fields: Any) -> set[str]:
+        return {name for name, differs in baselines.differs(logged(), logged(**fields)).items() if differs}
+
+    totals, tight, loose, moments = baselines.BASELINES
+    assert seen() == seen(batches=((1, 0), (2, 3))) == set()
+    assert seen(updates=5) == {totals}
+    assert seen(losses=(1.0, 2.0001)) == {tight}
+    assert seen(losses=(1.0, 2.1)) == {tight, loose}
+    assert seen(batches=((0, 2), (1, 3))) == {moments}
+    assert seen(losses=(1.0,), batches=((0, 1),)) == {totals, tight, loose, moments}
+
+
+def test_the_random_plans_are_of_every_kind() -> None:
+    drawn = list(islice(clean.draws(0), 200))
+    assert drawn == list(islice(clean.draws(0), 200))
+    assert drawn != list(islice(clean.draws(1), 200))
+    fields = {
+        "remainder": vocabulary.Remainder,
+        "epoch_iterator": vocabulary.EpochIterator,
+        "on_exhaustion": vocabulary.Exhaustion,
+        "accumulation_boundary": vocabulary.Boundary,
+        "accumulation_remainder": vocabulary.Leftover,
+        "accumulation_at_end": vocabulary.AtEnd,
+        "loss_normalization": vocabulary.Normalization,
+        "order": vocabulary.SampleOrder,
+    }
+    for name, kind in fields.items():
+        values = [getattr(one.plan, name) for one in drawn]
+        assert all(values.count(value) >= 8 for value in get_args(kind)), name
+    for limit in range(3):
+        assert {one.plan.limits[limit] is None for one in drawn} == {True, False}
+    assert any(one.plan.batch_size > one.num_samples for one in drawn)
+    assert all(one.plan.counts(one.num_samples).num_steps in clean.STEPS for one in drawn)

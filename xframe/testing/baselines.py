@@ -1,0 +1,77 @@
+"""What people hold two training runs together by today, judged on the same runs as ``xframe.compare``.
+
+Each baseline gets what it asks for from the traces, as a script would log it, and says whether two runs differ.
+None of them can say where two runs part, or why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Sums over each sample's features, from which those over any batch follow."""
+
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    width: int
+
+    @classmethod
+    def of(cls, features: NDArray[np.float64]) -> Features:
+        rows = np.asarray(features, dtype=np.float64).reshape(len(features), -1)
+        return cls(rows.sum(axis=1), (rows**2).sum(axis=1), rows.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Logged:
+    """What a run's log has.
+
+    Attributes:
+        totals: steps, updates and samples.
+        losses: one a step.
+        means, norms: of the features in each batch, over all of its elements.
+    """
+
+    totals: tuple[int, int, int]
+    losses: NDArray[np.float64]
+    means: NDArray[np.float64]
+    norms: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, trace: Trace, features: Features) -> Logged:
+        batches = [trace.ids(i) for i in range(trace.num_rows)]
+        updates = int(trace.column("updates")[-1]) if batches else 0
+        return cls(
+            (len(batches), updates, sum(map(len, batches))),
+            np.asarray(trace.column("loss"), dtype=np.float64),
+            np.array([features.sums[ids].mean() / features.width for ids in batches]),
+            np.array([np.sqrt(features.squares[ids].sum()) for ids in batches]),
+        )
+
+
+def _apart(a: NDArray[np.float64], b: NDArray[np.float64], rtol: float) -> bool:
+    return len(a) != len(b) or not np.allclose(a, b, rtol=rtol, atol=0, equal_nan=True)
+
+
+# Each says whether the two runs differ.
+BASELINES: Mapping[str, Callable[[Logged, Logged], bool]] = {
+    "totals": lambda a, b: a.totals != b.totals,
+    "loss curve rtol 1e-5": lambda a, b: _apart(a.losses, b.losses, 1e-5),
+    "loss curve rtol 1e-2": lambda a, b: _apart(a.losses, b.losses, 1e-2),
+    "batch means and norms": lambda a, b: _apart(a.means, b.means, 1e-5) or _apart(a.norms, b.norms, 1e-5),
+}
+
+
+def differs(a: Logged, b: Logged) -> dict[str, bool]:
+    """What each baseline says of two runs."""
+    return {name: baseline(a, b) for name, baseline in BASELINES.items()}
