@@ -82,6 +82,7 @@ def measured(tool, a, b):
     global duckdb, pd, xframe  # imported before the clock starts
     if tool == "xframe":
         import pyarrow.parquet
+
         import xframe
 
         assert xframe.compare, pyarrow

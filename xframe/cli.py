@@ -403,6 +403,27 @@ def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete 
 
 
 @app.command
+def selftest(
+    *,
+    adapters: Annotated[str | None, _option("Comma separated. Default: those whose framework is installed.")] = None,
+    fault: Annotated[list[str] | None, Parameter(help="Only this one; repeatable. Default: all.", negative="")] = None,
+    mutations: Annotated[int, _number("Random changes of recorded rows, for each adapter.")] = 200,
+    clean_runs: Annotated[int, _number("Random plans run without a fault, through every adapter.")] = 60,
+    seed: Annotated[int, _number("Of the mutations and the random plans.")] = 0,
+    json: Json = False,
+) -> int:
+    """Prove that xframe can fail: train with known bugs and see whether each is found, where, and with its cause.
+
+    Beside it the same runs judged as people do today: totals, loss curves, means and norms of batches. Takes a few
+    minutes. Exit code 1 unless every fault is found at its very step and no clean run raises an alarm.
+    """
+    from xframe.testing.selftest import command
+
+    chosen = None if adapters is None else adapters.split(",")
+    return command(chosen, fault, mutations, clean_runs, seed, as_json=json)
+
+
+@app.command
 def adapters(*, json: Json = False) -> int:
     """List the adapters, their loops, and whether their framework is installed here."""
     import importlib.util
