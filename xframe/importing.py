@@ -55,7 +55,7 @@ CHUNK_CHARACTERS = 1 << 24  # of the column of ids
 
 _RESTS_ON = {"ids": "boundaries", "updates": "updates", "epoch": "epochs", "lr": "lr", "loss": "loss"}
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_BETWEEN_IDS = re.compile(r"[\s;,\[\]]+")
+_BETWEEN_IDS = str.maketrans(";,[]", "    ")
 _IDS = re.compile(r"\s*\[?[0-9\s;,-]*\]?\s*", re.ASCII)
 _LARGEST = 2**63 - 1
 _CELL = 1 << 26  # characters in one CSV cell at most
@@ -343,15 +343,17 @@ class _Log:
 
     def ids(self, chunk: _Chunk, column: str, name: str) -> _Ids:
         """The column of the samples' ids."""
-        rows: list[list[int]] = []
+        flat, ends = array("q"), array("q", [0])
         for i, cell in enumerate(chunk.cells[name]):
-            members = self._members(cell)
-            if members is None:
+            try:
+                members = self._members(cell)
+                if members is None:
+                    raise ValueError
+                flat.extend(members)
+            except (ValueError, OverflowError):
                 self._refuse_cell(chunk, i, column, name, "sample ids: integers below 2**63, in every row")
-            rows.append(members)
-        sizes = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        flat = np.fromiter((i for members in rows for i in members), dtype=np.int64, count=int(sizes.sum()))
-        return _Ids(flat, sizes)
+            ends.append(len(flat))
+        return _Ids(np.array(flat, dtype=np.int64), np.diff(np.array(ends, dtype=np.int64)).astype(np.int64))
 
     def _column(
         self, chunk: _Chunk, column: str, name: str, parse: Any, kind: type[np.generic], expected: str
@@ -396,10 +398,9 @@ class _Log:
                 return None
         return cell if type(cell) is float else None
 
-    def _members(self, cell: Any) -> list[int] | None:
-        if type(cell) is not list or not set(map(type, cell)) <= {int}:
-            return None
-        return None if cell and (max(cell) > _LARGEST or min(cell) < -_LARGEST) else cell
+    def _members(self, cell: Any) -> Iterable[int] | None:
+        """The ids in that cell; None, or a ValueError, where it is none or holds something else."""
+        return cell if type(cell) is list and set(map(type, cell)) <= {int} else None
 
 
 class _Text(_Log):
@@ -507,13 +508,10 @@ class _Csv(_Text):
             return None
         return None if np.isinf(value) and "inf" not in cell.lower() else value
 
-    def _members(self, cell: Any) -> list[int] | None:
+    def _members(self, cell: Any) -> Iterable[int] | None:
         if not cell.strip() or not _IDS.fullmatch(cell):
             return None
-        try:
-            return super()._members([int(text) for text in _BETWEEN_IDS.split(cell) if text])
-        except ValueError:
-            return None
+        return map(int, cell.translate(_BETWEEN_IDS).split())
 
 
 @contextmanager
