@@ -20,7 +20,7 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TextIO
@@ -51,13 +51,15 @@ GUESSES: Mapping[str, tuple[str, ...]] = {
     "padding": ("padding",),
 }
 CHUNK_ROWS = 1 << 16
-CHUNK_CHARACTERS = 1 << 24  # of the column of ids
+CHUNK_CHARACTERS = 1 << 22  # of the column of ids in CSV, of all in JSON lines
+CHUNK_CELLS = 1 << 20  # of CSV, where a log has hundreds of columns
 
 _RESTS_ON = {"ids": "boundaries", "updates": "updates", "epoch": "epochs", "lr": "lr", "loss": "loss"}
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _BETWEEN_IDS = str.maketrans(";,[]", "    ")
 _IDS = re.compile(r"\s*\[?[0-9\s;,-]*\]?\s*", re.ASCII)
 _LARGEST = 2**63 - 1
+_NUMERIC = {1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23}  # the protocol's numbers for floats and integers
 _CELL = 1 << 26  # characters in one CSV cell at most
 _LEAVE_OUT = "Leave the column out, in Python with columns={{{0!r}: ''}}, on the command line with --column {0}="
 
@@ -152,7 +154,8 @@ def import_run(
                 raise UsageError("the log has no steps", got=str(path), expected="at least one")
             rec.close(log.ending)
         except BaseException:
-            rec.close("not imported")
+            with suppress(Exception):
+                rec.close("not imported")  # for its file's sake
             Path(out).unlink(missing_ok=True)
             raise
     whole = used.keys() - partly
@@ -187,7 +190,7 @@ def _chosen(log: _Log, given: dict[str, str]) -> dict[str, str]:
                 raise unknown(f"column of {log.path.name}", given[column], names)
             used[column] = given[column]
             continue
-        found = [name for name in names if name.strip().lower() in GUESSES[column] and name not in given.values()]
+        found = [name for name in log.guesses(column) if name not in given.values()]
         if len(found) > 1:
             raise UsageError(
                 f"more than one column of {log.path.name} could be the {column}",
@@ -316,6 +319,10 @@ class _Log:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def guesses(self, column: str) -> list[str]:
+        """The names in the log that are commonly used for that column."""
+        return [name for name in self.names if name.strip().lower() in GUESSES[column]]
 
     def chunks(self, used: Mapping[str, str]) -> Iterator[_Chunk]:
         raise NotImplementedError
@@ -457,6 +464,8 @@ class _Csv(_Text):
 
     def chunks(self, used: Mapping[str, str]) -> Iterator[_Chunk]:
         width = len(self.names)
+        most = min(CHUNK_ROWS, max(1, CHUNK_CELLS // width))
+        places = {name: self.names.index(name) for name in used.values()}
         at_ids = self.names.index(used["ids"]) if "ids" in used else None
         rows: list[list[str]] = []
         lines: list[int] = []
@@ -472,11 +481,11 @@ class _Csv(_Text):
                 lines.append(reader.line_num)
                 if at_ids is not None:
                     size += len(row[at_ids])
-                if len(rows) >= CHUNK_ROWS or size >= CHUNK_CHARACTERS:
-                    yield _Chunk(lines, dict(zip(self.names, zip(*rows, strict=True), strict=True)))
+                if len(rows) >= most or size >= CHUNK_CHARACTERS:
+                    yield _Chunk(lines, {name: [row[i] for row in rows] for name, i in places.items()})
                     rows, lines, size = [], [], 0
         if rows:
-            yield _Chunk(lines, dict(zip(self.names, zip(*rows, strict=True), strict=True)))
+            yield _Chunk(lines, {name: [row[i] for row in rows] for name, i in places.items()})
 
     def _quick(self, cells: Sequence[Any], kind: type[np.generic]) -> NDArray[Any] | None:
         text = "".join(cells).lower()
@@ -623,7 +632,7 @@ class _Events(_Log):
             except errors.OutOfRangeError:
                 return
             except (errors.DataLossError, DecodeError) as error:
-                if "truncated" in str(error):
+                if isinstance(error, errors.DataLossError) and "truncated" in str(error):
                     self.ending = "truncated"
                     return
                 self.refuse(0, f"{file.name} is damaged", str(error), remedy="Copy the file again.")
@@ -631,13 +640,17 @@ class _Events(_Log):
                 kind = value.WhichOneof("value")
                 if kind == "simple_value":
                     number = float(value.simple_value)
-                elif kind == "tensor" and value.tensor.dtype != 7 and not value.tensor.tensor_shape.dim:  # 7: text
+                elif kind == "tensor" and value.tensor.dtype in _NUMERIC and not value.tensor.tensor_shape.dim:
                     number = float(tensor_util.make_ndarray(value.tensor))
-                else:
+                else:  # text, images, histograms
                     continue
                 steps, numbers = self._points.setdefault(value.tag, (array("q"), array("d")))
                 steps.append(event.step)
                 numbers.append(number)
+
+    def guesses(self, column: str) -> list[str]:
+        """The step is the events' own, whatever scalars are called."""
+        return ["step"] if column == "step" else super().guesses(column)
 
     def chunks(self, used: Mapping[str, str]) -> Iterator[_Chunk]:
         if used.get("step") != "step" or "ids" in used:

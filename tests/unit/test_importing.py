@@ -324,6 +324,18 @@ def test_a_scalar_that_is_logged_less_often(events, tmp_path):
     assert "lr" in found.not_judged
 
 
+def test_a_scalar_called_global_step_is_no_step(events, tmp_path):
+    folder = events(points(**{"train/global_step": [5.0, 6.0, 7.0], "batch_size": [2.0] * 3}))
+    assert import_run(folder, tmp_path / "out.trace").columns == {"step": "step", "batch_size": "batch_size"}
+
+
+def test_a_wide_log(imported, monkeypatch):
+    monkeypatch.setattr(importing, "CHUNK_CELLS", 600)
+    names = ["step", "batch_size", *(f"metric {i}" for i in range(200))]
+    trace, _ = imported("\n".join([",".join(names), *(f"{k},2" + ",x" * 200 for k in range(5))]))
+    assert trace.num_rows == 5
+
+
 def test_event_files_that_break_off(events, tmp_path):
     folder = events(points(loss=[0.5, 0.25, 0.1], batch_size=[2.0] * 3))
     file = folder / "events.out.tfevents.1"

@@ -1,5 +1,6 @@
 """The pytest plugin, in pytest sessions of its own."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -82,17 +83,9 @@ def test_loading_it_is_light(tmp_path):
         f"    assert [name for name in {heavy!r} if name in sys.modules] == []\n"
     )
     # Other packages' plugins may import what they like.
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "pytest",
-        "--disable-plugin-autoload",
-        "-p",
-        "xframe.testing.plugin",
-    ]
-    done = subprocess.run([*command, "test_it.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-p", "xframe.testing.plugin", "test_it.py"]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 

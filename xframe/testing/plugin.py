@@ -223,11 +223,17 @@ def _importable_by_workers(task: str) -> Iterator[None]:
     import importlib.util
 
     module = task.partition(":")[0].partition(".")[0] if ":" in task else ""
-    spec = importlib.util.find_spec(module) if module and module.isidentifier() else None
+    try:
+        spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    except (ImportError, ValueError):  # it has no spec, as __main__
+        spec = None
     if spec is None or not spec.origin:
         yield  # no such module: the harness says so
         return
     folder = Path(spec.origin).parent.parent if spec.submodule_search_locations else Path(spec.origin).parent
+    if folder.name in ("site-packages", "dist-packages"):
+        yield  # installed: a worker with an interpreter of its own must not get this one's packages
+        return
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])
     try:
@@ -310,6 +316,8 @@ def _comparisons(call: pytest.CallInfo[None]) -> list[Comparison]:
     """The comparisons that did not pass, in the frame that raised; pytest itself would show a line of each."""
     module = sys.modules.get("xframe.comparison")
     if module is None or call.excinfo is None or not call.excinfo.errisinstance(AssertionError):
+        return []
+    if not call.excinfo.traceback:
         return []
     frame = call.excinfo.traceback[-1].frame
     if frame.f_globals.get("__name__") == __name__:  # it is in the message already
