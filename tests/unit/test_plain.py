@@ -38,7 +38,7 @@ def interpreters():
     found = [shutil.which(name) for name in names] + [str(p) for p in sorted(root.glob("versions/*/bin/python"))]
     works = {sys.executable: sys.version_info[:2]}
     for python in filter(None, found):
-        command = [python, "-c", "import sys; print('%d %d' % sys.version_info[:2])"]
+        command = [python, "-E", "-c", "import sys; print('%d %d' % sys.version_info[:2])"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         version = tuple(map(int, done.stdout.split())) if done.returncode == 0 else (9,)
         if version < (3, 11) and version not in works.values():
@@ -74,8 +74,8 @@ def written(path, steps=5, **options):
 
 
 @pytest.mark.parametrize("python", interpreters())
-def test_it_runs_under(python, script, tmp_path, record_property):
-    command = [python, "-W", "error", str(script), str(tmp_path / "old.trace")]
+def test_it_runs_under(python, script, tmp_path):
+    command = [python, "-E", "-W", "error", str(script), str(tmp_path / "old.trace")]
     done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = plain.read(tmp_path / "old.trace")
