@@ -1,5 +1,7 @@
 """Tests on random samples say how large these were: ``record_property("sample", ...)``, printed at the end."""
 
+pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
+
 
 def pytest_terminal_summary(terminalreporter):
     passed = terminalreporter.stats.get("passed", [])

@@ -198,17 +198,19 @@ class Recorder:
         epoch: Any = None,
         step_in_epoch: Any = None,
         padding: Any = None,
+        time_ns: Any = None,
     ) -> None:
         """Takes many steps at once.
 
         Args:
             ids: the batches' sample ids one after the other, of shape (sum of batch_sizes,).
             batch_sizes: rows in each batch, of shape (steps,).
+            time_ns: when each step was received, since recording began; default: now.
             others: as in ``step``, each of shape (steps,); masked arrays say where a value is not known.
         """
         now = time.monotonic_ns()
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
-        given |= {"step_in_epoch": step_in_epoch, "padding": padding}
+        given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns}
         chunk = {name: _block_column(values, name) for name, values in given.items() if values is not None}
         if batch_sizes is not None:
             chunk["batch_size"] = _block_column(batch_sizes, "batch_sizes")
@@ -229,7 +231,7 @@ class Recorder:
             return
         if flat is not None:
             chunk |= self._batches(_id_bytes(flat), sizes)
-        chunk["time_ns"] = Column(np.full(rows, now - self._began))
+        chunk.setdefault("time_ns", Column(np.full(rows, now - self._began)))
         with self._lock:
             self._settle()
             self._chunks.append(chunk)

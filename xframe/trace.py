@@ -7,6 +7,7 @@ Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.npz``; the tr
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -71,19 +72,7 @@ class Trace:
             TraceError: the file is damaged.
         """
         path = Path(path)
-        try:
-            file = path.open("rb")
-            start = file.read(len(MAGIC))
-            file.seek(0)
-        except OSError as error:
-            raise NotATraceError(
-                "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
-            ) from None
-        try:
-            source = _source(path, file, start)
-        except BaseException:
-            file.close()
-            raise
+        source, file = _opened(path)
         weakref.finalize(source, file.close)
         metadata = {key: value for key, value in source.head.items() if key != "format"}
         ending = str(source.end["outcome"]) if source.end else "truncated"
@@ -282,20 +271,34 @@ class _Tally:
         self.largest = max(self.largest, int(sizes.max()))
 
 
-def _source(path: Path, file: BinaryIO, start: bytes) -> Source:
-    """The reader for a file that begins with these bytes."""
-    from xframe.oldformat import START, FormatOne
-
+def _opened(path: Path) -> tuple[Source, BinaryIO]:
+    """The reader for a file, by how it begins, and the file that it reads from."""
+    try:
+        file = path.open("rb")
+        start = file.read(len(MAGIC))
+        file.seek(0)
+    except OSError as error:
+        raise NotATraceError(
+            "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
+        ) from None
     try:
         if start == MAGIC:
-            return Journal(path, file)
+            return Journal(path, file), file
         if start.startswith(b"PAR1"):
-            return Closed(path, file)
-        if start.startswith(START):
-            return FormatOne(path, file)
-    except OSError as error:
-        raise NotATraceError("cannot read the trace", got=str(path), expected=f"a readable file ({error})") from None
-    raise not_a_trace(path)
+            return Closed(path, file), file
+        from xframe import oldformat, plain
+
+        if start.startswith(oldformat.START):
+            return oldformat.FormatOne(path, file), file
+        if plain.is_plain(start):
+            with file, tempfile.TemporaryDirectory(prefix="xframe-") as folder:
+                converted = Path(folder) / "converted.trace"
+                plain.convert(path, converted)
+                return _opened(converted)  # what a file holds stays readable while it is open
+        raise not_a_trace(path)
+    except BaseException:
+        file.close()
+        raise
 
 
 def open_all(paths: Sequence[str | Path]) -> list[Trace]:

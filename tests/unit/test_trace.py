@@ -1,9 +1,17 @@
 """The trace file: what was written is read, and what was cut or changed is never taken for whole."""
 
+import errno
 import itertools
 import json
 import math
+import os
 import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +20,19 @@ import pyarrow.ipc
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 import xframe
+from xframe import tracefile
+from xframe.certificate import CERTIFICATE_BLOCK
 from xframe.errors import NotATraceError
-from xframe.trace import CERTIFICATE_BLOCK, FORMAT, SCHEMA, TraceWriter, array_digest, open_all, weights_path
+from xframe.trace import array_digest, open_different, weights_path
+from xframe.tracefile import FORMAT, MAGIC, SCHEMA, Column, TraceWriter
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2)
 COLUMNS = [field.name for field in SCHEMA]
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+FRAME = struct.Struct("<cQ8s32s")  # of a journal: kind, length, check, digest
 
 
 def content(trace):
@@ -35,6 +49,114 @@ def small(runs):
             if k == 1:
                 rec.flush()
     return path
+
+
+@pytest.fixture
+def small_rows(tmp_path):
+    """Where a trace may be recorded, alone in its folder, and what records three rows there."""
+    (tmp_path / "alone").mkdir()
+
+    def record(path):
+        with xframe.record(path) as rec:
+            for k in range(3):
+                rec.step(ids=[k, k + 1], updates=k + 1, loss=0.5, lr=0.1, epoch=0)
+
+    return tmp_path / "alone" / "small.trace", record
+
+
+@pytest.fixture
+def as_journal():
+    """Makes a closed trace the journal it was: the same rows in frames of so many."""
+
+    def journal(path, flush_each=2):
+        trace = xframe.Trace.open(path)
+        writer = TraceWriter(path.with_suffix(".journal"), trace.metadata)
+        for start in range(0, trace.num_rows, flush_each):
+            stop = min(start + flush_each, trace.num_rows)
+            columns = {name: trace.between(name, start, stop) for name in COLUMNS}
+            writer.write(columns)
+        end = {name: value for name, value in trace.end.items() if name not in ("rows", "certificate")}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tracefile, "compact", lambda *_: None)
+            writer.close(**end)
+        return writer.path.replace(path)
+
+    return journal
+
+
+def frames_of(journal):
+    """Kind, first byte and end of each frame of a journal."""
+    at, found = len(MAGIC), []
+    while at < len(journal):
+        kind, length, _, _ = FRAME.unpack_from(journal, at)
+        found.append((kind, at, at + FRAME.size + length))
+        at = found[-1][2]
+    return found
+
+
+def chunk_places(path):
+    """Of each row group of a closed trace, by column, the bytes that hold it."""
+    metadata = parquet.read_metadata(path)
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    columns = [[group.column(i) for i in range(group.num_columns)] for group in groups]
+    return [
+        {c.path_in_schema: (c.data_page_offset, c.data_page_offset + c.total_compressed_size) for c in group}
+        for group in columns
+    ]
+
+
+def cuts(path):
+    """Cuts the file at every byte, from its end to its first; each time, how much is left."""
+    for size in reversed(range(path.stat().st_size)):
+        os.truncate(path, size)
+        yield size
+
+
+def changes(path, masks):
+    """Changes every byte of the file, one at a time, in each of these ways; each time, where."""
+    whole = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for at, mask in itertools.product(range(len(whole)), masks):
+            os.pwrite(file.fileno(), bytes([whole[at] ^ mask]), at)
+            yield at
+            os.pwrite(file.fileno(), whole[at : at + 1], at)
+
+
+def changed(data, at, mask):
+    return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
+
+
+def edited(table, name, row, value):
+    """The table with another value there."""
+    values = table[name].to_pylist()
+    values[row] = value
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+
+
+def refuse(path):
+    """Asserts that opening it says that it is damaged."""
+    with pytest.raises(xframe.TraceError, match="is damaged") as caught:
+        xframe.Trace.open(path)
+    assert caught.value.exit_code == 4
+    assert "record the run again" in str(caught.value)
+
+
+class FullOnce:
+    """A file on a disk that is full in the middle of the next long write, and has room again after it."""
+
+    def __init__(self, file):
+        self.file, self.full = file, False
+
+    def write(self, data):
+        if len(data) > 500 and not self.full:
+            self.full = True
+            self.file.write(bytes(data)[:400])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
 
 
 # Round trip
@@ -182,64 +304,396 @@ def test_certificate_is_what_it_was(runs):
 # Damage
 
 
-def test_cut_at_every_byte(small):
-    whole = small.read_bytes()
-    cut = small.with_name("cut.trace")
-    endings = set()
-    for size in range(len(whole)):
-        cut.write_bytes(whole[:size])
+def test_both_forms_say_the_same(small, as_journal):
+    assert small.read_bytes().startswith(b"PAR1")
+    closed, journal = xframe.Trace.open(small), xframe.Trace.open(as_journal(small))
+    assert small.read_bytes().startswith(MAGIC)
+    assert content(closed) == content(journal)
+    assert closed.complete
+    assert closed.num_rows == 3
+
+
+def test_a_closed_trace_cut_at_every_byte(small):
+    for _ in cuts(small):
+        with pytest.raises(xframe.TraceError):
+            xframe.Trace.open(small)
+
+
+def test_a_journal_cut_at_every_byte(small, as_journal):
+    """What was flushed stays readable, and is truncated: never whole, never damaged."""
+    frames = frames_of(as_journal(small).read_bytes())
+    for size in cuts(small):
+        if size < len(MAGIC):
+            with pytest.raises(NotATraceError):
+                xframe.Trace.open(small)
+            continue
+        trace = xframe.Trace.open(small)
+        written = sum(kind == b"B" and stop <= size for kind, _, stop in frames)
+        assert (trace.ending, trace.complete, trace.end) == ("truncated", False, {})
+        assert trace.num_rows == (0, 2, 3)[written], size
+
+
+@pytest.mark.parametrize("form", ["closed", "journal", "killed"])
+def test_a_changed_byte_anywhere(small, as_journal, form):
+    if form != "closed":
+        as_journal(small)
+    if form == "killed":  # just after a flush
+        os.truncate(small, frames_of(small.read_bytes())[-1][1])
+        assert xframe.Trace.open(small).ending == "truncated"
+    for _ in changes(small, masks=(0x01, 0x80, 0xFF)):
+        with pytest.raises(xframe.TraceError) as caught:
+            xframe.Trace.open(small)
+        assert str(small) in str(caught.value)
+        assert caught.value.exit_code in (2, 4)
+
+
+@pytest.mark.parametrize("left", [1, 40, 60])
+def test_a_changed_byte_in_a_frame_that_was_cut(small, as_journal, left):
+    """Only what the missing rest of a frame would have vouched for is taken for the cut that it is."""
+    _, start, _ = frames_of(as_journal(small).read_bytes())[2]
+    os.truncate(small, start + left)
+    unnoticed = []
+    for at in changes(small, masks=(0x10,)):
         try:
-            trace = xframe.Trace.open(cut)
+            trace = xframe.Trace.open(small)
         except xframe.TraceError:
-            endings.add("refused")
             continue
-        assert trace.ending == "truncated", size
-        assert not trace.complete
-        assert trace.end == {}
-        assert trace.num_rows in (0, 2, 3)
-        endings.add(trace.num_rows)
-    assert endings == {"refused", 0, 2, 3}
+        unnoticed.append(at - start)
+        assert (trace.ending, trace.num_rows) == ("truncated", 2)
+    kind_length_and_check = 17 if left >= FRAME.size else 0
+    assert unnoticed == list(range(kind_length_and_check, left))
 
 
-def test_a_changed_byte_anywhere(small):
-    whole, told = small.read_bytes(), content(xframe.Trace.open(small))
-    damaged = small.with_name("damaged.trace")
-    outcomes = set()
-    for at in range(len(whole)):
-        changed = bytearray(whole)
-        changed[at] ^= (0x01, 0x80, 0xFF, 0x20)[at % 4]
-        damaged.write_bytes(changed)
-        try:
-            trace = xframe.Trace.open(damaged)
-        except xframe.TraceError as error:
-            outcomes.add((type(error), str(damaged) in str(error)))
-            continue
-        outcomes.add(trace.ending)
-        assert trace.ending == "truncated" or content(trace) == told, at
-    assert outcomes == {(NotATraceError, True), (xframe.TraceError, True), "truncated", "complete"}
-
-
-def test_blocks_left_out_doubled_or_swapped(runs):
-    """Whole blocks moved about are no trace: each digest goes over the one before."""
-    path = runs.folder / "blocks.trace"
+def test_frames_left_out_doubled_or_swapped(runs, as_journal):
+    """Whole frames moved about are no trace: each digest goes over all that came before."""
+    path = runs.folder / "frames.trace"
     with xframe.record(path) as rec:
-        ends = []
         for k in range(5):
             rec.step(ids=[k], updates=k + 1)
             rec.flush()
-            ends.append(path.stat().st_size)
-    whole = path.read_bytes()
-    head, tail = whole[: ends[0]], whole[ends[-1] :]  # the head goes with the first block
-    blocks = [whole[begin:end] for begin, end in itertools.pairwise(ends)]
-    assert xframe.Trace.open(path).num_rows == 5
-    assert head + b"".join(blocks) + tail == whole
+    whole = as_journal(path, flush_each=1).read_bytes()
+    head, *frames = (whole[start:stop] for _, start, stop in frames_of(whole))
+    *blocks, end = frames
+    head = MAGIC + head
+    assert head + b"".join(blocks) + end == whole
     other = runs.folder / "other.trace"
-    for chosen in ([0, 1, 3], [1, 2, 3], [0, 2, 1, 3], [0, 1, 1, 2, 3], [0, 1, 2], [0, 1, 2, 3, 3], []):
-        other.write_bytes(head + b"".join(blocks[i] for i in chosen) + tail)
-        with pytest.raises(xframe.TraceError, match="is damaged") as caught:
-            xframe.Trace.open(other)
-        assert caught.value.exit_code == 4
-        assert "record the run again" in str(caught.value)
+    for chosen in ([0, 1, 3], [1, 2, 3, 4], [0, 2, 1, 3, 4], [0, 1, 1, 2, 3, 4], [0, 1, 2, 3], [0, 1, 2, 3, 4, 4], []):
+        other.write_bytes(head + b"".join(blocks[i] for i in chosen) + end)
+        refuse(other)
+    for moved in (
+        end + head,
+        head + end + b"".join(blocks),
+        whole + end,
+        whole + blocks[0],
+        whole + b"\0",
+        MAGIC + end,
+    ):
+        other.write_bytes(moved if moved.startswith(MAGIC) else MAGIC + moved.replace(MAGIC, b""))
+        refuse(other)
+    for count in range(5):
+        other.write_bytes(head + b"".join(blocks[:count]))
+        trace = xframe.Trace.open(other)
+        assert (trace.ending, trace.num_rows) == ("truncated", count)
+
+
+def test_frames_of_two_traces_mixed(runs, as_journal):
+    """Of runs with the same head, the same first block, and as many rows: each vouches for its own rows alone."""
+    metadata, rows = {"note": "x"}, [np.arange(3), np.array([0, 1, 3])]
+    files = []
+    for name, updates in zip("ab", rows, strict=True):
+        writer = TraceWriter(runs.folder / f"{name}.trace", metadata)
+        for k in range(3):
+            writer.write({"step": Column(np.array([k])), "updates": Column(updates[k : k + 1])})
+        writer.close("complete")
+        whole = as_journal(writer.path, flush_each=1).read_bytes()
+        files.append([whole[start:stop] for _, start, stop in frames_of(whole)])
+    first, second = files
+    assert (first[:3] == second[:3], first[3] == second[3]) == (True, False)
+    mixed = runs.folder / "mixed.trace"
+    for frames in (first[:3] + second[3:4] + first[4:], second[:4] + first[4:], first[:4] + second[4:]):
+        mixed.write_bytes(MAGIC + b"".join(frames))
+        refuse(mixed)
+
+
+EDITS = {
+    "nothing": lambda table: table,
+    "a loss": lambda table: edited(table, "loss", 1, 0.25),
+    "an update": lambda table: edited(table, "updates", 1, 1),
+    "a learning rate": lambda table: edited(table, "lr", 0, 0.1 + 2**-55),
+    "a time": lambda table: edited(table, "time_ns", 2, 7),
+    "a batch's ids": lambda table: edited(table, "ids", 1, [1, 3]),
+    "a batch's digest": lambda table: edited(table, "ids_digest", 1, bytes(16)),
+    "a label": lambda table: edited(table, "epoch", 2, None),
+    "a row left out": lambda table: table.slice(0, 2),
+    "rows appended": lambda table: pa.concat_tables([table, table.slice(2)]),
+    "rows swapped": lambda table: table.take([1, 0, 2]),
+    "a column left out": lambda table: table.drop_columns("loss"),
+    "a column more": lambda table: table.append_column("more", table["loss"]),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_written_anew_with_all_metadata_kept(small, edit):
+    """By pyarrow, as someone would who edits a number: the digests in the metadata are of the bytes that were."""
+    metadata = parquet.read_metadata(small).metadata
+    parquet.write_table(edit(parquet.read_table(small)).replace_schema_metadata(metadata), small)
+    assert metadata.items() <= parquet.read_metadata(small).metadata.items()
+    refuse(small)
+
+
+METADATA = {
+    "a fact": (b'"note": "x"', b'"note": "y"'),
+    "the outcome": (b'"outcome": "complete"', b'"outcome": "comp1ete"'),
+    "the number of rows": (b'"rows": 3', b'"rows": 4'),
+    "the certificate": (b'"xf1-', b'"xf2-'),
+    "the format": (b'"format": 2', b'"format": 1'),
+    "a block's digest": (b'"structure": "', b'"structurE": "'),
+    "the digest": (b"blake2b-256:", b"blake2b-512:"),
+    "a column's name": (b"updates", b"upd4tes"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), METADATA.values(), ids=METADATA)
+def test_edited_metadata(small, before, after):
+    whole = small.read_bytes()
+    assert before in whole
+    small.write_bytes(whole.replace(before, after))
+    refuse(small)
+
+
+def test_a_forged_digest(small):
+    whole = small.read_bytes()
+    (digest,) = re.findall(rb"blake2b-256:([0-9a-f]{64})", whole)
+    for other in (b"0" * 64, digest.upper(), digest[::-1], digest[1:] + b"0"):
+        small.write_bytes(whole.replace(digest, other))
+        refuse(small)
+
+
+def test_blocks_of_a_closed_trace_moved_about(runs, monkeypatch):
+    monkeypatch.setattr(tracefile, "BLOCK_ROWS", 4)
+    path, other = runs.folder / "blocks.trace", runs.folder / "other.trace"
+    for file, shift in ((path, 0), (other, 1)):
+        with xframe.record(file, ids=False) as rec:
+            rec.block(batch_sizes=np.full(16, 2), ids=np.arange(32) + shift, updates=np.arange(16))
+    whole, foreign = path.read_bytes(), other.read_bytes()
+    places, theirs = chunk_places(path), chunk_places(other)
+    assert len(places) == 4
+    for name in ("ids_digest", "updates"):
+        (a, b), (c, d) = places[1][name], places[2][name]
+        assert b - a == d - c
+        path.write_bytes(whole[:a] + whole[c:d] + whole[b:c] + whole[a:b] + whole[d:])
+        refuse(path)
+    (a, b), (c, d) = places[3]["ids_digest"], theirs[3]["ids_digest"]
+    assert b - a == d - c
+    path.write_bytes(whole[:a] + foreign[c:d] + whole[b:])
+    refuse(path)
+
+
+def test_a_changed_byte_under_an_unknown_value_is_damage(runs, monkeypatch):
+    """A column of unknown values is zeros in a journal; they are vouched for too."""
+    monkeypatch.setattr(tracefile, "compact", lambda *_: None)
+    path = runs.folder / "unknown.trace"
+    with xframe.record(path) as rec:
+        for k in range(200):
+            rec.step(ids=[k])
+    whole = path.read_bytes()
+    at = whole.rindex(bytes(8 * 200)) + 8  # inside the longest run of zeros: a column that was never given
+    path.write_bytes(changed(whole, at, 0x01))
+    refuse(path)
+
+
+@pytest.mark.xfail(strict=True, reason="rows are made anew before their digest is checked")
+@pytest.mark.parametrize("name", ["format1", "format1-killed"])
+def test_damage_to_a_trace_of_format_1(tmp_path, name):
+    """Its digests cover every value but not Arrow's own framing: what is not refused says the same, or is truncated."""
+    damaged = tmp_path / f"{name}.trace"
+    shutil.copy(FIXTURES / damaged.name, damaged)
+    told = content(xframe.Trace.open(damaged))
+    for at in itertools.chain(changes(damaged, masks=(0x01, 0xFF)), cuts(damaged)):
+        try:
+            trace = xframe.Trace.open(damaged)
+        except xframe.TraceError:
+            continue
+        assert trace.ending == "truncated" or content(trace) == told, at
+
+
+# Where writing fails
+
+
+def test_killed_while_it_is_made_compact(small_rows, monkeypatch):
+    """The journal has its end and stays whole; the file that was begun beside it does no harm."""
+    path, record = small_rows
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        record(path)
+    monkeypatch.undo()
+    assert path.read_bytes().startswith(MAGIC)
+    assert sorted(file.name for file in path.parent.iterdir()) == [f".{path.name}.closing", path.name]
+    trace = xframe.Trace.open(path)
+    assert (trace.ending, trace.num_rows) == ("complete", 3)
+    assert trace.certificate == trace.end["certificate"]
+    path.unlink()
+    record(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert xframe.Trace.open(path).certificate == trace.certificate
+
+
+@pytest.mark.parametrize("where", ["os.replace", "pyarrow.parquet.ParquetWriter.write_batch"])
+def test_disk_full_while_it_is_made_compact(small_rows, monkeypatch, where):
+    path, record = small_rows
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, full)
+    record(path)
+    monkeypatch.undo()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes().startswith(MAGIC)
+    trace = xframe.Trace.open(path)
+    assert (trace.ending, trace.num_rows) == ("complete", 3)
+    assert trace.end["certificate"] == trace.certificate
+
+
+@pytest.mark.xfail(strict=True, reason="the end is written after the part of a frame, and close raises KeyError")
+def test_disk_full_while_rows_are_written(runs):
+    """The rows before stay readable, and the loop is told what happened."""
+    path = runs.folder / "full.trace"
+
+    def training():
+        with xframe.record(path) as rec:
+            rec.step(ids=[0], updates=1)
+            rec.flush()
+            rec._writer._file = FullOnce(rec._writer._file)
+            rec.step(ids=[1], updates=2)
+            rec.flush()
+
+    with pytest.raises(OSError, match="No space left"):
+        training()
+    trace = xframe.Trace.open(path)
+    assert not trace.complete
+    assert trace.num_rows == 1
+
+
+@pytest.mark.xfail(strict=True, reason="close opens a relative path anew")
+def test_the_working_directory_may_change_while_recording(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with xframe.record("run.trace") as rec:
+        rec.step(ids=[0], updates=1)
+        os.chdir("elsewhere")
+    assert xframe.Trace.open(tmp_path / "run.trace").complete
+
+
+@pytest.mark.xfail(strict=True, reason="the file's digest is not the last in the footer")
+def test_metadata_may_hold_what_looks_like_a_digest(runs):
+    trace = runs([{"ids": [1]}], metadata={"data": "blake2b-256:" + "a" * 64})
+    assert trace.complete
+    assert trace.path.read_bytes().startswith(b"PAR1")
+
+
+# Unknown values
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_masked_and_missing_values(runs, as_journal, flush):
+    """In a block as one by one, in the journal as in the closed trace."""
+    path = runs.folder / "masked.trace"
+    masked = np.ma.array
+    with xframe.record(path) as rec:
+        rec.block(
+            ids=np.arange(4),
+            batch_sizes=[1, 0, 3],
+            updates=masked([1, 99, 3], mask=[0, 1, 0]),
+            loss=masked([0.5, np.nan, 9.0], mask=[0, 0, 1]),
+            epoch=masked([5, 5, 5], mask=True),
+        )
+        if flush:
+            rec.flush()
+        rec.block(batch_sizes=[2, 2], lr=[0.1, np.inf])
+        rec.step(ids=[7, 8], updates=4)
+    for trace in (xframe.Trace.open(path), xframe.Trace.open(as_journal(path))):
+        assert trace.column("batch_size").tolist() == [1, 0, 3, 2, 2, 2]
+        assert trace.column("updates").tolist() == [1, -1, 3, -1, -1, 4]
+        assert trace.known("updates").tolist() == [True, False, True, False, False, True]
+        assert repr(trace.column("loss").tolist()) == "[0.5, nan, nan, nan, nan, nan]"
+        assert trace.known("loss").tolist() == [True, True, False, False, False, False]
+        assert repr(trace.column("lr").tolist()) == "[nan, nan, nan, 0.1, inf, nan]"
+        assert not trace.known("epoch").any()
+        assert trace.column("epoch").tolist() == [-1] * 6
+        assert trace.known("ids").tolist() == trace.known("ids_digest").tolist() == [True] * 3 + [False] * 2 + [True]
+        assert trace.column("ids").tolist() == [0, 1, 2, 3, 7, 8]
+        assert trace.end["certificate"] == trace.certificate
+        assert not trace.has_ids
+
+
+@pytest.mark.xfail(strict=True, reason="compaction takes -1 for a length and crashes the process")
+def test_masked_batch_sizes(tmp_path):
+    """In a process of its own, which must not die of it."""
+    script = """if True:
+        import numpy as np, xframe
+        try:
+            with xframe.record("x.trace") as rec:
+                sizes = np.ma.array([2, 3, 2], mask=[False, True, False])
+                rec.block(ids=np.arange(7), batch_sizes=sizes, updates=[1, 2, 3])
+        except xframe.UsageError:
+            pass
+        xframe.Trace.open("x.trace").frame()
+    """
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-500:]
+
+
+def test_ids_off_in_both_forms(runs, some_rows, as_journal):
+    path = runs(some_rows, ids=False).path
+    closed, journal = content(xframe.Trace.open(path)), content(xframe.Trace.open(as_journal(path)))
+    assert closed == journal
+
+
+# Memory
+
+
+def test_memory_does_not_grow_with_steps(tmp_path):
+    """Three million steps take what one million do, closed and killed: recorded, opened, certified and counted."""
+    script = """if True:
+        import resource, sys
+        from itertools import pairwise
+        import numpy as np, pyarrow.parquet, xframe
+
+        def rest(rec, steps, done=0):
+            while done < steps:
+                count = min(100_000, steps - done)
+                updates = np.arange(done, done + count) + 1
+                rec.block(batch_sizes=np.full(count, 8), updates=updates, loss=1 / updates)
+                done += count
+
+        def work(steps):
+            with xframe.record(f"{steps}.trace") as rec:
+                rest(rec, steps)
+                with open(f"{steps}.trace", "rb") as file, open(f"{steps}-killed.trace", "wb") as copy:
+                    while chunk := file.read(1 << 20):
+                        copy.write(chunk)
+            for name in (f"{steps}.trace", f"{steps}-killed.trace"):
+                trace = xframe.Trace.open(name)
+                assert trace.counts().num_updates == steps
+                certificates.add(trace.certificate)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+        certificates = set()
+        few, many = work(1_000_000), work(3_000_000)
+        assert len(certificates) == 2, certificates
+        print(many - few)
+    """
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-500:]
+    assert int(ended.stdout) < 40, f"{ended.stdout} MiB"  # the certified columns of the rows between are 76 MiB
+
+
+# What is no trace
 
 
 @pytest.mark.parametrize(
@@ -285,18 +739,51 @@ def test_an_arrow_stream_that_is_no_trace(tmp_path, metadata):
 
 def test_other_columns(tmp_path):
     path = tmp_path / "x.trace"
-    schema = pa.schema([("step", pa.int64())]).with_metadata({"xframe": json.dumps({"format": FORMAT})})
+    schema = pa.schema([("step", pa.int64())]).with_metadata({"xframe": json.dumps({"format": 1})})
     with pyarrow.ipc.new_stream(path, schema):
         pass
     with pytest.raises(xframe.TraceError, match="its columns are not those"):
         xframe.Trace.open(path)
 
 
-def test_a_newer_format(tmp_path):
+def test_a_parquet_file_that_is_no_trace(tmp_path):
     path = tmp_path / "x.trace"
+    for metadata in ({}, {"xframe": "{}"}, {"xframe.digest": "blake2b-256:" + "0" * 64}):
+        parquet.write_table(pa.table({"step": [0, 1]}).replace_schema_metadata(metadata), path)
+        with pytest.raises(
+            xframe.TraceError, match=r"is damaged: .*(a Parquet file that is no trace|not what was written)"
+        ):
+            xframe.Trace.open(path)
+
+
+def newer_stream(path, monkeypatch):
     with pyarrow.ipc.new_stream(path, SCHEMA.with_metadata({"xframe": json.dumps({"format": FORMAT + 1})})):
         pass
-    with pytest.raises(NotATraceError, match=f"format {FORMAT + 1}: expected format {FORMAT}. Update xframe") as caught:
+
+
+def newer_closed(path, monkeypatch):
+    monkeypatch.setattr(tracefile, "FORMAT", FORMAT + 1)
+    TraceWriter(path, {}).close("complete")
+    monkeypatch.undo()
+
+
+def newer_journal(path, monkeypatch):
+    path.write_bytes(MAGIC.replace(b"2", b"3") + b"whatever it is that follows there" * 20)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        newer_stream,
+        newer_closed,
+        pytest.param(newer_journal, marks=pytest.mark.xfail(strict=True, reason="called no trace")),
+    ],
+)
+def test_a_newer_format(tmp_path, monkeypatch, newer):
+    path = tmp_path / "x.trace"
+    newer(path, monkeypatch)
+    expected = f"x.trace is a trace of format {FORMAT + 1}: expected format 1 or {FORMAT}. Update xframe"
+    with pytest.raises(NotATraceError, match=expected) as caught:
         xframe.Trace.open(path)
     assert caught.value.exit_code == 2
 
@@ -317,9 +804,9 @@ def test_the_end_says_what_ended_the_run(tmp_path):
 
 def test_opened_together(runs, some_rows):
     first, second = runs(some_rows, "a"), runs(some_rows, "b")
-    assert [trace.path for trace in open_all([first.path, second.path])] == [first.path, second.path]
+    assert [trace.path for trace in open_different([first.path, second.path])] == [first.path, second.path]
     with pytest.raises(xframe.UsageError, match="compared with itself"):
-        open_all([first.path, runs.folder / "x" / ".." / "a.trace"])
+        open_different([first.path, runs.folder / "x" / ".." / "a.trace"])
 
 
 # Weights
@@ -423,16 +910,3 @@ def test_counts_without_labels(runs, some_rows):
     counts = runs(some_rows).counts()
     assert (counts.num_epochs, counts.steps_per_epoch, counts.samples_dropped, counts.num_updates) == (None,) * 4
     assert (counts.num_steps, counts.samples_seen, counts.samples_padded, counts.last_batch_size) == (7, 12, 7, 3)
-
-
-def test_a_changed_byte_under_an_unknown_value_is_damage(runs):
-    """A column of unknown values is zeros in the file; they are vouched for too."""
-    path = runs.folder / "unknown.trace"
-    with xframe.record(path) as rec:
-        for k in range(200):
-            rec.step(ids=[k])
-    whole = path.read_bytes()
-    at = whole.rindex(bytes(8 * 200)) + 8  # inside the longest run of zeros: a column that was never given
-    path.write_bytes(whole[:at] + b"\x01" + whole[at + 1 :])
-    with pytest.raises(xframe.TraceError, match="is damaged"):
-        xframe.Trace.open(path)

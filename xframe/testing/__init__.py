@@ -1,29 +1,45 @@
-"""Shipped tests: the contract suite that any adapter can be bound to, a third party's too, and the self-proof.
+"""Shipped for tests: assertions and fixtures for your own, the contract suite for adapters, and the self-proof.
 
-class TestMine(AdapterContract):
-    adapter = "mine"                       # its entry point's name, or an instance
-    twin = Path("tests/native/mine.py")    # the same training without xframe
+    from xframe.testing import assert_same_training
 
-The suite needs pytest; ``faults``, ``mutators``, ``baselines`` and ``selftest`` don't, and so do not import it.
+    def test_the_port_trains_alike():
+        assert_same_training("keras.trace", "torch.trace")
+
+With xframe installed pytest loads ``xframe.testing.plugin``, whose text names its fixtures, markers and
+options. The contract suite binds any adapter, a third party's too:
+
+    class TestMine(AdapterContract):
+        adapter = "mine"                       # its entry point's name, or an instance
+        twin = Path("tests/native/mine.py")    # the same training without xframe
+
+These need pytest; ``faults``, ``mutators``, ``baselines`` and ``selftest`` don't. Nothing is imported before it is
+asked for, as pytest loads the plugin in every session.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xframe.testing.contract import AdapterContract, observe
-
-__all__ = ["AdapterContract", "observe"]
+    from xframe.testing.plugin import assert_same_training
 
 if (loaded := sys.modules.get("pytest")) is not None:
     loaded.register_assert_rewrite("xframe.testing.contract")  # so that a failure shows the values
 
+_WHERE = {"AdapterContract": "contract", "assert_same_training": "plugin", "observe": "contract"}
+__all__ = ["AdapterContract", "assert_same_training", "observe"]
+
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from xframe.testing import contract
+    if name not in _WHERE:
+        raise AttributeError(f"module 'xframe.testing' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"xframe.testing.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return getattr(contract, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
