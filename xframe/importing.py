@@ -211,6 +211,13 @@ def _chosen(log: _Log, given: dict[str, str]) -> dict[str, str]:
             expected="a column with the step, one row a step; or with ids or batch_size",
             remedy="Name it, in Python with columns={'step': ...}, on the command line with --column step=…",
         )
+    if set(used) == {"step"}:
+        raise UsageError(
+            f"nothing in {log.path.name} can be compared",
+            got=Verbatim("columns " + ", ".join(names[:20])),
+            expected="one that is known beside the step: " + ", ".join(COLUMNS[1:]),
+            remedy="Name it, in Python with columns={'loss': ...}, on the command line with --column loss=…",
+        )
     return used
 
 
@@ -270,7 +277,9 @@ def _consecutive(log: _Log, lines: Sequence[int], steps: NDArray[np.int64], befo
 def _write(rec: Recorder, columns: dict[str, _Values | _Ids], count: int) -> None:
     """Hands a chunk to the recorder, with or without its samples' ids."""
     ids, sizes = columns.pop("ids", None), columns.pop("batch_size", None)
-    given: dict[str, Any] = {"time_ns": np.ma.masked_all(count, dtype=np.int64)}  # when a step was made is not known
+    given: dict[str, Any] = {
+        "time_ns": np.ma.array(np.zeros(count, dtype=np.int64), mask=True)
+    }  # when a step was made is not known
     given |= {
         name: np.ma.array(found.values, mask=False if found.known is None else ~found.known)
         for name, found in columns.items()
