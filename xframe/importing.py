@@ -211,11 +211,11 @@ def _chosen(log: _Log, given: dict[str, str]) -> dict[str, str]:
             expected="a column with the step, one row a step; or with ids or batch_size",
             remedy="Name it, in Python with columns={'step': ...}, on the command line with --column step=…",
         )
-    if set(used) == {"step"}:
+    if set(used) == {"step"} and log.form != "tensorboard":  # which sees to it itself
         raise UsageError(
-            f"nothing in {log.path.name} can be compared",
-            got=Verbatim("columns " + ", ".join(names[:20])),
-            expected="one that is known beside the step: " + ", ".join(COLUMNS[1:]),
+            f"none of the columns of {log.path.name} is known by its name",
+            got=Verbatim(", ".join(names[:20])),
+            expected="one beside the step: " + ", ".join(COLUMNS[1:]),
             remedy="Name it, in Python with columns={'loss': ...}, on the command line with --column loss=…",
         )
     return used

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 FORMAT = 2
 MAGIC = b"XFRAME-TRACE-2\r\n"
 BLOCK_ROWS = 131_072  # of a closed trace; fewer where these have more than so many ids:
-BLOCK_IDS = 1 << 22
+BLOCK_IDS = 1 << 21
 UNKNOWN = -1  # stands for null in the integer columns handed out, none of which can be negative
 
 _FRAME = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HEAD, _BATCH, _END = b"H", b"B", b"E"
 _DIGEST = re.compile(rb"blake2b-256:([0-9a-f]{64})")
 _CHUNK = 1 << 20
-_HELD_BYTES = 1 << 26  # of a journal's frames, so that a block's columns are made from one reading
+_HELD_BYTES = 1 << 25  # of a journal's frames, so that a block's columns are made from one reading
 
 SCHEMA = pa.schema(
     [

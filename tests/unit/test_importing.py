@@ -156,7 +156,7 @@ def test_whole_numbers_as_floats(imported):
         ("", r"no names of columns"),
         ("step,batch_size\n", r"the log has no steps"),
         ("epoch,loss\n0,1\n", r"nothing says which step a row of log.csv is: got columns epoch, loss"),
-        ("step,accuracy\n0,1\n", r"nothing in log.csv can be compared: got columns step, accuracy"),
+        ("step,accuracy\n0,1\n", r"none of the columns of log.csv is known by its name: got step, accuracy"),
         ("step,batch_size,loss,train_loss\n0,1,1,1\n", r"more than one column of log.csv could be the loss"),
         (b"step,batch_size\n0,\xff\n", r"expected text in UTF-8"),
         (
@@ -253,20 +253,20 @@ def test_long_cells(imported):
 
 
 def test_many_rows_in_constant_memory(tmp_path, record_property):
-    """A process that imports them needs hardly more memory for 400,000 rows than for 200,000."""
+    """A process that imports them needs hardly more memory for 900,000 rows than for 300,000."""
     code = (
         "import resource, sys; from xframe.importing import import_run; import_run(*sys.argv[1:]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []
-    for count in (200_000, 400_000):
+    for count in (300_000, 900_000):
         path = tmp_path / f"{count}.csv"
         path.write_text("step,batch_size,loss\n" + "".join(f"{k},64,{1 / (k + 1)!r}\n" for k in range(count)))
         command = [sys.executable, "-c", code, str(path), str(tmp_path / f"{count}.trace")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
-    assert peaks[1] < peaks[0] + 20_000, peaks  # in kB; all of it at once would take 150 MB more
+    assert peaks[1] < peaks[0] + 50_000, peaks  # in kB; all of it at once would take 300 MB more
 
 
 # --- TensorBoard ---
