@@ -74,9 +74,9 @@ _PRIOR = {
             "sample-lost",
             "sample-repeated",
             "samples-swapped",
-            "resumed-at-wrong-place",
             "batch-lost",
             "batch-repeated",
+            "resumed-at-wrong-place",
             "batches-swapped",
             "order-inside-batches",
             "with-replacement",
@@ -97,6 +97,19 @@ _ORDER_CAUSES = {
     "batches-swapped",
     "samples-swapped",
     "pass-skipped",
+}
+_ONE_STEP = {"one-step-less", "one-step-more"}
+_EPOCH_CAUSES = {"epoch-iterator", "short-epoch", "steps-per-epoch"}
+_WINDOW_CAUSES = {
+    "leftover-flushed",
+    "leftover-dropped",
+    "leftover-leaked",
+    "leftover-carried",
+    "window-cut-elsewhere",
+    "window-at-training-end",
+    "accumulation-steps",
+    "updates-counted-as-steps",
+    "update-offset",
 }
 # Causes that change how many steps or updates there are: totals that agree in spite of them do so by chance.
 _CADENCE_CAUSES = {
@@ -175,7 +188,8 @@ def diagnose(
         names = {fit.name for fit in fits if fit.exact}
         sure = len(names) == 1
         return tuple(
-            _cause(fit, case, certain=sure and fit.exact and not fit.guess, other=told_as) for fit in fits[:MOST_TOLD]
+            _cause(fit, case, certain=sure and fit.exact and _provable(fit, case), other=told_as)
+            for fit in fits[:MOST_TOLD]
         )
     labels = tuple(_labels(case))
     return labels or (tuple(_numbers(case, numbers)) if numbers is not None else ())
@@ -201,7 +215,7 @@ def _only_shorter(case: Case) -> bool:
 def _ranked(fits: list[Fit]) -> list[Fit]:
     """One of each name, the likeliest first: what gives all rows, then by how common it is."""
     # A sort keeps the order of equals, so that of one name the first exact one is kept.
-    ranked = sorted(fits, key=lambda fit: (not fit.exact, _PRIOR.get(fit.name, len(_PRIOR))))
+    ranked = sorted(fits, key=lambda fit: (not fit.exact, fit.late, _PRIOR.get(fit.name, len(_PRIOR))))
     outside = [fit for fit in ranked if fit.name == "validation-in-training"]
     ranked = outside + [fit for fit in ranked if fit.name != "validation-in-training"]
     if any(fit.exact for fit in ranked):
@@ -210,6 +224,24 @@ def _ranked(fits: list[Fit]) -> list[Fit]:
     for fit in ranked:
         found.setdefault(fit.name, fit)
     return list(found.values())
+
+
+def _provable(fit: Fit, case: Case) -> bool:
+    """Whether what gives all rows may be called certain if nothing else does: where the rows say that much at all."""
+    ground = case.ground
+    if fit.guess or fit.name == "limit-confused":
+        return False  # many a number of steps is some limit's
+    if not ground.has_ids and not (ground.given and (fit.plan is not None or case.same_batches)):
+        return False  # of sizes alone many a story can be told
+    if case.parts == min(len(case.keys), len(case.theirs)) and not (ground.given and fit.name in _ONE_STEP):
+        return False  # one run merely ends before the other
+    if ground.given:
+        return True
+    k = 1 if ground.plan is None else ground.plan.gradient_accumulation_steps
+    if fit.name in _WINDOW_CAUSES or (k > 1 and case.same_batches):
+        return False  # where the windows of the reference end is itself but inferred
+    labelled = ground.candidate.epochs is not None and ground.rows.epochs is not None
+    return labelled or fit.name not in _EPOCH_CAUSES
 
 
 def _cause(fit: Fit, case: Case, *, certain: bool, other: str) -> Cause:
@@ -440,7 +472,13 @@ def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: 
         if step > 0:
             text = f"{case.run}: the ids of step {step:,} may stand for other samples or targets"
             yield _cause_of("different-data", case, text, step)
-    if k > 1 and plan is not None and case.ground.given and step > 0 and plan.accumulation_remainder in ("drop", "leak"):
+    if (
+        k > 1
+        and plan is not None
+        and case.ground.given
+        and step > 0
+        and plan.accumulation_remainder in ("drop", "leak")
+    ):
         name = "leftover-leaked" if plan.accumulation_remainder == "drop" else "leftover-dropped"
         text = f"{case.run}: the updates are the same whether a window's rest is dropped or leaked; only gradients tell"
         yield _cause_of(name, case, text, step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ MOST_PASSES = 2048  # whose orders are asked for
 MOST_SAMPLES = 1 << 53
 SEEDS = range(1024)  # of xframe's own order that are tried
 UNKNOWN = -1  # an id that nothing tells
+_SHORT_RUN = 300  # steps of a run without labels up to which every length of an epoch is tried
 _WINDOW_ENDS = ({}, {"accumulation_at_end": "flush"})
 
 
@@ -249,6 +250,9 @@ class Ground:
             if int(part.batch_size.sum()) > 2 * MOST_CELLS:
                 return self.rows
             ids = self.ids(endless, self.num_samples, cells(endless, self.num_samples, part))
+        follows = Observed(part.batch_size, part.updates, ids)
+        if have and int(follows.sizes[have - 1]) != int(self.rows.sizes[-1]):
+            return self.rows  # what ended the reference made its last batch what it is
         return Observed(part.batch_size, part.updates, ids, part.epoch, part.step_in_epoch, part.padding)
 
     @cached_property
@@ -361,6 +365,9 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
                 limits.append(changed(whole, steps=None, updates=int(rows.updates[-1])) or whole)
             fits = [limit for limit in limits if _gives(limit, n, sizes, None)]
             if fits:
+                # Where nothing is left over, the rows don't say what would become of it.
+                rests = ("drop", "pad", "carry") if n % whole.batch_size == 0 and whole.steps_per_epoch is None else ()
+                fits += [other for rest in rests if (other := changed(fits[0], remainder=rest)) is not None]
                 yield from dict.fromkeys(fits)
                 return
 
@@ -381,16 +388,24 @@ def _passes(rows: Observed, n: int) -> Iterator[dict[str, Any]]:
         last = int(np.argmax(rows.epochs != rows.epochs[0])) or len(rows)
         lengths.append(last)
     exhaustions = ({"on_exhaustion": kind} for kind in ("repeat", "short_epoch"))
-    ways = [{"epoch_iterator": kind, **other} for other in exhaustions for kind in ("restart", "continue")]
-    found = []
+    # That a pass goes on over epochs asks more of the ids than that each epoch begins a new one, so it is tried first.
+    ways = [{"epoch_iterator": kind, **other} for other in exhaustions for kind in ("continue", "restart")]
+    found: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []
     for s in lengths:
         for remainder in ("keep", "drop", "carry", "pad"):
             found += [
                 {"batch_size": b, "remainder": remainder, "steps_per_epoch": s, **way} for way in (ways if s else [{}])
             ]
     labelled = rows.epochs is not None
+    if len(rows) <= _SHORT_RUN:  # any small epoch explains any rows, so the longest first
+        for s in range(len(rows), 1, -1):
+            for remainder in ("keep", "drop"):
+                ends = {"epoch_iterator": "restart", "on_exhaustion": "repeat"}
+                later.append({"batch_size": b, "remainder": remainder, "steps_per_epoch": s, **ends})
     # A plan whose labels are the loop's own stands before one whose are not.
     yield from sorted(found, key=lambda fields: labelled and not _labels(rows, n, fields))
+    yield from later
 
 
 def _labels(rows: Observed, n: int, fields: Mapping[str, Any]) -> bool:
@@ -496,6 +511,12 @@ def seeds_of(ids: Ints, positions: Ints, passes: Ints, n: int, *, reshuffle: boo
         few = slice(0, 1)
     if not len(ids) or ids[few].min() < 0 or ids[few].max() >= n:
         return
-    for seed in SEEDS:
-        if np.array_equal(Order(n, "shuffle", seed, reshuffle).ids(int(passes[0]), positions[few]), ids[few]):
-            yield seed
+    begin = _beginnings(n, int(passes[0]) if reshuffle else 0, tuple(positions[few].tolist()))
+    yield from (int(seed) for seed in np.flatnonzero((begin == ids[few]).all(axis=1)))
+
+
+@lru_cache(maxsize=8)
+def _beginnings(n: int, pass_index: int, positions: tuple[int, ...]) -> Ints:
+    """The ids at these places, one row a seed."""
+    places = np.array(positions, dtype=np.int64)
+    return np.stack([Order(n, "shuffle", seed).ids(pass_index, places) for seed in SEEDS])

@@ -59,6 +59,7 @@ class Fit:
         name: of the cause.
         sentence: what happened, with the arithmetic.
         exact: it gives every row of the run.
+        late: of what fits as well, it is the least natural.
         guess: the rows are as it says, but what it says of the intent is not in them.
         facts: for the settings that mend it.
         plan: the plan that the run follows instead, if it is that kind.
@@ -73,6 +74,7 @@ class Fit:
     facts: Mapping[str, Any] = field(default_factory=dict)
     plan: TrainingPlan | None = None
     reference_departs: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -454,10 +456,12 @@ def _batches(case: Case) -> Iterator[Fit]:
     index = np.arange(max(len(follow), length), dtype=np.int64)
     at = f"step {p:,}"
 
-    def edit(name: str, where: Ints, text: str, *, guess: bool = False) -> Iterator[Fit]:
+    def edit(name: str, where: Ints, text: str, *, late: bool = False) -> Iterator[Fit]:
         if len(where) == length and _is_so(case, where):
             exact = _updates_follow(case, where)
-            yield Fit(name, f"{case.run} {text}{case.lengths()}", exact, guess, case.step, _edit_facts(case))
+            yield Fit(
+                name, f"{case.run} {text}{case.lengths()}", exact, step=case.step, late=late, facts=_edit_facts(case)
+            )
 
     if length in (due - 1, due) or not case.whole:
         lost = np.delete(index, p)[:length]
@@ -513,7 +517,7 @@ def _jumps(case: Case, edit: Callable[..., Iterator[Fit]], index: Ints) -> Itera
             many = (
                 f"trains on the batches of steps {u:,} to {p - 1:,} again" if u < p else f"loses {_of(u - p, 'batch')}"
             )
-            yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}")
+            yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}", late=True)
 
 
 def _edit_facts(case: Case) -> dict[str, Any]:
@@ -783,7 +787,8 @@ def _paddings(case: Case) -> Iterator[Fit]:
             continue
         if mine.updates is not None and not np.array_equal(mine.updates, part.updates):
             continue
-        exact = bool((mine.sizes[short] > part.batch_size[short]).all())
+        filled = mine.sizes[short]
+        exact = ground.has_ids and bool((filled > part.batch_size[short]).all() and (filled == filled[0]).all())
         if mine.ids is not None:
             foretold = ground.ids(base, n, cells(base, n, part))
             starts = np.cumsum(part.batch_size) - part.batch_size
