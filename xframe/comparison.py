@@ -27,6 +27,7 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from xframe import counting
+from xframe.causes import Cause
 from xframe.counting import Counts
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
@@ -121,6 +122,7 @@ class Comparison:
     about: dict[str, dict[str, str]] = field(default_factory=dict)
     folder: Path | None = None
     seconds: float | None = None
+    causes: tuple[Cause, ...] = ()
 
     def check(self, name: str) -> Check:
         return next(check for check in self.checks if check.name == name)
@@ -178,6 +180,7 @@ class Comparison:
             "checks": [check.to_dict() for check in self.checks],
             "first_difference": self.first_difference,
             "explanation": list(self.explanation),
+            "causes": [cause.to_dict() for cause in self.causes],
             "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
             "certificates": self.certificates,
             "endings": self.endings,

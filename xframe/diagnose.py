@@ -1,0 +1,592 @@
+"""Why two runs part: the cause, with the arithmetic in a sentence, the setting that mends it, and what agrees by chance.
+
+Hypotheses predict rows, see ``hypotheses``; those that give every row of the run are exact. A cause is called certain
+only where one name alone is exact: where the arithmetic leaves no other. Numbers are looked at where all rows agree,
+since only then are they the same run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xframe import comparison as comparing
+from xframe.causes import CAUSES, Cause
+from xframe.comparison import Comparison, Tolerance
+from xframe.counting import Cadence
+from xframe.errors import UsageError
+from xframe.ground import Ground, lay
+from xframe.hypotheses import Case, Fit, hypotheses
+from xframe.mends import mend
+from xframe.observed import Observed
+from xframe.plan import TrainingPlan
+from xframe.trace import Trace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+THE_PLAN = "the plan"
+MOST_TOLD = 4  # causes of one run
+MOST_SAID = 2  # of them in sentences
+# Of causes that fit equally well the commoner and the simpler first.
+_PRIOR = {
+    name: i
+    for i, name in enumerate(
+        (
+            "validation-in-training",
+            "short-batch-dropped",
+            "short-batch-kept",
+            "short-batch-padded",
+            "batches-straddle-passes",
+            "padding-differs",
+            "batch-size-per-replica",
+            "batch-size",
+            "epoch-iterator",
+            "short-epoch",
+            "steps-per-epoch",
+            "not-shuffled",
+            "same-order-every-pass",
+            "reshuffled",
+            "other-seed",
+            "shuffle-after-batch",
+            "pass-skipped",
+            "shard-repeated",
+            "one-step-less",
+            "one-step-more",
+            "limit-confused",
+            "updates-counted-as-steps",
+            "leftover-flushed",
+            "leftover-dropped",
+            "leftover-leaked",
+            "leftover-carried",
+            "window-cut-elsewhere",
+            "window-at-training-end",
+            "accumulation-steps",
+            "update-skipped",
+            "update-doubled",
+            "update-offset",
+            "sample-lost",
+            "sample-repeated",
+            "samples-swapped",
+            "batch-lost",
+            "batch-repeated",
+            "resumed-at-wrong-place",
+            "batches-swapped",
+            "order-inside-batches",
+            "with-replacement",
+            "buffer-shuffle",
+            "shuffled-independently",
+        )
+    )
+}
+_ORDER_CAUSES = {
+    "not-shuffled",
+    "same-order-every-pass",
+    "reshuffled",
+    "other-seed",
+    "shuffle-after-batch",
+    "buffer-shuffle",
+    "shuffled-independently",
+    "order-inside-batches",
+    "batches-swapped",
+    "samples-swapped",
+    "pass-skipped",
+}
+_ONE_STEP = {"one-step-less", "one-step-more"}
+_EPOCH_CAUSES = {"epoch-iterator", "short-epoch", "steps-per-epoch"}
+_WINDOW_CAUSES = {
+    "leftover-flushed",
+    "leftover-dropped",
+    "leftover-leaked",
+    "leftover-carried",
+    "window-cut-elsewhere",
+    "window-at-training-end",
+    "accumulation-steps",
+    "updates-counted-as-steps",
+    "update-offset",
+}
+# Causes that change how many steps or updates there are: totals that agree in spite of them do so by chance.
+_CADENCE_CAUSES = {
+    "short-batch-dropped",
+    "short-batch-kept",
+    "short-batch-padded",
+    "batches-straddle-passes",
+    "batch-size",
+    "batch-size-per-replica",
+    "steps-per-epoch",
+    "epoch-iterator",
+    "short-epoch",
+    "leftover-flushed",
+    "leftover-dropped",
+    "leftover-leaked",
+    "leftover-carried",
+    "window-cut-elsewhere",
+    "accumulation-steps",
+    "update-offset",
+    "batch-lost",
+    "batch-repeated",
+    "one-step-less",
+    "one-step-more",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What two runs of the same steps computed; the candidate's first, then the reference's.
+
+    Attributes:
+        loss, lr: of each step; None where a run tells none.
+        weights: whether the final weights are the same; None if that cannot be told.
+        starts, data: fingerprints of the starting weights and of the data, where recorded.
+        tolerance: within which losses are the same.
+    """
+
+    loss: tuple[Floats | None, Floats | None] = (None, None)
+    lr: tuple[Floats | None, Floats | None] = (None, None)
+    weights: bool | None = None
+    starts: tuple[str | None, str | None] = (None, None)
+    data: tuple[str | None, str | None] = (None, None)
+    tolerance: Tolerance = comparing.TOLERANCES["float32"]
+
+
+def diagnose(
+    candidate: Observed,
+    reference: Observed,
+    *,
+    run: str,
+    num_samples: int | None,
+    plan: TrainingPlan | None,
+    reference_is_plan: bool = False,
+    numbers: Numbers | None = None,
+    other: str = "",
+) -> tuple[Cause, ...]:
+    """Why the candidate's rows are not the reference's, most likely first; empty if nothing differs or explains it.
+
+    Args:
+        candidate: rows of the run that departs.
+        reference: rows that it is held against.
+        run: the candidate's name.
+        num_samples: size of the data set, if known.
+        plan: that the reference follows, if known.
+        reference_is_plan: the reference's rows are the plan's own.
+        numbers: to be looked at if the rows agree.
+        other: the reference's name, for sentences.
+    """
+    told_as = THE_PLAN if reference_is_plan else other or "the other run"
+    if not _sound(candidate) or not _sound(reference):
+        return ()
+    ground = lay(candidate, reference, num_samples, plan, is_plan=reference_is_plan)
+    case = Case(ground, run, told_as)
+    if case.step is not None and not _only_shorter(case):
+        fits = _ranked(list(hypotheses(case)))
+        names = {fit.name for fit in fits if fit.exact}
+        sure = len(names) == 1
+        return tuple(
+            _cause(fit, case, certain=sure and fit.exact and _provable(fit, case), other=told_as)
+            for fit in fits[:MOST_TOLD]
+        )
+    labels = tuple(_labels(case))
+    return labels or (tuple(_numbers(case, numbers)) if numbers is not None else ())
+
+
+def _sound(rows: Observed) -> bool:
+    """Whether the columns belong together at all."""
+    sizes = rows.sizes
+    columns = (rows.updates, rows.epochs, rows.steps_in_epoch, rows.padding)
+    if any(column is not None and len(column) != len(sizes) for column in columns):
+        return False
+    if len(sizes) and (sizes.min() < 0 or sizes.max() > 1 << 40):
+        return False
+    return rows.ids is None or len(rows.ids) == int(sizes.sum())
+
+
+def _only_shorter(case: Case) -> bool:
+    """Whether one side was merely not seen to its end."""
+    shared = min(len(case.keys), len(case.theirs))
+    return not case.whole and case.step == shared
+
+
+def _ranked(fits: list[Fit]) -> list[Fit]:
+    """One of each name, the likeliest first: what gives all rows, then by how common it is."""
+    # A sort keeps the order of equals, so that of one name the first exact one is kept.
+    ranked = sorted(fits, key=lambda fit: (not fit.exact, fit.late, _PRIOR.get(fit.name, len(_PRIOR))))
+    outside = [fit for fit in ranked if fit.name == "validation-in-training"]
+    ranked = outside + [fit for fit in ranked if fit.name != "validation-in-training"]
+    if any(fit.exact for fit in ranked):
+        ranked = [fit for fit in ranked if fit.exact]  # what gives only some rows is no rival
+    found: dict[str, Fit] = {}
+    for fit in ranked:
+        found.setdefault(fit.name, fit)
+    return list(found.values())
+
+
+def _provable(fit: Fit, case: Case) -> bool:
+    """Whether what gives all rows may be called certain if nothing else does: where the rows say that much at all."""
+    ground = case.ground
+    if fit.guess or fit.name == "limit-confused":
+        return False  # many a number of steps is some limit's
+    if not ground.has_ids and not (ground.given and (fit.plan is not None or case.same_batches)):
+        return False  # of sizes alone many a story can be told
+    if case.parts == min(len(case.keys), len(case.theirs)) and not (ground.given and fit.name in _ONE_STEP):
+        return False  # one run merely ends before the other
+    if ground.given:
+        return True
+    k = 1 if ground.plan is None else ground.plan.gradient_accumulation_steps
+    if fit.name in _WINDOW_CAUSES or (k > 1 and case.same_batches):
+        return False  # where the windows of the reference end is itself but inferred
+    labelled = ground.candidate.epochs is not None and ground.rows.epochs is not None
+    return labelled or fit.name not in _EPOCH_CAUSES
+
+
+def _cause(fit: Fit, case: Case, *, certain: bool, other: str) -> Cause:
+    return Cause(
+        name=fit.name,
+        run=other if fit.reference_departs else case.run,
+        certain=certain,
+        sentence=fit.sentence,
+        mend=mend(fit.name, fit.facts),
+        step=fit.step,
+        by_chance=_by_chance(fit, case) if fit.name in _CADENCE_CAUSES else "",
+    )
+
+
+# --- totals that agree all the same ------------------------------------------------------------------
+
+
+def _by_chance(fit: Fit, case: Case) -> str:
+    """The arithmetic of totals that agree in spite of the cause; empty if none do, or a limit makes them."""
+    mine, theirs = case.ground.candidate, case.ground.rows
+    if not case.whole or not len(mine) or not len(theirs):
+        return ""
+    told = []
+    home, n = case.ground.plan, case.ground.num_samples
+    limited = home is not None and (home.limits.steps is not None or home.limits.updates is not None)
+    if mine.updates is not None and theirs.updates is not None:
+        a, b = int(mine.updates[-1]), int(theirs.updates[-1])
+        cadences = home is not None and (
+            len(mine) != len(theirs) or fit.name.startswith(("leftover", "window", "update"))
+        )
+        if a == b and cadences and not limited:
+            told.append(f"update totals agree only by chance: {_update_sum(fit, case, a)}")
+    regular = {
+        "batches-straddle-passes",
+        "short-batch-kept",
+        "short-batch-dropped",
+        "batch-size",
+        "batch-size-per-replica",
+    }
+    if len(mine) == len(theirs) and fit.name in regular and home is not None and n is not None and not limited:
+        told.append(f"step totals agree only by chance: {_step_sum(fit, home, n, len(mine))}")
+    return "; ".join(told)
+
+
+def _update_sum(fit: Fit, case: Case, total: int) -> str:
+    home, n, plan = case.ground.plan, case.ground.num_samples, fit.plan
+    steps = len(case.keys), len(case.theirs)
+    if home is not None and n is not None and plan is not None:
+        k, other = home.gradient_accumulation_steps, plan.gradient_accumulation_steps
+        try:
+            mine, theirs = Cadence(plan, n), Cadence(home, n)
+        except UsageError:
+            return f"both are {total:,}"
+        lengths = mine.cut_every, theirs.cut_every
+        if k == other > 1 and lengths[0] and lengths[1]:
+            flush = home.accumulation_remainder == "flush" == plan.accumulation_remainder
+            open_, close = "⌈⌉" if flush else "⌊⌋"
+            found = [-(-length // k) if flush else length // k for length in lengths]
+            if found[0] == found[1]:
+                sums = " = ".join(f"{open_}{length:,}/{k:,}{close}" for length in dict.fromkeys(lengths))
+                return f"{sums} = {found[0]:,} per {home.accumulation_boundary}"
+        if k == other > 1 and home.accumulation_remainder == "carry" == plan.accumulation_remainder:
+            return " = ".join(f"⌊{length:,}/{k:,}⌋" for length in dict.fromkeys(steps)) + f" = {total:,}"
+    return f"both are {total:,}, over {steps[0]:,} steps and over {steps[1]:,}"
+
+
+def _step_sum(fit: Fit, home: TrainingPlan, n: int, total: int) -> str:
+    """How as many steps come about; under ``carry`` a division of all samples, else of each pass's."""
+
+    def counted(plan: TrainingPlan) -> str:
+        b, epochs = plan.batch_size, plan.limits.epochs
+        if plan.steps_per_epoch is not None or epochs is None:
+            return f"{total:,}"
+        if plan.remainder == "carry":
+            return f"⌈{epochs * n:,}/{b:,}⌉"
+        open_, close = "⌊⌋" if plan.remainder == "drop" else "⌈⌉"
+        return f"{epochs:,} x {open_}{n:,}/{b:,}{close}"
+
+    sums = dict.fromkeys(counted(plan) for plan in (fit.plan, home) if plan is not None)
+    return " = ".join([*sums, f"{total:,}"] if f"{total:,}" not in sums else sums)
+
+
+# --- labels ------------------------------------------------------------------------------------------
+
+
+def _labels(case: Case) -> Iterator[Cause]:
+    """The same rows with other labels."""
+    mine, theirs = case.ground.candidate, case.ground.rows
+    shared = min(len(mine), len(theirs))
+    found: dict[str, tuple[int, str]] = {}
+    for column, name, noun in (
+        ("epochs", "epoch-labels", "epoch"),
+        ("steps_in_epoch", "epoch-labels", "step in epoch"),
+        ("padding", "padding-labels", "padding"),
+    ):
+        a, b = getattr(mine, column), getattr(theirs, column)
+        if a is None or b is None:
+            continue
+        apart = np.flatnonzero(a[:shared] != b[:shared])
+        if len(apart) and name not in found:
+            at = int(apart[0])
+            text = f"{case.run} trains the same, and labels it otherwise: step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
+            found[name] = at, text
+    # What a plan would have labelled so is as likely as a label alone.
+    ground = case.ground
+    if "epoch-labels" in found and ground.plans:
+        for fit in hypotheses(case):
+            if fit.exact and fit.plan is not None and fit.name in ("short-epoch", "steps-per-epoch", "epoch-iterator"):
+                found.setdefault(fit.name, (found["epoch-labels"][0], fit.sentence))
+    for name, (at, text) in found.items():
+        yield Cause(name, case.run, len(found) == 1, text, mend(name, {}), at)
+
+
+# --- numbers -----------------------------------------------------------------------------------------
+
+
+def _numbers(case: Case, numbers: Numbers) -> Iterator[Cause]:
+    """Why the numbers part where the rows are the same."""
+    found = [cause for cause in (_data(case, numbers), _starts(case, numbers), _rates(case, numbers)) if cause]
+    yield from found
+    step = _first_apart(numbers)
+    if found or (step is None and numbers.weights is not False):
+        return
+    if step is None:
+        text = f"{case.run} ends in other weights, though every loss agrees: others than those trained were handed over"
+        yield _cause_of("weights-elsewhere", case, text, None)
+        return
+    mine, theirs = _losses(numbers)
+    yield from _loss_causes(case, numbers, step, mine, theirs)
+
+
+def _cause_of(name: str, case: Case, text: str, step: int | None, *, certain: bool = False) -> Cause:
+    plan, n = case.ground.plan, case.ground.num_samples
+    k = 1 if plan is None else plan.gradient_accumulation_steps
+    return Cause(name, case.run, certain, text, mend(name, {"n": n, "k": k}), step)
+
+
+def _data(case: Case, numbers: Numbers) -> Cause | None:
+    mine, theirs = numbers.data
+    if mine is None or theirs is None or mine == theirs:
+        return None
+    text = f"{case.run} trains on other data: the fingerprints are {mine[:12]} and {theirs[:12]}"
+    return _cause_of("different-data", case, text, 0, certain=True)
+
+
+def _starts(case: Case, numbers: Numbers) -> Cause | None:
+    mine, theirs = numbers.starts
+    if mine is None or theirs is None or mine == theirs:
+        return None
+    text = f"{case.run} starts from other weights than {case.other}: the fingerprints are {mine[:12]} and {theirs[:12]}"
+    return _cause_of("starting-weights", case, text, 0, certain=True)
+
+
+def _rates(case: Case, numbers: Numbers) -> Cause | None:
+    mine, theirs = numbers.lr
+    if mine is None or theirs is None:
+        return None
+    shared = min(len(mine), len(theirs))
+    a, b = mine[:shared].astype(np.float32), theirs[:shared].astype(np.float32)
+    apart = np.flatnonzero((a != b) & ~(np.isnan(a) & np.isnan(b)))
+    if not len(apart) or np.isnan(a[apart[0]]) or np.isnan(b[apart[0]]):
+        return None
+    at = int(apart[0])
+    text = f"{case.run} trains at the rate {mine[at]:.6g} in step {at:,}, {case.other} at {theirs[at]:.6g}"
+    with np.errstate(all="ignore"):
+        ratio = (mine[:shared] / theirs[:shared])[np.isfinite(mine[:shared] / theirs[:shared])]
+    if len(apart) == shared and len(ratio) == shared and np.ptp(ratio) <= 1e-6 * abs(ratio[0]):
+        text += f", {ratio[0]:.6g} times as high all through"
+    return _cause_of("learning-rate", case, text, at, certain=True)
+
+
+def _losses(numbers: Numbers) -> tuple[Floats, Floats]:
+    mine, theirs = numbers.loss
+    assert mine is not None
+    assert theirs is not None
+    shared = min(len(mine), len(theirs))
+    return mine[:shared], theirs[:shared]
+
+
+def _first_apart(numbers: Numbers) -> int | None:
+    """The first step whose losses are beyond the tolerance, or not finite in one run only."""
+    if numbers.loss[0] is None or numbers.loss[1] is None:
+        return None
+    a, b = _losses(numbers)
+    kinds = np.isnan(a) != np.isnan(b)
+    with np.errstate(all="ignore"):
+        allowed = numbers.tolerance.atol + numbers.tolerance.rtol * np.maximum(np.abs(a), np.abs(b))
+        apart = np.flatnonzero(kinds | (np.abs(a - b) > allowed))
+    return int(apart[0]) if len(apart) else None
+
+
+def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: Floats) -> Iterator[Cause]:
+    plan = case.ground.plan
+    k = 1 if plan is None else plan.gradient_accumulation_steps
+    scale = _scale(mine, theirs)
+    if scale is not None:
+        sizes = case.ground.rows.sizes
+        names = {f"the {k:,} steps of a window": k} if k > 1 else {}
+        names |= {f"the batch size {int(sizes.max()):,}": int(sizes.max())} if len(sizes) and sizes.max() > 1 else {}
+        whose = next(
+            (text for text, value in names.items() if min(abs(scale - value), abs(1 / scale - value)) < 1e-3), ""
+        )
+        text = f"every loss of {case.run} is {scale:.6g} times that of {case.other}" + (
+            f", by {whose}" if whose else ""
+        )
+        if numbers.weights is False:  # a loss that is only told otherwise leaves the weights as they are
+            more = f"{case.run}: the losses, {scale:.6g} times as high, are another model's: other gradients entered it"
+            yield _cause_of("other-gradient", case, more, step)
+        yield _cause_of("loss-scale", case, text, step, certain=numbers.weights is True)
+        return
+    at = f"from step {step:,} on"
+    if _slow(mine, theirs, step):
+        text = f"the losses of {case.run} and {case.other} part slowly, beyond the tolerance {at}, as rounding does"
+        yield _cause_of("rounding", case, text, step)
+    constant = step == 0 and len(mine) > 2 and bool(np.ptp(mine) == 0) and bool(np.ptp(theirs) != 0)
+    if constant:
+        text = f"every loss that {case.run} tells is {mine[0]:.6g}, whatever it trains on"
+        yield _cause_of("loss-scale", case, text, step)
+    elif step == 0:
+        text = f"the first loss already differs, {mine[0]:.6g} and {theirs[0]:.6g}: before any update, so"
+        yield _cause_of("starting-weights", case, f"{text} the weights, or what the ids stand for, are others", 0)
+        yield _cause_of("different-data", case, f"{text} the ids may stand for other samples", 0)
+    if step > 0 or numbers.weights is False:
+        text = f"the same samples and updates, and other losses {at}: other gradients entered the updates before it"
+        if k > 1:
+            text += f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
+        yield _cause_of("other-gradient", case, f"{case.run}: {text}", step)
+        if step > 0:
+            text = f"{case.run}: the ids of step {step:,} may stand for other samples or targets"
+            yield _cause_of("different-data", case, text, step)
+    if (
+        k > 1
+        and plan is not None
+        and case.ground.given
+        and step > 0
+        and plan.accumulation_remainder in ("drop", "leak")
+    ):
+        name = "leftover-leaked" if plan.accumulation_remainder == "drop" else "leftover-dropped"
+        text = f"{case.run}: the updates are the same whether a window's rest is dropped or leaked; only gradients tell"
+        yield _cause_of(name, case, text, step)
+
+
+def _scale(mine: Floats, theirs: Floats) -> float | None:
+    """The constant ratio of the losses, if there is one that is not 1."""
+    use = np.isfinite(mine) & np.isfinite(theirs) & (theirs != 0) & (mine != 0)
+    if use.sum() < 3 or not np.array_equal(mine == 0, theirs == 0):
+        return None
+    ratios = mine[use] / theirs[use]
+    if np.ptp(theirs[use]) <= 1e-6 * abs(float(theirs[use][0])):
+        return None  # two constants have a ratio anyway
+    middle = float(np.median(ratios))
+    if not np.isfinite(middle) or abs(middle - 1) < 1e-3 or middle == 0:
+        return None
+    return middle if float(np.max(np.abs(ratios / middle - 1))) < 1e-3 else None
+
+
+def _slow(mine: Floats, theirs: Floats, step: int) -> bool:
+    """Whether the difference grows little by little from nothing: at least some steps differ a little before."""
+    with np.errstate(all="ignore"):
+        apart = np.abs(mine - theirs) / np.maximum(np.abs(theirs), 1e-12)
+    before = apart[max(0, step - 20) : step]
+    if step < 2 or not np.isfinite(apart[: step + 1]).all():
+        return bool(step == 0 and apart[0] < 1e-3) if np.isfinite(apart[0]) else False
+    return bool((before > 0).mean() > 0.5 and apart[step] < 20 * max(float(before.max()), 1e-12))
+
+
+# --- comparisons -------------------------------------------------------------------------------------
+
+
+def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
+    """The comparison with why it failed.
+
+    Args:
+        comparison: of these traces.
+        traces: as they were compared, the reference first.
+    """
+    if comparison.verdict != "failed":
+        return comparison
+    causes = tuple(_of_all(comparison, traces))
+    sentences = [*comparison.explanation]
+    for run in dict.fromkeys(cause.run for cause in causes):
+        for cause in [one for one in causes if one.run == run][:MOST_SAID]:
+            sentences += _sentences(cause)
+    if not causes and comparison.structure == "different" and not all(trace.has_ids for trace in traces):
+        sentences.append("More could be told of runs that list their sample ids.")
+    return replace(comparison, causes=causes, explanation=tuple(dict.fromkeys(sentences)))
+
+
+def _of_all(comparison: Comparison, traces: Sequence[Trace]) -> Iterator[Cause]:
+    names, plan, n = list(comparison.runs), comparison.plan, comparison.num_samples
+    rows = [Observed.of_trace(trace) for trace in traces]
+    coverage = comparison.order == "coverage"
+    departing = False
+    if plan is not None and n is not None:
+        try:
+            planned = Observed.of_plan(plan, n)
+        except UsageError:
+            return
+        for name, seen in zip(names, rows, strict=True):
+            found = diagnose(seen, planned, run=name, num_samples=n, plan=plan, reference_is_plan=True)
+            kept = [cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES)]
+            departing |= bool(kept)
+            yield from kept
+    if departing:
+        return
+    for name, seen, trace in zip(names[1:], rows[1:], traces[1:], strict=True):
+        numbers = None if coverage else _seen_numbers(comparison, trace, traces[0])
+        found = diagnose(seen, rows[0], run=name, num_samples=n, plan=plan, numbers=numbers, other=names[0])
+        yield from (cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES))
+
+
+def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) -> Numbers:
+    def both(name: str) -> tuple[Floats | None, Floats | None]:
+        found = [trace.column(name) if trace.known(name).all() else None for trace in (candidate, reference)]
+        return found[0], found[1]
+
+    def fact(name: str) -> tuple[str | None, str | None]:
+        found = [trace.metadata.get(name) for trace in (candidate, reference)]
+        mine, theirs = (one if isinstance(one, str) else None for one in found)
+        return mine, theirs
+
+    weights = comparison.check("weights").result
+    precision = comparing._precision([candidate, reference])
+    return Numbers(
+        loss=both("loss"),
+        lr=both("lr"),
+        weights={"pass": True, "fail": False}.get(weights),
+        starts=fact("weights_fingerprint"),
+        data=fact("data_fingerprint"),
+        tolerance=comparing.TOLERANCES[precision],
+    )
+
+
+def _sentences(cause: Cause) -> Iterator[str]:
+    yield f"{'Why' if cause.certain else 'Likely'}: {cause.sentence}."
+    if cause.by_chance:
+        yield f"By chance: {cause.by_chance}."
+    if cause.mend:
+        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in cause.mend.items()) + "."
+
+
+def compare(*runs: Trace | str | Path, **options: Any) -> Comparison:
+    """``comparison.compare``, and why it failed if it did."""
+    traces = [run if isinstance(run, Trace) else Trace.open(run) for run in runs]
+    return explained(comparing.compare(*traces, **options), traces)
+
+
+assert set(_PRIOR) <= set(CAUSES)
