@@ -124,9 +124,7 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
             certain={name: value for name, value in found.certain.items() if name not in hidden},
             undecided={name: values for name, values in found.undecided.items() if name not in hidden},
         )
-    return replace(
-        found, num_samples=n, notes=(*notes, *found.notes), num_steps=total, num_updates=updates
-    )
+    return replace(found, num_samples=n, notes=(*notes, *found.notes), num_steps=total, num_updates=updates)
 
 
 def _samples(rows: Observed) -> tuple[int | None, list[str]]:
@@ -711,8 +709,9 @@ def _ended(
             if rows.updates is not None and cadence.num_updates != rows.updates[-1]:
                 continue
             unreached = name == "epochs" and value > epochs and not stream
-            yield {name: value - epochs if name == "epochs" else value, **at_end}, frozenset(
-                {"epochs"} if unreached else ()
+            yield (
+                {name: value - epochs if name == "epochs" else value, **at_end},
+                frozenset({"epochs"} if unreached else ()),
             )
 
 
@@ -763,7 +762,9 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
         labelled = [fit for fit in fits if fit.labelled]
         if labelled and len(labelled) < len(fits):
             if _values(labelled) != _values(fits):
-                notes.append("By the loop's labels: of the plans that the rows cannot tell apart, those that give them.")
+                notes.append(
+                    "By the loop's labels: of the plans that the rows cannot tell apart, those that give them."
+                )
             fits = labelled
         elif not labelled:
             notes.append("The loop's labels are those of no plan that explains the rows; they were left aside.")
@@ -772,7 +773,9 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
     kinds = _likely_kinds(fits)
     order, seed, order_values = _order_told(kinds)
     # A plan says one order: that of its own passes which is most likely, and of equals the plainest.
-    own = max(simplest.passes.kinds, key=lambda kind: (kind.chance, kind.order == "sequential", kind.reshuffle), default=None)
+    own = max(
+        simplest.passes.kinds, key=lambda kind: (kind.chance, kind.order == "sequential", kind.reshuffle), default=None
+    )
     said = {} if own is None else {"order": own.order} if own.order == "sequential" else {
         "seed": own.seed or 0, "reshuffle": own.reshuffle
     }  # fmt: skip
@@ -817,9 +820,16 @@ def _values(fits: list[_Fit]) -> dict[str, tuple[Any, ...]]:
         found["accumulation_remainder"].add("leak")
     accumulates = {fit.fields.get("gradient_accumulation_steps", 1) > 1 for fit in fits}
     if True in accumulates:
-        found["loss_normalization"] = {"actual", "window", "sum", "samples"} | ({None} if False in accumulates else set())
+        found["loss_normalization"] = {"actual", "window", "sum", "samples"} | (
+            {None} if False in accumulates else set()
+        )
     more = {name for fit in fits for name in fit.more}
-    alone = {name for name, values in found.items() if values == {None}} - {"epochs", "steps", "updates", "steps_per_epoch"}
+    alone = {name for name, values in found.items() if values == {None}} - {
+        "epochs",
+        "steps",
+        "updates",
+        "steps_per_epoch",
+    }
     return {
         name: (*sorted(values, key=_rank), *((MORE,) if name in more else ()))
         for name, values in found.items()
@@ -939,4 +949,3 @@ def _first(flags: Flags) -> int:
 
 def _plan(fields: dict[str, Any]) -> TrainingPlan:
     return TrainingPlan.from_mapping({name: value for name, value in fields.items() if value is not None})
-
