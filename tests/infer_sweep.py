@@ -181,15 +181,16 @@ def _fields_wrong(case: Case, inference: Inference) -> str | None:
     """A field whose original value is not among those told, though it makes a difference."""
     values = {name: (value,) for name, value in inference.certain.items()} | inference.undecided
     original = case.plan
-    names = ("batch_size", "remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "order", "reshuffle")
-    names += ("gradient_accumulation_steps", *ACCUMULATION)
-    for name in names:
-        told, value = values.get(name, (None,)), getattr(original, name)
-        if _among(value, told):
+    names = ("gradient_accumulation_steps", *ACCUMULATION, "steps_per_epoch", "epoch_iterator", "on_exhaustion")
+    for name in (*names, "batch_size", "remainder", "order", "reshuffle"):
+        told, value = values.get(name, (None,)), getattr(case.plan, name)
+        if value in told or (name == "reshuffle" and inference.order == "sequential"):
             continue
-        if name == "reshuffle" and inference.order == "sequential":
-            continue
-        if not any(_same_rows(case, name, other) for other in told if other != MORE):
+        # One setting after the other is replaced by one without effect.
+        alike = (_same_rows(case, name, other) for other in told if other != MORE)
+        if (plan := next(filter(None, alike), None)) is not None:
+            case = case._replace(plan=plan)
+        elif not _among(value, told):
             return f"{name} is {value!r}, told {told}; {inference.plan}"
     if not case.rows.complete:
         return None
@@ -211,36 +212,42 @@ def _among(value: Any, told: tuple[Any, ...]) -> bool:
     return MORE in told and isinstance(value, int) and value > max(v for v in told if isinstance(v, int))
 
 
-def _same_rows(case: Case, name: str, value: Any) -> bool:
-    """Whether the original with another value there has the same rows."""
+def _same_rows(case: Case, name: str, value: Any) -> TrainingPlan | None:
+    """The plan with another value there, if that leaves the same rows."""
     fields = {**case.plan.to_dict(), name: value}
-    if name == "steps_per_epoch" and value is None:
-        fields |= {"epoch_iterator": None, "on_exhaustion": None}
+    if value is None and name in ("steps_per_epoch", "epoch_iterator", "on_exhaustion"):
+        fields |= dict.fromkeys(("steps_per_epoch", "epoch_iterator", "on_exhaustion"))
+        # Its epochs may have been what ended the run.
+        steps = dict.fromkeys(("epochs", "steps", "updates")) | {"steps": len(case.rows) + (not case.rows.complete)}
+        return _if_same(case, name, fields) or _if_same(case, name, fields | steps)
     if name == "gradient_accumulation_steps" and value == 1:
         fields |= dict.fromkeys(ACCUMULATION)
     if name == "remainder" and (value == "carry" or case.plan.remainder == "carry"):
         fields["on_exhaustion"] = None
     if name in ("epochs", "steps", "updates"):
         fields |= {**dict.fromkeys(("epochs", "steps", "updates")), name: value}
-    fields = {key: given for key, given in fields.items() if given is not None}
-    total, rows = len(case.rows), case.rows
+    return _if_same(case, name, fields)
+
+
+def _if_same(case: Case, name: str, fields: Fields) -> TrainingPlan | None:
+    total, rows, n = len(case.rows), case.rows, case.num_samples
     try:
-        plan = TrainingPlan.from_mapping(fields)
-        planned = counting.num_steps(plan, case.num_samples)
+        plan = TrainingPlan.from_mapping({key: given for key, given in fields.items() if given is not None})
+        planned = counting.num_steps(plan, n)
     except PlanError:
-        return False
+        return None
     if planned != total if rows.complete else planned < total:
-        return False
-    part, own = (counting.rows(p, case.num_samples, 0, total) for p in (plan, case.plan))
-    columns = ("batch_size", "padding", "pass_index", "position")
+        return None
+    part, own = (counting.rows(p, n, 0, total) for p in (plan, case.plan))
+    columns = ["batch_size", "padding", "pass_index", "position", "updates"]
+    if rows.epochs is not None:
+        columns += ["epoch", "step_in_epoch"]
     if any((getattr(part, column) != getattr(own, column)).any() for column in columns):
-        return False
-    if rows.epochs is not None and ((part.epoch != own.epoch).any() or (part.step_in_epoch != own.step_in_epoch).any()):
-        return False
+        return None
     if name in ("order", "reshuffle"):
-        given, found = (counting.sample_ids(p, case.num_samples, part) for p in (plan, case.plan))
-        return bool((given == found).all())
-    return bool((part.updates == own.updates).all())
+        given, found = (counting.sample_ids(p, n, part) for p in (plan, case.plan))
+        return plan if (given == found).all() else None
+    return plan
 
 
 # Corrupted rows

@@ -46,8 +46,8 @@ SEEDS = range(256)  # of xframe's own order that are tried
 _UNLIKELY = math.log(1e6)
 _WEIGHT = 3.0  # of one field that is not as by default, beside the logarithm of a chance
 _SHORT_RUN = 300  # steps up to which every number of steps per epoch is tried
-_MOST_RESTARTS = 4000  # places of a first restart that are tried in a long run
-_BLOCK = 1 << 21  # rows worked on at once
+_MOST_RESTARTS = 200  # places of a first restart that are tried in a long run
+_BLOCK = 1 << 20  # rows worked on at once
 _ORDER_ROWS, _ORDER_PASSES = 1 << 20, 256  # over which a seed is tried
 
 
@@ -254,6 +254,7 @@ class _Passes:
 def _passes(evidence: _Evidence) -> Iterator[_Passes]:
     """All ways in which the batches may have been cut out of passes."""
     n, b = evidence.n, evidence.batch_size
+    abandoned: dict[int, _Passes] = {}
     # Where nothing is left of a pass, remainders are alike; they are told apart when the plan is told.
     remainders = ["keep"] if n % b == 0 else ["keep", "drop", "pad", "carry"] if n >= b else ["keep", "pad", "carry"]
     for remainder in remainders:
@@ -261,8 +262,14 @@ def _passes(evidence: _Evidence) -> Iterator[_Passes]:
         yield plain
         steps = 0 if remainder == "carry" else n // b if remainder == "drop" else -(-n // b)
         for restart in _restarts(evidence, plain):
-            if restart * b % n if remainder == "carry" else restart % steps:
+            if restart * b % n == 0 if remainder == "carry" else restart % steps == 0:
+                continue  # nothing is abandoned
+            if restart > n // b:
                 yield _judged(evidence, remainder, restart)
+                continue
+            if restart not in abandoned:  # none of their passes comes to its end, so that remainders are alike
+                abandoned[restart] = _judged(evidence, remainder, restart)
+            yield replace(abandoned[restart], remainder=remainder)
 
 
 def _restarts(evidence: _Evidence, plain: _Passes) -> Iterable[int]:
@@ -274,22 +281,28 @@ def _restarts(evidence: _Evidence, plain: _Passes) -> Iterable[int]:
         return ()
     # The first passes follow one another as they should, up to where the restart shows.
     latest, labels = plain.bad, evidence.rows.epochs
-    found = range(max(1, latest - _MOST_RESTARTS), latest + 1)
-    if evidence.rows.ids is not None:
-        found = [restart for restart in found if _no_repeat(evidence, restart, latest)]  # type: ignore[assignment]
+    found = range(1, latest + 1) if evidence.rows.ids is None else _without_repeat(evidence, latest)
     declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
-    likely = list(found)[-64:]
-    return sorted({*likely, *(r for r in declared if 0 < r <= latest)})
+    return sorted({*list(found)[-_MOST_RESTARTS:], *(restart for restart in declared if 0 < restart <= latest)})
 
 
-def _no_repeat(evidence: _Evidence, restart: int, latest: int) -> bool:
-    """Whether the steps from a restart up to a little after it showed have no sample twice, within one pass."""
-    ids = evidence.rows.ids
+def _without_repeat(evidence: _Evidence, latest: int) -> Iterable[int]:
+    """Steps after which a pass may begin that has no sample twice up to step ``latest``, where another would have."""
+    ids, bounds = evidence.rows.ids, evidence.bounds
     assert ids is not None
-    start = int(evidence.bounds[restart])
-    stop = min(int(evidence.bounds[min(latest + 1, evidence.num_steps)]), start + evidence.n)
-    part = ids[start:stop]
-    return len(np.unique(part)) == len(part)
+    stop = int(bounds[latest + 1])
+    begin = max(0, stop - evidence.n)
+    part = ids[begin:stop]
+    order = np.argsort(part, kind="stable")
+    before = np.full(len(part), -1, dtype=np.int64)  # where a row's sample was last
+    again = part[order[1:]] == part[order[:-1]]
+    before[order[1:][again]] = order[:-1][again]
+    latest_before = np.maximum.accumulate(before[::-1])[::-1]  # of the row and all after it
+    first = int(np.searchsorted(bounds, begin, side="left"))
+    restarts = np.arange(max(first, 1), latest + 1)
+    starts = bounds[restarts] - begin
+    found: list[int] = restarts[latest_before[starts] < starts].tolist()
+    return found
 
 
 def _judged(evidence: _Evidence, remainder: str, restart: int) -> _Passes:
@@ -358,7 +371,9 @@ def _ids_judged(evidence: _Evidence, spans: _Spans, end: int) -> tuple[int | Non
     assert ids is not None
     sequential = same = True
     table = np.full(int(spans.real.max()), -1, dtype=np.int64)
-    blocks = np.searchsorted(spans.stop, np.arange(_BLOCK, end + _BLOCK, _BLOCK), side="left")
+    # Small blocks first, since most hypotheses fail at once.
+    ends = [min(_BLOCK, 1 << power) for power in range(12, 21, 2)] + list(range(2 * _BLOCK, end + _BLOCK, _BLOCK))
+    blocks = np.searchsorted(spans.stop, ends, side="left")
     first = 0
     for last in np.unique(np.minimum(blocks + 1, len(spans.start))).tolist():
         if last <= first:
@@ -768,6 +783,9 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
             fits = labelled
         elif not labelled:
             notes.append("The loop's labels are those of no plan that explains the rows; they were left aside.")
+    fits, other_epochs = _plainest(fits)
+    if other_epochs:
+        notes.append("An epoch is taken for a pass; epochs of other lengths would leave the same rows.")
     simplest = min(fits, key=lambda fit: _WEIGHT * _effort(fit) - fit.passes.chance)
     values = _values(fits)
     kinds = _likely_kinds(fits)
@@ -803,6 +821,43 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
     if not known:
         order = "unknown"
     return Inference(plan, evidence.n, order, seed, certain, undecided, None, tuple(notes))
+
+
+def _plainest(fits: list[_Fit]) -> tuple[list[_Fit], bool]:
+    """Without the plans that have one setting more than another and nothing to show for it.
+
+    Returns them, and whether epochs of another length than a pass were among those left out.
+    """
+    # Accumulation of which each window is cut after its first step.
+    at_once = {id(fit.passes) for fit in fits if fit.fields.get("gradient_accumulation_steps") == 1}
+    fits = [fit for fit in fits if id(fit.passes) not in at_once or fit.fields.get("gradient_accumulation_steps") == 1]
+    # Longer windows, all of which are cut.
+    smallest: dict[Any, int] = {}
+    for fit in fits:
+        key, k = _windows_key(fit, epochs=True), fit.fields.get("gradient_accumulation_steps", 1)
+        smallest[key] = min(k, smallest.get(key, k))
+    longer = {
+        _windows_key(fit, epochs=True)
+        for fit in fits
+        if fit.fields.get("gradient_accumulation_steps", 1) > smallest[_windows_key(fit, epochs=True)]
+    }
+    kept = []
+    for fit in fits:
+        key = _windows_key(fit, epochs=True)
+        if fit.fields.get("gradient_accumulation_steps", 1) == smallest[key]:
+            more = fit.more | {"gradient_accumulation_steps"} if key in longer else fit.more
+            kept.append(fit._replace(more=more))
+    # Steps per epoch that nothing depends on.
+    without = {_windows_key(fit) for fit in kept if "steps_per_epoch" not in fit.fields}
+    plain = [fit for fit in kept if "steps_per_epoch" not in fit.fields or _windows_key(fit) not in without]
+    return plain, len(plain) < len(kept)
+
+
+def _windows_key(fit: _Fit, *, epochs: bool = False) -> tuple[Any, ...]:
+    """What two plans with the same passes and windows share; with the same epochs, but windows of any length."""
+    names = ("accumulation_boundary", "accumulation_remainder", "accumulation_at_end")
+    others = ("steps_per_epoch", "epoch_iterator", "on_exhaustion") if epochs else ("gradient_accumulation_steps",)
+    return id(fit.passes), *(fit.fields.get(name) for name in (*names, *others))
 
 
 def _values(fits: list[_Fit]) -> dict[str, tuple[Any, ...]]:
