@@ -81,6 +81,17 @@ def sweep(size: int, seed: int) -> Found:
     return Found(size, refused, alike, corrupted, other_runs, mismatches)
 
 
+def check_case(fields: Fields, num_samples: int) -> str | None:
+    """What is wrong about one plan told from its rows, in xframe's order and without labels; None if nothing is."""
+    try:
+        plan = TrainingPlan.from_mapping(fields)
+        rows = walked(fields, num_samples, order_of(plan, num_samples)).without_labels()
+    except (Refused, PlanError):
+        return None
+    case = Case(plan, num_samples, rows, own_order=True)
+    return _judged(case, infer(rows, num_samples, seeds=SEEDS))[0]
+
+
 def _case(rng: random.Random, fields: Fields, num_samples: int) -> Case | None:
     """The rows of a plan: in xframe's order or any other, with labels or without, whole or not."""
     try:
@@ -192,8 +203,8 @@ def _fields_wrong(case: Case, inference: Inference) -> str | None:
             case = case._replace(plan=plan)
         elif not _among(value, told):
             return f"{name} is {value!r}, told {told}; {inference.plan}"
-    if not case.rows.complete:
-        return None
+    if not case.rows.complete or counting.Cadence(original, case.num_samples).stopped:
+        return None  # no limit was reached
     limits = {"epochs": original.epochs, "steps": original.step_limit, "updates": original.updates}
     # The one that is reached is among those told, where an epoch is told as it is.
     told_any = any(value is not None and _among(value, values.get(name, (None,))) for name, value in limits.items())

@@ -172,7 +172,7 @@ def _explain(rows: Observed, n: int, seeds: tuple[int, ...], known: bool = True)
         first_misfit=earliest,
         odd=odd if start.first_misfit is None else start.odd,
         order=order or start.order,
-        notes=(*notes, *start.notes),
+        notes=(*notes, *(note for note in start.notes if note != _NO_END or not rows.complete)),
     )
 
 
@@ -747,6 +747,7 @@ def _labelled(evidence: _Evidence, passes: _Passes, epochs: _Epochs) -> bool:
 
 # Telling
 
+_NO_END = "The rows are no complete run: its limits cannot be told."
 
 _PLAIN = {  # what counts as no statement
     "remainder": "keep",
@@ -776,16 +777,14 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
     if any(column is not None for column in (rows.epochs, rows.steps_in_epoch, rows.padding)):
         labelled = [fit for fit in fits if fit.labelled]
         if labelled and len(labelled) < len(fits):
-            if _values(labelled) != _values(fits):
-                notes.append(
-                    "By the loop's labels: of the plans that the rows cannot tell apart, those that give them."
-                )
+            if _values(_plainest(labelled)[0]) != _values(_plainest(fits)[0]):
+                notes.append("By the loop's labels, of the plans that the rows alone cannot tell apart.")
             fits = labelled
         elif not labelled:
             notes.append("The loop's labels are those of no plan that explains the rows; they were left aside.")
     fits, other_epochs = _plainest(fits)
     if other_epochs:
-        notes.append("An epoch is taken for a pass; epochs of other lengths would leave the same rows.")
+        notes.append("An epoch is taken to be a pass; epochs of other lengths would leave the same rows.")
     simplest = min(fits, key=lambda fit: _WEIGHT * _effort(fit) - fit.passes.chance)
     values = _values(fits)
     kinds = _likely_kinds(fits)
@@ -809,13 +808,15 @@ def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
         for name in ("epochs", "steps", "updates", "accumulation_at_end"):
             certain.pop(name, None)
             undecided.pop(name, None)
-        notes.append("The rows are no complete run: its limits cannot be told.")
+        notes.append(_NO_END)
     if rows.updates is None:
         undecided["gradient_accumulation_steps"] = (1, MORE)
         certain.pop("gradient_accumulation_steps", None)
         notes.append("The updates are not known, and so neither is accumulation.")
     if rows.ids is None:
         notes.append("The ids are not known: passes are told as far as the sizes show them, their order is not.")
+    elif (left := _order_left(evidence, simplest.passes, kinds)) is not None:
+        notes.append(left)
     elif seed is None and order in ("same each pass", "new each pass"):
         notes.append("The order is no one of xframe's that was tried; the plan's seed stands for any.")
     if not known:
@@ -858,6 +859,37 @@ def _windows_key(fit: _Fit, *, epochs: bool = False) -> tuple[Any, ...]:
     names = ("accumulation_boundary", "accumulation_remainder", "accumulation_at_end")
     others = ("steps_per_epoch", "epoch_iterator", "on_exhaustion") if epochs else ("gradient_accumulation_steps",)
     return id(fit.passes), *(fit.fields.get(name) for name in (*names, *others))
+
+
+def _order_left(evidence: _Evidence, passes: _Passes, kinds: list[_Kind]) -> str | None:
+    """Where the samples depart from an order in which they began, if no order that fits is one to be recognised."""
+    ids, n = evidence.rows.ids, evidence.n
+    first = min(int(evidence.rows.sizes[0]), n)
+    enough = math.lgamma(n + 1) - math.lgamma(n - first + 1) > _UNLIKELY  # of samples in the first batch
+    if ids is None or not enough or any(kind.order == "sequential" or kind.seed is not None for kind in kinds):
+        return None
+    spans = _spans(evidence, passes, evidence.num_steps)
+    stored = np.arange(n, dtype=np.int64)
+    begun: list[tuple[str, int | None, bool]] = []
+    if (ids[:first] == stored[:first]).all():
+        begun.append(("as they are stored", None, False))
+    begun += [
+        (f"in xframe's order of seed {seed}", seed, reshuffle)
+        for seed in evidence.seeds_of_first_batch[:1]
+        for reshuffle in (True, False)
+    ]
+    furthest = -1, ""
+    for words, seed, reshuffle in begun:
+        for p, (start, real) in enumerate(zip(spans.start.tolist(), spans.real.tolist(), strict=True)):
+            order = stored[:real] if seed is None else evidence.order(seed, p if reshuffle else 0, real)
+            unlike = ids[start : start + real] != order
+            if unlike.any():
+                furthest = max(furthest, (evidence.step_of(start + _first(unlike)), words))
+                break
+            if p >= _ORDER_PASSES:
+                break
+    step, words = furthest
+    return f"The samples come {words}, but only up to step {step}." if step > 0 else None
 
 
 def _values(fits: list[_Fit]) -> dict[str, tuple[Any, ...]]:
