@@ -272,7 +272,7 @@ def _corrupted(rng: random.Random, rows: Observed) -> tuple[str, int, Observed] 
     updates = rows.updates.tolist()
     if len(batches) < 3:
         return None
-    what = rng.choice(["dropped", "size", "update", "twice", "foreign"])
+    what = rng.choice(["dropped", "size", "update", "twice", "swapped", "foreign"])
     at = rng.randint(1, len(batches) - 1)
     if what == "dropped":
         batches, updates = batches[:at] + batches[at + 1 :], updates[:at] + updates[at + 1 :]
@@ -280,6 +280,9 @@ def _corrupted(rng: random.Random, rows: Observed) -> tuple[str, int, Observed] 
         batches[at] = batches[at][:-1] if len(batches[at]) > 1 else [*batches[at], batches[at][0]]
     elif what == "update":
         updates = updates[:at] + [count + 1 for count in updates[at:]]
+    elif what == "swapped":
+        batches[at - 1], batches[at] = batches[at], batches[at - 1]
+        at -= 1
     elif what == "twice":
         batches, updates = batches[: at + 1] + batches[at:], [*updates[: at + 1], *updates[at:]]
     else:

@@ -46,7 +46,7 @@ SEEDS = range(256)  # of xframe's own order that are tried
 _UNLIKELY = math.log(1e6)
 _WEIGHT = 3.0  # of one field that is not as by default, beside the logarithm of a chance
 _SHORT_RUN = 300  # steps up to which every number of steps per epoch is tried
-_MOST_RESTARTS = 200  # places of a first restart that are tried in a long run
+_MOST_RESTARTS = 4000  # places of a first restart that are tried in a long run
 _BLOCK = 1 << 20  # rows worked on at once
 _ORDER_ROWS, _ORDER_PASSES = 1 << 20, 256  # over which a seed is tried
 
@@ -161,7 +161,7 @@ def _explain(rows: Observed, n: int, seeds: tuple[int, ...], known: bool = True)
         return _told(evidence, fits, known)
     misfit = _first_misfit(evidence, candidates)
     odd = _odd(evidence, candidates, misfit)
-    order = "none" if _without_passes(evidence) else ""
+    order = "none" if _without_passes(evidence, misfit) else ""
     notes = ["The samples come in no passes: they are drawn with replacement, or otherwise at random."] if order else []
     if not misfit:
         return Inference(None, n, order or "unknown", None, {}, {}, 0, tuple(notes), odd)
@@ -255,13 +255,18 @@ def _passes(evidence: _Evidence) -> Iterator[_Passes]:
     """All ways in which the batches may have been cut out of passes."""
     n, b = evidence.n, evidence.batch_size
     abandoned: dict[int, _Passes] = {}
+    tried: list[int] = []
+    first_bad = 0
     # Where nothing is left of a pass, remainders are alike; they are told apart when the plan is told.
     remainders = ["keep"] if n % b == 0 else ["keep", "drop", "pad", "carry"] if n >= b else ["keep", "pad", "carry"]
     for remainder in remainders:
         plain = _judged(evidence, remainder, 0)
         yield plain
         steps = 0 if remainder == "carry" else n // b if remainder == "drop" else -(-n // b)
-        for restart in _restarts(evidence, plain):
+        # Up to the first pass's end remainders are alike.
+        if not (tried and plain.bad == first_bad and (first_bad + 1) * b <= n):
+            tried, first_bad = list(_restarts(evidence, plain)), plain.bad
+        for restart in tried:
             if restart * b % n == 0 if remainder == "carry" else restart % steps == 0:
                 continue  # nothing is abandoned
             if restart > n // b:
@@ -283,7 +288,19 @@ def _restarts(evidence: _Evidence, plain: _Passes) -> Iterable[int]:
     latest, labels = plain.bad, evidence.rows.epochs
     found = range(1, latest + 1) if evidence.rows.ids is None else _without_repeat(evidence, latest)
     declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
-    return sorted({*list(found)[-_MOST_RESTARTS:], *(restart for restart in declared if 0 < restart <= latest)})
+    some = _screened(evidence, plain.remainder, list(found)[-_MOST_RESTARTS:], 4 * (latest + 1))
+    return sorted({*some, *(restart for restart in declared if 0 < restart <= latest)})
+
+
+def _screened(evidence: _Evidence, remainder: str, restarts: list[int], steps: int) -> list[int]:
+    """Those that explain a longer and longer part of the run, until there are few; the furthest if none does."""
+    while len(restarts) > 16 and steps < evidence.num_steps:
+        part = _Evidence(evidence.rows.head(steps), evidence.n, ())
+        reached = {restart: _judged(part, remainder, restart).bad for restart in restarts}
+        furthest = sorted(restarts, key=lambda restart: -reached[restart])
+        restarts = [restart for restart in restarts if reached[restart] >= steps] or furthest[:8]
+        steps *= 4
+    return restarts
 
 
 def _without_repeat(evidence: _Evidence, latest: int) -> Iterable[int]:
@@ -988,10 +1005,10 @@ def _first_misfit(evidence: _Evidence, candidates: list[_Passes]) -> int:
     return min(best, evidence.num_steps - 1)
 
 
-def _without_passes(evidence: _Evidence) -> bool:
-    """Whether most stretches of a pass's length have samples twice."""
+def _without_passes(evidence: _Evidence, misfit: int) -> bool:
+    """Whether samples come twice before any pass is over, and so in most stretches of a pass's length."""
     ids, n = evidence.rows.ids, evidence.n
-    if ids is None or len(ids) < 2 * n or n < 8:
+    if ids is None or len(ids) < 2 * n or n < 8 or evidence.bounds[misfit] >= n:
         return False
     whole = len(ids) // n
     look = min(whole, 64)

@@ -63,7 +63,7 @@ def test_a_wrong_inference_is_told(monkeypatch):
 
     assert "sizes" in wrong(plan=TrainingPlan.from_mapping({**fields, "batch_size": 5, "epochs": None, "steps": 9}))
     assert "updates" in wrong(plan=TrainingPlan.from_mapping({**fields, "accumulation_remainder": "drop"}))
-    assert "remainder is 'keep'" in wrong(certain={"remainder": "pad"}, undecided={})
+    assert "gradient_accumulation_steps is 2" in wrong(certain={"gradient_accumulation_steps": 3}, undecided={})
     assert "no plan fits" in wrong(first_misfit=5)
 
 
@@ -288,6 +288,13 @@ def test_long_runs(fields):
     own = counting.rows(TrainingPlan.from_mapping({"batch_size": 10, **fields}), 10_001, 0, len(rows))
     assert (part.pass_index == own.pass_index).all()
     assert (part.position == own.position).all()
+
+
+def test_a_long_run_of_passes_left_so_early_that_samples_seldom_come_again():
+    rows = rows_of(100_000, batch_size=1, steps=60_000, steps_per_epoch=500)
+    found = infer.infer(rows, 100_000)
+    assert found.first_misfit is None
+    assert (found.certain["steps_per_epoch"], found.plan.epoch_iterator) == (500, "restart")
 
 
 # In words
