@@ -223,8 +223,8 @@ def _among(value: Any, told: tuple[Any, ...]) -> bool:
     return MORE in told and isinstance(value, int) and value > max(v for v in told if isinstance(v, int))
 
 
-def _same_rows(case: Case, name: str, value: Any) -> TrainingPlan | None:
-    """The plan with another value there, if that leaves the same rows."""
+def _same_rows(case: Case, name: str, value: Any, *, passes: bool = False) -> TrainingPlan | None:
+    """The plan with another value there, and on request with passes for epochs, if that leaves the same rows."""
     fields = {**case.plan.to_dict(), name: value}
     if value is None and name in ("steps_per_epoch", "epoch_iterator", "on_exhaustion"):
         fields |= dict.fromkeys(("steps_per_epoch", "epoch_iterator", "on_exhaustion"))
@@ -237,6 +237,8 @@ def _same_rows(case: Case, name: str, value: Any) -> TrainingPlan | None:
         fields["on_exhaustion"] = None
     if name in ("epochs", "steps", "updates"):
         fields |= {**dict.fromkeys(("epochs", "steps", "updates")), name: value}
+    if passes:
+        fields |= dict.fromkeys(("steps_per_epoch", "epoch_iterator", "on_exhaustion"))
     return _if_same(case, name, fields)
 
 
