@@ -209,7 +209,10 @@ def _fields_wrong(case: Case, inference: Inference) -> str | None:
     # The one that is reached is among those told, where an epoch is told as it is.
     told_any = any(value is not None and _among(value, values.get(name, (None,))) for name, value in limits.items())
     if not told_any and not any(
-        _same_rows(case, name, other) for name in limits for other in values.get(name, ()) if other not in (None, MORE)
+        _same_rows(case, name, other) or _same_rows(case, name, other, passes=True)
+        for name in limits
+        for other in values.get(name, ())
+        if other not in (None, MORE)
     ):
         return f"limits {limits}, told {[values.get(name) for name in limits]}; {inference.plan}"
     if inference.seed is not None and (original.seed != inference.seed or not case.own_order):
