@@ -19,7 +19,7 @@ test: $(VENV)/.test
 trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers
 
-proof: $(VENV)/.trainers
+proof: $(VENV)/.proof
 	$(BIN)/python tests/proof.py
 
 check: lint test trainers
@@ -50,6 +50,10 @@ $(VENV)/.test: $(VENV)/.user
 
 $(VENV)/.trainers: $(VENV)/.test
 	$(PIP) --editable ".[trainers]"
+	touch $@
+
+$(VENV)/.proof: $(VENV)/.trainers
+	$(PIP) --editable ".[proof]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test

@@ -1,4 +1,4 @@
-"""The figures at full size: counting, presets, adapters, order. ``make proof``; see results/proof.md.
+"""The figures at full size: counting, presets, adapters, order, traces, causes. ``make proof``; see results/proof.md.
 
 Usage: proof.py [SECTION ...]        Resumable: what was done with these very sources is not done again.
 """
@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -35,6 +36,9 @@ PACKAGES = (  # whose versions matter
     "accelerate",
     "optax",
     "jax",
+    "pyarrow",
+    "duckdb",
+    "pandas",
 )
 SEED = 20_000
 TRAINERS = ("keras", "keras2", "lightning", "transformers", "accelerate", "ignite", "optax", "pytorch")
@@ -114,13 +118,13 @@ def memory(size: int) -> Found:
     }
 
 
-def script(path: str, wrong: Callable[[str], list[str]] = lambda text: []) -> Callable[[int], Found]:
+def script(path: str, wrong: Callable[[str], list[str]] = lambda text: [], *options: str) -> Callable[[int], Found]:
     """A script's own tables."""
 
     def run(size: int) -> Found:
-        command = [sys.executable, path, str(size)]
+        command = [sys.executable, path, str(size), *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return {"size": f"`python {path} {size}`", "bad": wrong(done.stdout), "text": done.stdout}
+        return {"size": f"`{' '.join(['python', *command[1:]])}`", "bad": wrong(done.stdout), "text": done.stdout}
 
     return run
 
@@ -153,6 +157,55 @@ def like(size: int) -> Found:
     return {"size": f"`xframe {' '.join(LIKE)}`: {shown}; {ratio:.2f} x `import torch`, {size} rounds", "bad": bad}
 
 
+def inference(size: int) -> Found:
+    """Random plans told again from their rows."""
+    from infer_sweep import sweep
+
+    found = sweep(size, SEED)
+    told = (
+        f"{found.cases:,} random plans inferred from their rows, and {found.corrupted:,} of the runs with a row changed "
+        f"({found.other_runs:,} of these follow another plan)"
+    )
+    return {"size": told, "bad": found.mismatches}
+
+
+def damage(size: int) -> Found:
+    """Traces damaged at random."""
+    from damage_sweep import sweep
+
+    found = sweep(size, SEED)
+    return {"size": f"{found.damages:,} random damages to closed, unfinished and old traces", "bad": found.mistakes}
+
+
+def kills(size: int) -> Found:
+    """Workers killed at random moments."""
+    from kill_sweep import sweep
+
+    found = sweep(size, SEED)
+    return {"size": f"{found.kills:,} kills of torch and tensorflow workers", "bad": found.mistakes}
+
+
+def selftest(size: int) -> Found:
+    """Known faults, mutations and clean runs."""
+    from selftest_proof import full
+
+    return full(size)
+
+
+def slower(text: str) -> list[str]:
+    """Where comparing takes longer than DuckDB's join or a fifth of pandas' time, or more than 300 MB."""
+    bad = []
+    for row in text.splitlines():
+        if match := re.search(r": (duckdb|pandas) \|.*xframe takes ([\d.]+) x", row):
+            bad += [row] if float(match[2]) > {"duckdb": 1, "pandas": 0.2}[match[1]] else []
+        if match := re.search(r": xframe \| [\d.]+ s, (\d+) MB", row):
+            bad += [row] if int(match[1]) > 300 else []
+    return bad
+
+
+# What a section rests on, where that is less than everything.
+ORDER = ("xframe/order.py", "tests/order_quality.py", "experiments/order_speed.py")
+
 SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
     "counting": (counting, 50_000),
     "memory": (memory, 10**15),
@@ -161,13 +214,20 @@ SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
     "order quality": (script("tests/order_quality.py", improbable), 20_000),
     "order speed": (script("experiments/order_speed.py"), 11),
     "like": (like, 11),
+    "inference": (inference, 3000),
+    "self-proof": (selftest, 1000),
+    "damage": (damage, 10_000),
+    "kills": (kills, 200),
+    "trace speed": (script("experiments/trace_speed.py", slower), 10_000_000),
+    "trace memory": (script("experiments/trace_speed.py", slower, "--only-xframe"), 100_000_000),
 }
 
 
-def sources() -> str:
-    """A digest of the code that makes the figures."""
+def sources(section: str) -> str:
+    """A digest of the code that makes a section's figures."""
     digest = hashlib.blake2b(digest_size=16)
-    listed = subprocess.run(["git", "ls-files", "-z", *SOURCES], cwd=ROOT, capture_output=True, check=True).stdout
+    where = ORDER if section.startswith("order ") else SOURCES
+    listed = subprocess.run(["git", "ls-files", "-z", *where], cwd=ROOT, capture_output=True, check=True).stdout
     for name in sorted(listed.decode().split("\0")):
         if name.endswith(".py") and (ROOT / name).exists():
             digest.update(name.encode() + (ROOT / name).read_bytes())
@@ -221,7 +281,7 @@ def page(done: Found) -> str:
 def prove(name: str) -> bool:
     """One section, unless it was done with these sources; whether nothing in it is bad."""
     done: Found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    digest, (run, size) = sources(), SECTIONS[name]
+    digest, (run, size) = sources(name), SECTIONS[name]
     if done.get(name, {}).get("sources") == digest:
         print(f"{name}: done before")
         return not done[name]["bad"]
