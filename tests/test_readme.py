@@ -54,6 +54,37 @@ def test_every_command_works_as_written(folder):
         assert done.returncode == expected, f"{command}\n{done.stdout}{done.stderr}"
         if command.startswith("xframe compare"):
             assert ("PASSED" if expected == 0 else "step 28") in done.stdout
+        if command.startswith("xframe explain") and expected == 0:
+            (pasted,) = (block for block in blocks("text") if "certain" in block)
+            assert done.stdout.startswith(pasted)
+        if command.startswith("xframe explain") and expected == 1:
+            (pasted,) = (block for block in blocks("text") if block.startswith("Why: "))
+            assert pasted.strip() in done.stdout
+
+
+def test_the_writer_for_old_scripts(folder):
+    (example,) = (block for block in blocks("python") if "plainwriter" in block)
+    shutil.copy(ROOT / "xframe" / "plainwriter.py", folder)
+    (folder / "old.py").write_text(example)
+    assert run("python -I -c \"import sys; sys.path.insert(0, '.'); import old\"", folder).returncode == 0
+    assert xframe.Trace.open(folder / "old.trace").ids(0).tolist() == [3, 1, 2]
+
+
+def test_the_tests_of_a_user(folder):
+    (example,) = (block for block in blocks("python") if "assert_same_training" in block)
+    (folder / "test_port.py").write_text(example)
+    for name, script in (("torch", "torch_digits"), ("keras", "keras_digits")):
+        (folder / f"{name}.trace").unlink(missing_ok=True)
+        assert run(f"python experiments/{script}.py {name}.trace", folder).returncode == 0
+    done = run("python -m pytest -q -p no:cacheprovider test_port.py", folder)
+    assert (done.returncode, done.stdout.splitlines()[-1][:8]) == (0, "2 passed"), done.stdout
+
+
+def test_the_self_proof_is_the_one_in_the_results():
+    """The table is the command's output at full size, as make proof keeps it."""
+    (pasted,) = (block for block in blocks("text") if "wrong but certain" in block)
+    text = json.loads((ROOT / "results" / "proof.json").read_text())["self-proof"]["text"]
+    assert text.startswith(pasted.rstrip())
 
 
 def test_the_make_targets_exist():
