@@ -31,6 +31,7 @@ MOST_SAMPLES = 1 << 53
 SEEDS = range(1024)  # of xframe's own order that are tried
 UNKNOWN = -1  # an id that nothing tells
 _FIRST_ROWS = 2048
+_MOST_PLANS = 12  # that give the same rows
 _SHORT_RUN = 300  # steps of a run without labels up to which every length of an epoch is tried
 _WINDOW_ENDS: tuple[dict[str, str], ...] = ({}, {"accumulation_at_end": "flush"})
 
@@ -373,7 +374,7 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
                 if len(rows) > _FIRST_ROWS or not windows:
                     break
         if found:
-            yield from dict.fromkeys(found)
+            yield from list(dict.fromkeys(found))[:_MOST_PLANS]
             return
 
 

@@ -40,7 +40,7 @@ _LEFTOVERS: dict[str, dict[str, str]] = {
     "flush": {
         "torch": "in the loop: update if (i + 1) % {k} == 0 or i + 1 == len(loader)",
         "accelerate": "GradientAccumulationPlugin(num_steps={k}, sync_with_dataloader=True)",
-        "lightning": "Trainer(accumulate_grad_batches={k}), which flushes, but not an iterable cut by limit_train_batches",
+        "lightning": "Trainer(accumulate_grad_batches={k}), which flushes (no iterable with limit_train_batches)",
         "keras": "no setting: Keras carries the window over; choose steps per epoch that {k} divides",
     },
     "drop": {
