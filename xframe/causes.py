@@ -18,7 +18,7 @@ CAUSES = {
     "padding-differs": "it pads with other samples, or another number of them",
     "batches-straddle-passes": "its batches go over the end of a pass",
     "batch-size": "its batches have another size",
-    "batch-size-per-replica": "its batches are a whole multiple or fraction: a global size for one per replica, or back",
+    "batch-size-per-replica": "its batches are a whole multiple or fraction: global size and size per replica confused",
     # how long
     "one-step-less": "it ends one step early",
     "one-step-more": "it makes one step too many",

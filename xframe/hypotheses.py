@@ -524,9 +524,9 @@ def _jumps(case: Case, edit: Callable[..., Iterator[Fit]], index: Ints) -> Itera
             yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}", late=True)
 
 
-def _edit_facts(case: Case) -> dict[str, Any]:
+def _edit_facts(case: Case, **more: Any) -> dict[str, Any]:
     plan, n = case.ground.plan, case.ground.num_samples
-    return {} if plan is None or n is None else _facts(plan, n, found=len(case.keys))
+    return {} if plan is None or n is None else _facts(plan, n, **more)
 
 
 def _is_so(case: Case, where: Ints) -> bool:
@@ -572,7 +572,7 @@ def _ending(case: Case) -> Iterator[Fit]:
         a, b = getattr(mine, name), getattr(theirs, name)
         if a is not None and b is not None and shared > 1:
             exact &= bool(np.array_equal(a[: shared - 1], b[: shared - 1]))
-    facts = _edit_facts(case)
+    facts = _edit_facts(case, found=length)
     if abs(length - due) == 1:
         more = length > due
         text = f"makes one step {'more' if more else 'less'} than the {due:,} of {case.other}"
@@ -814,7 +814,8 @@ def _paddings(case: Case) -> Iterator[Fit]:
                 "padding-differs", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
             )
         else:
-            text = f"fills the batch of the {_of(rest, 'sample')} left over at the end of a pass ({n:,} mod {b:,} = {rest:,})"
+            text = f"fills the batch of the {_of(rest, 'sample')} left over at the end of a pass"
+            text += f" ({n:,} mod {b:,} = {rest:,})"
             text += f" up to {int(filled.max()):,} with samples of the data set"
             yield Fit(
                 "short-batch-padded", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
@@ -851,6 +852,9 @@ def _updates(case: Case) -> Iterator[Fit]:
         text = f"applies {f'an update too many at step {where}' if len(apart) == 1 else many}"
         exact = len(apart) == 1 and more[0] == 1 and bool(due.all())
         yield Fit("update-doubled", f"{case.run} {text}{case.lengths()}", exact, step=t, facts=facts)
+    else:
+        text = f"has its updates after other steps: first at step {t:,}, in {_of(len(apart), 'step')} in all"
+        yield Fit("accumulation-steps", f"{case.run} {text}{case.lengths()}", exact=False, step=t, facts=facts)
     if t == 0 and len(apart) == 1 and (mine[:shared] == theirs[:shared] - 1).all():
         text = "has its updates one step late all through, as where the counter is read before the update"
         yield Fit("update-offset", f"{case.run} {text}{case.lengths()}", step=t, facts=facts)
@@ -948,7 +952,6 @@ def _order_marks(case: Case) -> Iterator[Fit]:
         return
     facts = _edit_facts(case)
     b = plan.batch_size
-    facts.pop("found", None)
 
     def fit(name: str, text: str, *, exact: bool = False, guess: bool = True) -> Fit:
         return Fit(name, f"{case.run} {text}{case.lengths()}", exact, guess, case.step, facts)

@@ -123,7 +123,7 @@ def test_a_misread_field(base: dict[str, Any], fault: dict[str, Any], right: str
 
 @pytest.mark.parametrize("n", [23, 24])
 def test_the_same_on_other_sizes(n: int) -> None:
-    """Where nothing is left over, or one pass is all there is, some faults show nothing; what shows is not told wrong."""
+    """Where nothing is left over some faults show nothing; what shows is not told wrong and certain."""
     for base, fault, right in TABLE:
         for setting in SETTINGS:
             plan = plan_of({name: value for name, value in base.items() if name != "batch_size"}, 5)
@@ -227,8 +227,8 @@ def in_a_buffer(p: int) -> Any:
 
 
 def by_batches(p: int) -> Any:
-    blocks = [np.arange(i, min(i + 64, DIGITS)) for i in range(0, DIGITS - 5, 64)]
-    return np.concatenate([blocks[i] for i in np.random.default_rng(p).permutation(len(blocks) - 1)] + [blocks[-1]] * 2)
+    blocks = np.split(np.arange(DIGITS), range(64, DIGITS, 64))
+    return np.concatenate([*(blocks[i] for i in np.random.default_rng(p).permutation(len(blocks) - 1)), blocks[-1]])
 
 
 SIGNATURES = {
@@ -236,7 +236,7 @@ SIGNATURES = {
     "same-order-every-pass": lambda p: np.random.default_rng(5).permutation(DIGITS),
     "with-replacement": lambda p: np.random.default_rng(p).integers(0, DIGITS, DIGITS),
     "buffer-shuffle": in_a_buffer,
-    "shuffle-after-batch": lambda p: by_batches(p)[:DIGITS],
+    "shuffle-after-batch": by_batches,
     "not-shuffled": lambda p: np.arange(DIGITS),
     "validation-in-training": lambda p: np.random.default_rng(p).permutation(2000)[:DIGITS],
     "shard-repeated": lambda p: np.repeat(np.random.default_rng(p).permutation(DIGITS), 2)[:DIGITS],
@@ -252,6 +252,15 @@ def test_orders_of_their_own(name: str, setting: str) -> None:
     assert causes
     assert causes[0].name == name
     assert not causes[0].certain or name == "not-shuffled"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_short_batch_among_the_shuffled_ones(setting: str) -> None:
+    plan, draw = plan_of({"epochs": 3}), np.random.default_rng(0)
+    blocks = [block.tolist() for block in np.split(np.arange(DIGITS), range(64, DIGITS, 64))]
+    candidate = rebatched([blocks[i] for _ in range(3) for i in draw.permutation(len(blocks))])
+    causes = told(candidate, Observed.of_plan(plan, DIGITS).without_labels(), DIGITS, plan, setting)
+    assert causes[0].name == "shuffle-after-batch"
 
 
 def test_two_scripts_that_both_shuffled_on_their_own() -> None:
@@ -337,7 +346,7 @@ def test_numbers(numbers: Numbers, name: str, certain: bool) -> None:
 
 def test_odd_numbers() -> None:
     rows = Observed.of_plan(plan_of({}), DIGITS)
-    for odd in (np.full(58, np.nan), np.full(58, np.inf), np.zeros(58), LOSS * 1e308):
+    for odd in (np.full(58, np.nan), np.full(58, np.inf), np.zeros(58), np.full(58, 1.7e308)):
         for pair in ((odd, LOSS), (LOSS, odd), (odd, odd)):
             numbers = Numbers(loss=pair, lr=pair, weights=False, tolerance=TOLERANCES["float64"])
             assert diagnose(rows, rows, run="B", num_samples=DIGITS, plan=None, numbers=numbers)
