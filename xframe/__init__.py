@@ -13,7 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xframe.comparison import Comparison, compare
+    from xframe.comparison import Comparison
+    from xframe.diagnose import compare
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
     from xframe.harness import verify
     from xframe.plan import TrainingPlan
@@ -39,7 +40,7 @@ _WHERE = {
     "UsageError": "errors",
     "WorkerError": "errors",
     "XframeError": "errors",
-    "compare": "comparison",
+    "compare": "diagnose",
     "index_dataset": "sharing",
     "record": "recorder",
     "sampler": "sharing",

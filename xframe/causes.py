@@ -1,4 +1,4 @@
-"""The causes that a difference between two runs can have, by name: ``diagnose`` tells them, faults expect them.
+"""The causes that two runs can differ by, by name: what ``diagnose`` tells and ``testing.faults`` expects.
 
 Each is told of the run that departs (*it*) from the plan or from the reference. The names are stable; scripts may
 read them from the JSON.
@@ -18,7 +18,7 @@ CAUSES = {
     "padding-differs": "it pads with other samples, or another number of them",
     "batches-straddle-passes": "its batches go over the end of a pass",
     "batch-size": "its batches have another size",
-    "batch-size-per-replica": "its batches are a multiple or fraction: a size per replica for a global one, or back",
+    "batch-size-per-replica": "its batches are a whole multiple or fraction: global size and size per replica confused",
     # how long
     "one-step-less": "it ends one step early",
     "one-step-more": "it makes one step too many",

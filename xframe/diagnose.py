@@ -1,4 +1,4 @@
-"""Why two runs part: the cause, with the arithmetic in a sentence, the setting that mends it, and what agrees by chance.
+"""Why two runs part: the cause with its arithmetic, the setting that mends it, and which totals agree by chance.
 
 Hypotheses predict rows, see ``hypotheses``; those that give every row of the run are exact. A cause is called certain
 only where one name alone is exact: where the arithmetic leaves no other. Numbers are looked at where all rows agree,
@@ -19,7 +19,7 @@ from xframe.causes import CAUSES, Cause
 from xframe.comparison import Comparison, Tolerance
 from xframe.counting import Cadence
 from xframe.errors import UsageError
-from xframe.ground import Ground, lay
+from xframe.ground import lay
 from xframe.hypotheses import Case, Fit, hypotheses
 from xframe.mends import mend
 from xframe.observed import Observed
@@ -282,7 +282,7 @@ def _by_chance(fit: Fit, case: Case) -> str:
         "batch-size-per-replica",
     }
     if len(mine) == len(theirs) and fit.name in regular and home is not None and n is not None and not limited:
-        told.append(f"step totals agree only by chance: {_step_sum(fit, home, n, len(mine))}")
+        told += [f"step totals agree only by chance: {text}" for text in _step_sums(fit, home, n, len(mine))]
     return "; ".join(told)
 
 
@@ -295,8 +295,8 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
             mine, theirs = Cadence(plan, n), Cadence(home, n)
         except UsageError:
             return f"both are {total:,}"
-        lengths = mine.cut_every, theirs.cut_every
-        if k == other > 1 and lengths[0] and lengths[1]:
+        lengths = [length for length in (mine.cut_every, theirs.cut_every) if length is not None]
+        if k == other > 1 and len(lengths) == 2:
             flush = home.accumulation_remainder == "flush" == plan.accumulation_remainder
             open_, close = "⌈⌉" if flush else "⌊⌋"
             found = [-(-length // k) if flush else length // k for length in lengths]
@@ -308,8 +308,8 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
     return f"both are {total:,}, over {steps[0]:,} steps and over {steps[1]:,}"
 
 
-def _step_sum(fit: Fit, home: TrainingPlan, n: int, total: int) -> str:
-    """How as many steps come about; under ``carry`` a division of all samples, else of each pass's."""
+def _step_sums(fit: Fit, home: TrainingPlan, n: int, total: int) -> Iterator[str]:
+    """How as many steps come about in two ways; under ``carry`` a division of all samples, else of each pass's."""
 
     def counted(plan: TrainingPlan) -> str:
         b, epochs = plan.batch_size, plan.limits.epochs
@@ -321,7 +321,8 @@ def _step_sum(fit: Fit, home: TrainingPlan, n: int, total: int) -> str:
         return f"{epochs:,} x {open_}{n:,}/{b:,}{close}"
 
     sums = dict.fromkeys(counted(plan) for plan in (fit.plan, home) if plan is not None)
-    return " = ".join([*sums, f"{total:,}"] if f"{total:,}" not in sums else sums)
+    if len(sums) > 1 and f"{total:,}" not in sums:
+        yield " = ".join([*sums, f"{total:,}"])
 
 
 # --- labels ------------------------------------------------------------------------------------------
@@ -343,7 +344,8 @@ def _labels(case: Case) -> Iterator[Cause]:
         apart = np.flatnonzero(a[:shared] != b[:shared])
         if len(apart) and name not in found:
             at = int(apart[0])
-            text = f"{case.run} trains the same, and labels it otherwise: step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
+            text = f"{case.run} trains the same, and labels it otherwise: "
+            text += f"step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
             found[name] = at, text
     # What a plan would have labelled so is as likely as a label alone.
     ground = case.ground
@@ -578,7 +580,7 @@ def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) ->
 def _sentences(cause: Cause) -> Iterator[str]:
     yield f"{'Why' if cause.certain else 'Likely'}: {cause.sentence}."
     if cause.by_chance:
-        yield f"By chance: {cause.by_chance}."
+        yield f"By chance: {cause.by_chance.replace(' only by chance', '')}."
     if cause.mend:
         yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in cause.mend.items()) + "."
 

@@ -30,8 +30,10 @@ MOST_PASSES = 2048  # whose orders are asked for
 MOST_SAMPLES = 1 << 53
 SEEDS = range(1024)  # of xframe's own order that are tried
 UNKNOWN = -1  # an id that nothing tells
+_FIRST_ROWS = 2048
+_MOST_PLANS = 12  # that give the same rows
 _SHORT_RUN = 300  # steps of a run without labels up to which every length of an epoch is tried
-_WINDOW_ENDS = ({}, {"accumulation_at_end": "flush"})
+_WINDOW_ENDS: tuple[dict[str, str], ...] = ({}, {"accumulation_at_end": "flush"})
 
 
 class Match(NamedTuple):
@@ -101,7 +103,8 @@ def batch_keys(rows: Observed, *, ordered: bool = True) -> NDArray[np.uint64]:
         inside = np.arange(len(bits), dtype=np.int64) - np.repeat(ends - sizes, sizes)
         bits = bits * (mixed(inside) | np.uint64(1))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(bits, dtype=np.uint64)])
-    return (sums[ends] - sums[ends - sizes]) ^ mixed(sizes)
+    keys: NDArray[np.uint64] = (sums[ends] - sums[ends - sizes]) ^ mixed(sizes)
+    return keys
 
 
 def first_apart(a: NDArray[Any], b: NDArray[Any]) -> int | None:
@@ -193,6 +196,12 @@ class Ground:
             total = Cadence(plan, n).num_steps
             if total != len(seen) if seen.complete else total < len(seen):
                 return None
+            # Most plans part early: a look at the first rows saves writing out all of them.
+            part = counting.rows(plan, n, 0, min(len(seen), _FIRST_ROWS))
+            if not np.array_equal(part.batch_size, seen.sizes[:_FIRST_ROWS]):
+                return None
+            if seen.ids is not None and self._ids_match(plan, n, part) is None:
+                return None
             part = counting.rows(plan, n, 0, len(seen))
         except UsageError:
             return None
@@ -214,7 +223,8 @@ class Ground:
         """The share of the ids that were foretold; None if one is another."""
         seen, known, count = self.candidate, 0, 0
         assert seen.ids is not None
-        for begin, end in ((0, min(64, self.judged)), (min(64, self.judged), self.judged)):
+        judged = min(self.judged, len(part.batch_size))
+        for begin, end in ((0, min(64, judged)), (min(64, judged), judged)):
             if begin == end:
                 continue
             piece = counting.Rows(*(getattr(part, name)[begin:end] for name in counting.Rows.__slots__))
@@ -254,14 +264,6 @@ class Ground:
         if have and int(follows.sizes[have - 1]) != int(self.rows.sizes[-1]):
             return self.rows  # what ended the reference made its last batch what it is
         return Observed(part.batch_size, part.updates, ids, part.epoch, part.step_in_epoch, part.padding)
-
-    @cached_property
-    def pass_cuts(self) -> NDArray[np.bool_] | None:
-        """Which steps of the candidate are the last of an epoch, by the plan, if its batches are the reference's."""
-        plan, n = self.plan, self.num_samples
-        if plan is None or n is None or n > MOST_SAMPLES:
-            return None
-        return ends(plan, n, len(self.candidate))
 
 
 def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") -> NDArray[np.bool_] | None:
@@ -309,7 +311,7 @@ def lay(
     """The ground that the candidate is held against: with the plan, if it gives the reference's rows."""
     if plan is not None and num_samples is not None and (is_plan or _gives(plan, num_samples, reference, None)):
         return Ground(candidate, reference, (plan,), num_samples, None, given=True)
-    n = num_samples if num_samples is not None else _size(reference, candidate)
+    n = num_samples if num_samples is not None else _size(reference)
     if n is None or not len(reference):
         return Ground(candidate, reference, (), n)
     shapes = list(_shapes(reference, n))
@@ -328,13 +330,12 @@ def _gives(plan: TrainingPlan, n: int, rows: Observed, learned: Mapping[int, Int
     return Ground(rows, rows, (plan,), n, learned).match(plan) is not None
 
 
-def _size(reference: Observed, candidate: Observed) -> int | None:
+def _size(reference: Observed) -> int | None:
     """The size of the data set, as the reference's ids have it."""
     ids = reference.ids
     if ids is None or not len(ids) or ids.min() < 0:
         return None
     largest = int(ids.max()) + 1
-    del candidate
     return largest if largest <= 1 << 26 else None
 
 
@@ -342,7 +343,7 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
     """Plans of these sizes, places and updates, the likeliest first; the order is not looked at."""
     if not len(rows) or n > MOST_SAMPLES or rows.sizes.min() < 1:
         return
-    sizes = replace_order(rows)
+    sizes = only_sizes(rows)
     for fields in _passes(rows, n):
         limit: dict[str, Any] = {"steps": len(rows)}
         if fields["remainder"] == "carry" and fields["steps_per_epoch"] is None and int(rows.sizes.sum()) % n == 0:
@@ -350,6 +351,7 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
         plan = changed(_BASE, **limit, **fields)
         if plan is None or not _walks(plan, n, rows):
             continue
+        found: list[TrainingPlan] = []
         for windows in _windows(rows):
             whole = changed(plan, **windows)
             if whole is None:
@@ -368,14 +370,18 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
                 # Where nothing is left over, the rows don't say what would become of it.
                 rests = ("drop", "pad", "carry") if n % whole.batch_size == 0 and whole.steps_per_epoch is None else ()
                 fits += [other for rest in rests if (other := changed(fits[0], remainder=rest)) is not None]
-                yield from dict.fromkeys(fits)
-                return
+                found += fits
+                if len(rows) > _FIRST_ROWS or not windows:
+                    break
+        if found:
+            yield from list(dict.fromkeys(found))[:_MOST_PLANS]
+            return
 
 
 _BASE = TrainingPlan(batch_size=1, steps=1)
 
 
-def replace_order(rows: Observed) -> Observed:
+def only_sizes(rows: Observed) -> Observed:
     """Sizes and updates alone."""
     return Observed(rows.sizes, rows.updates, complete=rows.complete)
 
@@ -413,7 +419,8 @@ def _labels(rows: Observed, n: int, fields: Mapping[str, Any]) -> bool:
     try:
         if plan is None or Cadence(plan, n).num_steps < len(rows):
             return False
-        return bool(np.array_equal(counting.rows(plan, n, 0, len(rows)).epoch, rows.epochs))
+        labels = counting.rows(plan, n, 0, len(rows)).epoch
+        return rows.epochs is not None and bool(np.array_equal(labels, rows.epochs))
     except UsageError:
         return False
 
@@ -435,13 +442,12 @@ def _walks(plan: TrainingPlan, n: int, rows: Observed) -> bool:
         return False
     if not where.padding.any():
         return True
-    for one, chosen in _groups(where.passes):
+    for _, chosen in _groups(where.passes):
         begun = np.full(n, UNKNOWN, dtype=np.int64)
         positions, ids, padding = where.positions[chosen], rows.ids[chosen], where.padding[chosen]
         begun[positions[~padding]] = ids[~padding]
         if (begun[positions[padding]] != ids[padding]).any():
             return False
-        del one
     return True
 
 
@@ -471,7 +477,7 @@ def _ordered(plan: TrainingPlan, n: int, rows: Observed) -> tuple[TrainingPlan, 
     where = cells(plan, n, part)
     for fields in ({"order": "sequential"}, *_seeds(rows.ids, where, n)):
         ordered = changed(plan, **fields)
-        if ordered is not None and _gives(ordered, n, replace_updates(rows), None):
+        if ordered is not None and _gives(ordered, n, only_ids(rows), None):
             return ordered, None
     learned: dict[int, Ints] = {}
     for one, chosen in _groups(where.passes):
@@ -492,7 +498,7 @@ def _ordered(plan: TrainingPlan, n: int, rows: Observed) -> tuple[TrainingPlan, 
     return plan, learned
 
 
-def replace_updates(rows: Observed) -> Observed:
+def only_ids(rows: Observed) -> Observed:
     """Sizes and ids alone."""
     return Observed(rows.sizes, None, rows.ids, complete=rows.complete)
 

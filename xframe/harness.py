@@ -445,7 +445,7 @@ def _compare(
     rtol: float | None,
     atol: float | None,
 ) -> Comparison:
-    from xframe.comparison import compare
+    from xframe.diagnose import compare
 
     audits: dict[str, list[str]] = {}
     if task.audit is not None:

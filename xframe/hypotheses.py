@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from xframe import counting
 from xframe.counting import Cadence
 from xframe.errors import UsageError
 from xframe.ground import (
+    MOST_CELLS,
     MOST_SAMPLES,
     UNKNOWN,
     Ground,
@@ -338,7 +340,8 @@ def _accumulation(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
         ways += [{**way, "accumulation_at_end": "flush"} for way in ways]
     for other in dict.fromkeys([*gaps, 1, 2, k // 2, k - 1, k + 1, 2 * k]):
         if 1 <= other != k:
-            text = f"updates after every {_of(other, 'step')}; {case.other} after every {k:,}"
+            often = "step" if other == 1 else f"{other:,} steps"
+            text = f"updates after every {often}; {case.other} after every {k:,}"
             for way in ways:
                 yield "accumulation-steps", {"gradient_accumulation_steps": other, **way}, text, other
     if k == 1:
@@ -415,7 +418,8 @@ def _limits(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
             yield "limit-confused", {**nothing, unit: value}, words, None
         if name == "epochs" and plan.steps_per_epoch is not None:
             walked = _steps_of_passes(plan, n, value)
-            words = f"ends after {_of(value, 'pass')}, where {_of(value, 'epoch')} of {plan.steps_per_epoch:,} steps are due"
+            epochs = f"{_of(value, 'epoch')} of {plan.steps_per_epoch:,} steps"
+            words = f"ends after {_of(value, 'pass')}, where {epochs} are due"
             yield "limit-confused", {**nothing, "steps": walked}, words, None
     due = len(case.ground.rows)
     if abs(steps - due) == 1 and case.whole:
@@ -520,9 +524,9 @@ def _jumps(case: Case, edit: Callable[..., Iterator[Fit]], index: Ints) -> Itera
             yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}", late=True)
 
 
-def _edit_facts(case: Case) -> dict[str, Any]:
+def _edit_facts(case: Case, **more: Any) -> dict[str, Any]:
     plan, n = case.ground.plan, case.ground.num_samples
-    return {} if plan is None or n is None else _facts(plan, n, found=len(case.keys))
+    return {} if plan is None or n is None else _facts(plan, n, **more)
 
 
 def _is_so(case: Case, where: Ints) -> bool:
@@ -568,7 +572,7 @@ def _ending(case: Case) -> Iterator[Fit]:
         a, b = getattr(mine, name), getattr(theirs, name)
         if a is not None and b is not None and shared > 1:
             exact &= bool(np.array_equal(a[: shared - 1], b[: shared - 1]))
-    facts = _edit_facts(case)
+    facts = _edit_facts(case, found=length)
     if abs(length - due) == 1:
         more = length > due
         text = f"makes one step {'more' if more else 'less'} than the {due:,} of {case.other}"
@@ -617,9 +621,10 @@ def _samples(case: Case) -> Iterator[Fit]:
     step = np.searchsorted(mine.bounds, places, side="right") - 1
     facts = _edit_facts(case)
     sets = [batch_keys(rows.head(shared), ordered=False) for rows in (mine, theirs)]
-    if np.array_equal(*sets):
+    if np.array_equal(sets[0], sets[1]):
         count = len(np.unique(step))
-        text = f"has the same samples in every batch, in another order in {_of(count, 'batch')} ({_of(len(places), 'place')})"
+        where = f"{_of(count, 'batch')} ({_of(len(places), 'place')})"
+        text = f"has the same samples in every batch, in another order in {where}"
         yield Fit("order-inside-batches", f"{case.run} {text}", follow, step=case.step, facts=facts)
         return
     if len(places) == 2 and a[places[0]] == b[places[1]] and a[places[1]] == b[places[0]]:
@@ -738,11 +743,10 @@ def _filtered(case: Case) -> Iterator[Fit]:
     # In the pass where it is missing the rest moves up; the other passes are whole.
     first = int(where.passes[q])
     inside = np.flatnonzero(where.passes == first)
-    begin, end = int(inside[0]), int(inside[-1])
+    end = int(inside[-1])
     if end <= len(mine.ids) and end - q > 1 and np.array_equal(mine.ids[q:end], theirs.ids[q + 1 : end + 1]):
         text = f"is without sample {gone:,} of step {at:,}: those behind it in the pass move up"
         yield Fit("sample-lost", f"{case.run} {text}", exact=False, step=case.step, facts=facts)
-    del begin
 
 
 def _one_batch_short(case: Case) -> Iterator[Fit]:
@@ -810,7 +814,9 @@ def _paddings(case: Case) -> Iterator[Fit]:
                 "padding-differs", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
             )
         else:
-            text = f"fills the batch of the {_of(rest, 'sample')} left over at the end of a pass ({n:,} mod {b:,} = {rest:,}) up to {int(mine.sizes[short].max()):,} with samples of the data set"
+            text = f"fills the batch of the {_of(rest, 'sample')} left over at the end of a pass"
+            text += f" ({n:,} mod {b:,} = {rest:,})"
+            text += f" up to {int(filled.max()):,} with samples of the data set"
             yield Fit(
                 "short-batch-padded", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
             )
@@ -842,9 +848,13 @@ def _updates(case: Case) -> Iterator[Fit]:
         yield Fit("update-skipped", f"{case.run} {text}", len(apart) == 1 and more[0] == -1, step=t, facts=facts)
     elif (more > 0).all():
         due = steps[1][apart] > 0
-        text = f"applies {'an update' if len(apart) == 1 else 'updates'} too many at step{'s' if len(apart) > 1 else ''} {where}"
+        many = f"updates too many at steps {where}"
+        text = f"applies {f'an update too many at step {where}' if len(apart) == 1 else many}"
         exact = len(apart) == 1 and more[0] == 1 and bool(due.all())
         yield Fit("update-doubled", f"{case.run} {text}{case.lengths()}", exact, step=t, facts=facts)
+    else:
+        text = f"has its updates after other steps: first at step {t:,}, in {_of(len(apart), 'step')} in all"
+        yield Fit("accumulation-steps", f"{case.run} {text}{case.lengths()}", exact=False, step=t, facts=facts)
     if t == 0 and len(apart) == 1 and (mine[:shared] == theirs[:shared] - 1).all():
         text = "has its updates one step late all through, as where the counter is read before the update"
         yield Fit("update-offset", f"{case.run} {text}{case.lengths()}", step=t, facts=facts)
@@ -868,14 +878,13 @@ def _shifted(case: Case, mine: Ints) -> Iterator[Fit]:
         for each in (False, True):
             found = by_windows(own, k, leftover, begun, each=each)
             if np.array_equal(found[:-1], mine[:-1]) and 0 <= int(mine[-1]) - int(found[-1]) <= 1:
-                text = f"ends its first window of {k:,} after {_of(k - begun, 'step')}, and so all that follow{' in each epoch' if each else ''}"
+                text = f"ends its first window of {k:,} after {_of(k - begun, 'step')}, and so all that follow"
+                text += " in each epoch" if each else ""
                 yield Fit("update-offset", f"{case.run} {text}{case.lengths()}", step=case.step, facts=facts)
                 break
         else:
             continue
         break
-    last = np.zeros_like(own)
-    last[-1] = True
     s = plan.steps_per_epoch
     part = counting.rows(plan, n, 0, len(mine))
     full = own & (part.step_in_epoch + 1 == s) if s is not None else own
@@ -891,7 +900,8 @@ def _shifted(case: Case, mine: Ints) -> Iterator[Fit]:
             len(mine) - 1 - int(np.flatnonzero(own[:-1])[-1]) if own[:-1].any() and leftover != "carry" else len(mine)
         ) % k
         if open_then:
-            text = f"{'throws away' if less else 'updates with'} the window of {_of(open_then, 'step')} that is open when training stops"
+            does = "throws away" if less else "updates with"
+            text = f"{does} the window of {_of(open_then, 'step')} that is open when training stops"
             yield Fit("window-at-training-end", f"{case.run} {text}{case.lengths()}", step=case.step, facts=facts)
 
 
@@ -942,7 +952,6 @@ def _order_marks(case: Case) -> Iterator[Fit]:
         return
     facts = _edit_facts(case)
     b = plan.batch_size
-    facts.pop("found", None)
 
     def fit(name: str, text: str, *, exact: bool = False, guess: bool = True) -> Fit:
         return Fit(name, f"{case.run} {text}{case.lengths()}", exact, guess, case.step, facts)
@@ -951,7 +960,7 @@ def _order_marks(case: Case) -> Iterator[Fit]:
     if not departing:
         return
     yield from _later_passes(case, plan, n, walks, fit)
-    yield from _shards(case, plan, n, walks, fit)
+    yield from _shards(n, walks, fit)
     inside = all(walk.ids.min() >= 0 and walk.ids.max() < n for walk in walks)
     long = [walk for walk in departing if len(walk.ids) > max(3, min(16, n // 4))]
     if not inside or not long:
@@ -980,12 +989,12 @@ def _order_marks(case: Case) -> Iterator[Fit]:
         yield fit("not-shuffled", f"goes through the samples in their stored order; {case.other} shuffles", guess=False)
         return
     if _contiguous(walks, b, n):
-        text = f"shuffles whole batches: each is {b:,} samples that stand side by side, and the batches come in another order"
+        text = f"shuffles whole batches: each is {b:,} samples side by side, and the batches come in another order"
         yield fit("shuffle-after-batch", text)
     elif (buffer := _buffer(walks, n)) is not None:
         text = (
-            f"shuffles in a buffer of about {buffer:,}: no sample comes more than {buffer - 1:,} places before its own, "
-            f"of {n:,}"
+            f"shuffles in a buffer of about {buffer:,}: "
+            f"no sample comes more than {buffer - 1:,} places before its own, of {n:,}"
         )
         yield fit("buffer-shuffle", text)
     if same and shuffling and plan.reshuffle:
@@ -1003,6 +1012,33 @@ def _order_marks(case: Case) -> Iterator[Fit]:
     elif not sequential:
         text = "shuffles on its own: nothing but the order of the samples differs"
         yield fit("shuffled-independently", text)
+
+
+def _moved_batches(case: Case) -> Iterator[Fit]:
+    """The same batches in another order: those of the stored order, or the reference's own."""
+    ground, n = case.ground, case.ground.num_samples
+    seen, plan = ground.candidate, ground.plan
+    if not ground.has_ids or case.same_batches or plan is None or n is None or n > MOST_SAMPLES or len(seen) < 3:
+        return
+    stored = changed(plan, order="sequential")
+    try:
+        if stored is None or plan.batch_size < 2 or Cadence(stored, n).num_steps < len(seen):
+            return
+        part = counting.rows(stored, n, 0, len(seen))
+    except UsageError:
+        return
+    if int(part.batch_size.sum()) > MOST_CELLS or n <= 2 * plan.batch_size:
+        return
+    ids = cells(stored, n, part).positions
+    mine = case.keys
+    for rows, name in ((Observed(part.batch_size, None, ids), "shuffle-after-batch"), (ground.rows, "batches-swapped")):
+        keys = batch_keys(rows)
+        if len(keys) == len(mine) and np.array_equal(np.sort(keys), np.sort(mine)) and not np.array_equal(keys, mine):
+            text = "shuffles whole batches: each is one of the stored order's, and they come in another order"
+            if name == "batches-swapped":
+                text = f"has {_of(int((keys != mine).sum()), 'batch')} in other places"
+            facts = _edit_facts(case)
+            yield Fit(name, f"{case.run} {text}", exact=False, guess=True, step=case.step, facts=facts)
 
 
 def _later_passes(case: Case, plan: TrainingPlan, n: int, walks: list[_Walk], fit: Callable[..., Fit]) -> Iterator[Fit]:
@@ -1040,10 +1076,10 @@ def _later_passes(case: Case, plan: TrainingPlan, n: int, walks: list[_Walk], fi
 
 
 def _ascending(passes: list[int | None]) -> bool:
-    return all(a is not None and b is not None and b > a for a, b in zip(passes, passes[1:], strict=False))
+    return all(a is not None and b is not None and b > a for a, b in pairwise(passes))
 
 
-def _shards(case: Case, plan: TrainingPlan, n: int, walks: list[_Walk], fit: Callable[..., Fit]) -> Iterator[Fit]:
+def _shards(n: int, walks: list[_Walk], fit: Callable[..., Fit]) -> Iterator[Fit]:
     """A part of each pass in place of all parts."""
     long = [walk for walk in walks if len(walk.ids) >= 4]
     for times in range(2, 9):
@@ -1057,16 +1093,17 @@ def _shards(case: Case, plan: TrainingPlan, n: int, walks: list[_Walk], fit: Cal
         times = int(np.median(counts))
         if times >= 2 and np.mean(counts == times) > 0.9:
             yield fit("shard-repeated", f"trains on {len(counts):,} of {n:,} samples {times} times each in a pass")
-    del case, plan
 
 
 def _one_share(ids: Ints, times: int, *, strided: bool) -> Ints:
     """Every share read as the first: strided over the pass, or a block of it."""
     index = np.arange(len(ids), dtype=np.int64)
     if strided:
-        return ids[index - index % times]
-    block = -(-len(ids) // times)
-    return ids[index % block]
+        index -= index % times
+    else:
+        index %= -(-len(ids) // times)
+    share: Ints = ids[index]
+    return share
 
 
 def _contiguous(walks: list[_Walk], b: int, n: int) -> bool:
@@ -1103,7 +1140,8 @@ def _outside(case: Case) -> Iterator[Fit]:
     few = ", ".join(f"{one:,}" for one in foreign[:5].tolist()) + (", …" if len(foreign) > 5 else "")
     if len(foreign):
         at = int(np.searchsorted(ground.candidate.bounds, int(((mine >= n) | (mine < 0)).argmax()), side="right")) - 1
-        text = f"trains on {_of(len(foreign), 'sample')} from outside the {n:,} of the training set ({few}), first in step {at:,}"
+        text = f"trains on {_of(len(foreign), 'sample')} from outside the {n:,} of the training set ({few}), "
+        text += f"first in step {at:,}"
         yield Fit(
             "validation-in-training", f"{case.run} {text}{case.lengths()}", True, True, case.step, _edit_facts(case)
         )
@@ -1119,4 +1157,5 @@ _FINDERS: tuple[Callable[[Case], Iterator[Fit]], ...] = (
     _one_batch_short,
     _updates,
     _order_marks,
+    _moved_batches,
 )

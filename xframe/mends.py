@@ -40,7 +40,7 @@ _LEFTOVERS: dict[str, dict[str, str]] = {
     "flush": {
         "torch": "in the loop: update if (i + 1) % {k} == 0 or i + 1 == len(loader)",
         "accelerate": "GradientAccumulationPlugin(num_steps={k}, sync_with_dataloader=True)",
-        "lightning": "Trainer(accumulate_grad_batches={k}), which flushes; not with an iterable cut by limit_train_batches",
+        "lightning": "Trainer(accumulate_grad_batches={k}), which flushes (no iterable with limit_train_batches)",
         "keras": "no setting: Keras carries the window over; choose steps per epoch that {k} divides",
     },
     "drop": {
@@ -67,7 +67,7 @@ _RESUME = {
     "torch": "save the sampler's state with the checkpoint: torchdata's StatefulDataLoader.state_dict()",
     "tensorflow": "put the iterator into the checkpoint: tf.train.Checkpoint(iterator=...)",
     "transformers": "TrainingArguments(ignore_data_skip=False)",
-    "accelerate": "accelerator.skip_first_batches(loader, steps_done_in_this_epoch), once and in the resumed epoch only",
+    "accelerate": "accelerator.skip_first_batches(loader, steps_done_in_this_epoch), in the resumed epoch only",
 }
 _PARTIAL_SHUFFLE = {
     "torch": "DataLoader(..., shuffle=True)",
@@ -137,7 +137,7 @@ MENDS: dict[str, dict[str, str]] = {
         "keras": "optimizer=Adam(..., gradient_accumulation_steps={k})",
         "lightning": "Trainer(accumulate_grad_batches={k})",
         "transformers": "TrainingArguments(gradient_accumulation_steps={k})",
-        "accelerate": "Accelerator(gradient_accumulation_steps={k}), and every step inside accelerator.accumulate(model)",
+        "accelerate": "Accelerator(gradient_accumulation_steps={k}), each step inside accelerator.accumulate(model)",
         "torch": "optimizer.step() if (i + 1) % {k} == 0",
         "plan": "gradient_accumulation_steps = {found}",
     },
@@ -205,7 +205,7 @@ MENDS: dict[str, dict[str, str]] = {
     "sample-repeated": {"any": "look for a sampler or index that is not a permutation of the samples"},
     "validation-in-training": {"any": "train on the training split only, and never call the training step to validate"},
     "shard-repeated": {
-        "torch": "in an IterableDataset, let each worker read its share: get_worker_info(); DistributedSampler(rank=rank)",
+        "torch": "IterableDataset: each worker reads its share, see get_worker_info(); DistributedSampler(rank=rank)",
         "tensorflow": "Dataset.shard(num_shards, index) with the worker's own index, before shuffle",
     },
     "resumed-at-wrong-place": _RESUME,
@@ -251,8 +251,8 @@ def mend(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
 
     Args:
         name: of the cause.
-        facts: ``remainder`` and ``leftover``: what the reference does; ``found``: what the run does, in the plan's words;
-            ``b``, ``k``, ``n``, ``s``: the reference's batch size, window, number of samples, steps per epoch.
+        facts: ``remainder`` and ``leftover``: what the reference does; ``found``: what the run does, in the plan's
+            words; ``b``, ``k``, ``n``, ``s``: the reference's batch size, window, number of samples, steps per epoch.
     """
     fields = _Blank(facts)
     if name in _REMAINDER_CAUSES:

@@ -74,7 +74,7 @@ def assert_same_training(
         UsageError, TraceError: there is nothing to compare, or a file is no whole trace.
     """
     __tracebackhide__ = True
-    from xframe.comparison import compare
+    from xframe.diagnose import compare
     from xframe.errors import UsageError, XframeError
     from xframe.trace import Trace
 
