@@ -163,7 +163,7 @@ def inference(size: int) -> Found:
 
     found = sweep(size, SEED)
     told = (
-        f"{found.cases:,} random plans inferred from their rows, and {found.corrupted:,} of the runs with a row changed "
+        f"{found.cases:,} random plans inferred from their rows, and {found.corrupted:,} runs with a row changed "
         f"({found.other_runs:,} of these follow another plan)"
     )
     return {"size": told, "bad": found.mismatches}

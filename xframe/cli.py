@@ -336,13 +336,13 @@ def explain(
     """
     if candidate is not None:
         from xframe.diagnose import compare as compare_and_explain
-        from xframe.report.causes import text
+        from xframe.report.text import explained
         from xframe.trace import open_different
 
         comparison = compare_and_explain(*open_different([trace, candidate]), num_samples=samples)
         if json:
             return _report(comparison, "json")
-        _show(text(comparison))
+        _show(explained(comparison))
         return comparison.exit_code
     from xframe.infer import infer
     from xframe.observed import Observed

@@ -526,7 +526,7 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     sentences = [*comparison.explanation]
     for run in dict.fromkeys(cause.run for cause in causes):
         for cause in [one for one in causes if one.run == run][:MOST_SAID]:
-            sentences += _sentences(cause)
+            sentences += sentences_of(cause)
     if not causes and comparison.structure == "different" and not all(trace.has_ids for trace in traces):
         sentences.append("More could be told of runs that list their sample ids.")
     return replace(comparison, causes=causes, explanation=tuple(dict.fromkeys(sentences)))
@@ -577,7 +577,7 @@ def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) ->
     )
 
 
-def _sentences(cause: Cause) -> Iterator[str]:
+def sentences_of(cause: Cause) -> Iterator[str]:
     yield f"{'Why' if cause.certain else 'Likely'}: {cause.sentence}."
     if cause.by_chance:
         yield f"By chance: {cause.by_chance.replace(' only by chance', '')}."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from xframe import __version__
 from xframe.comparison import Comparison
 from xframe.errors import printable
-from xframe.report import words
+from xframe.report import causes, words
 
 
 def markdown(comparison: Comparison) -> str:
@@ -23,6 +23,9 @@ def markdown(comparison: Comparison) -> str:
     lines += [f"- {_escape(reason)}" for reason in words.reasons(comparison)]
     if words.reasons(comparison):
         lines.append("")
+    if comparison.causes:
+        # Indented, and not fenced: no name of a run can end it.
+        lines += [*("    " + line for line in causes.text(comparison.causes)), ""]
     rows = []
     for check in comparison.checks:
         values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]

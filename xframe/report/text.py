@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from xframe import __version__
+from xframe.causes import CAUSES
 from xframe.comparison import Comparison
 from xframe.errors import printable
-from xframe.report import words
+from xframe.report import causes, words
 
 
 def text(comparison: Comparison) -> str:
@@ -21,9 +22,9 @@ def text(comparison: Comparison) -> str:
         at = difference["step"]
         lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
         lines += [*_indent(_columns([list(words.HEAD_AROUND), *words.rows_around(comparison)])), ""]
-    reasons = words.reasons(comparison)
-    if reasons:
-        lines += [*reasons, ""]
+    for part in (words.reasons(comparison), causes.text(comparison.causes)):
+        if part:
+            lines += [*part, ""]
     certificates = set(comparison.certificates.values())
     if len(certificates) == 1 and len(comparison.certificates) > 1:
         lines.append(f"certificate of {'both' if len(comparison.runs) == 2 else 'all'}: {certificates.pop()}")
@@ -32,6 +33,15 @@ def text(comparison: Comparison) -> str:
     took = "" if comparison.seconds is None else f"  {comparison.seconds:.1f} s"
     lines.append(words.closing(comparison) + took)
     return "\n".join(lines)
+
+
+def explained(comparison: Comparison) -> str:
+    """Only why the runs part, with every cause in full."""
+    difference = comparison.first_difference
+    lines = [words.closing(comparison)]
+    if difference is not None:
+        lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
+    return "\n".join([*words.reasons(comparison), *causes.text(comparison.causes, most=len(CAUSES)), *lines])
 
 
 def _table(comparison: Comparison) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.comparison import Check, Comparison
+from xframe.diagnose import sentences_of
 from xframe.errors import printable
 from xframe.plan import TrainingPlan
 
@@ -140,4 +141,6 @@ def reasons(comparison: Comparison) -> list[str]:
     """What to say below the table: what failed, what was cut short, what else was noticed."""
     found = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
     found += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
-    return list(dict.fromkeys([*found, *map(printable, comparison.explanation)]))
+    told = {sentence for cause in comparison.causes for sentence in sentences_of(cause)}
+    found += [printable(text) for text in comparison.explanation if text not in told]  # causes are shown apart
+    return list(dict.fromkeys(found))
