@@ -185,6 +185,18 @@ def diagnose(
     case = Case(ground, run, told_as)
     if case.step is not None and not _only_shorter(case):
         fits = _ranked(list(hypotheses(case)))
+        if not fits and ground.has_ids:
+            # Perhaps the order differs and something else does too: of the sizes and updates alone more can be told.
+            bare = replace(candidate, ids=None), replace(reference, ids=None)
+            found = diagnose(
+                *bare,
+                run=run,
+                num_samples=ground.num_samples,
+                plan=plan,
+                reference_is_plan=reference_is_plan,
+                other=other,
+            )
+            return tuple(replace(cause, certain=False) for cause in found)
         names = {fit.name for fit in fits if fit.exact}
         sure = len(names) == 1
         return tuple(
@@ -192,7 +204,10 @@ def diagnose(
             for fit in fits[:MOST_TOLD]
         )
     labels = tuple(_labels(case))
-    return labels or (tuple(_numbers(case, numbers)) if numbers is not None else ())
+    if labels or numbers is None:
+        return labels
+    with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
+        return tuple(_numbers(case, numbers))
 
 
 def _sound(rows: Observed) -> bool:

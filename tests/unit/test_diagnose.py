@@ -384,3 +384,14 @@ def test_every_cause_can_be_mended() -> None:
         assert found, name
         assert all("{" not in text for text in found.values())
     assert set(MENDS) <= set(CAUSES)
+
+
+def test_coverage_tells_nothing_of_the_order(tmp_path: Any) -> None:
+    """Where orders may differ, that they do is no cause; a short batch still is."""
+    a = written(tmp_path / "a", TrainingPlan(batch_size=5, epochs=2, seed=1), 23, None)
+    b = written(tmp_path / "b", TrainingPlan(batch_size=5, epochs=2, seed=2, remainder="drop"), 23, None)
+    found = diagnosing.compare(a, b, order="coverage")
+    assert found.verdict == "failed"
+    assert found.causes[0].name == "short-batch-dropped"
+    assert not found.causes[0].certain
+    assert not {cause.name for cause in found.causes} & diagnosing._ORDER_CAUSES
