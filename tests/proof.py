@@ -174,7 +174,7 @@ def damage(size: int) -> Found:
     from damage_sweep import sweep
 
     found = sweep(size, SEED)
-    return {"size": f"{found.damages:,} random damages to closed, unfinished and old traces", "bad": found.mistakes}
+    return {"size": f"{found.damages:,} random damages to closed and unfinished traces", "bad": found.mistakes}
 
 
 def kills(size: int) -> Found:

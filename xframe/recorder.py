@@ -220,6 +220,8 @@ class Recorder:
             if len(column.values) != rows:
                 raise UsageError(f"a block's {name}", got=len(column.values), expected=f"{rows} values, one a step")
         flat = None if ids is None else _array(ids, "ids")
+        if flat is not None and (np.ma.is_masked(ids) or np.ma.is_masked(batch_sizes)):
+            raise UsageError("a block's ids and batch_sizes", got=Verbatim("a mask"), expected="all known, or no ids")
         sizes = chunk["batch_size"].values if batch_sizes is not None else np.zeros(0, dtype=np.int64)
         if (sizes < 0).any() or (flat is not None and flat.shape != (sizes.sum(),)):
             raise UsageError(
@@ -280,17 +282,28 @@ class Recorder:
                 return
             first = self._writer.num_rows
             columns = {name: _joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
-            self._writer.write({"step": Column(np.arange(first, first + count)), **columns})
+            try:
+                self._writer.write({"step": Column(np.arange(first, first + count)), **columns})
+            except BaseException as error:
+                self._trouble = error  # these rows are lost, so no later one may follow
+                raise
             if self.on_flush is not None:
                 self.on_flush(self._writer.num_rows)
 
     def close(self, outcome: str = COMPLETE) -> None:
         """Writes what is pending and the end record."""
         self._closed.set()
+        lost = self._trouble  # rows, since the last step; nobody was told yet if the loop takes itself for complete
         try:
-            self.flush()
+            if lost is None:
+                self.flush()
         finally:
-            self._writer.close(outcome, evidence=self.evidence or "declared by the loop", weights=self._weights)
+            ending = outcome
+            if self._trouble is not None and outcome == COMPLETE:
+                ending = f"interrupted by {type(self._trouble).__name__}"
+            self._writer.close(ending, evidence=self.evidence or "declared by the loop", weights=self._weights)
+        if lost is not None and outcome == COMPLETE:
+            raise lost
 
     def __enter__(self) -> Self:
         return self

@@ -22,7 +22,20 @@ from xframe.certificate import CERTIFIED, Certifier
 from xframe.counting import Counts, observed_epochs
 from xframe.errors import NotATraceError, PlanError, UsageError, Verbatim
 from xframe.plan import TrainingPlan
-from xframe.tracefile import COLUMNS, MAGIC, SCHEMA, Closed, Column, Journal, Source, damaged, not_a_trace, rows_between
+from xframe.tracefile import (
+    COLUMNS,
+    FAMILY,
+    MAGIC,
+    SCHEMA,
+    Closed,
+    Column,
+    Journal,
+    Source,
+    damaged,
+    not_a_trace,
+    other_format,
+    rows_between,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,6 +144,8 @@ class Trace:
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """The sample ids of each row, in order."""
         for start, stop in pairwise(self.source.bounds):
+            if start == stop:
+                continue
             ids = self.ids_between(start, stop)
             yield from np.split(ids, np.cumsum(self.between("batch_size", start, stop).values)[:-1])
 
@@ -295,6 +310,8 @@ def _opened(path: Path) -> tuple[Source, BinaryIO]:
                 converted = Path(folder) / "converted.trace"
                 plain.convert(path, converted)
                 return _opened(converted)  # what a file holds stays readable while it is open
+        if start.startswith(FAMILY):
+            raise other_format(path, start[len(FAMILY) :].split(b"\r")[0].decode(errors="replace"))
         raise not_a_trace(path)
     except BaseException:
         file.close()

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 MAGIC = b"XFRAME-TRACE-2\r\n"
+FAMILY = b"XFRAME-TRACE-"  # of this format and newer ones
 BLOCK_ROWS = 131_072  # of a closed trace; fewer where these have more than so many ids:
 BLOCK_IDS = 1 << 21
 UNKNOWN = -1  # stands for null in the integer columns handed out, none of which can be negative
 
 _FRAME = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HEAD, _BATCH, _END = b"H", b"B", b"E"
-_DIGEST = re.compile(rb"blake2b-256:([0-9a-f]{64})")
+_DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
 _CHUNK = 1 << 20
 _HELD_BYTES = 1 << 25  # of a journal's frames, so that a block's columns are made from one reading
 
@@ -84,6 +85,12 @@ def damaged(path: Path, why: str) -> TraceError:
     )
 
 
+def other_format(path: Path, version: object) -> NotATraceError:
+    return NotATraceError(
+        f"{path} is a trace of format {version}", expected=f"format 1 or {FORMAT}", remedy="Update xframe."
+    )
+
+
 def not_a_trace(path: Path) -> NotATraceError:
     return NotATraceError(
         "not a trace", got=str(path), expected="a file written by xframe.record, xframe run or xframe import"
@@ -97,35 +104,49 @@ class TraceWriter:
     """Writes a trace, block by block; each block is handed to the operating system at once."""
 
     def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
-        self.path, self.num_rows = path, 0
+        self.path, self.num_rows = path.absolute(), 0  # the loop may change its folder
         self._head = {**metadata, "format": FORMAT}
         text = json.dumps(self._head, sort_keys=True).encode()
         self._certifier = Certifier()
-        self._file: BinaryIO = path.open("wb")
-        self._file.write(MAGIC)
+        self._file: Any = path.open("wb", buffering=0)  # handed to the operating system at once
+        self._size = 0
+        self._append(MAGIC)
         self._digest = hashlib.blake2b(MAGIC, digest_size=32).digest()
         self._frame(_HEAD, text)
 
     def _frame(self, kind: bytes, payload: Any) -> None:
         check, digest = _sealed(self._digest, kind, payload)
-        self._file.write(_FRAME.pack(kind, len(payload), check, digest))
-        self._file.write(payload)
-        self._file.flush()
+        self._append(_FRAME.pack(kind, len(payload), check, digest), payload)
         self._digest = digest
+
+    def _append(self, *parts: Any) -> None:
+        """All of it, or, if the disk is full, nothing of it: what is whole stays whole."""
+        try:
+            for part in parts:
+                left = memoryview(part)
+                while left:
+                    left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
+            raise
+        self._size += sum(len(part) for part in parts)
 
     def write(self, columns: Mapping[str, Column]) -> None:
         """Appends rows. A column of the schema that is not given is unknown throughout."""
         count = len(columns["step"].values)
         batch = pa.record_batch([arrow_array(field, columns, count) for field in SCHEMA], schema=SCHEMA)
-        self._certifier.add(*(values_of(batch.column(name)) for name in CERTIFIED))
         self._frame(_BATCH, memoryview(batch.serialize()))
+        self._certifier.add(*(values_of(batch.column(name)) for name in CERTIFIED))
         self.num_rows += count
 
     def close(self, outcome: str, **facts: Any) -> None:
         """Writes the end and makes the trace compact; ``outcome`` is ``complete`` or says what ended the run."""
         end = {"rows": self.num_rows, "outcome": outcome, "certificate": self._certifier.result(), **facts}
-        self._frame(_END, json.dumps(end, sort_keys=True).encode())
-        self._file.close()
+        try:
+            self._frame(_END, json.dumps(end, sort_keys=True).encode())
+        finally:
+            self._file.close()
         with self.path.open("rb") as source:
             compact(Journal(self.path, source), self.path)
 
@@ -179,19 +200,16 @@ def _write_parquet(source: Source, path: Path) -> None:
         table = [[start for start, _ in blocks], digests]
         if certifier.result() != source.end["certificate"]:
             raise damaged(path, "its rows are not those that were certified")
-        writer.add_key_value_metadata({"xframe": index, "xframe.blocks": json.dumps(table)})
-        # Last, since the last digest in the footer is taken for the file's.
-        writer.add_key_value_metadata({"xframe.digest": "blake2b-256:" + "0" * 64})
+        facts = {"xframe": index, "xframe.blocks": json.dumps(table), "xframe.digest": "blake2b-256:" + "0" * 64}
+        writer.add_key_value_metadata(facts)
     with path.open("r+b") as file:
         at = _digest_place(file)
-        assert at is not None
+        if at is None:
+            raise OSError("the footer is not as it was written")
         digest = _file_digest(file, at)
         file.seek(at)
         file.write(digest)
         file.flush()
-        file.seek(0)
-        if parquet.read_metadata(file).metadata[b"xframe.digest"] != b"blake2b-256:" + digest:
-            raise OSError("the metadata hold what looks like the file's digest")
 
 
 def _all_finite(columns: Mapping[str, Column]) -> bool:
@@ -230,7 +248,7 @@ def _group_digest(columns: Mapping[str, Column], names: tuple[str, ...]) -> str:
 
 
 def _digest_place(file: BinaryIO) -> int | None:
-    """Where a Parquet file's own digest stands: the last in its footer. None if it is not even Parquet to its end."""
+    """Where in a Parquet file's footer its own digest stands; None if there is none."""
     size = file.seek(0, os.SEEK_END)
     if size < 12:
         return None
@@ -331,6 +349,8 @@ class Journal:
                     self.unknown[name] += batch.column(name).null_count
             elif kind == _HEAD:
                 self.head = json.loads(payload)
+                if self.head["format"] != FORMAT:
+                    raise other_format(self.path, self.head["format"])
             else:
                 self.end = json.loads(payload)
             frames += 1
@@ -367,11 +387,7 @@ class Closed:
         facts = self._parquet.metadata.metadata
         index = json.loads(facts[b"xframe"])
         if index["head"]["format"] != FORMAT:
-            raise NotATraceError(
-                f"{path} is a trace of format {index['head']['format']!r}",
-                expected=f"format 1 or {FORMAT}",
-                remedy="Update xframe.",
-            )
+            raise other_format(path, index["head"]["format"])
         starts, self.digests = json.loads(facts[b"xframe.blocks"])
         self.head, self.end, self.unknown = index["head"], index["end"], index["unknown"]
         self.num_rows = int(self._parquet.metadata.num_rows)

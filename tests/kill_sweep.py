@@ -1,0 +1,274 @@
+"""Workers of both frameworks killed at random moments: what had been flushed is readable, and none passes.
+
+The same functions serve the tests, with a few kills, and longer runs:
+
+    python tests/kill_sweep.py 200 0
+
+A framework is imported once, by a process that forks the workers: each is ``xframe.worker`` as the harness starts it.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from damage_sweep import frames_of
+
+import xframe
+from xframe import tracefile
+from xframe.runtime import Runtime
+
+# About as many steps as take three seconds, and write a megabyte at a time.
+PLANS = {
+    "torch": xframe.TrainingPlan(batch_size=64, steps=12_000, gradient_accumulation_steps=2),
+    "tensorflow": xframe.TrainingPlan(batch_size=64, steps=4_000, gradient_accumulation_steps=2),
+}
+SURE_TO_COMPARE = ("step", "batch_size", "ids_digest", "ids", "updates", "lr", "loss", "epoch", "step_in_epoch")
+GO = {"go": {"device": "cpu"}}
+NUM_SAMPLES = 1797  # the digits
+DEADLINE = 120.0
+
+
+class Found(NamedTuple):
+    """What the killed runs left, by framework; how many rows were flushed, and read; what was not as it must be.
+
+    A worker that had ended before it could be killed is none of them.
+    """
+
+    endings: Counter[tuple[str, str]]
+    flushed: int
+    read: int
+    mistakes: list[str]
+
+    @property
+    def kills(self) -> int:
+        return sum(self.endings.values())
+
+    def truncated(self, framework: str) -> int:
+        return sum(n for (name, ending), n in self.endings.items() if name == framework and "truncated" in ending)
+
+
+def sweep(kills: int, seed: int) -> Found:
+    """So many kills, half of each framework, two at a time."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(PLANS)) as pool:
+        shares = [kills // 2, kills - kills // 2]
+        found = pool.map(_killed, PLANS, shares, [seed] * 2, [Path(folder)] * 2)
+        one, other = found
+    return Found(one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
+
+
+def _killed(framework: str, kills: int, seed: int, folder: Path) -> Found:
+    rng, endings = random.Random(f"{framework} {seed}"), Counter[tuple[str, str]]()
+    steps = PLANS[framework].counts(NUM_SAMPLES).num_steps
+    flushed = read = 0
+    mistakes: list[str] = []
+    with Forks(framework) as forks:
+        whole = forks.start(folder / f"{framework}-honest.trace")
+        first, last = whole.until_flushed(1), whole.until_flushed(steps)
+        assert whole.wait() == 0
+        honest, flushing, closing = (
+            xframe.Trace.open(whole.trace),
+            (last - first) * 1000 / steps,
+            time.monotonic() - last,
+        )
+        assert honest.complete
+        assert honest.num_rows == steps
+        for i in itertools.count():
+            if sum(endings.values()) + len(mistakes) >= kills:
+                break
+            worker = forks.start(folder / f"{framework}-{i}.trace")
+            if i % 10 == 9:  # while it closes the trace
+                worker.until_flushed(steps)
+                time.sleep(rng.uniform(0, closing))
+            else:
+                worker.until_flushed(rng.randrange(1, steps - 1000))
+                time.sleep(rng.uniform(0, flushing))
+            if i % 4 == 0:
+                worker.until_it_writes()
+            if not worker.kill():
+                continue
+            told = worker.flushed()
+            try:
+                trace = xframe.Trace.open(worker.trace)
+                mistake = judged(honest, trace, told)
+            except Exception as error:
+                mistakes.append(f"{framework}, kill {i}: {type(error).__name__}: {error}")
+                continue
+            endings[framework, ending_of(trace)] += 1
+            flushed, read = flushed + told, read + trace.num_rows
+            if mistake is not None:
+                mistakes.append(f"{framework}, kill {i}, {told} rows flushed: {mistake}")
+            worker.trace.unlink()
+    return Found(endings, flushed, read, mistakes)
+
+
+def ending_of(trace: xframe.Trace) -> str:
+    """How it ended, and where in the file the kill came."""
+    data = trace.path.read_bytes()
+    if not data.startswith(tracefile.MAGIC):
+        return trace.ending
+    whole = frames_of(data)[-1][1] == len(data)
+    return f"{trace.ending}, a journal" if trace.complete else f"{trace.ending} {'after' if whole else 'in'} a frame"
+
+
+def judged(honest: xframe.Trace, trace: xframe.Trace, flushed: int) -> str | None:
+    """What is wrong with the trace that a killed worker left."""
+    rows = trace.num_rows
+    if rows < flushed:
+        return f"{rows} rows are readable"
+    if trace.complete and rows != honest.num_rows:
+        return f"complete with {rows} rows of {honest.num_rows}"
+    if not trace.complete and (trace.ending != "truncated" or trace.end):
+        return f"it is called {trace.ending}"
+    for name in SURE_TO_COMPARE:
+        mine, whole = trace.between(name, 0, rows), honest.between(name, 0, rows)
+        if mine.known is not None or not np.array_equal(mine.values, whole.values):
+            return f"the rows' {name} are not those of an honest run"
+    if [len(ids) for ids in trace.batches()] != honest.column("batch_size")[:rows].tolist():
+        return "the ids of some row are missing"
+    comparison = xframe.compare(honest, trace)
+    if trace.complete:
+        return None if comparison else f"complete, and not passed: {comparison}"
+    if comparison or comparison.exit_code != 4:
+        return f"it is {comparison.verdict}, exit code {comparison.exit_code}"
+    return None
+
+
+class Worker(NamedTuple):
+    """A worker that runs: its trace, what it reports to the harness, and the process that forked it."""
+
+    pid: int
+    trace: Path
+    report: Path
+    parent: subprocess.Popen[str]
+
+    def flushed(self) -> int:
+        """The rows that were flushed before it said so."""
+        told = [json.loads(line) for line in self.report.read_text().splitlines() if line.endswith("}")]
+        return max([message["steps"] for message in told if "steps" in message], default=0)
+
+    def until_flushed(self, rows: int) -> float:
+        """Returns when so many rows were flushed, and the time it is then."""
+        began = time.monotonic()
+        while self.flushed() < rows:
+            told = self.report.read_text()
+            assert '"error"' not in told, told
+            assert time.monotonic() < began + DEADLINE, told
+            time.sleep(0.002)
+        return time.monotonic()
+
+    def until_it_writes(self) -> None:
+        size, began = self.trace.stat().st_size, time.monotonic()
+        while self.trace.stat().st_size == size and time.monotonic() < began + 1.5:
+            pass
+
+    def kill(self) -> bool:
+        """Kills it, and says whether it had not ended yet."""
+        os.kill(self.pid, signal.SIGKILL)  # a process that ended keeps its number until its parent is told to ask
+        return self.wait() == -signal.SIGKILL
+
+    def wait(self) -> int:
+        return int(_told(self.parent, "wait"))
+
+
+class Forks:
+    """A process that has imported a framework, and forks workers."""
+
+    def __init__(self, framework: str) -> None:
+        self.framework = framework
+
+    def __enter__(self) -> "Forks":
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "fork", self.framework],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # an error is in the report
+            text=True,
+            env=environment,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+    def start(self, trace: Path) -> Worker:
+        report = trace.with_suffix(".report")
+        report.touch()
+        config = {
+            "adapter": self.framework,
+            "label": self.framework,
+            "loop": None,
+            "plan": PLANS[self.framework].to_dict(),
+            "task": "digits-mlp",
+            "runtime": Runtime(device="cpu", threads=1).to_dict(),
+            "trace": str(trace),
+        }
+        pid = int(_told(self.process, json.dumps({"report": str(report), "config": config})))
+        return Worker(pid, trace, report, self.process)
+
+
+def _told(process: subprocess.Popen[str], line: str) -> str:
+    """Tells a process a line, and returns its answer."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return process.stdout.readline()
+
+
+def _fork_workers(framework: str) -> None:
+    """Runs in a process of its own: answers the number of a worker, or how it ended."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        __import__(framework)
+        __import__("sklearn.datasets")
+        __import__("pyarrow.parquet")
+    pid = 0
+    for line in sys.stdin:
+        if line.strip() == "wait":
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            continue
+        asked = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            _work(asked["config"], asked["report"])
+        print(pid, flush=True)
+
+
+def _work(config: dict[str, Any], report: str) -> None:
+    """A worker as the harness starts it, in a forked process that ends with it."""
+    from xframe import worker
+
+    code = 3
+    try:
+        number = os.open(report, os.O_WRONLY)
+        reading, writing = os.pipe()  # stays open, as if the harness were there
+        os.write(writing, f"{json.dumps(config)}\n{json.dumps(GO)}\n".encode())
+        sys.stdin = os.fdopen(reading)
+        os.dup2(2, 1)  # what it prints is no answer
+        code = worker.main(number)
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fork":
+        _fork_workers(sys.argv[2])
+    else:
+        began = time.monotonic()
+        found = sweep(int(sys.argv[1]), int(sys.argv[2]))
+        print(f"{found.kills} kills in {time.monotonic() - began:.0f} s: {dict(found.endings)}")
+        print(f"{found.flushed:,} rows flushed, {found.read:,} read, {len(found.mistakes)} mistakes")
+        print("\n".join(found.mistakes[:20]))
