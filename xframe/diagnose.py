@@ -22,9 +22,9 @@ from xframe.errors import UsageError
 from xframe.ground import lay
 from xframe.hypotheses import Case, Fit, hypotheses
 from xframe.mends import mend
-from xframe.observed import Observed
+from xframe.observed import MOST_ROWS, Observed
 from xframe.plan import TrainingPlan
-from xframe.trace import Trace
+from xframe.trace import Trace, open_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 THE_PLAN = "the plan"
+_MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
 MOST_TOLD = 4  # causes of one run
 MOST_SAID = 2  # of them in sentences
 # Of causes that fit equally well the commoner and the simpler first.
@@ -537,8 +538,15 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     """
     if comparison.verdict != "failed":
         return comparison
-    causes = tuple(_of_all(comparison, traces))
     sentences = [*comparison.explanation]
+    difference = comparison.first_difference
+    late = difference is not None and difference["step"] >= MOST_ROWS
+    if late:
+        sentences.append(f"Causes are looked for in the first {MOST_ROWS:,} steps, in which the runs agree.")
+    sized = all(trace.known_throughout("batch_size") for trace in traces)
+    causes = tuple(_of_all(comparison, traces)) if sized and not late else ()
+    if any(trace.num_rows > MOST_ROWS for trace in traces):
+        causes = tuple(replace(cause, certain=False) for cause in causes)  # the rest was not looked at
     for run in dict.fromkeys(cause.run for cause in causes):
         for cause in [one for one in causes if one.run == run][:MOST_SAID]:
             sentences += sentences_of(cause)
@@ -554,7 +562,7 @@ def _of_all(comparison: Comparison, traces: Sequence[Trace]) -> Iterator[Cause]:
     departing = False
     if plan is not None and n is not None:
         try:
-            planned = Observed.of_plan(plan, n)
+            planned = Observed.of_plan(plan, n, most=2 * max(map(len, rows)) + _MORE_ROWS)
         except UsageError:
             return
         for name, seen in zip(names, rows, strict=True):
@@ -572,7 +580,11 @@ def _of_all(comparison: Comparison, traces: Sequence[Trace]) -> Iterator[Cause]:
 
 def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) -> Numbers:
     def both(name: str) -> tuple[Floats | None, Floats | None]:
-        found = [trace.column(name) if trace.known(name).all() else None for trace in (candidate, reference)]
+        rows = min(candidate.num_rows, reference.num_rows, MOST_ROWS)
+        found = [
+            trace.between(name, 0, rows).values if trace.known_throughout(name) else None
+            for trace in (candidate, reference)
+        ]
         return found[0], found[1]
 
     def fact(name: str) -> tuple[str | None, str | None]:
@@ -602,7 +614,8 @@ def sentences_of(cause: Cause) -> Iterator[str]:
 
 def compare(*runs: Trace | str | Path, **options: Any) -> Comparison:
     """``comparison.compare``, and why it failed if it did."""
-    traces = [run if isinstance(run, Trace) else Trace.open(run) for run in runs]
+    opened = iter(open_all([run for run in runs if not isinstance(run, Trace)]))
+    traces = [run if isinstance(run, Trace) else next(opened) for run in runs]
     return explained(comparing.compare(*traces, **options), traces)
 
 

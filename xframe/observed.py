@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from xframe.trace import Trace
 
-MOST_ROWS = 1 << 20  # of a run that are looked at
-MOST_IDS = 1 << 26
+MOST_ROWS = 1 << 18  # of a run that are looked at
+MOST_IDS = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +97,7 @@ class Observed:
     def of_plan(cls, plan: TrainingPlan, num_samples: int, most: int = MOST_ROWS, *, ids: bool = True) -> Observed:
         """What the plan says, its first ``most`` steps."""
         total = counting.num_steps(plan, num_samples)
+        most = max(1, min(most, MOST_IDS // plan.batch_size if ids else most))
         part = counting.rows(plan, num_samples, 0, min(total, most))
         return cls(
             sizes=part.batch_size,

@@ -15,6 +15,12 @@ PLANS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def threads():
+    """TensorFlow takes its threads before its first operation, and other tests of this process want one."""
+    registry.load("tensorflow").configure(xframe.Runtime(device="cpu", threads=1))
+
+
 def passes(plan, num_samples, count=3):
     order = plan.sample_order(num_samples)
     return [order.ids(p).tolist() for p in range(count)]
