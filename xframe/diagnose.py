@@ -540,13 +540,16 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
         return comparison
     sentences = [*comparison.explanation]
     difference = comparison.first_difference
-    late = difference is not None and difference["step"] >= MOST_ROWS
-    if late:
-        sentences.append(f"Causes are looked for in the first {MOST_ROWS:,} steps, in which the runs agree.")
-    sized = all(trace.known_throughout("batch_size") for trace in traces)
-    causes = tuple(_of_all(comparison, traces)) if sized and not late else ()
-    if any(trace.num_rows > MOST_ROWS for trace in traces):
-        causes = tuple(replace(cause, certain=False) for cause in causes)  # the rest was not looked at
+    causes: tuple[Cause, ...] = ()
+    if all(trace.known_throughout("batch_size") for trace in traces):
+        rows = [Observed.of_trace(trace) for trace in traces]
+        looked_at = min(map(len, rows))
+        whole = all(len(seen) == trace.num_rows for seen, trace in zip(rows, traces, strict=True))
+        if not whole and difference is not None and difference["step"] >= looked_at:
+            sentences.append(f"Causes are looked for in the first {looked_at:,} steps, in which the runs agree.")
+        else:
+            found = _of_all(comparison, traces, rows)
+            causes = tuple(cause if whole else replace(cause, certain=False) for cause in found)
     for run in dict.fromkeys(cause.run for cause in causes):
         for cause in [one for one in causes if one.run == run][:MOST_SAID]:
             sentences += sentences_of(cause)
@@ -555,9 +558,8 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     return replace(comparison, causes=causes, explanation=tuple(dict.fromkeys(sentences)))
 
 
-def _of_all(comparison: Comparison, traces: Sequence[Trace]) -> Iterator[Cause]:
+def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Observed]) -> Iterator[Cause]:
     names, plan, n = list(comparison.runs), comparison.plan, comparison.num_samples
-    rows = [Observed.of_trace(trace) for trace in traces]
     coverage = comparison.order == "coverage"
     departing = False
     if plan is not None and n is not None:

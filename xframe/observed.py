@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xframe.trace import Trace
 
 MOST_ROWS = 1 << 18  # of a run that are looked at
-MOST_IDS = 1 << 23
+MOST_IDS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import comparison, trace, tracefile
+from xframe import comparison, observed, trace, tracefile
 from xframe.comparison import compare
 
 ROWS = 40
@@ -129,3 +129,19 @@ def test_a_trace_of_many_blocks(tmp_path):
     edge = tracefile.BLOCK_ROWS
     assert found.ids_between(edge - 1, edge + 1).tolist() == [edge - 1, edge - 1, edge, edge]
     assert found.counts().samples_seen == 2 * steps
+
+
+@pytest.mark.parametrize(("at", "told"), [(12, True), (70, False)])
+def test_causes_are_looked_for_at_the_beginning_of_a_long_run(tmp_path, monkeypatch, at, told):
+    """What part of a run was not looked at leaves no cause certain, and what differs there has none."""
+    rows = [{"ids": [i], "updates": i + 1} for i in range(100)]
+    a = write(tmp_path / "a.trace", rows)
+    b = write(tmp_path / "b.trace", [{**row, "updates": i + 1 - (i >= at)} for i, row in enumerate(rows)])
+    whole = xframe.compare(a, b)
+    assert [cause.name for cause in whole.causes][:1] == ["update-skipped"]
+    monkeypatch.setattr(observed.Observed.of_trace.__func__, "__defaults__", (50,))
+    found = xframe.compare(a, b)
+    assert found.first_difference["step"] == at
+    assert bool(found.causes) is told
+    assert not any(cause.certain for cause in found.causes)
+    assert any("first 50 steps" in text for text in found.explanation) is not told
