@@ -20,7 +20,7 @@ from xframe.comparison import Comparison, Tolerance
 from xframe.counting import Cadence
 from xframe.errors import UsageError
 from xframe.ground import lay
-from xframe.hypotheses import Case, Fit, hypotheses
+from xframe.hypotheses import Case, Fit, by_order, hypotheses
 from xframe.mends import mend
 from xframe.observed import MOST_ROWS, Observed
 from xframe.plan import TrainingPlan
@@ -185,11 +185,12 @@ def diagnose(
     ground = lay(candidate, reference, num_samples, plan, is_plan=reference_is_plan)
     case = Case(ground, run, told_as)
     if case.step is not None and not _only_shorter(case):
-        fits = _ranked(list(hypotheses(case)))
+        found = list(hypotheses(case))
+        fits = _ranked(found)
         if not fits and ground.has_ids:
             # Perhaps the order differs and something else does too: of the sizes and updates alone more can be told.
             bare = replace(candidate, ids=None), replace(reference, ids=None)
-            found = diagnose(
+            told = diagnose(
                 *bare,
                 run=run,
                 num_samples=ground.num_samples,
@@ -197,11 +198,9 @@ def diagnose(
                 reference_is_plan=reference_is_plan,
                 other=other,
             )
-            return tuple(replace(cause, certain=False) for cause in found)
-        names = {fit.name for fit in fits if fit.exact}
-        sure = len(names) == 1
+            return tuple(replace(cause, certain=False) for cause in told)
         return tuple(
-            _cause(fit, case, certain=sure and fit.exact and _provable(fit, case), other=told_as)
+            _cause(fit, case, certain=_alone(fit, found) and _provable(fit, case), other=told_as)
             for fit in fits[:MOST_TOLD]
         )
     labels = tuple(_labels(case))
@@ -242,6 +241,16 @@ def _ranked(fits: list[Fit]) -> list[Fit]:
     return list(found.values())
 
 
+def _alone(fit: Fit, found: list[Fit]) -> bool:
+    """Whether no other name gives all rows.
+
+    A plan that gives them is a rival also where it knows little of the order, and, of what says nothing of labels,
+    where it has other labels: a loop may count its epochs in another way.
+    """
+    rivals = {one.name for one in found if one.exact or (one.plan is not None and (one.labels or fit.plan is None))}
+    return fit.exact and rivals <= {fit.name}
+
+
 def _provable(fit: Fit, case: Case) -> bool:
     """Whether what gives all rows may be called certain if nothing else does: where the rows say that much at all."""
     ground = case.ground
@@ -251,13 +260,27 @@ def _provable(fit: Fit, case: Case) -> bool:
         return False  # of sizes alone many a story can be told
     if case.parts == min(len(case.keys), len(case.theirs)) and not (ground.given and fit.name in _ONE_STEP):
         return False  # one run merely ends before the other
+    if by_order(case, fit.name):
+        return False
     if ground.given:
         return True
+    if fit.plan is not None and not _well_inferred(case):
+        return False
     k = 1 if ground.plan is None else ground.plan.gradient_accumulation_steps
     if fit.name in _WINDOW_CAUSES or (k > 1 and case.same_batches):
         return False  # where the windows of the reference end is itself but inferred
     labelled = ground.candidate.epochs is not None and ground.rows.epochs is not None
-    return labelled or fit.name not in _EPOCH_CAUSES
+    # Epochs that begin anew drop the rest as well, even of what straddles passes.
+    return labelled or fit.name not in _EPOCH_CAUSES | {"batches-straddle-passes"}
+
+
+def _well_inferred(case: Case) -> bool:
+    """Whether the reference's rows say what its plan is: no size that is the data set's, no labels that are others."""
+    ground, plan, n = case.ground, case.ground.plan, case.ground.num_samples
+    if plan is None or n is None or plan.batch_size >= n or plan.steps_per_epoch is not None:
+        return False
+    own = replace(ground, candidate=ground.rows).match(plan)
+    return own is not None and own.labels
 
 
 def _cause(fit: Fit, case: Case, *, certain: bool, other: str) -> Cause:
@@ -319,7 +342,8 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
             if found[0] == found[1]:
                 sums = " = ".join(f"{open_}{length:,}/{k:,}{close}" for length in dict.fromkeys(lengths))
                 return f"{sums} = {found[0]:,} per {home.accumulation_boundary}"
-        if k == other > 1 and home.accumulation_remainder == "carry" == plan.accumulation_remainder:
+        carries = k == other > 1 and home.accumulation_remainder == "carry" == plan.accumulation_remainder
+        if carries and all(length // k == total for length in steps):  # a last window that is flushed is not in it
             return " = ".join(f"⌊{length:,}/{k:,}⌋" for length in dict.fromkeys(steps)) + f" = {total:,}"
     return f"both are {total:,}, over {steps[0]:,} steps and over {steps[1]:,}"
 
@@ -365,12 +389,14 @@ def _labels(case: Case) -> Iterator[Cause]:
             found[name] = at, text
     # What a plan would have labelled so is as likely as a label alone.
     ground = case.ground
-    if "epoch-labels" in found and ground.plans:
+    if found and ground.plans:
+        first = min(at for at, _ in found.values())
         for fit in hypotheses(case):
-            if fit.exact and fit.plan is not None and fit.name in ("short-epoch", "steps-per-epoch", "epoch-iterator"):
-                found.setdefault(fit.name, (found["epoch-labels"][0], fit.sentence))
+            if fit.exact and fit.plan is not None:
+                found.setdefault(fit.name, (first, fit.sentence))
+    certain = len(found) == 1 and ground.given  # another plan may be behind a reference whose own is not known
     for name, (at, text) in found.items():
-        yield Cause(name, case.run, len(found) == 1, text, mend(name, {}), at)
+        yield Cause(name, case.run, certain, text, mend(name, {}), at)
 
 
 # --- numbers -----------------------------------------------------------------------------------------

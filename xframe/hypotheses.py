@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from xframe.errors import UsageError
 from xframe.ground import (
     MOST_CELLS,
     MOST_SAMPLES,
+    SEEDS,
     UNKNOWN,
     Ground,
     batch_keys,
@@ -62,6 +64,7 @@ class Fit:
         sentence: what happened, with the arithmetic.
         exact: it gives every row of the run.
         late: of what fits as well, it is the least natural.
+        labels: the loop's own labels are as it says too, where it says anything of them.
         guess: the rows are as it says, but what it says of the intent is not in them.
         facts: for the settings that mend it.
         plan: the plan that the run follows instead, if it is that kind.
@@ -77,6 +80,7 @@ class Fit:
     plan: TrainingPlan | None = None
     reference_departs: bool = False
     late: bool = False
+    labels: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +154,11 @@ class Case:
 
 def _apart(mine: int, due: int, noun: str) -> str:
     by = abs(mine - due)
-    return (
-        f"{_of(mine, noun)} where {due:,} {'is' if due == 1 else 'are'} due, {by:,} {'more' if mine > due else 'fewer'}"
-    )
+    return f"{_of(mine, noun)} where {due:,} {_are(due)} due, {by:,} {'more' if mine > due else 'fewer'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _of(count: int, noun: str) -> str:
@@ -203,6 +209,7 @@ def _facts(plan: TrainingPlan, n: int, **more: Any) -> dict[str, Any]:
         "at_end": "update" if plan.accumulation_at_end == "flush" else "no update",
         "b": b,
         "k": plan.gradient_accumulation_steps,
+        "order": plan.order,
         "n": n,
         "s": plan.steps_per_epoch,
         "missing": -n % b,
@@ -234,6 +241,7 @@ def _plans(case: Case) -> Iterator[Fit]:
                     step=case.step,
                     facts=_facts(plan, n, **({} if found is None else {"found": found})),
                     plan=other,
+                    labels=match.labels,
                 )
 
 
@@ -279,13 +287,15 @@ def _epoch_lengths(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
         if case.parts is not None:
             tried += [case.parts, case.parts + 1]
     for other in dict.fromkeys(tried):
-        if other < 1 or other == s or (s is None and other == n // plan.batch_size):
-            continue  # whole passes without their short batch are no epochs of another length
+        if other < 1 or other == s:
+            continue
         there = "whole passes" if s is None else _of(s, "step")
         text = f"has epochs of {_of(other, 'step')}; {case.other} has epochs of {there}"
         ways: list[dict[str, Any]] = [{}]
         if s is None:
-            ways = [{"epoch_iterator": "restart"}, {"epoch_iterator": "continue"}]
+            # Whole passes without their short batch are no epochs of another length.
+            kinds = ("continue",) if other == n // plan.batch_size else ("restart", "continue")
+            ways = [{"epoch_iterator": kind} for kind in kinds]
         for way in ways:
             yield "steps-per-epoch", {"steps_per_epoch": other, **way}, text, other
     if s is not None:
@@ -342,8 +352,13 @@ def _accumulation(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
         if 1 <= other != k:
             often = "step" if other == 1 else f"{other:,} steps"
             text = f"updates after every {often}; {case.other} after every {k:,}"
+            if not len(at):  # of how long its windows are, only that none is over
+                text = f"never updates; {case.other} does after every {k:,}"
             for way in ways:
-                yield "accumulation-steps", {"gradient_accumulation_steps": other, **way}, text, other
+                # Alone it is to be written into the plan only where the rest is as a plan without more has it.
+                alone = len(at) and way in ({}, {"accumulation_remainder": "flush"})
+                fields = {"gradient_accumulation_steps": other, **way}
+                yield "accumulation-steps", fields, text, other if alone else None
     if k == 1:
         return
     end = plan.accumulation_boundary
@@ -366,9 +381,12 @@ def _orders(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
         return
     if plan.order == "sequential":
         for seed in _seeds(case, plan, n):
-            for reshuffle, words in ((True, "shuffles the samples anew each pass"), (False, "shuffles the samples")):
+            # In one pass the two are the same, and the first says less.
+            for reshuffle, words in ((False, "shuffles the samples"), (True, "shuffles the samples anew each pass")):
                 text = f"{words} (xframe's seed {seed:,}); {case.other} goes through them in their stored order"
-                yield "reshuffled", {"order": "shuffle", "seed": seed, "reshuffle": reshuffle}, text, None
+                fields = {"order": "shuffle", "seed": seed, "reshuffle": reshuffle}
+                plainly = f'order = "shuffle", seed = {seed}, reshuffle = {str(reshuffle).lower()}'
+                yield "reshuffled", fields, text, plainly
         return
     yield (
         "not-shuffled",
@@ -421,6 +439,11 @@ def _limits(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
             epochs = f"{_of(value, 'epoch')} of {plan.steps_per_epoch:,} steps"
             words = f"ends after {_of(value, 'pass')}, where {epochs} are due"
             yield "limit-confused", {**nothing, "steps": walked}, words, None
+    if plan.epochs is not None and plan.remainder == "carry":  # its last batch is shorter than it would be
+        for fewer in range((steps - 1) * plan.batch_size // n + 1, steps * plan.batch_size // n + 1)[-_MOST_TRIED:]:
+            if fewer != plan.epochs:
+                words = f"ends after {_of(fewer, 'epoch')} where {plan.epochs:,} {_are(plan.epochs)} due"
+                yield "limit-confused", {"epochs": fewer}, words, None
     due = len(case.ground.rows)
     if abs(steps - due) == 1 and case.whole:
         more = steps > due
@@ -517,11 +540,13 @@ def _jumps(case: Case, edit: Callable[..., Iterator[Fit]], index: Ints) -> Itera
         back = f"{_of(p - u, 'step')} back" if u < p else f"{_of(u - p, 'step')} ahead"
         text = f"goes on from another place at step {p:,}: with the batch of step {u:,}, {back}"
         yield from edit("resumed-at-wrong-place", where, text)
-        if len(mine) - p > 1:
-            many = (
-                f"trains on the batches of steps {u:,} to {p - 1:,} again" if u < p else f"loses {_of(u - p, 'batch')}"
-            )
-            yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}", late=True)
+        if u > p:
+            many = f"loses {_of(u - p, 'batch')}"
+        else:
+            last = min(p, u + len(mine) - p) - 1
+            which = f"batches of steps {u:,} to {last:,}" if last > u else f"batch of step {u:,}"
+            many = f"trains on the {which} again"
+        yield from edit("batch-repeated" if u < p else "batch-lost", where, f"{many} at step {p:,}", late=True)
 
 
 def _edit_facts(case: Case, **more: Any) -> dict[str, Any]:
@@ -652,13 +677,14 @@ def _replaced(case: Case, places: Ints, step: Ints, follow: bool) -> Iterator[Fi
         return
     begin, end = _pass_around(case, i)
     again = int((mine[begin:end] == new).sum()) > 1
+    its_pass = "its pass" if _reference_cells(case) is not None else "the run"
     text = f"has sample {new:,} in step {step[0]:,} in place of {old:,}"
     one = len(places) == 1
     facts = _edit_facts(case)
     if again:
         yield Fit(
             "sample-repeated",
-            f"{case.run} {text}, and so twice in its pass",
+            f"{case.run} {text}, and so twice in {its_pass}",
             one and follow,
             step=case.step,
             facts=facts,
@@ -678,7 +704,7 @@ def _pass_around(case: Case, place: int) -> tuple[int, int]:
     """Where the pass of that place begins and ends among the ids."""
     where = _reference_cells(case)
     if where is None or place >= len(where.passes):
-        return 0, place + 1
+        return 0, len(case.ground.rows.ids) if case.ground.rows.ids is not None else place + 1
     inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
     return int(inside[0]), int(inside[-1]) + 1
 
@@ -811,14 +837,24 @@ def _paddings(case: Case) -> Iterator[Fit]:
             if mine.ids is not None and _same_padding(case, base, n):
                 continue
             yield Fit(
-                "padding-differs", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
+                "padding-differs",
+                f"{case.run} {text}{case.lengths()}",
+                exact,
+                not ground.given,
+                step=case.step,
+                facts=_facts(plan, n),
             )
         else:
             text = f"fills the batch of the {_of(rest, 'sample')} left over at the end of a pass"
             text += f" ({n:,} mod {b:,} = {rest:,})"
             text += f" up to {int(filled.max()):,} with samples of the data set"
             yield Fit(
-                "short-batch-padded", f"{case.run} {text}{case.lengths()}", exact, step=case.step, facts=_facts(plan, n)
+                "short-batch-padded",
+                f"{case.run} {text}{case.lengths()}",
+                exact,
+                not ground.given,
+                step=case.step,
+                facts=_facts(plan, n),
             )
         return
 
@@ -858,6 +894,10 @@ def _updates(case: Case) -> Iterator[Fit]:
     if t == 0 and len(apart) == 1 and (mine[:shared] == theirs[:shared] - 1).all():
         text = "has its updates one step late all through, as where the counter is read before the update"
         yield Fit("update-offset", f"{case.run} {text}{case.lengths()}", step=t, facts=facts)
+    by = int(mine[0] - theirs[0])
+    if t == 0 and by > 0 and (mine[:shared] == theirs[:shared] + by).all():
+        text = f"counts {_of(by, 'update')} more from its first step on, as where the counter does not begin at 0"
+        yield Fit("update-offset", f"{case.run} {text}{case.lengths()}", guess=True, step=t, facts=facts)
     yield from _shifted(case, mine)
 
 
@@ -953,7 +993,14 @@ def _order_marks(case: Case) -> Iterator[Fit]:
     facts = _edit_facts(case)
     b = plan.batch_size
 
+    mine, theirs = ground.candidate, ground.rows
+    shared = min(len(mine), len(theirs))
+    alike = not case.whole or len(mine) == len(theirs)
+    if mine.updates is not None and theirs.updates is not None:
+        alike &= bool(np.array_equal(mine.updates[:shared], theirs.updates[:shared]))
+
     def fit(name: str, text: str, *, exact: bool = False, guess: bool = True) -> Fit:
+        exact &= alike  # an order says nothing of how many steps or updates there are
         return Fit(name, f"{case.run} {text}{case.lengths()}", exact, guess, case.step, facts)
 
     departing = [walk for walk in walks if not np.array_equal(walk.ids, walk.theirs)]
@@ -1104,6 +1151,39 @@ def _one_share(ids: Ints, times: int, *, strided: bool) -> Ints:
         index %= -(-len(ids) // times)
     share: Ints = ids[index]
     return share
+
+
+_CHANCE = log(1e-6)  # an explanation of an order that another order meets more often than that is not certain
+
+
+def by_order(case: Case, name: str) -> bool:
+    """Whether another order of the samples may give these batches: it need not be rare among all orders.
+
+    With few samples it is not, nor where a batch is a whole pass; and where it is not known which samples a pass has.
+    """
+    mine, theirs = case.ground.candidate, case.ground.rows
+    shared = min(len(mine), len(theirs))
+    if case.same_batches or not case.ground.has_ids:
+        return False
+    where, n = _reference_cells(case), case.ground.num_samples
+    if where is None or n is None:
+        return True
+    if not np.array_equal(mine.sizes[:shared], theirs.sizes[:shared]):
+        return False
+    assert mine.ids is not None
+    assert theirs.ids is not None
+    upto = int(mine.bounds[shared])
+    passes, real = where.passes[:upto], ~where.padding[:upto]
+    apart = passes[(mine.ids[:upto] != theirs.ids[:upto]) & real]
+    counts = np.unique(passes[real & np.isin(passes, apart)], return_counts=True)[1].tolist()
+    chance = -sum(lgamma(n + 1) - lgamma(max(n - count, 0) + 1) for count in counts)
+    if name == "order-inside-batches":
+        chance += sum(lgamma(int(size) + 1) for size in mine.sizes[:shared])
+    elif name == "other-seed":
+        chance += log(len(SEEDS))
+    elif name not in ("not-shuffled", "same-order-every-pass", "reshuffled"):
+        chance += 2 * log(max(upto, 2))  # places of two samples or batches, or a place and a sample
+    return chance > _CHANCE
 
 
 def _contiguous(walks: list[_Walk], b: int, n: int) -> bool:

@@ -263,6 +263,8 @@ def mend(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
         found |= {"plan": 'accumulation_remainder = "{found}"'} if "found" in facts else {}
     else:
         found = {key: text for key, text in MENDS.get(name, {}).items() if key != "plan" or _filled(text, facts)}
+    if name == "reshuffled" and facts.get("order") == "sequential":
+        found["plan"] = str(facts.get("found", 'order = "shuffle"'))
     return {key: text.format_map(fields) for key, text in found.items()}
 
 
