@@ -169,6 +169,18 @@ def inference(size: int) -> Found:
     return {"size": told, "bad": found.mismatches}
 
 
+def causes(size: int) -> Found:
+    """Departures that the causes were not made for."""
+    from cause_attack import sweep
+
+    found = sweep(size, SEED)
+    return {
+        "size": f"{found.cases:,} departures of random plans and rows: {found.right:,} causes right, "
+        f"{found.certain:,} certain",
+        "bad": [*found.wrong_certain],
+    }
+
+
 def damage(size: int) -> Found:
     """Traces damaged at random."""
     from damage_sweep import sweep
@@ -216,6 +228,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
     "like": (like, 11),
     "inference": (inference, 3000),
     "self-proof": (selftest, 1000),
+    "causes": (causes, 1000),
     "damage": (damage, 10_000),
     "kills": (kills, 200),
     "trace speed": (script("experiments/trace_speed.py", slower), 10_000_000),
