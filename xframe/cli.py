@@ -353,6 +353,8 @@ def explain(
     size = found.metadata.get("num_samples") if samples is None else samples
     inference = infer(Observed.of_trace(found), size if isinstance(size, int) else None)
     print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
+    if not found.complete:
+        print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps", file=sys.stderr)
     return 0 if inference.first_misfit is None else 1
 
 
@@ -387,7 +389,10 @@ def import_command(
 
 @app.command
 def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /) -> int:
-    """Print the one line that two people compare: equal lines mean the same samples and updates in each step."""
+    """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
+
+    What the trace doesn't know, ids or updates, the line can't vouch for: that is said on stderr.
+    """
     from xframe.trace import Trace
 
     found = Trace.open(trace)
@@ -398,6 +403,9 @@ def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete 
             file=sys.stderr,
         )
         return 4
+    for name, what in (("ids_digest", "which samples were in a step"), ("updates", "how many updates were applied")):
+        if not found.known_throughout(name):
+            print(f"xframe: {trace} does not say {what}, so its certificate does not either.", file=sys.stderr)
     print(found.certificate)
     return 0
 

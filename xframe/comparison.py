@@ -371,7 +371,8 @@ def compare(
             judged[name].append(judgement)
         if coverage:
             notes += [note for side in (pair.candidate, pair.reference) for note in _not_finite(side)]
-            if parts:
+            sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
+            if drawn < sized:  # else nothing but the sizes is known to differ
                 notes.append(f"{pair.candidate.name} and {pair.reference.name} drew the samples in different orders")
     for name, problems in (audits or {}).items():
         judged["weights"] += [_Judgement("fail", detail=f"{name}: {text}") for text in problems] or [_Judgement("pass")]
@@ -847,7 +848,9 @@ def _losses(pair: _Pair) -> _Judgement:
     losses = pair.losses
     assert losses is not None
     if not losses.known or not pair.until:
-        return _Judgement("not judged", detail="a run recorded no loss" if pair.until else "no step to judge")
+        return _Judgement(
+            "not judged", detail="a run did not record the loss of every step" if pair.until else "no step to judge"
+        )
     if losses.first is not None:
         names = printable(pair.candidate.name), printable(pair.reference.name)
         detail = f"step {losses.first}: " + losses.detail.format(*names)

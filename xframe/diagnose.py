@@ -504,6 +504,8 @@ def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: 
     if constant:
         text = f"every loss that {case.run} tells is {mine[0]:.6g}, whatever it trains on"
         yield _cause_of("loss-scale", case, text, step)
+    elif step == 0 and (scaled := _scaled(case, k, mine[0], theirs[0])):
+        yield _cause_of("loss-scale", case, f"the first loss of {case.run} is {scaled} that of {case.other}", 0)
     elif step == 0:
         text = f"the first loss already differs, {mine[0]:.6g} and {theirs[0]:.6g}: before any update, so"
         yield _cause_of("starting-weights", case, f"{text} the weights, or what the ids stand for, are others", 0)
@@ -528,6 +530,22 @@ def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: 
         yield _cause_of(name, case, text, step)
 
 
+def _scaled(case: Case, k: int, mine: float, theirs: float) -> str:
+    """By what the first losses, of the same weights, are a multiple of each other; empty if by nothing known."""
+    sizes = case.ground.rows.sizes
+    known = {f"{k:,} times, as many as steps in a window,": k} if k > 1 else {}
+    if len(sizes) and sizes[0] > 1:
+        known[f"{int(sizes[0]):,} times, as many as samples in a batch,"] = int(sizes[0])
+    with np.errstate(all="ignore"):
+        ratio = mine / theirs
+    for text, value in known.items():
+        if abs(ratio - value) < 1e-3 * value:
+            return text
+        if abs(1 / ratio - value) < 1e-3 * value if ratio else False:
+            return text.replace("times", "times smaller,").replace(",,", ",") + " than"
+    return ""
+
+
 def _scale(mine: Floats, theirs: Floats) -> float | None:
     """The constant ratio of the losses, if there is one that is not 1."""
     use = np.isfinite(mine) & np.isfinite(theirs) & (theirs != 0) & (mine != 0)
@@ -549,7 +567,9 @@ def _slow(mine: Floats, theirs: Floats, step: int) -> bool:
     before = apart[max(0, step - 20) : step]
     if step < 2 or not np.isfinite(apart[: step + 1]).all():
         return bool(step == 0 and apart[0] < 1e-3) if np.isfinite(apart[0]) else False
-    return bool((before > 0).mean() > 0.5 and apart[step] < 20 * max(float(before.max()), 1e-12))
+    # Rounding begins at the precision's own size; what begins larger is another computation.
+    small = float(before[before > 0].min()) < 1e-5 if (before > 0).any() else False
+    return bool(small and (before > 0).mean() > 0.5 and apart[step] < 20 * max(float(before.max()), 1e-12))
 
 
 # --- comparisons -------------------------------------------------------------------------------------
@@ -637,7 +657,8 @@ def sentences_of(cause: Cause) -> Iterator[str]:
     if cause.by_chance:
         yield f"By chance: {cause.by_chance.replace(' only by chance', '')}."
     if cause.mend:
-        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in cause.mend.items()) + "."
+        settings = {"or else the plan" if where == "plan" else where: text for where, text in cause.mend.items()}
+        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in settings.items()) + "."
 
 
 def compare(*runs: Trace | str | Path, **options: Any) -> Comparison:

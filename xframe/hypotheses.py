@@ -617,7 +617,7 @@ def _ending(case: Case) -> Iterator[Fit]:
     unit = next((f": as many as {text}" for text, so in ends_with if so), "")
     if not unit and mine.updates is not None and length and int(mine.updates[-1]) == due:
         unit = f": until it has as many updates as {case.other} has steps"
-    text = f"makes {_of(length, 'step')} where {due:,} are due{unit}; until step {shared:,} nothing differs"
+    text = f"makes {_of(length, 'step')} where {due:,} are due{unit}; before step {shared:,} samples and updates agree"
     yield Fit("limit-confused", f"{case.run} {text}", exact=False, step=shared, facts=facts)
 
 
@@ -1083,7 +1083,10 @@ def _moved_batches(case: Case) -> Iterator[Fit]:
         if len(keys) == len(mine) and np.array_equal(np.sort(keys), np.sort(mine)) and not np.array_equal(keys, mine):
             text = "shuffles whole batches: each is one of the stored order's, and they come in another order"
             if name == "batches-swapped":
-                text = f"has {_of(int((keys != mine).sum()), 'batch')} in other places"
+                apart = int((keys != mine).sum())
+                text = f"has {_of(apart, 'batch')} in other places"
+                if apart > len(mine) // 2 > 4:  # not a few that changed places
+                    name, text = "shuffle-after-batch", f"shuffles whole batches: {text}"
             facts = _edit_facts(case)
             yield Fit(name, f"{case.run} {text}", exact=False, guess=True, step=case.step, facts=facts)
 

@@ -113,6 +113,11 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
     if not total:
         nothing = Inference(None, num_samples, "unknown", None, {}, {}, None, ("There are no steps to look at.",))
         return replace(nothing, num_updates=None if rows.updates is None else 0)
+    if (rows.sizes <= 0).any():
+        at = int(np.argmax(rows.sizes <= 0))
+        why = "nothing is known of its batch" if rows.sizes[at] < 0 else "its batch has no samples"
+        empty = Inference(None, num_samples, "unknown", None, {}, {}, at, (f"Step {at:,}: {why}; no plan has that.",))
+        return replace(empty, odd=why, num_steps=total, num_updates=updates)
     n, notes = (num_samples, []) if num_samples is not None else _samples(rows)
     known = n is not None
     # Of a data set of unknown size nothing shows but one long pass.

@@ -158,10 +158,10 @@ MENDS: dict[str, dict[str, str]] = {
     },
     "update-doubled": {"any": "call optimizer.step() or apply_gradients once a window; see callbacks and hooks too"},
     "not-shuffled": {
-        "torch": "DataLoader(..., shuffle=True)",
-        "tensorflow": "Dataset.shuffle({n}) before Dataset.batch; Model.fit(shuffle=True) has no effect on tf.data",
-        "plan": 'order = "sequential"',
         **_ORDER,
+        "torch": "for an order of its own: DataLoader(..., shuffle=True)",
+        "tensorflow": "for one of its own: Dataset.shuffle({n}) before Dataset.batch; fit(shuffle=True) does nothing",
+        "plan": 'order = "sequential"',
     },
     "same-order-every-pass": {
         "torch": "DistributedSampler.set_epoch(epoch) in each epoch; no generator seeded anew before each pass",
@@ -174,8 +174,9 @@ MENDS: dict[str, dict[str, str]] = {
         "plan": "reshuffle = true",
     },
     "other-seed": {
-        "torch": "DataLoader(..., generator=torch.Generator().manual_seed(seed)), or xframe.sampler with the plan",
-        "tensorflow": "Dataset.shuffle(..., seed=seed), or xframe.index_dataset with the plan",
+        **_ORDER,
+        "torch": "with another order than xframe's: DataLoader(..., generator=torch.Generator().manual_seed(...))",
+        "tensorflow": "with another order than xframe's: Dataset.shuffle(..., seed=...)",
         "plan": "seed = {found}",
     },
     "shuffle-after-batch": {
@@ -225,12 +226,16 @@ MENDS: dict[str, dict[str, str]] = {
         "torch": "record the mean loss of the batch: before it is divided by the accumulation steps; reduction='mean'",
         "tensorflow": "the same: reduction='sum_over_batch_size'",
     },
-    "other-gradient": _DIVISION,
+    "other-gradient": {
+        "any": "the loss's reduction; zero_grad() once an update, before backward(); momentum, weight decay",
+        **_DIVISION,
+    },
     "weights-elsewhere": {
         "keras": "EarlyStopping(restore_best_weights=False), and compare the model that was trained",
         "any": "record the final weights, not a checkpoint's, an average's (EMA, SWA), or another layout's",
     },
     "rounding": {
+        "any": "first look at what an optimizer does little by little: weight decay, momentum, its epsilon",
         "torch": 'torch.set_float32_matmul_precision("highest")',
         "tensorflow": "tf.config.experimental.enable_tensor_float_32_execution(False)",
         "compare": "--rtol and --atol, if that much is acceptable",
@@ -263,6 +268,10 @@ def mend(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
         found |= {"plan": 'accumulation_remainder = "{found}"'} if "found" in facts else {}
     else:
         found = {key: text for key, text in MENDS.get(name, {}).items() if key != "plan" or _filled(text, facts)}
+    if facts.get("k") == 1 and name == "other-gradient":
+        found = {key: text for key, text in found.items() if key not in _DIVISION}
+    if facts.get("k") == 1 and name == "accumulation-steps":
+        found["torch"] = "optimizer.step() in every step"
     if name == "reshuffled" and facts.get("order") == "sequential":
         found["plan"] = str(facts.get("found", 'order = "shuffle"'))
     return {key: text.format_map(fields) for key, text in found.items()}

@@ -31,7 +31,7 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan import LARGEST
+from xframe.plan import LARGEST, sample_count
 from xframe.trace import COMPLETE, array_digest, weights_path
 from xframe.tracefile import Column, TraceWriter
 
@@ -84,9 +84,11 @@ def record(
     if plan is not None:
         facts["plan"] = plan.to_dict()
     if num_samples is not None:
-        facts["num_samples"] = int(num_samples)
+        facts["num_samples"] = sample_count(num_samples)
     facts |= metadata or {}
     path = Path(path)
+    if not path.name:
+        raise UsageError("the trace's path", got=str(path), expected="the name of a file")
     for file in (path, weights_path(path)):
         if file.exists():
             raise UsageError(
@@ -97,6 +99,8 @@ def record(
             )
     try:
         writer = TraceWriter(path, facts)
+    except TypeError as error:
+        raise UsageError("the trace's metadata", got=Verbatim(error), expected="values that JSON has") from None
     except OSError as error:
         raise UsageError(
             "cannot write the trace", got=str(path), expected=f"a place for a new file ({error.strerror or error})"
@@ -156,6 +160,8 @@ class Recorder:
             padding: how many of the last ids are padding.
         """
         now = time.monotonic_ns()
+        if self._closed.is_set():
+            raise UsageError("the trace is closed", expected="steps before the recorder is left")
         if hasattr(updates, "applied") and hasattr(updates, "attempts"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
@@ -209,6 +215,8 @@ class Recorder:
             others: as in ``step``, each of shape (steps,); masked arrays say where a value is not known.
         """
         now = time.monotonic_ns()
+        if self._closed.is_set():
+            raise UsageError("the trace is closed", expected="steps before the recorder is left")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns}
         chunk = {name: _block_column(values, name) for name, values in given.items() if values is not None}

@@ -333,6 +333,14 @@ def test_every_inference_can_be_said(fields, num_samples):
             assert one(found, "run").startswith("run: ")
 
 
+@pytest.mark.parametrize(("sizes", "at"), [([-1, -1], 0), ([4, 0, 4], 1), ([0], 0)])
+def test_batches_of_nothing_follow_no_plan(sizes, at):
+    rows = Observed(np.array(sizes, dtype=np.int64), np.arange(len(sizes)) + 1)
+    found = infer.infer(rows, 8)
+    assert (found.plan, found.first_misfit) == (None, at)
+    assert one(found, "run").startswith("run: ")
+
+
 def test_the_walk_of_the_sweep_finds_what_is_impossible():
     plan = TrainingPlan(batch_size=2, epochs=2, order="sequential")
     twice = Observed.of_batches([[0, 1], [2], [0, 0], [2]])

@@ -288,6 +288,29 @@ def test_wrong_blocks(path, wrong):
     assert rows_of(path) == [[0, 1], [2]]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"num_samples": 0}, {"num_samples": -4}, {"num_samples": "a"}, {"metadata": {"a": object()}}],
+    ids=["none", "negative", "text", "an object"],
+)
+def test_wrong_facts(path, wrong):
+    with pytest.raises(xframe.UsageError) as caught:
+        xframe.record(path, **wrong)
+    assert caught.value.exit_code == 2
+    assert not path.exists()
+    with pytest.raises(xframe.UsageError, match="the name of a file"):
+        xframe.record("")
+
+
+def test_no_step_after_the_end(path):
+    with xframe.record(path) as rec:
+        rec.step(ids=[0])
+    for late in (lambda: rec.step(ids=[1]), lambda: rec.block(ids=[1], batch_sizes=[1])):
+        with pytest.raises(xframe.UsageError, match="the trace is closed"):
+            late()
+    assert rows_of(path) == [[0]]
+
+
 def test_an_existing_path_is_refused(path):
     path.write_text("mine")
     for taken in (path, path.parent):

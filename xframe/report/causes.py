@@ -30,6 +30,7 @@ def _lines(cause: Cause, *, first: bool) -> Iterator[str]:
     yield f"{head}: {printable(cause.sentence)}. [{cause.name}]"
     if cause.by_chance:
         yield f"  By chance: {printable(cause.by_chance)}."
-    width = max((len(where) for where in cause.mend), default=0)
-    for i, (where, setting) in enumerate(cause.mend.items()):
+    settings = {"or else the plan" if where == "plan" else where: setting for where, setting in cause.mend.items()}
+    width = max(map(len, settings), default=0)
+    for i, (where, setting) in enumerate(settings.items()):
         yield f"  {'Fix:' if i == 0 else '    '} {where.ljust(width)}  {printable(setting)}"

@@ -26,7 +26,7 @@ def text(comparison: Comparison) -> str:
         if part:
             lines += [*part, ""]
     certificates = set(comparison.certificates.values())
-    if len(certificates) == 1 and len(comparison.certificates) > 1:
+    if comparison.structure == "identical" and len(certificates) == 1 and len(comparison.certificates) > 1:
         lines.append(f"certificate of {'both' if len(comparison.runs) == 2 else 'all'}: {certificates.pop()}")
     if comparison.folder is not None:
         lines.append(f"run: {comparison.folder}")
