@@ -332,7 +332,7 @@ def explain(
     """Say which plan a run must have followed, from its rows alone; or why two runs part, and what mends it.
 
     Of one trace: what is certain, what the rows cannot tell apart, and the first step at which no plan fits
-    (exit code 1). Its recorded plan is not looked at. Of two: the causes, as a failed xframe compare tells them.
+    (exit code 1; 4 if nothing can be told). Its recorded plan is not looked at. Of two: the causes, as a failed xframe compare tells them.
     """
     if candidate is not None:
         from xframe.diagnose import compare as compare_and_explain
@@ -355,7 +355,7 @@ def explain(
     print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
     if not found.complete:
         print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps", file=sys.stderr)
-    return 0 if inference.first_misfit is None else 1
+    return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
 
 
 @app.command(name="import")

@@ -550,7 +550,7 @@ class _Rates:
         self._kind = np.dtype(kind)
         self.known = True
         self.first: int | None = None
-        self.values: tuple[float, float] = (0.0, 0.0)  # where they first differ
+        self.values: tuple[str, str] = ("", "")  # where they first differ
         self.worst: float | None = None
         self.worst_at: int | None = None
 
@@ -567,7 +567,7 @@ class _Rates:
         nowhere = np.isnan(a) & np.isnan(b)
         first = _first_unequal(np.where(nowhere, 0, a), np.where(nowhere, 0, b))
         if first is not None and self.first is None:
-            self.first, self.values = start + first, (float(a[first]), float(b[first]))
+            self.first, self.values = start + first, (str(a[first]), str(b[first]))
         finite = np.isfinite(a) & np.isfinite(b)
         apart = np.abs(np.where(finite, a, 0).astype(np.float64) - np.where(finite, b, 0).astype(np.float64))
         at = int(np.argmax(apart))
@@ -835,7 +835,7 @@ def _learning_rates(pair: _Pair) -> _Judgement:
     if rates.first is None:
         return _Judgement("pass", detail=_before(pair), worst=rates.worst, worst_at=rates.worst_at)
     mine, theirs = rates.values
-    detail = f"step {rates.first}: {pair.candidate.name} {mine:.9g}, {pair.reference.name} {theirs:.9g}"
+    detail = f"step {rates.first}: learning rate {pair.candidate.name} {mine}, {pair.reference.name} {theirs}"
     return _Judgement("fail", rates.first, detail, rates.worst, rates.worst_at, (pair.candidate, pair.reference))
 
 
@@ -853,7 +853,7 @@ def _losses(pair: _Pair) -> _Judgement:
         )
     if losses.first is not None:
         names = printable(pair.candidate.name), printable(pair.reference.name)
-        detail = f"step {losses.first}: " + losses.detail.format(*names)
+        detail = f"step {losses.first}: loss " + losses.detail.format(*names)
         both = (pair.candidate, pair.reference)
         return _Judgement("fail", losses.first, detail, losses.worst, losses.worst_at, both)
     if losses.odd is not None:

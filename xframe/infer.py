@@ -69,6 +69,7 @@ class Inference:
         odd: what is odd there.
         notes: plain sentences.
         num_steps, num_updates: of the rows; updates None if unknown.
+        ended: the rows go to the end of a run that a plan explains, so that its limits show.
     """
 
     plan: TrainingPlan | None
@@ -82,11 +83,18 @@ class Inference:
     odd: str = ""
     num_steps: int = 0
     num_updates: int | None = None
+    ended: bool = True
+
+    def _fields(self) -> dict[str, Any]:
+        """The plan's, without limits where the rows end before the run did: any that is not yet reached would do."""
+        assert self.plan is not None
+        limits = () if self.ended else ("epochs", "steps", "updates")
+        return {name: value for name, value in self.plan.to_dict().items() if name not in limits}
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
-            "plan": None if self.plan is None else self.plan.to_dict(),
+            "plan": None if self.plan is None else self._fields(),
             "num_samples": self.num_samples,
             "num_steps": self.num_steps,
             "num_updates": self.num_updates,
@@ -113,11 +121,15 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
     if not total:
         nothing = Inference(None, num_samples, "unknown", None, {}, {}, None, ("There are no steps to look at.",))
         return replace(nothing, num_updates=None if rows.updates is None else 0)
-    if (rows.sizes <= 0).any():
-        at = int(np.argmax(rows.sizes <= 0))
-        why = "nothing is known of its batch" if rows.sizes[at] < 0 else "its batch has no samples"
-        empty = Inference(None, num_samples, "unknown", None, {}, {}, at, (f"Step {at:,}: {why}; no plan has that.",))
-        return replace(empty, odd=why, num_steps=total, num_updates=updates)
+    if (rows.sizes < 0).any():
+        told = "The trace says nothing of its batches, so no plan can be told."
+        return Inference(None, num_samples, "unknown", None, {}, {}, None, (told,), "", total, updates, ended=False)
+    if not rows.sizes.all():
+        at = int(np.argmin(rows.sizes))
+        empty = Inference(
+            None, num_samples, "unknown", None, {}, {}, at, (), "its batch has no samples", total, updates
+        )
+        return replace(empty, ended=False)
     n, notes = (num_samples, []) if num_samples is not None else _samples(rows)
     known = n is not None
     # Of a data set of unknown size nothing shows but one long pass.
@@ -129,7 +141,9 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
             certain={name: value for name, value in found.certain.items() if name not in hidden},
             undecided={name: values for name, values in found.undecided.items() if name not in hidden},
         )
-    return replace(found, num_samples=n, notes=(*notes, *found.notes), num_steps=total, num_updates=updates)
+    ended = rows.complete and found.first_misfit is None
+    found = replace(found, num_samples=n, notes=(*notes, *found.notes), num_steps=total, num_updates=updates)
+    return replace(found, ended=ended)
 
 
 def _samples(rows: Observed) -> tuple[int | None, list[str]]:

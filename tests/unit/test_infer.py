@@ -333,12 +333,20 @@ def test_every_inference_can_be_said(fields, num_samples):
             assert one(found, "run").startswith("run: ")
 
 
-@pytest.mark.parametrize(("sizes", "at"), [([-1, -1], 0), ([4, 0, 4], 1), ([0], 0)])
+@pytest.mark.parametrize(("sizes", "at"), [([-1, -1], None), ([4, 0, 4], 1), ([0], 0)])
 def test_batches_of_nothing_follow_no_plan(sizes, at):
     rows = Observed(np.array(sizes, dtype=np.int64), np.arange(len(sizes)) + 1)
     found = infer.infer(rows, 8)
     assert (found.plan, found.first_misfit) == (None, at)
     assert one(found, "run").startswith("run: ")
+
+
+def test_an_unfinished_run_shows_no_limits():
+    rows = Observed.of_plan(TrainingPlan(batch_size=4, epochs=3), 10)
+    assert infer.infer(rows, 10).to_dict()["plan"]["epochs"] == 3
+    told = infer.infer(rows.head(5), 10).to_dict()["plan"]
+    assert not {"epochs", "steps", "updates"} & set(told)
+    assert told["batch_size"] == 4
 
 
 def test_the_walk_of_the_sweep_finds_what_is_impossible():
