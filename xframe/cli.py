@@ -332,7 +332,8 @@ def explain(
     """Say which plan a run must have followed, from its rows alone; or why two runs part, and what mends it.
 
     Of one trace: what is certain, what the rows cannot tell apart, and the first step at which no plan fits
-    (exit code 1; 4 if nothing can be told). Its recorded plan is not looked at. Of two: the causes, as a failed xframe compare tells them.
+    (exit code 1; 4 if nothing can be told). Its recorded plan is not looked at. Of two: the causes, as a failed
+    xframe compare tells them.
     """
     if candidate is not None:
         from xframe.diagnose import compare as compare_and_explain
