@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -138,8 +139,7 @@ def test_an_edited_number_is_refused(readers, closed):
 
 
 def test_other_tools_open_it(closed):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.read_parquet(closed)
+    frame = pd.read_parquet(closed)
     assert list(frame.columns) == SCHEMA.names
     assert frame["batch_size"].sum() == xframe.Trace.open(closed).column("batch_size").sum()
 

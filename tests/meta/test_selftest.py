@@ -65,7 +65,6 @@ def test_no_honest_run_is_called_different(found: selftest.SelfTest) -> None:
 
 
 def test_causes_are_right(found: selftest.SelfTest) -> None:
-    pytest.importorskip("xframe.diagnose")
     figures = selftest._figures(list(found.findings))
     assert figures["cause_wrong_but_certain"] == 0, [str(one) for one in found.findings if one.misleads]
     assert figures["cause_right"] >= selftest.CAUSES_RIGHT * figures["faults"], [str(one) for one in found.misses]

@@ -13,7 +13,6 @@ Nothing is retried or left out: a fault that cannot run counts as missed.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 import os
@@ -31,6 +30,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from xframe import registry
+from xframe.diagnose import compare
 from xframe.errors import UsageError, Verbatim, WorkerError, unknown
 from xframe.plan import TrainingPlan
 from xframe.recorder import record
@@ -53,18 +53,6 @@ PRECISIONS = {"faults": "float32", "clean": "float64"}  # the ledger spells more
 ALONE, WITH_PLAN, WITHOUT_PLAN = "alone", "with a plan", "without a plan"
 MOST_CHILDREN = 2
 CAUSES_RIGHT = 0.9  # of all faults, at least
-
-
-def compare(*runs: Trace, **options: Any) -> Comparison:
-    """The comparison that is put to the test: the one that also names causes."""
-    try:
-        module = importlib.import_module("xframe.diagnose")
-    except ModuleNotFoundError as error:
-        if error.name != "xframe.diagnose":
-            raise
-        module = importlib.import_module("xframe.comparison")
-    found: Comparison = module.compare(*runs, **options)
-    return found
 
 
 # --- results ---------------------------------------------------------------------------------------
