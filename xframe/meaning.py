@@ -33,6 +33,10 @@ def meaning(plan: TrainingPlan) -> dict[str, Any]:
         goes_on = m.get("on_exhaustion") == "stop" and m.get("epoch_iterator") == "continue"
         if a_pass or goes_on or (most == 1 and m["remainder"] != "carry"):
             del m["reshuffle"]  # there is one pass
+    if m.get("schedule_clock") == "steps" and plan.gradient_accumulation_steps == 1:
+        m["schedule_clock"] = "updates"
+    if m.get("schedule_clock") == "updates":
+        del m["schedule_clock"]
     return {name: value for name, value in m.items() if value is not None}
 
 

@@ -16,11 +16,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from xframe.tracefile import SCHEMA, Column, arrow_array, damaged, dtype_of, not_a_trace, other_format, raw_buffer
+from xframe.tracefile import (
+    SCHEMA,
+    SCHEMA_2,
+    Column,
+    arrow_array,
+    damaged,
+    dtype_of,
+    not_a_trace,
+    other_format,
+    raw_buffer,
+)
 
 START = b"\xff\xff\xff\xff"  # of any Arrow stream
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow's own, after the end record
-_SCHEMA = pa.schema([f.with_nullable(f.name not in ("step", "batch_size", "time_ns")) for f in SCHEMA])
+_SCHEMA = pa.schema([f.with_nullable(f.name not in ("step", "batch_size", "time_ns")) for f in SCHEMA_2])
 
 
 class FormatOne:
@@ -29,6 +39,7 @@ class FormatOne:
     digests: list[dict[str, str]] | None = None
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.validations: list[dict[str, Any]] = []
         try:
             reader = ipc.open_stream(file)
             text = (reader.schema.metadata or {})[b"xframe"].decode()
@@ -108,7 +119,7 @@ def _lists(array: Any) -> tuple[Any, Any]:
 def _made_anew(batch: Any) -> Any:
     """The same rows in arrays of our own making; what no digest covers, such as null counts, is left behind."""
     columns = {}
-    for field in SCHEMA:
+    for field in SCHEMA_2:
         column = batch.column(field.name)
         values = _lists(column)[0] if pa.types.is_list(field.type) else _stored(column)
         columns[field.name] = Column(values, _known(column))

@@ -30,13 +30,16 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from xframe.errors import PlanError, UsageError, Verbatim, did_you_mean
 from xframe.vocabulary import (
     AtEnd,
+    Better,
     Boundary,
     EpochIterator,
     Exhaustion,
     Leftover,
+    Monitor,
     Normalization,
     Remainder,
     SampleOrder,
+    Unit,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +73,18 @@ def _as_int(value: object) -> object:
 Count = Annotated[int, BeforeValidator(_as_int), Field(ge=1, le=LARGEST)]
 Seed = Annotated[int, BeforeValidator(_as_int), Field(ge=0, le=LARGEST)]
 
+
+def _as_float(value: object) -> object:
+    """NumPy's real numbers are real numbers too, and so are whole ones."""
+    kind = getattr(value, "dtype", None)
+    if type(value) is int or (getattr(kind, "kind", "") in ("i", "u", "f") and value.shape == ()):  # type: ignore[attr-defined]
+        return float(value)  # type: ignore[arg-type]
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_as_float), Field(allow_inf_nan=False)]
+Distance = Annotated[float, BeforeValidator(_as_float), Field(ge=0, allow_inf_nan=False)]
+
 _COUNT = f"an integer from 1 to {LARGEST}"
 
 
@@ -95,6 +110,16 @@ _EXPECTED = {
     "order": (_one_of(SampleOrder), 'order = "shuffle"'),
     "seed": (f"an integer from 0 to {LARGEST}", "seed = 0"),
     "reshuffle": ("true or false", "reshuffle = true"),
+    "schedule_clock": (_one_of(Unit), 'schedule_clock = "updates"'),
+    "validation_every": (_COUNT, "validation_every = 1"),
+    "validation_unit": (_one_of(Unit), 'validation_unit = "epochs"'),
+    "validation_batch_size": (_COUNT, "validation_batch_size = 256"),
+    "early_stopping_patience": (_COUNT, "early_stopping_patience = 3"),
+    "early_stopping_monitor": (_one_of(Monitor), 'early_stopping_monitor = "loss"'),
+    "early_stopping_mode": (_one_of(Better), 'early_stopping_mode = "min"'),
+    "early_stopping_min_delta": ("a number from 0 up", "early_stopping_min_delta = 0.001"),
+    "early_stopping_baseline": ("a finite number", "early_stopping_baseline = 0.5"),
+    "restore_best": ("true or false", "restore_best = true"),
 }
 ACCUMULATION: dict[str, str] = {  # what a window does if the plan doesn't say
     "accumulation_boundary": "epoch",
@@ -102,6 +127,22 @@ ACCUMULATION: dict[str, str] = {  # what a window does if the plan doesn't say
     "accumulation_at_end": "drop",
     "loss_normalization": "actual",
 }
+
+VALIDATION: dict[str, Any] = {  # how a plan that validates does it if it doesn't say
+    "validation_unit": "epochs",
+}
+EARLY_STOPPING: dict[str, Any] = {  # and one that stops early
+    "early_stopping_monitor": "loss",
+    "early_stopping_min_delta": 0.0,
+    "restore_best": False,
+}
+
+_STOPPING = (*EARLY_STOPPING, "early_stopping_mode", "early_stopping_baseline")
+_NEEDS = {
+    "validation_every": (*VALIDATION, "validation_batch_size", "early_stopping_patience"),
+    "early_stopping_patience": _STOPPING,
+}
+_NEEDS_WHAT = {"validation_every": "validation", "early_stopping_patience": "early stopping"}
 
 ELSEWHERE = {  # what trainers call a plan's fields
     "accumulate_grad_batches": "gradient_accumulation_steps",
@@ -117,6 +158,15 @@ ELSEWHERE = {  # what trainers call a plan's fields
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch_size",
     "shuffle": "order",
+    "patience": "early_stopping_patience",
+    "min_delta": "early_stopping_min_delta",
+    "monitor": "early_stopping_monitor",
+    "restore_best_weights": "restore_best",
+    "validation_freq": "validation_every",
+    "check_val_every_n_epoch": "validation_every",
+    "val_check_interval": "validation_every, with validation_unit 'steps'",
+    "eval_steps": "validation_every, with validation_unit 'updates'",
+    "per_device_eval_batch_size": "validation_batch_size",
 }
 
 
@@ -163,8 +213,20 @@ class TrainingPlan(BaseModel):
         order: ``sequential`` or ``shuffle``, see ``xframe.order``.
         seed: of the shuffled order.
         reshuffle: a new order for each pass, or the first one for all.
+        schedule_clock: what a learning rate schedule of the task ticks by: ``updates`` tried so far, the default,
+            skipped ones included; ``steps`` or ``epochs`` begun before this step.
+        validation_every: validate after so many ``validation_unit``, and when training ends. Default: never.
+        validation_unit: ``epochs``, the default, ``steps`` or ``updates``.
+        validation_batch_size: validation samples in a batch; they are taken in their stored order, the last
+            batch may be short. Default: ``batch_size``.
+        early_stopping_patience: stop after so many validations in a row without improvement. Default: go on.
+        early_stopping_monitor: the validation's ``loss``, the default, or ``accuracy``.
+        early_stopping_mode: ``min`` or ``max`` is better. Default: min of a loss, max of an accuracy.
+        early_stopping_min_delta: an improvement is one by more than this.
+        early_stopping_baseline: patience is restored only by what is better than this too.
+        restore_best: end with the weights of the best validation. See ``xframe.stopping`` for the rule.
 
-    At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which
+    Under early stopping all counts are upper bounds. At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which
     stops the run at once. What a step ends (its pass, its epoch of steps_per_epoch steps) cuts the window
     first, then limits are looked at, and only when the next step is due, the exhaustion of the pass. So a
     limit that falls on the last step of an exhausted pass leaves its short epoch unfinished. Under
@@ -196,6 +258,16 @@ class TrainingPlan(BaseModel):
     order: SampleOrder = "shuffle"
     seed: Seed = 0
     reshuffle: bool = True
+    schedule_clock: Unit | None = None
+    validation_every: Count | None = None
+    validation_unit: Unit | None = None
+    validation_batch_size: Count | None = None
+    early_stopping_patience: Count | None = None
+    early_stopping_monitor: Monitor | None = None
+    early_stopping_mode: Better | None = None
+    early_stopping_min_delta: Distance | None = None
+    early_stopping_baseline: Real | None = None
+    restore_best: bool | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -283,6 +355,27 @@ class TrainingPlan(BaseModel):
                     got=self.on_exhaustion,
                     expected="no such field, for under carry passes form one endless stream",
                     remedy="Remove on_exhaustion, or choose another remainder.",
+                )
+            )
+        for needed, names in _NEEDS.items():
+            if getattr(self, needed) is None:
+                found += [
+                    PlanError(
+                        f"invalid plan: {name} without {needed}",
+                        got=value,
+                        expected=f"no such field, for without {needed} there is no {_NEEDS_WHAT[needed]}",
+                        remedy=f"Set {_EXPECTED[needed][1]}, or remove {name}.",
+                    )
+                    for name in names
+                    if (value := getattr(self, name)) is not None
+                ]
+        if self.early_stopping_patience is not None and self.accumulation_at_end == "flush":
+            found.append(
+                PlanError(
+                    "invalid plan: accumulation_at_end with early stopping",
+                    got=self.accumulation_at_end,
+                    expected="drop, for a validation comes after its step's update, and ends training there",
+                    remedy="Remove accumulation_at_end, or early_stopping_patience.",
                 )
             )
         k = self.gradient_accumulation_steps
@@ -389,6 +482,12 @@ def _filled(values: Mapping[Any, Any]) -> dict[Any, Any]:
     window = _as_int(fields.get("gradient_accumulation_steps"))
     if type(window) is int and window > 1:
         fields = {**ACCUMULATION, **fields}
+    if "validation_every" in fields:
+        fields = {**VALIDATION, "validation_batch_size": fields.get("batch_size"), **fields}
+    if "early_stopping_patience" in fields:
+        monitor = fields.get("early_stopping_monitor", EARLY_STOPPING["early_stopping_monitor"])
+        mode = {"early_stopping_mode": "max" if monitor == "accuracy" else "min"}
+        fields = {**EARLY_STOPPING, **mode, **fields}
     return fields
 
 

@@ -45,7 +45,9 @@ FLUSH_IDS = 1 << 20
 FLUSH_SECONDS = 1.0
 
 
-_STEP = ("ids", "updates", "update_attempts", "lr", "loss", "time_ns", "epoch", "step_in_epoch", "padding")
+_COUNTS = ("updates", "update_attempts", "epoch", "step_in_epoch", "padding")
+_REALS = ("lr", "loss", "accuracy")
+_STEP = ("ids", *_COUNTS, *_REALS, "time_ns")
 
 
 class UpdateEvidence(Protocol):
@@ -147,6 +149,7 @@ class Recorder:
         epoch: int | None = None,
         step_in_epoch: int | None = None,
         padding: int | None = None,
+        accuracy: Any = None,
     ) -> None:
         """Takes one training step, just after it was made.
 
@@ -158,6 +161,7 @@ class Recorder:
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: 0-based labels.
             padding: how many of the last ids are padding.
+            accuracy: of this step, the share of its targets that were predicted rightly.
         """
         now = time.monotonic_ns()
         if self._closed.is_set():
@@ -176,6 +180,7 @@ class Recorder:
             "epoch": _count(epoch, "epoch"),
             "step_in_epoch": _count(step_in_epoch, "step_in_epoch"),
             "padding": _count(padding, "padding"),
+            "accuracy": _number(accuracy, "accuracy"),
         }
         with self._lock:
             pending = self._pending
@@ -204,6 +209,7 @@ class Recorder:
         epoch: Any = None,
         step_in_epoch: Any = None,
         padding: Any = None,
+        accuracy: Any = None,
         time_ns: Any = None,
     ) -> None:
         """Takes many steps at once.
@@ -218,7 +224,7 @@ class Recorder:
         if self._closed.is_set():
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
-        given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns}
+        given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
         chunk = {name: _block_column(values, name) for name, values in given.items() if values is not None}
         if batch_sizes is not None:
             chunk["batch_size"] = _block_column(batch_sizes, "batch_sizes")
@@ -247,6 +253,44 @@ class Recorder:
             self._chunks.append(chunk)
             self._added(rows, 0 if flat is None else len(flat))
 
+    def validation(
+        self,
+        *,
+        loss: Any,
+        accuracy: Any = None,
+        ids: Any = None,
+        batch_sizes: ArrayLike | None = None,
+    ) -> None:
+        """Takes one validation, just after it was made. It is kept apart from the steps.
+
+        Args:
+            loss, accuracy: means over the validation samples, each a scalar.
+            ids: the validation samples' ids in the order they came in, of shape (num_samples,).
+            batch_sizes: samples in each batch, of shape (num_batches,).
+        """
+        if self._closed.is_set():
+            raise UsageError("the trace is closed", expected="validations before the recorder is left")
+        facts: dict[str, Any] = {"time_ns": time.monotonic_ns() - self._began}
+        for name, value in (("loss", loss), ("accuracy", accuracy)):
+            facts[name] = None if value is None else float(_numbers([_number(value, name)])[0])
+        if ids is not None:
+            flat = _id_bytes(_fetch(_hold(ids, "ids")))
+            facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}
+        if batch_sizes is not None:
+            sizes = _block_column(batch_sizes, "batch_sizes").values
+            facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes)}
+            if ids is not None and 8 * facts["num_samples"] != len(flat):
+                raise UsageError(
+                    "a validation's ids and batch_sizes don't fit",
+                    got=Verbatim(f"{len(flat) // 8} ids, batch_sizes of {facts['num_samples']}"),
+                    expected="as many ids as the sizes' sum",
+                )
+        with self._lock:
+            if self._trouble is not None:
+                raise self._trouble
+            self.flush()
+            self._writer.validation(facts)
+
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
         arrays = {name: np.asarray(_fetch(_hold(values))) for name, values in weights.items()}
@@ -267,9 +311,9 @@ class Recorder:
         sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
         columns = {"batch_size": Column(sizes), "time_ns": Column(np.array(pending["time_ns"], dtype=np.int64))}
         columns |= self._batches(b"".join(batches), sizes)
-        for name in ("updates", "update_attempts", "epoch", "step_in_epoch", "padding"):
+        for name in _COUNTS:
             columns[name] = _column([_known_count(value) for value in _numbers(pending[name])], np.int64)
-        for name in ("lr", "loss"):
+        for name in _REALS:
             columns[name] = _column(_numbers(pending[name]), np.float64)
         self._chunks.append(columns)
 
@@ -498,7 +542,7 @@ def _joined(name: str, chunks: list[dict[str, Column]]) -> Column:
 
 def _block_column(given: Any, name: str) -> Column:
     """A block's numbers, whole ones but for loss and lr; a mask says which are not known."""
-    whole = name not in ("loss", "lr")
+    whole = name not in _REALS
     values, expected = _array(given, name), "whole numbers" if whole else "real numbers"
     known = ~np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     kind = values.dtype.kind

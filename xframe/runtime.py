@@ -9,7 +9,12 @@ from typing import Any, Literal
 from xframe.errors import UsageError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "bfloat16", "mixed_float16")
+
+
+def storage(precision: str) -> str:
+    """The float type in which NumPy holds what is trained in that precision: it has no bfloat16."""
+    return "float64" if precision == "float64" else "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +23,22 @@ class Runtime:
 
     Attributes:
         device: ``cpu``, ``cuda``, or ``auto``: the best that all chosen adapters have.
-        precision: of weights, features and arithmetic.
+        precision: of weights, features and arithmetic. ``mixed_float16``: weights in float32, arithmetic in float16
+            where the framework's own rules allow it, and the loss scaled, so that updates can be skipped.
         threads: CPU threads of the framework's own pool; None lets the harness share out the cores.
         deterministic: ask the framework for deterministic kernels.
         tf32: allow TensorFloat-32 on CUDA, which rounds float32 products to 10 bits of mantissa.
         loop: the adapter's native loop; None is its first.
+        workers: processes or threads of the framework's own pipeline that read data; 0 reads in the loop.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16", "mixed_float16"] = "float32"
     threads: int | None = None
     deterministic: bool = True
     tf32: bool = False
     loop: str | None = None
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name, value, known in (("device", self.device, DEVICES), ("precision", self.precision, PRECISIONS)):
@@ -39,13 +47,15 @@ class Runtime:
                 raise UsageError(f"unknown {name}", got=value, expected="one of " + ", ".join(known), remedy=hint)
         if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= 1024):
             raise UsageError("threads", got=self.threads, expected="an integer from 1 to 1024")
+        if type(self.workers) is not int or not 0 <= self.workers <= 1024:
+            raise UsageError("workers", got=self.workers, expected="an integer from 0 to 1024")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Runtime:
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 
 def cores() -> int:

@@ -2,16 +2,20 @@
 
 For adapters. The framework draws the batches; ``walk`` counts the rows that arrive and says where each
 batch stands and what its step ends, and begins new passes where an epoch does. ``Window`` says after
-each step whether the optimizer is due. Both go step by step and know nothing of ``xframe.counting``,
+each step whether the optimizer is due, ``Course`` validates between steps and stops early. All go step by step and know nothing of ``xframe.counting``,
 which the recorded run is later held against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xframe.plan import TrainingPlan
+from xframe.stopping import EarlyStopping
+
+if TYPE_CHECKING:
+    from xframe.recorder import Recorder
 
 
 class Place(NamedTuple):
@@ -24,6 +28,7 @@ class Place(NamedTuple):
         ends_epoch: it is the last of its epoch's steps.
         exhausts: the pass is over before the epoch; when the next step is due, that ends the epoch.
         last: nothing can follow.
+        epochs: that are over after it.
     """
 
     epoch: int
@@ -33,6 +38,7 @@ class Place(NamedTuple):
     ends_epoch: bool
     exhausts: bool
     last: bool
+    epochs: int = 0
 
 
 def walk(
@@ -67,7 +73,7 @@ def walk(
         epochs = passes if length is None else epoch + (ends_epoch or exhausts)
         stopped = over > 0 and policy == "stop" and (exhausts or not restart)
         last = stopped or (plan.epochs is not None and epochs >= plan.epochs)
-        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last), batch
+        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last, epochs), batch
         if last:
             return
         inside += 1
@@ -87,15 +93,21 @@ class Window:
     Attributes:
         fresh: no gradient is there; what an earlier window left must be zeroed.
         over: a limit is reached, or nothing can follow.
+        steps, updates: made and due so far.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         self.fresh, self.over = True, False
         self._by_rows = plan.loss_normalization == "samples"
-        self._steps = self._updates = 0  # of the run
+        self.steps = self.updates = 0  # of the run
         self._count = 0  # steps in the window
         self._present = 0  # steps, or rows, whose gradients are there; more than the window's own after a leak
+
+    def tick(self, place: Place) -> int:
+        """Of the learning rate schedule, at the step that is to be made. An update that is skipped ticks too."""
+        clock = self.plan.schedule_clock
+        return place.epoch if clock == "epochs" else self.steps if clock == "steps" else self.updates
 
     def weight(self, rows: int) -> int:
         """What the mean gradient of a step with that many rows is multiplied with."""
@@ -104,7 +116,7 @@ class Window:
     def close(self, place: Place, rows: int) -> int | None:
         """After a step: the number to divide the summed gradients by for an update that is due, or None."""
         plan = self.plan
-        self._steps += 1
+        self.steps += 1
         self._count += 1
         self._present += self.weight(rows)
         self.fresh = False
@@ -124,7 +136,7 @@ class Window:
 
     def _limit_reached(self) -> bool:
         limits = self.plan.limits
-        return self._steps == limits.steps or self._updates == limits.updates
+        return self.steps == limits.steps or self.updates == limits.updates
 
     def _cut(self) -> int | None:
         remainder = self.plan.accumulation_remainder
@@ -138,6 +150,62 @@ class Window:
 
     def _update(self) -> int:
         present, self._present, self._count, self.fresh = self._present, 0, 0, True
-        self._updates += 1
+        self.updates += 1
         kind = self.plan.loss_normalization
         return self.plan.gradient_accumulation_steps if kind == "window" else 1 if kind in ("sum", None) else present
+
+
+class Course:
+    """What happens between steps: validation when it is due, and the end of training.
+
+    Attributes:
+        stopping: the decisions made so far, if the plan stops early.
+    """
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        recorder: Recorder,
+        validate: Callable[[], Mapping[str, Any]] | None,
+        weights: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Args:
+        plan: says when.
+        recorder: takes what a validation found.
+        validate: one validation; returns the arguments of ``recorder.validation``.
+        weights: the model's weights as they are now.
+        """
+        self.plan, self.recorder, self.validate, self.weights = plan, recorder, validate, weights
+        self.stopping = EarlyStopping(plan) if plan.early_stopping_patience is not None else None
+        self._count = 0
+        self._best: dict[str, Any] | None = None
+
+    def due(self, place: Place, window: Window) -> bool:
+        """Whether to validate, after a step at that place."""
+        every, before = self.plan.validation_every, self._count
+        if every is None:
+            return False
+        unit = self.plan.validation_unit
+        self._count = place.epochs if unit == "epochs" else window.steps if unit == "steps" else window.updates
+        return window.over or self._count // every > before // every
+
+    def over(self, place: Place, window: Window) -> bool:
+        """After a step at that place was recorded: validates if it is due; whether training ends."""
+        stops = self.due(place, window) and self.check()
+        return stops or window.over
+
+    def check(self) -> bool:
+        """Validates now; whether training ends early."""
+        assert self.validate is not None
+        found = self.validate()
+        self.recorder.validation(**found)
+        if self.stopping is None:
+            return False
+        decision = self.stopping.see(found[self.plan.early_stopping_monitor or "loss"])
+        if decision.improves and self.plan.restore_best:
+            self._best = self.weights()
+        return decision.stops
+
+    def final(self) -> dict[str, Any]:
+        """The weights that training ends with."""
+        return self._best if self._best is not None else self.weights()

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import importlib
 import inspect
+import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.runtime import storage
+from xframe.schedule import Schedule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +37,8 @@ Weights = Mapping[str, "NDArray[Any]"]
 Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
 LOSSES = ("softmax_cross_entropy", "mean_squared_error", "negative_sum")
 ACTIVATIONS = ("linear", "relu", "tanh")
+METRICS = ("accuracy",)
+CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +58,45 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class SGD:
-    """v ← momentum·v + g;  w ← w − learning_rate·v, with g the gradient plus weight_decay·w.
+    """v ← momentum·v + g;  w ← w − learning_rate·v, with g the clipped gradient plus weight_decay·w.
 
     The frameworks' own weight decay is the same rule only without momentum, so both at once are refused.
+
+    Attributes:
+        learning_rate: a number, or an ``xframe.schedule`` in ticks of the plan's ``schedule_clock``.
+        momentum, weight_decay: as above.
+        clip_value: each element of the gradient is cut to within plus or minus this.
+        clip_norm: the gradient of each variable is scaled down to at most this norm.
+        clip_global_norm: all gradients are scaled down together to at most this norm.
     """
 
-    learning_rate: float
+    learning_rate: float | Schedule
     momentum: float = 0.0
     weight_decay: float = 0.0
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    clip_global_norm: float | None = None
 
     def __post_init__(self) -> None:
+        clips = {name: getattr(self, name) for name in CLIPS if getattr(self, name) is not None}
+        if len(clips) > 1 or not all(0 < value < math.inf for value in clips.values()):
+            raise UsageError(
+                "SGD's clipping", got=Verbatim(clips), expected=f"at most one of {', '.join(CLIPS)}, a number above 0"
+            )
         if self.momentum and self.weight_decay:
             raise UsageError(
                 "SGD with both momentum and weight_decay is not one rule in all frameworks",
                 got=Verbatim(f"momentum={self.momentum}, weight_decay={self.weight_decay}"),
                 expected="at most one of them",
             )
+
+    def rate(self, tick: int) -> float:
+        """The learning rate at that tick of the plan's ``schedule_clock``."""
+        return self.learning_rate(tick) if isinstance(self.learning_rate, Schedule) else float(self.learning_rate)
+
+    @property
+    def scheduled(self) -> bool:
+        return isinstance(self.learning_rate, Schedule)
 
 
 class Parameter(NamedTuple):
@@ -101,6 +129,10 @@ class Task:
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
         audit: given a run's trace and final weights, returns what contradicts; see the ledger task.
         max_updates: given a plan and a precision, how many updates at most the task can hold.
+        validation: returns (features, targets) to validate on, if there are any; row i is validation sample i.
+        num_validation: how many.
+        metrics: recorded beside the loss, of each step and validation: ``accuracy``, the share of targets that get
+            the greatest output.
         description: one line.
     """
 
@@ -114,6 +146,9 @@ class Task:
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
     audit: Callable[[Trace, Weights], list[str]] | None = None
     max_updates: Callable[[TrainingPlan, str], int] | None = None
+    validation: Callable[[], tuple[NDArray[Any], NDArray[Any]]] | None = None
+    num_validation: int = 0
+    metrics: tuple[str, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -121,6 +156,16 @@ class Task:
             raise unknown("loss", str(self.loss), LOSSES)
         if not isinstance(self.optimizer, SGD):
             raise UsageError("a task's optimizer", got=self.optimizer, expected="an xframe.SGD")
+        if not set(self.metrics) <= set(METRICS) or (self.metrics and self.loss != "softmax_cross_entropy"):
+            raise UsageError(
+                "a task's metrics",
+                got=Verbatim(f"{self.metrics} with the loss {self.loss}"),
+                expected="('accuracy',) with softmax_cross_entropy, or none",
+            )
+        if (self.validation is None) != (self.num_validation == 0):
+            raise UsageError(
+                "a task's validation", got=self.num_validation, expected="both validation and num_validation, or none"
+            )
         if not isinstance(self.layers, tuple) or not all(isinstance(layer, Dense) for layer in self.layers):
             raise UsageError("a task's layers", got=self.layers, expected="a tuple of xframe.Dense")
 
@@ -155,18 +200,33 @@ class Task:
         Raises:
             UsageError: the arrays do not have num_samples rows each.
         """
+        return self._arrays(self.load(), self.num_samples, "num_samples", precision)
+
+    def validation_data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(features, targets) to validate on, as ``data`` gives those to train on.
+
+        Raises:
+            UsageError: there are none, or not as many as declared.
+        """
+        if self.validation is None:
+            raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
+        return self._arrays(self.validation(), self.num_validation, "num_validation", precision)
+
+    def _arrays(
+        self, loaded: tuple[NDArray[Any], NDArray[Any]], declared: int, field: str, precision: str
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         import numpy as np
 
-        features, targets = self.load()
-        if not len(features) == len(targets) == self.num_samples:
+        features, targets = loaded
+        if not len(features) == len(targets) == declared:
             raise UsageError(
                 f"task {self.name!r} loads another number of rows than it declares",
                 got=Verbatim(f"{len(features)} features and {len(targets)} targets"),
-                expected=f"num_samples = {self.num_samples} of each",
+                expected=f"{field} = {declared} of each",
             )
 
         def cast(values: NDArray[Any]) -> NDArray[Any]:
-            kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(precision)
+            kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(storage(precision))
             return np.ascontiguousarray(values, dtype=kind)
 
         return cast(np.asarray(features)), cast(np.asarray(targets))

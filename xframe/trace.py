@@ -26,6 +26,7 @@ from xframe.tracefile import (
     COLUMNS,
     FAMILY,
     MAGIC,
+    MAGIC_2,
     SCHEMA,
     Closed,
     Column,
@@ -56,6 +57,27 @@ def array_digest(array: NDArray[Any]) -> str:
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     head = f"{values.dtype.str} {values.shape};".encode()
     return hashlib.blake2b(head + values.tobytes(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One validation, as it was observed.
+
+    Attributes:
+        after: steps that were made before it.
+        num_batches, num_samples: that went through it.
+        ids_digest: XXH3-128 of the validation samples' ids in order, in hex.
+        loss, accuracy: means over the samples.
+        time_ns: since recording began.
+    """
+
+    after: int
+    num_batches: int | None = None
+    num_samples: int | None = None
+    ids_digest: str | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    time_ns: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +208,27 @@ class Trace:
             raise damaged(file, "these are not the weights that the trace vouches for")
         return weights
 
+    @cached_property
+    def validations(self) -> tuple[Validation, ...]:
+        """What was validated between the steps, in order."""
+        known = Validation.__slots__
+        return tuple(Validation(**{name: v[name] for name in known if name in v}) for v in self.source.validations)
+
+    def epochs(self) -> pd.DataFrame:
+        """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample."""
+        frame = self.frame()
+        rows = frame["batch_size"].astype("float64")
+        weighted = frame.assign(rows=rows, **{name: frame[name] * rows for name in ("loss", "accuracy")})
+        found = weighted.groupby("epoch").agg(
+            steps=("step", "size"),
+            samples=("batch_size", "sum"),
+            loss=("loss", lambda values: values.sum(skipna=False)),
+            accuracy=("accuracy", lambda values: values.sum(skipna=False)),
+        )
+        for name in ("loss", "accuracy"):
+            found[name] = found[name] / found["samples"]
+        return found
+
     def frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame; digests in hex."""
         import pyarrow as pa
@@ -297,7 +340,7 @@ def _opened(path: Path) -> tuple[Source, BinaryIO]:
             "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
         ) from None
     try:
-        if start == MAGIC:
+        if start in (MAGIC, MAGIC_2):
             return Journal(path, file), file
         if start.startswith(b"PAR1"):
             return Closed(path, file), file

@@ -30,15 +30,16 @@ from xframe.errors import NotATraceError, TraceError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 2
-MAGIC = b"XFRAME-TRACE-2\r\n"
+FORMAT = 3
+MAGIC = b"XFRAME-TRACE-3\r\n"
+MAGIC_2 = b"XFRAME-TRACE-2\r\n"
 FAMILY = b"XFRAME-TRACE-"  # of this format and newer ones
 BLOCK_ROWS = 131_072  # of a closed trace; fewer where these have more than so many ids:
 BLOCK_IDS = 1 << 21
 UNKNOWN = -1  # stands for null in the integer columns handed out, none of which can be negative
 
 _FRAME = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
-_HEAD, _BATCH, _END = b"H", b"B", b"E"
+_HEAD, _BATCH, _VALIDATION, _END = b"H", b"B", b"V", b"E"
 _DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
 _CHUNK = 1 << 20
 _HELD_BYTES = 1 << 25  # of a journal's frames, so that a block's columns are made from one reading
@@ -57,13 +58,15 @@ SCHEMA = pa.schema(
         pa.field("epoch", pa.int64()),
         pa.field("step_in_epoch", pa.int64()),
         pa.field("padding", pa.int64()),
+        pa.field("accuracy", pa.float64()),
     ]
 )
+SCHEMA_2 = pa.schema([field for field in SCHEMA if field.name != "accuracy"])  # of format 2, and of 1
 COLUMNS = tuple(SCHEMA.names)
 # What a block's digests cover: equal digests of two traces mean that nothing there need be compared.
 GROUPS = {
     "structure": CERTIFIED,
-    "numbers": ("update_attempts", "lr", "loss"),
+    "numbers": ("update_attempts", "lr", "loss", "accuracy"),
     "labels": ("epoch", "step_in_epoch", "padding"),
 }
 
@@ -87,7 +90,7 @@ def damaged(path: Path, why: str) -> TraceError:
 
 def other_format(path: Path, version: object) -> NotATraceError:
     return NotATraceError(
-        f"{path} is a trace of format {version}", expected=f"format 1 or {FORMAT}", remedy="Update xframe."
+        f"{path} is a trace of format {version}", expected=f"format 1 to {FORMAT}", remedy="Update xframe."
     )
 
 
@@ -140,6 +143,10 @@ class TraceWriter:
         self._certifier.add(*(values_of(batch.column(name)) for name in CERTIFIED))
         self.num_rows += count
 
+    def validation(self, facts: Mapping[str, Any]) -> None:
+        """Appends a validation, made after the rows that are there."""
+        self._frame(_VALIDATION, json.dumps({**facts, "after": self.num_rows}, sort_keys=True).encode())
+
     def close(self, outcome: str, **facts: Any) -> None:
         """Writes the end and makes the trace compact; ``outcome`` is ``complete`` or says what ended the run."""
         end = {"rows": self.num_rows, "outcome": outcome, "certificate": self._certifier.result(), **facts}
@@ -177,7 +184,10 @@ def _write_parquet(source: Source, path: Path) -> None:
     digests = []
     blocks = list(_block_bounds(source, listed))
     certifier = Certifier()
-    index = json.dumps({"head": source.head, "end": source.end, "unknown": source.unknown}, sort_keys=True)
+    index = json.dumps(
+        {"head": source.head, "end": source.end, "unknown": source.unknown, "validations": source.validations},
+        sort_keys=True,
+    )
     integers = [name for name in COLUMNS if SCHEMA.field(name).type == pa.int64()]
     encodings = dict.fromkeys([*integers, "ids.list.element"], "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"}
     with parquet.ParquetWriter(
@@ -291,6 +301,7 @@ class Source(Protocol):
         bounds: the first row of each block, and ``num_rows``.
         unknown: by column, how many rows have no value.
         digests: of each block, by the names of ``GROUPS`` and ``finite``; None if it has none.
+        validations: made between the rows.
     """
 
     head: dict[str, Any]
@@ -299,6 +310,7 @@ class Source(Protocol):
     bounds: list[int]
     unknown: dict[str, int]
     digests: list[dict[str, str]] | None
+    validations: list[dict[str, Any]]
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""
@@ -315,7 +327,8 @@ class Journal:
         self.end: dict[str, Any] = {}
         self.bounds = [0]
         self.unknown = dict.fromkeys(COLUMNS, 0)
-        self._file = file
+        self.validations: list[dict[str, Any]] = []
+        self._file, self._schema = file, SCHEMA
         self._places: list[tuple[int, int]] = []
         self._held: dict[int, Any] = {}  # frames last read
         self._scan()
@@ -325,9 +338,12 @@ class Journal:
         file = self._file
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        digest = hashlib.blake2b(MAGIC, digest_size=32).digest()
-        if file.read(len(MAGIC)) != MAGIC:
+        magic, version = file.read(len(MAGIC)), FORMAT
+        if magic == MAGIC_2:
+            self._schema, version = SCHEMA_2, 2
+        elif magic != MAGIC:
             raise damaged(self.path, "its first bytes are not those of a trace")
+        digest = hashlib.blake2b(magic, digest_size=32).digest()
         frames = 0
         while len(header := file.read(_FRAME.size)) == _FRAME.size:
             kind, length, check, sealed = _FRAME.unpack(header)
@@ -342,15 +358,17 @@ class Journal:
                 raise damaged(self.path, f"frame {frames} is not what was written")
             digest = sealed
             if kind == _BATCH:
-                batch = ipc.read_record_batch(pa.py_buffer(payload), SCHEMA)
+                batch = completed(ipc.read_record_batch(pa.py_buffer(payload), self._schema))
                 self._places.append((at, length))
                 self.bounds.append(self.bounds[-1] + batch.num_rows)
                 for name in COLUMNS:
                     self.unknown[name] += batch.column(name).null_count
             elif kind == _HEAD:
                 self.head = json.loads(payload)
-                if self.head["format"] != FORMAT:
+                if self.head["format"] != version:
                     raise other_format(self.path, self.head["format"])
+            elif kind == _VALIDATION:
+                self.validations.append(json.loads(payload))
             else:
                 self.end = json.loads(payload)
             frames += 1
@@ -363,7 +381,7 @@ class Journal:
         if batch is None:
             at, length = self._places[block]
             self._file.seek(at)
-            batch = ipc.read_record_batch(pa.py_buffer(self._file.read(length)), SCHEMA)
+            batch = completed(ipc.read_record_batch(pa.py_buffer(self._file.read(length)), self._schema))
             while self._held and length + sum(self._places[held][1] for held in self._held) > _HELD_BYTES:
                 del self._held[next(iter(self._held))]
             self._held[block] = batch
@@ -386,21 +404,35 @@ class Closed:
         self._parquet = parquet.ParquetFile(pa.PythonFile(file, mode="r"))
         facts = self._parquet.metadata.metadata
         index = json.loads(facts[b"xframe"])
-        if index["head"]["format"] != FORMAT:
+        if index["head"]["format"] not in (2, FORMAT):
             raise other_format(path, index["head"]["format"])
         starts, self.digests = json.loads(facts[b"xframe.blocks"])
         self.head, self.end, self.unknown = index["head"], index["end"], index["unknown"]
         self.num_rows = int(self._parquet.metadata.num_rows)
         self.bounds = [*starts, self.num_rows]
+        self.validations = index.get("validations", [])
+        self.unknown = dict.fromkeys(COLUMNS, self.num_rows) | self.unknown
+        self._columns = frozenset(self._parquet.schema_arrow.names)
         self._held: dict[str, tuple[int, Any]] = {}  # the block last read of each column
 
     def read(self, block: int, name: str) -> Any:
+        if name not in self._columns:
+            return pa.nulls(self.bounds[block + 1] - self.bounds[block], SCHEMA.field(name).type)
         held, array = self._held.get(name, (-1, None))
         if held != block:
             found = self._parquet.read_row_group(block, columns=[name], use_threads=False).column(0)
             array = found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
             self._held[name] = block, array
         return array
+
+
+def completed(batch: Any) -> Any:
+    """A record batch of an older format with the columns that it lacks, unknown throughout."""
+    if len(batch.schema) == len(SCHEMA):
+        return batch
+    found = {field.name: batch.column(i) for i, field in enumerate(batch.schema)}
+    columns = [found.get(field.name, pa.nulls(batch.num_rows, field.type)) for field in SCHEMA]
+    return pa.record_batch(columns, schema=SCHEMA)
 
 
 def rows_between(source: Source, name: str, start: int, stop: int) -> Column:

@@ -446,7 +446,7 @@ METADATA = {
     "the outcome": (b'"outcome": "complete"', b'"outcome": "comp1ete"'),
     "the number of rows": (b'"rows": 3', b'"rows": 4'),
     "the certificate": (b'"xf1-', b'"xf2-'),
-    "the format": (b'"format": 2', b'"format": 1'),
+    "the format": (b'"format": 3', b'"format": 1'),
     "a block's digest": (b'"structure": "', b'"structurE": "'),
     "the digest": (b"blake2b-256:", b"blake2b-512:"),
     "a column's name": (b"updates", b"upd4tes"),
@@ -763,7 +763,7 @@ def newer_closed(path, monkeypatch):
 
 
 def newer_journal(path, monkeypatch):
-    path.write_bytes(MAGIC.replace(b"2", b"3") + b"whatever it is that follows there" * 20)
+    path.write_bytes(MAGIC.replace(b"3", b"4") + b"whatever it is that follows there" * 20)
 
 
 @pytest.mark.parametrize(
@@ -777,7 +777,7 @@ def newer_journal(path, monkeypatch):
 def test_a_newer_format(tmp_path, monkeypatch, newer):
     path = tmp_path / "x.trace"
     newer(path, monkeypatch)
-    expected = f"x.trace is a trace of format {FORMAT + 1}: expected format 1 or {FORMAT}. Update xframe"
+    expected = f"x.trace is a trace of format {FORMAT + 1}: expected format 1 to {FORMAT}. Update xframe"
     with pytest.raises(NotATraceError, match=expected) as caught:
         xframe.Trace.open(path)
     assert caught.value.exit_code == 2
