@@ -9,7 +9,7 @@ from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError, Verbatim
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
-from xframe.runtime import Runtime
+from xframe.runtime import PRECISIONS, Runtime
 from xframe.task import Task
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        return unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS)
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported

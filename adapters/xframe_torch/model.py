@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xframe.task import NativeModel, Parameter, Task, match
 
+WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
 _ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
 
@@ -20,7 +21,7 @@ class Model:
         initial = task.weights()
         own = task.builders.get("torch")
         built = _lower(task, initial) if own is None else own()
-        self.module = built.module.to(device=device, dtype=getattr(torch, precision))
+        self.module = built.module.to(device=device, dtype=getattr(torch, WEIGHTS.get(precision, precision)))
         self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
@@ -30,7 +31,8 @@ class Model:
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (tensor, axes) in self.parameters.items():
-            values = tensor.detach().cpu().numpy()
+            held = tensor.detach().cpu()
+            values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
             found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
         return found
 

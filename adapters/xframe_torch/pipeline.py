@@ -30,9 +30,9 @@ class Batch(NamedTuple):
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Features, targets and ids as tensors; indexed by a tensor of many positions at once."""
 
-    def __init__(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
+    def __init__(self, features: torch.Tensor, targets: torch.Tensor) -> None:
         self.num_samples = len(features)
-        self.tensors = torch.from_numpy(features), torch.from_numpy(targets), torch.arange(len(features))
+        self.tensors = features, targets, torch.arange(len(features))
 
     def __len__(self) -> int:
         return self.num_samples
@@ -68,21 +68,29 @@ class OrderSampler(Sampler[torch.Tensor]):
             yield rest
 
 
-def _identity(batch: Any) -> Any:
+def identity(batch: Any) -> Any:
     return batch
+
+
+def precise(values: NDArray[Any], precision: str) -> torch.Tensor:
+    """An array as a tensor of the run's precision, which NumPy may not have."""
+    tensor = torch.from_numpy(values)
+    return tensor.bfloat16() if precision == "bfloat16" and tensor.is_floating_point() else tensor
 
 
 class Pipeline:
     """Iterates over the batches of a run."""
 
-    def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], *, device: str) -> None:
+    def __init__(
+        self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], *, device: str, precision: str
+    ) -> None:
         self.plan, self.device = plan, device
         self.sampler = OrderSampler(plan, len(features))
         self.loader = DataLoader(
-            Samples(features, targets),
+            Samples(precise(features, precision), precise(targets, precision)),
             batch_size=None,  # the sampler yields whole batches of indices
             sampler=self.sampler,
-            collate_fn=_identity,
+            collate_fn=identity,
             pin_memory=device == "cuda",
             # Its own generator: else every iterator draws a seed from the global one, which the bare run would not.
             generator=torch.Generator(),

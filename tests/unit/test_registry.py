@@ -14,7 +14,7 @@ class Good:
     name, loops, requires, install = "good", ("step", "fit"), (), "pip install good"
 
     def check(self, plan, task, runtime):
-        return unsupported(self, task, runtime, devices=("cpu",))
+        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=("float32",))
 
     def probe(self):
         return Probe({}, ("cpu",))

@@ -792,7 +792,7 @@ class MissesAnUpdate(Steered):
 
         def close(self, place: Place, rows: int) -> int | None:
             divisor = super().close(place, rows)
-            return None if self._updates == 2 else divisor
+            return None if self.updates == 2 else divisor
 
 
 class FlushesTheLeftover(StepsBy):
@@ -850,7 +850,7 @@ class LooksAtLimitsFirst(Steered):
         """A window that its limit's last step cannot cut."""
 
         def close(self, place: Place, rows: int) -> int | None:
-            stops = self._steps + 1 == self.plan.step_limit
+            stops = self.steps + 1 == self.plan.step_limit
             return super().close(place._replace(ends_pass=False, ends_epoch=False) if stops else place, rows)
 
 
@@ -988,7 +988,7 @@ class TrainsAtHalfTheRate(Faulty):
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         rule = task.optimizer
-        slower = SGD(rule.learning_rate * self.factor, rule.momentum, rule.weight_decay)
+        slower = SGD(rule.rate(0) * self.factor, rule.momentum, rule.weight_decay)
         return super().train_step(plan, replace(task, optimizer=slower), runtime)
 
 
@@ -1004,7 +1004,7 @@ class DecaysEachPass(Stepped):
     rate: float
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
-        self.rate = task.optimizer.learning_rate
+        self.rate = task.optimizer.rate(0)
         return super().train_step(plan, task, runtime)
 
     def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
