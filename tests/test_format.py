@@ -365,7 +365,7 @@ def test_validations_stand_in_both_forms(tmp_path, monkeypatch, readers):
         assert found == [(1, 1.0, None), (2, 0.5, None), (3, 1 / 3, None)]
         assert {(v.num_samples, v.num_batches, v.ids_digest) for v in trace.validations} == {(3, 2, digest)}
         assert trace.column("accuracy").tolist() == [0.0, 0.5, 0.0]
-    head, rows, end = readers["read_journal"](tmp_path / "journal.trace", SCHEMA)
+    _, rows, end = readers["read_journal"](tmp_path / "journal.trace", SCHEMA)
     assert (rows.num_rows, end["outcome"]) == (3, "complete")
     index = json.loads(parquet.read_metadata(tmp_path / "closed.trace").metadata[b"xframe"])
     assert [v["after"] for v in index["validations"]] == [1, 2, 3]

@@ -9,10 +9,11 @@ Checks, in order:
     lr, loss     the same numbers, step by step
     weights      the same final weights
 
-and, where a plan asks for them or a run has them,
+and, where the plan asks for it or a run has it,
 
-    accuracy     the same share of right predictions, step by step
     validation   after the same steps, over the same samples, with the same outcome
+
+An accuracy recorded beside the loss is judged with it.
 
 Every run is held against the plan, if there is one, and every further run against the first. Numbers
 are judged up to the structure's first difference and not beyond: after it the runs are different
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 Result = Literal["pass", "fail", "not judged"]
 MOST_IDS = 1 << 22  # of a plan that are in memory at once
 CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
-FURTHER = ("accuracy", "validation")  # where there is something to judge
+FURTHER = ("validation",)  # where there is something to judge
 STRUCTURE = ("steps", "boundaries", "updates")
 ORDERS = ("exact", "coverage")
 PLAN = "plan"
@@ -419,7 +420,6 @@ def compare(
         for name, judgement in zip(("lr", "loss", "weights"), numbers, strict=True):
             judged[name].append(judgement)
         if not coverage:
-            judged["accuracy"].append(_accuracies(pair))
             judged["validation"].append(_validated(pair, within))
         if coverage:
             notes += [note for side in (pair.candidate, pair.reference) for note in _not_finite(side)]
@@ -440,9 +440,10 @@ def compare(
         "loss": str(within),
         "weights": str(within) + (", == ledger" if audits else ""),
     }
-    rules |= {"accuracy": f"{within} + 1 sample", "validation": f"{against}, {within}"}
+    rules["validation"] = f"{against}, {within}"
     notes += _stopping_notes(plan, sides)
-    further = [name for name in FURTHER if any(_shows(side, name) for side in (*sides, expected) if side is not None)]
+    validated = any(side.trace.validations for side in sides if side.trace is not None)
+    further = FURTHER if validated or (plan is not None and plan.validation_every is not None) else ()
     checks = tuple(_merge(name, rules[name], judged[name], sides) for name in (*CHECKS, *further))
     return Comparison(
         checks=checks,
@@ -557,7 +558,7 @@ class _Pair:
         self.firsts: dict[str, int] = {}
         self.until = 0 if self.other_data else self.shared
         self.rates, self.losses = _Rates(kind), _Losses(numbers) if numbers is not None else None
-        self.accuracies = _Worst()
+        self.accuracies = _Accuracies()
         self._both = candidate.known & reference.known
         self._tries = candidate.skips and reference.skips  # are compared beside the updates
 
@@ -588,7 +589,6 @@ class _Pair:
         if "numbers" in same and "finite" in same:
             self.rates.equal(start)
             self.losses.equal(start)
-            self.accuracies.equal()
             return
         self.rates.feed(start, *self._numbers("lr", start, stop))
         self.losses.feed(start, *self._numbers("loss", start, stop))
@@ -623,24 +623,15 @@ def _numbers(side: _Side, name: str, start: int, stop: int) -> Column:
     return Column(side.between(name, start, stop)) if side.trace is None else side.trace.between(name, start, stop)
 
 
-class _Worst:
-    """Accuracies of a pair: how many samples they part by, beyond the one that rounding may turn."""
+class _Accuracies:
+    """Accuracies of a pair: whether more samples are predicted otherwise than the one that rounding may turn."""
 
     def __init__(self) -> None:
-        self.first: int | None = None  # where more than one sample is predicted otherwise
-        self.values: tuple[float, float] = (0.0, 0.0)
-        self.worst: float | None = None
-        self.worst_at: int | None = None
-
-    def equal(self) -> None:
-        self.worst = self.worst or 0.0
+        self.first: int | None = None
+        self.values: tuple[float, float] = (0.0, 0.0)  # there
 
     def feed(self, start: int, mine: NDArray[Any], theirs: NDArray[Any], rows: NDArray[Any]) -> None:
-        apart = np.nan_to_num(np.abs(mine - theirs), nan=1.0)
-        at = int(np.argmax(apart))
-        if self.worst is None or apart[at] > self.worst:
-            self.worst, self.worst_at = float(apart[at]), start + at
-        beyond = np.flatnonzero(apart * rows > 1.5)
+        beyond = np.flatnonzero(~(np.abs(mine - theirs) * rows <= 1.5))
         if beyond.size and self.first is None:
             i = int(beyond[0])
             self.first, self.values = start + i, (float(mine[i]), float(theirs[i]))
@@ -731,26 +722,6 @@ def _first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
     else:
         unequal = a != b
     return int(np.argmax(unequal)) if unequal.any() else None
-
-
-def _shows(side: _Side, name: str) -> bool:
-    """Whether there is something to judge of that further check."""
-    if side.trace is None:
-        return name == "validation" and side.plan is not None and side.plan.validation_every is not None
-    if name == "validation":
-        return bool(side.trace.validations)
-    return bool(len(side)) and name in side.known
-
-
-def _accuracies(pair: _Pair) -> _Judgement:
-    found, both = pair.accuracies, (pair.candidate, pair.reference)
-    if found.worst is None or any("accuracy" not in side.known for side in both):
-        return _Judgement("not judged", detail="a run did not record the accuracy of every step")
-    if found.first is None:
-        return _Judgement("pass", detail=_before(pair), worst=found.worst, worst_at=found.worst_at)
-    mine, theirs = found.values
-    detail = f"step {found.first}: accuracy {pair.candidate.name} {mine:.6g}, {pair.reference.name} {theirs:.6g}"
-    return _Judgement("fail", found.first, detail, found.worst, found.worst_at, both)
 
 
 def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
@@ -1100,6 +1071,12 @@ def _losses(pair: _Pair) -> _Judgement:
         at, value = losses.odd
         detail = f"both runs' losses are {value} from step {at} on"
         return _Judgement("not judged", detail=detail, worst=losses.worst, worst_at=losses.worst_at, undecided=True)
+    odd = pair.accuracies
+    if odd.first is not None:
+        detail = f"step {odd.first}: accuracy {pair.candidate.name} {odd.values[0]:.6g}, "
+        detail += f"{pair.reference.name} {odd.values[1]:.6g}"
+        both = (pair.candidate, pair.reference)
+        return _Judgement("fail", odd.first, detail, losses.worst, losses.worst_at, both)
     return _Judgement("pass", detail=_before(pair), worst=losses.worst, worst_at=losses.worst_at)
 
 

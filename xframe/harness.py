@@ -183,7 +183,8 @@ def execute(
     progress: Progress,
 ) -> None:
     """Starts a worker for each selection and returns when all have written their traces."""
-    total = counting.num_steps(plan, find_task(task).num_samples)
+    counts = counting.counts(plan, find_task(task).num_samples)
+    total, epochs = counts.num_steps, counts.num_epochs
     threads = runtime.threads or max(1, cores() // len(selections))
     workers: list[_Worker] = []
     try:
@@ -198,7 +199,7 @@ def execute(
                 "trace": str(place.resolve()),
             }
             workers.append(_start(selection, place, interpreters[selection.adapter], config))
-            progress.begin(selection.label, total)
+            progress.begin(selection.label, total, epochs)
         _watch(workers, runtime, progress)
     finally:
         _stop(workers, progress)
@@ -227,7 +228,7 @@ def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None
                                 progress.state(w.label, "training")
                     elif "steps" in message:
                         worker.steps = message["steps"]
-                        progress.advance(worker.label, worker.steps)
+                        progress.advance(worker.label, worker.steps, message.get("epoch"), message.get("loss"))
                     elif "done" in message:
                         worker.done = message["done"]
                     elif "error" in message:

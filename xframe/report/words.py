@@ -17,7 +17,6 @@ TITLES = {
     "lr": "learning rate",
     "loss": "loss",
     "weights": "final weights",
-    "accuracy": "accuracy",
     "validation": "validation",
 }
 RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}

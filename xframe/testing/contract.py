@@ -38,6 +38,7 @@ from xframe.recorder import record
 from xframe.runtime import Runtime
 from xframe.task import Task, find_task
 from xframe.tasks.ledger import ledger
+from xframe.testing.features import FeatureContract
 from xframe.trace import Trace
 
 LEDGER = ledger(23)
@@ -121,7 +122,7 @@ def observe(
     return Trace.open(path)
 
 
-class AdapterContract:
+class AdapterContract(FeatureContract):
     """Bind it by a subclass that sets ``adapter`` and ``twin``.
 
     Attributes:
@@ -140,6 +141,19 @@ class AdapterContract:
 
     def subject(self) -> Adapter:
         return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
+
+    def follows(self, plan: TrainingPlan) -> bool:
+        """Whether the loop's framework can do what the plan says; a loop that is a trainer of its own may not."""
+        return True
+
+    def loop_name(self) -> str:
+        return self.loop or self.subject().loops[0]
+
+    def observed(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
+        return observe(self.subject(), plan, task, path, precision=precision, loop=self.loop)
+
+    def reference(self, plan: TrainingPlan, task: Task, path: Path) -> Trace:
+        return observe(registry.load("numpy"), plan, task, path)
 
     def ledger_run(self, plan: TrainingPlan, folder: Path) -> Trace:
         """The ledger task under that plan; run once, then looked at by several tests."""
