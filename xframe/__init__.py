@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xframe.recorder import Recorder, record
     from xframe.runtime import Runtime
     from xframe.sharing import index_dataset, sampler
+    from xframe.source import ParquetSource
     from xframe.task import SGD, Dense, NativeModel, Parameter, Task
     from xframe.trace import Trace
 
@@ -29,6 +30,7 @@ _WHERE = {
     "Dense": "task",
     "NativeModel": "task",
     "Parameter": "task",
+    "ParquetSource": "source",
     "PlanError": "errors",
     "Recorder": "recorder",
     "Runtime": "runtime",
@@ -53,6 +55,7 @@ __all__ = [
     "Dense",
     "NativeModel",
     "Parameter",
+    "ParquetSource",
     "PlanError",
     "Recorder",
     "Runtime",

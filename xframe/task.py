@@ -12,7 +12,6 @@ the results can be compared:
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import inspect
 import math
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.runtime import storage
 from xframe.schedule import Schedule
+from xframe.source import Arrays, Samples, Source, fingerprint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +120,8 @@ class Task:
     Attributes:
         name: as the command line knows it.
         num_samples: size of the data set; known before any data is loaded.
-        load: returns (features, targets), arrays of num_samples rows; row i is sample id i.
+        load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
+            samples such as ``xframe.ParquetSource``; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
         loss: ``softmax_cross_entropy`` (mean over the batch, from logits, integer targets),
             ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the sum of outputs).
@@ -138,7 +139,7 @@ class Task:
 
     name: str
     num_samples: int
-    load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+    load: Callable[[], tuple[NDArray[Any], NDArray[Any]] | Source]
     initial_weights: Callable[[], dict[str, NDArray[Any]]]
     loss: Loss
     optimizer: SGD
@@ -194,13 +195,31 @@ class Task:
             )
         return found
 
-    def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(features, targets), contiguous, floats in the run's precision and integers as int64.
+    def samples(self, precision: str) -> Samples:
+        """What is trained on: all of it in memory, or read batch by batch where ``load`` returns a memory map or a
+        source; floats in the run's precision and integers as int64.
 
         Raises:
-            UsageError: the arrays do not have num_samples rows each.
+            UsageError: there are not num_samples of them.
         """
-        return self._arrays(self.load(), self.num_samples, "num_samples", precision)
+        source = self._source()
+        mapped = isinstance(source, Arrays) and _mapped(source.features, source.targets)
+        return Samples(source, storage(precision), in_memory=isinstance(source, Arrays) and not mapped)
+
+    def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(features, targets), all of ``samples`` as contiguous arrays."""
+        import numpy as np
+
+        samples = self.samples(precision)
+        return samples.arrays or samples.take(np.arange(self.num_samples))
+
+    def _source(self) -> Source:
+        loaded = self.load()
+        if isinstance(loaded, Source):
+            if len(loaded) != self.num_samples:
+                raise self._other_size(f"{len(loaded)} samples", f"num_samples = {self.num_samples}")
+            return loaded
+        return self._checked(loaded, self.num_samples, "num_samples")
 
     def validation_data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """(features, targets) to validate on, as ``data`` gives those to train on.
@@ -208,35 +227,31 @@ class Task:
         Raises:
             UsageError: there are none, or not as many as declared.
         """
-        if self.validation is None:
-            raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
-        return self._arrays(self.validation(), self.num_validation, "num_validation", precision)
-
-    def _arrays(
-        self, loaded: tuple[NDArray[Any], NDArray[Any]], declared: int, field: str, precision: str
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
         import numpy as np
 
-        features, targets = loaded
+        if self.validation is None:
+            raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
+        held = self._checked(self.validation(), self.num_validation, "num_validation")
+        return Samples(held, storage(precision), in_memory=True).take(np.arange(self.num_validation))
+
+    def _checked(self, loaded: Any, declared: int, field: str) -> Arrays:
+        import numpy as np
+
+        features, targets = (np.asanyarray(values) for values in loaded)
         if not len(features) == len(targets) == declared:
-            raise UsageError(
-                f"task {self.name!r} loads another number of rows than it declares",
-                got=Verbatim(f"{len(features)} features and {len(targets)} targets"),
-                expected=f"{field} = {declared} of each",
-            )
+            got = f"{len(features)} features and {len(targets)} targets"
+            raise self._other_size(got, f"{field} = {declared} of each")
+        return Arrays(features, targets)
 
-        def cast(values: NDArray[Any]) -> NDArray[Any]:
-            kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(storage(precision))
-            return np.ascontiguousarray(values, dtype=kind)
-
-        return cast(np.asarray(features)), cast(np.asarray(targets))
+    def _other_size(self, got: str, expected: str) -> UsageError:
+        what = f"task {self.name!r} loads another number of rows than it declares"
+        return UsageError(what, got=Verbatim(got), expected=expected)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the data and of the initial weights, 32 hex digits each, the same wherever these are the same."""
-        features, targets = self.load()
         return {
-            "data_fingerprint": _fingerprint({"features": features, "targets": targets}),
-            "weights_fingerprint": _fingerprint(self.weights()),
+            "data_fingerprint": self._source().fingerprint(),
+            "weights_fingerprint": fingerprint(self.weights()),
         }
 
 
@@ -284,16 +299,11 @@ def match(task: Task, framework: str, built: NativeModel, trainable: Sequence[An
     return given
 
 
-def _fingerprint(arrays: Weights) -> str:
+def _mapped(*arrays: NDArray[Any]) -> bool:
+    """Whether one of them lies in a file: a memory map, or a part of one."""
     import numpy as np
 
-    digest = hashlib.blake2b(digest_size=16)
-    for name, values in arrays.items():
-        array = np.ascontiguousarray(values)
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    return any(isinstance(base, np.memmap) for values in arrays for base in (values, values.base))
 
 
 def _takes_nothing(value: Any) -> bool:

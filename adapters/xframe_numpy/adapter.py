@@ -34,7 +34,7 @@ class NumpyAdapter:
         return Probe({"numpy": np.__version__}, ("cpu",))
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
-        return Pipeline(plan, *task.data(runtime.precision))
+        return Pipeline(plan, task.samples(runtime.precision))
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         return TrainStep(Model(task, runtime.precision), task, plan)

@@ -62,8 +62,7 @@ class TorchAdapter:
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_torch.pipeline import Pipeline
 
-        data = task.data(runtime.precision)
-        return Pipeline(plan, *data, device=runtime.device, precision=runtime.precision)
+        return Pipeline(plan, task.samples(runtime.precision), runtime)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_torch.model import Model

@@ -11,7 +11,7 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime
 from xframe.task import Task
 from xframe_torch.model import Model
-from xframe_torch.pipeline import Samples, identity, precise
+from xframe_torch.pipeline import InMemory, identity
 from xframe_torch.step import LOSSES, accuracy
 
 
@@ -20,7 +20,7 @@ class Validator:
 
     def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> None:
         self.model, self.runtime, self.loss, self.metrics = model, runtime, LOSSES[task.loss], task.metrics
-        samples = Samples(*(precise(values, runtime.precision) for values in task.validation_data(runtime.precision)))
+        samples = InMemory(*task.validation_data(runtime.precision), runtime.precision)
         indices = torch.split(torch.arange(len(samples)), plan.validation_batch_size or plan.batch_size)
         # Its own generator, as in training: validation must not move what a bare run would draw.
         self.loader = DataLoader(

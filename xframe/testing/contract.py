@@ -112,10 +112,18 @@ def counting_forbidden() -> Iterator[None]:
 
 
 def observe(
-    adapter: Adapter, plan: TrainingPlan, task: Task, path: Path, *, precision: str = "float64", loop: str | None = None
+    adapter: Adapter,
+    plan: TrainingPlan,
+    task: Task,
+    path: Path,
+    *,
+    precision: str = "float64",
+    loop: str | None = None,
+    workers: int = 0,
 ) -> Trace:
     """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
-    runtime = Runtime(device="cpu", precision=precision, threads=1, loop=loop or adapter.loops[0])  # type: ignore[arg-type]
+    place = {"device": "cpu", "precision": precision, "threads": 1, "loop": loop or adapter.loops[0]}
+    runtime = Runtime(**place, workers=workers)  # type: ignore[arg-type]
     facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
     with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
         recorder.weights(adapter.run(plan, task, runtime, recorder))

@@ -162,7 +162,7 @@ def with_validation(task: Task) -> Task:
     import numpy as np
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         rows = np.arange(NUM_VALIDATION) % task.num_samples
         return np.concatenate([features, features[rows, ::-1]]), np.concatenate([targets, targets[rows]])
 
@@ -1079,7 +1079,7 @@ def other_scaling(task: Task) -> Task:
     """The task with features that nobody scaled down."""
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         return features * 16, targets
 
     return replace(task, load=load)
@@ -1089,7 +1089,7 @@ def other_sorting(task: Task) -> Task:
     """The task with its rows read in another order, as of a folder listed by another file system."""
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         return features[::-1], targets[::-1]
 
     return replace(task, load=load)

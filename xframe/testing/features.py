@@ -45,7 +45,7 @@ VALIDATIONS: dict[str, dict[str, Any]] = {
 
 @cache
 def _digits() -> tuple[Any, Any]:
-    return find_task("digits-mlp").load()
+    return find_task("digits-mlp").data("float64")
 
 
 def small(**changes: Any) -> Task:
