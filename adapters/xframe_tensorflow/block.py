@@ -89,7 +89,7 @@ class Blocks:
                 self.most_steps = min(2 * self.most_steps, _MOST)
             elif took > _LONG:
                 self.most_steps = max(self.most_steps // 2, 1)
-            columns = Due(*due.numpy().T)
+            columns: Any = Due(*due.numpy().T)
             labels = {name: getattr(columns, name) for name in ("epoch", "step_in_epoch", "padding")}
             seen["lr"] = seen.pop("learning_rate")
             yield {"ids": ids.numpy(), "batch_sizes": columns.size, **labels, **seen}, bool(columns.validates[-1])
@@ -142,7 +142,8 @@ class Blocks:
         self, samples: tuple[tf.Tensor, ...], due: tf.Tensor, rates: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The block's steps, in graph; returns the ids that stood beside the data, and the log."""
-        columns, steps = Due(*tf.unstack(due, axis=1)), tf.shape(due)[0]
+        columns: Any = Due(*tf.unstack(due, axis=1))
+        steps = tf.shape(due)[0]
         cut = [
             tf.TensorArray(values.dtype, steps, element_shape=[None, *values.shape[1:]], infer_shape=False).split(
                 values, columns.size
@@ -162,7 +163,7 @@ class Blocks:
         _, used = tf.while_loop(lambda i, _: i < steps, body, (0, used))
         return used.concat(), {name: log[:steps] for name, log in self.log.items()}
 
-    def step(self, features: Any, targets: Any, ids: Any, rate: Any, columns: Due, i: tf.Tensor) -> Seen:
+    def step(self, features: Any, targets: Any, ids: Any, rate: Any, columns: Any, i: tf.Tensor) -> Seen:
         """One step of the block, with its update if that is due."""
         step = self.train_step
         if not step.accumulates:
