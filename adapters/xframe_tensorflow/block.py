@@ -20,12 +20,11 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime, storage
 from xframe.steering import Place, Window, walk
 from xframe.task import Task
-from xframe_tensorflow.pipeline import gathered, resident
+from xframe_tensorflow.pipeline import MOST_BYTES, gathered, resident
 from xframe_tensorflow.step import Seen, TrainStep
 
 _FEWEST, _MOST = 8, 512  # steps in a block; there are more of them while blocks are short
 _SHORT, _LONG = 0.25, 1.0  # seconds: rows should reach the trace every second or so
-_MOST_BYTES = 1 << 25  # of features in a block, if that is more than one step; a few blocks are ready at a time
 
 
 class Due(NamedTuple):
@@ -58,7 +57,7 @@ class Blocks:
         self.plan, self.rule, self.train_step, self.validates = plan, task.optimizer, train_step, validates
         features, targets = task.data(runtime.precision)
         self.num_samples, self.order = len(features), plan.sample_order(len(features))
-        self.most_rows = _MOST_BYTES // max(1, features[0].nbytes)
+        self.most_rows = MOST_BYTES // features[0].nbytes
         self.most_steps = _FEWEST
         signature = (
             tf.TensorSpec([None], tf.int64),
@@ -142,7 +141,8 @@ class Blocks:
         self, samples: tuple[tf.Tensor, ...], due: tf.Tensor, rates: tf.Tensor
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The block's steps, in graph; returns the ids that stood beside the data, and the log."""
-        columns: Any = Due(*tf.unstack(due, axis=1))
+        with tf.device("/CPU:0"):  # where control flow is decided; on a GPU, each look would wait for all before it
+            columns: Any = Due(*tf.unstack(due, axis=1))
         steps = tf.shape(due)[0]
         cut = [
             tf.TensorArray(values.dtype, steps, element_shape=[None, *values.shape[1:]], infer_shape=False).split(
@@ -168,7 +168,9 @@ class Blocks:
         step = self.train_step
         if not step.accumulates:
             return step.step(features, targets, ids, rate)
-        seen = step.add(features, targets, ids, rate, columns.weight[i], columns.fresh[i] > 0)
-        divisor = columns.divisor[i]
-        updates, attempts = tf.cond(divisor > 0, lambda: step.apply(divisor), step.counters)
+        with tf.device("/CPU:0"):
+            fresh, weight, divisor = columns.fresh[i] > 0, columns.weight[i], columns.divisor[i]
+            due = divisor > 0
+        seen = step.add(features, targets, ids, rate, weight, fresh)
+        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.counters)
         return seen._replace(updates=updates, update_attempts=attempts)

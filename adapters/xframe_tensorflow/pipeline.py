@@ -15,6 +15,7 @@ from xframe.steering import Place, walk
 from xframe_tensorflow.model import float_type
 
 _BLOCK = 1 << 16  # ids made at once
+MOST_BYTES = 1 << 25  # of features of several batches in one element; a few elements are ready at a time
 
 
 class Batch(NamedTuple):
