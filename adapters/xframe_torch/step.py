@@ -152,6 +152,7 @@ class TrainStep:
 def forward(step: TrainStep, loop: str | None) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """Loss and outputs of a batch, as the loop computes them."""
     if loop == "compile":
+        torch.compiler.reset()  # else runs before this one in the process count towards its limit of recompilations
         return torch.compile(step.outputs_and_loss, dynamic=False, fullgraph=True)
     if loop == "graph":
         return Graphed(step)
