@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from xframe.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
 from xframe_numpy.step import TrainStep
+
+if TYPE_CHECKING:
+    from xframe.benchworker import Loop
 
 
 class NumpyAdapter:
@@ -36,6 +39,12 @@ class NumpyAdapter:
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         return TrainStep(Model(task, runtime.precision), task, plan)
+
+    def bench_loops(self, task: Task) -> tuple[Loop, ...]:
+        """See ``xframe.benchworker.Benched``."""
+        from xframe_numpy.bench import loops
+
+        return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         train_step = self.train_step(plan, task, runtime)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Progress:
     """Told how far each run is, by its label; this one shows nothing."""
 
-    def begin(self, label: str, total: int) -> None:
-        """A run of so many steps is to start."""
+    def begin(self, label: str, total: int, unit: str = "steps") -> None:
+        """A run of so many steps, or of another unit, is to start."""
 
     def state(self, label: str, text: str) -> None:
         """What it is doing."""
@@ -43,7 +43,7 @@ def watching(stream: TextIO) -> Iterator[Progress]:
     bars = Bars(
         TextColumn("  {task.description:12}"),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TextColumn("steps"),
+        TextColumn("{task.fields[unit]}"),
         *(wide if console.width >= 80 else []),
         TextColumn("{task.fields[state]}"),
         console=console,
@@ -56,14 +56,15 @@ class Lines(Progress):
     """One line when a run has ended."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._totals = stream, dict[str, int]()
+        self._stream, self._totals = stream, dict[str, tuple[int, str]]()
 
-    def begin(self, label: str, total: int) -> None:
-        self._totals[label] = total
+    def begin(self, label: str, total: int, unit: str = "steps") -> None:
+        self._totals[label] = total, unit
 
     def end(self, label: str, steps: int, text: str) -> None:
         width = max(map(len, self._totals))
-        print(f"  {label:{width}}  {steps:,}/{self._totals[label]:,} steps  {text}", file=self._stream, flush=True)
+        total, unit = self._totals[label]
+        print(f"  {label:{width}}  {steps:,}/{total:,} {unit}  {text}", file=self._stream, flush=True)
 
 
 class Live(Progress):
@@ -73,8 +74,8 @@ class Live(Progress):
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def begin(self, label: str, total: int) -> None:
-        self._tasks[label] = self._bars.add_task(label, total=total, state="starting")
+    def begin(self, label: str, total: int, unit: str = "steps") -> None:
+        self._tasks[label] = self._bars.add_task(label, total=total, state="starting", unit=unit)
 
     def state(self, label: str, text: str) -> None:
         self._bars.update(self._tasks[label], state=text)
