@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 import random
 import selectors
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +37,7 @@ from xframe.report.bench import LoopBench, MeasuredLoop, MeasuredRun, PlanBench,
 from xframe.report.progress import Progress
 from xframe.runtime import Runtime, cores
 from xframe.task import BUILT_IN, Task, find_task
+from xframe.trace import Trace
 
 # The trainers take part in the first; the further ones hold the recorded loops against the bare ones only.
 WORKLOADS = ("xframe.tasks.bench_mlp:task", "digits-cnn")
@@ -55,6 +56,7 @@ class _Candidate:
     about: str
     base: bool
     requires: tuple[str, ...]
+    twin: str | None = None
     reasons: tuple[str, ...] = ()
 
 
@@ -98,19 +100,22 @@ def bench_loops(
 
 
 def _candidates(task: Task) -> list[_Candidate]:
-    """All loops of all adapters, each framework's base first."""
+    """All loops of all adapters; of each framework the base first, then xframe's own."""
     found = []
     for name in registry.available():
         adapter = registry.load(name)
-        others = [
+        others = loops_of(adapter, task)
+        here = [
             _Candidate(loop.name, name, None, loop.about, loop.base, adapter.requires + loop.requires)
-            for loop in loops_of(adapter, task)
+            for loop in others
         ]
-        for loop in adapter.loops:
-            reasons = adapter.check(endless(BATCH_SIZE), task, runtime(loop))
-            about = "recorded by xframe"
-            others.append(_Candidate(f"{name}:{loop}", name, loop, about, False, adapter.requires, tuple(reasons)))
-        found += sorted(others, key=lambda candidate: (not candidate.base, candidate.own is None))
+        for own in adapter.loops:
+            reasons = tuple(adapter.check(endless(BATCH_SIZE), task, runtime(own)))
+            twin = next((loop.name for loop in others if own in loop.twin_of), None)
+            here.append(
+                _Candidate(f"{name}:{own}", name, own, "recorded by xframe", False, adapter.requires, twin, reasons)
+            )
+        found += sorted(here, key=lambda candidate: (not candidate.base, candidate.own is None))
     return found
 
 
@@ -137,12 +142,11 @@ def _measure_workload(
     task = find_task(name)
     left_out = {c.name: why for c in candidates if (why := _missing(c)) is not None}
     present = [c for c in candidates if c.name not in left_out]
-    measured = {c.name: MeasuredLoop(c.name, c.adapter, c.about, c.own is not None, c.base) for c in present}
+    measured = {c.name: MeasuredLoop(c.name, c.adapter, c.about, c.own is not None, c.base, c.twin) for c in present}
     folder = Path(tempfile.mkdtemp(prefix="xframe-bench-"))
     pinned = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     workers: dict[str, Worker] = {}
     wanted: dict[str, int] = {}
-    whole = False
     try:
         began = time.monotonic()
         starting = f"start {task.name}"
@@ -168,11 +172,10 @@ def _measure_workload(
             progress.advance(starting, i + 1)
         progress.end(starting, len(present), f"{time.monotonic() - began:5.1f} s")
         _rounds(workers, wanted, measured, rounds, seed, progress, f"measure {task.name}")
-        whole = not any(loop.failed for loop in measured.values())
     finally:
         harness.stop(list(workers.values()), Progress())
-        if whole:
-            shutil.rmtree(folder, ignore_errors=True)  # else the logs, which the reasons point to, stay
+        if not any(loop.failed for loop in measured.values()):  # else the logs, which the reasons point to, stay
+            shutil.rmtree(folder, ignore_errors=True)
     return LoopBench(
         workload={
             "task": task.name,
@@ -217,8 +220,6 @@ def _rounds(
 
 
 def _start(candidate: _Candidate, folder: Path, config: dict[str, Any]) -> Worker:
-    import sys
-
     place = folder / candidate.name.replace(":", "-")
     selection = Selection(candidate.name, None)
     return harness.start(selection, place, sys.executable, config, module="xframe.benchworker", variables=VARIABLES)
@@ -263,7 +264,7 @@ def _calibrate(worker: Worker, seconds: float) -> int:
         found = _segment(worker, steps)
         if found.seconds >= seconds / 4:
             return max(1, round(found.steps * seconds / found.seconds))
-        steps = max(2 * found.steps, math.ceil(found.steps * seconds / 3 / max(found.seconds, 1e-6)) // 4)
+        steps = 4 * found.steps
 
 
 def versions(modules: Iterable[str]) -> dict[str, str]:
@@ -328,12 +329,13 @@ def bench_plan(
             runs[selection.label].append(MeasuredRun.of(index, trace, done))
             progress.advance(label, sum(map(len, runs.values())))
         in_order = [traces[selection.label] for selection in selections]
+        _on_one_device(in_order)
         comparisons.append(harness.compare_runs(plan, found, in_order, selections, None, None))
     progress.end(label, sum(map(len, runs.values())), f"{time.monotonic() - began:5.1f} s")
     result = PlanBench(
         plan=words.plan_line(plan, found.num_samples),
         task=found.name,
-        settings={**asdict(where), "rounds": rounds, "seed": seed},
+        settings={**asdict(where), "device": _on_one_device(in_order), "rounds": rounds, "seed": seed},
         environment=environment(
             where.threads or 1, versions({m for s in selections for m in registry.load(s.adapter).requires})
         ),
@@ -343,3 +345,14 @@ def bench_plan(
     )
     (folder / "bench.json").write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
     return result
+
+
+def _on_one_device(traces: Sequence[Trace]) -> str:
+    """The device that all ran on; each chose by itself, since no two run at once."""
+    devices = {trace.name: str(trace.metadata["runtime"]["device"]) for trace in traces}
+    if len(set(devices.values())) > 1:
+        found = ", ".join(f"{name}: {device}" for name, device in devices.items())
+        raise UsageError(
+            "the adapters ran on different devices", got=Verbatim(found), expected="one", remedy="Choose with --device."
+        )
+    return next(iter(devices.values()))

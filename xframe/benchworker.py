@@ -121,6 +121,7 @@ class Loop:
         requires: modules it imports beside its framework.
         base: the loop that the framework's others are held against.
         bare: nothing but the framework.
+        twin_of: the adapter's own loops that train in the same way, so that what they add is xframe's.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Loop:
     requires: tuple[str, ...] = ()
     base: bool = False
     bare: bool = False
+    twin_of: tuple[str, ...] = ()
 
 
 @runtime_checkable

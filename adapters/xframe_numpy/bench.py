@@ -37,4 +37,6 @@ def _indexed(workload: Workload, gate: Gate) -> None:
         gate.meet(len(workload.starts))
 
 
-_LOOPS = (Loop("numpy-indexed", "bare loop, shuffled index batches", _indexed, base=True, bare=True),)
+_LOOPS = (
+    Loop("numpy-indexed", "bare loop, shuffled index batches", _indexed, base=True, bare=True, twin_of=("eager",)),
+)

@@ -158,11 +158,11 @@ def _fit_gathered(workload: Workload, gate: Gate) -> None:
 
 
 _LOOPS = (
-    Loop("tensorflow-graph", "a whole epoch in one graph", _graph, base=True, bare=True),
+    Loop("tensorflow-graph", "a whole epoch in one graph", _graph, base=True, bare=True, twin_of=("block",)),
     Loop("tensorflow-function", "bare tf.function loop, batches ready", _function, bare=True),
-    Loop("tensorflow-data", "tf.function loop over tf.data", _data, bare=True),
+    Loop("tensorflow-data", "tf.function loop over tf.data", _data, bare=True, twin_of=("function",)),
     Loop("keras-fit", "Keras fit on arrays", _fit_arrays),
     Loop("keras-fit-32", "the same, steps_per_execution=32", _fit_arrays_32),
     Loop("keras-fit-batched", "Keras fit on batches ready in tf.data", _fit_batched),
-    Loop("keras-fit-gathered", "Keras fit, tf.data gathers each batch", _fit_gathered),
+    Loop("keras-fit-gathered", "Keras fit, tf.data gathers each batch", _fit_gathered, bare=True, twin_of=("fit",)),
 )

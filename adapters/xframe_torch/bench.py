@@ -187,7 +187,7 @@ def _transformers(workload: Workload, gate: Gate) -> None:
 
 
 _LOOPS = (
-    Loop("torch-indexed", "bare loop, shuffled index batches", _indexed, base=True, bare=True),
+    Loop("torch-indexed", "bare loop, shuffled index batches", _indexed, base=True, bare=True, twin_of=("eager",)),
     Loop("torch-slices", "bare loop, slices in order", _slices, bare=True),
     Loop("torch-dataloader", "DataLoader over a TensorDataset", _dataloader, bare=True),
     Loop("ignite", "Ignite's supervised trainer", _ignite, ("ignite",)),

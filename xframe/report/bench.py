@@ -87,6 +87,7 @@ class MeasuredLoop:
         framework: the adapter it comes from.
         recorded: it is one of xframe's own.
         base: the framework's others are held against it.
+        twin: of a recorded one, the bare loop that trains in the same way.
         warm_up: seconds of its first segment, compilation included.
         failed: why it was not measured to the end.
     """
@@ -96,12 +97,13 @@ class MeasuredLoop:
     about: str
     recorded: bool
     base: bool
+    twin: str | None = None
     warm_up: float | None = None
     segments: list[Segment] = field(default_factory=list)
     failed: str | None = None
 
     def ratio(self, base: MeasuredLoop | None) -> Estimate | None:
-        """Its time a step by the base's, round by round."""
+        """Its time a step by another's, round by round."""
         theirs = {segment.round: segment.us_per_step for segment in base.segments} if base else {}
         ratios = [s.us_per_step / theirs[s.round] for s in self.segments if s.round in theirs]
         return Estimate.of(ratios) if ratios else None
@@ -126,22 +128,27 @@ class LoopBench:
 
     @property
     def exit_code(self) -> int:
-        return 3 if any(loop.failed for loop in self.loops) else 0
+        return 3 if any(loop.failed for loop in self.loops) or not self.loops else 0
 
     def base_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
         """What a loop is held against."""
         return next((other for other in self.loops if other.base and other.framework == loop.framework), None)
 
+    def twin_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
+        """Its bare twin, if that was measured."""
+        return next((other for other in self.loops if other.name == loop.twin), None)
+
     def to_dict(self) -> dict[str, Any]:
         loops = []
         for loop in self.loops:
             base = self.base_of(loop)
-            ratio = loop.ratio(base)
+            ratio, to_twin = loop.ratio(base), loop.ratio(self.twin_of(loop))
             cost = Estimate.of([s.us_per_step for s in loop.segments]) if loop.segments else None
             summary = {
                 "us_per_step": None if cost is None else cost.to_dict(),
                 "ratio_to": None if base is None else base.name,
                 "ratio": None if ratio is None else ratio.to_dict(),
+                "ratio_to_twin": None if to_twin is None else to_twin.to_dict(),
             }
             loops.append({**asdict(loop), **summary})
         return {
@@ -157,17 +164,21 @@ class LoopBench:
         lines.append(f"{work['task']}: {work['description']}; batch {work['batch_size']}, float32")
         frameworks = list(dict.fromkeys(loop.framework for loop in self.loops))
         for framework in frameworks:
-            rows = [[framework, "", "µs/step", "ratio to base"]]
+            rows = [[framework, "", "µs/step", "ratio to base", "ratio to its bare twin"]]
             for loop in (loop for loop in self.loops if loop.framework == framework):
                 cost = f"{median(s.us_per_step for s in loop.segments):,.1f}" if loop.segments else ""
-                base = self.base_of(loop)
-                ratio = loop.ratio(base)
+                base, twin = self.base_of(loop), self.twin_of(loop)
+                ratio, to_twin = loop.ratio(base), loop.ratio(twin)
                 shown = "base" if loop is base else "" if ratio is None else str(ratio)
-                rows.append([loop.name, loop.about, cost, f"failed  {shown}".rstrip() if loop.failed else shown])
+                beside = "" if twin is None or to_twin is None else f"{to_twin} of {twin.name}"
+                rows.append(
+                    [loop.name, loop.about, cost, f"failed  {shown}".rstrip() if loop.failed else shown, beside]
+                )
             lines += ["", *_table(rows, right=(2,))]
         lines.append("")
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
-        lines += [f"{name}: {why}" for name, why in self.left_out.items()]
+        for why in dict.fromkeys(self.left_out.values()):
+            lines.append(f"{why} ({', '.join(name for name, reason in self.left_out.items() if reason == why)})")
         how = (
             "{rounds} rounds in random order (seed {seed}), about {seconds:g} s a segment, each loop in its own process"
         )
@@ -222,8 +233,16 @@ class MeasuredRun:
         return float(self.samples / self.step_seconds.sum()) if len(self.step_seconds) else None
 
     def to_dict(self) -> dict[str, Any]:
+        """All but the single steps, which the trace has."""
         values = {name: value for name, value in vars(self).items() if name != "step_seconds"}
-        return {**values, "samples_per_second": self.samples_per_second, "step_seconds": self.step_seconds.tolist()}
+        p5, middle, p95 = quantiles(self.step_seconds)
+        times = {"p5": p5, "median": middle, "p95": p95}
+        return {**values, "samples_per_second": self.samples_per_second, "step_seconds": times}
+
+
+def quantiles(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """5th percentile, median and 95th; None of nothing."""
+    return tuple(np.percentile(values, (5, 50, 95)).tolist()) if len(values) else (None, None, None)
 
 
 def warm_up(times: NDArray[np.float64], epochs: NDArray[np.int64] | None) -> int:
@@ -279,28 +298,24 @@ class PlanBench:
         first, *others = self.runs
         found = {}
         for name in others if self.comparable else ():
-            pairs = [
-                (a.samples_per_second, b.samples_per_second) for a, b in zip(*self._pair(first, name), strict=True)
-            ]
-            ratios = [theirs / ours for ours, theirs in pairs if ours and theirs]
+            rounds = zip(self.runs[first], self.runs[name], strict=True)
+            speeds = [(ours.samples_per_second, theirs.samples_per_second) for ours, theirs in rounds]
+            ratios = [theirs / ours for ours, theirs in speeds if ours and theirs]
             if ratios:
                 found[name] = Estimate.of(ratios)
         return found
-
-    def _pair(self, first: str, other: str) -> tuple[tuple[MeasuredRun, ...], tuple[MeasuredRun, ...]]:
-        return self.runs[first], self.runs[other]
 
     def why_not(self) -> list[str]:
         """Why the runs may not be compared."""
         if self.comparable:
             return []
-        from xframe.report import words
+        from xframe.report import causes, words
 
         comparison = self.worst
         difference = comparison.first_difference
-        where = f"{difference['check']} differ at step {difference['step']}" if difference else ""
-        head = f"structure {comparison.structure}" + (f": {where}" if where else "")
-        return [head, *words.reasons(comparison), *[printable(str(cause)) for cause in comparison.causes]]
+        where = f", first in step {difference['step']}: {difference['check']}" if difference else ""
+        head = f"structure {comparison.structure}{where}"
+        return [head, *words.reasons(comparison), *causes.text(comparison.causes)]
 
     def to_dict(self) -> dict[str, Any]:
         speeds = {name: self.speed(name) for name in self.runs}
@@ -323,9 +338,9 @@ class PlanBench:
     def __str__(self) -> str:
         rows = [["", *self.runs]]
         rows.append(["samples/s", *[str(self.speed(name) or "too short to say") for name in self.runs]])
-        spans = [np.concatenate([run.step_seconds for run in runs]) * 1e6 for runs in self.runs.values()]
-        for label, share in (("step µs, p5", 5), ("step µs, median", 50), ("step µs, p95", 95)):
-            rows.append([label, *[f"{np.percentile(span, share):,.1f}" if len(span) else "" for span in spans]])
+        spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
+        for label, found in zip(("p5", "median", "p95"), zip(*spans, strict=True), strict=True):
+            rows.append([f"step µs, {label}", *["" if q is None else f"{q * 1e6:,.1f}" for q in found]])
         rows.append(["steps measured", *[_how(runs) for runs in self.runs.values()]])
         rows.append(
             ["import and set-up, s", *[_middle([r.setup_seconds for r in runs]) for runs in self.runs.values()]]
@@ -335,12 +350,10 @@ class PlanBench:
         rows.append(["peak memory, MiB", *[_middle(found, digits=0) for found in memory]])
         lines = [f"plan: {self.plan}", f"task: {self.task}", "", *_table(rows), ""]
         worst = self.worst
-        lines.append(
-            f"structure {worst.structure}, numbers {worst.numbers}, in the {len(self.comparisons)} rounds timed"
-        )
+        lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
         first = next(iter(self.runs))
         if self.comparable:
-            lines += [f"{name} / {first}: {estimate} samples/s" for name, estimate in self.ratios().items()]
+            lines += [f"samples/s, {name} / {first}: {estimate}" for name, estimate in self.ratios().items()]
         else:
             lines += ["NOT COMPARABLE", *[f"  {text}" for text in self.why_not()]]
         lines.append(environment_line(self.environment))
