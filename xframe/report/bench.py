@@ -170,10 +170,12 @@ class LoopBench:
                 base, twin = self.base_of(loop), self.twin_of(loop)
                 ratio, to_twin = loop.ratio(base), loop.ratio(twin)
                 shown = "base" if loop is base else "" if ratio is None else str(ratio)
-                beside = "" if twin is None or to_twin is None else f"{to_twin} of {twin.name}"
+                beside = "" if twin in (None, base) or to_twin is None else f"{to_twin} of {loop.twin}"
                 rows.append(
                     [loop.name, loop.about, cost, f"failed  {shown}".rstrip() if loop.failed else shown, beside]
                 )
+            if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
+                rows = [row[:-1] for row in rows]
             lines += ["", *_table(rows, right=(2,))]
         lines.append("")
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
