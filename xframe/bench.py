@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def _measure_workload(
             workers[candidate.name] = worker = _start(candidate, folder, config)
             loop = measured[candidate.name]
             try:
-                loop.warm_up = _segment(worker).seconds
+                loop.warm_up = _segment(worker)[1]
                 wanted[candidate.name] = _calibrate(worker, seconds)
             except _LostError as lost:
                 loop.failed = str(lost)
@@ -210,11 +210,9 @@ def _rounds(
         for name in order:
             progress.state(label, name)
             try:
-                found = _segment(workers[name], wanted[name])
+                measured[name].segments.append(Segment(index, *_segment(workers[name], wanted[name])))
             except _LostError as lost:
-                measured[name].failed = f"{lost} (in round {index + 1} of {rounds})"
-            else:
-                measured[name].segments.append(replace(found, round=index))
+                measured[name].failed = f"in round {index + 1} of {rounds}: {lost}"
         progress.advance(label, index + 1)
     progress.end(label, rounds, f"{time.monotonic() - began:5.1f} s")
 
@@ -229,8 +227,8 @@ class _LostError(Exception):
     """A loop that answers no more; its text says what became of it."""
 
 
-def _segment(worker: Worker, steps: int | None = None) -> Segment:
-    """Lets a loop make so many steps, or waits for the first segment, which it makes unasked."""
+def _segment(worker: Worker, steps: int | None = None) -> tuple[int, float]:
+    """Lets a loop make so many steps, or waits for its first segment, which it makes unasked; steps and seconds."""
     if steps is not None:
         worker.tell({"steps": steps})
     deadline = time.monotonic() + PATIENCE
@@ -244,7 +242,7 @@ def _segment(worker: Worker, steps: int | None = None) -> Segment:
                 raise _LostError(_fate(worker))
             for message in messages:
                 if "segment" in message:
-                    return Segment(-1, **message["segment"])
+                    return message["segment"]["steps"], message["segment"]["seconds"]
                 worker.error = message["error"]
     worker.process.kill()
     raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}")
@@ -261,10 +259,10 @@ def _calibrate(worker: Worker, seconds: float) -> int:
     """The steps that fill a segment. The segments by which it is found warm the loop up."""
     steps = 1
     while True:
-        found = _segment(worker, steps)
-        if found.seconds >= seconds / 4:
-            return max(1, round(found.steps * seconds / found.seconds))
-        steps = 4 * found.steps
+        steps, took = _segment(worker, steps)
+        if took >= seconds / 4:
+            return max(1, round(steps * seconds / took))
+        steps *= 4
 
 
 def versions(modules: Iterable[str]) -> dict[str, str]:

@@ -171,9 +171,8 @@ class LoopBench:
                 ratio, to_twin = loop.ratio(base), loop.ratio(twin)
                 shown = "base" if loop is base else "" if ratio is None else str(ratio)
                 beside = "" if twin in (None, base) or to_twin is None else f"{to_twin} of {loop.twin}"
-                rows.append(
-                    [loop.name, loop.about, cost, f"failed  {shown}".rstrip() if loop.failed else shown, beside]
-                )
+                shown = f"failed  {shown}".rstrip() if loop.failed else shown
+                rows.append([loop.name, loop.about, cost, shown, beside])
             if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
                 rows = [row[:-1] for row in rows]
             lines += ["", *_table(rows, right=(2,))]
@@ -181,9 +180,7 @@ class LoopBench:
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):
             lines.append(f"{why} ({', '.join(name for name, reason in self.left_out.items() if reason == why)})")
-        how = (
-            "{rounds} rounds in random order (seed {seed}), about {seconds:g} s a segment, each loop in its own process"
-        )
+        how = "{rounds} rounds in random order (seed {seed}), segments of about {seconds:g} s, a process for each loop"
         lines += [how.format(**self.settings), environment_line(self.environment)]
         return "\n".join(lines)
 
@@ -197,7 +194,7 @@ class MeasuredRun:
         first_seconds: from there to the first row: building the model, compiling, and the first step or block.
         step_seconds: of each step after the warm-up, when the host got its row; those that come in one block
             share its time evenly.
-        samples: rows trained in these steps.
+        samples: rows trained in these steps, padding included.
         by_block: rows came home several at a time.
         peak_memory: of the process, in bytes.
     """
