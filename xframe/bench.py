@@ -165,7 +165,7 @@ def _measure_workload(
             workers[candidate.name] = worker = _start(candidate, folder, config)
             loop = measured[candidate.name]
             try:
-                loop.warm_up = _segment(worker)[1]
+                loop.warm_up = _segment(worker).seconds
                 wanted[candidate.name] = _calibrate(worker, seconds)
             except _LostError as lost:
                 loop.failed = str(lost)
@@ -210,7 +210,7 @@ def _rounds(
         for name in order:
             progress.state(label, name)
             try:
-                measured[name].segments.append(Segment(index, *_segment(workers[name], wanted[name])))
+                measured[name].segments.append(_segment(workers[name], wanted[name], index))
             except _LostError as lost:
                 measured[name].failed = f"in round {index + 1} of {rounds}: {lost}"
         progress.advance(label, index + 1)
@@ -227,8 +227,12 @@ class _LostError(Exception):
     """A loop that answers no more; its text says what became of it."""
 
 
-def _segment(worker: Worker, steps: int | None = None) -> tuple[int, float]:
-    """Lets a loop make so many steps, or waits for its first segment, which it makes unasked; steps and seconds."""
+def _segment(worker: Worker, steps: int | None = None, index: int = -1) -> Segment:
+    """Lets a loop make so many steps, or waits for its first segment, which it makes unasked.
+
+    Args:
+        index: of the round; below 0 before the first.
+    """
     if steps is not None:
         worker.tell({"steps": steps})
     deadline = time.monotonic() + PATIENCE
@@ -242,7 +246,7 @@ def _segment(worker: Worker, steps: int | None = None) -> tuple[int, float]:
                 raise _LostError(_fate(worker))
             for message in messages:
                 if "segment" in message:
-                    return message["segment"]["steps"], message["segment"]["seconds"]
+                    return Segment(index, **message["segment"])
                 worker.error = message["error"]
     worker.process.kill()
     raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}")
@@ -259,10 +263,10 @@ def _calibrate(worker: Worker, seconds: float) -> int:
     """The steps that fill a segment. The segments by which it is found warm the loop up."""
     steps = 1
     while True:
-        steps, took = _segment(worker, steps)
-        if took >= seconds / 4:
-            return max(1, round(steps * seconds / took))
-        steps *= 4
+        found = _segment(worker, steps)
+        if found.seconds >= seconds / 4:
+            return max(1, round(found.steps * seconds / found.seconds))
+        steps = 4 * found.steps
 
 
 def versions(modules: Iterable[str]) -> dict[str, str]:

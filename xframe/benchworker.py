@@ -7,8 +7,8 @@ adapters' own ``run``, with a real recorder that meets the gate after each row.
 
 The protocol is JSON lines, the configuration first. The loop begins at once and reports its first segment,
 its warm-up, at the first place where it can pause; then each ``{"steps": n}`` on standard input lets it
-train on until n steps or more are made, and it answers ``{"segment": {"steps": …, "seconds": …}}``. It
-leaves when standard input ends.
+train on until n steps or more are made, and it answers with what they took:
+``{"segment": {"steps": …, "seconds": …, "cpu_seconds": …}}``. It leaves when standard input ends.
 """
 
 from __future__ import annotations
@@ -46,18 +46,21 @@ class Gate:
     """Where a loop pauses. It calls ``meet`` as often as it can at no cost: after each epoch, or each row.
 
     Args:
-        report: told the steps and seconds of a segment that is over.
+        report: told the steps of a segment that is over, its seconds, and those that the process had a processor.
         wait: returns the steps to make before the next pause, when it is time for them.
         settle: what belongs to a segment's work and would be done in the pause, for free, if it had not to be now.
     """
 
     def __init__(
-        self, report: Callable[[int, float], None], wait: Callable[[], int], settle: Callable[[], None] | None = None
+        self,
+        report: Callable[[int, float, float], None],
+        wait: Callable[[], int],
+        settle: Callable[[], None] | None = None,
     ) -> None:
         self._report, self._wait = report, wait
         self.settle = settle
         self._made, self._wanted = 0, 1
-        self._began = time.perf_counter()
+        self._began, self._cpu = time.perf_counter(), time.process_time()
 
     def meet(self, steps: int) -> None:
         """So many steps were made since the last call."""
@@ -66,9 +69,9 @@ class Gate:
             return
         if self.settle is not None:
             self.settle()
-        self._report(self._made, time.perf_counter() - self._began)
+        self._report(self._made, time.perf_counter() - self._began, time.process_time() - self._cpu)
         self._wanted, self._made = self._wait(), 0
-        self._began = time.perf_counter()
+        self._began, self._cpu = time.perf_counter(), time.process_time()
 
 
 class GatedRecorder(Recorder):
@@ -180,7 +183,10 @@ def _measure(pipe: Pipe, config: dict[str, Any]) -> None:
             os._exit(0)  # however deep in a trainer; nothing is left to be done
         return int(json.loads(line)["steps"])
 
-    gate = Gate(lambda steps, seconds: pipe.send(segment={"steps": steps, "seconds": seconds}), wait)
+    def report(steps: int, seconds: float, cpu_seconds: float) -> None:
+        pipe.send(segment={"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds})
+
+    gate = Gate(report, wait)
     if config["loop"] is None:
         (loop,) = (loop for loop in loops_of(adapter, workload.task) if loop.name == config["name"])
         loop.train(workload, gate)

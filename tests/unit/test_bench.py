@@ -43,7 +43,7 @@ def test_an_unstable_estimate(samples):
 
 def measured(name, costs, *, base=False, twin=None, failed=None):
     """A loop that took so many µs a step, by round; None for a round it was not in."""
-    segments = [Segment(i, 1000, cost / 1000) for i, cost in enumerate(costs) if cost is not None]
+    segments = [Segment(i, 1000, cost / 1000, cost / 1250) for i, cost in enumerate(costs) if cost is not None]
     return MeasuredLoop(name, "torch", "some loop", not base, base, twin, 1.0, segments, failed)
 
 
@@ -62,6 +62,7 @@ def test_ratios_are_within_rounds():
     words = " ".join(row.split("some loop")[1].split())
     assert words == "600.0 1.500 [1.500, 1.500] 3.000 [3.000, 3.000] of fit"
     assert found.exit_code == 0
+    assert "the loops had a processor for 80% of their time" in str(found)
 
 
 def test_only_rounds_of_both_count():
@@ -153,7 +154,7 @@ def gate(*wanted):
         except StopIteration:
             raise ToldError from None
 
-    return Gate(lambda steps, seconds: reported.append(steps), wait), reported
+    return Gate(lambda steps, *_: reported.append(steps), wait), reported
 
 
 def test_a_gate_stops_at_the_first_place_where_enough_is_made():
@@ -298,7 +299,9 @@ def test_loops_that_die_are_named_and_the_others_go_on(fake):
         loop = loops[name]
         assert loop["failed"] is None
         assert [segment["round"] for segment in loop["segments"]] == [0, 1]
-        assert all(segment["steps"] >= 1 and segment["seconds"] > 0 for segment in loop["segments"])
+        assert all(
+            segment["steps"] >= 1 and segment["seconds"] > 0 <= segment["cpu_seconds"] for segment in loop["segments"]
+        )
         assert loop["ratio_to"] == "fake-base"
     assert loops["fake-base"]["segments"][0]["steps"] % 200 == 0
     assert (loops["fake:rows"]["twin"], loops["fake:blocks"]["twin"]) == ("fake-base", None)

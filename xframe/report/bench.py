@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xframe.trace import Trace
 
 UNSTABLE = 0.10
+BUSY = 0.95  # of its time a loop on a core of its own has that core, or nearly
 WARM_UP = 0.10  # of the steps, where a run has a single epoch
 
 
@@ -68,11 +69,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of training of one loop."""
+    """One stretch of training of one loop; ``cpu_seconds`` of all threads of its process."""
 
     round: int
     steps: int
     seconds: float
+    cpu_seconds: float
 
     @property
     def us_per_step(self) -> float:
@@ -180,6 +182,10 @@ class LoopBench:
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):
             lines.append(f"{why} ({', '.join(name for name, reason in self.left_out.items() if reason == why)})")
+        seconds = sum(s.seconds for loop in self.loops for s in loop.segments)
+        busy = sum(s.cpu_seconds for loop in self.loops for s in loop.segments) / seconds if seconds else 1.0
+        if busy < BUSY:
+            lines.append(f"the loops had a processor for {busy:.0%} of their time: was the machine used by others?")
         how = "{rounds} rounds in random order (seed {seed}), segments of about {seconds:g} s, a process for each loop"
         lines += [how.format(**self.settings), environment_line(self.environment)]
         return "\n".join(lines)
