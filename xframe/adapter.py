@@ -23,6 +23,9 @@ What it cannot do natively and exactly it refuses in ``check``, with the reason.
 ``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
 device and the draws of TensorFlow's generators cannot.
 
+An adapter may also bring loops that people use with its framework, for ``xframe bench`` to measure beside its own: see
+``xframe.benchworker.Benched``.
+
 An adapter is found through the entry point group ``xframe.adapters``; the entry point names a class
 that takes no arguments. Importing it must not import the framework.
 """

@@ -457,6 +457,75 @@ def selftest(
 
 
 @app.command
+def bench(
+    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    /,
+    *,
+    loops: Annotated[
+        str | None, _option("Comma separated: loops by name, or adapters for all of theirs. Default: all.")
+    ] = None,
+    rounds: Annotated[int | None, _number("Segments of each loop (15), or runs of each adapter (5).")] = None,
+    seconds: Annotated[float | None, _option("That a segment of a loop is to take. Default: 0.5.")] = None,
+    seed: Annotated[int, _number("Of the order in each round.")] = 0,
+    task: Annotated[str | None, _option("With a plan: the task, see xframe tasks. Default: digits-mlp.")] = None,
+    adapters: Annotated[
+        str | None, _option("With a plan: adapters, comma separated; a loop after a colon. Default: torch,tensorflow.")
+    ] = None,
+    device: Annotated[str | None, _option("With a plan: auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, _option("With a plan: float32 or float64.")] = None,
+    threads: Annotated[int | None, _number("With a plan: CPU threads of each run. Default: all cores.")] = None,
+    tf32: Tf32 = False,
+    python: Python = None,
+    out: Annotated[Path | None, _option("With a plan: new folder for traces. Default: in xframe-runs/.")] = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Measure what training loops cost per step, or how fast a plan is in each framework.
+
+    Without a plan: bare loops, xframe's recorded ones and those of trainers, in turns, one process and one thread each,
+    on a perceptron so small that the loops' own cost shows. What is not installed is left out and named.
+
+    With a plan: samples a second of recorded runs, one at a time. The ratio is given only if those very runs had the
+    same structure (else exit code 1).
+    """
+    from xframe import bench as measuring
+
+    options = {"task": task, "device": device, "precision": precision, "threads": threads, "out": out}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if file is None:
+        others = {**given, "adapters": adapters, "tf32": tf32, "python": python}
+        stray = [name for name, value in others.items() if value] + ["the plan's fields"] * (plan != NO_OPTIONS)
+        if stray:
+            raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
+        with _progress() as progress:
+            results = measuring.bench_loops(
+                loops=None if loops is None else loops.split(","),
+                rounds=measuring.ROUNDS if rounds is None else rounds,
+                seconds=measuring.SECONDS if seconds is None else seconds,
+                seed=seed,
+                progress=progress,
+            )
+        print(jsonlib.dumps({"benches": [r.to_dict() for r in results]}) if json else "\n\n".join(map(str, results)))
+        return max(result.exit_code for result in results)
+    if loops is not None or seconds is not None:
+        raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
+    with _progress() as progress:
+        result = measuring.bench_plan(
+            plan.on(file),
+            adapters=("torch", "tensorflow") if adapters is None else adapters.split(","),
+            rounds=measuring.PLAN_ROUNDS if rounds is None else rounds,
+            seed=seed,
+            tf32=tf32,
+            python=_pairs("--python", python, "ADAPTER=/path/to/python"),
+            name=None if plan != NO_OPTIONS else file.stem,
+            progress=progress,
+            **given,
+        )
+    print(jsonlib.dumps(result.to_dict()) if json else result)
+    return result.exit_code
+
+
+@app.command
 def adapters(*, json: Json = False) -> int:
     """List the adapters, their loops, and whether their framework is installed here."""
     import importlib.util

@@ -40,7 +40,7 @@ _GRACE_SECONDS = 5.0  # to write what was recorded, after being told to stop
 
 
 @dataclass
-class _Worker:
+class Worker:
     """A child process and what is known of it."""
 
     selection: Selection
@@ -116,14 +116,14 @@ def verify(
     if not isinstance(plan, TrainingPlan) or not isinstance(task, str):
         raise UsageError("verify", got=(plan, task), expected="an xframe.TrainingPlan and the name of a task")
     selections = registry.select(adapters.split(",") if isinstance(adapters, str) else tuple(adapters))
-    runtime = _runtime(device, precision, threads, tf32, workers)
-    found = _checked(plan, task, selections, runtime)
-    interpreters = _interpreters(python or {}, selections)
+    runtime = where(device, precision, threads, tf32, workers)
+    found = checked(plan, task, selections, runtime)
+    interpreters = chosen_interpreters(python or {}, selections)
     if rtol is not None or atol is not None:
         from xframe.comparison import tolerance
 
         tolerance(runtime.precision, rtol, atol)  # refused now if it must be, not after the runs
-    folder = _new_folder(out, name or plan.digest[:8])
+    folder = new_folder(out, name or plan.digest[:8])
     (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
     try:
@@ -133,8 +133,8 @@ def verify(
 
     from xframe.report.markdown import markdown
 
-    traces = _open(places)
-    comparison = _compare(plan, found, traces, selections, rtol, atol)
+    traces = open_traces(places)
+    comparison = compare_runs(plan, found, traces, selections, rtol, atol)
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     (folder / "report.json").write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
@@ -157,20 +157,20 @@ def run(
 ) -> Trace:
     """Runs the plan through one adapter, in a process of its own, and returns the trace written to ``out``."""
     selections = registry.select((adapter,))
-    runtime = _runtime(device, precision, threads, tf32, workers)
-    _checked(plan, task, selections, runtime)
+    runtime = where(device, precision, threads, tf32, workers)
+    checked(plan, task, selections, runtime)
     from xframe.trace import weights_path
 
     place = Path(out)
     for file in (place, weights_path(place), _log_path(place)):
         _refuse_existing(file)
     _make_folder(place.parent, exist_ok=True)
-    interpreters = _interpreters(python or {}, selections)
+    interpreters = chosen_interpreters(python or {}, selections)
     try:
         execute(plan, task, selections, [place], runtime, interpreters, progress or Progress())
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*[str(place)] * place.exists()) from None
-    return _open([place])[0]
+    return open_traces([place])[0]
 
 
 def execute(
@@ -181,12 +181,12 @@ def execute(
     runtime: Runtime,
     interpreters: Mapping[str, str],
     progress: Progress,
-) -> None:
-    """Starts a worker for each selection and returns when all have written their traces."""
+) -> list[dict[str, Any]]:
+    """Starts a worker for each selection and returns what they report when all have written their traces."""
     counts = counting.counts(plan, find_task(task).num_samples)
     total, epochs = counts.num_steps, counts.num_epochs
     threads = runtime.threads or max(1, cores() // len(selections))
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     try:
         for selection, place in zip(selections, places, strict=True):
             config = {
@@ -198,14 +198,15 @@ def execute(
                 "runtime": replace(runtime, threads=threads).to_dict(),
                 "trace": str(place.resolve()),
             }
-            workers.append(_start(selection, place, interpreters[selection.adapter], config))
+            workers.append(start(selection, place, interpreters[selection.adapter], config))
             progress.begin(selection.label, total, epochs)
         _watch(workers, runtime, progress)
     finally:
-        _stop(workers, progress)
+        stop(workers, progress)
+    return [worker.done or {} for worker in workers]
 
 
-def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None:
+def _watch(workers: list[Worker], runtime: Runtime, progress: Progress) -> None:
     with selectors.DefaultSelector() as selector:
         for worker in workers:
             selector.register(worker.pipe, selectors.EVENT_READ, worker)
@@ -235,7 +236,7 @@ def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None
                         worker.error = message["error"]
 
 
-def _finish(worker: _Worker, progress: Progress) -> None:
+def _finish(worker: Worker, progress: Progress) -> None:
     """Reads a worker's end: all is well, or the error that says what happened."""
     code = worker.process.wait()
     if worker.done is not None and code == 0:
@@ -265,21 +266,24 @@ def _finish(worker: _Worker, progress: Progress) -> None:
     if error is not None:
         what = Verbatim(error["text"].partition("\n")[0])  # the rest, and the traceback, are in the log
         raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
-    ended = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     raise WorkerError(
-        f"worker {worker.label!r} {ended} {where}",
-        remedy=remedy + _last_words(worker.log),
+        f"worker {worker.label!r} {ended(code)} {where}",
+        remedy=remedy + last_words(worker.log),
     )
 
 
-def _signal_name(number: int) -> str:
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    if code >= 0:
+        return f"ended with exit code {code}"
     try:
-        return signal.Signals(number).name
+        return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"signal {number}"
+        return f"was killed by signal {-code}"
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
+    """The last line a process printed, as the end of a sentence."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
     if not lines:
         return ""
@@ -289,7 +293,7 @@ def _last_words(log: Path) -> str:
     return f". Its last words: {printable(lines[-1])[:200]}{hint}"
 
 
-def _device(wanted: str, workers: list[_Worker]) -> str:
+def _device(wanted: str, workers: list[Worker]) -> str:
     if wanted == "auto":
         shared = [d for d in workers[0].devices if all(d in worker.devices for worker in workers)]
         if not shared:
@@ -325,7 +329,20 @@ def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:
         ) from None
 
 
-def _start(selection: Selection, place: Path, interpreter: str, config: dict[str, Any]) -> _Worker:
+def start(
+    selection: Selection,
+    place: Path,
+    interpreter: str,
+    config: dict[str, Any],
+    *,
+    module: str = "xframe.worker",
+    variables: Mapping[str, str] | None = None,
+) -> Worker:
+    """Starts ``python -m module`` with a pipe to report on, a log beside ``place``, and its configuration.
+
+    Args:
+        variables: of the environment, beside those that are there.
+    """
     log = _log_path(place)
     try:
         output = log.open("wb")
@@ -334,11 +351,11 @@ def _start(selection: Selection, place: Path, interpreter: str, config: dict[str
             "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
         ) from None
     reading, writing = os.pipe()
-    environment = dict(os.environ, PYTHONFAULTHANDLER="1", PYTHONUNBUFFERED="1")
+    environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
     try:
         with output:
             process = subprocess.Popen(
-                [interpreter, "-m", "xframe.worker", str(writing)],
+                [interpreter, "-m", module, str(writing)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -353,12 +370,12 @@ def _start(selection: Selection, place: Path, interpreter: str, config: dict[str
         ) from None
     finally:
         os.close(writing)
-    worker = _Worker(selection, place, log, process, os.fdopen(reading, "rb", buffering=0))
+    worker = Worker(selection, place, log, process, os.fdopen(reading, "rb", buffering=0))
     worker.tell(config)
     return worker
 
 
-def _stop(workers: list[_Worker], progress: Progress) -> None:
+def stop(workers: list[Worker], progress: Progress) -> None:
     """Ends what still runs: told first, so that it can write what it recorded, then by force."""
     for worker in workers:
         if worker.process.poll() is None:
@@ -377,11 +394,12 @@ def _stop(workers: list[_Worker], progress: Progress) -> None:
                 worker.process.stdin.close()
 
 
-def _runtime(device: str, precision: str, threads: int | None, tf32: bool, workers: int) -> Runtime:
+def where(device: str, precision: str, threads: int | None, tf32: bool, workers: int) -> Runtime:
+    """The runtime of the harness' options."""
     return Runtime(device, precision, threads, tf32=tf32, workers=workers)  # type: ignore[arg-type]
 
 
-def _checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
+def checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
     """The task, once the plan fits it and every adapter can run it."""
     found = find_task(task)
     updates = counting.Cadence(plan, found.num_samples).num_updates
@@ -401,7 +419,8 @@ def _checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], run
     return found
 
 
-def _interpreters(given: Mapping[str, str], selections: Sequence[Selection]) -> dict[str, str]:
+def chosen_interpreters(given: Mapping[str, str], selections: Sequence[Selection]) -> dict[str, str]:
+    """By adapter, the interpreter to run it with: those given, else this one."""
     chosen = {selection.adapter: sys.executable for selection in selections}
     for name, interpreter in given.items():
         if name not in chosen:
@@ -422,7 +441,8 @@ def _refuse_existing(place: Path) -> None:
         )
 
 
-def _new_folder(out: str | Path | None, name: str) -> Path:
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """``out``, which must not exist, or the next free ``xframe-runs/name-n``."""
     if out is not None:
         folder = Path(out)
         _refuse_existing(folder)
@@ -439,13 +459,14 @@ def _new_folder(out: str | Path | None, name: str) -> Path:
             return folder
 
 
-def _open(places: Sequence[Path]) -> list[Trace]:
+def open_traces(places: Sequence[Path]) -> list[Trace]:
+    """The traces that were written there."""
     from xframe.trace import Trace
 
     return [Trace.open(place) for place in places]
 
 
-def _compare(
+def compare_runs(
     plan: TrainingPlan,
     task: Task,
     traces: Sequence[Trace],
@@ -453,6 +474,7 @@ def _compare(
     rtol: float | None,
     atol: float | None,
 ) -> Comparison:
+    """Holds the runs against the plan and each other, and against the task's own audit."""
     from xframe.diagnose import compare
 
     audits: dict[str, list[str]] = {}

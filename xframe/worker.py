@@ -7,13 +7,16 @@ and the worker stops too.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from xframe import registry
@@ -22,8 +25,12 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime
 from xframe.task import find_task
 
+_BEGAN = time.monotonic()
 
-class _Pipe:
+
+class Pipe:
+    """The way back to the harness: JSON lines on a file of that number."""
+
     def __init__(self, number: int) -> None:
         self._file = os.fdopen(number, "wb", buffering=0)
 
@@ -32,7 +39,7 @@ class _Pipe:
 
 
 def main(number: int) -> int:
-    pipe = _Pipe(number)
+    pipe = Pipe(number)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop: leave by KeyboardInterrupt
     try:
         _train(pipe, json.loads(sys.stdin.readline()))
@@ -62,7 +69,7 @@ class _ToldError(Exception):
         self.message = {"kind": kind, "text": text, **more}
 
 
-def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
+def _train(pipe: Pipe, config: dict[str, Any]) -> None:
     adapter = registry.load(config["adapter"])
     for module in adapter.requires:
         if importlib.util.find_spec(module) is None:
@@ -91,10 +98,25 @@ def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
     threading.Thread(target=_leave_with_harness, daemon=True).start()
     runtime = Runtime.from_dict({**config["runtime"], **json.loads(go)["go"], "loop": facts["loop"]})
     facts["runtime"] = runtime.to_dict()
+    setup = time.monotonic() - _BEGAN
     with record(config["trace"], plan=plan, num_samples=task.num_samples, metadata=facts) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: pipe.send(steps=steps, epoch=epoch, loss=loss)
         recorder.weights(adapter.run(plan, task, runtime, recorder))
-    pipe.send(done={"steps": recorder.num_steps})
+    pipe.send(done={"steps": recorder.num_steps, "setup_seconds": setup, "peak_memory": peak_memory()})
+
+
+def peak_memory() -> int | None:
+    """The most memory this process has held, in bytes; None where the system does not say."""
+    # Not ru_maxrss where there is another: on Linux a child begins with its parent's.
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # the BSDs count in KiB
 
 
 def _leave_with_harness() -> None:

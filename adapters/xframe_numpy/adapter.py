@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
 from xframe_numpy.step import TrainStep
 from xframe_numpy.validation import Validator
+
+if TYPE_CHECKING:
+    from xframe.benchworker import Loop
 
 
 class NumpyAdapter:
@@ -41,6 +44,12 @@ class NumpyAdapter:
 
     def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Validator | None:
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
+
+    def bench_loops(self, task: Task) -> tuple[Loop, ...]:
+        """See ``xframe.benchworker.Benched``."""
+        from xframe_numpy.bench import loops
+
+        return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         train_step = self.train_step(plan, task, runtime)

@@ -18,6 +18,7 @@ from xframe.task import Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.benchworker import Loop
     from xframe_tensorflow.pipeline import Pipeline
     from xframe_tensorflow.step import TrainStep
 
@@ -107,6 +108,12 @@ class TensorflowAdapter:
         from xframe_tensorflow.pipeline import index_dataset
 
         return index_dataset(plan, num_samples)
+
+    def bench_loops(self, task: Task) -> tuple[Loop, ...]:
+        """See ``xframe.benchworker.Benched``."""
+        from xframe_tensorflow.bench import loops
+
+        return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()

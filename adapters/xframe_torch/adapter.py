@@ -16,6 +16,7 @@ from xframe.task import Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.benchworker import Loop
     from xframe_torch.model import Model
     from xframe_torch.pipeline import Pipeline
     from xframe_torch.step import TrainStep
@@ -74,6 +75,12 @@ class TorchAdapter:
         from xframe_torch.validation import Validator
 
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
+
+    def bench_loops(self, task: Task) -> tuple[Loop, ...]:
+        """See ``xframe.benchworker.Benched``."""
+        from xframe_torch.bench import loops
+
+        return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.configure(runtime)

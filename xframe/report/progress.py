@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Progress:
     """Told how far each run is, by its label; this one shows nothing."""
 
-    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
-        """A run of so many steps, and epochs, is to start; under early stopping, at most."""
+    def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
+        """A run of so many steps, or of another unit, and epochs, is to start; under early stopping, at most."""
 
     def state(self, label: str, text: str) -> None:
         """What it is doing."""
@@ -44,8 +44,8 @@ def watching(stream: TextIO) -> Iterator[Progress]:
     bars = Bars(
         TextColumn("  {task.description:12}"),
         *([TextColumn("{task.fields[epoch]}")] if console.width >= 60 else []),
-        TextColumn("step"),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[unit]}"),
         *(wide if console.width >= 80 else []),
         TextColumn("{task.fields[state]}"),
         console=console,
@@ -58,14 +58,15 @@ class Lines(Progress):
     """One line when a run has ended."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._totals = stream, dict[str, int]()
+        self._stream, self._totals = stream, dict[str, tuple[int, str]]()
 
-    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
-        self._totals[label] = total
+    def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
+        self._totals[label] = total, unit
 
     def end(self, label: str, steps: int, text: str) -> None:
         width = max(map(len, self._totals))
-        print(f"  {label:{width}}  {steps:,}/{self._totals[label]:,} steps  {text}", file=self._stream, flush=True)
+        total, unit = self._totals[label]
+        print(f"  {label:{width}}  {steps:,}/{total:,} {unit}  {text}", file=self._stream, flush=True)
 
 
 class Live(Progress):
@@ -77,8 +78,8 @@ class Live(Progress):
         self._epochs: dict[str, int | None] = {}
         self._last: dict[str, tuple[float, int]] = {}  # when steps were last told of, and how many
 
-    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
-        self._tasks[label] = self._bars.add_task(label, total=total, state="starting", epoch="")
+    def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
+        self._tasks[label] = self._bars.add_task(label, total=total, state="starting", epoch="", unit=unit)
         self._epochs[label] = epochs
 
     def state(self, label: str, text: str) -> None:
@@ -88,7 +89,9 @@ class Live(Progress):
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
         now = time.monotonic()
         before, made = self._last.get(label, (now, 0))
-        parts = [f"{_seconds((now - before) / (steps - made))}/step"] if steps > made else []
+        task = next(one for one in self._bars.tasks if one.id == self._tasks[label])
+        unit = task.fields["unit"][:-1]
+        parts = [f"{_seconds((now - before) / (steps - made))}/{unit}"] if steps > made else []
         parts += [] if loss is None else [f"loss {loss:.4g}"]
         total = self._epochs.get(label)
         shown = "" if epoch is None else f"epoch {epoch + 1}" + (f"/{total}" if total else "")

@@ -1,0 +1,466 @@
+"""The bench: statistics of made-up samples, the gate, loops that die or are absent, runs that may not be compared.
+
+No test is timed, and none asserts a speed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe import bench, cli, harness, registry
+from xframe.benchworker import Benched, Gate, GatedRecorder, Loop, Workload
+from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, Segment, environment, warm_up
+from xframe.task import find_task
+
+PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
+
+
+# Statistics
+
+
+def test_an_estimate():
+    found = Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])
+    assert found.median == 1.0
+    assert 0.99 <= found.low <= 1.0 <= found.high <= 1.02
+    assert found.stable
+    assert str(found).startswith("1.000 [")
+    assert found == Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])  # no random figure
+
+
+@pytest.mark.parametrize("samples", [[1.0, 1.3, 0.8], [1.0, 1.0, 1.25, 1.3], [2.0]])
+def test_an_unstable_estimate(samples):
+    found = Estimate.of(samples)
+    assert not found.stable
+    assert "unstable" in str(found)
+    assert found.to_dict()["stable"] is False
+
+
+def measured(name, costs, *, base=False, twin=None, failed=None):
+    """A loop that took so many µs a step, by round; None for a round it was not in."""
+    segments = [Segment(i, 1000, cost / 1000, cost / 1250) for i, cost in enumerate(costs) if cost is not None]
+    return MeasuredLoop(name, "torch", "some loop", not base, base, twin, 1.0, segments, failed)
+
+
+def of_loops(*loops, **left_out):
+    task = {"task": "t", "description": "d", "num_samples": 9, "batch_size": 3, "precision": "float32"}
+    settings = {"rounds": 3, "seconds": 0.5, "seed": 0, "core": 1}
+    return LoopBench(task, settings, environment(1, {"numpy": "2"}), loops, left_out)
+
+
+def test_ratios_are_within_rounds():
+    # The machine becomes ten times slower; the ratio does not.
+    base, other = measured("bare", [100, 400, 1000], base=True), measured("own", [150, 600, 1500], twin="fit")
+    found = of_loops(base, other, measured("fit", [50, 200, 500]))
+    assert other.ratio(base) == Estimate(1.5, 1.5, 1.5)
+    row = next(line for line in str(found).splitlines() if line.strip().startswith("own"))
+    words = " ".join(row.split("some loop")[1].split())
+    assert words == "600.0 1.500 [1.500, 1.500] 3.000 [3.000, 3.000] of fit"
+    assert found.exit_code == 0
+    assert "the loops had a processor for 80% of their time" in str(found)
+
+
+def test_only_rounds_of_both_count():
+    base, other = measured("bare", [100, 100, None, 100], base=True), measured("own", [None, 200, 900, 200])
+    assert other.ratio(base).median == 2.0
+    assert other.ratio(measured("bare", [100])) is None
+    assert other.ratio(None) is None
+
+
+def test_the_json_form_has_every_sample():
+    failed = measured("own", [200.0], twin="bare", failed="the process was killed by SIGKILL")
+    found = of_loops(measured("bare", [100.0, 300.0], base=True), failed, lightning="not installed: lightning")
+    result = json.loads(json.dumps(found.to_dict()))
+    bare, own = result["loops"]
+    assert [s["seconds"] * 1e6 / s["steps"] for s in bare["segments"]] == pytest.approx([100, 300])
+    assert bare["us_per_step"]["median"] == pytest.approx(200)
+    assert (own["ratio_to"], own["ratio"]["stable"], own["ratio_to_twin"]["median"]) == ("bare", False, 2.0)
+    assert own["failed"] == "the process was killed by SIGKILL"
+    assert result["left_out"] == {"lightning": "not installed: lightning"}
+    assert found.exit_code == 3
+    assert "own failed: the process was killed by SIGKILL" in str(found)
+    assert "not installed: lightning (lightning)" in str(found)
+    assert "twin" not in str(found)  # it is the base, whose column is there
+
+
+def test_nothing_measured_is_no_success():
+    assert of_loops(torch="not installed: torch").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("times", "epochs", "expected"),
+    [
+        (range(20), None, 2),
+        (range(20), [0] * 20, 2),
+        (range(4), None, 1),
+        (range(6), [0, 0, 0, 1, 1, 1], 3),
+        ([5, 5, 5, 5, 9, 9], [0, 0, 1, 1, 2, 2], 4),  # the first block is not cut
+        ([5] * 6, [0, 0, 0, 1, 1, 1], 6),
+    ],
+)
+def test_warm_up(times, epochs, expected):
+    found = warm_up(np.array(times, dtype=float), None if epochs is None else np.array(epochs))
+    assert found == expected
+
+
+def traced(path, time_ns):
+    sizes = np.full(len(time_ns), 4)
+    with xframe.record(path) as rec:
+        rec.block(ids=np.arange(sizes.sum()), batch_sizes=sizes, time_ns=np.array(time_ns))
+    return xframe.Trace.open(path)
+
+
+def test_a_run_step_by_step(tmp_path):
+    times = [3_000_000_000 + k * 1_000_000 for k in range(20)]
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), {"setup_seconds": 2.5, "peak_memory": 10})
+    assert (run.first_seconds, run.setup_seconds, run.peak_memory, run.by_block) == (3.0, 2.5, 10, False)
+    assert len(run.step_seconds) == 18
+    assert run.samples_per_second == pytest.approx(4000)
+
+
+def test_a_run_by_block(tmp_path):
+    times = [1_000_000_000] * 4 + [1_008_000_000] * 4 + [1_012_000_000] * 2
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), {})
+    assert run.by_block
+    assert run.step_seconds == pytest.approx([0.002] * 6)
+    assert run.to_dict()["step_seconds"]["median"] == pytest.approx(0.002)
+
+
+def test_a_run_too_short_to_say(tmp_path):
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", [7] * 5), {})
+    assert (run.samples_per_second, run.samples) == (None, 0)
+    assert run.to_dict()["step_seconds"] == {"p5": None, "median": None, "p95": None}
+
+
+# The gate
+
+
+class ToldError(Exception):
+    pass
+
+
+def gate(*wanted):
+    """A gate that asks for so many steps one after the other, and what it reported."""
+    asked, reported = iter(wanted), []
+
+    def wait():
+        try:
+            return next(asked)
+        except StopIteration:
+            raise ToldError from None
+
+    return Gate(lambda steps, *_: reported.append(steps), wait), reported
+
+
+def test_a_gate_stops_at_the_first_place_where_enough_is_made():
+    at, reported = gate(1, 500, 100)
+    for _ in range(5):
+        at.meet(200)
+    with pytest.raises(ToldError):
+        at.meet(200)
+    assert reported == [200, 200, 600, 200]
+
+
+def test_a_gated_recorder_writes_all_before_a_pause(tmp_path):
+    at, reported = gate(3, 5)
+    recorder = GatedRecorder(tmp_path / "a.trace", at)
+    with recorder:
+        for k in range(4):
+            recorder.step(ids=np.arange(2), updates=k + 1)
+        assert recorder._writer.num_rows == 4
+        recorder.block(ids=np.arange(6), batch_sizes=[2, 2, 2], updates=[5, 6, 7])
+        with pytest.raises(ToldError):
+            recorder.block(ids=np.arange(6), batch_sizes=[2, 2, 2], updates=[8, 9, 10])
+    assert reported == [1, 3, 6]
+    trace = xframe.Trace.open(tmp_path / "a.trace")
+    assert trace.column("updates").tolist() == list(range(1, 11))
+
+
+def test_the_shipped_loops():
+    code = """
+    import sys
+    from xframe import registry
+    from xframe.benchworker import loops_of
+    from xframe.task import find_task
+    import json
+    tasks = [find_task(name) for name in ("xframe.tasks.bench_mlp:task", "ledger")]
+    found = {n: [[loop.name for loop in loops_of(registry.load(n), t)] for t in tasks] for n in registry.available()}
+    print(json.dumps([found, [name for name in ("torch", "tensorflow", "keras", "lightning") if name in sys.modules]]))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    found, frameworks = json.loads(done.stdout)
+    assert frameworks == []
+    assert {"torch-indexed", "lightning", "transformers"} <= set(found["torch"][0])
+    assert {"tensorflow-graph", "keras-fit"} <= set(found["tensorflow"][0])
+    assert all(others == [] for _, others in found.values())  # no bare model of another task
+    for name in ("numpy", "torch", "tensorflow"):
+        loops = registry.load(name).bench_loops(find_task("xframe.tasks.bench_mlp:task"))
+        assert [loop.base for loop in loops].count(True) == 1
+
+
+def test_a_bare_loop_trains_whole_epochs(tmp_path):
+    workload = Workload(find_task("xframe.tasks.bench_mlp:task"), 32, tmp_path)
+    (loop,) = registry.load("numpy").bench_loops(workload.task)
+    at, reported = gate(201)
+    with pytest.raises(ToldError):
+        loop.train(workload, at)
+    assert reported == [200, 400]
+    assert isinstance(registry.load("numpy"), Benched)
+    assert loop == Loop("numpy-indexed", loop.about, loop.train, base=True, bare=True, twin_of=("eager",))
+
+
+# The command, with loops of its own
+
+
+FAKE = """
+import os, signal
+import numpy as np
+from xframe.adapter import Probe
+from xframe.benchworker import Loop
+
+def bare(workload, gate):
+    features, _ = workload.data()
+    while True:
+        for start in workload.starts:
+            features[start : start + workload.batch_size].sum()
+        gate.meet(len(workload.starts))
+
+def dies(workload, gate):
+    for _ in range(6):
+        gate.meet(10_000_000)
+    print("last words", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def raises(workload, gate):
+    raise ValueError("no such\\nluck")
+
+def ends(workload, gate):
+    gate.meet(1)
+
+class Fake:
+    name, loops, requires, install = "fake", ("rows", "blocks", "never"), ("numpy",), "pip install fake"
+
+    def check(self, plan, task, runtime):
+        return ["it never trains"] if runtime.loop == "never" else []
+
+    def probe(self):
+        return Probe({}, ("cpu",))
+
+    def bench_loops(self, task):
+        return (
+            Loop("fake-base", "a base", bare, base=True, twin_of=("rows",)),
+            Loop("fake-dies", "dies", dies),
+            Loop("fake-raises", "raises", raises),
+            Loop("fake-ends", "ends", ends),
+            Loop("fake-absent", "absent", bare, requires=("no_such_module", "nor_this_one")),
+        )
+
+    def run(self, plan, task, runtime, recorder):
+        while True:
+            if runtime.loop == "blocks":
+                recorder.block(ids=np.arange(64), batch_sizes=[32, 32])
+            else:
+                recorder.step(ids=np.arange(32), loss=1.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory):
+    """Runs xframe bench where an adapter called fake is installed."""
+    folder = tmp_path_factory.mktemp("fake")
+    (folder / "fake_adapter.py").write_text(FAKE)
+    information = folder / "fake-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: fake\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[xframe.adapters]\nfake = fake_adapter:Fake\n")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    def call(*tokens):
+        command = [sys.executable, "-m", "xframe", "bench", "--rounds", "2", "--seconds", "0.01", *tokens]
+        environ = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environ)
+        return done, sorted(folder.glob("xframe-bench-*"))
+
+    return call
+
+
+def test_loops_that_die_are_named_and_the_others_go_on(fake):
+    done, kept = fake("--loops", "fake", "--json")
+    assert done.returncode == 3, done.stderr
+    (result,) = json.loads(done.stdout)["benches"]
+    loops = {loop["name"]: loop for loop in result["loops"]}
+    assert list(loops) == ["fake-base", "fake:rows", "fake:blocks", "fake-dies", "fake-raises", "fake-ends"]
+    for name in ("fake-base", "fake:rows", "fake:blocks"):
+        loop = loops[name]
+        assert loop["failed"] is None
+        assert [segment["round"] for segment in loop["segments"]] == [0, 1]
+        assert all(
+            segment["steps"] >= 1 and segment["seconds"] > 0 <= segment["cpu_seconds"] for segment in loop["segments"]
+        )
+        assert loop["ratio_to"] == "fake-base"
+    assert loops["fake-base"]["segments"][0]["steps"] % 200 == 0
+    assert (loops["fake:rows"]["twin"], loops["fake:blocks"]["twin"]) == ("fake-base", None)
+    assert loops["fake:rows"]["ratio_to_twin"]["median"] > 0
+    assert loops["fake:rows"]["recorded"]
+    assert "the process was killed by SIGKILL" in loops["fake-dies"]["failed"]
+    assert "Its last words: last words" in loops["fake-dies"]["failed"]
+    assert loops["fake-raises"]["failed"].startswith("ValueError: no such. Log: ")
+    assert loops["fake-ends"]["failed"].startswith("the loop ended by itself. Log: ")
+    assert result["left_out"] == {
+        "fake-absent": "not installed: no_such_module, nor_this_one",
+        "fake:never": "left out: it never trains",
+    }
+    (folder,) = kept  # for the logs
+    assert f"Log: {folder}" in loops["fake-raises"]["failed"]
+    assert "no such\nluck" in (folder / "fake-raises.log").read_text()
+    assert "measure bench-mlp  2/2 rounds" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_chosen_loops_bring_their_base_and_leave_nothing(fake):
+    before = fake("--loops", "none")[1]
+    done, kept = fake("--loops", "fake:blocks")
+    assert (done.returncode, kept) == (0, before), done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("  fake")]
+    assert [words[0] for words in lines] == ["fake", "fake-base", "fake:blocks"]
+    assert lines[0] == ["fake", "µs/step", "ratio", "to", "base"]
+    assert lines[1][-1] == "base"
+    assert "2 rounds in random order (seed 0)" in done.stdout
+    assert f"python {sys.version.split()[0]}" in done.stdout
+
+
+def test_recorded_and_bare_numpy(capsys):
+    code = cli.execute(["bench", "--loops", "numpy:eager", "--rounds", "1", "--seconds", "0.01", "--json"])
+    (result,) = json.loads(capsys.readouterr().out)["benches"]
+    assert code == 0
+    assert [loop["name"] for loop in result["loops"]] == ["numpy-indexed", "numpy:eager"]
+    assert result["workload"]["batch_size"] == 32
+    assert result["environment"]["versions"].keys() == {"python", "numpy"}
+
+
+def test_a_workload_without_bare_loops():
+    (found,) = bench.bench_loops(loops=["numpy"], rounds=1, seconds=0.01, workloads=("digits-mlp", "no-such-task"))
+    assert [loop.name for loop in found.loops] == ["numpy:eager"]
+    assert found.to_dict()["loops"][0]["ratio"] is None
+    assert found.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        ("--loops torch-index", "Did you mean 'torch-indexed'?"),
+        ("--rounds 0", "expected 1 or more"),
+        ("--seconds -1", "expected 1 or more, and up to 150 seconds"),
+        ("--task ledger --epochs 2", "got task, the plan's fields, expected a PLAN.toml with these"),
+        ("plan.toml --loops numpy", "expected no plan"),
+        ("plan.toml --rounds 0", "rounds: got 0"),
+        ("plan.toml --adapters numpi", "Did you mean 'numpy'?"),
+    ],
+)
+def test_wrong_calls(tmp_path, monkeypatch, capsys, tokens, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text(PLAN.to_toml())
+    assert cli.execute(["bench", *tokens.split()]) == 2
+    assert told in capsys.readouterr().err
+
+
+# A plan
+
+
+def test_a_plan_through_its_workers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text("batch_size = 100\nepochs = 3\n")
+    code = cli.execute(["bench", "mine.toml", "--adapters", "numpy", "--rounds", "2", "--threads", "1", "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    result = json.loads(out)
+    assert (result["comparable"], result["structure"], result["ratios"]) == (True, "identical", {})
+    assert [run["round"] for run in result["runs"]["numpy"]] == [0, 1]
+    for run in result["runs"]["numpy"]:
+        assert run["samples"] == 2 * 1797  # the first epoch is the warm-up
+        assert run["peak_memory"] > 2**20
+        assert run["setup_seconds"] > 0
+        assert xframe.Trace.open(tmp_path / run["trace"]).complete
+    assert result["settings"]["threads"] == 1
+    assert result["settings"]["device"] == "cpu"
+    assert json.loads((tmp_path / "xframe-runs/bench-mine-1/bench.json").read_text()) == result
+    assert "measure  2/2 runs" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not begin with its parent's peak")
+def test_a_parents_memory_is_not_the_workers():
+    held = bytearray(1 << 29)
+    code = "from xframe.worker import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < len(held)
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Stands in for the workers: ``departs[label]`` changes that run's rows, ``devices`` says where they ran."""
+
+    def pretend(*, departs=None, devices=None):
+        def execute(plan, task, selections, places, runtime, interpreters, progress):
+            ((selection, place),) = zip(selections, places, strict=True)
+            device = (devices or {}).get(selection.label, "cpu")
+            facts = {"label": selection.label, "runtime": {**runtime.to_dict(), "device": device}}
+            rows = [(step.sample_ids, step.update, step.epoch) for step in plan.steps(1797)]
+            rows = (departs or {}).get(selection.label, lambda rows: rows)(rows)
+            with xframe.record(place, plan=plan, num_samples=1797, metadata=facts) as rec:
+                for ids, update, epoch in rows:
+                    rec.step(ids=ids, updates=update, epoch=epoch, loss=1.0, lr=0.05)
+            return [{"steps": len(rows), "setup_seconds": 1.0, "peak_memory": 2**20}]
+
+        monkeypatch.setattr(harness, "execute", execute)
+
+    return pretend
+
+
+def test_the_ratio_of_runs_that_were_the_same(tmp_path, pretend):
+    pretend()
+    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")
+    assert found.comparable
+    assert list(found.ratios()) == ["torch"]
+    assert found.exit_code == 0
+    assert "samples/s, torch / numpy: " in str(found)
+    assert "structure identical" in str(found)
+    assert found.to_dict()["ratio_to"] == "numpy"
+
+
+def drop_last(rows):
+    full = [(ids, epoch) for ids, _, epoch in rows if len(ids) == PLAN.batch_size]
+    return [(ids, k + 1, epoch) for k, (ids, epoch) in enumerate(full)]
+
+
+def test_runs_that_were_not_the_same_have_no_ratio(tmp_path, pretend):
+    pretend(departs={"torch": drop_last})
+    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=2, out=tmp_path / "out")
+    assert not found.comparable
+    assert (found.ratios(), found.exit_code) == ({}, 1)
+    text = str(found)
+    assert "NOT COMPARABLE\n  structure different, first in step 359: boundaries" in text
+    assert "drops the 2 samples left over at the end of each pass" in text
+    assert "torch / numpy" not in text
+    result = json.loads(json.dumps(found.to_dict()))
+    assert (result["comparable"], result["ratios"]) == (False, {})
+    assert result["why_not"]
+    assert result["samples_per_second"]["torch"]["median"] > 0
+
+
+def test_one_round_that_departs_is_enough(tmp_path, pretend):
+    calls = iter(range(9))
+    pretend(departs={"torch": lambda rows: rows[:-1] if next(calls) == 1 else rows})
+    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")
+    assert [c.structure for c in found.comparisons] == ["identical", "different", "identical"]
+    assert not found.comparable
+
+
+def test_two_devices_are_refused(tmp_path, pretend):
+    pretend(devices={"torch": "cuda"})
+    with pytest.raises(xframe.UsageError, match=r"got numpy: cpu, torch: cuda, expected one\. Choose with --device"):
+        bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")

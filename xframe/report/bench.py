@@ -1,0 +1,420 @@
+"""What a bench measured, the statistics over it, and how both read.
+
+Every figure is a median over rounds with the interval in which it lies with 95 % confidence, by bootstrap over
+the rounds. A ratio is taken within a round, of two measurements seconds apart, so that what slows the machine
+for a while cancels out. One whose interval reaches further than 10 % from it is called unstable.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xframe.errors import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.comparison import Comparison
+    from xframe.trace import Trace
+
+UNSTABLE = 0.10
+BUSY = 0.95  # of its time a loop on a core of its own has that core, or nearly
+WARM_UP = 0.10  # of the steps, where a run has a single epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A median over rounds; its 95 % interval is None where there is but one round."""
+
+    median: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> Estimate:
+        """The estimate from one sample a round, of which there must be one."""
+        middle = float(np.median(samples))
+        if len(samples) < 2:
+            return cls(middle, None, None)
+        from scipy.stats import bootstrap
+
+        found = bootstrap((np.asarray(samples),), np.median, method="percentile", rng=np.random.default_rng(0))
+        return cls(middle, float(found.confidence_interval.low), float(found.confidence_interval.high))
+
+    @property
+    def stable(self) -> bool:
+        """Whether the interval stays within 10 % of the median."""
+        if self.low is None or self.high is None:
+            return False
+        return max(self.median - self.low, self.high - self.median) <= UNSTABLE * self.median
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "stable": self.stable}
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{_digits(self.median)} unstable: one round"
+        interval = f"[{_digits(self.low)}, {_digits(self.high)}]"
+        return f"{_digits(self.median)} {'' if self.stable else 'unstable '}{interval}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of training of one loop; ``cpu_seconds`` of all threads of its process."""
+
+    round: int
+    steps: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def us_per_step(self) -> float:
+        return self.seconds / self.steps * 1e6
+
+
+@dataclass
+class MeasuredLoop:
+    """A loop and what was measured of it.
+
+    Attributes:
+        framework: the adapter it comes from.
+        recorded: it is one of xframe's own.
+        base: the framework's others are held against it.
+        twin: of a recorded one, the bare loop that trains in the same way.
+        warm_up: seconds of its first segment, compilation included.
+        failed: why it was not measured to the end.
+    """
+
+    name: str
+    framework: str
+    about: str
+    recorded: bool
+    base: bool
+    twin: str | None = None
+    warm_up: float | None = None
+    segments: list[Segment] = field(default_factory=list)
+    failed: str | None = None
+
+    def ratio(self, base: MeasuredLoop | None) -> Estimate | None:
+        """Its time a step by another's, round by round."""
+        theirs = {segment.round: segment.us_per_step for segment in base.segments} if base else {}
+        ratios = [s.us_per_step / theirs[s.round] for s in self.segments if s.round in theirs]
+        return Estimate.of(ratios) if ratios else None
+
+
+@dataclass(frozen=True)
+class LoopBench:
+    """The loops of one workload.
+
+    Attributes:
+        workload: what they trained.
+        settings: rounds, seconds, seed.
+        environment: machine, threads, versions.
+        left_out: why, by name, for loops that were not started.
+    """
+
+    workload: dict[str, Any]
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    loops: tuple[MeasuredLoop, ...]
+    left_out: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if any(loop.failed for loop in self.loops) or not self.loops else 0
+
+    def base_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
+        """What a loop is held against."""
+        return next((other for other in self.loops if other.base and other.framework == loop.framework), None)
+
+    def twin_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
+        """Its bare twin, if that was measured."""
+        return next((other for other in self.loops if other.name == loop.twin), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        loops = []
+        for loop in self.loops:
+            base = self.base_of(loop)
+            ratio, to_twin = loop.ratio(base), loop.ratio(self.twin_of(loop))
+            cost = Estimate.of([s.us_per_step for s in loop.segments]) if loop.segments else None
+            summary = {
+                "us_per_step": None if cost is None else cost.to_dict(),
+                "ratio_to": None if base is None else base.name,
+                "ratio": None if ratio is None else ratio.to_dict(),
+                "ratio_to_twin": None if to_twin is None else to_twin.to_dict(),
+            }
+            loops.append({**asdict(loop), **summary})
+        return {
+            "workload": self.workload,
+            "settings": self.settings,
+            "environment": self.environment,
+            "loops": loops,
+            "left_out": self.left_out,
+        }
+
+    def __str__(self) -> str:
+        work, lines = self.workload, []
+        lines.append(f"{work['task']}: {work['description']}; batch {work['batch_size']}, float32")
+        frameworks = list(dict.fromkeys(loop.framework for loop in self.loops))
+        for framework in frameworks:
+            rows = [[framework, "", "µs/step", "ratio to base", "ratio to its bare twin"]]
+            for loop in (loop for loop in self.loops if loop.framework == framework):
+                cost = f"{median(s.us_per_step for s in loop.segments):,.1f}" if loop.segments else ""
+                base, twin = self.base_of(loop), self.twin_of(loop)
+                ratio, to_twin = loop.ratio(base), loop.ratio(twin)
+                shown = "base" if loop is base else "" if ratio is None else str(ratio)
+                beside = "" if twin in (None, base) or to_twin is None else f"{to_twin} of {loop.twin}"
+                shown = f"failed  {shown}".rstrip() if loop.failed else shown
+                rows.append([loop.name, loop.about, cost, shown, beside])
+            if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
+                rows = [row[:-1] for row in rows]
+            lines += ["", *_table(rows, right=(2,))]
+        lines.append("")
+        lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
+        for why in dict.fromkeys(self.left_out.values()):
+            lines.append(f"{why} ({', '.join(name for name, reason in self.left_out.items() if reason == why)})")
+        seconds = sum(s.seconds for loop in self.loops for s in loop.segments)
+        busy = sum(s.cpu_seconds for loop in self.loops for s in loop.segments) / seconds if seconds else 1.0
+        if busy < BUSY:
+            lines.append(f"the loops had a processor for {busy:.0%} of their time: was the machine used by others?")
+        how = "{rounds} rounds in random order (seed {seed}), segments of about {seconds:g} s, a process for each loop"
+        lines += [how.format(**self.settings), environment_line(self.environment)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """One recorded run of a plan, timed by its own trace.
+
+    Attributes:
+        setup_seconds: importing the framework and loading the data.
+        first_seconds: from there to the first row: building the model, compiling, and the first step or block.
+        step_seconds: of each step after the warm-up, when the host got its row; those that come in one block
+            share its time evenly.
+        samples: rows trained in these steps, padding included.
+        by_block: rows came home several at a time.
+        peak_memory: of the process, in bytes.
+    """
+
+    round: int
+    trace: str
+    setup_seconds: float | None
+    first_seconds: float
+    step_seconds: NDArray[np.float64] = field(repr=False)
+    samples: int
+    by_block: bool
+    peak_memory: int | None
+
+    @classmethod
+    def of(cls, index: int, trace: Trace, done: dict[str, Any]) -> MeasuredRun:
+        """What a trace and its worker say of a run of at least one step."""
+        times = trace.column("time_ns") / 1e9
+        _, starts, sizes = np.unique(times, return_index=True, return_counts=True)
+        spread = np.repeat(np.diff(times[starts], prepend=0.0) / sizes, sizes)
+        first = warm_up(times, trace.column("epoch") if trace.known_throughout("epoch") else None)
+        return cls(
+            round=index,
+            trace=str(trace.path),
+            setup_seconds=done.get("setup_seconds"),
+            first_seconds=float(times[0]),
+            step_seconds=spread[first:],
+            samples=int(trace.column("batch_size")[first:].sum()),
+            by_block=bool((sizes > 1).any()),
+            peak_memory=done.get("peak_memory"),
+        )
+
+    @cached_property
+    def samples_per_second(self) -> float | None:
+        """After the warm-up; None if nothing came after it."""
+        return float(self.samples / self.step_seconds.sum()) if len(self.step_seconds) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the single steps, which the trace has."""
+        values = {name: value for name, value in vars(self).items() if name != "step_seconds"}
+        p5, middle, p95 = quantiles(self.step_seconds)
+        times = {"p5": p5, "median": middle, "p95": p95}
+        return {**values, "samples_per_second": self.samples_per_second, "step_seconds": times}
+
+
+def quantiles(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """5th percentile, median and 95th; None of nothing."""
+    return tuple(np.percentile(values, (5, 50, 95)).tolist()) if len(values) else (None, None, None)
+
+
+def warm_up(times: NDArray[np.float64], epochs: NDArray[np.int64] | None) -> int:
+    """How many of a run's first steps are its warm-up.
+
+    The first epoch, in which each size of batch is met and compiled; of a run with a single one the first tenth.
+    Never less than the first step, and never a part of a block.
+    """
+    steps = max(1, int(np.ceil(WARM_UP * len(times))))
+    if epochs is not None and epochs[-1] != epochs[0]:
+        steps = int(np.argmax(epochs != epochs[0]))
+    return int(np.searchsorted(times, times[steps - 1], side="right"))
+
+
+@dataclass(frozen=True)
+class PlanBench:
+    """A plan's throughput in each adapter, and whether they may be compared.
+
+    Attributes:
+        runs: by adapter, one a round.
+        comparisons: one a round, of its runs with the plan and each other.
+    """
+
+    plan: str
+    task: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    runs: dict[str, tuple[MeasuredRun, ...]]
+    comparisons: tuple[Comparison, ...]
+    folder: Path
+
+    @property
+    def worst(self) -> Comparison:
+        """The comparison that settles it: the first whose structure is not identical, if there is one."""
+        return next((c for c in self.comparisons if c.structure != "identical"), self.comparisons[0])
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the very runs that were timed were the same training."""
+        return self.worst.structure == "identical"
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.comparable else 1
+
+    def speed(self, name: str) -> Estimate | None:
+        """Samples a second."""
+        found = [run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None]
+        return Estimate.of(found) if found else None
+
+    def ratios(self) -> dict[str, Estimate]:
+        """By adapter, its speed by the first one's, round by round. Empty unless they are comparable."""
+        first, *others = self.runs
+        found = {}
+        for name in others if self.comparable else ():
+            rounds = zip(self.runs[first], self.runs[name], strict=True)
+            speeds = [(ours.samples_per_second, theirs.samples_per_second) for ours, theirs in rounds]
+            ratios = [theirs / ours for ours, theirs in speeds if ours and theirs]
+            if ratios:
+                found[name] = Estimate.of(ratios)
+        return found
+
+    def why_not(self) -> list[str]:
+        """Why the runs may not be compared."""
+        if self.comparable:
+            return []
+        from xframe.report import causes, words
+
+        comparison = self.worst
+        difference = comparison.first_difference
+        where = f", first in step {difference['step']}: {difference['check']}" if difference else ""
+        head = f"structure {comparison.structure}{where}"
+        return [head, *words.reasons(comparison), *causes.text(comparison.causes)]
+
+    def to_dict(self) -> dict[str, Any]:
+        speeds = {name: self.speed(name) for name in self.runs}
+        return {
+            "comparable": self.comparable,
+            "structure": self.worst.structure,
+            "numbers": self.worst.numbers,
+            "why_not": self.why_not(),
+            "plan": self.plan,
+            "task": self.task,
+            "settings": self.settings,
+            "environment": self.environment,
+            "samples_per_second": {name: None if e is None else e.to_dict() for name, e in speeds.items()},
+            "ratio_to": next(iter(self.runs)),
+            "ratios": {name: estimate.to_dict() for name, estimate in self.ratios().items()},
+            "runs": {name: [run.to_dict() for run in runs] for name, runs in self.runs.items()},
+            "run": str(self.folder),
+        }
+
+    def __str__(self) -> str:
+        rows = [["", *self.runs]]
+        rows.append(["samples/s", *[str(self.speed(name) or "too short to say") for name in self.runs]])
+        spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
+        for label, found in zip(("p5", "median", "p95"), zip(*spans, strict=True), strict=True):
+            rows.append([f"step µs, {label}", *["" if q is None else f"{q * 1e6:,.1f}" for q in found]])
+        rows.append(["steps measured", *[_how(runs) for runs in self.runs.values()]])
+        rows.append(
+            ["import and set-up, s", *[_middle([r.setup_seconds for r in runs]) for runs in self.runs.values()]]
+        )
+        rows.append(["to the first row, s", *[_middle([r.first_seconds for r in runs]) for runs in self.runs.values()]])
+        memory = [[r.peak_memory and r.peak_memory / 2**20 for r in runs] for runs in self.runs.values()]
+        rows.append(["peak memory, MiB", *[_middle(found, digits=0) for found in memory]])
+        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *_table(rows), ""]
+        worst = self.worst
+        lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
+        first = next(iter(self.runs))
+        if self.comparable:
+            lines += [f"samples/s, {name} / {first}: {estimate}" for name, estimate in self.ratios().items()]
+        else:
+            lines += ["NOT COMPARABLE", *[f"  {text}" for text in self.why_not()]]
+        lines.append(environment_line(self.environment))
+        lines.append(f"run: {self.folder}")
+        return "\n".join(lines)
+
+
+def environment(threads: int, versions: dict[str, str]) -> dict[str, Any]:
+    """The machine, as far as it says what it is, the threads of each process, and versions by package."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": threads,
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def environment_line(found: dict[str, Any]) -> str:
+    """The same in one line."""
+    threads = f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return printable(f"{found['processor']}, {found['cores']} cores, {threads} each; {found['system']}; {versions}")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def _how(runs: Sequence[MeasuredRun]) -> str:
+    steps = sum(len(run.step_seconds) for run in runs)
+    return f"{steps:,}, {'by block' if any(run.by_block for run in runs) else 'one by one'}"
+
+
+def _middle(found: Sequence[float | None], *, digits: int = 2) -> str:
+    known = [value for value in found if value is not None]
+    return f"{median(known):,.{digits}f}" if known else "unknown"
+
+
+def _digits(value: float) -> str:
+    """Three decimals of a ratio, none of thousands of samples a second."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _table(rows: list[list[str]], right: Sequence[int] = ()) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
