@@ -131,12 +131,10 @@ class Recorder:
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._trouble: BaseException | None = None
-        self._clear()
+        self._pending: list[tuple[Any, ...]] = []  # rows of steps taken one by one
+        self._over = False
         # Not when the next step comes, which may be long: validation, a checkpoint, a hang.
         threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
-
-    def _clear(self) -> None:
-        self._pending: dict[str, list[Any]] = {name: [] for name in _STEP}
 
     def step(
         self,
@@ -164,28 +162,30 @@ class Recorder:
             accuracy: of this step, the share of its targets that were predicted rightly.
         """
         now = time.monotonic_ns()
-        if self._closed.is_set():
+        if self._over:
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
-        if hasattr(updates, "applied") and hasattr(updates, "attempts"):
+        if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
         held = _hold(ids, "ids")
-        row = {
-            "ids": held if _on_device(held) else _id_bytes(held),
-            "updates": _count(updates, "updates"),
-            "update_attempts": _count(update_attempts, "update_attempts"),
-            "lr": _number(lr, "lr"),
-            "loss": _number(loss, "loss"),
-            "time_ns": now - self._began,
-            "epoch": _count(epoch, "epoch"),
-            "step_in_epoch": _count(step_in_epoch, "step_in_epoch"),
-            "padding": _count(padding, "padding"),
-            "accuracy": _number(accuracy, "accuracy"),
-        }
+        row = (  # in the order of _STEP, and whole before it is kept: a step that is refused leaves no part of itself
+            _id_bytes(held) if type(held) is np.ndarray or not _on_device(held) else held,
+            updates if type(updates) is int and 0 <= updates <= LARGEST else _count(updates, "updates"),
+            update_attempts
+            if type(update_attempts) is int and 0 <= update_attempts <= LARGEST
+            else _count(update_attempts, "update_attempts"),
+            epoch if type(epoch) is int and 0 <= epoch <= LARGEST else _count(epoch, "epoch"),
+            step_in_epoch
+            if type(step_in_epoch) is int and 0 <= step_in_epoch <= LARGEST
+            else _count(step_in_epoch, "step_in_epoch"),
+            padding if type(padding) is int and 0 <= padding <= LARGEST else _count(padding, "padding"),
+            lr if type(lr) is float else _number(lr, "lr"),
+            _number(loss, "loss"),
+            None if accuracy is None else _number(accuracy, "accuracy"),
+            now - self._began,
+        )
         with self._lock:
-            pending = self._pending
-            for name, value in row.items():  # only now, so that a step that is refused leaves no part of itself
-                pending[name].append(value)
+            self._pending.append(row)
             self._added(1, held.shape[0])
 
     def _added(self, rows: int, ids: int) -> None:
@@ -221,7 +221,7 @@ class Recorder:
             others: as in ``step``, each of shape (steps,); masked arrays say where a value is not known.
         """
         now = time.monotonic_ns()
-        if self._closed.is_set():
+        if self._over:
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
@@ -268,7 +268,7 @@ class Recorder:
             ids: the validation samples' ids in the order they came in, of shape (num_samples,).
             batch_sizes: samples in each batch, of shape (num_batches,).
         """
-        if self._closed.is_set():
+        if self._over:
             raise UsageError("the trace is closed", expected="validations before the recorder is left")
         facts: dict[str, Any] = {"time_ns": time.monotonic_ns() - self._began}
         for name, value in (("loss", loss), ("accuracy", accuracy)):
@@ -303,18 +303,18 @@ class Recorder:
 
     def _settle(self) -> None:
         """Turns the steps taken one by one into columns; what lies on a device comes home."""
-        pending, count = self._pending, len(self._pending["ids"])
-        if not count:
+        rows, self._pending = self._pending, []
+        if not rows:
             return
-        self._clear()
+        pending: dict[str, Any] = dict(zip(_STEP, zip(*rows, strict=True), strict=True))
         batches = _ids_home(pending["ids"])
-        sizes = np.fromiter((len(batch) // 8 for batch in batches), dtype=np.int64, count=count)
+        sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
         columns = {"batch_size": Column(sizes), "time_ns": Column(np.array(pending["time_ns"], dtype=np.int64))}
         columns |= self._batches(b"".join(batches), sizes)
         for name in _COUNTS:
-            columns[name] = _column([_known_count(value) for value in _numbers(pending[name])], np.int64)
+            columns[name] = _counts(pending[name])
         for name in _REALS:
-            columns[name] = _column(_numbers(pending[name]), np.float64)
+            columns[name] = _reals(pending[name])
         self._chunks.append(columns)
 
     def _batches(self, ids: bytes, sizes: NDArray[np.int64]) -> dict[str, Column]:
@@ -345,6 +345,7 @@ class Recorder:
 
     def close(self, outcome: str = COMPLETE) -> None:
         """Writes what is pending and the end record."""
+        self._over = True
         self._closed.set()
         lost = self._trouble  # rows, since the last step; nobody was told yet if the loop takes itself for complete
         try:
@@ -400,20 +401,20 @@ def _family(kind: type) -> str:
 
 def _hold(value: Any, name: str = "value") -> Any:
     """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device."""
-    if value is None or isinstance(value, (int, float, np.generic)):
-        return value
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    family = _family(type(value))  # type: ignore[arg-type]
+    family = _family(type(value))
     if family == "torch":
         if not value.is_cpu:
             return value.detach().clone()
         if not value.dim():
             return value.item()
         try:
-            return value.detach().numpy().copy()
+            return (value.detach() if value.requires_grad else value).numpy().copy()
         except TypeError:  # bfloat16, which NumPy has not; every value is a float32 too
             return value.detach().float().numpy()
+    if value is None or isinstance(value, (int, float, np.generic)):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.copy()
     if family == "keras":
         return _hold(value.value, name)  # a Keras variable holds a native one
     if family == "tensorflow":
@@ -453,6 +454,8 @@ def _array(value: Any, name: str) -> NDArray[Any]:
 
 
 def _id_bytes(ids: Any) -> bytes:
+    if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:  # nearly always
+        return ids.tobytes()
     array = np.asarray(ids)
     kind = array.dtype.kind
     if array.ndim != 1 or kind not in ("iu" if array.size else "iuf") or (kind == "u" and (array > LARGEST).any()):
@@ -478,10 +481,12 @@ def _ids_home(held: list[Any]) -> list[bytes]:
 
 def _number(value: Any, name: str) -> Any:
     """``_hold`` of one number; anything else is refused here, in the step that brings it."""
-    if value is None or type(value) in (int, float):
+    given = type(value)
+    if value is None or given is float or given is int:
         return value
     held = _hold(value, name)
-    if type(held) in (int, float):
+    given = type(held)
+    if given is float or given is int:
         return held
     if _on_device(held):
         shape, kind = tuple(held.shape), "f"
@@ -562,6 +567,20 @@ def _block_column(given: Any, name: str) -> Column:
         if wrong.any():
             raise UsageError(f"a block's {name}", got=float(values[wrong][0]), expected=expected)
     return Column(values.astype(np.int64 if whole else np.float64), known)
+
+
+def _counts(values: tuple[Any, ...]) -> Column:
+    """A column of counters; what lies on a device comes home."""
+    if set(map(type, values)) == {int}:
+        return Column(np.array(values, dtype=np.int64))
+    return _column([_known_count(value) for value in _numbers(list(values))], np.int64)
+
+
+def _reals(values: tuple[Any, ...]) -> Column:
+    """A column of real numbers; what lies on a device comes home."""
+    if set(map(type, values)) <= {float, int}:
+        return Column(np.array(values, dtype=np.float64))
+    return _column(_numbers(list(values)), np.float64)
 
 
 def _column(values: list[Any], kind: type) -> Column:
