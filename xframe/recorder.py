@@ -401,7 +401,7 @@ def _family(kind: type) -> str:
 
 def _hold(value: Any, name: str = "value") -> Any:
     """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device."""
-    family = _family(type(value))
+    family = _family(type(value))  # type: ignore[arg-type]
     if family == "torch":
         if not value.is_cpu:
             return value.detach().clone()

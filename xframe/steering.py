@@ -99,8 +99,9 @@ class Window:
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         self.fresh, self.over = True, False
-        self._by_rows = plan.loss_normalization == "samples"
         self.steps = self.updates = 0  # of the run
+        self._by_rows = plan.loss_normalization == "samples"
+        self._size, self._limits = plan.gradient_accumulation_steps, plan.limits
         self._count = 0  # steps in the window
         self._present = 0  # steps, or rows, whose gradients are there; more than the window's own after a leak
 
@@ -117,11 +118,15 @@ class Window:
         """After a step: the number to divide the summed gradients by for an update that is due, or None."""
         plan = self.plan
         self.steps += 1
+        if self._size == 1:  # every step has its update
+            self.updates += 1
+            self.over = place.last or self._limit_reached()
+            return 1
         self._count += 1
         self._present += self.weight(rows)
         self.fresh = False
         divisor = None
-        if self._count == plan.gradient_accumulation_steps:
+        if self._count == self._size:
             divisor = self._update()
         elif (place.ends_pass and plan.accumulation_boundary == "pass") or (
             place.ends_epoch and plan.accumulation_boundary == "epoch"
@@ -135,8 +140,7 @@ class Window:
         return divisor
 
     def _limit_reached(self) -> bool:
-        limits = self.plan.limits
-        return self.steps == limits.steps or self.updates == limits.updates
+        return self.steps == self._limits.steps or self.updates == self._limits.updates
 
     def _cut(self) -> int | None:
         remainder = self.plan.accumulation_remainder

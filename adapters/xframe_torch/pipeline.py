@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,8 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime
 from xframe.source import Samples
 from xframe.steering import Place, walk
+
+MOST_BYTES = 1 << 20  # of features that are gathered together: they should stay in the processor's cache
 
 
 class Batch(NamedTuple):
@@ -44,7 +46,7 @@ class InMemory(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
 
 
 class Read(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Samples that are read when a batch asks for them."""
+    """Samples that are read when they are asked for."""
 
     def __init__(self, samples: Samples, precision: str) -> None:
         self.samples, self.precision = samples, precision
@@ -57,14 +59,34 @@ class Read(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return precise(features, self.precision), precise(targets, self.precision), index
 
 
-class OrderSampler(Sampler[torch.Tensor]):
-    """Each pass's order from ``first_pass`` on, cut into batches of indices by the plan's remainder policy."""
+class Batches(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
+    """Samples in batches; indexed by the batches' positions, gathered together and then cut, which costs less."""
 
-    def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
-        self.plan, self.order = plan, plan.sample_order(num_samples)
+    def __init__(self, samples: Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
+        self.samples = samples
+
+    def __getitem__(self, indices: list[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], ...]:
+        sizes = [len(index) for index in indices]
+        whole = self.samples[torch.cat(indices)]
+        return tuple(zip(*(torch.split(values, sizes) for values in whole), strict=True))
+
+
+class OrderSampler(Sampler[list[torch.Tensor]]):
+    """Each pass's order from ``first_pass`` on, cut into batches of indices by the plan's remainder policy.
+
+    It yields so many of them together as have at most ``most_rows`` rows.
+    """
+
+    def __init__(self, plan: TrainingPlan, num_samples: int, most_rows: int) -> None:
+        self.plan, self.order, self.most = plan, plan.sample_order(num_samples), max(1, most_rows // plan.batch_size)
         self.first_pass = 0
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        batches = self.batches()
+        while together := list(islice(batches, self.most)):
+            yield together
+
+    def batches(self) -> Iterator[torch.Tensor]:
         plan, size = self.plan, self.plan.batch_size
         rest = torch.zeros(0, dtype=torch.int64)
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
@@ -98,10 +120,13 @@ class Pipeline:
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
         self.plan, self.device, self.num_samples = plan, runtime.device, len(samples)
-        self.sampler = OrderSampler(plan, len(samples))
         held, precision = samples.arrays, runtime.precision
+        data = Read(samples, precision) if held is None else InMemory(*held, precision)
+        # What is read is read batch by batch, so that workers share the work and little is read ahead.
+        most_rows = 0 if held is None else MOST_BYTES // max(1, held[0][0].nbytes)
+        self.sampler = OrderSampler(plan, len(samples), most_rows)
         self.loader = DataLoader(
-            Read(samples, precision) if held is None else InMemory(*held, precision),
+            Batches(data),
             batch_size=None,  # the sampler yields whole batches of indices
             sampler=self.sampler,
             collate_fn=identity,
@@ -113,10 +138,11 @@ class Pipeline:
         )
 
     def __iter__(self) -> Iterator[Batch]:
+        away = self.device != "cpu"
         for place, batch in walk(self.plan, self.num_samples, self.begin):
-            yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch))
+            yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch) if away else batch)
 
     def begin(self, first_pass: int) -> Iterator[tuple[torch.Tensor, ...]]:
         """Features, targets and ids of each batch from that pass on."""
         self.sampler.first_pass = first_pass
-        return iter(self.loader)
+        return chain.from_iterable(self.loader)

@@ -39,7 +39,8 @@ class UpdateCounter:
             if self._fused
             else "optimizer step hook, with a gradient present and a parameter's version moved"
         )
-        self._before: list[tuple[torch.Tensor, int]] = []
+        self._watched: torch.Tensor | None = None  # a parameter with a gradient
+        self._before: int | None = None  # its version; None if no parameter has a gradient
         self._overflow: torch.Tensor | None = None
         self._scaled = scaler is not None
         self._hooks = (
@@ -60,18 +61,22 @@ class UpdateCounter:
         scaler.step = step  # type: ignore[method-assign, assignment]
 
     def _look(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        parameters = (p for group in optimizer.param_groups for p in group["params"])
-        # Some of them suffice: an optimizer writes to all that have a gradient, or to none.
-        self._before = [
-            (p, p._version) for _, p in zip(range(4), (p for p in parameters if p.grad is not None), strict=False)
-        ]
-        self._overflow = getattr(optimizer, "found_inf", None)  # there only while a scaler calls a fused optimizer
+        # One suffices: an optimizer writes to all parameters that have a gradient, or to none.
+        watched = self._watched
+        if watched is None or watched.grad is None:
+            parameters = (p for group in optimizer.param_groups for p in group["params"])
+            watched = self._watched = next((p for p in parameters if p.grad is not None), None)
+        self._before = None if watched is None else watched._version
+        if self._scaled:  # there only while a scaler calls a fused optimizer
+            self._overflow = getattr(optimizer, "found_inf", None)
 
     def _look_again(self, *_: Any) -> None:
         self.attempts += not self._scaled
+        if self._watched is None:
+            return
         if not self._fused:
-            self.applied += any(parameter._version != version for parameter, version in self._before)
-        elif self._before:
+            self.applied += self._watched._version != self._before
+        else:
             # Out of place: what was handed out earlier must not change.
             self.applied = self.applied + (1 if self._overflow is None else (self._overflow == 0).sum())
 
