@@ -133,6 +133,8 @@ class Recorder:
         self._trouble: BaseException | None = None
         self._pending: list[tuple[Any, ...]] = []  # rows of steps taken one by one
         self._over = False
+        self._tensor: Any = None  # torch's type of tensors, once one is seen, which are then taken the short way
+        self._int64: Any = None
         # Not when the next step comes, which may be long: validation, a checkpoint, a hang.
         threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
 
@@ -167,9 +169,19 @@ class Recorder:
         if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
-        held = _hold(ids, "ids")
+        tensor = self._tensor
+        if type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1:
+            held = ids.numpy().tobytes()
+            size = len(held) >> 3
+        else:
+            held = _hold(ids, "ids")
+            held = held if _on_device(held) else _id_bytes(held)
+            size = len(held) >> 3 if type(held) is bytes else held.shape[0]
+            if tensor is None and _family(type(ids)) == "torch":  # type: ignore[arg-type]
+                torch = sys.modules["torch"]
+                self._tensor, self._int64 = torch.Tensor, torch.int64
         row = (  # in the order of _STEP, and whole before it is kept: a step that is refused leaves no part of itself
-            _id_bytes(held) if type(held) is np.ndarray or not _on_device(held) else held,
+            held,
             updates if type(updates) is int and 0 <= updates <= LARGEST else _count(updates, "updates"),
             update_attempts
             if type(update_attempts) is int and 0 <= update_attempts <= LARGEST
@@ -180,13 +192,19 @@ class Recorder:
             else _count(step_in_epoch, "step_in_epoch"),
             padding if type(padding) is int and 0 <= padding <= LARGEST else _count(padding, "padding"),
             lr if type(lr) is float else _number(lr, "lr"),
-            _number(loss, "loss"),
+            loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else _number(loss, "loss"),
             None if accuracy is None else _number(accuracy, "accuracy"),
             now - self._began,
         )
         with self._lock:
             self._pending.append(row)
-            self._added(1, held.shape[0])
+            if self._trouble is not None:
+                raise self._trouble
+            self.num_steps += 1
+            self._waiting += 1
+            self._waiting_ids += size
+            if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
+                self.flush()
 
     def _added(self, rows: int, ids: int) -> None:
         if self._trouble is not None:
