@@ -169,6 +169,7 @@ class Recorder:
         if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
+        held: Any
         tensor = self._tensor
         if type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1:
             held = ids.numpy().tobytes()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xframe.benchworker import Loop
+    from xframe_tensorflow.model import Model
     from xframe_tensorflow.pipeline import Pipeline
     from xframe_tensorflow.step import TrainStep
 
@@ -87,7 +88,7 @@ class TensorflowAdapter:
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_tensorflow.pipeline import Pipeline
 
-        return Pipeline(plan, *task.data(runtime.precision), runtime.precision, runtime.workers)
+        return Pipeline(plan, task.samples(runtime.precision), runtime)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_tensorflow.model import Model
@@ -97,11 +98,11 @@ class TensorflowAdapter:
         return TrainStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
 
     def validator(
-        self, plan: TrainingPlan, task: Task, runtime: Runtime, train_step: TrainStep
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model
     ) -> Callable[[], Mapping[str, Any]] | None:
         from xframe_tensorflow.validation import validator
 
-        return validator(plan, task, runtime, train_step.model)
+        return validator(plan, task, runtime, model)
 
     def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
         """See ``xframe.index_dataset``."""
@@ -128,7 +129,8 @@ class TensorflowAdapter:
         """The loops ``function`` and ``xla``: a call of a tf.function for each step."""
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
-        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
+        model = train_step.model
+        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
         for batch in self.pipeline(plan, task, runtime):
             seen = train_step(batch)
             recorder.step(
@@ -152,7 +154,8 @@ class TensorflowAdapter:
 
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
-        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
+        model = train_step.model
+        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
         for seen, validates in Blocks(plan, task, runtime, train_step, course.due):
             recorder.block(**seen)
             if validates and course.check():

@@ -20,7 +20,7 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime, storage
 from xframe.steering import Place, Window, walk
 from xframe.task import Task
-from xframe_tensorflow.pipeline import MOST_BYTES, gathered, resident
+from xframe_tensorflow.pipeline import MOST_BYTES, gathered
 from xframe_tensorflow.step import Seen, TrainStep
 
 _FEWEST, _MOST = 16, 1024  # steps in a block: more and more, while blocks are short
@@ -55,9 +55,9 @@ class Blocks:
         validates: whether to after a step at that place; asked of each step in turn, while earlier ones are made.
         """
         self.plan, self.rule, self.train_step, self.validates = plan, task.optimizer, train_step, validates
-        features, targets = task.data(runtime.precision)
-        self.num_samples, self.order = len(features), plan.sample_order(len(features))
-        self.most_rows = MOST_BYTES // features[0].nbytes
+        samples = task.samples(runtime.precision)
+        self.num_samples, self.order = len(samples), plan.sample_order(len(samples))
+        self.most_rows = MOST_BYTES // max(1, samples.take(np.zeros(1, np.int64))[0].nbytes)
         self.most_steps = _FEWEST
         signature = (
             tf.TensorSpec([None], tf.int64),
@@ -66,7 +66,7 @@ class Blocks:
         )
         # The generator runs in a thread of tf.data's, while the graph is at an earlier block.
         rows = tf.data.Dataset.from_generator(self.planned, output_signature=signature)
-        self.dataset = gathered(rows, resident(features, targets, runtime.precision), runtime.workers).prefetch(2)
+        self.dataset = gathered(rows, samples, runtime).prefetch(2)
         self.trained = tf.function(self.train, input_signature=self.dataset.element_spec, autograph=False)
         # Variables to write to cost a step less than TensorArrays do.
         floats = storage(runtime.precision)

@@ -11,6 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.source import Samples
 from xframe.steering import Place, walk
 from xframe_tensorflow.model import float_type
 
@@ -35,20 +37,17 @@ class Batch(NamedTuple):
 class Pipeline:
     """Iterates over the batches of a run."""
 
-    def __init__(
-        self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], precision: str, workers: int
-    ) -> None:
-        self.plan, self.num_samples, self.first_pass = plan, len(features), 0
-        order = plan.sample_order(len(features))
+    def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
+        self.plan, self.num_samples, self.first_pass = plan, len(samples), 0
+        order = plan.sample_order(len(samples))
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
 
         def passes() -> Iterator[NDArray[np.int64]]:
             for pass_index in range(self.first_pass, plan.epochs or 0) if bounded else count(self.first_pass):
                 yield order.ids(pass_index)
 
-        orders = tf.data.Dataset.from_generator(passes, output_signature=tf.TensorSpec([len(features)], tf.int64))
-        batches = _cut(orders, plan, len(features))
-        self.dataset = gathered(batches, resident(features, targets, precision), workers).prefetch(2)
+        orders = tf.data.Dataset.from_generator(passes, output_signature=tf.TensorSpec([len(samples)], tf.int64))
+        self.dataset = gathered(_cut(orders, plan, len(samples)), samples, runtime).prefetch(2)
 
     def __iter__(self) -> Iterator[Batch]:
         for place, batch in walk(self.plan, self.num_samples, self.begin):
@@ -70,16 +69,32 @@ def resident(features: NDArray[Any], targets: NDArray[Any], precision: str) -> t
         return held(features), held(targets), tf.range(len(features), dtype=tf.int64)
 
 
-def gathered(rows: tf.data.Dataset, tensors: tuple[tf.Tensor, ...], workers: int) -> tf.data.Dataset:
-    """The samples at those rows, from features, targets and ids alike; with workers, some elements ahead at once.
+def gathered(rows: tf.data.Dataset, samples: Samples, runtime: Runtime) -> tf.data.Dataset:
+    """The samples at those rows: features, targets and ids; with workers, some elements ahead at once.
 
     What stands beside the rows in an element stays beside the samples.
     """
+    if samples.arrays is not None:
+        tensors = resident(*samples.arrays, runtime.precision)
+
+        def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return tuple(tf.gather(values, chosen) for values in tensors)
+
+    else:
+        shapes = [values.shape[1:] for values in samples.take(np.zeros(1, np.int64))]
+        kinds = [tf.as_dtype(values.dtype) for values in samples.take(np.zeros(1, np.int64))]
+
+        def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = tf.numpy_function(samples.take, [chosen], kinds)
+            for values, shape in zip(found, shapes, strict=True):
+                values.set_shape([None, *shape])
+            held = (tf.cast(v, float_type(runtime.precision)) if v.dtype.is_floating else v for v in found)
+            return (*held, chosen)
 
     def gather(chosen: tf.Tensor, *rest: Any) -> tuple[Any, ...]:
-        samples = tuple(tf.gather(values, chosen) for values in tensors)
-        return (samples, *rest) if rest else samples
+        return (take(chosen), *rest) if rest else take(chosen)
 
+    workers = runtime.workers
     return rows.map(gather, **({"num_parallel_calls": workers, "deterministic": True} if workers else {}))
 
 
