@@ -32,9 +32,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from xframe.layers import Dense
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.layers import Layer
     from xframe.plan import TrainingPlan
     from xframe.recorder import Recorder
     from xframe.runtime import Runtime
@@ -75,8 +78,15 @@ class Adapter(Protocol):
         """Trains, and returns the final weights by canonical name."""
 
 
-def unsupported(adapter: Adapter, task: Task, runtime: Runtime, *, devices: tuple[str, ...]) -> list[str]:
-    """The reasons that hold for every adapter that lowers neutral layers itself."""
+def unsupported(
+    adapter: Adapter,
+    task: Task,
+    runtime: Runtime,
+    *,
+    devices: tuple[str, ...],
+    layers: tuple[type[Layer], ...] = (Dense,),
+) -> list[str]:
+    """The reasons that hold for every adapter that lowers neutral layers itself, those of ``layers``."""
     reasons = []
     if runtime.device not in ("auto", *devices):
         reasons.append(f"device {runtime.device!r} is not one of its devices ({', '.join(devices)})")
@@ -84,4 +94,8 @@ def unsupported(adapter: Adapter, task: Task, runtime: Runtime, *, devices: tupl
         reasons.append(f"loop {runtime.loop!r} is not one of its loops ({', '.join(adapter.loops)})")
     if not task.layers and adapter.name not in task.builders:
         reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
+    if adapter.name not in task.builders:
+        strange = sorted({type(layer).__name__ for layer in task.layers if type(layer) not in layers})
+        known = ", ".join(layer.__name__ for layer in layers)
+        reasons += [f"layer {name} is not one of its layers ({known})" for name in strange]
     return reasons

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.layers import Dense
 from xframe.task import Task
 
 Array = NDArray[Any]
@@ -16,7 +17,7 @@ class Model:
     """Weights by canonical name, in the run's precision."""
 
     def __init__(self, task: Task, precision: str) -> None:
-        self.layers = task.layers
+        self.layers = [layer for layer in task.layers if isinstance(layer, Dense)]  # others are refused before
         self.parameters = {name: np.array(values, dtype=precision) for name, values in task.weights().items()}
 
     def forward(self, features: Array) -> list[Array]:

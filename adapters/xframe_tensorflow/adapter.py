@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError, Verbatim
+from xframe.layers import LAYERS
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
 from xframe.runtime import Runtime
@@ -28,7 +29,7 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        return unsupported(self, task, runtime, devices=("cpu", "cuda"), layers=LAYERS)
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.task import NativeModel, Parameter, Task, match
+from xframe.runtime import storage
+from xframe.task import Task, match
+from xframe_tensorflow.layers import lower
 
 
 class Model:
     """A Keras model, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str) -> None:
+        self.storage = storage(precision)
         initial = task.weights()
         own = task.builders.get("tensorflow")
-        built = _lower(task, initial, precision) if own is None else own()
+        built = lower(task.placed(initial), self.storage) if own is None else own()
         self.module = built.module
         self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
         for name, (variable, axes) in self.parameters.items():
             values = initial[name] if axes is None else initial[name].transpose(axes)
-            variable.assign(values.astype(precision))
+            variable.assign(values.astype(self.storage))
 
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (variable, axes) in self.parameters.items():
-            values = np.array(variable.numpy())
+            values = np.array(variable.numpy()).astype(self.storage)  # NumPy itself has no bfloat16
             found[name] = values if axes is None else values.transpose(np.argsort(axes))
         return found
-
-
-def _lower(task: Task, initial: dict[str, NDArray[Any]], precision: str) -> NativeModel:
-    shape = (initial["dense_0/kernel"].shape[0],)
-    layers = []
-    for layer in task.layers:
-        # "zeros": no random number is drawn for weights that are copied in.
-        dense = keras.layers.Dense(
-            layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
-        )
-        layers.append(dense)
-    model = keras.Sequential([keras.Input(shape, dtype=precision), *layers])
-    parameters = {}
-    for i, (layer, dense) in enumerate(zip(task.layers, layers, strict=True)):
-        parameters[f"dense_{i}/kernel"] = Parameter(dense.kernel)
-        if layer.use_bias:
-            parameters[f"dense_{i}/bias"] = Parameter(dense.bias)
-    return NativeModel(model, parameters)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
+from xframe.layers import LAYERS
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
 from xframe.runtime import Runtime
@@ -27,7 +28,7 @@ class TorchAdapter:
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        return unsupported(self, task, runtime, devices=("cpu", "cuda"), layers=LAYERS)
 
     def probe(self) -> Probe:
         import torch

@@ -8,19 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.task import NativeModel, Parameter, Task, match
-
-_ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
+from xframe.runtime import storage
+from xframe.task import Task, match
+from xframe_torch.layers import lower
 
 
 class Model:
     """A module, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str, device: str) -> None:
+        self.storage = storage(precision)
         initial = task.weights()
         own = task.builders.get("torch")
-        built = _lower(task, initial) if own is None else own()
-        self.module = built.module.to(device=device, dtype=getattr(torch, precision))
+        built = lower(task.placed(initial)) if own is None else own()
+        dtype = torch.bfloat16 if precision == "bfloat16" else getattr(torch, self.storage)
+        self.module = built.module.to(device=device, dtype=dtype)
         self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
@@ -30,22 +32,6 @@ class Model:
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (tensor, axes) in self.parameters.items():
-            values = tensor.detach().cpu().numpy()
+            values = tensor.detach().to("cpu", getattr(torch, self.storage)).numpy()  # NumPy has no bfloat16
             found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
         return found
-
-
-def _lower(task: Task, initial: dict[str, NDArray[Any]]) -> NativeModel:
-    modules: list[torch.nn.Module] = [torch.nn.Flatten()]
-    parameters = {}
-    for i, layer in enumerate(task.layers):
-        inputs, units = initial[f"dense_{i}/kernel"].shape
-        # Built without memory, then without values: no random number is drawn for weights that are copied in.
-        linear = torch.nn.Linear(inputs, units, bias=layer.use_bias, device="meta").to_empty(device="cpu")
-        parameters[f"dense_{i}/kernel"] = Parameter(linear.weight, (1, 0))
-        if layer.use_bias:
-            parameters[f"dense_{i}/bias"] = Parameter(linear.bias)
-        modules.append(linear)
-        if layer.activation != "linear":
-            modules.append(_ACTIVATIONS[layer.activation]())
-    return NativeModel(torch.nn.Sequential(*modules), parameters)
