@@ -92,12 +92,14 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        assert self.running_var is not None
+        before, estimate = self.running_var, self.running_var.clone()
         assert self.momentum is not None
-        before, n = self.running_var.clone(), x.numel() // self.num_features
-        outputs = super().forward(x)
-        # It is now (1 − m)·before + m·v·n/(n − 1), and is to be (1 − m)·before + m·v.
-        self.running_var.mul_((n - 1) / n).add_(before, alpha=(1 - self.momentum) / n)
+        outputs = functional.batch_norm(
+            x, self.running_mean, estimate, self.weight, self.bias, True, self.momentum, self.eps
+        )
+        # The estimate is now (1 − m)·before + m·v·n/(n − 1), and the running variance is to be (1 − m)·before + m·v.
+        n = x.numel() // self.num_features
+        before.mul_((1 - self.momentum) / n).add_(estimate, alpha=(n - 1) / n)
         return outputs
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from xframe.runtime import storage
-from xframe.task import Task, match
+from xframe.task import NativeModel, Parameter, Task, match
 from xframe_torch.layers import lower
 
 
@@ -22,7 +22,8 @@ class Model:
         own = task.builders.get("torch")
         built = lower(task.placed(initial)) if own is None else own()
         dtype = torch.bfloat16 if precision == "bfloat16" else getattr(torch, self.storage)
-        self.module = built.module.to(device=device, dtype=dtype)
+        built = _moved(built, device, dtype)
+        self.module = built.module
         self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
@@ -35,3 +36,14 @@ class Model:
             values = tensor.detach().to("cpu", getattr(torch, self.storage)).numpy()  # NumPy has no bfloat16
             found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
         return found
+
+
+def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:
+    """There and so. Moving a module keeps its parameters and replaces its buffers, which are found again by name."""
+    buffers = {id(buffer): name for name, buffer in built.module.named_buffers()}
+    module, parameters = built.module.to(device=device, dtype=dtype), {}
+    for name, given in built.parameters.items():
+        parameter = given if isinstance(given, Parameter) else Parameter(given)
+        moved = buffers.get(id(parameter.tensor))
+        parameters[name] = parameter if moved is None else parameter._replace(tensor=module.get_buffer(moved))
+    return NativeModel(module, parameters)

@@ -78,6 +78,10 @@ class TrainStep:
         return loss
 
 
+def _cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+
+
 def _mean_squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.mse_loss(outputs, targets.reshape(outputs.shape))
 
@@ -87,7 +91,7 @@ def _negative_sum(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 _LOSSES: dict[str, Any] = {
-    "softmax_cross_entropy": torch.nn.functional.cross_entropy,
+    "softmax_cross_entropy": _cross_entropy,
     "mean_squared_error": _mean_squared_error,
     "negative_sum": _negative_sum,
 }
