@@ -229,10 +229,12 @@ class TransformerBlock(Layer):
     """Causal self-attention and a two-layer perceptron, each after a LayerNorm and added to what it was given.
 
     ``h = norm_1(x);  x ← x + attention(h @ query, h @ key, h @ value) @ output``
-    ``h = norm_2(x);  x ← x + relu(h @ up + up_bias) @ down + down_bias``
+    ``h = norm_2(x);  x ← x + silu(h @ up + up_bias) @ down + down_bias``
 
     In attention, units are split into ``heads`` equal parts of size d, in which each place takes a mean of the values
     at itself and before, by ``softmax(q · k / √d)``. Its products have no bias: the keys' would have no effect.
+    silu is ``x · σ(x)``: smooth, as one relu that rounding turns is seen in the weights, and exact where Keras' gelu,
+    which rounds √2 to float32, is not.
     norm_1_scale, norm_1_bias, norm_2_scale, norm_2_bias, down_bias (units,); query, key, value, output (units, units);
     up (units, hidden), up_bias (hidden,), down (hidden, units).
     """

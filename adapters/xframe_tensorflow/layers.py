@@ -132,7 +132,7 @@ def _transformer_block(layer: layers.TransformerBlock, inputs: Shape, x: Any) ->
     scale = np.float64((units / layer.heads) ** -0.5)
     mixed = keras.ops.dot_product_attention(query, key, value, is_causal=True, scale=scale)
     x = x + product(keras.layers.Reshape(inputs)(mixed), "output", plain)
-    h = product(normed(x, "norm_2"), "up", layers.Dense(layer.hidden, "relu"))
+    h = keras.activations.silu(product(normed(x, "norm_2"), "up", layers.Dense(layer.hidden)))
     return x + product(h, "down", layers.Dense(units)), weights
 
 

@@ -176,7 +176,7 @@ class _Block(nn.Module):
         )
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.output(mixed.transpose(1, 2).flatten(-2))
-        h = functional.relu(self.up(self.norm_2(x)))
+        h = functional.silu(self.up(self.norm_2(x)))
         return x + self.down(h)
 
 
