@@ -93,7 +93,7 @@ class Flatten(Layer):
 class Conv2D(Layer):
     """``activation(Σ x[h + i, w + j] @ kernel[i, j] + bias)`` with stride 1, the kernel not flipped.
 
-    ``same`` pads with zeros to keep H and W, (kernel_size − 1) // 2 before and the rest after; ``valid`` does not pad.
+    ``same`` keeps H and W by (kernel_size − 1) / 2 zeros on each side, so it takes odd sizes; ``valid`` does not pad.
     kernel (kernel_size, kernel_size, inputs, filters), bias (filters,). Before a BatchNorm a bias has no effect.
     """
 
@@ -109,6 +109,10 @@ class Conv2D(Layer):
         _known("padding", self.padding, PADDINGS)
         _count("filters", self.filters)
         _count("kernel_size", self.kernel_size)
+        if self.padding == "same" and self.kernel_size % 2 == 0:
+            raise UsageError(
+                "a layer's kernel_size with padding 'same'", got=self.kernel_size, expected="an odd integer"
+            )
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         kernel = (self.kernel_size, self.kernel_size, inputs[-1], self.filters)
@@ -158,7 +162,7 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True, slots=True)
 class LayerNorm(Layer):
-    """``(x − m) / √(v + epsilon) · scale + bias``; m, v are mean and variance of the last axis. scale, bias (units,)."""
+    """``(x − m) / √(v + epsilon) · scale + bias``, m and v the last axis' mean and variance. scale, bias (units,)."""
 
     epsilon: float = 1e-5
 
@@ -251,13 +255,10 @@ class TransformerBlock(Layer):
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         units = inputs[-1]
-        norms = ("norm_1_scale", "norm_1_bias", "norm_2_scale", "norm_2_bias")
-        return {
-            **dict.fromkeys(norms, (units,)),
-            **dict.fromkeys(("query", "key", "value", "output"), (units, units)),
-            **{"up": (units, self.hidden), "up_bias": (self.hidden,)},
-            **{"down": (self.hidden, units), "down_bias": (units,)},
-        }
+        vectors = ("norm_1_scale", "norm_1_bias", "norm_2_scale", "norm_2_bias", "down_bias")
+        squares = ("query", "key", "value", "output")
+        others = {"up": (units, self.hidden), "up_bias": (self.hidden,), "down": (self.hidden, units)}
+        return {**dict.fromkeys(vectors, (units,)), **dict.fromkeys(squares, (units, units)), **others}
 
     def outputs(self, inputs: Shape) -> Shape:
         if inputs[-1] % self.heads:
@@ -292,7 +293,9 @@ def place(layers: Sequence[Layer], inputs: Shape) -> list[Placed]:
             ranks = " or ".join(str(rank) for rank in layer.ranks)
             raise UsageError(f"{layer} takes samples of another shape", got=inputs, expected=f"{ranks} dimensions")
         if isinstance(layer, Embedding) and placed:
-            raise UsageError(f"{layer} takes integers", got=Verbatim(f"what {placed[-1].layer} gives"), expected="it first")
+            raise UsageError(
+                f"{layer} takes integers", got=Verbatim(f"what {placed[-1].layer} gives"), expected="it first"
+            )
         number = sum(type(other.layer) is type(layer) for other in placed)
         placed.append(Placed(layer, f"{layer.kind}_{number}", inputs, layer.weights(inputs)))
         inputs = layer.outputs(inputs)

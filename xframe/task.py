@@ -104,8 +104,9 @@ class Task:
         num_samples: size of the data set; known before any data is loaded.
         load: returns (features, targets), arrays of num_samples rows; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
-        loss: ``softmax_cross_entropy`` (mean over all targets, from logits (rows, …, classes), integer targets (rows, …)),
-            ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the sum of outputs).
+        loss: ``softmax_cross_entropy`` (mean over all targets, from logits of shape (rows, …, classes) and integer
+            targets of shape (rows, …)), ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the
+            sum of outputs).
         optimizer: the update rule.
         layers: the neutral model, see ``xframe.layers``; empty if there are builders.
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
@@ -157,7 +158,9 @@ class Task:
             place(self.layers, self.input_shape)
         elif self.layers and not isinstance(self.layers[0], Dense):
             raise UsageError(
-                "a task's input_shape", got=None, expected=f"the shape of one sample, for the first layer {self.layers[0]}"
+                "a task's input_shape",
+                got=None,
+                expected=f"the shape of one sample, for the first layer {self.layers[0]}",
             )
 
     def weights(self) -> dict[str, NDArray[Any]]:

@@ -28,7 +28,7 @@ def lower(placed: list[Placed], precision: str) -> NativeModel:
     """
     tokens = isinstance(placed[0].layer, layers.Embedding)
     given = outputs = keras.Input(placed[0].inputs, dtype="int64" if tokens else precision)
-    parameters = {}
+    parameters: dict[str, Parameter] = {}
     for layer, name, inputs, _ in placed:
         outputs, weights = _LOWER[type(layer)](layer, inputs, outputs)
         parameters |= {f"{name}/{weight}": Parameter(variable) for weight, variable in weights.items()}

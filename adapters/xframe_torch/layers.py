@@ -25,7 +25,8 @@ _TRANSPOSED = (1, 0)  # torch keeps (units, inputs)
 
 def lower(placed: list[Placed]) -> NativeModel:
     """The layers one after the other, with their weights by canonical name."""
-    modules, parameters = [], {}
+    modules: list[nn.Module] = []
+    parameters: dict[str, Parameter] = {}
     for layer, name, inputs, _ in placed:
         module, weights = _LOWER[type(layer)](layer, inputs)
         modules.append(module)
@@ -70,9 +71,7 @@ class _Images(nn.Module):
 
 
 def _conv2d(layer: layers.Conv2D, inputs: Shape) -> Lowered:
-    conv = _empty(
-        nn.Conv2d, inputs[-1], layer.filters, layer.kernel_size, padding=layer.padding, bias=layer.use_bias
-    )
+    conv = _empty(nn.Conv2d, inputs[-1], layer.filters, layer.kernel_size, padding=layer.padding, bias=layer.use_bias)
     weights = {"kernel": Parameter(conv.weight, (3, 2, 0, 1))}
     if layer.use_bias:
         weights["bias"] = Parameter(conv.bias)
@@ -92,8 +91,9 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        before, estimate = self.running_var, self.running_var.clone()
+        assert self.running_var is not None
         assert self.momentum is not None
+        before, estimate = self.running_var, self.running_var.clone()
         outputs = functional.batch_norm(
             x, self.running_mean, estimate, self.weight, self.bias, True, self.momentum, self.eps
         )
@@ -163,9 +163,7 @@ class _Block(nn.Module):
         super().__init__()
         self.heads = layer.heads
         self.norm_1, self.norm_2 = (_empty(nn.LayerNorm, units, eps=layer.epsilon) for _ in range(2))
-        self.query, self.key, self.value, self.output = (
-            _empty(nn.Linear, units, units, bias=False) for _ in range(4)
-        )
+        self.query, self.key, self.value, self.output = (_empty(nn.Linear, units, units, bias=False) for _ in range(4))
         self.up, self.down = _empty(nn.Linear, units, layer.hidden), _empty(nn.Linear, layer.hidden, units)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,13 +174,12 @@ class _Block(nn.Module):
         )
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.output(mixed.transpose(1, 2).flatten(-2))
-        h = functional.silu(self.up(self.norm_2(x)))
-        return x + self.down(h)
+        outputs: Tensor = x + self.down(functional.silu(self.up(self.norm_2(x))))
+        return outputs
 
 
 def _transformer_block(layer: layers.TransformerBlock, inputs: Shape) -> Lowered:
-    block = _Block(layer, inputs[-1])
-    weights = {}
+    block, weights = _Block(layer, inputs[-1]), dict[str, Parameter]()
     for name in ("norm_1", "norm_2"):
         norm = getattr(block, name)
         weights |= {f"{name}_scale": Parameter(norm.weight), f"{name}_bias": Parameter(norm.bias)}

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from xframe.layers import Dense
 from xframe.task import SGD, Task
-from xframe.tasks.initial import every_fifth, initial, standardised
+from xframe.tasks.initial import initial, split, standardised
 
 _LAYERS = (Dense(16, "tanh"), Dense(1))
 
@@ -24,8 +23,7 @@ def _patients(validation: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.datasets import load_diabetes
 
     found = load_diabetes(scaled=False)
-    chosen = np.flatnonzero(every_fifth(len(found.data)) == validation)
-    return standardised(found.data)[chosen], standardised(found.target[:, None])[chosen]
+    return split(standardised(found.data), validation), split(standardised(found.target[:, None]), validation)
 
 
 task = Task(

@@ -6,6 +6,8 @@ dropping it or padding it makes a difference that counts.
 All are trained on. Validation asks for what the network was not shown, and not for what it cannot know: every fifth
 image, from the first, moved to the right by half a pixel: the mean of the image and of itself one column further right,
 where an empty column comes in and the last is lost. 360 of them.
+
+Quality: 30 epochs of batch 64: validation accuracy at least 0.85.
 """
 
 from __future__ import annotations

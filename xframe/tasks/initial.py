@@ -35,11 +35,14 @@ def initial(layers: Sequence[Layer], inputs: Shape, seed: int = 0) -> dict[str, 
     return weights
 
 
-def every_fifth(num_samples: int) -> NDArray[np.bool_]:
-    """Which samples are kept for validation: each fifth, from the first."""
-    return np.arange(num_samples) % 5 == 0
+def split(rows: NDArray[Any], validation: bool) -> NDArray[Any]:
+    """Every fifth row, from the first, is for validation; or the others, to train on."""
+    chosen: NDArray[Any] = rows[(np.arange(len(rows)) % 5 == 0) == validation]
+    return chosen
 
 
 def standardised(values: NDArray[Any]) -> NDArray[Any]:
     """Each column less its mean, by its deviation; both rounded, so that no machine's way of summing shows."""
-    return (values - values.mean(axis=0).round(2)) / values.std(axis=0).round(2)
+    mean, deviation = values.mean(axis=0).round(2), values.std(axis=0).round(2)
+    result: NDArray[Any] = (values - mean) / deviation
+    return result

@@ -2,10 +2,11 @@
 
 Which one follows two letters is written in a table, drawn once. It follows in nine cases of ten; in the tenth any of
 the 8 does, each as likely. So nobody can predict the text with a lower mean loss than ``FLOOR`` (nats a letter), nor
-with a higher accuracy than ``CEILING``, and who does as well has learnt the table and to look two places back. The first
-two letters of a row are any.
+with a higher accuracy than ``CEILING``, and who does as well has learnt the table, and to look two places back. The
+first two letters of a row are any.
 
-A sample is a row of 16 letters, its targets the 16 that follow each of them: 1,024 rows to train on, 256 to validate on.
+A sample is a row of 16 letters, its targets the letters that follow each of them: 1,024 rows to train on, 256 to
+validate on.
 
 Quality: 20 epochs of batch 32: validation loss at most 0.05 above the floor.
 """
