@@ -91,7 +91,7 @@ def test_readers_are_short():
 def test_a_closed_trace(readers, closed):
     trace = xframe.Trace.open(closed)
     metadata, table, end = readers["read_closed"](closed)
-    assert metadata == {**trace.metadata, "format": 2}
+    assert metadata == {**trace.metadata, "format": 3}
     assert end == trace.end
     assert table.num_rows == trace.num_rows == 10_003
     for name in SCHEMA.names:
@@ -103,7 +103,7 @@ def test_a_closed_trace(readers, closed):
 def test_a_journal(readers, journal):
     trace = xframe.Trace.open(journal)
     metadata, table, end = readers["read_journal"](journal, SCHEMA)
-    assert metadata == {**trace.metadata, "format": 2}
+    assert metadata == {**trace.metadata, "format": 3}
     assert end == trace.end
     assert table.num_rows == trace.num_rows
     assert table["ids"].to_pylist()[:4] == [[], [0], [1, 2], [3, 4, 5]]
@@ -212,7 +212,7 @@ def test_block_digests(tmp_path, monkeypatch):
     assert starts == [0, 3000, 6000, 9000]
     columns = {
         "structure": ("step", "ids_digest", "batch_size", "updates"),
-        "numbers": ("update_attempts", "lr", "loss"),
+        "numbers": ("update_attempts", "lr", "loss", "accuracy"),
         "labels": ("epoch", "step_in_epoch", "padding"),
     }
     for start, stop, found in zip(starts, [*starts[1:], len(rows)], digests, strict=True):
@@ -229,7 +229,7 @@ def packed_column(name, values):
     known = [value is not None for value in values]
     if name == "ids_digest":
         data = b"".join(value or bytes(16) for value in values)
-    elif name in ("lr", "loss"):
+    elif name in ("lr", "loss", "accuracy"):
         data = np.array([np.nan if value is None else value for value in values], "<f8").tobytes()
     else:
         data = np.array([-1 if value is None else value for value in values], "<i8").tobytes()
@@ -318,3 +318,54 @@ def test_a_run_of_format_1_equals_one_of_today(tmp_path):
         assert comparison, comparison
         assert comparison.numbers == "identical"
         assert {check.result for check in comparison.checks} == {"pass"}
+
+
+@pytest.mark.parametrize(("name", "ending", "rows"), [("format2", "complete", 6), ("format2-killed", "truncated", 4)])
+def test_format_2_is_read(name, ending, rows):
+    trace = xframe.Trace.open(FIXTURES / f"{name}.trace")
+    assert (trace.ending, trace.num_rows, trace.validations) == (ending, rows, ())
+    steps = xframe.TrainingPlan(batch_size=4, epochs=2).steps(10)
+    assert [ids.tolist() for ids in trace.batches()] == [step.sample_ids.tolist() for step in steps][:rows]
+    assert trace.column("loss").tolist() == [1 / (1 + i) for i in range(rows)]
+    assert np.isnan(trace.column("accuracy")).all()
+    assert not trace.known_throughout("accuracy")
+    assert trace.frame()["accuracy"].isna().all()
+
+
+def test_a_run_of_format_2_equals_one_of_today(tmp_path):
+    plan = xframe.TrainingPlan(batch_size=4, epochs=2)
+    with xframe.record(tmp_path / "today.trace", plan=plan, num_samples=10) as rec:
+        for step in plan.steps(10):
+            labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch, "padding": step.padding}
+            counts = {"updates": step.update, "update_attempts": step.update}
+            rec.step(ids=step.sample_ids, loss=1 / (1 + step.index), lr=0.1, **counts, **labels)
+        rec.weights({"w": np.arange(3, dtype="f4")})
+    for name in ("format2.trace", "format2.weights.npz"):
+        shutil.copy(FIXTURES / name, tmp_path)
+    comparison = xframe.compare(tmp_path / "format2.trace", tmp_path / "today.trace")
+    assert comparison, comparison
+    assert comparison.numbers == "identical"
+
+
+def validated(path):
+    with xframe.record(path) as rec:
+        for i in range(3):
+            rec.step(ids=[i, i + 1], accuracy=0.5 * (i % 2), loss=1.0)
+            rec.validation(loss=1 / (i + 1), accuracy=None, ids=[0, 1, 2], batch_sizes=[2, 1])
+    return path
+
+
+def test_validations_stand_in_both_forms(tmp_path, monkeypatch, readers):
+    closed = xframe.Trace.open(validated(tmp_path / "closed.trace"))
+    monkeypatch.setattr(tracefile, "compact", lambda *_: None)
+    journal = xframe.Trace.open(validated(tmp_path / "journal.trace"))
+    digest = xxh3_128_digest(np.arange(3, dtype="<i8").tobytes()).hex()
+    for trace in (closed, journal):
+        found = [(v.after, v.loss, v.accuracy) for v in trace.validations]
+        assert found == [(1, 1.0, None), (2, 0.5, None), (3, 1 / 3, None)]
+        assert {(v.num_samples, v.num_batches, v.ids_digest) for v in trace.validations} == {(3, 2, digest)}
+        assert trace.column("accuracy").tolist() == [0.0, 0.5, 0.0]
+    _, rows, end = readers["read_journal"](tmp_path / "journal.trace", SCHEMA)
+    assert (rows.num_rows, end["outcome"]) == (3, "complete")
+    index = json.loads(parquet.read_metadata(tmp_path / "closed.trace").metadata[b"xframe"])
+    assert [v["after"] for v in index["validations"]] == [1, 2, 3]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xframe.recorder import Recorder, record
     from xframe.runtime import Runtime
     from xframe.sharing import index_dataset, sampler
+    from xframe.source import ParquetSource
     from xframe.task import SGD, NativeModel, Parameter, Task
     from xframe.trace import Trace
 
@@ -30,6 +31,7 @@ _WHERE = {
     "Dense": "layers",
     "NativeModel": "task",
     "Parameter": "task",
+    "ParquetSource": "source",
     "PlanError": "errors",
     "Recorder": "recorder",
     "Runtime": "runtime",
@@ -54,6 +56,7 @@ __all__ = [
     "Dense",
     "NativeModel",
     "Parameter",
+    "ParquetSource",
     "PlanError",
     "Recorder",
     "Runtime",

@@ -80,14 +80,22 @@ class Adapter(Protocol):
 
 def unsupported(
     adapter: Adapter,
+    plan: TrainingPlan,
     task: Task,
     runtime: Runtime,
     *,
     devices: tuple[str, ...],
+    precisions: tuple[str, ...],
     layers: tuple[type[Layer], ...] = (Dense,),
 ) -> list[str]:
     """The reasons that hold for every adapter that lowers neutral layers itself, those of ``layers``."""
     reasons = []
+    if runtime.precision not in precisions:
+        reasons.append(f"precision {runtime.precision!r} is not one of its precisions ({', '.join(precisions)})")
+    if plan.validation_every is not None and task.validation is None:
+        reasons.append(f"task {task.name!r} has nothing to validate on")
+    if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:
+        reasons.append(f"task {task.name!r} measures no accuracy to stop by")
     if runtime.device not in ("auto", *devices):
         reasons.append(f"device {runtime.device!r} is not one of its devices ({', '.join(devices)})")
     if runtime.loop is not None and runtime.loop not in adapter.loops:

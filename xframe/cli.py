@@ -22,14 +22,17 @@ from xframe import __version__
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, shown
 from xframe.vocabulary import (
     AtEnd,
+    Better,
     Boundary,
     EpochIterator,
     Exhaustion,
     Leftover,
+    Monitor,
     Normalization,
     Remainder,
     SampleOrder,
     Trainer,
+    Unit,
 )
 
 if TYPE_CHECKING:
@@ -122,6 +125,22 @@ class PlanOptions:
     order: Annotated[SampleOrder | None, _word("Default: shuffle.")] = None
     seed: Annotated[int | None, _number("Seed of the shuffled order. Default: 0.")] = None
     reshuffle: Annotated[bool | None, _option("A new order each pass, or the first one for all.")] = None
+    schedule_clock: Annotated[Unit | None, _word("What the task's learning rate schedule ticks by.")] = None
+    validation_every: Annotated[int | None, _number("Validate after so many epochs (or another unit), and last.")] = (
+        None
+    )
+    validation_unit: Annotated[Unit | None, _word("The unit of --validation-every. Default: epochs.")] = None
+    validation_batch_size: Annotated[int | None, _number("Default: the batch size.")] = None
+    early_stopping_patience: Annotated[
+        int | None, _number("Stop after so many validations in a row without improvement.")
+    ] = None
+    early_stopping_monitor: Annotated[Monitor | None, _word("Of the validation. Default: loss.")] = None
+    early_stopping_mode: Annotated[Better | None, _word("Which is better. Default: min of a loss, else max.")] = None
+    early_stopping_min_delta: Annotated[float | None, _option("An improvement is one by more than this.")] = None
+    early_stopping_baseline: Annotated[
+        float | None, _option("Patience is restored only by what is better than this too.")
+    ] = None
+    restore_best: Annotated[bool | None, _option("End with the weights of the best validation.")] = None
 
     def on(self, file: Path | None) -> TrainingPlan:
         """The plan of the file, or the default one, with these fields replaced."""
@@ -145,9 +164,10 @@ NO_OPTIONS = PlanOptions()
 Json = Annotated[bool, Parameter(negative="", help="Print one JSON object instead.")]
 Task = Annotated[str, _option("A built-in task (see xframe tasks) or your own as package.module:name.")]
 Device = Annotated[str, _option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")]
-Precision = Annotated[str, _option("float32 or float64.")]
+Precision = Annotated[str, _option("float32, float64, bfloat16, or mixed_float16, which scales the loss.")]
 Threads = Annotated[int | None, _number("CPU threads of each adapter. Default: the cores shared out.")]
 Tf32 = Annotated[bool, Parameter(negative="", help="Allow TensorFloat-32 on CUDA, which is off otherwise.")]
+Workers = Annotated[int, _number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.")]
 Python = Annotated[
     list[str] | None,
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
@@ -169,6 +189,7 @@ def verify(
     precision: Precision = "float32",
     threads: Threads = None,
     tf32: Tf32 = False,
+    workers: Workers = 0,
     python: Python = None,
     out: Annotated[Path | None, _option("New folder for traces, logs, reports. Default: in xframe-runs/.")] = None,
     rtol: Rtol = None,
@@ -192,6 +213,7 @@ def verify(
             precision=precision,
             threads=threads,
             tf32=tf32,
+            workers=workers,
             python=_pairs("--python", python, "ADAPTER=/path/to/python"),
             out=out,
             rtol=rtol,
@@ -267,6 +289,7 @@ def run(
     precision: Precision = "float32",
     threads: Threads = None,
     tf32: Tf32 = False,
+    workers: Workers = 0,
     python: Python = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
@@ -284,6 +307,7 @@ def run(
             precision=precision,
             threads=threads,
             tf32=tf32,
+            workers=workers,
             python=_pairs("--python", python, "ADAPTER=/path/to/python"),
             progress=progress,
         )

@@ -9,6 +9,12 @@ Checks, in order:
     lr, loss     the same numbers, step by step
     weights      the same final weights
 
+and, where the plan asks for it or a run has it,
+
+    validation   after the same steps, over the same samples, with the same outcome
+
+An accuracy recorded beside the loss is judged with it.
+
 Every run is held against the plan, if there is one, and every further run against the first. Numbers
 are judged up to the structure's first difference and not beyond: after it the runs are different
 runs. NaN and infinity are classified before anything is subtracted. What lacks evidence is "not
@@ -17,8 +23,8 @@ judged", and a run whose structure was not judged never passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,8 +37,9 @@ from xframe.causes import Cause
 from xframe.counting import Counts
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
-from xframe.trace import WINDOW, Trace, open_all
+from xframe.trace import WINDOW, Trace, Validation, open_all
 from xframe.tracefile import COLUMNS, Column
+from xframe.validating import closest, due, stopped_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 Result = Literal["pass", "fail", "not judged"]
 MOST_IDS = 1 << 22  # of a plan that are in memory at once
 CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
+FURTHER = ("validation",)  # where there is something to judge
 STRUCTURE = ("steps", "boundaries", "updates")
 ORDERS = ("exact", "coverage")
 PLAN = "plan"
@@ -61,7 +69,12 @@ class Tolerance:
         return f"rtol {self.rtol:g}, atol {self.atol:g}"
 
 
-TOLERANCES = {"float32": Tolerance(1e-4, 1e-4), "float64": Tolerance(1e-9, 1e-10)}
+TOLERANCES = {
+    "float64": Tolerance(1e-9, 1e-10),
+    "float32": Tolerance(1e-4, 1e-4),
+    "mixed_float16": Tolerance(2e-2, 2e-2),
+    "bfloat16": Tolerance(1e-1, 1e-1),
+}  # from the finest down
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class Check:
     """One row of the table.
 
     Attributes:
-        name: one of ``CHECKS``.
+        name: one of ``CHECKS`` or ``FURTHER``.
         result: ``pass``, ``fail`` or ``not judged``.
         rule: what was asked, with its tolerance.
         values: what each run shows, by its name.
@@ -139,7 +152,8 @@ class Comparison:
     def numbers(self) -> str:
         """``identical``, ``within tolerance``, ``different`` or ``not judged``."""
         judged = [check for check in self.checks if check.name in ("loss", "weights") and check.result != "not judged"]
-        if any(check.result == "fail" for check in (*judged, self.check("lr"))):
+        others = [check for check in self.checks if check.name in ("lr", *FURTHER)]
+        if any(check.result == "fail" for check in (*judged, *others)):
             return "different"
         if not judged or self.structure != "identical":
             return "not judged"
@@ -208,6 +222,7 @@ class _Side:
     trace: Trace | None = None
     plan: TrainingPlan | None = None
     num_samples: int = 0
+    rate: Callable[[int], float] | None = None
     _held: dict[str, tuple[int, int, NDArray[Any]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -220,8 +235,11 @@ class _Side:
         held = self._held.get(name)
         if held is None or held[:2] != (start, stop):  # every run asks for the same window
             assert self.plan is not None
+            found: NDArray[Any]
             if name == "ids_digest":
                 found = _planned_digests(self.plan, self.num_samples, start, stop)
+            elif name == "lr":
+                found = self._rates(start, stop)
             else:
                 rows = counting.rows(self.plan, self.num_samples, start, stop)
                 for other, field_name in _PLANNED.items():
@@ -229,6 +247,32 @@ class _Side:
                 found = self._held[name][2]
             self._held[name] = held = start, stop, found
         return held[2]
+
+    def _rates(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The learning rates of the plan's steps, by the task's schedule."""
+        assert self.plan is not None
+        assert self.rate is not None
+        clock = self.plan.schedule_clock
+        if clock == "steps":
+            ticks = np.arange(start, stop)
+        elif clock == "epochs":
+            ticks = self.between("epoch", start, stop)
+        else:  # updates before the step
+            first = self.value("updates", start - 1) if start else 0
+            ticks = np.concatenate([[first], self.between("updates", start, stop)[:-1]])
+        values, where = np.unique(ticks, return_inverse=True)
+        return np.array([self.rate(int(tick)) for tick in values])[where]
+
+    @property
+    def skips(self) -> bool:
+        """Whether its updates may be skipped, since the loss is scaled: then the tries are held against the plan."""
+        if self.trace is None or "update_attempts" not in self.known:
+            return False
+        return _facts(self.trace, "runtime").get("precision") == "mixed_float16"
+
+    def counted(self, other: _Side) -> str:
+        """The column of updates that is held against the other side's updates."""
+        return "update_attempts" if self.skips and other.trace is None else "updates"
 
     def value(self, name: str, row: int) -> int:
         return int(self.between(name, row, row + 1)[0])
@@ -309,6 +353,7 @@ def compare(
     rtol: float | None = None,
     atol: float | None = None,
     audits: Mapping[str, Sequence[str]] | None = None,
+    rate: Callable[[int], float] | None = None,
 ) -> Comparison:
     """Holds runs against the plan and against the first of them.
 
@@ -320,6 +365,7 @@ def compare(
         num_samples: size of the data set; default: as recorded.
         rtol, atol: of loss and weights; default by the runs' precision, see ``TOLERANCES``.
         audits: by run, what its task's audit found to contradict the trace.
+        rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are held against it too.
 
     Raises:
         UsageError: nothing to compare with.
@@ -345,11 +391,11 @@ def compare(
         raise UsageError("nothing to compare with", got=len(traces), expected="two traces, or one with its plan")
     names = _names(traces)
     sides = [_run_side(name, trace) for name, trace in zip(names, traces, strict=True)]
-    expected = _plan_side(plan, num_samples) if plan is not None and num_samples is not None else None
+    expected = _plan_side(plan, num_samples, rate) if plan is not None and num_samples is not None else None
     within, precision = tolerance(_precision(traces), rtol, atol), _precision(traces)
     coverage = order == "coverage"
     _weights_note(names, traces, notes)
-    pairs = [_Pair(side, expected, None, precision) for side in sides] if expected is not None else []
+    pairs = [_Pair(side, _until_stopped(side, expected), None, precision) for side in sides if expected is not None]
     across = [_Pair(side, sides[0], None if coverage else within, precision) for side in sides[1:]]
     for window in _windows([*sides, *([expected] if expected is not None else [])]):
         for pair in (*pairs, *across):
@@ -361,6 +407,10 @@ def compare(
         judged["boundaries"].append((_coverage if coverage else _boundaries)(pair))
         judged["updates"].append(_updates(pair))
         judged["epochs"].append(_epochs(pair))
+    judged |= {name: [] for name in FURTHER}
+    for pair in pairs if rate is not None else ():
+        judged["lr"].append(_learning_rates(pair))
+    judged["validation"] += [_validated(pair, None) for pair in pairs]
     for pair in across:
         parts = any(judge(pair).first is not None for judge in (_steps, _boundaries, _updates))
         if coverage:
@@ -369,6 +419,8 @@ def compare(
             numbers = [_learning_rates(pair), _losses(pair), _weights(pair, None if parts else within)]
         for name, judgement in zip(("lr", "loss", "weights"), numbers, strict=True):
             judged[name].append(judgement)
+        if not coverage:
+            judged["validation"].append(_validated(pair, within))
         if coverage:
             notes += [note for side in (pair.candidate, pair.reference) for note in _not_finite(side)]
             sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
@@ -388,7 +440,11 @@ def compare(
         "loss": str(within),
         "weights": str(within) + (", == ledger" if audits else ""),
     }
-    checks = tuple(_merge(name, rules[name], judged[name], sides) for name in CHECKS)
+    rules["validation"] = f"{against}, {within}"
+    notes += _stopping_notes(plan, sides)
+    validated = any(side.trace.validations for side in sides if side.trace is not None)
+    further = FURTHER if validated or (plan is not None and plan.validation_every is not None) else ()
+    checks = tuple(_merge(name, rules[name], judged[name], sides) for name in (*CHECKS, *further))
     return Comparison(
         checks=checks,
         first_difference=_first_difference(checks, judged, sides, expected),
@@ -443,8 +499,9 @@ def _facts(trace: Trace, key: str) -> dict[str, Any]:
 
 
 def _precision(traces: Sequence[Trace]) -> str:
+    """The coarsest of the runs' precisions."""
     found = {str(_facts(trace, "runtime").get("precision", "float32")) for trace in traces}
-    return "float64" if found == {"float64"} else "float32"
+    return max((name for name in TOLERANCES if name in found), key=list(TOLERANCES).index, default="float32")
 
 
 def tolerance(precision: str, rtol: float | None, atol: float | None) -> Tolerance:
@@ -457,9 +514,17 @@ def _run_side(name: str, trace: Trace) -> _Side:
     return _Side(name, trace.num_rows, frozenset(c for c in COLUMNS if trace.known_throughout(c)), trace)
 
 
-def _plan_side(plan: TrainingPlan, num_samples: int) -> _Side:
-    known = frozenset({*_PLANNED, "ids_digest"})
-    return _Side(PLAN, counting.num_steps(plan, num_samples), known, plan=plan, num_samples=num_samples)
+def _plan_side(plan: TrainingPlan, num_samples: int, rate: Callable[[int], float] | None) -> _Side:
+    known = frozenset({*_PLANNED, "ids_digest"} | ({"lr"} if rate is not None else set()))
+    return _Side(PLAN, counting.num_steps(plan, num_samples), known, plan=plan, num_samples=num_samples, rate=rate)
+
+
+def _until_stopped(side: _Side, expected: _Side) -> _Side:
+    """The plan's side for a run: it ends where early stopping must end that run, by the run's own validations."""
+    assert expected.plan is not None
+    assert side.trace is not None
+    stop = stopped_after(expected.plan, side.trace.validations)
+    return expected if stop is None else replace(expected, length=min(stop, len(expected)))
 
 
 def _windows(sides: Sequence[_Side]) -> Iterator[tuple[int, int, int | None]]:
@@ -493,7 +558,9 @@ class _Pair:
         self.firsts: dict[str, int] = {}
         self.until = 0 if self.other_data else self.shared
         self.rates, self.losses = _Rates(kind), _Losses(numbers) if numbers is not None else None
+        self.accuracies = _Accuracies()
         self._both = candidate.known & reference.known
+        self._tries = candidate.skips and reference.skips  # are compared beside the updates
 
     @property
     def other_data(self) -> bool:
@@ -506,20 +573,32 @@ class _Pair:
         if start >= stop:
             return
         same = self._same(block)
-        if "structure" not in same:
-            self._look(self.STRUCTURE, start, stop)
-            self.until = min([self.until, *(self.firsts[name] for name in self.STRUCTURE if name in self.firsts)])
+        structure = (*self.STRUCTURE, "update_attempts") if self._tries else self.STRUCTURE
+        if "structure" not in same or self._tries:
+            self._look(structure, start, stop)
+            self.until = min([self.until, *(self.firsts[name] for name in structure if name in self.firsts)])
         if "labels" not in same:
             self._look(self.LABELS, start, stop)
         stop = min(stop, self.until)
-        if self.losses is None or start >= stop:
+        if start >= stop:
+            return
+        if self.losses is None:
+            if "lr" in self.reference.known:  # the plan's
+                self.rates.feed(start, *self._numbers("lr", start, stop))
             return
         if "numbers" in same and "finite" in same:
             self.rates.equal(start)
             self.losses.equal(start)
             return
-        for name, judge in (("lr", self.rates), ("loss", self.losses)):
-            judge.feed(start, *(_numbers(side, name, start, stop) for side in (self.candidate, self.reference)))
+        self.rates.feed(start, *self._numbers("lr", start, stop))
+        self.losses.feed(start, *self._numbers("loss", start, stop))
+        if "accuracy" in self._both:
+            mine, theirs = (column.values for column in self._numbers("accuracy", start, stop))
+            self.accuracies.feed(start, mine, theirs, self.candidate.between("batch_size", start, stop))
+
+    def _numbers(self, name: str, start: int, stop: int) -> tuple[Column, Column]:
+        mine, theirs = (_numbers(side, name, start, stop) for side in (self.candidate, self.reference))
+        return mine, theirs
 
     def _same(self, block: int | None) -> set[str]:
         """What need not be compared, since the digests of this block are equal."""
@@ -533,14 +612,29 @@ class _Pair:
     def _look(self, names: Sequence[str], start: int, stop: int) -> None:
         for name in names:
             if name in self._both and name not in self.firsts:
-                first = _first_unequal(*(side.between(name, start, stop) for side in (self.candidate, self.reference)))
+                mine = self.candidate.counted(self.reference) if name == "updates" else name
+                sides = self.candidate.between(mine, start, stop), self.reference.between(name, start, stop)
+                first = _first_unequal(*sides)
                 if first is not None:
                     self.firsts[name] = start + first
 
 
 def _numbers(side: _Side, name: str, start: int, stop: int) -> Column:
-    assert side.trace is not None
-    return side.trace.between(name, start, stop)
+    return Column(side.between(name, start, stop)) if side.trace is None else side.trace.between(name, start, stop)
+
+
+class _Accuracies:
+    """Accuracies of a pair: whether more samples are predicted otherwise than the one that rounding may turn."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self.values: tuple[float, float] = (0.0, 0.0)  # there
+
+    def feed(self, start: int, mine: NDArray[Any], theirs: NDArray[Any], rows: NDArray[Any]) -> None:
+        beyond = np.flatnonzero(~(np.abs(mine - theirs) * rows <= 1.5))
+        if beyond.size and self.first is None:
+            i = int(beyond[0])
+            self.first, self.values = start + i, (float(mine[i]), float(theirs[i]))
 
 
 class _Rates:
@@ -630,6 +724,114 @@ def _first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
     return int(np.argmax(unequal)) if unequal.any() else None
 
 
+def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
+    """Validations: after which steps, against the plan; over which samples and with which outcome, across runs."""
+    candidate, reference = pair.candidate, pair.reference
+    assert candidate.trace is not None
+    mine = candidate.trace.validations
+    if reference.trace is None:
+        return _validated_by_plan(pair, mine)
+    assert within is not None
+    theirs, both = reference.trace.validations, (candidate, reference)
+    if not mine or not theirs:
+        return _Judgement("not judged", detail=f"{(reference if mine else candidate).name} recorded no validation")
+    worst, worst_at, until = 0.0, None, pair.until
+    for a, b in zip(mine, theirs, strict=False):
+        if min(a.after, b.after) > until:
+            break  # the runs part before
+        at, places = a.after - 1, f"after step {a.after - 1}"
+        if a.after != b.after:
+            detail = f"{candidate.name} validated after step {at}, {reference.name} after step {b.after - 1}"
+            return _Judgement("fail", min(at, b.after - 1), detail, sides=both)
+        for name in ("ids_digest", "num_batches", "num_samples"):
+            if None not in (getattr(a, name), getattr(b, name)) and getattr(a, name) != getattr(b, name):
+                what = {"ids_digest": "other samples", "num_batches": "other batches", "num_samples": "more or fewer"}
+                return _Judgement("fail", at, f"{places}: {candidate.name} validated on {what[name]}", sides=both)
+        for name in ("loss", "accuracy"):
+            x, y = getattr(a, name), getattr(b, name)
+            if x is None or y is None:
+                continue
+            apart = abs(x - y) if np.isfinite(x) and np.isfinite(y) else 0.0 if str(x) == str(y) else np.inf
+            allowed = within.atol + within.rtol * max(abs(x), abs(y))
+            allowed += 1.5 / a.num_samples if name == "accuracy" and a.num_samples else 0.0
+            if apart > worst or worst_at is None:
+                worst, worst_at = float(apart), at
+            if not apart <= allowed:
+                detail = f"{places}: validation {name} {candidate.name} {x:.9g}, {reference.name} {y:.9g}"
+                return _Judgement("fail", at, detail, float(apart), at, both)
+    if len(mine) != len(theirs) and pair.until == len(candidate) == len(reference):
+        detail = f"{candidate.name} validated {len(mine):,} times, {reference.name} {len(theirs):,}"
+        return _Judgement("fail", None, detail)
+    return _Judgement("pass", detail=_before(pair), worst=worst, worst_at=worst_at)
+
+
+def _validated_by_plan(pair: _Pair, found: Sequence[Validation]) -> _Judgement:
+    candidate, reference = pair.candidate, pair.reference
+    plan = reference.plan
+    assert plan is not None
+    if plan.validation_every is None:
+        if not found:
+            return _Judgement("pass")
+        return _Judgement("not judged", detail="the plan does not validate")
+    if not found:
+        return _Judgement("not judged", detail=f"{candidate.name} recorded no validation", undecided=True)
+    expected = due(plan, reference.num_samples)
+    expected = expected[expected <= min(len(reference), len(candidate))]
+    places = np.array([validation.after for validation in found])
+    shared = min(len(places), len(expected))
+    unequal = np.flatnonzero(places[:shared] != expected[:shared])
+    both = (candidate, reference)
+    if unequal.size:
+        i = int(unequal[0])
+        detail = f"{candidate.name} validated after step {places[i] - 1}, the plan says after step {expected[i] - 1}"
+        return _Judgement("fail", int(min(places[i], expected[i])) - 1, detail, sides=both)
+    if len(places) > len(expected):
+        at = int(places[shared]) - 1
+        return _Judgement("fail", at, f"{candidate.name} validated after step {at}, the plan does not", sides=both)
+    if len(places) < len(expected):
+        at = int(expected[shared]) - 1
+        return _Judgement("fail", at, f"{candidate.name} did not validate after step {at}", sides=both)
+    size = plan.validation_batch_size or plan.batch_size
+    for validation in found:
+        total, batches = validation.num_samples, validation.num_batches
+        if total is not None and batches is not None and batches != -(-total // size):
+            at = validation.after - 1
+            detail = f"after step {at}: {candidate.name} validated in {batches:,} batches, "
+            detail += f"the plan says {-(-total // size):,}"
+            return _Judgement("fail", at, detail, sides=both)
+    return _agree(pair)
+
+
+def _stopping_notes(plan: TrainingPlan | None, sides: Sequence[_Side]) -> list[str]:
+    """Where early stopping ended each run, and how close its closest decision was."""
+    if plan is None or plan.early_stopping_patience is None:
+        return []
+    notes = []
+    values = [
+        [getattr(v, plan.early_stopping_monitor or "loss") for v in side.trace.validations]
+        for side in sides
+        if side.trace
+    ]
+    for side in sides:
+        assert side.trace is not None
+        if not side.trace.validations:
+            continue
+        stop, close = stopped_after(plan, side.trace.validations), closest(plan, side.trace.validations)
+        text = "did not stop early" if stop is None else f"stopped early after step {stop - 1}"
+        if close is not None:
+            index, margin = close
+            text += f"; its closest decision, validation {index}, had a margin of {margin:.3g}"
+            apart = (
+                [abs(a - b) for a, b in zip(*values[:2], strict=False) if None not in (a, b)] if len(values) > 1 else []
+            )
+            if apart:
+                turned = max(apart) >= margin
+                text += f", and the runs' values are up to {max(apart):.3g} apart"
+                text += ": rounding could have turned it" if turned else ""
+        notes.append(f"{side.name} {text}")
+    return notes
+
+
 def _says(side: _Side) -> str:
     return "the plan says" if side.trace is None else f"{side.name} has"
 
@@ -645,6 +847,8 @@ def _steps(pair: _Pair) -> _Judgement:
                 "not judged", detail=f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps"
             )
     detail = f"{candidate.name} made {len(candidate):,} steps, {_says(reference)} {len(reference):,}"
+    if reference.plan is not None and len(reference) < counting.num_steps(reference.plan, reference.num_samples):
+        detail += ", where its validations stop it early"
     return _Judgement("fail", shared, detail, sides=(candidate, reference))
 
 
@@ -712,10 +916,17 @@ def _updates(pair: _Pair) -> _Judgement:
         if "updates" not in side.known:
             return _Judgement("not judged", detail=f"{side.name} recorded no evidence of updates")
     first = pair.firsts.get("updates")
+    tried = pair.firsts.get("update_attempts")
+    if tried is not None and (first is None or tried < first):
+        mine, theirs = (side.value("update_attempts", tried) for side in (candidate, reference))
+        detail = f"step {tried}: {candidate.name} had tried {mine:,} updates, {_says(reference)} {theirs:,}"
+        return _Judgement("fail", tried, detail, sides=(candidate, reference))
     if first is None:
         return _agree(pair)
-    mine, theirs = (side.value("updates", first) for side in (candidate, reference))
-    detail = f"step {first}: {candidate.name} had applied {mine:,} updates, {_says(reference)} {theirs:,}"
+    column = candidate.counted(reference)
+    mine, theirs = candidate.value(column, first), reference.value("updates", first)
+    did = "applied" if column == "updates" else "tried"
+    detail = f"step {first}: {candidate.name} had {did} {mine:,} updates, {_says(reference)} {theirs:,}"
     return _Judgement("fail", first, detail, sides=(candidate, reference))
 
 
@@ -860,6 +1071,12 @@ def _losses(pair: _Pair) -> _Judgement:
         at, value = losses.odd
         detail = f"both runs' losses are {value} from step {at} on"
         return _Judgement("not judged", detail=detail, worst=losses.worst, worst_at=losses.worst_at, undecided=True)
+    odd = pair.accuracies
+    if odd.first is not None:
+        detail = f"step {odd.first}: accuracy {pair.candidate.name} {odd.values[0]:.6g}, "
+        detail += f"{pair.reference.name} {odd.values[1]:.6g}"
+        both = (pair.candidate, pair.reference)
+        return _Judgement("fail", odd.first, detail, losses.worst, losses.worst_at, both)
     return _Judgement("pass", detail=_before(pair), worst=losses.worst, worst_at=losses.worst_at)
 
 
@@ -945,7 +1162,7 @@ def _first_difference(
     failing = [check for check in checks if check.result == "fail" and check.first is not None]
     if not failing:
         return None
-    check = min(failing, key=lambda c: (c.first, CHECKS.index(c.name)))
+    check = min(failing, key=lambda c: (c.first, (*CHECKS, *FURTHER).index(c.name)))
     assert check.first is not None
     found = next(j for j in judged[check.name] if j.result == "fail" and j.first == check.first)
     assert found.sides is not None

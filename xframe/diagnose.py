@@ -7,7 +7,7 @@ since only then are they the same run's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ from xframe.causes import CAUSES, Cause
 from xframe.comparison import Comparison, Tolerance
 from xframe.counting import Cadence
 from xframe.errors import UsageError
-from xframe.ground import lay
+from xframe.ground import batch_keys, first_apart, lay
 from xframe.hypotheses import Case, Fit, by_order, hypotheses
 from xframe.mends import mend
 from xframe.observed import MOST_ROWS, Observed
 from xframe.plan import TrainingPlan
 from xframe.trace import Trace, open_all
+from xframe.validating import stopped_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -454,7 +455,54 @@ def _rates(case: Case, numbers: Numbers) -> Cause | None:
         ratio = (mine[:shared] / theirs[:shared])[np.isfinite(mine[:shared] / theirs[:shared])]
     if len(apart) == shared and len(ratio) == shared and np.ptp(ratio) <= 1e-6 * abs(ratio[0]):
         text += f", {ratio[0]:.6g} times as high all through"
+    schedule = _schedule(case, a, b)
+    if schedule is not None:
+        name, why = schedule
+        return _cause_of(name, case, f"{text}: {why}", at)
     return _cause_of("learning-rate", case, text, at, certain=True)
+
+
+def _schedule(case: Case, mine: NDArray[Any], theirs: NDArray[Any]) -> tuple[str, str] | None:
+    """Whether one side's rates are the other's by another clock, or a tick off: the cause and what it says."""
+    clocks = {name: ticks for name, ticks in _clocks(case, len(mine)).items() if ticks[-1] > 0}
+    plan = case.ground.plan
+    told = [plan.schedule_clock or "updates"] if plan is not None else []
+    for clock in [*told, *(name for name in clocks if name not in told)]:
+        ticks = clocks.get(clock)
+        if ticks is None:
+            continue
+        rate = dict(zip(ticks.tolist(), theirs.tolist(), strict=True))
+        if any(rate[tick] != value for tick, value in zip(ticks.tolist(), theirs.tolist(), strict=True)):
+            continue  # the other does not tick by that
+        unit = clock[:-1]
+        if _follows(rate, np.maximum(ticks - 1, 0), mine):
+            return "schedule-late", f"these are {case.other}'s rates one {unit} late"
+        if _follows(rate, ticks + 1, mine):
+            return "schedule-late", f"these are {case.other}'s rates one {unit} early"
+        for other, its in clocks.items():
+            if other != clock and _follows(rate, its, mine):
+                return (
+                    "schedule-clock",
+                    f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}",
+                )
+    return None
+
+
+def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
+    """What a schedule may tick by: steps, updates and epochs before each step, as far as the rows tell."""
+    rows = case.ground.candidate
+    found: dict[str, NDArray[Any]] = {"steps": np.arange(steps)}
+    if rows.updates is not None:
+        found["updates"] = np.concatenate([[0], rows.updates[: steps - 1]])
+    if rows.epochs is not None:
+        found["epochs"] = rows.epochs[:steps]
+    return found
+
+
+def _follows(rate: dict[int, float], ticks: NDArray[Any], seen: NDArray[Any]) -> bool:
+    """Whether the rates seen are those of the ticks, as far as they are known, and they vary."""
+    known = [(rate[tick], value) for tick, value in zip(ticks.tolist(), seen.tolist(), strict=True) if tick in rate]
+    return len(known) > 1 and all(a == b for a, b in known) and len({a for a, _ in known}) > 1
 
 
 def _losses(numbers: Numbers) -> tuple[Floats, Floats]:
@@ -609,21 +657,57 @@ def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Obse
     coverage = comparison.order == "coverage"
     departing = False
     if plan is not None and n is not None:
-        try:
-            planned = Observed.of_plan(plan, n, most=2 * max(map(len, rows)) + _MORE_ROWS)
-        except UsageError:
-            return
-        for name, seen in zip(names, rows, strict=True):
-            found = diagnose(seen, planned, run=name, num_samples=n, plan=plan, reference_is_plan=True)
+        for name, seen, trace in zip(names, rows, traces, strict=True):
+            stop = stopped_after(plan, trace.validations)
+            try:
+                planned = Observed.of_plan(plan, n, most=2 * max(map(len, rows)) + _MORE_ROWS)
+            except UsageError:
+                return
+            if stop is not None and stop < len(planned):
+                planned = replace(planned.head(stop), complete=True)
+            found: Iterable[Cause] = _stopping(plan, trace, seen, planned, name)
+            found = tuple(found) or diagnose(seen, planned, run=name, num_samples=n, plan=plan, reference_is_plan=True)
             kept = [cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES)]
             departing |= bool(kept)
             yield from kept
     if departing:
         return
+    if plan is not None and len({len(seen) for seen in rows}) > 1 and plan.early_stopping_patience is not None:
+        yield from _stopped_apart(plan, names, traces)
+        return
     for name, seen, trace in zip(names[1:], rows[1:], traces[1:], strict=True):
         numbers = None if coverage else _seen_numbers(comparison, trace, traces[0])
         found = diagnose(seen, rows[0], run=name, num_samples=n, plan=plan, numbers=numbers, other=names[0])
         yield from (cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES))
+
+
+def _stopping(plan: TrainingPlan, trace: Trace, seen: Observed, planned: Observed, run: str) -> Iterator[Cause]:
+    """Whether the run did not stop where its own validations say, and is the plan's up to there."""
+    shared = min(len(seen), len(planned))
+    if plan.early_stopping_patience is None or len(seen) == len(planned) or not trace.validations or not shared:
+        return
+    mine, theirs = batch_keys(seen.head(shared)), batch_keys(planned.head(shared))
+    if first_apart(mine, theirs) is not None:
+        return
+    stop = stopped_after(plan, trace.validations)
+    patience, at = plan.early_stopping_patience, len(seen) - 1
+    if stop is None:
+        text = f"{run} ends after step {at:,}, and its validations give no reason to with a patience of {patience:,}"
+    else:
+        text = f"{run} ends after step {at:,}; with a patience of {patience:,} validations its own stop it after step "
+        text += f"{stop - 1:,}"
+    yield Cause("early-stopping", run, True, text, mend("early-stopping", {}), shared)
+
+
+def _stopped_apart(plan: TrainingPlan, names: Sequence[str], traces: Sequence[Trace]) -> Iterator[Cause]:
+    """Runs that each stopped where their validations say, and not after the same step."""
+    ends = [trace.num_rows for trace in traces]
+    for name, end in zip(names[1:], ends[1:], strict=True):
+        if end != ends[0]:
+            text = (
+                f"the validations of {name} stop it after step {end - 1:,}, those of {names[0]} after {ends[0] - 1:,}"
+            )
+            yield Cause("early-stopping", name, False, text, mend("early-stopping", {}), min(end, ends[0]))
 
 
 def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) -> Numbers:

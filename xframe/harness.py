@@ -83,6 +83,7 @@ def verify(
     precision: str = "float32",
     threads: int | None = None,
     tf32: bool = False,
+    workers: int = 0,
     python: Mapping[str, str] | None = None,
     out: str | Path | None = None,
     rtol: float | None = None,
@@ -97,9 +98,10 @@ def verify(
         task: a built-in task's name, or ``package.module:name``.
         adapters: names, each with a loop after a colon if not the default one.
         device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
-        precision: ``float32`` or ``float64``.
+        precision: ``float32``, ``float64``, ``bfloat16`` or ``mixed_float16``.
         threads: CPU threads for each; default: the cores shared out.
         tf32: allow TensorFloat-32 on CUDA.
+        workers: processes or threads of each framework's own pipeline that read data.
         python: by adapter, the interpreter to run it with, if not this one.
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
         rtol, atol: tolerance of loss and weights.
@@ -114,7 +116,7 @@ def verify(
     if not isinstance(plan, TrainingPlan) or not isinstance(task, str):
         raise UsageError("verify", got=(plan, task), expected="an xframe.TrainingPlan and the name of a task")
     selections = registry.select(adapters.split(",") if isinstance(adapters, str) else tuple(adapters))
-    runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
+    runtime = _runtime(device, precision, threads, tf32, workers)
     found = _checked(plan, task, selections, runtime)
     interpreters = _interpreters(python or {}, selections)
     if rtol is not None or atol is not None:
@@ -149,12 +151,13 @@ def run(
     precision: str = "float32",
     threads: int | None = None,
     tf32: bool = False,
+    workers: int = 0,
     python: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Runs the plan through one adapter, in a process of its own, and returns the trace written to ``out``."""
     selections = registry.select((adapter,))
-    runtime = Runtime(device=device, precision=precision, threads=threads, tf32=tf32)  # type: ignore[arg-type]
+    runtime = _runtime(device, precision, threads, tf32, workers)
     _checked(plan, task, selections, runtime)
     from xframe.trace import weights_path
 
@@ -180,7 +183,8 @@ def execute(
     progress: Progress,
 ) -> None:
     """Starts a worker for each selection and returns when all have written their traces."""
-    total = counting.num_steps(plan, find_task(task).num_samples)
+    counts = counting.counts(plan, find_task(task).num_samples)
+    total, epochs = counts.num_steps, counts.num_epochs
     threads = runtime.threads or max(1, cores() // len(selections))
     workers: list[_Worker] = []
     try:
@@ -195,7 +199,7 @@ def execute(
                 "trace": str(place.resolve()),
             }
             workers.append(_start(selection, place, interpreters[selection.adapter], config))
-            progress.begin(selection.label, total)
+            progress.begin(selection.label, total, epochs)
         _watch(workers, runtime, progress)
     finally:
         _stop(workers, progress)
@@ -224,7 +228,7 @@ def _watch(workers: list[_Worker], runtime: Runtime, progress: Progress) -> None
                                 progress.state(w.label, "training")
                     elif "steps" in message:
                         worker.steps = message["steps"]
-                        progress.advance(worker.label, worker.steps)
+                        progress.advance(worker.label, worker.steps, message.get("epoch"), message.get("loss"))
                     elif "done" in message:
                         worker.done = message["done"]
                     elif "error" in message:
@@ -373,6 +377,10 @@ def _stop(workers: list[_Worker], progress: Progress) -> None:
                 worker.process.stdin.close()
 
 
+def _runtime(device: str, precision: str, threads: int | None, tf32: bool, workers: int) -> Runtime:
+    return Runtime(device, precision, threads, tf32=tf32, workers=workers)  # type: ignore[arg-type]
+
+
 def _checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
     """The task, once the plan fits it and every adapter can run it."""
     found = find_task(task)
@@ -453,4 +461,5 @@ def _compare(
             weights = trace.weights()
             if weights is not None:
                 audits[selection.label] = task.audit(trace, weights)
-    return compare(*traces, plan=plan, num_samples=task.num_samples, rtol=rtol, atol=atol, audits=audits or None)
+    size, rate = task.num_samples, task.optimizer.rate
+    return compare(*traces, plan=plan, num_samples=size, rtol=rtol, atol=atol, audits=audits or None, rate=rate)

@@ -222,6 +222,20 @@ MENDS: dict[str, dict[str, str]] = {
         "any": "one rate and one schedule, ticked by updates in both runs",
         "accelerate": "AcceleratedScheduler ticks once a process: Accelerator(step_scheduler_with_optimizer=...)",
     },
+    "schedule-late": {
+        "torch": "scheduler.step() once after each tick, not before the first optimizer.step()",
+        "keras": "a LearningRateSchedule is asked with the updates made before",
+    },
+    "schedule-clock": {
+        "torch": "scheduler.step() after each optimizer.step() for updates, after each epoch for epochs",
+        "lightning": "configure_optimizers: lr_scheduler interval='step' counts updates, 'epoch' epochs",
+        "keras": "a LearningRateSchedule ticks by batch under gradient accumulation, LearningRateScheduler by epoch",
+    },
+    "early-stopping": {
+        "keras": "EarlyStopping(patience=...) counts epochs: the same as validations only with validation_freq=1",
+        "lightning": "EarlyStopping(patience=...) counts validations; val_check_interval says how often they come",
+        "plan": "early_stopping_min_delta larger than what rounding turns",
+    },
     "loss-scale": {
         "torch": "record the mean loss of the batch: before it is divided by the accumulation steps; reduction='mean'",
         "tensorflow": "the same: reduction='sum_over_batch_size'",

@@ -226,12 +226,12 @@ class TrainingPlan(BaseModel):
         early_stopping_baseline: patience is restored only by what is better than this too.
         restore_best: end with the weights of the best validation. See ``xframe.stopping`` for the rule.
 
-    Under early stopping all counts are upper bounds. At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which
-    stops the run at once. What a step ends (its pass, its epoch of steps_per_epoch steps) cuts the window
-    first, then limits are looked at, and only when the next step is due, the exhaustion of the pass. So a
-    limit that falls on the last step of an exhausted pass leaves its short epoch unfinished. Under
-    ``carry`` a step in which passes end, ends them with one cut; an epoch that no step belongs to is
-    complete with no steps.
+    At least one of epochs, steps, updates is needed; passes repeat until the first is reached, which stops
+    the run at once. Under early stopping all counts are upper bounds. What a step ends (its pass, its epoch of
+    steps_per_epoch steps) cuts the window first, then limits are looked at, and only when the next step is
+    due, the exhaustion of the pass. So a limit that falls on the last step of an exhausted pass leaves its
+    short epoch unfinished. Under ``carry`` a step in which passes end, ends them with one cut; an epoch that
+    no step belongs to is complete with no steps.
 
     The limits are read back as ``plan.limits``, since ``plan.steps(num_samples)`` walks the steps; fields
     left out read as their default, and as None where they would mean nothing.

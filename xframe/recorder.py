@@ -115,12 +115,12 @@ class Recorder:
 
     Attributes:
         num_steps: steps recorded so far.
-        on_flush: called with ``num_steps`` after each block is written.
+        on_flush: called after each block is written, with the steps so far and the last one's epoch and loss.
     """
 
     def __init__(self, writer: TraceWriter, *, keep_ids: bool) -> None:
         self.num_steps = 0
-        self.on_flush: Callable[[int], None] | None = None
+        self.on_flush: Callable[[int, int | None, float | None], None] | None = None
         self.evidence: str | None = None
         self._writer = writer
         self._keep_ids = keep_ids
@@ -340,7 +340,8 @@ class Recorder:
                 self._trouble = error  # these rows are lost, so no later one may follow
                 raise
             if self.on_flush is not None:
-                self.on_flush(self._writer.num_rows)
+                epoch, loss = (_last(columns.get(name)) for name in ("epoch", "loss"))
+                self.on_flush(self._writer.num_rows, None if epoch is None else int(epoch), loss)
 
     def close(self, outcome: str = COMPLETE) -> None:
         """Writes what is pending and the end record."""
@@ -538,6 +539,13 @@ def _joined(name: str, chunks: list[dict[str, Column]]) -> Column:
         values.append(found.values)
         known.append(np.ones(rows, bool) if found.known is None else found.known)
     return Column(np.concatenate(values), np.concatenate(known))
+
+
+def _last(column: Column | None) -> float | None:
+    """The last row's value, if it is known."""
+    if column is None or (column.known is not None and not column.known[-1]):
+        return None
+    return float(column.values[-1])
 
 
 def _block_column(given: Any, name: str) -> Column:

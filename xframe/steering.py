@@ -1,9 +1,9 @@
-"""What steers a native loop by the plan's policies: epochs, accumulation windows, the end of training.
+"""What steers a native loop by the plan's policies: epochs, accumulation windows, validation, the end of training.
 
 For adapters. The framework draws the batches; ``walk`` counts the rows that arrive and says where each
 batch stands and what its step ends, and begins new passes where an epoch does. ``Window`` says after
-each step whether the optimizer is due, ``Course`` validates between steps and stops early. All go step by step and know nothing of ``xframe.counting``,
-which the recorded run is later held against.
+each step whether the optimizer is due; ``Course`` validates between steps and stops early. All go step by
+step and know nothing of ``xframe.counting``, which the recorded run is later held against.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ the results can be compared; ``xframe.layers`` gives those of the neutral layers
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import inspect
 import math
@@ -24,6 +23,7 @@ from xframe.errors import UsageError, Verbatim, unknown
 from xframe.layers import Dense, Embedding, Layer, Placed, Shape, place
 from xframe.runtime import storage
 from xframe.schedule import Schedule
+from xframe.source import Arrays, Samples, Source, fingerprint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,8 @@ class Task:
     Attributes:
         name: as the command line knows it.
         num_samples: size of the data set; known before any data is loaded.
-        load: returns (features, targets), arrays of num_samples rows; row i is sample id i.
+        load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
+            samples such as ``xframe.ParquetSource``; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
         loss: ``softmax_cross_entropy`` (mean over all targets, from logits of shape (rows, …, classes) and integer
             targets of shape (rows, …)), ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the
@@ -123,7 +124,7 @@ class Task:
 
     name: str
     num_samples: int
-    load: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+    load: Callable[[], tuple[NDArray[Any], NDArray[Any]] | Source]
     initial_weights: Callable[[], dict[str, NDArray[Any]]]
     loss: Loss
     optimizer: SGD
@@ -191,13 +192,31 @@ class Task:
             shape = (0,) if kernel is None else kernel.shape[:1]
         return place(self.layers, shape)
 
-    def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(features, targets), contiguous, floats in the run's precision and integers as int64.
+    def samples(self, precision: str) -> Samples:
+        """What is trained on: all of it in memory, or read batch by batch where ``load`` returns a memory map or a
+        source; floats in the run's precision and integers as int64.
 
         Raises:
-            UsageError: the arrays do not have num_samples rows each, or the layers cannot take the features.
+            UsageError: there are not num_samples of them, or they are arrays that the layers cannot take.
         """
-        return self._arrays(self.load(), self.num_samples, "num_samples", precision)
+        source = self._source()
+        mapped = isinstance(source, Arrays) and _mapped(source.features, source.targets)
+        return Samples(source, storage(precision), in_memory=isinstance(source, Arrays) and not mapped)
+
+    def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(features, targets), all of ``samples`` as contiguous arrays."""
+        import numpy as np
+
+        samples = self.samples(precision)
+        return samples.arrays or samples.take(np.arange(self.num_samples))
+
+    def _source(self) -> Source:
+        loaded = self.load()
+        if isinstance(loaded, Source):
+            if len(loaded) != self.num_samples:
+                raise self._other_size(f"{len(loaded)} samples", f"num_samples = {self.num_samples}")
+            return loaded
+        return self._checked(loaded, self.num_samples, "num_samples")
 
     def validation_data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """(features, targets) to validate on, as ``data`` gives those to train on.
@@ -205,45 +224,43 @@ class Task:
         Raises:
             UsageError: there are none, or not as many as declared.
         """
-        if self.validation is None:
-            raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
-        return self._arrays(self.validation(), self.num_validation, "num_validation", precision)
-
-    def _arrays(
-        self, loaded: tuple[NDArray[Any], NDArray[Any]], declared: int, field: str, precision: str
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
         import numpy as np
 
-        features, targets = loaded
-        if not len(features) == len(targets) == declared:
-            raise UsageError(
-                f"task {self.name!r} loads another number of rows than it declares",
-                got=Verbatim(f"{len(features)} features and {len(targets)} targets"),
-                expected=f"{field} = {declared} of each",
-            )
+        if self.validation is None:
+            raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
+        held = self._checked(self.validation(), self.num_validation, "num_validation")
+        return Samples(held, storage(precision), in_memory=True).take(np.arange(self.num_validation))
 
-        features, targets = np.asarray(features), np.asarray(targets)
+    def _checked(self, loaded: Any, declared: int, field: str) -> Arrays:
+        import numpy as np
+
+        features, targets = (np.asanyarray(values) for values in loaded)
+        if not len(features) == len(targets) == declared:
+            got = f"{len(features)} features and {len(targets)} targets"
+            raise self._other_size(got, f"{field} = {declared} of each")
+        self._fit(features)
+        return Arrays(features, targets)
+
+    def _fit(self, features: NDArray[Any]) -> None:
+        """Whether the layers take these features: else a framework may compute something, and on a GPU anything."""
         if self.input_shape is not None and features.shape[1:] != self.input_shape:
             raise UsageError(
                 f"task {self.name!r} loads features of another shape than it declares",
                 got=features.shape[1:],
                 expected=f"input_shape = {self.input_shape} for each sample",
             )
-        if self.layers and isinstance(self.layers[0], Embedding):
+        if self.layers and isinstance(self.layers[0], Embedding) and not _mapped(features):
             _check_tokens(self.name, features, self.layers[0].vocabulary)
 
-        def cast(values: NDArray[Any]) -> NDArray[Any]:
-            kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(storage(precision))
-            return np.ascontiguousarray(values, dtype=kind)
-
-        return cast(features), cast(targets)
+    def _other_size(self, got: str, expected: str) -> UsageError:
+        what = f"task {self.name!r} loads another number of rows than it declares"
+        return UsageError(what, got=Verbatim(got), expected=expected)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the data and of the initial weights, 32 hex digits each, the same wherever these are the same."""
-        features, targets = self.load()
         return {
-            "data_fingerprint": _fingerprint({"features": features, "targets": targets}),
-            "weights_fingerprint": _fingerprint(self.weights()),
+            "data_fingerprint": self._source().fingerprint(),
+            "weights_fingerprint": fingerprint(self.weights()),
         }
 
 
@@ -304,16 +321,11 @@ def match(task: Task, framework: str, built: NativeModel, trainable: Sequence[An
     return given
 
 
-def _fingerprint(arrays: Weights) -> str:
+def _mapped(*arrays: NDArray[Any]) -> bool:
+    """Whether one of them lies in a file: a memory map, or a part of one."""
     import numpy as np
 
-    digest = hashlib.blake2b(digest_size=16)
-    for name, values in arrays.items():
-        array = np.ascontiguousarray(values)
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    return any(isinstance(base, np.memmap) for values in arrays for base in (values, values.base))
 
 
 def _takes_nothing(value: Any) -> bool:

@@ -92,7 +92,7 @@ def _train(pipe: _Pipe, config: dict[str, Any]) -> None:
     runtime = Runtime.from_dict({**config["runtime"], **json.loads(go)["go"], "loop": facts["loop"]})
     facts["runtime"] = runtime.to_dict()
     with record(config["trace"], plan=plan, num_samples=task.num_samples, metadata=facts) as recorder:
-        recorder.on_flush = lambda steps: pipe.send(steps=steps)
+        recorder.on_flush = lambda steps, epoch, loss: pipe.send(steps=steps, epoch=epoch, loss=loss)
         recorder.weights(adapter.run(plan, task, runtime, recorder))
     pipe.send(done={"steps": recorder.num_steps})
 

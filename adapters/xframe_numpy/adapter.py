@@ -11,10 +11,12 @@ from xframe.adapter import Probe, unsupported
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
 from xframe.runtime import Runtime
+from xframe.steering import Course
 from xframe.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
 from xframe_numpy.step import TrainStep
+from xframe_numpy.validation import Validator
 
 
 class NumpyAdapter:
@@ -26,19 +28,24 @@ class NumpyAdapter:
     install = "pip install numpy"
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu",))
+        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=("float32", "float64"))
 
     def probe(self) -> Probe:
         return Probe({"numpy": np.__version__}, ("cpu",))
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
-        return Pipeline(plan, *task.data(runtime.precision))
+        return Pipeline(plan, task.samples(runtime.precision))
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         return TrainStep(Model(task, runtime.precision), task, plan)
 
+    def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Validator | None:
+        return None if plan.validation_every is None else Validator(plan, task, runtime, model)
+
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         train_step = self.train_step(plan, task, runtime)
+        model = train_step.model
+        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
         for batch in self.pipeline(plan, task, runtime):
             loss = train_step(batch)
             recorder.step(
@@ -49,7 +56,8 @@ class NumpyAdapter:
                 epoch=batch.place.epoch,
                 step_in_epoch=batch.place.step_in_epoch,
                 padding=batch.place.padding,
+                accuracy=train_step.accuracy,
             )
-            if train_step.window.over:
+            if course.over(batch.place, train_step.window):
                 break
-        return train_step.model.weights()
+        return course.final()

@@ -1,4 +1,4 @@
-"""The pipeline: slices of each pass's order index the arrays."""
+"""The pipeline: slices of each pass's order name the samples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
+from xframe.source import Samples
 from xframe.steering import Place, walk
 
 
@@ -29,18 +30,18 @@ class Batch(NamedTuple):
 class Pipeline:
     """Iterates over the batches of a run."""
 
-    def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
-        self.plan, self.features, self.targets = plan, features, targets
-        self.order = plan.sample_order(len(features))
+    def __init__(self, plan: TrainingPlan, samples: Samples) -> None:
+        self.plan, self.samples = plan, samples
+        self.order = plan.sample_order(len(samples))
 
     def __iter__(self) -> Iterator[Batch]:
-        for place, batch in walk(self.plan, len(self.features), self.begin):
+        for place, batch in walk(self.plan, len(self.samples), self.begin):
             yield Batch(place, *batch)
 
     def begin(self, first_pass: int) -> Iterator[tuple[Any, ...]]:
         """Features, targets and ids of each batch from that pass on."""
         for chosen in self._cut(first_pass):
-            yield self.features[chosen], self.targets[chosen], chosen
+            yield *self.samples.take(chosen), chosen
 
     def _cut(self, first_pass: int) -> Iterator[NDArray[np.int64]]:
         plan, size = self.plan, self.plan.batch_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
@@ -10,7 +11,9 @@ from xframe.errors import UsageError, Verbatim
 from xframe.layers import LAYERS
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
-from xframe.runtime import Runtime
+from xframe.runtime import PRECISIONS, Runtime, storage
+from xframe.schedule import Schedule
+from xframe.steering import Course
 from xframe.task import Task
 
 if TYPE_CHECKING:
@@ -21,15 +24,27 @@ if TYPE_CHECKING:
 
 
 class TensorflowAdapter:
-    """A tf.function per step over tf.data. See ``xframe.adapter`` for what it must hold to."""
+    """tf.function and GradientTape over tf.data. See ``xframe.adapter`` for what it must hold to.
+
+    Attributes:
+        stepwise: the loop that goes through ``pipeline`` and ``train_step`` one by one.
+    """
 
     name = "tensorflow"
-    loops: tuple[str, ...] = ("function",)
+    loops: tuple[str, ...] = ("block", "function", "xla")
+    stepwise = "function"
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"), layers=LAYERS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
+        rate = task.optimizer.learning_rate
+        if isinstance(rate, Schedule) and rate.rises_from_zero and task.optimizer.momentum:
+            reasons.append(
+                "Keras keeps SGD's velocity multiplied by the learning rate, and a schedule that rises from 0 "
+                "loses it there"
+            )
+        return reasons
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
@@ -65,19 +80,28 @@ class TensorflowAdapter:
         if runtime.deterministic and runtime.device == "cuda":
             tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(runtime.tf32)
-        keras.config.set_floatx(runtime.precision)
+        # Losses and learning rates are in floatx, which stays float32 under bfloat16 and mixed_float16.
+        keras.config.set_floatx(storage(runtime.precision))
         keras.config.set_dtype_policy(runtime.precision)  # made from floatx only once, at its first use
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_tensorflow.pipeline import Pipeline
 
-        return Pipeline(plan, *task.data(runtime.precision))
+        return Pipeline(plan, *task.data(runtime.precision), runtime.precision, runtime.workers)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_tensorflow.model import Model
         from xframe_tensorflow.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision), task, plan, runtime.precision)
+        model = Model(task, runtime.precision)
+        return TrainStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
+
+    def validator(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, train_step: TrainStep
+    ) -> Callable[[], Mapping[str, Any]] | None:
+        from xframe_tensorflow.validation import validator
+
+        return validator(plan, task, runtime, train_step.model)
 
     def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
         """See ``xframe.index_dataset``."""
@@ -88,19 +112,43 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
+        other = {"block": self.blocks}
+        train = other.get(runtime.loop or self.loops[0], self.step_by_step)
+        return train(plan, task, runtime, recorder)
+
+    def step_by_step(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
+    ) -> dict[str, NDArray[Any]]:
+        """The loops ``function`` and ``xla``: a call of a tf.function for each step."""
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
+        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
         for batch in self.pipeline(plan, task, runtime):
             seen = train_step(batch)
             recorder.step(
                 ids=seen.ids,
                 updates=seen.updates,
+                update_attempts=seen.update_attempts,
                 loss=seen.loss,
                 lr=seen.learning_rate,
+                accuracy=seen.accuracy,
                 epoch=batch.place.epoch,
                 step_in_epoch=batch.place.step_in_epoch,
                 padding=batch.place.padding,
             )
-            if train_step.window.over:
+            if course.over(batch.place, train_step.window):
                 break
-        return train_step.model.weights()
+        return course.final()
+
+    def blocks(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """The loop ``block``: many steps in each call of one tf.function."""
+        from xframe_tensorflow.block import Blocks
+
+        train_step = self.train_step(plan, task, runtime)
+        recorder.evidence = train_step.evidence
+        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
+        for seen, validates in Blocks(plan, task, runtime, train_step, course.due):
+            recorder.block(**seen)
+            if validates and course.check():
+                break
+        return course.final()

@@ -12,23 +12,29 @@ from xframe.task import Task, match
 from xframe_tensorflow.layers import lower
 
 
+def float_type(precision: str) -> str:
+    """What features, and the weights that layers make, are held in; under mixed_float16, layers cast both down."""
+    return precision if precision == "bfloat16" else storage(precision)
+
+
 class Model:
     """A Keras model, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str) -> None:
-        self.storage = storage(precision)
         initial = task.weights()
         own = task.builders.get("tensorflow")
-        built = lower(task.placed(initial), self.storage) if own is None else own()
+        built = lower(task.placed(initial), float_type(precision)) if own is None else own()
         self.module = built.module
         self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
         for name, (variable, axes) in self.parameters.items():
             values = initial[name] if axes is None else initial[name].transpose(axes)
-            variable.assign(values.astype(self.storage))
+            variable.assign(values.astype(storage(precision)))
 
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (variable, axes) in self.parameters.items():
-            values = np.array(variable.numpy()).astype(self.storage)  # NumPy itself has no bfloat16
+            values = np.array(variable.numpy())
+            if values.dtype.kind not in "iufb":  # bfloat16; every value is a float32 too
+                values = values.astype(np.float32)
             found[name] = values if axes is None else values.transpose(np.argsort(axes))
         return found

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
 from xframe.layers import LAYERS
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
-from xframe.runtime import Runtime
+from xframe.runtime import PRECISIONS, Runtime
+from xframe.steering import Course
 from xframe.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe_torch.model import Model
     from xframe_torch.pipeline import Pipeline
     from xframe_torch.step import TrainStep
+    from xframe_torch.validation import Validator
 
 
 class TorchAdapter:
-    """Eager PyTorch: autograd and torch.optim over a DataLoader. See ``xframe.adapter`` for what it must hold to."""
+    """Autograd and torch.optim over a DataLoader. See ``xframe.adapter`` for what it must hold to.
+
+    Its loops: ``eager``; ``compile``, forward and loss through torch.compile; ``graph``, forward and backward
+    as CUDA graphs.
+    """
 
     name = "torch"
-    loops: tuple[str, ...] = ("eager",)
+    loops: tuple[str, ...] = ("eager", "compile", "graph")
     requires: tuple[str, ...] = ("torch",)
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"), layers=LAYERS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
+        if runtime.loop == "graph" and runtime.device == "cpu":
+            reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")
+        if runtime.loop == "compile" and runtime.device == "cpu" and not _compiler():
+            reasons.append("loop 'compile' needs a C++ compiler, and neither $CXX nor g++ nor clang++ is found")
+        return reasons
 
     def probe(self) -> Probe:
         import torch
@@ -50,17 +63,24 @@ class TorchAdapter:
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_torch.pipeline import Pipeline
 
-        return Pipeline(plan, *task.data(runtime.precision), device=runtime.device)
+        return Pipeline(plan, task.samples(runtime.precision), runtime)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_torch.model import Model
         from xframe_torch.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision, runtime.device), task, plan)
+        return TrainStep(Model(task, runtime.precision, runtime.device), task, plan, runtime)
+
+    def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Validator | None:
+        from xframe_torch.validation import Validator
+
+        return None if plan.validation_every is None else Validator(plan, task, runtime, model)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.configure(runtime)
         train_step = self.train_step(plan, task, runtime)
+        model = train_step.model
+        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
         for batch in self.pipeline(plan, task, runtime):
             loss = train_step(batch)
             recorder.step(
@@ -71,7 +91,13 @@ class TorchAdapter:
                 epoch=batch.place.epoch,
                 step_in_epoch=batch.place.step_in_epoch,
                 padding=batch.place.padding,
+                accuracy=train_step.accuracy,
             )
-            if train_step.window.over:
+            if course.over(batch.place, train_step.window):
                 break
-        return train_step.model.weights()
+        return course.final()
+
+
+def _compiler() -> str | None:
+    names = filter(None, (os.environ.get("CXX"), "g++", "clang++"))
+    return next((path for path in map(shutil.which, names) if path), None)

@@ -8,21 +8,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.runtime import storage
 from xframe.task import NativeModel, Parameter, Task, match
 from xframe_torch.layers import lower
+
+WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
 
 
 class Model:
     """A module, and where its weights are by canonical name."""
 
     def __init__(self, task: Task, precision: str, device: str) -> None:
-        self.storage = storage(precision)
         initial = task.weights()
         own = task.builders.get("torch")
         built = lower(task.placed(initial)) if own is None else own()
-        dtype = torch.bfloat16 if precision == "bfloat16" else getattr(torch, self.storage)
-        built = _moved(built, device, dtype)
+        built = _moved(built, device, getattr(torch, WEIGHTS.get(precision, precision)))
         self.module = built.module
         self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
@@ -33,7 +32,8 @@ class Model:
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (tensor, axes) in self.parameters.items():
-            values = tensor.detach().to("cpu", getattr(torch, self.storage)).numpy()  # NumPy has no bfloat16
+            held = tensor.detach().cpu()
+            values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
             found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
         return found
 

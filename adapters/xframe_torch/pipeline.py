@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.source import Samples
 from xframe.steering import Place, walk
 
 
@@ -27,19 +29,32 @@ class Batch(NamedTuple):
         return self._replace(features=self.features[rows], targets=self.targets[rows], ids=self.ids[rows])
 
 
-class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+class InMemory(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Features, targets and ids as tensors; indexed by a tensor of many positions at once."""
 
-    def __init__(self, features: NDArray[Any], targets: NDArray[Any]) -> None:
-        self.num_samples = len(features)
-        self.tensors = torch.from_numpy(features), torch.from_numpy(targets), torch.arange(len(features))
+    def __init__(self, features: NDArray[Any], targets: NDArray[Any], precision: str) -> None:
+        self.tensors = precise(features, precision), precise(targets, precision), torch.arange(len(features))
 
     def __len__(self) -> int:
-        return self.num_samples
+        return len(self.tensors[0])
 
     def __getitem__(self, index: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         features, targets, ids = self.tensors
         return features[index], targets[index], ids[index]
+
+
+class Read(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Samples that are read when a batch asks for them."""
+
+    def __init__(self, samples: Samples, precision: str) -> None:
+        self.samples, self.precision = samples, precision
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        features, targets = self.samples.take(index.numpy())
+        return precise(features, self.precision), precise(targets, self.precision), index
 
 
 class OrderSampler(Sampler[torch.Tensor]):
@@ -68,28 +83,37 @@ class OrderSampler(Sampler[torch.Tensor]):
             yield rest
 
 
-def _identity(batch: Any) -> Any:
+def identity(batch: Any) -> Any:
     return batch
+
+
+def precise(values: NDArray[Any], precision: str) -> torch.Tensor:
+    """An array as a tensor of the run's precision, which NumPy may not have."""
+    tensor = torch.from_numpy(values)
+    return tensor.bfloat16() if precision == "bfloat16" and tensor.is_floating_point() else tensor
 
 
 class Pipeline:
     """Iterates over the batches of a run."""
 
-    def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], *, device: str) -> None:
-        self.plan, self.device = plan, device
-        self.sampler = OrderSampler(plan, len(features))
+    def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
+        self.plan, self.device, self.num_samples = plan, runtime.device, len(samples)
+        self.sampler = OrderSampler(plan, len(samples))
+        held, precision = samples.arrays, runtime.precision
         self.loader = DataLoader(
-            Samples(features, targets),
+            Read(samples, precision) if held is None else InMemory(*held, precision),
             batch_size=None,  # the sampler yields whole batches of indices
             sampler=self.sampler,
-            collate_fn=_identity,
-            pin_memory=device == "cuda",
+            collate_fn=identity,
+            pin_memory=runtime.device == "cuda",
+            num_workers=runtime.workers,
+            persistent_workers=runtime.workers > 0,
             # Its own generator: else every iterator draws a seed from the global one, which the bare run would not.
             generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for place, batch in walk(self.plan, len(self.loader.dataset), self.begin):  # type: ignore[arg-type]
+        for place, batch in walk(self.plan, self.num_samples, self.begin):
             yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch))
 
     def begin(self, first_pass: int) -> Iterator[tuple[torch.Tensor, ...]]:

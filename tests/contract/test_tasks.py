@@ -15,6 +15,7 @@ from xframe.testing.contract import bare_weights
 
 NATIVE = Path(__file__).parents[1] / "native"
 NEW = ["digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression"]
+LOOPS = {"torch": "eager", "tensorflow": "function"}
 CPU = xframe.Runtime(device="cpu")
 PLAN = xframe.TrainingPlan(batch_size=32, steps=20)
 ENDS_SHORT = xframe.TrainingPlan(batch_size=64, epochs=1)  # 1,437 samples: the last batch has 29
@@ -152,9 +153,11 @@ def test_an_adapter_refuses_layers_that_it_does_not_lower():
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_recorded_cnn_ends_where_the_bare_one_does(framework, tmp_path):
-    task, twin = find_task("digits-cnn"), NATIVE / f"{framework}_cnn.py"
-    found = observe(registry.load(framework), ENDS_SHORT, task, tmp_path / "a.trace", precision="float32").weights()
-    expected = bare_weights(twin, ENDS_SHORT, tmp_path, "digits-cnn")
+    task, twin, loop = find_task("digits-cnn"), NATIVE / f"{framework}_cnn.py", LOOPS[framework]
+    found = observe(
+        registry.load(framework), ENDS_SHORT, task, tmp_path / "a.trace", precision="float32", loop=loop
+    ).weights()
+    expected = bare_weights(twin, ENDS_SHORT, tmp_path, loop, "digits-cnn")
     assert found.keys() - expected.keys() == {"batchnorm_0/mean", "batchnorm_0/variance"}
     for name, values in expected.items():
         assert np.array_equal(found[name], values), f"{name} is not bit-equal to the bare run's"

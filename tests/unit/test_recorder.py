@@ -345,7 +345,7 @@ def test_rows_are_written_every_thousand_steps(path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 1e9)
     flushed = []
     with xframe.record(path) as rec:
-        rec.on_flush = flushed.append
+        rec.on_flush = lambda steps, *_: flushed.append(steps)
         for _ in range(2 * FLUSH_ROWS + 1):
             rec.step(ids=[0])
         assert xframe.Trace.open(path).num_rows == 2 * FLUSH_ROWS

@@ -14,7 +14,7 @@ class Good:
     name, loops, requires, install = "good", ("step", "fit"), (), "pip install good"
 
     def check(self, plan, task, runtime):
-        return unsupported(self, task, runtime, devices=("cpu",))
+        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=("float32",))
 
     def probe(self):
         return Probe({}, ("cpu",))
@@ -141,7 +141,8 @@ def test_reasons_why_not():
     with_layers = xframe.Task(
         "t", 1, lambda: ([], []), dict, "negative_sum", xframe.SGD(1.0), layers=(xframe.Dense(1),)
     )
-    check = lambda task, **fields: Good().check(None, task, xframe.Runtime(**fields))  # noqa: E731
+    plan = xframe.TrainingPlan(batch_size=1, epochs=1)
+    check = lambda task, **fields: Good().check(plan, task, xframe.Runtime(**fields))  # noqa: E731
     assert check(with_layers) == check(with_layers, device="cpu", loop="fit") == []
     assert check(with_layers, device="cuda") == ["device 'cuda' is not one of its devices (cpu)"]
     assert check(with_layers, loop="x") == ["loop 'x' is not one of its loops (step, fit)"]

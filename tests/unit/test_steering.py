@@ -109,7 +109,7 @@ def test_places_of_two_epochs():
     first, second, third = places(batch_size=4, epochs=1, remainder="pad")
     assert first == Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False)
     assert second == first._replace(step_in_epoch=1)
-    assert third == Place(0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True)
+    assert third == Place(0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True, epochs=1)
 
 
 def test_places_of_epochs_that_a_pass_exhausts():

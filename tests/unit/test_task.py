@@ -196,7 +196,7 @@ def test_fingerprints():
         (features + 1, targets),
         (features, 1 - targets),
         (features.astype("f4"), targets),
-        (features.T, targets),
+        (features.reshape(3, 2, 1), targets),
     ):
         found = small(load=lambda changed=changed: changed).fingerprints()
         assert found["data_fingerprint"] != reference["data_fingerprint"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 class Progress:
     """Told how far each run is, by its label; this one shows nothing."""
 
-    def begin(self, label: str, total: int) -> None:
-        """A run of so many steps is to start."""
+    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
+        """A run of so many steps, and epochs, is to start; under early stopping, at most."""
 
     def state(self, label: str, text: str) -> None:
         """What it is doing."""
 
-    def advance(self, label: str, steps: int) -> None:
-        """So many of its steps are recorded."""
+    def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
+        """So many of its steps are recorded; the last one's epoch, from 0, and loss."""
 
     def end(self, label: str, steps: int, text: str) -> None:
         """It is over."""
@@ -34,16 +35,17 @@ def watching(stream: TextIO) -> Iterator[Progress]:
         yield Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
     from rich.table import Column
 
     console = Console(file=stream)
-    wide = [BarColumn(bar_width=24), TimeElapsedColumn(), TimeRemainingColumn(compact=True)]
+    wide = [BarColumn(bar_width=20), TimeRemainingColumn(compact=True)]
     bars = Bars(
         TextColumn("  {task.description:12}"),
+        *([TextColumn("{task.fields[epoch]}")] if console.width >= 60 else []),
+        TextColumn("step"),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        TextColumn("steps"),
         *(wide if console.width >= 80 else []),
         TextColumn("{task.fields[state]}"),
         console=console,
@@ -58,7 +60,7 @@ class Lines(Progress):
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._totals = stream, dict[str, int]()
 
-    def begin(self, label: str, total: int) -> None:
+    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
         self._totals[label] = total
 
     def end(self, label: str, steps: int, text: str) -> None:
@@ -67,20 +69,38 @@ class Lines(Progress):
 
 
 class Live(Progress):
-    """Bars that move."""
+    """Bars that move: epoch i/n, step j/m, the time left, seconds per step and the loss."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._epochs: dict[str, int | None] = {}
+        self._last: dict[str, tuple[float, int]] = {}  # when steps were last told of, and how many
 
-    def begin(self, label: str, total: int) -> None:
-        self._tasks[label] = self._bars.add_task(label, total=total, state="starting")
+    def begin(self, label: str, total: int, epochs: int | None = None) -> None:
+        self._tasks[label] = self._bars.add_task(label, total=total, state="starting", epoch="")
+        self._epochs[label] = epochs
 
     def state(self, label: str, text: str) -> None:
         self._bars.update(self._tasks[label], state=text)
+        self._last[label] = time.monotonic(), 0
 
-    def advance(self, label: str, steps: int) -> None:
-        self._bars.update(self._tasks[label], completed=steps)
+    def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
+        now = time.monotonic()
+        before, made = self._last.get(label, (now, 0))
+        parts = [f"{_seconds((now - before) / (steps - made))}/step"] if steps > made else []
+        parts += [] if loss is None else [f"loss {loss:.4g}"]
+        total = self._epochs.get(label)
+        shown = "" if epoch is None else f"epoch {epoch + 1}" + (f"/{total}" if total else "")
+        self._last[label] = now, steps
+        self._bars.update(self._tasks[label], completed=steps, state="  ".join(parts), epoch=shown)
 
     def end(self, label: str, steps: int, text: str) -> None:
         self._bars.update(self._tasks[label], completed=steps, state=text)
+
+
+def _seconds(value: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e6:.3g} µs"

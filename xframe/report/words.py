@@ -17,6 +17,7 @@ TITLES = {
     "lr": "learning rate",
     "loss": "loss",
     "weights": "final weights",
+    "validation": "validation",
 }
 RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
@@ -41,9 +42,22 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
         policy += ["flush at end"] if plan.accumulation_at_end == "flush" else []
         policy += [str(plan.loss_normalization)] if plan.loss_normalization != "actual" else []
         more += f"an update every {plan.gradient_accumulation_steps:,} steps ({', '.join(policy)}), "
+    if plan.schedule_clock not in (None, "updates"):
+        more += f"schedule by {plan.schedule_clock}, "
+    if plan.validation_every is not None:
+        every = plan.validation_every
+        more += (
+            f"validation every {every:,} {plan.validation_unit}, "
+            if every > 1
+            else (f"validation every {(plan.validation_unit or '')[:-1]}, ")
+        )
+    at_most = ""
+    if plan.early_stopping_patience is not None:
+        more += f"early stopping by {plan.early_stopping_monitor} (patience {plan.early_stopping_patience:,}), "
+        at_most = "at most "
     return (
         f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {more}{limits} "
-        f"-> {counts.num_steps:,} steps, {counts.num_updates or 0:,} updates"
+        f"-> {at_most}{counts.num_steps:,} steps, {counts.num_updates or 0:,} updates"
     )
 
 

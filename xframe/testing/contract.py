@@ -11,7 +11,7 @@ What each test rests on:
 
 A twin is called as ``python twin.py INPUT.npz OUTPUT.npz``. INPUT has features, targets, the initial
 weights under their canonical names, orders (passes × samples), batch_size, drop_last, num_steps,
-learning_rate and momentum; OUTPUT gets the final weights under the same names.
+learning_rate, momentum and loop, the adapter's; OUTPUT gets the final weights under the same names.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from xframe.recorder import record
 from xframe.runtime import Runtime
 from xframe.task import Task, find_task
 from xframe.tasks.ledger import ledger
+from xframe.testing.features import FeatureContract
 from xframe.trace import Trace
 
 LEDGER = ledger(23)
@@ -111,17 +112,25 @@ def counting_forbidden() -> Iterator[None]:
 
 
 def observe(
-    adapter: Adapter, plan: TrainingPlan, task: Task, path: Path, *, precision: str = "float64", loop: str | None = None
+    adapter: Adapter,
+    plan: TrainingPlan,
+    task: Task,
+    path: Path,
+    *,
+    precision: str = "float64",
+    loop: str | None = None,
+    workers: int = 0,
 ) -> Trace:
     """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
-    runtime = Runtime(device="cpu", precision=precision, threads=1, loop=loop or adapter.loops[0])  # type: ignore[arg-type]
+    place = {"device": "cpu", "precision": precision, "threads": 1, "loop": loop or adapter.loops[0]}
+    runtime = Runtime(**place, workers=workers)  # type: ignore[arg-type]
     facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
     with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
         recorder.weights(adapter.run(plan, task, runtime, recorder))
     return Trace.open(path)
 
 
-class AdapterContract:
+class AdapterContract(FeatureContract):
     """Bind it by a subclass that sets ``adapter`` and ``twin``.
 
     Attributes:
@@ -140,6 +149,19 @@ class AdapterContract:
 
     def subject(self) -> Adapter:
         return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
+
+    def follows(self, plan: TrainingPlan) -> bool:
+        """Whether the loop's framework can do what the plan says; a loop that is a trainer of its own may not."""
+        return True
+
+    def loop_name(self) -> str:
+        return self.loop or self.subject().loops[0]
+
+    def observed(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
+        return observe(self.subject(), plan, task, path, precision=precision, loop=self.loop)
+
+    def reference(self, plan: TrainingPlan, task: Task, path: Path) -> Trace:
+        return observe(registry.load("numpy"), plan, task, path)
 
     def ledger_run(self, plan: TrainingPlan, folder: Path) -> Trace:
         """The ledger task under that plan; run once, then looked at by several tests."""
@@ -220,7 +242,7 @@ class AdapterContract:
     def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
         """The recorded run ends in the weights of the bare run, bit for bit."""
         found = self.digits_run(plan, tmp_path / "recorded.trace").weights()
-        expected = bare_weights(self.twin, plan, tmp_path)
+        expected = bare_weights(self.twin, plan, tmp_path, self.loop or self.subject().loops[0])
         assert found is not None
         assert found.keys() == expected.keys()
         for name, values in expected.items():
@@ -260,7 +282,9 @@ def _random_states() -> list[str]:
     return states if torch is None else [*states, repr(torch.get_rng_state().tolist())]
 
 
-def bare_weights(twin: Path, plan: TrainingPlan, folder: Path, name: str = "digits-mlp") -> dict[str, NDArray[Any]]:
+def bare_weights(
+    twin: Path, plan: TrainingPlan, folder: Path, loop: str, name: str = "digits-mlp"
+) -> dict[str, NDArray[Any]]:
     """What the task's bare twin ends in, run in a process of its own on one thread."""
     task = find_task(name)
     features, targets = task.data("float32")
@@ -276,6 +300,7 @@ def bare_weights(twin: Path, plan: TrainingPlan, folder: Path, name: str = "digi
         "num_steps": counts.num_steps,
         "learning_rate": task.optimizer.learning_rate,
         "momentum": task.optimizer.momentum,
+        "loop": loop,
         **task.initial_weights(),
     }
     np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]

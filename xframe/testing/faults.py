@@ -46,9 +46,16 @@ class Faulty:
 
 
 def make(adapter: Adapter, fault: type[Faulty]) -> Adapter:
-    """That adapter with the fault in it, named ``faulty``."""
-    made: Adapter = type(fault.__name__, (fault, type(adapter)), {"name": "faulty"})()
+    """That adapter with the fault in it, named ``faulty``; its first loop is the one that goes step by step."""
+    facts = {"name": "faulty", "loops": stepwise_first(adapter)}
+    made: Adapter = type(fault.__name__, (fault, type(adapter)), facts)()
     return made
+
+
+def stepwise_first(adapter: Adapter | type[Adapter]) -> tuple[str, ...]:
+    """The adapter's loops, first the one that calls ``pipeline`` and ``train_step``, which a fault overrides."""
+    first = getattr(adapter, "stepwise", adapter.loops[0])
+    return (first, *(loop for loop in adapter.loops if loop != first))
 
 
 def takes_faults(adapter: Adapter) -> bool:
@@ -84,7 +91,7 @@ def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False)
         return loss
     assert not clear_gradients, "Keras refuses to apply no gradients"
     variables = step.model.module.trainable_variables
-    loss, gradients = step.gradients(batch.features, batch.targets)
+    loss, gradients, *_ = step.gradients(batch.features, batch.targets)
     for _ in range(updates):
         step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     seen = sys.modules[type(step).__module__].Seen
@@ -162,7 +169,7 @@ def with_validation(task: Task) -> Task:
     import numpy as np
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         rows = np.arange(NUM_VALIDATION) % task.num_samples
         return np.concatenate([features, features[rows, ::-1]]), np.concatenate([targets, targets[rows]])
 
@@ -792,7 +799,7 @@ class MissesAnUpdate(Steered):
 
         def close(self, place: Place, rows: int) -> int | None:
             divisor = super().close(place, rows)
-            return None if self._updates == 2 else divisor
+            return None if self.updates == 2 else divisor
 
 
 class FlushesTheLeftover(StepsBy):
@@ -850,7 +857,7 @@ class LooksAtLimitsFirst(Steered):
         """A window that its limit's last step cannot cut."""
 
         def close(self, place: Place, rows: int) -> int | None:
-            stops = self._steps + 1 == self.plan.step_limit
+            stops = self.steps + 1 == self.plan.step_limit
             return super().close(place._replace(ends_pass=False, ends_epoch=False) if stops else place, rows)
 
 
@@ -988,7 +995,7 @@ class TrainsAtHalfTheRate(Faulty):
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         rule = task.optimizer
-        slower = SGD(rule.learning_rate * self.factor, rule.momentum, rule.weight_decay)
+        slower = SGD(rule.rate(0) * self.factor, rule.momentum, rule.weight_decay)
         return super().train_step(plan, replace(task, optimizer=slower), runtime)
 
 
@@ -1004,7 +1011,7 @@ class DecaysEachPass(Stepped):
     rate: float
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
-        self.rate = task.optimizer.learning_rate
+        self.rate = task.optimizer.rate(0)
         return super().train_step(plan, task, runtime)
 
     def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
@@ -1079,7 +1086,7 @@ def other_scaling(task: Task) -> Task:
     """The task with features that nobody scaled down."""
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         return features * 16, targets
 
     return replace(task, load=load)
@@ -1089,7 +1096,7 @@ def other_sorting(task: Task) -> Task:
     """The task with its rows read in another order, as of a folder listed by another file system."""
 
     def load() -> tuple[Any, Any]:
-        features, targets = task.load()
+        features, targets = task.data("float64")
         return features[::-1], targets[::-1]
 
     return replace(task, load=load)

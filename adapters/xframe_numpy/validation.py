@@ -1,0 +1,39 @@
+"""Validation: the held-out samples in their own batches, averaged by sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.task import Task
+from xframe_numpy.model import Model
+from xframe_numpy.step import accuracy, loss_and_gradient
+
+
+class Validator:
+    """Each call is one validation of the model as it is; returns what ``recorder.validation`` takes."""
+
+    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> None:
+        self.model, self.loss, self.metrics = model, task.loss, task.metrics
+        self.size = plan.validation_batch_size or plan.batch_size
+        self.features, self.targets = task.validation_data(runtime.precision)
+
+    def __call__(self) -> dict[str, Any]:
+        ids = np.arange(len(self.features))
+        batches = [ids[start : start + self.size] for start in range(0, len(ids), self.size)]
+        sizes = [len(batch) for batch in batches]
+        losses, accuracies = [], []
+        for batch in batches:
+            outputs = self.model.forward(self.features[batch])[-1]
+            losses.append(loss_and_gradient(self.loss, outputs, self.targets[batch])[0])
+            if self.metrics:
+                accuracies.append(accuracy(outputs, self.targets[batch]))
+        return {
+            "loss": float(np.average(losses, weights=sizes)),
+            "accuracy": float(np.average(accuracies, weights=sizes)) if accuracies else None,
+            "ids": np.concatenate(batches),
+            "batch_sizes": sizes,
+        }

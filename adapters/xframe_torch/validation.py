@@ -1,0 +1,56 @@
+"""Validation: the held-out samples in their own batches, averaged by sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.task import Task
+from xframe_torch.model import Model
+from xframe_torch.pipeline import InMemory, identity
+from xframe_torch.step import LOSSES, accuracy
+
+
+class Validator:
+    """Each call is one validation of the model as it is; returns what ``recorder.validation`` takes."""
+
+    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> None:
+        self.model, self.runtime, self.loss, self.metrics = model, runtime, LOSSES[task.loss], task.metrics
+        samples = InMemory(*task.validation_data(runtime.precision), runtime.precision)
+        indices = torch.split(torch.arange(len(samples)), plan.validation_batch_size or plan.batch_size)
+        # Its own generator, as in training: validation must not move what a bare run would draw.
+        self.loader = DataLoader(
+            samples, batch_size=None, sampler=indices, collate_fn=identity, generator=torch.Generator()
+        )
+
+    @torch.no_grad()
+    def __call__(self) -> dict[str, Any]:
+        module, device = self.model.module, self.runtime.device
+        mixed = self.runtime.precision == "mixed_float16"
+        batches, losses, accuracies = [], [], []
+        module.eval()
+        for features, targets, ids in self.loader:
+            with torch.autocast(device, torch.float16, enabled=mixed):
+                outputs = module(features.to(device))
+                losses.append(self.loss(outputs, targets.to(device)))
+            if self.metrics:
+                accuracies.append(accuracy(outputs, targets.to(device)))
+            batches.append(ids)
+        module.train()
+        sizes = [len(ids) for ids in batches]
+        return {
+            "loss": _by_sample(losses, sizes),
+            "accuracy": _by_sample(accuracies, sizes) if accuracies else None,
+            "ids": torch.cat(batches),
+            "batch_sizes": sizes,
+        }
+
+
+def _by_sample(means: list[torch.Tensor], sizes: list[int]) -> float:
+    """The mean over all samples, from the batches' means, in double precision."""
+    weights = torch.tensor(sizes, dtype=torch.float64)
+    return float(torch.stack(means).cpu().double() @ weights / weights.sum())

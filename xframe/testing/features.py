@@ -1,0 +1,242 @@
+"""The part of the adapter contract that is about training as people do it: schedules, validation, early stopping,
+metrics, clipping, accumulation, precision. Each is held against the plan and against the NumPy adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from xxhash import xxh3_128_digest
+
+from xframe import schedule
+from xframe.comparison import compare
+from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime
+from xframe.task import SGD, Task, find_task
+from xframe.validating import due, stopped_after
+
+if TYPE_CHECKING:
+    from xframe.adapter import Adapter
+    from xframe.trace import Trace
+
+NUM_SAMPLES, NUM_VALIDATION = 203, 45
+PAIRS = {"gradient_accumulation_steps": 2}
+SCHEDULES = {  # with the clock each is tried by; two steps make an update, eleven an epoch
+    "constant": (schedule.Constant(0.05), "updates"),
+    "step": (schedule.Step(0.1, 0.5, every=4), "steps"),
+    "exponential": (schedule.Exponential(0.1, 0.9), "updates"),
+    "cosine": (schedule.Cosine(0.1, ticks=10, final=0.01), "updates"),
+    "warm-up": (schedule.Warmup(5, schedule.Cosine(0.1, ticks=30), start=0.01), "steps"),
+    "piecewise": (schedule.Piecewise((1, 2), (0.1, 0.05, 0.02)), "epochs"),
+    "one-cycle": (schedule.OneCycle(0.2, ticks=12), "updates"),
+}
+CLIPS = {"clip_value": 0.01, "clip_norm": 0.2, "clip_global_norm": 0.3}
+VALIDATIONS: dict[str, dict[str, Any]] = {
+    "steps": {"validation_every": 4},
+    "updates": {"validation_every": 3, **PAIRS},
+    "epochs": {"validation_every": 2},
+}
+
+
+@cache
+def _digits() -> tuple[Any, Any]:
+    return find_task("digits-mlp").data("float64")
+
+
+def small(**changes: Any) -> Task:
+    """The digits perceptron on 203 of its images, with 45 more to validate on."""
+    end = NUM_SAMPLES + NUM_VALIDATION
+    fields: dict[str, Any] = {
+        "name": "small-digits",
+        "num_samples": NUM_SAMPLES,
+        "load": lambda: tuple(values[:NUM_SAMPLES] for values in _digits()),
+        "validation": lambda: tuple(values[NUM_SAMPLES:end] for values in _digits()),
+        "num_validation": NUM_VALIDATION,
+        "metrics": ("accuracy",),
+    }
+    return replace(find_task("digits-mlp"), **{**fields, **changes})
+
+
+def plan_of(**fields: Any) -> TrainingPlan:
+    return TrainingPlan.from_mapping({"batch_size": 20, "epochs": 3, **fields})
+
+
+def ticks(plan: TrainingPlan, num_samples: int) -> list[int]:
+    """Of the schedule, at each step of the plan."""
+    found, updates = [], 0
+    for step in plan.steps(num_samples):
+        found.append({"steps": step.index, "epochs": step.epoch}.get(plan.schedule_clock or "", updates))
+        updates = step.update
+    return found
+
+
+class FeatureContract:
+    """Tests of ``AdapterContract``, which runs the adapter."""
+
+    def subject(self) -> Adapter:
+        raise NotImplementedError
+
+    def follows(self, plan: TrainingPlan) -> bool:
+        raise NotImplementedError
+
+    def observed(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
+        """The adapter's run."""
+        raise NotImplementedError
+
+    def reference(self, plan: TrainingPlan, task: Task, path: Path) -> Trace:
+        """NumPy's run, in float64."""
+        raise NotImplementedError
+
+    def _agree(self, plan: TrainingPlan, task: Task, folder: Path) -> Trace:
+        """The run, once it agrees with the plan and with NumPy's to rounding."""
+        if not self.follows(plan):
+            pytest.skip("this loop's framework does not follow such a plan")
+        mine = self.observed(plan, task, folder / "mine.trace")
+        comparison = compare(self.reference(plan, task, folder / "numpy.trace"), mine, rate=task.optimizer.rate)
+        assert comparison, str(comparison)
+        return mine
+
+    @pytest.mark.parametrize("name", SCHEDULES)
+    def test_schedule(self, name: str, tmp_path: Path) -> None:
+        """The rate of each step is the schedule's at the plan's clock, and the weights are those it leads to."""
+        rate, clock = SCHEDULES[name]
+        plan, task = plan_of(schedule_clock=clock, **self.pairs()), small(optimizer=SGD(rate, momentum=0.9))
+        mine = self._agree(plan, task, tmp_path)
+        expected = [rate(tick) for tick in ticks(plan, NUM_SAMPLES)]
+        for step, (seen, wanted) in enumerate(zip(mine.column("lr").tolist(), expected, strict=True)):
+            assert seen == wanted, f"step {step}: learning rate {seen}, the schedule says {wanted}"
+
+    def pairs(self) -> dict[str, Any]:
+        """Accumulation over two steps, as this loop's framework has it."""
+        return dict(PAIRS)
+
+    @pytest.mark.parametrize("clock", ["updates", "steps", "epochs"])
+    def test_schedule_clock(self, clock: str, tmp_path: Path) -> None:
+        rate = schedule.Exponential(0.1, 0.8)
+        plan, task = plan_of(schedule_clock=clock, **self.pairs()), small(optimizer=SGD(rate))
+        if not self.follows(plan):
+            pytest.skip("this loop's framework does not follow such a plan")
+        mine = self.observed(plan, task, tmp_path / "mine.trace", "float32")
+        expected = np.array([rate(tick) for tick in ticks(plan, NUM_SAMPLES)], dtype=np.float32)
+        seen = mine.column("lr").astype(np.float32)
+        parts = np.flatnonzero(seen != expected)
+        assert not parts.size, (
+            f"step {parts[0]}: learning rate {seen[parts[0]]}, the schedule says {expected[parts[0]]}"
+        )
+
+    @pytest.mark.parametrize("unit", VALIDATIONS)
+    def test_validation(self, unit: str, tmp_path: Path) -> None:
+        """It comes when the plan says, sees its samples in its batches, and leaves training as it was."""
+        windows = self.pairs() if "gradient_accumulation_steps" in VALIDATIONS[unit] else {}
+        fields = {**VALIDATIONS[unit], **windows}
+        plan = plan_of(validation_unit=unit, validation_batch_size=16, **fields)
+        mine = self._agree(plan, small(), tmp_path)
+        assert [v.after for v in mine.validations] == due(plan, NUM_SAMPLES).tolist(), "validated after other steps"
+        ids = xxh3_128_digest(np.arange(NUM_VALIDATION, dtype="<i8").tobytes()).hex()
+        theirs = self.reference(plan, small(), tmp_path / "again.trace").validations
+        for seen, wanted in zip(mine.validations, theirs, strict=True):
+            where = f"the validation after step {seen.after - 1}"
+            assert (seen.num_samples, seen.num_batches) == (NUM_VALIDATION, 3), f"{where} had other batches"
+            assert seen.ids_digest == ids, f"{where} saw other samples"
+            assert seen.loss == pytest.approx(wanted.loss, rel=1e-9), f"{where} has another loss"
+            assert seen.accuracy == pytest.approx(wanted.accuracy, abs=1e-9), f"{where} has another accuracy"
+        plain = self.observed(plan_of(**windows), small(), tmp_path / "plain.trace")
+        assert plain.certificate == mine.certificate, "validation changed the training order"
+        assert plain.end["weights"] == mine.end["weights"], "validation changed the weights"
+
+    @pytest.mark.parametrize("restore", [False, True])
+    def test_early_stopping(self, restore: bool, tmp_path: Path) -> None:
+        """It ends where the validations say, with the last weights or the best."""
+        unit: dict[str, Any] = {"validation_every": 5, "validation_unit": "steps"}
+        if not self.follows(plan_of(**unit)):
+            unit = {"validation_every": 1}
+        stop = {"early_stopping_patience": 2, "early_stopping_min_delta": 0.02, "restore_best": restore}
+        plan = plan_of(**{**unit, **stop, "epochs": 60, "early_stopping_monitor": "loss"})
+        mine = self._agree(plan, small(optimizer=SGD(0.3, momentum=0.8)), tmp_path)
+        assert mine.num_rows < plan.counts(NUM_SAMPLES).num_steps, "it never stopped"
+        assert stopped_after(plan, mine.validations) == mine.num_rows
+
+    def test_accuracy(self, tmp_path: Path) -> None:
+        """Of each step, as NumPy counts it; the epoch's is averaged by sample."""
+        plan = plan_of()
+        mine = self._agree(plan, small(), tmp_path)
+        theirs = self.reference(plan, small(), tmp_path / "again.trace")
+        np.testing.assert_allclose(mine.column("accuracy"), theirs.column("accuracy"), rtol=0, atol=1e-9)
+        right = mine.column("accuracy") * mine.column("batch_size")
+        np.testing.assert_allclose(mine.epochs()["accuracy"], right.reshape(3, -1).sum(axis=1) / NUM_SAMPLES)
+
+    @pytest.mark.parametrize("kind", CLIPS)
+    def test_clipping(self, kind: str, tmp_path: Path) -> None:
+        task = small(optimizer=SGD(0.5, **{kind: CLIPS[kind]}))
+        mine = self._agree(plan_of(**self.pairs()), task, tmp_path)
+        unclipped = self.reference(plan_of(**self.pairs()), small(optimizer=SGD(0.5)), tmp_path / "unclipped.trace")
+        assert not compare(unclipped, mine), "clipping made no difference"
+
+    @pytest.mark.parametrize("kind", ["actual", "samples", "window"])
+    def test_accumulation_is_the_full_batch(self, kind: str, tmp_path: Path) -> None:
+        """Four steps of 16 samples make the update that one of 64 makes, to 1e-12."""
+        fields = {"order": "sequential", "updates": 9, "epochs": None, "remainder": "carry"}
+        windows = {"gradient_accumulation_steps": 4, "loss_normalization": kind, "accumulation_remainder": "carry"}
+        whole, parts = plan_of(**{**fields, "batch_size": 64}), plan_of(**{**fields, "batch_size": 16, **windows})
+        if not (self.follows(whole) and self.follows(parts)):
+            pytest.skip("this loop's framework does not follow such a plan")
+        runs = [
+            self.observed(plan, small(), tmp_path / f"{i}.trace").weights() for i, plan in enumerate((whole, parts))
+        ]
+        assert runs[0] is not None
+        assert runs[1] is not None
+        for name, values in runs[0].items():
+            np.testing.assert_allclose(runs[1][name], values, rtol=1e-12, atol=1e-12 * np.abs(values).max())
+
+    def _refuses(self, plan: TrainingPlan, task: Task, precision: str) -> bool:
+        """Whether it refuses that precision, by its name."""
+        reasons = self.subject().check(plan, task, Runtime(device="cpu", precision=precision, loop=self.loop_name()))  # type: ignore[arg-type]
+        assert all(precision in reason for reason in reasons)
+        return bool(reasons)
+
+    def loop_name(self) -> str:
+        raise NotImplementedError
+
+    def test_bfloat16(self, tmp_path: Path) -> None:
+        """Weights are bfloat16's, which are float32's with 16 zero bits, and training gets on."""
+        plan, task = plan_of(validation_every=1), small()
+        if self._refuses(plan, task, "bfloat16"):
+            return
+        mine = self.observed(plan, task, tmp_path / "mine.trace", "bfloat16")
+        assert mine.counts() == plan.counts(NUM_SAMPLES)
+        weights = mine.weights()
+        assert weights is not None
+        for name, values in weights.items():
+            assert values.dtype == np.float32
+            assert not (values.view(np.uint32) & 0xFFFF).any(), f"{name} is finer than bfloat16"
+        losses = mine.epochs()["loss"]
+        assert losses.iloc[-1] < losses.iloc[0] / 2
+
+    def test_skipped_updates(self, tmp_path: Path) -> None:
+        """Gradients that overflow in float16 are tried and not applied: the weights stay, and the counts say so."""
+        features, targets = (values[:NUM_SAMPLES] for values in _digits())
+        plan, task = plan_of(epochs=1), small(load=lambda: (features * 3e4, targets))
+        if self._refuses(plan, task, "mixed_float16"):
+            return
+        mine = self.observed(plan, task, tmp_path / "mine.trace", "mixed_float16")
+        weights, steps = mine.weights(), plan.counts(NUM_SAMPLES).num_steps
+        assert weights is not None
+        assert all(np.array_equal(weights[name], values) for name, values in task.weights().items())
+        assert mine.column("update_attempts").tolist() == list(range(1, steps + 1))
+        assert mine.column("updates").tolist() == [0] * steps, "an update that was skipped is counted as applied"
+
+    def test_loss_scaling(self, tmp_path: Path) -> None:
+        """Where nothing overflows, each update that is tried is applied, and training gets on."""
+        plan, task = plan_of(), small(optimizer=SGD(0.05, momentum=0.9, clip_global_norm=1.0))
+        if self._refuses(plan, task, "mixed_float16"):
+            return
+        mine = self.observed(plan, task, tmp_path / "mine.trace", "mixed_float16")
+        assert mine.column("updates").tolist() == mine.column("update_attempts").tolist()
+        assert mine.counts() == plan.counts(NUM_SAMPLES)
+        reference = self.reference(plan, task, tmp_path / "numpy.trace")
+        np.testing.assert_allclose(mine.column("loss"), reference.column("loss"), rtol=0.05, atol=0.02)
