@@ -151,6 +151,35 @@ def test_an_adapter_refuses_layers_that_it_does_not_lower():
         assert all(registry.load(framework).check(PLAN, find_task(name), CPU) == [] for name in NEW)
 
 
+def test_torch_refuses_an_lstm_where_it_has_none():
+    torch, task = registry.load("torch"), find_task("rows-lstm")
+    for fields, told in (
+        ({"loop": "compile"}, "torch.compile does not take an LSTM"),
+        ({"precision": "mixed_float16"}, "torch has no LSTM in float16 on the CPU"),
+    ):
+        assert told in torch.check(PLAN, task, xframe.Runtime(device="cpu", **fields))
+        assert told not in torch.check(PLAN, find_task("digits-cnn"), xframe.Runtime(device="cpu", **fields))
+
+
+def test_a_builder_may_name_buffers(tmp_path):
+    """torch replaces them when a module is cast; what is recorded is what was trained."""
+
+    def build():
+        import torch
+
+        norm, linear = torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 3)
+        held = {"norm/mean": norm.running_mean, "norm/scale": norm.weight, "norm/bias": norm.bias}
+        held |= {"linear/kernel": xframe.Parameter(linear.weight, (1, 0)), "linear/bias": linear.bias}
+        return xframe.NativeModel(torch.nn.Sequential(norm, linear), held)
+
+    shapes = {"norm/mean": 7, "norm/scale": 7, "norm/bias": 7, "linear/kernel": (7, 3), "linear/bias": 3}
+    weights = {name: np.full(shape, 0.1) for name, shape in shapes.items()}
+    task = small((7,), (), builders={"torch": build}, initial_weights=lambda: weights, input_shape=None)
+    plan = xframe.TrainingPlan(batch_size=11, steps=1)
+    found = observe(registry.load("torch"), plan, task, tmp_path / "a.trace", precision="float64").weights()
+    assert np.allclose(found["norm/mean"], 0.9 * 0.1 + 0.1 * task.load()[0].mean(axis=0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_recorded_cnn_ends_where_the_bare_one_does(framework, tmp_path):
     task, twin, loop = find_task("digits-cnn"), NATIVE / f"{framework}_cnn.py", LOOPS[framework]
