@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from xframe.diagnose import compare
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
     from xframe.harness import verify
+    from xframe.layers import Dense
     from xframe.plan import TrainingPlan
     from xframe.recorder import Recorder, record
     from xframe.runtime import Runtime
     from xframe.sharing import index_dataset, sampler
     from xframe.source import ParquetSource
-    from xframe.task import SGD, Dense, NativeModel, Parameter, Task
+    from xframe.task import SGD, NativeModel, Parameter, Task
     from xframe.trace import Trace
 
 _WHERE = {
     "Comparison": "comparison",
-    "Dense": "task",
+    "Dense": "layers",
     "NativeModel": "task",
     "Parameter": "task",
     "ParquetSource": "source",

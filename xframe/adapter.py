@@ -35,9 +35,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from xframe.layers import Dense
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.layers import Layer
     from xframe.plan import TrainingPlan
     from xframe.recorder import Recorder
     from xframe.runtime import Runtime
@@ -86,8 +89,9 @@ def unsupported(
     *,
     devices: tuple[str, ...],
     precisions: tuple[str, ...],
+    layers: tuple[type[Layer], ...] = (Dense,),
 ) -> list[str]:
-    """The reasons that hold for every adapter that lowers neutral layers itself."""
+    """The reasons that hold for every adapter that lowers neutral layers itself, those of ``layers``."""
     reasons = []
     if runtime.precision not in precisions:
         reasons.append(f"precision {runtime.precision!r} is not one of its precisions ({', '.join(precisions)})")
@@ -101,4 +105,8 @@ def unsupported(
         reasons.append(f"loop {runtime.loop!r} is not one of its loops ({', '.join(adapter.loops)})")
     if not task.layers and adapter.name not in task.builders:
         reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
+    if adapter.name not in task.builders:
+        strange = sorted({type(layer).__name__ for layer in task.layers if type(layer) not in layers})
+        known = ", ".join(layer.__name__ for layer in layers)
+        reasons += [f"layer {name} is not one of its layers ({known})" for name in strange]
     return reasons

@@ -3,10 +3,7 @@
 A task is written once. Either its model is a tuple of neutral layers, which each adapter lowers to
 native layers, or it brings one builder per framework that returns a native model. In both cases the
 weights have canonical names and layouts, so that every framework starts from the same numbers and
-the results can be compared:
-
-    dense_<i>/kernel   (inputs, units)
-    dense_<i>/bias     (units,)          i counts the dense layers from 0
+the results can be compared; ``xframe.layers`` gives those of the neutral layers.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.layers import Dense, Embedding, Layer, Placed, Shape, place
 from xframe.runtime import storage
 from xframe.schedule import Schedule
 from xframe.source import Arrays, Samples, Source, fingerprint
@@ -36,24 +34,8 @@ if TYPE_CHECKING:
 Weights = Mapping[str, "NDArray[Any]"]
 Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
 LOSSES = ("softmax_cross_entropy", "mean_squared_error", "negative_sum")
-ACTIVATIONS = ("linear", "relu", "tanh")
 METRICS = ("accuracy",)
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """``activation(x @ kernel + bias)``, kernel of shape (inputs, units)."""
-
-    units: int
-    activation: Literal["linear", "relu", "tanh"] = "linear"
-    use_bias: bool = True
-
-    def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise unknown("activation", str(self.activation), ACTIVATIONS)
-        if type(self.units) is not int or self.units < 1:
-            raise UsageError("a layer's units", got=self.units, expected="an integer from 1 up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +105,11 @@ class Task:
         load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
             samples such as ``xframe.ParquetSource``; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
-        loss: ``softmax_cross_entropy`` (mean over the batch, from logits, integer targets),
-            ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the sum of outputs).
+        loss: ``softmax_cross_entropy`` (mean over all targets, from logits of shape (rows, …, classes) and integer
+            targets of shape (rows, …)), ``mean_squared_error`` (mean over all elements) or ``negative_sum`` (minus the
+            sum of outputs).
         optimizer: the update rule.
-        layers: the neutral model; empty if there are builders.
+        layers: the neutral model, see ``xframe.layers``; empty if there are builders.
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
         audit: given a run's trace and final weights, returns what contradicts; see the ledger task.
         max_updates: given a plan and a precision, how many updates at most the task can hold.
@@ -134,6 +117,8 @@ class Task:
         num_validation: how many.
         metrics: recorded beside the loss, of each step and validation: ``accuracy``, the share of targets that get
             the greatest output.
+        input_shape: of one sample's features, as the layers take it. Where the first is a Dense it can be left out:
+            dense_0/kernel tells it.
         description: one line.
     """
 
@@ -143,13 +128,14 @@ class Task:
     initial_weights: Callable[[], dict[str, NDArray[Any]]]
     loss: Loss
     optimizer: SGD
-    layers: tuple[Dense, ...] = ()
+    layers: tuple[Layer, ...] = ()
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
     audit: Callable[[Trace, Weights], list[str]] | None = None
     max_updates: Callable[[TrainingPlan, str], int] | None = None
     validation: Callable[[], tuple[NDArray[Any], NDArray[Any]]] | None = None
     num_validation: int = 0
     metrics: tuple[str, ...] = ()
+    input_shape: Shape | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -167,8 +153,16 @@ class Task:
             raise UsageError(
                 "a task's validation", got=self.num_validation, expected="both validation and num_validation, or none"
             )
-        if not isinstance(self.layers, tuple) or not all(isinstance(layer, Dense) for layer in self.layers):
-            raise UsageError("a task's layers", got=self.layers, expected="a tuple of xframe.Dense")
+        if not isinstance(self.layers, tuple) or not all(isinstance(layer, Layer) for layer in self.layers):
+            raise UsageError("a task's layers", got=self.layers, expected="a tuple of those in xframe.layers")
+        if self.input_shape is not None:
+            place(self.layers, self.input_shape)
+        elif self.layers and not isinstance(self.layers[0], Dense):
+            raise UsageError(
+                "a task's input_shape",
+                got=None,
+                expected=f"the shape of one sample, for the first layer {self.layers[0]}",
+            )
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """The initial weights, fitting the neutral layers if there are any.
@@ -179,13 +173,8 @@ class Task:
         found = self.initial_weights()
         if not self.layers:
             return found
-        needed: dict[str, tuple[int, ...]] = {}
-        inputs = found["dense_0/kernel"].shape[0] if "dense_0/kernel" in found else 0
-        for i, layer in enumerate(self.layers):
-            needed[f"dense_{i}/kernel"] = (inputs, layer.units)
-            if layer.use_bias:
-                needed[f"dense_{i}/bias"] = (layer.units,)
-            inputs = layer.units
+        placed = self.placed(found)
+        needed = {f"{name}/{weight}": shape for _, name, _, own in placed for weight, shape in own.items()}
         shapes = {name: values.shape for name, values in found.items()}
         if shapes != needed:
             raise UsageError(
@@ -195,12 +184,20 @@ class Task:
             )
         return found
 
+    def placed(self, initial: Weights) -> list[Placed]:
+        """The neutral layers with the shapes they are to have, given the initial weights."""
+        shape = self.input_shape
+        if shape is None:
+            kernel = initial.get("dense_0/kernel")
+            shape = (0,) if kernel is None else kernel.shape[:1]
+        return place(self.layers, shape)
+
     def samples(self, precision: str) -> Samples:
         """What is trained on: all of it in memory, or read batch by batch where ``load`` returns a memory map or a
         source; floats in the run's precision and integers as int64.
 
         Raises:
-            UsageError: there are not num_samples of them.
+            UsageError: there are not num_samples of them, or they are arrays that the layers cannot take.
         """
         source = self._source()
         mapped = isinstance(source, Arrays) and _mapped(source.features, source.targets)
@@ -241,7 +238,19 @@ class Task:
         if not len(features) == len(targets) == declared:
             got = f"{len(features)} features and {len(targets)} targets"
             raise self._other_size(got, f"{field} = {declared} of each")
+        self._fit(features)
         return Arrays(features, targets)
+
+    def _fit(self, features: NDArray[Any]) -> None:
+        """Whether the layers take these features: else a framework may compute something, and on a GPU anything."""
+        if self.input_shape is not None and features.shape[1:] != self.input_shape:
+            raise UsageError(
+                f"task {self.name!r} loads features of another shape than it declares",
+                got=features.shape[1:],
+                expected=f"input_shape = {self.input_shape} for each sample",
+            )
+        if self.layers and isinstance(self.layers[0], Embedding) and not _mapped(features):
+            _check_tokens(self.name, features, self.layers[0].vocabulary)
 
     def _other_size(self, got: str, expected: str) -> UsageError:
         what = f"task {self.name!r} loads another number of rows than it declares"
@@ -253,6 +262,19 @@ class Task:
             "data_fingerprint": self._source().fingerprint(),
             "weights_fingerprint": fingerprint(self.weights()),
         }
+
+
+def _check_tokens(name: str, features: NDArray[Any], vocabulary: int) -> None:
+    """A CPU refuses what is not in the table; a GPU may read zeros, or anything."""
+    import numpy as np
+
+    whole = np.issubdtype(features.dtype, np.integer)
+    if not whole or (features.size and not 0 <= features.min() <= features.max() < vocabulary):
+        raise UsageError(
+            f"task {name!r}: its first layer cannot look these features up",
+            got=Verbatim(f"{features.dtype} from {features.min()} to {features.max()}"),
+            expected=f"integers from 0 to {vocabulary - 1}",
+        )
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -314,7 +336,14 @@ def _takes_nothing(value: Any) -> bool:
     return True
 
 
-BUILT_IN = {"digits-mlp": "xframe.tasks.digits_mlp:task", "ledger": "xframe.tasks.ledger:task"}
+BUILT_IN = {
+    "digits-mlp": "xframe.tasks.digits_mlp:task",
+    "digits-cnn": "xframe.tasks.digits_cnn:task",
+    "rows-lstm": "xframe.tasks.rows_lstm:task",
+    "tiny-transformer": "xframe.tasks.tiny_transformer:task",
+    "diabetes-regression": "xframe.tasks.diabetes_regression:task",
+    "ledger": "xframe.tasks.ledger:task",
+}
 
 
 def _import(name: str) -> ModuleType:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from xframe.plan import TrainingPlan
 from xframe.steering import Window
 from xframe.task import SGD, Task
-from xframe_numpy.model import Array, Model
+from xframe_numpy.layers import Array
+from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Batch
 
 

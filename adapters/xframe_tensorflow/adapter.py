@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError, Verbatim
+from xframe.layers import LAYERS
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
 from xframe.runtime import PRECISIONS, Runtime, storage
@@ -38,7 +39,7 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
         rate = task.optimizer.learning_rate
         if isinstance(rate, Schedule) and rate.rises_from_zero and task.optimizer.momentum:
             reasons.append(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.runtime import storage
-from xframe.task import NativeModel, Parameter, Task, match
+from xframe.task import Task, match
+from xframe_tensorflow.layers import lower
 
 
 def float_type(precision: str) -> str:
@@ -23,7 +23,7 @@ class Model:
     def __init__(self, task: Task, precision: str) -> None:
         initial = task.weights()
         own = task.builders.get("tensorflow")
-        built = _lower(task, initial, precision) if own is None else own()
+        built = lower(task.placed(initial), float_type(precision)) if own is None else own()
         self.module = built.module
         self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
         for name, (variable, axes) in self.parameters.items():
@@ -38,21 +38,3 @@ class Model:
                 values = values.astype(np.float32)
             found[name] = values if axes is None else values.transpose(np.argsort(axes))
         return found
-
-
-def _lower(task: Task, initial: dict[str, NDArray[Any]], precision: str) -> NativeModel:
-    shape = (initial["dense_0/kernel"].shape[0],)
-    layers = []
-    for layer in task.layers:
-        # "zeros": no random number is drawn for weights that are copied in.
-        dense = keras.layers.Dense(
-            layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
-        )
-        layers.append(dense)
-    model = keras.Sequential([keras.Input(shape, dtype=float_type(precision)), *layers])
-    parameters = {}
-    for i, (layer, dense) in enumerate(zip(task.layers, layers, strict=True)):
-        parameters[f"dense_{i}/kernel"] = Parameter(dense.kernel)
-        if layer.use_bias:
-            parameters[f"dense_{i}/bias"] = Parameter(dense.bias)
-    return NativeModel(model, parameters)

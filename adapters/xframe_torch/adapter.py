@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
+from xframe.layers import LAYERS, LSTM
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
 from xframe.runtime import PRECISIONS, Runtime
@@ -36,11 +37,16 @@ class TorchAdapter:
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
         if runtime.loop == "graph" and runtime.device == "cpu":
             reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")
         if runtime.loop == "compile" and runtime.device == "cpu" and not _compiler():
             reasons.append("loop 'compile' needs a C++ compiler, and neither $CXX nor g++ nor clang++ is found")
+        if "torch" not in task.builders and any(isinstance(layer, LSTM) for layer in task.layers):
+            if runtime.loop == "compile":
+                reasons.append("torch.compile does not take an LSTM")
+            if runtime.precision == "mixed_float16" and runtime.device == "cpu":
+                reasons.append("torch has no LSTM in float16 on the CPU")
         return reasons
 
     def probe(self) -> Probe:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from xframe.task import NativeModel, Parameter, Task, match
+from xframe_torch.layers import lower
 
 WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
-_ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
 
 class Model:
@@ -20,8 +20,9 @@ class Model:
     def __init__(self, task: Task, precision: str, device: str) -> None:
         initial = task.weights()
         own = task.builders.get("torch")
-        built = _lower(task, initial) if own is None else own()
-        self.module = built.module.to(device=device, dtype=getattr(torch, WEIGHTS.get(precision, precision)))
+        built = lower(task.placed(initial)) if own is None else own()
+        built = _moved(built, device, getattr(torch, WEIGHTS.get(precision, precision)))
+        self.module = built.module
         self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
@@ -37,17 +38,12 @@ class Model:
         return found
 
 
-def _lower(task: Task, initial: dict[str, NDArray[Any]]) -> NativeModel:
-    modules: list[torch.nn.Module] = [torch.nn.Flatten()]
-    parameters = {}
-    for i, layer in enumerate(task.layers):
-        inputs, units = initial[f"dense_{i}/kernel"].shape
-        # Built without memory, then without values: no random number is drawn for weights that are copied in.
-        linear = torch.nn.Linear(inputs, units, bias=layer.use_bias, device="meta").to_empty(device="cpu")
-        parameters[f"dense_{i}/kernel"] = Parameter(linear.weight, (1, 0))
-        if layer.use_bias:
-            parameters[f"dense_{i}/bias"] = Parameter(linear.bias)
-        modules.append(linear)
-        if layer.activation != "linear":
-            modules.append(_ACTIVATIONS[layer.activation]())
-    return NativeModel(torch.nn.Sequential(*modules), parameters)
+def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:
+    """There and so. Moving a module keeps its parameters and replaces its buffers, which are found again by name."""
+    buffers = {id(buffer): name for name, buffer in built.module.named_buffers()}
+    module, parameters = built.module.to(device=device, dtype=dtype), {}
+    for name, given in built.parameters.items():
+        parameter = given if isinstance(given, Parameter) else Parameter(given)
+        moved = buffers.get(id(parameter.tensor))
+        parameters[name] = parameter if moved is None else parameter._replace(tensor=module.get_buffer(moved))
+    return NativeModel(module, parameters)

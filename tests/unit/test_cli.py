@@ -10,6 +10,7 @@ import pytest
 
 import xframe
 from xframe import cli, plan
+from xframe.task import BUILT_IN
 
 
 def write_trace(path, *, sizes=(4, 4, 2), loss=1.0):
@@ -100,7 +101,10 @@ def test_the_options_are_the_fields_of_the_plan():
         (("plan", "--step", 87), ("no such step", "got 87", "0 to 86")),
         (("plan", "nowhere.toml"), ("cannot read the plan file", "nowhere.toml")),
         (("paln",), ("Unknown command", "Did you mean", "plan")),
-        (("verify", "--task", "digits-mpl"), ("unknown task", "digits-mlp, ledger", "Did you mean 'digits-mlp'")),
+        (
+            ("verify", "--task", "digits-mpl"),
+            ("unknown task", "digits-mlp, ledger, rows-lstm", "Did you mean 'digits-mlp'"),
+        ),
         (("verify", "--adapters", "jax,torch"), ("unknown adapter", "got 'jax'", "numpy, tensorflow, torch")),
         (("verify", "--adapters", "torch:fast"), ("unknown loop of adapter 'torch'", "got 'fast'", "eager")),
         (("verify", "--adapters", "torch,torch"), ("given twice", "got 'torch'")),
@@ -231,7 +235,7 @@ def test_lists(xf):
     assert [row["name"] for row in json.loads(out)] == ["numpy", "tensorflow", "torch"]
     assert all(row["installed"] for row in json.loads(out))
     code, out, _ = xf("tasks", "--json")
-    assert [row["name"] for row in json.loads(out)] == ["digits-mlp", "ledger"]
+    assert [row["name"] for row in json.loads(out)] == list(BUILT_IN)
     assert "digits-mlp" in xf("tasks")[1]
     assert "loops eager" in xf("adapters")[1]
 

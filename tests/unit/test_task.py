@@ -42,9 +42,11 @@ def small(**changes):
 
 # By name
 
+NAMES = ["digits-mlp", "digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression", "ledger"]
+
 
 def test_built_in():
-    assert list(BUILT_IN) == ["digits-mlp", "ledger"]
+    assert list(BUILT_IN) == NAMES
     for name in BUILT_IN:
         assert find_task(name).name == name
         assert find_task(name) is find_task(name)
@@ -58,7 +60,7 @@ def test_unknown(name, hint):
     with pytest.raises(xframe.UsageError) as caught:
         find_task(name)
     text = str(caught.value)
-    assert f"unknown task: got '{name}', expected one of digits-mlp, ledger" in text
+    assert f"unknown task: got '{name}', expected one of {', '.join(sorted(NAMES))}" in text
     assert hint in text
     assert "package.module:name" in text
     assert caught.value.exit_code == 2

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.counting import Cadence
+from xframe.layers import Dense
 from xframe.plan import TrainingPlan
-from xframe.task import SGD, Dense, Task, Weights
+from xframe.task import SGD, Task, Weights
 
 if TYPE_CHECKING:
     from xframe.trace import Trace

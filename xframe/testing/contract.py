@@ -282,9 +282,11 @@ def _random_states() -> list[str]:
     return states if torch is None else [*states, repr(torch.get_rng_state().tolist())]
 
 
-def bare_weights(twin: Path, plan: TrainingPlan, folder: Path, loop: str) -> dict[str, NDArray[Any]]:
-    """What the bare twin ends in, run in a process of its own on one thread."""
-    task = find_task("digits-mlp")
+def bare_weights(
+    twin: Path, plan: TrainingPlan, folder: Path, loop: str, name: str = "digits-mlp"
+) -> dict[str, NDArray[Any]]:
+    """What the task's bare twin ends in, run in a process of its own on one thread."""
+    task = find_task(name)
     features, targets = task.data("float32")
     counts = plan.counts(task.num_samples)
     assert counts.num_epochs is not None

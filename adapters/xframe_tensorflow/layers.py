@@ -1,0 +1,151 @@
+"""Neutral layers lowered to Keras layers, one function each: what they give, and where their weights are.
+
+Initial weights are "zeros" or Keras' ones, and seeds are given: no random number is drawn for weights that are copied
+in. Keras casts Python floats through float32, NumPy's keep their precision; hence ``np.float64``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from xframe import layers
+from xframe.layers import Placed, Shape
+from xframe.task import NativeModel, Parameter
+
+Lowered = tuple[Any, Mapping[str, Any]]
+
+
+def lower(placed: list[Placed], precision: str) -> NativeModel:
+    """The layers one after the other, with their weights by canonical name.
+
+    Args:
+        placed: the layers and their shapes.
+        precision: of the features, where these are not integers.
+    """
+    tokens = isinstance(placed[0].layer, layers.Embedding)
+    given = outputs = keras.Input(placed[0].inputs, dtype="int64" if tokens else precision)
+    parameters: dict[str, Parameter] = {}
+    for layer, name, inputs, _ in placed:
+        outputs, weights = _LOWER[type(layer)](layer, inputs, outputs)
+        parameters |= {f"{name}/{weight}": Parameter(variable) for weight, variable in weights.items()}
+    return NativeModel(keras.Model(given, outputs), parameters)
+
+
+def _dense(layer: layers.Dense, inputs: Shape, x: Any) -> Lowered:
+    dense = keras.layers.Dense(
+        layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
+    )
+    outputs = dense(x)
+    return outputs, {"kernel": dense.kernel, **({"bias": dense.bias} if layer.use_bias else {})}
+
+
+def _activation(layer: layers.Activation, inputs: Shape, x: Any) -> Lowered:
+    return keras.layers.Activation(layer.function)(x), {}
+
+
+def _flatten(layer: layers.Flatten, inputs: Shape, x: Any) -> Lowered:
+    return keras.layers.Flatten()(x), {}
+
+
+def _conv2d(layer: layers.Conv2D, inputs: Shape, x: Any) -> Lowered:
+    conv = keras.layers.Conv2D(
+        layer.filters,
+        layer.kernel_size,
+        padding=layer.padding,
+        activation=layer.activation,
+        use_bias=layer.use_bias,
+        kernel_initializer="zeros",
+        data_format="channels_last",
+    )
+    outputs = conv(x)
+    return outputs, {"kernel": conv.kernel, **({"bias": conv.bias} if layer.use_bias else {})}
+
+
+def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape, x: Any) -> Lowered:
+    return keras.layers.MaxPooling2D(layer.size, data_format="channels_last")(x), {}
+
+
+def _batch_norm(layer: layers.BatchNorm, inputs: Shape, x: Any) -> Lowered:
+    norm = keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon)
+    outputs = norm(x)
+    variables = {"scale": norm.gamma, "bias": norm.beta, "mean": norm.moving_mean, "variance": norm.moving_variance}
+    return outputs, variables
+
+
+def _layer_norm(layer: layers.LayerNorm, inputs: Shape, x: Any) -> Lowered:
+    norm = keras.layers.LayerNormalization(epsilon=layer.epsilon)
+    outputs = norm(x)
+    return outputs, {"scale": norm.gamma, "bias": norm.beta}
+
+
+def _embedding(layer: layers.Embedding, inputs: Shape, x: Any) -> Lowered:
+    embedding = keras.layers.Embedding(layer.vocabulary, layer.units, embeddings_initializer="zeros")
+    outputs = embedding(x)
+    return outputs, {"table": embedding.embeddings}
+
+
+class _Position(keras.layers.Layer):  # type: ignore[misc]
+    def build(self, shape: Any) -> None:
+        self.table = self.add_weight(shape=shape[1:], initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        return x + self.table
+
+
+def _position(layer: layers.Position, inputs: Shape, x: Any) -> Lowered:
+    position = _Position()
+    outputs = position(x)
+    return outputs, {"table": position.table}
+
+
+def _lstm(layer: layers.LSTM, inputs: Shape, x: Any) -> Lowered:
+    lstm = keras.layers.LSTM(layer.units, kernel_initializer="zeros", recurrent_initializer="zeros", seed=0)
+    outputs = lstm(x)
+    return outputs, {"kernel": lstm.cell.kernel, "recurrent": lstm.cell.recurrent_kernel, "bias": lstm.cell.bias}
+
+
+def _transformer_block(layer: layers.TransformerBlock, inputs: Shape, x: Any) -> Lowered:
+    """Of Dense layers over ``dot_product_attention``: MultiHeadAttention rounds 1 / √d to float32."""
+    length, units = inputs
+    weights = {}
+
+    def normed(x: Any, name: str) -> Any:
+        outputs, own = _layer_norm(layers.LayerNorm(layer.epsilon), inputs, x)
+        weights.update({f"{name}_{weight}": variable for weight, variable in own.items()})
+        return outputs
+
+    def product(x: Any, name: str, dense: layers.Dense) -> Any:
+        outputs, own = _dense(dense, inputs, x)
+        weights.update({name if weight == "kernel" else f"{name}_bias": variable for weight, variable in own.items()})
+        return outputs
+
+    def split(x: Any) -> Any:
+        return keras.layers.Reshape((length, layer.heads, units // layer.heads))(x)
+
+    plain = layers.Dense(units, use_bias=False)
+    h = normed(x, "norm_1")
+    query, key, value = (split(product(h, name, plain)) for name in ("query", "key", "value"))
+    scale = np.float64((units / layer.heads) ** -0.5)
+    mixed = keras.ops.dot_product_attention(query, key, value, is_causal=True, scale=scale)
+    x = x + product(keras.layers.Reshape(inputs)(mixed), "output", plain)
+    h = keras.activations.silu(product(normed(x, "norm_2"), "up", layers.Dense(layer.hidden)))
+    return x + product(h, "down", layers.Dense(units)), weights
+
+
+_LOWER: dict[type[layers.Layer], Callable[[Any, Shape, Any], Lowered]] = {
+    layers.Dense: _dense,
+    layers.Activation: _activation,
+    layers.Flatten: _flatten,
+    layers.Conv2D: _conv2d,
+    layers.MaxPool2D: _max_pool2d,
+    layers.BatchNorm: _batch_norm,
+    layers.LayerNorm: _layer_norm,
+    layers.Embedding: _embedding,
+    layers.Position: _position,
+    layers.LSTM: _lstm,
+    layers.TransformerBlock: _transformer_block,
+}
