@@ -117,7 +117,8 @@ class TrainStep:
             outputs = self.model.module(features, training=True)
             loss = self.loss(targets, outputs)
             scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.model.module.trainable_variables)
+        # An embedding's come as slices, whose norm Keras' clipping would take before equal ids are added up.
+        gradients = list(map(tf.convert_to_tensor, tape.gradient(scaled, self.model.module.trainable_variables)))
         return loss, gradients, accuracy(targets, outputs) if self.measures_accuracy else None
 
     def step(self, features: tf.Tensor, targets: tf.Tensor, ids: tf.Tensor, rate: tf.Tensor | None) -> Seen:

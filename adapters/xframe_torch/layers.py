@@ -29,7 +29,8 @@ def lower(placed: list[Placed]) -> NativeModel:
     parameters: dict[str, Parameter] = {}
     for layer, name, inputs, _ in placed:
         module, weights = _LOWER[type(layer)](layer, inputs)
-        modules.append(module)
+        # One Sequential of all, since each that stands within another costs a call at each step.
+        modules += list(module) if isinstance(module, nn.Sequential) else [module]
         parameters |= {f"{name}/{weight}": parameter for weight, parameter in weights.items()}
     return NativeModel(nn.Sequential(*modules), parameters)
 
