@@ -23,7 +23,7 @@ class TensorflowAdapter:
     """A tf.function per step over tf.data. See ``xframe.adapter`` for what it must hold to."""
 
     name = "tensorflow"
-    loops: tuple[str, ...] = ("function",)
+    loops: tuple[str, ...] = ("function", "fit")
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
@@ -78,6 +78,12 @@ class TensorflowAdapter:
 
         return TrainStep(Model(task, runtime.precision), task, plan, runtime.precision)
 
+    def fit_data(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        """What the loop ``fit`` trains on: a tf.data.Dataset of (x, y, id) in batches."""
+        from xframe_tensorflow.fit import dataset
+
+        return dataset(plan, *task.data(runtime.precision))
+
     def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
         """See ``xframe.index_dataset``."""
         from xframe_tensorflow.pipeline import index_dataset
@@ -87,6 +93,10 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
+        if runtime.loop == "fit":
+            from xframe_tensorflow.fit import fit
+
+            return fit(plan, task, runtime.precision, recorder, self.fit_data(plan, task, runtime))
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
         for batch in self.pipeline(plan, task, runtime):

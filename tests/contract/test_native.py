@@ -8,7 +8,7 @@ import pytest
 NATIVE = Path(__file__).parents[1] / "native"
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "tensorflow"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "tensorflow", "keras_fit"])
 def test_a_bare_twin_is_short_and_bare(name):
     text = (NATIVE / f"{name}_digits.py").read_text()
     assert len(text.splitlines()) <= 40
