@@ -28,7 +28,8 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        reasons = unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        return [*reasons, *_fit_refuses(plan, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
@@ -113,3 +114,23 @@ class TensorflowAdapter:
             if train_step.window.over:
                 break
         return train_step.model.weights()
+
+
+def _fit_refuses(plan: TrainingPlan, runtime: Runtime) -> list[str]:
+    """What Keras' fit can't do at all, or would do with other numbers in the same steps and updates.
+
+    What it does in other steps or updates is not refused: the trace shows it.
+    """
+    reasons = []
+    if plan.remainder == "carry" and plan.steps_per_epoch is None:
+        reasons.append("an epoch of Keras' fit without steps_per_epoch is one iteration, so no batch straddles two")
+    if plan.loss_normalization in ("sum", "samples"):
+        reasons.append(
+            f"Keras divides the gradients of a window by its steps; loss_normalization {plan.loss_normalization!r} "
+            "divides by something else"
+        )
+    if plan.validation_unit not in ("epochs", None):
+        reasons.append(f"Keras' fit validates at the end of epochs, not after {plan.validation_unit}")
+    if plan.early_stopping_patience is not None and runtime.precision == "float64":
+        reasons.append("Keras' EarlyStopping compares in float32 whatever the precision")
+    return reasons

@@ -158,7 +158,7 @@ class Observer(keras.callbacks.Callback):
         self.optimizer, self.exact, self.rate = optimizer, exact, task.optimizer.rate(0)
         self.plan, self.task, self.recorder, self.ring, self.tested = plan, task, recorder, ring, tested
         self.validates: list[int] = []
-        self.epoch = self.steps = self.waiting = self.step_in_epoch = 0
+        self.epoch = self.step_in_epoch = self.waiting = 0
         self._validation: list[Rows] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -171,7 +171,6 @@ class Observer(keras.callbacks.Callback):
             self.bring_home()
         if self.task.optimizer.scheduled:
             self.schedule()
-        self.steps += 1
         self.waiting += 1
         limits = self.plan.limits
         if self.steps == limits.steps or self.attempts == limits.updates:
@@ -183,23 +182,24 @@ class Observer(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         self.bring_home()
-        self._validation, self.waiting = [], 0
+        self._validation = []
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.waiting == self.tested.rows:
+        if batch and batch % self.tested.rows == 0:
             self._validation.append(self.tested.take())
-            self.waiting = 0
-        self.waiting += 1
 
     def on_test_end(self, logs: Any = None) -> None:
         self._validation.append(self.tested.take())
-        self.waiting = 0
         self.recorder.validation(
             loss=logs["loss"],
             accuracy=logs.get("accuracy"),
             ids=np.concatenate([rows.ids for rows in self._validation]),
             batch_sizes=np.concatenate([rows.sizes for rows in self._validation]),
         )
+
+    @property
+    def steps(self) -> int:
+        return self.recorder.num_steps + self.waiting
 
     @property
     def attempts(self) -> int:
