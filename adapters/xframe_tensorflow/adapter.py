@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError, Verbatim
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
-from xframe.runtime import Runtime
+from xframe.runtime import Runtime, storage
+from xframe.schedule import Schedule
+from xframe.steering import Course
 from xframe.task import Task
 
 if TYPE_CHECKING:
@@ -20,15 +23,26 @@ if TYPE_CHECKING:
 
 
 class TensorflowAdapter:
-    """A tf.function per step over tf.data. See ``xframe.adapter`` for what it must hold to."""
+    """tf.function and GradientTape over tf.data. See ``xframe.adapter`` for what it must hold to.
+
+    Attributes:
+        stepwise: the loop that goes through ``pipeline`` and ``train_step`` one by one.
+    """
 
     name = "tensorflow"
-    loops: tuple[str, ...] = ("function", "fit")
+    loops: tuple[str, ...] = ("function", "xla", "fit")
+    stepwise = "function"
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         reasons = unsupported(self, task, runtime, devices=("cpu", "cuda"))
+        rate = task.optimizer.learning_rate
+        if isinstance(rate, Schedule) and rate.rises_from_zero and task.optimizer.momentum:
+            reasons.append(
+                "Keras keeps SGD's velocity multiplied by the learning rate, and a schedule that rises from 0 "
+                "loses it there"
+            )
         return [*reasons, *_fit_refuses(plan, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
@@ -65,25 +79,28 @@ class TensorflowAdapter:
         if runtime.deterministic and runtime.device == "cuda":
             tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(runtime.tf32)
-        keras.config.set_floatx(runtime.precision)
+        # Losses and learning rates are in floatx, which stays float32 under bfloat16 and mixed_float16.
+        keras.config.set_floatx(storage(runtime.precision))
         keras.config.set_dtype_policy(runtime.precision)  # made from floatx only once, at its first use
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_tensorflow.pipeline import Pipeline
 
-        return Pipeline(plan, *task.data(runtime.precision))
+        return Pipeline(plan, *task.data(runtime.precision), runtime.precision, runtime.workers)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_tensorflow.model import Model
         from xframe_tensorflow.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision), task, plan, runtime.precision)
+        model = Model(task, runtime.precision)
+        return TrainStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
 
-    def fit_data(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
-        """What the loop ``fit`` trains on: a tf.data.Dataset of (x, y, id) in batches."""
-        from xframe_tensorflow.fit import dataset
+    def validator(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, train_step: TrainStep
+    ) -> Callable[[], Mapping[str, Any]] | None:
+        from xframe_tensorflow.validation import validator
 
-        return dataset(plan, *task.data(runtime.precision))
+        return validator(plan, task, runtime, train_step.model)
 
     def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
         """See ``xframe.index_dataset``."""
@@ -94,26 +111,44 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        if runtime.loop == "fit":
-            from xframe_tensorflow.fit import fit
+        train = self.fit if runtime.loop == "fit" else self.step_by_step
+        return train(plan, task, runtime, recorder)
 
-            return fit(plan, task, runtime.precision, recorder, self.fit_data(plan, task, runtime))
+    def step_by_step(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
+    ) -> dict[str, NDArray[Any]]:
+        """The loops ``function`` and ``xla``: a call of a tf.function for each step."""
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
+        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
         for batch in self.pipeline(plan, task, runtime):
             seen = train_step(batch)
             recorder.step(
                 ids=seen.ids,
                 updates=seen.updates,
+                update_attempts=seen.update_attempts,
                 loss=seen.loss,
                 lr=seen.learning_rate,
+                accuracy=seen.accuracy,
                 epoch=batch.place.epoch,
                 step_in_epoch=batch.place.step_in_epoch,
                 padding=batch.place.padding,
             )
-            if train_step.window.over:
+            if course.over(batch.place, train_step.window):
                 break
-        return train_step.model.weights()
+        return course.final()
+
+    def fit(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """The loop ``fit``: Keras' own, from the epochs to the updates."""
+        from xframe_tensorflow.fit import Fit
+
+        return Fit(plan, task, runtime, recorder)(self.fit_data(plan, task, runtime))
+
+    def fit_data(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        """What the loop ``fit`` trains on: a tf.data.Dataset of (x, y, id) in batches."""
+        from xframe_tensorflow.fit import dataset
+
+        return dataset(plan, task, runtime)
 
 
 def _fit_refuses(plan: TrainingPlan, runtime: Runtime) -> list[str]:

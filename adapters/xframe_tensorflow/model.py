@@ -8,7 +8,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.runtime import storage
 from xframe.task import NativeModel, Parameter, Task, match
+
+
+def float_type(precision: str) -> str:
+    """What features, and the weights that layers make, are held in; under mixed_float16, layers cast both down."""
+    return precision if precision == "bfloat16" else storage(precision)
 
 
 class Model:
@@ -22,12 +28,14 @@ class Model:
         self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
         for name, (variable, axes) in self.parameters.items():
             values = initial[name] if axes is None else initial[name].transpose(axes)
-            variable.assign(values.astype(precision))
+            variable.assign(values.astype(storage(precision)))
 
     def weights(self) -> dict[str, NDArray[Any]]:
         found = {}
         for name, (variable, axes) in self.parameters.items():
             values = np.array(variable.numpy())
+            if values.dtype.kind not in "iufb":  # bfloat16; every value is a float32 too
+                values = values.astype(np.float32)
             found[name] = values if axes is None else values.transpose(np.argsort(axes))
         return found
 
@@ -41,7 +49,7 @@ def _lower(task: Task, initial: dict[str, NDArray[Any]], precision: str) -> Nati
             layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
         )
         layers.append(dense)
-    model = keras.Sequential([keras.Input(shape, dtype=precision), *layers])
+    model = keras.Sequential([keras.Input(shape, dtype=float_type(precision)), *layers])
     parameters = {}
     for i, (layer, dense) in enumerate(zip(task.layers, layers, strict=True)):
         parameters[f"dense_{i}/kernel"] = Parameter(dense.kernel)

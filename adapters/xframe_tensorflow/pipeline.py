@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
 from xframe.steering import Place, walk
+from xframe_tensorflow.model import float_type
 
 _BLOCK = 1 << 16  # ids made at once
 
@@ -33,11 +34,11 @@ class Batch(NamedTuple):
 class Pipeline:
     """Iterates over the batches of a run."""
 
-    def __init__(self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any]) -> None:
+    def __init__(
+        self, plan: TrainingPlan, features: NDArray[Any], targets: NDArray[Any], precision: str, workers: int
+    ) -> None:
         self.plan, self.num_samples, self.first_pass = plan, len(features), 0
         order = plan.sample_order(len(features))
-        with tf.device("/CPU:0"):
-            x, y = tf.constant(features), tf.constant(targets)
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
 
         def passes() -> Iterator[NDArray[np.int64]]:
@@ -45,9 +46,8 @@ class Pipeline:
                 yield order.ids(pass_index)
 
         orders = tf.data.Dataset.from_generator(passes, output_signature=tf.TensorSpec([len(features)], tf.int64))
-        self.dataset = (
-            _cut(orders, plan, len(features)).map(lambda k: (tf.gather(x, k), tf.gather(y, k), k)).prefetch(2)
-        )
+        batches = _cut(orders, plan, len(features))
+        self.dataset = gathered(batches, resident(features, targets, precision), workers).prefetch(2)
 
     def __iter__(self) -> Iterator[Batch]:
         for place, batch in walk(self.plan, self.num_samples, self.begin):
@@ -57,6 +57,22 @@ class Pipeline:
         """Features, targets and ids of each batch from that pass on."""
         self.first_pass = first_pass
         return iter(self.dataset)
+
+
+def resident(features: NDArray[Any], targets: NDArray[Any], precision: str) -> tuple[tf.Tensor, ...]:
+    """Features, targets and ids as tensors, where tf.data works."""
+
+    def held(values: NDArray[Any]) -> tf.Tensor:
+        return tf.cast(values, float_type(precision)) if values.dtype.kind == "f" else tf.constant(values)
+
+    with tf.device("/CPU:0"):
+        return held(features), held(targets), tf.range(len(features), dtype=tf.int64)
+
+
+def gathered(rows: tf.data.Dataset, tensors: tuple[tf.Tensor, ...], workers: int) -> tf.data.Dataset:
+    """The samples at those rows, from features, targets and ids alike; with workers, some elements ahead at once."""
+    at_once = {"num_parallel_calls": workers, "deterministic": True} if workers else {}
+    return rows.map(lambda chosen: tuple(tf.gather(values, chosen) for values in tensors), **at_once)
 
 
 def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:

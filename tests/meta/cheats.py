@@ -32,6 +32,7 @@ from xframe.testing.faults import (
     changed,
     joined,
     placed,
+    stepwise_first,
     train,
     without,
 )
@@ -41,7 +42,8 @@ ADAPTERS: dict[str, type] = {"numpy": NumpyAdapter, "torch": TorchAdapter, "tens
 
 def make(framework: str, cheat: type) -> Adapter:
     """That framework's adapter with the cheat in it, named ``cheat``."""
-    return type(cheat.__name__, (cheat, ADAPTERS[framework]), {"name": "cheat"})()
+    honest = ADAPTERS[framework]
+    return type(cheat.__name__, (cheat, honest), {"name": "cheat", "loops": stepwise_first(honest)})()
 
 
 # --- what the cheats are made of -------------------------------------------------------------------

@@ -46,9 +46,16 @@ class Faulty:
 
 
 def make(adapter: Adapter, fault: type[Faulty]) -> Adapter:
-    """That adapter with the fault in it, named ``faulty``."""
-    made: Adapter = type(fault.__name__, (fault, type(adapter)), {"name": "faulty"})()
+    """That adapter with the fault in it, named ``faulty``; its first loop is the one that goes step by step."""
+    facts = {"name": "faulty", "loops": stepwise_first(adapter)}
+    made: Adapter = type(fault.__name__, (fault, type(adapter)), facts)()
     return made
+
+
+def stepwise_first(adapter: Adapter | type[Adapter]) -> tuple[str, ...]:
+    """The adapter's loops, first the one that calls ``pipeline`` and ``train_step``, which a fault overrides."""
+    first = getattr(adapter, "stepwise", adapter.loops[0])
+    return (first, *(loop for loop in adapter.loops if loop != first))
 
 
 def takes_faults(adapter: Adapter) -> bool:
@@ -84,7 +91,7 @@ def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False)
         return loss
     assert not clear_gradients, "Keras refuses to apply no gradients"
     variables = step.model.module.trainable_variables
-    loss, gradients = step.gradients(batch.features, batch.targets)
+    loss, gradients, *_ = step.gradients(batch.features, batch.targets)
     for _ in range(updates):
         step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     seen = sys.modules[type(step).__module__].Seen
