@@ -6,6 +6,7 @@ epochs, exhaustion or accumulation part from the plan the run shows it, and a co
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -17,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.plan import TrainingPlan
-from xframe.recorder import Recorder
+from xframe.recorder import FLUSH_SECONDS, Recorder
 from xframe.runtime import Runtime
 from xframe.task import Task
 from xframe_tensorflow.model import Model
@@ -34,7 +35,7 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset
     The id of a row that only fills a batch up comes as its complement, a negative number.
     """
     num_samples, size, drop = task.num_samples, plan.batch_size, plan.remainder == "drop"
-    tensors = resident(*task.data(runtime.precision), runtime.precision)
+    x, y, _ = resident(*task.data(runtime.precision), runtime.precision)
     order, begun = plan.sample_order(num_samples), count()
     filling = -num_samples % size if plan.remainder == "pad" else 0
     endless = plan.steps_per_epoch is not None and plan.on_exhaustion in ("repeat", None)
@@ -47,9 +48,8 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset
         return tf.data.Dataset.from_tensor_slices(chosen).batch(size, drop_remainder=drop)
 
     def samples(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        fills = chosen < 0
-        x, y, ids = (tf.gather(values, tf.where(fills, ~chosen, chosen)) for values in tensors)
-        return x, y, tf.where(fills, ~ids, ids)
+        rows = tf.where(chosen < 0, ~chosen, chosen) if filling else chosen
+        return tf.gather(x, rows), tf.gather(y, rows), chosen
 
     orders = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec([None], tf.int64))
     orders = orders.repeat() if endless else orders
@@ -69,6 +69,7 @@ class Rows(NamedTuple):
     ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     padding: NDArray[np.int64]
+    epochs: NDArray[np.int64]
     updates: NDArray[np.int64]
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
@@ -79,31 +80,33 @@ class Ring:
     """Rows that a graph writes where it runs, and that come home in blocks."""
 
     def __init__(self, batch_size: int, *, accuracy: bool) -> None:
-        self.batch_size, self.capacity = batch_size, max(1, min(_ROWS, _IDS // batch_size))
+        self.capacity = max(1, min(_ROWS, _IDS // batch_size))
+        self.epoch = tf.Variable(0, dtype=tf.int64)
+        self._batch_size, self._head = batch_size, 6 if accuracy else 5
         self._rows = tf.Variable(0, dtype=tf.int64)
-        self._ids = tf.Variable(tf.zeros([self.capacity * batch_size], tf.int64))
-        self._counts = tf.Variable(tf.zeros([self.capacity, 2], tf.int64))
-        self._numbers = tf.Variable(tf.zeros([self.capacity, 3 if accuracy else 2], tf.float64))
+        # In one table, the numbers as their bits: each further write in a step would cost as much as this one.
+        self._table = tf.Variable(tf.zeros([self.capacity, self._head + batch_size], tf.int64))
 
     def write(self, ids: tf.Tensor, updates: tf.Tensor, *numbers: tf.Tensor) -> None:
         """One row, from inside a graph. The numbers are rate, loss and, if it was announced, accuracy."""
-        size, put = tf.shape(ids, tf.int64)[0], tf.raw_ops.ResourceScatterUpdate
+        size = tf.shape(ids, tf.int64)[0]
         with tf.control_dependencies([ids]):  # a step that gets no data is no row
             row = self._rows.assign_add(1) - 1
-        put(resource=self._ids.handle, indices=row * self.batch_size + tf.range(size), updates=ids)
-        put(resource=self._counts.handle, indices=row, updates=tf.stack([size, tf.cast(updates, tf.int64)]))
-        put(resource=self._numbers.handle, indices=row, updates=tf.stack([tf.cast(n, tf.float64) for n in numbers]))
+        bits = tf.bitcast(tf.stack([tf.cast(number, tf.float64) for number in numbers]), tf.int64)
+        values = tf.concat([[size, self.epoch, updates], bits, ids], axis=0)
+        values = tf.pad(values, [[0, self._batch_size - size]])
+        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=row, updates=values)
 
     def take(self) -> Rows:
         """All rows since the last time."""
-        rows = int(self._rows)
+        table = self._table[: int(self._rows)].numpy()
         self._rows.assign(0)
-        sizes, updates = self._counts[:rows].numpy().T
-        batches = self._ids[: rows * self.batch_size].numpy().reshape(rows, self.batch_size)
-        there, fills = np.arange(self.batch_size) < sizes[:, None], batches < 0
+        sizes, epochs, updates, *bits = table[:, : self._head].T
+        rates, losses, *accuracies = (column.copy().view(np.float64) for column in bits)
+        batches = table[:, self._head :]
+        there, fills = np.arange(self._batch_size) < sizes[:, None], batches < 0
         ids, padding = np.where(fills, ~batches, batches)[there], np.sum(there & fills, axis=1)
-        rates, losses, *accuracies = self._numbers[:rows].numpy().T
-        return Rows(ids, sizes, padding, updates, rates, losses, accuracies[0] if accuracies else None)
+        return Rows(ids, sizes, padding, epochs, updates, rates, losses, accuracies[0] if accuracies else None)
 
 
 def watch(model: keras.Model, train: Ring, test: Ring, *, measures_accuracy: bool) -> None:
@@ -148,19 +151,22 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
         self.plan, self.rule, self.recorder = plan, task.optimizer, recorder
         self.train, self.test = rings
         self.validates: list[int] = []
-        self.epoch = self.step_in_epoch = self.waiting = 0  # waiting: steps that are in the ring
+        self.epoch = self.waiting = 0  # waiting: steps that are in the ring
+        self.next_home = time.monotonic() + FLUSH_SECONDS
+        self.seen = (-1, 0)  # the last epoch that came home, and its steps so far
         self.tested: list[Rows] = []
         self.rate = self.rule.rate(0)  # the optimizer's now
         # Only where a loss is scaled is an update skipped, and then with its step, not with its window.
         self.skips = runtime.precision == "mixed_float16" and plan.gradient_accumulation_steps == 1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch, self.step_in_epoch = epoch, 0
+        self.epoch = epoch
+        self.train.epoch.assign(epoch)
         every = self.plan.validation_every
         self.validate(every is not None and ((epoch + 1) % every == 0 or epoch + 1 == self.plan.epochs))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.waiting == self.train.capacity:
+        if self.waiting == self.train.capacity or time.monotonic() > self.next_home:
             self.bring_home()
         if self.rule.scheduled:
             self.set_rate()
@@ -169,9 +175,6 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
         if steps == self.plan.limits.steps or updates == self.plan.limits.updates:
             self.model.stop_training = True  # Keras looks at it after the step
             self.validate(self.plan.validation_every is not None)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.bring_home()
 
     def on_test_begin(self, logs: Any = None) -> None:
         self.bring_home()
@@ -203,20 +206,29 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
     def bring_home(self) -> None:
         before, seen = self.recorder.num_steps, self.train.take()
-        rows, first = len(seen.sizes), self.step_in_epoch
+        rows = np.arange(len(seen.sizes))
         self.recorder.block(
             ids=seen.ids,
             batch_sizes=seen.sizes,
             updates=seen.updates,
-            update_attempts=np.arange(before, before + rows) + 1 if self.skips else None,
+            update_attempts=before + rows + 1 if self.skips else None,
             loss=seen.losses,
             lr=seen.rates,
             accuracy=seen.accuracies,
-            epoch=np.full(rows, self.epoch),
-            step_in_epoch=np.arange(first, first + rows),
+            epoch=seen.epochs,
+            step_in_epoch=self.step_in_epoch(seen.epochs),
             padding=seen.padding,
         )
-        self.step_in_epoch, self.waiting = first + rows, 0
+        self.waiting, self.next_home = 0, time.monotonic() + FLUSH_SECONDS
+
+    def step_in_epoch(self, epochs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each row, counted from its epoch's first; an epoch that began in an earlier block goes on."""
+        found = np.arange(len(epochs)) - np.searchsorted(epochs, epochs)
+        if len(epochs):
+            epoch, steps = self.seen
+            found[epochs == epoch] += steps
+            self.seen = (epochs[-1], found[-1] + 1)
+        return found
 
     def validate(self, due: bool) -> None:
         """Whether Keras is to validate after this epoch."""
@@ -260,14 +272,17 @@ class Fit:
             # What they say is in the trace: a pass was over before its epoch, an epoch had no validation.
             warnings.filterwarnings("ignore", message="Your input ran out of data")
             warnings.filterwarnings("ignore", message="Early stopping conditioned on metric")
-            self.model.module.fit(
-                data,
-                epochs=epochs or min(limit for limit in at_most if limit is not None),
-                steps_per_epoch=plan.steps_per_epoch,
-                validation_data=self.validation,
-                validation_freq=self.observer.validates,
-                callbacks=callbacks,
-                shuffle=False,  # Keras would warn that it can't
-                verbose=0,
-            )
+            try:
+                self.model.module.fit(
+                    data,
+                    epochs=epochs or min(limit for limit in at_most if limit is not None),
+                    steps_per_epoch=plan.steps_per_epoch,
+                    validation_data=self.validation,
+                    validation_freq=self.observer.validates,
+                    callbacks=callbacks,
+                    shuffle=False,  # Keras would warn that it can't
+                    verbose=0,
+                )
+            finally:
+                self.observer.bring_home()
         return self.model.weights()
