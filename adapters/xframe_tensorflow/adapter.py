@@ -30,7 +30,7 @@ class TensorflowAdapter:
     """
 
     name = "tensorflow"
-    loops: tuple[str, ...] = ("function", "xla", "fit")
+    loops: tuple[str, ...] = ("block", "function", "xla", "fit")
     stepwise = "function"
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
@@ -111,7 +111,8 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        train = self.fit if runtime.loop == "fit" else self.step_by_step
+        other = {"block": self.blocks, "fit": self.fit}
+        train = other.get(runtime.loop or self.loops[0], self.step_by_step)
         return train(plan, task, runtime, recorder)
 
     def step_by_step(
@@ -135,6 +136,19 @@ class TensorflowAdapter:
                 padding=batch.place.padding,
             )
             if course.over(batch.place, train_step.window):
+                break
+        return course.final()
+
+    def blocks(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """The loop ``block``: many steps in each call of one tf.function."""
+        from xframe_tensorflow.block import Blocks
+
+        train_step = self.train_step(plan, task, runtime)
+        recorder.evidence = train_step.evidence
+        course = Course(plan, recorder, self.validator(plan, task, runtime, train_step), train_step.model.weights)
+        for seen, validates in Blocks(plan, task, runtime, train_step, course.due):
+            recorder.block(**seen)
+            if validates and course.check():
                 break
         return course.final()
 

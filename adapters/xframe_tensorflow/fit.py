@@ -24,7 +24,6 @@ from xframe.task import Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import resident
 from xframe_tensorflow.step import LOSSES, accuracy, make_optimizer, set_rate
-from xframe_tensorflow.validation import validation_dataset
 
 _ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
 
@@ -61,6 +60,12 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset
     length = num_samples // size if drop else -(-num_samples // size)
     known = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else length)
     return batches.prefetch(2).apply(known)
+
+
+def validation_dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset:
+    """(x, y, id) in batches, in the stored order."""
+    tensors = resident(*task.validation_data(runtime.precision), runtime.precision)
+    return tf.data.Dataset.from_tensor_slices(tensors).batch(plan.validation_batch_size).prefetch(2)
 
 
 class Rows(NamedTuple):

@@ -15,6 +15,7 @@ from xframe.steering import Place, walk
 from xframe_tensorflow.model import float_type
 
 _BLOCK = 1 << 16  # ids made at once
+MOST_BYTES = 1 << 25  # of features of several batches in one element; a few elements are ready at a time
 
 
 class Batch(NamedTuple):
@@ -70,9 +71,16 @@ def resident(features: NDArray[Any], targets: NDArray[Any], precision: str) -> t
 
 
 def gathered(rows: tf.data.Dataset, tensors: tuple[tf.Tensor, ...], workers: int) -> tf.data.Dataset:
-    """The samples at those rows, from features, targets and ids alike; with workers, some elements ahead at once."""
-    at_once = {"num_parallel_calls": workers, "deterministic": True} if workers else {}
-    return rows.map(lambda chosen: tuple(tf.gather(values, chosen) for values in tensors), **at_once)
+    """The samples at those rows, from features, targets and ids alike; with workers, some elements ahead at once.
+
+    What stands beside the rows in an element stays beside the samples.
+    """
+
+    def gather(chosen: tf.Tensor, *rest: Any) -> tuple[Any, ...]:
+        samples = tuple(tf.gather(values, chosen) for values in tensors)
+        return (samples, *rest) if rest else samples
+
+    return rows.map(gather, **({"num_parallel_calls": workers, "deterministic": True} if workers else {}))
 
 
 def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:

@@ -1,8 +1,13 @@
-"""Validation: the validation samples in their stored order, in batches, the last of which may be short."""
+"""Validation: the validation samples in their stored order, in batches, the last of which may be short.
+
+As in a block of training steps, tf.data delivers the samples of many batches, and the graph cuts them. Only the means
+are left to be taken at home.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,40 +17,47 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import Runtime
 from xframe.task import Task
 from xframe_tensorflow.model import Model
-from xframe_tensorflow.pipeline import resident
+from xframe_tensorflow.pipeline import MOST_BYTES, resident
 from xframe_tensorflow.step import LOSSES, accuracy
-
-
-def validation_dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset:
-    """(x, y, id) in batches."""
-    size = plan.validation_batch_size
-    tensors = resident(*task.validation_data(runtime.precision), runtime.precision)
-    starts = tf.data.Dataset.range(0, task.num_validation, size)
-    return starts.map(lambda start: tuple(values[start : start + size] for values in tensors)).prefetch(2)
 
 
 def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Callable[[], dict[str, Any]] | None:
     """One validation at each call, as the arguments of ``recorder.validation``; None if the plan has none."""
     if plan.validation_every is None:
         return None
-    loss, batches = LOSSES[task.loss](), validation_dataset(plan, task, runtime)
+    size, loss = plan.validation_batch_size, LOSSES[task.loss]()
+    features, targets = task.validation_data(runtime.precision)
+    at_once = size * max(1, MOST_BYTES // (size * features[0].nbytes))  # samples
+    tensors = resident(features, targets, runtime.precision)
 
-    def evaluate(features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def measure(start: tf.Tensor, features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Rows, loss and, if the task asks for it, accuracy of the batch that starts there."""
+        features, targets = features[start : start + size], targets[start : start + size]
         outputs = model.module(features, training=False)
-        measured = tf.cast(loss(targets, outputs), tf.float64)
-        return (measured, accuracy(targets, outputs)) if "accuracy" in task.metrics else (measured,)
+        measured = [tf.shape(targets)[0], loss(targets, outputs)]
+        if "accuracy" in task.metrics:
+            measured.append(accuracy(targets, outputs))
+        return tf.stack([tf.cast(value, tf.float64) for value in measured])
 
-    evaluated = tf.function(evaluate, reduce_retracing=True)
+    def measure_all(features: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        starts = tf.range(0, tf.shape(targets)[0], size)
+        return tf.map_fn(
+            lambda start: measure(start, features, targets),
+            starts,
+            parallel_iterations=1,
+            fn_output_signature=tf.float64,
+        )
+
+    starts = tf.data.Dataset.range(0, len(features), at_once)
+    samples = starts.map(lambda start: tuple(values[start : start + at_once] for values in tensors))
+    endless = iter(samples.repeat().prefetch(1))  # one for all validations: to make an iterator takes milliseconds
+    measured = tf.function(measure_all, reduce_retracing=True, autograph=False)
 
     def validate() -> dict[str, Any]:
-        ids, measured = [], []
-        for features, targets, chosen in batches:
-            measured.append(evaluated(features, targets))
-            ids.append(chosen)
-        sizes = [len(chosen) for chosen in ids]
-        # One fetch. By sample, not by batch: a short last batch counts for less.
-        means = np.average(tf.convert_to_tensor(measured).numpy(), axis=0, weights=sizes)
-        found = dict(zip(("loss", "accuracy"), means.tolist(), strict=False))
-        return {**found, "ids": tf.concat(ids, axis=0), "batch_sizes": sizes}
+        found = [(ids, measured(x, y)) for x, y, ids in islice(endless, int(starts.cardinality()))]
+        rows, *values = tf.concat([batches for _, batches in found], axis=0).numpy().T  # fetched at once
+        # By sample, not by batch: a short last batch counts for less.
+        means = {name: np.average(each, weights=rows) for name, each in zip(("loss", "accuracy"), values, strict=False)}
+        return {**means, "ids": tf.concat([ids for ids, _ in found], axis=0), "batch_sizes": rows}
 
     return validate

@@ -14,7 +14,7 @@ optimizer = keras.optimizers.SGD(float(given["learning_rate"]), momentum=float(g
 loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, jit_compile=str(given["loop"]) == "xla")
 def train_step(x, y):
     with tf.GradientTape() as tape:
         loss = loss_fn(y, model(x, training=True))

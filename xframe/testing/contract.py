@@ -11,7 +11,7 @@ What each test rests on:
 
 A twin is called as ``python twin.py INPUT.npz OUTPUT.npz``. INPUT has features, targets, the initial
 weights under their canonical names, orders (passes × samples), batch_size, drop_last, num_steps,
-learning_rate and momentum; OUTPUT gets the final weights under the same names.
+learning_rate, momentum and loop, the adapter's; OUTPUT gets the final weights under the same names.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ class AdapterContract:
     def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
         """The recorded run ends in the weights of the bare run, bit for bit."""
         found = self.digits_run(plan, tmp_path / "recorded.trace").weights()
-        expected = bare_weights(self.twin, plan, tmp_path)
+        expected = bare_weights(self.twin, plan, tmp_path, self.loop or self.subject().loops[0])
         assert found is not None
         assert found.keys() == expected.keys()
         for name, values in expected.items():
@@ -266,7 +266,7 @@ def _random_states() -> list[str]:
     return states if torch is None else [*states, repr(torch.get_rng_state().tolist())]
 
 
-def bare_weights(twin: Path, plan: TrainingPlan, folder: Path) -> dict[str, NDArray[Any]]:
+def bare_weights(twin: Path, plan: TrainingPlan, folder: Path, loop: str) -> dict[str, NDArray[Any]]:
     """What the bare twin ends in, run in a process of its own on one thread."""
     task = find_task("digits-mlp")
     features, targets = task.data("float32")
@@ -282,6 +282,7 @@ def bare_weights(twin: Path, plan: TrainingPlan, folder: Path) -> dict[str, NDAr
         "num_steps": counts.num_steps,
         "learning_rate": task.optimizer.learning_rate,
         "momentum": task.optimizer.momentum,
+        "loop": loop,
         **task.initial_weights(),
     }
     np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]

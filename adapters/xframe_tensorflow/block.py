@@ -1,0 +1,176 @@
+"""Many steps in each call of one tf.function: tf.data delivers a block's samples, the graph cuts its batches.
+
+The samples of a block stand in the order in which its batches take them, of one pass or of several, so that the graph
+needs only the batches' sizes to cut features, targets and ids alike. What the plan's policies say of each step comes
+beside them. What the steps do is kept in the graph until the block is over, and comes home once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from xframe.plan import TrainingPlan
+from xframe.runtime import Runtime, storage
+from xframe.steering import Place, Window, walk
+from xframe.task import Task
+from xframe_tensorflow.pipeline import MOST_BYTES, gathered, resident
+from xframe_tensorflow.step import Seen, TrainStep
+
+_FEWEST, _MOST = 8, 512  # steps in a block; there are more of them while blocks are short
+_SHORT, _LONG = 0.25, 1.0  # seconds: rows should reach the trace every second or so
+
+
+class Due(NamedTuple):
+    """What a step is to do, as whole numbers. ``divisor`` is 0 if no update is due."""
+
+    size: int
+    epoch: int
+    step_in_epoch: int
+    padding: int
+    fresh: int
+    weight: int
+    divisor: int
+    validates: int
+
+
+class Blocks:
+    """Trains block by block; iterates over what the recorder is to be told, and whether to validate after it."""
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        task: Task,
+        runtime: Runtime,
+        train_step: TrainStep,
+        validates: Callable[[Place, Window], bool],
+    ) -> None:
+        """Args:
+        validates: whether to after a step at that place; asked of each step in turn, while earlier ones are made.
+        """
+        self.plan, self.rule, self.train_step, self.validates = plan, task.optimizer, train_step, validates
+        features, targets = task.data(runtime.precision)
+        self.num_samples, self.order = len(features), plan.sample_order(len(features))
+        self.most_rows = MOST_BYTES // features[0].nbytes
+        self.most_steps = _FEWEST
+        signature = (
+            tf.TensorSpec([None], tf.int64),
+            tf.TensorSpec([None, len(Due._fields)], tf.int64),
+            tf.TensorSpec([None], storage(runtime.precision)),
+        )
+        # The generator runs in a thread of tf.data's, while the graph is at an earlier block.
+        rows = tf.data.Dataset.from_generator(self.planned, output_signature=signature)
+        self.dataset = gathered(rows, resident(features, targets, runtime.precision), runtime.workers).prefetch(2)
+        self.trained = tf.function(self.train, input_signature=self.dataset.element_spec, autograph=False)
+        kinds = {"updates": tf.int64, "accuracy": tf.float64, "update_attempts": tf.int64}
+        floats = tf.as_dtype(storage(runtime.precision))
+        # Variables to write to cost a step less than TensorArrays.
+        self.log = {
+            name: tf.Variable(tf.zeros([_MOST], kinds.get(name, floats)), trainable=False)
+            for name in Seen._fields[1:]
+            if (name != "accuracy" or train_step.measures_accuracy)
+            and (name != "update_attempts" or train_step.attempts is not None)
+        }
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], bool]]:
+        for samples, due, rates in self.dataset:
+            began = time.monotonic()
+            ids, log = self.trained(samples, due, rates)
+            seen = {name: values.numpy() for name, values in log.items()}  # waits until the block is trained
+            took = time.monotonic() - began
+            if took < _SHORT:
+                self.most_steps = min(2 * self.most_steps, _MOST)
+            elif took > _LONG:
+                self.most_steps = max(self.most_steps // 2, 1)
+            columns: Any = Due(*due.numpy().T)
+            labels = {name: getattr(columns, name) for name in ("epoch", "step_in_epoch", "padding")}
+            seen["lr"] = seen.pop("learning_rate")
+            yield {"ids": ids.numpy(), "batch_sizes": columns.size, **labels, **seen}, bool(columns.validates[-1])
+
+    def planned(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[float]]]:
+        """Each block's ids, what its steps are to do, and at which rates."""
+        window = Window(self.plan)
+        batches: list[NDArray[np.int64]] = []
+        steps: list[Due] = []
+        rates: list[float] = []
+        rows = 0
+        for place, (ids,) in walk(self.plan, self.num_samples, self.begin):
+            size = len(ids)
+            rates.append(self.rule.rate(window.tick(place)))
+            fresh, weight, divisor = window.fresh, window.weight(size), window.close(place, size)
+            validates = self.validates(place, window)
+            steps.append(
+                Due(size, place.epoch, place.step_in_epoch, place.padding, fresh, weight, divisor or 0, validates)
+            )
+            batches.append(ids)
+            rows += size
+            if validates or window.over or len(steps) >= self.most_steps or rows + size > self.most_rows:
+                yield np.concatenate(batches), np.array(steps, np.int64), rates
+                batches, steps, rates, rows = [], [], [], 0
+            if window.over:
+                return
+
+    def begin(self, first_pass: int) -> Iterator[tuple[NDArray[np.int64]]]:
+        """The ids of each batch from that pass on, by the plan's remainder policy."""
+        plan, size = self.plan, self.plan.batch_size
+        rest = np.zeros(0, dtype=np.int64)
+        bounded = plan.steps_per_epoch is None and plan.epochs is not None
+        for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+            ids = self.order.ids(pass_index)
+            stream = np.concatenate([rest, ids])
+            whole = len(stream) - len(stream) % size
+            for start in range(0, whole, size):
+                yield (stream[start : start + size],)
+            rest = stream[whole:]
+            if plan.remainder == "pad" and len(rest):
+                rest = np.concatenate([rest, np.resize(ids, size - len(rest))])
+            if plan.remainder not in ("drop", "carry") and len(rest):
+                yield (rest,)
+            if plan.remainder != "carry":
+                rest = rest[:0]
+        if len(rest):
+            yield (rest,)
+
+    def train(
+        self, samples: tuple[tf.Tensor, ...], due: tf.Tensor, rates: tf.Tensor
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The block's steps, in graph; returns the ids that stood beside the data, and the log."""
+        with tf.device("/CPU:0"):  # where control flow is decided; on a GPU, each look would wait for all before it
+            columns: Any = Due(*tf.unstack(due, axis=1))
+        steps = tf.shape(due)[0]
+        cut = [
+            tf.TensorArray(values.dtype, steps, element_shape=[None, *values.shape[1:]], infer_shape=False).split(
+                values, columns.size
+            )
+            for values in samples
+        ]
+
+        def body(i: tf.Tensor, used: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            features, targets, ids = (values.read(i) for values in cut)
+            rate = rates[i] if self.rule.scheduled else None
+            seen = self.step(features, targets, ids, rate, columns, i)
+            for name, log in self.log.items():
+                log.scatter_update(tf.IndexedSlices(getattr(seen, name), i))
+            return i + 1, used.write(i, seen.ids)
+
+        used = tf.TensorArray(tf.int64, steps, element_shape=[None], infer_shape=False)
+        _, used = tf.while_loop(lambda i, _: i < steps, body, (0, used))
+        return used.concat(), {name: log[:steps] for name, log in self.log.items()}
+
+    def step(self, features: Any, targets: Any, ids: Any, rate: Any, columns: Any, i: tf.Tensor) -> Seen:
+        """One step of the block, with its update if that is due."""
+        step = self.train_step
+        if not step.accumulates:
+            return step.step(features, targets, ids, rate)
+        with tf.device("/CPU:0"):
+            fresh, weight, divisor = columns.fresh[i] > 0, columns.weight[i], columns.divisor[i]
+            due = divisor > 0
+        seen = step.add(features, targets, ids, rate, weight, fresh)
+        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.counters)
+        return seen._replace(updates=updates, update_attempts=attempts)
