@@ -183,12 +183,43 @@ def test_early_stopping_is_the_plans_rule(monitor, restore, tmp_path):
     ("clock", "tick"),
     [("updates", lambda step: step // 2), ("steps", lambda step: step), ("epochs", lambda step: step // 29)],
 )
-def test_a_schedule_ticks_by_any_clock(clock, tick, tmp_path):
+@pytest.mark.parametrize("clip", [{}, {"clip_global_norm": 0.3}, {"clip_norm": 0.2}, {"clip_value": 0.01}], ids=str)
+def test_a_schedule_ticks_by_any_clock(clock, tick, clip, tmp_path):
+    """The rates are the schedule's; and with momentum and clipping it ends where a loop of one's own ends."""
     rate = Step(initial=0.1, factor=0.5, every=3 if clock != "epochs" else 1)
-    task = replace(WATCHED, optimizer=SGD(learning_rate=rate, momentum=0.9))
+    task = replace(WATCHED, optimizer=SGD(learning_rate=rate, momentum=0.9, **clip))
     plan = made(batch_size=64, epochs=2, gradient_accumulation_steps=2, **CARRIED, schedule_clock=clock)
-    trace = observe(load("tensorflow"), plan, task, tmp_path / "fit.trace", loop="fit")
-    assert trace.column("lr").tolist() == [rate(tick(step)) for step in range(58)]
+    runs = [observe(load("tensorflow"), plan, task, tmp_path / loop, loop=loop) for loop in ("function", "fit")]
+    assert runs[1].column("lr").tolist() == [rate(tick(step)) for step in range(58)]
+    assert compare(*runs), compare(*runs)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "mixed_float16"])
+def test_low_precision_is_that_of_the_other_loops(precision, tmp_path):
+    plan = made(batch_size=64, epochs=2, validation_every=1)
+    own, fit = (
+        observe(load("tensorflow"), plan, WATCHED, tmp_path / loop, loop=loop, precision=precision)
+        for loop in ("function", "fit")
+    )
+    assert own.certificate == fit.certificate
+    for name in ("update_attempts", "lr", "loss", "accuracy"):
+        assert np.array_equal(own.column(name), fit.column(name), equal_nan=True), name
+    assert own.end["weights"] == fit.end["weights"]
+    np.testing.assert_allclose(*([v.loss for v in run.validations] for run in (own, fit)), rtol=1e-6)
+
+
+def test_a_skipped_update_shows(tmp_path):
+    """A feature that overflows in float16: Keras leaves the update out, and its counter stands."""
+
+    def load_overflow():
+        features, targets = find_task("digits-mlp").load()
+        features = np.where(np.arange(len(features))[:, None] == 640, 60000.0, features)
+        return features, targets
+
+    task, plan = replace(WATCHED, load=load_overflow), made(batch_size=64, steps=15, order="sequential")
+    trace = observe(load("tensorflow"), plan, task, tmp_path / "fit.trace", loop="fit", precision="mixed_float16")
+    assert trace.column("updates").tolist() == [*range(1, 11), 10, 11, 12, 13, 14]
+    assert trace.column("update_attempts").tolist() == list(range(1, 16))
 
 
 @pytest.mark.parametrize(
