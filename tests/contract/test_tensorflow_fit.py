@@ -111,10 +111,26 @@ class OfUnknownCardinality(TensorflowAdapter):
 def test_unknown_cardinality_shows(tmp_path):
     """At each exhaustion Keras runs a step without data: the count of updates goes up, and nothing is updated."""
     trace = observe(OfUnknownCardinality(), made(epochs=3), LEDGER, tmp_path / "fit.trace", loop="fit")
-    comparison = compare(trace)
-    found(comparison, "updates", 5)
+    found(compare(trace), "updates", 5)
     assert trace.column("updates").tolist() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17]
     assert LEDGER.audit(trace, trace.weights()), "the weights don't spell what the counter says"
+
+
+def test_unknown_cardinality_shifts_windows(tmp_path):
+    """The step without data is one of a window's three, so the update comes a step early."""
+    plan = made(epochs=3, **WINDOWS, **CARRIED)
+    trace = observe(OfUnknownCardinality(), plan, LEDGER, tmp_path / "fit.trace", loop="fit")
+    found(compare(trace), "updates", 7)
+
+
+def test_unknown_cardinality_leaves_epochs_empty(tmp_path):
+    """Epochs of just a pass: Keras learns of its end only as the next begins, which so has no step."""
+    plan = made(epochs=4, steps_per_epoch=5, epoch_iterator="continue", on_exhaustion="short_epoch")
+    trace = observe(OfUnknownCardinality(), plan, LEDGER, tmp_path / "fit.trace", loop="fit")
+    comparison = compare(trace)
+    found(comparison, "updates", 5)
+    assert trace.column("epoch").tolist() == [0] * 5 + [2] * 5
+    assert [check.name for check in comparison.checks if check.result == "fail"] == ["steps", "updates", "epochs"]
 
 
 def load_validation():
