@@ -23,7 +23,7 @@ from xframe.task import Task
 from xframe_tensorflow.pipeline import MOST_BYTES, gathered, resident
 from xframe_tensorflow.step import Seen, TrainStep
 
-_FEWEST, _MOST = 8, 512  # steps in a block; there are more of them while blocks are short
+_FEWEST, _MOST = 16, 1024  # steps in a block: more and more, while blocks are short
 _SHORT, _LONG = 0.25, 1.0  # seconds: rows should reach the trace every second or so
 
 
@@ -68,15 +68,12 @@ class Blocks:
         rows = tf.data.Dataset.from_generator(self.planned, output_signature=signature)
         self.dataset = gathered(rows, resident(features, targets, runtime.precision), runtime.workers).prefetch(2)
         self.trained = tf.function(self.train, input_signature=self.dataset.element_spec, autograph=False)
-        kinds = {"updates": tf.int64, "accuracy": tf.float64, "update_attempts": tf.int64}
-        floats = tf.as_dtype(storage(runtime.precision))
-        # Variables to write to cost a step less than TensorArrays.
-        self.log = {
-            name: tf.Variable(tf.zeros([_MOST], kinds.get(name, floats)), trainable=False)
-            for name in Seen._fields[1:]
-            if (name != "accuracy" or train_step.measures_accuracy)
-            and (name != "update_attempts" or train_step.attempts is not None)
-        }
+        # Variables to write to cost a step less than TensorArrays do.
+        floats = storage(runtime.precision)
+        kinds = {"updates": "int64", "loss": floats, "learning_rate": floats}
+        kinds |= {"accuracy": "float64"} if train_step.measures_accuracy else {}
+        kinds |= {"update_attempts": "int64"} if train_step.attempts is not None else {}
+        self.log = {name: tf.Variable(tf.zeros([_MOST], kind), trainable=False) for name, kind in kinds.items()}
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], bool]]:
         for samples, due, rates in self.dataset:

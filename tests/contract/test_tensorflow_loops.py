@@ -1,0 +1,115 @@
+"""What is particular to the tensorflow adapter's loops: blocks of any size, workers, skipped updates."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe import registry, schedule
+from xframe.task import find_task
+from xframe.testing import observe
+from xframe.testing.contract import LEDGER
+
+LOOPS = ("block", "function", "xla")
+DIGITS = find_task("digits-mlp")
+FEATURES, TARGETS = DIGITS.load()
+SMALL = replace(  # 200 samples to train on, 97 to validate on
+    DIGITS,
+    num_samples=200,
+    load=lambda: (FEATURES[:200], TARGETS[:200]),
+    validation=lambda: (FEATURES[-97:], TARGETS[-97:]),
+    num_validation=97,
+    metrics=("accuracy",),
+)
+VALIDATES = {"validation_every": 7, "validation_unit": "steps", "validation_batch_size": 30}
+
+
+def trained(plan, task, folder, *, loop, precision="float32"):
+    folder.mkdir(exist_ok=True)
+    count = len(list(folder.iterdir()))
+    return observe(registry.load("tensorflow"), plan, task, folder / f"{count}.trace", precision=precision, loop=loop)
+
+
+def same(first, second):
+    assert first.certificate == second.certificate
+    assert first.end["weights"] == second.end["weights"]
+    for column in ("loss", "lr", "accuracy", "update_attempts"):
+        assert np.array_equal(first.column(column), second.column(column), equal_nan=column == "accuracy"), column
+    assert [(v.after, v.loss, v.accuracy) for v in first.validations] == [
+        (v.after, v.loss, v.accuracy) for v in second.validations
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epochs": 4, **VALIDATES},
+        {"epochs": 9, "remainder": "carry", "steps_per_epoch": 5, "gradient_accumulation_steps": 3, **VALIDATES},
+    ],
+)
+@pytest.mark.parametrize(("fewest", "most", "most_bytes"), [(1, 1, 1 << 25), (3, 5, 1 << 25), (50, 50, 64 * 4 * 90)])
+def test_a_block_of_any_size_is_as_good_as_steps(fields, fewest, most, most_bytes, tmp_path, monkeypatch):
+    registry.load("tensorflow").probe()  # imports keras with the right backend
+    from xframe_tensorflow import block
+
+    plan = xframe.TrainingPlan.from_mapping({"batch_size": 32, **fields})
+    task = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=schedule.Cosine(0.1, 20)))
+    single = trained(plan, task, tmp_path, loop="function")
+    monkeypatch.setattr(block, "_FEWEST", fewest)
+    monkeypatch.setattr(block, "_MOST", most)
+    monkeypatch.setattr(block, "MOST_BYTES", most_bytes)
+    same(single, trained(plan, task, tmp_path, loop="block"))
+    assert len(single.validations) > 3
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_workers_keep_the_order(loop, tmp_path):
+    plan = xframe.TrainingPlan(batch_size=4, epochs=3)
+    alone = trained(plan, LEDGER, tmp_path, loop=loop)
+    runtime = xframe.Runtime(device="cpu", precision="float64", threads=1, loop=loop, workers=3)
+    with xframe.record(tmp_path / "workers.trace", plan=plan, num_samples=LEDGER.num_samples) as recorder:
+        recorder.weights(registry.load("tensorflow").run(plan, LEDGER, runtime, recorder))
+    helped = xframe.Trace.open(tmp_path / "workers.trace")
+    assert helped.certificate == alone.certificate
+    assert LEDGER.audit(helped, helped.weights()) == []
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("window", [1, 2])
+def test_an_update_that_overflows_is_tried_and_not_applied(loop, window, tmp_path):
+    """float16 ends at 65,504: the batch with sample 7 has gradients beyond it."""
+    features = np.array(FEATURES[:200])
+    features[7] *= 3e4
+    task = replace(SMALL, load=lambda: (features, TARGETS[:200]))
+    windows = {"gradient_accumulation_steps": window} if window > 1 else {}
+    plan = xframe.TrainingPlan(batch_size=40, epochs=2, order="sequential", **windows)
+    trace = trained(plan, task, tmp_path, loop=loop, precision="mixed_float16")
+    attempts, updates = trace.column("update_attempts"), trace.column("updates")
+    planned = [step.update for step in plan.steps(200)]
+    assert attempts.tolist() == planned
+    hit = [step.index for step in plan.steps(200) if 7 in step.sample_ids]
+    skipped = [planned.index(planned[k + window - 1]) for k in hit]
+    assert (attempts - updates).tolist() == [sum(at <= k for at in skipped) for k in range(len(planned))]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_bfloat16_is_near_float32(loop, tmp_path):
+    plan = xframe.TrainingPlan(batch_size=32, epochs=2, validation_every=1)
+    coarse, fine = (trained(plan, SMALL, tmp_path, loop=loop, precision=name) for name in ("bfloat16", "float32"))
+    assert coarse.certificate == fine.certificate
+    assert np.array_equal(coarse.column("lr"), fine.column("lr"))
+    assert not np.array_equal(coarse.column("loss"), fine.column("loss"))
+    np.testing.assert_allclose(coarse.column("loss"), fine.column("loss"), rtol=0.02)
+    for name, values in fine.weights().items():
+        assert coarse.weights()[name].dtype == np.float32
+        np.testing.assert_allclose(coarse.weights()[name], values, atol=0.02)
+
+
+def test_a_velocity_that_a_rate_of_zero_would_lose_is_refused():
+    rising = replace(SMALL, optimizer=xframe.SGD(schedule.Warmup(5, schedule.Constant(0.1)), momentum=0.9))
+    plan = xframe.TrainingPlan(batch_size=32, epochs=1)
+    (reason,) = registry.load("tensorflow").check(plan, rising, xframe.Runtime(device="cpu"))
+    assert "a schedule that rises from 0" in reason
+    still = replace(SMALL, optimizer=xframe.SGD(schedule.Warmup(5, schedule.Constant(0.1))))
+    assert registry.load("tensorflow").check(plan, still, xframe.Runtime(device="cpu")) == []
