@@ -87,10 +87,11 @@ class Ring:
     def __init__(self, batch_size: int, *, accuracy: bool) -> None:
         self.capacity = max(1, min(_ROWS, _IDS // batch_size))
         self.epoch = tf.Variable(0, dtype=tf.int64)
-        self._batch_size, self._head = batch_size, 6 if accuracy else 5
+        self._head = 6 if accuracy else 5
+        self._columns = tf.range(self._head + batch_size, dtype=tf.int64)
         self._rows = tf.Variable(0, dtype=tf.int64)
-        # In one table, the numbers as their bits: each further write in a step would cost as much as this one.
-        self._table = tf.Variable(tf.zeros([self.capacity, self._head + batch_size], tf.int64))
+        # One table for all, the numbers as their bits: each further write in a step would cost as much as this one.
+        self._table = tf.Variable(tf.zeros([self.capacity * len(self._columns)], tf.int64))
 
     def write(self, ids: tf.Tensor, updates: tf.Tensor, *numbers: tf.Tensor) -> None:
         """One row, from inside a graph. The numbers are rate, loss and, if it was announced, accuracy."""
@@ -99,17 +100,18 @@ class Ring:
             row = self._rows.assign_add(1) - 1
         bits = tf.bitcast(tf.stack([tf.cast(number, tf.float64) for number in numbers]), tf.int64)
         values = tf.concat([[size, self.epoch, updates], bits, ids], axis=0)
-        values = tf.pad(values, [[0, self._batch_size - size]])
-        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=row, updates=values)
+        places = row * len(self._columns) + self._columns[: self._head + size]
+        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=places, updates=values)
 
     def take(self) -> Rows:
         """All rows since the last time."""
-        table = self._table[: int(self._rows)].numpy()
+        rows, width = int(self._rows), len(self._columns)
+        table = self._table[: rows * width].numpy().reshape(rows, width)
         self._rows.assign(0)
         sizes, epochs, updates, *bits = table[:, : self._head].T
         rates, losses, *accuracies = (column.copy().view(np.float64) for column in bits)
         batches = table[:, self._head :]
-        there, fills = np.arange(self._batch_size) < sizes[:, None], batches < 0
+        there, fills = np.arange(batches.shape[1]) < sizes[:, None], batches < 0
         ids, padding = np.where(fills, ~batches, batches)[there], np.sum(there & fills, axis=1)
         return Rows(ids, sizes, padding, epochs, updates, rates, losses, accuracies[0] if accuracies else None)
 
@@ -191,8 +193,12 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_end(self, logs: Any = None) -> None:
         self.tested.append(self.test.take())
-        ids, sizes, *_ = (np.concatenate(column) for column in list(zip(*self.tested, strict=True))[:2])
-        self.recorder.validation(loss=logs["loss"], accuracy=logs.get("accuracy"), ids=ids, batch_sizes=sizes)
+        self.recorder.validation(
+            loss=logs["loss"],
+            accuracy=logs.get("accuracy"),
+            ids=np.concatenate([rows.ids for rows in self.tested]),
+            batch_sizes=np.concatenate([rows.sizes for rows in self.tested]),
+        )
 
     @property
     def made(self) -> tuple[int, int]:
