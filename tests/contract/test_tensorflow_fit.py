@@ -1,5 +1,6 @@
 """The contract suite, bound to Keras' own fit; and where fit parts from a plan, a comparison says where and why."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,3 +252,15 @@ def test_a_skipped_update_shows(tmp_path):
 def test_what_keras_cannot_do_is_refused_by_name(fields, told):
     (reason,) = load("tensorflow").check(made(**fields), WATCHED, replace(CPU, precision="float64"))
     assert told in reason
+
+
+def test_rows_come_home_in_blocks_of_any_size(tmp_path, monkeypatch):
+    """A ring that is full in the middle of an epoch, and in the middle of a validation."""
+    load("tensorflow").probe()
+    monkeypatch.setattr(importlib.import_module("xframe_tensorflow.fit"), "_ROWS", 4)
+    plan = made(batch_size=64, epochs=2, remainder="pad", validation_every=1, validation_batch_size=32)
+    trace = observe(load("tensorflow"), plan, WATCHED, tmp_path / "fit.trace", loop="fit")
+    assert compare(trace), compare(trace)
+    assert trace.column("padding").tolist() == 2 * [*[0] * 28, 59]
+    assert {found.num_batches for found in trace.validations} == {10}
+    assert {found.ids_digest for found in trace.validations} == {xxh3_128_hexdigest(np.arange(300).tobytes())}
