@@ -33,7 +33,7 @@ class TensorflowAdapter:
     """
 
     name = "tensorflow"
-    loops: tuple[str, ...] = ("block", "function", "xla")
+    loops: tuple[str, ...] = ("block", "function", "xla", "fit")
     stepwise = "function"
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
@@ -46,7 +46,7 @@ class TensorflowAdapter:
                 "Keras keeps SGD's velocity multiplied by the learning rate, and a schedule that rises from 0 "
                 "loses it there"
             )
-        return reasons
+        return [*reasons, *_fit_refuses(plan, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
@@ -120,7 +120,7 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        other = {"block": self.blocks}
+        other = {"block": self.blocks, "fit": self.fit}
         train = other.get(runtime.loop or self.loops[0], self.step_by_step)
         return train(plan, task, runtime, recorder)
 
@@ -162,3 +162,35 @@ class TensorflowAdapter:
             if validates and course.check():
                 break
         return course.final()
+
+    def fit(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """The loop ``fit``: Keras' own, from the epochs to the updates."""
+        from xframe_tensorflow.fit import Fit
+
+        return Fit(plan, task, runtime, recorder)(self.fit_data(plan, task, runtime))
+
+    def fit_data(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        """What the loop ``fit`` trains on: a tf.data.Dataset of (x, y, id) in batches."""
+        from xframe_tensorflow.fit import dataset
+
+        return dataset(plan, task, runtime)
+
+
+def _fit_refuses(plan: TrainingPlan, runtime: Runtime) -> list[str]:
+    """What Keras' fit can't do at all, or would do with other numbers in the same steps and updates.
+
+    What it does in other steps or updates is not refused: the trace shows it.
+    """
+    reasons = []
+    if plan.remainder == "carry" and plan.steps_per_epoch is None:
+        reasons.append("an epoch of Keras' fit without steps_per_epoch is one iteration, so no batch straddles two")
+    if plan.loss_normalization in ("sum", "samples"):
+        reasons.append(
+            f"Keras divides the gradients of a window by its steps; loss_normalization {plan.loss_normalization!r} "
+            "divides by something else"
+        )
+    if plan.validation_unit not in ("epochs", None):
+        reasons.append(f"Keras' fit validates at the end of epochs, not after {plan.validation_unit}")
+    if plan.early_stopping_patience is not None and runtime.precision == "float64":
+        reasons.append("Keras' EarlyStopping compares in float32 whatever the precision")
+    return reasons

@@ -27,8 +27,11 @@ class Seen(NamedTuple):
     update_attempts: tf.Tensor | None = None
 
 
-def make_optimizer(rule: SGD, precision: str) -> Any:
-    """Keras' SGD with that rule, which clips first and decays then; under mixed_float16 with a scaled loss."""
+def make_optimizer(rule: SGD, precision: str, *, window: int = 1) -> Any:
+    """Keras' SGD with that rule, which clips first and decays then; under mixed_float16 with a scaled loss.
+
+    With a window of more than a step Keras itself sums gradients up and means them.
+    """
 
     def exact(value: float | None) -> Any:
         # Keras casts Python floats through float32; NumPy's keep their precision.
@@ -41,6 +44,7 @@ def make_optimizer(rule: SGD, precision: str) -> Any:
         clipvalue=exact(rule.clip_value),
         clipnorm=exact(rule.clip_norm),
         global_clipnorm=exact(rule.clip_global_norm),
+        gradient_accumulation_steps=window if window > 1 else None,
     )
     if precision != "mixed_float16":
         return optimizer

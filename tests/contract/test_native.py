@@ -8,7 +8,10 @@ import pytest
 NATIVE = Path(__file__).parents[1] / "native"
 
 
-@pytest.mark.parametrize("name", ["numpy_digits", "torch_digits", "tensorflow_digits", "torch_cnn", "tensorflow_cnn"])
+TWINS = ("numpy_digits", "torch_digits", "tensorflow_digits", "keras_fit_digits", "torch_cnn", "tensorflow_cnn")
+
+
+@pytest.mark.parametrize("name", TWINS)
 def test_a_bare_twin_is_short_and_bare(name):
     text = (NATIVE / f"{name}.py").read_text()
     assert len(text.splitlines()) <= 40

@@ -137,15 +137,28 @@ class AdapterContract(FeatureContract):
         adapter: the name of an installed adapter, or an instance.
         loop: one of its loops; None for the default.
         twin: the bare script of the digits-mlp task, see the module's text.
+        plans: what the ledger task is run under. A loop that is not the adapter's own, but a framework's trainer
+            with habits of its own, names those that it follows.
+        number_plans: likewise, for the numbers of the digits-mlp task.
     """
 
     adapter: ClassVar[str | Adapter]
     twin: ClassVar[Path]
     loop: ClassVar[str | None] = None
+    plans: ClassVar[tuple[TrainingPlan, ...]] = PLANS
+    number_plans: ClassVar[tuple[TrainingPlan, ...]] = NUMBER_PLANS
     _observed: ClassVar[dict[str, Trace]]
 
     def __init_subclass__(cls) -> None:
         cls._observed = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Gives the tests that take a plan this class's own."""
+        ledger = dict.fromkeys(("steps", "boundaries", "updates", "epochs", "ledger"), self.plans)
+        plans = {**ledger, "twin": TWIN_PLANS, "numbers": self.number_plans}
+        name = metafunc.function.__name__.removeprefix("test_")
+        if name in plans:
+            metafunc.parametrize("plan", plans[name], ids=_name)
 
     def subject(self) -> Adapter:
         return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
@@ -201,27 +214,23 @@ class AdapterContract(FeatureContract):
         assert adapter.check(plan, task, Runtime(device="cpu")) == []
         assert adapter.check(plan, task, Runtime(device="cpu", loop="no-such-loop")) != []
 
-    @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_steps(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.complete
         assert trace.counts() == plan.counts(LEDGER.num_samples)
 
-    @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_boundaries(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
         for step, seen in zip(plan.steps(LEDGER.num_samples), trace.batches(), strict=False):
             assert seen.tolist() == step.sample_ids.tolist(), f"step {step.index} trained on other samples"
 
-    @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_updates(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
         for step, seen in zip(plan.steps(LEDGER.num_samples), trace.column("updates"), strict=False):
             assert seen == step.update, f"step {step.index}: {seen} updates applied, the plan says {step.update}"
 
-    @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_epochs(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
@@ -229,7 +238,6 @@ class AdapterContract(FeatureContract):
         for step, seen in zip(plan.steps(LEDGER.num_samples), labels, strict=False):
             assert seen == (step.epoch, step.step_in_epoch), f"step {step.index} is labelled {seen}"
 
-    @pytest.mark.parametrize("plan", PLANS, ids=_name)
     def test_ledger(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         weights = trace.weights()
@@ -238,7 +246,6 @@ class AdapterContract(FeatureContract):
         assert LEDGER.audit(trace, weights) == []
         assert np.any(weights["dense_0/kernel"]), "nothing was trained"
 
-    @pytest.mark.parametrize("plan", TWIN_PLANS, ids=_name)
     def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
         """The recorded run ends in the weights of the bare run, bit for bit."""
         found = self.digits_run(plan, tmp_path / "recorded.trace").weights()
@@ -250,7 +257,6 @@ class AdapterContract(FeatureContract):
             assert np.array_equal(found[name], values), f"{name} is not bit-equal to the bare run's"
 
     @pytest.mark.parametrize("precision", ["float32", "float64"])
-    @pytest.mark.parametrize("plan", NUMBER_PLANS, ids=_name)
     def test_numbers(self, plan: TrainingPlan, precision: str, tmp_path: Path) -> None:
         """Losses and weights agree with NumPy's, in both precisions, with windows of any kind."""
         mine = self.digits_run(plan, tmp_path / "mine.trace", precision)

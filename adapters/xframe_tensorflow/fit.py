@@ -1,0 +1,299 @@
+"""The loop ``fit``: Keras' own ``Model.fit``, with its data handling and callbacks, seen from inside its training step.
+
+The plan's numbers go to ``fit`` as a user would write them. What Keras makes of them is its own doing: where its
+epochs, exhaustion or accumulation part from the plan the run shows it, and a comparison says where.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from xframe.plan import TrainingPlan
+from xframe.recorder import FLUSH_SECONDS, Recorder
+from xframe.runtime import Runtime
+from xframe.task import Task
+from xframe_tensorflow.model import Model
+from xframe_tensorflow.pipeline import resident
+from xframe_tensorflow.step import LOSSES, accuracy, make_optimizer, set_rate
+
+_ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
+
+
+def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset:
+    """(x, y, id) in batches: a pass for each iteration, or where data never run out, one after the other.
+
+    The id of a row that only fills a batch up comes as its complement, a negative number.
+    """
+    num_samples, size, drop = task.num_samples, plan.batch_size, plan.remainder == "drop"
+    x, y, _ = resident(*task.data(runtime.precision), runtime.precision)
+    order, begun = plan.sample_order(num_samples), count()
+    filling = -num_samples % size if plan.remainder == "pad" else 0
+    endless = plan.steps_per_epoch is not None and plan.on_exhaustion in ("repeat", None)
+
+    def one_pass() -> Iterator[NDArray[np.int64]]:
+        ids = order.ids(next(begun))  # only now: Keras makes an iterator at each epoch's end that it draws nothing from
+        yield np.concatenate([ids, ~np.resize(ids, filling)])
+
+    def in_batches(chosen: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(chosen).batch(size, drop_remainder=drop)
+
+    def samples(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        rows = tf.where(chosen < 0, ~chosen, chosen) if filling else chosen
+        return tf.gather(x, rows), tf.gather(y, rows), chosen
+
+    orders = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec([None], tf.int64))
+    orders = orders.repeat() if endless else orders
+    if plan.remainder == "carry":
+        batches = orders.flat_map(tf.data.Dataset.from_tensor_slices).batch(size)
+    else:
+        batches = orders.flat_map(in_batches)
+    batches = batches.map(samples, num_parallel_calls=runtime.workers or None)
+    length = num_samples // size if drop else -(-num_samples // size)
+    known = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else length)
+    return batches.prefetch(2).apply(known)
+
+
+def validation_dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset:
+    """(x, y, id) in batches, in the stored order."""
+    tensors = resident(*task.validation_data(runtime.precision), runtime.precision)
+    return tf.data.Dataset.from_tensor_slices(tensors).batch(plan.validation_batch_size).prefetch(2)
+
+
+class Rows(NamedTuple):
+    """What a ring held: the batches' ids one after the other, and a column for each thing seen."""
+
+    ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    padding: NDArray[np.int64]
+    epochs: NDArray[np.int64]
+    updates: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    accuracies: NDArray[np.float64] | None
+
+
+class Ring:
+    """Rows that a graph writes where it runs, and that come home in blocks."""
+
+    def __init__(self, batch_size: int, *, accuracy: bool) -> None:
+        self.capacity = max(1, min(_ROWS, _IDS // batch_size))
+        self.epoch = tf.Variable(0, dtype=tf.int64)
+        self._head = 6 if accuracy else 5
+        self._columns = tf.range(self._head + batch_size, dtype=tf.int64)
+        self._rows = tf.Variable(0, dtype=tf.int64)
+        # One table for all, the numbers as their bits: each further write in a step would cost as much as this one.
+        self._table = tf.Variable(tf.zeros([self.capacity * len(self._columns)], tf.int64))
+
+    def write(self, ids: tf.Tensor, updates: tf.Tensor, *numbers: tf.Tensor) -> None:
+        """One row, from inside a graph. The numbers are rate, loss and, if it was announced, accuracy."""
+        size = tf.shape(ids, tf.int64)[0]
+        with tf.control_dependencies([ids]):  # a step that gets no data is no row
+            row = self._rows.assign_add(1) - 1
+        bits = tf.bitcast(tf.stack([tf.cast(number, tf.float64) for number in numbers]), tf.int64)
+        values = tf.concat([[size, self.epoch, updates], bits, ids], axis=0)
+        places = row * len(self._columns) + self._columns[: self._head + size]
+        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=places, updates=values)
+
+    def take(self) -> Rows:
+        """All rows since the last time."""
+        rows, width = int(self._rows), len(self._columns)
+        table = self._table[: rows * width].numpy().reshape(rows, width)
+        self._rows.assign(0)
+        sizes, epochs, updates, *bits = table[:, : self._head].T
+        rates, losses, *accuracies = (column.copy().view(np.float64) for column in bits)
+        batches = table[:, self._head :]
+        there, fills = np.arange(batches.shape[1]) < sizes[:, None], batches < 0
+        ids, padding = np.where(fills, ~batches, batches)[there], np.sum(there & fills, axis=1)
+        return Rows(ids, sizes, padding, epochs, updates, rates, losses, accuracies[0] if accuracies else None)
+
+
+def watch(model: keras.Model, train: Ring, test: Ring, *, measures_accuracy: bool) -> None:
+    """From now on the model takes (x, y, id), and each of its steps leaves a row in a ring.
+
+    A row has the loss of its own batch, where Keras' logs have the mean since the epoch began, the rate that the step
+    went by, and the updates after it.
+    """
+    compute_loss, seen = model.compute_loss, {}
+
+    def seen_loss(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> tf.Tensor:
+        seen["loss"] = compute_loss(x, y, y_pred, sample_weight, training=training)
+        if measures_accuracy:
+            seen["accuracy"] = accuracy(y, y_pred)
+        return seen["loss"]
+
+    def watched(step: Callable[[Any], Any], ring: Ring) -> Callable[[Any], Any]:
+        def seen_step(data: tuple[tf.Tensor, ...]) -> Any:
+            x, y, ids = data  # Keras would take the third for sample weights
+            rate = tf.identity(model.optimizer.learning_rate)
+            logs = step((x, y))
+            ring.write(ids, tf.identity(model.optimizer.iterations), rate, *seen.values())
+            return logs
+
+        return seen_step
+
+    model.compute_loss = seen_loss
+    model.train_step, model.test_step = watched(model.train_step, train), watched(model.test_step, test)
+
+
+class Observer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Brings home what was seen, sets a schedule's rate, and ends training at the plan's limits of steps and updates.
+
+    Between steps it acts before one, never after: ``on_train_batch_end`` would make Keras fetch the logs each step.
+
+    Attributes:
+        validates: Keras' ``validation_freq``: the epoch now, from 1, if there is to be a validation after it.
+    """
+
+    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, rings: list[Ring]) -> None:
+        super().__init__()
+        self.plan, self.rule, self.recorder = plan, task.optimizer, recorder
+        self.train, self.test = rings
+        self.validates: list[int] = []
+        self.epoch = self.waiting = 0  # waiting: steps that are in the ring
+        self.next_home = time.monotonic() + FLUSH_SECONDS
+        self.seen = (-1, 0)  # the last epoch that came home, and its steps so far
+        self.tested: list[Rows] = []
+        self.rate = self.rule.rate(0)  # the optimizer's now
+        # Only where a loss is scaled is an update skipped, and then with its step, not with its window.
+        self.skips = runtime.precision == "mixed_float16" and plan.gradient_accumulation_steps == 1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+        self.train.epoch.assign(epoch)
+        every = self.plan.validation_every
+        self.validate(every is not None and ((epoch + 1) % every == 0 or epoch + 1 == self.plan.epochs))
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.waiting == self.train.capacity or time.monotonic() > self.next_home:
+            self.bring_home()
+        if self.rule.scheduled:
+            self.set_rate()
+        self.waiting += 1
+        steps, updates = self.made
+        if steps == self.plan.limits.steps or updates == self.plan.limits.updates:
+            self.model.stop_training = True  # Keras looks at it after the step
+            self.validate(self.plan.validation_every is not None)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.bring_home()
+        self.tested = []
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch and batch % self.test.capacity == 0:
+            self.tested.append(self.test.take())
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.tested.append(self.test.take())
+        self.recorder.validation(
+            loss=logs["loss"],
+            accuracy=logs.get("accuracy"),
+            ids=np.concatenate([rows.ids for rows in self.tested]),
+            batch_sizes=np.concatenate([rows.sizes for rows in self.tested]),
+        )
+
+    @property
+    def made(self) -> tuple[int, int]:
+        """Steps begun, and updates tried in them; Keras' windows go on from epoch to epoch."""
+        steps = self.recorder.num_steps + self.waiting
+        return steps, steps // self.plan.gradient_accumulation_steps
+
+    def set_rate(self) -> None:
+        """Sets the rate of the step that is to be made."""
+        steps, updates = self.made
+        clock = self.plan.schedule_clock
+        rate = self.rule.rate(self.epoch if clock == "epochs" else steps if clock == "steps" else updates)
+        if rate != self.rate:
+            set_rate(self.model.optimizer, tf.constant(rate, keras.config.floatx()))
+            self.rate = rate
+
+    def bring_home(self) -> None:
+        before, seen = self.recorder.num_steps, self.train.take()
+        rows = np.arange(len(seen.sizes))
+        self.recorder.block(
+            ids=seen.ids,
+            batch_sizes=seen.sizes,
+            updates=seen.updates,
+            update_attempts=before + rows + 1 if self.skips else None,
+            loss=seen.losses,
+            lr=seen.rates,
+            accuracy=seen.accuracies,
+            epoch=seen.epochs,
+            step_in_epoch=self.step_in_epoch(seen.epochs),
+            padding=seen.padding,
+        )
+        self.waiting, self.next_home = 0, time.monotonic() + FLUSH_SECONDS
+
+    def step_in_epoch(self, epochs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of each row, counted from its epoch's first; an epoch that began in an earlier block goes on."""
+        found = np.arange(len(epochs)) - np.searchsorted(epochs, epochs)
+        if len(epochs):
+            epoch, steps = self.seen
+            found[epochs == epoch] += steps
+            self.seen = (epochs[-1], found[-1] + 1)
+        return found
+
+    def validate(self, due: bool) -> None:
+        """Whether Keras is to validate after this epoch."""
+        self.validates[:] = [self.epoch + 1] if due else []
+
+
+class Fit:
+    """The task's model, compiled and watched."""
+
+    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
+        self.plan, self.model = plan, Model(task, runtime.precision)
+        measured = "accuracy" in task.metrics
+        self.model.module.compile(
+            make_optimizer(task.optimizer, runtime.precision, window=plan.gradient_accumulation_steps),
+            LOSSES[task.loss](),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
+        )
+        rings = [Ring(size, accuracy=measured) for size in (plan.batch_size, plan.validation_batch_size or 1)]
+        watch(self.model.module, *rings, measures_accuracy=measured)
+        recorder.evidence = "optimizer.iterations, read inside Keras' training step after its update"
+        self.observer = Observer(plan, task, runtime, recorder, rings)
+        self.validation = None if plan.validation_every is None else validation_dataset(plan, task, runtime)
+
+    def __call__(self, data: tf.data.Dataset) -> dict[str, NDArray[Any]]:
+        """Trains on it; returns the final weights."""
+        plan, callbacks = self.plan, [self.observer]
+        epochs, steps, updates = plan.limits
+        at_most = (steps, updates and updates * plan.gradient_accumulation_steps)  # epochs: none is without a step
+        if plan.early_stopping_patience is not None:
+            callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    monitor=f"val_{plan.early_stopping_monitor}",
+                    mode=plan.early_stopping_mode,
+                    patience=plan.early_stopping_patience,
+                    min_delta=plan.early_stopping_min_delta,
+                    baseline=plan.early_stopping_baseline,
+                    restore_best_weights=plan.restore_best,
+                )
+            )
+        with warnings.catch_warnings():
+            # What they say is in the trace: a pass was over before its epoch, an epoch had no validation.
+            warnings.filterwarnings("ignore", message="Your input ran out of data")
+            warnings.filterwarnings("ignore", message="Early stopping conditioned on metric")
+            try:
+                self.model.module.fit(
+                    data,
+                    epochs=epochs or min(limit for limit in at_most if limit is not None),
+                    steps_per_epoch=plan.steps_per_epoch,
+                    validation_data=self.validation,
+                    validation_freq=self.observer.validates,
+                    callbacks=callbacks,
+                    shuffle=False,  # Keras would warn that it can't
+                    verbose=0,
+                )
+            finally:
+                self.observer.bring_home()
+        return self.model.weights()
