@@ -94,13 +94,14 @@ class Window:
         fresh: no gradient is there; what an earlier window left must be zeroed.
         over: a limit is reached, or nothing can follow.
         steps, updates: made and due so far.
+        by_rows: gradients are weighted with their rows.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         self.fresh, self.over = True, False
         self.steps = self.updates = 0  # of the run
-        self._by_rows = plan.loss_normalization == "samples"
+        self.by_rows = plan.loss_normalization == "samples"
         self._size, self._limits = plan.gradient_accumulation_steps, plan.limits
         self._count = 0  # steps in the window
         self._present = 0  # steps, or rows, whose gradients are there; more than the window's own after a leak
@@ -112,7 +113,7 @@ class Window:
 
     def weight(self, rows: int) -> int:
         """What the mean gradient of a step with that many rows is multiplied with."""
-        return rows if self._by_rows else 1
+        return rows if self.by_rows else 1
 
     def close(self, place: Place, rows: int) -> int | None:
         """After a step: the number to divide the summed gradients by for an update that is due, or None."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.task import SGD, Dense, Task
+from xframe.layers import Dense
+from xframe.task import SGD, Task
 
 NUM_SAMPLES = 6400
 SIZES = (64, 64, 10)
