@@ -92,9 +92,10 @@ def bench_loops(
         for name in loops:
             if name not in known:
                 raise unknown("loop", name, known)
+    able = {name: some for name, some in chosen.items() if any(_missing(candidate) is None for candidate in some)}
     return [
         _measure_workload(name, candidates, rounds, seconds, seed, progress or Progress())
-        for name, candidates in chosen.items()
+        for name, candidates in (able or chosen).items()
         if candidates
     ]
 

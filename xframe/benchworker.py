@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -175,7 +175,8 @@ def _measure(pipe: Pipe, config: dict[str, Any]) -> None:
     if config["core"] is not None:
         os.sched_setaffinity(0, {config["core"]})  # before any thread is started, so that all of them inherit it
     adapter = registry.load(config["adapter"])
-    workload = Workload(find_task(config["task"]), config["batch_size"], Path(config["folder"]))
+    task = replace(find_task(config["task"]), metrics=())  # bare loops measure none either
+    workload = Workload(task, config["batch_size"], Path(config["folder"]))
 
     def wait() -> int:
         line = sys.__stdin__.readline() if sys.__stdin__ else ""

@@ -9,6 +9,7 @@ Words: a *batch* is samples drawn together; a *step* is one training-step call o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import operator
@@ -78,7 +79,8 @@ def _as_float(value: object) -> object:
     """NumPy's real numbers are real numbers too, and so are whole ones."""
     kind = getattr(value, "dtype", None)
     if type(value) is int or (getattr(kind, "kind", "") in ("i", "u", "f") and value.shape == ()):  # type: ignore[attr-defined]
-        return float(value)  # type: ignore[arg-type]
+        with contextlib.suppress(OverflowError):  # no float is that large: left to be refused
+            return float(value)  # type: ignore[arg-type]
     return value
 
 

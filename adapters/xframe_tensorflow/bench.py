@@ -31,7 +31,22 @@ def _mlp() -> Any:
     )
 
 
-_MODELS = {bench_mlp.task.name: _mlp}  # by task: a further workload's model goes here
+def _cnn() -> Any:
+    import keras
+    from keras import layers
+
+    first = layers.Conv2D(16, 3, padding="same", use_bias=False), layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    second = layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D()
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            *(*first, layers.ReLU(), layers.MaxPooling2D()),
+            *(*second, layers.Flatten(), layers.Dense(10)),
+        ]
+    )
+
+
+_MODELS = {bench_mlp.task.name: _mlp, "digits-cnn": _cnn}  # by task
 
 
 def _parts(workload: Workload) -> tuple[Any, ...]:
@@ -44,7 +59,8 @@ def _parts(workload: Workload) -> tuple[Any, ...]:
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     tf.config.set_visible_devices([], "GPU")
     keras.utils.set_random_seed(0)
-    optimizer = keras.optimizers.SGD(workload.task.optimizer.rate(0))
+    rule = workload.task.optimizer
+    optimizer = keras.optimizers.SGD(rule.rate(0), momentum=rule.momentum)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return *workload.data(), _MODELS[workload.task.name](), optimizer, loss_fn
 

@@ -29,7 +29,25 @@ def _mlp() -> Any:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
 
 
-_MODELS = {bench_mlp.task.name: _mlp}  # by task: a further workload's model goes here
+def _cnn() -> Any:
+    from torch import nn
+
+    class Images(nn.Module):
+        """From channels last, as the data have them, and back."""
+
+        def __init__(self, *modules: nn.Module) -> None:
+            super().__init__()
+            self.modules_ = nn.Sequential(*modules)
+
+        def forward(self, images: Any) -> Any:
+            return self.modules_(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    first = nn.Conv2d(1, 16, 3, padding="same", bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)
+    second = nn.Conv2d(16, 32, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)
+    return nn.Sequential(Images(*first, *second), nn.Flatten(), nn.Linear(2 * 2 * 32, 10))
+
+
+_MODELS = {bench_mlp.task.name: _mlp, "digits-cnn": _cnn}  # by task
 
 
 def _parts(workload: Workload) -> tuple[Any, ...]:
@@ -40,7 +58,8 @@ def _parts(workload: Workload) -> tuple[Any, ...]:
     torch.manual_seed(0)
     x, y = map(torch.from_numpy, workload.data())
     model = _MODELS[workload.task.name]()
-    optimizer = torch.optim.SGD(model.parameters(), lr=workload.task.optimizer.rate(0))
+    rule = workload.task.optimizer
+    optimizer = torch.optim.SGD(model.parameters(), lr=rule.rate(0), momentum=rule.momentum)
     return x, y, model, optimizer, torch.nn.CrossEntropyLoss()
 
 

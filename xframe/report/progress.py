@@ -43,10 +43,10 @@ def watching(stream: TextIO) -> Iterator[Progress]:
     wide = [BarColumn(bar_width=20), TimeRemainingColumn(compact=True)]
     bars = Bars(
         TextColumn("  {task.description:12}"),
-        *([TextColumn("{task.fields[epoch]}")] if console.width >= 60 else []),
+        *([TextColumn("{task.fields[epoch]}")] if console.width >= 100 else []),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[unit]}"),
-        *(wide if console.width >= 80 else []),
+        *(wide if console.width >= 90 else []),
         TextColumn("{task.fields[state]}"),
         console=console,
     )
