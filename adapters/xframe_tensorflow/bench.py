@@ -123,7 +123,16 @@ def _data(workload: Workload, gate: Gate) -> None:
         gate.meet(len(workload.starts))
 
 
-def _fit(workload: Workload, gate: Gate, model: Any, optimizer: Any, loss_fn: Any, *data: Any, **compiled: Any) -> None:
+def _fit(
+    workload: Workload,
+    gate: Gate,
+    model: Any,
+    optimizer: Any,
+    loss_fn: Any,
+    *data: Any,
+    steps_per_epoch: int | None = None,
+    **compiled: Any,
+) -> None:
     import keras
 
     class AtGate(keras.callbacks.Callback):  # type: ignore[misc]
@@ -132,8 +141,7 @@ def _fit(workload: Workload, gate: Gate, model: Any, optimizer: Any, loss_fn: An
 
     model.compile(optimizer, loss_fn, jit_compile=False, **compiled)
     size = workload.batch_size if len(data) == 2 else None
-    steps = None if len(data) == 2 else len(workload.starts)
-    model.fit(*data, batch_size=size, steps_per_epoch=steps, epochs=10**9, verbose=0, callbacks=[AtGate()])
+    model.fit(*data, batch_size=size, steps_per_epoch=steps_per_epoch, epochs=10**9, verbose=0, callbacks=[AtGate()])
 
 
 def _fit_arrays(workload: Workload, gate: Gate) -> None:
@@ -152,7 +160,7 @@ def _fit_batched(workload: Workload, gate: Gate) -> None:
 
     steps, size = len(workload.starts), workload.batch_size
     batches = tf.data.Dataset.from_tensor_slices((x.reshape(steps, size, *x.shape[1:]), y.reshape(steps, size)))
-    _fit(workload, gate, *parts, batches.shuffle(steps).repeat().prefetch(2))
+    _fit(workload, gate, *parts, batches.shuffle(steps).repeat().prefetch(2), steps_per_epoch=steps)
 
 
 def _fit_gathered(workload: Workload, gate: Gate) -> None:
@@ -163,14 +171,14 @@ def _fit_gathered(workload: Workload, gate: Gate) -> None:
     features, targets = tf.constant(x), tf.constant(y)
     random = np.random.RandomState(0)
 
-    def orders() -> Iterator[Any]:
-        while True:
-            yield random.permutation(workload.num_samples)
+    def order() -> Iterator[Any]:
+        yield random.permutation(workload.num_samples)
 
-    ids = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([workload.num_samples], tf.int64))
+    ids = tf.data.Dataset.from_generator(order, output_signature=tf.TensorSpec([workload.num_samples], tf.int64))
     batches = ids.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(workload.batch_size))
-    gathered = batches.map(lambda chosen: (tf.gather(features, chosen), tf.gather(targets, chosen)))
-    _fit(workload, gate, *parts, gathered.prefetch(2))
+    gathered = batches.map(lambda chosen: (tf.gather(features, chosen), tf.gather(targets, chosen))).prefetch(2)
+    known = tf.data.experimental.assert_cardinality(len(workload.starts))
+    _fit(workload, gate, *parts, gathered.apply(known), steps_per_epoch=None)
 
 
 _LOOPS = (

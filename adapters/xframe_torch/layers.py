@@ -8,7 +8,7 @@ permuted view of that, its "channels last" memory format, so that nothing is cop
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,16 @@ def lower(placed: list[Placed]) -> NativeModel:
     """The layers one after the other, with their weights by canonical name."""
     modules: list[nn.Module] = []
     parameters: dict[str, Parameter] = {}
+    images = False
     for layer, name, inputs, _ in placed:
         module, weights = _LOWER[type(layer)](layer, inputs)
-        # One Sequential of all, since each that stands within another costs a call at each step.
-        modules += list(module) if isinstance(module, nn.Sequential) else [module]
+        parts = list(module) if isinstance(module, nn.Sequential) else [module]
+        if images := images and type(layer) in _ON_IMAGES:
+            cast(_Images, modules[-1]).modules_.extend(parts)
+        elif images := len(inputs) == 3 and type(layer) in _ON_IMAGES:
+            modules.append(_Images(*parts))
+        else:
+            modules += parts  # one Sequential of all: each that stands within another costs a call at each step
         parameters |= {f"{name}/{weight}": parameter for weight, parameter in weights.items()}
     return NativeModel(nn.Sequential(*modules), parameters)
 
@@ -60,14 +66,14 @@ def _flatten(layer: layers.Flatten, inputs: Shape) -> Lowered:
 
 
 class _Images(nn.Module):
-    """A module of torch's (rows, channels, H, W) on (rows, H, W, channels)."""
+    """Modules of torch's (rows, channels, H, W) on (rows, H, W, channels)."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, *modules: nn.Module) -> None:
         super().__init__()
-        self.module = module
+        self.modules_ = nn.Sequential(*modules)
 
     def forward(self, images: Tensor) -> Tensor:
-        outputs: Tensor = self.module(images.permute(0, 3, 1, 2))
+        outputs: Tensor = self.modules_(images.permute(0, 3, 1, 2))
         return outputs.permute(0, 2, 3, 1)
 
 
@@ -76,11 +82,11 @@ def _conv2d(layer: layers.Conv2D, inputs: Shape) -> Lowered:
     weights = {"kernel": Parameter(conv.weight, (3, 2, 0, 1))}
     if layer.use_bias:
         weights["bias"] = Parameter(conv.bias)
-    return _Images(_activated(conv, layer.activation)), weights
+    return _activated(conv, layer.activation), weights
 
 
 def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape) -> Lowered:
-    return _Images(nn.MaxPool2d(layer.size)), {}
+    return nn.MaxPool2d(layer.size), {}
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -109,7 +115,7 @@ def _batch_norm(layer: layers.BatchNorm, inputs: Shape) -> Lowered:
     norm.num_batches_tracked.zero_()
     weights = {"scale": norm.weight, "bias": norm.bias, "mean": norm.running_mean, "variance": norm.running_var}
     parameters = {name: Parameter(tensor) for name, tensor in weights.items()}
-    return (_Images(norm) if len(inputs) == 3 else norm), parameters
+    return norm, parameters
 
 
 def _layer_norm(layer: layers.LayerNorm, inputs: Shape) -> Lowered:
@@ -191,6 +197,7 @@ def _transformer_block(layer: layers.TransformerBlock, inputs: Shape) -> Lowered
     return block, weights
 
 
+_ON_IMAGES = (layers.Conv2D, layers.MaxPool2D, layers.BatchNorm, layers.Activation)  # where inputs have 3 dimensions
 _LOWER: dict[type[layers.Layer], Callable[[Any, Shape], Lowered]] = {
     layers.Dense: _dense,
     layers.Activation: _activation,
