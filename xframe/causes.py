@@ -38,6 +38,7 @@ CAUSES = {
     "update-offset": "its windows are shifted: the same number of steps, begun elsewhere",
     "update-skipped": "an update is skipped",
     "update-doubled": "an update is applied twice",
+    "counted-without-update": "its counter goes up where the data run out, though nothing is updated",
     # order
     "not-shuffled": "it goes through the samples in their stored order",
     "same-order-every-pass": "it shuffles once and repeats that order every pass",

@@ -72,6 +72,7 @@ _PRIOR = {
             "accumulation-steps",
             "update-skipped",
             "update-doubled",
+            "counted-without-update",
             "update-offset",
             "sample-lost",
             "sample-repeated",

@@ -863,6 +863,14 @@ def _same_padding(case: Case, base: TrainingPlan, n: int) -> bool:
     return case.ground.match(changed(base, remainder="pad")) is not None
 
 
+def _begun(case: Case, shared: int) -> NDArray[np.int64]:
+    """The first step of each pass but the first, where epochs are passes."""
+    epochs, plan = case.ground.rows.epochs, case.ground.plan
+    if epochs is None or (plan is not None and plan.steps_per_epoch is not None):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.diff(epochs[:shared])) + 1
+
+
 # --- edits of updates --------------------------------------------------------------------------------
 
 
@@ -888,6 +896,10 @@ def _updates(case: Case) -> Iterator[Fit]:
         text = f"applies {f'an update too many at step {where}' if len(apart) == 1 else many}"
         exact = len(apart) == 1 and more[0] == 1 and bool(due.all())
         yield Fit("update-doubled", f"{case.run} {text}{case.lengths()}", exact, step=t, facts=facts)
+        begun = _begun(case, shared)
+        if len(begun) and np.array_equal(apart, begun) and (more == 1).all():
+            text = f"counts an update each time the data run out that no step made (first seen at step {t:,})"
+            yield Fit("counted-without-update", f"{case.run} {text}{case.lengths()}", step=t, facts=facts)
     else:
         text = f"has its updates after other steps: first at step {t:,}, in {_of(len(apart), 'step')} in all"
         yield Fit("accumulation-steps", f"{case.run} {text}{case.lengths()}", exact=False, step=t, facts=facts)

@@ -156,6 +156,9 @@ MENDS: dict[str, dict[str, str]] = {
         "tensorflow": "LossScaleOptimizer skips them too: look at optimizer.dynamic_scale",
         "any": "see that every step reaches optimizer.step() with its gradients not yet zeroed",
     },
+    "counted-without-update": {
+        "keras": "tell fit how long a pass is: dataset.apply(tf.data.experimental.assert_cardinality(batches))",
+    },
     "update-doubled": {"any": "call optimizer.step() or apply_gradients once a window; see callbacks and hooks too"},
     "not-shuffled": {
         **_ORDER,

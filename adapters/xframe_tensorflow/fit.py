@@ -22,7 +22,7 @@ from xframe.recorder import FLUSH_SECONDS, Recorder
 from xframe.runtime import Runtime
 from xframe.task import Task
 from xframe_tensorflow.model import Model
-from xframe_tensorflow.pipeline import resident
+from xframe_tensorflow.pipeline import resident, taker
 from xframe_tensorflow.step import LOSSES, accuracy, make_optimizer, set_rate
 
 _ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
@@ -34,7 +34,7 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset
     The id of a row that only fills a batch up comes as its complement, a negative number.
     """
     num_samples, size, drop = task.num_samples, plan.batch_size, plan.remainder == "drop"
-    x, y, _ = resident(*task.data(runtime.precision), runtime.precision)
+    take = taker(task.samples(runtime.precision), runtime)
     order, begun = plan.sample_order(num_samples), count()
     filling = -num_samples % size if plan.remainder == "pad" else 0
     endless = plan.steps_per_epoch is not None and plan.on_exhaustion in ("repeat", None)
@@ -47,8 +47,8 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset
         return tf.data.Dataset.from_tensor_slices(chosen).batch(size, drop_remainder=drop)
 
     def samples(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        rows = tf.where(chosen < 0, ~chosen, chosen) if filling else chosen
-        return tf.gather(x, rows), tf.gather(y, rows), chosen
+        x, y, _ = take(tf.where(chosen < 0, ~chosen, chosen) if filling else chosen)
+        return x, y, chosen
 
     orders = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec([None], tf.int64))
     orders = orders.repeat() if endless else orders

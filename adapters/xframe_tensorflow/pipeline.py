@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -69,32 +69,33 @@ def resident(features: NDArray[Any], targets: NDArray[Any], precision: str) -> t
         return held(features), held(targets), tf.range(len(features), dtype=tf.int64)
 
 
+def taker(samples: Samples, runtime: Runtime) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """What gives the features, targets and ids at some rows, inside tf.data."""
+    precision = runtime.precision
+    if samples.arrays is not None:
+        tensors = resident(*samples.arrays, precision)
+        return lambda chosen: tuple(tf.gather(values, chosen) for values in tensors)
+    like = samples.take(np.zeros(1, np.int64))
+
+    def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        found = tf.numpy_function(samples.take, [chosen], [tf.as_dtype(values.dtype) for values in like])
+        for values, one in zip(found, like, strict=True):
+            values.set_shape([None, *one.shape[1:]])
+        return (*(tf.cast(v, float_type(precision)) if v.dtype.is_floating else v for v in found), chosen)
+
+    return take
+
+
 def gathered(rows: tf.data.Dataset, samples: Samples, runtime: Runtime) -> tf.data.Dataset:
     """The samples at those rows: features, targets and ids; with workers, some elements ahead at once.
 
     What stands beside the rows in an element stays beside the samples.
     """
-    if samples.arrays is not None:
-        tensors = resident(*samples.arrays, runtime.precision)
-
-        def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return tuple(tf.gather(values, chosen) for values in tensors)
-
-    else:
-        shapes = [values.shape[1:] for values in samples.take(np.zeros(1, np.int64))]
-        kinds = [tf.as_dtype(values.dtype) for values in samples.take(np.zeros(1, np.int64))]
-
-        def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            found = tf.numpy_function(samples.take, [chosen], kinds)
-            for values, shape in zip(found, shapes, strict=True):
-                values.set_shape([None, *shape])
-            held = (tf.cast(v, float_type(runtime.precision)) if v.dtype.is_floating else v for v in found)
-            return (*held, chosen)
+    take, workers = taker(samples, runtime), runtime.workers
 
     def gather(chosen: tf.Tensor, *rest: Any) -> tuple[Any, ...]:
         return (take(chosen), *rest) if rest else take(chosen)
 
-    workers = runtime.workers
     return rows.map(gather, **({"num_parallel_calls": workers, "deterministic": True} if workers else {}))
 
 

@@ -15,7 +15,7 @@ from xframe.runtime import Runtime
 from xframe.source import Samples
 from xframe.steering import Place, walk
 
-MOST_BYTES = 1 << 20  # of features that are gathered together: they should stay in the processor's cache
+MOST_BYTES = 1 << 18  # of features that are gathered together: they should stay in the processor's cache
 
 
 class Batch(NamedTuple):

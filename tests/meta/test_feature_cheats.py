@@ -6,7 +6,11 @@ import feature_cheats as cheats
 import pytest
 from cheats import ADAPTERS, make
 
-from xframe.testing import AdapterContract
+from xframe.diagnose import compare
+from xframe.schedule import Exponential
+from xframe.task import SGD
+from xframe.testing import AdapterContract, observe
+from xframe.testing.features import PAIRS, plan_of, small
 
 ALL = ("numpy", "torch", "tensorflow")
 CASES = [  # the cheat, the test that catches it, its arguments, what it says, where
@@ -16,8 +20,8 @@ CASES = [  # the cheat, the test that catches it, its arguments, what it says, w
     (cheats.TicksByUpdates, "test_schedule_clock", ("steps",), "step 1: learning rate", ALL),
     (cheats.TicksByUpdates, "test_schedule_clock", ("epochs",), "step 2: learning rate", ALL),
     (cheats.TicksByEpochs, "test_schedule_clock", ("updates",), "step 2: learning rate", ALL),
-    (cheats.ValidationShiftsTheOrder, "test_validation", ("steps",), "boundaries: step 1", ALL),
-    (cheats.ValidatesOnlyAtTheEnd, "test_validation", ("epochs",), "validated after step 32, the plan says", ALL),
+    (cheats.ValidationShiftsTheOrder, "test_validation", ("steps",), "boundaries: step", ALL),
+    (cheats.ValidatesOnlyAtTheEnd, "test_validation", ("epochs",), "validated after step 65, the plan says", ALL),
     (cheats.ValidatesTooSoon, "test_validation", ("steps",), "validated after step 2, the plan says", ALL),
     (cheats.ValidatesTooSoon, "test_validation", ("updates",), "validated after step 3, the plan says", ALL),
     (cheats.AveragesByBatch, "test_validation", ("epochs",), "validation loss", ALL),
@@ -56,3 +60,29 @@ def test_an_honest_adapter_is_not(framework, tmp_path):
         folder = tmp_path / str(i)
         folder.mkdir()
         getattr(suite(framework, Honest), test)(*arguments, folder)
+
+
+STOPPING = {"validation_every": 5, "validation_unit": "steps", "early_stopping_patience": 2}
+EXPLAINED = [  # the cheat, the plan's fields, the cause
+    (cheats.SchedulesLateByOne, PAIRS, "schedule-late", "one update late"),
+    (cheats.SchedulesLateByOne, {"schedule_clock": "epochs"}, "schedule-late", "one epoch late"),
+    (cheats.TicksBySteps, PAIRS, "schedule-clock", "rates by steps, where torch goes by updates"),
+    (cheats.TicksByUpdates, {"schedule_clock": "epochs"}, "schedule-clock", "where torch goes by epochs"),
+    (cheats.TicksByEpochs, {"schedule_clock": "steps"}, "schedule-clock", "rates by epochs, where torch goes by steps"),
+    (cheats.CountsPatienceInEpochs, STOPPING, "early-stopping", "its own stop it after step"),
+    (cheats.StopsOneValidationSooner, STOPPING, "early-stopping", "give no reason to with a patience of 2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("cheat", "fields", "cause", "says"), EXPLAINED, ids=[f"{case[0].__name__}-{i}" for i, case in enumerate(EXPLAINED)]
+)
+def test_it_is_explained(cheat, fields, cause, says, tmp_path):
+    rule = SGD(Exponential(0.1, 0.8)) if cause != "early-stopping" else SGD(0.3, momentum=0.8)
+    more = {"early_stopping_min_delta": 0.02, "epochs": 60} if cause == "early-stopping" else {}
+    task, plan = small(optimizer=rule), plan_of(**{**fields, **more})
+    honest = observe(ADAPTERS["torch"](), plan, task, tmp_path / "torch.trace")
+    found = compare(honest, observe(make("numpy", cheat), plan, task, tmp_path / "cheat.trace"))
+    assert found.verdict == "failed"
+    assert [(one.name, one.run) for one in found.causes] == [(cause, "cheat")]
+    assert says in found.causes[0].sentence

@@ -301,7 +301,13 @@ def test_the_faults() -> None:
 def test_the_faults_causes_are_most_of_all() -> None:
     """Each cause that has a name is some fault's, but for one: what rounds differently is no bug."""
     named = {cause for fault in FAULTS for cause in fault.causes}
-    assert CAUSES.keys() - named == {"rounding"}
+    elsewhere = {
+        "schedule-late",
+        "schedule-clock",
+        "early-stopping",
+        "counted-without-update",
+    }  # see feature cheats, fit
+    assert CAUSES.keys() - named == {"rounding", *elsewhere}
 
 
 def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:

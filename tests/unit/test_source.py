@@ -52,11 +52,13 @@ def test_the_same_samples_by_id(tmp_path, source, precision):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-@pytest.mark.parametrize("name", ["numpy", "torch", "tensorflow"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "tensorflow:block", "tensorflow:function", "tensorflow:fit"])
 def test_a_run_is_the_same_wherever_the_samples_are(tmp_path, name, source, workers):
+    name, _, loop = name.partition(":")
     adapter, runs = registry.load(name), []
     for i, task in enumerate((DIGITS, replace(DIGITS, load=source(tmp_path)))):
-        runs.append(observe(adapter, PLAN, task, tmp_path / f"{i}.trace", workers=workers if i else 0))
+        where = {"workers": workers if i else 0, "loop": loop or None}
+        runs.append(observe(adapter, PLAN, task, tmp_path / f"{i}.trace", **where))
     assert runs[0].certificate == runs[1].certificate
     assert runs[0].end["weights"] == runs[1].end["weights"]
     assert np.array_equal(runs[0].column("loss"), runs[1].column("loss"))
