@@ -36,7 +36,7 @@ class Stated(NamedTuple):
 
 STATED = {
     "digits-mlp": Stated(64, 30, 0.85, 5, 0.70),
-    "digits-cnn": Stated(32, 10, 0.97, 2, 0.90),
+    "digits-cnn": Stated(32, 15, 0.97, 4, 0.80),
     "rows-lstm": Stated(32, 30, 0.95, 6, 0.70),
     "tiny-transformer": Stated(32, 20, FLOOR + 0.05, 4, FLOOR + 0.60, "loss"),
     "diabetes-regression": Stated(32, 20, 0.55, 5, 0.60, "loss"),

@@ -12,13 +12,19 @@ from typing import get_args
 import pytest
 
 import xframe
-from xframe.plan import ACCUMULATION, FIELDS, TrainingPlan
+from xframe.plan import ACCUMULATION, EARLY_STOPPING, FIELDS, VALIDATION, TrainingPlan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # These change or make environments: the fresh environment that runs this test came from the same lines.
 ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
 
+DEFAULTS = {  # of fields whose default depends on others
+    "epoch_iterator": "restart",
+    "on_exhaustion": "repeat",
+    "schedule_clock": "updates",
+    "early_stopping_mode": "min",
+}
 DROPPED = "sed 's/batch_size=64,/batch_size=64, drop_last=True,/' experiments/torch_digits.py"
 
 
@@ -126,15 +132,15 @@ def test_the_pasted_trainers_are_what_the_command_prints(folder):
 
 def test_the_vocabulary_is_the_plans():
     table = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", README, flags=re.MULTILINE))
-    fields = [name for name in FIELDS if name.startswith(("accum", "grad", "loss", "on_", "epoch_", "steps_"))]
+    kinds = ("accum", "grad", "loss", "on_", "epoch_", "steps_", "schedule", "validation", "early", "restore")
+    fields = [name for name in FIELDS if name.startswith(kinds)]
     assert set(fields) == set(table)
     for name, values in table.items():
         choices = re.findall(r"`(\w+)`", values)
         kind = TrainingPlan.model_fields[name].annotation
         if choices:
             assert set(choices) == {value for part in get_args(kind) for value in get_args(part)}
-            default = ACCUMULATION.get(name) or {"epoch_iterator": "restart", "on_exhaustion": "repeat"}[name]
-            assert choices[0] == default
+            assert choices[0] == {**DEFAULTS, **ACCUMULATION, **VALIDATION, **EARLY_STOPPING}[name]
 
 
 def test_the_builders(folder):

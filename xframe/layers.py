@@ -138,6 +138,20 @@ class MaxPool2D(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class AveragePool2D(Layer):
+    """The mean of each size × size window, side by side; what is left over at the ends is cut off. No weights."""
+
+    ranks: ClassVar[tuple[int, ...]] = (3,)
+    size: int
+
+    def __post_init__(self) -> None:
+        _count("size", self.size)
+
+    def outputs(self, inputs: Shape) -> Shape:
+        return _nonempty(self, inputs, (inputs[0] // self.size, inputs[1] // self.size, inputs[2]))
+
+
+@dataclass(frozen=True, slots=True)
 class BatchNorm(Layer):
     """``(x − m) / √(v + epsilon) · scale + bias``, over the last axis' channels.
 
@@ -267,7 +281,7 @@ class TransformerBlock(Layer):
 
 
 LAYERS: tuple[type[Layer], ...] = (
-    *(Dense, Activation, Flatten, Conv2D, MaxPool2D, BatchNorm),
+    *(Dense, Activation, Flatten, Conv2D, MaxPool2D, AveragePool2D, BatchNorm),
     *(LayerNorm, Embedding, Position, LSTM, TransformerBlock),
 )
 

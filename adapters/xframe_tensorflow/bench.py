@@ -36,11 +36,11 @@ def _cnn() -> Any:
     from keras import layers
 
     first = layers.Conv2D(16, 3, padding="same", use_bias=False), layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
-    second = layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D()
+    second = layers.Conv2D(32, 3, padding="same", activation="tanh"), layers.AveragePooling2D(2)
     return keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            *(*first, layers.ReLU(), layers.MaxPooling2D()),
+            *(*first, layers.Activation("tanh"), layers.AveragePooling2D(2)),
             *(*second, layers.Flatten(), layers.Dense(10)),
         ]
     )

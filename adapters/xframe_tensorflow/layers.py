@@ -69,6 +69,10 @@ def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape, x: Any) -> Lowered:
     return keras.layers.MaxPooling2D(layer.size, data_format="channels_last")(x), {}
 
 
+def _average_pool2d(layer: layers.AveragePool2D, inputs: Shape, x: Any) -> Lowered:
+    return keras.layers.AveragePooling2D(layer.size, data_format="channels_last")(x), {}
+
+
 def _batch_norm(layer: layers.BatchNorm, inputs: Shape, x: Any) -> Lowered:
     norm = keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon)
     outputs = norm(x)
@@ -142,6 +146,7 @@ _LOWER: dict[type[layers.Layer], Callable[[Any, Shape, Any], Lowered]] = {
     layers.Flatten: _flatten,
     layers.Conv2D: _conv2d,
     layers.MaxPool2D: _max_pool2d,
+    layers.AveragePool2D: _average_pool2d,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
     layers.Embedding: _embedding,

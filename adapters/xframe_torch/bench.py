@@ -42,8 +42,8 @@ def _cnn() -> Any:
         def forward(self, images: Any) -> Any:
             return self.modules_(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
-    first = nn.Conv2d(1, 16, 3, padding="same", bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)
-    second = nn.Conv2d(16, 32, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)
+    first = nn.Conv2d(1, 16, 3, padding="same", bias=False), nn.BatchNorm2d(16), nn.Tanh(), nn.AvgPool2d(2)
+    second = nn.Conv2d(16, 32, 3, padding="same"), nn.Tanh(), nn.AvgPool2d(2)
     return nn.Sequential(Images(*first, *second), nn.Flatten(), nn.Linear(2 * 2 * 32, 10))
 
 

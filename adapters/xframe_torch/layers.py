@@ -89,6 +89,10 @@ def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape) -> Lowered:
     return nn.MaxPool2d(layer.size), {}
 
 
+def _average_pool2d(layer: layers.AveragePool2D, inputs: Shape) -> Lowered:
+    return nn.AvgPool2d(layer.size), {}
+
+
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     """torch's own, but the running variance is that of the batches, divided by N, where torch's is by N − 1."""
 
@@ -197,13 +201,15 @@ def _transformer_block(layer: layers.TransformerBlock, inputs: Shape) -> Lowered
     return block, weights
 
 
-_ON_IMAGES = (layers.Conv2D, layers.MaxPool2D, layers.BatchNorm, layers.Activation)  # where inputs have 3 dimensions
+# Where inputs have 3 dimensions.
+_ON_IMAGES = (layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D, layers.BatchNorm, layers.Activation)
 _LOWER: dict[type[layers.Layer], Callable[[Any, Shape], Lowered]] = {
     layers.Dense: _dense,
     layers.Activation: _activation,
     layers.Flatten: _flatten,
     layers.Conv2D: _conv2d,
     layers.MaxPool2D: _max_pool2d,
+    layers.AveragePool2D: _average_pool2d,
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
     layers.Embedding: _embedding,

@@ -10,7 +10,8 @@ from keras import layers
 given = np.load(sys.argv[1])
 conv_0, conv_1 = layers.Conv2D(16, 3, padding="same", use_bias=False), layers.Conv2D(32, 3, padding="same")
 norm, dense = layers.BatchNormalization(momentum=0.9, epsilon=1e-5), layers.Dense(10)
-features = [conv_0, norm, layers.ReLU(), layers.MaxPooling2D(), conv_1, layers.ReLU(), layers.MaxPooling2D()]
+tanh, pool = keras.activations.tanh, layers.AveragePooling2D(2)
+features = [conv_0, norm, layers.Activation(tanh), pool, conv_1, layers.Activation(tanh), pool]
 model = keras.Sequential([keras.Input((8, 8, 1)), *features, layers.Flatten(), dense])
 names = ["conv2d_0/kernel", "batchnorm_0/scale", "batchnorm_0/bias", "conv2d_1/kernel", "conv2d_1/bias"]
 variables = dict(zip([*names, "dense_0/kernel", "dense_0/bias"], model.trainable_variables, strict=True))

@@ -11,7 +11,7 @@ given = np.load(sys.argv[1])
 dataset = TensorDataset(torch.from_numpy(given["features"]), torch.from_numpy(given["targets"]))
 conv_0, conv_1 = nn.Conv2d(1, 16, 3, padding="same", bias=False), nn.Conv2d(16, 32, 3, padding="same")
 norm, dense = nn.BatchNorm2d(16, eps=1e-5, momentum=0.1), nn.Linear(2 * 2 * 32, 10)
-features = nn.Sequential(conv_0, norm, nn.ReLU(), nn.MaxPool2d(2), conv_1, nn.ReLU(), nn.MaxPool2d(2))
+features = nn.Sequential(conv_0, norm, nn.Tanh(), nn.AvgPool2d(2), conv_1, nn.Tanh(), nn.AvgPool2d(2))
 tensors = {"conv2d_0/kernel": conv_0.weight, "batchnorm_0/scale": norm.weight, "batchnorm_0/bias": norm.bias}
 tensors |= {"conv2d_1/kernel": conv_1.weight, "conv2d_1/bias": conv_1.bias}
 tensors |= {"dense_0/kernel": dense.weight, "dense_0/bias": dense.bias}

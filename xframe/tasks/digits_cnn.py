@@ -1,8 +1,10 @@
 """A convolutional network on scikit-learn's bundled handwritten digits, 8 x 8 pixels.
 
+Smooth throughout, as LeNet was: where a maximum or a ReLU turns over by rounding, float32 runs part at once.
+
 Every fifth of the 1,797 images, from the first, is for validation: 360; the 1,437 others are trained on.
 
-Quality: 10 epochs of batch 32: validation accuracy at least 0.97.
+Quality: 15 epochs of batch 32: validation accuracy at least 0.97.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xframe.layers import Activation, BatchNorm, Conv2D, Dense, Flatten, MaxPool2D
+from xframe.layers import Activation, AveragePool2D, BatchNorm, Conv2D, Dense, Flatten
 from xframe.task import SGD, Task
 from xframe.tasks.initial import initial, split
 
@@ -19,10 +21,10 @@ _SHAPE = (8, 8, 1)
 _LAYERS = (
     Conv2D(16, 3, use_bias=False),
     BatchNorm(),
-    Activation("relu"),
-    MaxPool2D(2),
-    Conv2D(32, 3, "relu"),
-    MaxPool2D(2),
+    Activation("tanh"),
+    AveragePool2D(2),
+    Conv2D(32, 3, "tanh"),
+    AveragePool2D(2),
     Flatten(),
     Dense(10),
 )
@@ -43,7 +45,7 @@ task = Task(
     load=lambda: digits(False, _SHAPE),
     initial_weights=lambda: initial(_LAYERS, _SHAPE),
     loss="softmax_cross_entropy",
-    optimizer=SGD(learning_rate=0.02, momentum=0.9),
+    optimizer=SGD(learning_rate=0.1, momentum=0.9),
     layers=_LAYERS,
     input_shape=_SHAPE,
     validation=lambda: digits(True, _SHAPE),
