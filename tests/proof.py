@@ -204,6 +204,51 @@ def selftest(size: int) -> Found:
     return full(size)
 
 
+BARS = (  # workload, loop, what it is measured by, at most so many times that; see README, "How fast?"
+    ("bench-mlp", "torch:eager", "torch-indexed", 1.05),
+    ("bench-mlp", "tensorflow:block", "tensorflow-graph", 1.25),
+    ("bench-mlp", "tensorflow:block", "keras-fit-32", 1 / 3.5),
+    ("bench-mlp", "tensorflow:block", "keras-fit-batched", 1 / 2.2),
+    ("bench-mlp", "tensorflow:fit", "keras-fit-gathered", 1.06),
+    *(("bench-mlp", "torch:eager", name, 1.0) for name in ("torch-dataloader", "ignite", "accelerate")),
+    *(("bench-mlp", "torch:eager", name, 1.0) for name in ("lightning", "transformers")),
+    ("digits-cnn", "torch:eager", "torch-indexed", 1.02),
+    ("digits-cnn", "tensorflow:block", "tensorflow-graph", 1.02),
+)
+
+
+def bench(size: int) -> Found:
+    """What all loops cost per step, in so many rounds, and the bars that recording is held to."""
+    from xframe.bench import bench_loops
+
+    found = bench_loops(rounds=size)
+    loops = {(one.workload["task"], loop.name): loop for one in found for loop in one.loops}
+    bad, rows = [], ["| workload | recorded | beside | at most | ratio |", "| --- | --- | --- | --- | --- |"]
+    for task, name, beside, most in BARS:
+        ratio = loops[task, name].ratio(loops[task, beside])
+        row = f"| {task} | {name} | {beside} | {most:.3g} | {ratio} |"
+        rows.append(row)
+        bad += [row] if ratio is None or ratio.median > most else []
+    text = "\n".join([*rows, "", "```text", *map(str, found), "```"])
+    (ROOT / "results" / "bench.md").write_text(
+        f"# What a training step costs\n\n`xframe bench --rounds {size}`, commit {commit()}. "
+        f"Ratios are medians of rounds, with their 95 % intervals.\n\n{text}\n"
+    )
+    return {"size": f"`xframe bench --rounds {size}`, {len(BARS)} bars; see bench.md", "bad": bad}
+
+
+def quality(size: int) -> Found:
+    """Each task trained to what its text states."""
+    done = subprocess.run([sys.executable, "tests/quality.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    rows = [row for row in done.stdout.splitlines() if "stated" in row]
+    bad = [row for row in rows if not row.endswith("good")] + ([done.stderr[-500:]] if done.returncode else [])
+    return {
+        "size": f"`python tests/quality.py`: {len(rows)} runs",
+        "bad": bad,
+        "text": "\n".join(["```", *rows, "```"]),
+    }
+
+
 def slower(text: str) -> list[str]:
     """Where comparing takes longer than DuckDB's join or a fifth of pandas' time, or more than 300 MB."""
     bad = []
@@ -231,6 +276,8 @@ SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
     "causes": (causes, 1000),
     "damage": (damage, 10_000),
     "kills": (kills, 200),
+    "quality": (quality, 1),
+    "bench": (bench, 15),
     "trace speed": (script("experiments/trace_speed.py", slower), 10_000_000),
     "trace memory": (script("experiments/trace_speed.py", slower, "--only-xframe"), 100_000_000),
 }

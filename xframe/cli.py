@@ -472,7 +472,7 @@ def bench(
         str | None, _option("With a plan: adapters, comma separated; a loop after a colon. Default: torch,tensorflow.")
     ] = None,
     device: Annotated[str | None, _option("With a plan: auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, _option("With a plan: float32 or float64.")] = None,
+    precision: Annotated[str | None, _option("With a plan: float32, float64, bfloat16 or mixed_float16.")] = None,
     threads: Annotated[int | None, _number("With a plan: CPU threads of each run. Default: all cores.")] = None,
     tf32: Tf32 = False,
     python: Python = None,

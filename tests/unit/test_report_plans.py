@@ -370,3 +370,14 @@ def test_every_number_is_true(count):
         texts += 1
     assert texts > count
     assert seen == {"epochs", "steps", "updates", "epochs of", "window", "end", "stop", "total", "samples"}
+
+
+def test_validation_and_early_stopping():
+    fields = {"validation_every": 2, "validation_batch_size": 100, "early_stopping_patience": 1}
+    lines = arithmetic(TrainingPlan(batch_size=5, epochs=3, **fields, early_stopping_min_delta=0.1), 10)
+    assert lines[-2:] == [
+        "validation after every 2 epochs, and at the end, in batches of 100",
+        "early stopping after 1 validation in a row whose loss is not better by more than 0.1: "
+        "all counts are upper bounds",
+    ]
+    assert arithmetic(TrainingPlan(batch_size=5, epochs=3), 10)[-1].startswith("samples")

@@ -31,6 +31,21 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     if result.samples_padded:
         samples += f", {_of(result.samples_padded, 'row')} of padding"
     lines.append(f"{samples}, last batch {result.last_batch_size:,}")
+    return lines + _validation_lines(plan)
+
+
+def _validation_lines(plan: TrainingPlan) -> list[str]:
+    if plan.validation_every is None:
+        return []
+    often = _of(plan.validation_every, (plan.validation_unit or "")[:-1])
+    lines = [f"validation after every {often}, and at the end, in batches of {plan.validation_batch_size:,}"]
+    if plan.early_stopping_patience is not None:
+        many = _of(plan.early_stopping_patience, "validation")
+        bar = f" by more than {plan.early_stopping_min_delta:g}" if plan.early_stopping_min_delta else ""
+        lines.append(
+            f"early stopping after {many} in a row whose {plan.early_stopping_monitor} is not better{bar}: "
+            "all counts are upper bounds"
+        )
     return lines
 
 
