@@ -538,9 +538,10 @@ def adapters(*, json: Json = False) -> int:
         rows = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in found]
         print(jsonlib.dumps(rows))
         return 0
+    width = max(len(", ".join(a.loops)) for a in found)
     for a in found:
         state = "installed" if here[a.name] else f"not installed: {a.install}"
-        print(f"{a.name:12}  loops {', '.join(a.loops):12}  {state}")
+        print(f"{a.name:12}  loops {', '.join(a.loops):{width}}  {state}")
     return 0
 
 
@@ -556,7 +557,7 @@ def tasks(*, json: Json = False) -> int:
         )
         return 0
     for task in found:
-        print(f"{task.name:12}  {task.num_samples:>6,} samples  {task.description}")
+        print(f"{task.name:{max(map(len, BUILT_IN))}}  {task.num_samples:>6,} samples  {task.description}")
     return 0
 
 

@@ -151,7 +151,8 @@ class TrainStep:
             self.scaler.update()
 
     def outputs_and_loss(self, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.autocast(self.runtime.device, torch.float16, enabled=self.scaler is not None):
+        kept = self.runtime.loop != "graph"  # weights cast once a step: not where a graph is captured
+        with torch.autocast(self.runtime.device, torch.float16, enabled=self.scaler is not None, cache_enabled=kept):
             outputs = self.model.module(features)
             return self.loss(outputs, targets), outputs
 

@@ -37,7 +37,8 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
 def _validation_lines(plan: TrainingPlan) -> list[str]:
     if plan.validation_every is None:
         return []
-    often = _of(plan.validation_every, (plan.validation_unit or "")[:-1])
+    unit = (plan.validation_unit or "")[:-1]
+    often = unit if plan.validation_every == 1 else _of(plan.validation_every, unit)
     lines = [f"validation after every {often}, and at the end, in batches of {plan.validation_batch_size:,}"]
     if plan.early_stopping_patience is not None:
         many = _of(plan.early_stopping_patience, "validation")
