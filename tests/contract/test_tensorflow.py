@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from xframe.testing import AdapterContract
+from xframe.testing.contract import PLANS
 
 TWIN = Path(__file__).parents[1] / "native" / "tensorflow_digits.py"
 
@@ -16,4 +17,7 @@ class TestFunction(AdapterContract):
 
 
 class TestXla(AdapterContract):
+    """Its pipeline and windows are those of ``function``: every third plan suffices, since each is compiled anew."""
+
     adapter, loop, twin = "tensorflow", "xla", TWIN
+    plans = PLANS[::3]

@@ -1,16 +1,19 @@
-"""The contract suite, bound to the torch adapter."""
+"""The contract suite, bound to each loop of the torch adapter that runs without CUDA."""
 
 from pathlib import Path
 
 from xframe.testing import AdapterContract
+from xframe.testing.contract import PLANS
+
+TWIN = Path(__file__).parents[1] / "native" / "torch_digits.py"
 
 
-class TestTorch(AdapterContract):
-    adapter = "torch"
-    twin = Path(__file__).parents[1] / "native" / "torch_digits.py"
+class TestEager(AdapterContract):
+    adapter, loop, twin = "torch", "eager", TWIN
 
 
-class TestTorchCompile(AdapterContract):
-    adapter = "torch"
-    loop = "compile"
-    twin = Path(__file__).parents[1] / "native" / "torch_digits.py"
+class TestCompile(AdapterContract):
+    """Its pipeline and windows are those of ``eager``: every third plan suffices, since each is compiled anew."""
+
+    adapter, loop, twin = "torch", "compile", TWIN
+    plans = PLANS[::3]
