@@ -75,7 +75,12 @@ __all__ = [
 ]
 
 
+_MODULES = ("layers", "schedule")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'xframe' has no attribute {name!r}")
 

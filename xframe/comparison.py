@@ -37,6 +37,7 @@ from xframe.causes import Cause
 from xframe.counting import Counts
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan import TrainingPlan
+from xframe.runtime import storage
 from xframe.trace import WINDOW, Trace, Validation, open_all
 from xframe.tracefile import COLUMNS, Column
 from xframe.validating import closest, due, stopped_after
@@ -73,7 +74,7 @@ TOLERANCES = {
     "float64": Tolerance(1e-9, 1e-10),
     "float32": Tolerance(1e-4, 1e-4),
     "mixed_float16": Tolerance(2e-2, 2e-2),
-    "bfloat16": Tolerance(1e-1, 1e-1),
+    "bfloat16": Tolerance(2e-1, 2e-1),
 }  # from the finest down
 
 
@@ -436,7 +437,7 @@ def compare(
         "boundaries": f"{against}, {how}",
         "updates": f"{against}, per step",
         "epochs": f"{against}, labels",
-        "lr": "equal in " + _precision(traces),
+        "lr": "equal in " + storage(_precision(traces)),
         "loss": str(within),
         "weights": str(within) + (", == ledger" if audits else ""),
     }
@@ -557,8 +558,8 @@ class _Pair:
         self.shared = min(len(candidate), len(reference))
         self.firsts: dict[str, int] = {}
         self.until = 0 if self.other_data else self.shared
-        self.rates, self.losses = _Rates(kind), _Losses(numbers) if numbers is not None else None
-        self.accuracies = _Accuracies()
+        self.rates, self.losses = _Rates(storage(kind)), _Losses(numbers) if numbers is not None else None
+        self.accuracies = _Accuracies(0.0 if numbers is None else numbers.atol)
         self._both = candidate.known & reference.known
         self._tries = candidate.skips and reference.skips  # are compared beside the updates
 
@@ -624,14 +625,18 @@ def _numbers(side: _Side, name: str, start: int, stop: int) -> Column:
 
 
 class _Accuracies:
-    """Accuracies of a pair: whether more samples are predicted otherwise than the one that rounding may turn."""
+    """Accuracies of a pair: whether more samples are predicted otherwise than the one that rounding may turn.
 
-    def __init__(self) -> None:
+    In a coarse precision as many more as its tolerance allows.
+    """
+
+    def __init__(self, within: float) -> None:
+        self._within = within
         self.first: int | None = None
         self.values: tuple[float, float] = (0.0, 0.0)  # there
 
     def feed(self, start: int, mine: NDArray[Any], theirs: NDArray[Any], rows: NDArray[Any]) -> None:
-        beyond = np.flatnonzero(~(np.abs(mine - theirs) * rows <= 1.5))
+        beyond = np.flatnonzero(~(np.abs(mine - theirs) * rows <= 1.5 + self._within * rows))
         if beyond.size and self.first is None:
             i = int(beyond[0])
             self.first, self.values = start + i, (float(mine[i]), float(theirs[i]))
@@ -751,8 +756,10 @@ def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
             x, y = getattr(a, name), getattr(b, name)
             if x is None or y is None:
                 continue
-            apart = abs(x - y) if np.isfinite(x) and np.isfinite(y) else 0.0 if str(x) == str(y) else np.inf
-            allowed = within.atol + within.rtol * max(abs(x), abs(y))
+            if str(x) == str(y):  # NaN too
+                x = y = 0.0
+            apart = abs(x - y) if np.isfinite(x) and np.isfinite(y) else np.inf
+            allowed = within.atol + within.rtol * max(abs(x), abs(y)) if np.isfinite(apart) else 0.0
             allowed += 1.5 / a.num_samples if name == "accuracy" and a.num_samples else 0.0
             if apart > worst or worst_at is None:
                 worst, worst_at = float(apart), at

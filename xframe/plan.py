@@ -327,6 +327,8 @@ class TrainingPlan(BaseModel):
     def __repr__(self) -> str:
         return f"TrainingPlan({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
+    __str__ = __repr__
+
     def _contradictions(self) -> list[PlanError]:
         """Combinations of valid fields that make no sense together."""
         found = []
