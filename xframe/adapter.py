@@ -13,11 +13,18 @@ It gets a plan, a task, a runtime and a recorder, and
   and hands the recorder the ids that stand beside the data in the training step;
 - follows every policy of the plan, or refuses it in ``check``: what is left of a pass, where epochs
   begin and end, what is in an accumulated gradient, and what it is divided by;
+- takes the learning rate of each step from the task's schedule, at the tick of the plan's clock, see
+  ``xframe.steering.Window.tick``; clips as the task's optimizer says, after the window's gradient is divided;
+- validates between steps when the plan says, on the task's validation samples in batches of their own, averaged by
+  sample, with their ids; stops early by ``xframe.stopping``, or by a rule of the framework's own that is the same.
+  ``xframe.steering.Course`` does both. Training goes on as if no validation had been;
 - tells the recorder the updates applied, from the optimizer's own state or other evidence that the
   weights were touched, never from its loop counter;
 - draws no random number that a run without recording would not draw;
 - reads nothing back from a device in each step: the recorder takes tensors and fetches them in blocks;
-- returns the final weights under the task's canonical names and layouts.
+- tells it the updates tried too where they can be skipped, as under a scaled loss;
+- returns the final weights, or those of the best validation if the plan restores them, under the task's canonical
+  names and layouts.
 
 What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
 ``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
@@ -64,6 +71,9 @@ class Adapter(Protocol):
         loops: its native training loops, the default first.
         requires: the modules it imports.
         install: the command that installs them.
+
+    An adapter may have more: ``stepwise``, the loop that goes step by step through ``pipeline`` and ``train_step``,
+    which ``xframe.testing.faults`` puts bugs into.
     """
 
     name: str
