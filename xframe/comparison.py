@@ -40,7 +40,7 @@ from xframe.plan import TrainingPlan
 from xframe.runtime import storage
 from xframe.trace import WINDOW, Trace, Validation, open_all
 from xframe.tracefile import COLUMNS, Column
-from xframe.validating import closest, due, stopped_after
+from xframe.validating import closest, decidable, due, stopped_after
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -729,6 +729,18 @@ def _first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
     return int(np.argmax(unequal)) if unequal.any() else None
 
 
+def _place(validation: Validation) -> str:
+    return f"after step {validation.after - 1:,}" if validation.after else "before the first step"
+
+
+_VALIDATED = {  # what two validations may part by
+    "batch_sizes": "in other batches",
+    "num_batches": "in another number of batches",
+    "num_samples": "on another number of samples",
+    "ids_digest": "on other samples",
+}
+
+
 def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
     """Validations: after which steps, against the plan; over which samples and with which outcome, across runs."""
     candidate, reference = pair.candidate, pair.reference
@@ -739,74 +751,98 @@ def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
     assert within is not None
     theirs, both = reference.trace.validations, (candidate, reference)
     if not mine or not theirs:
-        return _Judgement("not judged", detail=f"{(reference if mine else candidate).name} recorded no validation")
-    worst, worst_at, until = 0.0, None, pair.until
+        missing = (reference if mine else candidate).name
+        return _Judgement("not judged", detail=f"{missing} recorded no validation", undecided=bool(mine or theirs))
+    worst, worst_at, odd, unknown = 0.0, None, "", set[str]()
     for a, b in zip(mine, theirs, strict=False):
-        if min(a.after, b.after) > until:
+        if min(a.after, b.after) > pair.until:
             break  # the runs part before
-        at, places = a.after - 1, f"after step {a.after - 1}"
+        at = max(a.after - 1, 0)
         if a.after != b.after:
-            detail = f"{candidate.name} validated after step {at}, {reference.name} after step {b.after - 1}"
-            return _Judgement("fail", min(at, b.after - 1), detail, sides=both)
-        for name in ("ids_digest", "num_batches", "num_samples"):
-            if None not in (getattr(a, name), getattr(b, name)) and getattr(a, name) != getattr(b, name):
-                what = {"ids_digest": "other samples", "num_batches": "other batches", "num_samples": "more or fewer"}
-                return _Judgement("fail", at, f"{places}: {candidate.name} validated on {what[name]}", sides=both)
+            detail = f"{candidate.name} validated {_place(a)}, {reference.name} {_place(b)}"
+            return _Judgement("fail", max(min(a.after, b.after) - 1, 0), detail, sides=both)
+        for name, what in _VALIDATED.items():
+            x, y = getattr(a, name), getattr(b, name)
+            if x is None or y is None:
+                unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
+            elif x != y:
+                return _Judgement("fail", at, f"{_place(a)}: {candidate.name} validated {what}", sides=both)
         for name in ("loss", "accuracy"):
             x, y = getattr(a, name), getattr(b, name)
             if x is None or y is None:
+                unknown |= {f"the validation's {name}"} if x is not y else set()
                 continue
-            if str(x) == str(y):  # NaN too
-                x = y = 0.0
-            apart = abs(x - y) if np.isfinite(x) and np.isfinite(y) else np.inf
-            allowed = within.atol + within.rtol * max(abs(x), abs(y)) if np.isfinite(apart) else 0.0
-            allowed += 1.5 / a.num_samples if name == "accuracy" and a.num_samples else 0.0
+            told = f"{_place(a)}: validation {name} {candidate.name} {x:.9g}, {reference.name} {y:.9g}"
+            if not (np.isfinite(x) and np.isfinite(y)):
+                if str(x) != str(y):
+                    return _Judgement("fail", at, told, sides=both)
+                odd = odd or f"{_place(a)} both runs' validation {name} is {x}"
+                continue
+            apart, size = abs(x - y), a.num_samples or b.num_samples or 0
+            allowed = within.atol + within.rtol * max(abs(x), abs(y))
+            if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
+                allowed = within.atol + (1.5 / size if size else 0.0)
             if apart > worst or worst_at is None:
                 worst, worst_at = float(apart), at
-            if not apart <= allowed:
-                detail = f"{places}: validation {name} {candidate.name} {x:.9g}, {reference.name} {y:.9g}"
-                return _Judgement("fail", at, detail, float(apart), at, both)
+            if apart > allowed:
+                return _Judgement("fail", at, told, float(apart), at, both)
     if len(mine) != len(theirs) and pair.until == len(candidate) == len(reference):
-        detail = f"{candidate.name} validated {len(mine):,} times, {reference.name} {len(theirs):,}"
-        return _Judgement("fail", None, detail)
+        return _Judgement(
+            "fail", None, f"{candidate.name} validated {len(mine):,} times, {reference.name} {len(theirs):,}"
+        )
+    if odd or unknown:
+        detail = odd or f"a run did not record {' and '.join(sorted(unknown))}"
+        return _Judgement("not judged", None, detail, worst, worst_at, undecided=True)
     return _Judgement("pass", detail=_before(pair), worst=worst, worst_at=worst_at)
 
 
 def _validated_by_plan(pair: _Pair, found: Sequence[Validation]) -> _Judgement:
     candidate, reference = pair.candidate, pair.reference
-    plan = reference.plan
+    plan, trace = reference.plan, candidate.trace
     assert plan is not None
+    assert trace is not None
     if plan.validation_every is None:
-        if not found:
-            return _Judgement("pass")
-        return _Judgement("not judged", detail="the plan does not validate")
+        return _Judgement("not judged", detail="the plan does not validate") if found else _Judgement("pass")
     if not found:
         return _Judgement("not judged", detail=f"{candidate.name} recorded no validation", undecided=True)
     expected = due(plan, reference.num_samples)
-    expected = expected[expected <= min(len(reference), len(candidate))]
-    places = np.array([validation.after for validation in found])
-    shared = min(len(places), len(expected))
-    unequal = np.flatnonzero(places[:shared] != expected[:shared])
+    until = min(len(reference), len(candidate))
+    expected = expected[expected <= until]
+    if not trace.complete and len(expected) == len(found) + 1 and expected[-1] == len(candidate):
+        expected = expected[:-1]  # it was cut short before, or while, it validated
     both = (candidate, reference)
-    if unequal.size:
-        i = int(unequal[0])
-        detail = f"{candidate.name} validated after step {places[i] - 1}, the plan says after step {expected[i] - 1}"
-        return _Judgement("fail", int(min(places[i], expected[i])) - 1, detail, sides=both)
-    if len(places) > len(expected):
-        at = int(places[shared]) - 1
-        return _Judgement("fail", at, f"{candidate.name} validated after step {at}, the plan does not", sides=both)
-    if len(places) < len(expected):
+    for validation, after in zip(found, expected.tolist(), strict=False):
+        if validation.after != after:
+            detail = f"{candidate.name} validated {_place(validation)}, the plan says after step {after - 1:,}"
+            return _Judgement("fail", max(min(validation.after, after) - 1, 0), detail, sides=both)
+    shared = min(len(found), len(expected))
+    if len(found) > shared:
+        extra = found[shared]
+        detail = f"{candidate.name} validated {_place(extra)}, the plan does not"
+        return _Judgement("fail", max(extra.after - 1, 0), detail, sides=both)
+    if len(expected) > shared:
         at = int(expected[shared]) - 1
-        return _Judgement("fail", at, f"{candidate.name} did not validate after step {at}", sides=both)
-    size = plan.validation_batch_size or plan.batch_size
+        return _Judgement("fail", at, f"{candidate.name} did not validate after step {at:,}", sides=both)
+    size, total = plan.validation_batch_size or plan.batch_size, trace.metadata.get("num_validation") or None
     for validation in found:
-        total, batches = validation.num_samples, validation.num_batches
-        if total is not None and batches is not None and batches != -(-total // size):
-            at = validation.after - 1
-            detail = f"after step {at}: {candidate.name} validated in {batches:,} batches, "
-            detail += f"the plan says {-(-total // size):,}"
+        at, rows = max(validation.after - 1, 0), validation.num_samples
+        if rows is not None and isinstance(total, int) and rows != total:
+            detail = f"{_place(validation)}: {candidate.name} validated on {rows:,} samples, the task has {total:,}"
             return _Judgement("fail", at, detail, sides=both)
+        if rows is not None and validation.batch_sizes not in (None, _in_batches(rows, size)):
+            detail = f"{_place(validation)}: {candidate.name} validated in other batches than of {size:,} and the rest"
+            return _Judgement("fail", at, detail, sides=both)
+        for name in ("num_samples", "ids_digest"):
+            if getattr(validation, name) != getattr(found[0], name):
+                detail = f"{_place(validation)}: {candidate.name} validated {_VALIDATED[name]} than at first"
+                return _Judgement("fail", at, detail, sides=both)
     return _agree(pair)
+
+
+def _in_batches(rows: int, size: int) -> tuple[tuple[int, int], ...]:
+    """The sizes of so many samples' batches, as a validation has them."""
+    whole, rest = divmod(rows, size)
+    return (((size, whole),) if whole else ()) + (((rest, 1),) if rest else ())
 
 
 def _stopping_notes(plan: TrainingPlan | None, sides: Sequence[_Side]) -> list[str]:
@@ -845,6 +881,10 @@ def _says(side: _Side) -> str:
 
 def _steps(pair: _Pair) -> _Judgement:
     candidate, reference, shared = pair.candidate, pair.reference, pair.shared
+    planned, recorded = reference.plan, candidate.trace
+    if planned is not None and recorded is not None and not decidable(planned, recorded.validations):
+        detail = f"{candidate.name} did not record what early stopping goes by"
+        return _Judgement("not judged", detail=detail, undecided=True)
     if len(candidate) == len(reference):
         # Nothing recorded on both sides is nothing compared.
         return _Judgement("pass" if shared else "not judged")

@@ -13,6 +13,7 @@ second or every 1,000 steps, and when the block is left, by an exception too.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import platform
 import sys
@@ -297,7 +298,8 @@ class Recorder:
             facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}
         if batch_sizes is not None:
             sizes = _block_column(batch_sizes, "batch_sizes").values
-            facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes)}
+            runs = [[int(size), len(list(times))] for size, times in itertools.groupby(sizes.tolist())]
+            facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes), "batch_sizes": runs}
             if ids is not None and 8 * facts["num_samples"] != len(flat):
                 raise UsageError(
                     "a validation's ids and batch_sizes don't fit",

@@ -66,6 +66,7 @@ class Validation:
     Attributes:
         after: steps that were made before it.
         num_batches, num_samples: that went through it.
+        batch_sizes: of the batches in order, as pairs of a size and how many times in a row it came.
         ids_digest: XXH3-128 of the validation samples' ids in order, in hex.
         loss, accuracy: means over the samples.
         time_ns: since recording began.
@@ -74,6 +75,7 @@ class Validation:
     after: int
     num_batches: int | None = None
     num_samples: int | None = None
+    batch_sizes: tuple[tuple[int, int], ...] | None = None
     ids_digest: str | None = None
     loss: float | None = None
     accuracy: float | None = None
@@ -211,8 +213,12 @@ class Trace:
     @cached_property
     def validations(self) -> tuple[Validation, ...]:
         """What was validated between the steps, in order."""
-        known = Validation.__slots__
-        return tuple(Validation(**{name: v[name] for name in known if name in v}) for v in self.source.validations)
+        known, found = Validation.__slots__, []
+        for facts in self.source.validations:
+            sizes = facts.get("batch_sizes")
+            told = {name: facts[name] for name in known if name in facts}
+            found.append(Validation(**{**told, "batch_sizes": sizes and tuple(map(tuple, sizes))}))
+        return tuple(found)
 
     def epochs(self) -> pd.DataFrame:
         """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample."""

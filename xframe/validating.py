@@ -56,6 +56,14 @@ def decisions(plan: TrainingPlan, validations: Sequence[Validation]) -> list[Dec
     return stopping.decisions
 
 
+def decidable(plan: TrainingPlan, validations: Sequence[Validation]) -> bool:
+    """Whether it can be told from these validations where the plan's early stopping ends their run."""
+    if plan.early_stopping_patience is None:
+        return True
+    monitor = plan.early_stopping_monitor or "loss"
+    return bool(validations) and all(getattr(validation, monitor) is not None for validation in validations)
+
+
 def stopped_after(plan: TrainingPlan, validations: Sequence[Validation]) -> int | None:
     """After how many steps a run with these validations ends early; None if it does not."""
     if plan.early_stopping_patience is None:

@@ -90,6 +90,7 @@ def _train(pipe: Pipe, config: dict[str, Any]) -> None:
         "adapter": config["adapter"],
         "loop": config["loop"] or adapter.loops[0],
         "task": task.name,
+        "num_validation": task.num_validation,
         **task.fingerprints(),
     }
     go = sys.stdin.readline()

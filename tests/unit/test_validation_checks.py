@@ -77,8 +77,11 @@ def test_without_validation_there_is_no_such_check(run):
         (HONEST[:2] + HONEST[3:], 8, "validated after step 11, the plan says after step 8"),
         (HONEST[:3], 11, "did not validate after step 11"),
         ((*HONEST[:1], Made(4, 1.0), *HONEST[1:]), 3, "validated after step 3, the plan says after step 5"),
-        (edited(2, sizes=(2, 2, 1)), 8, "validated in 3 batches, the plan says 2"),
-        (edited(1, ids=6, sizes=(3, 3)), 5, "validated on other samples"),
+        (edited(2, sizes=(2, 2, 1)), 8, "validated in other batches than of 3 and the rest"),
+        (edited(1, ids=6, sizes=(3, 3)), 5, "validated on another number of samples"),
+        (tuple(v._replace(ids=6, sizes=(3, 3)) for v in HONEST), 2, "validated in other batches"),
+        (edited(1, sizes=(2, 3)), 5, "validated in other batches than of 3 and the rest"),
+        (edited(0, loss=math.inf), 2, "validation loss"),
         (edited(0, loss=1.001), 2, "validation loss"),
         (edited(0, loss=math.nan), 2, "validation loss"),
         (edited(3, accuracy=0.9), 11, "validation accuracy"),
@@ -97,9 +100,40 @@ def test_one_sample_may_turn(run):
     assert not xframe.compare(run(), run(edited(0, accuracy=0.95)))
 
 
-def test_nan_in_both_is_the_same(run):
-    both = edited(3, loss=math.nan)
-    assert xframe.compare(run(both), run(both)).check("validation").result == "pass"
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_what_is_no_number_in_both_is_not_judged(run, loss):
+    both = edited(3, loss=loss)
+    comparison = xframe.compare(run(both), run(both))
+    assert (comparison.check("validation").result, comparison.verdict) == ("not judged", "inconclusive")
+
+
+@pytest.mark.parametrize("fields", [{"ids": None}, {"accuracy": None}, {"ids": None, "sizes": None}])
+def test_what_was_not_recorded_is_not_judged(run, fields):
+    comparison = xframe.compare(run(), run(edited(1, **fields)))
+    assert comparison.check("validation").result in ("not judged", "fail")
+    assert not comparison
+
+
+def test_a_run_cut_short_before_its_validation(run, tmp_path):
+    whole = run()
+    with pytest.raises(KeyboardInterrupt), xframe.record(tmp_path / "cut.trace", plan=PLAN, num_samples=10) as rec:
+        for step in PLAN.steps(10):
+            labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
+            rec.step(ids=step.sample_ids, updates=step.update, loss=1.0, lr=0.1, accuracy=0.5, **labels)
+            if step.index == 2:
+                rec.validation(loss=1.0, accuracy=0.5, ids=np.arange(5), batch_sizes=(3, 2))
+            if step.index == 5:
+                raise KeyboardInterrupt
+    assert xframe.compare(whole, Trace.open(tmp_path / "cut.trace")).verdict == "inconclusive"
+
+
+def test_a_stop_by_what_was_not_recorded_is_not_judged(run):
+    plan = xframe.TrainingPlan.from_mapping({**STOPS.to_dict(), "early_stopping_monitor": "accuracy"})
+    unknown = tuple(v._replace(accuracy=None) for v in HONEST[:2])
+    for steps in (6, 12):
+        comparison = xframe.compare(run(unknown, plan, steps=steps))
+        assert comparison.check("steps").result == "not judged"
+        assert comparison.verdict != "passed"
 
 
 def test_a_run_that_recorded_none_is_not_judged(run):
