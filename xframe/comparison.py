@@ -442,6 +442,8 @@ def compare(
         "weights": str(within) + (", == ledger" if audits else ""),
     }
     rules["validation"] = f"{against}, {within}"
+    if across and all("accuracy" in side.known for side in sides):
+        rules["loss"] += "; accuracy ± 1"
     notes += _stopping_notes(plan, sides)
     validated = any(side.trace.validations for side in sides if side.trace is not None)
     further = FURTHER if validated or (plan is not None and plan.validation_every is not None) else ()
@@ -734,9 +736,9 @@ def _place(validation: Validation) -> str:
 
 
 _VALIDATED = {  # what two validations may part by
-    "batch_sizes": "in other batches",
-    "num_batches": "in another number of batches",
     "num_samples": "on another number of samples",
+    "num_batches": "in another number of batches",
+    "batch_sizes": "in other batches",
     "ids_digest": "on other samples",
 }
 
@@ -754,19 +756,22 @@ def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
         missing = (reference if mine else candidate).name
         return _Judgement("not judged", detail=f"{missing} recorded no validation", undecided=bool(mine or theirs))
     worst, worst_at, odd, unknown = 0.0, None, "", set[str]()
+    wrong: tuple[int, str] | None = None  # the first outcome that is another
     for a, b in zip(mine, theirs, strict=False):
         if min(a.after, b.after) > pair.until:
             break  # the runs part before
         at = max(a.after - 1, 0)
         if a.after != b.after:
             detail = f"{candidate.name} validated {_place(a)}, {reference.name} {_place(b)}"
-            return _Judgement("fail", max(min(a.after, b.after) - 1, 0), detail, sides=both)
+            wrong = wrong or (max(min(a.after, b.after) - 1, 0), detail)
+            break
         for name, what in _VALIDATED.items():
             x, y = getattr(a, name), getattr(b, name)
             if x is None or y is None:
                 unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
             elif x != y:
-                return _Judgement("fail", at, f"{_place(a)}: {candidate.name} validated {what}", sides=both)
+                many = f" ({x:,} and {y:,})" if name in ("num_samples", "num_batches") else ""
+                wrong = wrong or (at, f"{_place(a)}: {candidate.name} validated {what} than {reference.name}{many}")
         for name in ("loss", "accuracy"):
             x, y = getattr(a, name), getattr(b, name)
             if x is None or y is None:
@@ -775,7 +780,7 @@ def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
             told = f"{_place(a)}: validation {name} {candidate.name} {x:.9g}, {reference.name} {y:.9g}"
             if not (np.isfinite(x) and np.isfinite(y)):
                 if str(x) != str(y):
-                    return _Judgement("fail", at, told, sides=both)
+                    wrong = wrong or (at, told)
                 odd = odd or f"{_place(a)} both runs' validation {name} is {x}"
                 continue
             apart, size = abs(x - y), a.num_samples or b.num_samples or 0
@@ -785,11 +790,12 @@ def _validated(pair: _Pair, within: Tolerance | None) -> _Judgement:
             if apart > worst or worst_at is None:
                 worst, worst_at = float(apart), at
             if apart > allowed:
-                return _Judgement("fail", at, told, float(apart), at, both)
-    if len(mine) != len(theirs) and pair.until == len(candidate) == len(reference):
-        return _Judgement(
-            "fail", None, f"{candidate.name} validated {len(mine):,} times, {reference.name} {len(theirs):,}"
-        )
+                wrong = wrong or (at, told)
+    if wrong is None and len(mine) != len(theirs) and pair.until == len(candidate) == len(reference):
+        detail = f"{candidate.name} validated {len(mine):,} times, {reference.name} {len(theirs):,}"
+        return _Judgement("fail", None, detail)
+    if wrong is not None:
+        return _Judgement("fail", *wrong, worst, worst_at, both)
     if odd or unknown:
         detail = odd or f"a run did not record {' and '.join(sorted(unknown))}"
         return _Judgement("not judged", None, detail, worst, worst_at, undecided=True)

@@ -7,6 +7,7 @@ since only then are they the same run's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -473,7 +474,7 @@ def _schedule(case: Case, mine: NDArray[Any], theirs: NDArray[Any]) -> tuple[str
         if ticks is None:
             continue
         rate = dict(zip(ticks.tolist(), theirs.tolist(), strict=True))
-        if any(rate[tick] != value for tick, value in zip(ticks.tolist(), theirs.tolist(), strict=True)):
+        if not all(_same(rate[tick], value) for tick, value in zip(ticks.tolist(), theirs.tolist(), strict=True)):
             continue  # the other does not tick by that
         unit = clock[:-1]
         if _follows(rate, np.maximum(ticks - 1, 0), mine):
@@ -503,7 +504,13 @@ def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
 def _follows(rate: dict[int, float], ticks: NDArray[Any], seen: NDArray[Any]) -> bool:
     """Whether the rates seen are those of the ticks, as far as they are known, and they vary."""
     known = [(rate[tick], value) for tick, value in zip(ticks.tolist(), seen.tolist(), strict=True) if tick in rate]
-    return len(known) > 1 and all(a == b for a, b in known) and len({a for a, _ in known}) > 1
+    varies = len(known) > 1 and not all(_same(known[0][0], a) for a, _ in known)
+    return varies and all(_same(a, b) for a, b in known)
+
+
+def _same(a: float, b: float) -> bool:
+    """Of two learning rates: schedulers that go from each rate to the next end in other last digits."""
+    return math.isclose(a, b, rel_tol=1e-5)
 
 
 def _losses(numbers: Numbers) -> tuple[Floats, Floats]:

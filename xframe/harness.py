@@ -402,6 +402,18 @@ def where(device: str, precision: str, threads: int | None, tf32: bool, workers:
 def checked(plan: TrainingPlan, task: str, selections: Sequence[Selection], runtime: Runtime) -> Task:
     """The task, once the plan fits it and every adapter can run it."""
     found = find_task(task)
+    if plan.validation_every is not None and found.validation is None:
+        raise UsageError(
+            f"the plan validates, and task {found.name!r} has nothing to validate on",
+            got=Verbatim(f"validation_every {plan.validation_every}"),
+            expected="a task with validation and num_validation",
+        )
+    if plan.early_stopping_monitor == "accuracy" and "accuracy" not in found.metrics:
+        raise UsageError(
+            f"the plan stops by accuracy, and task {found.name!r} does not measure it",
+            got=Verbatim(f"metrics {found.metrics}"),
+            expected="a task with metrics=('accuracy',), or early_stopping_monitor loss",
+        )
     updates = counting.Cadence(plan, found.num_samples).num_updates
     most = None if found.max_updates is None else found.max_updates(plan, runtime.precision)
     if most is not None and updates > most:

@@ -60,6 +60,12 @@ class SGD:
     clip_global_norm: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "momentum", "weight_decay", *CLIPS):
+            value = getattr(self, name)
+            real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if not (real or (name in CLIPS and value is None) or (name == "learning_rate" and self.scheduled)):
+                expected = "a finite number" + (" or an xframe.schedule" if name == "learning_rate" else "")
+                raise UsageError(f"SGD's {name}", got=value, expected=expected)
         clips = {name: getattr(self, name) for name in CLIPS if getattr(self, name) is not None}
         if len(clips) > 1 or not all(0 < value < math.inf for value in clips.values()):
             raise UsageError(
@@ -113,7 +119,8 @@ class Task:
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
         audit: given a run's trace and final weights, returns what contradicts; see the ledger task.
         max_updates: given a plan and a precision, how many updates at most the task can hold.
-        validation: returns (features, targets) to validate on, if there are any; row i is validation sample i.
+        validation: returns (features, targets) or a source to validate on, if there are any; row i is validation
+            sample i. They are kept in memory.
         num_validation: how many.
         metrics: recorded beside the loss, of each step and validation: ``accuracy``, the share of targets that get
             the greatest output.
@@ -132,7 +139,7 @@ class Task:
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
     audit: Callable[[Trace, Weights], list[str]] | None = None
     max_updates: Callable[[TrainingPlan, str], int] | None = None
-    validation: Callable[[], tuple[NDArray[Any], NDArray[Any]]] | None = None
+    validation: Callable[[], tuple[NDArray[Any], NDArray[Any]] | Source] | None = None
     num_validation: int = 0
     metrics: tuple[str, ...] = ()
     input_shape: Shape | None = None
@@ -228,8 +235,11 @@ class Task:
 
         if self.validation is None:
             raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
-        held = self._checked(self.validation(), self.num_validation, "num_validation")
-        return Samples(held, storage(precision), in_memory=True).take(np.arange(self.num_validation))
+        loaded, declared = self.validation(), self.num_validation
+        if isinstance(loaded, Source) and len(loaded) != declared:
+            raise self._other_size(f"{len(loaded)} validation samples", f"num_validation = {declared}")
+        held = loaded if isinstance(loaded, Source) else self._checked(loaded, declared, "num_validation")
+        return Samples(held, storage(precision), in_memory=True).take(np.arange(declared))
 
     def _checked(self, loaded: Any, declared: int, field: str) -> Arrays:
         import numpy as np

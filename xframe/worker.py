@@ -28,6 +28,9 @@ from xframe.task import find_task
 _BEGAN = time.monotonic()
 
 
+_STDIN = 0
+
+
 class Pipe:
     """The way back to the harness: JSON lines on a file of that number."""
 
@@ -121,8 +124,10 @@ def peak_memory() -> int | None:
 
 
 def _leave_with_harness() -> None:
-    if not sys.stdin.read():
-        os.kill(os.getpid(), signal.SIGTERM)
+    # Not through sys.stdin: a process forked while this waits, as a DataLoader's are, would inherit its lock taken.
+    while os.read(_STDIN, 1 << 10):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from xframe.adapter import Probe, unsupported
+from xframe.errors import UsageError
 from xframe.layers import LAYERS, LSTM
 from xframe.plan import TrainingPlan
 from xframe.recorder import Recorder
@@ -89,6 +90,8 @@ class TorchAdapter:
         return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        if runtime.loop == "graph" and runtime.device == "cpu":
+            raise UsageError("loop 'graph' replays CUDA graphs", got="the device cpu", expected="a CUDA device")
         self.configure(runtime)
         train_step = self.train_step(plan, task, runtime)
         model = train_step.model

@@ -17,10 +17,10 @@ import xframe
 ROOT = Path(__file__).parents[2]
 
 
-def xf(*tokens, cwd, **environment):
-    command = [sys.executable, "-m", "xframe", *map(str, tokens)]
+def xf(*tokens, cwd, timeout=None, **environment):
+    command, environment = [sys.executable, "-m", "xframe", *map(str, tokens)], {**os.environ, **environment}
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+        command, cwd=cwd, capture_output=True, text=True, check=False, env=environment, timeout=timeout
     )
 
 
@@ -49,6 +49,33 @@ def test_the_main_job(tmp_path, tokens, steps, samples, last):
     }  # fmt: skip
     assert json.loads((folder / "report.json").read_text())["verdict"] == "passed"
     assert (folder / "report.md").read_text().startswith("# PASSED: torch vs tensorflow")
+
+
+def test_workers_that_read_data(tmp_path):
+    """Processes of a DataLoader, forked from a worker that waits for word from the harness."""
+    done = xf("verify", "--workers", 2, "--epochs", 1, "--json", cwd=tmp_path, timeout=100)
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "passed"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        (("--task", "ledger", "--validation-every", 1), "task 'ledger' has nothing to validate on"),
+        (
+            (*("--task", "diabetes-regression", "--validation-every", 1, "--early-stopping-patience", 1),
+             *("--early-stopping-monitor", "accuracy")),
+            "the plan stops by accuracy, and task 'diabetes-regression' does not measure it",
+        ),
+        (("--adapters", "torch:graph", "--device", "cpu"), "loop 'graph' replays CUDA graphs"),
+        (("--workers", -1), "workers: got -1, expected an integer from 0 to 1024"),
+        (("--precision", "float8"), "unknown precision: got 'float8'"),
+    ],
+)  # fmt: skip
+def test_features_that_do_not_fit_are_refused(tmp_path, tokens, told):
+    done = xf("verify", *tokens, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_runs_get_a_folder_each(tmp_path):

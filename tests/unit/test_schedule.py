@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 import xframe
+from xframe import registry
 from xframe.schedule import Constant, Cosine, Exponential, OneCycle, Piecewise, Step, Warmup
 
 TICKS = range(40)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """TensorFlow takes its threads before its first operation, and other tests of this process want one."""
+    registry.load("tensorflow").configure(xframe.Runtime(device="cpu", threads=1))
 
 
 def torch_rates(make, start):
@@ -125,6 +132,21 @@ def test_sgd_takes_one():
     rule = xframe.SGD(Cosine(0.1, ticks=10))
     assert (rule.scheduled, rule.rate(0), rule.rate(10)) == (True, 0.1, 0.0)
     assert (xframe.SGD(0.1).scheduled, xframe.SGD(0.1).rate(99)) == (False, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"learning_rate": "x"}, "SGD's learning_rate: got 'x', expected a finite number or an xframe.schedule"),
+        ({"learning_rate": lambda tick: 0.1}, "SGD's learning_rate"),
+        ({"learning_rate": 0.1, "momentum": None}, "SGD's momentum: expected a finite number"),
+        ({"learning_rate": 0.1, "clip_value": "a"}, "SGD's clip_value: got 'a', expected a finite number"),
+        ({"learning_rate": math.nan}, "SGD's learning_rate"),
+    ],
+)
+def test_what_sgd_refuses(fields, told):
+    with pytest.raises(xframe.UsageError, match=told):
+        xframe.SGD(**fields)
 
 
 @pytest.mark.parametrize("clips", [{"clip_norm": 1.0, "clip_value": 1.0}, {"clip_norm": 0}, {"clip_global_norm": -1.0}])

@@ -138,6 +138,15 @@ def test_another_number_of_samples(tmp_path):
         task.samples("float32")
 
 
+def test_validation_from_a_file(tmp_path):
+    """A source is read whole, since every validation needs all of it."""
+    load = parquet_file(tmp_path)
+    task = replace(DIGITS, validation=load, num_validation=1797)
+    assert np.array_equal(task.validation_data("float64")[0], DIGITS.data("float64")[0])
+    with pytest.raises(xframe.UsageError, match="got 1797 validation samples, expected num_validation = 7"):
+        replace(DIGITS, validation=load, num_validation=7).validation_data("float64")
+
+
 def test_arrays_stay_in_memory():
     samples = DIGITS.samples("float32")
     assert samples.arrays is not None

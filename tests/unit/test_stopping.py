@@ -7,11 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xframe
+from xframe import registry
 from xframe.plan import TrainingPlan
 from xframe.steering import Course, Window, walk
 from xframe.stopping import EarlyStopping
 from xframe.trace import Validation
 from xframe.validating import closest, due, stopped_after
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """TensorFlow takes its threads before its first operation, and other tests of this process want one."""
+    registry.load("tensorflow").configure(xframe.Runtime(device="cpu", threads=1))
 
 
 def plan_of(**fields):

@@ -79,7 +79,7 @@ def test_without_validation_there_is_no_such_check(run):
         ((*HONEST[:1], Made(4, 1.0), *HONEST[1:]), 3, "validated after step 3, the plan says after step 5"),
         (edited(2, sizes=(2, 2, 1)), 8, "validated in other batches than of 3 and the rest"),
         (edited(1, ids=6, sizes=(3, 3)), 5, "validated on another number of samples"),
-        (tuple(v._replace(ids=6, sizes=(3, 3)) for v in HONEST), 2, "validated in other batches"),
+        (tuple(v._replace(ids=6, sizes=(3, 3)) for v in HONEST), 2, "on another number of samples than 0 (6 and 5)"),
         (edited(1, sizes=(2, 3)), 5, "validated in other batches than of 3 and the rest"),
         (edited(0, loss=math.inf), 2, "validation loss"),
         (edited(0, loss=1.001), 2, "validation loss"),
@@ -116,14 +116,15 @@ def test_what_was_not_recorded_is_not_judged(run, fields):
 
 def test_a_run_cut_short_before_its_validation(run, tmp_path):
     whole = run()
-    with pytest.raises(KeyboardInterrupt), xframe.record(tmp_path / "cut.trace", plan=PLAN, num_samples=10) as rec:
-        for step in PLAN.steps(10):
-            labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
-            rec.step(ids=step.sample_ids, updates=step.update, loss=1.0, lr=0.1, accuracy=0.5, **labels)
-            if step.index == 2:
-                rec.validation(loss=1.0, accuracy=0.5, ids=np.arange(5), batch_sizes=(3, 2))
-            if step.index == 5:
-                raise KeyboardInterrupt
+    rec = xframe.record(tmp_path / "cut.trace", plan=PLAN, num_samples=10)
+    for step in PLAN.steps(10):
+        if step.index == 6:
+            break
+        labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
+        rec.step(ids=step.sample_ids, updates=step.update, loss=1.0, lr=0.1, accuracy=0.5, **labels)
+        if step.index == 2:
+            rec.validation(loss=1.0, accuracy=0.5, ids=np.arange(5), batch_sizes=(3, 2))
+    rec.close("interrupted by KeyboardInterrupt")
     assert xframe.compare(whole, Trace.open(tmp_path / "cut.trace")).verdict == "inconclusive"
 
 

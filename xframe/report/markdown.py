@@ -33,7 +33,7 @@ def markdown(comparison: Comparison) -> str:
     lines += [*_table(["check", *names, "largest difference", "rule", "result"], rows), ""]
     if comparison.first_difference is not None:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
-        lines += [*_table(words.HEAD_AROUND, words.rows_around(comparison)), ""]
+        lines += [*_table(words.head_around(comparison), words.rows_around(comparison)), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
         from xframe.report.plans import arithmetic
 

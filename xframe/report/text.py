@@ -21,7 +21,7 @@ def text(comparison: Comparison) -> str:
     if difference is not None:
         at = difference["step"]
         lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
-        lines += [*_indent(_columns([list(words.HEAD_AROUND), *words.rows_around(comparison)])), ""]
+        lines += [*_indent(_columns([words.head_around(comparison), *words.rows_around(comparison)])), ""]
     for part in (words.reasons(comparison), causes.text(comparison.causes)):
         if part:
             lines += [*part, ""]

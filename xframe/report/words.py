@@ -119,7 +119,7 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
         if row is None:
             rows.append([printable(name), "no such step", "", "", "", ""])
             continue
-        loss = row.get("loss")
+        loss = row.get("lr" if difference["check"] == "lr" else "loss")
         digest = row["ids_digest"]
         rows.append(
             [
@@ -134,7 +134,11 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-HEAD_AROUND = ("side", "epoch", "batch", "updates", "loss", "ids digest")
+def head_around(comparison: Comparison) -> list[str]:
+    """The head of ``rows_around``: the rates where these differ, else the losses."""
+    difference = comparison.first_difference
+    number = "rate" if difference is not None and difference["check"] == "lr" else "loss"
+    return ["side", "epoch", "batch", "updates", number, "ids digest"]
 
 
 def closing(comparison: Comparison) -> str:
