@@ -28,9 +28,6 @@ from xframe.task import find_task
 _BEGAN = time.monotonic()
 
 
-_STDIN = 0
-
-
 class Pipe:
     """The way back to the harness: JSON lines on a file of that number."""
 
@@ -124,8 +121,8 @@ def peak_memory() -> int | None:
 
 
 def _leave_with_harness() -> None:
-    # Not through sys.stdin: a process forked while this waits, as a DataLoader's are, would inherit its lock taken.
-    while os.read(_STDIN, 1 << 10):
+    # Not sys.stdin.read(): a process forked while that waits, as a DataLoader's are, would inherit its lock taken.
+    while os.read(sys.stdin.fileno(), 1 << 10):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
