@@ -1,11 +1,10 @@
 """xframe_torch.UpdateCounter: what was tried and what was applied, of plain and fused optimizers, scaled and not."""
 
 import pytest
+import torch
+from xframe_torch import UpdateCounter
 
 import xframe
-
-torch = pytest.importorskip("torch")
-from xframe_torch import UpdateCounter  # noqa: E402
 
 OPTIMIZERS = {"SGD": {"lr": 0.1}, "Adam": {"lr": 0.1}, "AdamW": {"lr": 0.1}}
 kinds = pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
