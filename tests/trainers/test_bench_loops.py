@@ -63,8 +63,8 @@ def test_tensorflow(name, tmp_path, monkeypatch):
     optimizers = []
 
     class SGD(keras.optimizers.SGD):
-        def __init__(self, *given):
-            super().__init__(*given)
+        def __init__(self, *given, **more):
+            super().__init__(*given, **more)
             optimizers.append(self)
 
     monkeypatch.setattr(keras.optimizers, "SGD", SGD)
