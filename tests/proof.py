@@ -277,7 +277,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Found], int]] = {
     "damage": (damage, 10_000),
     "kills": (kills, 200),
     "quality": (quality, 1),
-    "bench": (bench, 15),
+    "bench": (bench, 9),
     "trace speed": (script("experiments/trace_speed.py", slower), 10_000_000),
     "trace memory": (script("experiments/trace_speed.py", slower, "--only-xframe"), 100_000_000),
 }
