@@ -14,7 +14,7 @@ os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
 import numpy as np
 import tensorflow as tf
 
-from xframe.order import VERSION, Order
+from xframe.plan.order import VERSION, Order
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 ASKED = 10**7  # ids in one call

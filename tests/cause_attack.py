@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from simulator import random_case
 
-from xframe import counting
-from xframe.causes import Cause
-from xframe.diagnose import diagnose
+from xframe.diagnosis.diagnosing import diagnose
+from xframe.diagnosis.names import Cause
+from xframe.diagnosis.reference import cells, changed
 from xframe.errors import UsageError
-from xframe.ground import cells, changed
-from xframe.observed import Observed
-from xframe.plan import TrainingPlan
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Observed
 
 MOST_STEPS = 80
 SEEDS = range(64)  # of those that a plan with another seed may have, all are tried where it matters

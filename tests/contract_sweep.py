@@ -1,7 +1,7 @@
 """Random plans through adapters on the ledger task, held against the simulator: every row, the counts, the weights.
 
 The final weights spell which samples' gradients entered which update, and how heavily. They are computed here
-from the simulated run in exact fractions, so that an adapter cannot agree by counting as ``xframe.counting`` does.
+from the simulated run in exact fractions, so that an adapter cannot agree by counting as ``xframe.plan.counting`` does.
 The same functions serve the tests, with some plans, and longer runs.
 """
 
@@ -16,12 +16,12 @@ import numpy as np
 from counting_sweep import order_of
 from simulator import Refused, Run, random_case, simulate
 
-from xframe.adapter import Adapter
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.tasks.ledger import ledger
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.adapter import Adapter
+from xframe.tasks.builtin.ledger import ledger
 from xframe.testing import observe
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 MOST_SAMPLES, MOST_STEPS, MOST_UPDATES = 40, 60, 18  # each update quarters the trace that the first left in the weights
 RTOL = 1e-13

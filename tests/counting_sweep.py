@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from simulator import Refused, Run, random_case, simulate
 
-from xframe import counting
 from xframe.errors import PlanError, UsageError
-from xframe.plan import TrainingPlan
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
 
 Fields = dict[str, Any]
 # How the simulator begins to say why it refuses a case, and what the plan's own refusal then says.

@@ -24,10 +24,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import xframe
-from xframe import tracefile
-from xframe.cli import execute
+from xframe.cli.app import execute
 from xframe.errors import TraceError
-from xframe.trace import weights_path
+from xframe.trace import files as tracefile
+from xframe.trace.trace import weights_path
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=6, gradient_accumulation_steps=2, accumulation_remainder="flush")
 NUM_SAMPLES = 30

@@ -2,7 +2,7 @@
 
 Schedules, momentum, clipping, validation, early stopping and metrics on the digits perceptron, in float64. Early
 stopping ends a run by its own validations, so beside the comparison each trace is held against
-``xframe.validating`` and the schedule's closed form. A plan that an adapter refuses is counted and left out there.
+``xframe.plan.validation`` and the schedule's closed form. A plan that an adapter refuses is counted and left out there.
 
 More of them: ``python -c "from feature_sweep import sweep; print(*sweep(100, 1).mismatches, sep='\\n')"`` in tests/.
 """
@@ -19,16 +19,17 @@ import numpy as np
 from simulator import random_case
 
 import xframe
-from xframe import registry, schedule
-from xframe.adapter import Adapter
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.task import SGD, Task, find_task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.validation import due, stopped_after
+from xframe.running import registry
+from xframe.running.adapter import Adapter
+from xframe.running.runtime import Runtime
+from xframe.tasks import schedules as schedule
+from xframe.tasks.task import SGD, Task, find_task
 from xframe.testing import observe
 from xframe.testing.features import NUM_SAMPLES, NUM_VALIDATION, small, ticks
-from xframe.trace import Trace
-from xframe.validating import due, stopped_after
+from xframe.trace.trace import Trace
 
 LOOPS = (("torch", "eager"), ("tensorflow", "function"), ("tensorflow", "block"))
 MOST_STEPS = 80

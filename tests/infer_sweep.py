@@ -13,11 +13,11 @@ import numpy as np
 from counting_sweep import order_of
 from simulator import Refused, random_case, simulate
 
-from xframe import counting
 from xframe.errors import PlanError
-from xframe.infer import MORE, Inference, infer
-from xframe.observed import Observed
-from xframe.plan import TrainingPlan
+from xframe.inference.infer import MORE, Inference, infer
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Observed
 
 Fields = dict[str, Any]
 SEEDS = range(8)  # of those that the random plans have, 0, 1 and 7 are among them

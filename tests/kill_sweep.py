@@ -4,7 +4,8 @@ The same functions serve the tests, with a few kills, and longer runs:
 
     python tests/kill_sweep.py 200 0
 
-A framework is imported once, by a process that forks the workers: each is ``xframe.worker`` as the harness starts it.
+A framework is imported once, by a process that forks the workers: each is ``xframe.running.worker`` as the harness
+starts it.
 """
 
 import itertools
@@ -26,8 +27,8 @@ import numpy as np
 from damage_sweep import frames_of
 
 import xframe
-from xframe import tracefile
-from xframe.runtime import Runtime
+from xframe.running.runtime import Runtime
+from xframe.trace import files as tracefile
 
 # About as many steps as take three seconds, and write a megabyte at a time.
 PLANS = {
@@ -249,7 +250,7 @@ def _fork_workers(framework: str) -> None:
 
 def _work(config: dict[str, Any], report: str) -> None:
     """A worker as the harness starts it, in a forked process that ends with it."""
-    from xframe import worker
+    from xframe.running import worker
 
     code = 3
     try:

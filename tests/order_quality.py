@@ -15,7 +15,7 @@ import time
 import numpy as np
 from scipy import stats
 
-from xframe.order import Order
+from xframe.plan.order import Order
 
 
 def xframe_order(n, seed, pass_index=0):

@@ -68,7 +68,7 @@ def contract(size: int) -> Found:
     """Random plans through all three adapters."""
     from contract_sweep import sweep
 
-    from xframe import registry
+    from xframe.running import registry
 
     found = sweep([registry.load(name) for name in ("numpy", "torch", "tensorflow")], size, SEED)
     return {"size": f"{found.cases:,} random plans x 3 adapters", "bad": found.mismatches}
@@ -94,7 +94,7 @@ def memory(size: int) -> Found:
     """What huge plans allocate."""
     import numpy as np
 
-    from xframe.plan import TrainingPlan
+    from xframe.plan.training_plan import TrainingPlan
 
     plan = TrainingPlan(batch_size=64, epochs=3, gradient_accumulation_steps=7)
     plan.step(0, 1000)
@@ -219,7 +219,7 @@ BARS = (  # workload, loop, what it is measured by, at most so many times that; 
 
 def bench(size: int) -> Found:
     """What all loops cost per step, in so many rounds, and the bars that recording is held to."""
-    from xframe.bench import bench_loops
+    from xframe.bench.measuring import bench_loops
 
     found = bench_loops(rounds=size)
     loops = {(one.workload["task"], loop.name): loop for one in found for loop in one.loops}

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xframe import registry
-from xframe.plan import TrainingPlan
-from xframe.task import find_task
-from xframe.tasks.tiny_transformer import FLOOR
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running import registry
+from xframe.tasks.builtin.tiny_transformer import FLOOR
+from xframe.tasks.task import find_task
 from xframe.testing import observe
 
 

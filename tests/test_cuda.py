@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from xframe.task import BUILT_IN
+from xframe.tasks.task import BUILT_IN
 
 pytestmark = pytest.mark.cuda
 DEVICES = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
@@ -44,9 +44,9 @@ PROFILED = """
 import sys, tempfile, pathlib, torch
 from torch.profiler import ProfilerActivity, profile
 import xframe
-from xframe import registry
-from xframe.runtime import Runtime
-from xframe.task import find_task
+from xframe.running import registry
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import find_task
 
 adapter, task = registry.load("torch"), find_task("digits-mlp")
 runtime = Runtime(device="cuda", precision=sys.argv[1], loop="eager")

@@ -16,8 +16,8 @@ from pyarrow import parquet
 from xxhash import xxh3_128_digest
 
 import xframe
-from xframe import tracefile
-from xframe.tracefile import SCHEMA
+from xframe.trace import files as tracefile
+from xframe.trace.files import SCHEMA
 
 PAGE = (Path(__file__).parents[1] / "FORMAT.md").read_text()
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 import xframe
-from xframe.plan import ACCUMULATION, EARLY_STOPPING, FIELDS, VALIDATION, TrainingPlan
+from xframe.plan.training_plan import ACCUMULATION, EARLY_STOPPING, FIELDS, VALIDATION, TrainingPlan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

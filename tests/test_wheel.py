@@ -20,7 +20,7 @@ def test_top_level_of_the_wheel(tmp_path):
     for package in packages:
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
-    assert "xframe = xframe.cli:main" in entry_points
+    assert "xframe = xframe.cli.app:main" in entry_points
     assert "torch = xframe_torch:TorchAdapter" in entry_points
 
 

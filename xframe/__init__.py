@@ -13,41 +13,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xframe.comparison import Comparison
-    from xframe.diagnose import compare
+    from xframe.comparison.comparing import Comparison
+    from xframe.diagnosis.diagnosing import compare
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
-    from xframe.harness import verify
-    from xframe.layers import Dense
-    from xframe.plan import TrainingPlan
-    from xframe.recorder import Recorder, record
-    from xframe.runtime import Runtime
-    from xframe.sharing import index_dataset, sampler
-    from xframe.source import ParquetSource
-    from xframe.task import SGD, NativeModel, Parameter, Task
-    from xframe.trace import Trace
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.recording.recorder import Recorder, record
+    from xframe.running.runtime import Runtime
+    from xframe.running.samplers import index_dataset, sampler
+    from xframe.tasks.data import ParquetSource
+    from xframe.tasks.layers import Dense
+    from xframe.tasks.task import SGD, NativeModel, Parameter, Task
+    from xframe.trace.trace import Trace
+    from xframe.verification import verify
 
 _WHERE = {
-    "Comparison": "comparison",
-    "Dense": "layers",
-    "NativeModel": "task",
-    "Parameter": "task",
-    "ParquetSource": "source",
+    "Comparison": "comparison.comparing",
+    "Dense": "tasks.layers",
+    "NativeModel": "tasks.task",
+    "Parameter": "tasks.task",
+    "ParquetSource": "tasks.data",
     "PlanError": "errors",
-    "Recorder": "recorder",
-    "Runtime": "runtime",
-    "SGD": "task",
-    "Task": "task",
-    "Trace": "trace",
+    "Recorder": "recording.recorder",
+    "Runtime": "running.runtime",
+    "SGD": "tasks.task",
+    "Task": "tasks.task",
+    "Trace": "trace.trace",
     "TraceError": "errors",
-    "TrainingPlan": "plan",
+    "TrainingPlan": "plan.training_plan",
     "UsageError": "errors",
     "WorkerError": "errors",
     "XframeError": "errors",
-    "compare": "diagnose",
-    "index_dataset": "sharing",
-    "record": "recorder",
-    "sampler": "sharing",
-    "verify": "harness",
+    "compare": "diagnosis.diagnosing",
+    "index_dataset": "running.samplers",
+    "record": "recording.recorder",
+    "sampler": "running.samplers",
+    "verify": "verification",
 }
 __version__ = "0.1.0"
 __all__ = [

@@ -1,5 +1,5 @@
 """``python -m xframe`` is ``xframe``."""
 
-from xframe.cli import main
+from xframe.cli.app import main
 
 main()

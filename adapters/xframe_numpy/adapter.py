@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.adapter import Probe, unsupported
-from xframe.plan import TrainingPlan
-from xframe.recorder import Recorder
-from xframe.runtime import Runtime
-from xframe.steering import Course
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import Recorder
+from xframe.running.adapter import Probe, unsupported
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Course
+from xframe.tasks.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
 from xframe_numpy.step import TrainStep
 from xframe_numpy.validation import Validator
 
 if TYPE_CHECKING:
-    from xframe.benchworker import Loop
+    from xframe.bench.worker import Loop
 
 
 class NumpyAdapter:
-    """Forward, backward and update written out in NumPy. See ``xframe.adapter`` for what it must hold to."""
+    """Forward, backward and update written out in NumPy. See ``xframe.running.adapter`` for what it must hold to."""
 
     name = "numpy"
     loops: tuple[str, ...] = ("eager",)
@@ -46,7 +46,7 @@ class NumpyAdapter:
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.benchworker.Benched``."""
+        """See ``xframe.bench.worker.Benched``."""
         from xframe_numpy.bench import loops
 
         return loops(task)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xframe.benchworker import Gate, Loop, Workload
-from xframe.task import Task
+from xframe.bench.worker import Gate, Loop, Workload
 from xframe.tasks import bench_mlp
+from xframe.tasks.task import Task
 
 
 def loops(task: Task) -> tuple[Loop, ...]:

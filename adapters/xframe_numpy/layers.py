@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.layers import Dense
+from xframe.tasks.layers import Dense
 
 Array = NDArray[Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xframe.layers import Dense
-from xframe.task import Task
+from xframe.tasks.layers import Dense
+from xframe.tasks.task import Task
 from xframe_numpy.layers import Array, backward, forward
 
 

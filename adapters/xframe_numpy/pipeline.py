@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.plan import TrainingPlan
-from xframe.source import Samples
-from xframe.steering import Place, walk
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.steering import Place, walk
+from xframe.tasks.data import Samples
 
 
 class Batch(NamedTuple):

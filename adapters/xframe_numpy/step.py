@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.plan import TrainingPlan
-from xframe.steering import Window
-from xframe.task import SGD, Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.steering import Window
+from xframe.tasks.task import SGD, Task
 from xframe_numpy.layers import Array
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Batch

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.step import accuracy, loss_and_gradient
 

@@ -6,27 +6,28 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError, Verbatim
-from xframe.layers import LAYERS
-from xframe.plan import TrainingPlan
-from xframe.recorder import Recorder
-from xframe.runtime import PRECISIONS, Runtime, storage
-from xframe.schedule import Schedule
-from xframe.steering import Course
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.precision import PRECISIONS, storage
+from xframe.recording.recorder import Recorder
+from xframe.running.adapter import Probe, unsupported
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Course
+from xframe.tasks.layers import LAYERS
+from xframe.tasks.schedules import Schedule
+from xframe.tasks.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.benchworker import Loop
+    from xframe.bench.worker import Loop
     from xframe_tensorflow.model import Model
     from xframe_tensorflow.pipeline import Pipeline
     from xframe_tensorflow.step import TrainStep
 
 
 class TensorflowAdapter:
-    """tf.function and GradientTape over tf.data. See ``xframe.adapter`` for what it must hold to.
+    """tf.function and GradientTape over tf.data. See ``xframe.running.adapter`` for what it must hold to.
 
     Attributes:
         stepwise: the loop that goes through ``pipeline`` and ``train_step`` one by one.
@@ -112,7 +113,7 @@ class TensorflowAdapter:
         return index_dataset(plan, num_samples)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.benchworker.Benched``."""
+        """See ``xframe.bench.worker.Benched``."""
         from xframe_tensorflow.bench import loops
 
         return loops(task)

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from xframe.benchworker import THREADS, Gate, Loop, Workload
-from xframe.task import Task
+from xframe.bench.worker import THREADS, Gate, Loop, Workload
 from xframe.tasks import bench_mlp
+from xframe.tasks.task import Task
 
 
 def loops(task: Task) -> tuple[Loop, ...]:

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime, storage
-from xframe.steering import Place, Window, walk
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.precision import storage
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Place, Window, walk
+from xframe.tasks.task import Task
 from xframe_tensorflow.pipeline import MOST_BYTES, gathered
 from xframe_tensorflow.step import Seen, TrainStep
 

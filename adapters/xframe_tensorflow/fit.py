@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from xframe.plan import TrainingPlan
-from xframe.recorder import FLUSH_SECONDS, Recorder
-from xframe.runtime import Runtime
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import FLUSH_SECONDS, Recorder
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import resident, taker
 from xframe_tensorflow.step import LOSSES, accuracy, make_optimizer, set_rate

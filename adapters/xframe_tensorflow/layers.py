@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from xframe import layers
-from xframe.layers import Placed, Shape
-from xframe.task import NativeModel, Parameter
+from xframe.tasks import layers
+from xframe.tasks.layers import Placed, Shape
+from xframe.tasks.task import NativeModel, Parameter
 
 Lowered = tuple[Any, Mapping[str, Any]]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.runtime import storage
-from xframe.task import Task, match
+from xframe.precision import storage
+from xframe.tasks.task import Task, match
 from xframe_tensorflow.layers import lower
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.source import Samples
-from xframe.steering import Place, walk
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Place, walk
+from xframe.tasks.data import Samples
 from xframe_tensorflow.model import float_type
 
 _BLOCK = 1 << 16  # ids made at once

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import storage
-from xframe.steering import Window
-from xframe.task import SGD, Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.precision import storage
+from xframe.running.steering import Window
+from xframe.tasks.task import SGD, Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import Batch
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import MOST_BYTES, resident
 from xframe_tensorflow.step import LOSSES, accuracy

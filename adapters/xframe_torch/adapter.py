@@ -6,19 +6,20 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from xframe.adapter import Probe, unsupported
 from xframe.errors import UsageError
-from xframe.layers import LAYERS, LSTM
-from xframe.plan import TrainingPlan
-from xframe.recorder import Recorder
-from xframe.runtime import PRECISIONS, Runtime
-from xframe.steering import Course
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.precision import PRECISIONS
+from xframe.recording.recorder import Recorder
+from xframe.running.adapter import Probe, unsupported
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Course
+from xframe.tasks.layers import LAYERS, LSTM
+from xframe.tasks.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.benchworker import Loop
+    from xframe.bench.worker import Loop
     from xframe_torch.model import Model
     from xframe_torch.pipeline import Pipeline
     from xframe_torch.step import TrainStep
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TorchAdapter:
-    """Autograd and torch.optim over a DataLoader. See ``xframe.adapter`` for what it must hold to.
+    """Autograd and torch.optim over a DataLoader. See ``xframe.running.adapter`` for what it must hold to.
 
     Its loops: ``eager``; ``compile``, forward and loss through torch.compile; ``graph``, forward and backward
     as CUDA graphs.
@@ -84,7 +85,7 @@ class TorchAdapter:
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.benchworker.Benched``."""
+        """See ``xframe.bench.worker.Benched``."""
         from xframe_torch.bench import loops
 
         return loops(task)

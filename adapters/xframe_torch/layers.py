@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xframe import layers
-from xframe.layers import Placed, Shape
-from xframe.task import NativeModel, Parameter
+from xframe.tasks import layers
+from xframe.tasks.layers import Placed, Shape
+from xframe.tasks.task import NativeModel, Parameter
 
 Lowered = tuple[nn.Module, Mapping[str, Parameter]]
 _ACTIVATIONS: Mapping[str, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.task import NativeModel, Parameter, Task, match
+from xframe.tasks.task import NativeModel, Parameter, Task, match
 from xframe_torch.layers import lower
 
 WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.source import Samples
-from xframe.steering import Place, walk
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Place, walk
+from xframe.tasks.data import Samples
 
 MOST_BYTES = 1 << 18  # of features that are gathered together: they should stay in the processor's cache
 

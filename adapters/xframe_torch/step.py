@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.steering import Window
-from xframe.task import SGD, Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.running.steering import Window
+from xframe.tasks.task import SGD, Task
 from xframe_torch.model import Model
 from xframe_torch.pipeline import Batch
 

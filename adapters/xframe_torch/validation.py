@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import Task
 from xframe_torch.model import Model
 from xframe_torch.pipeline import InMemory, identity
 from xframe_torch.step import LOSSES, accuracy

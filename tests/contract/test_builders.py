@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import registry
-from xframe.task import find_task
+from xframe.running import registry
+from xframe.tasks.task import find_task
 from xframe.testing import observe
 
 PLAN = xframe.TrainingPlan(batch_size=64, steps=20)

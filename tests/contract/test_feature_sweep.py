@@ -6,9 +6,9 @@ More of them: ``python -c "from feature_sweep import sweep; …"`` in tests/, wi
 import pytest
 from feature_sweep import UNITS, Result, check_pair, check_trace, draw, sweep
 
-from xframe import registry
+from xframe.plan.validation import stopped_after
+from xframe.running import registry
 from xframe.testing import observe
-from xframe.validating import stopped_after
 
 CASES, ALL_LOOPS, SEED = 40, 8, 1013  # tensorflow traces its graphs anew for each plan
 

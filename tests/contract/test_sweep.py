@@ -10,9 +10,9 @@ from contract_sweep import MOST_SAMPLES, MOST_STEPS, MOST_UPDATES, Case, Result,
 from counting_sweep import order_of
 from simulator import VALUES, simulate
 
-from xframe import registry
-from xframe.plan import TrainingPlan
-from xframe.tasks.ledger import ledger
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running import registry
+from xframe.tasks.builtin.ledger import ledger
 from xframe.testing import observe
 
 NUMPY_AND_TORCH, ALL_THREE = 40, 12  # tensorflow traces its graphs anew for each plan

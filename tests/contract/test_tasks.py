@@ -8,8 +8,9 @@ import pytest
 from quality import FRAMEWORKS, STATED, quality
 
 import xframe
-from xframe import layers, registry
-from xframe.task import BUILT_IN, find_task
+from xframe.running import registry
+from xframe.tasks import layers
+from xframe.tasks.task import BUILT_IN, find_task
 from xframe.testing import observe
 from xframe.testing.contract import bare_weights
 

@@ -10,12 +10,12 @@ from xframe_tensorflow import TensorflowAdapter
 from xxhash import xxh3_128_hexdigest
 
 from xframe import compare
-from xframe.plan import TrainingPlan
-from xframe.registry import load
-from xframe.runtime import Runtime
-from xframe.schedule import Step
-from xframe.stopping import EarlyStopping
-from xframe.task import SGD, find_task
+from xframe.plan.stopping import EarlyStopping
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.registry import load
+from xframe.running.runtime import Runtime
+from xframe.tasks.schedules import Step
+from xframe.tasks.task import SGD, find_task
 from xframe.testing import AdapterContract
 from xframe.testing.contract import LEDGER, NUMBER_PLANS, PLANS, observe
 from xframe.testing.features import small

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import registry, schedule
-from xframe.task import find_task
+from xframe.running import registry
+from xframe.tasks import schedules as schedule
+from xframe.tasks.task import find_task
 from xframe.testing import observe
 from xframe.testing.contract import LEDGER
 

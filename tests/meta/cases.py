@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cheats
 from cheats import ADAPTERS
 
-from xframe.plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 from xframe.testing import faults
 from xframe.testing.contract import LEDGER
 from xframe.testing.faults import changed

@@ -20,10 +20,10 @@ from xframe_numpy import NumpyAdapter
 from xframe_tensorflow import TensorflowAdapter
 from xframe_torch import TorchAdapter
 
-from xframe import counting
-from xframe.adapter import Adapter
-from xframe.plan import LARGEST
-from xframe.steering import Place
+from xframe.plan import counting
+from xframe.plan.training_plan import LARGEST
+from xframe.running.adapter import Adapter
+from xframe.running.steering import Place
 from xframe.testing.faults import (
     Steered,
     Step,

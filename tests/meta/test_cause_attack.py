@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from cause_attack import sweep
 
-from xframe.causes import Cause
-from xframe.diagnose import diagnose
-from xframe.observed import Observed
-from xframe.plan import TrainingPlan
+from xframe.diagnosis.diagnosing import diagnose
+from xframe.diagnosis.names import Cause
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Observed
 
 
 def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:

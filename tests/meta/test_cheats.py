@@ -28,16 +28,17 @@ from cases import (
 )
 from cheats import ADAPTERS, make
 
-from xframe import cli, counting
-from xframe.adapter import Adapter
-from xframe.comparison import CHECKS, STRUCTURE, Comparison, compare
+from xframe.cli import app as cli
+from xframe.comparison.comparing import CHECKS, STRUCTURE, Comparison, compare
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.recorder import record
-from xframe.runtime import Runtime
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
+from xframe.running.adapter import Adapter
+from xframe.running.runtime import Runtime
 from xframe.testing import faults
 from xframe.testing.contract import LEDGER, PLANS, TWIN_PLANS, AdapterContract
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 DIGITS = TWIN_PLANS[0]
 NATIVE = Path(__file__).parents[1] / "native"

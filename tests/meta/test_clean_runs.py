@@ -12,11 +12,11 @@ import pytest
 from cheats import ADAPTERS
 from simulator import VALUES, random_case
 
-from xframe.comparison import CHECKS, Comparison, compare
-from xframe.counting import Counts
+from xframe.comparison.comparing import CHECKS, Comparison, compare
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.tasks.ledger import ledger, most_updates
+from xframe.plan.counting import Counts
+from xframe.plan.training_plan import TrainingPlan
+from xframe.tasks.builtin.ledger import ledger, most_updates
 from xframe.testing import observe
 
 PLANS = {("numpy", "torch", "tensorflow"): 60, ("numpy", "torch"): 180}  # TensorFlow takes half a second for each

@@ -6,9 +6,9 @@ import feature_cheats as cheats
 import pytest
 from cheats import ADAPTERS, make
 
-from xframe.diagnose import compare
-from xframe.schedule import Exponential
-from xframe.task import SGD
+from xframe.diagnosis.diagnosing import compare
+from xframe.tasks.schedules import Exponential
+from xframe.tasks.task import SGD
 from xframe.testing import AdapterContract, observe
 from xframe.testing.features import PAIRS, plan_of, small
 

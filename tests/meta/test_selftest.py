@@ -18,18 +18,19 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from xframe import registry, vocabulary
-from xframe.causes import CAUSES, Cause
-from xframe.comparison import CHECKS
+from xframe.comparison.comparing import CHECKS
+from xframe.diagnosis.names import CAUSES, Cause
 from xframe.errors import UsageError, WorkerError
-from xframe.plan import TrainingPlan
-from xframe.recorder import record
-from xframe.runtime import Runtime
-from xframe.task import find_task
+from xframe.plan import vocabulary
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
+from xframe.running import registry
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import find_task
 from xframe.testing import baselines, clean, faults, mutators, selftest
 from xframe.testing.faults import BY_NAME, FAULTS, Fault
 from xframe.testing.mutators import BASES, MUTATORS, Row
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 ADAPTERS = ("numpy", "torch", "tensorflow")
 SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 16))

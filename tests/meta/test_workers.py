@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from xframe_numpy import NumpyAdapter
 
-from xframe import cli
-from xframe.plan import TrainingPlan
-from xframe.task import find_task
+from xframe.cli import app as cli
+from xframe.plan.training_plan import TrainingPlan
+from xframe.tasks.task import find_task
 from xframe.testing import observe
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 MODULE = """
 import os

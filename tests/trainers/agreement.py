@@ -13,7 +13,7 @@ from simulator import simulate
 
 import xframe
 from xframe.errors import UsageError
-from xframe.plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 Arguments = dict[str, Any]
 

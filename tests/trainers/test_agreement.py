@@ -7,7 +7,7 @@ from agreement import TRAINERS, Agreement, agree, compare
 from torch_loop import run_torch
 
 import xframe
-from xframe.presets import PRESETS
+from xframe.plan.presets import PRESETS
 
 CONFIGURATIONS, SEED = 25, 0
 

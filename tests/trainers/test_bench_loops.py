@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from xframe import registry
-from xframe.benchworker import Workload, loops_of
-from xframe.task import find_task
+from xframe.bench.worker import Workload, loops_of
+from xframe.running import registry
+from xframe.tasks.task import find_task
 
-TASK = find_task("xframe.tasks.bench_mlp:task")
+TASK = find_task("xframe.tasks.builtin.bench_mlp:task")
 
 
 class EnoughError(Exception):

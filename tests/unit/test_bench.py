@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import bench, cli, harness, registry
-from xframe.benchworker import Benched, Gate, GatedRecorder, Loop, Workload
+from xframe.bench import measuring as bench
+from xframe.bench.worker import Benched, Gate, GatedRecorder, Loop, Workload
+from xframe.cli import app as cli
 from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, Segment, environment, warm_up
-from xframe.task import find_task
+from xframe.running import harness, registry
+from xframe.tasks.task import find_task
 
 PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
 
@@ -184,11 +186,11 @@ def test_a_gated_recorder_writes_all_before_a_pause(tmp_path):
 def test_the_shipped_loops():
     code = """
     import sys
-    from xframe import registry
-    from xframe.benchworker import loops_of
-    from xframe.task import find_task
+    from xframe.running import registry
+    from xframe.bench.worker import loops_of
+    from xframe.tasks.task import find_task
     import json
-    tasks = [find_task(name) for name in ("xframe.tasks.bench_mlp:task", "ledger")]
+    tasks = [find_task(name) for name in ("xframe.tasks.builtin.bench_mlp:task", "ledger")]
     found = {n: [[loop.name for loop in loops_of(registry.load(n), t)] for t in tasks] for n in registry.available()}
     print(json.dumps([found, [name for name in ("torch", "tensorflow", "keras", "lightning") if name in sys.modules]]))
     """
@@ -199,12 +201,12 @@ def test_the_shipped_loops():
     assert {"tensorflow-graph", "keras-fit"} <= set(found["tensorflow"][0])
     assert all(others == [] for _, others in found.values())  # no bare model of another task
     for name in ("numpy", "torch", "tensorflow"):
-        loops = registry.load(name).bench_loops(find_task("xframe.tasks.bench_mlp:task"))
+        loops = registry.load(name).bench_loops(find_task("xframe.tasks.builtin.bench_mlp:task"))
         assert [loop.base for loop in loops].count(True) == 1
 
 
 def test_a_bare_loop_trains_whole_epochs(tmp_path):
-    workload = Workload(find_task("xframe.tasks.bench_mlp:task"), 32, tmp_path)
+    workload = Workload(find_task("xframe.tasks.builtin.bench_mlp:task"), 32, tmp_path)
     (loop,) = registry.load("numpy").bench_loops(workload.task)
     at, reported = gate(201)
     with pytest.raises(ToldError):
@@ -220,8 +222,8 @@ def test_a_bare_loop_trains_whole_epochs(tmp_path):
 FAKE = """
 import os, signal
 import numpy as np
-from xframe.adapter import Probe
-from xframe.benchworker import Loop
+from xframe.running.adapter import Probe
+from xframe.bench.worker import Loop
 
 def bare(workload, gate):
     features, _ = workload.data()
@@ -395,7 +397,7 @@ def test_a_plan_through_its_workers(tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not begin with its parent's peak")
 def test_a_parents_memory_is_not_the_workers():
     held = bytearray(1 << 29)
-    code = "from xframe.worker import peak_memory; print(peak_memory())"
+    code = "from xframe.running.worker import peak_memory; print(peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1 << 20 < int(done.stdout) < len(held)
 

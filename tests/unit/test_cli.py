@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import cli, plan
-from xframe.task import BUILT_IN
+from xframe.cli import app as cli
+from xframe.plan import training_plan as plan
+from xframe.tasks.task import BUILT_IN
 
 
 def write_trace(path, *, sizes=(4, 4, 2), loss=1.0):
@@ -73,7 +74,7 @@ def test_a_limit_replaces_all_limits_of_the_file(xf, tmp_path):
 @pytest.mark.parametrize("tokens", [["plan"], ["plan", "--step", "3", "--json"], ["plan", "--help"]], ids=" ".join)
 def test_plan_loads_nothing_heavy(tokens):
     heavy = ("torch", "tensorflow", "keras", "pandas", "matplotlib", "pyarrow", "sklearn")
-    code = f"import sys; from xframe.cli import execute; execute({tokens!r}); "
+    code = f"import sys; from xframe.cli.app import execute; execute({tokens!r}); "
     code += f"sys.exit(str([name for name in {heavy!r} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xframe
-from xframe import counting
-from xframe.comparison import CHECKS, TOLERANCES, Tolerance
-from xframe.trace import weights_path
+from xframe.comparison.comparing import CHECKS, TOLERANCES, Tolerance
+from xframe.plan import counting
+from xframe.trace.trace import weights_path
 
 N = 10
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2, seed=3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import xframe
-from xframe import recorder
+from xframe.recording import recorder
 
 
 class Far:

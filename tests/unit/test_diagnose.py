@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xframe import diagnose as diagnosing
-from xframe.causes import CAUSES, Cause
-from xframe.comparison import TOLERANCES
-from xframe.diagnose import Numbers, diagnose
+from xframe.comparison.comparing import TOLERANCES
+from xframe.diagnosis import diagnosing
+from xframe.diagnosis.diagnosing import Numbers, diagnose
+from xframe.diagnosis.fixes import MENDS, mend
+from xframe.diagnosis.names import CAUSES, Cause
+from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError
-from xframe.ground import changed
-from xframe.mends import MENDS, mend
-from xframe.observed import Observed
-from xframe.plan import TrainingPlan
-from xframe.recorder import record
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
 from xframe.report import causes as rendered
-from xframe.trace import Trace
+from xframe.trace.rows import Observed
+from xframe.trace.trace import Trace
 
 DIGITS = 1797
 FOURS = {"gradient_accumulation_steps": 4}

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import importing
-from xframe.comparison import compare
+from xframe.comparison.comparing import compare
 from xframe.errors import UsageError
-from xframe.importing import import_run
-from xframe.trace import Trace
+from xframe.recording import logs as importing
+from xframe.recording.logs import import_run
+from xframe.trace.trace import Trace
 
 FULL = {
     "step": [0, 1, 2, 3],
@@ -256,7 +256,7 @@ def test_long_cells(imported):
 def test_many_rows_in_constant_memory(tmp_path, record_property):
     """A process that imports them needs hardly more memory for 900,000 rows than for 300,000."""
     code = (
-        "import re, sys; from xframe.importing import import_run; import_run(*sys.argv[1:]);"
+        "import re, sys; from xframe.recording.logs import import_run; import_run(*sys.argv[1:]);"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"  # maxrss is the parent's too
     )
     peaks = []
@@ -399,7 +399,7 @@ for new_style in (False, True):
 def test_reading_event_files_loads_no_framework(events, tmp_path):
     folder = events(points(loss=[0.5] * 3, batch_size=[2.0] * 3))
     code = (
-        "import sys; from xframe.importing import import_run; import_run(*sys.argv[1:]);"
+        "import sys; from xframe.recording.logs import import_run; import_run(*sys.argv[1:]);"
         "print([name for name in ('torch', 'tensorflow', 'keras', 'jax') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, str(folder), str(tmp_path / "out.trace")]

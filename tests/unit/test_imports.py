@@ -40,7 +40,13 @@ def loaded(statement, names):
 
 
 def test_the_modules_are_found():
-    assert {"xframe.plan", "xframe.tasks.ledger", "xframe.recorder", "xframe.cli", "xframe.worker"} <= set(modules())
+    assert {
+        "xframe.plan.training_plan",
+        "xframe.tasks.builtin.ledger",
+        "xframe.recording.recorder",
+        "xframe.cli.app",
+        "xframe.running.worker",
+    } <= set(modules())
 
 
 def test_no_module_imports_a_framework():
@@ -60,7 +66,9 @@ def test_planning_needs_pydantic_alone():
 def test_adapters_import_no_framework():
     packages = "xframe_numpy, xframe_torch, xframe_tensorflow"
     assert loaded(f"import {packages}", FRAMEWORKS) == []
-    find = "from xframe import registry; [registry.load(name).loops for name in ('numpy', 'torch', 'tensorflow')]"
+    find = (
+        "from xframe.running import registry; [registry.load(name).loops for name in ('numpy', 'torch', 'tensorflow')]"
+    )
     assert loaded(find, FRAMEWORKS) == []
 
 

@@ -11,11 +11,12 @@ import pytest
 from infer_sweep import check_case, passes_impossible, sweep, walked
 from simulator import EDGES, Refused
 
-from xframe import counting, infer
-from xframe.infer import MORE
-from xframe.observed import Observed
-from xframe.plan import TrainingPlan
+from xframe.inference import infer
+from xframe.inference.infer import MORE
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
 from xframe.report.explained import one
+from xframe.trace.rows import Observed
 
 
 def rows_of(num_samples, **fields):

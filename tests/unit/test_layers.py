@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import layers
-from xframe.layers import (
+from xframe.tasks import layers
+from xframe.tasks.builtin.digits_cnn import digits
+from xframe.tasks.builtin.tiny_transformer import CEILING, FLOOR
+from xframe.tasks.initial import initial, split, standardised
+from xframe.tasks.layers import (
     LAYERS,
     LSTM,
     Activation,
@@ -26,10 +29,7 @@ from xframe.layers import (
     TransformerBlock,
     place,
 )
-from xframe.task import BUILT_IN, find_task
-from xframe.tasks.digits_cnn import digits
-from xframe.tasks.initial import initial, split, standardised
-from xframe.tasks.tiny_transformer import CEILING, FLOOR
+from xframe.tasks.task import BUILT_IN, find_task
 
 BLOCK = {
     **dict.fromkeys(("norm_1_scale", "norm_1_bias", "norm_2_scale", "norm_2_bias", "down_bias"), (6,)),

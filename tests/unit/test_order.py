@@ -1,4 +1,4 @@
-"""The sample order, held against a scalar implementation written from the text of ``xframe.order``."""
+"""The sample order, held against a scalar implementation written from the text of ``xframe.plan.order``."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xframe.order import VERSION, Order
+from xframe.plan.order import VERSION, Order
 
 sys.path.append(str(Path(__file__).parents[1]))
 import order_quality as quality

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import plain, plainwriter
 from xframe.errors import NotATraceError, TraceError, UsageError
+from xframe.trace import plainreader as plain
+from xframe.trace import plainwriter
 
 SOURCE = Path(plainwriter.__file__)
 LOSSES = [0.1, 1 / 3, 1e-320, 1.7976931348623157e308, -0.0, math.nan, math.inf, -math.inf]

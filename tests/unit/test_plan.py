@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulator import DEFAULTS, VALUES, Refused, random_case, simulate
 
 import xframe
-from xframe.plan import ACCUMULATION, LARGEST, TrainingPlan
+from xframe.plan.training_plan import ACCUMULATION, LARGEST, TrainingPlan
 
 GOOD = {"batch_size": 64, "epochs": 3}
 LONG = {**GOOD, "steps_per_epoch": 10}

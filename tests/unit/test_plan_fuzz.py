@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from xframe import cli
+from xframe.cli import app as cli
 from xframe.errors import UsageError
-from xframe.plan import FIELDS, LARGEST, TrainingPlan
+from xframe.plan.training_plan import FIELDS, LARGEST, TrainingPlan
 
 WORDS = (
     "keep",

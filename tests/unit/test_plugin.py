@@ -206,13 +206,13 @@ class Called(Exception):
 
 @pytest.fixture(autouse=True)
 def calls(monkeypatch):
-    import xframe.harness
+    import xframe.verification
     found = []
     compared = xframe.compare(A, B), xframe.compare(A, C)
     def verify(plan, **options):
         found.append(options)
         return compared[options["adapters"] == "c"]
-    monkeypatch.setattr(xframe.harness, "verify", verify)
+    monkeypatch.setattr(xframe.verification, "verify", verify)
     return found
 """
 
@@ -261,7 +261,7 @@ def test_a_run_that_differs_fails(session):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([">   *xframe_verify(PLAN, adapters='c')", "E  *AssertionError: xframe *"])
     result.stdout.no_fnmatch_line("*xframe comparison*")
-    result.stdout.no_fnmatch_line("*harness.verify*")
+    result.stdout.no_fnmatch_line("*verification.verify*")
 
 
 def test_adapters_that_are_not_there_fail(session):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.presets import PRESETS, asked
+from xframe.plan.presets import PRESETS, asked
 from xframe.report import trainers
 
 CASE = {"batch_size": 10, "gradient_accumulation_steps": 4, "epochs": 3}

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import xframe
-from xframe import recorder as recorder_module
-from xframe.recorder import FLUSH_ROWS
+from xframe.recording import recorder as recorder_module
+from xframe.recording.recorder import FLUSH_ROWS
 
 WHOLE = [{"ids": [0, 1], "updates": 1, "loss": 1.0}, {"ids": [2], "updates": 2, "loss": 0.5}]
 

@@ -5,9 +5,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import xframe
-from xframe import registry
-from xframe.adapter import Adapter, Probe, unsupported
-from xframe.registry import Selection
+from xframe.running import registry
+from xframe.running.adapter import Adapter, Probe, unsupported
+from xframe.running.registry import Selection
 
 
 class Good:
@@ -115,7 +115,7 @@ def test_twice(installed, texts):
         (here("Wants"), "installed but broken: got TypeError"),
         (here("Nothing"), "installed but broken: got AttributeError"),
         ("no_such_module_anywhere:X", "installed but broken: got ModuleNotFoundError"),
-        (here("Half"), "lacks a part of the contract: expected all of xframe.adapter.Adapter"),
+        (here("Half"), "lacks a part of the contract: expected all of xframe.running.adapter.Adapter"),
         ("builtins:int", "lacks a part of the contract"),
     ],
 )

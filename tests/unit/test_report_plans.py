@@ -9,7 +9,7 @@ from counting_sweep import order_of
 from simulator import EDGES, Refused, random_case, simulate
 
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import arithmetic, one_step
 
 DIGITS = 1797

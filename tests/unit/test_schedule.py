@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import registry
-from xframe.schedule import Constant, Cosine, Exponential, OneCycle, Piecewise, Step, Warmup
+from xframe.running import registry
+from xframe.tasks.schedules import Constant, Cosine, Exponential, OneCycle, Piecewise, Step, Warmup
 
 TICKS = range(40)
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 import xframe
-from xframe import registry
+from xframe.running import registry
 
 PLANS = {
     "shuffle": xframe.TrainingPlan(batch_size=8, epochs=3, seed=4),

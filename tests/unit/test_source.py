@@ -10,9 +10,9 @@ import pytest
 from pyarrow import parquet
 
 import xframe
-from xframe import registry
-from xframe.source import Arrays, Samples, Source, fingerprint
-from xframe.task import find_task
+from xframe.running import registry
+from xframe.tasks.data import Arrays, Samples, Source, fingerprint
+from xframe.tasks.task import find_task
 from xframe.testing import observe
 
 DIGITS = find_task("digits-mlp")
@@ -94,7 +94,7 @@ def test_a_source_travels_to_workers(tmp_path):
 def test_fingerprints_read_in_parts(monkeypatch):
     arrays = {"features": np.arange(1000.0).reshape(10, 100)}
     whole = fingerprint(arrays)
-    monkeypatch.setattr("xframe.source._CHUNK", 1700)
+    monkeypatch.setattr("xframe.tasks.data._CHUNK", 1700)
     assert fingerprint(arrays) == whole
     assert Arrays(arrays["features"], np.zeros(10)).fingerprint() != whole
 

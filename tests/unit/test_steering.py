@@ -8,8 +8,8 @@ import pytest
 from simulator import EDGES, Refused, Run, Step, Update, random_case, simulate
 
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.steering import Place, Window, walk
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.steering import Place, Window, walk
 
 
 class Batches:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xframe
-from xframe import registry
-from xframe.plan import TrainingPlan
-from xframe.steering import Course, Window, walk
-from xframe.stopping import EarlyStopping
-from xframe.trace import Validation
-from xframe.validating import closest, due, stopped_after
+from xframe.plan.stopping import EarlyStopping
+from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.validation import closest, due, stopped_after
+from xframe.running import registry
+from xframe.running.steering import Course, Window, walk
+from xframe.trace.trace import Validation
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe import comparison, observed, trace, tracefile
-from xframe.comparison import compare
+from xframe.comparison import comparing as comparison
+from xframe.comparison.comparing import compare
+from xframe.trace import files as tracefile
+from xframe.trace import rows as observed
+from xframe.trace import trace
 
 ROWS = 40
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xframe
-from xframe.runtime import cores
-from xframe.task import BUILT_IN, find_task
-from xframe.tasks.ledger import digits, ledger, tally
+from xframe.running.runtime import cores
+from xframe.tasks.builtin.ledger import digits, ledger, tally
+from xframe.tasks.task import BUILT_IN, find_task
 
 
 @pytest.fixture

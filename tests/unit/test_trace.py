@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 import xframe
-from xframe import tracefile
-from xframe.certificate import CERTIFICATE_BLOCK
 from xframe.errors import NotATraceError
-from xframe.trace import array_digest, open_different, weights_path
-from xframe.tracefile import FORMAT, MAGIC, SCHEMA, Column, TraceWriter
+from xframe.trace import files as tracefile
+from xframe.trace.certificate import CERTIFICATE_BLOCK
+from xframe.trace.files import FORMAT, MAGIC, SCHEMA, Column, TraceWriter
+from xframe.trace.trace import array_digest, open_different, weights_path
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2)
 COLUMNS = [field.name for field in SCHEMA]

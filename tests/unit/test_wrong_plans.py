@@ -8,7 +8,7 @@ import pytest
 
 import xframe
 from xframe.errors import shown
-from xframe.plan import ACCUMULATION, FIELDS, LARGEST, TrainingPlan
+from xframe.plan.training_plan import ACCUMULATION, FIELDS, LARGEST, TrainingPlan
 
 GOOD = {"batch_size": 64, "epochs": 3}
 LONG = {**GOOD, "steps_per_epoch": 10}

@@ -23,8 +23,8 @@ from xframe.errors import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.comparison import Comparison
-    from xframe.trace import Trace
+    from xframe.comparison.comparing import Comparison
+    from xframe.trace.trace import Trace
 
 UNSTABLE = 0.10
 BUSY = 0.95  # of its time a loop on a core of its own has that core, or nearly

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xframe.infer import MORE, Inference
-from xframe.plan import TrainingPlan
+from xframe.inference.infer import MORE, Inference
+from xframe.plan.training_plan import TrainingPlan
 
 _LABEL = 20  # characters of a line's first column
 _VALUE = 22

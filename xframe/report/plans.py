@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xframe.counting import Cadence, Step, counts
-from xframe.plan import TrainingPlan
+from xframe.plan.counting import Cadence, Step, counts
+from xframe.plan.training_plan import TrainingPlan
 
 
 def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:

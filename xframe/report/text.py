@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xframe import __version__
-from xframe.causes import CAUSES
-from xframe.comparison import Comparison
+from xframe.comparison.comparing import Comparison
+from xframe.diagnosis.names import CAUSES
 from xframe.errors import printable
 from xframe.report import causes, words
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
-from xframe import counting
-from xframe.counting import Cadence
 from xframe.errors import UsageError
-from xframe.plan import ACCUMULATION, TrainingPlan
-from xframe.presets import PRESETS, asked
+from xframe.plan import counting
+from xframe.plan.counting import Cadence
+from xframe.plan.presets import PRESETS, asked
+from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
 
 _ROWS = {
     "num_steps": "steps",

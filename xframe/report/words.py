@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xframe.comparison import Check, Comparison
-from xframe.diagnose import sentences_of
+from xframe.comparison.comparing import Check, Comparison
+from xframe.diagnosis.diagnosing import sentences_of
 from xframe.errors import printable
-from xframe.plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 TITLES = {
     "steps": "steps",

@@ -1,1 +1,1 @@
-"""The built-in tasks, one module each; ``xframe.task.BUILT_IN`` names them."""
+"""What is computed: data, model, loss and optimizer, apart from any framework."""

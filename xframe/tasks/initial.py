@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.layers import LSTM, Layer, Shape, place
+from xframe.tasks.layers import LSTM, Layer, Shape, place
 
 _ONES = ("scale", "variance", "norm_1_scale", "norm_2_scale")
 _TABLE = 0.1

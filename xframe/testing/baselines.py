@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.trace import Trace
+    from xframe.trace.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

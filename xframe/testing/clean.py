@@ -10,9 +10,8 @@ from random import Random
 from typing import Any, NamedTuple, get_args
 
 from xframe.errors import PlanError
-from xframe.plan import TrainingPlan
-from xframe.tasks.ledger import most_updates
-from xframe.vocabulary import (
+from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.vocabulary import (
     AtEnd,
     Boundary,
     EpochIterator,
@@ -22,6 +21,7 @@ from xframe.vocabulary import (
     Remainder,
     SampleOrder,
 )
+from xframe.tasks.builtin.ledger import most_updates
 
 MOST_SAMPLES, STEPS = 40, range(6, 61)
 

@@ -30,16 +30,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xframe import counting, registry
-from xframe.adapter import Adapter, Probe
-from xframe.comparison import compare
-from xframe.plan import TrainingPlan
-from xframe.recorder import record
-from xframe.runtime import Runtime
-from xframe.task import Task, find_task
-from xframe.tasks.ledger import ledger
+from xframe.comparison.comparing import compare
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
+from xframe.running import registry
+from xframe.running.adapter import Adapter, Probe
+from xframe.running.runtime import Runtime
+from xframe.tasks.builtin.ledger import ledger
+from xframe.tasks.task import Task, find_task
 from xframe.testing.features import FeatureContract
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 LEDGER = ledger(23)
 _GOES_ON = {"steps_per_epoch": 3, "epoch_iterator": "continue"}
@@ -98,7 +99,7 @@ def _name(plan: TrainingPlan) -> str:
 
 @contextmanager
 def counting_forbidden() -> Iterator[None]:
-    """While inside, the plan's own counts, steps and step raise, and so does all of ``xframe.counting``."""
+    """While inside, the plan's own counts, steps and step raise, and so does all of ``xframe.plan.counting``."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")

@@ -19,15 +19,15 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from xframe.causes import CAUSES
-from xframe.plan import ACCUMULATION, LARGEST, TrainingPlan
-from xframe.steering import Place, Window
-from xframe.task import SGD
+from xframe.diagnosis.names import CAUSES
+from xframe.plan.training_plan import ACCUMULATION, LARGEST, TrainingPlan
+from xframe.running.steering import Place, Window
+from xframe.tasks.task import SGD
 
 if TYPE_CHECKING:
-    from xframe.adapter import Adapter
-    from xframe.runtime import Runtime
-    from xframe.task import Task
+    from xframe.running.adapter import Adapter
+    from xframe.running.runtime import Runtime
+    from xframe.tasks.task import Task
 
 NUM_VALIDATION = 180  # samples that ``with_validation`` adds
 
@@ -1114,7 +1114,7 @@ class Fault:
         build: the mixin with the bug.
         check: of the first difference from an honest run: the earliest step's, and at that step the earliest.
         step: the first difference's step; None where no step shows it.
-        cause: one of ``xframe.causes.CAUSES``.
+        cause: one of ``xframe.diagnosis.names.CAUSES``.
         or_else: causes that are as right, where the rows cannot tell them from ``cause``.
         plan: what is to be trained.
         thread: a public report of a bug of this kind.

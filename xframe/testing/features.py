@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from xxhash import xxh3_128_digest
 
-from xframe import schedule
-from xframe.comparison import compare
-from xframe.plan import TrainingPlan
-from xframe.runtime import Runtime
-from xframe.task import SGD, Task, find_task
-from xframe.validating import due, stopped_after
+from xframe.comparison.comparing import compare
+from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.validation import due, stopped_after
+from xframe.running.runtime import Runtime
+from xframe.tasks import schedules as schedule
+from xframe.tasks.task import SGD, Task, find_task
 
 if TYPE_CHECKING:
-    from xframe.adapter import Adapter
-    from xframe.trace import Trace
+    from xframe.running.adapter import Adapter
+    from xframe.trace.trace import Trace
 
 NUM_SAMPLES, NUM_VALIDATION = 203, 45
 PAIRS = {"gradient_accumulation_steps": 2}

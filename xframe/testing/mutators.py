@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xframe.recorder import record
+from xframe.recording.recorder import record
 from xframe.testing.faults import DROPPED, FOURS, FOURS_CARRIED, KEPT_ORDER, PADDED, PLAN, changed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xframe.plan import TrainingPlan
-    from xframe.trace import Trace
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.trace.trace import Trace
 
 # Whose rows are changed. In all of them an epoch is a pass, so that "in the same pass" is plain from the labels.
 BASES = (PLAN, DROPPED, changed(PLAN, order="sequential"), KEPT_ORDER, FOURS, FOURS_CARRIED, PADDED)

@@ -37,9 +37,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from xframe.comparison import Comparison
-    from xframe.plan import TrainingPlan
-    from xframe.trace import Trace
+    from xframe.comparison.comparing import Comparison
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.trace.trace import Trace
 
 _MARKED = ("adapters", "task", "device", "precision")
 _DEVICES = ("auto", "cpu", "cuda")
@@ -74,9 +74,9 @@ def assert_same_training(
         UsageError, TraceError: there is nothing to compare, or a file is no whole trace.
     """
     __tracebackhide__ = True
-    from xframe.diagnose import compare
+    from xframe.diagnosis.diagnosing import compare
     from xframe.errors import UsageError, XframeError
-    from xframe.trace import Trace
+    from xframe.trace.trace import Trace
 
     runs = (reference, candidate, *more)
     places = [Path(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
@@ -161,15 +161,16 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
         atol: float | None = None,
     ) -> Comparison:
         __tracebackhide__ = True
-        from xframe import harness
+        from xframe import verification
         from xframe.errors import XframeError
+        from xframe.running import harness
 
         nonlocal calls
         calls += 1
         asked = _first(task, marked.get("task"), harness.DEFAULT_TASK)
         try:
             with _importable_by_workers(asked):
-                comparison = harness.verify(
+                comparison = verification.verify(
                     plan,
                     task=asked,
                     adapters=_first(
@@ -314,7 +315,7 @@ def pytest_runtest_makereport(
 
 def _comparisons(call: pytest.CallInfo[None]) -> list[Comparison]:
     """The comparisons that did not pass, in the frame that raised; pytest itself would show a line of each."""
-    module = sys.modules.get("xframe.comparison")
+    module = sys.modules.get("xframe.comparison.comparing")
     if module is None or call.excinfo is None or not call.excinfo.errisinstance(AssertionError):
         return []
     if not call.excinfo.traceback:

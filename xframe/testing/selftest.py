@@ -29,24 +29,24 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from xframe import registry
-from xframe.diagnose import compare
+from xframe.diagnosis.diagnosing import compare
 from xframe.errors import UsageError, Verbatim, WorkerError, unknown
-from xframe.plan import TrainingPlan
-from xframe.recorder import record
-from xframe.runtime import Runtime
-from xframe.task import find_task
-from xframe.tasks.ledger import ledger
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
+from xframe.running import registry
+from xframe.running.runtime import Runtime
+from xframe.tasks.builtin.ledger import ledger
+from xframe.tasks.task import find_task
 from xframe.testing import clean
 from xframe.testing.baselines import BASELINES, Features, Logged, differs
 from xframe.testing.faults import BY_NAME, FAULTS, Fault, make, takes_faults, with_validation
 from xframe.testing.mutators import BASES, MUTATORS, Rows, mutate, rows_of, write
-from xframe.trace import Trace
+from xframe.trace.trace import Trace
 
 if TYPE_CHECKING:
-    from xframe.adapter import Adapter
-    from xframe.comparison import Comparison
-    from xframe.task import Task
+    from xframe.comparison.comparing import Comparison
+    from xframe.running.adapter import Adapter
+    from xframe.tasks.task import Task
 
 TASK = "digits-mlp"
 PRECISIONS = {"faults": "float32", "clean": "float64"}  # the ledger spells more updates in float64

@@ -1,0 +1,362 @@
+"""The bench: what a loop costs per step, and how fast a plan is in each framework.
+
+``bench_loops`` measures bare loops, xframe's recorded ones and those that people use in one run, each in a
+process of its own (``xframe.bench.worker``), one thread each on the same core. They train in turns, a segment
+each, in an order that is drawn anew for each round.
+
+``bench_plan`` times whole recorded runs of one plan, one process at a time, the adapters in turns. A ratio is
+given only if these very runs had the same structure: else one of them did other work, and the ratio would say
+nothing about the frameworks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import selectors
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from xframe.bench.worker import THREADS, VARIABLES, endless, loops_of, runtime
+from xframe.errors import UsageError, Verbatim, printable, unknown
+from xframe.plan.training_plan import TrainingPlan
+from xframe.report import words
+from xframe.report.bench import LoopBench, MeasuredLoop, MeasuredRun, PlanBench, Segment, environment
+from xframe.running import harness, registry
+from xframe.running.harness import Worker
+from xframe.running.progress import Progress
+from xframe.running.registry import Selection
+from xframe.running.runtime import Runtime, cores
+from xframe.tasks.task import BUILT_IN, Task, find_task
+from xframe.trace.trace import Trace
+from xframe.verification import compare_runs, open_traces
+
+# The trainers take part in the first; the further ones hold the recorded loops against the bare ones only.
+WORKLOADS = ("xframe.tasks.builtin.bench_mlp:task", "digits-cnn")
+BATCH_SIZE = 32
+ROUNDS, SECONDS, PLAN_ROUNDS = 15, 0.5, 5
+PATIENCE = 300.0  # seconds that a segment may take, its import and compilation included, before it counts as hung
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A loop that could be measured: an adapter's own, or one of ``bench_loops``."""
+
+    name: str
+    adapter: str
+    own: str | None
+    about: str
+    base: bool
+    requires: tuple[str, ...]
+    twin: str | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def bench_loops(
+    *,
+    loops: Sequence[str] | None = None,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+    seed: int = 0,
+    workloads: Sequence[str] = WORKLOADS,
+    progress: Progress | None = None,
+) -> list[LoopBench]:
+    """Measures loops against each other, a workload at a time.
+
+    Args:
+        loops: names of loops, or of adapters for all of theirs; default: all. The base of each framework is added.
+        rounds: segments of each loop.
+        seconds: that a segment is to take.
+        seed: of the order in the rounds.
+        workloads: tasks by name; a built-in one that does not exist is left out.
+
+    Raises:
+        UsageError: no such loop, or a number that makes no sense.
+    """
+    if rounds < 1 or not 0 < seconds <= PATIENCE / 2:
+        raise UsageError(
+            "rounds and seconds", got=(rounds, seconds), expected=f"1 or more, and up to {PATIENCE / 2:g} seconds"
+        )
+    found = {name: _candidates(find_task(name)) for name in workloads if ":" in name or name in BUILT_IN}
+    chosen = {name: _chosen(candidates, loops) for name, candidates in found.items()}
+    if loops is not None:
+        known = {word for candidates in found.values() for c in candidates for word in (c.name, c.adapter)}
+        for name in loops:
+            if name not in known:
+                raise unknown("loop", name, known)
+    able = {name: some for name, some in chosen.items() if any(_missing(candidate) is None for candidate in some)}
+    return [
+        _measure_workload(name, candidates, rounds, seconds, seed, progress or Progress())
+        for name, candidates in (able or chosen).items()
+        if candidates
+    ]
+
+
+def _candidates(task: Task) -> list[_Candidate]:
+    """All loops of all adapters; of each framework the base first, then xframe's own."""
+    found = []
+    for name in registry.available():
+        adapter = registry.load(name)
+        others = loops_of(adapter, task)
+        here = [
+            _Candidate(loop.name, name, None, loop.about, loop.base, adapter.requires + loop.requires)
+            for loop in others
+        ]
+        for own in adapter.loops:
+            reasons = tuple(adapter.check(endless(BATCH_SIZE), task, runtime(own)))
+            twin = next((loop.name for loop in others if own in loop.twin_of), None)
+            here.append(
+                _Candidate(f"{name}:{own}", name, own, "recorded by xframe", False, adapter.requires, twin, reasons)
+            )
+        found += sorted(here, key=lambda candidate: (not candidate.base, candidate.own is None))
+    return found
+
+
+def _chosen(candidates: list[_Candidate], names: Sequence[str] | None) -> list[_Candidate]:
+    """Those that were asked for by name or adapter, and their bases."""
+    if names is None:
+        return candidates
+    asked = [c for c in candidates if c.name in names or c.adapter in names]
+    adapters = {c.adapter for c in asked}
+    return [c for c in candidates if c in asked or (c.base and c.adapter in adapters)]
+
+
+def _missing(candidate: _Candidate) -> str | None:
+    """Why a candidate cannot be started here, if it cannot."""
+    if candidate.reasons:
+        return "left out: " + "; ".join(candidate.reasons)
+    absent = [module for module in candidate.requires if importlib.util.find_spec(module) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def _measure_workload(
+    name: str, candidates: list[_Candidate], rounds: int, seconds: float, seed: int, progress: Progress
+) -> LoopBench:
+    task = find_task(name)
+    left_out = {c.name: why for c in candidates if (why := _missing(c)) is not None}
+    present = [c for c in candidates if c.name not in left_out]
+    measured = {c.name: MeasuredLoop(c.name, c.adapter, c.about, c.own is not None, c.base, c.twin) for c in present}
+    folder = Path(tempfile.mkdtemp(prefix="xframe-bench-"))
+    pinned = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    workers: dict[str, Worker] = {}
+    wanted: dict[str, int] = {}
+    try:
+        began = time.monotonic()
+        starting = f"start {task.name}"
+        progress.begin(starting, len(present), unit="loops")
+        for i, candidate in enumerate(present):
+            progress.state(starting, candidate.name)
+            config = {
+                "name": candidate.name,
+                "adapter": candidate.adapter,
+                "loop": candidate.own,
+                "task": name,
+                "batch_size": BATCH_SIZE,
+                "folder": str(folder),
+                "core": pinned,
+            }
+            workers[candidate.name] = worker = _start(candidate, folder, config)
+            loop = measured[candidate.name]
+            try:
+                loop.warm_up = _segment(worker).seconds
+                wanted[candidate.name] = _calibrate(worker, seconds)
+            except _LostError as lost:
+                loop.failed = str(lost)
+            progress.advance(starting, i + 1)
+        progress.end(starting, len(present), f"{time.monotonic() - began:5.1f} s")
+        _rounds(workers, wanted, measured, rounds, seed, progress, f"measure {task.name}")
+    finally:
+        harness.stop(list(workers.values()), Progress())
+        if not any(loop.failed for loop in measured.values()):  # else the logs, which the reasons point to, stay
+            shutil.rmtree(folder, ignore_errors=True)
+    return LoopBench(
+        workload={
+            "task": task.name,
+            "description": task.description,
+            "num_samples": task.num_samples,
+            "batch_size": BATCH_SIZE,
+            "precision": "float32",
+        },
+        settings={"rounds": rounds, "seconds": seconds, "seed": seed, "core": pinned},
+        environment=environment(THREADS, versions({module for c in present for module in c.requires})),
+        loops=tuple(measured.values()),
+        left_out=left_out,
+    )
+
+
+def _rounds(
+    workers: Mapping[str, Worker],
+    wanted: Mapping[str, int],
+    measured: Mapping[str, MeasuredLoop],
+    rounds: int,
+    seed: int,
+    progress: Progress,
+    label: str,
+) -> None:
+    """Lets the loops train in turns; one that is lost is left out from there on."""
+    draw = random.Random(seed)  # noqa: S311
+    began = time.monotonic()
+    progress.begin(label, rounds, unit="rounds")
+    for index in range(rounds):
+        order = [name for name in wanted if measured[name].failed is None]
+        draw.shuffle(order)
+        for name in order:
+            progress.state(label, name)
+            try:
+                measured[name].segments.append(_segment(workers[name], wanted[name], index))
+            except _LostError as lost:
+                measured[name].failed = f"in round {index + 1} of {rounds}: {lost}"
+        progress.advance(label, index + 1)
+    progress.end(label, rounds, f"{time.monotonic() - began:5.1f} s")
+
+
+def _start(candidate: _Candidate, folder: Path, config: dict[str, Any]) -> Worker:
+    place = folder / candidate.name.replace(":", "-")
+    selection = Selection(candidate.name, None)
+    return harness.start(selection, place, sys.executable, config, module="xframe.bench.worker", variables=VARIABLES)
+
+
+class _LostError(Exception):
+    """A loop that answers no more; its text says what became of it."""
+
+
+def _segment(worker: Worker, steps: int | None = None, index: int = -1) -> Segment:
+    """Lets a loop make so many steps, or waits for its first segment, which it makes unasked.
+
+    Args:
+        index: of the round; below 0 before the first.
+    """
+    if steps is not None:
+        worker.tell({"steps": steps})
+    deadline = time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        selector.register(worker.pipe, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            if not selector.select(deadline - time.monotonic()):
+                break
+            messages = worker.messages()
+            if messages is None:
+                raise _LostError(_fate(worker))
+            for message in messages:
+                if "segment" in message:
+                    return Segment(index, **message["segment"])
+                worker.error = message["error"]
+    worker.process.kill()
+    raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}")
+
+
+def _fate(worker: Worker) -> str:
+    code = worker.process.wait()
+    if worker.error is not None:
+        return f"{printable(worker.error['text'].partition(chr(10))[0])}. Log: {worker.log}"
+    return f"the process {harness.ended(code)}. Log: {worker.log}{harness.last_words(worker.log)}"
+
+
+def _calibrate(worker: Worker, seconds: float) -> int:
+    """The steps that fill a segment. The segments by which it is found warm the loop up."""
+    steps = 1
+    while True:
+        found = _segment(worker, steps)
+        if found.seconds >= seconds / 4:
+            return max(1, round(found.steps * seconds / found.seconds))
+        steps = 4 * found.steps
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """The versions of the distributions that hold these modules. Imports none of them."""
+    holders = packages_distributions()
+    names = sorted({name for module in modules for name in holders.get(module, ())})
+    return {name: version(name) for name in names}
+
+
+def bench_plan(
+    plan: TrainingPlan,
+    *,
+    task: str = harness.DEFAULT_TASK,
+    adapters: Sequence[str] = harness.DEFAULT_ADAPTERS,
+    rounds: int = PLAN_ROUNDS,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+    tf32: bool = False,
+    python: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> PlanBench:
+    """Times recorded runs of a plan, one process at a time, and says whether they may be compared.
+
+    Args:
+        rounds: runs of each adapter.
+        seed: of the order in the rounds.
+        threads: CPU threads of each run; default: all cores, since no two run at once.
+        others: as in ``xframe.verify``.
+
+    Raises:
+        UsageError: anything asked for that does not exist or fit.
+        WorkerError: a worker died, or its framework is missing or broken.
+    """
+    if rounds < 1:
+        raise UsageError("rounds", got=rounds, expected="1 or more")
+    progress = progress or Progress()
+    selections = registry.select(tuple(adapters))
+    where = Runtime(device=device, precision=precision, threads=threads or cores(), tf32=tf32)  # type: ignore[arg-type]
+    found = harness.checked(plan, task, selections, where)
+    interpreters = harness.chosen_interpreters(python or {}, selections)
+    folder = harness.new_folder(out, f"bench-{name or plan.digest[:8]}")
+    (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
+    draw = random.Random(seed)  # noqa: S311
+    runs: dict[str, list[MeasuredRun]] = {selection.label: [] for selection in selections}
+    comparisons = []
+    label = "measure"
+    progress.begin(label, rounds * len(selections), unit="runs")
+    began = time.monotonic()
+    for index in range(rounds):
+        traces = {}
+        for selection in draw.sample(selections, len(selections)):
+            progress.state(label, selection.label)
+            place = folder / f"{selection.label.replace(':', '-')}-{index + 1}.trace"
+            (done,) = harness.execute(plan, task, [selection], [place], where, interpreters, Progress())
+            traces[selection.label] = trace = open_traces([place])[0]
+            if not trace.num_rows:
+                raise UsageError("a plan to measure", got=Verbatim("no step"), expected="at least one step")
+            runs[selection.label].append(MeasuredRun.of(index, trace, done))
+            progress.advance(label, sum(map(len, runs.values())))
+        in_order = [traces[selection.label] for selection in selections]
+        _on_one_device(in_order)
+        comparisons.append(compare_runs(plan, found, in_order, selections, None, None))
+    progress.end(label, sum(map(len, runs.values())), f"{time.monotonic() - began:5.1f} s")
+    result = PlanBench(
+        plan=words.plan_line(plan, found.num_samples),
+        task=found.name,
+        settings={**asdict(where), "device": _on_one_device(in_order), "rounds": rounds, "seed": seed},
+        environment=environment(
+            where.threads or 1, versions({m for s in selections for m in registry.load(s.adapter).requires})
+        ),
+        runs={label: tuple(measured) for label, measured in runs.items()},
+        comparisons=tuple(comparisons),
+        folder=folder,
+    )
+    (folder / "bench.json").write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
+    return result
+
+
+def _on_one_device(traces: Sequence[Trace]) -> str:
+    """The device that all ran on; each chose by itself, since no two run at once."""
+    devices = {trace.name: str(trace.metadata["runtime"]["device"]) for trace in traces}
+    if len(set(devices.values())) > 1:
+        found = ", ".join(f"{name}: {device}" for name, device in devices.items())
+        raise UsageError(
+            "the adapters ran on different devices", got=Verbatim(found), expected="one", remedy="Choose with --device."
+        )
+    return next(iter(devices.values()))

@@ -1,0 +1,1 @@
+"""Is it the same: runs against their plan and against each other."""

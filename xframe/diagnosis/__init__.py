@@ -1,0 +1,1 @@
+"""Why not: the causes of a difference."""

@@ -1,0 +1,1 @@
+"""What should happen: the training plan, its arithmetic, and the trainers' dialects."""

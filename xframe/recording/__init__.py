@@ -1,0 +1,1 @@
+"""Taking what is seen: the recorder, and logs written by others."""

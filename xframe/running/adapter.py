@@ -1,0 +1,122 @@
+"""The adapter contract: what a framework must do to take part.
+
+An adapter trains natively: the framework's own data pipeline, layers, loss, gradients and optimizer.
+It gets a plan, a task, a runtime and a recorder, and
+
+- starts from the task's initial weights, with the task's loss and update rule, on the runtime's
+  device, in its precision;
+- lets the framework draw the batches. It may use ``plan.sample_order(n)``, the plan's fields, and
+  ``xframe.running.steering``, which counts what arrives and says what a step ends. It may not use
+  ``plan.step``, ``plan.steps`` or ``plan.counts``, nor lists of ready batches made from them: the
+  counts of the run must be its own doing, or the comparison proves nothing;
+- carries each sample's id (int64, its row in the data set) through its pipeline beside the sample,
+  and hands the recorder the ids that stand beside the data in the training step;
+- follows every policy of the plan, or refuses it in ``check``: what is left of a pass, where epochs
+  begin and end, what is in an accumulated gradient, and what it is divided by;
+- takes the learning rate of each step from the task's schedule, at the tick of the plan's clock, see
+  ``xframe.running.steering.Window.tick``; clips as the task's optimizer says, after the window's gradient is divided;
+- validates between steps when the plan says, on the task's validation samples in batches of their own, averaged by
+  sample, with their ids; stops early by ``xframe.plan.stopping``, or by a rule of the framework's own that is the same.
+  ``xframe.running.steering.Course`` does both. Training goes on as if no validation had been;
+- tells the recorder the updates applied, from the optimizer's own state or other evidence that the
+  weights were touched, never from its loop counter;
+- draws no random number that a run without recording would not draw;
+- reads nothing back from a device in each step: the recorder takes tensors and fetches them in blocks;
+- tells it the updates tried too where they can be skipped, as under a scaled loss;
+- returns the final weights, or those of the best validation if the plan restores them, under the task's canonical
+  names and layouts.
+
+What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
+``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
+device and the draws of TensorFlow's generators cannot.
+
+An adapter may also bring loops that people use with its framework, for ``xframe bench`` to measure beside its own: see
+``xframe.bench.worker.Benched``.
+
+An adapter is found through the entry point group ``xframe.adapters``; the entry point names a class
+that takes no arguments. Importing it must not import the framework.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from xframe.tasks.layers import Dense
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.recording.recorder import Recorder
+    from xframe.running.runtime import Runtime
+    from xframe.tasks.layers import Layer
+    from xframe.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What an adapter finds in its process: versions by package, devices from the best down."""
+
+    versions: dict[str, str]
+    devices: tuple[str, ...]
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """See the module's text.
+
+    Attributes:
+        name: as in ``--adapters``.
+        loops: its native training loops, the default first.
+        requires: the modules it imports.
+        install: the command that installs them.
+
+    An adapter may have more: ``stepwise``, the loop that goes step by step through ``pipeline`` and ``train_step``,
+    which ``xframe.testing.faults`` puts bugs into.
+    """
+
+    name: str
+    loops: tuple[str, ...]
+    requires: tuple[str, ...]
+    install: str
+
+    def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
+        """Reasons why it can't run this; empty if it can. Does not import the framework."""
+
+    def probe(self) -> Probe:
+        """Versions and devices. Imports the framework."""
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
+        """Trains, and returns the final weights by canonical name."""
+
+
+def unsupported(
+    adapter: Adapter,
+    plan: TrainingPlan,
+    task: Task,
+    runtime: Runtime,
+    *,
+    devices: tuple[str, ...],
+    precisions: tuple[str, ...],
+    layers: tuple[type[Layer], ...] = (Dense,),
+) -> list[str]:
+    """The reasons that hold for every adapter that lowers neutral layers itself, those of ``layers``."""
+    reasons = []
+    if runtime.precision not in precisions:
+        reasons.append(f"precision {runtime.precision!r} is not one of its precisions ({', '.join(precisions)})")
+    if plan.validation_every is not None and task.validation is None:
+        reasons.append(f"task {task.name!r} has nothing to validate on")
+    if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:
+        reasons.append(f"task {task.name!r} measures no accuracy to stop by")
+    if runtime.device not in ("auto", *devices):
+        reasons.append(f"device {runtime.device!r} is not one of its devices ({', '.join(devices)})")
+    if runtime.loop is not None and runtime.loop not in adapter.loops:
+        reasons.append(f"loop {runtime.loop!r} is not one of its loops ({', '.join(adapter.loops)})")
+    if not task.layers and adapter.name not in task.builders:
+        reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
+    if adapter.name not in task.builders:
+        strange = sorted({type(layer).__name__ for layer in task.layers if type(layer) not in layers})
+        known = ", ".join(layer.__name__ for layer in layers)
+        reasons += [f"layer {name} is not one of its layers ({known})" for name in strange]
+    return reasons

@@ -1,0 +1,58 @@
+"""Runtime: where and how a run is executed. Device, precision, threads, determinism, loop."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from xframe.errors import UsageError, did_you_mean
+from xframe.precision import PRECISIONS
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where and how.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, or ``auto``: the best that all chosen adapters have.
+        precision: of weights, features and arithmetic. ``mixed_float16``: weights in float32, arithmetic in float16
+            where the framework's own rules allow it, and the loss scaled, so that updates can be skipped.
+        threads: CPU threads of the framework's own pool; None lets the harness share out the cores.
+        deterministic: ask the framework for deterministic kernels.
+        tf32: allow TensorFloat-32 on CUDA, which rounds float32 products to 10 bits of mantissa.
+        loop: the adapter's native loop; None is its first.
+        workers: processes or threads of the framework's own pipeline that read data; 0 reads in the loop.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "float64", "bfloat16", "mixed_float16"] = "float32"
+    threads: int | None = None
+    deterministic: bool = True
+    tf32: bool = False
+    loop: str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("device", self.device, DEVICES), ("precision", self.precision, PRECISIONS)):
+            if value not in known:
+                hint = "NVIDIA GPUs are named cuda." if str(value) == "gpu" else did_you_mean(str(value), known)
+                raise UsageError(f"unknown {name}", got=value, expected="one of " + ", ".join(known), remedy=hint)
+        if self.threads is not None and (type(self.threads) is not int or not 1 <= self.threads <= 1024):
+            raise UsageError("threads", got=self.threads, expected="an integer from 1 to 1024")
+        if type(self.workers) is not int or not 0 <= self.workers <= 1024:
+            raise UsageError("workers", got=self.workers, expected="an integer from 0 to 1024")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Runtime:
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""What was seen: rows, one a step, and their forms on disk."""

@@ -1,0 +1,343 @@
+"""Reads the trace that ``plainwriter.py``, copied into an old script, wrote. Its text says what the file looks like.
+
+What is handed out was verified: rows only up to the last digest that holds. Every byte of a whole file is
+under a digest or fixed, so one that was flipped, cut out, swapped or edited is found. A file that stops
+without its end is *truncated*; rows behind its last digest are left out, since nothing vouches for them.
+A whole line that is no row, digest or end, or a digest that does not hold, is damage.
+
+It reads forward, once, in blocks: ``blocks`` holds some 65,536 rows or a million sample ids at a time.
+``convert`` writes the same run as a trace of the usual form, which is how ``Trace.open`` can take one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self
+
+import numpy as np
+
+from xframe.errors import NotATraceError, TraceError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.trace.files import Column
+
+FORMAT = 1
+FIRST_BYTES = b'{"xframe": "plain", "format": '  # by which a file is known to be one
+BLOCK_ROWS = 1 << 16
+BLOCK_IDS = 1 << 20
+TRUNCATED = "truncated"
+
+_COUNTS = ("updates", "update_attempts", "epoch", "step_in_epoch", "padding")
+_NUMBERS = ("lr", "loss")
+_NEEDED = {"step", "ids", "time_ns"}
+_KNOWN = _NEEDED.union(_COUNTS, _NUMBERS)
+_ODD = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_LARGEST = 2**63 - 1
+_LINE = 1 << 28  # bytes in one line at most; a batch of ten million ids has fewer
+_UNVERIFIED = 1 << 16  # rows without a digest at most; the writer puts one every 1,000
+_VOUCHED = re.compile(rb'(?s:(\{"digest": "|\{"end": (\{.*\}), "digest": ")([0-9a-f]{64})"\}\n)')
+
+
+def is_plain(first: bytes) -> bool:
+    """Whether a file that begins with these bytes is for this module: they are a text's, and no Arrow stream's."""
+    return first[:1] == b"{"
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """A whole plain trace in memory.
+
+    Attributes:
+        metadata: what is known of the run.
+        columns: by name, each with ``values`` and ``known``; ``ids`` are the batches' one after the other,
+            ``batch_size`` says how many each has.
+        ending: ``complete``, ``truncated``, or what ended the run early.
+        end: the end line's facts; empty if truncated.
+    """
+
+    metadata: dict[str, Any]
+    columns: dict[str, Column]
+    ending: str
+    end: dict[str, Any]
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.columns["step"].values)
+
+
+class Reader:
+    """Reads one file: ``metadata`` at once, the rows by ``blocks()``, and after those ``ending`` and ``end``.
+
+    Raises:
+        NotATraceError: the file is none, or of a newer format.
+        TraceError: the file is damaged; raised where the damage is met, so also from ``blocks()``.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.num_rows = 0
+        self.end: dict[str, Any] = {}
+        self.ending = TRUNCATED
+        self._digest = hashlib.sha256()
+        self._line = 0
+        try:
+            self._file: BinaryIO = self.path.open("rb")
+        except OSError as error:
+            raise NotATraceError(
+                "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
+            ) from None
+        try:
+            self.metadata = self._head()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def _next(self) -> bytes | None:
+        """The next whole line; None where the file ends, be it inside one."""
+        line = self._file.readline(_LINE)
+        if not line.endswith(b"\n"):
+            if len(line) == _LINE:
+                self._damaged(f"line {self._line + 1} is longer than any that is written")
+            return None
+        self._line += 1
+        return line
+
+    def _damaged(self, why: str) -> NoReturn:
+        raise TraceError(
+            f"{self.path} is damaged: {why}",
+            remedy="Nothing can be judged from it; record the run again, or copy the file again.",
+        )
+
+    def _head(self) -> dict[str, Any]:
+        line = self._next()
+        facts: Any = None
+        if line is not None and line.startswith(FIRST_BYTES):
+            facts = self._parsed(line)
+        if not isinstance(facts, dict) or facts.pop("xframe", None) != "plain":
+            raise NotATraceError(
+                "not a trace", got=str(self.path), expected="a file written by xframe.record or by plainwriter.py"
+            )
+        version = facts.pop("format", None)
+        if type(version) is not int or version != FORMAT:
+            raise NotATraceError(
+                f"{self.path} is a plain trace of format {version!r}",
+                expected=f"format {FORMAT}",
+                remedy="Update xframe.",
+            )
+        assert line is not None
+        self._digest.update(line)
+        line = self._next()
+        if line is None:
+            self._damaged("it ends before anything in it is vouched for")
+        if self._vouched(line) is not None:
+            self._damaged("no digest follows its first line")
+        return facts
+
+    def _vouched(self, line: bytes) -> bytes | None:
+        """Checks the digest that this line must carry, and takes the line in; the end's text where it is the end."""
+        found = _VOUCHED.fullmatch(line)
+        if found is None:
+            self._damaged(f"line {self._line} is no digest and no step")
+        self._digest.update(line[: found.start(3)])
+        if self._digest.hexdigest().encode() != found[3]:
+            self._damaged(f"what stands before line {self._line} is not what was written")
+        self._digest.update(line[found.start(3) :])
+        end: bytes | None = found[2]
+        return end
+
+    def _parsed(self, line: bytes) -> Any:
+        """The line as JSON, strictly; None where it is none."""
+        try:
+            return json.loads(line.decode("ascii"), parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return None
+
+    def blocks(self) -> Iterator[dict[str, Column]]:
+        """The rows, in order, all of them verified."""
+        ready = _Rows()
+        fresh = _Rows()
+        while (line := self._next()) is not None:
+            if line.startswith(b'{"step": '):
+                self._digest.update(line)
+                self._take(line, fresh, self.num_rows + len(fresh))
+                if len(fresh) > _UNVERIFIED:
+                    self._damaged(f"{len(fresh):,} steps before line {self._line} are under no digest")
+                continue
+            end = self._vouched(line)
+            self.num_rows += len(fresh)
+            ready.add(fresh)
+            fresh = _Rows()
+            if len(ready) >= BLOCK_ROWS or ready.num_ids >= BLOCK_IDS:
+                yield from ready.pieces()
+                ready = _Rows()
+            if end is not None:
+                yield from ready.pieces()
+                self._finish(end)
+                return
+        yield from ready.pieces()
+
+    def _finish(self, text: bytes) -> None:
+        end = self._parsed(text)
+        if not isinstance(end, dict) or type(end.get("rows")) is not int or not isinstance(end.get("outcome"), str):
+            self._damaged("its end does not say how the run ended")
+        if end["rows"] != self.num_rows:
+            self._damaged(f"it has {self.num_rows:,} rows where {end['rows']:,} were written")
+        if self._file.read(1):
+            self._damaged("something follows its end")
+        self.end, self.ending = end, end["outcome"]
+
+    def _take(self, line: bytes, rows: _Rows, index: int) -> None:
+        row = self._parsed(line)
+        if not isinstance(row, dict) or not row.keys() <= _KNOWN or not row.keys() >= _NEEDED:
+            self._damaged(f"line {self._line} is no step")
+        ids = row.pop("ids")
+        if type(ids) is not list or not set(map(type, ids)) <= {int} or _beyond(ids):
+            self._damaged(f"line {self._line}: its ids are no list of integers")
+        for name, value in row.items():
+            if name in _NUMBERS:
+                value = row[name] = _ODD.get(value, value) if type(value) is str else value
+                if type(value) is not float:
+                    self._damaged(f"line {self._line}: its {name} is no number")
+            elif type(value) is not int or not 0 <= value <= _LARGEST:
+                self._damaged(f"line {self._line}: its {name} is no count")
+        if row["step"] != index:
+            self._damaged(f"line {self._line} is step {row['step']} where {index} follows")
+        rows.rows.append(row)
+        rows.ids.append(ids)
+        rows.num_ids += len(ids)
+
+
+@dataclass
+class _Rows:
+    """Rows as they were parsed."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[list[int]] = field(default_factory=list)
+    num_ids: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, more: _Rows) -> None:
+        self.rows += more.rows
+        self.ids += more.ids
+        self.num_ids += more.num_ids
+
+    def pieces(self) -> Iterator[dict[str, Column]]:
+        """The rows as columns, at most ``BLOCK_ROWS`` at a time."""
+        for start in range(0, len(self), BLOCK_ROWS):
+            yield _columns(self.rows[start : start + BLOCK_ROWS], self.ids[start : start + BLOCK_ROWS])
+
+
+def _columns(rows: list[dict[str, Any]], ids: list[list[int]]) -> dict[str, Column]:
+    from xframe.trace.files import Column
+
+    sizes = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+    columns = {
+        "batch_size": Column(sizes),
+        "ids": Column(np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(sizes.sum()))),
+    }
+    for name in ("step", "time_ns", *_COUNTS, *_NUMBERS):
+        values = [row.get(name) for row in rows]
+        known = np.fromiter((value is not None for value in values), dtype=bool, count=len(rows))
+        kind = np.float64 if name in _NUMBERS else np.int64
+        columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
+    return columns
+
+
+def _beyond(ids: list[int]) -> bool:
+    return bool(ids) and (max(ids) > _LARGEST or min(ids) < -_LARGEST)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def head(path: str | Path) -> dict[str, Any]:
+    """The metadata of a plain trace, verified."""
+    with Reader(path) as reader:
+        return reader.metadata
+
+
+def blocks(path: str | Path) -> Iterator[dict[str, Column]]:
+    """The rows of a plain trace in blocks of at most 65,536, verified; what is damaged raises where it is met."""
+    with Reader(path) as reader:
+        yield from reader.blocks()
+
+
+def read(path: str | Path) -> Plain:
+    """A whole plain trace.
+
+    Raises:
+        NotATraceError: the file is none, or of a newer format.
+        TraceError: the file is damaged.
+    """
+    from xframe.trace.files import Column
+
+    with Reader(path) as reader:
+        found = list(reader.blocks()) or [_columns([], [])]
+        columns: dict[str, Column] = {}
+        for name in found[0]:
+            values: NDArray[Any] = np.concatenate([block[name].values for block in found])
+            masks = [mask for block in found if (mask := block[name].known) is not None]
+            columns[name] = Column(values, np.concatenate(masks) if masks else None)
+        return Plain(reader.metadata, columns, reader.ending, reader.end)
+
+
+def convert(source: str | Path, target: str | Path) -> None:
+    """Writes the run of a plain trace as a trace of the usual form at ``target``, which must not exist.
+
+    The rows, their times, the metadata and the outcome stay what they were. What was truncated gets an end
+    that says so: it is not complete, as its source is not. On an error ``target`` is removed again.
+
+    Raises:
+        NotATraceError: ``source`` is none, or of a newer format.
+        TraceError: ``source`` is damaged.
+        UsageError: ``target`` exists.
+    """
+    from xxhash import xxh3_128_digest
+
+    from xframe.errors import UsageError
+    from xframe.trace.files import Column, TraceWriter
+
+    target = Path(target)
+    if target.exists():
+        raise UsageError(
+            "the trace exists already",
+            got=str(target),
+            expected="a new file",
+            remedy="Remove it or choose another name.",
+        )
+    with Reader(source) as reader:
+        # Straight to the writer: the recorder would put this process's clock and versions in place of the run's.
+        writer = TraceWriter(target, reader.metadata)
+        try:
+            for block in reader.blocks():
+                data, ends = block["ids"].values.astype("<i8").tobytes(), 8 * np.cumsum(block["batch_size"].values)
+                begins = ends - 8 * block["batch_size"].values
+                digests = b"".join(
+                    [xxh3_128_digest(data[i:j]) for i, j in zip(begins.tolist(), ends.tolist(), strict=True)]
+                )
+                writer.write({**block, "ids_digest": Column(np.frombuffer(digests, dtype="V16"))})
+            writer.close(reader.ending, evidence="declared by the loop", weights={})
+        except BaseException:
+            with contextlib.suppress(Exception):
+                writer.close("not converted")  # for its file's sake
+            target.unlink(missing_ok=True)
+            raise
