@@ -25,7 +25,7 @@ from xframe.diagnosis.reference import cells, changed
 from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 MOST_STEPS = 80
 SEEDS = range(64)  # of those that a plan with another seed may have, all are tried where it matters

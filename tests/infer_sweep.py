@@ -17,7 +17,7 @@ from xframe.errors import PlanError
 from xframe.inference.infer import MORE, Inference, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 Fields = dict[str, Any]
 SEEDS = range(8)  # of those that the random plans have, 0, 1 and 7 are among them

@@ -13,7 +13,7 @@ from cause_attack import sweep
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.names import Cause
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 
 def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:

@@ -23,7 +23,7 @@ from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.report import causes as rendered
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 from xframe.trace.trace import Trace
 
 DIGITS = 1797

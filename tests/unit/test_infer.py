@@ -16,7 +16,7 @@ from xframe.inference.infer import MORE
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.explained import one
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 
 def rows_of(num_samples, **fields):

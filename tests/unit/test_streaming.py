@@ -9,7 +9,7 @@ import xframe
 from xframe.comparison import comparing as comparison
 from xframe.comparison.comparing import compare
 from xframe.trace import files as tracefile
-from xframe.trace import rows as observed
+from xframe.trace import observed as observed
 from xframe.trace import trace
 
 ROWS = 40

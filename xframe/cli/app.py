@@ -371,7 +371,7 @@ def explain(
         return comparison.exit_code
     from xframe.inference.infer import infer
     from xframe.report.explained import one
-    from xframe.trace.rows import Observed
+    from xframe.trace.observed import Observed
     from xframe.trace.trace import Trace
 
     found = Trace.open(trace)

@@ -25,7 +25,7 @@ from xframe.errors import UsageError
 from xframe.plan.counting import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
-from xframe.trace.rows import MOST_ROWS, Observed
+from xframe.trace.observed import MOST_ROWS, Observed
 from xframe.trace.trace import Trace, open_all
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

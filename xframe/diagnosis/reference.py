@@ -18,7 +18,7 @@ from xframe.plan import counting
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
 from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -33,7 +33,7 @@ from xframe.errors import PlanError
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.rows import Observed
+from xframe.trace.observed import Observed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,131 +1,294 @@
-"""The rows of one run as arrays: what ``infer`` and ``diagnose`` look at.
+"""The one shape in which rows are looked at: those of a trace, of a plan, or given as arrays.
 
-Made from a trace, or from a plan, so that a hypothesis about a run is simply another ``Observed`` to hold
-it against. Nothing of a trace's metadata is in it.
+One row is one training step; columns have the names of ``xframe.trace.schema``. Rows are taken whole or a block at a
+time, ``between``, and a column is read when it is first asked for: once for the block, and not at all if nobody asks.
+What a comparison, a diagnosis or an inference looks at is always this, so that a hypothesis about a run is simply
+other ``Rows`` to compare it with. Nothing of a run's facts is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from xxhash import xxh3_128_digest
 
 from xframe.plan import counting
-from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.files import UNKNOWN, Column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xframe.plan.training_plan import TrainingPlan
     from xframe.trace.trace import Trace
 
-MOST_ROWS = 1 << 18  # of a run that are looked at
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22
+_DIGESTED_ROWS = 1 << 20  # samples of a plan whose digests are made at once
 
 
-@dataclass(frozen=True, eq=False)
-class Observed:
-    """Columns of equal length, one row a step; None where the run doesn't say.
+class Rows:
+    """Consecutive rows of one run.
 
     Attributes:
-        sizes: rows in each batch, padding included; int64, as all columns.
-        updates: updates applied after each step.
-        ids: the batches' sample ids one after the other, of shape (sum of sizes,), padding last in its batch.
-        epochs, steps_in_epoch, padding: the loop's own labels.
-        complete: the last row is where the run ended of itself; False for a truncated run or a part of one.
+        known: the columns that have a value in every row.
+        complete: the last row is where the run ended by itself; False for a truncated run or a part of one.
     """
 
-    sizes: NDArray[np.int64]
-    updates: NDArray[np.int64] | None = None
-    ids: NDArray[np.int64] | None = None
-    epochs: NDArray[np.int64] | None = None
-    steps_in_epoch: NDArray[np.int64] | None = None
-    padding: NDArray[np.int64] | None = None
-    complete: bool = True
+    def __init__(
+        self,
+        read: Callable[[str, int, int], Column],
+        num_rows: int,
+        known: Iterable[str],
+        *,
+        start: int = 0,
+        complete: bool = True,
+    ) -> None:
+        """Args:
+        read: called with a column's name and the rows, from ``start`` on, to read: first and last + 1.
+        num_rows: how many there are.
+        start: the place of the first row in its run.
+        """
+        self._read, self._num_rows, self.start = read, num_rows, start
+        self.known, self.complete = frozenset(known), complete
+        self._columns: dict[str, Column] = {}
+        self._block: Rows | None = None
 
-    def __len__(self) -> int:
-        return len(self.sizes)
+    @classmethod
+    def of_arrays(cls, *, complete: bool = True, **columns: Any) -> Rows:
+        """Rows in memory, from columns by name; a column that is None is unknown. Ids come one batch after the other.
 
-    @cached_property
-    def bounds(self) -> NDArray[np.int64]:
-        """Batch i is ``ids[bounds[i] : bounds[i + 1]]``."""
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.sizes)])
-
-    def batch(self, step: int) -> NDArray[np.int64]:
-        """The ids of that step; only where ``ids`` are known."""
-        assert self.ids is not None
-        return self.ids[self.bounds[step] : self.bounds[step + 1]]
-
-    def head(self, steps: int) -> Observed:
-        """The first steps; no longer complete if that leaves any out."""
-        if steps >= len(self):
-            return self
-
-        def cut(column: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-            return None if column is None else column[:steps]
-
-        return Observed(
-            sizes=self.sizes[:steps],
-            updates=cut(self.updates),
-            ids=None if self.ids is None else self.ids[: self.bounds[steps]],
-            epochs=cut(self.epochs),
-            steps_in_epoch=cut(self.steps_in_epoch),
-            padding=cut(self.padding),
-            complete=False,
-        )
-
-    def without_labels(self) -> Observed:
-        """Only what was observed, nothing that the loop declared."""
-        return replace(self, epochs=None, steps_in_epoch=None, padding=None)
+        For example ``Rows.of_arrays(batch_size=[3, 2], ids=[0, 1, 2, 3, 4], updates=[1, 2])``.
+        """
+        given = {name: _column(values) for name, values in columns.items() if values is not None}
+        num_rows = len(given["batch_size"].values)
+        rows = cls(lambda name, start, stop: _unknown(name, stop - start), num_rows, given, complete=complete)
+        rows._columns |= given
+        rows.known = frozenset(name for name, column in given.items() if column.known is None)
+        return rows
 
     @classmethod
     def of_batches(
         cls, batches: Sequence[Sequence[int]], updates: Sequence[int] | None = None, *, complete: bool = True
-    ) -> Observed:
-        """From lists, for tests and small hypotheses."""
+    ) -> Rows:
+        """Rows in memory from lists of sample ids, one a batch."""
         flat = [sample for batch in batches for sample in batch]
-        return cls(
-            sizes=np.array([len(batch) for batch in batches], dtype=np.int64),
-            updates=None if updates is None else np.array(updates, dtype=np.int64),
-            ids=np.array(flat, dtype=np.int64),
-            complete=complete,
-        )
+        return cls.of_arrays(batch_size=list(map(len, batches)), ids=flat, updates=updates, complete=complete)
 
     @classmethod
-    def of_plan(cls, plan: TrainingPlan, num_samples: int, most: int = MOST_ROWS, *, ids: bool = True) -> Observed:
-        """What the plan says, its first ``most`` steps."""
+    def of_plan(
+        cls,
+        plan: TrainingPlan,
+        num_samples: int,
+        *,
+        rate: Callable[[int], float] | None = None,
+        num_rows: int | None = None,
+    ) -> Rows:
+        """What the plan says, computed when it is asked for; ``pass_index`` and ``position`` are columns too.
+
+        Args:
+            plan, num_samples: as ``plan.counts`` takes them.
+            rate: the learning rate at each tick of the plan's ``schedule_clock``; without it ``lr`` is unknown.
+            num_rows: the first so many rows only, as where early stopping ends the run; these are then complete.
+        """
         total = counting.num_steps(plan, num_samples)
-        most = max(1, min(most, MOST_IDS // plan.batch_size if ids else most))
-        part = counting.rows(plan, num_samples, 0, min(total, most))
-        return cls(
-            sizes=part.batch_size,
-            updates=part.updates,
-            ids=counting.sample_ids(plan, num_samples, part) if ids else None,
-            epochs=part.epoch,
-            steps_in_epoch=part.step_in_epoch,
-            padding=part.padding,
-            complete=total <= most,
-        )
+        planned = _Planned(plan, num_samples, rate)
+        known = {*_PLANNED, "ids", "ids_digest", *(() if rate is None else ("lr",))}
+        return cls(planned.read, total if num_rows is None else min(total, num_rows), known)
 
     @classmethod
-    def of_trace(cls, trace: Trace, most: int = MOST_ROWS) -> Observed:
-        """The trace's first ``most`` rows, or as many as have ``MOST_IDS`` ids."""
-        rows = min(trace.num_rows, most)
-        sizes = trace.between("batch_size", 0, rows).values
-        if trace.has_ids:
-            rows = max(int(np.searchsorted(np.cumsum(sizes), MOST_IDS, side="right")), min(rows, 1))
+    def of_trace(cls, trace: Trace) -> Rows:
+        """The trace's rows, read from disk when they are asked for."""
+        known = (name for name in trace.columns if trace.known_throughout(name))
+        return cls(trace.between, trace.num_rows, known, complete=trace.complete)
 
-        def column(name: str) -> NDArray[np.int64] | None:
-            return trace.between(name, 0, rows).values if trace.known_throughout(name) else None
+    def __len__(self) -> int:
+        return self._num_rows
 
-        return cls(
-            sizes=sizes[:rows],
-            updates=column("updates"),
-            ids=trace.ids_between(0, rows) if trace.has_ids else None,
-            epochs=column("epoch"),
-            steps_in_epoch=column("step_in_epoch"),
-            padding=column("padding"),
-            complete=trace.complete and rows == trace.num_rows,
+    def column(self, name: str) -> Column:
+        """A column of all of these rows: its values, and where they are known (None: everywhere).
+
+        Integers are -1 where unknown, floats NaN, digests voids of 16 zero bytes; ``ids`` has the batches one after
+        the other.
+        """
+        held = self._columns.get(name)
+        if held is None:
+            held = self._columns[name] = self._read(name, self.start, self.start + self._num_rows)
+        return held
+
+    def between(self, start: int, stop: int) -> Rows:
+        """Rows ``start`` to ``stop`` (excluded), counted from the first of these; the block last asked for is kept."""
+        start, stop = max(start, 0), min(stop, self._num_rows)
+        if (start, stop) == (0, self._num_rows):
+            return self
+        held = self._block
+        if held is not None and (held.start - self.start, held.start - self.start + len(held)) == (start, stop):
+            return held
+        whole = self.complete and stop == self._num_rows
+        part = Rows(self._read, max(stop - start, 0), self.known, start=self.start + start, complete=whole)
+        for name, (values, known) in self._columns.items():
+            first, last = (start, stop) if name != "ids" else (int(self.bounds[start]), int(self.bounds[stop]))
+            part._columns[name] = Column(values[first:last], known if known is None else known[start:stop])
+        self._block = part
+        return part
+
+    def head(self, rows: int) -> Rows:
+        """The first rows; no longer complete if that leaves any out."""
+        return self.between(0, rows)
+
+    def limited(self, most_rows: int = MOST_ROWS, most_ids: int = MOST_IDS) -> Rows:
+        """The first rows: at most ``most_rows``, and no more than have ``most_ids`` ids, but at least one."""
+        head = self.head(most_rows)
+        if "ids" not in self.known or not len(head):
+            return head
+        ends = np.cumsum(head.batch_size.clip(min=0))
+        return self.head(max(int(np.searchsorted(ends, most_ids, side="right")), 1))
+
+    def only(self, *names: str) -> Rows:
+        """These columns alone; all others are unknown."""
+        return Rows.of_arrays(
+            complete=self.complete, **{name: self.column(name) for name in names if name in self.known}
         )
+
+    def with_columns(self, *, complete: bool | None = None, **columns: Any) -> Rows:
+        """The same rows with other values in these columns; None makes one unknown."""
+        kept = {name: self.column(name) for name in self.known if name not in columns}
+        return Rows.of_arrays(complete=self.complete if complete is None else complete, **{**kept, **columns})
+
+    def blocks(self, rows: int) -> Iterator[Rows]:
+        """All rows, so many at a time."""
+        for start in range(0, self._num_rows, rows):
+            yield self.between(start, start + rows)
+
+    # Whole columns; None where some row has no value.
+
+    @property
+    def batch_size(self) -> Ints:
+        """Rows trained on in each step, padding included; -1 where unknown."""
+        return self.column("batch_size").values
+
+    @property
+    def updates(self) -> Ints | None:
+        """Updates applied after each step."""
+        return self._whole("updates")
+
+    @property
+    def ids(self) -> Ints | None:
+        """The batches' sample ids one after the other, of shape (sum of batch_size,), padding last in its batch."""
+        return self._whole("ids")
+
+    @property
+    def epoch(self) -> Ints | None:
+        """The loop's own label of each step's epoch."""
+        return self._whole("epoch")
+
+    @property
+    def step_in_epoch(self) -> Ints | None:
+        """The loop's own label of each step inside its epoch."""
+        return self._whole("step_in_epoch")
+
+    @property
+    def padding(self) -> Ints | None:
+        """Of each batch's rows, how many the loop calls padding."""
+        return self._whole("padding")
+
+    @property
+    def loss(self) -> Floats | None:
+        """The loss of each step."""
+        return self._whole("loss")
+
+    @property
+    def lr(self) -> Floats | None:
+        """The learning rate of each step."""
+        return self._whole("lr")
+
+    def _whole(self, name: str) -> NDArray[Any] | None:
+        return self.column(name).values if name in self.known else None
+
+    @cached_property
+    def bounds(self) -> Ints:
+        """Batch i is ``ids[bounds[i] : bounds[i + 1]]``."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.batch_size.clip(min=0))])
+
+    def batch(self, row: int) -> Ints | None:
+        """The sample ids of that row, padding last; None if the run lists none."""
+        if "ids" not in self.known:
+            return None
+        if "ids" in self._columns:
+            ids: Ints = self._columns["ids"].values[self.bounds[row] : self.bounds[row + 1]]
+            return ids
+        return self._read("ids", self.start + row, self.start + row + 1).values
+
+    def value(self, name: str, row: int) -> Any:
+        """One value of a column, as a Python number; None where it is unknown."""
+        held = self._columns.get(name)
+        values, known = held if held is not None else self._read(name, self.start + row, self.start + row + 1)
+        at = row if held is not None else 0
+        return values[at].item() if known is None or known[at] else None
+
+
+def _column(values: Any) -> Column:
+    if isinstance(values, Column):
+        return values
+    array = np.asarray(values)
+    return Column(array.astype(np.int64) if array.dtype.kind in "iub" or not array.size else array)
+
+
+def _unknown(name: str, rows: int) -> Column:
+    return Column(np.full(0 if name == "ids" else rows, UNKNOWN, dtype=np.int64), np.zeros(rows, dtype=bool))
+
+
+_PLANNED = ("batch_size", "updates", "epoch", "step_in_epoch", "padding", "pass_index", "position")
+
+
+class _Planned:
+    """Computes a plan's columns; the block last computed is kept, for its columns are made together."""
+
+    def __init__(self, plan: TrainingPlan, num_samples: int, rate: Callable[[int], float] | None) -> None:
+        self.plan, self.num_samples, self.rate = plan, num_samples, rate
+        self._held: tuple[int, int, Any] | None = None
+
+    def rows(self, start: int, stop: int) -> Any:
+        if self._held is None or self._held[:2] != (start, stop):
+            self._held = start, stop, counting.rows(self.plan, self.num_samples, start, stop)
+        return self._held[2]
+
+    def read(self, name: str, start: int, stop: int) -> Column:
+        if name in _PLANNED:
+            return Column(getattr(self.rows(start, stop), name))
+        if name == "ids":
+            return Column(counting.sample_ids(self.plan, self.num_samples, self.rows(start, stop)))
+        if name == "ids_digest":
+            return Column(self._digests(start, stop))
+        if name == "lr" and self.rate is not None:
+            return Column(self._rates(start, stop))
+        return _unknown(name, stop - start)
+
+    def _digests(self, start: int, stop: int) -> NDArray[np.void]:
+        digests, block = [], max(1, _DIGESTED_ROWS // self.plan.batch_size)
+        for first in range(start, stop, block):
+            rows = counting.rows(self.plan, self.num_samples, first, min(first + block, stop))
+            ids = counting.sample_ids(self.plan, self.num_samples, rows)
+            data = memoryview(ids.astype("<i8", copy=False).tobytes())
+            ends = (8 * np.cumsum(rows.batch_size)).tolist()
+            digests += [xxh3_128_digest(data[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
+        return np.frombuffer(b"".join(digests), dtype="V16")
+
+    def _rates(self, start: int, stop: int) -> Floats:
+        """The learning rates of these steps, by the task's schedule."""
+        assert self.rate is not None
+        clock = self.plan.schedule_clock
+        if clock == "steps":
+            ticks = np.arange(start, stop)
+        elif clock == "epochs":
+            ticks = self.rows(start, stop).epoch
+        else:  # updates before the step
+            before = int(counting.rows(self.plan, self.num_samples, start - 1, start).updates[0]) if start else 0
+            ticks = np.concatenate([[before], self.rows(start, stop).updates[:-1]])
+        values, where = np.unique(ticks, return_inverse=True)
+        return np.array([self.rate(int(tick)) for tick in values])[where]

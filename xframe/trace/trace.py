@@ -22,6 +22,7 @@ from xframe.errors import NotATraceError, PlanError, UsageError, Verbatim
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.certificate import CERTIFIED, Certifier
+from xframe.trace.facts import Facts
 from xframe.trace.files import (
     COLUMNS,
     FAMILY,
@@ -119,6 +120,16 @@ class Trace:
     def name(self) -> str:
         """What a report calls this run: its adapter if a harness recorded it, else the file's name."""
         return str(self.metadata.get("label") or self.path.stem)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What is known of the run beside its rows."""
+        return Facts.of(self.metadata)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that the trace has."""
+        return COLUMNS
 
     @property
     def complete(self) -> bool:
