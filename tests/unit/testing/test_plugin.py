@@ -14,7 +14,7 @@ from xframe.errors import TraceError, UsageError
 from xframe.report.text import text
 from xframe.testing import assert_same_training, plugin
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Where xframe is installed as this tree is, pytest loads the plugin by itself, and refuses it twice.
 LOADED = any(entry.value == "xframe.testing.plugin" for entry in entry_points(group="pytest11"))
 LOAD = [] if LOADED else [plugin]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from xframe.plan.order import VERSION, Order
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 import order_quality as quality
 
 MASK = 2**64 - 1

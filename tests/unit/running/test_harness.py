@@ -14,7 +14,7 @@ import pytest
 
 import xframe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def xf(*tokens, cwd, timeout=None, **environment):

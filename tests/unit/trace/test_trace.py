@@ -31,7 +31,7 @@ from xframe.trace.trace import array_digest, open_different, weights_path
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2)
 COLUMNS = [field.name for field in SCHEMA]
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 FRAME = struct.Struct("<cQ8s32s")  # of a journal: kind, length, check, digest
 
 

@@ -19,8 +19,8 @@ import xframe
 from xframe.trace import files as tracefile
 from xframe.trace.files import SCHEMA
 
-PAGE = (Path(__file__).parents[1] / "FORMAT.md").read_text()
-FIXTURES = Path(__file__).parent / "fixtures"
+PAGE = (Path(__file__).parents[2] / "FORMAT.md").read_text()
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 READERS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 WEIGHTS = {"dense_0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}
 

@@ -14,7 +14,7 @@ import pytest
 import xframe
 from xframe.plan.training_plan import ACCUMULATION, EARLY_STOPPING, FIELDS, VALIDATION, TrainingPlan
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 # These change or make environments: the fresh environment that runs this test came from the same lines.
 ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
