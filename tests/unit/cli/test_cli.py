@@ -10,6 +10,7 @@ import pytest
 
 import xframe
 from xframe.cli import app as cli
+from xframe.cli import plan_options
 from xframe.plan import training_plan as plan
 from xframe.tasks.task import BUILT_IN
 
@@ -82,7 +83,7 @@ def test_plan_loads_nothing_heavy(tokens):
 
 
 def test_the_options_are_the_fields_of_the_plan():
-    assert tuple(cli.PlanOptions.__dataclass_fields__) == plan.FIELDS
+    assert tuple(plan_options.PlanOptions.__dataclass_fields__) == plan.FIELDS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""``xframe plan``: what a plan amounts to, without running it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from xframe.cli.options import Json, known, number
+from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
+from xframe.errors import UsageError
+from xframe.plan.vocabulary import Trainer
+
+DIGITS = 1797  # samples of the default task
+
+
+def plan_command(
+    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    /,
+    *,
+    samples: Annotated[int, number("Size of the data set. Default: the handwritten digits.")] = DIGITS,
+    like: Annotated[
+        list[Trainer] | None,
+        Parameter(
+            help="Count as this trainer does. Repeatable: side by side, with the reason for each difference.",
+            negative="",
+            converter=lambda words, tokens: [known(words, token) for token in tokens],
+        ),
+    ] = None,
+    step: Annotated[int | None, number("Also show the step of this 0-based index.")] = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Write out how many steps, updates and samples a plan makes, without running anything.
+
+    For example: xframe plan --samples 60000 --batch-size 1000 --epochs 10
+
+    What would others do? xframe plan --like keras --like lightning --gradient-accumulation-steps 4
+    """
+    from xframe.report import plans, trainers
+
+    asked = plan.fields(file)
+    chosen = trainers.answers(like or [], samples, asked, beside=bool(like) and file is not None)
+    if len(chosen) > 1 and step is not None:
+        raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
+    counts = {name: found.counts(samples) for name, found in chosen.items()}
+    if len(chosen) > 1:
+        if json:
+            print(jsonlib.dumps({"plans": {name: found.to_dict() for name, found in counts.items()}}))
+        else:
+            print("\n".join(trainers.side_by_side(chosen, samples, asked)))
+        return 0
+    ((name, only),) = chosen.items()
+    shown = None if step is None else only.step(step, samples)
+    if json:
+        result: dict[str, Any] = counts[name].to_dict()
+        if shown is not None:
+            result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
+        print(jsonlib.dumps(result))
+        return 0
+    fields = ", ".join(f"{key} {value}" for key, value in only.to_dict().items())
+    print(f"{name if like else 'plan'} {only.digest[:8]}: {fields}")
+    print("\n".join(plans.arithmetic(only, samples)))
+    if shown is not None:
+        print("\n".join(plans.one_step(only, shown, samples)))
+    return 0

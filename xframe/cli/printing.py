@@ -1,0 +1,44 @@
+"""What commands print: a comparison's report on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from xframe.comparison.comparing import Comparison
+
+
+def progress_bars() -> Any:
+    from xframe.report.progress import watching
+
+    return watching(sys.stderr)
+
+
+def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
+    from xframe.report.markdown import markdown
+    from xframe.report.text import text
+
+    if form == "json":
+        print(jsonlib.dumps(comparison.to_dict(), indent=2))
+    elif form == "md":
+        print(markdown(comparison))
+    else:
+        show(text(comparison))
+    return comparison.exit_code
+
+
+def show(text: str) -> None:
+    """Prints; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
+    if not sys.stdout.isatty():
+        print(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    coloured = Text(text)
+    coloured.highlight_regex(r"\b(PASS|PASSED)\b", "bold green")
+    coloured.highlight_regex(r"\b(FAIL|FAILED)\b", "bold red")
+    coloured.highlight_regex(r"\b(INCONCLUSIVE|not judged)\b", "yellow")
+    Console(soft_wrap=True).print(coloured)

@@ -1,0 +1,102 @@
+"""Commands that measure xframe itself and the loops: ``xframe selftest`` and ``xframe bench``."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from xframe.cli.options import Json, Python, Tf32, number, option, pairs
+from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
+from xframe.cli.printing import progress_bars
+from xframe.errors import UsageError, Verbatim
+
+
+def selftest(
+    *,
+    adapters: Annotated[str | None, option("Comma separated. Default: those whose framework is installed.")] = None,
+    fault: Annotated[list[str] | None, Parameter(help="Only this one; repeatable. Default: all.", negative="")] = None,
+    mutations: Annotated[int, number("Random changes of recorded rows, for each adapter.")] = 200,
+    clean_runs: Annotated[int, number("Random plans run without a fault, through every adapter.")] = 60,
+    seed: Annotated[int, number("Of the mutations and the random plans.")] = 0,
+    json: Json = False,
+) -> int:
+    """Prove that xframe can fail: train with known bugs and see whether each is found, where, and with its cause.
+
+    Beside it the same runs judged as people do today: totals, loss curves, means and norms of batches. Takes a few
+    minutes. Exit code 1 unless every fault is found at its very step and no clean run raises an alarm.
+    """
+    from xframe.testing.selftest import command
+
+    chosen = None if adapters is None else adapters.split(",")
+    return command(chosen, fault, mutations, clean_runs, seed, as_json=json)
+
+
+def bench(
+    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    /,
+    *,
+    loops: Annotated[
+        str | None, option("Comma separated: loops by name, or adapters for all of theirs. Default: all.")
+    ] = None,
+    rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (5).")] = None,
+    seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.")] = None,
+    seed: Annotated[int, number("Of the order in each round.")] = 0,
+    task: Annotated[str | None, option("With a plan: the task, see xframe tasks. Default: digits-mlp.")] = None,
+    adapters: Annotated[
+        str | None, option("With a plan: adapters, comma separated; a loop after a colon. Default: torch,tensorflow.")
+    ] = None,
+    device: Annotated[str | None, option("With a plan: auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, option("With a plan: float32, float64, bfloat16 or mixed_float16.")] = None,
+    threads: Annotated[int | None, number("With a plan: CPU threads of each run. Default: all cores.")] = None,
+    tf32: Tf32 = False,
+    python: Python = None,
+    out: Annotated[Path | None, option("With a plan: new folder for traces. Default: in xframe-runs/.")] = None,
+    json: Json = False,
+    plan: PlanOptions = NO_OPTIONS,
+) -> int:
+    """Measure what training loops cost per step, or how fast a plan is in each framework.
+
+    Without a plan: bare loops, xframe's recorded ones and those of trainers, in turns, one process and one thread each,
+    on a perceptron so small that the loops' own cost shows. What is not installed is left out and named.
+
+    With a plan: samples a second of recorded runs, one at a time. The ratio is given only if those very runs had the
+    same structure (else exit code 1).
+    """
+    from xframe.bench import measuring
+
+    options = {"task": task, "device": device, "precision": precision, "threads": threads, "out": out}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if file is None:
+        others = {**given, "adapters": adapters, "tf32": tf32, "python": python}
+        stray = [name for name, value in others.items() if value] + ["the plan's fields"] * (plan != NO_OPTIONS)
+        if stray:
+            raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
+        with progress_bars() as progress:
+            results = measuring.bench_loops(
+                loops=None if loops is None else loops.split(","),
+                rounds=measuring.ROUNDS if rounds is None else rounds,
+                seconds=measuring.SECONDS if seconds is None else seconds,
+                seed=seed,
+                progress=progress,
+            )
+        print(jsonlib.dumps({"benches": [r.to_dict() for r in results]}) if json else "\n\n".join(map(str, results)))
+        return max(result.exit_code for result in results)
+    if loops is not None or seconds is not None:
+        raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
+    with progress_bars() as progress:
+        result = measuring.bench_plan(
+            plan.on(file),
+            adapters=("torch", "tensorflow") if adapters is None else adapters.split(","),
+            rounds=measuring.PLAN_ROUNDS if rounds is None else rounds,
+            seed=seed,
+            tf32=tf32,
+            python=pairs("--python", python, "ADAPTER=/path/to/python"),
+            name=None if plan != NO_OPTIONS else file.stem,
+            progress=progress,
+            **given,
+        )
+    print(jsonlib.dumps(result.to_dict()) if json else result)
+    return result.exit_code

@@ -1,0 +1,125 @@
+"""Commands on what was recorded: ``xframe compare``, ``explain``, ``import`` and ``certificate``."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from xframe.cli.options import Atol, Json, Rtol, number, option, pairs
+from xframe.cli.printing import report, show
+from xframe.errors import UsageError, Verbatim
+
+
+def compare(
+    reference: Annotated[Path, Parameter(name="TRACE", help="The reference.")],
+    candidate: Annotated[Path, Parameter(name="TRACE2", help="The candidate.")],
+    /,
+    *,
+    order: Annotated[
+        str, option("exact, or coverage for scripts that shuffled on their own: the same samples in each pass.")
+    ] = "exact",
+    rtol: Rtol = None,
+    atol: Atol = None,
+    json: Json = False,
+    md: Annotated[bool, Parameter(negative="", help="Print Markdown instead.")] = False,
+) -> int:
+    """Compare two traces: structure first, numbers up to the first difference."""
+    from xframe.diagnosis.diagnosing import compare as compare_traces
+    from xframe.trace.trace import open_different
+
+    if json and md:
+        raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
+    comparison = compare_traces(*open_different([reference, candidate]), order=order, rtol=rtol, atol=atol)
+    return report(comparison, "json" if json else "md" if md else "text")
+
+
+def explain(
+    trace: Annotated[Path, Parameter(name="TRACE", help="A trace, or the reference of two.")],
+    candidate: Annotated[Path | None, Parameter(name="TRACE2", help="The candidate.")] = None,
+    /,
+    *,
+    samples: Annotated[int | None, number("Size of the data set. Default: as recorded, or as the ids show.")] = None,
+    json: Json = False,
+) -> int:
+    """Say which plan a run must have followed, from its rows alone; or why two runs part, and what mends it.
+
+    Of one trace: what is certain, what the rows cannot tell apart, and the first step at which no plan fits
+    (exit code 1; 4 if nothing can be told). Its recorded plan is not looked at. Of two: the causes, as a failed
+    xframe compare tells them.
+    """
+    if candidate is not None:
+        from xframe.diagnosis.diagnosing import compare as compare_and_explain
+        from xframe.report.text import explained
+        from xframe.trace.trace import open_different
+
+        comparison = compare_and_explain(*open_different([trace, candidate]), num_samples=samples)
+        if json:
+            return report(comparison, "json")
+        show(explained(comparison))
+        return comparison.exit_code
+    from xframe.inference.infer import infer
+    from xframe.report.explained import one
+    from xframe.trace.observed import Observed
+    from xframe.trace.trace import Trace
+
+    found = Trace.open(trace)
+    size = found.metadata.get("num_samples") if samples is None else samples
+    inference = infer(Observed.of_trace(found), size if isinstance(size, int) else None)
+    print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
+    if not found.complete:
+        print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps", file=sys.stderr)
+    return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
+
+
+def import_command(
+    source: Annotated[
+        Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.")
+    ],
+    /,
+    *,
+    out: Annotated[Path, option("The trace to write; must not exist.")],
+    column: Annotated[
+        list[str] | None,
+        Parameter(
+            help="NAME=COLUMN takes NAME (loss, updates …) from that column or tag, NAME= leaves it out; repeatable.",
+            negative="",
+        ),
+    ] = None,
+    samples: Annotated[int | None, number("Size of the data set.")] = None,
+    form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, option("Default: by the file's name.")] = None,
+) -> int:
+    """Make a trace of what a run logged. What the log lacks is not judged when it is compared."""
+    from xframe.recording.logs import import_run
+
+    columns = pairs("--column", column, "NAME=COLUMN", empty=True)
+    found = import_run(source, out, columns=columns, num_samples=samples, form=form)
+    taken = ", ".join(f"{name} from {source!r}" for name, source in found.columns.items())
+    print(f"{out}: {found.rows:,} steps; {taken}")
+    print(f"not judged: {', '.join(found.not_judged)}", file=sys.stderr)
+    return 0
+
+
+def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /) -> int:
+    """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
+
+    What the trace doesn't know, ids or updates, the line can't vouch for: that is said on stderr.
+    """
+    from xframe.trace.trace import Trace
+
+    found = Trace.open(trace)
+    if not found.complete:
+        print(
+            f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps: "
+            "a certificate would vouch for an unfinished run.",
+            file=sys.stderr,
+        )
+        return 4
+    for name, what in (("ids_digest", "which samples were in a step"), ("updates", "how many updates were applied")):
+        if not found.known_throughout(name):
+            print(f"xframe: {trace} does not say {what}, so its certificate does not either.", file=sys.stderr)
+    print(found.certificate)
+    return 0
