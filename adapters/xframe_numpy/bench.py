@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xframe.bench.worker import Gate, Loop, Workload
-from xframe.tasks import bench_mlp
+from xframe.tasks.builtin import bench_mlp
 from xframe.tasks.task import Task
 
 

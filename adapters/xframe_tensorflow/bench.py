@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from xframe.bench.worker import THREADS, Gate, Loop, Workload
-from xframe.tasks import bench_mlp
+from xframe.tasks.builtin import bench_mlp
 from xframe.tasks.task import Task
 
 
