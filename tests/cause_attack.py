@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from simulator import random_case
 
+from xframe.comparison.result import Cause
 from xframe.diagnosis.diagnosing import diagnose
-from xframe.diagnosis.names import Cause
 from xframe.diagnosis.reference import cells, changed
 from xframe.errors import UsageError
 from xframe.plan import counting

@@ -13,8 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xframe.comparison.comparing import Comparison
-    from xframe.diagnosis.diagnosing import compare
+    from xframe.comparison.result import Comparison
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
     from xframe.plan.training_plan import TrainingPlan
     from xframe.recording.recorder import Recorder, record
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from xframe.tasks.layers import Dense
     from xframe.tasks.task import SGD, NativeModel, Parameter, Task
     from xframe.trace.trace import Trace
-    from xframe.verification import verify
+    from xframe.verification import compare, verify
 
 _WHERE = {
-    "Comparison": "comparison.comparing",
+    "Comparison": "comparison.result",
     "Dense": "tasks.layers",
     "NativeModel": "tasks.task",
     "Parameter": "tasks.task",
@@ -43,7 +42,7 @@ _WHERE = {
     "UsageError": "errors",
     "WorkerError": "errors",
     "XframeError": "errors",
-    "compare": "diagnosis.diagnosing",
+    "compare": "verification",
     "index_dataset": "running.samplers",
     "record": "recording.recorder",
     "sampler": "running.samplers",

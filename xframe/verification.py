@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from xframe.comparison.comparing import Comparison, tolerance
-from xframe.diagnosis.diagnosing import compare
+from xframe.comparison.judging import judge
+from xframe.comparison.result import Comparison, Tolerance
+from xframe.diagnosis.diagnosing import explained
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.markdown import markdown
@@ -17,7 +18,7 @@ from xframe.running import harness, registry
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
 from xframe.tasks.task import Task
-from xframe.trace.trace import Trace, weights_path
+from xframe.trace.trace import Trace, open_all, weights_path
 
 
 def verify(
@@ -50,7 +51,7 @@ def verify(
         workers: processes or threads of each framework's own pipeline that read data.
         python: by adapter, the interpreter to run it with, if not this one.
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
-        rtol, atol: tolerance of loss and weights.
+        rtol, atol: tolerance of loss and weights, both or neither.
         name: of the plan, in the default folder's name.
         progress: told how far each run is.
 
@@ -65,8 +66,7 @@ def verify(
     runtime = harness.where(device, precision, threads, tf32, workers)
     found = harness.checked(plan, task, selections, runtime)
     interpreters = harness.chosen_interpreters(python or {}, selections)
-    if rtol is not None or atol is not None:
-        tolerance(runtime.precision, rtol, atol)  # refused now if it must be, not after the runs
+    Tolerance.given(rtol, atol)  # refused now if it must be, not after the runs
     folder = harness.new_folder(out, name or plan.digest[:8])
     (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
@@ -111,6 +111,42 @@ def run(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*[str(place)] * place.exists()) from None
     return open_traces([place])[0]
+
+
+def compare(
+    *runs: Trace | str | Path,
+    order: str = "exact",
+    plan: TrainingPlan | None = None,
+    num_samples: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    audits: Mapping[str, Sequence[str]] | None = None,
+    rate: Callable[[int], float] | None = None,
+) -> Comparison:
+    """Compares runs with the plan and with the first of them, and explains why they differ if they do.
+
+    Args:
+        runs: the reference, then the candidates, as traces or their files. One alone is compared with the plan only.
+        order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes and updates,
+            the same samples in each pass, no number judged.
+        plan: default: the one recorded in all traces, if it is the same.
+        num_samples: size of the data set; default: as recorded.
+        rtol, atol: tolerance of loss and weights, both or neither; default: by the runs' precision, see
+            ``xframe.comparison.result.TOLERANCES``.
+        audits: by run, what its task's audit found to contradict the trace.
+        rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
+
+    Raises:
+        UsageError: nothing to compare with, or one of rtol and atol alone.
+        TraceError: a file is damaged, or no trace.
+    """
+    tolerance = Tolerance.given(rtol, atol)
+    opened = iter(open_all([run for run in runs if not isinstance(run, Trace)]))
+    traces = [run if isinstance(run, Trace) else next(opened) for run in runs]
+    findings = judge(
+        traces, order=order, plan=plan, num_samples=num_samples, tolerance=tolerance, audits=audits, rate=rate
+    )
+    return explained(findings.comparison, traces)
 
 
 def open_traces(places: Sequence[Path]) -> list[Trace]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cause_attack import sweep
 
+from xframe.comparison.result import Cause
 from xframe.diagnosis.diagnosing import diagnose
-from xframe.diagnosis.names import Cause
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.observed import Observed
 

@@ -28,8 +28,9 @@ from cases import (
 )
 from cheats import ADAPTERS, make
 
+from xframe import Comparison, compare
 from xframe.cli import app as cli
-from xframe.comparison.comparing import CHECKS, STRUCTURE, Comparison, compare
+from xframe.comparison.comparing import CHECKS, STRUCTURE
 from xframe.errors import PlanError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan

@@ -12,7 +12,8 @@ import pytest
 from cheats import ADAPTERS
 from simulator import VALUES, random_case
 
-from xframe.comparison.comparing import CHECKS, Comparison, compare
+from xframe import Comparison, compare
+from xframe.comparison.comparing import CHECKS
 from xframe.errors import PlanError
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan

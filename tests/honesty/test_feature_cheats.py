@@ -6,7 +6,7 @@ import feature_cheats as cheats
 import pytest
 from cheats import ADAPTERS, make
 
-from xframe.diagnosis.diagnosing import compare
+from xframe import compare
 from xframe.tasks.schedules import Exponential
 from xframe.tasks.task import SGD
 from xframe.testing import AdapterContract, observe

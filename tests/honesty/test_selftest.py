@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from xframe.comparison.comparing import CHECKS
-from xframe.diagnosis.names import CAUSES, Cause
+from xframe.comparison.result import Cause
+from xframe.diagnosis.names import CAUSES
 from xframe.errors import UsageError, WorkerError
 from xframe.plan import vocabulary
 from xframe.plan.training_plan import TrainingPlan

@@ -55,8 +55,12 @@ Python = Annotated[
     list[str] | None,
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
 ]
-Rtol = Annotated[float | None, option("Relative tolerance of loss and weights. Default: 1e-4, in float64 1e-9.")]
-Atol = Annotated[float | None, option("Absolute tolerance of loss and weights. Default: 1e-4, in float64 1e-10.")]
+Rtol = Annotated[
+    float | None, option("Relative tolerance of loss and weights; with --atol. Default: 1e-4, in float64 1e-9.")
+]
+Atol = Annotated[
+    float | None, option("Absolute tolerance of loss and weights; with --rtol. Default: 1e-4, in float64 1e-10.")
+]
 
 
 def pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = False) -> dict[str, str]:

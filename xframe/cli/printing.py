@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from xframe.comparison.comparing import Comparison
+    from xframe.comparison.result import Comparison
 
 
 def progress_bars() -> Any:

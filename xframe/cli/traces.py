@@ -28,11 +28,13 @@ def compare(
     md: Annotated[bool, Parameter(negative="", help="Print Markdown instead.")] = False,
 ) -> int:
     """Compare two traces: structure first, numbers up to the first difference."""
-    from xframe.diagnosis.diagnosing import compare as compare_traces
+    from xframe.comparison.result import Tolerance
     from xframe.trace.trace import open_different
+    from xframe.verification import compare as compare_traces
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
+    Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
     comparison = compare_traces(*open_different([reference, candidate]), order=order, rtol=rtol, atol=atol)
     return report(comparison, "json" if json else "md" if md else "text")
 
@@ -52,9 +54,9 @@ def explain(
     xframe compare tells them.
     """
     if candidate is not None:
-        from xframe.diagnosis.diagnosing import compare as compare_and_explain
         from xframe.report.text import explained
         from xframe.trace.trace import open_different
+        from xframe.verification import compare as compare_and_explain
 
         comparison = compare_and_explain(*open_different([trace, candidate]), num_samples=samples)
         if json:

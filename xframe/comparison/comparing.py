@@ -27,14 +27,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from xxhash import xxh3_128_digest
 
-from xframe.errors import UsageError, Verbatim, printable, unknown
+from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Group, Result, Tolerance
+from xframe.errors import UsageError, printable, unknown
 from xframe.plan import counting
-from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import closest, decidable, due, stopped_after
 from xframe.precision import storage
@@ -44,170 +44,18 @@ from xframe.trace.trace import WINDOW, Trace, Validation, open_all
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.diagnosis.names import Cause
-
-Result = Literal["pass", "fail", "not judged"]
 MOST_IDS = 1 << 22  # of a plan that are in memory at once
 CHECKS = ("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights")
 FURTHER = ("validation",)  # where there is something to judge
 STRUCTURE = ("steps", "boundaries", "updates")
+_GROUPS: dict[str, Group] = {
+    **dict.fromkeys(("steps", "boundaries", "updates"), "structure"),
+    "epochs": "labels",
+    **dict.fromkeys(("lr", "loss", "weights", "validation"), "numbers"),
+}
 ORDERS = ("exact", "coverage")
 PLAN = "plan"
 ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """|a - b| <= atol + rtol * max(|a|, |b|)."""
-
-    rtol: float
-    atol: float
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.rtol < np.inf and 0 <= self.atol < np.inf):
-            raise UsageError("a tolerance", got=Verbatim(self), expected="finite numbers from 0 up")
-
-    def __str__(self) -> str:
-        return f"rtol {self.rtol:g}, atol {self.atol:g}"
-
-
-TOLERANCES = {
-    "float64": Tolerance(1e-9, 1e-10),
-    "float32": Tolerance(1e-4, 1e-4),
-    "mixed_float16": Tolerance(2e-2, 2e-2),
-    "bfloat16": Tolerance(2e-1, 2e-1),
-}  # from the finest down
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One row of the table.
-
-    Attributes:
-        name: one of ``CHECKS`` or ``FURTHER``.
-        result: ``pass``, ``fail`` or ``not judged``.
-        rule: what was asked, with its tolerance.
-        values: what each run shows, by its name.
-        first: index of the first step that fails.
-        worst: largest difference between two runs, absolute; None where nothing was measured.
-        worst_at: step or weight it was found at.
-        undecided: there was something to judge, and it could not be, so that the whole does not pass.
-        detail: one sentence, where there is something to say.
-    """
-
-    name: str
-    result: Result
-    rule: str
-    values: Mapping[str, int | str | None] = field(default_factory=dict)
-    first: int | None = None
-    worst: float | None = None
-    worst_at: int | str | None = None
-    undecided: bool = False
-    detail: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "result": self.result,
-            "rule": self.rule,
-            "values": dict(self.values),
-            "first": self.first,
-            "worst": self.worst if self.worst is None or np.isfinite(self.worst) else str(self.worst),
-            "worst_at": self.worst_at,
-            "undecided": self.undecided,
-            "detail": self.detail,
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison:
-    """The outcome; true only if it passed. ``str`` says where and why it did not."""
-
-    checks: tuple[Check, ...]
-    first_difference: dict[str, Any] | None
-    runs: dict[str, Counts]
-    certificates: dict[str, str]
-    endings: dict[str, str]
-    explanation: tuple[str, ...] = ()
-    plan: TrainingPlan | None = None
-    num_samples: int | None = None
-    order: str = "exact"
-    versions: dict[str, dict[str, str]] = field(default_factory=dict)
-    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    about: dict[str, dict[str, str]] = field(default_factory=dict)
-    folder: Path | None = None
-    seconds: float | None = None
-    causes: tuple[Cause, ...] = ()
-
-    def check(self, name: str) -> Check:
-        return next(check for check in self.checks if check.name == name)
-
-    @property
-    def structure(self) -> str:
-        """``identical``, ``different`` or ``not judged``."""
-        results = {self.check(name).result for name in STRUCTURE}
-        if "fail" in results:
-            return "different"
-        return "identical" if results == {"pass"} else "not judged"
-
-    @property
-    def numbers(self) -> str:
-        """``identical``, ``within tolerance``, ``different`` or ``not judged``."""
-        judged = [check for check in self.checks if check.name in ("loss", "weights") and check.result != "not judged"]
-        others = [check for check in self.checks if check.name in ("lr", *FURTHER)]
-        if any(check.result == "fail" for check in (*judged, *others)):
-            return "different"
-        if not judged or self.structure != "identical":
-            return "not judged"
-        return "identical" if all(not check.worst for check in judged) else "within tolerance"
-
-    @property
-    def verdict(self) -> str:
-        """``passed``, ``failed`` or ``inconclusive``."""
-        if any(check.result == "fail" for check in self.checks):
-            return "failed"
-        cut = any(check.undecided for check in self.checks)
-        whole = all(ending == "complete" for ending in self.endings.values())
-        return "passed" if whole and not cut and self.structure == "identical" else "inconclusive"
-
-    @property
-    def exit_code(self) -> int:
-        return {"passed": 0, "failed": 1, "inconclusive": 4}[self.verdict]
-
-    def __bool__(self) -> bool:
-        return self.verdict == "passed"
-
-    def __repr__(self) -> str:
-        return str(self)  # what ``assert comparison, comparison`` shows under pytest
-
-    def __str__(self) -> str:
-        judged = sum(check.result != "not judged" for check in self.checks)
-        lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged"]
-        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.result == "fail"]
-        lines += [f"  {text}" for text in self.explanation]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form; its keys are a contract."""
-        return {
-            "verdict": self.verdict,
-            "structure": self.structure,
-            "numbers": self.numbers,
-            "checks": [check.to_dict() for check in self.checks],
-            "first_difference": self.first_difference,
-            "explanation": list(self.explanation),
-            "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
-            "causes": [cause.to_dict() for cause in self.causes],
-            "certificates": self.certificates,
-            "endings": self.endings,
-            "order": self.order,
-            "plan": None if self.plan is None else self.plan.to_dict(),
-            "num_samples": self.num_samples,
-            "versions": self.versions,
-            "runtimes": self.runtimes,
-            "about": self.about,
-            "run": None if self.folder is None else str(self.folder),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,7 +195,7 @@ class _Judgement:
     undecided: bool = False
 
 
-def compare(
+def compared(
     *runs: Trace | str | Path,
     order: str = "exact",
     plan: TrainingPlan | None = None,
@@ -356,7 +204,7 @@ def compare(
     atol: float | None = None,
     audits: Mapping[str, Sequence[str]] | None = None,
     rate: Callable[[int], float] | None = None,
-) -> Comparison:
+) -> tuple[Comparison, list[_Pair], Tolerance]:
     """Holds runs against the plan and against the first of them.
 
     Args:
@@ -405,14 +253,14 @@ def compare(
 
     judged: dict[str, list[_Judgement]] = {name: [] for name in CHECKS}
     for pair in (*pairs, *across):
-        judged["steps"].append(_steps(pair))
-        judged["boundaries"].append((_coverage if coverage else _boundaries)(pair))
-        judged["updates"].append(_updates(pair))
-        judged["epochs"].append(_epochs(pair))
+        judged["steps"].append(pair.keep("steps", _steps(pair)))
+        judged["boundaries"].append(pair.keep("boundaries", (_coverage if coverage else _boundaries)(pair)))
+        judged["updates"].append(pair.keep("updates", _updates(pair)))
+        judged["epochs"].append(pair.keep("epochs", _epochs(pair)))
     judged |= {name: [] for name in FURTHER}
     for pair in pairs if rate is not None else ():
-        judged["lr"].append(_learning_rates(pair))
-    judged["validation"] += [_validated(pair, None) for pair in pairs]
+        judged["lr"].append(pair.keep("lr", _learning_rates(pair)))
+    judged["validation"] += [pair.keep("validation", _validated(pair, None)) for pair in pairs]
     for pair in across:
         parts = any(judge(pair).first is not None for judge in (_steps, _boundaries, _updates))
         if coverage:
@@ -420,9 +268,9 @@ def compare(
         else:
             numbers = [_learning_rates(pair), _losses(pair), _weights(pair, None if parts else within)]
         for name, judgement in zip(("lr", "loss", "weights"), numbers, strict=True):
-            judged[name].append(judgement)
+            judged[name].append(pair.keep(name, judgement))
         if not coverage:
-            judged["validation"].append(_validated(pair, within))
+            judged["validation"].append(pair.keep("validation", _validated(pair, within)))
         if coverage:
             notes += [note for side in (pair.candidate, pair.reference) for note in _not_finite(side)]
             sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
@@ -449,7 +297,7 @@ def compare(
     validated = any(side.trace.validations for side in sides if side.trace is not None)
     further = FURTHER if validated or (plan is not None and plan.validation_every is not None) else ()
     checks = tuple(_merge(name, rules[name], judged[name], sides) for name in (*CHECKS, *further))
-    return Comparison(
+    comparison = Comparison(
         checks=checks,
         first_difference=_first_difference(checks, judged, sides, expected),
         runs={name: trace.counts() for name, trace in zip(names, traces, strict=True)},
@@ -466,6 +314,7 @@ def compare(
             for name, trace in zip(names, traces, strict=True)
         },
     )
+    return comparison, [*pairs, *across], within
 
 
 def _names(traces: Sequence[Trace]) -> list[str]:
@@ -509,9 +358,8 @@ def _precision(traces: Sequence[Trace]) -> str:
 
 
 def tolerance(precision: str, rtol: float | None, atol: float | None) -> Tolerance:
-    """The tolerance of that precision, with what is given replaced."""
-    default = TOLERANCES[precision]
-    return Tolerance(default.rtol if rtol is None else rtol, default.atol if atol is None else atol)
+    """What is given, else the tolerance of that precision."""
+    return Tolerance.given(rtol, atol) or TOLERANCES[precision]
 
 
 def _run_side(name: str, trace: Trace) -> _Side:
@@ -560,11 +408,16 @@ class _Pair:
         self.candidate, self.reference = candidate, reference
         self.shared = min(len(candidate), len(reference))
         self.firsts: dict[str, int] = {}
+        self.judgements: dict[str, _Judgement] = {}
         self.until = 0 if self.other_data else self.shared
         self.rates, self.losses = _Rates(storage(kind)), _Losses(numbers) if numbers is not None else None
         self.accuracies = _Accuracies(0.0 if numbers is None else numbers.atol)
         self._both = candidate.known & reference.known
         self._tries = candidate.skips and reference.skips  # are compared beside the updates
+
+    def keep(self, name: str, judgement: _Judgement) -> _Judgement:
+        self.judgements[name] = judgement
+        return judgement
 
     @property
     def other_data(self) -> bool:
@@ -1181,7 +1034,7 @@ def _weights(pair: _Pair, tolerance: Tolerance | None) -> _Judgement:
     return _Judgement("fail" if problem else "pass", detail=problem, worst=worst, worst_at=worst_at or None)
 
 
-def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_Side]) -> Check:
+def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_Side]) -> CheckResult:
     """The pairs' judgements as one row: any failure fails it, anything not judged leaves it not judged."""
     failed = [j for j in judgements if j.result == "fail"]
     unjudged = [j for j in judgements if j.result == "not judged"]
@@ -1196,7 +1049,7 @@ def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_
     elif name in ("updates", "epochs"):
         column, more = ("updates", 0) if name == "updates" else ("epoch", 1)
         values = {s.name: s.value(column, len(s) - 1) + more if column in s.known and len(s) else None for s in sides}
-    return Check(
+    return CheckResult(
         name=name,
         result=result,
         rule=rule,
@@ -1206,11 +1059,16 @@ def _merge(name: str, rule: str, judgements: list[_Judgement], sides: Sequence[_
         worst_at=largest.worst_at if largest else None,
         undecided=any(j.undecided for j in judgements),
         detail="; ".join(dict.fromkeys(j.detail for j in chosen if j.detail)),
+        group=_GROUPS[name],
+        computed=name in ("loss", "weights"),
     )
 
 
 def _first_difference(
-    checks: Sequence[Check], judged: Mapping[str, Sequence[_Judgement]], sides: Sequence[_Side], expected: _Side | None
+    checks: Sequence[CheckResult],
+    judged: Mapping[str, Sequence[_Judgement]],
+    sides: Sequence[_Side],
+    expected: _Side | None,
 ) -> dict[str, Any] | None:
     """The earliest failing step; at one step, the earliest check."""
     failing = [check for check in checks if check.result == "fail" and check.first is not None]

@@ -10,23 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xframe.comparison import comparing
-from xframe.comparison.comparing import Comparison, Tolerance
+from xframe.comparison.result import TOLERANCES, Cause, Comparison, Tolerance
 from xframe.diagnosis.fixes import mend
 from xframe.diagnosis.hypotheses import Case, Fit, by_order, hypotheses
-from xframe.diagnosis.names import CAUSES, Cause
+from xframe.diagnosis.names import CAUSES
 from xframe.diagnosis.reference import batch_keys, first_apart, lay
 from xframe.errors import UsageError
 from xframe.plan.counting import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.observed import MOST_ROWS, Observed
-from xframe.trace.trace import Trace, open_all
+from xframe.trace.trace import Trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +155,7 @@ class Numbers:
     weights: bool | None = None
     starts: tuple[str | None, str | None] = (None, None)
     data: tuple[str | None, str | None] = (None, None)
-    tolerance: Tolerance = comparing.TOLERANCES["float32"]
+    tolerance: Tolerance = TOLERANCES["float32"]
 
 
 def diagnose(
@@ -740,7 +739,7 @@ def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) ->
         weights={"pass": True, "fail": False}.get(weights),
         starts=fact("weights_fingerprint"),
         data=fact("data_fingerprint"),
-        tolerance=comparing.TOLERANCES[precision],
+        tolerance=TOLERANCES[precision],
     )
 
 
@@ -751,13 +750,6 @@ def sentences_of(cause: Cause) -> Iterator[str]:
     if cause.mend:
         settings = {"or else the plan" if where == "plan" else where: text for where, text in cause.mend.items()}
         yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in settings.items()) + "."
-
-
-def compare(*runs: Trace | str | Path, **options: Any) -> Comparison:
-    """``comparison.compare``, and why it failed if it did."""
-    opened = iter(open_all([run for run in runs if not isinstance(run, Trace)]))
-    traces = [run if isinstance(run, Trace) else next(opened) for run in runs]
-    return explained(comparing.compare(*traces, **options), traces)
 
 
 assert set(_PRIOR) <= set(CAUSES)

@@ -6,10 +6,6 @@ read them from the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 CAUSES = {
     # what becomes of a pass's rest, and of its cut into batches
     "short-batch-dropped": "it drops the samples left over at the end of a pass",
@@ -74,41 +70,3 @@ CAUSES = {
     "weights-elsewhere": "only the final weights differ: others than those trained were handed over",
     "rounding": "the numbers part slowly, as rounding does",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a run departs.
-
-    Attributes:
-        name: one of ``CAUSES``.
-        run: the run that departs.
-        certain: the arithmetic leaves no other cause.
-        sentence: what happened, with the arithmetic.
-        mend: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that mends it.
-        step: the first step at which it shows.
-        by_chance: where totals agree in spite of it, the arithmetic of that.
-    """
-
-    name: str
-    run: str
-    certain: bool
-    sentence: str
-    mend: Mapping[str, str] = field(default_factory=dict)
-    step: int | None = None
-    by_chance: str = ""
-
-    def __post_init__(self) -> None:
-        if self.name not in CAUSES:
-            raise ValueError(f"unknown cause {self.name!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "run": self.run,
-            "certain": self.certain,
-            "sentence": self.sentence,
-            "mend": dict(self.mend),
-            "step": self.step,
-            "by_chance": self.by_chance,
-        }

@@ -23,7 +23,7 @@ from xframe.errors import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.comparison.comparing import Comparison
+    from xframe.comparison.result import Comparison
     from xframe.trace.trace import Trace
 
 UNSTABLE = 0.10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xframe.diagnosis.names import Cause
+from xframe.comparison.result import Cause
 from xframe.errors import printable
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from xframe import __version__
-from xframe.comparison.comparing import Comparison
+from xframe.comparison.result import Comparison
 from xframe.errors import printable
 from xframe.report import causes, words
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xframe import __version__
-from xframe.comparison.comparing import Comparison
+from xframe.comparison.result import Comparison
 from xframe.diagnosis.names import CAUSES
 from xframe.errors import printable
 from xframe.report import causes, words

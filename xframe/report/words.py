@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xframe.comparison.comparing import Check, Comparison
+from xframe.comparison.result import CheckResult, Comparison
 from xframe.diagnosis.diagnosing import sentences_of
 from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
@@ -85,7 +85,7 @@ def origin(comparison: Comparison, name: str) -> str:
     return printable(", ".join(f"{key} {value}" for key, value in about.items()))
 
 
-def measured(check: Check) -> str:
+def measured(check: CheckResult) -> str:
     """The largest difference found, and where."""
     if check.worst is None:
         return ""
@@ -93,7 +93,7 @@ def measured(check: Check) -> str:
     return f"max abs {check.worst:.2g}{where}"
 
 
-def outcome(check: Check) -> str:
+def outcome(check: CheckResult) -> str:
     """PASS, FAIL first @step, or why it was not judged."""
     text = RESULTS[check.result]
     if check.result == "fail" and check.first is not None:

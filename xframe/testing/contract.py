@@ -30,7 +30,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xframe.comparison.comparing import compare
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
@@ -41,6 +40,7 @@ from xframe.tasks.builtin.ledger import ledger
 from xframe.tasks.task import Task, find_task
 from xframe.testing.features import FeatureContract
 from xframe.trace.trace import Trace
+from xframe.verification import compare
 
 LEDGER = ledger(23)
 _GOES_ON = {"steps_per_epoch": 3, "epoch_iterator": "continue"}

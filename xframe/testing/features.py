@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from xxhash import xxh3_128_digest
 
-from xframe.comparison.comparing import compare
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import due, stopped_after
 from xframe.running.runtime import Runtime
 from xframe.tasks import schedules as schedule
 from xframe.tasks.task import SGD, Task, find_task
+from xframe.verification import compare
 
 if TYPE_CHECKING:
     from xframe.running.adapter import Adapter

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from xframe.comparison.comparing import Comparison
+    from xframe.comparison.result import Comparison
     from xframe.plan.training_plan import TrainingPlan
     from xframe.trace.trace import Trace
 
@@ -74,9 +74,9 @@ def assert_same_training(
         UsageError, TraceError: there is nothing to compare, or a file is no whole trace.
     """
     __tracebackhide__ = True
-    from xframe.diagnosis.diagnosing import compare
     from xframe.errors import UsageError, XframeError
     from xframe.trace.trace import Trace
+    from xframe.verification import compare
 
     runs = (reference, candidate, *more)
     places = [Path(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
@@ -315,7 +315,7 @@ def pytest_runtest_makereport(
 
 def _comparisons(call: pytest.CallInfo[None]) -> list[Comparison]:
     """The comparisons that did not pass, in the frame that raised; pytest itself would show a line of each."""
-    module = sys.modules.get("xframe.comparison.comparing")
+    module = sys.modules.get("xframe.comparison.result")
     if module is None or call.excinfo is None or not call.excinfo.errisinstance(AssertionError):
         return []
     if not call.excinfo.traceback:

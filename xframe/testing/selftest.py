@@ -29,7 +29,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from xframe.diagnosis.diagnosing import compare
 from xframe.errors import UsageError, Verbatim, WorkerError, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
@@ -42,9 +41,10 @@ from xframe.testing.baselines import BASELINES, Features, Logged, differs
 from xframe.testing.faults import BY_NAME, FAULTS, Fault, make, takes_faults, with_validation
 from xframe.testing.mutators import BASES, MUTATORS, Rows, mutate, rows_of, write
 from xframe.trace.trace import Trace
+from xframe.verification import compare
 
 if TYPE_CHECKING:
-    from xframe.comparison.comparing import Comparison
+    from xframe.comparison.result import Comparison
     from xframe.running.adapter import Adapter
     from xframe.tasks.task import Task
 

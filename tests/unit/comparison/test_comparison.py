@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xframe
-from xframe.comparison.comparing import CHECKS, TOLERANCES, Tolerance
+from xframe.comparison.comparing import CHECKS
+from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.plan import counting
 from xframe.trace.trace import weights_path
 
@@ -346,10 +347,17 @@ def test_tolerance_follows_the_precision(follow):
     departs(xframe.compare(follow(**double), follow(change, **double)), 0, "loss")
 
 
-@pytest.mark.parametrize("wrong", [{"rtol": -1}, {"atol": math.nan}, {"rtol": math.inf}])
+@pytest.mark.parametrize("wrong", [(-1, 0), (0, math.nan), (math.inf, 0)])
 def test_no_tolerance(follow, wrong):
     with pytest.raises(xframe.UsageError, match=r"a tolerance.*expected finite numbers from 0 up"):
-        xframe.compare(follow(), follow(), **wrong)
+        xframe.compare(follow(), follow(), rtol=wrong[0], atol=wrong[1])
+
+
+@pytest.mark.parametrize("alone", ["rtol", "atol"])
+def test_one_of_two_tolerances(follow, alone):
+    expected = rf"a tolerance: got {alone} 0\.001 alone, expected rtol and atol, or neither\. Give both"
+    with pytest.raises(xframe.UsageError, match=expected):
+        xframe.compare(follow(), follow(), **{alone: 1e-3})
 
 
 NAN, INF = math.nan, math.inf

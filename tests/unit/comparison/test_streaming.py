@@ -7,7 +7,7 @@ import pytest
 
 import xframe
 from xframe.comparison import comparing as comparison
-from xframe.comparison.comparing import compare
+from xframe.comparison.judging import judge
 from xframe.trace import files as tracefile
 from xframe.trace import observed as observed
 from xframe.trace import trace
@@ -88,7 +88,7 @@ def test_parts_do_not_matter(tmp_path, monkeypatch, seed):
         b = write(tmp_path / name / "b.trace", others, ids=draw.random() < 0.7)
         if rows and block == 4:
             assert len(xframe.Trace.open(a).source.bounds) == -(-len(rows) // 4) + 1
-        told = compare(a, b, plan=plan).to_dict()
+        told = judge([xframe.Trace.open(a), xframe.Trace.open(b)], plan=plan).comparison.to_dict()
         for key in ("explanation", "first_difference"):
             told[key] = str(told[key]) if key == "explanation" else told[key] and told[key]["step"]
         for check in told["checks"]:  # without id lists the text knows less
@@ -112,7 +112,7 @@ def test_equal_blocks_are_not_read(tmp_path, monkeypatch):
         monkeypatch.setattr(
             one.source, "read", lambda block, name, honest=honest: (read.append((block, name)), honest(block, name))[1]
         )
-    found = compare(*traces)
+    found = judge(traces).comparison
     assert found.first_difference["step"] == 57
     assert {block for block, name in read if name == "ids_digest"} == {5}
     assert {block for block, name in read if name == "lr"} <= {5}

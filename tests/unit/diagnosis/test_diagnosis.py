@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xframe.comparison.comparing import TOLERANCES
+from xframe import compare
+from xframe.comparison.result import TOLERANCES, Cause
 from xframe.diagnosis import diagnosing
 from xframe.diagnosis.diagnosing import Numbers, diagnose
 from xframe.diagnosis.fixes import MENDS, mend
-from xframe.diagnosis.names import CAUSES, Cause
+from xframe.diagnosis.names import CAUSES
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
@@ -366,7 +367,7 @@ def test_a_failed_compare_says_why(tmp_path: Any, planned: bool) -> None:
     a, b = (
         written(tmp_path / name, one, 23, plan if planned else None) for name, one in (("a", plan), ("b", dropping))
     )
-    found = diagnosing.compare(a, b)
+    found = compare(a, b)
     assert found.verdict == "failed"
     assert [cause.name for cause in found.causes] == ["short-batch-dropped"]
     assert found.causes[0].run == "b"
@@ -374,7 +375,7 @@ def test_a_failed_compare_says_why(tmp_path: Any, planned: bool) -> None:
     assert said == ["Why", "Fix"]
     assert found.to_dict()["causes"][0]["name"] == "short-batch-dropped"
     assert rendered.text(found.causes)[0].startswith("Why: b drops the 3 samples")
-    assert diagnosing.compare(a, a).causes == ()
+    assert compare(a, a).causes == ()
 
 
 def test_every_cause_can_be_mended() -> None:
@@ -390,7 +391,7 @@ def test_coverage_tells_nothing_of_the_order(tmp_path: Any) -> None:
     """Where orders may differ, that they do is no cause; a short batch still is."""
     a = written(tmp_path / "a", TrainingPlan(batch_size=5, epochs=2, seed=1), 23, None)
     b = written(tmp_path / "b", TrainingPlan(batch_size=5, epochs=2, seed=2, remainder="drop"), 23, None)
-    found = diagnosing.compare(a, b, order="coverage")
+    found = compare(a, b, order="coverage")
     assert found.verdict == "failed"
     assert found.causes[0].name == "short-batch-dropped"
     assert not found.causes[0].certain

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.comparison.comparing import compare
+from xframe import compare
 from xframe.errors import UsageError
 from xframe.recording import logs as importing
 from xframe.recording.logs import import_run

@@ -131,8 +131,9 @@ def test_options_reach_the_comparison(traces):
     other = xframe.TrainingPlan(batch_size=3, epochs=1, order="sequential")
     with pytest.raises(AssertionError, match="== plan"):
         assert_same_training(traces["a"], traces["b"], plan=other, num_samples=24)
-    with pytest.raises(UsageError, match="a tolerance"):
-        assert_same_training(traces["a"], traces["b"], rtol=-1)
+    for wrong in ({"rtol": -1, "atol": 0}, {"rtol": 1e-3}):
+        with pytest.raises(UsageError, match="a tolerance"):
+            assert_same_training(traces["a"], traces["b"], **wrong)
 
 
 def test_nothing_to_compare(traces, tmp_path):

@@ -1,0 +1,263 @@
+"""What a comparison shows: its verdict, a result for each check, and why it failed.
+
+All of it are frozen values. ``Comparison.to_dict`` is the JSON form, whose keys are a contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.counting import Counts
+from xframe.plan.training_plan import TrainingPlan
+
+Result = Literal["pass", "fail", "not judged"]
+Group = Literal["structure", "labels", "numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """|a - b| <= atol + rtol * max(|a|, |b|)."""
+
+    rtol: float
+    atol: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.rtol < np.inf and 0 <= self.atol < np.inf):
+            raise UsageError("a tolerance", got=Verbatim(self), expected="finite numbers from 0 up")
+
+    def __str__(self) -> str:
+        return f"rtol {self.rtol:g}, atol {self.atol:g}"
+
+    @classmethod
+    def given(cls, rtol: float | None, atol: float | None) -> Tolerance | None:
+        """The tolerance of these two; None if neither is given.
+
+        Raises:
+            UsageError: one is given without the other, or one is no finite number from 0 up.
+        """
+        if rtol is None and atol is None:
+            return None
+        if rtol is None or atol is None:
+            raise UsageError(
+                "a tolerance",
+                got=Verbatim(f"rtol {rtol:g} alone" if rtol is not None else f"atol {atol:g} alone"),
+                expected="rtol and atol, or neither",
+                remedy="Give both; 0 turns one of them off.",
+            )
+        return cls(rtol, atol)
+
+
+TOLERANCES = {
+    "float64": Tolerance(1e-9, 1e-10),
+    "float32": Tolerance(1e-4, 1e-4),
+    "mixed_float16": Tolerance(2e-2, 2e-2),
+    "bfloat16": Tolerance(2e-1, 2e-1),
+}  # from the finest to the coarsest
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a run differs from the plan or from the reference.
+
+    Attributes:
+        name: stable, for scripts; see ``xframe.diagnosis``.
+        run: the run that differs.
+        certain: the arithmetic leaves no other cause.
+        sentence: what happened, with the arithmetic.
+        mend: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that fixes it.
+        step: the first step at which it shows.
+        by_chance: where totals agree in spite of it, the arithmetic of that.
+    """
+
+    name: str
+    run: str
+    certain: bool
+    sentence: str
+    mend: Mapping[str, str] = field(default_factory=dict)
+    step: int | None = None
+    by_chance: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "name": self.name,
+            "run": self.run,
+            "certain": self.certain,
+            "sentence": self.sentence,
+            "mend": dict(self.mend),
+            "step": self.step,
+            "by_chance": self.by_chance,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one pair shows of one check; the attributes are those of ``CheckResult``."""
+
+    result: Result
+    first: int | None = None
+    detail: str = ""
+    worst: float | None = None
+    worst_at: int | str | None = None
+    undecided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check over all pairs: one row of the table.
+
+    Attributes:
+        name: the check's name, ``steps``, ``boundaries``, ….
+        result: ``pass``, ``fail`` or ``not judged``.
+        rule: what was required, with its tolerance.
+        values: what each run shows, by its name.
+        first: index of the first step that fails.
+        worst: largest difference between two runs, absolute; None where nothing was measured.
+        worst_at: the step or weight at which it occurred.
+        undecided: data was present but could not be judged, so the comparison cannot pass.
+        detail: one sentence, where there is something to say.
+        title: what reports call it.
+        group: what it looks at, see ``Comparison.structure`` and ``Comparison.numbers``.
+        computed: it judges numbers that training computed, rather than was set to.
+        shown: the column of numbers that belongs to its first difference, and what reports call that column.
+    """
+
+    name: str
+    result: Result
+    rule: str
+    values: Mapping[str, int | str | None] = field(default_factory=dict)
+    first: int | None = None
+    worst: float | None = None
+    worst_at: int | str | None = None
+    undecided: bool = False
+    detail: str = ""
+    title: str = ""
+    group: Group = "structure"
+    computed: bool = False
+    shown: tuple[str, str] = ("loss", "loss")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "name": self.name,
+            "result": self.result,
+            "rule": self.rule,
+            "values": dict(self.values),
+            "first": self.first,
+            "worst": self.worst if self.worst is None or np.isfinite(self.worst) else str(self.worst),
+            "worst_at": self.worst_at,
+            "undecided": self.undecided,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """The outcome; true only if it passed. ``str`` says where and why it did not.
+
+    Attributes:
+        checks: in the order in which reports show them.
+        first_difference: the earliest failing step, with that step of each side; None if no step fails.
+        runs: what each run's rows amount to, by its name, the reference first.
+        certificates, endings, versions, runtimes, about: of each run, by its name.
+        explanation: sentences: what was noticed, and why it failed.
+        plan, num_samples: what the runs were compared with.
+        order: ``exact`` or ``coverage``.
+        folder: where ``verify`` put traces and reports.
+        seconds: how long ``verify`` took.
+        causes: why it failed, most likely first.
+    """
+
+    checks: tuple[CheckResult, ...]
+    first_difference: dict[str, Any] | None
+    runs: dict[str, Counts]
+    certificates: dict[str, str]
+    endings: dict[str, str]
+    explanation: tuple[str, ...] = ()
+    plan: TrainingPlan | None = None
+    num_samples: int | None = None
+    order: str = "exact"
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    about: dict[str, dict[str, str]] = field(default_factory=dict)
+    folder: Path | None = None
+    seconds: float | None = None
+    causes: tuple[Cause, ...] = ()
+
+    def check(self, name: str) -> CheckResult:
+        """The result of the check of that name."""
+        return next(check for check in self.checks if check.name == name)
+
+    @property
+    def structure(self) -> str:
+        """``identical``, ``different`` or ``not judged``."""
+        results = {check.result for check in self.checks if check.group == "structure"}
+        if "fail" in results:
+            return "different"
+        return "identical" if results == {"pass"} else "not judged"
+
+    @property
+    def numbers(self) -> str:
+        """``identical``, ``within tolerance``, ``different`` or ``not judged``."""
+        numbers = [check for check in self.checks if check.group == "numbers"]
+        if any(check.result == "fail" for check in numbers):
+            return "different"
+        judged = [check for check in numbers if check.computed and check.result != "not judged"]
+        if not judged or self.structure != "identical":
+            return "not judged"
+        return "identical" if all(not check.worst for check in judged) else "within tolerance"
+
+    @property
+    def verdict(self) -> str:
+        """``passed``, ``failed`` or ``inconclusive``."""
+        if any(check.result == "fail" for check in self.checks):
+            return "failed"
+        undecided = any(check.undecided for check in self.checks)
+        complete = all(ending == "complete" for ending in self.endings.values())
+        return "passed" if complete and not undecided and self.structure == "identical" else "inconclusive"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with."""
+        return {"passed": 0, "failed": 1, "inconclusive": 4}[self.verdict]
+
+    def __bool__(self) -> bool:
+        return self.verdict == "passed"
+
+    def __repr__(self) -> str:
+        return str(self)  # what ``assert comparison, comparison`` shows under pytest
+
+    def __str__(self) -> str:
+        judged = sum(check.result != "not judged" for check in self.checks)
+        lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged"]
+        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.result == "fail"]
+        lines += [f"  {text}" for text in self.explanation]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; its keys are a contract."""
+        return {
+            "verdict": self.verdict,
+            "structure": self.structure,
+            "numbers": self.numbers,
+            "checks": [check.to_dict() for check in self.checks],
+            "first_difference": self.first_difference,
+            "explanation": list(self.explanation),
+            "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
+            "causes": [cause.to_dict() for cause in self.causes],
+            "certificates": self.certificates,
+            "endings": self.endings,
+            "order": self.order,
+            "plan": None if self.plan is None else self.plan.to_dict(),
+            "num_samples": self.num_samples,
+            "versions": self.versions,
+            "runtimes": self.runtimes,
+            "about": self.about,
+            "run": None if self.folder is None else str(self.folder),
+        }
