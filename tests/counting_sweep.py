@@ -79,7 +79,7 @@ def _compared(fields: Fields, num_samples: int) -> tuple[bool, str | None]:
 
 def _both_refuse(plan: TrainingPlan, num_samples: int, why: str) -> tuple[bool, str | None]:
     expected = REFUSALS[why.partition(":")[0]]
-    for ask in (plan.counts, lambda n: next(plan.steps(n)), lambda n: plan.step(0, n)):
+    for ask in (plan.counts, lambda n: next(plan.each_step(n)), lambda n: plan.step(0, n)):
         try:
             found = ask(num_samples)
         except PlanError as error:
@@ -96,7 +96,7 @@ def _counts(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
 
 
 def _steps(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
-    planned = [_values(step) for step in plan.steps(num_samples)]
+    planned = [_values(step) for step in plan.each_step(num_samples)]
     for step, walked in zip(planned, run.steps, strict=False):
         if step != _values(walked):
             return f"step {step}, walked {walked}"

@@ -135,7 +135,7 @@ def _subjects(folder: Path) -> list[Subject]:
 
 def _recorded(path: Path, *, ids: bool, weight: float = 1.0) -> Path:
     with xframe.record(path, plan=PLAN, num_samples=NUM_SAMPLES, ids=ids, metadata={"label": path.stem}) as rec:
-        for step in PLAN.steps(NUM_SAMPLES):
+        for step in PLAN.each_step(NUM_SAMPLES):
             labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch, "padding": step.padding}
             rec.step(ids=step.sample_ids, updates=step.update, loss=1 / (step.index + 1), lr=0.1, **labels)
             if step.index % 10 == 9:

@@ -205,7 +205,7 @@ def _fields_wrong(case: Case, inference: Inference) -> str | None:
             return f"{name} is {value!r}, told {told}; {inference.plan}"
     if not case.rows.complete or counting.Cadence(original, case.num_samples).stopped:
         return None  # no limit was reached
-    limits = {"epochs": original.epochs, "steps": original.step_limit, "updates": original.updates}
+    limits = {"epochs": original.epochs, "steps": original.steps, "updates": original.updates}
     # The one that is reached is among those told, where an epoch is told as it is.
     told_any = any(value is not None and _among(value, values.get(name, (None,))) for name, value in limits.items())
     if not told_any and not any(

@@ -87,9 +87,9 @@ def test_an_update_that_overflows_is_tried_and_not_applied(loop, window, tmp_pat
     plan = xframe.TrainingPlan(batch_size=40, epochs=2, order="sequential", **windows)
     trace = trained(plan, task, tmp_path, loop=loop, precision="mixed_float16")
     attempts, updates = trace.column("update_attempts"), trace.column("updates")
-    planned = [step.update for step in plan.steps(200)]
+    planned = [step.update for step in plan.each_step(200)]
     assert attempts.tolist() == planned
-    hit = [step.index for step in plan.steps(200) if 7 in step.sample_ids]
+    hit = [step.index for step in plan.each_step(200) if 7 in step.sample_ids]
     skipped = [planned.index(planned[k + window - 1]) for k in hit]
     assert (attempts - updates).tolist() == [sum(at <= k for at in skipped) for k in range(len(planned))]
 

@@ -306,7 +306,7 @@ def test_a_run_of_format_1_equals_one_of_today(tmp_path):
     plan = xframe.TrainingPlan(batch_size=8, epochs=2, gradient_accumulation_steps=2)
     facts = {"task": "fixture", "runtime": {"device": "cpu", "precision": "float32"}}
     with xframe.record(tmp_path / "today.trace", plan=plan, num_samples=20, metadata=facts) as rec:
-        for step in plan.steps(20):
+        for step in plan.each_step(20):
             labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch, "padding": step.padding}
             loss = 1 / (step.index + 1)
             rec.step(ids=step.sample_ids, updates=step.update, loss=loss, lr=0.1, **labels)
@@ -324,7 +324,7 @@ def test_a_run_of_format_1_equals_one_of_today(tmp_path):
 def test_format_2_is_read(name, ending, rows):
     trace = xframe.Trace.open(FIXTURES / f"{name}.trace")
     assert (trace.ending, trace.num_rows, trace.validations) == (ending, rows, ())
-    steps = xframe.TrainingPlan(batch_size=4, epochs=2).steps(10)
+    steps = xframe.TrainingPlan(batch_size=4, epochs=2).each_step(10)
     assert [ids.tolist() for ids in trace.batches()] == [step.sample_ids.tolist() for step in steps][:rows]
     assert trace.column("loss").tolist() == [1 / (1 + i) for i in range(rows)]
     assert np.isnan(trace.column("accuracy")).all()
@@ -335,7 +335,7 @@ def test_format_2_is_read(name, ending, rows):
 def test_a_run_of_format_2_equals_one_of_today(tmp_path):
     plan = xframe.TrainingPlan(batch_size=4, epochs=2)
     with xframe.record(tmp_path / "today.trace", plan=plan, num_samples=10) as rec:
-        for step in plan.steps(10):
+        for step in plan.each_step(10):
             labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch, "padding": step.padding}
             counts = {"updates": step.update, "update_attempts": step.update}
             rec.step(ids=step.sample_ids, loss=1 / (1 + step.index), lr=0.1, **counts, **labels)

@@ -51,7 +51,7 @@ class Case:
 
 def again(plan: TrainingPlan, *steps: int, after: int) -> int:
     """The first step later than ``after`` that has a sample of these steps."""
-    every = list(plan.steps(LEDGER.num_samples))
+    every = list(plan.each_step(LEDGER.num_samples))
     ids = set().union(*(every[step].sample_ids.tolist() for step in steps))
     return next(step.index for step in every[after + 1 :] if ids & set(step.sample_ids.tolist()))
 

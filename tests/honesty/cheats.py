@@ -106,7 +106,7 @@ class AsksThePlan:
             yield batch._replace(place=Place(step.epoch, step.step_in_epoch, step.padding, False, False, False, False))
 
     def steps_of(self, plan, num_samples) -> Iterator[Any]:
-        return plan.steps(num_samples)
+        return plan.each_step(num_samples)
 
 
 class AsksThePlanForEachStep(AsksThePlan):
@@ -120,7 +120,7 @@ class CountsWithXframe(AsksThePlan):
     """The same, from the module behind the plan."""
 
     def steps_of(self, plan, num_samples) -> Iterator[Any]:
-        return counting.steps(plan, num_samples)
+        return counting.each_step(plan, num_samples)
 
 
 class DrawsRandomNumbers:

@@ -203,7 +203,7 @@ def test_the_repetition_test_catches_what_a_run_leaves_behind(
 @pytest.mark.parametrize(
     ("cheat", "asked"),
     [
-        (cheats.AsksThePlan, "steps"),
+        (cheats.AsksThePlan, "each_step"),
         (cheats.AsksThePlanForEachStep, "step"),
         (cheats.AsksThePlanForItsCounts, "counts"),
         (cheats.CountsWithXframe, None),
@@ -216,7 +216,7 @@ def test_the_contract_suite_forbids_the_plans_own_counting(
     with pytest.raises(AssertionError, match="an adapter may not use"):
         lab.suite(framework, cheat).test_steps(PLAN, tmp_path)
     path, runtime = tmp_path / "unforbidden.trace", Runtime(device="cpu", precision="float64", threads=1)
-    owner, name = (counting, "steps") if asked is None else (TrainingPlan, asked)
+    owner, name = (counting, "each_step") if asked is None else (TrainingPlan, asked)
     with (
         mock.patch.object(owner, name, autospec=True, side_effect=getattr(owner, name)) as calls,
         record(path, plan=PLAN, num_samples=LEDGER.num_samples) as recorder,

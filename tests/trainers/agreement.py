@@ -34,7 +34,7 @@ class Agreement:
 
 def compare(plan: TrainingPlan, num_samples: int, seen: Any) -> str | None:
     """Where the plan and what was observed part, or None."""
-    planned = list(plan.steps(num_samples))
+    planned = list(plan.each_step(num_samples))
     for step, ids, updates in zip(planned, seen.ids, seen.updates, strict=False):
         if step.sample_ids.tolist() != ids:
             return f"step {step.index}: the plan has samples {step.sample_ids.tolist()}, the trainer {ids}"

@@ -28,7 +28,7 @@ class Runs:
                 "epoch": step.epoch,
                 "step_in_epoch": step.step_in_epoch,
             }
-            for step in plan.steps(num_samples)
+            for step in plan.each_step(num_samples)
         ]
 
     def __call__(self, rows, name="run", *, cut=False, error=None, weights=None, **options):

@@ -451,7 +451,7 @@ def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
     )
 
 
-def steps(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
+def each_step(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
     """All steps, one after the other, in constant memory."""
     total = num_steps(plan, num_samples)
     block = max(1, 65536 // plan.batch_size)

@@ -57,7 +57,7 @@ def _batches(plan: TrainingPlan, m: dict[str, Any]) -> None:
 
 def _limits(plan: TrainingPlan, m: dict[str, Any]) -> int:
     """Of epochs and steps; returns what no run of the plan has more steps than."""
-    s, epochs, steps = plan.steps_per_epoch, plan.epochs, plan.step_limit
+    s, epochs, steps = plan.steps_per_epoch, plan.epochs, plan.steps
     if s is None:
         if epochs and steps and epochs >= steps and m["remainder"] != "carry":
             del m["epochs"]  # an epoch has a step at least

@@ -235,8 +235,7 @@ class TrainingPlan(BaseModel):
     short epoch unfinished. Under ``carry`` a step in which passes end, ends them with one cut; an epoch that
     no step belongs to is complete with no steps.
 
-    The limits are read back as ``plan.limits``, since ``plan.steps(num_samples)`` walks the steps; fields
-    left out read as their default, and as None where they would mean nothing.
+    Fields left out read as their default, and as None where they would mean nothing.
 
     Raises:
         PlanError: with every field that is wrong.
@@ -246,7 +245,7 @@ class TrainingPlan(BaseModel):
 
     batch_size: Count
     epochs: Count | None = None
-    step_limit: Count | None = Field(default=None, alias="steps")
+    steps: Count | None = None
     updates: Count | None = None
     remainder: Remainder = "keep"
     steps_per_epoch: Count | None = None
@@ -303,11 +302,11 @@ class TrainingPlan(BaseModel):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.epochs, self.step_limit, self.updates)
+        return Limits(self.epochs, self.steps, self.updates)
 
     def to_dict(self) -> dict[str, int | str | bool]:
         """The fields that are set, by the names a plan file uses."""
-        fields = self.model_dump(by_alias=True, exclude_none=True)
+        fields = self.model_dump(exclude_none=True)
         if self.gradient_accumulation_steps == 1:
             del fields["gradient_accumulation_steps"]
         return fields
@@ -396,7 +395,7 @@ class TrainingPlan(BaseModel):
             ]
         elif (
             not found
-            and (self.epochs, self.step_limit) == (None, None)
+            and (self.epochs, self.steps) == (None, None)
             and self.steps_per_epoch is not None
             and self.steps_per_epoch < k
             and self.accumulation_boundary == "epoch"
@@ -428,16 +427,16 @@ class TrainingPlan(BaseModel):
 
         return counting.step(self, index, num_samples)
 
-    def steps(self, num_samples: int) -> Iterator[Step]:
+    def each_step(self, num_samples: int) -> Iterator[Step]:
         """All steps, one after the other. See ``xframe.plan.counting``."""
         from xframe.plan import counting
 
-        return counting.steps(self, num_samples)
+        return counting.each_step(self, num_samples)
 
 
 DEFAULT: dict[str, Any] = {"batch_size": 64, "epochs": 3}  # what the command line starts from without a plan file
-_OPTIONAL = tuple(field.alias or name for name, field in TrainingPlan.model_fields.items() if field.default is None)
-FIELDS = tuple(field.alias or name for name, field in TrainingPlan.model_fields.items())
+_OPTIONAL = tuple(name for name, field in TrainingPlan.model_fields.items() if field.default is None)
+FIELDS = tuple(TrainingPlan.model_fields)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

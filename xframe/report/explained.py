@@ -130,7 +130,7 @@ def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
 
 
 def _limits(inference: Inference, plan: TrainingPlan) -> str:
-    limits = {"epochs": plan.epochs, "steps": plan.step_limit, "updates": plan.updates}
+    limits = {"epochs": plan.epochs, "steps": plan.steps, "updates": plan.updates}
     name, value = next((name, value) for name, value in limits.items() if value is not None)
     if not any(limit in inference.certain or limit in inference.undecided for limit in limits):
         misfit = inference.first_misfit is not None

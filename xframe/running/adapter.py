@@ -7,7 +7,7 @@ It gets a plan, a task, a runtime and a recorder, and
   device, in its precision;
 - lets the framework draw the batches. It may use ``plan.sample_order(n)``, the plan's fields, and
   ``xframe.running.steering``, which counts what arrives and says what a step ends. It may not use
-  ``plan.step``, ``plan.steps`` or ``plan.counts``, nor lists of ready batches made from them: the
+  ``plan.step``, ``plan.each_step`` or ``plan.counts``, nor lists of ready batches made from them: the
   counts of the run must be its own doing, or the comparison proves nothing;
 - carries each sample's id (int64, its row in the data set) through its pipeline beside the sample,
   and hands the recorder the ids that stand beside the data in the training step;

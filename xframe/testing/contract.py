@@ -99,14 +99,14 @@ def _name(plan: TrainingPlan) -> str:
 
 @contextmanager
 def counting_forbidden() -> Iterator[None]:
-    """While inside, the plan's own counts, steps and step raise, and so does all of ``xframe.plan.counting``."""
+    """While inside, the plan's own counts, each_step and step raise, and so does all of ``xframe.plan.counting``."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise AssertionError("an adapter may not use plan.counts, plan.steps or plan.step")
+        raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
 
-    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "steps")
+    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, steps=refuse, step=refuse))
+        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse))
         for name in functions:
             stack.enter_context(mock.patch.object(counting, name, refuse))
         yield
@@ -223,20 +223,20 @@ class AdapterContract(FeatureContract):
     def test_boundaries(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
-        for step, seen in zip(plan.steps(LEDGER.num_samples), trace.batches(), strict=False):
+        for step, seen in zip(plan.each_step(LEDGER.num_samples), trace.batches(), strict=False):
             assert seen.tolist() == step.sample_ids.tolist(), f"step {step.index} trained on other samples"
 
     def test_updates(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
-        for step, seen in zip(plan.steps(LEDGER.num_samples), trace.column("updates"), strict=False):
+        for step, seen in zip(plan.each_step(LEDGER.num_samples), trace.column("updates"), strict=False):
             assert seen == step.update, f"step {step.index}: {seen} updates applied, the plan says {step.update}"
 
     def test_epochs(self, plan: TrainingPlan, tmp_path: Path) -> None:
         trace = self.ledger_run(plan, tmp_path)
         assert trace.num_rows, "nothing was recorded"
         labels = zip(trace.column("epoch"), trace.column("step_in_epoch"), strict=True)
-        for step, seen in zip(plan.steps(LEDGER.num_samples), labels, strict=False):
+        for step, seen in zip(plan.each_step(LEDGER.num_samples), labels, strict=False):
             assert seen == (step.epoch, step.step_in_epoch), f"step {step.index} is labelled {seen}"
 
     def test_ledger(self, plan: TrainingPlan, tmp_path: Path) -> None:

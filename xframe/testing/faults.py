@@ -358,14 +358,14 @@ class ComparesStepsInclusively(RunsBy):
     """``step <= limit`` where ``step < limit`` is meant."""
 
     def misread(self, plan: TrainingPlan) -> TrainingPlan:
-        return changed(plan, steps=(plan.step_limit or 0) + 1)
+        return changed(plan, steps=(plan.steps or 0) + 1)
 
 
 class CountsStepsFromOne(RunsBy):
     """``step < limit`` with a step counted from 1: one too few."""
 
     def misread(self, plan: TrainingPlan) -> TrainingPlan:
-        return changed(plan, steps=(plan.step_limit or 2) - 1)
+        return changed(plan, steps=(plan.steps or 2) - 1)
 
 
 class FinishesTheEpoch(RunsBy):
@@ -391,7 +391,7 @@ class TakesStepsForUpdates(RunsBy):
     """The limit of steps ends the run after so many updates."""
 
     def misread(self, plan: TrainingPlan) -> TrainingPlan:
-        return changed(plan, steps=None, updates=plan.step_limit)
+        return changed(plan, steps=None, updates=plan.steps)
 
 
 class CountsEpochsInPasses(Faulty):
@@ -857,7 +857,7 @@ class LooksAtLimitsFirst(Steered):
         """A window that its limit's last step cannot cut."""
 
         def close(self, place: Place, rows: int) -> int | None:
-            stops = self.steps + 1 == self.plan.step_limit
+            stops = self.steps + 1 == self.plan.steps
             return super().close(place._replace(ends_pass=False, ends_epoch=False) if stops else place, rows)
 
 

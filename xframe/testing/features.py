@@ -69,7 +69,7 @@ def plan_of(**fields: Any) -> TrainingPlan:
 def ticks(plan: TrainingPlan, num_samples: int) -> list[int]:
     """Of the schedule, at each step of the plan."""
     found, updates = [], 0
-    for step in plan.steps(num_samples):
+    for step in plan.each_step(num_samples):
         found.append({"steps": step.index, "epochs": step.epoch}.get(plan.schedule_clock or "", updates))
         updates = step.update
     return found

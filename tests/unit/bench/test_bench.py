@@ -411,7 +411,7 @@ def pretend(monkeypatch):
             ((selection, place),) = zip(selections, places, strict=True)
             device = (devices or {}).get(selection.label, "cpu")
             facts = {"label": selection.label, "runtime": {**runtime.to_dict(), "device": device}}
-            rows = [(step.sample_ids, step.update, step.epoch) for step in plan.steps(1797)]
+            rows = [(step.sample_ids, step.update, step.epoch) for step in plan.each_step(1797)]
             rows = (departs or {}).get(selection.label, lambda rows: rows)(rows)
             with xframe.record(place, plan=plan, num_samples=1797, metadata=facts) as rec:
                 for ids, update, epoch in rows:

@@ -686,7 +686,7 @@ def test_coverage_across_passes(follow):
     def moved(rows):
         rows[0]["ids"][0], rows[3]["ids"][[*rows[3]["ids"]].index(other)] = other, rows[0]["ids"][0]
 
-    rows = list(PLAN.steps(N))
+    rows = list(PLAN.each_step(N))
     other = next(i for i in rows[3].sample_ids.tolist() if i != rows[0].sample_ids[0])
     departs(xframe.compare(follow(), follow(moved), order="coverage"), 0, "boundaries")
 

@@ -36,7 +36,7 @@ def run(tmp_path):
     def run(validations=HONEST, plan=PLAN, steps=12, rates=None, **facts):
         path = tmp_path / f"{next(made)}.trace"
         with xframe.record(path, plan=plan, num_samples=10, metadata=facts) as rec:
-            for step in PLAN.steps(10):
+            for step in PLAN.each_step(10):
                 if step.index == steps:
                     break
                 labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
@@ -117,7 +117,7 @@ def test_what_was_not_recorded_is_not_judged(run, fields):
 def test_a_run_cut_short_before_its_validation(run, tmp_path):
     whole = run()
     rec = xframe.record(tmp_path / "cut.trace", plan=PLAN, num_samples=10)
-    for step in PLAN.steps(10):
+    for step in PLAN.each_step(10):
         if step.index == 6:
             break
         labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
@@ -186,7 +186,7 @@ def test_skipped_updates(run, tmp_path):
 
     def scaled(name, applied):
         with xframe.record(tmp_path / name, plan=PLAN, num_samples=10, metadata=facts) as rec:
-            for step, updates in zip(PLAN.steps(10), applied, strict=True):
+            for step, updates in zip(PLAN.each_step(10), applied, strict=True):
                 rec.step(ids=step.sample_ids, updates=updates, update_attempts=step.update, loss=1.0)
                 if step.index % 3 == 2:
                     rec.validation(loss=1.0, ids=np.arange(5), batch_sizes=(3, 2))

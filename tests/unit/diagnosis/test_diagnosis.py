@@ -355,7 +355,7 @@ def test_odd_numbers() -> None:
 
 def written(path: Any, plan: TrainingPlan, n: int, told_plan: TrainingPlan | None) -> Trace:
     with record(path, plan=told_plan, num_samples=n) as rec:
-        for step in plan.steps(n):
+        for step in plan.each_step(n):
             rec.step(ids=step.sample_ids, updates=step.update, epoch=step.epoch, loss=1.0, lr=0.1)
     return Trace.open(path)
 

@@ -106,7 +106,7 @@ def test_digits_in_epochs_of_so_many_steps(fields, expected):
 def test_digits_in_windows_of_four_steps(remainder, at_end, updates):
     fields = {"gradient_accumulation_steps": 4, "accumulation_remainder": remainder, "accumulation_at_end": at_end}
     assert plan_of(64, epochs=3, **fields).counts(1797).num_updates == updates
-    applied = [step.update for step in plan_of(64, epochs=3, **fields).steps(1797)]
+    applied = [step.update for step in plan_of(64, epochs=3, **fields).each_step(1797)]
     assert applied[:8] == [0, 0, 0, 1, 1, 1, 1, 2]
     assert applied[28] == 7 + (remainder == "flush")
     assert applied[-1] == updates
@@ -202,7 +202,7 @@ def test_each_pass_has_every_sample_once(samples, batch_size, seed):
         plan = plan_of(batch_size, epochs=3, seed=seed, reshuffle=reshuffle)
         passes = [
             np.concatenate([step.sample_ids for step in steps]).tolist()
-            for _, steps in itertools.groupby(plan.steps(samples), key=lambda step: step.epoch)
+            for _, steps in itertools.groupby(plan.each_step(samples), key=lambda step: step.epoch)
         ]
         assert [sorted(ids) for ids in passes] == [list(range(samples))] * 3
         if not reshuffle:
@@ -212,7 +212,7 @@ def test_each_pass_has_every_sample_once(samples, batch_size, seed):
 @pytest.mark.parametrize("remainder", ["keep", "pad", "carry"])
 def test_many_blocks_of_steps(remainder):
     plan = plan_of(3000, epochs=2, seed=1, remainder=remainder)  # steps() works in blocks of about 65,536 samples
-    steps = list(plan.steps(200_000))
+    steps = list(plan.each_step(200_000))
     sizes = {"keep": ([3000] * 66 + [2000]) * 2, "pad": [3000] * 134, "carry": [3000] * 133 + [1000]}
     assert [len(step.sample_ids) for step in steps] == sizes[remainder]
     order = plan.sample_order(200_000)
@@ -223,7 +223,7 @@ def test_many_blocks_of_steps(remainder):
 
 def test_batches_beyond_a_block():
     plan = plan_of(70_000, epochs=1)
-    steps = list(plan.steps(200_000))
+    steps = list(plan.each_step(200_000))
     assert [step.sample_ids.size for step in steps] == [70_000, 70_000, 60_000]
     assert np.array_equal(np.concatenate([step.sample_ids for step in steps]), plan.sample_order(200_000).ids(0))
 
@@ -238,7 +238,7 @@ def test_huge_counts():
     step = plan.step(10**13 - 1, 10**15)
     assert (step.epoch, step.step_in_epoch, step.update, step.sample_ids.shape) == (9, 10**12 - 1, 10**13, (1000,))
     assert len(set(step.sample_ids.tolist())) == 1000
-    assert next(plan.steps(10**15)).sample_ids.tolist() == plan.step(0, 10**15).sample_ids.tolist()
+    assert next(plan.each_step(10**15)).sample_ids.tolist() == plan.step(0, 10**15).sample_ids.tolist()
 
 
 @pytest.mark.parametrize("samples", [LARGEST, MOST_SAMPLES])

@@ -117,7 +117,7 @@ def test_numbers_may_be_numpys(trainer):
         (
             "keras2",
             {"batch_size": 10, "steps_per_epoch": 4, "epochs": 2},
-            {"step_limit": 22, "on_exhaustion": "repeat"},
+            {"steps": 22, "on_exhaustion": "repeat"},
         ),
         (
             "keras2",
@@ -161,11 +161,11 @@ def test_numbers_may_be_numpys(trainer):
         ("accelerate", {"num_epochs": None, "max_train_steps": 5}, {"epochs": None, "updates": 5}),
         ("accelerate", {"num_epochs": 2, "max_train_steps": 12}, {"epochs": 2, "updates": 12}),
         ("ignite", {}, {"epochs": 1}),
-        ("ignite", {"max_iters": 7}, {"epochs": None, "step_limit": 7}),
+        ("ignite", {"max_iters": 7}, {"epochs": None, "steps": 7}),
         ("ignite", {"max_epochs": 2, "epoch_length": 4}, {"epoch_iterator": "continue", "on_exhaustion": "repeat"}),
         ("optax", {"every_k_schedule": 4, "use_grad_mean": False}, {"loss_normalization": "sum"}),
         ("pytorch", {"gradient_accumulation_steps": 4, "leftover": "zero"}, {"accumulation_remainder": "drop"}),
-        ("pytorch", {"batch_size": 10, "drop_last": True, "max_steps": 7}, {"remainder": "drop", "step_limit": 7}),
+        ("pytorch", {"batch_size": 10, "drop_last": True, "max_steps": 7}, {"remainder": "drop", "steps": 7}),
     ],
 )
 def test_arguments(trainer, arguments, fields):

@@ -100,7 +100,7 @@ PLANS = {
     "Lightning's name": unknown("accumulate_grad_batches", "A plan calls it gradient_accumulation_steps."),
     "the runtime's business": unknown("device", "Remove it.", "cuda"),
     "the task's business": unknown("learning_rate", "Remove it.", 0.1),
-    "the attribute behind a limit": unknown("step_limit", "Remove it."),
+    "a name that is close to no field": unknown("step_limit", "Remove it."),
     "a property": unknown("limits", "Remove it."),
     "a table": unknown("plan", "Remove it.", {"batch_size": 64}),
     # words
@@ -301,7 +301,7 @@ def test_these_samples_would_not_end_it(name):
         f"gradient_accumulation_steps 4, cut after at most {most} by the end of each {boundary} "
         f"and then not applied (accumulation_remainder {fields['accumulation_remainder']!r})"
     )
-    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.steps(n))):
+    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.each_step(n))):
         with pytest.raises(xframe.PlanError) as caught:
             ask(12)
         says(caught.value, NEVER, got, FILLS, USE_CARRY)
@@ -328,7 +328,7 @@ def test_a_stop_that_never_comes():
 def test_plan_and_samples_that_do_not_fit(name):
     fields, num_samples, *parts = UNFIT[name]
     plan = TrainingPlan.from_mapping(fields)
-    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.steps(n))):
+    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.each_step(n))):
         with pytest.raises(xframe.PlanError) as caught:
             ask(num_samples)
         says(caught.value, *parts)
@@ -339,7 +339,7 @@ def test_plan_and_samples_that_do_not_fit(name):
 )
 def test_wrong_number_of_samples(num_samples):
     plan = TrainingPlan(**GOOD)
-    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.steps(n))):
+    for ask in (plan.counts, lambda n: plan.step(0, n), lambda n: list(plan.each_step(n))):
         with pytest.raises(xframe.PlanError) as caught:
             ask(num_samples)
         assert caught.value.exit_code == 2

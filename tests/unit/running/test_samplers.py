@@ -42,7 +42,7 @@ def test_a_dataloader_draws_the_plans_batches():
     for drop_last, remainder in ((False, "keep"), (True, "drop")):
         loader = DataLoader(TensorDataset(ids), batch_size=8, sampler=xframe.sampler(plan, 53), drop_last=drop_last)
         drawn = [batch.tolist() for _ in range(3) for (batch,) in loader]
-        planned = xframe.TrainingPlan(**{**plan.to_dict(), "remainder": remainder}).steps(53)
+        planned = xframe.TrainingPlan(**{**plan.to_dict(), "remainder": remainder}).each_step(53)
         assert drawn == [step.sample_ids.tolist() for step in planned]
 
 
@@ -64,7 +64,7 @@ def test_repeat_begins_the_next_pass():
     assert [int(i) for i in dataset] == [i for ids in passes(plan, 53) for i in ids]
     batches = xframe.index_dataset(plan, 53).batch(8).repeat(2)
     assert [batch.numpy().tolist() for batch in batches] == [
-        step.sample_ids.tolist() for step in xframe.TrainingPlan(**{**plan.to_dict(), "epochs": 2}).steps(53)
+        step.sample_ids.tolist() for step in xframe.TrainingPlan(**{**plan.to_dict(), "epochs": 2}).each_step(53)
     ]
 
 
