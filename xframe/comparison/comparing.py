@@ -38,7 +38,7 @@ from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import closest, decidable, due, stopped_after
 from xframe.precision import storage
-from xframe.trace.files import COLUMNS, Column
+from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.trace import WINDOW, Trace, Validation, open_all
 
 if TYPE_CHECKING:

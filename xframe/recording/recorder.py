@@ -33,7 +33,8 @@ from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import LARGEST, sample_count
-from xframe.trace.files import Column, TraceWriter
+from xframe.trace.files import TraceWriter
+from xframe.trace.schema import Column
 from xframe.trace.trace import COMPLETE, array_digest, weights_path
 
 if TYPE_CHECKING:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CERTIFICATE_BLOCK = 4096
-CERTIFIED = ("step", "ids_digest", "batch_size", "updates")
 
 
 class Certifier:
     """The certificate of rows that arrive in order, in pieces of any length; 64 bytes are kept of each block."""
 
-    _ROW = np.dtype([("step", "<i8"), ("ids_digest", "V16"), ("batch_size", "<i8"), ("updates", "<i8")])
+    _ROW = np.dtype([(name, DTYPES[BY_NAME[name].kind]) for name in CERTIFIED])
 
     def __init__(self) -> None:
         self._pending = b""

@@ -18,14 +18,15 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from xframe.errors import NotATraceError, TraceError
-from xframe.trace.certificate import CERTIFIED, Certifier
+from xframe.trace.certificate import Certifier
+from xframe.trace.schema import CERTIFIED, COLUMNS, GROUPS, NEVER_NULL, NULLS, TABLE, Column, of_group, of_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,6 @@ MAGIC_2 = b"XFRAME-TRACE-2\r\n"
 FAMILY = b"XFRAME-TRACE-"  # of this format and newer ones
 BLOCK_ROWS = 131_072  # of a closed trace; fewer where these have more than so many ids:
 BLOCK_IDS = 1 << 21
-UNKNOWN = -1  # stands for null in the integer columns handed out, none of which can be negative
 
 _FRAME = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HEAD, _BATCH, _VALIDATION, _END = b"H", b"B", b"V", b"E"
@@ -44,41 +44,9 @@ _DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  
 _CHUNK = 1 << 20
 _HELD_BYTES = 1 << 25  # of a journal's frames, so that a block's columns are made from one reading
 
-SCHEMA = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("ids_digest", pa.binary(16)),
-        pa.field("batch_size", pa.int64()),
-        pa.field("updates", pa.int64()),
-        pa.field("update_attempts", pa.int64()),
-        pa.field("lr", pa.float64()),
-        pa.field("loss", pa.float64()),
-        pa.field("time_ns", pa.int64()),
-        pa.field("ids", pa.list_(pa.int64())),
-        pa.field("epoch", pa.int64()),
-        pa.field("step_in_epoch", pa.int64()),
-        pa.field("padding", pa.int64()),
-        pa.field("accuracy", pa.float64()),
-    ]
-)
+ARROW_TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16), "ids": pa.list_(pa.int64())}
+SCHEMA = pa.schema([pa.field(c.name, ARROW_TYPES[c.kind], nullable=c.null != NEVER_NULL) for c in TABLE])
 SCHEMA_2 = pa.schema([field for field in SCHEMA if field.name != "accuracy"])  # of format 2, and of 1
-COLUMNS = tuple(SCHEMA.names)
-# What a block's digests cover: equal digests of two traces mean that nothing there need be compared.
-GROUPS = {
-    "structure": CERTIFIED,
-    "numbers": ("update_attempts", "lr", "loss", "accuracy"),
-    "labels": ("epoch", "step_in_epoch", "padding"),
-}
-
-
-class Column(NamedTuple):
-    """A column of rows: its values, and where they are known (None: everywhere).
-
-    The column ``ids`` holds the batches one after the other, ``ids_digest`` voids of 16 bytes.
-    """
-
-    values: NDArray[Any]
-    known: NDArray[np.bool_] | None = None
 
 
 def damaged(path: Path, why: str) -> TraceError:
@@ -188,8 +156,9 @@ def _write_parquet(source: Source, path: Path) -> None:
         {"head": source.head, "end": source.end, "unknown": source.unknown, "validations": source.validations},
         sort_keys=True,
     )
-    integers = [name for name in COLUMNS if SCHEMA.field(name).type == pa.int64()]
-    encodings = dict.fromkeys([*integers, "ids.list.element"], "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"}
+    encodings = dict.fromkeys([*of_kind("int64"), "ids.list.element"], "DELTA_BINARY_PACKED") | {
+        "loss": "BYTE_STREAM_SPLIT"
+    }
     with parquet.ParquetWriter(
         path,
         SCHEMA,
@@ -203,7 +172,7 @@ def _write_parquet(source: Source, path: Path) -> None:
         for start, stop in blocks:
             columns = {name: rows_between(source, name, start, stop) for name in COLUMNS}
             certifier.add(*(columns[name].values for name in CERTIFIED))
-            digests.append({name: _group_digest(columns, group) for name, group in GROUPS.items()})
+            digests.append({group: _group_digest(columns, of_group(group)) for group in GROUPS})
             digests[-1]["finite"] = str(_all_finite(columns))
             batch = pa.record_batch([arrow_array(field, columns, stop - start) for field in SCHEMA], schema=SCHEMA)
             writer.write_batch(batch, row_group_size=max(stop - start, 1))
@@ -504,8 +473,7 @@ def values_of(array: Any) -> NDArray[Any]:
     if not array.null_count:
         return values
     known, values = known_of(array), values.copy()
-    kind = values.dtype.kind
-    values[~known] = np.void(bytes(16)) if kind == "V" else np.nan if kind == "f" else UNKNOWN
+    values[~known] = next(NULLS[kind] for kind, stored in ARROW_TYPES.items() if stored == array.type)
     return values
 
 

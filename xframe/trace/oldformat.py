@@ -19,7 +19,6 @@ import pyarrow.ipc as ipc
 from xframe.trace.files import (
     SCHEMA,
     SCHEMA_2,
-    Column,
     arrow_array,
     damaged,
     dtype_of,
@@ -27,6 +26,7 @@ from xframe.trace.files import (
     other_format,
     raw_buffer,
 )
+from xframe.trace.schema import Column
 
 START = b"\xff\xff\xff\xff"  # of any Arrow stream
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # Arrow's own, after the end record

@@ -25,22 +25,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self
 import numpy as np
 
 from xframe.errors import NotATraceError, TraceError
+from xframe.trace.schema import Column, counts, reals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from xframe.trace.files import Column
-
 FORMAT = 1
 FIRST_BYTES = b'{"xframe": "plain", "format": '  # by which a file is known to be one
 BLOCK_ROWS = 1 << 16
 BLOCK_IDS = 1 << 20
 TRUNCATED = "truncated"
 
-_COUNTS = ("updates", "update_attempts", "epoch", "step_in_epoch", "padding")
-_NUMBERS = ("lr", "loss")
 _NEEDED = {"step", "ids", "time_ns"}
-_KNOWN = _NEEDED.union(_COUNTS, _NUMBERS)
+_COUNTS, _REALS = counts(), reals()
+_KNOWN = _NEEDED.union(_COUNTS, _REALS)
 _ODD = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _LARGEST = 2**63 - 1
 _LINE = 1 << 28  # bytes in one line at most; a batch of ten million ids has fewer
@@ -210,7 +207,7 @@ class Reader:
         if type(ids) is not list or not set(map(type, ids)) <= {int} or _beyond(ids):
             self._damaged(f"line {self._line}: its ids are no list of integers")
         for name, value in row.items():
-            if name in _NUMBERS:
+            if name in _REALS:
                 value = row[name] = _ODD.get(value, value) if type(value) is str else value
                 if type(value) is not float:
                     self._damaged(f"line {self._line}: its {name} is no number")
@@ -246,17 +243,15 @@ class _Rows:
 
 
 def _columns(rows: list[dict[str, Any]], ids: list[list[int]]) -> dict[str, Column]:
-    from xframe.trace.files import Column
-
     sizes = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     columns = {
         "batch_size": Column(sizes),
         "ids": Column(np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(sizes.sum()))),
     }
-    for name in ("step", "time_ns", *_COUNTS, *_NUMBERS):
+    for name in ("step", "time_ns", *_COUNTS, *_REALS):
         values = [row.get(name) for row in rows]
         known = np.fromiter((value is not None for value in values), dtype=bool, count=len(rows))
-        kind = np.float64 if name in _NUMBERS else np.int64
+        kind = np.float64 if name in _REALS else np.int64
         columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
     return columns
 
@@ -288,8 +283,6 @@ def read(path: str | Path) -> Plain:
         NotATraceError: the file is none, or of a newer format.
         TraceError: the file is damaged.
     """
-    from xframe.trace.files import Column
-
     with Reader(path) as reader:
         found = list(reader.blocks()) or [_columns([], [])]
         columns: dict[str, Column] = {}
@@ -314,7 +307,7 @@ def convert(source: str | Path, target: str | Path) -> None:
     from xxhash import xxh3_128_digest
 
     from xframe.errors import UsageError
-    from xframe.trace.files import Column, TraceWriter
+    from xframe.trace.files import TraceWriter
 
     target = Path(target)
     if target.exists():

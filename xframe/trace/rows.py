@@ -16,7 +16,7 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from xframe.plan import counting
-from xframe.trace.files import UNKNOWN, Column
+from xframe.trace.schema import Column, unknown_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class Rows:
         """
         given = {name: _column(values) for name, values in columns.items() if values is not None}
         num_rows = len(given["batch_size"].values)
-        rows = cls(lambda name, start, stop: _unknown(name, stop - start), num_rows, given, complete=complete)
+        rows = cls(lambda name, start, stop: unknown_column(name, stop - start), num_rows, given, complete=complete)
         rows._columns |= given
         rows.known = frozenset(name for name, column in given.items() if column.known is None)
         return rows
@@ -239,10 +239,6 @@ def _column(values: Any) -> Column:
     return Column(array.astype(np.int64) if array.dtype.kind in "iub" or not array.size else array)
 
 
-def _unknown(name: str, rows: int) -> Column:
-    return Column(np.full(0 if name == "ids" else rows, UNKNOWN, dtype=np.int64), np.zeros(rows, dtype=bool))
-
-
 _PLANNED = ("batch_size", "updates", "epoch", "step_in_epoch", "padding", "pass_index", "position")
 
 
@@ -267,7 +263,7 @@ class _Planned:
             return Column(self._digests(start, stop))
         if name == "lr" and self.rate is not None:
             return Column(self._rates(start, stop))
-        return _unknown(name, stop - start)
+        return unknown_column(name, stop - start)
 
     def _digests(self, start: int, stop: int) -> NDArray[np.void]:
         digests, block = [], max(1, _DIGESTED_ROWS // self.plan.batch_size)

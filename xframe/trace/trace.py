@@ -21,16 +21,14 @@ import numpy as np
 from xframe.errors import NotATraceError, PlanError, UsageError, Verbatim
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.certificate import CERTIFIED, Certifier
+from xframe.trace.certificate import Certifier
 from xframe.trace.facts import Facts
 from xframe.trace.files import (
-    COLUMNS,
     FAMILY,
     MAGIC,
     MAGIC_2,
     SCHEMA,
     Closed,
-    Column,
     Journal,
     Source,
     damaged,
@@ -38,6 +36,7 @@ from xframe.trace.files import (
     other_format,
     rows_between,
 )
+from xframe.trace.schema import CERTIFIED, COLUMNS, Column
 
 if TYPE_CHECKING:
     import pandas as pd

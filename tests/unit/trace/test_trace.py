@@ -26,7 +26,8 @@ import xframe
 from xframe.errors import NotATraceError
 from xframe.trace import files as tracefile
 from xframe.trace.certificate import CERTIFICATE_BLOCK
-from xframe.trace.files import FORMAT, MAGIC, SCHEMA, Column, TraceWriter
+from xframe.trace.files import FORMAT, MAGIC, SCHEMA, TraceWriter
+from xframe.trace.schema import Column
 from xframe.trace.trace import array_digest, open_different, weights_path
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2)

@@ -1,0 +1,146 @@
+"""What a trace can hold of a step: each column, once.
+
+The Arrow schema, what the recorder takes, what importers and the plain reader know, the digests of a block and the
+table in FORMAT.md all follow from ``TABLE``. A new column is a new line there, at its end: the order of those above
+is the order on disk. An optional column is ignored by a reader that doesn't know it, a required one is refused; so
+only what changes the meaning of the other columns should be required.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["int64", "float64", "digest", "ids"]
+Origin = Literal["observed", "declared"]
+Group = Literal["structure", "numbers", "labels"]
+
+DTYPES: dict[str, str] = {"int64": "<i8", "float64": "<f8", "digest": "V16", "ids": "<i8"}  # of the values, by kind
+UNKNOWN = -1  # stands for null in columns of int64, none of which can be negative
+NULLS: dict[str, Any] = {"int64": UNKNOWN, "float64": np.nan, "digest": np.void(bytes(16)), "ids": UNKNOWN}
+NEVER_NULL = "never null"
+GROUPS: tuple[Group, ...] = ("structure", "numbers", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDefinition:
+    """One column of a trace.
+
+    Attributes:
+        name: in the file, in Python and in a plain trace.
+        kind: ``int64`` (from 0 up), ``float64``, ``digest`` (16 bytes) or ``ids`` (a list of int64).
+        unit: what one value is.
+        null: what it means that a step has no value.
+        origin: ``observed`` in the training step, or ``declared`` by the loop, as a label.
+        required: a reader that doesn't know the column must refuse the trace.
+        group: the digest of a block that covers it, see FORMAT.md; None: no digest does.
+        certified: the certificate covers it.
+        given: the loop gives it to the recorder as one number a step; the recorder makes the others itself.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    null: str
+    origin: Origin = "observed"
+    required: bool = False
+    group: Group | None = None
+    certified: bool = False
+    given: bool = True
+
+
+def _certified(name: str, kind: Kind, unit: str, null: str, *, given: bool = False) -> ColumnDefinition:
+    return ColumnDefinition(name, kind, unit, null, required=True, group="structure", certified=True, given=given)
+
+
+def _label(name: str, unit: str, null: str) -> ColumnDefinition:
+    return ColumnDefinition(name, "int64", unit, null, origin="declared", group="labels")
+
+
+TABLE = (
+    _certified("step", "int64", "0-based index", NEVER_NULL),
+    _certified("ids_digest", "digest", "XXH3-128 of the batch's ids", "the ids were not given"),
+    _certified("batch_size", "int64", "rows of the batch, padding included", "not given"),
+    _certified("updates", "int64", "updates applied so far, this step's included", "no evidence", given=True),
+    ColumnDefinition(
+        "update_attempts", "int64", "updates tried so far, skipped ones included", "no evidence", group="numbers"
+    ),
+    ColumnDefinition("lr", "float64", "learning rate of this step", "not given", group="numbers"),
+    ColumnDefinition("loss", "float64", "loss of this step", "not given", group="numbers"),
+    ColumnDefinition(
+        "time_ns",
+        "int64",
+        "nanoseconds from the start of recording to the row's arrival at the recorder",
+        "not known, in an imported run",
+        given=False,
+    ),
+    ColumnDefinition(
+        "ids",
+        "ids",
+        "index in the data set, in batch order, padding last",
+        "ids were not kept (`ids=False`) or not given",
+        given=False,
+    ),
+    _label("epoch", "0-based label", "the loop names no epochs"),
+    _label("step_in_epoch", "0-based label", "the loop does not say"),
+    _label("padding", "how many of the batch's last rows are padding", "the loop does not say"),
+    ColumnDefinition(
+        "accuracy",
+        "float64",
+        "share of this step's targets that were predicted correctly",
+        "not measured",
+        group="numbers",
+    ),
+)
+
+BY_NAME = {column.name: column for column in TABLE}
+COLUMNS = tuple(BY_NAME)
+CERTIFIED = tuple(column.name for column in TABLE if column.certified)
+
+
+def of_kind(kind: Kind) -> tuple[str, ...]:
+    """The names of all columns of this kind."""
+    return tuple(column.name for column in TABLE if column.kind == kind)
+
+
+def counts() -> tuple[str, ...]:
+    """The whole numbers that a loop gives to the recorder, one a step."""
+    return tuple(column.name for column in TABLE if column.given and column.kind == "int64")
+
+
+def reals() -> tuple[str, ...]:
+    """The real numbers that a loop gives to the recorder, one a step."""
+    return tuple(column.name for column in TABLE if column.given and column.kind == "float64")
+
+
+def importable() -> tuple[str, ...]:
+    """The columns that a log of another tool may have: all but what only a recorder can make."""
+    return tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
+
+
+def of_group(group: Group) -> tuple[str, ...]:
+    """The columns that this digest of a block covers, in its order."""
+    return tuple(column.name for column in TABLE if column.group == group)
+
+
+class Column(NamedTuple):
+    """A column of rows: its values, and where they are known (None: everywhere).
+
+    Values are int64 (``UNKNOWN`` where not known), float64 (NaN) or voids of 16 bytes (zeros). The column ``ids``
+    holds the batches one after the other; a batch that is not known has none.
+    """
+
+    values: NDArray[Any]
+    known: NDArray[np.bool_] | None = None
+
+
+def unknown_column(name: str, rows: int) -> Column:
+    """A column of ``rows`` rows without any value."""
+    kind = BY_NAME[name].kind if name in BY_NAME else "int64"
+    values = np.full(0 if kind == "ids" else rows, NULLS[kind], DTYPES[kind])
+    return Column(values, np.zeros(rows, dtype=bool))
