@@ -18,6 +18,7 @@ from xxhash import xxh3_128_digest
 import xframe
 from xframe.trace import files as tracefile
 from xframe.trace.files import SCHEMA
+from xframe.trace.schema import NEVER_NULL, TABLE
 
 PAGE = (Path(__file__).parents[2] / "FORMAT.md").read_text()
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -149,14 +150,11 @@ def test_other_tools_open_it(closed):
 
 def test_columns():
     rows = table_after("## Columns")
-    assert [name.strip("`") for name, *_ in rows] == SCHEMA.names
-    types = {"list of int64": "list<element: int64>"}
-    expected = {field.name: str(field.type).replace("item", "element") for field in SCHEMA}
-    assert {row[0].strip("`"): types.get(row[1], row[1]) for row in rows} == expected
-    declared = {row[0].strip("`") for row in rows if row[3] == "declared"}
-    assert declared == {"epoch", "step_in_epoch", "padding"}
-    assert {row[3] for row in rows} == {"observed", "declared"}
-    assert [name for name, *_, null in rows if null == "never null"] == ["`step`"]
+    types = {"list<item: int64>": "list of int64"}
+    shown = {field.name: types.get(str(field.type), str(field.type)) for field in SCHEMA}
+    assert rows == [[f"`{c.name}`", shown[c.name], c.unit, c.origin, c.null] for c in TABLE]
+    assert {c.name for c in TABLE if c.origin == "declared"} == {"epoch", "step_in_epoch", "padding"}
+    assert [c.name for c in TABLE if c.null == NEVER_NULL] == ["step"]
 
 
 def test_keys(closed, journal):

@@ -156,9 +156,8 @@ def _write_parquet(source: Source, path: Path) -> None:
         {"head": source.head, "end": source.end, "unknown": source.unknown, "validations": source.validations},
         sort_keys=True,
     )
-    encodings = dict.fromkeys([*of_kind("int64"), "ids.list.element"], "DELTA_BINARY_PACKED") | {
-        "loss": "BYTE_STREAM_SPLIT"
-    }
+    integers = [*of_kind("int64"), "ids.list.element"]
+    encodings = dict.fromkeys(integers, "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"}
     with parquet.ParquetWriter(
         path,
         SCHEMA,

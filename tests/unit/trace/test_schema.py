@@ -11,7 +11,7 @@ from xframe.trace.schema import TABLE, unknown_column
 
 def test_each_column_stands_once():
     assert len(schema.COLUMNS) == len(TABLE) == len(set(schema.COLUMNS))
-    assert schema.COLUMNS == tuple(SCHEMA.names)
+    assert tuple(SCHEMA.names) == schema.COLUMNS
 
 
 def test_what_the_recorder_takes():
@@ -25,8 +25,8 @@ def test_what_a_log_may_have():
 
 def test_the_certificate_covers_what_every_reader_must_know():
     assert schema.CERTIFIED == ("step", "ids_digest", "batch_size", "updates") == Certifier._ROW.names
-    assert schema.CERTIFIED == tuple(column.name for column in TABLE if column.required)
-    assert schema.CERTIFIED == schema.of_group("structure")
+    assert tuple(column.name for column in TABLE if column.required) == schema.CERTIFIED
+    assert schema.of_group("structure") == schema.CERTIFIED
     assert Certifier._ROW.itemsize == 40
 
 
