@@ -77,6 +77,12 @@ def printable(value: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(value))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: ``1 step``, ``1,797 samples``, ``2 passes``, ``3 batches``."""
+    plural = {"batch": "batches", "pass": "passes"}.get(noun, noun + "s")
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 class Verbatim(str):
     """A text that an error message shows without quotes."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xframe.errors import printable
+from xframe.report import tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,7 +178,7 @@ class LoopBench:
                 rows.append([loop.name, loop.about, cost, shown, beside])
             if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
                 rows = [row[:-1] for row in rows]
-            lines += ["", *_table(rows, right=(2,))]
+            lines += ["", *tables.indented(tables.plain(rows, right=(2,)))]
         lines.append("")
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):
@@ -353,7 +354,7 @@ class PlanBench:
         rows.append(["to the first row, s", *[_middle([r.first_seconds for r in runs]) for runs in self.runs.values()]])
         memory = [[r.peak_memory and r.peak_memory / 2**20 for r in runs] for runs in self.runs.values()]
         rows.append(["peak memory, MiB", *[_middle(found, digits=0) for found in memory]])
-        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *_table(rows), ""]
+        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.indented(tables.plain(rows)), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
         first = next(iter(self.runs))
@@ -406,15 +407,3 @@ def _middle(found: Sequence[float | None], *, digits: int = 2) -> str:
 def _digits(value: float) -> str:
     """Three decimals of a ratio, none of thousands of samples a second."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
-
-
-def _table(rows: list[list[str]], right: Sequence[int] = ()) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xframe.errors import counted
 from xframe.inference.infer import MORE, Inference
 from xframe.plan.training_plan import TrainingPlan
 
@@ -28,9 +29,9 @@ def one(inference: Inference, name: str) -> str:
 
 
 def _title(inference: Inference, name: str) -> str:
-    updates = "updates not known" if inference.num_updates is None else _of(inference.num_updates, "update")
-    over = "an unknown number of samples" if inference.num_samples is None else _of(inference.num_samples, "sample")
-    return f"{name}: {_of(inference.num_steps, 'step')}, {updates} over {over}"
+    updates = "updates not known" if inference.num_updates is None else counted(inference.num_updates, "update")
+    over = "an unknown number of samples" if inference.num_samples is None else counted(inference.num_samples, "sample")
+    return f"{name}: {counted(inference.num_steps, 'step')}, {updates} over {over}"
 
 
 def _misfit(inference: Inference) -> list[str]:
@@ -40,7 +41,7 @@ def _misfit(inference: Inference) -> list[str]:
     why = f": {inference.odd}" if inference.odd else ""
     if inference.plan is None:
         return [f"No plan fits, from the first step on{why}."]
-    return [f"No plan fits from step {step} on{why}. The above explains the {_of(step, 'step')} before."]
+    return [f"No plan fits from step {step} on{why}. The above explains the {counted(step, 'step')} before."]
 
 
 def _batch_size(inference: Inference, plan: TrainingPlan) -> str:
@@ -93,7 +94,7 @@ def _epochs(inference: Inference, plan: TrainingPlan) -> list[str]:
         if "steps_per_epoch" in others:
             return [_line("epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps"))]
         return [_line("epoch", "a pass", "")]
-    lines = [_line("epoch", _of(s, "step"), _told_or(inference, "steps_per_epoch", s))]
+    lines = [_line("epoch", counted(s, "step"), _told_or(inference, "steps_per_epoch", s))]
     begins = "begins a new pass" if plan.epoch_iterator == "restart" else "goes on in the pass"
     lines.append(_line("an epoch", begins, _told_or(inference, "epoch_iterator", plan.epoch_iterator)))
     if plan.on_exhaustion is not None:
@@ -109,7 +110,7 @@ def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
     told = _told_or(inference, "gradient_accumulation_steps", k)
     if k == 1:
         return [_line("accumulation", "none", told)]
-    lines = [_line("accumulation", _of(k, "step"), told)]
+    lines = [_line("accumulation", counted(k, "step"), told)]
     for field, label in (
         ("accumulation_remainder", "a cut window"),
         ("accumulation_boundary", "cut by the end of"),
@@ -136,16 +137,16 @@ def _limits(inference: Inference, plan: TrainingPlan) -> str:
         misfit = inference.first_misfit is not None
         return _line("limits", "unknown", "no plan fits to the end" if misfit else "the run is not there to its end")
     others = [
-        _of(other, limit[:-1])
+        counted(other, limit[:-1])
         for limit in limits
         for other in inference.undecided.get(limit, ())
         if isinstance(other, int) and (limit, other) != (name, value)
     ]
     if not others:
-        return _line("limits", _of(value, name[:-1]), "certain")
+        return _line("limits", counted(value, name[:-1]), "certain")
     more = f" and {len(others) - 3} others" if len(others) > 4 else ""
     listed = others if len(others) <= 4 else others[:3]
-    return _line("limits", _of(value, name[:-1]), f"or {', or '.join(listed)}{more}: the rows can't tell")
+    return _line("limits", counted(value, name[:-1]), f"or {', or '.join(listed)}{more}: the rows can't tell")
 
 
 def _told(inference: Inference, field: str) -> str:
@@ -169,7 +170,3 @@ def _others(inference: Inference, field: str, value: Any, unit: str = "") -> str
 
 def _line(label: str, value: str, note: str) -> str:
     return f"  {label:{_LABEL}} {value:{_VALUE}} {note}".rstrip()
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from xframe import __version__
 from xframe.comparison.result import Comparison
-from xframe.errors import printable
-from xframe.report import causes, words
+from xframe.report import causes, tables, words
+from xframe.report.tables import escaped
 
 
 def markdown(comparison: Comparison) -> str:
     """The whole report as Markdown; what comes from traces is escaped."""
     names = list(comparison.runs)
     lines = [
-        f"# {comparison.verdict.upper()}: {_escape(' vs '.join(names))}",
+        f"# {comparison.verdict.upper()}: {escaped(' vs '.join(names))}",
         "",
-        _escape(words.closing(comparison)) + ".",
+        escaped(words.closing(comparison)) + ".",
         "",
     ]
-    lines += [f"- {_escape(reason)}" for reason in words.reasons(comparison)]
+    lines += [f"- {escaped(reason)}" for reason in words.reasons(comparison)]
     if words.reasons(comparison):
         lines.append("")
     if comparison.causes:
@@ -30,14 +27,14 @@ def markdown(comparison: Comparison) -> str:
     for check in comparison.checks:
         values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
         rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
-    lines += [*_table(["check", *names, "largest difference", "rule", "result"], rows), ""]
+    lines += [*tables.markdown(["check", *names, "largest difference", "rule", "result"], rows), ""]
     if comparison.first_difference is not None:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
-        lines += [*_table(words.head_around(comparison), words.rows_around(comparison)), ""]
+        lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
         from xframe.report.plans import arithmetic
 
-        lines += ["## Plan", "", _escape(words.plan_line(comparison.plan, comparison.num_samples)), ""]
+        lines += ["## Plan", "", escaped(words.plan_line(comparison.plan, comparison.num_samples)), ""]
         lines += ["```", *arithmetic(comparison.plan, comparison.num_samples), "```", ""]
     lines += ["## Runs", ""]
     rows = []
@@ -46,15 +43,8 @@ def markdown(comparison: Comparison) -> str:
         versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
         facts = [comparison.endings[name], comparison.certificates[name], versions, words.origin(comparison, name)]
         rows.append([name, *numbers, *facts])
-    lines += _table(["run", "steps", "updates", "samples", "ending", "certificate", "versions", "origin"], rows)
-    lines += ["", f"Made by xframe {__version__}. {_escape(words.title(comparison))}", ""]
+    lines += tables.markdown(
+        ["run", "steps", "updates", "samples", "ending", "certificate", "versions", "origin"], rows
+    )
+    lines += ["", f"Made by xframe {__version__}. {escaped(words.title(comparison))}", ""]
     return "\n".join(lines)
-
-
-def _escape(value: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", printable(value))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(map(_escape, cells)) + " |" for cells in (head, *rows)]
-    return [lines[0], "|" + " --- |" * len(head), *lines[1:]]

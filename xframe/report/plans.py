@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xframe.errors import counted
 from xframe.plan.counting import Cadence, Step, counts
 from xframe.plan.training_plan import TrainingPlan
 
@@ -21,7 +22,7 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     totals = (result.num_steps, "step"), (cadence.num_updates, "update"), (result.num_epochs or 0, "epoch")
     lines.append(
         "total   "
-        + ", ".join(_of(*total) for total in totals)
+        + ", ".join(counted(*total) for total in totals)
         + (" (the last one unfinished)" if unfinished else "")
         + (f", {per_epoch:,} steps in each complete epoch" if per_epoch and plan.steps_per_epoch else "")
     )
@@ -29,7 +30,7 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     if result.samples_dropped:
         samples += f", {result.samples_dropped:,} dropped ({cadence.num_samples % plan.batch_size:,} in each full pass)"
     if result.samples_padded:
-        samples += f", {_of(result.samples_padded, 'row')} of padding"
+        samples += f", {counted(result.samples_padded, 'row')} of padding"
     lines.append(f"{samples}, last batch {result.last_batch_size:,}")
     return lines + _validation_lines(plan)
 
@@ -38,10 +39,10 @@ def _validation_lines(plan: TrainingPlan) -> list[str]:
     if plan.validation_every is None:
         return []
     unit = (plan.validation_unit or "")[:-1]
-    often = unit if plan.validation_every == 1 else _of(plan.validation_every, unit)
+    often = unit if plan.validation_every == 1 else counted(plan.validation_every, unit)
     lines = [f"validation after every {often}, and at the end, in batches of {plan.validation_batch_size:,}"]
     if plan.early_stopping_patience is not None:
-        many = _of(plan.early_stopping_patience, "validation")
+        many = counted(plan.early_stopping_patience, "validation")
         bar = f" by more than {plan.early_stopping_min_delta:g}" if plan.early_stopping_min_delta else ""
         lines.append(
             f"early stopping after {many} in a row whose {plan.early_stopping_monitor} is not better{bar}: "
@@ -60,9 +61,9 @@ def one_step(plan: TrainingPlan, step: Step, num_samples: int) -> list[str]:
     order = "" if plan.order == "sequential" else " of its order"
     where = f"samples {places}{order}, in pass {pass_index + 1:,}"
     if end > cadence.num_samples:
-        where += f", and {_of(end - cadence.num_samples, 'sample')} after it"
+        where += f", and {counted(end - cadence.num_samples, 'sample')} after it"
     if step.padding:
-        where += f", and {_of(step.padding, 'row')} of padding"
+        where += f", and {counted(step.padding, 'row')} of padding"
     ids = ", ".join(map(str, step.sample_ids[:64].tolist())) + (", …" if len(step.sample_ids) > 64 else "")
     return [
         f"step {step.step_in_epoch + 1:,} of epoch {step.epoch + 1:,} (index {step.index:,}): {where}; "
@@ -79,20 +80,20 @@ def _pass_line(plan: TrainingPlan, cadence: Cadence) -> str:
     if not per_pass:
         left = f"{rest:,} left, which the next pass fills up" if rest else "none left"
         return f"{division}, {left} (carry): one stream of batches of {b:,}"
-    result = f" -> {_of(per_pass, 'step')} {unit}"
+    result = f" -> {counted(per_pass, 'step')} {unit}"
     if not rest:
         return f"{division}, none left{result}"
     if plan.remainder == "keep":
         return f"{division} + 1 short of {rest:,} (keep){result}"
     if plan.remainder == "pad":
         return f"{division} + 1 of {rest:,} filled up with {b - rest:,} repeated (pad){result}"
-    return f"{division}, {_of(rest, 'sample')} dropped{result}"
+    return f"{division}, {counted(rest, 'sample')} dropped{result}"
 
 
 def _epoch_line(plan: TrainingPlan, cadence: Cadence) -> str:
     s, per_pass = plan.steps_per_epoch or 0, cadence.steps_per_pass
     begins = "each begins a new pass (restart)" if cadence.restart else "the pass goes on (continue)"
-    line = f"epochs of {_of(s, 'step')}, {begins}"
+    line = f"epochs of {counted(s, 'step')}, {begins}"
     if not per_pass:
         return line
     over = {
@@ -101,7 +102,7 @@ def _epoch_line(plan: TrainingPlan, cadence: Cadence) -> str:
         "stop": "training ends (stop)",
     }[plan.on_exhaustion or "repeat"]
     if cadence.restart and s <= per_pass:
-        return line + (f", {_of(per_pass - s, 'step')} of the pass are left" if s < per_pass else "")
+        return line + (f", {counted(per_pass - s, 'step')} of the pass are left" if s < per_pass else "")
     line += f"; when a pass is over, {over}"
     if cadence.short and not cadence.restart:
         parts = [s] * (per_pass // s) + [per_pass % s] * (per_pass % s > 0) if per_pass // s < 6 else []
@@ -116,7 +117,7 @@ def _window_line(plan: TrainingPlan, cadence: Cadence) -> str:
         "drop": "zeroes its gradients (drop)",
         "leak": "restarts the count and keeps the gradients (leak)",
     }
-    line = f"window  an update every {_of(k, 'step')}"
+    line = f"window  an update every {counted(k, 'step')}"
     if leftover == "carry":
         return line + ", whatever ends in between (carry)"
     line += f"; the end of each {plan.accumulation_boundary} cuts it, and {does[leftover]}"
@@ -125,7 +126,7 @@ def _window_line(plan: TrainingPlan, cadence: Cadence) -> str:
         parts = f"{full:,} x {k:,}" + (f" + {left:,}" if left else "")
         updates = full + (left > 0 and leftover == "flush")
         each = "a pass" if plan.accumulation_boundary == "pass" else "an epoch"
-        line += f": {_of(steps, 'step')} = {parts} -> {_of(updates, 'update')} {each}"
+        line += f": {counted(steps, 'step')} = {parts} -> {counted(updates, 'update')} {each}"
     return line
 
 
@@ -137,36 +138,32 @@ def _limit_lines(plan: TrainingPlan, cadence: Cadence) -> list[str]:
         if not each:
             how = f"x {n:,} samples = {limits.epochs * n:,}, in batches of {plan.batch_size:,}"
         elif needed == limits.epochs * each:
-            how = f"x {_of(each, 'step')}"
+            how = f"x {counted(each, 'step')}"
         else:
-            how = f"of at most {_of(each, 'step')}"
-        lines.append(f"epochs  {limits.epochs:,} {how} = {_of(needed, 'step')}{_stops(needed, total)}")
+            how = f"of at most {counted(each, 'step')}"
+        lines.append(f"epochs  {limits.epochs:,} {how} = {counted(needed, 'step')}{_stops(needed, total)}")
     each = cadence.steps_per_epoch
     for name, limit in (("steps", limits.steps), ("updates", limits.updates)):
         if limit is None:
             continue
         reached = limit if name == "steps" else cadence.step_of_update(limit)
         if reached is None:
-            lines.append(f"{name:7} {_of(limit, name[:-1])}  (never reached)")
+            lines.append(f"{name:7} {counted(limit, name[:-1])}  (never reached)")
         elif not each or cadence.restart or cadence.short or (name == "updates" and cadence.window > 1):
-            more = "" if name == "steps" else f" = {_of(reached, 'step')}"
-            lines.append(f"{name:7} {_of(limit, name[:-1])}{more}{_stops(reached, total)}")
+            more = "" if name == "steps" else f" = {counted(reached, 'step')}"
+            lines.append(f"{name:7} {counted(limit, name[:-1])}{more}{_stops(reached, total)}")
         else:
             whole, left = divmod(reached, each)
-            length = _of(whole, "epoch") + (f" + {left:,} of {each:,} steps" if left else " exactly")
-            lines.append(f"{name:7} {_of(limit, name[:-1])} / {each:,} an epoch = {length}{_stops(reached, total)}")
+            length = counted(whole, "epoch") + (f" + {left:,} of {each:,} steps" if left else " exactly")
+            lines.append(f"{name:7} {counted(limit, name[:-1])} / {each:,} an epoch = {length}{_stops(reached, total)}")
     if cadence.left_open:
-        open_ = f"end     a window of {_of(cadence.left_open, 'step')} is open"
+        open_ = f"end     a window of {counted(cadence.left_open, 'step')} is open"
         lines.append(
             open_ + (" and updates (flush)" if plan.accumulation_at_end == "flush" else ", never applied (drop)")
         )
     if cadence.stopped:
-        lines.append(f"stop    the pass is over after {_of(total, 'step')}")
+        lines.append(f"stop    the pass is over after {counted(total, 'step')}")
     return lines
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _stops(here: int, total: int) -> str:

@@ -6,7 +6,7 @@ from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.diagnosis.names import CAUSES
 from xframe.errors import printable
-from xframe.report import causes, words
+from xframe.report import causes, tables, words
 
 
 def text(comparison: Comparison) -> str:
@@ -16,12 +16,12 @@ def text(comparison: Comparison) -> str:
     lines = [head]
     if plan is not None and comparison.num_samples is not None:
         lines.append(f"plan: {words.plan_line(plan, comparison.num_samples)}")
-    lines += ["", *_indent(_table(comparison)), ""]
+    lines += ["", *tables.indented(_table(comparison)), ""]
     difference = comparison.first_difference
     if difference is not None:
         at = difference["step"]
         lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
-        lines += [*_indent(_columns([words.head_around(comparison), *words.rows_around(comparison)])), ""]
+        lines += [*tables.indented(tables.plain([words.head_around(comparison), *words.rows_around(comparison)])), ""]
     for part in (words.reasons(comparison), causes.text(comparison.causes)):
         if part:
             lines += [*part, ""]
@@ -50,13 +50,4 @@ def _table(comparison: Comparison) -> list[str]:
     for check in comparison.checks:
         values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
         rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
-    return _columns(rows)
-
-
-def _columns(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _indent(lines: list[str]) -> list[str]:
-    return ["  " + line for line in lines]
+    return tables.plain(rows)

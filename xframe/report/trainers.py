@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
-from xframe.errors import UsageError
+from xframe.errors import UsageError, counted
 from xframe.plan import counting
 from xframe.plan.counting import Cadence
 from xframe.plan.presets import PRESETS, asked
 from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
+from xframe.report import tables
 
 _ROWS = {
     "num_steps": "steps",
@@ -111,8 +112,7 @@ def table(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
         ]
         if key in _ALWAYS or any(found[key] for found in counts.values()):
             rows.append([title, *marked])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return tables.plain(rows)
 
 
 def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
@@ -152,7 +152,7 @@ def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
         updates = next(iter(changed_plans.values())).counts(num_samples).num_updates
         if alike and updates:
             though = ", with gradients divided differently" if _gradients(changed_plans, num_samples) else ""
-            found.append(f"all agree with {words}: {_of(updates, 'update')}{though}")
+            found.append(f"all agree with {words}: {counted(updates, 'update')}{though}")
     return found
 
 
@@ -266,7 +266,7 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
     if k == 1:
         return "updates after every step"
     if plan.accumulation_remainder == "carry":
-        text = f"carries an unfinished window over epochs: {total:,} steps / {k:,} = {_of(total // k, 'update')}"
+        text = f"carries an unfinished window over epochs: {total:,} steps / {k:,} = {counted(total // k, 'update')}"
         if total % k and plan.accumulation_at_end == "drop":
             text += ", and the last step is" if total % k == 1 else f", and the last {total % k:,} steps are"
             text += " never applied"
@@ -278,7 +278,7 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
     }[plan.accumulation_remainder or "flush"]
     steps = cadence.restart_after if cadence.restart else cadence.steps_per_epoch
     if plan.accumulation_boundary == "pass" and cadence.restart and steps < cadence.steps_per_pass:
-        made = _of(total // k, "update")
+        made = counted(total // k, "update")
         return f"never comes to the end of a pass, which alone would cut a window: {total:,} steps / {k:,} = {made}"
     if not steps or (plan.accumulation_boundary == "pass" and cadence.restart):
         return f"{does} at the end of each {plan.accumulation_boundary}"
@@ -286,7 +286,7 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
     updates = full + (left > 0 and plan.accumulation_remainder == "flush")
     parts = f"{full:,} x {k:,}" + (f" + {left:,}" if left else "")
     end = plan.accumulation_boundary
-    return f"{does} at the end of each {end}: {_of(steps, 'step')} = {parts}, {_of(updates, 'update')} each"
+    return f"{does} at the end of each {end}: {counted(steps, 'step')} = {parts}, {counted(updates, 'update')} each"
 
 
 def _gradients(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
@@ -315,7 +315,3 @@ def _divided(plan: TrainingPlan, num_samples: int) -> str:
     else:
         words = "by the steps in it"
     return words + (", with what the window before leaked," if leaks else "")
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
