@@ -1,6 +1,6 @@
 # make verify   run the main job in a private environment (.venv)
 # make test     run the tests there
-# make trainers  hold the presets against the trainers they speak of, installed beside it
+# make trainers  compare the presets with the trainers they are named for, installed beside it
 # make proof  the figures at full size, into results/proof.md; resumable
 # make check    format, lint, types, import rules, tests: what CI runs
 PYTHON ?= python3
@@ -20,7 +20,7 @@ trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers
 
 proof: $(VENV)/.proof
-	$(BIN)/python tests/proof.py
+	PYTHONPATH=tests $(BIN)/python -m proof
 
 check: lint test trainers
 

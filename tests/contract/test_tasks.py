@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from quality import FRAMEWORKS, STATED, quality
+from proof.quality import FRAMEWORKS, STATED, quality
 
 import xframe
 from xframe.running import registry

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cheats import ADAPTERS
-from simulator import VALUES, random_case
+from sweeps.simulator import VALUES, random_case
 
 from xframe import Comparison, compare
 from xframe.comparison.comparing import CHECKS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from simulator import simulate
+from sweeps.simulator import simulate
 
 import xframe
 from xframe.errors import UsageError

@@ -24,7 +24,7 @@ a * 2**m exceeds n by less than 2**(m + 1), so walking is rare. Small n has more
 statistical distance to a random permutation falls by about the smaller half's size per two rounds. With
 an even a, odd shifts are odd permutations, so that both parities occur; with an a of 28 bits at most, the
 rounding of (..) * a >> 32 cannot be seen in what can be counted.
-``tests/order_quality.py`` holds orders against chance. For n = 3, 4 and 5, all permutations were equally
+``tests/sweeps/order.py`` compares orders with chance. For n = 3, 4 and 5, all permutations were equally
 frequent over 60,000 seeds; for every n up to 50, so were the positions of single ids and of pairs over
 20,000 seeds, also those of an order relative to the next pass's and to the next seed's.
 """

@@ -5,11 +5,11 @@ import json
 import random
 from dataclasses import replace
 
-import infer_sweep
 import numpy as np
 import pytest
-from infer_sweep import check_case, passes_impossible, sweep, walked
-from simulator import EDGES, Refused
+from sweeps import inference as inferring
+from sweeps.inference import check_case, passes_impossible, run, walked
+from sweeps.simulator import EDGES, Refused
 
 from xframe.inference import infer
 from xframe.inference.infer import MORE
@@ -34,7 +34,7 @@ def told(num_samples, **fields):
 
 @pytest.mark.parametrize("cases", [300])
 def test_random_plans_are_told_from_their_rows(cases, record_property):
-    result = sweep(cases, seed=1)
+    result = run(cases, seed=1)
     record_property("sample", f"plans told from rows: {cases:,} random plans, {result.corrupted:,} spoilt rows, seed 1")
     assert result.mismatches == []
     assert 0 < result.refused < cases / 10
@@ -59,7 +59,7 @@ def test_a_wrong_inference_is_told(monkeypatch):
     def wrong(**changes):
         with monkeypatch.context() as patch:
             patch.setattr(
-                infer_sweep, "infer", lambda rows, n, seeds: replace(infer.infer(rows, n, seeds=seeds), **changes)
+                inferring, "infer", lambda rows, n, seeds: replace(infer.infer(rows, n, seeds=seeds), **changes)
             )
             return check_case(fields, 10)
 

@@ -6,10 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from counting_sweep import check_case, check_scaled, sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator import EDGES, VALUES, Refused, random_case, simulate
+from sweeps.counting import check_case, check_scaled, run
+from sweeps.simulator import EDGES, VALUES, Refused, random_case, simulate
 
 import xframe
 from xframe.plan import counting, training_plan
@@ -153,7 +153,7 @@ def test_edge(fields, num_samples):
 
 @pytest.mark.parametrize("cases", [3000])
 def test_random_plans(cases, record_property):
-    result = sweep(cases, seed=1)
+    result = run(cases, seed=1)
     record_property("sample", f"closed forms: {cases:,} random plans against the simulator, seed 1")
     assert result.mismatches == []
     assert result.cases == cases

@@ -1,25 +1,21 @@
-"""The sample order, held against a scalar implementation written from the text of ``xframe.plan.order``."""
+"""The sample order, compared with a scalar implementation written from the text of ``xframe.plan.order``."""
 
 import functools
 import hashlib
 import itertools
 import math
 import random
-import sys
 import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweeps import order as quality
 
 from xframe.plan.order import VERSION, Order
-
-sys.path.append(str(Path(__file__).parents[2]))
-import order_quality as quality
 
 MASK = 2**64 - 1
 
@@ -229,7 +225,7 @@ def test_memory(n):
         tracemalloc.stop()
 
 
-# Chance. The seeds are fixed, so none of these fails by luck. A larger run: python tests/order_quality.py 20000
+# Chance. The seeds are fixed, so none of these fails by luck. A larger run, in tests/: python -m sweeps order 20000
 
 
 def assert_chance(p_values):

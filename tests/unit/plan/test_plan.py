@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pydantic
 import pytest
-from counting_sweep import order_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator import DEFAULTS, VALUES, Refused, random_case, simulate
+from sweeps.counting import order_of
+from sweeps.simulator import DEFAULTS, VALUES, Refused, random_case, simulate
 
 import xframe
 from xframe.plan.training_plan import ACCUMULATION, LARGEST, TrainingPlan

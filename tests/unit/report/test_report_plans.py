@@ -5,8 +5,8 @@ import re
 from itertools import chain, cycle, groupby, islice
 
 import pytest
-from counting_sweep import order_of
-from simulator import EDGES, Refused, random_case, simulate
+from sweeps.counting import order_of
+from sweeps.simulator import EDGES, Refused, random_case, simulate
 
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan

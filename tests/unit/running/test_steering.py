@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import chain, count, cycle, islice
 
 import pytest
-from simulator import EDGES, Refused, Run, Step, Update, random_case, simulate
+from sweeps.simulator import EDGES, Refused, Run, Step, Update, random_case, simulate
 
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan

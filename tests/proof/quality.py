@@ -1,6 +1,8 @@
 """Each built-in task trained to the quality that its text states, in each framework.
 
-Usage: quality.py [TASK ...]        Prints task, framework, quality, seconds; exits 1 if one falls short.
+Usage: python tests/proof/quality.py [TASK ...]
+
+Prints task, framework, quality, seconds; exits 1 if one falls short.
 """
 
 import sys
@@ -86,8 +88,8 @@ def main(names):
             good = STATED[name].good(value)
             worse += not good
             sign = ">=" if STATED[name].measure == "accuracy" else "<="
-            told = f"{STATED[name].measure} {value:.4f}, stated {sign} {STATED[name].bound:.4f}"
-            print(f"{name:20} {framework:10} {told}  {seconds:5.1f} s  {'good' if good else 'FALLS SHORT'}", flush=True)
+            line = f"{STATED[name].measure} {value:.4f}, stated {sign} {STATED[name].bound:.4f}"
+            print(f"{name:20} {framework:10} {line}  {seconds:5.1f} s  {'good' if good else 'FALLS SHORT'}", flush=True)
     return 1 if worse else 0
 
 

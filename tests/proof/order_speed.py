@@ -1,6 +1,6 @@
 """How fast is xframe's order beside NumPy's permutation and TensorFlow's index_shuffle? One thread, interleaved.
 
-Usage: order_speed.py [ROUNDS]        (Markdown on stdout; nothing else should run meanwhile)
+Usage: python tests/proof/order_speed.py [ROUNDS]        (Markdown on stdout; nothing else should run meanwhile)
 """
 
 import os
@@ -86,7 +86,7 @@ def few(n):
 
 
 rng = np.random.default_rng(0)
-print(f"`python experiments/order_speed.py {ROUNDS}`, one thread; {VERSION}, NumPy {np.__version__}, ", end="")
+print(f"`python tests/proof/order_speed.py {ROUNDS}`, one thread; {VERSION}, NumPy {np.__version__}, ", end="")
 print(f"TensorFlow {tf.__version__}, Python {sys.version.split()[0]}\n")
 print(f"Millions of ids a second, {ASKED:,} in one call; ratios are medians (range) over {ROUNDS} interleaved rounds.")
 print(f"NumPy: `Generator.permutation({ASKED:,})` in every row; TensorFlow: the faster of eager and tf.function.\n")

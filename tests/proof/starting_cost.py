@@ -1,6 +1,6 @@
 """What does xframe cost beside the frameworks it runs? Ratios of medians, measured interleaved in one run.
 
-Usage: starting_cost.py [ROUNDS]        (Markdown on stdout; nothing else should run meanwhile)
+Usage: python tests/proof/starting_cost.py [ROUNDS]        (Markdown on stdout; nothing else should run meanwhile)
 """
 
 import os
@@ -48,7 +48,7 @@ def medians(commands, rounds):
 small, large = medians(SMALL, ROUNDS), medians(LARGE, max(3, ROUNDS // 2))
 torch = small["import torch"]
 slower = max(large["torch alone"], large["tensorflow alone"])
-print(f"`python experiments/starting_cost.py {ROUNDS}`, {os.cpu_count()} cores\n")
+print(f"`python tests/proof/starting_cost.py {ROUNDS}`, {os.cpu_count()} cores\n")
 print("| command | median s | ratio to `import torch` |\n| --- | --- | --- |")
 for name, taken in small.items():
     print(f"| {name} | {taken:.3f} | {taken / torch:.2f} |")

@@ -1,15 +1,16 @@
 """Random plans through the adapters: what is trained is what the simulator walks, down to each gradient's weight.
 
-More of them: ``python -c "from contract_sweep import sweep; …"`` in tests/, with as many cases as there is time for.
+More of them, in tests/: ``python -m sweeps contract 400``.
 """
 
 from fractions import Fraction
 
 import pytest
-from contract_sweep import MOST_SAMPLES, MOST_STEPS, MOST_UPDATES, Case, Result, check_trace, draw, sweep, weights_of
-from counting_sweep import order_of
-from simulator import VALUES, simulate
 
+from sweeps import Result
+from sweeps.contract import MOST_SAMPLES, MOST_STEPS, MOST_UPDATES, Case, check_trace, draw, run, weights_of
+from sweeps.counting import order_of
+from sweeps.simulator import VALUES, simulate
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.tasks.builtin.ledger import ledger
@@ -24,7 +25,7 @@ NUMPY_AND_TORCH, ALL_THREE = 40, 12  # tensorflow traces its graphs anew for eac
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
 )
 def test_adapters_train_what_the_simulator_walks(names, cases, seed, record_property):
-    result = sweep([registry.load(name) for name in names], cases, seed)
+    result = run(cases, seed, [registry.load(name) for name in names])
     record_property("sample", f"contract: {cases} random plans through {', '.join(names)}, seed {seed}")
     assert result == Result(cases, [])
 
@@ -96,7 +97,7 @@ def test_a_failing_adapter_is_told_with_its_plan():
         def run(self, *_):
             raise ZeroDivisionError("by an adapter")
 
-    result = sweep([Broken()], 2, 3)
+    result = run(2, 3, [Broken()])
     assert result.cases == 2
     assert len(result.mismatches) == 2
     assert all("broken, " in line and "by an adapter" in line for line in result.mismatches)

@@ -1,8 +1,7 @@
-"""Random plans through adapters on the ledger task, held against the simulator: every row, the counts, the weights.
+"""Random plans through adapters on the ledger task, compared with the simulator: every row, the counts, the weights.
 
 The final weights spell which samples' gradients entered which update, and how heavily. They are computed here
 from the simulated run in exact fractions, so that an adapter cannot agree by counting as ``xframe.plan.counting`` does.
-The same functions serve the tests, with some plans, and longer runs.
 """
 
 import random
@@ -13,11 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from counting_sweep import order_of
-from simulator import Refused, Run, random_case, simulate
 
+from sweeps import Result
+from sweeps.counting import order_of
+from sweeps.simulator import Refused, Run, random_case, simulate
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan
+from xframe.running import registry
 from xframe.running.adapter import Adapter
 from xframe.tasks.builtin.ledger import ledger
 from xframe.testing import observe
@@ -35,15 +36,8 @@ class Case(NamedTuple):
     run: Run
 
 
-class Result(NamedTuple):
-    """How many plans each adapter ran, and what differed where."""
-
-    cases: int
-    mismatches: list[str]
-
-
 def draw(cases: int, seed: int) -> Iterator[Case]:
-    """So many random plans, small enough for the ledger."""
+    """That many random plans, small enough for the ledger."""
     rng = random.Random(seed)
     drawn = 0
     while drawn < cases:
@@ -72,23 +66,23 @@ def weights_of(run: Run, num_samples: int) -> list[Fraction]:
 
 def check_trace(trace: Trace, case: Case) -> list[str]:
     """What differs between a recorded run and the simulated one."""
-    run, found = case.run, []
+    run, mismatches = case.run, []
     columns = ("updates", "epoch", "step_in_epoch", "padding")
     rows = list(zip(trace.batches(), *(trace.column(name) for name in columns), strict=True))
     if not trace.complete:
-        found.append("the trace is not complete")
+        mismatches.append("the trace is not complete")
     if len(rows) != len(run.steps):
-        found.append(f"{len(rows)} rows, {len(run.steps)} steps")
+        mismatches.append(f"{len(rows)} rows, {len(run.steps)} steps")
     for step, (ids, *values) in zip(run.steps, rows, strict=False):
         seen = ids.tolist(), *map(int, values)
         expected = step.sample_ids, step.update, step.epoch, step.step_in_epoch, step.padding
         if seen != expected:
-            found.append(f"step {step.index}: ids, {', '.join(columns)} {seen}, expected {expected}")
+            mismatches.append(f"step {step.index}: ids, {', '.join(columns)} {seen}, expected {expected}")
             break
     counts = trace.counts().to_dict()
     if counts != run.counts:
-        found.append(f"counts {counts}, expected {run.counts}")
-    return found + _weights(trace, case)
+        mismatches.append(f"counts {counts}, expected {run.counts}")
+    return mismatches + _weights(trace, case)
 
 
 def _weights(trace: Trace, case: Case) -> list[str]:
@@ -97,31 +91,32 @@ def _weights(trace: Trace, case: Case) -> list[str]:
         return ["no final weights"]
     ((_, values),) = weights.items()
     expected = np.array([float(weight) for weight in weights_of(case.run, case.num_samples)])
-    found = [f"audit: {line}" for line in ledger(case.num_samples).audit(trace, weights)]  # type: ignore[misc]
+    mismatches = [f"audit: {line}" for line in ledger(case.num_samples).audit(trace, weights)]  # type: ignore[misc]
     if values.dtype != np.float64 or not np.allclose(values.ravel(), expected, rtol=RTOL, atol=0):
         worst = int(np.argmax(np.abs(values.ravel() - expected)))
-        found.append(f"sample {worst} ended at {values.ravel()[worst]}, expected {expected[worst]}")
-    return found
+        mismatches.append(f"sample {worst} ended at {values.ravel()[worst]}, expected {expected[worst]}")
+    return mismatches
 
 
-def sweep(adapters: Sequence[Adapter], cases: int, seed: int) -> Result:
-    """Each of so many plans through each adapter; their certificates must be equal too."""
-    mismatches, ran = [], 0
-    for case in draw(cases, seed):
+def run(size: int, seed: int, adapters: Sequence[Adapter] | None = None) -> Result:
+    """That many plans through each adapter, all three by default; their certificates must be equal too."""
+    if adapters is None:
+        adapters = [registry.load(name) for name in ("numpy", "torch", "tensorflow")]
+    result = Result()
+    for case in draw(size, seed):
         where = f"{case.num_samples} samples, {case.plan.to_dict()}"
         certificates: dict[str, Any] = {}
         with TemporaryDirectory() as folder:
             for adapter in adapters:
+                path = Path(folder) / f"{adapter.name}.trace"
                 try:
-                    trace = observe(
-                        adapter, case.plan, ledger(case.num_samples), Path(folder) / f"{adapter.name}.trace"
-                    )
-                    found = check_trace(trace, case)
+                    trace = observe(adapter, case.plan, ledger(case.num_samples), path)
+                    wrong = check_trace(trace, case)
                     certificates[adapter.name] = trace.certificate
-                except Exception as error:  # to be told with its plan
-                    found = [f"{type(error).__name__}: {error}"]
-                mismatches += [f"{adapter.name}, {where}: {line}" for line in found]
+                except Exception as error:  # reported with its plan
+                    wrong = [f"{type(error).__name__}: {error}"]
+                result.mismatches += [f"{adapter.name}, {where}: {line}" for line in wrong]
         if len(set(certificates.values())) > 1:
-            mismatches.append(f"{where}: certificates {certificates}")
-        ran += 1
-    return Result(ran, mismatches)
+            result.mismatches.append(f"{where}: certificates {certificates}")
+        result.cases += 1
+    return result

@@ -1,15 +1,13 @@
-"""Plans in closed form held against the simulator, which walks them batch by batch.
-
-The same functions serve the unit tests, with some thousand cases, and longer runs.
-"""
+"""Plans in closed form compared with the simulator, which walks them batch by batch."""
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from simulator import Refused, Run, random_case, simulate
-
+from sweeps import Result
+from sweeps.simulator import Refused, Run, random_case, simulate
 from xframe.errors import PlanError, UsageError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
@@ -19,12 +17,15 @@ Fields = dict[str, Any]
 REFUSALS = {"drop": "smaller than one batch", "error": "refuses", "endless": "would never end"}
 
 
-class Result(NamedTuple):
-    """How many cases were compared, how many of them both sides refused, and what differed where."""
+@dataclass
+class Counting(Result):
+    """``refused``: cases that both sides refuse, with the same reason."""
 
-    cases: int
-    refused: int
-    mismatches: list[str]
+    refused: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"{self.cases:,} random plans ({self.refused:,} of them refused by both)"
 
 
 def order_of(plan: TrainingPlan, num_samples: int) -> Callable[[int], list[int]]:
@@ -38,24 +39,24 @@ def check_case(fields: Fields, num_samples: int) -> str | None:
     return _judged(fields, num_samples)[1]
 
 
-def sweep(cases: int, seed: int) -> Result:
-    """So many random cases compared."""
+def run(size: int, seed: int) -> Counting:
+    """That many random cases compared."""
     rng = random.Random(seed)
-    refused, mismatches = 0, []
-    for _ in range(cases):
+    result = Counting(cases=size)
+    for _ in range(size):
         fields, num_samples = random_case(rng)
-        was_refused, mismatch = _judged(fields, num_samples)
-        refused += was_refused
+        refused, mismatch = _judged(fields, num_samples)
+        result.refused += refused
         if mismatch is not None:
-            mismatches.append(f"{num_samples} samples, {fields}: {mismatch}")
-    return Result(cases, refused, mismatches)
+            result.mismatches.append(f"{num_samples} samples, {fields}: {mismatch}")
+    return result
 
 
 def _judged(fields: Fields, num_samples: int) -> tuple[bool, str | None]:
     """Whether both sides refused the case, and what differs."""
     try:
         return _compared(fields, num_samples)
-    except Exception as error:  # to be told with its case
+    except Exception as error:  # reported with its case
         return False, f"{type(error).__name__}: {error}"
 
 
@@ -81,12 +82,12 @@ def _both_refuse(plan: TrainingPlan, num_samples: int, why: str) -> tuple[bool, 
     expected = REFUSALS[why.partition(":")[0]]
     for ask in (plan.counts, lambda n: next(plan.each_step(n)), lambda n: plan.step(0, n)):
         try:
-            found = ask(num_samples)
+            answer = ask(num_samples)
         except PlanError as error:
             if expected not in str(error):
                 return False, f"refused for another reason than {why!r}: {error}"
         else:
-            return False, f"not refused, although {why!r}: {found}"
+            return False, f"not refused, although {why!r}: {answer}"
     return True, None
 
 
@@ -136,9 +137,9 @@ def _values(step: Any) -> tuple[Any, ...]:
 
 
 def check_scaled(fields: Fields, num_samples: int, factor: int) -> str | None:
-    """What differs where samples and batches are ``factor`` times as many: by the rules, only their numbers of rows.
+    """What differs where samples and batches are ``factor`` times as many: by the rules, only their numbers of samples.
 
-    A way to hold huge numbers against the simulator. The plan has to fit the data.
+    A way to compare huge numbers with the simulator. The plan has to fit the data.
     """
     walked = simulate(fields, num_samples, lambda _: range(num_samples))
     plan = TrainingPlan.from_mapping({**fields, "batch_size": fields["batch_size"] * factor})
@@ -150,11 +151,11 @@ def check_scaled(fields: Fields, num_samples: int, factor: int) -> str | None:
         return f"counts {counts}, expected {expected}"
     part = counting.rows(plan, large, 0, len(walked.steps))
     for i, step in enumerate(walked.steps):
-        found = [int(column[i]) for column in (part.epoch, part.step_in_epoch, part.updates)]
+        labels = [int(column[i]) for column in (part.epoch, part.step_in_epoch, part.updates)]
         sizes = [int(column[i]) for column in (part.batch_size, part.padding)]
-        if found != [step.epoch, step.step_in_epoch, step.update] or sizes != [
+        if labels != [step.epoch, step.step_in_epoch, step.update] or sizes != [
             len(step.sample_ids) * factor,
             step.padding * factor,
         ]:
-            return f"step {i}: {found}, {sizes}, walked {step}"
+            return f"step {i}: {labels}, {sizes}, walked {step}"
     return None

@@ -1,9 +1,5 @@
 """Workers of both frameworks killed at random moments: what had been flushed is readable, and none passes.
 
-The same functions serve the tests, with a few kills, and longer runs:
-
-    python tests/kill_sweep.py 200 0
-
 A framework is imported once, by a process that forks the workers: each is ``xframe.running.worker`` as the harness
 starts it.
 """
@@ -20,13 +16,15 @@ import time
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from damage_sweep import frames_of
 
 import xframe
+from sweeps import Result
+from sweeps.damage import frames_of
 from xframe.running.runtime import Runtime
 from xframe.trace import files as tracefile
 
@@ -41,52 +39,49 @@ NUM_SAMPLES = 1797  # the digits
 DEADLINE = 120.0
 
 
-class Found(NamedTuple):
-    """What the killed runs left, by framework; how many rows were flushed, and read; what was not as it must be.
+@dataclass
+class Kills(Result):
+    """What the killed runs left, by framework, and how many rows were flushed, and read.
 
-    A worker that had ended before it could be killed is none of them.
+    A worker that had ended before it could be killed is not a case.
     """
 
-    endings: Counter[tuple[str, str]]
-    flushed: int
-    read: int
-    mistakes: list[str]
+    endings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    flushed: int = 0
+    read: int = 0
 
     @property
-    def kills(self) -> int:
-        return sum(self.endings.values())
+    def text(self) -> str:
+        return (
+            f"{self.cases:,} kills of torch and tensorflow workers: {dict(self.endings)}\n"
+            f"{self.flushed:,} rows flushed, {self.read:,} read"
+        )
 
     def truncated(self, framework: str) -> int:
         return sum(n for (name, ending), n in self.endings.items() if name == framework and "truncated" in ending)
 
 
-def sweep(kills: int, seed: int) -> Found:
-    """So many kills, half of each framework, two at a time."""
+def run(size: int, seed: int) -> Kills:
+    """That many kills, half of each framework, two at a time."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(PLANS)) as pool:
-        shares = [kills // 2, kills - kills // 2]
-        found = pool.map(_killed, PLANS, shares, [seed] * 2, [Path(folder)] * 2)
-        one, other = found
-    return Found(one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3])
+        shares = [size // 2, size - size // 2]
+        one, other = pool.map(_killed, PLANS, shares, [seed] * 2, [Path(folder)] * 2)
+    return Kills(
+        one.cases + other.cases,
+        one.mismatches + other.mismatches,
+        one.endings + other.endings,
+        one.flushed + other.flushed,
+        one.read + other.read,
+    )
 
 
-def _killed(framework: str, kills: int, seed: int, folder: Path) -> Found:
-    rng, endings = random.Random(f"{framework} {seed}"), Counter[tuple[str, str]]()
+def _killed(framework: str, kills: int, seed: int, folder: Path) -> Kills:
+    rng, result = random.Random(f"{framework} {seed}"), Kills()
     steps = PLANS[framework].counts(NUM_SAMPLES).num_steps
-    flushed = read = 0
-    mistakes: list[str] = []
     with Forks(framework) as forks:
-        whole = forks.start(folder / f"{framework}-honest.trace")
-        first, last = whole.until_flushed(1), whole.until_flushed(steps)
-        assert whole.wait() == 0
-        honest, flushing, closing = (
-            xframe.Trace.open(whole.trace),
-            (last - first) * 1000 / steps,
-            time.monotonic() - last,
-        )
-        assert honest.complete
-        assert honest.num_rows == steps
+        honest, flushing, closing = _undisturbed(forks, folder / f"{framework}-honest.trace", steps)
         for i in itertools.count():
-            if sum(endings.values()) + len(mistakes) >= kills:
+            if result.cases >= kills:
                 break
             worker = forks.start(folder / f"{framework}-{i}.trace")
             if i % 10 == 9:  # while it closes the trace
@@ -99,19 +94,38 @@ def _killed(framework: str, kills: int, seed: int, folder: Path) -> Found:
                 worker.until_it_writes()
             if not worker.kill():
                 continue
-            told = worker.flushed()
-            try:
-                trace = xframe.Trace.open(worker.trace)
-                mistake = judged(honest, trace, told)
-            except Exception as error:
-                mistakes.append(f"{framework}, kill {i}: {type(error).__name__}: {error}")
-                continue
-            endings[framework, ending_of(trace)] += 1
-            flushed, read = flushed + told, read + trace.num_rows
-            if mistake is not None:
-                mistakes.append(f"{framework}, kill {i}, {told} rows flushed: {mistake}")
-            worker.trace.unlink()
-    return Found(endings, flushed, read, mistakes)
+            result.cases += 1
+            _add(result, framework, i, worker, honest)
+            worker.trace.unlink(missing_ok=True)
+    return result
+
+
+def _undisturbed(forks: "Forks", path: Path, steps: int) -> tuple[xframe.Trace, float, float]:
+    """A run that nobody kills, and its seconds from one flush to the next and from the last flush to the end."""
+    worker = forks.start(path)
+    first, last = worker.until_flushed(1), worker.until_flushed(steps)
+    assert worker.wait() == 0
+    closing = time.monotonic() - last
+    trace = xframe.Trace.open(path)
+    assert trace.complete
+    assert trace.num_rows == steps
+    return trace, (last - first) * 1000 / steps, closing
+
+
+def _add(result: Kills, framework: str, i: int, worker: "Worker", honest: xframe.Trace) -> None:
+    """What a killed worker left, and what is wrong with it."""
+    flushed = worker.flushed()
+    try:
+        trace = xframe.Trace.open(worker.trace)
+        mismatch = judged(honest, trace, flushed)
+    except Exception as error:
+        result.mismatches.append(f"{framework}, kill {i}: {type(error).__name__}: {error}")
+        return
+    result.endings[framework, ending_of(trace)] += 1
+    result.flushed += flushed
+    result.read += trace.num_rows
+    if mismatch is not None:
+        result.mismatches.append(f"{framework}, kill {i}, {flushed} rows flushed: {mismatch}")
 
 
 def ending_of(trace: xframe.Trace) -> str:
@@ -133,8 +147,8 @@ def judged(honest: xframe.Trace, trace: xframe.Trace, flushed: int) -> str | Non
     if not trace.complete and (trace.ending != "truncated" or trace.end):
         return f"it is called {trace.ending}"
     for name in SURE_TO_COMPARE:
-        mine, whole = trace.between(name, 0, rows), honest.between(name, 0, rows)
-        if mine.known is not None or not np.array_equal(mine.values, whole.values):
+        left, whole = trace.between(name, 0, rows), honest.between(name, 0, rows)
+        if left.known is not None or not np.array_equal(left.values, whole.values):
             return f"the rows' {name} are not those of an honest run"
     if [len(ids) for ids in trace.batches()] != honest.column("batch_size")[:rows].tolist():
         return "the ids of some row are missing"
@@ -155,17 +169,17 @@ class Worker(NamedTuple):
     parent: subprocess.Popen[str]
 
     def flushed(self) -> int:
-        """The rows that were flushed before it said so."""
-        told = [json.loads(line) for line in self.report.read_text().splitlines() if line.endswith("}")]
-        return max([message["steps"] for message in told if "steps" in message], default=0)
+        """The rows that it has reported as flushed."""
+        messages = [json.loads(line) for line in self.report.read_text().splitlines() if line.endswith("}")]
+        return max([message["steps"] for message in messages if "steps" in message], default=0)
 
     def until_flushed(self, rows: int) -> float:
-        """Returns when so many rows were flushed, and the time it is then."""
+        """Returns when that many rows were flushed, and the time it is then."""
         began = time.monotonic()
         while self.flushed() < rows:
-            told = self.report.read_text()
-            assert '"error"' not in told, told
-            assert time.monotonic() < began + DEADLINE, told
+            report = self.report.read_text()
+            assert '"error"' not in report, report
+            assert time.monotonic() < began + DEADLINE, report
             time.sleep(0.002)
         return time.monotonic()
 
@@ -176,11 +190,11 @@ class Worker(NamedTuple):
 
     def kill(self) -> bool:
         """Kills it, and says whether it had not ended yet."""
-        os.kill(self.pid, signal.SIGKILL)  # a process that ended keeps its number until its parent is told to ask
+        os.kill(self.pid, signal.SIGKILL)  # a process that ended keeps its number until its parent asks for it
         return self.wait() == -signal.SIGKILL
 
     def wait(self) -> int:
-        return int(_told(self.parent, "wait"))
+        return int(_answer(self.parent, "wait"))
 
 
 class Forks:
@@ -192,7 +206,7 @@ class Forks:
     def __enter__(self) -> "Forks":
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "fork", self.framework],
+            [sys.executable, "-m", "sweeps.kills", self.framework],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # an error is in the report
@@ -216,12 +230,12 @@ class Forks:
             "runtime": Runtime(device="cpu", threads=1).to_dict(),
             "trace": str(trace),
         }
-        pid = int(_told(self.process, json.dumps({"report": str(report), "config": config})))
+        pid = int(_answer(self.process, json.dumps({"report": str(report), "config": config})))
         return Worker(pid, trace, report, self.process)
 
 
-def _told(process: subprocess.Popen[str], line: str) -> str:
-    """Tells a process a line, and returns its answer."""
+def _answer(process: subprocess.Popen[str], line: str) -> str:
+    """Sends a process a line, and returns its answer."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(line + "\n")
@@ -265,11 +279,4 @@ def _work(config: dict[str, Any], report: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "fork":
-        _fork_workers(sys.argv[2])
-    else:
-        began = time.monotonic()
-        found = sweep(int(sys.argv[1]), int(sys.argv[2]))
-        print(f"{found.kills} kills in {time.monotonic() - began:.0f} s: {dict(found.endings)}")
-        print(f"{found.flushed:,} rows flushed, {found.read:,} read, {len(found.mistakes)} mistakes")
-        print("\n".join(found.mistakes[:20]))
+    _fork_workers(sys.argv[1])

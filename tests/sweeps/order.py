@@ -3,18 +3,16 @@
 ``shuffle(n, seed, pass_index)`` is the order under test: an array whose entry i is the id at position i. A statistic
 takes a table of such arrays, one permutation per row, the rows independent of each other. What is more even than
 chance is not chance either: p-values are two-sided.
-
-The same functions serve the unit tests, with few seeds, and a long run: ``python tests/order_quality.py [SEEDS]``.
 """
 
 import itertools
 import math
-import sys
-import time
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from sweeps import Result
 from xframe.plan.order import Order
 
 
@@ -252,39 +250,61 @@ def corrected(p_values):
     return min(1.0, min(p_values) * len(p_values))
 
 
-def main(seeds=20_000):
-    """Prints the least p-value of each statistic, over n = 2 to 50 and for larger n."""
-    began = time.monotonic()
+@dataclass
+class Orders(Result):
+    """``table``: the least p-values, as Markdown."""
+
+    table: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.cases:,} seeds of each small number of samples\n\n{self.table}"
+
+
+def run(size: int, seed: int) -> Orders:
+    """The least p-value of each statistic, over n = 2 to 50 with that many seeds and over larger n with fewer."""
+    least = least_p_values(size, seed)
+    lines = [f"n = 2 to 50, {size:,} seeds (quotients: half)", ""]
+    lines += ["| statistic | least p | at n | corrected |", "| --- | --- | --- | --- |"]
+    for name, found in least.items():
+        lines.append(f"| {name} | {min(found)[0]:.2g} | {min(found)[1]} | {corrected([p for p, _ in found]):.2g} |")
+    every = [p for found in least.values() for p, _ in found]
+    overall = f"| all {len(every)} | {min(every):.2g} | | {corrected(every):.2g} |"
+    lines.append(overall)
+    lines += ["", "| n | seeds | least p of the order | corrected | of quotients | corrected |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |", *large_orders(size, seed)]
+    lines += ["", "| n | ids | least p of random positions | of the first | rounding |", "| --- " * 5 + "|"]
+    lines += huge_orders(size, seed)
+    improbable = [overall] if corrected(every) < 1e-4 else []
+    return Orders(size, improbable, "\n".join(lines))
+
+
+def least_p_values(size, seed):
+    """The p-values of each statistic, each with its n."""
     least = {}
     for n in range(2, 51):
-        orders = table(xframe_order, n, range(seeds))
+        orders = table(xframe_order, n, range(seed, seed + size))
         found = examine(orders) | {"parity": parity(orders)}
-        found |= examine_quotients(xframe_order, n, range(10**6, 10**6 + seeds // 2))
+        found |= examine_quotients(xframe_order, n, range(seed + 10**6, seed + 10**6 + size // 2))
         for name, p in found.items():
             least.setdefault(name, []).append((p, n))
-    print(f"n = 2 to 50, {seeds:,} seeds (quotients: half)\n")
-    print("| statistic | least p | at n | corrected |\n| --- | --- | --- | --- |")
-    for name, found in least.items():
-        print(f"| {name} | {min(found)[0]:.2g} | {min(found)[1]} | {corrected([p for p, _ in found]):.2g} |")
-    every = [p for found in least.values() for p, _ in found]
-    print(f"| all {len(every)} | {min(every):.2g} | | {corrected(every):.2g} |")
-    print("\n| n | seeds | least p of the order | corrected | of quotients | corrected |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    return least
+
+
+def large_orders(size, seed):
     for n in (1000, 10_000, 100_000, 10**6):
-        rows = min(seeds, 2 * 10**7 // n)
-        orders = table(xframe_order, n, range(rows))
+        rows = range(seed, seed + min(size, 2 * 10**7 // n))
+        orders = table(xframe_order, n, rows)
         assert all(map(is_permutation, orders))
-        cells = [examine_large(orders), examine_quotients(xframe_order, n, range(rows), examine_large)]
-        print(f"| {n:,} | {rows:,} |", *(f"{min(c.values()):.2g} | {corrected(c.values()):.2g} |" for c in cells))
-    print(f"\n| n | ids | least p of random positions | of the first | rounding |\n{'| --- ' * 5}|")
+        cells = [examine_large(orders), examine_quotients(xframe_order, n, rows, examine_large)]
+        shown = " ".join(f"{min(c.values()):.2g} | {corrected(c.values()):.2g} |" for c in cells)
+        yield f"| {n:,} | {len(rows):,} | {shown}"
+
+
+def huge_orders(size, seed):
     for n in (10**9, 10**12, 10**15, 2**50, 2**60, 3 * 2**59, 2**61, 3 * 2**60, 2**62, 3 * 2**61, 2**63):
-        positions = np.random.default_rng(0).integers(0, n, 200 * seeds)
-        ids, first = Order(n).ids(0, positions), np.arange(200 * seeds)
-        p_values = [corrected(spread(n, at, Order(n).ids(0, at)).values()) for at in (positions, first)]
-        p_values.append(rounding(n, positions, ids))
-        print(f"| {n:.4g} | {len(ids):,} |", *(f"{p:.2g} |" for p in p_values))
-    print(f"\n{time.monotonic() - began:.0f} s")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+        order = Order(n, seed=seed)
+        positions, first = np.random.default_rng(seed).integers(0, n, 200 * size), np.arange(200 * size)
+        p_values = [corrected(spread(n, at, order.ids(0, at)).values()) for at in (positions, first)]
+        p_values.append(rounding(n, positions, order.ids(0, positions)))
+        yield f"| {n:.4g} | {len(positions):,} | " + " ".join(f"{p:.2g} |" for p in p_values)

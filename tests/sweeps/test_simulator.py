@@ -4,7 +4,8 @@ import random
 from fractions import Fraction
 
 import pytest
-from simulator import EDGES, VALUES, Refused, random_case, random_plan, resolve, simulate
+
+from sweeps.simulator import EDGES, VALUES, Refused, random_case, random_plan, resolve, simulate
 
 WALK = {"batch_size": 10, "epochs": 5, "steps_per_epoch": 4}
 SHORT = {"batch_size": 10, "steps_per_epoch": 4, "epoch_iterator": "continue", "on_exhaustion": "short_epoch"}

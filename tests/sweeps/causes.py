@@ -1,8 +1,8 @@
-"""Causes held against rows whose fault is known, drawn apart from the tables that ``diagnose`` was written with.
+"""Causes compared with rows whose fault is known, drawn without the tables that ``diagnose`` was written with.
 
 Four kinds, and rows that are none: a plan over the whole vocabulary with one field changed; rows edited; two faults at
 once; orders that are not xframe's. Whether a certain cause was the only one is asked of all plans with one field
-changed, by brute force. ``python -c "from cause_attack import sweep; print(sweep(2000, 1))"`` in tests/.
+changed, by brute force.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
-from simulator import random_case
 
+from sweeps import Result
+from sweeps.simulator import random_case
 from xframe.comparison.result import Cause
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import cells, changed
@@ -56,10 +57,9 @@ GENERAL = {
 
 
 @dataclass
-class Found:
-    """How many runs were told of; ``unsure``: not right, but not certain either."""
+class Causes(Result):
+    """``unsure``: not right, but not certain either."""
 
-    cases: int = 0
     right: int = 0
     unsure: int = 0
     certain: int = 0
@@ -69,11 +69,14 @@ class Found:
     kinds: dict[str, Counter[str]] = field(default_factory=dict)
     confused: Counter[str] = field(default_factory=Counter)
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        total = (
+            f"{self.cases:,} departures of random plans and rows: {self.right:,} causes right, {self.certain:,} certain"
+        )
+        also = f"{self.unsure:,} unsure, {self.nothing:,} of them without a cause"
         lines = [f"{kind:32} {dict(sorted(count.items()))}" for kind, count in sorted(self.kinds.items())]
-        total = f"{self.cases} cases, {self.right} right, {self.unsure} unsure ({self.nothing} nothing told), "
-        total += f"{self.certain} certain, {len(self.wrong_certain)} of them wrong, {len(self.untrue)} untrue"
-        return "\n".join([*lines, total])
+        return "\n".join([total, also, *lines])
 
 
 class Attack(NamedTuple):
@@ -469,7 +472,7 @@ def told(attack: Attack, *, planned: bool, num_samples: int | None) -> tuple[Cau
     )
 
 
-def judge(attack: Attack, rng: Random, found: Found, *, planned: bool) -> None:
+def judge(attack: Attack, rng: Random, found: Causes, *, planned: bool) -> None:
     """Asks, and holds the answer against what was done."""
     causes = told(attack, planned=planned, num_samples=attack.num_samples)
     tag = f"{attack.kind} ({'plan' if planned else 'rows'})"
@@ -676,9 +679,9 @@ def raised(rng: Random) -> list[str]:
     return wrong
 
 
-def sweep(size: int, seed: int) -> Found:
-    """So many runs, each told of with the plan and without."""
-    rng, found = Random(seed), Found()
+def run(size: int, seed: int) -> Causes:
+    """That many runs, each diagnosed with the plan and without."""
+    rng, found = Random(seed), Causes()
     while found.cases < size:
         for attack in (*attacks(rng), *own_orders(rng)):
             if agree(attack):
@@ -690,4 +693,5 @@ def sweep(size: int, seed: int) -> Found:
                 judge(attack, rng, found, planned=True)
             judge(attack, rng, found, planned=False)
         found.wrong_certain += raised(rng)
+    found.mismatches = found.wrong_certain + found.untrue
     return found

@@ -1,18 +1,15 @@
-"""Plans told from rows alone, held against the plans that made the rows.
-
-The same functions serve the unit tests, with some hundred cases, and longer runs:
-``python -c "from infer_sweep import sweep; print(sweep(2000, 1))"`` in tests/.
-"""
+"""Plans inferred from rows alone, compared with the plans that made the rows."""
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from counting_sweep import order_of
-from simulator import Refused, random_case, simulate
 
+from sweeps import Result
+from sweeps.counting import order_of
+from sweeps.simulator import Refused, random_case, simulate
 from xframe.errors import PlanError
 from xframe.inference.infer import MORE, Inference, infer
 from xframe.plan import counting
@@ -29,19 +26,25 @@ ACCUMULATION = (
 )
 
 
-class Found(NamedTuple):
-    """How many runs were looked at.
+@dataclass
+class Inferences(Result):
+    """``refused`` cases made no run.
 
-    ``refused`` made no run. ``alike`` of the others have passes that are not the original's, in an order that allows
-    both. ``other_runs`` of the corrupted ones are runs of another plan.
+    ``alike`` of the others have passes that are not the original's, in an order that allows both. ``other_runs`` of the
+    corrupted ones are runs of a different plan.
     """
 
-    cases: int
-    refused: int
-    alike: int
-    corrupted: int
-    other_runs: int
-    mismatches: list[str]
+    refused: int = 0
+    alike: int = 0
+    corrupted: int = 0
+    other_runs: int = 0
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.cases:,} random plans inferred from their rows, and {self.corrupted:,} runs with a row changed "
+            f"({self.other_runs:,} of these follow a different plan)"
+        )
 
 
 class Case(NamedTuple):
@@ -53,36 +56,34 @@ class Case(NamedTuple):
     own_order: bool
 
 
-def sweep(size: int, seed: int) -> Found:
-    """So many random plans, told again from their rows."""
-    rng = random.Random(seed)
-    refused = alike = corrupted = other_runs = 0
-    mismatches = []
+def run(size: int, seed: int) -> Inferences:
+    """That many random plans, each inferred from its rows."""
+    rng, result = random.Random(seed), Inferences(cases=size)
     for _ in range(size):
         fields, num_samples = random_case(rng)
         case = _case(rng, fields, num_samples)
         if case is None:
-            refused += 1
+            result.refused += 1
             continue
         try:
             inference = infer(case.rows, num_samples, seeds=SEEDS)
             mismatch, differs = _judged(case, inference)
-            alike += differs
+            result.alike += differs
             if mismatch is None:
                 corrupt = _corrupted(rng, case.rows)
                 if corrupt is not None:
-                    corrupted += 1
+                    result.corrupted += 1
                     mismatch, other = judge_corrupted(case, *corrupt)
-                    other_runs += other
-        except Exception as error:  # to be told with its case
+                    result.other_runs += other
+        except Exception as error:  # reported with its case
             mismatch = f"{type(error).__name__}: {error}"
         if mismatch is not None:
-            mismatches.append(f"{num_samples} samples, {fields}, {len(case.rows)} rows: {mismatch}")
-    return Found(size, refused, alike, corrupted, other_runs, mismatches)
+            result.mismatches.append(f"{num_samples} samples, {fields}, {len(case.rows)} rows: {mismatch}")
+    return result
 
 
 def check_case(fields: Fields, num_samples: int) -> str | None:
-    """What is wrong about one plan told from its rows, in xframe's order and without labels; None if nothing is."""
+    """What is wrong about one plan inferred from its rows, in xframe's order and without labels; None if nothing is."""
     try:
         plan = TrainingPlan.from_mapping(fields)
         rows = walked(fields, num_samples, order_of(plan, num_samples)).without_labels()

@@ -1,11 +1,11 @@
 """Random plans with random features through the loops: each run agrees with its plan, its schedule, and NumPy's run.
 
-More of them: ``python -c "from feature_sweep import sweep; …"`` in tests/, with as many cases as there is time for.
+More of them, in tests/: ``python -m sweeps features 100``.
 """
 
 import pytest
-from feature_sweep import UNITS, Result, check_pair, check_trace, draw, sweep
 
+from sweeps.features import UNITS, Features, check_pair, check_trace, draw, run
 from xframe.plan.validation import stopped_after
 from xframe.running import registry
 from xframe.testing import observe
@@ -14,13 +14,13 @@ CASES, ALL_LOOPS, SEED = 40, 8, 1013  # tensorflow traces its graphs anew for ea
 
 
 def test_features_through_torch(record_property):
-    result = sweep(CASES, SEED, [(registry.load("torch"), "eager")])
+    result = run(CASES, SEED, [(registry.load("torch"), "eager")])
     record_property("sample", f"features: {CASES} random plans through numpy and torch, seed {SEED}")
-    assert result == Result(CASES, 0, [])
+    assert result == Features(CASES, [], refused=0)
 
 
 def test_features_through_all_loops(record_property):
-    result = sweep(ALL_LOOPS, SEED)
+    result = run(ALL_LOOPS, SEED)
     record_property("sample", f"features: {ALL_LOOPS} random plans through four loops, seed {SEED}")
     assert result.mismatches == []
     assert result.refused < ALL_LOOPS
@@ -85,6 +85,6 @@ def test_a_failing_adapter_is_told_with_its_plan():
         def run(self, *_):
             raise ZeroDivisionError("by an adapter")
 
-    result = sweep(2, SEED, [(Broken(), "only")])
+    result = run(2, SEED, [(Broken(), "only")])
     assert (result.cases, result.refused, len(result.mismatches)) == (2, 0, 2)
     assert all("broken:only: ZeroDivisionError" in line for line in result.mismatches)

@@ -1,24 +1,24 @@
-"""Random plans combined with random features, through the frameworks' loops: each run is held against NumPy's.
+"""Random plans combined with random features, through the frameworks' loops: each run is compared with NumPy's.
 
 Schedules, momentum, clipping, validation, early stopping and metrics on the digits perceptron, in float64. Early
-stopping ends a run by its own validations, so beside the comparison each trace is held against
+stopping ends a run by its own validations, so beside the comparison each trace is checked against
 ``xframe.plan.validation`` and the schedule's closed form. A plan that an adapter refuses is counted and left out there.
-
-More of them: ``python -c "from feature_sweep import sweep; print(*sweep(100, 1).mismatches, sep='\\n')"`` in tests/.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from simulator import random_case
 
 import xframe
+from sweeps import Result
+from sweeps.simulator import random_case
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import due, stopped_after
@@ -47,16 +47,19 @@ class Case(NamedTuple):
         return f"{about}, {self.task.optimizer}, {self.plan.to_dict()}"
 
 
-class Result(NamedTuple):
-    """How many plans were run, how many runs were refused, and what differed where."""
+@dataclass
+class Features(Result):
+    """``refused``: runs that an adapter cannot do natively and exactly, by its own word."""
 
-    cases: int
-    refused: int
-    mismatches: list[str]
+    refused: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"{self.cases:,} random plans with random features ({self.refused:,} runs of them refused)"
 
 
 def draw(cases: int, seed: int) -> Iterator[Case]:
-    """So many random plans with random features, edges among them."""
+    """That many random plans with random features, edges among them."""
     rng = random.Random(seed)
     drawn = 0
     while drawn < cases:
@@ -101,7 +104,7 @@ def _features(rng: random.Random, num_samples: int) -> dict[str, Any]:
 
 
 def _task(rng: random.Random, plan: TrainingPlan, num_samples: int, steps: int) -> Task:
-    """The digits perceptron on so many of its images, with a random optimizer, metrics and validation data."""
+    """The digits perceptron on that many of its images, with a random optimizer, metrics and validation data."""
     # A window's gradients that are summed, and not averaged, must not lead to where rounding grows without bound.
     summed = plan.loss_normalization in ("sum", "window")
     top = rng.choice([0.01, 0.05, 0.1]) / (plan.gradient_accumulation_steps if summed else 1)
@@ -138,65 +141,67 @@ def _images(start: int, size: int) -> tuple[Any, Any]:
 def check_trace(trace: Trace, case: Case) -> list[str]:
     """What differs between a recorded run, and what plan, schedule and the run's own validations make of it."""
     plan, task = case
-    found = [] if trace.complete else ["the trace is not complete"]
+    wrong = [] if trace.complete else ["the trace is not complete"]
     stop = stopped_after(plan, trace.validations)
     counts = plan.counts(task.num_samples)
     if stop is None and trace.counts() != counts:
-        found.append(f"counts {trace.counts()}, the plan's {counts}")
+        wrong.append(f"counts {trace.counts()}, the plan's {counts}")
     if stop is not None and stop != trace.num_rows:
-        found.append(f"{trace.num_rows} steps, its validations stop it after {stop}")
+        wrong.append(f"{trace.num_rows} steps, its validations stop it after {stop}")
     expected = [after for after in due(plan, task.num_samples).tolist() if stop is None or after <= stop]
     if [validation.after for validation in trace.validations] != expected:
-        found.append(f"validated after {[validation.after for validation in trace.validations]}, expected {expected}")
+        wrong.append(f"validated after {[validation.after for validation in trace.validations]}, expected {expected}")
     size = plan.validation_batch_size
     for validation in trace.validations:
         seen = validation.num_samples, validation.num_batches
         if size is not None and seen != (task.num_validation, -(-task.num_validation // size)):
-            found.append(f"the validation after {validation.after} had {seen} samples and batches")
+            wrong.append(f"the validation after {validation.after} had {seen} samples and batches")
     rates = np.array([task.optimizer.rate(tick) for tick in ticks(plan, task.num_samples)][: trace.num_rows])
-    apart = np.flatnonzero(trace.column("lr") != rates)
-    if apart.size:
-        found.append(f"step {apart[0]}: learning rate {trace.column('lr')[apart[0]]}, not {rates[apart[0]]}")
-    return found
+    differing = np.flatnonzero(trace.column("lr") != rates)
+    if differing.size:
+        wrong.append(
+            f"step {differing[0]}: learning rate {trace.column('lr')[differing[0]]}, not {rates[differing[0]]}"
+        )
+    return wrong
 
 
-def check_pair(reference: Trace, mine: Trace, case: Case) -> list[str]:
-    """What differs between NumPy's run and another one: in the verdict, and in what both found."""
-    comparison = xframe.compare(reference, mine, rate=case.task.optimizer.rate)
-    found = [] if comparison else [f"{comparison.verdict}: {comparison.first_difference}; {comparison.explanation}"]
+def check_pair(reference: Trace, candidate: Trace, case: Case) -> list[str]:
+    """What differs between NumPy's run and another one: in the verdict, and in what both computed."""
+    comparison = xframe.compare(reference, candidate, rate=case.task.optimizer.rate)
+    wrong = [] if comparison else [f"{comparison.verdict}: {comparison.first_difference}; {comparison.explanation}"]
     for column in ("loss", *case.task.metrics):
-        theirs, values = (trace.column(column)[: min(reference.num_rows, mine.num_rows)] for trace in (reference, mine))
-        if not np.allclose(values, theirs, rtol=1e-9, atol=1e-10):
-            found.append(f"{column} differs from step {int(np.argmin(np.isclose(values, theirs, rtol=1e-9)))} on")
-    return found
+        rows = min(reference.num_rows, candidate.num_rows)
+        expected, values = (trace.column(column)[:rows] for trace in (reference, candidate))
+        if not np.allclose(values, expected, rtol=1e-9, atol=1e-10):
+            wrong.append(f"{column} differs from step {int(np.argmin(np.isclose(values, expected, rtol=1e-9)))} on")
+    return wrong
 
 
-def run(adapter: Adapter, loop: str | None, case: Case, path: Path) -> tuple[Trace | None, list[str]]:
+def observed(adapter: Adapter, loop: str | None, case: Case, path: Path) -> tuple[Trace | None, list[str]]:
     """The adapter's trace, if it came to one, and what is wrong with it by itself."""
     try:
         trace = observe(adapter, case.plan, case.task, path, loop=loop)
         return trace, check_trace(trace, case)
-    except Exception as error:  # to be told with its plan
+    except Exception as error:  # reported with its plan
         return None, [f"{type(error).__name__}: {error}"]
 
 
-def sweep(cases: int, seed: int, loops: Sequence[tuple[Adapter, str]] | None = None) -> Result:
-    """Each of so many plans through NumPy and through each loop."""
+def run(size: int, seed: int, loops: Sequence[tuple[Adapter, str]] | None = None) -> Features:
+    """That many plans through NumPy and through each loop."""
     if loops is None:
         loops = [(registry.load(name), loop) for name, loop in LOOPS]
-    mismatches: list[str] = []
-    refused = 0
-    for case in draw(cases, seed):
+    result = Features(cases=size)
+    for case in draw(size, seed):
         with TemporaryDirectory() as folder:
-            reference, lines = run(registry.load("numpy"), None, case, Path(folder) / "numpy.trace")
-            found = [f"numpy: {line}" for line in lines]
+            reference, lines = observed(registry.load("numpy"), None, case, Path(folder) / "numpy.trace")
+            wrong = [f"numpy: {line}" for line in lines]
             for adapter, loop in loops:
                 if adapter.check(case.plan, case.task, Runtime(device="cpu", precision="float64", loop=loop)):
-                    refused += 1
+                    result.refused += 1
                     continue
-                mine, lines = run(adapter, loop, case, Path(folder) / f"{adapter.name}-{loop}.trace")
-                if reference is not None and mine is not None:
-                    lines += check_pair(reference, mine, case)
-                found += [f"{adapter.name}:{loop}: {line}" for line in lines]
-        mismatches += [f"{line}\n    of {case}" for line in found]
-    return Result(cases, refused, mismatches)
+                candidate, lines = observed(adapter, loop, case, Path(folder) / f"{adapter.name}-{loop}.trace")
+                if reference is not None and candidate is not None:
+                    lines += check_pair(reference, candidate, case)
+                wrong += [f"{adapter.name}:{loop}: {line}" for line in lines]
+        result.mismatches += [f"{line}\n    of {case}" for line in wrong]
+    return result

@@ -1,6 +1,6 @@
 """What traces cost at scale: recording, closing, comparing, beside DuckDB's positional join and pandas.
 
-Usage: trace_speed.py STEPS [--only-xframe] [--dir FOLDER]
+Usage: python tests/proof/trace_speed.py STEPS [--only-xframe] [--dir FOLDER]
 
 Two traces of STEPS steps without id lists. Each measurement is a process of its own, interleaved over rounds;
 its peak memory is the process's. DuckDB and pandas read the very same rows, as plain Parquet.
@@ -69,7 +69,7 @@ def _unequal(prefix_a="a", prefix_b="b"):
 
 
 def with_duckdb(a, b):
-    question = f"select min(a.step) from read_parquet('{a}') a positional join read_parquet('{b}') b where {_unequal()}"  # noqa: S608
+    question = f"select min(a.step) from read_parquet('{a}') a positional join read_parquet('{b}') b where {_unequal()}"
     return duckdb.sql(question).fetchall()[0][0]
 
 

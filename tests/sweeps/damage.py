@@ -1,20 +1,14 @@
-"""Traces damaged at random, which must be found out: never a pass, never a difference, never a traceback.
-
-The same functions serve the tests, with some hundred damages, and longer runs:
-
-    python tests/damage_sweep.py 10000 0
-"""
+"""Traces damaged at random, which must be noticed: never a pass, never a difference, never a traceback."""
 
 import contextlib
 import io
 import random
 import struct
-import sys
 import tempfile
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -24,6 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import xframe
+from sweeps import Result
 from xframe.cli.app import execute
 from xframe.errors import TraceError
 from xframe.trace import files as tracefile
@@ -35,16 +30,20 @@ FRAME = struct.Struct("<cQ8s32s")  # of a journal: kind, length, check, digest
 ARRIVALS = "time_ns"  # alone differ between equal runs
 
 
-class Found(NamedTuple):
-    """How many damages there were, what became of each kind of them, and those that were not met as they must be."""
+@dataclass
+class Damages(Result):
+    """``outcomes``: what each kind of damage was taken for, and how often."""
 
-    damages: int
-    outcomes: Counter[tuple[str, str]]
-    mistakes: list[str]
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def text(self) -> str:
+        lines = [f"{count:6,}  {kind}: {outcome}" for (kind, outcome), count in sorted(self.outcomes.items())]
+        return "\n".join([f"{self.cases:,} random damages to closed and unfinished traces", *lines])
 
 
 class Subject(NamedTuple):
-    """A trace to damage: its form, its bytes, those of its weights, and a run that it is held against."""
+    """A trace to damage: its form, its bytes, those of its weights, and a run that it is compared with."""
 
     form: str
     whole: bytes
@@ -53,18 +52,16 @@ class Subject(NamedTuple):
     rows: list[int]  # its own arrival times, of which a truncated one shows the first
 
 
-def sweep(size: int, seed: int) -> Found:
-    """So many random damages, each compared in Python and on the command line."""
+def run(size: int, seed: int) -> Damages:
+    """That many random damages, each compared in Python and on the command line."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
-        return _sweep(size, random.Random(seed), Path(folder))
+        return _damaged(size, random.Random(seed), Path(folder))
 
 
-def _sweep(size: int, rng: random.Random, folder: Path) -> Found:
-    subjects = _subjects(folder)
-    outcomes: Counter[tuple[str, str]] = Counter()
-    mistakes, damages = [], 0
-    while damages < size:
+def _damaged(size: int, rng: random.Random, folder: Path) -> Damages:
+    subjects, result = _subjects(folder), Damages()
+    while result.cases < size:
         subject = rng.choice(subjects)
         name, damage = rng.choice([*DAMAGES.items(), *OF_FORM[subject.form].items()])
         place = folder / "damaged.trace"
@@ -77,11 +74,11 @@ def _sweep(size: int, rng: random.Random, folder: Path) -> Found:
         if other is not None:
             weights_path(place).write_bytes(other)
         outcome, mistake = judged(subject, place)
-        damages += 1
-        outcomes[f"{subject.form}: {name}", outcome] += 1
+        result.cases += 1
+        result.outcomes[f"{subject.form}: {name}", outcome] += 1
         if mistake is not None:
-            mistakes.append(f"damage {damages}, {name} of a {subject.form} trace: {mistake}")
-    return Found(damages, outcomes, mistakes)
+            result.mismatches.append(f"damage {result.cases}, {name} of a {subject.form} trace: {mistake}")
+    return result
 
 
 def judged(subject: Subject, place: Path) -> tuple[str, str | None]:
@@ -96,13 +93,13 @@ def judged(subject: Subject, place: Path) -> tuple[str, str | None]:
         outcome, code = type(error).__name__, error.exit_code
     except Exception as error:
         return "raised", f"{type(error).__name__}: {error}"
-    printed, said = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+    printed, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
         exit_code = execute(["compare", str(subject.reference), str(place)])
     if exit_code != code or code not in (2, 4):
-        return outcome, f"exit code {exit_code} on the command line, {code} in Python, {outcome}: {said.getvalue()}"
-    if "Traceback" in said.getvalue() or "PASSED" in printed.getvalue():
-        return outcome, f"it said {said.getvalue()} {printed.getvalue()}"
+        return outcome, f"exit code {exit_code} on the command line, {code} in Python, {outcome}: {errors.getvalue()}"
+    if "Traceback" in errors.getvalue() or "PASSED" in printed.getvalue():
+        return outcome, f"it printed {errors.getvalue()} {printed.getvalue()}"
     return outcome, None
 
 
@@ -150,12 +147,12 @@ def _other_weights(folder: Path) -> bytes:
 
 def frames_of(journal: bytes) -> list[tuple[int, int]]:
     """Where each frame of a journal begins and ends, the last perhaps beyond the file."""
-    at, found = len(tracefile.MAGIC), []
+    at, frames = len(tracefile.MAGIC), []
     while at + FRAME.size <= len(journal):
         length = FRAME.unpack_from(journal, at)[1]
-        found.append((at, at + FRAME.size + length))
-        at = found[-1][1]
-    return found
+        frames.append((at, at + FRAME.size + length))
+        at = frames[-1][1]
+    return frames
 
 
 # The damages
@@ -304,12 +301,3 @@ OF_FORM: dict[str, dict[str, Damage]] = {
     "journal": _JOURNAL | {"swap_weights": swap_weights},
     "killed": _JOURNAL,
 }
-
-
-if __name__ == "__main__":
-    began = time.monotonic()
-    found = sweep(int(sys.argv[1]), int(sys.argv[2]))
-    print(f"{found.damages:,} damages in {time.monotonic() - began:.0f} s, {len(found.mistakes)} mistakes")
-    for (kind, outcome), count in sorted(found.outcomes.items()):
-        print(f"{count:6,}  {kind}: {outcome}")
-    print("\n".join(found.mistakes[:20]))

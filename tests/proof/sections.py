@@ -1,0 +1,208 @@
+"""The sections of the proof: what each does at full size, and what counts as bad in it.
+
+A section is a function of its size that returns what was looked at (``size``), everything that was wrong (``bad``)
+and perhaps a table (``text``).
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from proof.provenance import ROOT, commit
+
+SEED = 20_000
+TRAINERS = ("keras", "keras2", "lightning", "transformers", "accelerate", "ignite", "optax", "pytorch")
+LIKE = [
+    "plan",
+    *(word for name in ("keras", "lightning", "transformers", "accelerate", "ignite") for word in ("--like", name)),
+    *("--samples", "103", "--batch-size", "10", "--gradient-accumulation-steps", "4", "--epochs", "3"),
+]
+
+Outcome = dict[str, Any]
+
+
+def sweep(name: str) -> Callable[[int], Outcome]:
+    """A sweep of tests/sweeps."""
+
+    def run(size: int) -> Outcome:
+        import sweeps
+
+        result = sweeps.load(name).run(size, SEED)
+        assert result.cases
+        title, _, table = result.text.partition("\n")
+        return {"size": title, "bad": result.mismatches} | ({"text": table.strip()} if table.strip() else {})
+
+    return run
+
+
+def counting(size: int) -> Outcome:
+    """Closed forms compared with the simulator, and the edges of the rules."""
+    from sweeps.counting import check_case
+    from sweeps.simulator import EDGES
+
+    outcome = sweep("counting")(size)
+    edges = [problem for fields, num_samples in EDGES if (problem := check_case(fields, num_samples))]
+    return {"size": f"{outcome['size']} and {len(EDGES)} edges", "bad": outcome["bad"] + edges}
+
+
+def preset(trainer: str) -> Callable[[int], Outcome]:
+    """A preset compared with its trainer."""
+
+    def run(size: int) -> Outcome:
+        from agreement import agree
+
+        agreement = agree(trainer, size, SEED)
+        reasons = ", ".join(f"{count} {reason!r}" for reason, count in sorted(agreement.refused.items()))
+        refused = f"; refused by name: {reasons}" if reasons else ""
+        return {"size": f"{agreement.compared} random configurations{refused}", "bad": agreement.mismatches}
+
+    return run
+
+
+def memory(size: int) -> Outcome:
+    """What huge plans allocate."""
+    import numpy as np
+
+    from xframe.plan.training_plan import TrainingPlan
+
+    plan = TrainingPlan(batch_size=64, epochs=3, gradient_accumulation_steps=7)
+    plan.step(0, 1000)
+    assert np.__version__
+    bad, largest = [], 0
+    for name, call in {
+        "counts": lambda: plan.counts(size),
+        "step": lambda: plan.step(10**13 + 7, size),
+        "inverse": lambda: plan.sample_order(size).positions(0, np.arange(64)),
+    }.items():
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        largest = max(largest, peak)
+        if peak > 2e6:
+            bad.append(f"{name} of {size:,} samples allocates {peak:,} bytes")
+    return {
+        "size": f"counts, a step and an inverse of {size:,} shuffled samples: at most {largest:,} bytes",
+        "bad": bad,
+    }
+
+
+def script(path: str, wrong: Callable[[str], list[str]] = lambda text: [], *options: str) -> Callable[[int], Outcome]:
+    """A script's own tables."""
+
+    def run(size: int) -> Outcome:
+        command = [sys.executable, path, str(size), *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return {"size": f"`{' '.join(['python', *command[1:]])}`", "bad": wrong(done.stdout), "text": done.stdout}
+
+    return run
+
+
+def like(size: int) -> Outcome:
+    """The trainers side by side, and what that costs beside importing torch."""
+    xframe = str(Path(sys.executable).with_name("xframe"))
+    printed = subprocess.run([xframe, *LIKE, "--json"], capture_output=True, text=True, check=True).stdout
+    updates = {name: counts["num_updates"] for name, counts in json.loads(printed)["plans"].items()}
+    expected = {"keras": 8, "lightning": 9, "transformers": 9, "accelerate": 9, "ignite": 8}
+    taken: dict[str, list[float]] = {"like": [], "torch": []}
+    for _ in range(size):
+        for name, command in {"like": [xframe, *LIKE], "torch": [sys.executable, "-c", "import torch"]}.items():
+            began = time.perf_counter()
+            subprocess.run(command, capture_output=True, check=True)
+            taken[name].append(time.perf_counter() - began)
+    ratio = statistics.median(taken["like"]) / statistics.median(taken["torch"])
+    bad = [f"updates {updates}"] if updates != expected else []
+    bad += [f"{ratio:.2f} x the time of importing torch"] if ratio > 0.5 else []
+    shown = ", ".join(f"{name} {count}" for name, count in updates.items())
+    return {"size": f"`xframe {' '.join(LIKE)}`: {shown}; {ratio:.2f} x `import torch`, {size} rounds", "bad": bad}
+
+
+def selftest(size: int) -> Outcome:
+    """Known faults, mutations and clean runs."""
+    from proof.selftest import full
+
+    return full(size)
+
+
+BARS = (  # workload, loop, what it is compared with, at most this many times that; see README, "How fast?"
+    ("bench-mlp", "torch:eager", "torch-indexed", 1.05),
+    ("bench-mlp", "tensorflow:block", "tensorflow-graph", 1.25),
+    ("bench-mlp", "tensorflow:block", "keras-fit-32", 1 / 3.5),
+    ("bench-mlp", "tensorflow:block", "keras-fit-batched", 1 / 2.2),
+    ("bench-mlp", "tensorflow:fit", "keras-fit-gathered", 1.06),
+    *(("bench-mlp", "torch:eager", name, 1.0) for name in ("torch-dataloader", "ignite", "accelerate")),
+    *(("bench-mlp", "torch:eager", name, 1.0) for name in ("lightning", "transformers")),
+    ("digits-cnn", "torch:eager", "torch-indexed", 1.02),
+    ("digits-cnn", "tensorflow:block", "tensorflow-graph", 1.02),
+)
+
+
+def bench(size: int) -> Outcome:
+    """What all loops cost per step, in that many rounds, and the bars that recording has to keep."""
+    from xframe.bench.measuring import bench_loops
+
+    measured = bench_loops(rounds=size)
+    loops = {(one.workload["task"], loop.name): loop for one in measured for loop in one.loops}
+    bad, rows = [], ["| workload | recorded | beside | at most | ratio |", "| --- | --- | --- | --- | --- |"]
+    for task, name, beside, most in BARS:
+        ratio = loops[task, name].ratio(loops[task, beside])
+        row = f"| {task} | {name} | {beside} | {most:.3g} | {ratio} |"
+        rows.append(row)
+        bad += [row] if ratio is None or ratio.median > most else []
+    text = "\n".join([*rows, "", "```text", *map(str, measured), "```"])
+    (ROOT / "results" / "bench.md").write_text(
+        f"# What a training step costs\n\n`xframe bench --rounds {size}`, commit {commit()}. "
+        f"Ratios are medians of rounds, with their 95 % intervals.\n\n{text}\n"
+    )
+    return {"size": f"`xframe bench --rounds {size}`, {len(BARS)} bars; see bench.md", "bad": bad}
+
+
+def quality(size: int) -> Outcome:
+    """Each task trained to what its text states."""
+    command = ["tests/proof/quality.py"]
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    rows = [row for row in done.stdout.splitlines() if "stated" in row]
+    bad = [row for row in rows if not row.endswith("good")] + ([done.stderr[-500:]] if done.returncode else [])
+    return {
+        "size": f"`python {command[0]}`: {len(rows)} runs",
+        "bad": bad,
+        "text": "\n".join(["```", *rows, "```"]),
+    }
+
+
+def slower(text: str) -> list[str]:
+    """Where comparing takes longer than DuckDB's join or a fifth of pandas' time, or more than 300 MB."""
+    bad = []
+    for row in text.splitlines():
+        if match := re.search(r": (duckdb|pandas) \|.*xframe takes ([\d.]+) x", row):
+            bad += [row] if float(match[2]) > {"duckdb": 1, "pandas": 0.2}[match[1]] else []
+        if match := re.search(r": xframe \| [\d.]+ s, (\d+) MB", row):
+            bad += [row] if int(match[1]) > 300 else []
+    return bad
+
+
+SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
+    "counting": (counting, 50_000),
+    "memory": (memory, 10**15),
+    **{f"preset {name}": (preset(name), 300) for name in TRAINERS},
+    "contract": (sweep("contract"), 400),
+    "order quality": (sweep("order"), 20_000),
+    "order speed": (script("tests/proof/order_speed.py"), 11),
+    "like": (like, 11),
+    "inference": (sweep("inference"), 3000),
+    "self-proof": (selftest, 1000),
+    "causes": (sweep("causes"), 1000),
+    "damage": (sweep("damage"), 10_000),
+    "kills": (sweep("kills"), 200),
+    "quality": (quality, 1),
+    "bench": (bench, 9),
+    "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),
+    "trace memory": (script("tests/proof/trace_speed.py", slower, "--only-xframe"), 100_000_000),
+}
