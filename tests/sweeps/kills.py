@@ -18,13 +18,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import xframe
 from sweeps import Result
 from sweeps.damage import frames_of
+from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded, decode, encode
 from xframe.running.runtime import Runtime
 from xframe.trace import files as tracefile
 
@@ -34,7 +35,6 @@ PLANS = {
     "tensorflow": xframe.TrainingPlan(batch_size=64, steps=4_000, gradient_accumulation_steps=2),
 }
 SURE_TO_COMPARE = ("step", "batch_size", "ids_digest", "ids", "updates", "lr", "loss", "epoch", "step_in_epoch")
-GO = {"go": {"device": "cpu"}}
 NUM_SAMPLES = 1797  # the digits
 DEADLINE = 120.0
 
@@ -170,15 +170,16 @@ class Worker(NamedTuple):
 
     def flushed(self) -> int:
         """The rows that it has reported as flushed."""
-        messages = [json.loads(line) for line in self.report.read_text().splitlines() if line.endswith("}")]
-        return max([message["steps"] for message in messages if "steps" in message], default=0)
+        lines = [line for line in self.report.read_text().splitlines() if line.endswith("}}")]
+        messages = [decode(line, (Ready, Recorded, Done, Failed)) for line in lines]
+        return max([message.steps for message in messages if isinstance(message, Recorded)], default=0)
 
     def until_flushed(self, rows: int) -> float:
         """Returns when that many rows were flushed, and the time it is then."""
         began = time.monotonic()
         while self.flushed() < rows:
             report = self.report.read_text()
-            assert '"error"' not in report, report
+            assert '"failed"' not in report, report
             assert time.monotonic() < began + DEADLINE, report
             time.sleep(0.002)
         return time.monotonic()
@@ -221,16 +222,16 @@ class Forks:
     def start(self, trace: Path) -> Worker:
         report = trace.with_suffix(".report")
         report.touch()
-        config = {
-            "adapter": self.framework,
-            "label": self.framework,
-            "loop": None,
-            "plan": PLANS[self.framework].to_dict(),
-            "task": "digits-mlp",
-            "runtime": Runtime(device="cpu", threads=1).to_dict(),
-            "trace": str(trace),
-        }
-        pid = int(_answer(self.process, json.dumps({"report": str(report), "config": config})))
+        job = Job(
+            adapter=self.framework,
+            label=self.framework,
+            loop=None,
+            plan=PLANS[self.framework].to_dict(),
+            task="digits-mlp",
+            runtime=Runtime(device="cpu", threads=1).to_dict(),
+            trace=str(trace),
+        )
+        pid = int(_answer(self.process, json.dumps({"report": str(report), "job": encode(job).decode()})))
         return Worker(pid, trace, report, self.process)
 
 
@@ -258,11 +259,11 @@ def _fork_workers(framework: str) -> None:
         asked = json.loads(line)
         pid = os.fork()
         if not pid:
-            _work(asked["config"], asked["report"])
+            _work(asked["job"], asked["report"])
         print(pid, flush=True)
 
 
-def _work(config: dict[str, Any], report: str) -> None:
+def _work(job: str, report: str) -> None:
     """A worker as the harness starts it, in a forked process that ends with it."""
     from xframe.running import worker
 
@@ -270,7 +271,7 @@ def _work(config: dict[str, Any], report: str) -> None:
     try:
         number = os.open(report, os.O_WRONLY)
         reading, writing = os.pipe()  # stays open, as if the harness were there
-        os.write(writing, f"{json.dumps(config)}\n{json.dumps(GO)}\n".encode())
+        os.write(writing, job.encode() + encode(Go("cpu")))
         sys.stdin = os.fdopen(reading)
         os.dup2(2, 1)  # what it prints is no answer
         code = worker.main(number)

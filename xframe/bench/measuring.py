@@ -15,26 +15,23 @@ import importlib.util
 import json
 import os
 import random
-import selectors
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
 
-from xframe.bench.worker import THREADS, VARIABLES, endless, loops_of, runtime
+from xframe.bench.worker import THREADS, VARIABLES, Measure, Train, Trained, endless, loops_of, runtime
 from xframe.errors import UsageError, Verbatim, printable, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report import words
 from xframe.report.bench import LoopBench, MeasuredLoop, MeasuredRun, PlanBench, Segment, environment
 from xframe.running import harness, registry
-from xframe.running.harness import Worker
+from xframe.running.messages import Failed
+from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
-from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime, cores
 from xframe.tasks.task import BUILT_IN, Task, find_task
 from xframe.trace.trace import Trace
@@ -147,7 +144,7 @@ def _measure_workload(
     measured = {c.name: MeasuredLoop(c.name, c.adapter, c.about, c.own is not None, c.base, c.twin) for c in present}
     folder = Path(tempfile.mkdtemp(prefix="xframe-bench-"))
     pinned = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    workers: dict[str, Worker] = {}
+    workers: dict[str, Child] = {}
     wanted: dict[str, int] = {}
     try:
         began = time.monotonic()
@@ -155,16 +152,8 @@ def _measure_workload(
         progress.begin(starting, len(present), unit="loops")
         for i, candidate in enumerate(present):
             progress.state(starting, candidate.name)
-            config = {
-                "name": candidate.name,
-                "adapter": candidate.adapter,
-                "loop": candidate.own,
-                "task": name,
-                "batch_size": BATCH_SIZE,
-                "folder": str(folder),
-                "core": pinned,
-            }
-            workers[candidate.name] = worker = _start(candidate, folder, config)
+            job = Measure(candidate.name, candidate.adapter, candidate.own, name, BATCH_SIZE, str(folder), pinned)
+            workers[candidate.name] = worker = _start(job)
             loop = measured[candidate.name]
             try:
                 loop.warm_up = _segment(worker).seconds
@@ -175,7 +164,7 @@ def _measure_workload(
         progress.end(starting, len(present), f"{time.monotonic() - began:5.1f} s")
         _rounds(workers, wanted, measured, rounds, seed, progress, f"measure {task.name}")
     finally:
-        harness.stop(list(workers.values()), Progress())
+        stop(list(workers.values()))
         if not any(loop.failed for loop in measured.values()):  # else the logs, which the reasons point to, stay
             shutil.rmtree(folder, ignore_errors=True)
     return LoopBench(
@@ -194,7 +183,7 @@ def _measure_workload(
 
 
 def _rounds(
-    workers: Mapping[str, Worker],
+    workers: Mapping[str, Child],
     wanted: Mapping[str, int],
     measured: Mapping[str, MeasuredLoop],
     rounds: int,
@@ -219,49 +208,46 @@ def _rounds(
     progress.end(label, rounds, f"{time.monotonic() - began:5.1f} s")
 
 
-def _start(candidate: _Candidate, folder: Path, config: dict[str, Any]) -> Worker:
-    place = folder / candidate.name.replace(":", "-")
-    selection = Selection(candidate.name, None)
-    return harness.start(selection, place, sys.executable, config, module="xframe.bench.worker", variables=VARIABLES)
+def _start(job: Measure) -> Child:
+    return start(
+        "xframe.bench.worker",
+        job,
+        label=job.name,
+        log=Path(job.folder) / f"{job.name.replace(':', '-')}.log",
+        kinds=(Trained, Failed),
+        variables=VARIABLES,
+    )
 
 
 class _LostError(Exception):
     """A loop that answers no more; its text says what became of it."""
 
 
-def _segment(worker: Worker, steps: int | None = None, index: int = -1) -> Segment:
-    """Lets a loop make so many steps, or waits for its first segment, which it makes unasked.
+def _segment(worker: Child, steps: int | None = None, index: int = -1) -> Segment:
+    """Lets a loop make that many steps, or waits for its first segment, which it makes unasked.
 
     Args:
+        worker: the process that measures it.
+        steps: None for the first segment.
         index: of the round; below 0 before the first.
     """
     if steps is not None:
-        worker.tell({"steps": steps})
-    deadline = time.monotonic() + PATIENCE
-    with selectors.DefaultSelector() as selector:
-        selector.register(worker.pipe, selectors.EVENT_READ)
-        while time.monotonic() < deadline:
-            if not selector.select(deadline - time.monotonic()):
-                break
-            messages = worker.messages()
-            if messages is None:
-                raise _LostError(_fate(worker))
-            for message in messages:
-                if "segment" in message:
-                    return Segment(index, **message["segment"])
-                worker.error = message["error"]
-    worker.process.kill()
-    raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}")
+        worker.send(Train(steps))
+    failed = None
+    try:
+        for _, message in listen([worker], PATIENCE):
+            if isinstance(message, Trained):
+                return Segment(index, message.steps, message.seconds, message.cpu_seconds)
+            failed = message or failed
+    except TimeoutError:
+        worker.process.kill()
+        raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}") from None
+    if failed is not None:
+        raise _LostError(f"{printable(failed.text.partition(chr(10))[0])}. Log: {worker.log}")
+    raise _LostError(f"the process {worker.fate()}. Log: {worker.log}{worker.last_words()}")
 
 
-def _fate(worker: Worker) -> str:
-    code = worker.process.wait()
-    if worker.error is not None:
-        return f"{printable(worker.error['text'].partition(chr(10))[0])}. Log: {worker.log}"
-    return f"the process {harness.ended(code)}. Log: {worker.log}{harness.last_words(worker.log)}"
-
-
-def _calibrate(worker: Worker, seconds: float) -> int:
+def _calibrate(worker: Child, seconds: float) -> int:
     """The steps that fill a segment. The segments by which it is found warm the loop up."""
     steps = 1
     while True:

@@ -5,20 +5,17 @@ machine for a while slows them all alike, and importing and compiling are paid o
 use come from the adapters (``Benched``), for they import frameworks; xframe's recorded loops are the
 adapters' own ``run``, with a real recorder that meets the gate after each row.
 
-The protocol is JSON lines, the configuration first. The loop begins at once and reports its first segment,
-its warm-up, at the first place where it can pause; then each ``{"steps": n}`` on standard input lets it
-train on until n steps or more are made, and it answers with what they took:
-``{"segment": {"steps": …, "seconds": …, "cpu_seconds": …}}``. It leaves when standard input ends.
+Its first message is ``Measure``. The loop begins at once and reports its first segment, its warm-up, at the first
+place where it can pause; then each ``Train`` lets it train on until that many steps or more are made, and it
+answers with what they took, ``Trained``. It leaves when the bench is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from xframe.plan.training_plan import LARGEST, TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running import registry
+from xframe.running.messages import Failed, FailedError, Parent, leave, report
 from xframe.running.runtime import Runtime
-from xframe.running.worker import Pipe
 from xframe.tasks.task import Task, find_task
 from xframe.trace.files import TraceWriter
 
@@ -40,6 +37,43 @@ THREADS = 1
 VARIABLES = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), str(THREADS)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """To the process, first: the loop to be measured.
+
+    Attributes:
+        name: of the loop.
+        loop: of the adapter's own, recorded; None for one of its ``bench_loops``.
+        task: its name, as ``find_task`` takes it.
+        folder: for what it writes.
+        core: to run on; None for any.
+    """
+
+    name: str
+    adapter: str
+    loop: str | None
+    task: str
+    batch_size: int
+    folder: str
+    core: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """To the process: the steps to make, at least."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """From the process: a segment is over. Its steps, its seconds, and those of all its threads on a processor."""
+
+    steps: int
+    seconds: float
+    cpu_seconds: float
 
 
 class Gate:
@@ -160,45 +194,36 @@ def runtime(loop: str | None = None) -> Runtime:
 
 
 def main(number: int) -> int:
-    pipe = Pipe(number)
-    try:
-        _measure(pipe, json.loads(sys.stdin.readline()))
-    except BaseException as error:
-        traceback.print_exc()
-        pipe.send(error={"text": f"{type(error).__name__}: {error}"})
-        return 3
-    pipe.send(error={"text": "the loop ended by itself"})
-    return 3
+    """The process' life, with the bench at the other end of that pipe; returns the exit code."""
+    return report(number, _measure)
 
 
-def _measure(pipe: Pipe, config: dict[str, Any]) -> None:
-    if config["core"] is not None:
-        os.sched_setaffinity(0, {config["core"]})  # before any thread is started, so that all of them inherit it
-    adapter = registry.load(config["adapter"])
-    task = replace(find_task(config["task"]), metrics=())  # bare loops measure none either
-    workload = Workload(task, config["batch_size"], Path(config["folder"]))
+def _measure(bench: Parent) -> None:
+    job = bench.receive(Measure)
+    if job is None:
+        return
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})  # before any thread is started, so that all of them inherit it
+    adapter = registry.load(job.adapter)
+    task = replace(find_task(job.task), metrics=())  # bare loops measure none either
+    workload = Workload(task, job.batch_size, Path(job.folder))
 
     def wait() -> int:
-        line = sys.__stdin__.readline() if sys.__stdin__ else ""
-        if not line:
+        train = bench.receive(Train)
+        if train is None:
             os._exit(0)  # however deep in a trainer; nothing is left to be done
-        return int(json.loads(line)["steps"])
+        return train.steps
 
-    def report(steps: int, seconds: float, cpu_seconds: float) -> None:
-        pipe.send(segment={"steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds})
-
-    gate = Gate(report, wait)
-    if config["loop"] is None:
-        (loop,) = (loop for loop in loops_of(adapter, workload.task) if loop.name == config["name"])
+    gate = Gate(lambda *trained: bench.send(Trained(*trained)), wait)
+    if job.loop is None:
+        (loop,) = (loop for loop in loops_of(adapter, workload.task) if loop.name == job.name)
         loop.train(workload, gate)
-        return
-    recorder = GatedRecorder(workload.folder / f"{config['name'].replace(':', '-')}.trace", gate)
-    with contextlib.closing(recorder):
-        adapter.run(endless(workload.batch_size), workload.task, runtime(config["loop"]), recorder)
+    else:
+        recorder = GatedRecorder(workload.folder / f"{job.name.replace(':', '-')}.trace", gate)
+        with contextlib.closing(recorder):
+            adapter.run(endless(workload.batch_size), workload.task, runtime(job.loop), recorder)
+    raise FailedError(Failed("the loop ended by itself"))
 
 
 if __name__ == "__main__":
-    code = main(int(sys.argv[1]))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # as a worker does
+    leave(main(int(sys.argv[1])))

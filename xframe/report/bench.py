@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xframe.comparison.result import Comparison
+    from xframe.running.messages import Done
     from xframe.trace.trace import Trace
 
 UNSTABLE = 0.10
@@ -216,7 +217,7 @@ class MeasuredRun:
     peak_memory: int | None
 
     @classmethod
-    def of(cls, index: int, trace: Trace, done: dict[str, Any]) -> MeasuredRun:
+    def of(cls, index: int, trace: Trace, done: Done) -> MeasuredRun:
         """What a trace and its worker say of a run of at least one step."""
         times = trace.column("time_ns") / 1e9
         _, starts, sizes = np.unique(times, return_index=True, return_counts=True)
@@ -225,12 +226,12 @@ class MeasuredRun:
         return cls(
             round=index,
             trace=str(trace.path),
-            setup_seconds=done.get("setup_seconds"),
+            setup_seconds=done.setup_seconds,
             first_seconds=float(times[0]),
             step_seconds=spread[first:],
             samples=int(trace.column("batch_size")[first:].sum()),
             by_block=bool((sizes > 1).any()),
-            peak_memory=done.get("peak_memory"),
+            peak_memory=done.peak_memory,
         )
 
     @cached_property

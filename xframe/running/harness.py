@@ -1,77 +1,50 @@
-"""The harness: one fresh process per adapter, all at once, then the comparison of what they recorded.
+"""The harness: one fresh process per adapter, all at once, each recording its run.
 
 Each worker gets its own interpreter if asked to, so that the frameworks may live in different
-environments. It reports by JSON lines on a pipe of its own; all it prints goes to a log file. A
-worker first says what devices it has; when all have, the harness picks one and lets them go.
+environments. A worker first reports what devices it has; when all have, the harness picks one and lets them go.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import selectors
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 
-from xframe.errors import UsageError, Verbatim, WorkerError, printable
+from xframe.errors import UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
+from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
+from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime, cores
 from xframe.tasks.task import Task, find_task
 
-if TYPE_CHECKING:
-    pass
-
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
 RUNS = Path("xframe-runs")
-_GRACE_SECONDS = 5.0  # to write what was recorded, after being told to stop
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
-    """A child process and what is known of it."""
+    """A child process that trains, and what it reported."""
 
-    selection: Selection
+    child: Child
     trace: Path
-    log: Path
-    process: subprocess.Popen[bytes]
-    pipe: IO[bytes]
-    received: bytes = b""
-    devices: tuple[str, ...] = ()
+    devices: Sequence[str] = ()
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
-    done: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
+    done: Done | None = None
+    failed: Failed | None = None
 
     @property
     def label(self) -> str:
-        return self.selection.label
-
-    def tell(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # a worker that died says so by its exit
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def messages(self) -> Iterator[dict[str, Any]] | None:
-        """What has arrived on the pipe; None at its end."""
-        data = os.read(self.pipe.fileno(), 1 << 16)
-        if not data:
-            return None
-        *lines, self.received = (self.received + data).split(b"\n")
-        return (json.loads(line) for line in lines)
+        """Of its run."""
+        return self.child.label
 
 
 def execute(
@@ -82,7 +55,7 @@ def execute(
     runtime: Runtime,
     interpreters: Mapping[str, str],
     progress: Progress,
-) -> list[dict[str, Any]]:
+) -> list[Done]:
     """Starts a worker for each selection and returns what they report when all have written their traces."""
     counts = counting.counts(plan, find_task(task).num_samples)
     total, epochs = counts.num_steps, counts.num_epochs
@@ -90,108 +63,97 @@ def execute(
     workers: list[Worker] = []
     try:
         for selection, place in zip(selections, places, strict=True):
-            config = {
-                "adapter": selection.adapter,
-                "label": selection.label,
-                "loop": selection.loop,
-                "plan": plan.to_dict(),
-                "task": task,
-                "runtime": replace(runtime, threads=threads).to_dict(),
-                "trace": str(place.resolve()),
-            }
-            workers.append(start(selection, place, interpreters[selection.adapter], config))
+            job = Job(
+                adapter=selection.adapter,
+                label=selection.label,
+                loop=selection.loop,
+                plan=plan.to_dict(),
+                task=task,
+                runtime=replace(runtime, threads=threads).to_dict(),
+                trace=str(place.resolve()),
+            )
+            child = start(
+                "xframe.running.worker",
+                job,
+                label=selection.label,
+                log=log_path(place),
+                kinds=(Ready, Recorded, Done, Failed),
+                interpreter=interpreters[selection.adapter],
+            )
+            workers.append(Worker(child, place))
             progress.begin(selection.label, total, epochs)
         _watch(workers, runtime, progress)
     finally:
-        stop(workers, progress)
-    return [worker.done or {} for worker in workers]
+        stopped = stop([worker.child for worker in workers])
+        for worker in workers:
+            if worker.child in stopped:
+                progress.end(worker.label, worker.steps, "stopped")
+    return [worker.done for worker in workers if worker.done is not None]
 
 
 def _watch(workers: list[Worker], runtime: Runtime, progress: Progress) -> None:
-    with selectors.DefaultSelector() as selector:
-        for worker in workers:
-            selector.register(worker.pipe, selectors.EVENT_READ, worker)
-            progress.state(worker.label, "starting")
-        while selector.get_map():
-            for key, _ in selector.select():
-                worker = key.data
-                messages = worker.messages()
-                if messages is None:
-                    selector.unregister(worker.pipe)
-                    _finish(worker, progress)
-                    continue
-                for message in messages:
-                    if "devices" in message:
-                        worker.devices = tuple(message["devices"])
-                        if all(w.devices for w in workers):
-                            device = _device(runtime.device, workers)
-                            for w in workers:
-                                w.tell({"go": {"device": device}})
-                                progress.state(w.label, "training")
-                    elif "steps" in message:
-                        worker.steps = message["steps"]
-                        progress.advance(worker.label, worker.steps, message.get("epoch"), message.get("loss"))
-                    elif "done" in message:
-                        worker.done = message["done"]
-                    elif "error" in message:
-                        worker.error = message["error"]
+    """Takes in what the workers report until all have ended well."""
+    by_child = {id(worker.child): worker for worker in workers}
+    for worker in workers:
+        progress.state(worker.label, "starting")
+    for child, message in listen([worker.child for worker in workers]):
+        worker = by_child[id(child)]
+        match message:
+            case None:
+                _finish(worker, progress)
+            case Ready():
+                worker.devices = message.devices
+                if all(each.devices for each in workers):
+                    go = Go(_device(runtime.device, workers))
+                    for each in workers:
+                        each.child.send(go)
+                        progress.state(each.label, "training")
+            case Recorded():
+                worker.steps = message.steps
+                progress.advance(worker.label, message.steps, message.epoch, message.loss)
+            case Done():
+                worker.done = message
+            case Failed():
+                worker.failed = message
 
 
 def _finish(worker: Worker, progress: Progress) -> None:
-    """Reads a worker's end: all is well, or the error that says what happened."""
-    code = worker.process.wait()
+    """Judges a worker's end: all is well, or an error says what happened."""
+    code = worker.child.process.wait()
     if worker.done is not None and code == 0:
         seconds = time.monotonic() - worker.began
-        progress.end(worker.label, worker.done["steps"], f"{seconds:5.1f} s   trace complete")
+        progress.end(worker.label, worker.done.steps, f"{seconds:5.1f} s   trace complete")
         return
     progress.end(worker.label, worker.steps, "failed")
-    error = worker.error
-    if error is not None and error["kind"] == "usage":
-        raise UsageError(f"{worker.label}: {error['text']}")
-    if error is not None and error["kind"] == "missing":
-        raise WorkerError(
-            f"adapter {worker.label!r} needs a package that is not installed",
-            got=Verbatim(error["text"]),
-            remedy=f"Install it: {error['install']}",
-        )
-    if error is not None and error["kind"] == "broken":
-        raise WorkerError(
-            f"adapter {worker.label!r}: its framework is installed but broken",
-            got=Verbatim(error["text"]),
-            remedy=f"The whole message is in {worker.log}",
-        )
+    raise _failure(worker)
+
+
+def _failure(worker: Worker) -> XframeError:
+    """What the user reads of a worker that ended otherwise."""
+    label, failed, log = worker.label, worker.failed, worker.child.log
+    match failed:
+        case Failed(text, kind="usage"):
+            return UsageError(f"{label}: {text}")
+        case Failed(text, kind="missing", install=install):
+            return WorkerError(
+                f"adapter {label!r} needs a package that is not installed",
+                got=Verbatim(text),
+                remedy=f"Install it: {install}",
+            )
+        case Failed(text, kind="broken"):
+            return WorkerError(
+                f"adapter {label!r}: its framework is installed but broken",
+                got=Verbatim(text),
+                remedy=f"The whole message is in {log}",
+            )
     where = f"after {worker.steps:,} recorded steps" if worker.steps else "before its first recorded step"
-    remedy = f"Log: {worker.log}"
+    remedy = f"Log: {log}"
     if worker.steps:
         remedy = f"What was recorded so far: {worker.trace}. {remedy}"
-    if error is not None:
-        what = Verbatim(error["text"].partition("\n")[0])  # the rest, and the traceback, are in the log
-        raise WorkerError(f"worker {worker.label!r} failed {where}", got=what, remedy=remedy)
-    raise WorkerError(
-        f"worker {worker.label!r} {ended(code)} {where}",
-        remedy=remedy + last_words(worker.log),
-    )
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
-def last_words(log: Path) -> str:
-    """The last line a process printed, as the end of a sentence."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    if not lines:
-        return ""
-    hint = ""
-    if "No module named" in lines[-1] and "xframe" in lines[-1]:
-        hint = " Install xframe-toolkit for that interpreter."
-    return f". Its last words: {printable(lines[-1])[:200]}{hint}"
+    if failed is not None:
+        first_line = Verbatim(failed.text.partition("\n")[0])  # the rest, and the traceback, are in the log
+        return WorkerError(f"worker {label!r} failed {where}", got=first_line, remedy=remedy)
+    return WorkerError(f"worker {label!r} {worker.child.fate()} {where}", remedy=remedy + worker.child.last_words())
 
 
 def _device(wanted: str, workers: list[Worker]) -> str:
@@ -228,71 +190,6 @@ def make_folder(folder: Path, *, exist_ok: bool = False) -> None:
             expected=f"a writable place ({error.strerror})",
             remedy="Choose another with --out.",
         ) from None
-
-
-def start(
-    selection: Selection,
-    place: Path,
-    interpreter: str,
-    config: dict[str, Any],
-    *,
-    module: str = "xframe.running.worker",
-    variables: Mapping[str, str] | None = None,
-) -> Worker:
-    """Starts ``python -m module`` with a pipe to report on, a log beside ``place``, and its configuration.
-
-    Args:
-        variables: of the environment, beside those that are there.
-    """
-    log = log_path(place)
-    try:
-        output = log.open("wb")
-    except OSError as error:
-        raise UsageError(
-            "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
-        ) from None
-    reading, writing = os.pipe()
-    environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
-    try:
-        with output:
-            process = subprocess.Popen(
-                [interpreter, "-m", module, str(writing)],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[writing],
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the harness, which lets the workers write what they have
-            )
-    except OSError as error:
-        os.close(reading)
-        raise UsageError(
-            f"cannot start {selection.label!r} with that interpreter", got=interpreter, expected=f"a Python ({error})"
-        ) from None
-    finally:
-        os.close(writing)
-    worker = Worker(selection, place, log, process, os.fdopen(reading, "rb", buffering=0))
-    worker.tell(config)
-    return worker
-
-
-def stop(workers: list[Worker], progress: Progress) -> None:
-    """Ends what still runs: told first, so that it can write what it recorded, then by force."""
-    for worker in workers:
-        if worker.process.poll() is None:
-            worker.process.terminate()
-            progress.end(worker.label, worker.steps, "stopped")
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for worker in workers:
-        try:
-            worker.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.process.kill()
-            worker.process.wait()
-        worker.pipe.close()
-        if worker.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                worker.process.stdin.close()
 
 
 def where(device: str, precision: str, threads: int | None, tf32: bool, workers: int) -> Runtime:

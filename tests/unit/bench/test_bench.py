@@ -18,6 +18,7 @@ from xframe.bench.worker import Benched, Gate, GatedRecorder, Loop, Workload
 from xframe.cli import app as cli
 from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, Segment, environment, warm_up
 from xframe.running import harness, registry
+from xframe.running.messages import Done
 from xframe.tasks.task import find_task
 
 PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
@@ -119,7 +120,7 @@ def traced(path, time_ns):
 
 def test_a_run_step_by_step(tmp_path):
     times = [3_000_000_000 + k * 1_000_000 for k in range(20)]
-    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), {"setup_seconds": 2.5, "peak_memory": 10})
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), Done(3, 2.5, 10))
     assert (run.first_seconds, run.setup_seconds, run.peak_memory, run.by_block) == (3.0, 2.5, 10, False)
     assert len(run.step_seconds) == 18
     assert run.samples_per_second == pytest.approx(4000)
@@ -127,14 +128,14 @@ def test_a_run_step_by_step(tmp_path):
 
 def test_a_run_by_block(tmp_path):
     times = [1_000_000_000] * 4 + [1_008_000_000] * 4 + [1_012_000_000] * 2
-    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), {})
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", times), Done(3, 1.0, None))
     assert run.by_block
     assert run.step_seconds == pytest.approx([0.002] * 6)
     assert run.to_dict()["step_seconds"]["median"] == pytest.approx(0.002)
 
 
 def test_a_run_too_short_to_say(tmp_path):
-    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", [7] * 5), {})
+    run = MeasuredRun.of(0, traced(tmp_path / "a.trace", [7] * 5), Done(3, 1.0, None))
     assert (run.samples_per_second, run.samples) == (None, 0)
     assert run.to_dict()["step_seconds"] == {"p5": None, "median": None, "p95": None}
 
@@ -416,7 +417,7 @@ def pretend(monkeypatch):
             with xframe.record(place, plan=plan, num_samples=1797, metadata=facts) as rec:
                 for ids, update, epoch in rows:
                     rec.step(ids=ids, updates=update, epoch=epoch, loss=1.0, lr=0.05)
-            return [{"steps": len(rows), "setup_seconds": 1.0, "peak_memory": 2**20}]
+            return [Done(len(rows), 1.0, 2**20)]
 
         monkeypatch.setattr(harness, "execute", execute)
 
