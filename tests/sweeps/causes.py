@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
 
@@ -26,11 +26,11 @@ from xframe.diagnosis.reference import cells, changed
 from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 MOST_STEPS = 80
 SEEDS = range(64)  # of those that a plan with another seed may have, all are tried where it matters
-COLUMNS = ("sizes", "updates", "ids", "epochs", "steps_in_epoch", "padding")
+COLUMNS = ("batch_size", "updates", "ids", "epoch", "step_in_epoch", "padding")
 REMAINDERS = {
     "drop": "short-batch-dropped",
     "keep": "short-batch-kept",
@@ -83,8 +83,8 @@ class Attack(NamedTuple):
     """Rows, what they are held against, and what is right to say of them."""
 
     kind: str
-    candidate: Observed
-    reference: Observed
+    candidate: Rows
+    reference: Rows
     plan: TrainingPlan
     num_samples: int
     right: frozenset[str]
@@ -170,28 +170,34 @@ def one_field(plan: TrainingPlan, n: int, rng: Random) -> Iterator[tuple[dict[st
                 yield {"on_exhaustion": kind}, {"short-epoch"}
 
 
-def _sized_alike(candidate: Observed, rows: Observed) -> bool:
+def _sized_alike(candidate: Rows, rows: Rows) -> bool:
     """A look at the sizes, before all ids are written out."""
-    return np.array_equal(candidate.sizes, rows.sizes[: len(candidate)])
+    return np.array_equal(candidate.batch_size, rows.batch_size[: len(candidate)])
 
 
-def rows_of(plan: TrainingPlan | None, n: int, *, ids: bool = True) -> Observed | None:
+def rows_of(plan: TrainingPlan | None, n: int, *, ids: bool = True) -> Rows | None:
     """The plan's rows, if it has a few."""
     try:
         if plan is None or not 1 <= counting.num_steps(plan, n) <= MOST_STEPS:
             return None
-        return Observed.of_plan(plan, n, ids=ids)
+        rows = Rows.of_plan(plan, n).limited()
+        return rows if ids else rows.only("batch_size", "updates", "epoch", "step_in_epoch", "padding")
     except UsageError:
         return None
 
 
-def seen_alike(candidate: Observed, rows: Observed) -> bool:
+def seen_alike(candidate: Rows, rows: Rows) -> bool:
     """Whether these rows are all that is seen of the candidate."""
     if len(rows) != len(candidate) if candidate.complete else len(rows) < len(candidate):
         return False
     rows = rows.head(len(candidate))
     pairs = ((getattr(candidate, name), getattr(rows, name)) for name in COLUMNS)
     return all(mine is None or (theirs is not None and np.array_equal(mine, theirs)) for mine, theirs in pairs)
+
+
+def unlabelled(rows: Rows) -> Rows:
+    """What was observed, without what the loop declared."""
+    return rows.only("batch_size", "updates", "ids")
 
 
 class Orders(dict[int, Any]):
@@ -206,7 +212,7 @@ class Orders(dict[int, Any]):
         return self[one]
 
 
-def made(plan: TrainingPlan | None, n: int, orders: Orders | None = None) -> Observed | None:
+def made(plan: TrainingPlan | None, n: int, orders: Orders | None = None) -> Rows | None:
     """The plan's rows, in xframe's order or another."""
     rows = rows_of(plan, n)
     if rows is None or orders is None or plan is None or plan.order == "sequential":
@@ -214,7 +220,7 @@ def made(plan: TrainingPlan | None, n: int, orders: Orders | None = None) -> Obs
     where = cells(plan, n, counting.rows(plan, n, 0, len(rows)))
     passes = where.passes if plan.reshuffle else np.zeros_like(where.passes)
     ids = [orders[p][x] for p, x in zip(passes.tolist(), where.positions.tolist(), strict=True)]
-    return replace(rows, ids=np.array(ids, dtype=np.int64))
+    return rows.with_columns(ids=np.array(ids, dtype=np.int64))
 
 
 def others(attack: Attack, rng: Random) -> set[frozenset[str]]:
@@ -235,7 +241,7 @@ def others(attack: Attack, rng: Random) -> set[frozenset[str]]:
 # --- rows edited ------------------------------------------------------------------------------------------------------
 
 
-def edits(plan: TrainingPlan, n: int, rows: Observed, rng: Random) -> Iterator[tuple[str, set[str], Observed]]:
+def edits(plan: TrainingPlan, n: int, rows: Rows, rng: Random) -> Iterator[tuple[str, set[str], Rows]]:
     """Rows with something done to them, and the causes that this is."""
     assert rows.ids is not None
     assert rows.updates is not None
@@ -244,10 +250,10 @@ def edits(plan: TrainingPlan, n: int, rows: Observed, rng: Random) -> Iterator[t
     where = cells(plan, n, counting.rows(plan, n, 0, len(rows)))
     begins = where.passes[rows.bounds[:-1]]
 
-    def of(new: Sequence[Sequence[int]], counted: Any = None) -> Observed:
+    def of(new: Sequence[Sequence[int]], counted: Any = None) -> Rows:
         if counted is None:  # each step is followed by what followed the step of that place
             counted = updates[: len(new)] + [updates[-1]] * (len(new) - len(updates))
-        return Observed.of_batches(new, counted)
+        return Rows.of_batches(new, counted)
 
     lost = {"batch-lost", "short-batch-dropped"}
     single = {len(batch) for batch in batches} == {1}  # a batch is a sample then
@@ -326,24 +332,24 @@ def edits(plan: TrainingPlan, n: int, rows: Observed, rng: Random) -> Iterator[t
     if inner:
         t = rng.choice(inner)
         late = [update - (i == t) for i, update in enumerate(updates)]
-        yield "one window late", {"accumulation-steps", "update-offset"}, replace(rows, updates=np.array(late))
+        yield "one window late", {"accumulation-steps", "update-offset"}, rows.with_columns(updates=np.array(late))
     before = [i for i in at if i > 0 and i - 1 not in at]
     if before:
         t = rng.choice(before)
         early = [update + (i == t - 1) for i, update in enumerate(updates)]
-        yield "one window early", {"accumulation-steps", "update-offset"}, replace(rows, updates=np.array(early))
+        yield "one window early", {"accumulation-steps", "update-offset"}, rows.with_columns(updates=np.array(early))
     offset = {"update-offset"}
-    yield "the counter starts at 1", offset, replace(rows, updates=rows.updates + 1)
-    yield "the counter starts at c", offset, replace(rows, updates=rows.updates + rng.randint(2, 900))
-    yield "the counter starts at -1", {"update-offset", "update-skipped"}, replace(rows, updates=rows.updates - 1)
-    yield "updates counted double", {"update-doubled"}, replace(rows, updates=rows.updates * 2)
+    yield "the counter starts at 1", offset, rows.with_columns(updates=rows.updates + 1)
+    yield "the counter starts at c", offset, rows.with_columns(updates=rows.updates + rng.randint(2, 900))
+    yield "the counter starts at -1", {"update-offset", "update-skipped"}, rows.with_columns(updates=rows.updates - 1)
+    yield "updates counted double", {"update-doubled"}, rows.with_columns(updates=rows.updates * 2)
     if at:
         t = rng.choice(at)
         step = np.arange(last + 1) >= t
         end = {"window-at-training-end", "leftover-dropped", "leftover-leaked", "leftover-carried"}
         right = {"update-skipped"} | (end if t == last and plan.gradient_accumulation_steps > 1 else set())
-        yield "skip an update", right, replace(rows, updates=rows.updates - step)
-        yield "double an update", {"update-doubled"}, replace(rows, updates=rows.updates + step)
+        yield "skip an update", right, rows.with_columns(updates=rows.updates - step)
+        yield "double an update", {"update-doubled"}, rows.with_columns(updates=rows.updates + step)
 
 
 # --- the words --------------------------------------------------------------------------------------------------------
@@ -376,7 +382,7 @@ def untrue(cause: Cause, attack: Attack, *, planned: bool) -> list[str]:
         if (counted[0] > counted[1]) != (way == "more"):
             wrong.append("more or fewer")
     found = re.search(rf"takes batches of {NUMBER}; .* has {NUMBER}", said)
-    if found and (_int(found[1]) != int(mine.sizes.max()) or (planned and _int(found[2]) != plan.batch_size)):
+    if found and (_int(found[1]) != int(mine.batch_size.max()) or (planned and _int(found[2]) != plan.batch_size)):
         wrong.append("batches of")
     found = re.search(rf"{NUMBER} = {NUMBER} x {NUMBER},", said)
     if found and _int(found[1]) != _int(found[2]) * _int(found[3]):
@@ -420,7 +426,7 @@ def _mended(cause: Cause, attack: Attack) -> list[str]:
         ((name, value),) = tomllib.loads(mend["plan"]).items()
         fields = {**dict.fromkeys(("epochs", "steps", "updates")), name: value} if name == "steps" else {name: value}
         rows = made(changed(plan, **fields), attack.num_samples)
-        seen = attack.candidate if attack.kind != "a field, epochs from 1" else attack.candidate.without_labels()
+        seen = attack.candidate if attack.kind != "a field, epochs from 1" else unlabelled(attack.candidate)
         if rows is None or not seen_alike(seen, rows):
             wrong.append(f"mend of the plan: {found[0]}")
     return wrong
@@ -516,7 +522,7 @@ def judge(attack: Attack, rng: Random, found: Causes, *, planned: bool) -> None:
             )
 
 
-def reference(rng: Random) -> tuple[TrainingPlan, int, Observed]:
+def reference(rng: Random) -> tuple[TrainingPlan, int, Rows]:
     while True:
         fields, n = random_case(rng)
         if rng.random() < 0.5:  # more data than the simulator's, so that an order says something
@@ -530,14 +536,14 @@ def reference(rng: Random) -> tuple[TrainingPlan, int, Observed]:
             return plan, n, rows
 
 
-def blurred(rows: Observed, kind: str, cut: int) -> Observed:
+def blurred(rows: Rows, kind: str, cut: int) -> Rows:
     """What is seen of the rows."""
     if kind == "no ids":
-        return replace(rows, ids=None)
+        return rows.with_columns(ids=None)
     if kind == "no updates":
-        return replace(rows, updates=None)
+        return rows.with_columns(updates=None)
     if kind == "no labels":
-        return rows.without_labels()
+        return unlabelled(rows)
     return rows.head(cut) if kind == "truncated" else rows
 
 
@@ -554,7 +560,7 @@ def one_of_each(
     return [rng.choice(found) for found in by_field.values()]
 
 
-def ended(candidate: Observed, rows: Observed) -> set[str]:
+def ended(candidate: Rows, rows: Rows) -> set[str]:
     by = len(candidate) - len(rows)
     return {f"one-step-{'more' if by > 0 else 'less'}"} if abs(by) == 1 else set()
 
@@ -566,7 +572,7 @@ def attacks(rng: Random) -> Iterator[Attack]:
     view = rng.choice(VIEWS)
     cut = rng.randint(1, len(rows))
 
-    def run_of(change: dict[str, Any]) -> Observed | None:
+    def run_of(change: dict[str, Any]) -> Rows | None:
         other = changed(plan, **change)
         return None if other == plan else made(other, n)
 
@@ -580,7 +586,7 @@ def attacks(rng: Random) -> Iterator[Attack]:
         yield Attack(f"field, {view or 'all'}", blurred(candidate, view, cut), ref, plan, n, frozenset(names), change)
     found = list(edits(plan, n, rows, rng))
     for what, names, candidate in rng.sample(found, min(5, len(found))):
-        yield Attack(f"edit: {what}", candidate, rows.without_labels(), plan, n, frozenset(names))
+        yield Attack(f"edit: {what}", candidate, unlabelled(rows), plan, n, frozenset(names))
     (first, names), (second, more) = (rng.choice(singles) for _ in range(2))
     if next(iter(first)) != next(iter(second)):
         candidate = run_of({**first, **second})
@@ -591,19 +597,27 @@ def attacks(rng: Random) -> Iterator[Attack]:
     if candidate is not None:
         also = list(edits(changed(plan, **first) or plan, n, candidate, rng))
         what, more, candidate = rng.choice(also)
-        yield Attack("a field and an edit", candidate, rows.without_labels(), plan, n, frozenset(names | more), first)
+        yield Attack(
+            "a field and an edit",
+            candidate,
+            unlabelled(rows),
+            plan,
+            n,
+            frozenset(names | more),
+            first,
+        )
         candidate = run_of(first)
         assert candidate is not None
-        assert candidate.epochs is not None
-        off = replace(candidate, epochs=candidate.epochs + 1)
+        assert candidate.epoch is not None
+        off = candidate.with_columns(epoch=candidate.epoch + 1)
         yield Attack(
             "a field, epochs from 1", off, rows, plan, n, frozenset(names | ended(off, rows) | {"epoch-labels"}), first
         )
     what, names, once = rng.choice(found)
-    if once.ids is not None and len(once) == len(rows) and np.array_equal(once.sizes, rows.sizes):
+    if once.ids is not None and len(once) == len(rows) and np.array_equal(once.batch_size, rows.batch_size):
         again = [one for one in edits(plan, n, once, rng) if one[0] != what]
         _, more, candidate = rng.choice(again)
-        yield Attack("two edits", candidate, rows.without_labels(), plan, n, frozenset(names | more))
+        yield Attack("two edits", candidate, unlabelled(rows), plan, n, frozenset(names | more))
 
 
 def own_orders(rng: Random) -> Iterator[Attack]:
@@ -626,7 +640,16 @@ def own_orders(rng: Random) -> Iterator[Attack]:
     yield Attack("own order each", candidate, rows, plan, n, right, None, theirs)
     found = list(edits(plan, n, rows, rng))
     for _, names, candidate in rng.sample(found, min(2, len(found))):
-        yield Attack("own order, an edit", candidate, rows.without_labels(), plan, n, frozenset(names), None, theirs)
+        yield Attack(
+            "own order, an edit",
+            candidate,
+            unlabelled(rows),
+            plan,
+            n,
+            frozenset(names),
+            None,
+            theirs,
+        )
 
 
 def agree(attack: Attack) -> bool:
@@ -640,7 +663,7 @@ def agree(attack: Attack) -> bool:
     return all(mine is None or theirs is None or np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
-def garbage(rng: Random) -> Observed:
+def garbage(rng: Random) -> Rows:
     """Rows of nothing."""
     steps = rng.randint(0, 8)
     sizes = np.array([rng.choice([0, 1, 2, 3, -1, 1 << 41]) for _ in range(steps)], dtype=np.int64)
@@ -654,8 +677,14 @@ def garbage(rng: Random) -> Observed:
     if rng.random() < 0.7:
         sizes = sizes.clip(0, 3)
         small = int(sizes.sum())
-    return Observed(
-        sizes, column(length), column(small), column(steps), column(steps), column(steps), rng.random() < 0.7
+    return Rows.of_arrays(
+        batch_size=sizes,
+        updates=column(length),
+        ids=column(small),
+        epoch=column(steps),
+        step_in_epoch=column(steps),
+        padding=column(steps),
+        complete=rng.random() < 0.7,
     )
 
 

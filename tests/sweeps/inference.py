@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from xframe.errors import PlanError
 from xframe.inference.infer import MORE, Inference, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 Fields = dict[str, Any]
 SEEDS = range(8)  # of those that the random plans have, 0, 1 and 7 are among them
@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
     plan: TrainingPlan
     num_samples: int
-    rows: Observed
+    rows: Rows
     own_order: bool
 
 
@@ -86,7 +86,7 @@ def check_case(fields: Fields, num_samples: int) -> str | None:
     """What is wrong about one plan inferred from its rows, in xframe's order and without labels; None if nothing is."""
     try:
         plan = TrainingPlan.from_mapping(fields)
-        rows = walked(fields, num_samples, order_of(plan, num_samples)).without_labels()
+        rows = walked(fields, num_samples, order_of(plan, num_samples)).only("batch_size", "updates", "ids")
     except (Refused, PlanError):
         return None
     case = Case(plan, num_samples, rows, own_order=True)
@@ -103,7 +103,7 @@ def _case(rng: random.Random, fields: Fields, num_samples: int) -> Case | None:
     except (Refused, PlanError):
         return None
     if rng.random() < 0.7:
-        rows = rows.without_labels()
+        rows = rows.only("batch_size", "updates", "ids")
     if rng.random() < 0.2 and len(rows) > 1:
         rows = rows.head(rng.randint(1, len(rows) - 1))
     return Case(plan, num_samples, rows, own_order)
@@ -122,18 +122,17 @@ def any_order(rng: random.Random, plan: TrainingPlan, num_samples: int) -> Calla
     return (lambda _: range(num_samples)) if plan.order == "sequential" else order
 
 
-def walked(fields: Fields, num_samples: int, order: Callable[[int], Sequence[int]]) -> Observed:
+def walked(fields: Fields, num_samples: int, order: Callable[[int], Sequence[int]]) -> Rows:
     """The rows as the simulator makes them."""
     steps = simulate(fields, num_samples, order).steps
-    rows = Observed.of_batches([step.sample_ids for step in steps], [step.update for step in steps])
+    rows = Rows.of_batches([step.sample_ids for step in steps], [step.update for step in steps])
 
     def column(values: list[int]) -> Any:
         return np.array(values, dtype=np.int64)
 
-    return replace(
-        rows,
-        epochs=column([step.epoch for step in steps]),
-        steps_in_epoch=column([step.step_in_epoch for step in steps]),
+    return rows.with_columns(
+        epoch=column([step.epoch for step in steps]),
+        step_in_epoch=column([step.step_in_epoch for step in steps]),
         padding=column([step.padding for step in steps]),
     )
 
@@ -155,8 +154,8 @@ def reproduces(plan: TrainingPlan, case: Case, steps: int | None = None) -> tupl
     if planned != total if whole else planned < total:
         return f"{plan} has {planned} steps", False
     part = counting.rows(plan, n, 0, total)
-    if (part.batch_size != rows.sizes[:total]).any():
-        return f"{plan} has sizes {part.batch_size.tolist()}, not {rows.sizes.tolist()}", False
+    if (part.batch_size != rows.batch_size[:total]).any():
+        return f"{plan} has sizes {part.batch_size.tolist()}, not {rows.batch_size.tolist()}", False
     if rows.updates is not None and (part.updates != rows.updates[:total]).any():
         return f"{plan} has updates {part.updates.tolist()}, not {rows.updates.tolist()}", False
     if steps is None:
@@ -166,7 +165,7 @@ def reproduces(plan: TrainingPlan, case: Case, steps: int | None = None) -> tupl
     return passes_impossible(plan, case.rows, n, total), True
 
 
-def passes_impossible(plan: TrainingPlan, rows: Observed, num_samples: int, total: int) -> str | None:
+def passes_impossible(plan: TrainingPlan, rows: Rows, num_samples: int, total: int) -> str | None:
     """What in the ids no order allows; walked with sets, sample by sample."""
     part = counting.rows(plan, num_samples, 0, total)
     pass_index, drawn = -1, []
@@ -257,7 +256,7 @@ def _if_same(case: Case, name: str, fields: Fields) -> TrainingPlan | None:
         return None
     part, own = (counting.rows(p, n, 0, total) for p in (plan, case.plan))
     columns = ["batch_size", "padding", "pass_index", "position", "updates"]
-    if rows.epochs is not None:
+    if rows.epoch is not None:
         columns += ["epoch", "step_in_epoch"]
     if any((getattr(part, column) != getattr(own, column)).any() for column in columns):
         return None
@@ -270,10 +269,10 @@ def _if_same(case: Case, name: str, fields: Fields) -> TrainingPlan | None:
 # Corrupted rows
 
 
-def _corrupted(rng: random.Random, rows: Observed) -> tuple[str, int, Observed] | None:
+def _corrupted(rng: random.Random, rows: Rows) -> tuple[str, int, Rows] | None:
     """What was done to a run, where, and the rows of it."""
     assert rows.updates is not None
-    rows = rows.without_labels()
+    rows = rows.only("batch_size", "updates", "ids")
     batches = [rows.batch(step).tolist() for step in range(len(rows))]
     updates = rows.updates.tolist()
     if len(batches) < 3:
@@ -293,10 +292,10 @@ def _corrupted(rng: random.Random, rows: Observed) -> tuple[str, int, Observed] 
         batches, updates = batches[: at + 1] + batches[at:], [*updates[: at + 1], *updates[at:]]
     else:
         batches[at] = [10**6, *batches[at][1:]]
-    return what, at, Observed.of_batches(batches, updates, complete=rows.complete)
+    return what, at, Rows.of_batches(batches, updates, complete=rows.complete)
 
 
-def judge_corrupted(case: Case, what: str, at: int, rows: Observed) -> tuple[str | None, bool]:
+def judge_corrupted(case: Case, what: str, at: int, rows: Rows) -> tuple[str | None, bool]:
     """What is wrong about the corrupted rows' inference, and whether they are the run of another plan."""
     inference = infer(rows, case.num_samples, seeds=SEEDS)
     corrupt = case._replace(rows=rows)
@@ -320,8 +319,8 @@ def judge_corrupted(case: Case, what: str, at: int, rows: Observed) -> tuple[str
     return None, False
 
 
-def _part(rows: Observed, steps: int) -> Observed:
-    return replace(rows.head(steps), complete=False)
+def _part(rows: Rows, steps: int) -> Rows:
+    return rows.head(steps).with_columns(complete=False)
 
 
 def _rows_of(plan: TrainingPlan, case: Case, steps: int | None) -> str | None:
@@ -331,6 +330,6 @@ def _rows_of(plan: TrainingPlan, case: Case, steps: int | None) -> str | None:
     if planned != total if part.complete else planned < total:
         return f"{plan} has {planned} steps, not {total}"
     own = counting.rows(plan, case.num_samples, 0, total)
-    if (own.batch_size != part.sizes).any() or (own.updates != part.updates).any():
+    if (own.batch_size != part.batch_size).any() or (own.updates != part.updates).any():
         return f"{plan} has other sizes or updates"
     return passes_impossible(plan, part, case.num_samples, total)

@@ -13,7 +13,7 @@ from sweeps.causes import run
 from xframe.comparison.result import Cause
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 
 def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:
@@ -36,7 +36,7 @@ def test_the_attack_can_find_something(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(20, seed=7).wrong_certain
 
 
-def told(candidate: Observed, reference: Observed, n: int, plan: TrainingPlan | None) -> tuple[Cause, ...]:
+def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan | None) -> tuple[Cause, ...]:
     return diagnose(
         candidate, reference, run="B", num_samples=n, plan=plan, reference_is_plan=plan is not None, other="A"
     )
@@ -47,11 +47,11 @@ PLAN = TrainingPlan(batch_size=5, epochs=2)
 
 @pytest.mark.parametrize("plan", [PLAN, None])
 def test_what_rows_cannot_tell_apart_is_not_certain(plan: TrainingPlan | None) -> None:
-    rows = Observed.of_plan(PLAN, 23).without_labels()
+    rows = Rows.of_plan(PLAN, 23).only("batch_size", "updates", "ids")
     assert rows.updates is not None
     batches = [rows.batch(i).tolist() for i in range(len(rows))]
-    counted = replace(rows, updates=rows.updates + 1)  # one update too many at first, or a counter that starts at 1
-    short = Observed.of_batches(batches[:-3] + batches[-1:], list(range(1, len(batches) - 1)))  # two lost, or a jump
+    counted = rows.with_columns(updates=rows.updates + 1)  # one update too many at first, or a counter that starts at 1
+    short = Rows.of_batches(batches[:-3] + batches[-1:], list(range(1, len(batches) - 1)))  # two lost, or a jump
     for candidate in (counted, short):
         causes = told(candidate, rows, 23, plan)
         assert len(causes) > 1
@@ -62,21 +62,19 @@ def test_an_order_of_its_own_is_another_explanation() -> None:
     """With all data in one batch, or with a few samples, any order of its own looks like an edit."""
     for n, b in ((8, 8), (3, 1), (6, 2)):
         plan = TrainingPlan(batch_size=b, epochs=1)
-        rows = Observed.of_plan(plan, n).without_labels()
+        rows = Rows.of_plan(plan, n).only("batch_size", "updates", "ids")
         for seed in range(12):
             ids = np.random.default_rng(seed).permutation(n)
             for known in (plan, None):
-                assert not any(cause.certain for cause in told(replace(rows, ids=ids), rows, n, known))
+                assert not any(cause.certain for cause in told(rows.with_columns(ids=ids), rows, n, known))
 
 
 def test_a_plan_is_mended_to_what_the_run_does() -> None:
     plan = TrainingPlan(batch_size=5, epochs=2, order="sequential")
-    shuffling = Observed.of_plan(TrainingPlan(batch_size=5, epochs=1, seed=3), 23)
-    (cause,) = told(shuffling, Observed.of_plan(TrainingPlan(batch_size=5, epochs=1, order="sequential"), 23), 23, None)
+    shuffling = Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, seed=3), 23)
+    (cause,) = told(shuffling, Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, order="sequential"), 23), 23, None)
     assert cause.name == "reshuffled"
     assert "anew each pass" not in cause.sentence  # there is one pass
-    (cause,) = told(
-        Observed.of_plan(TrainingPlan(batch_size=5, epochs=2, seed=3), 23), Observed.of_plan(plan, 23), 23, plan
-    )
+    (cause,) = told(Rows.of_plan(TrainingPlan(batch_size=5, epochs=2, seed=3), 23), Rows.of_plan(plan, 23), 23, plan)
     assert (cause.name, cause.certain) == ("reshuffled", True)
     assert cause.mend["plan"] == 'order = "shuffle", seed = 3, reshuffle = true'

@@ -65,12 +65,12 @@ def explain(
         return comparison.exit_code
     from xframe.inference.infer import infer
     from xframe.report.explained import one
-    from xframe.trace.observed import Observed
+    from xframe.trace.rows import Rows
     from xframe.trace.trace import Trace
 
     found = Trace.open(trace)
     size = found.metadata.get("num_samples") if samples is None else samples
-    inference = infer(Observed.of_trace(found), size if isinstance(size, int) else None)
+    inference = infer(Rows.of_trace(found).limited(), size if isinstance(size, int) else None)
     print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
     if not found.complete:
         print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps", file=sys.stderr)

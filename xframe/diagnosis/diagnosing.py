@@ -24,7 +24,7 @@ from xframe.errors import UsageError
 from xframe.plan.counting import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
-from xframe.trace.observed import MOST_ROWS, Observed
+from xframe.trace.rows import MOST_ROWS, Rows
 from xframe.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ class Numbers:
 
 
 def diagnose(
-    candidate: Observed,
-    reference: Observed,
+    candidate: Rows,
+    reference: Rows,
     *,
     run: str,
     num_samples: int | None,
@@ -191,7 +191,7 @@ def diagnose(
         fits = _ranked(found)
         if not fits and ground.has_ids:
             # Perhaps the order differs and something else does too: of the sizes and updates alone more can be told.
-            bare = replace(candidate, ids=None), replace(reference, ids=None)
+            bare = candidate.with_columns(ids=None), reference.with_columns(ids=None)
             told = diagnose(
                 *bare,
                 run=run,
@@ -212,10 +212,10 @@ def diagnose(
         return tuple(_numbers(case, numbers))
 
 
-def _sound(rows: Observed) -> bool:
+def _sound(rows: Rows) -> bool:
     """Whether the columns belong together at all."""
-    sizes = rows.sizes
-    columns = (rows.updates, rows.epochs, rows.steps_in_epoch, rows.padding)
+    sizes = rows.batch_size
+    columns = (rows.updates, rows.epoch, rows.step_in_epoch, rows.padding)
     if any(column is not None and len(column) != len(sizes) for column in columns):
         return False
     if len(sizes) and (sizes.min() < 0 or sizes.max() > 1 << 40):
@@ -271,7 +271,7 @@ def _provable(fit: Fit, case: Case) -> bool:
     k = 1 if ground.plan is None else ground.plan.gradient_accumulation_steps
     if fit.name in _WINDOW_CAUSES or (k > 1 and case.same_batches):
         return False  # where the windows of the reference end is itself but inferred
-    labelled = ground.candidate.epochs is not None and ground.rows.epochs is not None
+    labelled = ground.candidate.epoch is not None and ground.rows.epoch is not None
     # Epochs that begin anew drop the rest as well, even of what straddles passes.
     return labelled or fit.name not in _EPOCH_CAUSES | {"batches-straddle-passes"}
 
@@ -376,8 +376,8 @@ def _labels(case: Case) -> Iterator[Cause]:
     shared = min(len(mine), len(theirs))
     found: dict[str, tuple[int, str]] = {}
     for column, name, noun in (
-        ("epochs", "epoch-labels", "epoch"),
-        ("steps_in_epoch", "epoch-labels", "step in epoch"),
+        ("epoch", "epoch-labels", "epoch"),
+        ("step_in_epoch", "epoch-labels", "step in epoch"),
         ("padding", "padding-labels", "padding"),
     ):
         a, b = getattr(mine, column), getattr(theirs, column)
@@ -495,8 +495,8 @@ def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {"steps": np.arange(steps)}
     if rows.updates is not None:
         found["updates"] = np.concatenate([[0], rows.updates[: steps - 1]])
-    if rows.epochs is not None:
-        found["epochs"] = rows.epochs[:steps]
+    if rows.epoch is not None:
+        found["epochs"] = rows.epoch[:steps]
     return found
 
 
@@ -537,7 +537,7 @@ def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: 
     k = 1 if plan is None else plan.gradient_accumulation_steps
     scale = _scale(mine, theirs)
     if scale is not None:
-        sizes = case.ground.rows.sizes
+        sizes = case.ground.rows.batch_size
         names = {f"the {k:,} steps of a window": k} if k > 1 else {}
         names |= {f"the batch size {int(sizes.max()):,}": int(sizes.max())} if len(sizes) and sizes.max() > 1 else {}
         whose = next(
@@ -587,7 +587,7 @@ def _loss_causes(case: Case, numbers: Numbers, step: int, mine: Floats, theirs: 
 
 def _scaled(case: Case, k: int, mine: float, theirs: float) -> str:
     """By what the first losses, of the same weights, are a multiple of each other; empty if by nothing known."""
-    sizes = case.ground.rows.sizes
+    sizes = case.ground.rows.batch_size
     known = {f"{k:,} times, as many as steps in a window,": k} if k > 1 else {}
     if len(sizes) and sizes[0] > 1:
         known[f"{int(sizes[0]):,} times, as many as samples in a batch,"] = int(sizes[0])
@@ -643,7 +643,7 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     difference = comparison.first_difference
     causes: tuple[Cause, ...] = ()
     if all(trace.known_throughout("batch_size") for trace in traces):
-        rows = [Observed.of_trace(trace) for trace in traces]
+        rows = [Rows.of_trace(trace).limited() for trace in traces]
         looked_at = min(map(len, rows))
         whole = all(len(seen) == trace.num_rows for seen, trace in zip(rows, traces, strict=True))
         if not whole and difference is not None and difference["step"] >= looked_at:
@@ -659,7 +659,7 @@ def explained(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     return replace(comparison, causes=causes, explanation=tuple(dict.fromkeys(sentences)))
 
 
-def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Observed]) -> Iterator[Cause]:
+def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Rows]) -> Iterator[Cause]:
     names, plan, n = list(comparison.runs), comparison.plan, comparison.num_samples
     coverage = comparison.order == "coverage"
     departing = False
@@ -667,11 +667,9 @@ def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Obse
         for name, seen, trace in zip(names, rows, traces, strict=True):
             stop = stopped_after(plan, trace.validations)
             try:
-                planned = Observed.of_plan(plan, n, most=2 * max(map(len, rows)) + _MORE_ROWS)
+                planned = Rows.of_plan(plan, n, num_rows=stop).limited(2 * max(map(len, rows)) + _MORE_ROWS)
             except UsageError:
                 return
-            if stop is not None and stop < len(planned):
-                planned = replace(planned.head(stop), complete=True)
             found: Iterable[Cause] = _stopping(plan, trace, seen, planned, name)
             found = tuple(found) or diagnose(seen, planned, run=name, num_samples=n, plan=plan, reference_is_plan=True)
             kept = [cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES)]
@@ -688,7 +686,7 @@ def _of_all(comparison: Comparison, traces: Sequence[Trace], rows: Sequence[Obse
         yield from (cause for cause in found if not (coverage and cause.name in _ORDER_CAUSES))
 
 
-def _stopping(plan: TrainingPlan, trace: Trace, seen: Observed, planned: Observed, run: str) -> Iterator[Cause]:
+def _stopping(plan: TrainingPlan, trace: Trace, seen: Rows, planned: Rows, run: str) -> Iterator[Cause]:
     """Whether the run did not stop where its own validations say, and is the plan's up to there."""
     shared = min(len(seen), len(planned))
     if plan.early_stopping_patience is None or len(seen) == len(planned) or not trace.validations or not shared:

@@ -39,7 +39,7 @@ from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ class Case:
         return batch_keys(self._plain(self.ground.rows))
 
     @cached_property
-    def beyond(self) -> Observed:
+    def beyond(self) -> Rows:
         """The reference's rows and what would follow, as far as the candidate may reach."""
         return self._plain(self.ground.extended(2 * len(self.ground.candidate) + 2))
 
@@ -134,8 +134,8 @@ class Case:
             return True
         return not self.whole and self.parts == min(len(self.keys), len(self.theirs))
 
-    def _plain(self, rows: Observed) -> Observed:
-        return rows if self.ground.has_ids else Observed(rows.sizes, rows.updates, complete=rows.complete)
+    def _plain(self, rows: Rows) -> Rows:
+        return rows if self.ground.has_ids else rows.only("batch_size", "updates")
 
     def lengths(self) -> str:
         """What both sides count, where they differ: ": 84 steps where 87 are due, 3 fewer"."""
@@ -264,7 +264,7 @@ def _remainders(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
 
 
 def _batch_sizes(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
-    b, found = plan.batch_size, int(case.ground.candidate.sizes.max())
+    b, found = plan.batch_size, int(case.ground.candidate.batch_size.max())
     if found < 1 or found == b:
         return
     text = f"takes batches of {found:,}; {case.other} has {b:,}"
@@ -279,8 +279,8 @@ def _batch_sizes(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
 def _epoch_lengths(case: Case, plan: TrainingPlan, n: int) -> Iterator[Change]:
     s, seen = plan.steps_per_epoch, case.ground.candidate
     tried: list[int] = []
-    if seen.epochs is not None and len(seen):
-        first = first_apart(seen.epochs, np.full(len(seen), seen.epochs[0]))
+    if seen.epoch is not None and len(seen):
+        first = first_apart(seen.epoch, np.full(len(seen), seen.epoch[0]))
         tried.append(len(seen) if first is None else first)
     if s is not None:
         tried += [s - 1, s + 1, *range(1, min(2 * s + 2, _LONGEST_EPOCH))]
@@ -416,7 +416,7 @@ def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
     first = cells(plan, n, part)
     if seen.ids is None or not len(seen.ids):
         return []
-    few = min(len(first.positions), int(seen.sizes[0]))
+    few = min(len(first.positions), int(seen.batch_size[0]))
     return list(seeds_of(seen.ids[:few], first.positions[:few], first.passes[:few], n, reshuffle=plan.reshuffle))[:4]
 
 
@@ -593,7 +593,7 @@ def _ending(case: Case) -> Iterator[Fit]:
     shared = min(length, due)
     mine, theirs = case.ground.candidate, case.ground.rows
     exact = True
-    for name in ("updates", "epochs"):
+    for name in ("updates", "epoch"):
         a, b = getattr(mine, name), getattr(theirs, name)
         if a is not None and b is not None and shared > 1:
             exact &= bool(np.array_equal(a[: shared - 1], b[: shared - 1]))
@@ -636,7 +636,7 @@ def _samples(case: Case) -> Iterator[Fit]:
         return
     shared = min(len(mine), len(theirs))
     follow = _updates_follow(case, np.arange(shared, dtype=np.int64)) if shared else False
-    if not np.array_equal(mine.sizes[:shared], theirs.sizes[:shared]):
+    if not np.array_equal(mine.batch_size[:shared], theirs.batch_size[:shared]):
         yield from _stream_edits(case)
         return
     a, b = mine.ids[: mine.bounds[shared]], theirs.ids[: theirs.bounds[shared]]
@@ -730,8 +730,8 @@ def _stream_edits(case: Case) -> Iterator[Fit]:
     q = first_apart(a, b)
     if q is not None and len(a) == len(b) - 1 and np.array_equal(a[q:], b[q + 1 :]):
         at = int(np.searchsorted(theirs.bounds, q, side="right")) - 1
-        short = len(mine) == len(theirs) and bool((np.flatnonzero(mine.sizes != theirs.sizes)).size == 1)
-        gone = len(mine) == len(theirs) - 1 and int(theirs.sizes.min()) == 1
+        short = len(mine) == len(theirs) and bool((np.flatnonzero(mine.batch_size != theirs.batch_size)).size == 1)
+        gone = len(mine) == len(theirs) - 1 and int(theirs.batch_size.min()) == 1
         text = f"is without sample {b[q]:,} of step {at:,}"
         follow = _updates_follow(case, np.arange(len(mine), dtype=np.int64))
         yield Fit("sample-lost", f"{case.run} {text}", (short or gone) and follow, step=case.step, facts=facts)
@@ -780,13 +780,14 @@ def _one_batch_short(case: Case) -> Iterator[Fit]:
     mine, theirs = case.ground.candidate, case.ground.rows
     if case.ground.has_ids or len(mine) != len(theirs) or not len(mine):
         return
-    apart = np.flatnonzero(mine.sizes != theirs.sizes)
+    apart = np.flatnonzero(mine.batch_size != theirs.batch_size)
     if len(apart) != 1:
         return
     at = int(apart[0])
-    less = int(theirs.sizes[at] - mine.sizes[at])
-    if abs(less) <= max(1, int(theirs.sizes[at]) // 8):
-        text = f"has {_of(int(mine.sizes[at]), 'sample')} in step {at:,}, where {int(theirs.sizes[at]):,} are due"
+    less = int(theirs.batch_size[at] - mine.batch_size[at])
+    if abs(less) <= max(1, int(theirs.batch_size[at]) // 8):
+        size, due = int(mine.batch_size[at]), int(theirs.batch_size[at])
+        text = f"has {_of(size, 'sample')} in step {at:,}, where {due:,} are due"
         yield Fit(
             "sample-lost" if less > 0 else "sample-repeated",
             f"{case.run} {text}",
@@ -810,14 +811,14 @@ def _paddings(case: Case) -> Iterator[Fit]:
             part = counting.rows(base, n, 0, len(mine))
         except UsageError:
             continue
-        if (mine.sizes < part.batch_size).any() or not (mine.sizes > part.batch_size).any():
+        if (mine.batch_size < part.batch_size).any() or not (mine.batch_size > part.batch_size).any():
             continue
         short = part.batch_size < plan.batch_size
-        if (mine.sizes[~short] != part.batch_size[~short]).any():
+        if (mine.batch_size[~short] != part.batch_size[~short]).any():
             continue
         if mine.updates is not None and not np.array_equal(mine.updates, part.updates):
             continue
-        filled = mine.sizes[short]
+        filled = mine.batch_size[short]
         exact = ground.has_ids and bool((filled > part.batch_size[short]).all() and (filled == filled[0]).all())
         if mine.ids is not None:
             foretold = ground.ids(base, n, cells(base, n, part))
@@ -865,7 +866,7 @@ def _same_padding(case: Case, base: TrainingPlan, n: int) -> bool:
 
 def _begun(case: Case, shared: int) -> NDArray[np.int64]:
     """The first step of each pass but the first, where epochs are passes."""
-    epochs, plan = case.ground.rows.epochs, case.ground.plan
+    epochs, plan = case.ground.rows.epoch, case.ground.plan
     if epochs is None or (plan is not None and plan.steps_per_epoch is not None):
         return np.zeros(0, np.int64)
     return np.flatnonzero(np.diff(epochs[:shared])) + 1
@@ -977,7 +978,7 @@ def _walks(case: Case) -> list[_Walk]:
     if not ground.has_ids or where is None or mine.ids is None or theirs.ids is None:
         return []
     shared = min(len(mine), len(theirs))
-    if not shared or not np.array_equal(mine.sizes[:shared], theirs.sizes[:shared]):
+    if not shared or not np.array_equal(mine.batch_size[:shared], theirs.batch_size[:shared]):
         return []
     upto = int(mine.bounds[shared])
     passes, real = where.passes[:upto], ~where.padding[:upto]
@@ -1090,7 +1091,10 @@ def _moved_batches(case: Case) -> Iterator[Fit]:
         return
     ids = cells(stored, n, part).positions
     mine = case.keys
-    for rows, name in ((Observed(part.batch_size, None, ids), "shuffle-after-batch"), (ground.rows, "batches-swapped")):
+    for rows, name in (
+        (Rows.of_arrays(batch_size=part.batch_size, ids=ids), "shuffle-after-batch"),
+        (ground.rows, "batches-swapped"),
+    ):
         keys = batch_keys(rows)
         if len(keys) == len(mine) and np.array_equal(np.sort(keys), np.sort(mine)) and not np.array_equal(keys, mine):
             text = "shuffles whole batches: each is one of the stored order's, and they come in another order"
@@ -1183,7 +1187,7 @@ def by_order(case: Case, name: str) -> bool:
     where, n = _reference_cells(case), case.ground.num_samples
     if where is None or n is None:
         return True
-    if not np.array_equal(mine.sizes[:shared], theirs.sizes[:shared]):
+    if not np.array_equal(mine.batch_size[:shared], theirs.batch_size[:shared]):
         return False
     assert mine.ids is not None
     assert theirs.ids is not None
@@ -1193,7 +1197,7 @@ def by_order(case: Case, name: str) -> bool:
     counts = np.unique(passes[real & np.isin(passes, apart)], return_counts=True)[1].tolist()
     chance = -sum(lgamma(n + 1) - lgamma(max(n - count, 0) + 1) for count in counts)
     if name == "order-inside-batches":
-        chance += sum(lgamma(int(size) + 1) for size in mine.sizes[:shared])
+        chance += sum(lgamma(int(size) + 1) for size in mine.batch_size[:shared])
     elif name == "other-seed":
         chance += log(len(SEEDS))
     elif name not in ("not-shuffled", "same-order-every-pass", "reshuffled"):

@@ -18,7 +18,7 @@ from xframe.plan import counting
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
 from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,11 +92,11 @@ def mixed(ids: Ints) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def batch_keys(rows: Observed, *, ordered: bool = True) -> NDArray[np.uint64]:
+def batch_keys(rows: Rows, *, ordered: bool = True) -> NDArray[np.uint64]:
     """One number a batch: equal for batches of the same samples, in the same order if asked; without ids, the sizes."""
-    sizes = rows.sizes.clip(min=0)
+    sizes = rows.batch_size.clip(min=0)
     if rows.ids is None:
-        return rows.sizes.astype(np.uint64)
+        return rows.batch_size.astype(np.uint64)
     bits = mixed(rows.ids)
     ends = np.cumsum(sizes)
     if ordered:
@@ -145,8 +145,8 @@ class Ground:
         learned: orders seen in the reference by pass, where they are not xframe's own; ``UNKNOWN`` where not seen.
     """
 
-    candidate: Observed
-    rows: Observed
+    candidate: Rows
+    rows: Rows
     plans: tuple[TrainingPlan, ...] = ()
     num_samples: int | None = None
     learned: Mapping[int, Ints] | None = None
@@ -198,14 +198,14 @@ class Ground:
                 return None
             # Most plans part early: a look at the first rows saves writing out all of them.
             part = counting.rows(plan, n, 0, min(len(seen), _FIRST_ROWS))
-            if not np.array_equal(part.batch_size, seen.sizes[:_FIRST_ROWS]):
+            if not np.array_equal(part.batch_size, seen.batch_size[:_FIRST_ROWS]):
                 return None
             if seen.ids is not None and self._ids_match(plan, n, part) is None:
                 return None
             part = counting.rows(plan, n, 0, len(seen))
         except UsageError:
             return None
-        if not np.array_equal(part.batch_size, seen.sizes):
+        if not np.array_equal(part.batch_size, seen.batch_size):
             return None
         planned = part.updates if updates is None else updates
         if seen.updates is not None and not np.array_equal(planned, seen.updates):
@@ -216,7 +216,7 @@ class Ground:
             if share is None:
                 return None
             told = share
-        pairs = ((seen.epochs, part.epoch), (seen.steps_in_epoch, part.step_in_epoch), (seen.padding, part.padding))
+        pairs = ((seen.epoch, part.epoch), (seen.step_in_epoch, part.step_in_epoch), (seen.padding, part.padding))
         return Match(all(mine is None or np.array_equal(mine, theirs) for mine, theirs in pairs), told)
 
     def _ids_match(self, plan: TrainingPlan, n: int, part: counting.Rows) -> float | None:
@@ -239,7 +239,7 @@ class Ground:
             known, count = known + int(sure.sum()), count + len(mine)
         return known / count if count else 1.0
 
-    def extended(self, steps: int) -> Observed:
+    def extended(self, steps: int) -> Rows:
         """The reference's rows and what would follow them, up to so many steps, as far as that is known."""
         have = len(self.rows)
         plan = self.plan
@@ -260,10 +260,10 @@ class Ground:
             if int(part.batch_size.sum()) > 2 * MOST_CELLS:
                 return self.rows
             ids = self.ids(endless, self.num_samples, cells(endless, self.num_samples, part))
-        follows = Observed(part.batch_size, part.updates, ids)
-        if have and int(follows.sizes[have - 1]) != int(self.rows.sizes[-1]):
+        follows = Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=ids)
+        if have and int(follows.batch_size[have - 1]) != int(self.rows.batch_size[-1]):
             return self.rows  # what ended the reference made its last batch what it is
-        return Observed(part.batch_size, part.updates, ids, part.epoch, part.step_in_epoch, part.padding)
+        return follows.with_columns(epoch=part.epoch, step_in_epoch=part.step_in_epoch, padding=part.padding)
 
 
 def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") -> NDArray[np.bool_] | None:
@@ -306,7 +306,7 @@ def _possible(ids: Ints, where: Cells, n: int) -> bool:
 
 
 def lay(
-    candidate: Observed, reference: Observed, num_samples: int | None, plan: TrainingPlan | None, *, is_plan: bool
+    candidate: Rows, reference: Rows, num_samples: int | None, plan: TrainingPlan | None, *, is_plan: bool
 ) -> Ground:
     """The ground that the candidate is held against: with the plan, if it gives the reference's rows."""
     if plan is not None and num_samples is not None and (is_plan or _gives(plan, num_samples, reference, None)):
@@ -325,12 +325,12 @@ def lay(
     return Ground(candidate, reference, tuple(found), n, learned)
 
 
-def _gives(plan: TrainingPlan, n: int, rows: Observed, learned: Mapping[int, Ints] | None) -> bool:
+def _gives(plan: TrainingPlan, n: int, rows: Rows, learned: Mapping[int, Ints] | None) -> bool:
     """Whether the plan gives these rows."""
     return Ground(rows, rows, (plan,), n, learned).match(plan) is not None
 
 
-def _size(reference: Observed) -> int | None:
+def _size(reference: Rows) -> int | None:
     """The size of the data set, as the reference's ids have it."""
     ids = reference.ids
     if ids is None or not len(ids) or ids.min() < 0:
@@ -339,15 +339,15 @@ def _size(reference: Observed) -> int | None:
     return largest if largest <= 1 << 26 else None
 
 
-def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
+def _shapes(rows: Rows, n: int) -> Iterator[TrainingPlan]:
     """Plans of these sizes, places and updates, the likeliest first; the order is not looked at."""
-    if not len(rows) or n > MOST_SAMPLES or rows.sizes.min() < 1:
+    if not len(rows) or n > MOST_SAMPLES or rows.batch_size.min() < 1:
         return
     sizes = only_sizes(rows)
     for fields in _passes(rows, n):
         limit: dict[str, Any] = {"steps": len(rows)}
-        if fields["remainder"] == "carry" and fields["steps_per_epoch"] is None and int(rows.sizes.sum()) % n == 0:
-            limit = {"steps": None, "epochs": int(rows.sizes.sum()) // n}
+        if fields["remainder"] == "carry" and fields["steps_per_epoch"] is None and int(rows.batch_size.sum()) % n == 0:
+            limit = {"steps": None, "epochs": int(rows.batch_size.sum()) // n}
         plan = changed(_BASE, **limit, **fields)
         if plan is None or not _walks(plan, n, rows):
             continue
@@ -357,7 +357,7 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
             if whole is None:
                 continue
             limits = [whole]
-            if rows.epochs is None or int(rows.epochs[-1]) >= 0:
+            if rows.epoch is None or int(rows.epoch[-1]) >= 0:
                 try:
                     epochs = counting.counts(whole, n).num_epochs
                 except UsageError:
@@ -381,17 +381,17 @@ def _shapes(rows: Observed, n: int) -> Iterator[TrainingPlan]:
 _BASE = TrainingPlan(batch_size=1, steps=1)
 
 
-def only_sizes(rows: Observed) -> Observed:
+def only_sizes(rows: Rows) -> Rows:
     """Sizes and updates alone."""
-    return Observed(rows.sizes, rows.updates, complete=rows.complete)
+    return rows.only("batch_size", "updates")
 
 
-def _passes(rows: Observed, n: int) -> Iterator[dict[str, Any]]:
+def _passes(rows: Rows, n: int) -> Iterator[dict[str, Any]]:
     """What batches and epochs may be, the simplest first."""
-    b = int(rows.sizes.max())
+    b = int(rows.batch_size.max())
     lengths: list[int | None] = [None]
-    if rows.epochs is not None:
-        last = int(np.argmax(rows.epochs != rows.epochs[0])) or len(rows)
+    if rows.epoch is not None:
+        last = int(np.argmax(rows.epoch != rows.epoch[0])) or len(rows)
         lengths.append(last)
     exhaustions = ({"on_exhaustion": kind} for kind in ("repeat", "short_epoch"))
     # That a pass goes on over epochs asks more of the ids than that each epoch begins a new one, so it is tried first.
@@ -403,7 +403,7 @@ def _passes(rows: Observed, n: int) -> Iterator[dict[str, Any]]:
             found += [
                 {"batch_size": b, "remainder": remainder, "steps_per_epoch": s, **way} for way in (ways if s else [{}])
             ]
-    labelled = rows.epochs is not None
+    labelled = rows.epoch is not None
     if len(rows) <= _SHORT_RUN:  # any small epoch explains any rows, so the longest first
         for s in range(len(rows), 1, -1):
             for remainder in ("keep", "drop"):
@@ -414,18 +414,18 @@ def _passes(rows: Observed, n: int) -> Iterator[dict[str, Any]]:
     yield from later
 
 
-def _labels(rows: Observed, n: int, fields: Mapping[str, Any]) -> bool:
+def _labels(rows: Rows, n: int, fields: Mapping[str, Any]) -> bool:
     plan = changed(_BASE, steps=len(rows), **fields)
     try:
         if plan is None or Cadence(plan, n).num_steps < len(rows):
             return False
         labels = counting.rows(plan, n, 0, len(rows)).epoch
-        return rows.epochs is not None and bool(np.array_equal(labels, rows.epochs))
+        return rows.epoch is not None and bool(np.array_equal(labels, rows.epoch))
     except UsageError:
         return False
 
 
-def _walks(plan: TrainingPlan, n: int, rows: Observed) -> bool:
+def _walks(plan: TrainingPlan, n: int, rows: Rows) -> bool:
     """Whether these batches are cut from passes over n samples as the plan cuts them."""
     try:
         if Cadence(plan, n).num_steps != len(rows):
@@ -433,7 +433,7 @@ def _walks(plan: TrainingPlan, n: int, rows: Observed) -> bool:
         part = counting.rows(plan, n, 0, len(rows))
     except UsageError:
         return False
-    if not np.array_equal(part.batch_size, rows.sizes):
+    if not np.array_equal(part.batch_size, rows.batch_size):
         return False
     if rows.ids is None:
         return True
@@ -451,7 +451,7 @@ def _walks(plan: TrainingPlan, n: int, rows: Observed) -> bool:
     return True
 
 
-def _windows(rows: Observed) -> Iterator[dict[str, Any]]:
+def _windows(rows: Rows) -> Iterator[dict[str, Any]]:
     """What accumulation may be."""
     yield {}
     if rows.updates is None or not rows.updates[-1] > 0:
@@ -469,7 +469,7 @@ def _windows(rows: Observed) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _ordered(plan: TrainingPlan, n: int, rows: Observed) -> tuple[TrainingPlan, Mapping[int, Ints] | None]:
+def _ordered(plan: TrainingPlan, n: int, rows: Rows) -> tuple[TrainingPlan, Mapping[int, Ints] | None]:
     """The plan with the order that its rows show, and what is known of that order if it is not xframe's own."""
     if rows.ids is None:
         return plan, {}
@@ -498,9 +498,9 @@ def _ordered(plan: TrainingPlan, n: int, rows: Observed) -> tuple[TrainingPlan, 
     return plan, learned
 
 
-def only_ids(rows: Observed) -> Observed:
+def only_ids(rows: Rows) -> Rows:
     """Sizes and ids alone."""
-    return Observed(rows.sizes, None, rows.ids, complete=rows.complete)
+    return rows.only("batch_size", "ids")
 
 
 def _seeds(ids: Ints, where: Cells, n: int) -> Iterator[dict[str, Any]]:

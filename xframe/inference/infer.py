@@ -33,7 +33,7 @@ from xframe.errors import PlanError
 from xframe.plan.counting import Cadence
 from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +108,7 @@ class Inference:
         }
 
 
-def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
+def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
     """The plans that explain the rows.
 
     Args:
@@ -121,11 +121,11 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
     if not total:
         nothing = Inference(None, num_samples, "unknown", None, {}, {}, None, ("There are no steps to look at.",))
         return replace(nothing, num_updates=None if rows.updates is None else 0)
-    if (rows.sizes < 0).any():
+    if (rows.batch_size < 0).any():
         told = "The trace says nothing of its batches, so no plan can be told."
         return Inference(None, num_samples, "unknown", None, {}, {}, None, (told,), "", total, updates, ended=False)
-    if not rows.sizes.all():
-        at = int(np.argmin(rows.sizes))
+    if not rows.batch_size.all():
+        at = int(np.argmin(rows.batch_size))
         empty = Inference(
             None, num_samples, "unknown", None, {}, {}, at, (), "its batch has no samples", total, updates
         )
@@ -133,7 +133,8 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
     n, notes = (num_samples, []) if num_samples is not None else _samples(rows)
     known = n is not None
     # Of a data set of unknown size nothing shows but one long pass.
-    found = _explain(rows, n if n is not None else int(rows.sizes.sum()) + int(rows.sizes[0]), tuple(seeds), known)
+    one_pass = int(rows.batch_size.sum()) + int(rows.batch_size[0])
+    found = _explain(rows, n if n is not None else one_pass, tuple(seeds), known)
     if not known:
         hidden = ("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "accumulation_boundary", "epochs")
         found = replace(
@@ -146,7 +147,7 @@ def infer(rows: Observed, num_samples: int | None, *, seeds: Sequence[int] = SEE
     return replace(found, ended=ended)
 
 
-def _samples(rows: Observed) -> tuple[int | None, list[str]]:
+def _samples(rows: Rows) -> tuple[int | None, list[str]]:
     """The number of samples as ids or sizes suggest it."""
     if rows.ids is not None and len(rows.ids) and rows.ids.min() >= 0:
         n, distinct = int(rows.ids.max()) + 1, len(np.unique(rows.ids))
@@ -154,9 +155,9 @@ def _samples(rows: Observed) -> tuple[int | None, list[str]]:
         if distinct < n:
             return n, [f"{note}, of which {distinct:,} occur."]
         return n, [f"{note}; all of them occur. Samples that are never drawn would not show."]
-    short = np.flatnonzero(rows.sizes != rows.sizes[0])
+    short = np.flatnonzero(rows.batch_size != rows.batch_size[0])
     if len(short) > 1 or (len(short) == 1 and short[0] < len(rows) - 1):
-        n = int(rows.sizes[: short[0] + 1].sum())
+        n = int(rows.batch_size[: short[0] + 1].sum())
         return n, [f"The number of samples was not given: {n:,}, if the first short batch ends a pass."]
     return None, ["The number of samples was not given, and neither ids nor sizes tell it: nor do they tell passes."]
 
@@ -164,7 +165,7 @@ def _samples(rows: Observed) -> tuple[int | None, list[str]]:
 # Taking the rows apart
 
 
-def _explain(rows: Observed, n: int, seeds: tuple[int, ...], known: bool = True) -> Inference:
+def _explain(rows: Rows, n: int, seeds: tuple[int, ...], known: bool = True) -> Inference:
     """The fitting plans of all rows, or of as many from the start as any plan explains."""
     evidence = _Evidence(rows, n, seeds)
     candidates = list(_passes(evidence))
@@ -184,7 +185,7 @@ def _explain(rows: Observed, n: int, seeds: tuple[int, ...], known: bool = True)
     notes = ["The samples come in no passes: they are drawn with replacement, or otherwise at random."] if order else []
     if not misfit:
         return Inference(None, n, order or "unknown", None, {}, {}, 0, tuple(notes), odd)
-    start = _explain(replace(rows.head(misfit), complete=False), n, seeds, known)
+    start = _explain(rows.head(misfit), n, seeds, known)
     earliest = misfit if start.first_misfit is None else start.first_misfit
     return replace(
         start,
@@ -198,8 +199,8 @@ def _explain(rows: Observed, n: int, seeds: tuple[int, ...], known: bool = True)
 class _Evidence:
     """The rows, and what is worked out from them once."""
 
-    def __init__(self, rows: Observed, n: int, seeds: tuple[int, ...]) -> None:
-        self.rows, self.n, self.batch_size, self.num_steps = rows, n, int(rows.sizes[0]), len(rows)
+    def __init__(self, rows: Rows, n: int, seeds: tuple[int, ...]) -> None:
+        self.rows, self.n, self.batch_size, self.num_steps = rows, n, int(rows.batch_size[0]), len(rows)
         self.seeds = seeds
         self.bounds = rows.bounds
         self._orders: dict[tuple[int, int], Ints] = {}
@@ -214,7 +215,7 @@ class _Evidence:
         """Seeds whose first pass begins with the first batch's samples."""
         if self.rows.ids is None or self.n == 1:
             return []
-        first = self.rows.batch(0)[: self.n]
+        first = self.rows.ids[: min(self.batch_size, self.n)]
         if first.min(initial=0) < 0 or first.max(initial=0) >= self.n:
             return []
         found, at = [], np.arange(min(len(first), 64), dtype=np.int64)
@@ -304,7 +305,7 @@ def _restarts(evidence: _Evidence, plain: _Passes) -> Iterable[int]:
     if plain.bad >= total:
         return ()
     # The first passes follow one another as they should, up to where the restart shows.
-    latest, labels = plain.bad, evidence.rows.epochs
+    latest, labels = plain.bad, evidence.rows.epoch
     found = range(1, latest + 1) if evidence.rows.ids is None else _without_repeat(evidence, latest)
     declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
     some = _screened(evidence, plain.remainder, list(found)[-_MOST_RESTARTS:], 4 * (latest + 1))
@@ -350,13 +351,13 @@ def _judged(evidence: _Evidence, remainder: str, restart: int) -> _Passes:
     index = np.arange(total + 1, dtype=np.int64)
     _, _, pass_index, position = cadence.place(index)
     sizes, padding = cadence.sizes(index, position)
-    wrong = rows.sizes != sizes[:-1]
+    wrong = rows.batch_size != sizes[:-1]
     rest = int(evidence.bounds[-1])
     short_end = (
         remainder == "carry"
         and not restart
         and rows.complete
-        and rows.sizes[-1] < b
+        and rows.batch_size[-1] < b
         and rest % n == 0
         and int(wrong.sum()) == 1
     )
@@ -526,7 +527,7 @@ class _Epochs(NamedTuple):
 def _fits(evidence: _Evidence, passes: _Passes) -> Iterator[_Fit]:
     """The plans with these passes that give these updates, and end there."""
     n, b, rows = evidence.n, evidence.batch_size, evidence.rows
-    one_size = b == n and passes.remainder == "keep" and bool((rows.sizes == n).all())
+    one_size = b == n and passes.remainder == "keep" and bool((rows.batch_size == n).all())
     whole_stream = passes.remainder == "carry" and evidence.num_steps == 1 and b % n == 0
     tried: dict[Any, list[tuple[dict[str, Any], frozenset[str]]]] = {}
     for epochs in _epochs(evidence, passes):
@@ -623,8 +624,8 @@ def _lengths(evidence: _Evidence, passes: _Passes, per_pass: int) -> list[int]:
         if per_pass:
             found |= _divisors(at % per_pass)
     found |= {d for d in _divisors(total) if total // d <= 64}
-    if rows.epochs is not None:
-        turns = np.flatnonzero(np.diff(rows.epochs))
+    if rows.epoch is not None:
+        turns = np.flatnonzero(np.diff(rows.epoch))
         found |= {int(turn) + 1 for turn in turns[:1]}
         found |= {int(length) for length in np.diff(turns[:4])}
     return sorted(s for s in found if 1 <= s <= total + 1)
@@ -770,14 +771,14 @@ def _labelled(evidence: _Evidence, passes: _Passes, epochs: _Epochs) -> bool:
     """Whether the loop's own labels are those of the hypothesis; counted from 0 or from 1."""
     rows, total = evidence.rows, evidence.num_steps
     number = epochs.epoch[:total]
-    if rows.epochs is not None and (rows.epochs - rows.epochs[0] != number - number[0]).any():
+    if rows.epoch is not None and (rows.epoch - rows.epoch[0] != number - number[0]).any():
         return False
     if rows.padding is not None and (rows.padding != passes.padding[:total]).any():
         return False
-    if rows.steps_in_epoch is not None:
+    if rows.step_in_epoch is not None:
         begins = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
         inside = np.arange(total) - np.repeat(begins, np.diff(begins, append=total))
-        return not (rows.steps_in_epoch - rows.steps_in_epoch[0] != inside).any()
+        return not (rows.step_in_epoch - rows.step_in_epoch[0] != inside).any()
     return True
 
 
@@ -810,7 +811,7 @@ def _effort(fit: _Fit) -> float:
 def _told(evidence: _Evidence, fits: list[_Fit], known: bool) -> Inference:
     """What the fitting plans share, where they part, and the simplest of them."""
     rows, notes = evidence.rows, []
-    if any(column is not None for column in (rows.epochs, rows.steps_in_epoch, rows.padding)):
+    if any(column is not None for column in (rows.epoch, rows.step_in_epoch, rows.padding)):
         labelled = [fit for fit in fits if fit.labelled]
         if labelled and len(labelled) < len(fits):
             if _values(_plainest(labelled)[0]) != _values(_plainest(fits)[0]):
@@ -900,7 +901,7 @@ def _windows_key(fit: _Fit, *, epochs: bool = False) -> tuple[Any, ...]:
 def _order_left(evidence: _Evidence, passes: _Passes, kinds: list[_Kind]) -> str | None:
     """Where the samples depart from an order in which they began, if no order that fits is one to be recognised."""
     ids, n = evidence.rows.ids, evidence.n
-    first = min(int(evidence.rows.sizes[0]), n)
+    first = min(int(evidence.rows.batch_size[0]), n)
     enough = math.lgamma(n + 1) - math.lgamma(n - first + 1) > _UNLIKELY  # of samples in the first batch
     if ids is None or not enough or any(kind.order == "sequential" or kind.seed is not None for kind in kinds):
         return None
@@ -1040,10 +1041,10 @@ def _odd(evidence: _Evidence, candidates: list[_Passes], step: int) -> str:
     """What is odd at the first step that no plan explains."""
     rows, n = evidence.rows, evidence.n
     reasons = {passes.why for passes in candidates if passes.bad == step}
-    size, b = int(rows.sizes[step]), evidence.batch_size
+    size, b = int(rows.batch_size[step]), evidence.batch_size
     if all(passes.bad <= step for passes in candidates) and reasons:
         if rows.ids is not None and "range" in reasons:
-            batch = rows.batch(step)
+            batch = rows.ids[rows.bounds[step] : rows.bounds[step + 1]]
             outside = batch[(batch < 0) | (batch >= n)]
             if len(outside):
                 return f"sample {int(outside[0])} is none of the {n:,} samples"

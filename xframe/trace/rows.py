@@ -151,14 +151,23 @@ class Rows:
 
     def only(self, *names: str) -> Rows:
         """These columns alone; all others are unknown."""
-        return Rows.of_arrays(
-            complete=self.complete, **{name: self.column(name) for name in names if name in self.known}
-        )
+        return self.with_columns(**dict.fromkeys(self.known - {*names}))
 
     def with_columns(self, *, complete: bool | None = None, **columns: Any) -> Rows:
         """The same rows with other values in these columns; None makes one unknown."""
-        kept = {name: self.column(name) for name in self.known if name not in columns}
-        return Rows.of_arrays(complete=self.complete if complete is None else complete, **{**kept, **columns})
+        hidden = {name for name, values in columns.items() if values is None}
+
+        def read(name: str, start: int, stop: int) -> Column:
+            return unknown_column(name, stop - start) if name in hidden else self._read(name, start, stop)
+
+        given = {name: _column(values) for name, values in columns.items() if values is not None}
+        whole = {name for name, column in given.items() if column.known is None}
+        known = self.known - columns.keys() | whole
+        rows = Rows(
+            read, self._num_rows, known, start=self.start, complete=self.complete if complete is None else complete
+        )
+        rows._columns = {name: column for name, column in self._columns.items() if name not in hidden} | given
+        return rows
 
     def blocks(self, rows: int) -> Iterator[Rows]:
         """All rows, so many at a time."""
@@ -236,7 +245,7 @@ def _column(values: Any) -> Column:
     if isinstance(values, Column):
         return values
     array = np.asarray(values)
-    return Column(array.astype(np.int64) if array.dtype.kind in "iub" or not array.size else array)
+    return Column(array.astype(np.int64, copy=False) if array.dtype.kind in "iub" or not array.size else array)
 
 
 _PLANNED = ("batch_size", "updates", "epoch", "step_in_epoch", "padding", "pass_index", "position")

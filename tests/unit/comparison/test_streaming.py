@@ -9,8 +9,8 @@ import xframe
 from xframe.comparison import comparing as comparison
 from xframe.comparison.judging import judge
 from xframe.trace import files as tracefile
-from xframe.trace import observed as observed
 from xframe.trace import trace
+from xframe.trace.rows import MOST_IDS, Rows
 
 ROWS = 40
 
@@ -142,7 +142,7 @@ def test_causes_are_looked_for_at_the_beginning_of_a_long_run(tmp_path, monkeypa
     b = write(tmp_path / "b.trace", [{**row, "updates": i + 1 - (i >= at)} for i, row in enumerate(rows)])
     whole = xframe.compare(a, b)
     assert [cause.name for cause in whole.causes][:1] == ["update-skipped"]
-    monkeypatch.setattr(observed.Observed.of_trace.__func__, "__defaults__", (50,))
+    monkeypatch.setattr(Rows.limited, "__defaults__", (50, MOST_IDS))
     found = xframe.compare(a, b)
     assert found.first_difference["step"] == at
     assert bool(found.causes) is told

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -24,7 +23,7 @@ from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.report import causes as rendered
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
 DIGITS = 1797
@@ -87,7 +86,7 @@ def plan_of(fields: dict[str, Any], batch_size: int = 64) -> TrainingPlan:
     return TrainingPlan.from_mapping({name: value for name, value in given_fields.items() if value is not None})
 
 
-def told(candidate: Observed, reference: Observed, n: int, plan: TrainingPlan, setting: str) -> tuple[Cause, ...]:
+def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan, setting: str) -> tuple[Cause, ...]:
     known = setting == "plan"
     return diagnose(
         candidate,
@@ -100,8 +99,8 @@ def told(candidate: Observed, reference: Observed, n: int, plan: TrainingPlan, s
     )
 
 
-def same(a: Observed, b: Observed) -> bool:
-    names = ("sizes", "updates", "ids", "epochs", "steps_in_epoch", "padding")
+def same(a: Rows, b: Rows) -> bool:
+    names = ("batch_size", "updates", "ids", "epoch", "step_in_epoch", "padding")
     pairs = [(getattr(a, name), getattr(b, name)) for name in names]
     return all(mine is None or theirs is None or np.array_equal(mine, theirs) for mine, theirs in pairs)
 
@@ -112,7 +111,7 @@ def test_a_misread_field(base: dict[str, Any], fault: dict[str, Any], right: str
     plan = plan_of(base)
     misread = changed(plan, **fault)
     assert misread is not None
-    reference, candidate = Observed.of_plan(plan, DIGITS), Observed.of_plan(misread, DIGITS)
+    reference, candidate = Rows.of_plan(plan, DIGITS), Rows.of_plan(misread, DIGITS)
     causes = told(candidate, reference, DIGITS, plan, setting)
     assert causes, "nothing is told"
     assert causes[0].name in right.split(), [cause.name for cause in causes]
@@ -135,7 +134,7 @@ def test_the_same_on_other_sizes(n: int) -> None:
             misread = changed(plan, **fields)
             assert misread is not None
             try:
-                reference, candidate = Observed.of_plan(plan, n), Observed.of_plan(misread, n)
+                reference, candidate = Rows.of_plan(plan, n), Rows.of_plan(misread, n)
             except UsageError:
                 continue
             if same(reference, candidate):
@@ -145,13 +144,13 @@ def test_the_same_on_other_sizes(n: int) -> None:
             assert not causes[0].certain or causes[0].name in right.split(), (base, fault, causes[0])
 
 
-def rebatched(batches: list[list[int]], updates: Any = None) -> Observed:
-    return Observed.of_batches(batches, list(range(1, len(batches) + 1)) if updates is None else updates)
+def rebatched(batches: list[list[int]], updates: Any = None) -> Rows:
+    return Rows.of_batches(batches, list(range(1, len(batches) + 1)) if updates is None else updates)
 
 
-def mutations(plan: TrainingPlan, n: int, draw: Random) -> Iterator[tuple[str, set[str], Observed]]:
+def mutations(plan: TrainingPlan, n: int, draw: Random) -> Iterator[tuple[str, set[str], Rows]]:
     """Random edits of the plan's rows, each with the causes that are right."""
-    rows = Observed.of_plan(plan, n).without_labels()
+    rows = Rows.of_plan(plan, n).only("batch_size", "updates", "ids")
     assert rows.ids is not None
     assert rows.updates is not None
     batches = [rows.batch(i).tolist() for i in range(len(rows))]
@@ -177,20 +176,20 @@ def mutations(plan: TrainingPlan, n: int, draw: Random) -> Iterator[tuple[str, s
         ids = rows.ids.copy()
         ids[[p, q]] = ids[[q, p]]
         inside = places[0] == places[1]
-        yield "swap", {"order-inside-batches" if inside else "samples-swapped"}, replace(rows, ids=ids)
+        yield "swap", {"order-inside-batches" if inside else "samples-swapped"}, rows.with_columns(ids=ids)
         ids = rows.ids.copy()
         ids[p] = ids[q]
-        yield "repeat sample", {"sample-repeated", "samples-swapped"}, replace(rows, ids=ids)
+        yield "repeat sample", {"sample-repeated", "samples-swapped"}, rows.with_columns(ids=ids)
     ids = rows.ids.copy()
     ids[p] = n + draw.randrange(9)
-    yield "foreign", {"validation-in-training"}, replace(rows, ids=ids)
+    yield "foreign", {"validation-in-training"}, rows.with_columns(ids=ids)
     one_less = [list(batch) for batch in batches]
     if len(one_less[t]) > 1:
         del one_less[t][draw.randrange(len(one_less[t]))]
         yield "lose", {"sample-lost"}, rebatched(one_less)
     index = np.arange(len(rows))
-    yield "skip", {"update-skipped"}, replace(rows, updates=rows.updates - (index >= t))
-    yield "double", {"update-doubled"}, replace(rows, updates=rows.updates + (index >= t))
+    yield "skip", {"update-skipped"}, rows.with_columns(updates=rows.updates - (index >= t))
+    yield "double", {"update-doubled"}, rows.with_columns(updates=rows.updates + (index >= t))
 
 
 def test_random_edits() -> None:
@@ -200,7 +199,7 @@ def test_random_edits() -> None:
     for fields in bases:
         for n, b in ((DIGITS, 64), (47, 5), (60, 5)):
             plan = plan_of(fields, b)
-            reference = Observed.of_plan(plan, n).without_labels()
+            reference = Rows.of_plan(plan, n).only("batch_size", "updates", "ids")
             for what, right, candidate in mutations(plan, n, draw):
                 if same(candidate, reference) and len(candidate) == len(reference):
                     continue
@@ -214,7 +213,7 @@ def test_random_edits() -> None:
     assert found[True] >= 0.95 * found.total(), found
 
 
-def orders(n: int, passes: int, b: int, make: Any) -> Observed:
+def orders(n: int, passes: int, b: int, make: Any) -> Rows:
     """Passes in the orders that ``make`` returns, in batches of b, the short one kept."""
     return rebatched([make(p)[i : i + b].tolist() for p in range(passes) for i in range(0, n, b)])
 
@@ -248,7 +247,7 @@ SIGNATURES = {
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_orders_of_their_own(name: str, setting: str) -> None:
     plan = plan_of({"epochs": 3})
-    reference = Observed.of_plan(plan, DIGITS).without_labels()
+    reference = Rows.of_plan(plan, DIGITS).only("batch_size", "updates", "ids")
     causes = told(orders(DIGITS, 3, 64, SIGNATURES[name]), reference, DIGITS, plan, setting)
     assert causes
     assert causes[0].name == name
@@ -260,7 +259,7 @@ def test_a_short_batch_among_the_shuffled_ones(setting: str) -> None:
     plan, draw = plan_of({"epochs": 3}), np.random.default_rng(0)
     blocks = [block.tolist() for block in np.split(np.arange(DIGITS), range(64, DIGITS, 64))]
     candidate = rebatched([blocks[i] for _ in range(3) for i in draw.permutation(len(blocks))])
-    causes = told(candidate, Observed.of_plan(plan, DIGITS).without_labels(), DIGITS, plan, setting)
+    causes = told(candidate, Rows.of_plan(plan, DIGITS).only("batch_size", "updates", "ids"), DIGITS, plan, setting)
     assert causes[0].name == "shuffle-after-batch"
 
 
@@ -275,8 +274,8 @@ def test_two_scripts_that_both_shuffled_on_their_own() -> None:
 
 def test_the_sentence_has_the_arithmetic() -> None:
     plan = plan_of({"epochs": 3})
-    dropping = Observed.of_plan(plan_of({"epochs": 3, "remainder": "drop"}), DIGITS)
-    (cause,) = told(dropping, Observed.of_plan(plan, DIGITS), DIGITS, plan, "plan")
+    dropping = Rows.of_plan(plan_of({"epochs": 3, "remainder": "drop"}), DIGITS)
+    (cause,) = told(dropping, Rows.of_plan(plan, DIGITS), DIGITS, plan, "plan")
     assert cause.certain
     assert "drops the 5 samples left over at the end of each pass (1,797 mod 64 = 5)" in cause.sentence
     assert cause.sentence.endswith("84 steps where 87 are due, 3 fewer")
@@ -289,19 +288,19 @@ def test_totals_that_agree_by_chance() -> None:
     plan = plan_of({"batch_size": 256, "epochs": 3, "remainder": "drop", **FOURS})
     keeping = changed(plan, remainder="keep")
     assert keeping is not None
-    (cause,) = told(Observed.of_plan(keeping, 50_000), Observed.of_plan(plan, 50_000), 50_000, plan, "plan")
+    (cause,) = told(Rows.of_plan(keeping, 50_000), Rows.of_plan(plan, 50_000), 50_000, plan, "plan")
     assert cause.name == "short-batch-kept"
     assert cause.by_chance == "update totals agree only by chance: ⌈196/4⌉ = ⌈195/4⌉ = 49 per epoch"
     carried = changed(plan, remainder="carry", gradient_accumulation_steps=None)
     kept = changed(plan, remainder="keep", gradient_accumulation_steps=None)
     assert carried is not None
     assert kept is not None
-    causes = told(Observed.of_plan(carried, 1023), Observed.of_plan(kept, 1023), 1023, kept, "plan")
+    causes = told(Rows.of_plan(carried, 1023), Rows.of_plan(kept, 1023), 1023, kept, "plan")
     assert causes[0].by_chance == "step totals agree only by chance: ⌈3,069/256⌉ = 3 x ⌈1,023/256⌉ = 12"
 
 
 def test_what_agrees_has_no_cause() -> None:
-    rows = Observed.of_plan(plan_of({}), DIGITS)
+    rows = Rows.of_plan(plan_of({}), DIGITS)
     for setting in SETTINGS:
         assert told(rows, rows, DIGITS, plan_of({}), setting) == ()
         assert told(rows.head(20), rows, DIGITS, plan_of({}), setting) == ()  # cut short is no other run
@@ -313,10 +312,10 @@ columns = st.lists(st.integers(-3, 9), max_size=12)
 @settings(max_examples=150, deadline=None)
 @given(st.lists(columns, max_size=8), st.lists(columns, max_size=8), columns, st.booleans(), st.integers(1, 12))
 def test_odd_rows_raise_nothing(a: Any, b: Any, updates: list[int], ids: bool, n: int) -> None:
-    rows = [Observed.of_batches(batches, (updates * 9 + [0] * 9)[: len(batches)]) for batches in (a, b)]
-    rows = rows if ids else [replace(one, ids=None) for one in rows]
+    rows = [Rows.of_batches(batches, (updates * 9 + [0] * 9)[: len(batches)]) for batches in (a, b)]
+    rows = rows if ids else [one.with_columns(ids=None) for one in rows]
     plan = TrainingPlan(batch_size=3, epochs=2)
-    planned = Observed.of_plan(plan, n)
+    planned = Rows.of_plan(plan, n)
     diagnose(rows[0], rows[1], run="B", num_samples=None, plan=None)
     diagnose(rows[0], rows[1], run="B", num_samples=n, plan=plan)
     diagnose(rows[0], planned, run="B", num_samples=n, plan=plan, reference_is_plan=True)
@@ -340,13 +339,13 @@ LOSS = np.linspace(2, 1, 58) + np.sin(np.arange(58)) / 10
     ],
 )
 def test_numbers(numbers: Numbers, name: str, certain: bool) -> None:
-    rows = Observed.of_plan(plan_of({}), DIGITS)
+    rows = Rows.of_plan(plan_of({}), DIGITS)
     causes = diagnose(rows, rows, run="B", num_samples=DIGITS, plan=plan_of({}), numbers=numbers)
     assert (causes[0].name, causes[0].certain) == (name, certain)
 
 
 def test_odd_numbers() -> None:
-    rows = Observed.of_plan(plan_of({}), DIGITS)
+    rows = Rows.of_plan(plan_of({}), DIGITS)
     for odd in (np.full(58, np.nan), np.full(58, np.inf), np.zeros(58), np.full(58, 1.7e308)):
         for pair in ((odd, LOSS), (LOSS, odd), (odd, odd)):
             numbers = Numbers(loss=pair, lr=pair, weights=False, tolerance=TOLERANCES["float64"])

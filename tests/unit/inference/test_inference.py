@@ -16,13 +16,13 @@ from xframe.inference.infer import MORE
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.explained import one
-from xframe.trace.observed import Observed
+from xframe.trace.rows import Rows
 
 
 def rows_of(num_samples, **fields):
     """Rows without labels, in an order that is none of xframe's first seeds unless one is given."""
     plan = TrainingPlan.from_mapping({"seed": 99_999, **fields})
-    return Observed.of_plan(plan, num_samples).without_labels()
+    return Rows.of_plan(plan, num_samples).only("batch_size", "updates", "ids")
 
 
 def told(num_samples, **fields):
@@ -159,18 +159,18 @@ def test_no_batch_is_full():
 
 def test_labels_decide_between_what_the_rows_leave_open():
     plan = TrainingPlan(batch_size=10, epochs=5, steps_per_epoch=4, epoch_iterator="continue", seed=99_999)
-    rows = Observed.of_plan(plan, 103)
-    without, with_labels = infer.infer(rows.without_labels(), 103), infer.infer(rows, 103)
+    rows = Rows.of_plan(plan, 103)
+    without, with_labels = infer.infer(rows.only("batch_size", "updates", "ids"), 103), infer.infer(rows, 103)
     assert without.plan.steps_per_epoch is None
     assert with_labels.certain["steps_per_epoch"] == 4
     assert any("labels" in note for note in with_labels.notes)
-    counted_from_1 = replace(rows, epochs=rows.epochs + 1, steps_in_epoch=rows.steps_in_epoch + 1)
+    counted_from_1 = rows.with_columns(epoch=rows.epoch + 1, step_in_epoch=rows.step_in_epoch + 1)
     assert infer.infer(counted_from_1, 103).certain["steps_per_epoch"] == 4
 
 
 def test_labels_never_overrule_rows():
-    rows = Observed.of_plan(TrainingPlan(batch_size=10, epochs=4, steps_per_epoch=7), 103)
-    lying = replace(rows, epochs=np.sort(rows.epochs * 3 % 5), steps_in_epoch=None)
+    rows = Rows.of_plan(TrainingPlan(batch_size=10, epochs=4, steps_per_epoch=7), 103)
+    lying = rows.with_columns(epoch=np.sort(rows.epoch * 3 % 5), step_in_epoch=None)
     found = infer.infer(lying, 103)
     assert found.certain["steps_per_epoch"] == 7
     assert any("left aside" in note for note in found.notes)
@@ -185,11 +185,11 @@ def test_part_of_a_run_has_no_limits():
 def test_the_number_of_samples_from_ids_or_sizes():
     rows = rows_of(103, batch_size=10, epochs=3)
     assert infer.infer(rows, None).num_samples == 103
-    assert infer.infer(replace(rows, ids=None), None).num_samples == 103
+    assert infer.infer(rows.with_columns(ids=None), None).num_samples == 103
     found = infer.infer(rows_of(100, batch_size=10, epochs=3), None)
     assert found.num_samples == 100
     assert "not given" in found.notes[0]
-    blind = infer.infer(replace(rows_of(100, batch_size=10, epochs=3), ids=None), None)
+    blind = infer.infer(rows_of(100, batch_size=10, epochs=3).with_columns(ids=None), None)
     assert blind.num_samples is None
     assert blind.certain["batch_size"] == 10
     assert "remainder" not in {**blind.certain, **blind.undecided}
@@ -197,14 +197,14 @@ def test_the_number_of_samples_from_ids_or_sizes():
 
 def test_without_ids_or_updates():
     rows = rows_of(103, batch_size=10, epochs=3, gradient_accumulation_steps=4)
-    found = infer.infer(replace(rows, ids=None), 103)
+    found = infer.infer(rows.with_columns(ids=None), 103)
     assert (found.order, found.certain["remainder"], found.plan.gradient_accumulation_steps) == ("unknown", "keep", 4)
-    found = infer.infer(replace(rows, updates=None), 103)
+    found = infer.infer(rows.with_columns(updates=None), 103)
     assert (found.order, found.undecided["gradient_accumulation_steps"]) == ("new each pass", (1, MORE))
 
 
 def test_no_rows():
-    found = infer.infer(Observed.of_batches([], []), 10)
+    found = infer.infer(Rows.of_batches([], []), 10)
     assert (found.plan, found.first_misfit) == (None, None)
     assert one(found, "x").startswith("x: 0 steps")
 
@@ -213,7 +213,7 @@ def test_no_rows():
 
 
 def spoilt(rows, **changes):
-    return replace(rows.without_labels(), **changes)
+    return rows.only("batch_size", "updates", "ids").with_columns(**changes)
 
 
 def test_an_update_too_many():
@@ -237,7 +237,7 @@ def test_a_step_with_two_updates():
 def test_a_lost_step():
     rows = rows_of(103, batch_size=10, epochs=3, seed=0)
     batches = [rows.batch(step).tolist() for step in range(len(rows)) if step != 4]
-    found = infer.infer(Observed.of_batches(batches, range(1, len(batches) + 1)), 103)
+    found = infer.infer(Rows.of_batches(batches, range(1, len(batches) + 1)), 103)
     assert found.first_misfit == 9  # until then the pass may as well have another order
     assert "batch of 3" in found.odd
     assert any("only up to step 4" in note for note in found.notes)
@@ -254,14 +254,14 @@ def test_a_foreign_sample():
 def test_draws_with_replacement():
     draw = random.Random(1)
     batches = [[draw.randrange(200) for _ in range(8)] for _ in range(200)]
-    found = infer.infer(Observed.of_batches(batches, range(1, 201)), 200)
+    found = infer.infer(Rows.of_batches(batches, range(1, 201)), 200)
     assert found.order == "none"
     assert found.first_misfit is not None
     assert found.first_misfit < 50
 
 
 def test_nothing_fits_from_the_first_step():
-    found = infer.infer(Observed.of_batches([[3, 3], [1, 2]], [1, 2]), 5)
+    found = infer.infer(Rows.of_batches([[3, 3], [1, 2]], [1, 2]), 5)
     assert (found.plan, found.first_misfit) == (None, 0)
     assert "from the first step on" in one(found, "x")
 
@@ -285,7 +285,7 @@ def test_long_runs(fields):
     assert found.first_misfit is None
     part = counting.rows(found.plan, 10_001, 0, len(rows))
     assert counting.num_steps(found.plan, 10_001) == len(rows)
-    assert (part.batch_size == rows.sizes).all()
+    assert (part.batch_size == rows.batch_size).all()
     assert (part.updates == rows.updates).all()
     own = counting.rows(TrainingPlan.from_mapping({"batch_size": 10, **fields}), 10_001, 0, len(rows))
     assert (part.pass_index == own.pass_index).all()
@@ -327,7 +327,7 @@ def walkable(cases):
 )
 def test_every_inference_can_be_said(fields, num_samples):
     rows = walked(fields, num_samples, lambda _: range(num_samples))
-    for part in (rows, replace(rows, ids=None), replace(rows, updates=None), rows.head(max(1, len(rows) // 2))):
+    for part in (rows, rows.with_columns(ids=None), rows.with_columns(updates=None), rows.head(max(1, len(rows) // 2))):
         for samples in (num_samples, None):
             found = infer.infer(part, samples)
             json.dumps(found.to_dict())
@@ -336,14 +336,14 @@ def test_every_inference_can_be_said(fields, num_samples):
 
 @pytest.mark.parametrize(("sizes", "at"), [([-1, -1], None), ([4, 0, 4], 1), ([0], 0)])
 def test_batches_of_nothing_follow_no_plan(sizes, at):
-    rows = Observed(np.array(sizes, dtype=np.int64), np.arange(len(sizes)) + 1)
+    rows = Rows.of_arrays(batch_size=sizes, updates=np.arange(len(sizes)) + 1)
     found = infer.infer(rows, 8)
     assert (found.plan, found.first_misfit) == (None, at)
     assert one(found, "run").startswith("run: ")
 
 
 def test_an_unfinished_run_shows_no_limits():
-    rows = Observed.of_plan(TrainingPlan(batch_size=4, epochs=3), 10)
+    rows = Rows.of_plan(TrainingPlan(batch_size=4, epochs=3), 10)
     assert infer.infer(rows, 10).to_dict()["plan"]["epochs"] == 3
     told = infer.infer(rows.head(5), 10).to_dict()["plan"]
     assert not {"epochs", "steps", "updates"} & set(told)
@@ -352,5 +352,5 @@ def test_an_unfinished_run_shows_no_limits():
 
 def test_the_walk_of_the_sweep_finds_what_is_impossible():
     plan = TrainingPlan(batch_size=2, epochs=2, order="sequential")
-    twice = Observed.of_batches([[0, 1], [2], [0, 0], [2]])
+    twice = Rows.of_batches([[0, 1], [2], [0, 0], [2]])
     assert "sample 0 is impossible" in passes_impossible(plan, twice, 3, 4)
