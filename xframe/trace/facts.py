@@ -51,6 +51,11 @@ class Facts:
         stated = str(self.runtime.get("precision", "float32"))
         return stated if stated in PRECISIONS else "float32"
 
+    def metadata(self) -> dict[str, Any]:
+        """The facts that are stated, as a trace's metadata holds them."""
+        facts = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in facts.items() if value is not None and value != {}}
+
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Facts:
         """The facts in a trace's metadata."""

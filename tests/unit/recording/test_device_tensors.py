@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import xframe
-from xframe.recording import recorder
+from xframe.recording import values
 
 
 class Far:
@@ -24,9 +24,9 @@ class Far:
 
 @pytest.fixture
 def far(monkeypatch):
-    """Makes the recorder see ``Far`` as what ``_hold`` leaves on a device."""
-    hold = recorder._hold
-    monkeypatch.setattr(recorder, "_hold", lambda v, name="value": v if isinstance(v, Far) else hold(v, name))
+    """Makes the recorder see ``Far`` as what ``hold`` leaves on a device."""
+    hold = values.hold
+    monkeypatch.setattr(values, "hold", lambda v, name="value": v if isinstance(v, Far) else hold(v, name))
     Far.reads = 0
     return Far
 
@@ -56,7 +56,7 @@ def test_torch_tensors_come_home_together(monkeypatch):
     transfers = []
     real = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: transfers.append(self.shape) or real(self))
-    batches = recorder._ids_home([torch.tensor([1, 2]), b"\x03" + bytes(7), torch.tensor([4])])
+    batches = values.fetch_ids([torch.tensor([1, 2]), b"\x03" + bytes(7), torch.tensor([4])])
     assert [np.frombuffer(batch, "<i8").tolist() for batch in batches] == [[1, 2], [3], [4]]
-    assert recorder._numbers([torch.tensor(0.5), 1, None, torch.tensor([2.0])]) == [0.5, 1, None, 2.0]
+    assert values.fetch_numbers([torch.tensor(0.5), 1, None, torch.tensor([2.0])]) == [0.5, 1, None, 2.0]
     assert transfers == [(3,), (2,)]

@@ -1,0 +1,174 @@
+"""Takes numbers, arrays and tensors of any framework, and imports none.
+
+Taking has two halves, so that a loop never waits for a device. ``hold`` copies what lies on the CPU and keeps
+what lies on a device as it is there; ``fetch`` brings that home later, many steps' values in one transfer
+where the framework can. A value is checked in the step that brings it as far as is possible without reading it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.training_plan import LARGEST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@functools.cache
+def family(kind: type) -> str:
+    """The package that a type comes from."""
+    return str(kind.__module__).partition(".")[0]
+
+
+def hold(value: Any, name: str = "value") -> Any:
+    """A value that later changes of its source cannot reach: a number or array, or a tensor still on its device.
+
+    Raises:
+        UsageError: it is no number, array or tensor, or a symbolic tensor, which has no value.
+    """
+    package = family(type(value))  # type: ignore[arg-type]
+    if package == "torch":
+        return _hold_torch(value)
+    if value is None or isinstance(value, (int, float, np.generic)):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if package == "keras":
+        return hold(value.value, name)  # a Keras variable holds a native one
+    if package == "tensorflow":
+        return _hold_tensorflow(value)
+    try:
+        return np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"a step's {name}", got=Verbatim(error), expected="a number, an array or a tensor") from None
+
+
+def _hold_torch(value: Any) -> Any:
+    if not value.is_cpu:
+        return value.detach().clone()
+    if not value.dim():
+        return value.item()
+    try:
+        return (value.detach() if value.requires_grad else value).numpy().copy()
+    except TypeError:  # bfloat16, which NumPy lacks; each of its values is a float32 too
+        return value.detach().float().numpy()
+
+
+def _hold_tensorflow(value: Any) -> Any:
+    if hasattr(value, "read_value"):
+        value = value.read_value()
+    if not hasattr(value, "numpy"):
+        raise UsageError(
+            "the recorder was given a symbolic tensor",
+            got=value,
+            expected="a tensor with a value",
+            remedy="Call rec.step outside the tf.function, with what it returned.",
+        )
+    return value if "GPU" in value.device else value.numpy()
+
+
+def on_device(held: Any) -> bool:
+    """Whether ``hold`` left it on a device."""
+    return not isinstance(held, (int, float, np.generic, np.ndarray, type(None)))
+
+
+def fetch(held: Any) -> Any:
+    """What ``hold`` left on a device, as an array; anything else as it is."""
+    if not on_device(held):
+        return held
+    return held.cpu().numpy() if hasattr(held, "cpu") and hasattr(held, "detach") else held.numpy()
+
+
+def array(value: Any, name: str) -> NDArray[Any]:
+    """A block's column: an array of one dimension."""
+    values = np.asarray(fetch(hold(value, name)))  # of a masked array, what is under the mask
+    if values.ndim != 1:
+        raise UsageError(f"a block's {name}", got=Verbatim(f"shape {values.shape}"), expected="values in one dimension")
+    return values if values.size else values.astype(np.int64)
+
+
+def hold_ids(ids: Any) -> Any:
+    """A batch's sample ids: their bytes, as of ``id_bytes``, or a tensor still on its device."""
+    if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
+        return ids.tobytes()
+    held = hold(ids, "ids")
+    return held if on_device(held) else id_bytes(held)
+
+
+def id_bytes(ids: Any) -> bytes:
+    """Sample ids as little-endian int64.
+
+    Raises:
+        UsageError: they are no integers below 2**63 in one dimension.
+    """
+    values = np.asarray(ids)
+    kind = values.dtype.kind
+    if values.ndim != 1 or kind not in ("iu" if values.size else "iuf") or (kind == "u" and (values > LARGEST).any()):
+        raise UsageError(
+            "a step's ids",
+            got=Verbatim(f"an array of {values.dtype} with shape {values.shape}"),
+            expected="the batch's sample ids: integers below 2**63, of shape (batch_size,)",
+        )
+    return values.astype("<i8", copy=False).tobytes()
+
+
+def fetch_ids(held: list[Any]) -> list[bytes]:
+    """The bytes of the batches' ids, those on a device fetched in one transfer where the framework can."""
+    away = [i for i, ids in enumerate(held) if not isinstance(ids, bytes)]
+    torch = sys.modules.get("torch")
+    if torch is not None and len(away) > 1 and all(isinstance(held[i], torch.Tensor) for i in away):
+        home = torch.cat([held[i] for i in away]).cpu().split([len(held[i]) for i in away])
+    else:
+        home = [fetch(held[i]) for i in away]
+    fetched = dict(zip(away, map(id_bytes, home), strict=True))
+    return [fetched.get(i, ids) for i, ids in enumerate(held)]
+
+
+def number(value: Any, name: str) -> Any:
+    """``hold`` of one real number; anything else is refused here, in the step that brings it."""
+    given = type(value)
+    if value is None or given is float or given is int:
+        return value
+    held = hold(value, name)
+    given = type(held)
+    if given is float or given is int:
+        return held
+    away = on_device(held)
+    shape, kind = (tuple(held.shape), "f") if away else (np.shape(held), np.asarray(held).dtype.kind)
+    if math.prod(shape) != 1 or kind not in "iufb":
+        raise UsageError(
+            f"a step's {name}", got=Verbatim(f"{type(value).__name__} of shape {shape}"), expected="one real number"
+        )
+    return held if away else np.asarray(held).item()
+
+
+def count(value: Any, name: str) -> Any:
+    """``number`` of a whole number; one still on a device is checked when it comes home."""
+    if value is None or (type(value) is int and -LARGEST <= value <= LARGEST):
+        return value
+    held = number(value, name)
+    if held is None or on_device(held):
+        return held
+    if not math.isfinite(held) or held != int(held) or abs(held) > LARGEST:
+        raise UsageError(f"a step's {name}", got=held, expected="a whole number")
+    return int(held)
+
+
+def fetch_numbers(values: list[Any]) -> list[Any]:
+    """The values with those left on a device brought home, in one transfer where the framework can."""
+    away = [i for i, value in enumerate(values) if not isinstance(value, (int, float, type(None)))]
+    torch = sys.modules.get("torch")
+    if away and torch is not None and all(isinstance(values[i], torch.Tensor) for i in away):
+        home = torch.stack([values[i].reshape(()) for i in away]).cpu().tolist()
+    else:
+        home = [np.asarray(fetch(values[i])).item() for i in away]
+    for i, value in zip(away, home, strict=True):
+        values[i] = value
+    return values
