@@ -150,14 +150,11 @@ class Recorder:
         Args:
             ids: the ids of the samples in the batch, integers of shape (batch_size,).
             updates: updates applied so far: a number, the optimizer's own counter, or an ``UpdateEvidence``.
-            loss: of this step, a scalar.
-            lr: the learning rate of this step.
+            loss, lr, accuracy: of this step, each a scalar; accuracy is the share of targets predicted rightly.
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: 0-based labels.
             padding: how many of the last ids are padding.
-            accuracy: of this step, the share of its targets that were predicted rightly.
         """
-        now = time.monotonic_ns()
         if self._over:
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
         if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
@@ -167,21 +164,24 @@ class Recorder:
         if type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1:
             held = ids.numpy().tobytes()
         else:
-            held = hold_ids(ids)
-            if tensor is None and family(type(ids)) == "torch":  # type: ignore[arg-type]
-                torch = sys.modules["torch"]
-                self._tensor, self._int64 = torch.Tensor, torch.int64
+            held = self._held(ids)
         row = (  # in the order of _STEP, and whole before it is kept: a step that is refused leaves nothing behind
             held,
             updates if type(updates) is int and 0 <= updates <= LARGEST else count(updates, "updates"),
-            None if update_attempts is None else count(update_attempts, "update_attempts"),
-            None if epoch is None else count(epoch, "epoch"),
-            None if step_in_epoch is None else count(step_in_epoch, "step_in_epoch"),
-            None if padding is None else count(padding, "padding"),
+            update_attempts
+            if update_attempts is None or (type(update_attempts) is int and 0 <= update_attempts <= LARGEST)
+            else count(update_attempts, "update_attempts"),
+            epoch if epoch is None or (type(epoch) is int and 0 <= epoch <= LARGEST) else count(epoch, "epoch"),
+            step_in_epoch
+            if step_in_epoch is None or (type(step_in_epoch) is int and 0 <= step_in_epoch <= LARGEST)
+            else count(step_in_epoch, "step_in_epoch"),
+            padding
+            if padding is None or (type(padding) is int and 0 <= padding <= LARGEST)
+            else count(padding, "padding"),
             lr if type(lr) is float else number(lr, "lr"),
             loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else number(loss, "loss"),
             None if accuracy is None else number(accuracy, "accuracy"),
-            now - self._began,
+            time.monotonic_ns() - self._began,
         )
         with self._lock:
             self._pending.append(row)
@@ -192,6 +192,12 @@ class Recorder:
             self._waiting_ids += len(held) >> 3 if type(held) is bytes else held.shape[0]
             if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
                 self.flush()
+
+    def _held(self, ids: Any) -> Any:
+        if self._tensor is None and family(type(ids)) == "torch":  # type: ignore[arg-type]
+            torch = sys.modules["torch"]
+            self._tensor, self._int64 = torch.Tensor, torch.int64
+        return hold_ids(ids)
 
     def _added(self, rows: int, ids: int) -> None:
         if self._trouble is not None:
