@@ -1,5 +1,6 @@
 """The recorder: takes what a loop has at hand, keeps what was seen, steers nothing, loses nothing."""
 
+import inspect
 import json
 import math
 import os
@@ -17,7 +18,8 @@ import torch
 
 import xframe
 from xframe.recording import recorder as recorder_module
-from xframe.recording.recorder import FLUSH_ROWS
+from xframe.recording.recorder import FLUSH_ROWS, Recorder
+from xframe.trace import schema
 
 WHOLE = [{"ids": [0, 1], "updates": 1, "loss": 1.0}, {"ids": [2], "updates": 2, "loss": 0.5}]
 
@@ -158,6 +160,18 @@ def test_blocks_are_steps(path):
     frames = [xframe.Trace.open(p).frame().drop(columns="time_ns") for p in (single, path)]
     assert frames[0].to_json() == frames[1].to_json()
     assert xframe.Trace.open(single).certificate == xframe.Trace.open(path).certificate
+
+
+def test_every_column_that_a_loop_can_give_is_taken(path):
+    names = {*schema.counts(), *schema.reals()}
+    for take, others in ((Recorder.step, {"self", "ids"}), (Recorder.block, {"self", "ids", "batch_sizes", "time_ns"})):
+        assert set(inspect.signature(take).parameters) == names | others
+    with xframe.record(path) as rec:
+        rec.step(ids=[0], **dict.fromkeys(names, 1))
+        rec.block(ids=[1], batch_sizes=[1], **dict.fromkeys(names, (1,)))
+    trace = xframe.Trace.open(path)
+    for name in names:
+        assert trace.column(name).tolist() == [1, 1], name
 
 
 @pytest.mark.parametrize("ids", [[], np.array([], dtype=np.int64)])
@@ -378,7 +392,7 @@ def test_rows_are_written_by_time_though_no_step_follows(path, monkeypatch):
     assert rows_of(path) == [[0], [1], [2]]
 
 
-def test_what_goes_wrong_in_between_is_told_at_the_next_step(path, monkeypatch):
+def test_what_goes_wrong_in_between_is_raised_by_the_next_step(path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.02)
     with pytest.raises(OSError, match="disk"), xframe.record(path) as rec:  # noqa: PT012
 
