@@ -61,7 +61,7 @@ CASES = (
         faults.DropsABatch,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 9, "boundaries": 3, "epochs": 3},
-        says="5 of 5 samples are others|trained on",
+        says="5 of 5 samples differ|trained on",
     ),
     Case(
         faults.SwapsInsideABatch,
@@ -73,13 +73,13 @@ CASES = (
         faults.SwapsAcrossBatches,
         tests={"test_boundaries": 1},
         structure={"boundaries": 1},
-        says="1 of 5 samples are others",
+        says="1 of 5 samples differ",
     ),
     Case(
         faults.RepeatsASample,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
-        says="1 of 5 samples are others",
+        says="1 of 5 samples differ",
     ),
     Case(
         faults.LosesASample,
@@ -313,14 +313,14 @@ PASS_CASES = (
         faults.PadsFromTheEnd,
         tests={"test_boundaries": 4},
         structure={"boundaries": 4},
-        says="2 of 5 samples are others",
+        says="2 of 5 samples differ",
         plan=PADDED,
     ),
     Case(
         faults.PadsFromThePreviousPass,
         tests={"test_boundaries": 9},
         structure={"boundaries": 9},
-        says="1 of 5 samples are others: .* has 9 ",
+        says="1 of 5 samples differ: .* has 9 ",
         plan=PADDED,
     ),
     Case(

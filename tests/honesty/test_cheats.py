@@ -30,7 +30,7 @@ from cheats import ADAPTERS, make
 
 from xframe import Comparison, compare
 from xframe.cli import app as cli
-from xframe.comparison.comparing import CHECKS, STRUCTURE
+from xframe.comparison import checks
 from xframe.errors import PlanError
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
@@ -42,6 +42,8 @@ from xframe.testing.contract import LEDGER, PLANS, TWIN_PLANS, AdapterContract
 from xframe.trace.trace import Trace
 
 DIGITS = TWIN_PLANS[0]
+CHECKS = checks.names()
+STRUCTURE = {check.name for check in checks.every() if check.group == "structure"}
 NATIVE = Path(__file__).parents[1] / "native"
 MESSAGES = {
     "test_steps": r"assert Counts\(num_st",
@@ -109,7 +111,7 @@ def assert_found(comparison: Comparison, expected: Steps, says: str = "") -> Non
     assert comparison.verdict == ("failed" if expected else "passed")
     assert comparison.exit_code == (1 if expected else 0)
     assert bool(comparison) is not bool(expected)
-    assert comparison.structure == ("different" if expected.keys() & set(STRUCTURE) else "identical")
+    assert comparison.structure == ("different" if expected.keys() & STRUCTURE else "identical")
     told = comparison.first_difference
     assert (told and (told["step"], told["check"])) == first(expected)
     if told:

@@ -13,13 +13,14 @@ from cheats import ADAPTERS
 from sweeps.simulator import VALUES, random_case
 
 from xframe import Comparison, compare
-from xframe.comparison.comparing import CHECKS
+from xframe.comparison import checks
 from xframe.errors import PlanError
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tasks.builtin.ledger import ledger, most_updates
 from xframe.testing import observe
 
+CHECKS = checks.names()
 PLANS = {("numpy", "torch", "tensorflow"): 60, ("numpy", "torch"): 180}  # TensorFlow takes half a second for each
 MOST_SAMPLES, STEPS = 40, range(6, 61)
 

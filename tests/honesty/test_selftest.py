@@ -18,7 +18,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from xframe.comparison.comparing import CHECKS
+from xframe.comparison import checks
 from xframe.comparison.result import Cause
 from xframe.diagnosis.names import CAUSES
 from xframe.errors import UsageError, WorkerError
@@ -33,6 +33,7 @@ from xframe.testing.faults import BY_NAME, FAULTS, Fault
 from xframe.testing.mutators import BASES, MUTATORS, Row
 from xframe.trace.trace import Trace
 
+CHECKS = checks.names()
 ADAPTERS = ("numpy", "torch", "tensorflow")
 SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 16))
 FEW = ("drops-the-remainder", "skips-an-update", "never-zeroes", "returns-an-earlier-checkpoint")

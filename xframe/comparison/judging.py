@@ -28,14 +28,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from xframe.comparison import comparing
-from xframe.comparison.pairing import PLAN, Pair, Run, Terms
-from xframe.comparison.result import Comparison, Judgement, Tolerance
+from xframe.comparison import checks
+from xframe.comparison.check import ORDERS, Check, merged
+from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
+from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
+from xframe.errors import UsageError, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
+
+_ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,33 +78,141 @@ def judge(
     Raises:
         UsageError: nothing to compare with.
     """
-    rtol, atol = (None, None) if tolerance is None else (tolerance.rtol, tolerance.atol)
-    comparison, old_pairs, within = comparing.compared(
-        *traces, order=order, plan=plan, num_samples=num_samples, rtol=rtol, atol=atol, audits=audits, rate=rate
-    )
-    plan, num_samples = comparison.plan, comparison.num_samples
-    precision = comparing._precision(traces)
-    terms = Terms(order, plan, num_samples, precision, within, rate, audits or {})
+    if order not in ORDERS:
+        raise unknown("order", order, ORDERS)
+    if not traces:
+        raise _nothing_to_compare_with(0)
+    notes: list[str] = []
     runs = tuple(
-        Run(name, Rows.of_trace(trace), trace.facts, trace) for name, trace in zip(comparison.runs, traces, strict=True)
+        Run(name, Rows.of_trace(trace), trace.facts, trace) for name, trace in zip(named(traces), traces, strict=True)
     )
-    planned, pairs = None, []
-    if plan is not None and num_samples is not None:
-        planned = Run(PLAN, Rows.of_plan(plan, num_samples, rate=rate))
-        for run in runs:
-            stop = stopped_after(plan, run.validations)
-            own = planned
-            if stop is not None:
-                own = Run(PLAN, Rows.of_plan(plan, num_samples, rate=rate, num_rows=stop))
-            pairs.append(Pair(run, own, terms))
-    across = [Pair(run, runs[0], terms) for run in runs[1:]]
-    for pair, old in zip([*pairs, *across], old_pairs, strict=True):
-        pair.firsts.update(old.firsts)
-        pair.until = old.until
-        pair.judgements.update(
-            {
-                name: Judgement(j.result, j.first, j.detail, j.worst, j.worst_at, j.undecided)
-                for name, j in old.judgements.items()
-            }
+    if plan is None:
+        plan = _common_plan(traces, notes)
+    if num_samples is None:
+        sizes = {run.facts.num_samples for run in runs}
+        num_samples = sizes.pop() if len(sizes) == 1 else None
+    if plan is not None and num_samples is None:
+        notes.append(
+            "no run is compared with the plan: the size of the data set is not known, or not the same in all runs"
         )
-    return Findings(comparison, terms, runs, planned, tuple(pairs), tuple(across))
+    if len(runs) == 1 and (plan is None or num_samples is None):
+        raise _nothing_to_compare_with(1)
+    if len({run.facts.weights_fingerprint for run in runs} - {None}) > 1:
+        notes.append(f"{' and '.join(run.name for run in runs)} did not start from the same weights")
+    precision = max((run.facts.precision for run in runs), key=list(TOLERANCES).index)
+    terms = Terms(order, plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {})
+    planned, with_plan = _planned(runs, terms)
+    across = tuple(Pair(run, runs[0], terms) for run in runs[1:])
+    pairs = (*with_plan, *across)
+    _walk(runs, planned, pairs, checks.of(order))
+    return Findings(_comparison(runs, planned, pairs, terms, notes), terms, runs, planned, with_plan, across)
+
+
+def _nothing_to_compare_with(traces: int) -> UsageError:
+    return UsageError("nothing to compare with", got=traces, expected="two traces, or one with its plan")
+
+
+def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | None:
+    """The plan recorded in all traces, if it is one."""
+    plans = [trace.plan for trace in traces]
+    if len({plan.digest for plan in plans if plan is not None}) > 1 and None not in plans:
+        notes.append("the runs were recorded under different plans, so none is compared with a plan")
+        return None
+    return plans[0] if None not in plans else None
+
+
+def _planned(runs: Sequence[Run], terms: Terms) -> tuple[Run | None, tuple[Pair, ...]]:
+    """The plan's side, and each run's pair with it: there it ends where the run's own validations must stop it."""
+    if terms.plan is None or terms.num_samples is None:
+        return None, ()
+    planned = Run(PLAN, Rows.of_plan(terms.plan, terms.num_samples, rate=terms.rate))
+    pairs = []
+    for run in runs:
+        stop, own = stopped_after(terms.plan, run.validations), planned
+        if stop is not None:
+            own = Run(PLAN, Rows.of_plan(terms.plan, terms.num_samples, rate=terms.rate, num_rows=stop))
+        pairs.append(Pair(run, own, terms))
+    return planned, tuple(pairs)
+
+
+def _walk(runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], kinds: Sequence[type[Check]]) -> None:
+    """Feeds the rows of each pair to its checks, and lets these judge: structure first, then the rest."""
+    plan = pairs[0].terms.plan
+    walked = [(pair, _structure_first([kind(pair) for kind in kinds if _is_fed(kind, pair)])) for pair in pairs]
+    for start, stop, index in blocks(runs, planned, plan.batch_size if plan is not None else 1):
+        for pair, fed in walked:
+            if start < pair.shared:
+                block = pair.block(start, stop, index)
+                for check in fed:
+                    part = block if check.group != "numbers" else block.head(pair.until - start)
+                    if part.length > 0:
+                        check.feed(part)
+    for pair, fed in walked:
+        pair.judgements.update((check.name, check.judge()) for check in fed if check.group == "structure")
+        pair.diverged = pair.until < pair.shared or any(j.first is not None for j in pair.judgements.values())
+        pair.judgements.update((check.name, check.judge()) for check in fed if check.group != "structure")
+        for kind in kinds:
+            if kind.applies(pair) and not _is_fed(kind, pair):
+                detail = "the orders differ" if pair.diverged else ""
+                pair.judgements[kind.name] = Judgement("not judged", detail=detail)
+
+
+def _structure_first(checks: Sequence[Check]) -> list[Check]:
+    return sorted(checks, key=lambda check: check.group != "structure")
+
+
+def _is_fed(kind: type[Check], pair: Pair) -> bool:
+    """Whether that check judges that pair by its rows; of scripts that shuffled on their own no number is judged."""
+    numbers_of_two_orders = kind.group == "numbers" and not pair.reference.is_plan and pair.terms.order == "coverage"
+    return kind.applies(pair) and not numbers_of_two_orders
+
+
+def _comparison(
+    runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], terms: Terms, notes: Sequence[str]
+) -> Comparison:
+    """All pairs' judgements, by check, and what reports show of the runs."""
+    kinds = [kind for kind in checks.of(terms.order) if kind.present(terms, runs)]
+    results = []
+    for kind in kinds:
+        judgements = [pair.judgements[kind.name] for pair in pairs if kind.name in pair.judgements]
+        results.append(merged(kind, [*judgements, *kind.beside_pairs(terms)], terms, runs))
+    traces = {run.name: run.trace for run in runs if run.trace is not None}
+    said = [*notes, *(note for kind in checks.of(terms.order) for note in kind.notes(pairs))]
+    return Comparison(
+        checks=tuple(results),
+        first_difference=_first_difference(results, runs, planned, pairs),
+        runs={name: trace.counts() for name, trace in traces.items()},
+        certificates={name: trace.certificate for name, trace in traces.items()},
+        endings={name: trace.ending for name, trace in traces.items()},
+        explanation=tuple(dict.fromkeys(said)),
+        plan=terms.plan,
+        num_samples=terms.num_samples,
+        order=terms.order,
+        versions={run.name: dict(run.facts.versions) for run in runs},
+        runtimes={run.name: dict(run.facts.runtime) for run in runs},
+        about={run.name: {key: value for key in _ABOUT if (value := getattr(run.facts, key))} for run in runs},
+    )
+
+
+def _first_difference(
+    results: Sequence[CheckResult], runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair]
+) -> dict[str, Any] | None:
+    """The earliest failing step; at one step, the earliest check."""
+    failing = [(result.first, i) for i, result in enumerate(results) if result.first is not None]
+    if not failing:
+        return None
+    step, i = min(failing)
+    name, reference = results[i].name, runs[0]
+    pair = next(p for p in pairs if name in p.judgements and p.judgements[name].first == step)
+    candidate: Run | None = pair.candidate
+    if candidate is reference:  # it is the reference that departs from the plan; show what the other did there
+        candidate = runs[1] if len(runs) > 1 else None
+    return {
+        "step": step,
+        "check": name,
+        "reference": reference.step(step),
+        "candidate": None if candidate is None else candidate.step(step),
+        "expected": None if planned is None else planned.step(step),
+        "names": {"reference": reference.name, "candidate": None if candidate is None else candidate.name},
+        "detail": pair.judgements[name].detail,
+    }

@@ -1,21 +1,33 @@
-"""The sides of a comparison, and a pair of them: a candidate and the reference it is compared with.
+"""The sides of a comparison, and a candidate and its reference walked through together, block by block.
 
 A ``Run`` is one side, the plan's included, which differs only in that nobody recorded it. A ``Pair`` holds what its
-checks share: what the two are compared by, and where they were seen to differ so far.
+checks share: what the two are compared by, and where they were seen to differ so far. Memory does not grow with the
+number of steps: of each side one block of rows is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from xframe.comparison.result import Judgement, Tolerance
+from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.facts import Facts
+from xframe.trace.files import Column
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace, Validation
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 PLAN = "plan"
+BLOCK_ROWS = 1 << 17  # that are held of each side at once
+MOST_IDS = 1 << 22  # of a plan that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +52,11 @@ class Run:
         return self.trace is None
 
     @property
+    def says(self) -> str:
+        """How a sentence introduces what this side has."""
+        return "the plan says" if self.is_plan else f"{self.name} has"
+
+    @property
     def validations(self) -> tuple[Validation, ...]:
         """What was validated between the steps, in order."""
         return () if self.trace is None else self.trace.validations
@@ -48,6 +65,46 @@ class Run:
     def complete(self) -> bool:
         """Whether the rows go on to where the run ended by itself."""
         return self.trace is None or self.trace.complete
+
+    @property
+    def skips_updates(self) -> bool:
+        """Whether updates may be skipped, since the loss is scaled; what a plan says then is how often one is tried."""
+        return self.facts.precision == "mixed_float16" and "update_attempts" in self.rows.known
+
+    def last(self, column: str) -> int | None:
+        """The last row's value; None unless every row has one."""
+        return self.rows.value(column, len(self.rows) - 1) if column in self.rows.known and len(self.rows) else None
+
+    def digests(self, block: int | None) -> Mapping[str, str]:
+        """The digests of a block of a closed trace, by the group of columns they cover; empty where there are none."""
+        digests = None if self.trace is None or block is None else self.trace.source.digests
+        return {} if digests is None or block is None else digests[block]
+
+    def step(self, index: int) -> dict[str, Any] | None:
+        """That step as a report shows it; None where the run has no such step."""
+        if not 0 <= index < len(self.rows):
+            return None
+        known = self.rows.known
+        names = ("batch_size", "updates", "epoch", "step_in_epoch", "ids_digest")
+        shown = {name: self.rows.value(name, index) if name in known else None for name in names}
+        shown["ids_digest"] = shown["ids_digest"] and shown["ids_digest"].hex()
+        for name in ("lr", "loss") if self.trace is not None else ():
+            value = self.rows.value(name, index)
+            shown[name] = value if value is None or np.isfinite(value) else str(value)
+        return shown
+
+
+def named(traces: Sequence[Trace]) -> list[str]:
+    """Labels if they distinguish the runs, else file names, else as much of the paths as does."""
+    parts = [trace.path.resolve().with_suffix("").parts for trace in traces]
+    tails = ["/".join(part[-length:]) for length in range(1, max(map(len, parts)) + 1) for part in parts]
+    choices = [[trace.name for trace in traces]]
+    choices += [tails[i : i + len(traces)] for i in range(0, len(tails), len(traces))]
+    for given in choices:
+        names = [printable(name) for name in given]
+        if len(set(names)) == len(names) and PLAN not in names:
+            return names
+    return [printable(f"{i}: {trace.path}") for i, trace in enumerate(traces)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +137,7 @@ class Pair:
         shared: the steps that both made.
         firsts: by column, the first row at which the two differ.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
+        diverged: whether their structure differs anywhere, their ends included.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.
     """
 
@@ -88,13 +146,101 @@ class Pair:
     terms: Terms
     firsts: dict[str, int] = field(default_factory=dict)
     judgements: dict[str, Judgement] = field(default_factory=dict)
+    diverged: bool = False
 
     def __post_init__(self) -> None:
         self.shared = min(len(self.candidate.rows), len(self.reference.rows))
         self.until = 0 if self.other_data else self.shared
 
     @property
+    def known(self) -> frozenset[str]:
+        """The columns that both sides know in every row."""
+        return self.candidate.rows.known & self.reference.rows.known
+
+    @property
     def other_data(self) -> bool:
         """Whether the same ids are known to stand for different samples."""
         fingerprints = {run.facts.data_fingerprint for run in (self.candidate, self.reference)} - {None}
         return len(fingerprints) > 1
+
+    def block(self, start: int, stop: int, index: int | None) -> Block:
+        """The rows ``start`` to ``stop`` (excluded) that both sides have; ``index`` as ``blocks`` gives it."""
+        sides = (self.candidate, self.reference)
+        candidate, reference = (side.rows.between(start, stop) for side in sides)
+        digests, expected = (side.digests(index) for side in sides)
+        same = {name for name in digests if digests[name] == expected.get(name)}
+        if digests.get("finite") != "True":
+            same.discard("finite")
+        return Block(candidate, reference, start, min(stop, self.shared) - start, frozenset(same))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Consecutive rows of a pair.
+
+    Attributes:
+        candidate, reference: rows from ``start`` on, at least ``length`` of each.
+        start: the place of the first row in its run.
+        length: how many are to be compared.
+        same: the groups of columns (``structure``, ``labels``, ``numbers``) whose digests are equal, so that nobody
+            need read them; ``finite`` where, besides, every loss and learning rate is a finite number.
+    """
+
+    candidate: Rows
+    reference: Rows
+    start: int
+    length: int
+    same: frozenset[str]
+
+    def head(self, length: int) -> Block:
+        """The first rows."""
+        return self if length >= self.length else replace(self, length=length)
+
+    def both(self, name: str) -> tuple[Column, Column]:
+        """A column of the candidate's and of the reference's rows, and where it is known."""
+        return self._cut(self.candidate, name), self._cut(self.reference, name)
+
+    def _cut(self, rows: Rows, name: str) -> Column:
+        values, known = rows.column(name)
+        return Column(values[: self.length], known if known is None else known[: self.length])
+
+    def first_unequal(self, name: str, reference_name: str | None = None) -> int | None:
+        """The first row, counted in its run, at which a column (and the reference's of another name) differs."""
+        candidate = self._cut(self.candidate, name).values
+        first = first_unequal(candidate, self._cut(self.reference, reference_name or name).values)
+        return None if first is None else self.start + first
+
+
+def first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
+    """The first place at which two arrays of one length differ."""
+    if a.dtype.kind == "V":  # digests
+        a, b = (values.view("<u8").reshape(-1, 2) for values in (np.ascontiguousarray(a), np.ascontiguousarray(b)))
+        unequal = (a != b).any(axis=1)
+    else:
+        unequal = a != b
+    return int(np.argmax(unequal)) if unequal.any() else None
+
+
+def blocks(runs: Sequence[Run], planned: Run | None, batch_size: int) -> Iterator[tuple[int, int, int | None]]:
+    """All rows that any two sides share, a block at a time.
+
+    Args:
+        runs: the runs.
+        planned: the plan's side, if there is one.
+        batch_size: the plan's.
+
+    Yields:
+        first row, last row + 1, and, where all traces have the same blocks on disk, which of these it is: their
+        digests can be compared.
+    """
+    lengths = [len(run.rows) for run in runs]
+    sources = [run.trace.source for run in runs if run.trace is not None]
+    bounds = {tuple(source.bounds) if source.digests is not None else None for source in sources}
+    if len(bounds) == 1 and None not in bounds:
+        for index, (start, stop) in enumerate(pairwise(sources[0].bounds)):
+            yield start, stop, index
+        return
+    rows = BLOCK_ROWS if planned is None else min(BLOCK_ROWS, max(1, MOST_IDS // batch_size))
+    last = sorted([*lengths, *([] if planned is None else [len(planned.rows)])])[-2]
+    for start in range(0, last, rows):
+        yield start, min(start + rows, max(lengths)), None

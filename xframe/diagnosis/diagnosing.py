@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xframe.comparison import comparing
 from xframe.comparison.result import TOLERANCES, Cause, Comparison, Tolerance
 from xframe.diagnosis.fixes import mend
 from xframe.diagnosis.hypotheses import Case, Fit, by_order, hypotheses
@@ -730,7 +729,7 @@ def _seen_numbers(comparison: Comparison, candidate: Trace, reference: Trace) ->
         return mine, theirs
 
     weights = comparison.check("weights").result
-    precision = comparing._precision([candidate, reference])
+    precision = max((trace.facts.precision for trace in (candidate, reference)), key=list(TOLERANCES).index)
     return Numbers(
         loss=both("loss"),
         lr=both("lr"),

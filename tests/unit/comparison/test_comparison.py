@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xframe
-from xframe.comparison.comparing import CHECKS
+from xframe.comparison import checks
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.plan import counting
 from xframe.trace.trace import weights_path
 
 N = 10
+CHECKS = checks.names()
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2, seed=3)
 WITH_PLAN = {"plan": PLAN, "num_samples": N}
 KEYS = ["verdict", "structure", "numbers", "checks", "first_difference", "explanation", "runs"]
@@ -149,14 +150,14 @@ STRUCTURAL = {
         1,
         "boundaries",
         ["boundaries"],
-        "step 1: 1 of 4 samples are others: b has",
+        "step 1: 1 of 4 samples differ: b has",
     ),
     "batches swapped": (
         lambda rows: rows.insert(0, rows.pop(1) | {"updates": 1}),
         0,
         "boundaries",
         ["boundaries", "updates", "epochs"],
-        "step 0: 4 of 4 samples are others",
+        "step 0: 4 of 4 samples differ",
     ),
     "last batch short": (
         lambda rows: rows[5].update(ids=rows[5]["ids"][:1]),
@@ -170,7 +171,7 @@ STRUCTURAL = {
         0,
         "boundaries",
         ["boundaries"],
-        "step 0: 1 of 4 samples are others",
+        "step 0: 1 of 4 samples differ",
     ),
     "update lost": (update_lost, 2, "updates", ["updates"], "step 2: b had applied 2 updates, a has 3"),
     "update late": (lambda rows: rows[2].update(updates=2), 2, "updates", ["updates"], "step 2: b had applied 2"),
@@ -232,7 +233,7 @@ def test_the_rows_shown_at_the_first_difference(follow):
 @pytest.mark.parametrize("ids", [True, False])
 def test_without_id_lists_the_digests_still_judge(follow, ids):
     comparison = departs(xframe.compare(follow(ids=ids), follow(swap_across, ids=False)), 1, "boundaries")
-    assert "other samples" in comparison.check("boundaries").detail
+    assert "different samples" in comparison.check("boundaries").detail
     assert xframe.compare(follow(ids=ids), follow(ids=False))
 
 
@@ -316,7 +317,7 @@ def test_loss_beyond_tolerance(follow):
     assert (comparison.structure, comparison.numbers) == ("identical", "different")
     assert comparison.check("loss").worst_at == 4  # the worst is not the first
     assert comparison.check("loss").worst == pytest.approx(0.5)
-    assert "apart by 0.01 where" in comparison.check("loss").detail
+    assert "which differ by 0.01 where" in comparison.check("loss").detail
     shown = comparison.first_difference
     assert shown["candidate"]["loss"] - shown["reference"]["loss"] == pytest.approx(0.01)
 
@@ -435,7 +436,7 @@ def test_weights(follow):
             "different",
             None,
         )
-    assert "apart by up to 0.1 where" in xframe.compare(run(), run(k=np.array([1.0, 2.1]))).check("weights").detail
+    assert "differs by up to 0.1 where" in xframe.compare(run(), run(k=np.array([1.0, 2.1]))).check("weights").detail
 
 
 def test_weights_that_are_not_finite(follow):
@@ -657,7 +658,7 @@ def test_coverage_of_other_samples(follow, labels):
 
     reference = follow(unlabelled if labels == "none" else None)
     comparison = departs(xframe.compare(reference, follow(replaced), order="coverage"), 3, "boundaries")
-    assert "1 samples are others" in comparison.check("boundaries").detail
+    assert "1 samples differ" in comparison.check("boundaries").detail
 
 
 @pytest.mark.parametrize("name", ["batch dropped", "last batch short", "update lost", "one step more"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.comparison import comparing as comparison
+from xframe.comparison import pairing
 from xframe.comparison.judging import judge
 from xframe.trace import files as tracefile
 from xframe.trace import trace
@@ -81,8 +81,8 @@ def test_parts_do_not_matter(tmp_path, monkeypatch, seed):
         monkeypatch.setattr(tracefile, "BLOCK_ROWS", block)
         monkeypatch.setattr(tracefile, "BLOCK_IDS", ids)
         monkeypatch.setattr(trace, "WINDOW", window)
-        monkeypatch.setattr(comparison, "WINDOW", window)
-        monkeypatch.setattr(comparison, "MOST_IDS", ids)
+        monkeypatch.setattr(pairing, "BLOCK_ROWS", window)
+        monkeypatch.setattr(pairing, "MOST_IDS", ids)
         (tmp_path / name).mkdir()
         a = write(tmp_path / name / "a.trace", rows, flush=draw.randint(1, 9))
         b = write(tmp_path / name / "b.trace", others, ids=draw.random() < 0.7)

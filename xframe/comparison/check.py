@@ -1,0 +1,139 @@
+"""What a check is: something that is fed a pair's rows, block by block, and then judges the pair.
+
+A check is a subclass of ``Check`` in a file of its own under ``checks/``, where it is found. It states what it is
+called, what it looks at and what reports say of it; nothing outside its file knows its name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from xframe.comparison.pairing import Block, Pair, Run, Terms
+from xframe.comparison.result import CheckResult, Group, Judgement
+
+ORDERS = ("exact", "coverage")
+
+
+class Check(ABC):
+    """One check of one pair; an object is made for every pair to which it ``applies``.
+
+    Attributes:
+        name: as JSON and messages have it.
+        title: as tables have it.
+        rank: its place among the checks; of two that fail at one step, the one of the lower rank is reported.
+        group: ``structure`` (which samples in which step, which updates), ``labels`` (what the loop calls them), or
+            ``numbers``, which are only fed up to where the pair's structure differs.
+        optional: it is part of a comparison only where it is ``present``.
+        computed: it judges numbers that training computed, rather than was set to; if none of these is judged, the
+            comparison's numbers are not.
+        orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
+        shown: the column of numbers to show of its first difference, and what reports call it.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    rank: ClassVar[int]
+    group: ClassVar[Group]
+    optional: ClassVar[bool] = False
+    computed: ClassVar[bool] = False
+    orders: ClassVar[tuple[str, ...]] = ORDERS
+    shown: ClassVar[tuple[str, str]] = ("loss", "loss")
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+
+    def feed(self, block: Block) -> None:  # noqa: B027  a check may need no rows
+        """The next rows of both sides."""
+
+    @abstractmethod
+    def judge(self) -> Judgement:
+        """What the rows seen, all that the pair shares, amount to."""
+
+    @classmethod
+    @abstractmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        """What is required, for the table."""
+
+    @classmethod
+    def applies(cls, pair: Pair) -> bool:
+        """Whether it judges this pair at all."""
+        return True
+
+    @classmethod
+    def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        """Of an optional check, whether there is something to judge."""
+        return not cls.optional
+
+    @classmethod
+    def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
+        """What each run shows, by its name, for the table."""
+        return {}
+
+    @classmethod
+    def beside_pairs(cls, terms: Terms) -> Iterable[Judgement]:
+        """Judgements that rest on no pair."""
+        return ()
+
+    @classmethod
+    def notes(cls, pairs: Sequence[Pair]) -> Iterable[str]:
+        """Sentences on what was noticed, whether or not anything fails."""
+        return ()
+
+    # For the checks' own use.
+
+    def differ(self, block: Block, *columns: str) -> None:
+        """Notes the first row at which each of these columns differs, where both sides know it throughout."""
+        for column in columns:
+            if column in self.pair.known and column not in self.pair.firsts:
+                self.note(column, block.first_unequal(column))
+
+    def note(self, column: str, row: int | None) -> None:
+        """Notes that a column first differs there; beyond a difference in structure no number is judged."""
+        if row is not None:
+            self.pair.firsts[column] = row
+            if self.group == "structure":
+                self.pair.until = min(self.pair.until, row)
+
+    def agreement(self) -> Judgement:
+        """What passes on the steps that both made; nothing compared is nothing judged."""
+        pair = self.pair
+        whole = len(pair.candidate.rows) == len(pair.reference.rows)
+        detail = "" if whole else f"equal over the first {pair.shared:,} steps, which both made"
+        return Judgement("pass" if pair.shared else "not judged", detail=detail)
+
+    def up_to_here(self) -> str:
+        """What to add where numbers were judged up to the structure's first difference only."""
+        pair = self.pair
+        whole = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
+        return "" if whole else f"before step {pair.until}, not judged from there on"
+
+
+def compared_with(terms: Terms, runs: Sequence[Run]) -> str:
+    """``== plan``, or ``==`` and the first run."""
+    return "== plan" if terms.plan is not None and terms.num_samples is not None else f"== {runs[0].name}"
+
+
+def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, runs: Sequence[Run]) -> CheckResult:
+    """The judgements of one check as one row: any failure fails it, anything not judged leaves it not judged."""
+    failed = [j for j in judgements if j.result == "fail"]
+    unjudged = [j for j in judgements if j.result == "not judged"]
+    decisive = failed or unjudged or judgements
+    measured = [j for j in judgements if j.worst is not None]
+    largest = max(measured, key=lambda j: j.worst or 0.0, default=None)
+    return CheckResult(
+        name=check.name,
+        result="fail" if failed else "not judged" if unjudged or not judgements else "pass",
+        rule=check.rule(terms, runs),
+        values=check.values(runs),
+        first=min((j.first for j in failed if j.first is not None), default=None),
+        worst=largest.worst if largest else None,
+        worst_at=largest.worst_at if largest else None,
+        undecided=any(j.undecided for j in judgements),
+        detail="; ".join(dict.fromkeys(j.detail for j in decisive if j.detail)),
+        title=check.title,
+        group=check.group,
+        computed=check.computed,
+        shown=check.shown,
+    )

@@ -1,0 +1,84 @@
+"""The same samples in each step, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.comparison.check import Check, compared_with
+from xframe.comparison.pairing import Block, Run, Terms
+from xframe.comparison.result import Judgement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Boundaries(Check):
+    """The size of each batch, and its ids by their digest; where ids are listed, how they differ."""
+
+    name, title, rank, group = "boundaries", "batch boundaries", 20, "structure"
+    orders = ("exact",)
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return f"{compared_with(terms, runs)}, per step"
+
+    @classmethod
+    def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
+        return {run.name: len(run.rows) for run in runs}
+
+    def feed(self, block: Block) -> None:
+        if "structure" not in block.same:
+            self.differ(block, "batch_size", "ids_digest")
+
+    def judge(self) -> Judgement:
+        candidate, reference = self.pair.candidate, self.pair.reference
+        if self.pair.other_data:
+            detail = f"{candidate.name} and {reference.name} hold different data: the same ids are different samples"
+            return Judgement("fail", 0, detail)
+        firsts = [self.pair.firsts[name] for name in ("batch_size", "ids_digest") if name in self.pair.firsts]
+        if firsts:
+            return Judgement("fail", min(firsts), _difference(candidate, reference, min(firsts)))
+        if "batch_size" not in self.pair.known:
+            run = candidate if "batch_size" not in candidate.rows.known else reference
+            return Judgement("not judged", detail=f"{run.name} recorded no batches")
+        if "ids_digest" not in self.pair.known:
+            return Judgement("not judged", detail="sizes agree; without sample ids the members are unknown")
+        return self.agreement()
+
+
+def _difference(candidate: Run, reference: Run, step: int) -> str:
+    """How two batches differ."""
+    size, expected = (run.rows.value("batch_size", step) for run in (candidate, reference))
+    if size != expected:
+        return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
+    ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)
+    if ids is None or reference_ids is None:
+        return f"step {step}: {candidate.name} trained on different samples than {reference.name}, or in another order"
+    if np.array_equal(np.sort(ids), np.sort(reference_ids)):
+        at = np.flatnonzero(ids != reference_ids)
+        return (
+            f"step {step}: the same {size:,} samples in another order inside the batch, {at.size} places differ, "
+            f"first place {at[0]}: {candidate.name} {ids[at[0]]}, {reference.name} {reference_ids[at[0]]}"
+        )
+    extra, missing = surplus(ids, reference_ids), surplus(reference_ids, ids)
+    return f"step {step}: {len(extra):,} of {size:,} samples differ: " + members(candidate, extra, reference, missing)
+
+
+def surplus(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The members of ``a`` that ``b`` lacks, as often as it lacks them."""
+    values, inverse = np.unique(np.concatenate([a, b]), return_inverse=True)
+    counts = np.bincount(inverse[: len(a)], minlength=len(values))
+    counts -= np.bincount(inverse[len(a) :], minlength=len(values))
+    return np.repeat(values, np.maximum(counts, 0))
+
+
+def members(candidate: Run, extra: NDArray[np.int64], reference: Run, missing: NDArray[np.int64]) -> str:
+    """Which samples one side has in place of which, in words."""
+
+    def first(values: NDArray[np.int64], limit: int = 5) -> str:
+        return ", ".join(map(str, values[:limit].tolist())) + (", …" if len(values) > limit else "")
+
+    return f"{candidate.name} has {first(extra)} where {reference.says} {first(missing)}"

@@ -1,0 +1,45 @@
+"""The same labels, where both loops give them: epoch, step in epoch, and rows called padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xframe.comparison.check import Check, compared_with
+from xframe.comparison.pairing import Block, Run, Terms
+from xframe.comparison.result import Judgement
+
+_LABELS = ("epoch", "step_in_epoch", "padding")
+
+
+class Epochs(Check):
+    """What the loops declare of each step."""
+
+    name, title, rank, group = "epochs", "epochs", 40, "labels"
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return f"{compared_with(terms, runs)}, labels"
+
+    @classmethod
+    def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
+        last = {run.name: run.last("epoch") for run in runs}
+        return {name: None if epoch is None else epoch + 1 for name, epoch in last.items()}
+
+    def feed(self, block: Block) -> None:
+        if "labels" not in block.same:
+            self.differ(block, *_LABELS)
+
+    def judge(self) -> Judgement:
+        candidate, reference = self.pair.candidate, self.pair.reference
+        if not self.pair.shared or "epoch" not in self.pair.known:
+            return Judgement("not judged", detail="a run labels no epochs")
+        differing = [name for name in _LABELS if name in self.pair.firsts]
+        if not differing:
+            return self.agreement()
+        name = min(differing, key=lambda name: self.pair.firsts[name])
+        step = self.pair.firsts[name]
+        label, expected = (run.rows.value(name, step) for run in (candidate, reference))
+        calls = f"calls it {name.replace('_', ' ')} {label}"
+        if name == "padding":
+            calls = f"calls {label} of its samples padding"
+        return Judgement("fail", step, f"step {step}: {candidate.name} {calls}, {reference.says} {expected}")

@@ -1,0 +1,113 @@
+"""The same losses step by step, within the tolerance; an accuracy recorded beside them is judged with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Block, Pair, Run, Terms
+from xframe.comparison.result import Judgement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+class Loss(Check):
+    """Losses of two runs, up to the first that is no finite number: NaN and infinity are classified before anything
+    is subtracted."""
+
+    name, title, rank, group = "loss", "loss", 60, "numbers"
+    computed = True
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(pair)
+        self._known = True
+        self._first: int | None = None  # beyond the tolerance, or of another kind
+        self._detail = ""  # of the two there
+        self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
+        self._worst: float | None = None
+        self._worst_at: int | None = None
+        self._accuracy: tuple[int, float, float] | None = None  # the first step at which these differ, and the two
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        accuracy = len(runs) > 1 and all("accuracy" in run.rows.known for run in runs)
+        return str(terms.tolerance) + ("; accuracy ± 1" if accuracy else "")
+
+    @classmethod
+    def applies(cls, pair: Pair) -> bool:
+        return not pair.reference.is_plan
+
+    def feed(self, block: Block) -> None:
+        if block.same >= {"numbers", "finite"}:
+            if self._worst is None and self._odd is None:
+                self._worst, self._worst_at = 0.0, block.start
+            return
+        candidate, reference = block.both("loss")
+        self._known = self._known and candidate.known is None and reference.known is None
+        if self._known and self._odd is None:
+            self._compare(block.start, candidate.values, reference.values)
+        if "accuracy" in self.pair.known and self._accuracy is None:
+            self._compare_accuracies(block)
+
+    def _compare(self, start: int, a: Floats, b: Floats) -> None:
+        kinds = classified(a), classified(b)
+        odd = np.flatnonzero((kinds[0] != 0) | (kinds[1] != 0))
+        finite = int(odd[0]) if odd.size else len(a)
+        tolerance = self.pair.terms.tolerance
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
+            difference = np.abs(a[:finite] - b[:finite])
+            largest = np.maximum(np.abs(a[:finite]), np.abs(b[:finite]))
+            allowed = tolerance.atol + tolerance.rtol * largest
+        if finite:
+            at = int(np.argmax(difference))
+            if self._worst is None or difference[at] > self._worst:
+                self._worst, self._worst_at = float(difference[at]), start + at
+        names = self.pair.candidate.name, self.pair.reference.name
+        beyond = np.flatnonzero(difference > allowed)
+        if beyond.size and self._first is None:
+            i = int(beyond[0])
+            self._first = start + i
+            self._detail = f"{names[0]} {a[i]:.9g}, {names[1]} {b[i]:.9g}, "
+            self._detail += f"which differ by {difference[i]:.3g} where {allowed[i]:.3g} is allowed"
+        if odd.size:
+            self._odd = start + finite, float(a[finite])
+            if kinds[0][finite] != kinds[1][finite] and self._first is None:
+                self._first, self._detail = start + finite, f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
+
+    def _compare_accuracies(self, block: Block) -> None:
+        """Whether more samples are predicted differently than the one that rounding may turn; in a coarse precision
+        as many more as its tolerance allows."""
+        a, b = (column.values for column in block.both("accuracy"))
+        sizes = block.both("batch_size")[0].values
+        beyond = np.flatnonzero(~(np.abs(a - b) * sizes <= 1.5 + self.pair.terms.tolerance.atol * sizes))
+        if beyond.size:
+            i = int(beyond[0])
+            self._accuracy = block.start + i, float(a[i]), float(b[i])
+
+    def judge(self) -> Judgement:
+        candidate, reference, until = self.pair.candidate, self.pair.reference, self.pair.until
+        if not self._known or not until:
+            detail = "a run did not record the loss of every step" if until else "no step to judge"
+            return Judgement("not judged", detail=detail)
+        if self._first is not None:
+            detail = f"step {self._first}: loss {self._detail}"
+            return Judgement("fail", self._first, detail, self._worst, self._worst_at)
+        if self._odd is not None:
+            detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
+            return Judgement("not judged", None, detail, self._worst, self._worst_at, undecided=True)
+        if self._accuracy is not None:
+            step, a, b = self._accuracy
+            detail = f"step {step}: accuracy {candidate.name} {a:.6g}, {reference.name} {b:.6g}"
+            return Judgement("fail", step, detail, self._worst, self._worst_at)
+        return Judgement("pass", detail=self.up_to_here(), worst=self._worst, worst_at=self._worst_at)
+
+
+def classified(values: Floats) -> NDArray[np.int64]:
+    """0 finite, 1 NaN, 2 +inf, 3 -inf."""
+    return np.where(np.isnan(values), 1, np.where(np.isposinf(values), 2, np.where(np.isneginf(values), 3, 0)))

@@ -1,0 +1,44 @@
+"""The same number of training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xframe.comparison.check import Check, compared_with
+from xframe.comparison.pairing import Run, Terms
+from xframe.comparison.result import Judgement
+from xframe.errors import printable
+from xframe.plan import counting
+from xframe.plan.validation import decidable
+
+
+class Steps(Check):
+    """As many steps, where both ran to their ends; the plan's end where early stopping must end the run."""
+
+    name, title, rank, group = "steps", "steps", 10, "structure"
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return compared_with(terms, runs)
+
+    @classmethod
+    def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
+        return {run.name: len(run.rows) for run in runs}
+
+    def judge(self) -> Judgement:
+        candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
+        plan, num_samples = self.pair.terms.plan, self.pair.terms.num_samples
+        if reference.is_plan and plan is not None and not decidable(plan, candidate.validations):
+            detail = f"{candidate.name} did not record what early stopping depends on"
+            return Judgement("not judged", detail=detail, undecided=True)
+        if len(candidate.rows) == len(reference.rows):
+            return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
+        for side in (candidate, reference):
+            if side.trace is not None and not side.complete and len(side.rows) == shared:
+                detail = f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps"
+                return Judgement("not judged", detail=detail)
+        detail = f"{candidate.name} made {len(candidate.rows):,} steps, {reference.says} {len(reference.rows):,}"
+        if reference.is_plan and plan is not None and num_samples is not None:
+            early = len(reference.rows) < counting.num_steps(plan, num_samples)
+            detail += ", where its validations stop it early" if early else ""
+        return Judgement("fail", shared, detail)

@@ -1,0 +1,55 @@
+"""The same number of updates applied after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xframe.comparison.check import Check, compared_with
+from xframe.comparison.pairing import Block, Pair, Run, Terms
+from xframe.comparison.result import Judgement
+
+
+class Updates(Check):
+    """Updates applied; where a scaled loss may skip some, the tries are compared with the plan's updates, and with
+    another such run both are."""
+
+    name, title, rank, group = "updates", "updates", 30, "structure"
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(pair)
+        skips = pair.candidate.skips_updates
+        self._column = "update_attempts" if skips and pair.reference.is_plan else "updates"
+        self._tries = skips and pair.reference.skips_updates  # are compared besides
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return f"{compared_with(terms, runs)}, per step"
+
+    @classmethod
+    def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
+        return {run.name: run.last("updates") for run in runs}
+
+    def feed(self, block: Block) -> None:
+        if "updates" not in self.pair.known:
+            return
+        if "structure" not in block.same and "updates" not in self.pair.firsts:
+            self.note("updates", block.first_unequal(self._column, "updates"))
+        if self._tries and "numbers" not in block.same:
+            self.differ(block, "update_attempts")
+
+    def judge(self) -> Judgement:
+        candidate, reference = self.pair.candidate, self.pair.reference
+        for run in (candidate, reference):
+            if "updates" not in run.rows.known:
+                return Judgement("not judged", detail=f"{run.name} recorded no evidence of updates")
+        firsts = self.pair.firsts
+        if not firsts.keys() & {"updates", "update_attempts"}:
+            return self.agreement()
+        step, compared, did = firsts.get("updates"), (self._column, "updates"), "applied"
+        if step is None or firsts.get("update_attempts", step) < step:
+            step, compared = firsts["update_attempts"], ("update_attempts", "update_attempts")
+        did = "applied" if compared[0] == "updates" else "tried"
+        count, expected = candidate.rows.value(compared[0], step), reference.rows.value(compared[1], step)
+        return Judgement(
+            "fail", step, f"step {step}: {candidate.name} had {did} {count:,} updates, {reference.says} {expected:,}"
+        )

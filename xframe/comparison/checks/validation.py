@@ -1,0 +1,204 @@
+"""Validations: after which steps, compared with the plan; over which samples and with which outcome, between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from xframe.comparison.check import Check, compared_with
+from xframe.comparison.pairing import Pair, Run, Terms
+from xframe.comparison.result import Judgement
+from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.validation import closest, due, stopped_after
+from xframe.trace.trace import Validation
+
+_DIFFERENT = {  # in what two validations may differ
+    "num_samples": "on a different number of samples",
+    "num_batches": "in a different number of batches",
+    "batch_sizes": "in different batches",
+    "ids_digest": "on different samples",
+}
+
+
+class Validations(Check):
+    """Part of a comparison where the plan asks for validation or a run has any."""
+
+    name, title, rank, group = "validation", "validation", 80, "numbers"
+    optional = True
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return f"{compared_with(terms, runs)}, {terms.tolerance}"
+
+    @classmethod
+    def applies(cls, pair: Pair) -> bool:
+        return pair.reference.is_plan or pair.terms.order == "exact"
+
+    @classmethod
+    def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        planned = terms.plan is not None and terms.plan.validation_every is not None
+        return planned or any(run.validations for run in runs)
+
+    def judge(self) -> Judgement:
+        pair = self.pair
+        if pair.reference.is_plan:
+            assert pair.terms.plan is not None
+            return _by_plan(pair, pair.terms.plan)
+        validations, reference = pair.candidate.validations, pair.reference.validations
+        if validations and reference:
+            return _Across(pair).judge()
+        missing = (pair.reference if validations else pair.candidate).name
+        undecided = bool(validations or reference)
+        return Judgement("not judged", detail=f"{missing} recorded no validation", undecided=undecided)
+
+    @classmethod
+    def notes(cls, pairs: Sequence[Pair]) -> Iterator[str]:
+        """Where early stopping ended each run, and how close its closest decision was."""
+        runs = list(dict.fromkeys(run for pair in pairs for run in (pair.reference, pair.candidate) if not run.is_plan))
+        plan = pairs[0].terms.plan if pairs else None
+        if plan is None or plan.early_stopping_patience is None:
+            return
+        monitor = plan.early_stopping_monitor or "loss"
+        values = [[getattr(validation, monitor) for validation in run.validations] for run in runs[:2]]
+        differences = [abs(a - b) for a, b in zip(*values, strict=False) if None not in (a, b)] if values[1:] else []
+        for run in runs:
+            if not run.validations:
+                continue
+            stop, close = stopped_after(plan, run.validations), closest(plan, run.validations)
+            text = "did not stop early" if stop is None else f"stopped early after step {stop - 1}"
+            if close is not None:
+                text += f"; its closest decision, validation {close[0]}, had a margin of {close[1]:.3g}"
+                if differences:
+                    text += f", and the runs' values differ by up to {max(differences):.3g}"
+                    text += ": rounding could have turned it" if max(differences) >= close[1] else ""
+            yield f"{run.name} {text}"
+
+
+class _Across:
+    """The validations of two runs, one after the other, up to where the runs diverge."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.names = pair.candidate.name, pair.reference.name
+        self.wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
+        self.odd = ""  # the first outcome that is no number in both
+        self.unknown: set[str] = set()
+        self.worst, self.worst_at = 0.0, None  # type: float, int | None
+
+    def judge(self) -> Judgement:
+        pair, validations, expected = self.pair, self.pair.candidate.validations, self.pair.reference.validations
+        for a, b in zip(validations, expected, strict=False):
+            if min(a.after, b.after) > pair.until:
+                break
+            if a.after != b.after:
+                detail = f"{self.names[0]} validated {_place(a)}, {self.names[1]} {_place(b)}"
+                self._differ(min(a.after, b.after), detail)
+                break
+            self._samples(a, b)
+            for name in ("loss", "accuracy"):
+                self._outcome(name, a, b)
+        complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
+        if self.wrong is None and len(validations) != len(expected) and complete:
+            detail = f"{self.names[0]} validated {len(validations):,} times, {self.names[1]} {len(expected):,}"
+            return Judgement("fail", detail=detail)
+        if self.wrong is not None:
+            return Judgement("fail", *self.wrong, self.worst, self.worst_at)
+        if self.odd or self.unknown:
+            detail = self.odd or f"a run did not record {' and '.join(sorted(self.unknown))}"
+            return Judgement("not judged", None, detail, self.worst, self.worst_at, undecided=True)
+        judged = Validations(pair).up_to_here()
+        return Judgement("pass", detail=judged, worst=self.worst, worst_at=self.worst_at)
+
+    def _differ(self, after: int, detail: str) -> None:
+        self.wrong = self.wrong or (max(after - 1, 0), detail)
+
+    def _samples(self, a: Validation, b: Validation) -> None:
+        """On which samples, in which batches."""
+        for name, what in _DIFFERENT.items():
+            value, expected = getattr(a, name), getattr(b, name)
+            if value is None or expected is None:
+                self.unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
+            elif value != expected:
+                counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
+                self._differ(a.after, f"{_place(a)}: {self.names[0]} validated {what} than {self.names[1]}{counts}")
+
+    def _outcome(self, name: str, a: Validation, b: Validation) -> None:
+        """Loss or accuracy, within the tolerance; what is no number is classified first."""
+        value, expected = getattr(a, name), getattr(b, name)
+        if value is None or expected is None:
+            self.unknown |= {f"the validation's {name}"} if value is not expected else set()
+            return
+        detail = f"{_place(a)}: validation {name} {self.names[0]} {value:.9g}, {self.names[1]} {expected:.9g}"
+        if not (np.isfinite(value) and np.isfinite(expected)):
+            if str(value) != str(expected):
+                self._differ(a.after, detail)
+            self.odd = self.odd or f"{_place(a)} both runs' validation {name} is {value}"
+            return
+        tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
+        difference, allowed = abs(value - expected), tolerance.atol + tolerance.rtol * max(abs(value), abs(expected))
+        if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
+            allowed = tolerance.atol + (1.5 / size if size else 0.0)
+        if difference > self.worst or self.worst_at is None:
+            self.worst, self.worst_at = float(difference), max(a.after - 1, 0)
+        if difference > allowed:
+            self._differ(a.after, detail)
+
+
+def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement:
+    """Whether the run validated when the plan says, and then on all samples in the plan's batches."""
+    candidate, validations = pair.candidate, pair.candidate.validations
+    if plan.validation_every is None:
+        detail = "the plan does not validate"
+        return Judgement("not judged", detail=detail) if validations else Judgement("pass")
+    if not validations:
+        return Judgement("not judged", detail=f"{candidate.name} recorded no validation", undecided=True)
+    assert pair.terms.num_samples is not None
+    expected = due(plan, pair.terms.num_samples)
+    expected = expected[expected <= pair.shared]
+    steps = len(candidate.rows)
+    if not candidate.complete and len(expected) == len(validations) + 1 and expected[-1] == steps:
+        expected = expected[:-1]  # it was cut short before, or while, it validated
+    for validation, after in zip(validations, expected.tolist(), strict=False):
+        if validation.after != after:
+            detail = f"{candidate.name} validated {_place(validation)}, the plan says after step {after - 1:,}"
+            return Judgement("fail", max(min(validation.after, after) - 1, 0), detail)
+    shared = min(len(validations), len(expected))
+    if len(validations) > shared:
+        extra = validations[shared]
+        return _fails(extra, f"{candidate.name} validated {_place(extra)}, the plan does not")
+    if len(expected) > shared:
+        step = int(expected[shared]) - 1
+        return Judgement("fail", step, f"{candidate.name} did not validate after step {step:,}")
+    return _on_all_samples(candidate, plan) or Validations(pair).agreement()
+
+
+def _on_all_samples(run: Run, plan: TrainingPlan) -> Judgement | None:
+    """The first validation that was not on all samples in the plan's batches, or not on the first one's samples."""
+    size, total, first = plan.validation_batch_size or plan.batch_size, run.facts.num_validation, run.validations[0]
+    for validation in run.validations:
+        count, place = validation.num_samples, _place(validation)
+        if count is not None and total and count != total:
+            detail = f"{place}: {run.name} validated on {count:,} samples, the task has {total:,}"
+            return _fails(validation, detail)
+        if count is not None and validation.batch_sizes not in (None, _in_batches(count, size)):
+            detail = f"{place}: {run.name} validated in other batches than of {size:,} and the remainder"
+            return _fails(validation, detail)
+        for name in ("num_samples", "ids_digest"):
+            if getattr(validation, name) != getattr(first, name):
+                return _fails(validation, f"{place}: {run.name} validated {_DIFFERENT[name]} than at first")
+    return None
+
+
+def _fails(validation: Validation, detail: str) -> Judgement:
+    return Judgement("fail", max(validation.after - 1, 0), detail)
+
+
+def _place(validation: Validation) -> str:
+    return f"after step {validation.after - 1:,}" if validation.after else "before the first step"
+
+
+def _in_batches(samples: int, size: int) -> tuple[tuple[int, int], ...]:
+    """The sizes of the batches of that many samples, as a validation has them."""
+    whole, rest = divmod(samples, size)
+    return (((size, whole),) if whole else ()) + (((rest, 1),) if rest else ())

@@ -1,0 +1,81 @@
+"""The same final weights, within the tolerance; and whether each run's own audit bears its trace out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.comparison.check import Check
+from xframe.comparison.checks.loss import classified
+from xframe.comparison.pairing import Pair, Run, Terms
+from xframe.comparison.result import Judgement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Weights = dict[str, NDArray[np.generic]]
+
+
+class FinalWeights(Check):
+    """Final weights of two runs of the same structure. An array's scale, not each element's, sets what is allowed."""
+
+    name, title, rank, group = "weights", "final weights", 70, "numbers"
+    computed = True
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return str(terms.tolerance) + (", == ledger" if terms.audits else "")
+
+    @classmethod
+    def applies(cls, pair: Pair) -> bool:
+        return not pair.reference.is_plan
+
+    @classmethod
+    def beside_pairs(cls, terms: Terms) -> Iterator[Judgement]:
+        for name, problems in terms.audits.items():
+            yield from [Judgement("fail", detail=f"{name}: {text}") for text in problems] or [Judgement("pass")]
+
+    def judge(self) -> Judgement:
+        candidate, reference = self.pair.candidate.trace, self.pair.reference.trace
+        assert candidate is not None
+        assert reference is not None
+        if self.pair.diverged:
+            return Judgement("not judged", detail="the runs diverge before their end")
+        digests = candidate.end.get("weights"), reference.end.get("weights")
+        if not digests[0] or not digests[1]:
+            return Judgement("not judged", detail="a run recorded no final weights")
+        weights, expected = candidate.weights(), reference.weights()
+        if weights is not None and expected is not None:
+            return self._compare(weights, expected)
+        if digests[0] == digests[1]:
+            return Judgement("pass", worst=0.0)
+        detail = "the weights differ, and their files are not beside the traces"
+        return Judgement("not judged", detail=detail, undecided=True)
+
+    def _compare(self, weights: Weights, expected: Weights) -> Judgement:
+        shapes, expected_shapes = ({name: one.shape for name, one in side.items()} for side in (weights, expected))
+        if shapes != expected_shapes:
+            names = self.pair.candidate.name, self.pair.reference.name
+            return Judgement("fail", detail=f"{names[0]} has {shapes}, {names[1]} {expected_shapes}")
+        tolerance = self.pair.terms.tolerance
+        worst, worst_at, problem = 0.0, "", ""
+        for name in sorted(weights):
+            a, b = weights[name].astype(np.float64).ravel(), expected[name].astype(np.float64).ravel()
+            kinds = classified(a), classified(b)
+            if not np.array_equal(*kinds):
+                problem = problem or f"{name}: not finite in the same places"
+                continue
+            if kinds[0].any():
+                return Judgement("not judged", detail=f"{name} is not finite in both runs", undecided=True)
+            if not a.size:
+                continue
+            with np.errstate(over="ignore"):
+                difference = float(np.abs(a - b).max())
+            allowed = tolerance.atol + tolerance.rtol * max(float(np.abs(a).max()), float(np.abs(b).max()))
+            if difference > worst or not worst_at:
+                worst, worst_at = difference, name
+            if difference > allowed and not problem:
+                problem = f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed"
+        return Judgement("fail" if problem else "pass", None, problem, worst, worst_at or None)
