@@ -18,8 +18,8 @@ from xframe.comparison.result import Judgement, Tolerance
 from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.facts import Facts
-from xframe.trace.files import Column
 from xframe.trace.rows import Rows
+from xframe.trace.schema import Column
 from xframe.trace.trace import Trace, Validation
 
 if TYPE_CHECKING:

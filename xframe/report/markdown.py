@@ -23,11 +23,8 @@ def markdown(comparison: Comparison) -> str:
     if comparison.causes:
         # Indented, and not fenced: no name of a run can end it.
         lines += [*("    " + line for line in causes.text(comparison.causes)), ""]
-    rows = []
-    for check in comparison.checks:
-        values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
-        rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
-    lines += [*tables.markdown(["check", *names, "largest difference", "rule", "result"], rows), ""]
+    head, *rows = words.checks_table(comparison)
+    lines += [*tables.markdown(head, rows), ""]
     if comparison.first_difference is not None:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
         lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.diagnosis.names import CAUSES
-from xframe.errors import printable
 from xframe.report import causes, tables, words
 
 
@@ -16,7 +15,7 @@ def text(comparison: Comparison) -> str:
     lines = [head]
     if plan is not None and comparison.num_samples is not None:
         lines.append(f"plan: {words.plan_line(plan, comparison.num_samples)}")
-    lines += ["", *tables.indented(_table(comparison)), ""]
+    lines += ["", *tables.indented(tables.plain(words.checks_table(comparison))), ""]
     difference = comparison.first_difference
     if difference is not None:
         at = difference["step"]
@@ -42,12 +41,3 @@ def explained(comparison: Comparison) -> str:
     if difference is not None:
         lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
     return "\n".join([*words.reasons(comparison), *causes.text(comparison.causes, most=len(CAUSES)), *lines])
-
-
-def _table(comparison: Comparison) -> list[str]:
-    names = list(comparison.runs)
-    rows = [["check", *map(printable, names), "largest difference", "rule", "result"]]
-    for check in comparison.checks:
-        values = ["" if check.values.get(name) is None else f"{check.values[name]:,}" for name in names]
-        rows.append([words.TITLES[check.name], *values, words.measured(check), check.rule, words.outcome(check)])
-    return tables.plain(rows)

@@ -9,16 +9,6 @@ from xframe.diagnosis.diagnosing import sentences_of
 from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 
-TITLES = {
-    "steps": "steps",
-    "boundaries": "batch boundaries",
-    "updates": "updates",
-    "epochs": "epochs",
-    "lr": "learning rate",
-    "loss": "loss",
-    "weights": "final weights",
-    "validation": "validation",
-}
 RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 
@@ -105,8 +95,20 @@ def outcome(check: CheckResult) -> str:
     )
 
 
+def checks_table(comparison: Comparison) -> list[list[str]]:
+    """The head and a row for each check: what each run shows, the largest difference, the rule and the outcome."""
+    rows = [["check", *map(printable, comparison.runs), "largest difference", "rule", "result"]]
+    for check in comparison.checks:
+        values = [check.values.get(name) for name in comparison.runs]
+        cells = [
+            "" if value is None else f"{value:,}" if isinstance(value, int) else printable(value) for value in values
+        ]
+        rows.append([check.title, *cells, measured(check), printable(check.rule), outcome(check)])
+    return rows
+
+
 def rows_around(comparison: Comparison) -> list[list[str]]:
-    """The first difference, side by side: side, epoch, batch, update, lr, loss, digest."""
+    """The first difference, side by side: side, epoch, batch, updates, the check's number, digest."""
     difference = comparison.first_difference
     if difference is None:
         return []
@@ -119,7 +121,7 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
         if row is None:
             rows.append([printable(name), "no such step", "", "", "", ""])
             continue
-        loss = row.get("lr" if difference["check"] == "lr" else "loss")
+        number = row.get(comparison.check(difference["check"]).shown[0])
         digest = row["ids_digest"]
         rows.append(
             [
@@ -127,7 +129,7 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
                 "" if row["epoch"] is None else str(row["epoch"]),
                 str(row["batch_size"]),
                 "" if row["updates"] is None else str(row["updates"]),
-                "" if loss is None else f"{loss:.7g}" if isinstance(loss, float) else str(loss),
+                "" if number is None else f"{number:.7g}" if isinstance(number, float) else str(number),
                 "" if digest is None else digest[:8] + "…",
             ]
         )
@@ -135,9 +137,9 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
 
 
 def head_around(comparison: Comparison) -> list[str]:
-    """The head of ``rows_around``: the rates where these differ, else the losses."""
+    """The head of ``rows_around``, with the number that belongs to the check."""
     difference = comparison.first_difference
-    number = "rate" if difference is not None and difference["check"] == "lr" else "loss"
+    number = "loss" if difference is None else comparison.check(difference["check"]).shown[1]
     return ["side", "epoch", "batch", "updates", number, "ids digest"]
 
 
