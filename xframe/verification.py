@@ -1,4 +1,4 @@
-"""The whole way in one call: run a plan through adapters, compare what was observed, explain it, write the reports."""
+"""The one façade: run a plan through adapters, compare what was observed, explain it, write the reports."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.diagnosing import explained
-from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.markdown import markdown
-from xframe.running import harness, registry
+from xframe.running import harness
+from xframe.running.folders import make_way, new_folder
 from xframe.running.progress import Progress
-from xframe.running.registry import Selection
+from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request
 from xframe.tasks.task import Task
-from xframe.trace.trace import Trace, open_all, weights_path
+from xframe.trace.trace import Trace, open_all
 
 
 def verify(
     plan: TrainingPlan,
     *,
-    task: str = harness.DEFAULT_TASK,
-    adapters: str | Sequence[str] = harness.DEFAULT_ADAPTERS,
+    task: str = DEFAULT_TASK,
+    adapters: str | Sequence[str] = DEFAULT_ADAPTERS,
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
@@ -53,64 +53,62 @@ def verify(
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
         rtol, atol: tolerance of loss and weights, both or neither.
         name: of the plan, in the default folder's name.
-        progress: told how far each run is.
+        progress: learns how far each run is.
 
     Raises:
         UsageError: anything asked for that does not exist or fit.
         WorkerError: a worker died, or its framework is missing or broken.
     """
-    began = time.monotonic()
-    if not isinstance(plan, TrainingPlan) or not isinstance(task, str):
-        raise UsageError("verify", got=(plan, task), expected="an xframe.TrainingPlan and the name of a task")
-    selections = registry.select(adapters.split(",") if isinstance(adapters, str) else tuple(adapters))
-    runtime = harness.where(device, precision, threads, tf32, workers)
-    found = harness.checked(plan, task, selections, runtime)
-    interpreters = harness.chosen_interpreters(python or {}, selections)
-    Tolerance.given(rtol, atol)  # refused now if it must be, not after the runs
-    folder = harness.new_folder(out, name or plan.digest[:8])
-    (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
-    places = [folder / f"{selection.label.replace(':', '-')}.trace" for selection in selections]
-    try:
-        harness.execute(plan, task, selections, places, runtime, interpreters, progress or Progress())
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(*[str(folder)] * any(place.exists() for place in places)) from None
+    request = Request(
+        plan=plan,
+        task=task,
+        adapters=adapters,
+        device=device,
+        precision=precision,
+        threads=threads,
+        tf32=tf32,
+        workers=workers,
+        python=python,
+        out=out,
+        rtol=rtol,
+        atol=atol,
+        name=name,
+    )
+    return run_and_compare(request, progress or Progress())
 
-    traces = open_traces(places)
-    comparison = compare_runs(plan, found, traces, selections, rtol, atol)
+
+def run_and_compare(request: Request, progress: Progress) -> Comparison:
+    """``verify`` of a request: runs, compares, explains, and writes the reports beside the traces."""
+    began = time.monotonic()
+    task = request.checked_task()
+    request.interpreters()  # what must be refused is refused now, before a folder is made, not after the runs
+    Tolerance.given(request.rtol, request.atol)
+    folder = new_folder(request)
+    traces = {selection: folder / f"{selection.label.replace(':', '-')}.trace" for selection in request.selections}
+    try:
+        harness.execute(request, traces, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*[str(folder)] * any(trace.exists() for trace in traces.values())) from None
+
+    comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     (folder / "report.json").write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
     return comparison
 
 
-def run(
-    plan: TrainingPlan,
-    *,
-    task: str,
-    adapter: str,
-    out: str | Path,
-    device: str = "auto",
-    precision: str = "float32",
-    threads: int | None = None,
-    tf32: bool = False,
-    workers: int = 0,
-    python: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> Trace:
-    """Runs the plan through one adapter, in a process of its own, and returns the trace written to ``out``."""
-    selections = registry.select((adapter,))
-    runtime = harness.where(device, precision, threads, tf32, workers)
-    harness.checked(plan, task, selections, runtime)
-    place = Path(out)
-    for file in (place, weights_path(place), harness.log_path(place)):
-        harness.refuse_existing(file)
-    harness.make_folder(place.parent, exist_ok=True)
-    interpreters = harness.chosen_interpreters(python or {}, selections)
+def run(request: Request, progress: Progress) -> Trace:
+    """Runs the plan through the one adapter of a request, in a process of its own; returns the trace at its ``out``."""
+    request.checked_task()
+    request.interpreters()
+    ((selection),) = request.selections
+    path = Path(request.out or f"{selection.label}.trace")
+    make_way(path)
     try:
-        harness.execute(plan, task, selections, [place], runtime, interpreters, progress or Progress())
+        harness.execute(request, {selection: path}, progress)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(*[str(place)] * place.exists()) from None
-    return open_traces([place])[0]
+        raise KeyboardInterrupt(*[str(path)] * path.exists()) from None
+    return Trace.open(path)
 
 
 def compare(
@@ -149,25 +147,20 @@ def compare(
     return explained(findings.comparison, traces)
 
 
-def open_traces(places: Sequence[Path]) -> list[Trace]:
-    """The traces that were written there."""
-    return [Trace.open(place) for place in places]
-
-
-def compare_runs(
-    plan: TrainingPlan,
-    task: Task,
-    traces: Sequence[Trace],
-    selections: Sequence[Selection],
-    rtol: float | None,
-    atol: float | None,
-) -> Comparison:
-    """Holds the runs against the plan and each other, and against the task's own audit."""
+def compare_runs(request: Request, task: Task, traces: Sequence[Trace]) -> Comparison:
+    """Compares a request's runs, in the order of its selections, with the plan, each other and the task's own audit."""
     audits: dict[str, list[str]] = {}
     if task.audit is not None:
-        for trace, selection in zip(traces, selections, strict=True):
+        for trace, selection in zip(traces, request.selections, strict=True):
             weights = trace.weights()
             if weights is not None:
                 audits[selection.label] = task.audit(trace, weights)
-    size, rate = task.num_samples, task.optimizer.rate
-    return compare(*traces, plan=plan, num_samples=size, rtol=rtol, atol=atol, audits=audits or None, rate=rate)
+    return compare(
+        *traces,
+        plan=request.plan,
+        num_samples=task.num_samples,
+        rtol=request.rtol,
+        atol=request.atol,
+        audits=audits or None,
+        rate=task.optimizer.rate,
+    )

@@ -146,7 +146,7 @@ BARS = (  # workload, loop, what it is compared with, at most this many times th
 
 def bench(size: int) -> Outcome:
     """What all loops cost per step, in that many rounds, and the bars that recording has to keep."""
-    from xframe.bench.measuring import bench_loops
+    from xframe.bench.loops import bench_loops
 
     measured = bench_loops(rounds=size)
     loops = {(one.workload["task"], loop.name): loop for one in measured for loop in one.loops}

@@ -1,8 +1,7 @@
-"""The child process in which one loop is measured: it trains a segment when told to, and waits in between.
+"""The child process in which one loop is measured: it trains a segment when asked to, and waits in between.
 
-``xframe.bench.measuring`` starts one for each loop. All stay alive and train in turns, so that whatever slows the
-machine for a while slows them all alike, and importing and compiling are paid once. The loops that people
-use come from the adapters (``Benched``), for they import frameworks; xframe's recorded loops are the
+``xframe.bench.loops`` starts one for each loop. All stay alive, so that importing and compiling are paid once. The
+loops that people use come from the adapters (``Benched``), for they import frameworks; xframe's recorded loops are the
 adapters' own ``run``, with a real recorder that meets the gate after each row.
 
 Its first message is ``Measure``. The loop begins at once and reports its first segment, its warm-up, at the first
@@ -80,7 +79,7 @@ class Gate:
     """Where a loop pauses. It calls ``meet`` as often as it can at no cost: after each epoch, or each row.
 
     Args:
-        report: told the steps of a segment that is over, its seconds, and those that the process had a processor.
+        report: gets the steps of a segment that is over, its seconds, and those that the process had a processor.
         wait: returns the steps to make before the next pause, when it is time for them.
         settle: what belongs to a segment's work and would be done in the pause, for free, if it had not to be now.
     """
@@ -97,7 +96,7 @@ class Gate:
         self._began, self._cpu = time.perf_counter(), time.process_time()
 
     def meet(self, steps: int) -> None:
-        """So many steps were made since the last call."""
+        """That many steps were made since the last call."""
         self._made += steps
         if self._made < self._wanted:
             return
@@ -156,7 +155,7 @@ class Loop:
         about: what it is, in a few words.
         train: trains the workload for ever, and calls ``gate.meet`` after each epoch.
         requires: modules it imports beside its framework.
-        base: the loop that the framework's others are held against.
+        base: the loop that the framework's others are compared with.
         bare: nothing but the framework.
         twin_of: the adapter's own loops that train in the same way, so that what they add is xframe's.
     """

@@ -65,7 +65,9 @@ def bench(
     With a plan: samples a second of recorded runs, one at a time. The ratio is given only if those very runs had the
     same structure (else exit code 1).
     """
-    from xframe.bench import measuring
+    from xframe.bench import loops as loops_bench
+    from xframe.bench import throughput
+    from xframe.running.request import DEFAULT_ADAPTERS, Request
 
     options = {"task": task, "device": device, "precision": precision, "threads": threads, "out": out}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -75,10 +77,10 @@ def bench(
         if stray:
             raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
         with progress_bars() as progress:
-            results = measuring.bench_loops(
+            results = loops_bench.bench_loops(
                 loops=None if loops is None else loops.split(","),
-                rounds=measuring.ROUNDS if rounds is None else rounds,
-                seconds=measuring.SECONDS if seconds is None else seconds,
+                rounds=loops_bench.ROUNDS if rounds is None else rounds,
+                seconds=loops_bench.SECONDS if seconds is None else seconds,
                 seed=seed,
                 progress=progress,
             )
@@ -86,17 +88,17 @@ def bench(
         return max(result.exit_code for result in results)
     if loops is not None or seconds is not None:
         raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
+    request = Request(
+        plan=plan.on(file),
+        adapters=DEFAULT_ADAPTERS if adapters is None else adapters,
+        tf32=tf32,
+        python=pairs("--python", python, "ADAPTER=/path/to/python"),
+        name=None if plan != NO_OPTIONS else file.stem,
+        **given,
+    )
     with progress_bars() as progress:
-        result = measuring.bench_plan(
-            plan.on(file),
-            adapters=("torch", "tensorflow") if adapters is None else adapters.split(","),
-            rounds=measuring.PLAN_ROUNDS if rounds is None else rounds,
-            seed=seed,
-            tf32=tf32,
-            python=pairs("--python", python, "ADAPTER=/path/to/python"),
-            name=None if plan != NO_OPTIONS else file.stem,
-            progress=progress,
-            **given,
+        result = throughput.bench_plan(
+            request, rounds=throughput.ROUNDS if rounds is None else rounds, seed=seed, progress=progress
         )
     print(jsonlib.dumps(result.to_dict()) if json else result)
     return result.exit_code

@@ -38,25 +38,26 @@ def verify(
     With no arguments: 3 epochs of the handwritten digits in batches of 64, torch against tensorflow.
     One adapter alone is held against the plan.
     """
-    from xframe.verification import verify as run_and_compare
+    from xframe.running.request import Request
+    from xframe.verification import run_and_compare
 
+    request = Request(
+        plan=plan.on(file),
+        task=task,
+        adapters=adapters,
+        device=device,
+        precision=precision,
+        threads=threads,
+        tf32=tf32,
+        workers=workers,
+        python=pairs("--python", python, "ADAPTER=/path/to/python"),
+        out=out,
+        rtol=rtol,
+        atol=atol,
+        name=None if file is None or plan != NO_OPTIONS else file.stem,
+    )
     with progress_bars() as progress:
-        comparison = run_and_compare(
-            plan.on(file),
-            task=task,
-            adapters=adapters.split(","),
-            device=device,
-            precision=precision,
-            threads=threads,
-            tf32=tf32,
-            workers=workers,
-            python=pairs("--python", python, "ADAPTER=/path/to/python"),
-            out=out,
-            rtol=rtol,
-            atol=atol,
-            name=None if file is None or plan != NO_OPTIONS else file.stem,
-            progress=progress,
-        )
+        comparison = run_and_compare(request, progress)
     return report(comparison, "json" if json else "text")
 
 
@@ -77,22 +78,23 @@ def run(
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:
     """Run a plan through one adapter and keep the trace, for a later xframe compare."""
-    from xframe.verification import run as run_one
+    from xframe import verification
+    from xframe.running.request import Request
 
+    request = Request(
+        plan=plan.on(file),
+        task=task,
+        adapters=(adapter,),
+        out=out,
+        device=device,
+        precision=precision,
+        threads=threads,
+        tf32=tf32,
+        workers=workers,
+        python=pairs("--python", python, "ADAPTER=/path/to/python"),
+    )
     with progress_bars() as progress:
-        trace = run_one(
-            plan.on(file),
-            task=task,
-            adapter=adapter,
-            out=out,
-            device=device,
-            precision=precision,
-            threads=threads,
-            tf32=tf32,
-            workers=workers,
-            python=pairs("--python", python, "ADAPTER=/path/to/python"),
-            progress=progress,
-        )
+        trace = verification.run(request, progress)
     if json:
         print(jsonlib.dumps({**trace.counts().to_dict(), "certificate": trace.certificate, "trace": str(out)}))
     else:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -377,6 +378,13 @@ def environment(threads: int, versions: dict[str, str]) -> dict[str, Any]:
         "threads": threads,
         "versions": {"python": platform.python_version(), **versions},
     }
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """The versions of the distributions that hold these modules. Imports none of them."""
+    holders = packages_distributions()
+    names = sorted({name for module in modules for name in holders.get(module, ())})
+    return {name: version(name) for name in names}
 
 
 def environment_line(found: dict[str, Any]) -> str:

@@ -163,19 +163,17 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
         __tracebackhide__ = True
         from xframe import verification
         from xframe.errors import XframeError
-        from xframe.running import harness
+        from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK
 
         nonlocal calls
         calls += 1
-        asked = _first(task, marked.get("task"), harness.DEFAULT_TASK)
+        asked = _first(task, marked.get("task"), DEFAULT_TASK)
         try:
             with _importable_by_workers(asked):
                 comparison = verification.verify(
                     plan,
                     task=asked,
-                    adapters=_first(
-                        adapters, marked.get("adapters"), *_said(config, "adapters"), harness.DEFAULT_ADAPTERS
-                    ),
+                    adapters=_first(adapters, marked.get("adapters"), *_said(config, "adapters"), DEFAULT_ADAPTERS),
                     device=_first(device, marked.get("device"), *_said(config, "device"), "auto"),
                     precision=_first(precision, marked.get("precision"), "float32"),
                     threads=threads,

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.bench import measuring as bench
+from xframe.bench import loops as bench
+from xframe.bench.throughput import bench_plan
 from xframe.bench.worker import Benched, Gate, GatedRecorder, Loop, Workload
 from xframe.cli import app as cli
 from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, Segment, environment, warm_up
 from xframe.running import harness, registry
 from xframe.running.messages import Done
+from xframe.running.request import Request
 from xframe.tasks.task import find_task
 
 PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
@@ -408,8 +410,9 @@ def pretend(monkeypatch):
     """Stands in for the workers: ``departs[label]`` changes that run's rows, ``devices`` says where they ran."""
 
     def pretend(*, departs=None, devices=None):
-        def execute(plan, task, selections, places, runtime, interpreters, progress):
-            ((selection, place),) = zip(selections, places, strict=True)
+        def execute(request, traces, progress):
+            plan, runtime = request.plan, request.runtime
+            ((selection, place),) = traces.items()
             device = (devices or {}).get(selection.label, "cpu")
             facts = {"label": selection.label, "runtime": {**runtime.to_dict(), "device": device}}
             rows = [(step.sample_ids, step.update, step.epoch) for step in plan.each_step(1797)]
@@ -426,7 +429,7 @@ def pretend(monkeypatch):
 
 def test_the_ratio_of_runs_that_were_the_same(tmp_path, pretend):
     pretend()
-    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")
+    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
     assert found.comparable
     assert list(found.ratios()) == ["torch"]
     assert found.exit_code == 0
@@ -442,7 +445,7 @@ def drop_last(rows):
 
 def test_runs_that_were_not_the_same_have_no_ratio(tmp_path, pretend):
     pretend(departs={"torch": drop_last})
-    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=2, out=tmp_path / "out")
+    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=2)
     assert not found.comparable
     assert (found.ratios(), found.exit_code) == ({}, 1)
     text = str(found)
@@ -458,7 +461,7 @@ def test_runs_that_were_not_the_same_have_no_ratio(tmp_path, pretend):
 def test_one_round_that_departs_is_enough(tmp_path, pretend):
     calls = iter(range(9))
     pretend(departs={"torch": lambda rows: rows[:-1] if next(calls) == 1 else rows})
-    found = bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")
+    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
     assert [c.structure for c in found.comparisons] == ["identical", "different", "identical"]
     assert not found.comparable
 
@@ -466,4 +469,4 @@ def test_one_round_that_departs_is_enough(tmp_path, pretend):
 def test_two_devices_are_refused(tmp_path, pretend):
     pretend(devices={"torch": "cuda"})
     with pytest.raises(xframe.UsageError, match=r"got numpy: cpu, torch: cuda, expected one\. Choose with --device"):
-        bench.bench_plan(PLAN, adapters=("numpy", "torch"), rounds=3, out=tmp_path / "out")
+        bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)

@@ -1,46 +1,35 @@
-"""The bench: what a loop costs per step, and how fast a plan is in each framework.
+"""What loops cost per step: bare ones, xframe's recorded ones and those that people use, in one run.
 
-``bench_loops`` measures bare loops, xframe's recorded ones and those that people use in one run, each in a
-process of its own (``xframe.bench.worker``), one thread each on the same core. They train in turns, a segment
-each, in an order that is drawn anew for each round.
-
-``bench_plan`` times whole recorded runs of one plan, one process at a time, the adapters in turns. A ratio is
-given only if these very runs had the same structure: else one of them did other work, and the ratio would say
-nothing about the frameworks.
+Each loop has a process of its own (``xframe.bench.worker``), one thread each on the same core. They train in turns,
+a segment each, in an order that is drawn again for each round, so that whatever slows the machine for a while slows
+them all alike.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import packages_distributions, version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from xframe.bench.worker import THREADS, VARIABLES, Measure, Train, Trained, endless, loops_of, runtime
-from xframe.errors import UsageError, Verbatim, printable, unknown
-from xframe.plan.training_plan import TrainingPlan
-from xframe.report import words
-from xframe.report.bench import LoopBench, MeasuredLoop, MeasuredRun, PlanBench, Segment, environment
-from xframe.running import harness, registry
+from xframe.errors import UsageError, printable, unknown
+from xframe.report.bench import LoopBench, MeasuredLoop, Segment, environment, versions
+from xframe.running import registry
 from xframe.running.messages import Failed
 from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
-from xframe.running.runtime import Runtime, cores
 from xframe.tasks.task import BUILT_IN, Task, find_task
-from xframe.trace.trace import Trace
-from xframe.verification import compare_runs, open_traces
 
-# The trainers take part in the first; the further ones hold the recorded loops against the bare ones only.
+# The trainers take part in the first; in the others, recorded loops are compared with bare ones only.
 WORKLOADS = ("xframe.tasks.builtin.bench_mlp:task", "digits-cnn")
 BATCH_SIZE = 32
-ROUNDS, SECONDS, PLAN_ROUNDS = 15, 0.5, 5
+ROUNDS, SECONDS = 15, 0.5
 PATIENCE = 300.0  # seconds that a segment may take, its import and compilation included, before it counts as hung
 
 
@@ -83,14 +72,14 @@ def bench_loops(
         raise UsageError(
             "rounds and seconds", got=(rounds, seconds), expected=f"1 or more, and up to {PATIENCE / 2:g} seconds"
         )
-    found = {name: _candidates(find_task(name)) for name in workloads if ":" in name or name in BUILT_IN}
-    chosen = {name: _chosen(candidates, loops) for name, candidates in found.items()}
+    candidates = {name: _candidates(find_task(name)) for name in workloads if ":" in name or name in BUILT_IN}
+    chosen = {name: _chosen(each, loops) for name, each in candidates.items()}
     if loops is not None:
-        known = {word for candidates in found.values() for c in candidates for word in (c.name, c.adapter)}
+        known = {word for each in candidates.values() for c in each for word in (c.name, c.adapter)}
         for name in loops:
             if name not in known:
                 raise unknown("loop", name, known)
-    able = {name: some for name, some in chosen.items() if any(_missing(candidate) is None for candidate in some)}
+    able = {name: each for name, each in chosen.items() if any(_missing(candidate) is None for candidate in each)}
     return [
         _measure_workload(name, candidates, rounds, seconds, seed, progress or Progress())
         for name, candidates in (able or chosen).items()
@@ -100,7 +89,7 @@ def bench_loops(
 
 def _candidates(task: Task) -> list[_Candidate]:
     """All loops of all adapters; of each framework the base first, then xframe's own."""
-    found = []
+    candidates = []
     for name in registry.available():
         adapter = registry.load(name)
         others = loops_of(adapter, task)
@@ -114,8 +103,8 @@ def _candidates(task: Task) -> list[_Candidate]:
             here.append(
                 _Candidate(f"{name}:{own}", name, own, "recorded by xframe", False, adapter.requires, twin, reasons)
             )
-        found += sorted(here, key=lambda candidate: (not candidate.base, candidate.own is None))
-    return found
+        candidates += sorted(here, key=lambda candidate: (not candidate.base, candidate.own is None))
+    return candidates
 
 
 def _chosen(candidates: list[_Candidate], names: Sequence[str] | None) -> list[_Candidate]:
@@ -248,101 +237,10 @@ def _segment(worker: Child, steps: int | None = None, index: int = -1) -> Segmen
 
 
 def _calibrate(worker: Child, seconds: float) -> int:
-    """The steps that fill a segment. The segments by which it is found warm the loop up."""
+    """The steps that fill a segment. The segments measured for it warm the loop up."""
     steps = 1
     while True:
-        found = _segment(worker, steps)
-        if found.seconds >= seconds / 4:
-            return max(1, round(found.steps * seconds / found.seconds))
-        steps = 4 * found.steps
-
-
-def versions(modules: Iterable[str]) -> dict[str, str]:
-    """The versions of the distributions that hold these modules. Imports none of them."""
-    holders = packages_distributions()
-    names = sorted({name for module in modules for name in holders.get(module, ())})
-    return {name: version(name) for name in names}
-
-
-def bench_plan(
-    plan: TrainingPlan,
-    *,
-    task: str = harness.DEFAULT_TASK,
-    adapters: Sequence[str] = harness.DEFAULT_ADAPTERS,
-    rounds: int = PLAN_ROUNDS,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "float32",
-    threads: int | None = None,
-    tf32: bool = False,
-    python: Mapping[str, str] | None = None,
-    out: str | Path | None = None,
-    name: str | None = None,
-    progress: Progress | None = None,
-) -> PlanBench:
-    """Times recorded runs of a plan, one process at a time, and says whether they may be compared.
-
-    Args:
-        rounds: runs of each adapter.
-        seed: of the order in the rounds.
-        threads: CPU threads of each run; default: all cores, since no two run at once.
-        others: as in ``xframe.verify``.
-
-    Raises:
-        UsageError: anything asked for that does not exist or fit.
-        WorkerError: a worker died, or its framework is missing or broken.
-    """
-    if rounds < 1:
-        raise UsageError("rounds", got=rounds, expected="1 or more")
-    progress = progress or Progress()
-    selections = registry.select(tuple(adapters))
-    where = Runtime(device=device, precision=precision, threads=threads or cores(), tf32=tf32)  # type: ignore[arg-type]
-    found = harness.checked(plan, task, selections, where)
-    interpreters = harness.chosen_interpreters(python or {}, selections)
-    folder = harness.new_folder(out, f"bench-{name or plan.digest[:8]}")
-    (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
-    draw = random.Random(seed)  # noqa: S311
-    runs: dict[str, list[MeasuredRun]] = {selection.label: [] for selection in selections}
-    comparisons = []
-    label = "measure"
-    progress.begin(label, rounds * len(selections), unit="runs")
-    began = time.monotonic()
-    for index in range(rounds):
-        traces = {}
-        for selection in draw.sample(selections, len(selections)):
-            progress.state(label, selection.label)
-            place = folder / f"{selection.label.replace(':', '-')}-{index + 1}.trace"
-            (done,) = harness.execute(plan, task, [selection], [place], where, interpreters, Progress())
-            traces[selection.label] = trace = open_traces([place])[0]
-            if not trace.num_rows:
-                raise UsageError("a plan to measure", got=Verbatim("no step"), expected="at least one step")
-            runs[selection.label].append(MeasuredRun.of(index, trace, done))
-            progress.advance(label, sum(map(len, runs.values())))
-        in_order = [traces[selection.label] for selection in selections]
-        _on_one_device(in_order)
-        comparisons.append(compare_runs(plan, found, in_order, selections, None, None))
-    progress.end(label, sum(map(len, runs.values())), f"{time.monotonic() - began:5.1f} s")
-    result = PlanBench(
-        plan=words.plan_line(plan, found.num_samples),
-        task=found.name,
-        settings={**asdict(where), "device": _on_one_device(in_order), "rounds": rounds, "seed": seed},
-        environment=environment(
-            where.threads or 1, versions({m for s in selections for m in registry.load(s.adapter).requires})
-        ),
-        runs={label: tuple(measured) for label, measured in runs.items()},
-        comparisons=tuple(comparisons),
-        folder=folder,
-    )
-    (folder / "bench.json").write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
-    return result
-
-
-def _on_one_device(traces: Sequence[Trace]) -> str:
-    """The device that all ran on; each chose by itself, since no two run at once."""
-    devices = {trace.name: str(trace.metadata["runtime"]["device"]) for trace in traces}
-    if len(set(devices.values())) > 1:
-        found = ", ".join(f"{name}: {device}" for name, device in devices.items())
-        raise UsageError(
-            "the adapters ran on different devices", got=Verbatim(found), expected="one", remedy="Choose with --device."
-        )
-    return next(iter(devices.values()))
+        segment = _segment(worker, steps)
+        if segment.seconds >= seconds / 4:
+            return max(1, round(segment.steps * seconds / segment.seconds))
+        steps = 4 * segment.steps

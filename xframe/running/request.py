@@ -1,0 +1,130 @@
+"""What is asked for: which plan, which task, through which adapters, where and how. Validated once, when it is made."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running import registry
+from xframe.running.registry import Selection
+from xframe.running.runtime import Runtime
+from xframe.tasks.task import Task, find_task
+
+DEFAULT_TASK = "digits-mlp"
+DEFAULT_ADAPTERS = ("torch", "tensorflow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A plan to be run, and all options of ``xframe verify``.
+
+    Attributes:
+        plan: what should happen.
+        task: a built-in task's name, or ``package.module:name``.
+        adapters: names, each with a loop after a colon if not the default one; one text has commas between them.
+        device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
+        precision: ``float32``, ``float64``, ``bfloat16`` or ``mixed_float16``.
+        threads: CPU threads of each; None shares out the cores.
+        tf32: allow TensorFloat-32 on CUDA.
+        workers: processes or threads of each framework's own pipeline that read data.
+        python: by adapter, the interpreter to run it with, if not this one.
+        out: where to write, which must not exist; None for a new folder in xframe-runs/.
+        name: of the plan, in that folder's name; None for the plan's digest.
+        rtol, atol: tolerance of loss and weights, both or neither.
+        selections: the adapters, each an existing one with an existing loop.
+        runtime: of all of them; the loop is each selection's own.
+
+    Raises:
+        UsageError: a value that makes no sense, or an adapter or loop that does not exist.
+        WorkerError: an adapter is installed but broken.
+    """
+
+    plan: TrainingPlan
+    task: str = DEFAULT_TASK
+    adapters: str | Sequence[str] = DEFAULT_ADAPTERS
+    device: str = "auto"
+    precision: str = "float32"
+    threads: int | None = None
+    tf32: bool = False
+    workers: int = 0
+    python: Mapping[str, str] | None = None
+    out: str | Path | None = None
+    name: str | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    selections: tuple[Selection, ...] = field(init=False)
+    runtime: Runtime = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.plan, TrainingPlan) or not isinstance(self.task, str):
+            raise UsageError(
+                "verify", got=(self.plan, self.task), expected="an xframe.TrainingPlan and the name of a task"
+            )
+        names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
+        runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]
+        object.__setattr__(self, "selections", tuple(registry.select(names)))
+        object.__setattr__(self, "runtime", runtime)
+
+    def checked_task(self) -> Task:
+        """The task, once the plan fits it and every adapter can run it.
+
+        Raises:
+            UsageError: there is no such task, it does not fit, or an adapter refuses.
+        """
+        task = find_task(self.task)
+        _check(self.plan, task, self.runtime)
+        for selection in self.selections:
+            adapter = registry.load(selection.adapter)
+            reasons = adapter.check(self.plan, task, replace(self.runtime, loop=selection.loop))
+            if reasons:
+                raise UsageError(f"adapter {selection.label!r} cannot run this", got=Verbatim("; ".join(reasons)))
+        return task
+
+    def interpreters(self) -> dict[str, str]:
+        """By adapter, the interpreter to run it with: the one asked for, else this one.
+
+        Raises:
+            UsageError: one for an adapter that is not chosen, or one that does not exist.
+        """
+        chosen = {selection.adapter: sys.executable for selection in self.selections}
+        for name, interpreter in (self.python or {}).items():
+            if name not in chosen:
+                raise UsageError(
+                    "an interpreter for an adapter that is not chosen", got=name, expected="one of " + ", ".join(chosen)
+                )
+            path = shutil.which(interpreter)
+            if path is None:
+                raise UsageError(f"no such interpreter for {name!r}", got=interpreter, expected="the path of a Python")
+            chosen[name] = path
+        return chosen
+
+
+def _check(plan: TrainingPlan, task: Task, runtime: Runtime) -> None:
+    """Refuses a plan that does not fit its task."""
+    if plan.validation_every is not None and task.validation is None:
+        raise UsageError(
+            f"the plan validates, and task {task.name!r} has nothing to validate on",
+            got=Verbatim(f"validation_every {plan.validation_every}"),
+            expected="a task with validation and num_validation",
+        )
+    if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:
+        raise UsageError(
+            f"the plan stops by accuracy, and task {task.name!r} does not measure it",
+            got=Verbatim(f"metrics {task.metrics}"),
+            expected="a task with metrics=('accuracy',), or early_stopping_monitor loss",
+        )
+    updates = counting.Cadence(plan, task.num_samples).num_updates
+    most = None if task.max_updates is None else task.max_updates(plan, runtime.precision)
+    if most is not None and updates > most:
+        raise UsageError(
+            f"task {task.name!r} cannot hold that many updates in {runtime.precision}",
+            got=updates,
+            expected=f"at most {most} under this plan",
+            remedy="Use a larger batch_size, fewer epochs, or --precision float64.",
+        )
