@@ -14,9 +14,9 @@ import cheats
 from cheats import ADAPTERS
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.testing import faults
 from xframe.testing.contract import LEDGER
-from xframe.testing.faults import changed
+from xframe.testing.faults import batches, epochs, gradients, labels, lengths, numbers, order, samples, updates
+from xframe.testing.faults.bases import changed
 
 PLAN = TrainingPlan(batch_size=5, epochs=2)
 LEDGER_TESTS = ("test_steps", "test_boundaries", "test_updates", "test_epochs", "test_ledger")
@@ -58,74 +58,74 @@ def again(plan: TrainingPlan, *steps: int, after: int) -> int:
 
 CASES = (
     Case(
-        faults.DropsABatch,
+        samples.DropsABatch,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 9, "boundaries": 3, "epochs": 3},
         says="5 of 5 samples differ|trained on",
     ),
     Case(
-        faults.SwapsInsideABatch,
+        order.SwapsInsideABatch,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="the same 5 samples in another order inside the batch, 2 places differ, first place 0",
     ),
     Case(
-        faults.SwapsAcrossBatches,
+        samples.SwapsAcrossBatches,
         tests={"test_boundaries": 1},
         structure={"boundaries": 1},
         says="1 of 5 samples differ",
     ),
     Case(
-        faults.RepeatsASample,
+        samples.RepeatsASample,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="1 of 5 samples differ",
     ),
     Case(
-        faults.LosesASample,
+        samples.LosesASample,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         says="trained on 4 samples, .* 5",
     ),
     Case(
-        faults.DropsTheRemainder,
+        batches.DropsTheRemainder,
         tests={"test_steps": None, "test_boundaries": 4, "test_epochs": 4},
         structure={"steps": 8, "boundaries": 4, "epochs": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        faults.FillsTheShortBatch,
+        batches.FillsTheShortBatch,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        faults.NeverRestartsItsSteps,
+        labels.NeverRestartsItsSteps,
         tests={"test_epochs": 5},
         structure={"epochs": 5},
         says="calls it step in epoch 5, .* 0",
     ),
-    Case(faults.StopsEarly, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
-    Case(faults.OneStepTooMany, tests={"test_steps": None}, structure={"steps": 10}, says="made 11 steps, .* 10"),
+    Case(lengths.StopsEarly, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
+    Case(lengths.OneStepTooMany, tests={"test_steps": None}, structure={"steps": 10}, says="made 11 steps, .* 10"),
     Case(
-        faults.FinishesTheEpoch,
+        lengths.FinishesTheEpoch,
         tests={"test_steps": None},
         structure={"steps": 7},
         says="made 10 steps, .* 7",
         plan=TrainingPlan(batch_size=5, steps=7, epochs=2),
     ),
     Case(
-        faults.IgnoresTheUpdateLimit,
+        lengths.IgnoresTheUpdateLimit,
         tests={"test_steps": None},
         structure={"steps": 8},
         says="made 10 steps, .* 8",
         plan=TrainingPlan(batch_size=5, updates=8, epochs=2),
     ),
-    Case(faults.NeverShuffles, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
-    Case(faults.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
-    Case(faults.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
+    Case(order.NeverShuffles, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
+    Case(order.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
+    Case(order.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
     Case(
-        faults.MislabelsEpochs,
+        labels.MislabelsEpochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"epochs": 5},
         says="calls it epoch 0, .* 1",
@@ -138,19 +138,19 @@ CASES = (
         audit=True,
     ),
     Case(
-        faults.SkipsAnUpdate,
+        updates.SkipsAnUpdate,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
     ),
     Case(
-        faults.AppliesAnUpdateTwice,
+        updates.AppliesAnUpdateTwice,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 5 updates, .* 4",
     ),
     Case(
-        faults.ClearsTheGradients,
+        updates.ClearsTheGradients,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
@@ -180,19 +180,19 @@ CASES = (
     ),
     Case(cheats.ConstantLoss, tests={}, numbers={"loss": 0}),
     Case(
-        faults.TrainsAtHalfTheRate,
+        numbers.TrainsAtHalfTheRate,
         tests={"test_ledger": None},
         numbers={"lr": 0, "loss": 5, "weights": None},
         audit=True,
     ),
     Case(
-        faults.TrainsAtRateZero,
+        numbers.TrainsAtRateZero,
         tests={"test_ledger": None},
         numbers={"lr": 0, "loss": 5, "weights": None},
         audit=True,
     ),
     Case(cheats.HidesItsRate, tests={"test_ledger": None}, numbers={"loss": 5, "weights": None}, audit=True),
-    Case(faults.ReturnsAnEarlierCheckpoint, tests={"test_ledger": None}, numbers={"weights": None}, audit=True),
+    Case(numbers.ReturnsAnEarlierCheckpoint, tests={"test_ledger": None}, numbers={"weights": None}, audit=True),
 )
 
 
@@ -237,52 +237,54 @@ def updates_part(
 
 WINDOW_CASES = (
     updates_part(
-        faults.UpdatesEachStep,
+        updates.UpdatesEachStep,
         changed(PLAN, gradient_accumulation_steps=4),
         0,
         "step 0: .* had applied 1 updates, .* 0",
     ),
     only_weights_tell(cheats.TellsTheWindowsUpdates, FOURS_CARRIED, 5),
     Case(cheats.DividesItsLoss, tests={}, numbers={"loss": 5}, plan=PAIRS),
-    updates_part(faults.UpdatesTooEarly, PAIRS, 0, "had applied 1 updates, .* 0", same_total=True),
-    updates_part(faults.MissesAnUpdate, PAIRS, 3, "had applied 1 updates, .* 2", audit=True),
-    updates_part(faults.FlushesTheLeftover, PAIRS_DROPPED, 4, "had applied 3 updates, .* 2"),
-    updates_part(faults.FlushesTheLeftover, PAIRS_CARRIED, 4, "had applied 3 updates, .* 2"),
+    updates_part(updates.UpdatesTooEarly, PAIRS, 0, "had applied 1 updates, .* 0", same_total=True),
+    updates_part(updates.MissesAnUpdate, PAIRS, 3, "had applied 1 updates, .* 2", audit=True),
+    updates_part(updates.FlushesTheLeftover, PAIRS_DROPPED, 4, "had applied 3 updates, .* 2"),
+    updates_part(updates.FlushesTheLeftover, PAIRS_CARRIED, 4, "had applied 3 updates, .* 2"),
     # The ledger goes by the plan where it says which gradients enter an update: those of step 4 enter the next.
-    updates_part(faults.DropsTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3", audit=True),
-    only_weights_tell(faults.DropsTheLeftover, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
-    updates_part(faults.LeaksTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
-    only_weights_tell(faults.LeaksTheLeftover, PAIRS_DROPPED, again(PLAN, 4, 5, 6, after=6)),
-    updates_part(faults.CarriesTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
-    updates_part(faults.CarriesTheLeftover, PAIRS_DROPPED, 5, "had applied 3 updates, .* 2", audit=True),
-    updates_part(faults.CutsAtPasses, CUT_BY_EPOCHS, 2, "had applied 1 updates, .* 2"),
-    updates_part(faults.CutsAtEpochs, CUT_BY_PASSES, 2, "had applied 2 updates, .* 1"),
-    updates_part(faults.FlushesAtTheEnd, FOURS_CARRIED, 9, "had applied 3 updates, .* 2"),
+    updates_part(updates.DropsTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3", audit=True),
+    only_weights_tell(updates.DropsTheLeftover, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
+    updates_part(updates.LeaksTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
+    only_weights_tell(updates.LeaksTheLeftover, PAIRS_DROPPED, again(PLAN, 4, 5, 6, after=6)),
+    updates_part(updates.CarriesTheLeftover, PAIRS, 4, "had applied 2 updates, .* 3"),
+    updates_part(updates.CarriesTheLeftover, PAIRS_DROPPED, 5, "had applied 3 updates, .* 2", audit=True),
+    updates_part(updates.CutsAtPasses, CUT_BY_EPOCHS, 2, "had applied 1 updates, .* 2"),
+    updates_part(updates.CutsAtEpochs, CUT_BY_PASSES, 2, "had applied 2 updates, .* 1"),
+    updates_part(updates.FlushesAtTheEnd, FOURS_CARRIED, 9, "had applied 3 updates, .* 2"),
     updates_part(
-        faults.DropsAtTheEnd, changed(FOURS_CARRIED, accumulation_at_end="flush"), 9, "had applied 2 updates, .* 3"
+        updates.DropsAtTheEnd, changed(FOURS_CARRIED, accumulation_at_end="flush"), 9, "had applied 2 updates, .* 3"
     ),
-    updates_part(faults.LooksAtLimitsFirst, changed(PAIRS, epochs=None, steps=5), 4, "had applied 2 updates, .* 3"),
+    updates_part(updates.LooksAtLimitsFirst, changed(PAIRS, epochs=None, steps=5), 4, "had applied 2 updates, .* 3"),
     # Epochs of four steps and one; the window of the one step is cut by what ends its epoch.
     updates_part(
-        faults.NeverEndsAShortEpoch,
+        updates.NeverEndsAShortEpoch,
         changed(SHORTENED, steps_per_epoch=4, gradient_accumulation_steps=2),
         4,
         "had applied 2 updates, .* 3",
     ),
-    only_weights_tell(faults.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
-    only_weights_tell(faults.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
-    only_weights_tell(faults.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
-    only_weights_tell(faults.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
-    only_weights_tell(faults.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)),
+    only_weights_tell(gradients.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
+    only_weights_tell(gradients.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
+    only_weights_tell(gradients.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
+    only_weights_tell(gradients.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
     only_weights_tell(
-        faults.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
-    ),
-    only_weights_tell(faults.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
-    only_weights_tell(
-        faults.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
+        gradients.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)
     ),
     only_weights_tell(
-        faults.LeavesPaddingOutOfTheMean,
+        gradients.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
+    ),
+    only_weights_tell(gradients.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
+    only_weights_tell(
+        gradients.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
+    ),
+    only_weights_tell(
+        gradients.LeavesPaddingOutOfTheMean,
         changed(PAIRS, remainder="pad", loss_normalization="samples"),
         again(PADDED, 4, after=4),
     ),
@@ -290,34 +292,34 @@ WINDOW_CASES = (
 
 PASS_CASES = (
     Case(
-        faults.KeepsTheRest,
+        batches.KeepsTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4, "epochs": 4},
         says="trained on 3 samples, .* 5",
         plan=PADDED,
     ),
     Case(
-        faults.KeepsTheRest,
+        batches.KeepsTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 3 samples, .* 5",
         plan=CARRIED,
     ),
     Case(
-        faults.CarriesTheRest,
+        batches.CarriesTheRest,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        faults.PadsFromTheEnd,
+        batches.PadsFromTheEnd,
         tests={"test_boundaries": 4},
         structure={"boundaries": 4},
         says="2 of 5 samples differ",
         plan=PADDED,
     ),
     Case(
-        faults.PadsFromThePreviousPass,
+        batches.PadsFromThePreviousPass,
         tests={"test_boundaries": 9},
         structure={"boundaries": 9},
         says="1 of 5 samples differ: .* has 9 ",
@@ -331,76 +333,76 @@ PASS_CASES = (
         plan=changed(PADDED, batch_size=50),
     ),
     only_weights_tell(cheats.MasksItsPadding, PADDED, 4),
-    Case(faults.HidesItsPadding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
+    Case(labels.HidesItsPadding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
     Case(
-        faults.RestartsEachEpoch,
+        epochs.RestartsEachEpoch,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         plan=CONTINUED,
     ),
     Case(
-        faults.RestartsEachEpoch,
+        epochs.RestartsEachEpoch,
         tests={"test_boundaries": 3},
         structure={"boundaries": 3},
         plan=changed(CARRIED, steps_per_epoch=3),
     ),
     Case(
-        faults.ContinuesOverEpochs,
+        epochs.ContinuesOverEpochs,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         plan=RESTARTED,
     ),
     Case(
-        faults.ShortensEpochs,
+        epochs.ShortensEpochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"steps": 10, "epochs": 5},
         says="calls it epoch 2, .* 1",
         plan=REPEATED,
     ),
     Case(
-        faults.RepeatsTheData,
+        epochs.RepeatsTheData,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"steps": 10, "epochs": 5},
         says="calls it epoch 1, .* 2",
         plan=SHORTENED,
     ),
     Case(
-        faults.StopsWithTheData,
+        epochs.StopsWithTheData,
         tests={"test_steps": None},
         structure={"steps": 5},
         says="made 5 steps, .* 10",
         plan=SHORTENED,
     ),
     Case(
-        faults.LengthensEpochs,
+        epochs.LengthensEpochs,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 6, "boundaries": 3, "epochs": 3},
         plan=RESTARTED,
     ),
-    Case(faults.SkipsAPass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
+    Case(order.SkipsAPass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
     Case(
-        faults.CountsEpochsInPasses,
+        lengths.CountsEpochsInPasses,
         tests={"test_steps": None},
         structure={"steps": 6},
         says="made 10 steps, .* 6",
         plan=CONTINUED,
     ),
     Case(
-        faults.LabelsByTheLastSample,
+        labels.LabelsByTheLastSample,
         tests={"test_steps": None, "test_epochs": 4},
         structure={"epochs": 4},
         says="calls it epoch 1, .* 0",
         plan=CARRIED,
     ),
     Case(
-        faults.TakesUpdatesForSteps,
+        lengths.TakesUpdatesForSteps,
         tests={"test_steps": None},
         structure={"steps": 4},
         says="made 4 steps, .* 7",
         plan=changed(PAIRS, epochs=None, updates=4),
     ),
     Case(
-        faults.TakesStepsForUpdates,
+        lengths.TakesStepsForUpdates,
         tests={"test_steps": None},
         structure={"steps": 4},
         says="made 7 steps, .* 4",
@@ -415,7 +417,7 @@ LEDGER_CASES = (*CASES, *WINDOW_CASES, *PASS_CASES)
 # ``tests`` are the precisions in which ``test_numbers`` catches the cheat, each with the first step.
 DIGITS_CASES = (
     Case(cheats.ConstantLoss, tests={"float32": 0, "float64": 0}, numbers={"loss": 0}),
-    Case(faults.MispairsTargets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
+    Case(numbers.MispairsTargets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
     Case(cheats.HidesItsRate, tests={"float32": 1, "float64": 1}, numbers={"loss": 1, "weights": None}),
     Case(
         cheats.TrainsInSinglePrecision,
@@ -429,5 +431,5 @@ DIGITS_CASES = (
         numbers={"lr": 0, "loss": 0, "weights": None},  # Keras keeps the rate in a variable, of float32 here
         frameworks=("tensorflow",),
     ),
-    Case(faults.ReturnsAnotherLayout, tests={"float32": None, "float64": None}, numbers={"weights": None}),
+    Case(numbers.ReturnsAnotherLayout, tests={"float32": None, "float64": None}, numbers={"weights": None}),
 )

@@ -24,18 +24,9 @@ from xframe.plan import counting
 from xframe.plan.training_plan import LARGEST
 from xframe.running.adapter import Adapter
 from xframe.running.steering import Place
-from xframe.testing.faults import (
-    Steered,
-    Step,
-    TrainsAtHalfTheRate,
-    UpdatesEachStep,
-    changed,
-    joined,
-    placed,
-    stepwise_first,
-    train,
-    without,
-)
+from xframe.testing.faults.bases import Steered, Step, changed, joined, placed, stepwise_first, train, without
+from xframe.testing.faults.numbers import TrainsAtHalfTheRate
+from xframe.testing.faults.updates import UpdatesEachStep
 
 ADAPTERS: dict[str, type] = {"numpy": NumpyAdapter, "torch": TorchAdapter, "tensorflow": TensorflowAdapter}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from xframe.tasks.schedules import Schedule
 from xframe.tasks.task import SGD
-from xframe.testing.faults import Faulty, Reorders, RunsBy, StepsBy, changed
+from xframe.testing.faults.bases import Faulty, Reorders, RunsBy, StepsBy, changed
 
 
 class Shifted(Schedule):

@@ -37,8 +37,8 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running.adapter import Adapter
 from xframe.running.runtime import Runtime
-from xframe.testing import faults
 from xframe.testing.contract import LEDGER, PLANS, TWIN_PLANS, AdapterContract
+from xframe.testing.faults import batches
 from xframe.trace.trace import Trace
 
 DIGITS = TWIN_PLANS[0]
@@ -273,7 +273,7 @@ def test_the_twin_catches_what_tolerances_allow(lab: Lab, framework: str, cheat:
         (cheats.HonestByHand, PLAN),
         (cheats.Honest, PAIRS),
         (cheats.HonestWindow, PAIRS_LEAKED),
-        (faults.PadsByHand, PADDED),
+        (batches.PadsByHand, PADDED),
     ],
 )
 def test_an_honest_adapter_passes(lab: Lab, framework: str, control: type, plan: TrainingPlan, tmp_path: Path) -> None:

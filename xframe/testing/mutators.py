@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from xframe.recording.recorder import record
-from xframe.testing.faults import DROPPED, FOURS, FOURS_CARRIED, KEPT_ORDER, PADDED, PLAN, changed
+from xframe.testing.faults.bases import changed
+from xframe.testing.faults.plans import DROPPED, FOURS, FOURS_CARRIED, KEPT_ORDER, PADDED, PLAN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,26 @@
+"""Named faults: bugs as real training code has them, in pipeline or loop code that really runs.
+
+A fault is a mixin over an adapter; ``make`` puts the two together. Training really goes wrong, and what happened is
+recorded as in any other run. Each module here is a family of bugs; a decorator over each bug declares what a
+comparison must report: the check, the first step, the cause. A new fault is such a class in one of these files, or in
+a new one: they are found by walking this folder. The threads are public reports of bugs of the same kind.
+"""
+
+import importlib
+import pkgutil
+
+from xframe.testing.faults.bases import Faulty, make, takes_faults, with_validation
+from xframe.testing.faults.declaring import Fault, declared_in, fault
+
+__all__ = ["BY_NAME", "FAULTS", "Fault", "Faulty", "fault", "make", "takes_faults", "with_validation"]
+
+
+def _walk() -> tuple[Fault, ...]:
+    modules = [importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__)]
+    return tuple(one for module in modules for one in declared_in(module))
+
+
+FAULTS = _walk()
+BY_NAME = {one.name: one for one in FAULTS}
+if len(BY_NAME) != len(FAULTS):
+    raise ValueError("two faults have one name")

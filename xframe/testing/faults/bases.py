@@ -1,0 +1,236 @@
+"""What faults are made of: mixins over an adapter, each overriding one part, and native steps of every framework.
+
+The adapters that come with xframe share their shape (``pipeline`` yields batches, ``train_step`` returns the step,
+``run`` records), so one fault serves all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.steering import Window
+
+if TYPE_CHECKING:
+    from xframe.running.adapter import Adapter
+    from xframe.running.runtime import Runtime
+    from xframe.tasks.task import Task
+
+NUM_VALIDATION = 180  # samples that ``with_validation`` adds
+
+
+class Faulty:
+    """What a fault overrides a part of."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return super().pipeline(plan, task, runtime)  # type: ignore[misc]
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return super().train_step(plan, task, runtime)  # type: ignore[misc]
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Any) -> Any:
+        return super().run(plan, task, runtime, recorder)  # type: ignore[misc]
+
+
+def make(adapter: Adapter, fault: type[Faulty]) -> Adapter:
+    """That adapter with the fault in it, named ``faulty``; its first loop is the one that goes step by step."""
+    facts = {"name": "faulty", "loops": stepwise_first(adapter)}
+    made: Adapter = type(fault.__name__, (fault, type(adapter)), facts)()
+    return made
+
+
+def stepwise_first(adapter: Adapter | type[Adapter]) -> tuple[str, ...]:
+    """The adapter's loops, first the one that calls ``pipeline`` and ``train_step``, which a fault overrides."""
+    first = getattr(adapter, "stepwise", adapter.loops[0])
+    return (first, *(loop for loop in adapter.loops if loop != first))
+
+
+def takes_faults(adapter: Adapter) -> bool:
+    """Whether the adapter has the shape that faults are mixed into."""
+    return callable(getattr(adapter, "pipeline", None)) and callable(getattr(adapter, "train_step", None))
+
+
+# --- mixins that bugs derive from ---
+
+
+class Misread(Faulty):
+    """A base that goes by ``fields`` in place of the plan's, in a part of its code."""
+
+    fields: ClassVar[Mapping[str, Any]] = {}
+
+    def misread(self, plan: TrainingPlan) -> TrainingPlan:
+        return changed(plan, **self.fields)
+
+
+class BatchesBy(Misread):
+    """In its pipeline."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return super().pipeline(self.misread(plan), task, runtime)
+
+
+class StepsBy(Misread):
+    """In its step."""
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return super().train_step(self.misread(plan), task, runtime)
+
+
+class RunsBy(Misread):
+    """In all of the run."""
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Any) -> Any:
+        return super().run(self.misread(plan), task, runtime, recorder)
+
+
+class Reorders(Faulty):
+    """A base whose passes have the orders that ``edit`` returns."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return order.ids(pass_index)
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        edited: Any = EditedOrder(plan, partial(self.edit, plan))
+        return super().pipeline(edited, task, runtime)
+
+
+class Steered(Faulty):
+    """A base whose step asks ``Own``, a window that errs, when to zero its gradients and when to update."""
+
+    Own: type[Window] = Window
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        step = super().train_step(plan, task, runtime)
+        step.window = self.Own(plan)
+        return step
+
+
+class Stepped(Faulty):
+    """A base whose steps go through ``call``."""
+
+    def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
+        return step(batch)
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return Step(super().train_step(plan, task, runtime), partial(self.call, plan))
+
+
+# --- plans, tasks and orders, changed ---
+
+
+def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan:
+    return TrainingPlan.from_mapping({**plan.to_dict(), **fields})
+
+
+def without(plan: TrainingPlan, limit: str) -> TrainingPlan:
+    return changed(plan, **{limit: None})
+
+
+class EditedOrder:
+    """A plan whose passes have the orders that ``edit(order, pass index)`` returns."""
+
+    def __init__(self, plan: TrainingPlan, edit: Callable[[Any, int], Any]) -> None:
+        self.plan, self.edit = plan, edit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plan, name)
+
+    def sample_order(self, num_samples: int) -> EditedOrder:
+        self.order = self.plan.sample_order(num_samples)
+        return self
+
+    def ids(self, pass_index: int) -> Any:
+        return self.edit(self.order, pass_index)
+
+
+def with_validation(task: Task) -> Task:
+    """The task with samples behind its own that are not to be trained on."""
+    import numpy as np
+
+    def load() -> tuple[Any, Any]:
+        features, targets = task.data("float64")
+        rows = np.arange(NUM_VALIDATION) % task.num_samples
+        return np.concatenate([features, features[rows, ::-1]]), np.concatenate([targets, targets[rows]])
+
+    return replace(task, num_samples=task.num_samples + NUM_VALIDATION, load=load)
+
+
+# --- batches and native steps ---
+
+
+def placed(batch: Any, **fields: Any) -> Any:
+    """The same batch with other labels of its place."""
+    return batch._replace(place=batch.place._replace(**fields))
+
+
+def joined(first: Any, second: Any) -> Any:
+    """One batch of the rows of two, at the first one's place."""
+    name = {"numpy": "concatenate", "torch": "cat", "tensorflow": "concat"}[_family(first)]
+    concatenate = partial(getattr(sys.modules[_family(first)], name), axis=0)
+    return type(first)(first.place, *(concatenate(pair) for pair in zip(first[1:], second[1:], strict=True)))
+
+
+class Step:
+    """A training step whose calls go through ``call(honest step, index, batch)``; all else is the honest one's."""
+
+    def __init__(self, honest: Any, call: Callable[[Any, int, Any], Any]) -> None:
+        self.honest, self.call, self.calls = honest, call, itertools.count()
+
+    def __call__(self, batch: Any) -> Any:
+        return self.call(self.honest, next(self.calls), batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+
+def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False) -> Any:
+    """One native training step with that many updates on its gradient; returns what the step returns."""
+    step.window.close(batch.place, len(batch.ids))  # that the run ends is no part of the bug
+    family = _family(step)
+    if family == "numpy":
+        loss, gradients = step.gradients(batch)
+        for _ in range(updates):
+            step.updates.apply(step.model.parameters, {} if clear_gradients else gradients)
+        return loss
+    if family == "torch":
+        step.optimizer.zero_grad()
+        loss = step.loss(step.model.module(batch.features), batch.targets)
+        loss.backward()
+        if clear_gradients:
+            step.optimizer.zero_grad()
+        for _ in range(updates):
+            step.optimizer.step()
+        return loss
+    assert not clear_gradients, "Keras refuses to apply no gradients"
+    variables = step.model.module.trainable_variables
+    loss, gradients, *_ = step.gradients(batch.features, batch.targets)
+    for _ in range(updates):
+        step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    seen = sys.modules[type(step).__module__].Seen
+    return seen(batch.ids, step.optimizer.iterations.value + 0, loss, step.optimizer.learning_rate + 0)
+
+
+def set_rate(step: Any, rate: float) -> None:
+    """Gives the native optimizer that learning rate."""
+    if _family(step) == "numpy":
+        step.updates.learning_rate = rate
+    elif _family(step) == "torch":
+        for group in step.optimizer.param_groups:
+            group["lr"] = rate
+    else:
+        step.optimizer.learning_rate = rate
+
+
+def scaled(seen: Any, factor: float) -> Any:
+    """What a step returned, with its loss times that."""
+    return seen._replace(loss=seen.loss * factor) if hasattr(seen, "_replace") else seen * factor
+
+
+def _family(native: Any) -> str:
+    """``numpy``, ``torch`` or ``tensorflow``, by the adapter that a batch or a step comes from."""
+    return type(native).__module__.partition(".")[0].removeprefix("xframe_")

@@ -1,0 +1,96 @@
+"""How a fault is declared: what a comparison must report of a bug stands as a decorator over the bug itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xframe.diagnosis.names import CAUSES
+from xframe.testing.faults.bases import Faulty
+from xframe.testing.faults.plans import PLAN
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.tasks.task import Task
+
+Bug = TypeVar("Bug", bound=Callable[..., Any])
+_DECLARED = "_declared_faults"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A bug, where it shows, and what a comparison must report of it.
+
+    Attributes:
+        name: as ``xframe selftest`` shows it.
+        check: of the first difference from an honest run: the earliest step's, and at that step the earliest.
+        step: the first difference's step; None where no step shows it.
+        causes: names of causes, any of which is right: more than one where the rows cannot distinguish them.
+        plan: what is trained.
+        build: the mixin with the bug.
+        task: what the bug makes of the task, where that is the bug.
+        thread: a public report of a bug of this kind.
+        frameworks: the adapters in which it can be expressed; None for all.
+        against: a bug in the run that this one is compared with, in place of an honest one; a plan that neither
+            follows says nothing of the two, so that they are judged without it.
+    """
+
+    name: str
+    check: str
+    step: int | None
+    causes: tuple[str, ...]
+    plan: TrainingPlan
+    build: type[Faulty]
+    task: Callable[[Task], Task] | None = None
+    thread: str = ""
+    frameworks: tuple[str, ...] | None = None
+    against: type[Faulty] | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.causes) - CAUSES.keys()
+        if unknown or not self.causes:
+            raise ValueError(f"fault {self.name!r} has unknown causes {unknown}")
+
+    @property
+    def description(self) -> str:
+        """What the bug is, in one line."""
+        return inspect.getdoc(self.task or self.build) or ""
+
+    @property
+    def seen_by_the_plan(self) -> bool:
+        """Whether the run alone, compared with its plan, shows it: numbers need a second run's."""
+        return self.check in ("steps", "boundaries", "updates", "epochs") and not (self.task or self.against)
+
+
+def fault(
+    name: str,
+    check: str,
+    step: int | None,
+    *causes: str,
+    plan: TrainingPlan = PLAN,
+    thread: str = "",
+    frameworks: tuple[str, ...] | None = None,
+    against: type[Faulty] | None = None,
+) -> Callable[[Bug], Bug]:
+    """Declares a bug, a class over an adapter or a function from task to task, as a fault; see ``Fault``.
+
+    A bug that shows differently under several plans is declared once for each.
+    """
+
+    def declare(bug: Bug) -> Bug:
+        build, task = (bug, None) if isinstance(bug, type) else (Faulty, bug)
+        one = Fault(name, check, step, causes, plan, build, task, thread, frameworks, against)
+        setattr(bug, _DECLARED, (one, *vars(bug).get(_DECLARED, ())))
+        return bug
+
+    return declare
+
+
+def declared_in(module: ModuleType) -> tuple[Fault, ...]:
+    """The faults that a module declares, from its top to its end."""
+    bugs = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    return tuple(one for bug in bugs for one in vars(bug).get(_DECLARED, ()))

@@ -1,0 +1,153 @@
+"""The order of samples: of passes, of all samples in a pass, and inside a batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xframe.testing.faults.bases import BatchesBy, Faulty, Reorders, changed
+from xframe.testing.faults.declaring import fault
+from xframe.testing.faults.plans import KEPT_ORDER, RESTARTED
+
+if TYPE_CHECKING:
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.running.runtime import Runtime
+    from xframe.tasks.task import Task
+
+
+@fault("skips-a-pass", "boundaries", 20, "pass-skipped", plan=RESTARTED)
+class SkipsAPass(Reorders):
+    """The pass that an epoch abandons is counted twice, so that the next has the order of the one after it."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return order.ids(2 * pass_index)
+
+
+@fault("begins-with-the-second-pass", "boundaries", 0, "pass-skipped")
+class BeginsWithTheSecondPass(Reorders):
+    """Epochs counted from 1 seed the order, so that each pass has that of the next."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return order.ids(pass_index + 1)
+
+
+@fault("resumes-a-later-pass", "boundaries", 29, "pass-skipped")
+class ResumesALaterPass(Reorders):
+    """After the first pass, as after a checkpoint, the sampler is set to an epoch too far."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return order.ids(pass_index + (pass_index > 0))
+
+
+@fault("never-shuffles", "boundaries", 0, "not-shuffled")
+class NeverShuffles(BatchesBy):
+    """The plan shuffles, the pipeline doesn't."""
+
+    fields: ClassVar[Mapping[str, Any]] = {"order": "sequential"}
+
+
+@fault("another-seed", "boundaries", 0, "other-seed")
+class ShufflesWithAnotherSeed(BatchesBy):
+    """The order of the next seed."""
+
+    def misread(self, plan: TrainingPlan) -> TrainingPlan:
+        return changed(plan, seed=plan.seed + 1)
+
+
+@fault("same-order-each-pass", "boundaries", 29, "same-order-every-pass", thread="pytorch/pytorch#31771")
+class SameOrderEachPass(BatchesBy):
+    """The plan shuffles each pass again, the pipeline only once."""
+
+    fields: ClassVar[Mapping[str, Any]] = {"reshuffle": False}
+
+
+@fault("reshuffles-each-pass", "boundaries", 29, "reshuffled", plan=KEPT_ORDER)
+class ReshufflesEachPass(BatchesBy):
+    """One order is to be kept, the pipeline shuffles each pass again."""
+
+    fields: ClassVar[Mapping[str, Any]] = {"reshuffle": True}
+
+
+def _generator(plan: TrainingPlan, pass_index: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng([plan.seed, pass_index])
+
+
+class ShufflesByAnotherGenerator(Reorders):
+    """The other of two scripts, each of which shuffles by a generator of its own."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        import numpy as np
+
+        return np.random.RandomState(1000 * plan.seed + pass_index).permutation(order.num_samples)
+
+
+@fault("shuffles-on-its-own", "boundaries", 0, "shuffled-independently")
+@fault("each-shuffles-on-its-own", "boundaries", 0, "shuffled-independently", against=ShufflesByAnotherGenerator)
+class ShufflesOnItsOwn(Reorders):
+    """Each pass is shuffled by the script's own generator, as in two scripts written separately."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return _generator(plan, pass_index).permutation(order.num_samples)
+
+
+@fault("shuffles-in-a-buffer", "boundaries", 0, "buffer-shuffle", thread="tensorflow/tensorflow#36626")
+class ShufflesInABuffer(Reorders):
+    """A shuffle buffer of four batches over sorted data."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        import numpy as np
+
+        draw, size, n = _generator(plan, pass_index), 4 * plan.batch_size, order.num_samples
+        buffer, drawn = list(range(min(size, n))), []
+        for incoming in range(len(buffer), n):
+            place = int(draw.integers(len(buffer)))
+            drawn.append(buffer[place])
+            buffer[place] = incoming
+        draw.shuffle(buffer)
+        return np.array([*drawn, *buffer], dtype=np.int64)
+
+
+@fault("draws-with-replacement", "boundaries", 0, "with-replacement")
+class DrawsWithReplacement(Reorders):
+    """Each sample is drawn from all of them, whether it was drawn before or not."""
+
+    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+        return _generator(plan, pass_index).integers(0, order.num_samples, order.num_samples)
+
+
+@fault("shuffles-batches", "boundaries", 0, "shuffle-after-batch")
+class ShufflesBatches(Faulty):
+    """Batches are cut from the stored order first and shuffled then."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+        held: list[Any] = []
+        passes = itertools.count()
+        for batch in super().pipeline(changed(plan, order="sequential"), task, runtime):
+            held.append(batch)
+            if batch.place.ends_pass:
+                chosen = _generator(plan, next(passes)).permutation(len(held))
+                yield from (held[i]._replace(place=old.place) for i, old in zip(chosen, held, strict=True))
+                held = []
+
+
+@fault("sorts-its-batches", "boundaries", 0, "order-inside-batches")
+class SortsItsBatches(Faulty):
+    """Each batch's samples are sorted, as by length or by the file they came from."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+        import numpy as np
+
+        for batch in super().pipeline(plan, task, runtime):
+            yield batch.take(np.argsort(np.asarray(batch.ids)))
+
+
+@fault("swaps-inside-a-batch", "boundaries", 2, "order-inside-batches")
+class SwapsInsideABatch(Faulty):
+    """The first two samples of step 2 change places, ids and data alike."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
+            yield batch.take([1, 0, *range(2, len(batch.ids))]) if i == 2 else batch
