@@ -11,7 +11,7 @@ from sweeps import Result
 from sweeps.counting import order_of
 from sweeps.simulator import Refused, random_case, simulate
 from xframe.errors import PlanError
-from xframe.inference.infer import MORE, Inference, infer
+from xframe.inference.inferring import MORE, Inference, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows

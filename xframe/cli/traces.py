@@ -63,7 +63,7 @@ def explain(
             return report(comparison, "json")
         show(explained(comparison))
         return comparison.exit_code
-    from xframe.inference.infer import infer
+    from xframe.inference.inferring import infer
     from xframe.report.explained import one
     from xframe.trace.rows import Rows
     from xframe.trace.trace import Trace

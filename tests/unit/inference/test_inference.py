@@ -11,8 +11,7 @@ from sweeps import inference as inferring
 from sweeps.inference import check_case, passes_impossible, run, walked
 from sweeps.simulator import EDGES, Refused
 
-from xframe.inference import infer
-from xframe.inference.infer import MORE
+from xframe.inference.inferring import MORE, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.explained import one
@@ -26,7 +25,7 @@ def rows_of(num_samples, **fields):
 
 
 def told(num_samples, **fields):
-    return infer.infer(rows_of(num_samples, **fields), num_samples)
+    return infer(rows_of(num_samples, **fields), num_samples)
 
 
 # Random plans
@@ -58,9 +57,7 @@ def test_a_wrong_inference_is_told(monkeypatch):
 
     def wrong(**changes):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                inferring, "infer", lambda rows, n, seeds: replace(infer.infer(rows, n, seeds=seeds), **changes)
-            )
+            patch.setattr(inferring, "infer", lambda rows, n, seeds: replace(infer(rows, n, seeds=seeds), **changes))
             return check_case(fields, 10)
 
     assert "sizes" in wrong(plan=TrainingPlan.from_mapping({**fields, "batch_size": 5, "epochs": None, "steps": 9}))
@@ -160,36 +157,36 @@ def test_no_batch_is_full():
 def test_labels_decide_between_what_the_rows_leave_open():
     plan = TrainingPlan(batch_size=10, epochs=5, steps_per_epoch=4, epoch_iterator="continue", seed=99_999)
     rows = Rows.of_plan(plan, 103)
-    without, with_labels = infer.infer(rows.only("batch_size", "updates", "ids"), 103), infer.infer(rows, 103)
+    without, with_labels = infer(rows.only("batch_size", "updates", "ids"), 103), infer(rows, 103)
     assert without.plan.steps_per_epoch is None
     assert with_labels.certain["steps_per_epoch"] == 4
     assert any("labels" in note for note in with_labels.notes)
     counted_from_1 = rows.with_columns(epoch=rows.epoch + 1, step_in_epoch=rows.step_in_epoch + 1)
-    assert infer.infer(counted_from_1, 103).certain["steps_per_epoch"] == 4
+    assert infer(counted_from_1, 103).certain["steps_per_epoch"] == 4
 
 
 def test_labels_never_overrule_rows():
     rows = Rows.of_plan(TrainingPlan(batch_size=10, epochs=4, steps_per_epoch=7), 103)
     lying = rows.with_columns(epoch=np.sort(rows.epoch * 3 % 5), step_in_epoch=None)
-    found = infer.infer(lying, 103)
+    found = infer(lying, 103)
     assert found.certain["steps_per_epoch"] == 7
     assert any("left aside" in note for note in found.notes)
 
 
 def test_part_of_a_run_has_no_limits():
-    found = infer.infer(rows_of(103, batch_size=10, epochs=4).head(25), 103)
+    found = infer(rows_of(103, batch_size=10, epochs=4).head(25), 103)
     assert not {"epochs", "steps", "updates"} & {*found.certain, *found.undecided}
     assert counting.num_steps(found.plan, 103) >= 25
 
 
 def test_the_number_of_samples_from_ids_or_sizes():
     rows = rows_of(103, batch_size=10, epochs=3)
-    assert infer.infer(rows, None).num_samples == 103
-    assert infer.infer(rows.with_columns(ids=None), None).num_samples == 103
-    found = infer.infer(rows_of(100, batch_size=10, epochs=3), None)
+    assert infer(rows, None).num_samples == 103
+    assert infer(rows.with_columns(ids=None), None).num_samples == 103
+    found = infer(rows_of(100, batch_size=10, epochs=3), None)
     assert found.num_samples == 100
     assert "not given" in found.notes[0]
-    blind = infer.infer(rows_of(100, batch_size=10, epochs=3).with_columns(ids=None), None)
+    blind = infer(rows_of(100, batch_size=10, epochs=3).with_columns(ids=None), None)
     assert blind.num_samples is None
     assert blind.certain["batch_size"] == 10
     assert "remainder" not in {**blind.certain, **blind.undecided}
@@ -197,14 +194,14 @@ def test_the_number_of_samples_from_ids_or_sizes():
 
 def test_without_ids_or_updates():
     rows = rows_of(103, batch_size=10, epochs=3, gradient_accumulation_steps=4)
-    found = infer.infer(rows.with_columns(ids=None), 103)
+    found = infer(rows.with_columns(ids=None), 103)
     assert (found.order, found.certain["remainder"], found.plan.gradient_accumulation_steps) == ("unknown", "keep", 4)
-    found = infer.infer(rows.with_columns(updates=None), 103)
+    found = infer(rows.with_columns(updates=None), 103)
     assert (found.order, found.undecided["gradient_accumulation_steps"]) == ("new each pass", (1, MORE))
 
 
 def test_no_rows():
-    found = infer.infer(Rows.of_batches([], []), 10)
+    found = infer(Rows.of_batches([], []), 10)
     assert (found.plan, found.first_misfit) == (None, None)
     assert one(found, "x").startswith("x: 0 steps")
 
@@ -220,7 +217,7 @@ def test_an_update_too_many():
     rows = rows_of(103, batch_size=10, epochs=3, gradient_accumulation_steps=4)
     updates = rows.updates.copy()
     updates[13:] += 1
-    found = infer.infer(spoilt(rows, updates=updates), 103)
+    found = infer(spoilt(rows, updates=updates), 103)
     assert found.first_misfit == 13
     assert "update" in found.odd
     assert found.plan.gradient_accumulation_steps == 4
@@ -230,14 +227,14 @@ def test_a_step_with_two_updates():
     rows = rows_of(103, batch_size=10, epochs=3)
     updates = rows.updates.copy()
     updates[-1] += 1
-    found = infer.infer(spoilt(rows, updates=updates), 103)
+    found = infer(spoilt(rows, updates=updates), 103)
     assert (found.first_misfit, found.odd) == (32, "2 updates with one step")
 
 
 def test_a_lost_step():
     rows = rows_of(103, batch_size=10, epochs=3, seed=0)
     batches = [rows.batch(step).tolist() for step in range(len(rows)) if step != 4]
-    found = infer.infer(Rows.of_batches(batches, range(1, len(batches) + 1)), 103)
+    found = infer(Rows.of_batches(batches, range(1, len(batches) + 1)), 103)
     assert found.first_misfit == 9  # until then the pass may as well have another order
     assert "batch of 3" in found.odd
     assert any("only up to step 4" in note for note in found.notes)
@@ -247,21 +244,21 @@ def test_a_foreign_sample():
     rows = rows_of(103, batch_size=10, epochs=3)
     ids = rows.ids.copy()
     ids[137] = 103
-    found = infer.infer(spoilt(rows, ids=ids), 103)
+    found = infer(spoilt(rows, ids=ids), 103)
     assert (found.first_misfit, found.odd) == (14, "sample 103 is none of the 103 samples")
 
 
 def test_draws_with_replacement():
     draw = random.Random(1)
     batches = [[draw.randrange(200) for _ in range(8)] for _ in range(200)]
-    found = infer.infer(Rows.of_batches(batches, range(1, 201)), 200)
+    found = infer(Rows.of_batches(batches, range(1, 201)), 200)
     assert found.order == "none"
     assert found.first_misfit is not None
     assert found.first_misfit < 50
 
 
 def test_nothing_fits_from_the_first_step():
-    found = infer.infer(Rows.of_batches([[3, 3], [1, 2]], [1, 2]), 5)
+    found = infer(Rows.of_batches([[3, 3], [1, 2]], [1, 2]), 5)
     assert (found.plan, found.first_misfit) == (None, 0)
     assert "from the first step on" in one(found, "x")
 
@@ -281,7 +278,7 @@ def test_nothing_fits_from_the_first_step():
 )
 def test_long_runs(fields):
     rows = rows_of(10_001, batch_size=10, **fields)
-    found = infer.infer(rows, 10_001)
+    found = infer(rows, 10_001)
     assert found.first_misfit is None
     part = counting.rows(found.plan, 10_001, 0, len(rows))
     assert counting.num_steps(found.plan, 10_001) == len(rows)
@@ -294,7 +291,7 @@ def test_long_runs(fields):
 
 def test_a_long_run_of_passes_left_so_early_that_samples_seldom_come_again():
     rows = rows_of(100_000, batch_size=1, steps=60_000, steps_per_epoch=500)
-    found = infer.infer(rows, 100_000)
+    found = infer(rows, 100_000)
     assert found.first_misfit is None
     assert (found.certain["steps_per_epoch"], found.plan.epoch_iterator) == (500, "restart")
 
@@ -329,7 +326,7 @@ def test_every_inference_can_be_said(fields, num_samples):
     rows = walked(fields, num_samples, lambda _: range(num_samples))
     for part in (rows, rows.with_columns(ids=None), rows.with_columns(updates=None), rows.head(max(1, len(rows) // 2))):
         for samples in (num_samples, None):
-            found = infer.infer(part, samples)
+            found = infer(part, samples)
             json.dumps(found.to_dict())
             assert one(found, "run").startswith("run: ")
 
@@ -337,15 +334,15 @@ def test_every_inference_can_be_said(fields, num_samples):
 @pytest.mark.parametrize(("sizes", "at"), [([-1, -1], None), ([4, 0, 4], 1), ([0], 0)])
 def test_batches_of_nothing_follow_no_plan(sizes, at):
     rows = Rows.of_arrays(batch_size=sizes, updates=np.arange(len(sizes)) + 1)
-    found = infer.infer(rows, 8)
+    found = infer(rows, 8)
     assert (found.plan, found.first_misfit) == (None, at)
     assert one(found, "run").startswith("run: ")
 
 
 def test_an_unfinished_run_shows_no_limits():
     rows = Rows.of_plan(TrainingPlan(batch_size=4, epochs=3), 10)
-    assert infer.infer(rows, 10).to_dict()["plan"]["epochs"] == 3
-    told = infer.infer(rows.head(5), 10).to_dict()["plan"]
+    assert infer(rows, 10).to_dict()["plan"]["epochs"] == 3
+    told = infer(rows.head(5), 10).to_dict()["plan"]
     assert not {"epochs", "steps", "updates"} & set(told)
     assert told["batch_size"] == 4
 

@@ -1,0 +1,86 @@
+"""What is computed once from a run's rows, for all hypotheses about its plan to be checked against."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xframe.plan.order import Order
+from xframe.plan.training_plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.trace.rows import Rows
+
+    Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+SHORT_RUN = 300  # steps up to which every number of steps per epoch is tried
+UNLIKELY = math.log(1e6)  # an explanation that many times less likely than another is left out
+
+
+class Clues:
+    """The rows of a run over a data set of known size, and what follows from them.
+
+    Attributes:
+        rows: at least one, no batch of which is empty.
+        num_samples: size of the data set.
+        batch_size: of the first batch, and so of any plan that explains the rows.
+        num_steps: the number of rows.
+        bounds: batch i is ``rows.ids[bounds[i] : bounds[i + 1]]``.
+        seeds: of xframe's own order that are tried.
+        windows: by cuts, what ``windows.sizes`` found for them.
+    """
+
+    def __init__(self, rows: Rows, num_samples: int, seeds: tuple[int, ...]) -> None:
+        self.rows, self.num_samples, self.seeds = rows, num_samples, seeds
+        self.batch_size, self.num_steps, self.bounds = int(rows.batch_size[0]), len(rows), rows.bounds
+        self.windows: dict[tuple[bool, bytes], list[tuple[int, int, bool]]] = {}
+        self._orders: dict[tuple[int, int], Ints] = {}
+
+    @cached_property
+    def applied(self) -> Ints | None:
+        """Updates applied with each step; None if the run does not say."""
+        return None if self.rows.updates is None else np.diff(self.rows.updates, prepend=0)
+
+    @cached_property
+    def seeds_of_first_batch(self) -> list[int]:
+        """Seeds whose first pass begins with the first batch's samples."""
+        if self.rows.ids is None or self.num_samples == 1:
+            return []
+        first = self.rows.ids[: min(self.batch_size, self.num_samples)]
+        if first.min(initial=0) < 0 or first.max(initial=0) >= self.num_samples:
+            return []
+        at = np.arange(min(len(first), 64), dtype=np.int64)
+        return [
+            seed
+            for seed in self.seeds
+            if (Order(self.num_samples, "shuffle", seed).ids(0, at) == first[: len(at)]).all()
+        ]
+
+    def order(self, seed: int, pass_index: int, length: int) -> Ints:
+        """The first ``length`` samples of a pass in xframe's order."""
+        held = self._orders.get((seed, pass_index))
+        if held is None or len(held) < length:
+            held = Order(self.num_samples, "shuffle", seed).ids(pass_index, np.arange(length, dtype=np.int64))
+            self._orders[seed, pass_index] = held
+        return held[:length]
+
+    def step_of(self, sample: int) -> int:
+        """The step that trains on the sample at that place of all samples trained on."""
+        return int(np.searchsorted(self.bounds, sample, side="right")) - 1
+
+
+def first(flags: Flags) -> int:
+    """Where the first flag is set; their number if none is."""
+    at = int(flags.argmax()) if len(flags) else 0
+    return at if len(flags) and flags[at] else len(flags)
+
+
+def plan_of(fields: dict[str, Any]) -> TrainingPlan:
+    """The plan of these fields; None stands for one that is not given."""
+    return TrainingPlan.from_mapping({name: value for name, value in fields.items() if value is not None})

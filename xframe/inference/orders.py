@@ -1,0 +1,161 @@
+"""The orders of samples that a run's ids allow, where its passes are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from xframe.inference.clues import UNLIKELY, Clues, first
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+MOST_PASSES = 256  # over which a seed is tried
+_MOST_SAMPLES = 1 << 20
+_BLOCK = 1 << 20  # samples worked on at once
+
+
+class Spans(NamedTuple):
+    """The samples of each pass begun: from place ``start`` on, ``real`` of them, then padding up to ``stop``."""
+
+    start: Ints
+    real: Ints
+    stop: Ints
+
+
+class Kind(NamedTuple):
+    """One way in which the samples may be ordered, and the logarithm of its chance to give these ids."""
+
+    order: str
+    reshuffle: bool
+    seed: int | None
+    chance: float
+
+
+class Judgement(NamedTuple):
+    """What a run's ids say of where its passes are.
+
+    Attributes:
+        misfit: the first sample that no order allows, by its place; None if all are allowed.
+        reason: why not: ``range``, ``repeat`` or ``padding``.
+        sequential: all samples come in stored order.
+        same: every pass has the same order.
+    """
+
+    misfit: int | None
+    reason: str = ""
+    sequential: bool = False
+    same: bool = False
+
+
+def judge(clues: Clues, spans: Spans, end: int) -> Judgement:
+    """Whether some order gives the ids up to place ``end``: no sample twice in a pass, padding as its pass begins."""
+    sequential = same = True
+    table = np.full(int(spans.real.max()), -1, dtype=np.int64)
+    # Small blocks first, since most hypotheses fail at once.
+    ends = [min(_BLOCK, 1 << power) for power in range(12, 21, 2)] + list(range(2 * _BLOCK, end + _BLOCK, _BLOCK))
+    blocks = np.searchsorted(spans.stop, ends, side="left")
+    begin = 0
+    for stop in np.unique(np.minimum(blocks + 1, len(spans.start))).tolist():
+        if stop <= begin:
+            continue
+        block = Spans(*(column[begin:stop] for column in spans))
+        ids, place, misfit = _judge_block(clues, block)
+        if misfit is not None:
+            return misfit
+        sequential = sequential and bool((ids == place).all())
+        if same:
+            fresh = table[place] < 0
+            table[place[fresh][::-1]] = ids[fresh][::-1]  # backwards, so that the first to come stays
+            same = bool((table[place] == ids).all())
+        begin = stop
+    return Judgement(None, "", sequential, same)
+
+
+def _judge_block(clues: Clues, spans: Spans) -> tuple[Ints, Ints, Judgement | None]:
+    """The ids of some passes without padding, their places in their pass, and what is impossible among them."""
+    assert clues.rows.ids is not None
+    n, (start, real, stop) = clues.num_samples, spans
+    begin, finish = int(start[0]), int(stop[-1])
+    ids, lengths = clues.rows.ids[begin:finish], stop - start
+    which = np.repeat(np.arange(len(start)), lengths)
+    place = np.arange(begin, finish) - np.repeat(start, lengths)
+    padded = place >= real[which]
+    wrong = (ids < 0) | (ids >= n)
+    reason = "range"
+    at_of = None
+    if padded.any():
+        at = np.flatnonzero(padded)
+        source = start[which[at]] + (place[at] - real[which[at]]) % n
+        unlike = at[ids[at] != clues.rows.ids[source]]
+        if len(unlike):
+            reason = "padding" if not wrong[: unlike[0]].any() else reason
+            wrong[unlike] = True
+        at_of = np.flatnonzero(~padded)
+        ids, which, place = ids[at_of], which[at_of], place[at_of]
+    repeat = _first_repeat(ids, which, n, len(start)) if not wrong.any() else _sorted_repeat(ids, which)
+    if repeat is not None and at_of is not None:
+        repeat = int(at_of[repeat])
+    outside = first(wrong)
+    if repeat is not None and repeat < outside:
+        return ids, place, Judgement(begin + repeat, "repeat")
+    if outside < len(wrong):
+        return ids, place, Judgement(begin + outside, reason)
+    return ids, place, None
+
+
+def _first_repeat(ids: Ints, which: Ints, n: int, passes: int) -> int | None:
+    """Where a sample first comes again in its pass."""
+    if passes * n <= 8 * len(ids) + 1024:
+        seen = np.zeros(passes * n, dtype=bool)
+        seen[which * n + ids] = True
+        if int(np.count_nonzero(seen)) == len(ids):
+            return None
+    return _sorted_repeat(ids, which)
+
+
+def _sorted_repeat(ids: Ints, which: Ints) -> int | None:
+    order = np.lexsort((ids, which))
+    again = (ids[order[1:]] == ids[order[:-1]]) & (which[order[1:]] == which[order[:-1]])
+    return int(order[1:][again].min()) if again.any() else None
+
+
+def kinds(clues: Clues, spans: Spans, judgement: Judgement) -> Iterator[Kind]:
+    """The orders that give the ids, with their chances."""
+    n = clues.num_samples
+    lengths, counts = np.unique(spans.real, return_counts=True)
+    each = [math.lgamma(n - length + 1) - math.lgamma(n + 1) for length in lengths.tolist()]
+    if judgement.sequential:
+        yield Kind("sequential", True, None, 0.0)
+    yield Kind("shuffle", True, None, float(np.dot(each, counts)))
+    if judgement.same:
+        yield Kind("shuffle", False, None, each[-1])
+    if judgement.sequential and -each[-1] > UNLIKELY:
+        return  # no seed gives that
+    one_seed = -math.log(2 * max(len(clues.seeds), 1))
+    for seed in clues.seeds_of_first_batch:
+        for reshuffle in (True, False):
+            if (reshuffle or judgement.same) and departure(clues, spans, seed, reshuffle=reshuffle) is None:
+                yield Kind("shuffle", reshuffle, seed, one_seed)
+
+
+def departure(clues: Clues, spans: Spans, seed: int | None, *, reshuffle: bool) -> int | None:
+    """Where the first passes depart from xframe's order of that seed, or from the stored one; None if they do not."""
+    ids, looked_at = clues.rows.ids, 0
+    assert ids is not None
+    for p, (start, real) in enumerate(zip(spans.start.tolist(), spans.real.tolist(), strict=True)):
+        length = min(real, _MOST_SAMPLES)
+        order = np.arange(length) if seed is None else clues.order(seed, p if reshuffle else 0, length)
+        differs = ids[start : start + length] != order
+        if differs.any():
+            return int(start) + first(differs)
+        looked_at += length
+        if looked_at >= _MOST_SAMPLES or p >= MOST_PASSES:
+            break
+    return None

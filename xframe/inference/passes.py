@@ -1,0 +1,221 @@
+"""Hypotheses on how a run's batches are cut out of passes over its samples: what shows in sizes and ids.
+
+Short runs are checked against every number of steps after which a new pass may begin; in long ones the rows themselves
+name the few that they could show. Sizes are looked at first: they refute most hypotheses, and ids take longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.inference import orders
+from xframe.inference.clues import SHORT_RUN, Clues, first, plan_of
+from xframe.inference.orders import Kind, Spans
+from xframe.plan.counting import Cadence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.plan.training_plan import TrainingPlan
+
+    Ints = NDArray[np.int64]
+
+_MOST_RESTARTS = 4000  # places of a first restart that are tried in a long run
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """One hypothesis; its columns have one row more than there are steps.
+
+    Attributes:
+        remainder: what becomes of the samples left at the end of a pass.
+        restart: steps after which a new pass begins; 0: passes follow one another.
+        pass_index, position: of each step's first sample.
+        padding: samples of each step that are padding.
+        misfit: the first step that it does not explain; the number of steps if it explains all.
+        reason: why not: ``size``, or as ``orders.judge`` has it.
+        ids_seen: the ids were looked at, not the sizes alone.
+        kinds: the orders that fit, where it explains all steps.
+        short_end: the last batch is what was left of a stream of whole passes.
+        alike: remainders with which it is the same, since no pass comes to its end.
+    """
+
+    remainder: str
+    restart: int
+    pass_index: Ints
+    position: Ints
+    padding: Ints
+    misfit: int
+    reason: str = "size"
+    ids_seen: bool = False
+    kinds: tuple[Kind, ...] = ()
+    short_end: bool = False
+    alike: tuple[str, ...] = ()
+
+    @property
+    def chance(self) -> float:
+        """The logarithm of the chance that the likeliest order gives these ids."""
+        return max((kind.chance for kind in self.kinds), default=0.0)
+
+    def each_remainder(self) -> Iterator[Passes]:
+        """The same hypothesis with each remainder that is alike."""
+        for remainder in self.alike or (self.remainder,):
+            yield replace(self, remainder=remainder)
+
+
+def remainders(num_samples: int, batch_size: int) -> tuple[str, ...]:
+    """Those that differ; where nothing is left of a pass, ``keep`` stands for all."""
+    if num_samples % batch_size == 0:
+        return ("keep",)
+    return ("keep", "drop", "pad", "carry") if num_samples >= batch_size else ("keep", "pad", "carry")
+
+
+def steps_per_pass(remainder: str, num_samples: int, batch_size: int) -> int:
+    """Of a whole pass; 0 for the endless stream of ``carry``."""
+    if remainder == "carry":
+        return 0
+    return num_samples // batch_size if remainder == "drop" else -(-num_samples // batch_size)
+
+
+def hypotheses(clues: Clues) -> Iterator[Passes]:
+    """All ways in which the batches may have been cut; with restarts only their sizes are looked at."""
+    n, b = clues.num_samples, clues.batch_size
+    early: dict[int, list[str]] = {}  # restarts before any pass is over, with the remainders that allow them
+    restarts: list[int] = []
+    misfit = 0
+    for remainder in remainders(n, b):
+        plain = with_ids(clues, cut(clues, remainder))
+        yield plain
+        # Up to the first pass's end remainders are alike.
+        if not (restarts and plain.misfit == misfit and (misfit + 1) * b <= n):
+            restarts, misfit = list(_restarts(clues, plain)), plain.misfit
+        for restart in restarts:
+            if not abandons(clues, remainder, restart):
+                continue
+            if restart <= n // b:
+                early.setdefault(restart, []).append(remainder)
+            else:
+                yield cut(clues, remainder, restart)
+    for restart, alike in early.items():
+        yield replace(cut(clues, alike[0], restart), alike=tuple(alike))
+
+
+def abandons(clues: Clues, remainder: str, restart: int) -> bool:
+    """Whether a new pass after that many steps leaves any samples of the old one behind."""
+    n, b = clues.num_samples, clues.batch_size
+    steps = steps_per_pass(remainder, n, b)
+    return bool(restart % steps if steps else restart * b % n)
+
+
+def _restarts(clues: Clues, plain: Passes) -> Iterable[int]:
+    """After how many steps a new pass may begin before the old one is over."""
+    total = clues.num_steps
+    if total <= SHORT_RUN:
+        return range(1, total)
+    if plain.misfit >= total:
+        return ()
+    # The first passes follow one another as they should, up to where the restart shows.
+    latest, labels = plain.misfit, clues.rows.epoch
+    possible = range(1, latest + 1) if clues.rows.ids is None else _without_repeat(clues, latest)
+    declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
+    some = _screened(clues, plain.remainder, list(possible)[-_MOST_RESTARTS:], 4 * (latest + 1))
+    return sorted({*some, *(restart for restart in declared if 0 < restart <= latest)})
+
+
+def _screened(clues: Clues, remainder: str, restarts: list[int], steps: int) -> list[int]:
+    """Those that explain a longer and longer part of the run, until there are few; the furthest if none does."""
+    while len(restarts) > 16 and steps < clues.num_steps:
+        part = Clues(clues.rows.head(steps), clues.num_samples, ())
+        reached = {restart: with_ids(part, cut(part, remainder, restart)).misfit for restart in restarts}
+        furthest = sorted(restarts, key=lambda restart: -reached[restart])
+        restarts = [restart for restart in restarts if reached[restart] >= steps] or furthest[:8]
+        steps *= 4
+    return restarts
+
+
+def _without_repeat(clues: Clues, latest: int) -> list[int]:
+    """Steps after which a pass may begin that has no sample twice up to step ``latest``, where another would have."""
+    ids, bounds = clues.rows.ids, clues.bounds
+    assert ids is not None
+    stop = int(bounds[latest + 1])
+    begin = max(0, stop - clues.num_samples)
+    part = ids[begin:stop]
+    order = np.argsort(part, kind="stable")
+    before = np.full(len(part), -1, dtype=np.int64)  # where a sample was last
+    again = part[order[1:]] == part[order[:-1]]
+    before[order[1:][again]] = order[:-1][again]
+    latest_before = np.maximum.accumulate(before[::-1])[::-1]  # of the sample and all after it
+    earliest = int(np.searchsorted(bounds, begin, side="left"))
+    restarts = np.arange(max(earliest, 1), latest + 1)
+    starts = bounds[restarts] - begin
+    possible: list[int] = restarts[latest_before[starts] < starts].tolist()
+    return possible
+
+
+@lru_cache(maxsize=16)
+def _base(batch_size: int, remainder: str, steps: int, *, restarting: bool) -> TrainingPlan:
+    epochs = {"steps_per_epoch": 1, "epoch_iterator": "restart"} if restarting else {}
+    return plan_of({"batch_size": batch_size, "remainder": remainder, "steps": steps, **epochs})
+
+
+def cut(clues: Clues, remainder: str, restart: int = 0) -> Passes:
+    """A hypothesis, checked against the sizes."""
+    n, b, total, rows = clues.num_samples, clues.batch_size, clues.num_steps, clues.rows
+    plan = _base(b, remainder, total + 1, restarting=restart > 0)
+    if restart > 1:
+        plan = plan.model_copy(update={"steps_per_epoch": restart})
+    cadence = Cadence(plan, n)
+    index = np.arange(total + 1, dtype=np.int64)
+    _, _, pass_index, position = cadence.place(index)
+    sizes, padding = cadence.sizes(index, position)
+    observed = rows.batch_size
+    wrong = observed != sizes[:-1]
+    short_end = (
+        remainder == "carry"
+        and not restart
+        and rows.complete
+        and observed[-1] < b
+        and int(clues.bounds[-1]) % n == 0
+        and int(wrong.sum()) == 1
+    )
+    if short_end:
+        wrong[-1] = False
+    return Passes(remainder, restart, pass_index, position, padding, first(wrong), short_end=bool(short_end))
+
+
+def with_ids(clues: Clues, passes: Passes) -> Passes:
+    """The hypothesis, checked against the ids too, as far as the sizes are explained."""
+    if passes.ids_seen or clues.rows.ids is None or not passes.misfit:
+        return passes
+    spans = spans_of(clues, passes, passes.misfit)
+    judgement = orders.judge(clues, spans, int(clues.bounds[passes.misfit]))
+    if judgement.misfit is not None:
+        misfit = clues.step_of(judgement.misfit)
+        return replace(passes, misfit=misfit, reason=judgement.reason, ids_seen=True)
+    if passes.misfit < clues.num_steps:
+        return replace(passes, ids_seen=True)
+    return replace(passes, ids_seen=True, kinds=tuple(orders.kinds(clues, spans, judgement)))
+
+
+def spans_of(clues: Clues, passes: Passes, steps: int) -> Spans:
+    """Where the samples of each pass begun in the first steps are."""
+    n, bounds, end = clues.num_samples, clues.bounds, int(clues.bounds[steps])
+    if passes.remainder == "carry":
+        begin = bounds[: steps : passes.restart] if passes.restart else bounds[:1]
+        lengths = np.diff(begin, append=end)
+        count = -(-lengths // n)
+        inside = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        start = np.repeat(begin, count) + n * inside
+        stop = np.append(start[1:], end)
+        return Spans(start, stop - start, stop)
+    index = passes.pass_index[:steps]
+    begins = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
+    start = bounds[begins]
+    stop = np.append(start[1:], end)
+    padding = np.add.reduceat(passes.padding[:steps], begins)
+    return Spans(start, stop - start - padding, stop)
