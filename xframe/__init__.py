@@ -19,22 +19,24 @@ if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder, record
     from xframe.running.runtime import Runtime
     from xframe.running.samplers import index_dataset, sampler
+    from xframe.tasks.builders import NativeModel, Parameter
     from xframe.tasks.data import ParquetSource
     from xframe.tasks.layers import Dense
-    from xframe.tasks.task import SGD, NativeModel, Parameter, Task
+    from xframe.tasks.optimizers import SGD
+    from xframe.tasks.task import Task
     from xframe.trace.trace import Trace
     from xframe.verification import compare, verify
 
 _WHERE = {
     "Comparison": "comparison.result",
     "Dense": "tasks.layers",
-    "NativeModel": "tasks.task",
-    "Parameter": "tasks.task",
+    "NativeModel": "tasks.builders",
+    "Parameter": "tasks.builders",
     "ParquetSource": "tasks.data",
     "PlanError": "errors",
     "Recorder": "recording.recorder",
     "Runtime": "running.runtime",
-    "SGD": "tasks.task",
+    "SGD": "tasks.optimizers",
     "Task": "tasks.task",
     "Trace": "trace.trace",
     "TraceError": "errors",

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.steering import Window
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 from xframe_numpy.layers import Array
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Batch

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from xframe.tasks import layers
+from xframe.tasks.builders import NativeModel, Parameter
 from xframe.tasks.layers import Placed, Shape
-from xframe.tasks.task import NativeModel, Parameter
 
 Lowered = tuple[Any, Mapping[str, Any]]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.precision import storage
-from xframe.tasks.task import Task, match
+from xframe.tasks.builders import match
+from xframe.tasks.task import Task
 from xframe_tensorflow.layers import lower
 
 
@@ -25,7 +26,8 @@ class Model:
         own = task.builders.get("tensorflow")
         built = lower(task.placed(initial), float_type(precision)) if own is None else own()
         self.module = built.module
-        self.parameters = match(task, "tensorflow", built, self.module.trainable_variables)
+        trainable = self.module.trainable_variables
+        self.parameters = match(built, trainable, initial, task=task.name, framework="tensorflow")
         for name, (variable, axes) in self.parameters.items():
             values = initial[name] if axes is None else initial[name].transpose(axes)
             variable.assign(values.astype(storage(precision)))

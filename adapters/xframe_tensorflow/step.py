@@ -11,7 +11,8 @@ import tensorflow as tf
 from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
 from xframe.running.steering import Window
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import Batch
 

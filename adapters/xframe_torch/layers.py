@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xframe.tasks import layers
+from xframe.tasks.builders import NativeModel, Parameter
 from xframe.tasks.layers import Placed, Shape
-from xframe.tasks.task import NativeModel, Parameter
 
 Lowered = tuple[nn.Module, Mapping[str, Parameter]]
 _ACTIVATIONS: Mapping[str, type[nn.Module]] = {"linear": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.tasks.task import NativeModel, Parameter, Task, match
+from xframe.tasks.builders import NativeModel, Parameter, match
+from xframe.tasks.task import Task
 from xframe_torch.layers import lower
 
 WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
@@ -23,7 +24,8 @@ class Model:
         built = lower(task.placed(initial)) if own is None else own()
         built = _moved(built, device, getattr(torch, WEIGHTS.get(precision, precision)))
         self.module = built.module
-        self.parameters = match(task, "torch", built, [p for p in self.module.parameters() if p.requires_grad])
+        trainable = [p for p in self.module.parameters() if p.requires_grad]
+        self.parameters = match(built, trainable, initial, task=task.name, framework="torch")
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
                 values = initial[name] if axes is None else initial[name].transpose(axes)

@@ -10,7 +10,8 @@ import torch
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Window
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 from xframe_torch.model import Model
 from xframe_torch.pipeline import Batch
 

@@ -7,7 +7,7 @@ import pytest
 
 import xframe
 from xframe.running import registry
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import observe
 
 PLAN = xframe.TrainingPlan(batch_size=64, steps=20)
@@ -63,7 +63,7 @@ def test_a_builder_that_names_other_weights_is_refused(name, tmp_path):
         module, parameters = BUILT.builders[name]()
         return xframe.NativeModel(module, {"renamed": parameters["dense_0/kernel"]})
 
-    refused(name, other, tmp_path, f"names other weights than its {name} model")
+    refused(name, other, tmp_path, f"names different weights than its {name} model")
 
 
 def refused(name, builder, folder, told, **change):

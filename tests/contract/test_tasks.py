@@ -10,7 +10,7 @@ from proof.quality import FRAMEWORKS, STATED, quality
 import xframe
 from xframe.running import registry
 from xframe.tasks import layers
-from xframe.tasks.task import BUILT_IN, find_task
+from xframe.tasks.lookup import BUILT_IN, find_task
 from xframe.testing import observe
 from xframe.testing.contract import bare_weights
 
@@ -81,7 +81,7 @@ SMALL = {
 
 
 def small(shape, model, **changes):
-    from xframe.tasks.initial import initial
+    from xframe.tasks.initial import initial_weights
 
     random_numbers = np.random.RandomState(0)
     features, targets = random_numbers.uniform(-1, 1, (11, *shape)), random_numbers.randint(3, size=11)
@@ -89,7 +89,7 @@ def small(shape, model, **changes):
         "name": "small",
         "num_samples": 11,
         "load": lambda: (features, targets),
-        "initial_weights": lambda: initial(model, shape),
+        "initial_weights": lambda: initial_weights(model, shape),
         "loss": "softmax_cross_entropy",
         "optimizer": xframe.SGD(0.1, momentum=0.9),
         "layers": model,

@@ -14,8 +14,9 @@ from xframe.plan.stopping import EarlyStopping
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.registry import load
 from xframe.running.runtime import Runtime
+from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import SGD
 from xframe.tasks.schedules import Step
-from xframe.tasks.task import SGD, find_task
 from xframe.testing import AdapterContract
 from xframe.testing.contract import LEDGER, NUMBER_PLANS, PLANS, observe
 from xframe.testing.features import small

@@ -8,7 +8,7 @@ import pytest
 import xframe
 from xframe.running import registry
 from xframe.tasks import schedules as schedule
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import observe
 from xframe.testing.contract import LEDGER
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from xframe.tasks.task import BUILT_IN
+from xframe.tasks.lookup import BUILT_IN
 
 pytestmark = pytest.mark.cuda
 DEVICES = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
@@ -46,7 +46,7 @@ from torch.profiler import ProfilerActivity, profile
 import xframe
 from xframe.running import registry
 from xframe.running.runtime import Runtime
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 
 adapter, task = registry.load("torch"), find_task("digits-mlp")
 runtime = Runtime(device="cuda", precision=sys.argv[1], loop="eager")

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xframe.tasks.optimizers import SGD
 from xframe.tasks.schedules import Schedule
-from xframe.tasks.task import SGD
 from xframe.testing.faults.bases import Faulty, Reorders, RunsBy, StepsBy, changed
 
 

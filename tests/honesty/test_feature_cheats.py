@@ -7,8 +7,8 @@ import pytest
 from cheats import ADAPTERS, make
 
 from xframe import compare
+from xframe.tasks.optimizers import SGD
 from xframe.tasks.schedules import Exponential
-from xframe.tasks.task import SGD
 from xframe.testing import AdapterContract, observe
 from xframe.testing.features import PAIRS, plan_of, small
 

@@ -29,7 +29,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import registry
 from xframe.running.runtime import Runtime
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import baselines, clean, faults, mutators, selftest
 from xframe.testing.faults import BY_NAME, FAULTS, Fault, Faulty, bases, declaring
 from xframe.testing.faults.batches import PadsByHand

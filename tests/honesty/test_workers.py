@@ -18,7 +18,7 @@ from xframe_numpy import NumpyAdapter
 
 from xframe.cli import app as cli
 from xframe.plan.training_plan import TrainingPlan
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import observe
 from xframe.trace.trace import Trace
 

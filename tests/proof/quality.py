@@ -17,7 +17,7 @@ import numpy as np
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.tasks.builtin.tiny_transformer import FLOOR
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import observe
 
 

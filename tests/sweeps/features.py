@@ -26,7 +26,9 @@ from xframe.running import registry
 from xframe.running.adapter import Adapter
 from xframe.running.runtime import Runtime
 from xframe.tasks import schedules as schedule
-from xframe.tasks.task import SGD, Task, find_task
+from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 from xframe.testing import observe
 from xframe.testing.features import NUM_SAMPLES, NUM_VALIDATION, small, ticks
 from xframe.trace.trace import Trace

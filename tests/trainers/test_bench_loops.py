@@ -9,7 +9,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from xframe.bench.worker import Workload, loops_of
 from xframe.running import registry
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 
 TASK = find_task("xframe.tasks.builtin.bench_mlp:task")
 

@@ -24,7 +24,8 @@ from xframe.running import registry
 from xframe.running.messages import Failed
 from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
-from xframe.tasks.task import BUILT_IN, Task, find_task
+from xframe.tasks.lookup import BUILT_IN, find_task
+from xframe.tasks.task import Task
 
 # The trainers take part in the first; in the others, recorded loops are compared with bare ones only.
 WORKLOADS = ("xframe.tasks.builtin.bench_mlp:task", "digits-cnn")

@@ -25,7 +25,8 @@ from xframe.recording.recorder import Recorder
 from xframe.running import registry
 from xframe.running.messages import Failed, FailedError, Parent, leave, report
 from xframe.running.runtime import Runtime
-from xframe.tasks.task import Task, find_task
+from xframe.tasks.lookup import find_task
+from xframe.tasks.task import Task
 from xframe.trace.files import TraceWriter
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def adapters(*, json: Json = False) -> int:
 def tasks(*, json: Json = False) -> int:
     """List the built-in tasks."""
     from xframe.report import tables
-    from xframe.tasks.task import BUILT_IN, find_task
+    from xframe.tasks.lookup import BUILT_IN, find_task
 
     every = [find_task(name) for name in BUILT_IN]
     if json:

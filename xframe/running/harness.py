@@ -20,7 +20,7 @@ from xframe.running.progress import Progress
 from xframe.running.registry import Selection
 from xframe.running.request import Request
 from xframe.running.runtime import cores
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 
 
 @dataclass(eq=False)

@@ -14,7 +14,8 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime
-from xframe.tasks.task import Task, find_task
+from xframe.tasks.lookup import find_task
+from xframe.tasks.task import Task
 
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")

@@ -17,7 +17,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 
 _BEGAN = time.monotonic()
 

@@ -1,1 +1,1 @@
-"""What is computed: data, model, loss and optimizer, apart from any framework."""
+"""What is computed: data, model, loss, optimizer and initial weights, independent of any framework."""

@@ -132,11 +132,11 @@ class ParquetSource:
         table = self._file().read_row_group(index, columns=[*self.features, self.target])
         columns = [self._column(table, name) for name in self.features]
         features = columns[0] if columns[0].ndim > 1 else np.stack(columns, axis=1)
-        found = features, self._column(table, self.target)
-        self._groups[index] = found
+        group = features, self._column(table, self.target)
+        self._groups[index] = group
         while len(self._groups) > 1 and sum(x.nbytes + y.nbytes for x, y in self._groups.values()) > self.cache_bytes:
             self._groups.popitem(last=False)
-        return found
+        return group
 
     def _column(self, table: Any, name: str) -> NDArray[Any]:
         import pyarrow as pa
@@ -197,19 +197,19 @@ class Samples:
 
 
 def fingerprint(arrays: dict[str, NDArray[Any]]) -> str:
-    """Of arrays by name, 32 hex digits; read in parts, so that a memory map stays one."""
+    """Of arrays by name, 32 hex digits; read in blocks, so that a memory map stays one."""
     import numpy as np
 
     digest = hashlib.blake2b(digest_size=16)
     for name, values in arrays.items():
         kind = values.dtype.newbyteorder("<")
         digest.update(f"{name} {kind.str} {values.shape};".encode())
-        for part in _parts(values):
-            digest.update(np.ascontiguousarray(part, dtype=kind).tobytes())
+        for rows in _blocks(values):
+            digest.update(np.ascontiguousarray(rows, dtype=kind).tobytes())
     return digest.hexdigest()
 
 
-def _parts(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
     if not values.ndim or not values.size:
         yield values
         return

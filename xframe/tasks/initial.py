@@ -15,7 +15,7 @@ _ONES = ("scale", "variance", "norm_1_scale", "norm_2_scale")
 _TABLE = 0.1
 
 
-def initial(layers: Sequence[Layer], inputs: Shape, seed: int = 0) -> dict[str, NDArray[Any]]:
+def initial_weights(layers: Sequence[Layer], inputs: Shape, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Kernels by Glorot, uniform; tables uniform; scales and variances 1, an LSTM's forget bias too; the rest 0."""
     random = np.random.RandomState(seed)  # the one stream NumPy promises never to change
     weights: dict[str, NDArray[Any]] = {}

@@ -5,7 +5,7 @@ are as in the data, channels last: (rows, features), (rows, T, features) or (row
 Shapes here are those of one sample. A weight is named ``<kind>_<i>/<weight>``, where the kind is the
 layer's class in lower case and i counts the layers of that kind from 0: ``dense_0/kernel``.
 
-What a layer says of its weights is all that holds them: initial values are the task's, and the
+What a layer states of its weights is all that binds them: initial values are the task's, and the
 formula is the same in all frameworks, down to which variance a running one is.
 """
 
@@ -16,6 +16,22 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unknown
+
+__all__ = [  # what ``xframe.layers`` has
+    "LSTM",
+    "Activation",
+    "AveragePool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Embedding",
+    "Flatten",
+    "Layer",
+    "LayerNorm",
+    "MaxPool2D",
+    "Position",
+    "TransformerBlock",
+]
 
 Shape = tuple[int, ...]
 ACTIVATIONS = ("linear", "relu", "tanh")
@@ -305,7 +321,7 @@ def place(layers: Sequence[Layer], inputs: Shape) -> list[Placed]:
     for layer in layers:
         if len(inputs) not in layer.ranks:
             ranks = " or ".join(str(rank) for rank in layer.ranks)
-            raise UsageError(f"{layer} takes samples of another shape", got=inputs, expected=f"{ranks} dimensions")
+            raise UsageError(f"{layer} takes samples of a different shape", got=inputs, expected=f"{ranks} dimensions")
         if isinstance(layer, Embedding) and placed:
             raise UsageError(
                 f"{layer} takes integers", got=Verbatim(f"what {placed[-1].layer} gives"), expected="it first"

@@ -14,6 +14,17 @@ from typing import Any
 
 from xframe.errors import UsageError, Verbatim
 
+__all__ = [  # what ``xframe.schedule`` has
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "OneCycle",
+    "Piecewise",
+    "Schedule",
+    "Step",
+    "Warmup",
+]
+
 
 def _rate(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
@@ -138,7 +149,7 @@ class Warmup(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.then, Schedule):
-            raise UsageError("what follows a warm-up", got=self.then, expected="another schedule")
+            raise UsageError("what follows a warm-up", got=self.then, expected="a schedule")
 
     def __call__(self, tick: int) -> float:
         if tick >= self.ticks:

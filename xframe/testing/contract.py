@@ -37,7 +37,8 @@ from xframe.running import registry
 from xframe.running.adapter import Adapter, Probe
 from xframe.running.runtime import Runtime
 from xframe.tasks.builtin.ledger import ledger
-from xframe.tasks.task import Task, find_task
+from xframe.tasks.lookup import find_task
+from xframe.tasks.task import Task
 from xframe.testing.features import FeatureContract
 from xframe.trace.trace import Trace
 from xframe.verification import compare

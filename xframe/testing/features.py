@@ -17,7 +17,9 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import due, stopped_after
 from xframe.running.runtime import Runtime
 from xframe.tasks import schedules as schedule
-from xframe.tasks.task import SGD, Task, find_task
+from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 from xframe.verification import compare
 
 if TYPE_CHECKING:

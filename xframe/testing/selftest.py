@@ -35,7 +35,7 @@ from xframe.recording.recorder import record
 from xframe.running import registry
 from xframe.running.runtime import Runtime
 from xframe.tasks.builtin.ledger import ledger
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import clean
 from xframe.testing.baselines import BASELINES, Features, Logged, differs
 from xframe.testing.faults import BY_NAME, FAULTS, Fault, make, takes_faults, with_validation

@@ -21,7 +21,7 @@ from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, 
 from xframe.running import harness, registry
 from xframe.running.messages import Done
 from xframe.running.request import Request
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 
 PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
 
@@ -191,7 +191,7 @@ def test_the_shipped_loops():
     import sys
     from xframe.running import registry
     from xframe.bench.worker import loops_of
-    from xframe.tasks.task import find_task
+    from xframe.tasks.lookup import find_task
     import json
     tasks = [find_task(name) for name in ("xframe.tasks.builtin.bench_mlp:task", "ledger")]
     found = {n: [[loop.name for loop in loops_of(registry.load(n), t)] for t in tasks] for n in registry.available()}

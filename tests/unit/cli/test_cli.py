@@ -12,7 +12,7 @@ import xframe
 from xframe.cli import app as cli
 from xframe.cli import plan_options
 from xframe.plan import training_plan as plan
-from xframe.tasks.task import BUILT_IN
+from xframe.tasks.lookup import BUILT_IN
 
 
 def write_trace(path, *, sizes=(4, 4, 2), loss=1.0):

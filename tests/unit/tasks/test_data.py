@@ -12,7 +12,7 @@ from pyarrow import parquet
 import xframe
 from xframe.running import registry
 from xframe.tasks.data import Arrays, Samples, Source, fingerprint
-from xframe.tasks.task import find_task
+from xframe.tasks.lookup import find_task
 from xframe.testing import observe
 
 DIGITS = find_task("digits-mlp")

@@ -11,7 +11,7 @@ import xframe
 from xframe.tasks import layers
 from xframe.tasks.builtin.digits_cnn import digits
 from xframe.tasks.builtin.tiny_transformer import CEILING, FLOOR
-from xframe.tasks.initial import initial, split, standardised
+from xframe.tasks.initial import initial_weights, split, standardised
 from xframe.tasks.layers import (
     LAYERS,
     LSTM,
@@ -29,7 +29,7 @@ from xframe.tasks.layers import (
     TransformerBlock,
     place,
 )
-from xframe.tasks.task import BUILT_IN, find_task
+from xframe.tasks.lookup import BUILT_IN, find_task
 
 BLOCK = {
     **dict.fromkeys(("norm_1_scale", "norm_1_bias", "norm_2_scale", "norm_2_bias", "down_bias"), (6,)),
@@ -107,8 +107,8 @@ def test_a_layer_is_checked_when_it_is_made(make, told):
 @pytest.mark.parametrize(
     ("model", "inputs", "told"),
     [
-        ((Conv2D(1, 3),), (8, 8), "takes samples of another shape: got (8, 8), expected 3 dimensions"),
-        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "MaxPool2D(size=2) takes samples of another shape: got (64,)"),
+        ((Conv2D(1, 3),), (8, 8), "takes samples of a different shape: got (8, 8), expected 3 dimensions"),
+        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "MaxPool2D(size=2) takes samples of a different shape: got (64,)"),
         ((BatchNorm(),), (8, 8), "expected 1 or 3 dimensions"),
         ((Dense(1),), (), "got (), expected 1 or 2 or 3 dimensions"),
         ((LSTM(1),), (8,), "expected 2 dimensions"),
@@ -181,7 +181,7 @@ def test_a_built_in_task_is_whole(name):
 
 def test_initial_weights():
     model = (Embedding(5, 4), Position(), TransformerBlock(2, 3), LSTM(2), Dense(1))
-    found = initial(model, (6,))
+    found = initial_weights(model, (6,))
     assert {name: values.shape for name, values in found.items()} == {
         f"{name}/{weight}": shape for _, name, _, own in place(model, (6,)) for weight, shape in own.items()
     }
@@ -191,8 +191,8 @@ def test_initial_weights():
     assert 0.05 < np.abs(found["position_0/table"]).max() <= 0.1
     limit = math.sqrt(6 / (2 + 1))
     assert limit / 4 < np.abs(found["dense_0/kernel"]).max() <= limit
-    assert not np.array_equal(initial(model, (6,), seed=1)["dense_0/kernel"], found["dense_0/kernel"])
-    kernel = initial((Conv2D(4, 3),), (8, 8, 2))["conv2d_0/kernel"]
+    assert not np.array_equal(initial_weights(model, (6,), seed=1)["dense_0/kernel"], found["dense_0/kernel"])
+    kernel = initial_weights((Conv2D(4, 3),), (8, 8, 2))["conv2d_0/kernel"]
     assert np.abs(kernel).max() <= math.sqrt(6 / (9 * (2 + 4)))
 
 

@@ -118,7 +118,7 @@ def test_a_rate_of_zero_that_rises_again(schedule, rises):
         (lambda: Step(0.1, 0.5, every=1.5), "a schedule's every: got 1.5"),
         (lambda: Piecewise((3, 2), (1.0, 1.0, 1.0)), "expected rising boundaries"),
         (lambda: Piecewise((3,), (1.0,)), "one rate more than boundaries"),
-        (lambda: Warmup(3, 0.1), "what follows a warm-up: got 0.1, expected another schedule"),
+        (lambda: Warmup(3, 0.1), "what follows a warm-up: got 0.1, expected a schedule"),
         (lambda: OneCycle(0.1, ticks=2), "a one-cycle schedule's warmup"),
         (lambda: OneCycle(0.1, ticks=20, warmup=1.0), "a one-cycle schedule's warmup"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import xframe
 from xframe.running.runtime import cores
 from xframe.tasks.builtin.ledger import digits, ledger, tally
-from xframe.tasks.task import BUILT_IN, find_task
+from xframe.tasks.lookup import BUILT_IN, find_task
 
 
 @pytest.fixture

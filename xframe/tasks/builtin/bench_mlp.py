@@ -6,17 +6,19 @@ their own ways have none to treat.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.tasks.initial import initial_weights
 from xframe.tasks.layers import Dense
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
 NUM_SAMPLES = 6400
 SIZES = (64, 64, 10)
+_LAYERS = (Dense(SIZES[1], "relu"), Dense(SIZES[2]))
 
 
 def _load() -> tuple[NDArray[Any], NDArray[Any]]:
@@ -24,23 +26,13 @@ def _load() -> tuple[NDArray[Any], NDArray[Any]]:
     return random.standard_normal((NUM_SAMPLES, SIZES[0])), random.randint(0, SIZES[-1], NUM_SAMPLES)
 
 
-def _initial_weights() -> dict[str, NDArray[Any]]:
-    random = np.random.RandomState(1)
-    weights: dict[str, NDArray[Any]] = {}
-    for i, (inputs, units) in enumerate(pairwise(SIZES)):
-        limit = np.sqrt(6.0 / (inputs + units))
-        weights[f"dense_{i}/kernel"] = random.uniform(-limit, limit, (inputs, units)).astype(np.float32)
-        weights[f"dense_{i}/bias"] = np.zeros(units, dtype=np.float32)
-    return weights
-
-
 task = Task(
     name="bench-mlp",
     num_samples=NUM_SAMPLES,
     load=_load,
-    initial_weights=_initial_weights,
+    initial_weights=lambda: initial_weights(_LAYERS, SIZES[:1], seed=1),
     loss="softmax_cross_entropy",
     optimizer=SGD(learning_rate=0.01),
-    layers=(Dense(SIZES[1], "relu"), Dense(SIZES[2])),
+    layers=_LAYERS,
     description="64-64-10 perceptron on 6,400 generated samples, SGD",
 )

@@ -12,9 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xframe.tasks.initial import initial, split, standardised
+from xframe.tasks.initial import initial_weights, split, standardised
 from xframe.tasks.layers import Dense
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
 _LAYERS = (Dense(16, "tanh"), Dense(1))
 
@@ -22,15 +23,15 @@ _LAYERS = (Dense(16, "tanh"), Dense(1))
 def _patients(validation: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.datasets import load_diabetes
 
-    found = load_diabetes(scaled=False)
-    return split(standardised(found.data), validation), split(standardised(found.target[:, None]), validation)
+    patients = load_diabetes(scaled=False)
+    return split(standardised(patients.data), validation), split(standardised(patients.target[:, None]), validation)
 
 
 task = Task(
     name="diabetes-regression",
     num_samples=353,
     load=lambda: _patients(False),
-    initial_weights=lambda: initial(_LAYERS, (10,)),
+    initial_weights=lambda: initial_weights(_LAYERS, (10,)),
     loss="mean_squared_error",
     optimizer=SGD(learning_rate=0.005, momentum=0.9),
     layers=_LAYERS,

@@ -1,6 +1,6 @@
 """A convolutional network on scikit-learn's bundled handwritten digits, 8 x 8 pixels.
 
-Smooth throughout, as LeNet was: where a maximum or a ReLU turns over by rounding, float32 runs part at once.
+Smooth throughout, as LeNet was: where a maximum or a ReLU turns over by rounding, float32 runs differ at once.
 
 Every fifth of the 1,797 images, from the first, is for validation: 360; the 1,437 others are trained on.
 
@@ -13,9 +13,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xframe.tasks.initial import initial, split
+from xframe.tasks.initial import initial_weights, split
 from xframe.tasks.layers import Activation, AveragePool2D, BatchNorm, Conv2D, Dense, Flatten
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
 _SHAPE = (8, 8, 1)
 _LAYERS = (
@@ -34,16 +35,16 @@ def digits(validation: bool, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDAr
     """(images, labels), either the fifth that is for validation or the others."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = split(found.data, validation).reshape(-1, *shape) / 16.0  # pixels are 0 to 16: exact in every precision
-    return images, split(found.target, validation)
+    loaded = load_digits()
+    images = split(loaded.data, validation).reshape(-1, *shape) / 16.0  # pixels are 0 to 16: exact in every precision
+    return images, split(loaded.target, validation)
 
 
 task = Task(
     name="digits-cnn",
     num_samples=1437,
     load=lambda: digits(False, _SHAPE),
-    initial_weights=lambda: initial(_LAYERS, _SHAPE),
+    initial_weights=lambda: initial_weights(_LAYERS, _SHAPE),
     loss="softmax_cross_entropy",
     optimizer=SGD(learning_rate=0.1, momentum=0.9),
     layers=_LAYERS,

@@ -12,16 +12,17 @@ Quality: 30 epochs of batch 64: validation accuracy at least 0.85.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.tasks.initial import initial_weights
 from xframe.tasks.layers import Dense
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
-_SIZES = (64, 32, 10)
+_LAYERS = (Dense(32, "relu"), Dense(10))
 
 
 def _load() -> tuple[NDArray[Any], NDArray[Any]]:
@@ -38,24 +39,14 @@ def _moved() -> tuple[NDArray[Any], NDArray[Any]]:
     return ((images + moved) / 2).reshape(-1, 64), targets[::5]
 
 
-def _initial_weights() -> dict[str, NDArray[Any]]:
-    random = np.random.RandomState(0)  # the one stream NumPy promises never to change
-    weights: dict[str, NDArray[Any]] = {}
-    for i, (inputs, units) in enumerate(pairwise(_SIZES)):
-        limit = np.sqrt(6.0 / (inputs + units))  # Glorot, uniform
-        weights[f"dense_{i}/kernel"] = random.uniform(-limit, limit, (inputs, units)).astype(np.float32)
-        weights[f"dense_{i}/bias"] = np.zeros(units, dtype=np.float32)
-    return weights
-
-
 task = Task(
     name="digits-mlp",
     num_samples=1797,
     load=_load,
-    initial_weights=_initial_weights,
+    initial_weights=lambda: initial_weights(_LAYERS, (64,)),
     loss="softmax_cross_entropy",
     optimizer=SGD(learning_rate=0.05, momentum=0.9),
-    layers=(Dense(32, "relu"), Dense(10)),
+    layers=_LAYERS,
     validation=_moved,
     num_validation=360,
     metrics=("accuracy",),

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from xframe.plan.counting import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tasks.layers import Dense
-from xframe.tasks.task import SGD, Task, Weights
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task, Weights
 
 if TYPE_CHECKING:
     from xframe.trace.trace import Trace
@@ -33,8 +34,8 @@ _KERNEL = "dense_0/kernel"
 def tally(trace: Trace, num_samples: int) -> NDArray[np.float64]:
     """The weights that the trace's rows lead to, of shape (num_samples,).
 
-    Which samples and how many updates is the trace's word. Which steps' gradients enter an update, and
-    divided by what, is that of the plan it was recorded under; without a plan, an update has one step.
+    The trace states which samples and how many updates. The plan it was recorded under states which steps' gradients
+    enter an update, and divided by what; without a plan, an update has one step.
     """
     plan = _plan(trace)
     cadence = None if plan is None or plan.gradient_accumulation_steps == 1 else Cadence(plan, num_samples)
@@ -56,8 +57,7 @@ def tally(trace: Trace, num_samples: int) -> NDArray[np.float64]:
 
 
 def _plan(trace: Trace) -> TrainingPlan | None:
-    fields = trace.metadata.get("plan")
-    return TrainingPlan.from_mapping(fields) if isinstance(fields, dict) else None
+    return TrainingPlan.from_mapping(trace.facts.plan) if trace.facts.plan else None
 
 
 def _weight(plan: TrainingPlan | None, rows: int) -> int:
@@ -104,12 +104,12 @@ def most_updates(plan: TrainingPlan, precision: str, num_samples: int) -> int:
 
 def digits(weight: float, num_updates: int) -> list[int]:
     """How often the sample stood in each update's batch, first update first."""
-    found = []
+    counts = []
     rest = weight * 4.0 ** (num_updates - 1)
     for _ in range(num_updates):
-        found.append(int(rest % 4))
+        counts.append(int(rest % 4))
         rest = rest // 4
-    return found
+    return counts
 
 
 def ledger(num_samples: int = 103) -> Task:
@@ -124,21 +124,21 @@ def ledger(num_samples: int = 103) -> Task:
     def audit(trace: Trace, weights: Weights) -> list[str]:
         if weights[_KERNEL].shape != (num_samples, 1):
             return [f"the weights have shape {weights[_KERNEL].shape}, not ({num_samples}, 1)"]
-        found = np.asarray(weights[_KERNEL], dtype=np.float64).ravel()
-        told, rounding = tally(trace, num_samples), _rounding(_plan(trace), weights[_KERNEL])
-        wrong = np.flatnonzero(~(np.abs(found - told) <= rounding))
+        trained = np.asarray(weights[_KERNEL], dtype=np.float64).ravel()
+        expected, rounding = tally(trace, num_samples), _rounding(_plan(trace), weights[_KERNEL])
+        wrong = np.flatnonzero(~(np.abs(trained - expected) <= rounding))
         if not wrong.size:
             return []
         first = int(wrong[0])
         if rounding:
             return [
-                f"{wrong.size} of {num_samples} weights contradict the trace: sample {first} ended at {found[first]}, "
-                f"by the trace's steps and updates at {told[first]}"
+                f"{wrong.size} of {num_samples} weights contradict the trace: sample {first} ended at "
+                f"{trained[first]}, by the trace's steps and updates at {expected[first]}"
             ]
         updates = int(trace.column("updates")[-1]) if trace.num_rows else 0
-        spelled, recorded = digits(float(found[first]), updates), digits(float(told[first]), updates)
-        parts = [u for u in range(updates) if spelled[u] != recorded[u]]
-        where = f" (they part at update {parts[0]})" if parts else ""
+        spelled, recorded = digits(float(trained[first]), updates), digits(float(expected[first]), updates)
+        differing = [u for u in range(updates) if spelled[u] != recorded[u]]
+        where = f" (they differ from update {differing[0]} on)" if differing else ""
         return [
             f"{wrong.size} of {num_samples} weights contradict the trace: sample {first} entered updates "
             f"{_where(spelled)} by its weight, {_where(recorded)} by the trace{where}"

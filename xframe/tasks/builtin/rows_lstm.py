@@ -8,9 +8,10 @@ Quality: 30 epochs of batch 32: validation accuracy at least 0.95.
 from __future__ import annotations
 
 from xframe.tasks.builtin.digits_cnn import digits
-from xframe.tasks.initial import initial
+from xframe.tasks.initial import initial_weights
 from xframe.tasks.layers import LSTM, Dense
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
 _SHAPE = (8, 8)
 _LAYERS = (LSTM(32), Dense(10))
@@ -19,7 +20,7 @@ task = Task(
     name="rows-lstm",
     num_samples=1437,
     load=lambda: digits(False, _SHAPE),
-    initial_weights=lambda: initial(_LAYERS, _SHAPE),
+    initial_weights=lambda: initial_weights(_LAYERS, _SHAPE),
     loss="softmax_cross_entropy",
     optimizer=SGD(learning_rate=0.02, momentum=0.9),
     layers=_LAYERS,

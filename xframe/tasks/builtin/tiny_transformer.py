@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.tasks.initial import initial
+from xframe.tasks.initial import initial_weights
 from xframe.tasks.layers import Dense, Embedding, LayerNorm, Position, TransformerBlock
-from xframe.tasks.task import SGD, Task
+from xframe.tasks.optimizers import SGD
+from xframe.tasks.task import Task
 
 _LETTERS, _LENGTH, _TRAIN, _VALIDATE = 8, 16, 1024, 256
 _RULE = 0.9
@@ -59,7 +60,7 @@ task = Task(
     name="tiny-transformer",
     num_samples=_TRAIN,
     load=lambda: _samples(slice(_TRAIN)),
-    initial_weights=lambda: initial(_LAYERS, (_LENGTH,)),
+    initial_weights=lambda: initial_weights(_LAYERS, (_LENGTH,)),
     loss="softmax_cross_entropy",
     optimizer=SGD(learning_rate=0.05, momentum=0.9),
     layers=_LAYERS,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from xframe.tasks.task import SGD
+from xframe.tasks.optimizers import SGD
 from xframe.testing.faults.bases import Faulty, Stepped, scaled, set_rate
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import FOURS
