@@ -20,7 +20,7 @@ from xframe.diagnosis.hypotheses import Case, Fit, by_order, hypotheses
 from xframe.diagnosis.names import CAUSES
 from xframe.diagnosis.reference import batch_keys, first_apart, lay
 from xframe.errors import UsageError
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import MOST_ROWS, Rows

@@ -37,7 +37,7 @@ from xframe.diagnosis.reference import (
 )
 from xframe.errors import UsageError
 from xframe.plan import counting
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 from xframe.plan.order import Order
 from xframe.trace.rows import Rows
 

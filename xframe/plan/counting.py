@@ -124,31 +124,27 @@ def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
     whole = isinstance(index, Integral) and not isinstance(index, bool)
     if not whole or not 0 <= index <= last:
         raise UsageError("no such step", got=index, expected=f"a 0-based index from 0 to {last}")
-    (only,) = _steps(plan, num_samples, int(index), int(index) + 1)
-    return only
+    index = int(index)
+    block = rows(plan, num_samples, index, index + 1)
+    return _step(index, block, 0, sample_ids(plan, num_samples, block))
 
 
 def each_step(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
     """All steps, one after the other, in constant memory."""
     total = num_steps(plan, num_samples)
-    block = max(1, 65536 // plan.batch_size)
-    for start in range(0, total, block):
-        yield from _steps(plan, num_samples, start, min(start + block, total))
+    length = max(1, 65536 // plan.batch_size)
+    for start in range(0, total, length):
+        block = rows(plan, num_samples, start, min(start + length, total))
+        ids, ends = sample_ids(plan, num_samples, block), block.batch_size.cumsum()
+        for i, (end, size) in enumerate(zip(ends, block.batch_size, strict=True)):
+            yield _step(start + i, block, i, ids[end - size : end])
 
 
-def _steps(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> Iterator[Step]:
-    """Steps ``start`` to ``stop`` (excluded), worked out together."""
-    block = rows(plan, num_samples, start, stop)
-    ids, ends = sample_ids(plan, num_samples, block), block.batch_size.cumsum()
-    for i, (end, size) in enumerate(zip(ends, block.batch_size, strict=True)):
-        yield Step(
-            index=start + i,
-            epoch=int(block.epoch[i]),
-            step_in_epoch=int(block.step_in_epoch[i]),
-            sample_ids=ids[end - size : end],
-            padding=int(block.padding[i]),
-            update=int(block.updates[i]),
-        )
+def _step(index: int, block: PlannedRows, i: int, ids: NDArray[np.int64]) -> Step:
+    """The step in row i of a block."""
+    return Step(
+        index, int(block.epoch[i]), int(block.step_in_epoch[i]), ids, int(block.padding[i]), int(block.updates[i])
+    )
 
 
 def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> PlannedRows:

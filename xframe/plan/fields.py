@@ -14,7 +14,7 @@ import operator
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
 from xframe.errors import PlanError
 
@@ -316,9 +316,9 @@ class PlanFields:
 
 def _definition(field: dataclasses.Field[Any]) -> Field:
     """A field of ``PlanFields`` as one value."""
-    annotation, described = get_args(field.type)
-    default = described.default if field.default in (None, dataclasses.MISSING) else field.default
-    return dataclasses.replace(described, name=field.name, type=_kind(annotation)[0], default=default)
+    annotation, about = get_args(field.type)
+    default = about.default if field.default in (None, dataclasses.MISSING) else field.default
+    return dataclasses.replace(cast(Field, about), name=field.name, type=_kind(annotation)[0], default=default)
 
 
 FIELDS: dict[str, Field] = {field.name: _definition(field) for field in dataclasses.fields(PlanFields)}

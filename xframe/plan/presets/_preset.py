@@ -33,6 +33,11 @@ class Preset:
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
+    def text(self) -> str:
+        """How it counts, in words: the docstring of its file."""
+        return inspect.getdoc(inspect.getmodule(self.make)) or ""
+
+    @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The arguments that ``make`` takes, besides the number of samples."""
         parameters = inspect.signature(self.make).parameters

@@ -76,7 +76,8 @@ PRESET = Preset(
     make=fields,
     trainer="accelerate 1.15.0",
     evidence="ran",
-    names={"batch_size": "batch_size",
+    names={
+        "batch_size": "batch_size",
         "epochs": "num_epochs",
         "updates": "max_train_steps",
         "steps_per_epoch": "steps_per_epoch",

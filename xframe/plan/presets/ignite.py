@@ -49,7 +49,8 @@ PRESET = Preset(
     make=fields,
     trainer="pytorch-ignite 0.5.5",
     evidence="ran",
-    names={"batch_size": "batch_size",
+    names={
+        "batch_size": "batch_size",
         "epochs": "max_epochs",
         "steps": "max_iters",
         "steps_per_epoch": "epoch_length",

@@ -84,7 +84,8 @@ PRESET = Preset(
     make=fields,
     trainer="lightning 2.6.6",
     evidence="ran",
-    names={"batch_size": "batch_size",
+    names={
+        "batch_size": "batch_size",
         "epochs": "max_epochs",
         "updates": "max_steps",
         "steps_per_epoch": "limit_train_batches",
