@@ -202,7 +202,8 @@ class Block:
 
     def _cut(self, rows: Rows, name: str) -> Column:
         values, known = rows.column(name)
-        return Column(values[: self.length], known if known is None else known[: self.length])
+        part = None if known is None or known[: self.length].all() else known[: self.length]
+        return Column(values[: self.length], part)
 
     def first_unequal(self, name: str, reference_name: str | None = None) -> int | None:
         """The first row, counted in its run, at which a column (and the reference's of another name) differs."""
