@@ -202,7 +202,7 @@ def _first_difference(
     if not failing:
         return None
     step, i = min(failing)
-    name, reference = results[i].name, runs[0]
+    name, number, reference = results[i].name, results[i].shown[0], runs[0]
     pair = next(p for p in pairs if name in p.judgements and p.judgements[name].first == step)
     candidate: Run | None = pair.candidate
     if candidate is reference:  # it is the reference that departs from the plan; show what the other did there
@@ -210,9 +210,9 @@ def _first_difference(
     return {
         "step": step,
         "check": name,
-        "reference": reference.step(step),
-        "candidate": None if candidate is None else candidate.step(step),
-        "expected": None if planned is None else planned.step(step),
+        "reference": reference.step(step, number),
+        "candidate": None if candidate is None else candidate.step(step, number),
+        "expected": None if planned is None else planned.step(step, number),
         "names": {"reference": reference.name, "candidate": None if candidate is None else candidate.name},
         "detail": pair.judgements[name].detail,
     }

@@ -80,15 +80,15 @@ class Run:
         digests = None if self.trace is None or block is None else self.trace.source.digests
         return {} if digests is None or block is None else digests[block]
 
-    def step(self, index: int) -> dict[str, Any] | None:
-        """That step as a report shows it; None where the run has no such step."""
+    def step(self, index: int, number: str = "loss") -> dict[str, Any] | None:
+        """That step as a report shows it, with a column of numbers; None where the run has no such step."""
         if not 0 <= index < len(self.rows):
             return None
         known = self.rows.known
         names = ("batch_size", "updates", "epoch", "step_in_epoch", "ids_digest")
         shown = {name: self.rows.value(name, index) if name in known else None for name in names}
         shown["ids_digest"] = shown["ids_digest"] and shown["ids_digest"].hex()
-        for name in ("lr", "loss") if self.trace is not None else ():
+        for name in dict.fromkeys(("lr", "loss", number)) if self.trace is not None else ():
             value = self.rows.value(name, index)
             shown[name] = value if value is None or np.isfinite(value) else str(value)
         return shown
