@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
-from xframe.diagnosis.diagnosing import explained
+from xframe.diagnosis.explaining import explain
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.markdown import markdown
 from xframe.running import harness
@@ -144,7 +144,7 @@ def compare(
     findings = judge(
         traces, order=order, plan=plan, num_samples=num_samples, tolerance=tolerance, audits=audits, rate=rate
     )
-    return explained(findings.comparison, traces)
+    return explain(findings)
 
 
 def compare_runs(request: Request, task: Task, traces: Sequence[Trace]) -> Comparison:

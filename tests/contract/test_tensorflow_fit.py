@@ -123,7 +123,7 @@ def test_unknown_cardinality_shows(tmp_path):
     comparison = compare(trace)
     found(comparison, "updates", 5)
     assert [cause.name for cause in comparison.causes] == ["counted-without-update"]
-    assert "assert_cardinality" in comparison.causes[0].mend["keras"]
+    assert "assert_cardinality" in comparison.causes[0].fix["keras"]
     assert trace.column("updates").tolist() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17]
     assert LEDGER.audit(trace, trace.weights()), "the weights don't spell what the counter says"
 

@@ -15,16 +15,16 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from xframe.comparison import checks
-from xframe.comparison.result import Cause
-from xframe.diagnosis.names import CAUSES
+from xframe.comparison.result import Explanation
+from xframe.diagnosis import causes
 from xframe.errors import UsageError, WorkerError
-from xframe.plan.fields import FIELDS
+from xframe.plan import vocabulary
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import registry
@@ -128,10 +128,10 @@ def run(monkeypatch: pytest.MonkeyPatch, compare: Any, **more: Any) -> selftest.
     return selftest.selftest(["numpy"], FEW, **{"mutations": 4, "clean_runs": 2, **more})
 
 
-def right_cause(trace: Trace) -> tuple[Cause, ...]:
+def right_cause(trace: Trace) -> tuple[Explanation, ...]:
     """Of a fault's trace, by its name."""
     named = re.fullmatch(r"(?:bare-)?fault-(.*)\.trace", trace.path.name)
-    return (Cause(BY_NAME[named[1]].causes[0], "faulty", True, "known"),) if named else ()
+    return (Explanation(BY_NAME[named[1]].causes[0], "faulty", True, "known"),) if named else ()
 
 
 def knows_all(*runs: Trace, **options: Any) -> Altered:
@@ -193,7 +193,7 @@ def test_a_wrong_cause_counts_and_more_so_if_certain(monkeypatch: pytest.MonkeyP
     def wrong(certain: bool) -> Any:
         def compare(*runs: Trace, **options: Any) -> Altered:
             honest = HONEST(*runs, **options)
-            causes = (Cause("rounding", "faulty", certain, "it says"), *right_cause(runs[-1]))
+            causes = (Explanation("rounding", "faulty", certain, "it says"), *right_cause(runs[-1]))
             return Altered(honest, causes=causes if right_cause(runs[-1]) else ())
 
         return compare
@@ -213,7 +213,7 @@ def test_one_wrong_but_certain_cause_is_too_many(monkeypatch: pytest.MonkeyPatch
         honest = knows_all(*runs, **options)
         if runs[-1].path.name != "bare-fault-skips-an-update.trace":
             return honest
-        return Altered(honest, causes=(Cause("rounding", "faulty", True, "it says"),))
+        return Altered(honest, causes=(Explanation("rounding", "faulty", True, "it says"),))
 
     found = run(monkeypatch, compare, mutations=0)
     assert [one.name for one in found.findings if one.misleads] == ["skips-an-update"]
@@ -229,7 +229,7 @@ def test_alarms_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     named = run(
         monkeypatch,
         lambda *runs, **options: Altered(
-            knows_all(*runs, **options), causes=(Cause("rounding", "numpy", False, "it says"),)
+            knows_all(*runs, **options), causes=(Explanation("rounding", "numpy", False, "it says"),)
         ),
         mutations=0,
     )
@@ -319,7 +319,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
         "early-stopping",
         "counted-without-update",
     }  # see feature cheats, fit
-    assert CAUSES.keys() - named == {"rounding", *elsewhere}
+    assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 
 
 def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_mutation_says_where_it_is(mutator: mutators.Mutator) -> None:
     for _ in range(200):
         made = mutators.mutate(mutator, ROWS, draw, 8)
         assert (made.check, made.step) == first_difference(ROWS, made.rows)
-        assert set(made.causes) <= CAUSES.keys()
+        assert set(made.causes) <= causes.by_name().keys()
         places.add(made.step)
     assert len(places) >= 2  # at random places
 
@@ -421,19 +421,19 @@ def test_the_random_plans_are_of_every_kind() -> None:
     drawn = list(islice(clean.draws(0), 200))
     assert drawn == list(islice(clean.draws(0), 200))
     assert drawn != list(islice(clean.draws(1), 200))
-    names = (
-        "remainder",
-        "epoch_iterator",
-        "on_exhaustion",
-        "accumulation_boundary",
-        "accumulation_remainder",
-        "accumulation_at_end",
-        "loss_normalization",
-        "order",
-    )
-    for name in names:
+    fields = {
+        "remainder": vocabulary.Remainder,
+        "epoch_iterator": vocabulary.EpochIterator,
+        "on_exhaustion": vocabulary.Exhaustion,
+        "accumulation_boundary": vocabulary.Boundary,
+        "accumulation_remainder": vocabulary.Leftover,
+        "accumulation_at_end": vocabulary.AtEnd,
+        "loss_normalization": vocabulary.Normalization,
+        "order": vocabulary.SampleOrder,
+    }
+    for name, kind in fields.items():
         values = [getattr(one.plan, name) for one in drawn]
-        assert all(values.count(value) >= 8 for value in FIELDS[name].words), name
+        assert all(values.count(value) >= 8 for value in get_args(kind)), name
     for limit in range(3):
         assert {one.plan.limits[limit] is None for one in drawn} == {True, False}
     assert any(one.plan.batch_size > one.num_samples for one in drawn)

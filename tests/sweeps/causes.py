@@ -20,7 +20,7 @@ import numpy as np
 
 from sweeps import Result
 from sweeps.simulator import random_case
-from xframe.comparison.result import Cause
+from xframe.comparison.result import Explanation
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import cells, changed
 from xframe.errors import UsageError
@@ -361,7 +361,7 @@ def _int(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def untrue(cause: Cause, attack: Attack, *, planned: bool) -> list[str]:
+def untrue(cause: Explanation, attack: Attack, *, planned: bool) -> list[str]:
     """What of a cause's words does not hold."""
     n, plan, mine, theirs = attack.num_samples, attack.plan, attack.candidate, attack.reference
     said, wrong = cause.sentence, []
@@ -402,7 +402,7 @@ def untrue(cause: Cause, attack: Attack, *, planned: bool) -> list[str]:
                 wrong.append("twice in its pass")
     if cause.step is not None and not 0 <= cause.step <= max(len(mine), len(theirs)):
         wrong.append("step")
-    if "{" in "".join(cause.mend.values()):
+    if "{" in "".join(cause.fix.values()):
         wrong.append("braces")
     if planned:
         wrong += _mended(cause, attack)
@@ -411,8 +411,8 @@ def untrue(cause: Cause, attack: Attack, *, planned: bool) -> list[str]:
     return wrong
 
 
-def _mended(cause: Cause, attack: Attack) -> list[str]:
-    plan, mend, wrong = attack.plan, cause.mend, []
+def _mended(cause: Explanation, attack: Attack) -> list[str]:
+    plan, mend, wrong = attack.plan, cause.fix, []
     if cause.name in REMAINDERS.values():
         keeps = {"keep": "drop_last=False", "drop": "drop_last=True"}.get(plan.remainder)
         if keeps is not None and keeps not in mend.get("torch", ""):
@@ -432,7 +432,7 @@ def _mended(cause: Cause, attack: Attack) -> list[str]:
     return wrong
 
 
-def _chance(cause: Cause, attack: Attack) -> list[str]:
+def _chance(cause: Explanation, attack: Attack) -> list[str]:
     """Each side of an equation of totals, worked out."""
     mine, theirs, wrong = attack.candidate, attack.reference, []
     for part in cause.by_chance.split("; "):
@@ -466,7 +466,7 @@ def _chance(cause: Cause, attack: Attack) -> list[str]:
 # --- the sweep --------------------------------------------------------------------------------------------------------
 
 
-def told(attack: Attack, *, planned: bool, num_samples: int | None) -> tuple[Cause, ...]:
+def told(attack: Attack, *, planned: bool, num_samples: int | None) -> tuple[Explanation, ...]:
     return diagnose(
         attack.candidate,
         attack.reference,

@@ -10,7 +10,7 @@ import pytest
 
 from sweeps import causes
 from sweeps.causes import run
-from xframe.comparison.result import Cause
+from xframe.comparison.result import Explanation
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
@@ -29,14 +29,14 @@ def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:
 def test_the_attack_can_find_something(monkeypatch: pytest.MonkeyPatch) -> None:
     """What calls everything certain is found out."""
 
-    def sure(*args: Any, **options: Any) -> tuple[Cause, ...]:
+    def sure(*args: Any, **options: Any) -> tuple[Explanation, ...]:
         return tuple(replace(cause, certain=True) for cause in diagnose(*args, **options)[:1])
 
     monkeypatch.setattr(causes, "diagnose", sure)
     assert run(20, seed=7).wrong_certain
 
 
-def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan | None) -> tuple[Cause, ...]:
+def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan | None) -> tuple[Explanation, ...]:
     return diagnose(
         candidate, reference, run="B", num_samples=n, plan=plan, reference_is_plan=plan is not None, other="A"
     )
@@ -77,4 +77,4 @@ def test_a_plan_is_mended_to_what_the_run_does() -> None:
     assert "anew each pass" not in cause.sentence  # there is one pass
     (cause,) = told(Rows.of_plan(TrainingPlan(batch_size=5, epochs=2, seed=3), 23), Rows.of_plan(plan, 23), 23, plan)
     assert (cause.name, cause.certain) == ("reshuffled", True)
-    assert cause.mend["plan"] == 'order = "shuffle", seed = 3, reshuffle = true'
+    assert cause.fix["plan"] == 'order = "shuffle", seed = 3, reshuffle = true'

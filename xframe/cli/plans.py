@@ -5,19 +5,15 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from xframe.cli.options import Json, known, number
 from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
 from xframe.errors import UsageError
-from xframe.plan.presets import trainers as trainer_names
+from xframe.plan.vocabulary import Trainer
 
-if TYPE_CHECKING:
-    Trainer = str
-else:
-    Trainer = Literal[trainer_names()]
 DIGITS = 1797  # samples of the default task
 
 

@@ -62,15 +62,15 @@ TOLERANCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Explanation:
     """Why a run differs from the plan or from the reference.
 
     Attributes:
-        name: stable, for scripts; see ``xframe.diagnosis``.
+        name: of the cause, see ``xframe.diagnosis.causes``; stable.
         run: the run that differs.
         certain: the arithmetic leaves no other cause.
         sentence: what happened, with the arithmetic.
-        mend: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that fixes it.
+        fix: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that fixes it.
         step: the first step at which it shows.
         by_chance: where totals agree in spite of it, the arithmetic of that.
     """
@@ -79,7 +79,7 @@ class Cause:
     run: str
     certain: bool
     sentence: str
-    mend: Mapping[str, str] = field(default_factory=dict)
+    fix: Mapping[str, str] = field(default_factory=dict)
     step: int | None = None
     by_chance: str = ""
 
@@ -90,7 +90,7 @@ class Cause:
             "run": self.run,
             "certain": self.certain,
             "sentence": self.sentence,
-            "mend": dict(self.mend),
+            "mend": dict(self.fix),
             "step": self.step,
             "by_chance": self.by_chance,
         }
@@ -188,7 +188,7 @@ class Comparison:
     about: dict[str, dict[str, str]] = field(default_factory=dict)
     folder: Path | None = None
     seconds: float | None = None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Explanation, ...] = ()
 
     def check(self, name: str) -> CheckResult:
         """The result of the check of that name."""

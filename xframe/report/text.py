@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from xframe import __version__
 from xframe.comparison.result import Comparison
-from xframe.diagnosis.names import CAUSES
 from xframe.report import causes, tables, words
 
 
@@ -40,4 +39,4 @@ def explained(comparison: Comparison) -> str:
     lines = [words.closing(comparison)]
     if difference is not None:
         lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
-    return "\n".join([*words.reasons(comparison), *causes.text(comparison.causes, most=len(CAUSES)), *lines])
+    return "\n".join([*words.reasons(comparison), *causes.text(comparison.causes, most=None), *lines])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.comparison.result import CheckResult, Comparison
-from xframe.diagnosis.diagnosing import sentences_of
+from xframe.diagnosis.explaining import sentences_of
 from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 

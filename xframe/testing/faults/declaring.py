@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xframe.diagnosis.names import CAUSES
+from xframe.diagnosis.causes import by_name
 from xframe.testing.faults.bases import Faulty
 from xframe.testing.faults.plans import PLAN
 
@@ -51,7 +51,7 @@ class Fault:
     against: type[Faulty] | None = None
 
     def __post_init__(self) -> None:
-        unknown = set(self.causes) - CAUSES.keys()
+        unknown = set(self.causes) - by_name().keys()
         if unknown or not self.causes:
             raise ValueError(f"fault {self.name!r} has unknown causes {unknown}")
 

@@ -1,0 +1,282 @@
+"""A candidate beside its reference, and what several causes ask about the two; each answer is computed once.
+
+A finder asks the case and nothing else: neither a trace nor the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from xframe.diagnosis import passes
+from xframe.diagnosis.reference import (
+    MOST_CELLS,
+    MOST_SAMPLES,
+    Cells,
+    Ground,
+    Match,
+    batch_keys,
+    cells,
+    changed,
+    first_apart,
+)
+from xframe.errors import UsageError, counted
+from xframe.plan import counting
+from xframe.plan.counting import Cadence
+from xframe.trace.rows import Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.plan.training_plan import TrainingPlan
+
+    Ints = NDArray[np.int64]
+    Keys = NDArray[np.uint64]
+
+
+class Stopping(NamedTuple):
+    """What early stopping has to do with the run's end.
+
+    Attributes:
+        patience: of the plan, in validations.
+        after: steps after which the candidate's own validations stop it; None if they give no reason to.
+        validated: the candidate has validations.
+        by_plan: the reference is the plan, up to where these validations stop it; else another run.
+    """
+
+    patience: int
+    after: int | None
+    validated: bool
+    by_plan: bool
+
+
+class Places(NamedTuple):
+    """Where samples differ in batches of the same sizes.
+
+    Attributes:
+        candidate, reference: the ids of the steps that both sides have.
+        places: among these, those that differ.
+        steps: of each of these places.
+        same_members: each batch has the reference's samples, if in a different order.
+    """
+
+    candidate: Ints
+    reference: Ints
+    places: Ints
+    steps: Ints
+    same_members: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The rows of both sides, and the names that sentences call them by.
+
+    Attributes:
+        ground: both sides' rows, and the plans and orders behind the reference.
+        run: the candidate's name.
+        other: "the plan", or the reference's name.
+        stopping: where the plan asks for early stopping.
+    """
+
+    ground: Ground
+    run: str
+    other: str
+    stopping: Stopping | None = None
+    _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def candidate(self) -> Rows:
+        return self.ground.candidate
+
+    @property
+    def reference(self) -> Rows:
+        return self.ground.rows
+
+    @property
+    def plan(self) -> TrainingPlan | None:
+        """The likeliest plan that reproduces the reference; None if none does."""
+        return self.ground.plan
+
+    @property
+    def num_samples(self) -> int | None:
+        return self.ground.num_samples
+
+    @property
+    def given(self) -> bool:
+        """Whether the reference's plan is known, not inferred."""
+        return self.ground.given
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether both sides list their sample ids."""
+        return self.ground.has_ids
+
+    @property
+    def window(self) -> int:
+        """Steps of the reference's accumulation window, as far as known."""
+        return 1 if self.plan is None else self.plan.gradient_accumulation_steps
+
+    @cached_property
+    def shared(self) -> int:
+        """Steps that both sides have."""
+        return min(len(self.candidate), len(self.reference))
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether both runs were seen to their end."""
+        return self.candidate.complete and self.reference.complete
+
+    # Batches, each as one number: equal for the same samples in the same order, or without ids for the same size.
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The candidate's batches."""
+        return batch_keys(self._comparable(self.candidate))
+
+    @cached_property
+    def reference_keys(self) -> Keys:
+        """The reference's batches."""
+        return batch_keys(self._comparable(self.reference))
+
+    @cached_property
+    def extended(self) -> Rows:
+        """The reference's rows and what would follow, as far as the candidate may reach."""
+        return self._comparable(self.ground.extended(2 * len(self.candidate) + 2))
+
+    @cached_property
+    def extended_keys(self) -> Keys:
+        return batch_keys(self.extended)
+
+    @cached_property
+    def stored_keys(self) -> Keys | None:
+        """The batches of the stored order; None where batches do not differ, or say nothing of an order."""
+        plan, n, steps = self.plan, self.num_samples, len(self.candidate)
+        if not self.has_ids or self.same_batches or plan is None or n is None or n > MOST_SAMPLES or steps < 3:
+            return None
+        stored = changed(plan, order="sequential")
+        try:
+            if stored is None or plan.batch_size < 2 or Cadence(stored, n).num_steps < steps:
+                return None
+            rows = counting.rows(stored, n, 0, steps)
+        except UsageError:
+            return None
+        if int(rows.batch_size.sum()) > MOST_CELLS or n <= 2 * plan.batch_size:
+            return None
+        return batch_keys(Rows.of_arrays(batch_size=rows.batch_size, ids=cells(stored, n, rows).positions))
+
+    def _comparable(self, rows: Rows) -> Rows:
+        return rows if self.has_ids else rows.only("batch_size", "updates")
+
+    # Where the two differ.
+
+    @cached_property
+    def batches_differ_at(self) -> int | None:
+        """The first step whose batch differs, or that one side lacks."""
+        return first_apart(self.keys, self.reference_keys)
+
+    @cached_property
+    def differs_at(self) -> int | None:
+        """The first step at which anything observed differs."""
+        a, b = self.candidate.updates, self.reference.updates
+        steps = [self.batches_differ_at, None if a is None or b is None else first_apart(a, b)]
+        return min((step for step in steps if step is not None), default=None)
+
+    @property
+    def same_batches(self) -> bool:
+        """Whether all batches are the reference's, as far as the candidate goes."""
+        return self.batches_differ_at is None or (not self.whole and self.one_merely_ends)
+
+    @property
+    def one_merely_ends(self) -> bool:
+        """Whether the batches are the same until one side ends."""
+        return self.batches_differ_at == self.shared
+
+    @cached_property
+    def same_sizes(self) -> bool:
+        """Whether the batches that both sides have are of the same sizes."""
+        a, b = self.candidate.batch_size, self.reference.batch_size
+        return bool(np.array_equal(a[: self.shared], b[: self.shared]))
+
+    @cached_property
+    def lengths(self) -> str:
+        """The totals that differ: ``: 84 steps where 87 are due, 3 fewer``; empty if none does."""
+        a, b = self.candidate, self.reference
+        if not self.whole:
+            return ""
+        totals = []
+        if len(a) != len(b):
+            totals.append(where_due(len(a), len(b), "step"))
+        if a.updates is not None and b.updates is not None and len(a) and len(b):
+            updates = int(a.updates[-1]), int(b.updates[-1])
+            if updates[0] != updates[1] and updates != (len(a), len(b)):
+                totals.append(where_due(*updates, "update"))
+        return ": " + ", and ".join(totals) if totals else ""
+
+    # The plan behind the reference.
+
+    def match(self, plan: TrainingPlan) -> Match | None:
+        """How that plan's rows meet the candidate's; None if some row differs."""
+        if plan not in self._matches:
+            self._matches[plan] = self.ground.match(plan)
+        return self._matches[plan]
+
+    @cached_property
+    def cells(self) -> Cells | None:
+        """Pass and position of each of the reference's samples; None if not known."""
+        plan, n = self.plan, self.num_samples
+        if plan is None or n is None or n > MOST_SAMPLES or not len(self.reference):
+            return None
+        try:
+            return cells(plan, n, counting.rows(plan, n, 0, len(self.reference)))
+        except UsageError:
+            return None
+
+    @cached_property
+    def passes(self) -> passes.Passes:
+        """The candidate's passes beside the reference's."""
+        return passes.pair(self.ground, self.cells, self.batches_differ_at)
+
+    @cached_property
+    def places(self) -> Places | None:
+        """Where samples differ, if nothing else does: both sides have the same steps and sizes."""
+        a, b = self.candidate, self.reference
+        if not self.has_ids or self.same_batches or a.ids is None or b.ids is None:
+            return None
+        if (len(a) != len(b) and self.whole) or not self.same_sizes:
+            return None
+        end = int(a.bounds[self.shared])
+        differing = np.flatnonzero(a.ids[:end] != b.ids[:end])
+        if not len(differing):
+            return None
+        steps = np.searchsorted(a.bounds, differing, side="right") - 1
+        members = [batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b)]
+        return Places(a.ids[:end], b.ids[:end], differing, steps, bool(np.array_equal(*members)))
+
+    def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
+        """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""
+        plan, n = plan or self.plan, self.num_samples
+        if plan is None or n is None:
+            return {}
+        return {
+            "remainder": plan.remainder,
+            "leftover": plan.accumulation_remainder,
+            "boundary": plan.accumulation_boundary,
+            "at_end": "update" if plan.accumulation_at_end == "flush" else "no update",
+            "b": plan.batch_size,
+            "k": plan.gradient_accumulation_steps,
+            "order": plan.order,
+            "n": n,
+            "s": plan.steps_per_epoch,
+            "missing": -n % plan.batch_size,
+        }
+
+
+def where_due(observed: int, expected: int, noun: str) -> str:
+    """For example ``84 steps where 87 are due, 3 fewer``."""
+    due = f"{expected:,} {'is' if expected == 1 else 'are'} due"
+    by = f"{abs(observed - expected):,} {'more' if observed > expected else 'fewer'}"
+    return f"{counted(observed, noun)} where {due}, {by}"

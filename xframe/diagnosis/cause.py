@@ -1,0 +1,225 @@
+"""What a cause is: everything that is known about one reason for two runs to differ, in one class.
+
+A cause is declared as a subclass of ``Cause`` in a file of ``diagnosis/causes/``; nothing else needs to know its name.
+It finds itself in the rows in one of two ways, or both:
+
+    predictions  the reference's plan with fields changed; a prediction fits if it reproduces all rows of the candidate
+    find         anything else: the reference's rows edited (a batch lost, two samples swapped), which may reproduce all
+                 rows too, or a mark that it leaves (a sample drawn twice), which never does
+
+and, where all rows agree, in the labels that the loops gave them (``find_in_labels``) or in what the runs computed
+(``find_in_numbers``). Which cause is reported first, and whether one is certain, is decided in ``ranking``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import log
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from xframe.diagnosis.reference import changed
+
+if TYPE_CHECKING:
+    from xframe.diagnosis.case import Case
+    from xframe.diagnosis.numbers import Numbers
+    from xframe.plan.training_plan import TrainingPlan
+
+LAST_RESORT = 1000.0  # added to a rank: among equally good explanations, report this one last
+
+
+class Prediction(NamedTuple):
+    """A plan that the candidate may follow instead of the reference's.
+
+    Attributes:
+        fields: of the reference's plan that are changed.
+        text: what the run then does; a sentence without its subject.
+        observed: the field's value to write into the plan, where the run is right and the plan is not.
+    """
+
+    fields: Mapping[str, Any]
+    text: str
+    observed: Any = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A cause that the rows, labels or numbers do not refute.
+
+    Attributes:
+        sentence: what happened, with the arithmetic.
+        exact: it reproduces every row of the run; in numbers, it leaves no other cause.
+        guess: the rows are as it states, but the intent that it states is not in them.
+        step: the first step at which it shows.
+        fields: for the settings that fix it.
+        plan: the plan that the run follows instead, if it is a prediction.
+        labels: the loop's own labels are as it predicts, where it predicts any.
+        by_reference: it is the reference that does so.
+        rank: in place of the cause's own.
+    """
+
+    cause: Cause
+    sentence: str
+    exact: bool = True
+    guess: bool = False
+    step: int | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    plan: TrainingPlan | None = None
+    labels: bool = True
+    by_reference: bool = False
+    rank: float = 0.0
+
+
+def settings(**by_framework: str) -> Mapping[str, str]:
+    """Fixes by framework or trainer; in braces what is to be filled in, see ``Cause.fixes``."""
+    return MappingProxyType(by_framework)
+
+
+class Cause:
+    """A reason for which a run differs; its docstring is what it means, of the run that differs ("it …").
+
+    One instance serves all cases, so it keeps nothing.
+
+    Attributes:
+        name: stable; scripts read it from the JSON.
+        rank: among explanations that fit equally well, the lowest is reported first: the commoner and the simpler.
+        fixes: by framework or trainer, the setting that brings the run back to the reference; ``plan``: what to write
+            into the plan instead. In braces: ``Case.fields``, and ``{observed}``, without which a text is left out.
+        settles: it rests on what the run states itself: where it fits, no other cause is looked for.
+        about_order: only the order of the samples differs, so that it is no cause where orders may differ.
+        about_windows: it concerns the ends of accumulation windows, which rows never show by themselves.
+        cuts_passes: it cuts a pass into batches in a different way, so that totals of steps agree only by chance.
+        moves_updates: updates come after other steps, so that totals of updates agree only by chance.
+        changes_counts: it does either in yet another way: where there are more or fewer steps, totals of updates agree
+            only by chance.
+        needs_epochs: without the loops' labels, epochs of a different kind explain the same rows.
+        explains_end: it may be certain though the run merely ends before the plan does.
+        never_certain: many a story has the same rows.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[float]
+    fixes: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    settles: ClassVar[bool] = False
+    about_order: ClassVar[bool] = False
+    about_windows: ClassVar[bool] = False
+    changes_counts: ClassVar[bool] = False
+    cuts_passes: ClassVar[bool] = False
+    moves_updates: ClassVar[bool] = False
+    needs_epochs: ClassVar[bool] = False
+    explains_end: ClassVar[bool] = False
+    never_certain: ClassVar[bool] = False
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        """What the run may follow instead of ``plan``, one of those that reproduce the reference's rows."""
+        return iter(())
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        """Edits of the reference's rows and marks in the candidate's."""
+        return iter(())
+
+    def find_in_labels(self, case: Case) -> Iterator[Fit]:
+        """Only asked where all that was observed agrees."""
+        return iter(())
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        """Only asked where rows and labels agree."""
+        return iter(())
+
+    def log_alternatives(self, case: Case) -> float:
+        """The logarithm of the number of orders that this cause could have made; see ``ranking``.
+
+        By default: the places of two samples or batches, or a place and a sample.
+        """
+        return 2 * log(max(int(case.candidate.bounds[case.shared]), 2))
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        """The fixes that apply; overridden where they depend on what the reference does."""
+        return self.fixes
+
+    def fix(self, fields: Mapping[str, Any]) -> dict[str, str]:
+        """The fixes, filled in; what is not known becomes ``...``."""
+        applicable = {
+            where: text
+            for where, text in self.fixes_for(fields).items()
+            if "{observed}" not in text or "observed" in fields
+        }
+        return {where: text.format_map(_Fields(fields)) for where, text in applicable.items()}
+
+    def fits(self, case: Case) -> Iterator[Fit]:
+        """All that fits the rows: predictions, then edits and marks."""
+        yield from self.predicted(case)
+        yield from self.find(case)
+
+    def predicted(self, case: Case) -> Iterator[Fit]:
+        """The predictions that reproduce the candidate's rows, up to the first that has its labels too."""
+        n = case.num_samples
+        if n is None or not len(case.candidate):
+            return
+        for plan in case.ground.plans:
+            for fields, text, observed in self.predictions(case, plan, n):
+                other = changed(plan, **fields)
+                match = case.match(other) if other is not None and other != plan else None
+                if match is None:
+                    continue
+                yield Fit(
+                    self,
+                    f"{case.run} {text}{case.lengths}",
+                    exact=match.labels and match.told > 0.5,
+                    step=case.differs_at,
+                    fields=_with_observed(case.fields(plan), observed),
+                    plan=other,
+                    labels=match.labels,
+                    rank=self.rank,
+                )
+                if match.labels:
+                    return
+
+    def fit(
+        self,
+        case: Case,
+        text: str,
+        *,
+        exact: bool = True,
+        guess: bool = False,
+        step: int | None = None,
+        observed: Any = None,
+        rank: float | None = None,
+        plan: TrainingPlan | None = None,
+        lengths: bool = True,
+    ) -> Fit:
+        """What a finder returns: the run does what ``text`` states.
+
+        Args:
+            step: the first at which it shows; default: the first that differs.
+            observed: the field's value to write into the plan.
+            rank: default: the cause's own.
+            plan: of the reference, where it is not the likeliest; for the fixes.
+            lengths: add the totals that differ.
+        """
+        return Fit(
+            self,
+            f"{case.run} {text}{case.lengths if lengths else ''}",
+            exact=exact,
+            guess=guess,
+            step=case.differs_at if step is None else step,
+            fields=_with_observed(case.fields(plan), observed),
+            rank=self.rank if rank is None else rank,
+        )
+
+    def note(
+        self, case: Case, sentence: str, step: int | None, *, exact: bool = False, rank: float | None = None
+    ) -> Fit:
+        """What finders in labels and numbers return; the sentence has its own subject."""
+        fields = {"k": case.window, **case.fields()}
+        return Fit(self, sentence, exact, step=step, fields=fields, rank=self.rank if rank is None else rank)
+
+
+def _with_observed(fields: Mapping[str, Any], observed: Any) -> Mapping[str, Any]:
+    return {**fields, "observed": observed} if fields and observed is not None else fields
+
+
+class _Fields(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "..."

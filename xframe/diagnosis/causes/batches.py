@@ -1,0 +1,129 @@
+"""Whole batches lost, made again, or in other places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, settings
+from xframe.diagnosis.edits import (
+    MOST_TRIED,
+    edited,
+    jumps,
+    may_be_edited,
+    most_batches,
+    moved_batches,
+    steps_of,
+)
+from xframe.errors import counted
+
+
+class BatchLost(Cause):
+    """A batch is lost."""
+
+    name = "batch-lost"
+    rank = 370
+    changes_counts = True
+    fixes = settings(
+        torch="draw no batch outside the loop: next(iter(loader)) to look at shapes takes one",
+        tensorflow="the same; dataset.take(1) of a one-shot iterator takes one",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        at, steps, due = case.batches_differ_at, len(case.keys), len(case.reference_keys)
+        if at is None or not may_be_edited(case):
+            return
+        if steps in (due - 1, due) or not case.whole:
+            which = f"the batch of step {at:,} is missing, the next one follows at once"
+            text = f"loses a batch: {'its last batch is missing' if at == due - 1 else which}"
+            yield from edited(self, case, np.delete(steps_of(case), at)[:steps], text)
+        for jump in jumps(case):
+            if jump.to > jump.at:
+                text = f"loses {jump.many} at step {jump.at:,}"
+                yield from edited(self, case, jump.where, text, rank=self.rank + LAST_RESORT)
+
+
+class BatchRepeated(Cause):
+    """A batch is trained on again."""
+
+    name = "batch-repeated"
+    rank = 380
+    changes_counts = True
+    fixes = settings(any="a retry after an error must not train again on a batch already applied")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
+        if at is None or not may_be_edited(case) or at >= len(keys):
+            return
+        steps, due, index = len(keys), len(case.reference_keys), steps_of(case)
+        for earlier in np.flatnonzero(follow[:at] == keys[at])[-MOST_TRIED:].tolist():
+            text = f"trains on the batch of step {earlier:,} again at step {at:,}"
+            if steps in (due, due + 1) or not case.whole:
+                yield from edited(self, case, np.insert(index, at, earlier)[:steps], text)
+            if steps == due:
+                where = index[:steps].copy()
+                where[at] = earlier
+                yield from edited(self, case, where, f"{text}, in place of its own")
+        for later in later_places(case):
+            where = index[:steps].copy()
+            where[at] = later
+            text = f"trains on the batch of step {later:,} at step {at:,} already, in place of its own"
+            yield from edited(self, case, where, text)
+        for jump in jumps(case):
+            if jump.to < jump.at:
+                text = f"trains on the {jump.many} again at step {jump.at:,}"
+                yield from edited(self, case, jump.where, text, rank=self.rank + LAST_RESORT)
+
+
+class ResumedAtWrongPlace(Cause):
+    """From some step on it goes through the order from another place."""
+
+    name = "resumed-at-wrong-place"
+    rank = 390
+    fixes = settings(
+        torch="save the sampler's state with the checkpoint: torchdata's StatefulDataLoader.state_dict()",
+        tensorflow="put the iterator into the checkpoint: tf.train.Checkpoint(iterator=...)",
+        transformers="TrainingArguments(ignore_data_skip=False)",
+        accelerate="accelerator.skip_first_batches(loader, steps_done_in_this_epoch), in the resumed epoch only",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        for at, to, where, _ in jumps(case):
+            away = f"{counted(at - to, 'step')} back" if to < at else f"{counted(to - at, 'step')} ahead"
+            text = f"goes on from another place at step {at:,}: with the batch of step {to:,}, {away}"
+            yield from edited(self, case, where, text)
+
+
+class BatchesSwapped(Cause):
+    """Batches have changed places."""
+
+    name = "batches-swapped"
+    rank = 400
+    about_order = True
+    fixes = settings(
+        torch="DataLoader(in_order=True)",
+        tensorflow="Options().deterministic = True; interleave and map with deterministic=True",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        at = case.batches_differ_at
+        for later in later_places(case):
+            swapped = steps_of(case)[: len(case.keys)]
+            swapped[[at, later]] = later, at
+            text = f"has the batches of steps {at:,} and {later:,} in each other's place"
+            yield from edited(self, case, swapped, text)
+        moved = moved_batches(case, case.reference_keys)
+        if moved and not most_batches(case, moved):
+            text = f"has {counted(moved, 'batch')} in other places"
+            yield self.fit(case, text, exact=False, guess=True, lengths=False)
+
+
+def later_places(case: Case) -> list[int]:
+    """The later steps of the reference whose batch is the candidate's first that differs."""
+    at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
+    if at is None or not may_be_edited(case) or at >= len(keys):
+        return []
+    later = np.flatnonzero(follow[at + 1 :] == keys[at])[:MOST_TRIED] + at + 1
+    return [place for place in later.tolist() if place < len(keys)]

@@ -1,0 +1,119 @@
+"""How long epochs are, and what happens where an epoch and a pass do not end together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Prediction, settings
+from xframe.diagnosis.reference import first_apart
+from xframe.errors import counted
+from xframe.plan.training_plan import TrainingPlan
+
+_LONGEST_EPOCH = 400  # steps up to which every length is tried
+_BEGINS = {
+    "restart": "begins a new pass with each epoch",
+    "continue": "goes on with the pass over the end of an epoch",
+}
+_EXHAUSTED = {
+    "repeat": "fills the epoch up from the next pass",
+    "short_epoch": "ends the epoch",
+    "stop": "ends training",
+}
+
+
+class EpochIterator(Cause):
+    """Its epochs begin a new pass where they should go on, or go on where they should begin anew."""
+
+    name = "epoch-iterator"
+    rank = 90
+    changes_counts = True
+    needs_epochs = True
+    fixes = settings(
+        torch="restart: iter(loader) in each epoch; continue: one iterator over all epochs",
+        tensorflow="restart: iterate over the data set anew; continue: one iter(dataset.repeat())",
+        keras="Model.fit(steps_per_epoch=) continues in a tf.data of more steps than that",
+        plan='epoch_iterator = "{observed}"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        s, iterator = plan.steps_per_epoch, plan.epoch_iterator
+        if s is None:
+            return
+        for kind, text in _BEGINS.items():
+            if kind != iterator:
+                words = f"{text} of {counted(s, 'step')}; {case.other} {_BEGINS[iterator or 'restart']}"
+                yield Prediction({"epoch_iterator": kind}, words, kind)
+
+
+class ShortEpoch(Cause):
+    """Where the data run out it ends the epoch, or fills it up, or ends training, unlike the other."""
+
+    name = "short-epoch"
+    rank = 100
+    changes_counts = True
+    needs_epochs = True
+    fixes = settings(
+        tensorflow="Dataset.repeat() before fit, so that the data never run out inside an epoch",
+        keras="steps_per_epoch no greater than the steps of a pass, or a repeated data set",
+        torch="on StopIteration begin the loader anew, or end the epoch, as the other run does",
+        plan='on_exhaustion = "{observed}"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        s, exhaustion = plan.steps_per_epoch, plan.on_exhaustion
+        if s is None or exhaustion is None:
+            return
+        for kind, text in _EXHAUSTED.items():
+            if kind != exhaustion:
+                words = f"{text} where the data run out before its {s:,} steps; {case.other} {_EXHAUSTED[exhaustion]}"
+                yield Prediction({"on_exhaustion": kind}, words, kind)
+
+
+class StepsPerEpoch(Cause):
+    """Its epochs have another number of steps."""
+
+    name = "steps-per-epoch"
+    rank = 110
+    changes_counts = True
+    needs_epochs = True
+    fixes = settings(
+        keras="Model.fit(steps_per_epoch={s})",
+        lightning="Trainer(limit_train_batches={s})",
+        ignite="trainer.run(epoch_length={s})",
+        torch="itertools.islice(loader, {s})",
+        plan="steps_per_epoch = {observed}",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        s = plan.steps_per_epoch
+        due = "whole passes" if s is None else counted(s, "step")
+        for steps in dict.fromkeys(_lengths(case, s)):
+            if steps < 1 or steps == s:
+                continue
+            text = f"has epochs of {counted(steps, 'step')}; {case.other} has epochs of {due}"
+            ways: list[dict[str, Any]] = [{}]
+            if s is None:
+                # Whole passes without their short batch are no epochs of another length.
+                kinds = ("continue",) if steps == num_samples // plan.batch_size else ("restart", "continue")
+                ways = [{"epoch_iterator": kind} for kind in kinds]
+            for way in ways:
+                yield Prediction({"steps_per_epoch": steps, **way}, text, steps)
+        if s is not None:
+            text = f"has epochs of whole passes; {case.other} has epochs of {due}"
+            yield Prediction({"steps_per_epoch": None}, text)
+
+
+def _lengths(case: Case, s: int | None) -> Iterator[int]:
+    """The steps that the candidate's epochs may have, the likeliest first."""
+    labels = case.candidate.epoch
+    if labels is not None and len(labels):
+        first = first_apart(labels, np.full(len(labels), labels[0]))
+        yield len(labels) if first is None else first
+    if s is not None:
+        yield from (s - 1, s + 1, *range(1, min(2 * s + 2, _LONGEST_EPOCH)))
+        if case.batches_differ_at is not None:
+            yield from (case.batches_differ_at, case.batches_differ_at + 1)

@@ -1,0 +1,140 @@
+"""Where training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from xframe.diagnosis.case import Case, where_due
+from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.errors import UsageError, counted
+from xframe.plan.counting import Cadence
+from xframe.plan.training_plan import TrainingPlan
+
+_NOUNS = {"epochs": "epoch", "steps": "step", "updates": "update"}
+_NO_LIMIT: Mapping[str, None] = dict.fromkeys(_NOUNS)
+_MOST_EPOCHS = 8  # that a last batch may have been cut by
+
+
+class _OneStep(Cause):
+    """One step more or less than is due."""
+
+    by: ClassVar[int]
+    way: ClassVar[str]
+    changes_counts = True
+    explains_end = True
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        steps, expected = len(case.candidate), len(case.reference)
+        if steps - expected == self.by and case.whole:
+            text = f"makes one step {self.way} than the {expected:,} that are due"
+            yield Prediction({**_NO_LIMIT, "steps": steps}, text, steps)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        steps, expected = len(case.candidate), len(case.reference)
+        if not _goes_on(case) or steps - expected != self.by:
+            return
+        text = f"makes one step {self.way} than the {expected:,} of {case.other}"
+        if self.by > 0 and steps > 1 and case.keys[-1] == case.keys[-2]:
+            text += ", with the last batch again"
+        yield self.fit(case, text, exact=_agrees_before(case), step=case.shared, observed=steps)
+
+
+class OneStepLess(_OneStep):
+    """It ends one step early."""
+
+    name = "one-step-less"
+    rank = 190
+    by, way = -1, "less"
+    fixes = settings(
+        any="compare as step < limit with steps counted from 0",
+        plan="steps = {observed}",
+    )
+
+
+class OneStepMore(_OneStep):
+    """It makes one step too many."""
+
+    name = "one-step-more"
+    rank = 200
+    by, way = 1, "more"
+    fixes = settings(
+        any="compare as step < limit, not <=, with steps counted from 0",
+        plan="steps = {observed}",
+    )
+
+
+class LimitConfused(Cause):
+    """It counts a limit of epochs, steps or updates in another unit, or does not look at it."""
+
+    name = "limit-confused"
+    rank = 210
+    never_certain = True  # many a number of steps is some limit's
+    fixes = settings(
+        keras="Model.fit(epochs=..., steps_per_epoch=...): it has no limit of steps of its own",
+        lightning="Trainer(max_steps=) counts updates, max_epochs= epochs; the first one reached ends training",
+        transformers="TrainingArguments(max_steps=) counts updates and overrides num_train_epochs",
+        ignite="trainer.run(max_iters=) counts steps, max_epochs= epochs",
+        plan="the limit in the unit that the run counts: epochs, steps or updates",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        """Each limit removed, or put in another's unit."""
+        limits = {name: value for name, value in plan.limits._asdict().items() if value is not None}
+        for name, value in limits.items():
+            text = f"its limit of {counted(value, _NOUNS[name])}"
+            if len(limits) > 1:
+                yield Prediction({name: None}, f"does not look at {text}")
+            for unit, noun in _NOUNS.items():
+                if unit == name:
+                    continue
+                words = f"takes {text} for one of {counted(value, noun)}"
+                yield Prediction({**_NO_LIMIT, **limits, name: None, unit: value}, words)
+                yield Prediction({**_NO_LIMIT, unit: value}, words)
+            if name == "epochs" and plan.steps_per_epoch is not None:
+                epochs = f"{counted(value, 'epoch')} of {plan.steps_per_epoch:,} steps"
+                words = f"ends after {counted(value, 'pass')}, where {epochs} are due"
+                yield Prediction({**_NO_LIMIT, "steps": _steps_of_passes(plan, num_samples, value)}, words)
+        if plan.epochs is not None and plan.remainder == "carry":  # its last batch is shorter than it would be
+            steps, b = len(case.candidate), plan.batch_size
+            for fewer in range((steps - 1) * b // num_samples + 1, steps * b // num_samples + 1)[-_MOST_EPOCHS:]:
+                if fewer != plan.epochs:
+                    yield Prediction({"epochs": fewer}, f"ends after {where_due(fewer, plan.epochs, 'epoch')}")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        if not _goes_on(case):
+            return
+        steps, expected, unit = len(case.candidate), len(case.reference), ""
+        updates, reference = case.candidate.updates, case.reference.updates
+        if reference is not None and expected and int(reference[-1]) == steps:
+            unit = f": as many as {case.other} applies {counted(steps, 'update')}"
+        elif updates is not None and steps and int(updates[-1]) == expected:
+            unit = f": until it has as many updates as {case.other} has steps"
+        text = f"makes {counted(steps, 'step')} where {expected:,} are due{unit}; before step {case.shared:,} samples "
+        yield self.fit(case, f"{text}and updates agree", exact=False, step=case.shared, observed=steps, lengths=False)
+
+
+def _goes_on(case: Case) -> bool:
+    """Whether the rows are the same, and then one side goes on."""
+    return case.whole and len(case.keys) != len(case.reference_keys) and case.one_merely_ends
+
+
+def _agrees_before(case: Case) -> bool:
+    """Whether updates and labels agree before the last step that both sides have."""
+    before = max(case.shared - 1, 0)
+    pairs = (
+        (case.candidate.updates, case.reference.updates),
+        (case.candidate.epoch, case.reference.epoch),
+    )
+    return all(a is None or b is None or bool(np.array_equal(a[:before], b[:before])) for a, b in pairs)
+
+
+def _steps_of_passes(plan: TrainingPlan, n: int, passes: int) -> int:
+    """The steps after which that many passes are over."""
+    try:
+        cadence = Cadence(plan, n)
+    except UsageError:
+        return 1
+    return max(1, passes * cadence.steps_per_pass if cadence.steps_per_pass else -(-passes * n // cadence.batch_size))

@@ -1,0 +1,183 @@
+"""The order in which the samples of a pass come, where it is not the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import log
+from typing import Any
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.reference import SEEDS, cells, seeds_of
+from xframe.errors import UsageError, counted
+from xframe.plan import counting
+from xframe.plan.training_plan import TrainingPlan
+
+_ONE_ORDER = {
+    "xframe": "xframe.sampler(plan, {n}) for torch, xframe.index_dataset(plan, {n}) for tf.data: one order for both",
+}
+
+
+class _OneOfAll(Cause):
+    """An order of which there is one only."""
+
+    about_order = True
+
+    def log_alternatives(self, case: Case) -> float:
+        return 0.0
+
+
+class NotShuffled(_OneOfAll):
+    """It goes through the samples in their stored order."""
+
+    name = "not-shuffled"
+    rank = 120
+    fixes = settings(
+        **_ONE_ORDER,
+        torch="for an order of its own: DataLoader(..., shuffle=True)",
+        tensorflow="for one of its own: Dataset.shuffle({n}) before Dataset.batch; fit(shuffle=True) does nothing",
+        plan='order = "sequential"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if case.has_ids and plan.order != "sequential":
+            text = f"goes through the samples in their stored order; {case.other} shuffles"
+            yield Prediction({"order": "sequential"}, text)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        passes, plan = case.passes, case.plan
+        if not passes.permuted or plan is None:
+            return
+        text = "goes through the samples in their stored order"
+        if passes.sequential:
+            yield self.fit(case, f"{text}; {case.other} shuffles", exact=False)
+        elif plan.order == "sequential" and not case.given:
+            sentence = f"{case.other} {text}; {case.run} shuffles them"
+            fit = self.fit(case, "", exact=False, guess=True)
+            yield replace(fit, sentence=sentence, by_reference=True)
+
+
+class SameOrderEveryPass(_OneOfAll):
+    """It shuffles once and repeats that order every pass."""
+
+    name = "same-order-every-pass"
+    rank = 130
+    fixes = settings(
+        torch="DistributedSampler.set_epoch(epoch) in each epoch; no generator seeded anew before each pass",
+        tensorflow="Dataset.shuffle(..., reshuffle_each_iteration=True), and no cache() behind it",
+        plan="reshuffle = false",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if case.has_ids and plan.order == "shuffle" and plan.reshuffle:
+            text = f"repeats the first pass's order in every pass; {case.other} shuffles anew"
+            yield Prediction({"reshuffle": False}, text)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        passes, plan = case.passes, case.plan
+        if plan is None or not passes.permuted or passes.sequential:
+            return
+        if passes.one_order and plan.order == "shuffle" and plan.reshuffle:
+            many = counted(len(passes.of_equal_length), "pass")
+            text = f"has one order in all of {many}; {case.other} shuffles anew"
+            yield self.fit(case, text, exact=False, guess=True)
+
+
+class Reshuffled(_OneOfAll):
+    """It shuffles anew each pass where one order should be kept."""
+
+    name = "reshuffled"
+    rank = 140
+    fixes = settings(
+        torch="a generator seeded alike before each pass; DataLoader(shuffle=False) for the stored order",
+        tensorflow="Dataset.shuffle(..., seed=..., reshuffle_each_iteration=False), or no shuffle",
+        plan="reshuffle = true",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if not case.has_ids:
+            return
+        if plan.order == "shuffle":
+            if not plan.reshuffle:
+                yield Prediction({"reshuffle": True}, f"shuffles anew each pass; {case.other} keeps one order")
+            return
+        for seed in _seeds(case, plan, num_samples):
+            # In one pass the two are the same, and the first says less.
+            for reshuffle, words in ((False, "shuffles the samples"), (True, "shuffles the samples anew each pass")):
+                text = f"{words} (xframe's seed {seed:,}); {case.other} goes through them in their stored order"
+                fields = {"order": "shuffle", "seed": seed, "reshuffle": reshuffle}
+                written = f'order = "shuffle", seed = {seed}, reshuffle = {str(reshuffle).lower()}'
+                yield Prediction(fields, text, written)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        passes, plan = case.passes, case.plan
+        if plan is None or not passes.permuted or passes.sequential:
+            return
+        if plan.order == "sequential":
+            if case.given:
+                text = f"shuffles the samples; {case.other} goes through them in their stored order"
+                yield self.fit(case, text, exact=False, guess=True)
+        elif not plan.reshuffle and len(passes.of_equal_length) > 1 and not passes.one_order:
+            yield self.fit(case, f"shuffles anew each pass; {case.other} keeps one order", exact=False, guess=True)
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        if fields.get("order") == "sequential":
+            return {**self.fixes, "plan": str(fields.get("observed", 'order = "shuffle"'))}
+        return self.fixes
+
+
+class OtherSeed(Cause):
+    """It shuffles by another seed."""
+
+    name = "other-seed"
+    rank = 150
+    about_order = True
+    fixes = settings(
+        **_ONE_ORDER,
+        torch="with another order than xframe's: DataLoader(..., generator=torch.Generator().manual_seed(...))",
+        tensorflow="with another order than xframe's: Dataset.shuffle(..., seed=...)",
+        plan="seed = {observed}",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if not case.has_ids or plan.order == "sequential":
+            return
+        for seed in _seeds(case, plan, num_samples):
+            if seed != plan.seed:
+                yield Prediction({"seed": seed}, f"shuffles by seed {seed:,}; {case.other} by seed {plan.seed:,}", seed)
+
+    def log_alternatives(self, case: Case) -> float:
+        return log(len(SEEDS))
+
+
+class ShuffledIndependently(Cause):
+    """Each run shuffled on its own; nothing but the order differs."""
+
+    name = "shuffled-independently"
+    rank = 440
+    about_order = True
+    fixes = settings(
+        compare="xframe compare --order coverage judges the samples of each pass and not their order",
+        **_ONE_ORDER,
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        passes, plan = case.passes, case.plan
+        if plan is not None and plan.order == "shuffle" and passes.permuted and not passes.sequential:
+            text = "shuffles on its own: nothing but the order of the samples differs"
+            yield self.fit(case, text, exact=False, guess=True)
+
+
+def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
+    """Seeds by which the candidate may shuffle."""
+    ids = case.candidate.ids
+    if ids is None or not len(ids):
+        return []
+    try:
+        first = cells(plan, n, counting.rows(plan, n, 0, 1))
+    except UsageError:
+        return []
+    known = slice(0, min(len(first.positions), int(case.candidate.batch_size[0])))
+    seeds = seeds_of(ids[known], first.positions[known], first.passes[known], n, reshuffle=plan.reshuffle)
+    return list(seeds)[:4]

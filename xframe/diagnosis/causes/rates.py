@@ -1,0 +1,150 @@
+"""Learning rates that differ, by themselves or because their schedule ticks by a different clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.numbers import Numbers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_SAME = 1e-5  # schedulers that go from each rate to the next end in different last digits
+
+
+class LearningRate(Cause):
+    """Another learning rate."""
+
+    name = "learning-rate"
+    rank = 530
+    fixes = settings(
+        any="one rate and one schedule, ticked by updates in both runs",
+        accelerate="AcceleratedScheduler ticks once a process: Accelerator(step_scheduler_with_optimizer=...)",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if numbers.other_rates and _reclocked(case, numbers) is None:
+            yield self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=True)
+
+
+class _Reclocked(Cause):
+    """The reference's rates at the ticks of a different clock, or of other ticks of its own."""
+
+    own_clock: ClassVar[bool]
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        schedule = _reclocked(case, numbers) if numbers.other_rates else None
+        if schedule is not None and schedule.own_clock == self.own_clock:
+            yield self.note(case, f"{_differing(case, numbers)}: {schedule.why}", numbers.lr_differs_at)
+
+
+class ScheduleLate(_Reclocked):
+    """Its learning rate schedule is a tick late or early."""
+
+    name = "schedule-late"
+    rank = 540
+    own_clock = True
+    fixes = settings(
+        torch="scheduler.step() once after each tick, not before the first optimizer.step()",
+        keras="a LearningRateSchedule is asked with the updates made before",
+    )
+
+
+class ScheduleClock(_Reclocked):
+    """Its learning rate schedule ticks by another unit: updates, steps or epochs."""
+
+    name = "schedule-clock"
+    rank = 550
+    own_clock = False
+    fixes = settings(
+        torch="scheduler.step() after each optimizer.step() for updates, after each epoch for epochs",
+        lightning="configure_optimizers: lr_scheduler interval='step' counts updates, 'epoch' epochs",
+        keras="a LearningRateSchedule ticks by batch under gradient accumulation, LearningRateScheduler by epoch",
+    )
+
+
+def _differing(case: Case, numbers: Numbers) -> str:
+    """Where the rates first differ, and by what factor if that is constant."""
+    assert numbers.lr is not None
+    at = numbers.lr_differs_at or 0
+    (a, b), rates = numbers.lr, [float(one[at]) for one in numbers.lr]
+    candidate, reference = (f"{rate:.6g}" for rate in rates)
+    if candidate == reference:
+        candidate, reference = (repr(rate) for rate in rates)
+    text = f"{case.run} trains at the rate {candidate} in step {at:,}, {case.other} at {reference}"
+    ratios = a / b
+    constant = np.isfinite(ratios).all() and (a != b).all() and np.ptp(ratios) <= 1e-6 * abs(ratios[0])
+    if constant and (factor := f"{ratios[0]:.6g}") != "1":
+        text += f", {factor} times as high all through"
+    return text
+
+
+class _Schedule(NamedTuple):
+    """How the candidate's rates follow from the reference's: by the clock that this ticks by, or a different one."""
+
+    own_clock: bool
+    why: str
+
+
+def _reclocked(case: Case, numbers: Numbers) -> _Schedule | None:
+    """Whether the candidate's rates are the reference's a tick off, or by a different clock."""
+    assert numbers.lr is not None
+    candidate, reference = numbers.lr
+    clocks = _clocks(case, len(reference))
+    planned = [case.plan.schedule_clock or "updates"] if case.plan is not None else []
+    for clock in dict.fromkeys([*planned, *clocks]):
+        ticks = clocks.get(clock)
+        rates = None if ticks is None else _rates(ticks, reference)
+        if ticks is None or rates is None or rates.are(ticks, candidate):
+            continue
+        for by, way in ((-1, "late"), (1, "early")):
+            if rates.are(np.maximum(ticks + by, 0), candidate):
+                return _Schedule(True, f"these are {case.other}'s rates one {clock[:-1]} {way}")
+        for other, its in clocks.items():
+            if other != clock and rates.are(its, candidate):
+                why = f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}"
+                return _Schedule(False, why)
+    return None
+
+
+def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
+    """What a schedule may tick by: steps, updates and epochs before each step, as far as the rows show."""
+    rows = case.candidate
+    ticks: dict[str, NDArray[Any]] = {"steps": np.arange(steps)}
+    if rows.updates is not None:
+        ticks["updates"] = np.concatenate([[0], rows.updates[: steps - 1]])
+    if rows.epoch is not None:
+        ticks["epochs"] = rows.epoch[:steps]
+    return {name: counts for name, counts in ticks.items() if counts[-1] > 0}
+
+
+class _Rates(NamedTuple):
+    """The rate of each tick, the ticks in ascending order."""
+
+    ticks: NDArray[Any]
+    rates: Floats
+
+    def are(self, ticks: NDArray[Any], rates: Floats) -> bool:
+        """Whether these are the rates of these ticks, as far as they are known, and they vary."""
+        at = np.searchsorted(self.ticks, ticks).clip(max=len(self.ticks) - 1)
+        known = self.ticks[at] == ticks
+        expected = self.rates[at[known]]
+        return len(expected) > 1 and not _same(expected[0], expected).all() and _same(expected, rates[known]).all()
+
+
+def _rates(ticks: NDArray[Any], rates: Floats) -> _Rates | None:
+    """The rate of each tick; None if one tick has several."""
+    known, first, where = np.unique(ticks, return_index=True, return_inverse=True)
+    return _Rates(known, rates[first]) if _same(rates[first][where], rates).all() else None
+
+
+def _same(a: Any, b: Floats) -> NDArray[np.bool_]:
+    close: NDArray[np.bool_] = (a == b) | (np.abs(a - b) <= _SAME * np.minimum(np.abs(a), np.abs(b)))
+    return close

@@ -1,0 +1,177 @@
+"""Single samples lost, made again, in other places, or not of the training set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import lgamma
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.edits import may_lack_samples, one_batch, replaced, same_updates
+from xframe.diagnosis.reference import UNKNOWN, first_apart
+from xframe.errors import counted
+
+
+class ValidationInTraining(Cause):
+    """Samples from outside the training set are trained on."""
+
+    name = "validation-in-training"
+    rank = 10
+    fixes = settings(any="train on the training split only, and never call the training step to validate")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        ids, reference, n = case.candidate.ids, case.reference.ids, case.num_samples
+        if ids is None or not len(ids) or case.same_batches:
+            return
+        if n is None and reference is not None and len(reference):
+            n = int(reference.max()) + 1
+        if n is None:
+            return
+        outside = (ids >= n) | (ids < 0)
+        foreign = np.unique(ids[outside])
+        if len(foreign):
+            listed = ", ".join(f"{one:,}" for one in foreign[:5].tolist()) + (", …" if len(foreign) > 5 else "")
+            at = int(np.searchsorted(case.candidate.bounds, int(outside.argmax()), side="right")) - 1
+            text = (
+                f"trains on {counted(len(foreign), 'sample')} from outside the {n:,} of the training set ({listed}), "
+            )
+            yield self.fit(case, f"{text}first in step {at:,}", guess=True)
+
+
+class SampleLost(Cause):
+    """A sample is missing."""
+
+    name = "sample-lost"
+    rank = 340
+    fixes = settings(
+        any="look for a filter, or an error handler that skips samples: ignore_errors(), collate returning None"
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        if may_lack_samples(case):
+            yield from self._in_the_stream(case)
+        batch = one_batch(case)
+        if batch is not None and batch.fewer > 0:
+            yield self.fit(case, batch.text, exact=False, step=batch.step, lengths=False)
+
+    def _in_the_stream(self, case: Case) -> Iterator[Fit]:
+        a, b = case.candidate, case.reference
+        assert a.ids is not None
+        assert b.ids is not None
+        place = first_apart(a.ids, b.ids)
+        if place is None or place >= len(b.ids):
+            return
+        gone, at = int(b.ids[place]), int(np.searchsorted(b.bounds, place, side="right")) - 1
+        if len(a.ids) == len(b.ids) - 1 and np.array_equal(a.ids[place:], b.ids[place + 1 :]):
+            one_shorter = len(a) == len(b) and int((a.batch_size != b.batch_size).sum()) == 1
+            one_fewer = len(a) == len(b) - 1 and int(b.batch_size.min()) == 1
+            exact = (one_shorter or one_fewer) and same_updates(case)
+            yield self.fit(case, f"is without sample {gone:,} of step {at:,}", exact=exact, lengths=False)
+        elif not added_at(case, place):
+            text = _filtered(case, place, gone, at)
+            if text:
+                yield self.fit(case, text, exact=False, lengths=False)
+
+
+class SampleRepeated(Cause):
+    """A sample is in a pass twice, in place of another."""
+
+    name = "sample-repeated"
+    rank = 350
+    fixes = settings(any="look for a sampler or index that is not a permutation of the samples")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        new = replaced(case)
+        if new is not None and (new.again or new.alone):
+            its_pass = "its pass" if case.cells is not None else "the run"
+            text = new.text + (f", and so twice in {its_pass}" if new.again else "")
+            yield self.fit(case, text, exact=new.alone and same_updates(case), lengths=False)
+        a, b = case.candidate, case.reference
+        if may_lack_samples(case) and a.ids is not None and b.ids is not None:
+            place = first_apart(a.ids, b.ids)
+            if place is not None and added_at(case, place):
+                at = int(np.searchsorted(a.bounds, place, side="right")) - 1
+                text = f"has sample {a.ids[place]:,} put in at step {at:,}"
+                yield self.fit(case, text, exact=bool((b.ids == a.ids[place]).any()), lengths=False)
+        batch = one_batch(case)
+        if batch is not None and batch.fewer < 0:
+            yield self.fit(case, batch.text, exact=False, step=batch.step, lengths=False)
+
+
+class SamplesSwapped(Cause):
+    """Samples have changed places between batches."""
+
+    name = "samples-swapped"
+    rank = 360
+    about_order = True
+    fixes = settings(tensorflow="map and interleave with deterministic=True")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        where = case.places
+        if where is None or where.same_members:
+            return
+        at, steps = where.places, where.steps
+        a, b = where.candidate[at], where.reference[at]
+        if len(at) == 2 and a[0] == b[1] and a[1] == b[0]:
+            text = f"has samples {b[0]:,} and {b[1]:,} in each other's place, in steps {steps[0]:,} and {steps[1]:,}"
+            yield self.fit(case, text, exact=same_updates(case), lengths=False)
+        elif len(at) <= max(4, len(where.candidate) // 10) and np.array_equal(np.sort(a), np.sort(b)):
+            yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False, lengths=False)
+        new = replaced(case)
+        if new is not None and new.alone and not new.again:
+            text = f"{new.text}, which is in no other place that was reached"
+            yield self.fit(case, text, exact=same_updates(case), lengths=False)
+
+
+class OrderInsideBatches(Cause):
+    """The same samples in each batch, in another order."""
+
+    name = "order-inside-batches"
+    rank = 410
+    about_order = True
+    fixes = settings(
+        tensorflow="map and interleave with deterministic=True",
+        torch="a collate_fn that keeps the samples' order",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        where = case.places
+        if where is None or not where.same_members:
+            return
+        batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.places), 'place')})"
+        text = f"has the same samples in every batch, in another order in {batches}"
+        yield self.fit(case, text, exact=same_updates(case), lengths=False)
+
+    def log_alternatives(self, case: Case) -> float:
+        return sum(lgamma(int(size) + 1) for size in case.candidate.batch_size[: case.shared])
+
+
+def added_at(case: Case, place: int) -> bool:
+    """Whether a sample was put in there, and nothing else differs."""
+    a, b = case.candidate, case.reference
+    assert a.ids is not None
+    assert b.ids is not None
+    one_more = len(a) == len(b) and len(a.ids) == len(b.ids) + 1
+    return one_more and bool(np.array_equal(a.ids[place + 1 :], b.ids[place:]))
+
+
+def _filtered(case: Case, place: int, gone: int, at: int) -> str:
+    """That no pass has the sample, or the first is without it, and those behind it move up; empty if that is not so."""
+    a, b, where, n = case.candidate, case.reference, case.cells, case.num_samples
+    if case.plan is None or where is None or n is None or n < 2 or case.plan.remainder == "pad":
+        return ""
+    assert a.ids is not None
+    assert b.ids is not None
+    endless = case.ground.extended(len(b) + 2).ids
+    if endless is None or (endless == UNKNOWN).any():
+        endless = b.ids
+    never = endless[endless != gone][: len(a.ids)]
+    if len(never) == len(a.ids) and np.array_equal(never, a.ids):
+        return f"never has sample {gone:,}, from step {at:,} on: those behind it move up"
+    # In the pass where it is missing the rest moves up; the other passes are whole.
+    end = int(np.flatnonzero(where.passes == where.passes[place])[-1])
+    if end <= len(a.ids) and end - place > 1 and np.array_equal(a.ids[place:end], b.ids[place + 1 : end + 1]):
+        return f"is without sample {gone:,} of step {at:,}: those behind it in the pass move up"
+    return ""

@@ -1,0 +1,126 @@
+"""Updates that are not applied, or counted, after the steps that should have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.edits import update_gaps, window_ends
+from xframe.diagnosis.reference import by_windows
+from xframe.errors import counted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+_LONGEST_WINDOW = 64  # steps by which a window may be shifted
+
+
+class UpdateSkipped(Cause):
+    """An update is skipped."""
+
+    name = "update-skipped"
+    rank = 300
+    fixes = settings(
+        torch="a GradScaler skips updates whose gradients overflow: look at scaler.get_scale(), or use bfloat16",
+        tensorflow="LossScaleOptimizer skips them too: look at optimizer.dynamic_scale",
+        any="see that every step reaches optimizer.step() with its gradients not yet zeroed",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        gaps = update_gaps(case)
+        if gaps is None or not gaps.only_fewer:
+            return
+        one = len(gaps.steps) == 1
+        text = f"skips the update of step{'' if one else 's'} {gaps.listed}"
+        yield self.fit(case, text, exact=one and gaps.more[0] == -1, step=gaps.first)
+
+
+class UpdateDoubled(Cause):
+    """An update is applied twice."""
+
+    name = "update-doubled"
+    rank = 310
+    fixes = settings(any="call optimizer.step() or apply_gradients once a window; see callbacks and hooks too")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        gaps = update_gaps(case)
+        if gaps is None or not gaps.only_more:
+            return
+        one = len(gaps.steps) == 1
+        text = f"applies an update too many at step {gaps.listed}" if one else ""
+        text = text or f"applies updates too many at steps {gaps.listed}"
+        exact = one and gaps.more[0] == 1 and bool((gaps.due > 0).all())
+        yield self.fit(case, text, exact=exact, step=gaps.first)
+
+
+class CountedWithoutUpdate(Cause):
+    """Its counter goes up where the data run out, though nothing is updated."""
+
+    name = "counted-without-update"
+    rank = 320
+    fixes = settings(
+        keras="tell fit how long a pass is: dataset.apply(tf.data.experimental.assert_cardinality(batches))",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        gaps = update_gaps(case)
+        if gaps is None or not gaps.only_more:
+            return
+        begun = _passes_begun(case)
+        if len(begun) and np.array_equal(gaps.steps, begun) and (gaps.more == 1).all():
+            text = f"counts an update each time the data run out that no step made (first seen at step {gaps.first:,})"
+            yield self.fit(case, text, step=gaps.first)
+
+
+class UpdateOffset(Cause):
+    """Its windows are shifted: the same number of steps, begun elsewhere."""
+
+    name = "update-offset"
+    rank = 330
+    about_windows = True
+    moves_updates = True
+    fixes = settings(
+        torch="update if (i + 1) % {k} == 0, not i % {k} == 0; read the counter after optimizer.step()",
+        tensorflow="the same; read optimizer.iterations after apply_gradients",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        gaps, updates, reference = update_gaps(case), case.candidate.updates, case.reference.updates
+        if gaps is None or updates is None or reference is None:
+            return
+        by = updates[: case.shared] - reference[: case.shared]
+        if gaps.first == 0 and len(gaps.steps) == 1 and (by == -1).all():
+            text = "has its updates one step late all through, as where the counter is read before the update"
+            yield self.fit(case, text, step=0)
+        if gaps.first == 0 and by[0] > 0 and (by == by[0]).all():
+            more = counted(int(by[0]), "update")
+            text = f"counts {more} more from its first step on, as where the counter does not begin at 0"
+            yield self.fit(case, text, guess=True, step=0)
+        yield from self._shifted(case)
+
+    def _shifted(self, case: Case) -> Iterator[Fit]:
+        """Windows begun elsewhere."""
+        own, updates, k = window_ends(case), case.candidate.updates, case.window
+        if own is None or updates is None or case.plan is None:
+            return
+        leftover = case.plan.accumulation_remainder or "flush"
+        for begun in range(1, min(k, _LONGEST_WINDOW)):
+            for each in (False, True):
+                expected = by_windows(own, k, leftover, begun, each=each)
+                if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
+                    text = f"ends its first window of {k:,} after {counted(k - begun, 'step')}, and so all that follow"
+                    yield self.fit(case, text + (" in each epoch" if each else ""))
+                    return
+
+
+def _passes_begun(case: Case) -> NDArray[np.int64]:
+    """The first step of each pass but the first, where epochs are passes."""
+    epochs, plan = case.reference.epoch, case.plan
+    if epochs is None or (plan is not None and plan.steps_per_epoch is not None):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.diff(epochs[: case.shared])) + 1

@@ -1,0 +1,144 @@
+"""How long accumulation windows are, which ends cut them, and what training does with the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.edits import update_gaps, window_ends
+from xframe.errors import counted
+from xframe.plan.training_plan import TrainingPlan
+
+
+class UpdatesCountedAsSteps(Cause):
+    """It counts every step as an update, though a window has several."""
+
+    name = "updates-counted-as-steps"
+    rank = 220
+    about_windows = True
+    fixes = settings(
+        keras="record optimizer.iterations, not the number of batches",
+        torch='record the optimizer\'s own count, state["step"], not the number of batches',
+        accelerate="every step inside accelerator.accumulate(model), or each one updates",
+        plan="gradient_accumulation_steps = 1",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        k = plan.gradient_accumulation_steps
+        if k > 1 and _counts_updates(case):
+            text = f"updates after every step; {case.other} after every {k:,}"
+            yield Prediction({"gradient_accumulation_steps": None}, text, 1)
+
+
+class WindowCutElsewhere(Cause):
+    """Its windows are cut by the other kind of end, pass for epoch or epoch for pass."""
+
+    name = "window-cut-elsewhere"
+    rank = 270
+    about_windows = True
+    moves_updates = True
+    fixes = settings(
+        accelerate="its end of the loader cuts: whole passes, not epochs left by break or islice",
+        torch="look for the end of the {boundary} where the leftover is dealt with",
+        plan='accumulation_boundary = "{observed}"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if plan.gradient_accumulation_steps > 1 and _counts_updates(case):
+            end = plan.accumulation_boundary
+            other = "pass" if end == "epoch" else "epoch"
+            text = f"cuts its windows at the end of each {other}; {case.other} at the end of each {end}"
+            yield Prediction({"accumulation_boundary": other}, text, other)
+
+
+class WindowAtTrainingEnd(Cause):
+    """A window still open when training stops: it flushes where it should drop, or drops."""
+
+    name = "window-at-training-end"
+    rank = 280
+    about_windows = True
+    fixes = settings(
+        torch="after the last step, with a window open: {at_end}",
+        keras="no setting: what is left of a window when fit returns is never applied",
+        plan='accumulation_at_end = "{observed}"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        if plan.gradient_accumulation_steps == 1 or not _counts_updates(case):
+            return
+        for at_end, words in (("flush", "updates with"), ("drop", "throws away")):
+            if at_end != plan.accumulation_at_end:
+                text = f"{words} the window that is open when training stops; {case.other} does not"
+                yield Prediction({"accumulation_at_end": at_end}, text, at_end)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        updates, reference, own, k = case.candidate.updates, case.reference.updates, window_ends(case), case.window
+        if own is None or updates is None or reference is None or case.plan is None:
+            return
+        less = int(reference[-1]) - int(updates[-1])
+        if not np.array_equal(reference[:-1], updates[:-1]) or abs(less) != 1:
+            return
+        cut = own[:-1].any() and case.plan.accumulation_remainder != "carry"
+        begun = int(np.flatnonzero(own[:-1])[-1]) + 1 if cut else 0
+        still_open = (len(updates) - begun) % k
+        if still_open:
+            does = "throws away" if less > 0 else "updates with"
+            yield self.fit(case, f"{does} the window of {counted(still_open, 'step')} that is open when training stops")
+
+
+class AccumulationSteps(Cause):
+    """Its windows have another number of steps."""
+
+    name = "accumulation-steps"
+    rank = 290
+    about_windows = True
+    changes_counts = True
+    fixes = settings(
+        keras="optimizer=Adam(..., gradient_accumulation_steps={k})",
+        lightning="Trainer(accumulate_grad_batches={k})",
+        transformers="TrainingArguments(gradient_accumulation_steps={k})",
+        accelerate="Accelerator(gradient_accumulation_steps={k}), each step inside accelerator.accumulate(model)",
+        torch="optimizer.step() if (i + 1) % {k} == 0",
+        plan="gradient_accumulation_steps = {observed}",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        k, updates = plan.gradient_accumulation_steps, case.candidate.updates
+        if updates is None or not len(updates):
+            return
+        at = np.flatnonzero(np.diff(updates, prepend=0)) + 1
+        gaps = [int(at[0]), int(np.diff(at, prepend=0).max())] if len(at) else []
+        ways: list[dict[str, Any]] = [{}]
+        if k == 1:
+            ways = [{"accumulation_remainder": kind} for kind in ("flush", "carry", "drop")]
+            ways += [{**way, "accumulation_at_end": "flush"} for way in ways]
+        for steps in dict.fromkeys([*gaps, 1, 2, k // 2, k - 1, k + 1, 2 * k]):
+            if steps < 1 or steps == k:
+                continue
+            often = "step" if steps == 1 else f"{steps:,} steps"
+            text = f"updates after every {often}; {case.other} after every {k:,}"
+            if not len(at):  # of how long its windows are, only that none is over
+                text = f"never updates; {case.other} does after every {k:,}"
+            for way in ways:
+                # Alone it is to be written into the plan only where the rest is as a plan without more has it.
+                alone = len(at) and way in ({}, {"accumulation_remainder": "flush"})
+                yield Prediction({"gradient_accumulation_steps": steps, **way}, text, steps if alone else None)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        gaps = update_gaps(case)
+        if gaps is None or gaps.only_fewer or gaps.only_more:
+            return
+        at = gaps.first
+        text = f"has its updates after other steps: first at step {at:,}, in {counted(len(gaps.steps), 'step')} in all"
+        yield self.fit(case, text, exact=False, step=at)
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        return self.fixes | ({"torch": "optimizer.step() in every step"} if fields.get("k") == 1 else {})
+
+
+def _counts_updates(case: Case) -> bool:
+    return case.candidate.updates is not None and len(case.candidate.updates) > 0

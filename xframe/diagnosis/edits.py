@@ -1,0 +1,251 @@
+"""Edits of the reference's rows, and whether they reproduce the candidate's: what the causes that edit share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from xframe.diagnosis.reference import MOST_SAMPLES, by_windows, changed, ends
+from xframe.errors import counted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.diagnosis.case import Case
+    from xframe.diagnosis.cause import Cause, Fit
+
+    Ints = NDArray[np.int64]
+    Keys = NDArray[np.uint64]
+
+MOST_TRIED = 8  # places of one batch among the reference's that are tried
+
+
+# --- batches -----------------------------------------------------------------------------------------
+
+
+def steps_of(case: Case) -> Ints:
+    """The steps of the reference in turn, and those that would follow."""
+    return np.arange(max(len(case.extended_keys), len(case.keys)), dtype=np.int64)
+
+
+def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | None = None) -> Iterator[Fit]:
+    """That the candidate's batches are those of these steps of the reference, if they are."""
+    follow = case.extended_keys
+    if len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
+        return
+    if np.array_equal(follow[where], case.keys):
+        yield cause.fit(case, text, exact=updates_follow(case, where), rank=rank)
+
+
+def may_be_edited(case: Case) -> bool:
+    """Whether there are batches that differ, to be explained by an edit."""
+    return case.batches_differ_at is not None and not case.same_batches and len(case.keys) > 0
+
+
+def updates_follow(case: Case, where: Ints) -> bool:
+    """Whether the updates are as they would be, had these steps of the reference been made in turn."""
+    seen, known = case.candidate.updates, case.extended.updates
+    if seen is None or known is None or not len(seen):
+        return True
+    possible: list[Ints] = [known[: len(where)]]
+    if where.max() < len(known):
+        possible.append(known[where])
+    plan, n, k = case.plan, case.num_samples, case.window
+    possible.append(np.arange(1, len(where) + 1, dtype=np.int64) // k)
+    if plan is not None and n is not None and k > 1:
+        last = int(where.max()) + 1
+        endless = changed(plan, epochs=None, updates=None, steps=last)
+        cuts = None if endless is None else ends(endless, n, last, plan.accumulation_boundary or "epoch")
+        if cuts is not None:
+            possible.append(by_windows(cuts[where], k, plan.accumulation_remainder or "flush"))
+    # The very last step may have its update or not: what training does with an open window is not the question here.
+    return any(
+        len(one) == len(seen) and np.array_equal(one[:-1], seen[:-1]) and abs(int(one[-1]) - int(seen[-1])) <= (k > 1)
+        for one in possible
+    )
+
+
+class Jump(NamedTuple):
+    """From step ``at`` on the candidate has the reference's rows from step ``to`` on.
+
+    Attributes:
+        where: the steps of the reference that the candidate then made.
+        many: the batches lost or made again in between, in words.
+    """
+
+    at: int
+    to: int
+    where: Ints
+    many: str
+
+
+def jumps(case: Case) -> Iterator[Jump]:
+    """Every jump from the first batch that differs."""
+    at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
+    if not may_be_edited(case) or at is None or at >= len(keys) or at == 0:
+        return
+    index = steps_of(case)
+    for to in np.flatnonzero(follow == keys[at])[:MOST_TRIED].tolist():
+        if to in (at, at + 1, at - 1) or to + len(keys) - at > len(follow):
+            continue
+        where = np.concatenate([index[:at], np.arange(to, to + len(keys) - at, dtype=np.int64)])
+        if to > at:
+            many = counted(to - at, "batch")
+        else:
+            last = min(at, to + len(keys) - at) - 1
+            many = f"batches of steps {to:,} to {last:,}" if last > to else f"batch of step {to:,}"
+        yield Jump(at, to, where, many)
+
+
+def moved_batches(case: Case, keys: Keys | None) -> int:
+    """How many of the candidate's batches are elsewhere, if they are these in a different order; else 0."""
+    if keys is None or case.stored_keys is None or len(keys) != len(case.keys):
+        return 0
+    return int((keys != case.keys).sum()) if np.array_equal(np.sort(keys), np.sort(case.keys)) else 0
+
+
+def most_batches(case: Case, moved: int) -> bool:
+    """Whether that many batches are more than a few that changed places."""
+    return moved > len(case.keys) // 2 > 4
+
+
+# --- samples -----------------------------------------------------------------------------------------
+
+
+def same_updates(case: Case) -> bool:
+    """Whether the updates are those of the reference's steps."""
+    return updates_follow(case, np.arange(case.shared, dtype=np.int64))
+
+
+def may_lack_samples(case: Case) -> bool:
+    """Whether one sample more or less in the stream of all samples may be what differs."""
+    a, b = case.candidate, case.reference
+    if not case.has_ids or case.same_batches or a.ids is None or b.ids is None or not case.whole:
+        return False
+    if len(a) != len(b):
+        return len(a) < len(b)
+    if not case.same_sizes:
+        return True
+    differing = case.places
+    return differing is not None and not differing.same_members
+
+
+class Replaced(NamedTuple):
+    """A few samples with others in their place; of the first: what it is, what is due, in which step."""
+
+    new: int
+    old: int
+    step: int
+    alone: bool
+    again: bool
+    text: str
+
+
+def replaced(case: Case) -> Replaced | None:
+    """The samples put in place of others, if they are few."""
+    where, n = case.places, case.num_samples
+    ids, reference = case.candidate.ids, case.reference.ids
+    if where is None or where.same_members or ids is None or reference is None:
+        return None
+    if len(where.places) > max(1, len(ids) // 20) or len(set(ids[where.places].tolist())) > 8:
+        return None
+    at, step = int(where.places[0]), int(where.steps[0])
+    new, old = int(ids[at]), int(reference[at])
+    if new < 0 or (n is not None and new >= n):
+        return None
+    begin, end = _pass_around(case, at)
+    again = int((ids[begin:end] == new).sum()) > 1
+    text = f"has sample {new:,} in step {step:,} in place of {old:,}"
+    return Replaced(new, old, step, len(where.places) == 1, again, text)
+
+
+def _pass_around(case: Case, place: int) -> tuple[int, int]:
+    """Where the pass of that place begins and ends among the ids."""
+    where = case.cells
+    if where is None or place >= len(where.passes):
+        return 0, len(case.reference.ids) if case.reference.ids is not None else place + 1
+    inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
+    return int(inside[0]), int(inside[-1]) + 1
+
+
+class OneBatch(NamedTuple):
+    """The only batch of another size, where sizes are all that is known."""
+
+    step: int
+    fewer: int
+    text: str
+
+
+def one_batch(case: Case) -> OneBatch | None:
+    """The one batch that has a little more or less than it should; only where ids are not known."""
+    a, b = case.candidate, case.reference
+    if case.has_ids or len(a) != len(b) or not len(a):
+        return None
+    differing = np.flatnonzero(a.batch_size != b.batch_size)
+    if len(differing) != 1:
+        return None
+    at = int(differing[0])
+    size, expected = int(a.batch_size[at]), int(b.batch_size[at])
+    if abs(expected - size) > max(1, expected // 8):
+        return None
+    return OneBatch(at, expected - size, f"has {counted(size, 'sample')} in step {at:,}, where {expected:,} are due")
+
+
+# --- updates -----------------------------------------------------------------------------------------
+
+
+class Gaps(NamedTuple):
+    """The steps after which the candidate counts more or fewer updates than the reference, where batches are the same.
+
+    Attributes:
+        steps: these steps.
+        more: updates of these steps that the candidate has and the reference has not; negative: the other way round.
+        due: updates of these steps that the reference has.
+        forwards: the candidate's counter never goes down.
+    """
+
+    steps: Ints
+    more: Ints
+    due: Ints
+    forwards: bool
+
+    @property
+    def first(self) -> int:
+        return int(self.steps[0])
+
+    @property
+    def only_fewer(self) -> bool:
+        return bool((self.more < 0).all()) and self.forwards
+
+    @property
+    def only_more(self) -> bool:
+        return bool((self.more > 0).all())
+
+    @property
+    def listed(self) -> str:
+        """The first of these steps, in words."""
+        return ", ".join(f"{step:,}" for step in self.steps[:5]) + (", …" if len(self.steps) > 5 else "")
+
+
+def update_gaps(case: Case) -> Gaps | None:
+    """Where the updates differ; None if they don't, or the batches do."""
+    updates, reference = case.candidate.updates, case.reference.updates
+    if updates is None or reference is None or not case.same_batches:
+        return None
+    a, b = (np.diff(column[: case.shared], prepend=0) for column in (updates, reference))
+    differing = np.flatnonzero(a != b)
+    if not len(differing):
+        return None
+    return Gaps(differing, (a - b)[differing], b[differing], bool((a >= 0).all()))
+
+
+def window_ends(case: Case) -> NDArray[np.bool_] | None:
+    """The steps whose end cuts the reference's windows, where updates differ in runs of one length; else None."""
+    plan, n, steps = case.plan, case.num_samples, len(case.candidate)
+    if plan is None or n is None or n > MOST_SAMPLES or plan.gradient_accumulation_steps == 1 or not steps:
+        return None
+    if steps != len(case.reference) or update_gaps(case) is None:
+        return None
+    return ends(plan, n, steps, plan.accumulation_boundary or "epoch")

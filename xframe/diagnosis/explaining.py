@@ -1,0 +1,144 @@
+"""Explains a comparison that failed: the causes of each run, and the sentences that reports show.
+
+It starts from the comparison's findings. Rows, first differences and the tolerance in force are taken from there; no
+trace is opened or read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xframe.diagnosis import causes
+from xframe.diagnosis.case import Stopping
+from xframe.diagnosis.diagnosing import diagnose
+from xframe.diagnosis.numbers import Numbers
+from xframe.plan.validation import stopped_after
+
+if TYPE_CHECKING:
+    from xframe.comparison.judging import Findings
+    from xframe.comparison.pairing import Pair
+    from xframe.comparison.result import Comparison, Explanation
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.trace.rows import Rows
+
+_MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
+_IN_SENTENCES = 2  # causes of one run
+
+
+def explain(findings: Findings) -> Comparison:
+    """The comparison with why it failed; as it is if it did not fail."""
+    comparison = findings.comparison
+    if comparison.verdict != "failed":
+        return comparison
+    sentences, difference = [*comparison.explanation], comparison.first_difference
+    explanations: tuple[Explanation, ...] = ()
+    if all("batch_size" in run.rows.known for run in findings.runs):
+        rows = {run.name: run.rows.limited() for run in findings.runs}
+        whole = all(len(rows[run.name]) == len(run.rows) for run in findings.runs)
+        looked_at = min(map(len, rows.values()))
+        if not whole and difference is not None and difference["step"] >= looked_at:
+            sentences.append(f"Causes are looked for in the first {looked_at:,} steps, in which the runs agree.")
+        else:
+            explanations = tuple(_explanations(findings, rows))
+            if not whole:
+                explanations = tuple(replace(one, certain=False) for one in explanations)
+    for run in dict.fromkeys(one.run for one in explanations):
+        for explanation in [one for one in explanations if one.run == run][:_IN_SENTENCES]:
+            sentences += sentences_of(explanation)
+    all_list_ids = all("ids" in run.rows.known for run in findings.runs)
+    if not explanations and comparison.structure == "different" and not all_list_ids:
+        sentences.append("Runs that list their sample ids would show more.")
+    return replace(comparison, causes=explanations, explanation=tuple(dict.fromkeys(sentences)))
+
+
+def sentences_of(explanation: Explanation) -> Iterator[str]:
+    """The explanation as sentences: why, by what chance totals agree, and what fixes it."""
+    yield f"{'Why' if explanation.certain else 'Likely'}: {explanation.sentence}."
+    if explanation.by_chance:
+        yield f"By chance: {explanation.by_chance.replace(' only by chance', '')}."
+    if explanation.fix:
+        settings = {"or else the plan" if where == "plan" else where: text for where, text in explanation.fix.items()}
+        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in settings.items()) + "."
+
+
+def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explanation]:
+    """Why each run differs from the plan, or if none does, from the first run."""
+    plan, coverage = findings.terms.plan, findings.terms.order == "coverage"
+    most_rows = 2 * max(map(len, rows.values())) + _MORE_ROWS
+    any_differs = False
+    for pair in findings.with_plan:
+        planned = pair.reference.rows.limited(most_rows=most_rows)
+        for one in _of_pair(findings, pair, rows[pair.candidate.name], planned, _stopping(plan, pair)):
+            any_differs = True
+            yield one
+    if any_differs:
+        return
+    for pair in findings.across:
+        candidate, reference = rows[pair.candidate.name], rows[pair.reference.name]
+        numbers = None if coverage else _numbers(pair, candidate, reference)
+        yield from _of_pair(findings, pair, candidate, reference, _stopping(plan, pair), numbers)
+
+
+def _of_pair(
+    findings: Findings,
+    pair: Pair,
+    candidate: Rows,
+    reference: Rows,
+    stopping: Stopping | None,
+    numbers: Numbers | None = None,
+) -> Iterator[Explanation]:
+    for explanation in diagnose(
+        candidate,
+        reference,
+        run=pair.candidate.name,
+        other=pair.reference.name,
+        num_samples=findings.terms.num_samples,
+        plan=findings.terms.plan,
+        reference_is_plan=pair.reference.is_plan,
+        numbers=numbers,
+        stopping=stopping,
+    ):
+        if findings.terms.order != "coverage" or not causes.by_name()[explanation.name].about_order:
+            yield explanation
+
+
+def _stopping(plan: TrainingPlan | None, pair: Pair) -> Stopping | None:
+    """What early stopping has to do with the ends of these two."""
+    if plan is None or plan.early_stopping_patience is None:
+        return None
+    validations = pair.candidate.validations
+    after = stopped_after(plan, validations)
+    return Stopping(plan.early_stopping_patience, after, bool(validations), pair.reference.is_plan)
+
+
+def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
+    """What the two computed, and where the comparison saw it differ."""
+    shared = min(len(candidate), len(reference))
+    a, b, facts = candidate, reference, (pair.candidate.facts, pair.reference.facts)
+    weights = pair.judgements.get("weights")
+    return Numbers(
+        loss=None if a.loss is None or b.loss is None else (a.loss[:shared], b.loss[:shared]),
+        lr=None if a.lr is None or b.lr is None else (a.lr[:shared], b.lr[:shared]),
+        loss_differs_at=_loss_differs_at(pair, a, b),
+        lr_differs_at=_differs_at(pair, "lr", shared),
+        weights=None if weights is None else {"pass": True, "fail": False}.get(weights.result),
+        starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
+        data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
+    )
+
+
+def _differs_at(pair: Pair, check: str, shared: int) -> int | None:
+    """The first of the shared steps that fails the check."""
+    first = pair.judgements[check].first if check in pair.judgements else None
+    return first if first is not None and first < shared else None
+
+
+def _loss_differs_at(pair: Pair, candidate: Rows, reference: Rows) -> int | None:
+    """The first step that fails the check of losses, unless it is only the accuracy that differs there."""
+    at = _differs_at(pair, "loss", min(len(candidate), len(reference)))
+    if at is None or candidate.loss is None or reference.loss is None:
+        return None
+    a, b, tolerance = float(candidate.loss[at]), float(reference.loss[at]), pair.terms.tolerance
+    return None if abs(a - b) <= tolerance.atol + tolerance.rtol * max(abs(a), abs(b)) else at

@@ -1,0 +1,142 @@
+"""What two runs of the same steps computed, and what several causes ask of it. Nothing is judged again here.
+
+Where the two differ, and by what tolerance and precision, is the comparison's finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.diagnosis.case import Case
+
+    Floats = NDArray[np.float64]
+
+_CLOSE = 1e-3  # of a factor
+_ROUNDING = 1e-5  # what begins with larger differences is a different computation
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Numbers of the candidate, and of the reference after them.
+
+    Attributes:
+        loss, lr: of each step, in pairs of one length; None where a run states none.
+        loss_differs_at: the first step whose losses are beyond the tolerance, or not finite in one run only.
+        lr_differs_at: the first step whose learning rates differ in the precision that they are compared in.
+        weights: whether the final weights are the same; None if that cannot be judged.
+        starts, data: fingerprints of the starting weights and of the data, where recorded.
+    """
+
+    loss: tuple[Floats, Floats] | None = None
+    lr: tuple[Floats, Floats] | None = None
+    loss_differs_at: int | None = None
+    lr_differs_at: int | None = None
+    weights: bool | None = None
+    starts: tuple[str | None, str | None] = (None, None)
+    data: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def other_data(self) -> bool:
+        return None not in self.data and self.data[0] != self.data[1]
+
+    @property
+    def other_starts(self) -> bool:
+        return None not in self.starts and self.starts[0] != self.starts[1]
+
+    @property
+    def other_rates(self) -> bool:
+        """Whether the learning rates differ, and both are numbers where they first do."""
+        if self.lr is None or self.lr_differs_at is None:
+            return False
+        return not any(np.isnan(rates[self.lr_differs_at]) for rates in self.lr)
+
+    @property
+    def stated(self) -> bool:
+        """Whether something that the runs state themselves differs: then losses differ for that reason."""
+        return self.other_data or self.other_starts or self.other_rates
+
+    @property
+    def other_losses(self) -> bool:
+        """Whether it is the losses that must be explained."""
+        return self.loss_differs_at is not None and self.loss is not None and not self.stated
+
+    @cached_property
+    def scale(self) -> float | None:
+        """The constant ratio of the losses, if there is one that is not 1."""
+        if self.loss is None:
+            return None
+        a, b = self.loss
+        use = np.isfinite(a) & np.isfinite(b) & (a != 0) & (b != 0)
+        if use.sum() < 3 or not np.array_equal(a == 0, b == 0):
+            return None
+        if np.ptp(b[use]) <= 1e-6 * abs(float(b[use][0])):
+            return None  # two constants have a ratio anyway
+        ratios = a[use] / b[use]
+        middle = float(np.median(ratios))
+        if not np.isfinite(middle) or abs(middle - 1) < 1e-3 or middle == 0:
+            return None
+        return middle if float(np.max(np.abs(ratios / middle - 1))) < 1e-3 else None
+
+    @property
+    def constant(self) -> bool:
+        """Whether the candidate states the same loss whatever it trains on, and the reference does not."""
+        if self.loss is None or self.loss_differs_at != 0 or len(self.loss[0]) < 3:
+            return False
+        return bool(np.ptp(self.loss[0]) == 0 and np.ptp(self.loss[1]) != 0)
+
+    @cached_property
+    def drifts(self) -> bool:
+        """Whether the losses' difference grows little by little from nothing: small ones come before the large."""
+        assert self.loss is not None
+        assert self.loss_differs_at is not None
+        (a, b), step = self.loss, self.loss_differs_at
+        by = np.abs(a - b) / np.maximum(np.abs(b), 1e-12)
+        before = by[max(0, step - 20) : step]
+        if step < 2 or not np.isfinite(by[: step + 1]).all():
+            return bool(step == 0 and by[0] < 1e-3) if np.isfinite(by[0]) else False
+        small = float(before[before > 0].min()) < _ROUNDING if (before > 0).any() else False
+        return bool(small and (before > 0).mean() > 0.5 and by[step] < 20 * max(float(before.max()), 1e-12))
+
+
+def differ_from_the_start(case: Case, numbers: Numbers) -> bool:
+    """Whether the losses differ before any update, and not by a factor."""
+    if not numbers.other_losses or numbers.loss_differs_at != 0 or numbers.scale is not None or numbers.constant:
+        return False
+    return not factor_of_the_first(case, numbers)
+
+
+def first_losses(numbers: Numbers) -> str:
+    """The first losses, in words."""
+    assert numbers.loss is not None
+    a, b = (losses[0] for losses in numbers.loss)
+    return f"the first loss already differs, {a:.6g} and {b:.6g}: before any update"
+
+
+def factor_of_all(case: Case, scale: float) -> str:
+    """What all losses may be multiplied by; empty if by nothing known."""
+    size = int(case.reference.batch_size.max(initial=0))
+    factors = {f"the {case.window:,} steps of a window": case.window, f"the batch size {size:,}": size}
+    for text, factor in factors.items():
+        if factor > 1 and min(abs(scale - factor), abs(1 / scale - factor)) < _CLOSE:
+            return f", by {text}"
+    return ""
+
+
+def factor_of_the_first(case: Case, numbers: Numbers) -> str:
+    """By what the first losses, of the same weights, are multiples of each other; empty if by nothing known."""
+    assert numbers.loss is not None
+    size, (a, b) = int(case.reference.batch_size[0]), (losses[0] for losses in numbers.loss)
+    ratio = a / b
+    for factor, what in ((case.window, "steps in a window"), (size, "samples in a batch")):
+        if factor > 1 and abs(ratio - factor) < _CLOSE * factor:
+            return f"{factor:,} times, as many as {what},"
+        if factor > 1 and ratio and abs(1 / ratio - factor) < _CLOSE * factor:
+            return f"{factor:,} times smaller, as many as {what}, than"
+    return ""

@@ -1,0 +1,135 @@
+"""The passes of a candidate beside those of its reference: what an order shows, however it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.diagnosis.reference import Cells, Ground
+
+    Ints = NDArray[np.int64]
+
+_MOST_PASSES = 256
+_OWN_ORDER = 0.4  # of the samples are in other places where a run has an order of its own
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One pass of the candidate.
+
+    Attributes:
+        index: of the pass.
+        ids: its samples, padding left out.
+        reference: the samples that the reference has in these places.
+        positions: these places in the pass.
+    """
+
+    index: int
+    ids: Ints
+    reference: Ints
+    positions: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """The candidate's passes, cut where the reference's are; none if the two cannot be laid side by side."""
+
+    passes: tuple[Pass, ...]
+    num_samples: int = 0
+    same_counts: bool = True  # as many steps and the same updates: nothing but the order differs
+
+    @cached_property
+    def differing(self) -> list[Pass]:
+        return [one for one in self.passes if not np.array_equal(one.ids, one.reference)]
+
+    @cached_property
+    def long(self) -> list[Pass]:
+        """Of those that differ, the ones that are long enough to have an order."""
+        return [one for one in self.differing if len(one.ids) > max(3, min(16, self.num_samples // 4))]
+
+    @cached_property
+    def own_order(self) -> bool:
+        """Whether the passes have an order of their own, rather than the reference's with a few changes."""
+        n = self.num_samples
+        inside = all(one.ids.min() >= 0 and one.ids.max() < n for one in self.passes)
+        if not inside or not self.long:
+            return False
+        return bool(np.mean([np.mean(one.ids != one.reference) for one in self.differing]) >= _OWN_ORDER)
+
+    @cached_property
+    def repeats(self) -> list[int]:
+        """How many samples of each long pass are in it already."""
+        return [len(one.ids) - len(np.unique(one.ids)) for one in self.long]
+
+    @cached_property
+    def permuted(self) -> bool:
+        """Whether the passes have each sample once, in an order of their own."""
+        return self.own_order and not any(self.repeats)
+
+    @cached_property
+    def sequential(self) -> bool:
+        """Whether all passes are in the stored order."""
+        return all(np.array_equal(one.ids, one.positions) for one in self.passes)
+
+    @cached_property
+    def of_equal_length(self) -> list[Pass]:
+        """The passes that are as long as the first."""
+        return [one for one in self.passes if len(one.ids) == len(self.passes[0].ids)]
+
+    @cached_property
+    def one_order(self) -> bool:
+        """Whether one order is seen more than once, and no other."""
+        first, *others = self.of_equal_length
+        return bool(others) and all(np.array_equal(one.ids, first.ids) for one in others)
+
+    def contiguous(self, batch_size: int) -> bool:
+        """Whether every batch is samples side by side, and the batches are not in turn."""
+        if batch_size < 2 or self.num_samples <= 2 * batch_size:
+            return False
+        good = total = 0
+        for one in self.passes:
+            inside = one.positions[1:] // batch_size == one.positions[:-1] // batch_size
+            good += int((np.diff(one.ids)[inside] == 1).sum())
+            total += int(inside.sum())
+        return total > 3 and good >= 0.95 * total
+
+    @cached_property
+    def buffer(self) -> int | None:
+        """The size of the buffer within which the stored order is shuffled; None if it is shuffled as a whole."""
+        n = self.num_samples
+        early = max(int((one.ids - one.positions).max()) for one in self.passes)
+        late = float(np.mean([np.mean(np.abs(one.ids - one.positions)) for one in self.passes]))
+        # A whole shuffle moves a sample n/3 on average, and some sample almost n.
+        return early + 1 if n >= 16 and early + 1 <= 0.6 * n and late < 0.25 * n else None
+
+
+def pair(ground: Ground, where: Cells | None, differs_at: int | None) -> Passes:
+    """The passes of the ground's candidate and reference.
+
+    Args:
+        where: the reference's samples come from there.
+        differs_at: the first step whose batch differs; passes that agree are not looked at.
+    """
+    candidate, reference, n = ground.candidate, ground.rows, ground.num_samples
+    if where is None or differs_at is None or n is None or candidate.ids is None or reference.ids is None:
+        return Passes(())
+    shared = min(len(candidate), len(reference))
+    if not shared or not np.array_equal(candidate.batch_size[:shared], reference.batch_size[:shared]):
+        return Passes(())
+    end = int(candidate.bounds[shared])
+    passes, real = where.passes[:end], ~where.padding[:end]
+    starts = np.flatnonzero(np.diff(passes, prepend=passes[0] - 1))
+    pairs = []
+    for begin, stop in zip(starts[:_MOST_PASSES], [*starts[1:], end][:_MOST_PASSES], strict=False):
+        kept = np.flatnonzero(real[begin:stop]) + begin
+        pairs.append(Pass(int(passes[begin]), candidate.ids[kept], reference.ids[kept], where.positions[kept]))
+    same_counts = len(candidate) == len(reference) or not (candidate.complete and reference.complete)
+    if candidate.updates is not None and reference.updates is not None:
+        same_counts &= bool(np.array_equal(candidate.updates[:shared], reference.updates[:shared]))
+    return Passes(tuple(pairs), n, same_counts)
