@@ -21,8 +21,10 @@ import xframe
 from sweeps import Result
 from xframe.cli.app import execute
 from xframe.errors import TraceError
-from xframe.trace import files as tracefile
-from xframe.trace.trace import weights_path
+from xframe.trace import parquet as closed_form
+from xframe.trace import writer
+from xframe.trace.journal import MAGIC
+from xframe.trace.weights import weights_path
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=6, gradient_accumulation_steps=2, accumulation_remainder="flush")
 NUM_SAMPLES = 30
@@ -110,9 +112,9 @@ def _subjects(folder: Path) -> list[Subject]:
     """Closed and as journals, whole and truncated, with ids and without, in one block and in many."""
     subjects = []
     for ids in (True, False):
-        with patch.object(tracefile, "BLOCK_ROWS", 10 if ids else 1000):
+        with patch.object(closed_form, "BLOCK_ROWS", 10 if ids else 1000):
             reference, one = (_recorded(folder / f"{name}-{ids}.trace", ids=ids) for name in ("reference", "one"))
-        with patch.object(tracefile, "compact"):
+        with patch.object(writer, "compact"):
             journal = _recorded(folder / f"journal-{ids}.trace", ids=ids)
         whole = journal.read_bytes()
         frames = frames_of(whole)
@@ -147,7 +149,7 @@ def _other_weights(folder: Path) -> bytes:
 
 def frames_of(journal: bytes) -> list[tuple[int, int]]:
     """Where each frame of a journal begins and ends, the last perhaps beyond the file."""
-    at, frames = len(tracefile.MAGIC), []
+    at, frames = len(MAGIC), []
     while at + FRAME.size <= len(journal):
         length = FRAME.unpack_from(journal, at)[1]
         frames.append((at, at + FRAME.size + length))
@@ -256,19 +258,19 @@ def swap_frames(data: bytes, rng: random.Random) -> bytes:
     frames = _frames(data)
     i, j = rng.sample(range(len(frames)), 2)
     frames[i], frames[j] = frames[j], frames[i]
-    return tracefile.MAGIC + b"".join(frames)
+    return MAGIC + b"".join(frames)
 
 
 def leave_out_a_frame(data: bytes, rng: random.Random) -> bytes:
     frames = _frames(data)
     del frames[rng.randrange(len(frames))]
-    return tracefile.MAGIC + b"".join(frames)
+    return MAGIC + b"".join(frames)
 
 
 def double_a_frame(data: bytes, rng: random.Random) -> bytes:
     frames = _frames(data)
     frames.insert(rng.randrange(len(frames) + 1), rng.choice(frames))
-    return tracefile.MAGIC + b"".join(frames)
+    return MAGIC + b"".join(frames)
 
 
 def change_a_header(data: bytes, rng: random.Random) -> bytes:

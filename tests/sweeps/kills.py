@@ -27,7 +27,7 @@ from sweeps import Result
 from sweeps.damage import frames_of
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded, decode, encode
 from xframe.running.runtime import Runtime
-from xframe.trace import files as tracefile
+from xframe.trace.journal import MAGIC
 
 # About as many steps as take three seconds, and write a megabyte at a time.
 PLANS = {
@@ -131,7 +131,7 @@ def _add(result: Kills, framework: str, i: int, worker: "Worker", honest: xframe
 def ending_of(trace: xframe.Trace) -> str:
     """How it ended, and where in the file the kill came."""
     data = trace.path.read_bytes()
-    if not data.startswith(tracefile.MAGIC):
+    if not data.startswith(MAGIC):
         return trace.ending
     whole = frames_of(data)[-1][1] == len(data)
     return f"{trace.ending}, a journal" if trace.complete else f"{trace.ending} {'after' if whole else 'in'} a frame"

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import weakref
-import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -35,9 +34,10 @@ from xframe.recording import columns, values
 from xframe.recording.evidence import DECLARED
 from xframe.recording.values import count, family, hold_ids, number
 from xframe.trace.facts import Facts
-from xframe.trace.files import TraceWriter
 from xframe.trace.schema import Column
-from xframe.trace.trace import COMPLETE, array_digest, weights_path
+from xframe.trace.trace import COMPLETE
+from xframe.trace.weights import weights_path, write_weights
+from xframe.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -306,12 +306,7 @@ class Recorder:
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
         arrays = {name: np.asarray(values.fetch(values.hold(weight))) for name, weight in weights.items()}
-        # As np.savez does, which takes no weight named "file".
-        with zipfile.ZipFile(weights_path(self._writer.path), "w") as archive:
-            for name, weight in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, weight, allow_pickle=False)
-        self._weights = {name: array_digest(weight) for name, weight in arrays.items()}
+        self._weights = write_weights(self._writer.path, arrays)
 
     def _settle(self) -> None:
         """Turns the steps taken one by one into columns; what lies on a device comes home."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xframe.errors import UsageError
 from xframe.running.request import Request
-from xframe.trace.trace import weights_path
+from xframe.trace.weights import weights_path
 
 RUNS = Path("xframe-runs")
 

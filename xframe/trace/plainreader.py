@@ -1,11 +1,11 @@
-"""Reads the trace that ``plainwriter.py``, copied into an old script, wrote. Its text says what the file looks like.
+"""Reads the trace that ``plainwriter.py``, copied into an old script, wrote. Its docstring describes the file.
 
 What is handed out was verified: rows only up to the last digest that holds. Every byte of a whole file is
-under a digest or fixed, so one that was flipped, cut out, swapped or edited is found. A file that stops
-without its end is *truncated*; rows behind its last digest are left out, since nothing vouches for them.
-A whole line that is no row, digest or end, or a digest that does not hold, is damage.
+under a digest or fixed, so one that was flipped, cut out, swapped or edited is detected. A file that stops
+without its end is *truncated*; rows after its last digest are left out, since nothing vouches for them.
+A whole line that is no row, digest or end, or a digest that does not match, is damage.
 
-It reads forward, once, in blocks: ``blocks`` holds some 65,536 rows or a million sample ids at a time.
+It reads forward, once, in blocks: ``Reader.blocks`` holds some 65,536 rows or a million sample ids at a time.
 ``convert`` writes the same run as a trace of the usual form, which is how ``Trace.open`` can take one.
 """
 
@@ -20,15 +20,16 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self
+from typing import Any, BinaryIO, NoReturn, Self
 
 import numpy as np
+from xxhash import xxh3_128_digest
 
-from xframe.errors import NotATraceError, TraceError
+from xframe.errors import NotATraceError, UsageError
 from xframe.trace.schema import Column, counts, reals
+from xframe.trace.source import damaged, unreadable
+from xframe.trace.writer import TraceWriter
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 FORMAT = 1
 FIRST_BYTES = b'{"xframe": "plain", "format": '  # by which a file is known to be one
 BLOCK_ROWS = 1 << 16
@@ -50,28 +51,6 @@ def is_plain(first: bytes) -> bool:
     return first[:1] == b"{"
 
 
-@dataclass(frozen=True, eq=False)
-class Plain:
-    """A whole plain trace in memory.
-
-    Attributes:
-        metadata: what is known of the run.
-        columns: by name, each with ``values`` and ``known``; ``ids`` are the batches' one after the other,
-            ``batch_size`` says how many each has.
-        ending: ``complete``, ``truncated``, or what ended the run early.
-        end: the end line's facts; empty if truncated.
-    """
-
-    metadata: dict[str, Any]
-    columns: dict[str, Column]
-    ending: str
-    end: dict[str, Any]
-
-    @property
-    def num_rows(self) -> int:
-        return len(self.columns["step"].values)
-
-
 class Reader:
     """Reads one file: ``metadata`` at once, the rows by ``blocks()``, and after those ``ending`` and ``end``.
 
@@ -90,9 +69,7 @@ class Reader:
         try:
             self._file: BinaryIO = self.path.open("rb")
         except OSError as error:
-            raise NotATraceError(
-                "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
-            ) from None
+            raise unreadable(self.path, error) from None
         try:
             self.metadata = self._head()
         except BaseException:
@@ -116,10 +93,7 @@ class Reader:
         return line
 
     def _damaged(self, why: str) -> NoReturn:
-        raise TraceError(
-            f"{self.path} is damaged: {why}",
-            remedy="Nothing can be judged from it; record the run again, or copy the file again.",
-        )
+        raise damaged(self.path, why)
 
     def _head(self) -> dict[str, Any]:
         line = self._next()
@@ -148,14 +122,14 @@ class Reader:
 
     def _vouched(self, line: bytes) -> bytes | None:
         """Checks the digest that this line must carry, and takes the line in; the end's text where it is the end."""
-        found = _VOUCHED.fullmatch(line)
-        if found is None:
+        match = _VOUCHED.fullmatch(line)
+        if match is None:
             self._damaged(f"line {self._line} is no digest and no step")
-        self._digest.update(line[: found.start(3)])
-        if self._digest.hexdigest().encode() != found[3]:
+        self._digest.update(line[: match.start(3)])
+        if self._digest.hexdigest().encode() != match[3]:
             self._damaged(f"what stands before line {self._line} is not what was written")
-        self._digest.update(line[found.start(3) :])
-        end: bytes | None = found[2]
+        self._digest.update(line[match.start(3) :])
+        end: bytes | None = match[2]
         return end
 
     def _parsed(self, line: bytes) -> Any:
@@ -167,8 +141,8 @@ class Reader:
 
     def blocks(self) -> Iterator[dict[str, Column]]:
         """The rows, in order, all of them verified."""
-        ready = _Rows()
-        fresh = _Rows()
+        ready = _Parsed()
+        fresh = _Parsed()  # under no digest yet
         while (line := self._next()) is not None:
             if line.startswith(b'{"step": '):
                 self._digest.update(line)
@@ -179,10 +153,10 @@ class Reader:
             end = self._vouched(line)
             self.num_rows += len(fresh)
             ready.add(fresh)
-            fresh = _Rows()
+            fresh = _Parsed()
             if len(ready) >= BLOCK_ROWS or ready.num_ids >= BLOCK_IDS:
                 yield from ready.pieces()
-                ready = _Rows()
+                ready = _Parsed()
             if end is not None:
                 yield from ready.pieces()
                 self._finish(end)
@@ -199,7 +173,7 @@ class Reader:
             self._damaged("something follows its end")
         self.end, self.ending = end, end["outcome"]
 
-    def _take(self, line: bytes, rows: _Rows, index: int) -> None:
+    def _take(self, line: bytes, rows: _Parsed, index: int) -> None:
         row = self._parsed(line)
         if not isinstance(row, dict) or not row.keys() <= _KNOWN or not row.keys() >= _NEEDED:
             self._damaged(f"line {self._line} is no step")
@@ -221,7 +195,7 @@ class Reader:
 
 
 @dataclass
-class _Rows:
+class _Parsed:
     """Rows as they were parsed."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -231,7 +205,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def add(self, more: _Rows) -> None:
+    def add(self, more: _Parsed) -> None:
         self.rows += more.rows
         self.ids += more.ids
         self.num_ids += more.num_ids
@@ -264,51 +238,17 @@ def _refuse(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-def head(path: str | Path) -> dict[str, Any]:
-    """The metadata of a plain trace, verified."""
-    with Reader(path) as reader:
-        return reader.metadata
-
-
-def blocks(path: str | Path) -> Iterator[dict[str, Column]]:
-    """The rows of a plain trace in blocks of at most 65,536, verified; what is damaged raises where it is met."""
-    with Reader(path) as reader:
-        yield from reader.blocks()
-
-
-def read(path: str | Path) -> Plain:
-    """A whole plain trace.
-
-    Raises:
-        NotATraceError: the file is none, or of a newer format.
-        TraceError: the file is damaged.
-    """
-    with Reader(path) as reader:
-        found = list(reader.blocks()) or [_columns([], [])]
-        columns: dict[str, Column] = {}
-        for name in found[0]:
-            values: NDArray[Any] = np.concatenate([block[name].values for block in found])
-            masks = [mask for block in found if (mask := block[name].known) is not None]
-            columns[name] = Column(values, np.concatenate(masks) if masks else None)
-        return Plain(reader.metadata, columns, reader.ending, reader.end)
-
-
 def convert(source: str | Path, target: str | Path) -> None:
     """Writes the run of a plain trace as a trace of the usual form at ``target``, which must not exist.
 
     The rows, their times, the metadata and the outcome stay what they were. What was truncated gets an end
-    that says so: it is not complete, as its source is not. On an error ``target`` is removed again.
+    that says so: it is not complete, as its source is not. After an error ``target`` is removed again.
 
     Raises:
         NotATraceError: ``source`` is none, or of a newer format.
         TraceError: ``source`` is damaged.
         UsageError: ``target`` exists.
     """
-    from xxhash import xxh3_128_digest
-
-    from xframe.errors import UsageError
-    from xframe.trace.files import TraceWriter
-
     target = Path(target)
     if target.exists():
         raise UsageError(

@@ -108,6 +108,7 @@ class Recorder(object):
         epoch=None,
         step_in_epoch=None,
         padding=None,
+        accuracy=None,
     ):
         """Takes one training step, just after it was made. Give the arguments by name.
 
@@ -117,6 +118,7 @@ class Recorder(object):
         update_attempts: updates tried so far, skipped ones included.
         epoch, step_in_epoch: labels, counted from 0.
         padding: how many of the last ids are padding.
+        accuracy: share of this step's targets that were predicted correctly.
         """
         if self._file is None:
             raise ValueError("the trace is closed: no step can be added")
@@ -133,7 +135,7 @@ class Recorder(object):
         for name, value in counts:
             if value is not None:
                 parts.append('"%s": %d' % (name, _count(value, name)))
-        for name, value in (("loss", loss), ("lr", lr)):
+        for name, value in (("loss", loss), ("lr", lr), ("accuracy", accuracy)):
             if value is not None:
                 parts.append('"%s": %s' % (name, _shown(_number(value, name))))
         parts.append('"time_ns": %d}\n' % max(0, int((now - self._began) * 1e9)))

@@ -17,7 +17,7 @@ import xframe
 from xframe.comparison import checks
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.plan import counting
-from xframe.trace.trace import weights_path
+from xframe.trace.weights import weights_path
 
 N = 10
 CHECKS = checks.names()

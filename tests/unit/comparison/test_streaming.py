@@ -8,8 +8,7 @@ import pytest
 import xframe
 from xframe.comparison import pairing
 from xframe.comparison.judging import judge
-from xframe.trace import files as tracefile
-from xframe.trace import trace
+from xframe.trace import parquet, trace
 from xframe.trace.rows import MOST_IDS, Rows
 
 ROWS = 40
@@ -78,9 +77,9 @@ def test_parts_do_not_matter(tmp_path, monkeypatch, seed):
     plan = xframe.TrainingPlan(batch_size=3, epochs=2) if draw.random() < 0.3 else None
     found = []
     for name, block, ids, window in (("whole", 1 << 17, 1 << 22, 1 << 17), ("small", 4, 1 << 22, 3), ("ids", 9, 7, 5)):
-        monkeypatch.setattr(tracefile, "BLOCK_ROWS", block)
-        monkeypatch.setattr(tracefile, "BLOCK_IDS", ids)
-        monkeypatch.setattr(trace, "WINDOW", window)
+        monkeypatch.setattr(parquet, "BLOCK_ROWS", block)
+        monkeypatch.setattr(parquet, "BLOCK_IDS", ids)
+        monkeypatch.setattr(trace, "BLOCK_ROWS", window)
         monkeypatch.setattr(pairing, "BLOCK_ROWS", window)
         monkeypatch.setattr(pairing, "MOST_IDS", ids)
         (tmp_path / name).mkdir()
@@ -100,7 +99,7 @@ def test_parts_do_not_matter(tmp_path, monkeypatch, seed):
 
 def test_equal_blocks_are_not_read(tmp_path, monkeypatch):
     """A comparison reads the blocks whose digests differ, and no others."""
-    monkeypatch.setattr(tracefile, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 10)
     rows = [{"ids": [i], "updates": i + 1, "loss": 1.0, "lr": 0.1, "epoch": 0} for i in range(100)]
     a = write(tmp_path / "a.trace", rows)
     rows[57]["ids"] = [1]
@@ -120,16 +119,16 @@ def test_equal_blocks_are_not_read(tmp_path, monkeypatch):
 
 def test_a_trace_of_many_blocks(tmp_path):
     """At the real size of blocks: columns, ids and certificate go over their edges."""
-    steps, block = tracefile.BLOCK_ROWS + 5000, 4096
+    steps, block = parquet.BLOCK_ROWS + 5000, 4096
     path = tmp_path / "long.trace"
     with xframe.record(path) as rec:
         for start in range(0, steps, block):
             index = np.arange(start, min(start + block, steps))
             rec.block(ids=np.repeat(index, 2), batch_sizes=np.full(len(index), 2), updates=index + 1)
     found = xframe.Trace.open(path)
-    assert found.source.bounds == [0, tracefile.BLOCK_ROWS, steps]
+    assert found.source.bounds == [0, parquet.BLOCK_ROWS, steps]
     assert np.array_equal(found.column("updates"), np.arange(steps) + 1)
-    edge = tracefile.BLOCK_ROWS
+    edge = parquet.BLOCK_ROWS
     assert found.ids_between(edge - 1, edge + 1).tolist() == [edge - 1, edge - 1, edge, edge]
     assert found.counts().samples_seen == 2 * steps
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import xframe
 from xframe.errors import NotATraceError, TraceError, UsageError
 from xframe.trace import plainreader as plain
 from xframe.trace import plainwriter
+from xframe.trace.schema import Column
 
 SOURCE = Path(plainwriter.__file__)
 LOSSES = [0.1, 1 / 3, 1e-320, 1.7976931348623157e308, -0.0, math.nan, math.inf, -math.inf]
@@ -30,6 +32,25 @@ with record(sys.argv[1], num_samples=10, metadata={"label": "old"}) as rec:
         loss = [0.1, 1.0 / 3, 1e-320, 1.7976931348623157e308, -0.0, float("nan"), float("inf"), -float("inf")][k % 8]
         rec.step(ids=(i % 10 for i in range(k, k + 3)), updates=k + 1, loss=loss, lr=0.5, epoch=k // 4)
 """
+
+
+class Plain(NamedTuple):
+    """A whole plain trace in memory."""
+
+    metadata: dict
+    columns: dict
+    num_rows: int
+    ending: str
+    end: dict
+
+
+def read(path):
+    with plain.Reader(path) as reader:
+        blocks, columns = list(reader.blocks()), {}
+        for name in blocks[0] if blocks else ():
+            values, known = zip(*(block[name] for block in blocks), strict=True)
+            columns[name] = Column(np.concatenate(values), None if known[0] is None else np.concatenate(known))
+        return Plain(reader.metadata, columns, reader.num_rows, reader.ending, reader.end)
 
 
 def interpreters():
@@ -79,7 +100,7 @@ def test_it_runs_under(python, script, tmp_path):
     command = [python, "-E", "-W", "error", str(script), str(tmp_path / "old.trace")]
     done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = plain.read(tmp_path / "old.trace")
+    found = read(tmp_path / "old.trace")
     assert found.ending == "complete"
     assert found.num_rows == found.end["rows"] == 2300
     assert found.metadata["label"] == "old"
@@ -122,7 +143,7 @@ def test_it_stays_in_the_language_that_all_share():
 
 
 def test_round_trip(tmp_path):
-    found = plain.read(written(tmp_path / "old.trace", 9))
+    found = read(written(tmp_path / "old.trace", 9))
     assert found.columns["step"].values.tolist() == list(range(9))
     assert found.columns["updates"].values.tolist() == list(range(1, 10))
     assert found.columns["update_attempts"].values.tolist() == list(range(2, 11))
@@ -143,7 +164,7 @@ def test_what_it_takes(tmp_path):
     with plainwriter.record(tmp_path / "old.trace") as rec:
         for row in given:
             rec.step(**row)
-    found = plain.read(tmp_path / "old.trace").columns
+    found = read(tmp_path / "old.trace").columns
     assert found["ids"].values.tolist() == [1, 2] * 4
     assert set(found["loss"].values.tolist()) == {float(np.float32(0.1))}
     assert found["updates"].values.tolist() == [3] * 4
@@ -176,7 +197,7 @@ def test_a_step_that_is_refused_leaves_nothing(row, text, tmp_path):
         with pytest.raises(ValueError, match=rf"(?s)a step's {text}: got .* expected"):
             rec.step(**row)
         rec.step(ids=[1])
-    found = plain.read(tmp_path / "old.trace")
+    found = read(tmp_path / "old.trace")
     assert found.columns["ids"].values.tolist() == [0, 1]
 
 
@@ -203,7 +224,7 @@ def test_an_exception_is_an_ending(tmp_path):
 
     with pytest.raises(KeyError):
         train()
-    found = plain.read(tmp_path / "old.trace")
+    found = read(tmp_path / "old.trace")
     assert (found.ending, found.num_rows) == ("interrupted by KeyError", 1)
     with pytest.raises(ValueError, match="closed"):
         rec.step(ids=[1])
@@ -229,7 +250,7 @@ def test_a_full_disk_leaves_what_was_written(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         rec.close()
     rec.close()
-    found = plain.read(tmp_path / "old.trace")
+    found = read(tmp_path / "old.trace")
     assert (found.ending, found.num_rows) == ("truncated", 1)
 
 
@@ -244,7 +265,7 @@ def test_killed(script, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    found = plain.read(path)
+    found = read(path)
     assert found.ending == "truncated"
     assert found.num_rows >= 2 * 100
     assert found.columns["updates"].values.tolist() == list(range(1, found.num_rows + 1))
@@ -253,7 +274,7 @@ def test_killed(script, tmp_path):
 def outcome(path):
     """How it reads: the ending and the number of rows, or that it is refused."""
     try:
-        found = plain.read(path)
+        found = read(path)
     except TraceError:
         return "refused", 0
     return found.ending, found.num_rows
@@ -317,7 +338,7 @@ def test_edits_are_found(name, tmp_path):
     edits()[name](lines)
     path.write_bytes(b"".join(lines))
     with pytest.raises(TraceError, match="is damaged"):
-        plain.read(path)
+        read(path)
 
 
 def test_random_damage(tmp_path, record_property):
@@ -356,7 +377,7 @@ def forged(path, *lines, end=True):
 
 
 def test_a_forged_file_can_be_good(tmp_path):
-    assert plain.read(forged(tmp_path / "a", '{"step": 0, "ids": [], "time_ns": 0}')).num_rows == 1
+    assert read(forged(tmp_path / "a", '{"step": 0, "ids": [], "time_ns": 0}')).num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -380,7 +401,7 @@ def test_a_forged_file_can_be_good(tmp_path):
 )
 def test_rows_no_writer_wrote(row, tmp_path):
     with pytest.raises(TraceError, match="is damaged"):
-        plain.read(forged(tmp_path / "old.trace", row))
+        read(forged(tmp_path / "old.trace", row))
 
 
 @pytest.mark.parametrize(
@@ -391,26 +412,27 @@ def test_what_is_no_trace(text, tmp_path):
     path = tmp_path / "old.trace"
     path.write_bytes(text)
     with pytest.raises(NotATraceError, match="not a trace"):
-        plain.read(path)
+        read(path)
     with pytest.raises(NotATraceError, match="cannot read"):
-        plain.read(tmp_path / "none.trace")
+        read(tmp_path / "none.trace")
 
 
 def test_a_newer_format(tmp_path):
     path = tmp_path / "old.trace"
     path.write_bytes(b'{"xframe": "plain", "format": 2}\n')
     with pytest.raises(NotATraceError, match=r"of format 2: expected format 1\. Update xframe"):
-        plain.head(path)
+        plain.Reader(path)
 
 
 def test_blocks_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(plain, "BLOCK_ROWS", 4)
-    found = list(plain.blocks(written(tmp_path / "old.trace", 17)))
-    assert [len(block["step"].values) for block in found] == [4, 2, 4, 2, 4, 1]
-    assert [k for block in found for k in block["step"].values.tolist()] == list(range(17))
+    with plain.Reader(written(tmp_path / "old.trace", 17)) as reader:
+        blocks = list(reader.blocks())
+    assert [len(block["step"].values) for block in blocks] == [4, 2, 4, 2, 4, 1]
+    assert [k for block in blocks for k in block["step"].values.tolist()] == list(range(17))
     monkeypatch.setattr(plain, "_UNVERIFIED", 2)
     with pytest.raises(TraceError, match="under no digest"):
-        plain.read(tmp_path / "old.trace")
+        read(tmp_path / "old.trace")
 
 
 def test_conversion(tmp_path):
@@ -429,7 +451,7 @@ def test_conversion(tmp_path):
     assert converted.counts() == expected.counts()
     assert converted.metadata["versions"] == {"python": ".".join(map(str, sys.version_info[:3]))}
     assert converted.column("loss").tobytes() == expected.column("loss").tobytes()
-    times = plain.read(tmp_path / "old.trace").columns["time_ns"].values
+    times = read(tmp_path / "old.trace").columns["time_ns"].values
     assert converted.column("time_ns").tolist() == times.tolist()
     with pytest.raises(UsageError, match="exists already"):
         plain.convert(tmp_path / "old.trace", tmp_path / "converted.trace")
@@ -451,5 +473,5 @@ def test_conversion_of_what_is_not_whole(tmp_path):
 def test_the_head_line_is_json(tmp_path):
     first, *_ = written(tmp_path / "old.trace", metadata={"label": "später"}).read_bytes().splitlines()
     assert json.loads(first)["label"] == "später"
-    assert plain.head(tmp_path / "old.trace")["label"] == "später"
+    assert read(tmp_path / "old.trace").metadata["label"] == "später"
     assert plain.is_plain(first)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from xframe.trace import schema
+from xframe.trace.arrow import SCHEMA
 from xframe.trace.certificate import Certifier
-from xframe.trace.files import SCHEMA
 from xframe.trace.schema import TABLE, unknown_column
 
 

@@ -1,0 +1,94 @@
+"""Columns as Arrow arrays, and back.
+
+Arrays are made from plain buffers and read as such: pa.array and to_numpy would import pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from xframe.trace.schema import DTYPES, NEVER_NULL, NULLS, TABLE, Column
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16), "ids": pa.list_(pa.int64())}
+SCHEMA = pa.schema([pa.field(c.name, TYPES[c.kind], nullable=c.null != NEVER_NULL) for c in TABLE])
+
+
+def arrow_type(kind: str) -> Any:
+    """The Arrow type of a column's kind, which may be Arrow's own name of a type; None if there is no such kind."""
+    try:
+        return TYPES.get(kind) or pa.type_for_alias(kind)
+    except (TypeError, ValueError):
+        return None
+
+
+def record_batch(columns: Mapping[str, Column], count: int) -> Any:
+    """Columns of ``count`` rows as a record batch of ``SCHEMA``; one that is not given is unknown throughout."""
+    return pa.record_batch([_array(field, columns, count) for field in SCHEMA], schema=SCHEMA)
+
+
+def _array(field: Any, columns: Mapping[str, Column], count: int) -> Any:
+    """An Arrow array of ``count`` rows; a list is as long as its batch."""
+    column, kind = columns.get(field.name), field.type
+    if column is None:
+        return pa.nulls(count, kind)
+    known = column.known if column.known is not None and not column.known.all() else None
+    valid = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
+    values = pa.py_buffer(np.ascontiguousarray(column.values))
+    if not pa.types.is_list(kind):
+        return pa.Array.from_buffers(kind, count, [valid, values])
+    lengths = columns["batch_size"].values if known is None else np.where(known, columns["batch_size"].values, 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    members = pa.Array.from_buffers(kind.value_type, len(column.values), [None, values])
+    return pa.Array.from_buffers(kind, count, [valid, pa.py_buffer(offsets)], children=[members])
+
+
+def column_of(array: Any, start: int, stop: int) -> Column:
+    """Rows ``start`` to ``stop`` (excluded) of an Arrow array."""
+    part = array.slice(start, stop - start)
+    known = _known_of(part) if part.null_count else None
+    return Column(lists_of(part)[0] if pa.types.is_list(part.type) else values_of(part), known)
+
+
+def values_of(array: Any) -> NDArray[Any]:
+    """An Arrow array's values, with those of ``schema.NULLS`` in place of null."""
+    kind = next(kind for kind, arrow in TYPES.items() if arrow == array.type)
+    values = _buffer(array, 1, DTYPES[kind])
+    if not array.null_count:
+        return values
+    known, values = _known_of(array), values.copy()
+    values[~known] = NULLS[kind]
+    return values
+
+
+def lists_of(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The lists of an Arrow array one after the other, and their lengths; an unknown list has none."""
+    offsets = _buffer(array, 1, "<i4", more=1)
+    lengths, members = np.diff(offsets).astype("<i8"), values_of(array.values)[offsets[0] : offsets[-1]]
+    if not array.null_count:
+        return members, lengths
+    known = _known_of(array)
+    return members[np.repeat(known, lengths)], np.where(known, lengths, 0)
+
+
+def _buffer(array: Any, index: int, dtype: str, more: int = 0) -> NDArray[Any]:
+    """One of the array's buffers, from the array's first row on."""
+    buffer = array.buffers()[index]
+    if buffer is None:
+        return np.zeros(len(array) + more, dtype=dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=array.offset + len(array) + more)[array.offset :]
+
+
+def _known_of(array: Any) -> NDArray[np.bool_]:
+    """Where an Arrow array has values."""
+    bits = array.buffers()[0]
+    if bits is None:
+        return np.ones(len(array), dtype=bool)
+    every = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little")
+    return every[array.offset : array.offset + len(array)].astype(bool)

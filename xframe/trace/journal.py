@@ -1,0 +1,164 @@
+"""The journal: the form of a trace while its run goes on, and of one whose writer was killed. See FORMAT.md.
+
+It is made of frames, each with a digest over all bytes before it. So whatever was flushed can be read after
+``kill -9``, and is verified before Arrow looks at it. A journal without its end frame is *truncated*; a cut between
+two frames looks like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+from xframe.trace.arrow import TYPES, arrow_type
+from xframe.trace.head import stated_columns, unknown_kind
+from xframe.trace.schema import BY_NAME, COLUMNS
+from xframe.trace.source import damaged
+
+FAMILY = b"XFRAME-TRACE-"  # begins journals of this format and of newer ones
+MAGIC = FAMILY + b"1\r\n"
+HEAD, BATCH, VALIDATION, END = b"H", b"B", b"V", b"E"
+
+_HEADER = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
+_HELD_BYTES = 1 << 25  # of frames, so that a block's columns are made from one reading
+
+
+class JournalWriter:
+    """Appends frames; each is handed to the operating system at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: Any = path.open("wb", buffering=0)
+        self._size = 0
+        self._append(MAGIC)
+        self._digest = _digest(MAGIC)
+
+    def write(self, kind: bytes, payload: Any) -> None:
+        """Appends a frame: the whole of it, or, if the disk is full, nothing."""
+        check = _check(self._digest, kind, len(payload))
+        digest = _digest(self._digest, check, payload)
+        self._append(_HEADER.pack(kind, len(payload), check, digest), payload)
+        self._digest = digest
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _append(self, *parts: Any) -> None:
+        try:
+            for part in parts:
+                left = memoryview(part)
+                while left:
+                    left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
+            raise
+        self._size += sum(len(part) for part in parts)
+
+
+class Journal:
+    """Reads a journal, see ``xframe.trace.source.Source``: every frame is verified when it is opened."""
+
+    digests: list[dict[str, str]] | None = None
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
+        self.metadata: dict[str, Any] = {}
+        self.columns: tuple[str, ...] = ()
+        self.end: dict[str, Any] = {}
+        self.bounds = [0]
+        self.unknown = dict.fromkeys(COLUMNS, 0)
+        self.validations: list[dict[str, Any]] = []
+        self._file = file
+        self._schema: Any = None
+        self._places: list[tuple[int, int]] = []
+        self._held: dict[int, Any] = {}  # batches last read
+        for kind, at, payload in _frames(path, file):
+            if (kind == HEAD) == (self._schema is not None):
+                raise damaged(path, "its head is not its first frame")
+            self._take(kind, at, payload)
+        self.num_rows = self.bounds[-1]
+
+    def _take(self, kind: bytes, at: int, payload: bytes) -> None:
+        if kind == BATCH:
+            batch = ipc.read_record_batch(pa.py_buffer(payload), self._schema)
+            self._places.append((at, len(payload)))
+            self.bounds.append(self.bounds[-1] + batch.num_rows)
+            for name in COLUMNS:
+                self.unknown[name] += batch.column(name).null_count if name in self.columns else batch.num_rows
+        elif kind == HEAD:
+            self._begin(json.loads(payload))
+        elif kind == VALIDATION:
+            self.validations.append(json.loads(payload))
+        else:
+            self.end = json.loads(payload)
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        columns = stated_columns(self.path, head)
+        fields = []
+        for column in columns:
+            kind = arrow_type(column.kind)
+            if kind is None:
+                raise unknown_kind(self.path, column, tuple(TYPES))
+            fields.append(pa.field(column.name, kind))
+        self.metadata, self._schema = head["metadata"], pa.schema(fields)
+        self.columns = tuple(column.name for column in columns if column.name in BY_NAME)
+
+    def read(self, block: int, name: str) -> Any:
+        """A block's column, as an Arrow array."""
+        batch = self._held.get(block)
+        if batch is None:
+            at, length = self._places[block]
+            self._file.seek(at)
+            batch = ipc.read_record_batch(pa.py_buffer(self._file.read(length)), self._schema)
+            while self._held and length + sum(self._places[held][1] for held in self._held) > _HELD_BYTES:
+                del self._held[next(iter(self._held))]
+            self._held[block] = batch
+        return batch.column(name)
+
+
+def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
+    """The kind, place and payload of each whole frame, verified.
+
+    Raises:
+        TraceError: what is there is not what was written.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(len(MAGIC)) != MAGIC:
+        raise damaged(path, "its first bytes are not those of a trace")
+    digest, frames, ended = _digest(MAGIC), 0, False
+    while len(header := file.read(_HEADER.size)) == _HEADER.size:
+        kind, length, check, sealed = _HEADER.unpack(header)
+        if ended or check != _check(digest, kind, length):
+            raise damaged(path, f"what follows its frame {frames} is not what was written")
+        at = file.tell()
+        if length > size - at:
+            return  # cut here: what came before is whole
+        payload = file.read(length)
+        digest = _digest(digest, check, payload)
+        if digest != sealed:
+            raise damaged(path, f"frame {frames} is not what was written")
+        yield kind, at, payload
+        frames, ended = frames + 1, kind == END
+    if ended and header:
+        raise damaged(path, "something follows its end")
+
+
+def _check(before: bytes, kind: bytes, length: int) -> bytes:
+    """A frame's check, over all that came before and what states its own length."""
+    return hashlib.blake2b(before + kind + length.to_bytes(8, "little"), digest_size=8).digest()
+
+
+def _digest(*parts: Any) -> bytes:
+    digest = hashlib.blake2b(digest_size=32)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,187 @@
+"""The closed form of a trace: one Parquet file, compact and readable by any tool. See FORMAT.md.
+
+Its footer holds a digest over every byte of the file. It is written from a journal and read block by block, so
+memory does not grow with steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from xframe.trace.arrow import SCHEMA, lists_of, record_batch
+from xframe.trace.certificate import Certifier
+from xframe.trace.head import head_of, stated_columns
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, Column, of_group, of_kind
+from xframe.trace.source import Source, damaged, read_between
+
+BLOCK_ROWS = 131_072  # in a block; fewer where these have more than this many ids:
+BLOCK_IDS = 1 << 21
+
+_DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
+_CHUNK = 1 << 20
+
+
+def compact(source: Source, path: Path) -> None:
+    """Rewrites a journal as Parquet, in place of ``path``. If that fails, as on a full disk, the journal stays."""
+    temporary = path.with_name(f".{path.name}.closing")
+    try:
+        _write(source, temporary)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write(source: Source, path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
+    beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
+    index = json.dumps({"head": head_of(source.metadata), **beside}, sort_keys=True)
+    integers = [*of_kind("int64"), "ids.list.element"]
+    with parquet.ParquetWriter(
+        path,
+        SCHEMA,
+        use_dictionary=["lr"],
+        column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"},
+        compression="zstd",
+        compression_level=1,
+        write_statistics=False,
+        store_schema=False,
+    ) as writer:
+        for start, stop in blocks:
+            columns = {name: read_between(source, name, start, stop) for name in COLUMNS}
+            certifier.add(*(columns[name].values for name in CERTIFIED))
+            digests.append(_block_digests(columns))
+            writer.write_batch(record_batch(columns, stop - start), row_group_size=max(stop - start, 1))
+        if certifier.result() != source.end["certificate"]:
+            raise damaged(path, "its rows are not those that were certified")
+        table = [[start for start, _ in blocks], digests]
+        texts = {"xframe": index, "xframe.blocks": json.dumps(table)}
+        writer.add_key_value_metadata(texts | {"xframe.digest": "blake2b-256:" + "0" * 64})
+    _seal(path)
+
+
+def _block_bounds(source: Source) -> Iterator[tuple[int, int]]:
+    """The rows of each block: ``BLOCK_ROWS``, or up to the row at which it has ``BLOCK_IDS`` ids."""
+    if source.unknown["ids"] == source.num_rows:
+        for start in range(0, source.num_rows, BLOCK_ROWS):
+            yield start, min(start + BLOCK_ROWS, source.num_rows)
+        return
+    start, rows, ids = 0, 0, 0
+    for i in range(len(source.bounds) - 1):
+        lengths = lists_of(source.read(i, "ids"))[1]
+        while len(lengths):
+            ends = np.cumsum(lengths)
+            take = min(int(np.searchsorted(ends, BLOCK_IDS - ids)) + 1, BLOCK_ROWS - rows, len(lengths))
+            rows, ids = rows + take, ids + int(ends[take - 1])
+            lengths = lengths[take:]
+            if rows == BLOCK_ROWS or ids >= BLOCK_IDS:
+                yield start, start + rows
+                start, rows, ids = start + rows, 0, 0
+    if rows:
+        yield start, start + rows
+
+
+def _block_digests(columns: Mapping[str, Column]) -> dict[str, str]:
+    """A block's digests by group, and whether every loss and learning rate is a finite number."""
+    digests: dict[str, str] = {}
+    for group in GROUPS:
+        digest = hashlib.blake2b(digest_size=16)
+        for name in of_group(group):
+            values, known = columns[name]
+            digest.update(name.encode())
+            digest.update(b"all" if known is None else known.tobytes())
+            digest.update(values.tobytes())
+        digests[group] = digest.hexdigest()
+    numbers = [columns[name] for name in ("lr", "loss")]
+    finite = all(column.known is None and bool(np.isfinite(column.values).all()) for column in numbers)
+    return {**digests, "finite": str(finite)}
+
+
+def _seal(path: Path) -> None:
+    """Puts the file's digest into its footer."""
+    with path.open("r+b") as file:
+        at = _digest_place(file)
+        if at is None:
+            raise OSError("the footer is not as it was written")
+        digest = _file_digest(file, at)
+        file.seek(at)
+        file.write(digest)
+        file.flush()
+
+
+def _digest_place(file: BinaryIO) -> int | None:
+    """Where in a Parquet file's footer its own digest stands; None if there is none."""
+    size = file.seek(0, os.SEEK_END)
+    if size < 12:
+        return None
+    file.seek(size - 8)
+    tail = file.read(8)
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] != b"PAR1" or length > size - 12:
+        return None
+    file.seek(size - 8 - length)
+    matches = list(_DIGEST.finditer(file.read(length)))
+    return size - 8 - length + matches[-1].start(1) if matches else None
+
+
+def _file_digest(file: BinaryIO, at: int) -> bytes:
+    """BLAKE2b-256, in hex, over the whole file with zeros in place of the digest at ``at``."""
+    digest = hashlib.blake2b(digest_size=32)
+    file.seek(0)
+    left = at
+    while left:
+        chunk = file.read(min(left, _CHUNK))
+        digest.update(chunk)
+        left -= len(chunk)
+    file.seek(64, os.SEEK_CUR)
+    digest.update(b"0" * 64)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest().encode()
+
+
+class Closed:
+    """Reads a closed trace, see ``xframe.trace.source.Source``: the file's digest is verified when it is opened."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        import pyarrow.parquet as parquet
+
+        at = _digest_place(file)
+        if at is None:
+            raise damaged(path, "it was cut or changed, or it is a Parquet file that is no trace")
+        file.seek(at)
+        if file.read(64) != _file_digest(file, at):
+            raise damaged(path, "it is not what was written")
+        file.seek(0)
+        self._parquet = parquet.ParquetFile(pa.PythonFile(file, mode="r"))
+        texts = self._parquet.metadata.metadata
+        index = json.loads(texts[b"xframe"])
+        stated = stated_columns(path, index["head"])
+        starts, self.digests = json.loads(texts[b"xframe.blocks"])
+        self.metadata, self.end, self.validations = index["head"]["metadata"], index["end"], index["validations"]
+        self.columns = tuple(column.name for column in stated if column.name in BY_NAME)
+        self.num_rows = int(self._parquet.metadata.num_rows)
+        self.bounds = [*starts, self.num_rows]
+        self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}
+        self._held: dict[str, tuple[int, Any]] = {}  # the block last read of each column
+
+    def read(self, block: int, name: str) -> Any:
+        """A block's column, as an Arrow array."""
+        held, array = self._held.get(name, (-1, None))
+        if held != block:
+            chunks = self._parquet.read_row_group(block, columns=[name], use_threads=False).column(0)
+            array = chunks.combine_chunks() if chunks.num_chunks != 1 else chunks.chunk(0)
+            self._held[name] = block, array
+        return array

@@ -1,0 +1,62 @@
+"""The final weights of a run: a NumPy archive beside the trace, which has a digest of each array."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xframe.trace.source import damaged
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def weights_path(trace: Path) -> Path:
+    """Where the final weights of the run recorded in ``trace`` are kept."""
+    return trace.with_name(trace.stem + ".weights.npz")
+
+
+def array_digest(array: NDArray[Any]) -> str:
+    """Digest of an array's type, shape and little-endian bytes."""
+    values = np.ascontiguousarray(array)
+    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    head = f"{values.dtype.str} {values.shape};".encode()
+    return hashlib.blake2b(head + values.tobytes(), digest_size=16).hexdigest()
+
+
+def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Writes arrays by name beside ``trace``; returns the digest of each."""
+    # As np.savez does, which takes no array named "file".
+    with zipfile.ZipFile(weights_path(trace), "w") as archive:
+        for name, values in weights.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+    return {name: array_digest(values) for name, values in weights.items()}
+
+
+def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
+    """The arrays that lie beside ``trace``; None if there is no such file.
+
+    Args:
+        trace: the trace's file.
+        digests: of each array, by name, as the trace states them.
+
+    Raises:
+        TraceError: the arrays are not those that the digests were made of.
+    """
+    file = weights_path(trace)
+    if not file.exists():
+        return None
+    try:
+        with file.open("rb") as source, np.load(source, allow_pickle=False) as stored:
+            weights = {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise damaged(file, f"{type(error).__name__}: {error}") from None
+    if {name: array_digest(values) for name, values in weights.items()} != digests:
+        raise damaged(file, "these are not the weights that the trace vouches for")
+    return weights
