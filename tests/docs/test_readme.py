@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 import xframe
-from xframe.plan.training_plan import ACCUMULATION, EARLY_STOPPING, FIELDS, VALIDATION, TrainingPlan
+from xframe.plan.fields import FIELDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -137,10 +136,9 @@ def test_the_vocabulary_is_the_plans():
     assert set(fields) == set(table)
     for name, values in table.items():
         choices = re.findall(r"`(\w+)`", values)
-        kind = TrainingPlan.model_fields[name].annotation
         if choices:
-            assert set(choices) == {value for part in get_args(kind) for value in get_args(part)}
-            assert choices[0] == {**DEFAULTS, **ACCUMULATION, **VALIDATION, **EARLY_STOPPING}[name]
+            assert set(choices) == set(FIELDS[name].words)
+            assert choices[0] == DEFAULTS.get(name, FIELDS[name].default)
 
 
 def test_the_builders(folder):

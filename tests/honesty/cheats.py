@@ -21,7 +21,7 @@ from xframe_tensorflow import TensorflowAdapter
 from xframe_torch import TorchAdapter
 
 from xframe.plan import counting
-from xframe.plan.training_plan import LARGEST
+from xframe.plan.fields import LARGEST
 from xframe.running.adapter import Adapter
 from xframe.running.steering import Place
 from xframe.testing.faults.bases import Steered, Step, changed, joined, placed, stepwise_first, train, without

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from xframe.comparison import checks
 from xframe.comparison.result import Explanation
 from xframe.diagnosis import causes
 from xframe.errors import UsageError, WorkerError
-from xframe.plan import vocabulary
+from xframe.plan.fields import FIELDS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import registry
@@ -421,19 +421,19 @@ def test_the_random_plans_are_of_every_kind() -> None:
     drawn = list(islice(clean.draws(0), 200))
     assert drawn == list(islice(clean.draws(0), 200))
     assert drawn != list(islice(clean.draws(1), 200))
-    fields = {
-        "remainder": vocabulary.Remainder,
-        "epoch_iterator": vocabulary.EpochIterator,
-        "on_exhaustion": vocabulary.Exhaustion,
-        "accumulation_boundary": vocabulary.Boundary,
-        "accumulation_remainder": vocabulary.Leftover,
-        "accumulation_at_end": vocabulary.AtEnd,
-        "loss_normalization": vocabulary.Normalization,
-        "order": vocabulary.SampleOrder,
-    }
-    for name, kind in fields.items():
+    names = (
+        "remainder",
+        "epoch_iterator",
+        "on_exhaustion",
+        "accumulation_boundary",
+        "accumulation_remainder",
+        "accumulation_at_end",
+        "loss_normalization",
+        "order",
+    )
+    for name in names:
         values = [getattr(one.plan, name) for one in drawn]
-        assert all(values.count(value) >= 8 for value in get_args(kind)), name
+        assert all(values.count(value) >= 8 for value in FIELDS[name].words), name
     for limit in range(3):
         assert {one.plan.limits[limit] is None for one in drawn} == {True, False}
     assert any(one.plan.batch_size > one.num_samples for one in drawn)

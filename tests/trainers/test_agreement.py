@@ -7,20 +7,20 @@ from agreement import TRAINERS, Agreement, agree, compare
 from torch_loop import run_torch
 
 import xframe
-from xframe.plan.presets import PRESETS
+from xframe.plan import presets
 
 CONFIGURATIONS, SEED = 25, 0
 
 
 def test_every_preset_that_ran_is_run():
-    assert {name for name, preset in PRESETS.items() if preset.evidence == "ran"} == set(TRAINERS)
+    assert {name for name in presets.trainers() if presets.preset(name).evidence == "ran"} == set(TRAINERS)
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_the_version_named_is_the_one_that_runs(trainer):
-    distribution, version = PRESETS[trainer].trainer.split()
+    distribution, version = presets.preset(trainer).trainer.split()
     assert importlib.metadata.version(distribution).split("+")[0] == version
-    assert f"{distribution} {version}" in (PRESETS[trainer].make.__doc__ or "")
+    assert f"{distribution} {version}" in presets.preset(trainer).text
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from xframe.plan.training_plan import LARGEST, TrainingPlan
+from xframe.plan.fields import LARGEST
+from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running import registry
 from xframe.running.messages import Failed, FailedError, Parent, leave, report

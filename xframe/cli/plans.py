@@ -5,15 +5,19 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from xframe.cli.options import Json, known, number
 from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
 from xframe.errors import UsageError
-from xframe.plan.vocabulary import Trainer
+from xframe.plan.presets import trainers as trainer_names
 
+if TYPE_CHECKING:
+    Trainer = str
+else:
+    Trainer = Literal[trainer_names()]
 DIGITS = 1797  # samples of the default task
 
 

@@ -26,7 +26,7 @@ from xframe.diagnosis.reference import (
 )
 from xframe.errors import UsageError, counted
 from xframe.plan import counting
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:

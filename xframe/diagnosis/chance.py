@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from xframe.errors import UsageError
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 
 if TYPE_CHECKING:
     from xframe.diagnosis.case import Case

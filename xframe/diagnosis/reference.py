@@ -15,9 +15,10 @@ import numpy as np
 
 from xframe.errors import UsageError
 from xframe.plan import counting
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
+from xframe.plan.fields import ACCUMULATION
 from xframe.plan.order import Order
-from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
         return None
 
 
-def cells(plan: TrainingPlan, num_samples: int, part: counting.Rows) -> Cells:
+def cells(plan: TrainingPlan, num_samples: int, part: counting.PlannedRows) -> Cells:
     """Pass and position of every sample of consecutive steps."""
     sizes = part.batch_size
     ends = np.cumsum(sizes)
@@ -219,7 +220,7 @@ class Ground:
         pairs = ((seen.epoch, part.epoch), (seen.step_in_epoch, part.step_in_epoch), (seen.padding, part.padding))
         return Match(all(mine is None or np.array_equal(mine, theirs) for mine, theirs in pairs), told)
 
-    def _ids_match(self, plan: TrainingPlan, n: int, part: counting.Rows) -> float | None:
+    def _ids_match(self, plan: TrainingPlan, n: int, part: counting.PlannedRows) -> float | None:
         """The share of the ids that were foretold; None if one is another."""
         seen, known, count = self.candidate, 0, 0
         assert seen.ids is not None
@@ -227,7 +228,7 @@ class Ground:
         for begin, end in ((0, min(64, judged)), (min(64, judged), judged)):
             if begin == end:
                 continue
-            piece = counting.Rows(*(getattr(part, name)[begin:end] for name in counting.Rows.__slots__))
+            piece = counting.PlannedRows(*(getattr(part, name)[begin:end] for name in counting.PlannedRows.__slots__))
             where = cells(plan, n, piece)
             foretold = self.ids(plan, n, where)
             mine = seen.ids[seen.bounds[begin] : seen.bounds[end]]

@@ -10,7 +10,7 @@ from xframe.inference import epochs as epochs_of
 from xframe.inference import windows as windows_of
 from xframe.inference.clues import Clues, plan_of
 from xframe.inference.passes import Passes
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 
 _DEFAULTS = {  # what a plan need not say
     "remainder": "keep",

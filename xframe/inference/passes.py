@@ -16,7 +16,7 @@ import numpy as np
 from xframe.inference import orders
 from xframe.inference.clues import SHORT_RUN, Clues, first, plan_of
 from xframe.inference.orders import Kind, Spans
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

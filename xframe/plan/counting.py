@@ -1,18 +1,7 @@
-"""Plan × number of samples → counts in closed form, and any step by random access.
+"""Plan × number of samples → counts in closed form, any step by random access, blocks of steps as columns.
 
-The rules are ``TrainingPlan``'s. Nothing here walks through the run or holds an array of the data set's
-size: a step's place is a few divisions, and so is the number of updates up to it, because the ends that
-cut accumulation windows come at regular places:
-
-    period    after ``M`` steps everything repeats: a pass, an epoch, or as many steps as it takes a
-              stream of n samples in batches of b to come out even
-    cut i     of a period (from 1) follows its step min(⌈i·x/y⌉, M), for whole numbers x and y
-    segment   the steps between two cuts; there are only two lengths, ⌊x/y⌋ and one more, so the
-              updates of any number of segments are a sum of two products
-
-Methods of ``Cadence`` take whole numbers, or arrays of them. Indices are 0-based, counts are ``num_*``.
-
-This is what runs are held against. Adapters may not use it: what they do must be their own doing.
+This is what runs are compared with. Adapters may not use it: what they do must be their own doing. The arithmetic is
+``xframe.plan.cadence``'s; nothing here holds an array of the data set's size.
 """
 
 from __future__ import annotations
@@ -20,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import gcd
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from xframe.errors import PlanError, UsageError
-from xframe.plan.training_plan import LARGEST, TrainingPlan, never_updates, sample_count
+from xframe.errors import UsageError
+from xframe.plan.cadence import Cadence
+from xframe.plan.fields import LARGEST
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from xframe.plan.training_plan import TrainingPlan
 
 _MOST_ROWS = 2**28  # of one step whose sample ids are to be written out
 
@@ -60,6 +51,7 @@ class Counts:
     last_batch_size: int | None
 
     def to_dict(self) -> dict[str, int | None]:
+        """The counts by name."""
         return asdict(self)
 
 
@@ -85,7 +77,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PlannedRows:
     """Consecutive steps as columns of equal length; ``pass_index`` and ``position`` are of the first sample."""
 
     epoch: NDArray[np.int64]
@@ -95,317 +87,6 @@ class Rows:
     batch_size: NDArray[np.int64]
     padding: NDArray[np.int64]
     updates: NDArray[np.int64]
-
-
-class Cadence:
-    """A plan over n samples as arithmetic.
-
-    Attributes:
-        num_samples: n.
-        steps_per_pass: of a whole pass; 0 for the endless stream of ``carry``.
-        steps_per_epoch: of a full epoch; 0 for the epochs of n samples into which such a stream is divided.
-        num_steps: of the run.
-        num_updates: of the run.
-        ended_by_exhaustion: the run's last step ended its epoch only because the pass was over.
-        stopped: the end of a pass ended the run before any limit.
-        left_open: steps in the window that was open when training stopped.
-
-    Raises:
-        PlanError: ``num_samples`` is no count, the plan does not fit it, or the run would never end.
-    """
-
-    def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
-        n = self.num_samples = sample_count(num_samples)
-        self.plan, self.batch_size, self.window = plan, plan.batch_size, plan.gradient_accumulation_steps
-        self.carry, s = plan.remainder == "carry", plan.steps_per_epoch
-        self.restart = plan.epoch_iterator == "restart"
-        self.short = plan.on_exhaustion == "short_epoch"
-        self.stop = plan.on_exhaustion == "stop"
-        pass_ = self.steps_per_pass = 0 if self.carry else _steps_per_pass(plan, n)
-        self.steps_per_epoch = s or pass_
-        # Steps after which restart begins a new pass.
-        self.restart_after = min(s or 0, pass_) if self.restart and (self.short or self.stop) else s or 0
-        self._ends = plan.limits.epochs if self.carry and s is None else None  # passes in the stream
-        self.stopped = False
-        self._cut()
-        self._limit()
-
-    # Where the ends of passes and epochs cut windows
-
-    def _cut(self) -> None:
-        """Sets the period of the cuts, their places in it, and the updates of a period."""
-        n, b, s, pass_ = self.num_samples, self.batch_size, self.steps_per_epoch, self.steps_per_pass
-        by_pass = self.plan.accumulation_boundary == "pass"
-        self._flush = self.plan.accumulation_remainder == "flush"
-        cuts: tuple[int, int, int, int] | None  # x, y, cuts in a period, steps of a period
-        if self.window == 1 or self.plan.accumulation_remainder == "carry":
-            cuts = None
-        elif self.carry:
-            if s and not by_pass:
-                cuts = s, 1, 1, s
-            elif self.restart:
-                cuts = n, b, s * b // n, s
-            else:
-                common = gcd(n, b)
-                cuts = n, b, b // common, n // common
-        elif by_pass and not self.restart:
-            cuts = pass_, 1, 1, pass_
-        elif by_pass:
-            cuts = pass_, 1, self.restart_after // pass_, self.restart_after
-        elif self.restart:
-            cuts = self.restart_after, 1, 1, self.restart_after
-        elif (self.short or self.stop) and s < pass_:
-            cuts = s, 1, -(-pass_ // s), pass_
-        elif self.short or self.stop:
-            cuts = pass_, 1, 1, pass_
-        else:
-            cuts = s, 1, 1, s
-        self._x, self._y, self._cuts, self._period = (1, 1, 0, 0) if cuts is None or not cuts[2] else cuts
-        if not self._cuts:
-            return
-        last = self._cut_at(self._cuts)
-        self._first = self._cut_at(1)
-        # Steps after a period's last cut; they belong to the first segment of the next.
-        self._tail = self._period - last
-        rest = self._in_segments(self._cuts - 1)
-        if self._cuts > 1:
-            rest += self._in_segment(last - self._cut_at(self._cuts - 1))
-        self._first_period = self._in_segment(self._first) + rest
-        self._later_period = self._in_segment(self._tail + self._first) + rest
-
-    def _cut_at(self, i: Any) -> Any:
-        """The steps of a period up to its cut i (from 1; at 0: none)."""
-        at = -(-i * self._x // self._y)
-        return _least(at, self._period)
-
-    def _in_segment(self, steps: Any) -> Any:
-        """Updates in a window's worth of steps that ends in a cut."""
-        return -(-steps // self.window) if self._flush else steps // self.window
-
-    def _in_segments(self, i: Any) -> Any:
-        """Updates from a period's cut 1 to its cut i, where every segment is ⌊x/y⌋ or ⌊x/y⌋ + 1 long."""
-        short = self._x // self._y
-        long_ones = -(-i * self._x // self._y) - self._first - (i - 1) * short
-        found = long_ones * self._in_segment(short + 1) + (i - 1 - long_ones) * self._in_segment(short)
-        return found * (i > 0)
-
-    def _so_far(self, steps: Any) -> tuple[Any, Any]:
-        """Updates after that many steps, and the steps since the last cut."""
-        if not self._cuts:
-            return 0 * steps, steps
-        periods, inside = _divmod(steps, self._period)
-        later = _least(periods, 1)
-        i = _least(inside * self._y // self._x, self._cuts)
-        begun = self._first + later * self._tail
-        updates = (self._first_period + (periods - 1) * self._later_period) * later
-        updates = updates + (self._in_segment(begun) + self._in_segments(i)) * (i > 0)
-        return updates, inside - self._cut_at(i) + (1 - _least(i, 1)) * later * self._tail
-
-    def updates(self, steps: Any) -> Any:
-        """Updates applied when that many steps were made, the cut at the last of them included."""
-        updates, since = self._so_far(steps)
-        return updates + since // self.window
-
-    def open_steps(self, steps: Any) -> Any:
-        """Steps in the window that is open then."""
-        return self._so_far(steps)[1] % self.window
-
-    @property
-    def cut_every(self) -> int | None:
-        """The steps between two cuts, where they are always as many."""
-        return self._period if self._cuts == 1 and not self._tail else None
-
-    @property
-    def leaves_leftovers(self) -> bool:
-        """Whether some cut comes inside a window."""
-        return bool(self._cuts) and (self.cut_every is None or self.cut_every % self.window > 0)
-
-    def turns(self, count: int) -> set[int]:
-        """After how many steps the first few passes, epochs and periods of cuts end."""
-        lengths = {self.steps_per_pass, self.steps_per_epoch, self.restart_after, self._period} - {0}
-        found = {i * length for length in lengths for i in range(1, count + 1)}
-        return found | {i * self.num_samples // self.batch_size for i in range(1, count + 1)}
-
-    def step_of_update(self, update: int) -> int | None:
-        """How many steps it takes to apply that many updates; None if they never come."""
-        if not self._cuts:
-            return int(update * self.window)
-        if not self._later_period and update > self._first_period:
-            return None
-        low: int = 0
-        high: int = self._period * (update // max(self._later_period, 1) + 2)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.updates(middle) < update:
-                low = middle
-            else:
-                high = middle
-        return high
-
-    # Where the run ends
-
-    def _limit(self) -> None:
-        """Sets the number of steps and updates, from whatever ends the run first."""
-        limits, pass_ = self.plan.limits, self.steps_per_pass
-        ends = [] if limits.steps is None else [limits.steps]
-        if limits.epochs is not None:
-            ends.append(self.steps_of_epochs(limits.epochs))
-        if limits.updates is not None and (reached := self.step_of_update(limits.updates)) is not None:
-            ends.append(reached)
-        if self.stop and (not self.restart or self.steps_per_epoch > pass_):
-            self.stopped = pass_ < min(ends, default=pass_ + 1)
-            ends.append(pass_)
-        if not ends:
-            longest = max(self._tail + self._first, -(-self._x // self._y))
-            plan = self.plan
-            raise never_updates(
-                self.window, longest, plan.accumulation_boundary or "", plan.accumulation_remainder or ""
-            )
-        total = self.num_steps = min(ends)
-        # The exhaustion of a pass shows when the next step is due: not if a limit has stopped the run before.
-        exhausted = self._exhausts(total) and total != limits.steps
-        cut_by_it = self._exhausts(total) and self.plan.accumulation_boundary == "epoch" and bool(self._cuts)
-        at_once, still_open = self.updates(total), self.open_steps(total)
-        if cut_by_it:
-            at_once, since = self._so_far(total - 1)
-            at_once, still_open = at_once + (since + 1) // self.window, (since + 1) % self.window
-        self.ended_by_exhaustion = exhausted and at_once != limits.updates
-        if cut_by_it and self.ended_by_exhaustion:
-            at_once, still_open = self.updates(total), 0
-        flush = self.plan.accumulation_at_end == "flush" and still_open > 0
-        self.num_updates = at_once + flush
-        self.left_open = still_open
-
-    @property
-    def leaves_epoch_unfinished(self) -> bool:
-        """Whether a limit stopped the run at the end of a pass, before that could end the epoch."""
-        return self._exhausts(self.num_steps) and not self.ended_by_exhaustion
-
-    def _exhausts(self, steps: int) -> bool:
-        """Whether the step before leaves an unfinished epoch and a pass that is over, and the plan minds."""
-        if not (self.short or self.stop):
-            return False
-        if self.restart:
-            return self.restart_after < self.steps_per_epoch and steps % self.restart_after == 0
-        inside = steps % self.steps_per_pass if self.short else steps - self.steps_per_pass
-        return inside == 0 and self.steps_per_pass % self.steps_per_epoch != 0
-
-    def steps_of_epochs(self, epochs: int) -> int:
-        if not self.steps_per_epoch:
-            return -(-epochs * self.num_samples // self.batch_size)
-        if self.restart:
-            return epochs * self.restart_after
-        if self.short:
-            passes, left = divmod(epochs, self._epochs_per_pass())
-            return passes * self.steps_per_pass + min(left * self.steps_per_epoch, self.steps_per_pass)
-        return epochs * self.steps_per_epoch
-
-    def _epochs_per_pass(self) -> int:
-        """Into how many epochs short_epoch cuts a pass."""
-        return -(-self.steps_per_pass // self.steps_per_epoch)
-
-    # A step's place
-
-    def place(self, index: Any) -> tuple[Any, Any, Any, Any]:
-        """Epoch, step in epoch, and the first sample's pass and position in it."""
-        n, b, length = self.num_samples, self.batch_size, self.steps_per_epoch
-        if not length:
-            epoch, position = _divmod(index * b, n)
-            return epoch, index + -epoch * n // b, epoch, position
-        if self.restart:
-            epoch, inside = _divmod(index, self.restart_after)
-            if self.carry:
-                pass_, position = _divmod(inside * b, n)
-                return epoch, inside, epoch * -(-length * b // n) + pass_, position
-            pass_, step = _divmod(inside, self.steps_per_pass)
-            return epoch, inside, epoch * -(-self.restart_after // self.steps_per_pass) + pass_, step * b
-        if self.carry:
-            pass_, position = _divmod(index * b, n)
-        else:
-            pass_, step = _divmod(index, self.steps_per_pass)
-            position = step * b
-            if self.short:
-                epoch, inside = _divmod(step, length)
-                return pass_ * self._epochs_per_pass() + epoch, inside, pass_, position
-        epoch, inside = _divmod(index, length)
-        return epoch, inside, pass_, position
-
-    def sizes(self, index: Any, position: Any) -> tuple[Any, Any]:
-        """Rows of a step whose first sample stands at that position, and how many of them are padding."""
-        n, b = self.num_samples, self.batch_size
-        if self._ends is not None:
-            return _least(b + 0 * index, self._ends * n - index * b), 0 * index
-        over = position + b - n
-        over = over * (over > 0)
-        if self.plan.remainder == "keep":
-            return b - over, 0 * index
-        return b + 0 * index, over if self.plan.remainder == "pad" else 0 * index
-
-    def short_batches(self) -> int:
-        """Passes whose last batch was trained."""
-        total, pass_ = self.num_steps, self.steps_per_pass
-        if not pass_:
-            return 0
-        if not self.restart:
-            return total // pass_
-        epochs, inside = divmod(total, self.restart_after)
-        return epochs * (self.restart_after // pass_) + inside // pass_
-
-    def steps_of_completed_epochs(self) -> int | None:
-        """Their common number of steps; None if they differ or there is none."""
-        total, length, n = self.num_steps, self.steps_per_epoch, self.num_samples
-        if not length:
-            walked = total * self.batch_size if self._ends is None else min(total * self.batch_size, self._ends * n)
-            epochs, each = walked // n, -(-n // self.batch_size)
-            # No epoch has more steps than the first, so the sum tells.
-            return each if epochs and -(-epochs * n // self.batch_size) == epochs * each else None
-        whole = self.restart_after if self.restart else length
-        unfinished = self.leaves_epoch_unfinished
-        if self.restart or not (self.short or self.stop):
-            return whole if total // whole - unfinished > 0 else None
-        passes = total // self.steps_per_pass
-        rest = self.steps_per_pass % length
-        shortened = passes - unfinished if rest else 0
-        full = self.steps_per_pass >= length and total >= length
-        if shortened > 0:
-            return None if full else rest
-        return length if full else None
-
-
-def _least(a: Any, b: Any) -> Any:
-    """The lesser of two numbers, or of each two."""
-    return a - (a - b) * (a > b)
-
-
-def _divmod(a: Any, b: int) -> tuple[Any, Any]:
-    """Of numbers and of arrays of them, Python's own integers included, for which NumPy has no divmod."""
-    return a // b, a % b
-
-
-def _is_whole(value: object) -> bool:
-    """Whether that is an integer, Python's or NumPy's, and not a truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
-    full, rest = divmod(num_samples, plan.batch_size)
-    if plan.remainder in ("keep", "pad"):
-        return full + (rest > 0)
-    if plan.remainder == "error" and rest:
-        raise PlanError(
-            f"remainder 'error' refuses {num_samples:,} samples in batches of {plan.batch_size:,}",
-            got=rest,
-            expected="0 samples left over",
-            remedy="Choose a batch_size that divides the number of samples, or another remainder, such as 'keep'.",
-        )
-    if not full:
-        raise PlanError(
-            "remainder 'drop' leaves no batch at all: the data set is smaller than one batch",
-            got=num_samples,
-            expected=f"at least {plan.batch_size:,} samples",
-            remedy="Use a smaller batch_size, or remainder 'keep'.",
-        )
-    return full
 
 
 def num_steps(plan: TrainingPlan, num_samples: int) -> int:
@@ -421,13 +102,12 @@ def counts(plan: TrainingPlan, num_samples: int) -> Counts:
     whole, missing = cadence.short_batches(), b - rest if rest else 0
     epoch, _, _, position = cadence.place(total - 1)
     last, _ = cadence.sizes(total - 1, position)
-    rows = total * b if cadence._ends is None else min(total * b, cadence._ends * n)
     return Counts(
         num_steps=total,
         num_updates=cadence.num_updates,
         num_epochs=epoch + 1,
         steps_per_epoch=cadence.steps_of_completed_epochs(),
-        samples_seen=rows - (whole * missing if plan.remainder in ("keep", "pad") else 0),
+        samples_seen=cadence.rows(total) - (whole * missing if plan.remainder in ("keep", "pad") else 0),
         samples_dropped=whole * rest if plan.remainder == "drop" else 0,
         samples_padded=whole * missing if plan.remainder == "pad" else 0,
         last_batch_size=last,
@@ -440,45 +120,44 @@ def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
     Raises:
         UsageError: the run has no such step.
     """
-    cadence = Cadence(plan, num_samples)
-    last = min(cadence.num_steps, LARGEST) - 1  # beyond it no trace could number a step
-    if not _is_whole(index) or not 0 <= index <= last:
+    last = min(num_steps(plan, num_samples), LARGEST) - 1  # beyond it no trace could number a step
+    whole = isinstance(index, Integral) and not isinstance(index, bool)
+    if not whole or not 0 <= index <= last:
         raise UsageError("no such step", got=index, expected=f"a 0-based index from 0 to {last}")
-    part = rows(plan, num_samples, int(index), int(index) + 1)
-    ids = sample_ids(plan, num_samples, part)
-    return Step(
-        int(index), int(part.epoch[0]), int(part.step_in_epoch[0]), ids, int(part.padding[0]), int(part.updates[0])
-    )
+    index = int(index)
+    block = rows(plan, num_samples, index, index + 1)
+    return _step(index, block, 0, sample_ids(plan, num_samples, block))
 
 
 def each_step(plan: TrainingPlan, num_samples: int) -> Iterator[Step]:
     """All steps, one after the other, in constant memory."""
     total = num_steps(plan, num_samples)
-    block = max(1, 65536 // plan.batch_size)
-    for start in range(0, total, block):
-        part = rows(plan, num_samples, start, min(start + block, total))
-        ids, ends = sample_ids(plan, num_samples, part), part.batch_size.cumsum()
-        for i, (end, size) in enumerate(zip(ends, part.batch_size, strict=True)):
-            yield Step(
-                index=start + i,
-                epoch=int(part.epoch[i]),
-                step_in_epoch=int(part.step_in_epoch[i]),
-                sample_ids=ids[end - size : end],
-                padding=int(part.padding[i]),
-                update=int(part.updates[i]),
-            )
+    length = max(1, 65536 // plan.batch_size)
+    for start in range(0, total, length):
+        block = rows(plan, num_samples, start, min(start + length, total))
+        ids, ends = sample_ids(plan, num_samples, block), block.batch_size.cumsum()
+        for i, (end, size) in enumerate(zip(ends, block.batch_size, strict=True)):
+            yield _step(start + i, block, i, ids[end - size : end])
 
 
-def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> Rows:
-    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns."""
+def _step(index: int, block: PlannedRows, i: int, ids: NDArray[np.int64]) -> Step:
+    """The step in row i of a block."""
+    return Step(
+        index, int(block.epoch[i]), int(block.step_in_epoch[i]), ids, int(block.padding[i]), int(block.updates[i])
+    )
+
+
+def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> PlannedRows:
+    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns.
+
+    Raises:
+        UsageError: an epoch or pass has a number that no trace could hold.
+    """
     import numpy as np
 
     cadence = Cadence(plan, num_samples)
-    # Products of these must fit the arithmetic; beyond it Python's own integers do the work.
-    n, b = cadence.num_samples, cadence.batch_size
-    largest = 4 * max(stop * b, n + b, (cadence._ends or 0) * n, cadence._period * cadence._y)
     index: Any = np.arange(start, stop, dtype=np.int64)
-    if largest > LARGEST:
+    if cadence.largest_product(stop) > LARGEST:
         index = index.astype(object)
     epoch, inside, pass_, position = cadence.place(index)
     sizes, padding = cadence.sizes(index, position)
@@ -487,18 +166,22 @@ def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> Rows:
         updates[-1] = cadence.num_updates
     columns = (epoch, inside, pass_, position, sizes, padding, updates)
     try:
-        return Rows(*(np.asarray(column).astype(np.int64) for column in columns))
+        return PlannedRows(*(np.asarray(column).astype(np.int64) for column in columns))
     except OverflowError:
         raise UsageError(
             "steps beyond what can be numbered", got=stop - 1, expected=f"epochs and passes up to {LARGEST}"
         ) from None
 
 
-def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.int64]:
-    """The sample ids of consecutive steps, one batch after the other."""
+def sample_ids(plan: TrainingPlan, num_samples: int, block: PlannedRows) -> NDArray[np.int64]:
+    """The sample ids of consecutive steps, one batch after the other.
+
+    Raises:
+        UsageError: a batch is too large to be written out.
+    """
     import numpy as np
 
-    largest = int(part.batch_size.max())
+    largest = int(block.batch_size.max())
     if largest > _MOST_ROWS:
         raise UsageError(
             "the step's sample ids cannot be written out",
@@ -508,18 +191,18 @@ def sample_ids(plan: TrainingPlan, num_samples: int, part: Rows) -> NDArray[np.i
     n, order = int(num_samples), plan.sample_order(num_samples)
     carry = plan.remainder == "carry"
     # A stretch is read through without a break: the steps of one pass, or of a stream until its next restart.
-    follows = part.pass_index[1:] == part.pass_index[:-1]
+    follows = block.pass_index[1:] == block.pass_index[:-1]
     if carry:
-        positions: Any = part.position
+        positions: Any = block.position
         if n + largest > LARGEST:
             positions = positions.astype(object)
-        passes, then = _divmod(positions[:-1] + part.batch_size[:-1], n)
-        follows = (part.pass_index[1:] == part.pass_index[:-1] + passes) & (part.position[1:] == then)
-    breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(part.position)]
+        ends = positions[:-1] + block.batch_size[:-1]
+        follows = (block.pass_index[1:] == block.pass_index[:-1] + ends // n) & (block.position[1:] == ends % n)
+    breaks = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(block.position)]
     pieces = []
     for first, last in pairwise(breaks):
-        begin, pass_ = int(part.position[first]), int(part.pass_index[first])
-        left = int(part.batch_size[first:last].sum())
+        begin, pass_ = int(block.position[first]), int(block.pass_index[first])
+        left = int(block.batch_size[first:last].sum())
         while left:
             count = min(left, n - begin)
             pieces.append(order.ids(pass_, begin + np.arange(count, dtype=np.int64)))

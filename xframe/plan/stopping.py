@@ -10,9 +10,11 @@ With a baseline, an improvement restores patience only if it is also better than
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from xframe.plan.training_plan import TrainingPlan
+if TYPE_CHECKING:
+    from xframe.plan.training_plan import TrainingPlan
 
 
 class Decision(NamedTuple):
@@ -31,41 +33,58 @@ class Decision(NamedTuple):
     margin: float
 
 
-class EarlyStopping:
-    """Follows the validations of one run.
+@dataclass(frozen=True, slots=True)
+class StoppingState:
+    """All that early stopping remembers. Its values are JSON's, but for a best value that is infinite.
 
     Attributes:
-        best: the best value so far.
+        best: the best value so far; None before the first.
         best_validation: the index of its validation, from 0; None before the first.
-        decisions: one for each validation seen.
+        seen: validations so far.
+        waited: validations that cost patience since it was last restored.
     """
+
+    best: float | None = None
+    best_validation: int | None = None
+    seen: int = 0
+    waited: int = 0
+
+
+class EarlyStopping:
+    """Follows the validations of one run."""
 
     def __init__(self, plan: TrainingPlan) -> None:
         self._sign = -1.0 if plan.early_stopping_mode == "max" else 1.0
         self._patience = plan.early_stopping_patience
         self._min_delta = plan.early_stopping_min_delta or 0.0
         self._baseline = plan.early_stopping_baseline
-        self._wait = 0
-        self.best = self._sign * math.inf
-        self.best_validation: int | None = None
-        self.decisions: list[Decision] = []
+        self._state = StoppingState()
+
+    def state(self) -> StoppingState:
+        """Where it stands, for ``restore``."""
+        return self._state
+
+    def restore(self, state: StoppingState) -> None:
+        """Goes on from there, as if it had seen the validations itself."""
+        self._state = state
+
+    @property
+    def best_validation(self) -> int | None:
+        """The index of the best validation so far, from 0; None before the first."""
+        return self._state.best_validation
 
     def see(self, value: float) -> Decision:
-        """The next validation's value; says what follows from it."""
-        value = float(value)
-        margins = [self._margin(value, self.best)]
+        """What follows from the next validation's value."""
+        value, state = float(value), self._state
+        margins = [self._margin(value, self._sign * math.inf if state.best is None else state.best)]
         improves = margins[0] > 0
-        self._wait += 1
-        if improves:
-            self.best, self.best_validation = value, len(self.decisions)
-            if self._baseline is not None:
-                margins.append(self._margin(value, self._baseline))
-            if margins[-1] > 0:
-                self._wait = 0
-        stops = not improves and self._patience is not None and self._wait >= self._patience
-        margin = min((abs(m) for m in margins if math.isfinite(m)), default=math.nan)
-        self.decisions.append(Decision(value, improves, stops, margin))
-        return self.decisions[-1]
+        if improves and self._baseline is not None:
+            margins.append(self._margin(value, self._baseline))
+        waited = 0 if margins[-1] > 0 else state.waited + 1
+        best, best_validation = (value, state.seen) if improves else (state.best, state.best_validation)
+        self._state = StoppingState(best, best_validation, state.seen + 1, waited)
+        stops = not improves and self._patience is not None and waited >= self._patience
+        return Decision(value, improves, stops, min((abs(m) for m in margins if math.isfinite(m)), default=math.nan))
 
     def _margin(self, value: float, bar: float) -> float:
         """By how much it is better than the bar and ``min_delta``; negative if it is not."""

@@ -1,10 +1,10 @@
-"""When a plan validates, and where its early stopping ends a run, from what the run's own validations found."""
+"""When a plan validates, and where its early stopping ends a run, judged by the run's own validations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xframe.plan.training_plan import TrainingPlan
-    from xframe.trace.trace import Validation
 
 _ROWS = 1 << 17  # of a plan that are looked at together
+
+
+class Observed(Protocol):
+    """A validation as a run recorded it: the steps made before it, and means over the validation samples."""
+
+    @property
+    def after(self) -> int: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def accuracy(self) -> float | None: ...
 
 
 def due(plan: TrainingPlan, num_samples: int) -> NDArray[np.int64]:
@@ -26,10 +36,10 @@ def due(plan: TrainingPlan, num_samples: int) -> NDArray[np.int64]:
     if every is None:
         return np.zeros(0, dtype=np.int64)
     if plan.validation_unit == "steps":
-        found = np.arange(every, total + 1, every, dtype=np.int64)
+        after = np.arange(every, total + 1, every, dtype=np.int64)
     else:
-        found = np.concatenate([*_crossings(plan, num_samples, total, every), np.zeros(0, dtype=np.int64)])
-    return found if found.size and found[-1] == total else np.append(found, total)
+        after = np.concatenate([*_crossings(plan, num_samples, total, every), np.zeros(0, dtype=np.int64)])
+    return after if after.size and after[-1] == total else np.append(after, total)
 
 
 def _crossings(plan: TrainingPlan, num_samples: int, total: int, every: int) -> Iterator[NDArray[np.int64]]:
@@ -46,34 +56,38 @@ def _crossings(plan: TrainingPlan, num_samples: int, total: int, every: int) -> 
         before = int(multiples[-1])
 
 
-def decisions(plan: TrainingPlan, validations: Sequence[Validation]) -> list[Decision]:
+def decisions(plan: TrainingPlan, validations: Sequence[Observed]) -> list[Decision]:
     """What the plan's early stopping decides after each of a run's validations, up to the one that stops it."""
-    stopping, monitor = EarlyStopping(plan), plan.early_stopping_monitor or "loss"
+    stopping, made = EarlyStopping(plan), []
     for validation in validations:
-        value = getattr(validation, monitor)
-        if stopping.see(math.nan if value is None else value).stops:
+        value = _monitored(plan, validation)
+        made.append(stopping.see(math.nan if value is None else value))
+        if made[-1].stops:
             break
-    return stopping.decisions
+    return made
 
 
-def decidable(plan: TrainingPlan, validations: Sequence[Validation]) -> bool:
-    """Whether it can be told from these validations where the plan's early stopping ends their run."""
+def _monitored(plan: TrainingPlan, validation: Observed) -> float | None:
+    return validation.accuracy if plan.early_stopping_monitor == "accuracy" else validation.loss
+
+
+def decidable(plan: TrainingPlan, validations: Sequence[Observed]) -> bool:
+    """Whether these validations show where the plan's early stopping ends their run."""
     if plan.early_stopping_patience is None:
         return True
-    monitor = plan.early_stopping_monitor or "loss"
-    return bool(validations) and all(getattr(validation, monitor) is not None for validation in validations)
+    return bool(validations) and all(_monitored(plan, validation) is not None for validation in validations)
 
 
-def stopped_after(plan: TrainingPlan, validations: Sequence[Validation]) -> int | None:
+def stopped_after(plan: TrainingPlan, validations: Sequence[Observed]) -> int | None:
     """After how many steps a run with these validations ends early; None if it does not."""
     if plan.early_stopping_patience is None:
         return None
-    found = decisions(plan, validations)
-    return validations[len(found) - 1].after if found and found[-1].stops else None
+    made = decisions(plan, validations)
+    return validations[len(made) - 1].after if made and made[-1].stops else None
 
 
-def closest(plan: TrainingPlan, validations: Sequence[Validation]) -> tuple[int, float] | None:
+def closest(plan: TrainingPlan, validations: Sequence[Observed]) -> tuple[int, float] | None:
     """The validation whose decision was closest, and its margin: a difference as large would have turned it."""
     margins = [(decision.margin, i) for i, decision in enumerate(decisions(plan, validations))]
-    found = min(((margin, i) for margin, i in margins if not math.isnan(margin)), default=None)
-    return None if found is None else (found[1], found[0])
+    margin, index = min((pair for pair in margins if not math.isnan(pair[0])), default=(math.nan, -1))
+    return None if index < 0 else (index, margin)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.training_plan import LARGEST
+from xframe.plan.fields import LARGEST
 from xframe.recording import values as taken
 from xframe.trace.schema import Column, reals
 

@@ -29,7 +29,7 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.training_plan import LARGEST, sample_count
+from xframe.plan.fields import LARGEST, sample_count
 from xframe.recording import columns, values
 from xframe.recording.evidence import DECLARED
 from xframe.recording.values import count, family, hold_ids, number

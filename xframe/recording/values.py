@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.training_plan import LARGEST
+from xframe.plan.fields import LARGEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xframe.errors import counted
-from xframe.plan.counting import Cadence, Step, counts
+from xframe.plan.cadence import Cadence
+from xframe.plan.counting import Step, counts
 from xframe.plan.training_plan import TrainingPlan
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from xframe.errors import UsageError, counted
 from xframe.plan import counting
-from xframe.plan.counting import Cadence
-from xframe.plan.presets import PRESETS, asked
-from xframe.plan.training_plan import ACCUMULATION, TrainingPlan
+from xframe.plan.cadence import Cadence
+from xframe.plan.fields import DEPENDENTS, LIMITS
+from xframe.plan.presets import answer, preset
+from xframe.plan.training_plan import TrainingPlan
 from xframe.report import tables
 
 _ROWS = {
@@ -25,13 +26,20 @@ _ROWS = {
 }
 _STEPS_IN_FULL = 4096  # steps from the first on that are held against each other one by one
 _ALWAYS = ("num_steps", "num_updates", "num_epochs", "samples_seen")
-# The fields that can be a reason, together.
-_LIMITS, _BATCHES = ("epochs", "steps", "updates"), ("batch_size", "remainder")
-_EPOCHS = ("steps_per_epoch", "epoch_iterator", "on_exhaustion")
-_WINDOWS = ("gradient_accumulation_steps", *ACCUMULATION)
 PLAN = "plan"
-POLICIES = (*ACCUMULATION, "epoch_iterator", "on_exhaustion")  # what a trainer decides itself
-_GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, _LIMITS)
+
+
+def _with_dependents(name: str) -> tuple[str, ...]:
+    """That field of a plan and those that need it."""
+    return (name, *(field.name for field in DEPENDENTS[name]))
+
+
+# The fields that can be a reason, together.
+_BATCHES = ("batch_size", "remainder")
+_EPOCHS = _with_dependents("steps_per_epoch")
+_WINDOWS = _with_dependents("gradient_accumulation_steps")
+_GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, LIMITS)
+_POLICIES = (*_WINDOWS[1:], *_EPOCHS[1:])  # what a trainer decides itself
 
 
 def answers(
@@ -59,7 +67,7 @@ def answers(
     refused = []
     for name in names:
         try:
-            found[name] = asked(name, num_samples, question)
+            found[name] = _answer(name, num_samples, question)
         except UsageError as error:
             refused.append(error)
     if len(refused) > 1:
@@ -69,9 +77,14 @@ def answers(
     return found
 
 
+def _answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> TrainingPlan:
+    """One trainer's plan."""
+    return TrainingPlan.from_mapping(answer(trainer, num_samples, question, **switches))
+
+
 def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What of a plan a trainer can be asked."""
-    question = {name: value for name, value in fields.items() if name not in POLICIES}
+    question = {name: value for name, value in fields.items() if name not in _POLICIES}
     if question.get("remainder") in ("pad", "carry", "error"):
         del question["remainder"]
     return question
@@ -132,8 +145,8 @@ def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
     """Settings that make the plans agree in steps and updates, each tried out."""
     found, question = [], _question(fields)
     for name in plans:
-        for words, arguments in PRESETS[name].switches.items() if name != PLAN else ():
-            changed = asked(name, num_samples, question, **arguments)
+        for words, arguments in preset(name).switches.items() if name != PLAN else ():
+            changed = _answer(name, num_samples, question, **arguments)
             others = [
                 other
                 for other, plan in plans.items()
@@ -180,7 +193,7 @@ def _changes(plan: TrainingPlan, num_samples: int) -> Iterator[tuple[str, dict[s
     if plan.steps_per_epoch is not None:
         yield "epochs that are passes, without steps_per_epoch", {"steps_per_epoch": None}
         yield f"steps_per_epoch {a_pass:,}, which is a pass", {"steps_per_epoch": a_pass}
-    limits = [name for name, limit in zip(_LIMITS, plan.limits, strict=True) if limit is not None]
+    limits = [name for name, limit in zip(LIMITS, plan.limits, strict=True) if limit is not None]
     if len(limits) > 1:
         for kept in limits:
             yield f"a limit of {kept} alone", dict.fromkeys(limit for limit in limits if limit != kept)
@@ -197,7 +210,7 @@ def _first_apart(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | No
     Between the ends of passes, epochs and windows both runs are regular, so beyond the first few thousand steps only
     those around such ends are looked at.
     """
-    both = [counting.Cadence(plan, num_samples) for plan in (a, b)]
+    both = [Cadence(plan, num_samples) for plan in (a, b)]
     stop = min(cadence.num_steps for cadence in both)
     around = 64 + min(_STEPS_IN_FULL, 2 * max(cadence.window for cadence in both))
     ends = {stop} | {turn for cadence in both for turn in cadence.turns(3) if turn < stop}
@@ -257,7 +270,7 @@ def _words(group: tuple[str, ...], plan: TrainingPlan, num_samples: int) -> str:
     if group is _BATCHES:
         does = {"keep": "keeps", "drop": "drops", "pad": "fills up", "carry": "carries over", "error": "refuses"}
         return f"{does[plan.remainder]} what is left of a pass in batches of {plan.batch_size:,}"
-    limits = [f"{value:,} {key}" for key, value in zip(_LIMITS, plan.limits, strict=True) if value is not None]
+    limits = [f"{value:,} {key}" for key, value in zip(LIMITS, plan.limits, strict=True) if value is not None]
     return f"stops after {' or '.join(limits)}"
 
 

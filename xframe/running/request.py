@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan import counting
+from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.running.registry import Selection
@@ -120,7 +120,7 @@ def _check(plan: TrainingPlan, task: Task, runtime: Runtime) -> None:
             got=Verbatim(f"metrics {task.metrics}"),
             expected="a task with metrics=('accuracy',), or early_stopping_monitor loss",
         )
-    updates = counting.Cadence(plan, task.num_samples).num_updates
+    updates = Cadence(plan, task.num_samples).num_updates
     most = None if task.max_updates is None else task.max_updates(plan, runtime.precision)
     if most is not None and updates > most:
         raise UsageError(

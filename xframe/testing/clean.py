@@ -7,20 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from xframe.errors import PlanError
+from xframe.plan.fields import FIELDS
 from xframe.plan.training_plan import TrainingPlan
-from xframe.plan.vocabulary import (
-    AtEnd,
-    Boundary,
-    EpochIterator,
-    Exhaustion,
-    Leftover,
-    Normalization,
-    Remainder,
-    SampleOrder,
-)
 from xframe.tasks.builtin.ledger import most_updates
 
 MOST_SAMPLES, STEPS = 40, range(6, 61)
@@ -37,8 +28,8 @@ def _fields(draw: Random) -> dict[str, Any]:
     """Fields that mostly make sense together."""
     fields: dict[str, Any] = {
         "batch_size": draw.choice((1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 50)),
-        "remainder": draw.choice(get_args(Remainder)),
-        "order": draw.choice(get_args(SampleOrder)),
+        "remainder": draw.choice(FIELDS["remainder"].words),
+        "order": draw.choice(FIELDS["order"].words),
         "seed": draw.choice((0, 1, 2, draw.getrandbits(62))),
         "reshuffle": draw.random() < 0.7,
     }
@@ -47,15 +38,15 @@ def _fields(draw: Random) -> dict[str, Any]:
         fields[name] = limits[name]
     if draw.random() < 0.5:
         fields["steps_per_epoch"] = draw.randint(1, 15)
-        fields["epoch_iterator"] = draw.choice(get_args(EpochIterator))
+        fields["epoch_iterator"] = draw.choice(FIELDS["epoch_iterator"].words)
         if fields["remainder"] != "carry":
-            fields["on_exhaustion"] = draw.choice(get_args(Exhaustion))
+            fields["on_exhaustion"] = draw.choice(FIELDS["on_exhaustion"].words)
     if draw.random() < 0.5:
         fields["gradient_accumulation_steps"] = draw.randint(2, 5)
-        fields["accumulation_boundary"] = draw.choice(get_args(Boundary))
-        fields["accumulation_remainder"] = draw.choice(get_args(Leftover))
-        fields["accumulation_at_end"] = draw.choice(get_args(AtEnd))
-        fields["loss_normalization"] = draw.choice(get_args(Normalization))
+        fields["accumulation_boundary"] = draw.choice(FIELDS["accumulation_boundary"].words)
+        fields["accumulation_remainder"] = draw.choice(FIELDS["accumulation_remainder"].words)
+        fields["accumulation_at_end"] = draw.choice(FIELDS["accumulation_at_end"].words)
+        fields["loss_normalization"] = draw.choice(FIELDS["loss_normalization"].words)
     return fields
 
 

@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xframe.plan import counting
+from xframe.plan import cadence, counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import registry
@@ -100,7 +100,7 @@ def _name(plan: TrainingPlan) -> str:
 
 @contextmanager
 def counting_forbidden() -> Iterator[None]:
-    """While inside, the plan's own counts, each_step and step raise, and so does all of ``xframe.plan.counting``."""
+    """While inside, the plan's own counts, each_step and step raise, and so does what they are made of."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
@@ -110,6 +110,7 @@ def counting_forbidden() -> Iterator[None]:
         stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse))
         for name in functions:
             stack.enter_context(mock.patch.object(counting, name, refuse))
+        stack.enter_context(mock.patch.object(cadence, "Cadence", refuse))
         yield
 
 

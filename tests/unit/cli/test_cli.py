@@ -11,7 +11,8 @@ import pytest
 import xframe
 from xframe.cli import app as cli
 from xframe.cli import plan_options
-from xframe.plan import training_plan as plan
+from xframe.plan.fields import FIELDS
+from xframe.plan.training_plan import TrainingPlan
 from xframe.tasks.lookup import BUILT_IN
 
 
@@ -83,7 +84,7 @@ def test_plan_loads_nothing_heavy(tokens):
 
 
 def test_the_options_are_the_fields_of_the_plan():
-    assert tuple(plan_options.PlanOptions.__dataclass_fields__) == plan.FIELDS
+    assert tuple(plan_options.PlanOptions.__dataclass_fields__) == tuple(FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_debug_shows_the_traceback(xf):
 
 
 def test_an_uncaught_exception_is_exit_3_without_a_traceback(xf, monkeypatch):
-    monkeypatch.setattr(plan.TrainingPlan, "counts", lambda *_: 1 / 0)
+    monkeypatch.setattr(TrainingPlan, "counts", lambda *_: 1 / 0)
     code, out, err = xf("plan")
     assert (code, out) == (3, "")
     assert "ZeroDivisionError" in err

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from xframe.cli import app as cli
 from xframe.errors import UsageError
-from xframe.plan.training_plan import FIELDS, LARGEST, TrainingPlan
+from xframe.plan.fields import FIELDS, LARGEST
+from xframe.plan.training_plan import TrainingPlan
 
 WORDS = (
     "keep",
@@ -66,7 +67,7 @@ OBJECTS = JSON | st.sampled_from(
     ]
 )
 SENSIBLE = st.integers(1, 30) | st.sampled_from(WORDS) | st.booleans()  # such values often make a plan
-FIELD_VALUES = st.dictionaries(st.sampled_from(FIELDS), SENSIBLE | OBJECTS, max_size=len(FIELDS))
+FIELD_VALUES = st.dictionaries(st.sampled_from(list(FIELDS)), SENSIBLE | OBJECTS, max_size=len(FIELDS))
 BASED = st.builds(lambda fields: {"batch_size": 4, "epochs": 2, **fields}, FIELD_VALUES)
 SETTINGS = settings(max_examples=300, deadline=None, derandomize=True)
 

@@ -14,7 +14,8 @@ from sweeps.simulator import EDGES, VALUES, Refused, random_case, simulate
 import xframe
 from xframe.plan import counting, training_plan
 from xframe.plan.counting import Counts
-from xframe.plan.training_plan import ACCUMULATION, LARGEST, TrainingPlan
+from xframe.plan.fields import ACCUMULATION, LARGEST
+from xframe.plan.training_plan import TrainingPlan
 
 MOST_SAMPLES = 2**63
 
@@ -171,7 +172,7 @@ def test_a_difference_is_told(monkeypatch):
         patch.setattr(counting.Cadence, "updates", lambda _, steps: steps // 2)
         assert check_case(fields, 10) is not None
     with monkeypatch.context() as patch:
-        patch.setattr(training_plan, "_filled", dict)
+        patch.setattr(training_plan, "with_defaults", dict)
         assert check_case({**fields, "steps_per_epoch": 2}, 10) is not None
 
 

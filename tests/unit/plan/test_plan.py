@@ -12,7 +12,8 @@ from sweeps.counting import order_of
 from sweeps.simulator import DEFAULTS, VALUES, Refused, random_case, simulate
 
 import xframe
-from xframe.plan.training_plan import ACCUMULATION, LARGEST, TrainingPlan
+from xframe.plan.fields import ACCUMULATION, LARGEST
+from xframe.plan.training_plan import TrainingPlan
 
 GOOD = {"batch_size": 64, "epochs": 3}
 LONG = {**GOOD, "steps_per_epoch": 10}

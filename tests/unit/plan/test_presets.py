@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.plan.presets import PRESETS, asked
+from xframe.plan import presets
 from xframe.report import trainers
 
 CASE = {"batch_size": 10, "gradient_accumulation_steps": 4, "epochs": 3}
@@ -20,6 +20,11 @@ LEAST = {  # the arguments without which a trainer cannot be asked
     "optax": {"batch_size": 10, "num_epochs": 3},
     "pytorch": {"epochs": 3},
 }
+
+
+def asked(*question):
+    """The plan that is a trainer's answer."""
+    return xframe.TrainingPlan.from_mapping(presets.answer(*question))
 
 
 def like(trainer, num_samples=103, **arguments):
@@ -54,13 +59,13 @@ def test_three_epochs_of_eleven_steps_in_windows_of_four(trainer, updates):
     assert (counts.num_steps, counts.num_updates, counts.num_epochs) == (33, updates, 3)
 
 
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_every_preset_names_version_source_and_evidence(trainer):
-    preset = PRESETS[trainer]
-    text = inspect.getdoc(preset.make)
+    preset = presets.preset(trainer)
+    text = preset.text
     assert f"*{preset.evidence}* with {preset.trainer}" in text
     assert "Source: " in text
-    assert set(LEAST) == set(PRESETS)
+    assert set(LEAST) == set(presets.trainers())
     known = set(inspect.signature(preset.make).parameters)
     assert set(preset.names.values()) | set(preset.drop) <= known
     for arguments in preset.switches.values():
@@ -75,7 +80,7 @@ def test_every_preset_names_version_source_and_evidence(trainer):
     }
 
 
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_order_is_the_plans_own(trainer):
     plan = like(trainer, order="shuffle", seed=5, reshuffle=False)
     assert (plan.order, plan.seed, plan.reshuffle) == ("shuffle", 5, False)
@@ -83,9 +88,9 @@ def test_order_is_the_plans_own(trainer):
     assert like(trainer).seed == 0
 
 
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_numbers_may_be_numpys(trainer):
-    name = PRESETS[trainer].names["batch_size"]
+    name = presets.preset(trainer).names["batch_size"]
     assert like(trainer, np.int64(103), **{name: np.int32(7)}) == like(trainer, 103, **{name: 7})
 
 
@@ -173,9 +178,9 @@ def test_arguments(trainer, arguments, fields):
     assert {name: getattr(plan, name) for name in fields} == fields
 
 
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_a_plans_name_for_the_same_thing_will_do(trainer):
-    own = {PRESETS[trainer].names[name]: value for name, value in (("batch_size", 10), ("epochs", 3))}
+    own = {presets.preset(trainer).names[name]: value for name, value in (("batch_size", 10), ("epochs", 3))}
     plan = xframe.TrainingPlan.like(trainer, num_samples=103, **own)
     assert xframe.TrainingPlan.like(trainer, num_samples=103, batch_size=10, epochs=3) == plan
     assert plan.counts(103).num_steps == 33
@@ -255,9 +260,9 @@ def test_what_a_trainer_needs():
         xframe.TrainingPlan.like("keras", num_samples=0)
 
 
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_what_it_cannot_be_asked(trainer):
-    for name, why in PRESETS[trainer].missing.items():
+    for name, why in presets.preset(trainer).missing.items():
         with pytest.raises(xframe.UsageError) as caught:
             asked(trainer, 103, {"batch_size": 10, name: 4})
         assert f"{trainer} has no {name}" in str(caught.value)
@@ -362,7 +367,7 @@ def test_a_plan_that_no_trainer_has_stands_beside_them():
 
 
 @pytest.mark.parametrize("remainder", ["pad", "carry"])
-@pytest.mark.parametrize("trainer", PRESETS)
+@pytest.mark.parametrize("trainer", presets.trainers())
 def test_any_trainer_can_stand_beside_any_remainder(trainer, remainder):
     fields = {"batch_size": 10, "epochs": 3, "remainder": remainder}
     lines = trainers.side_by_side(answered([trainer], 103, fields), 103, fields)

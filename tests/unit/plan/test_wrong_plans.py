@@ -8,7 +8,8 @@ import pytest
 
 import xframe
 from xframe.errors import shown
-from xframe.plan.training_plan import ACCUMULATION, FIELDS, LARGEST, TrainingPlan
+from xframe.plan.fields import ACCUMULATION, FIELDS, LARGEST
+from xframe.plan.training_plan import TrainingPlan
 
 GOOD = {"batch_size": 64, "epochs": 3}
 LONG = {**GOOD, "steps_per_epoch": 10}

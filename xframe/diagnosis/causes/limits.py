@@ -10,7 +10,7 @@ import numpy as np
 from xframe.diagnosis.case import Case, where_due
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.errors import UsageError, counted
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
 _NOUNS = {"epochs": "epoch", "steps": "step", "updates": "update"}

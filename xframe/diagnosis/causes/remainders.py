@@ -12,7 +12,7 @@ from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.reference import MOST_SAMPLES, UNKNOWN, cells, changed
 from xframe.errors import UsageError, counted
 from xframe.plan import counting
-from xframe.plan.counting import Cadence
+from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
 _DOES = {
@@ -172,7 +172,7 @@ def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
     return None
 
 
-def _begins_as(case: Case, plan: TrainingPlan, n: int, kept: counting.Rows) -> bool:
+def _begins_as(case: Case, plan: TrainingPlan, n: int, kept: counting.PlannedRows) -> bool:
     """Whether every batch begins with the plan's samples, and all samples are of the data set."""
     rows = case.candidate
     assert rows.ids is not None

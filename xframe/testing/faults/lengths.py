@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from xframe.plan.training_plan import LARGEST
+from xframe.plan.fields import LARGEST
 from xframe.testing.faults.bases import Faulty, RunsBy, changed, placed, without
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import CONTINUED, FORTY_STEPS, FOURS, PLAN

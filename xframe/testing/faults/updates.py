@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from xframe.plan.training_plan import ACCUMULATION
+from xframe.plan.fields import ACCUMULATION
 from xframe.running.steering import Place, Window
 from xframe.testing.faults.bases import Faulty, Steered, Stepped, StepsBy, changed, placed, train
 from xframe.testing.faults.declaring import fault

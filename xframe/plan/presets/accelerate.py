@@ -1,0 +1,89 @@
+"""A loop with ``accelerator.accumulate`` over a prepared DataLoader. *ran* with accelerate 1.15.0, one process.
+
+A window is cut when the loader ends, which updates with what is there, divided by
+``gradient_accumulation_steps`` all the same; with ``sync_with_dataloader=False`` it goes on into the next epoch.
+``steps_per_epoch`` is where the script leaves the loop over batches, by ``break`` or ``islice``: an abandoned
+loader cuts nothing. ``max_train_steps`` counts updates, as in the examples: without ``num_epochs`` the script
+works out how many epochs that takes; with it, only the loop over batches breaks, and a plan can say that only
+if no epoch is left to begin after.
+
+Source: accelerate/accelerator.py (``_do_sync``, ``backward``) and data_loader.py (``DataLoaderShard``).
+"""
+
+from __future__ import annotations
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, flag, maybe, remainder_of, windows
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int,
+    num_epochs: int | None = None,
+    gradient_accumulation_steps: int = 1,
+    sync_with_dataloader: bool = True,
+    drop_last: bool = False,
+    steps_per_epoch: int | None = None,
+    max_train_steps: int | None = None,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
+    flag("sync_with_dataloader", sync_with_dataloader)
+    k, s = (
+        count("gradient_accumulation_steps", gradient_accumulation_steps),
+        maybe("steps_per_epoch", steps_per_epoch),
+    )
+    epochs, updates = maybe("num_epochs", num_epochs), maybe("max_train_steps", max_train_steps)
+    batches = batches_of_pass(num_samples, b, drop)
+    if epochs is None and updates is None:
+        raise UsageError("accelerate needs num_epochs or max_train_steps", expected="at least one of them")
+    if updates is not None and s is not None:
+        raise UsageError(
+            "accelerate with both steps_per_epoch and max_train_steps",
+            got=Verbatim(f"steps_per_epoch={s}, max_train_steps={updates}"),
+            expected="one of them: scripts with both count in ways of their own",
+        )
+    if updates is not None and epochs is not None:
+        before = (epochs - 1) * -(-batches // k) if sync_with_dataloader else (epochs - 1) * batches // k
+        if before >= updates:
+            raise UsageError(
+                "accelerate with epochs left to begin after max_train_steps, which no plan expresses: "
+                "each of them still makes a step, since only the loop over batches breaks",
+                got=Verbatim(f"num_epochs={epochs}, max_train_steps={updates}"),
+                expected=f"max_train_steps beyond the {before:,} updates of the first {epochs - 1:,} epochs",
+                remedy="Leave out num_epochs, as the examples work it out, or break from both loops.",
+            )
+    elif updates is not None and not sync_with_dataloader:
+        epochs = -(-updates // -(-batches // k))
+    return {
+        "batch_size": b,
+        **remainder_of(drop),
+        "epochs": epochs,
+        "updates": updates,
+        **epochs_of(s, "restart", "short_epoch"),
+        **windows(
+            k,
+            accumulation_boundary="pass",
+            accumulation_remainder="flush" if sync_with_dataloader else "carry",
+            loss_normalization="window",
+        ),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="accelerate 1.15.0",
+    evidence="ran",
+    names={
+        "batch_size": "batch_size",
+        "epochs": "num_epochs",
+        "updates": "max_train_steps",
+        "steps_per_epoch": "steps_per_epoch",
+        "gradient_accumulation_steps": "gradient_accumulation_steps",
+    },
+    missing={"steps": "Accelerate's loop is the script's; max_train_steps of its examples counts updates."},
+    drop={"drop_last": True},
+    switches={"GradientAccumulationPlugin(sync_with_dataloader=False)": {"sync_with_dataloader": False}},
+)

@@ -1,0 +1,61 @@
+"""``create_supervised_trainer(...).run`` over a DataLoader. *ran* with pytorch-ignite 0.5.5.
+
+``max_iters`` counts steps and excludes ``max_epochs``; with neither, one epoch. An ``epoch_length`` other than
+the loader's does not restart it: the pass goes on in the next epoch, or the next pass begins. Windows are
+counted over the whole run: they go on over epochs, and what is left at the end is never applied.
+
+Source: ignite/engine/engine.py (``run``, ``_run_once_on_dataset_as_gen``) and ignite/engine/__init__.py.
+"""
+
+from __future__ import annotations
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, flag, maybe, remainder_of, windows
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int,
+    max_epochs: int | None = None,
+    max_iters: int | None = None,
+    epoch_length: int | None = None,
+    gradient_accumulation_steps: int = 1,
+    drop_last: bool = False,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
+    k, s = count("gradient_accumulation_steps", gradient_accumulation_steps), maybe("epoch_length", epoch_length)
+    epochs, steps = maybe("max_epochs", max_epochs), maybe("max_iters", max_iters)
+    batches_of_pass(num_samples, b, drop)
+    if epochs is not None and steps is not None:
+        raise UsageError(
+            "ignite with both max_epochs and max_iters",
+            got=Verbatim(f"max_epochs={epochs}, max_iters={steps}"),
+            expected="at most one of them, which is all that Engine.run takes",
+        )
+    return {
+        "batch_size": b,
+        **remainder_of(drop),
+        "epochs": 1 if steps is None and epochs is None else epochs,
+        "steps": steps,
+        **epochs_of(s, "continue", "repeat"),
+        **windows(k, accumulation_remainder="carry", accumulation_at_end="drop", loss_normalization="window"),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="pytorch-ignite 0.5.5",
+    evidence="ran",
+    names={
+        "batch_size": "batch_size",
+        "epochs": "max_epochs",
+        "steps": "max_iters",
+        "steps_per_epoch": "epoch_length",
+        "gradient_accumulation_steps": "gradient_accumulation_steps",
+    },
+    missing={"updates": "Ignite's max_iters counts steps: ask for steps."},
+    drop={"drop_last": True},
+)

@@ -1,0 +1,64 @@
+"""``keras.Model.fit`` of Keras 3 on TensorFlow. *ran* with keras 3.15.1.
+
+There is no limit of steps or updates. With ``steps_per_epoch`` the pass goes on in the next epoch, and where it
+is over, the epoch ends early. Accumulation is the optimizer's: windows go on over epochs, what is left at the
+end is never applied, and the gradient is divided by ``gradient_accumulation_steps``. With ``steps_per_execution``
+an epoch is rounded up to whole executions, as far as the data reaches; without ``steps_per_epoch`` it changes
+nothing. ``data`` is how it is given: ``arrays`` (also a PyDataset without workers, a DataLoader), ``dataset``
+(a batched tf.data of known cardinality), ``batch-repeat`` and ``repeat-batch`` (endless ones; where ``repeat``
+comes first, batches straddle passes).
+
+Source: keras/src/trainers/epoch_iterator.py, backend/tensorflow/trainer.py, optimizers/base_optimizer.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from xframe.plan.presets._arguments import count, epochs_of, maybe, windows
+from xframe.plan.presets._keras import read_arguments
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    steps_per_epoch: int | None = None,
+    steps_per_execution: int = 1,
+    gradient_accumulation_steps: int | None = None,
+    data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
+    drop_remainder: bool = False,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, s, per_execution, drop = read_arguments(
+        "keras", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
+    )
+    if s is not None:
+        s = -(-s // per_execution) * per_execution
+    return {
+        "batch_size": b,
+        "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
+        "epochs": count("epochs", epochs),
+        **epochs_of(s, "continue", {"batch-repeat": "repeat", "repeat-batch": None}.get(data, "short_epoch")),
+        **windows(
+            maybe("gradient_accumulation_steps", gradient_accumulation_steps),
+            accumulation_remainder="carry",
+            accumulation_at_end="drop",
+            loss_normalization="window",
+        ),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="keras 3.15.1",
+    evidence="ran",
+    names={name: name for name in ("batch_size", "epochs", "steps_per_epoch", "gradient_accumulation_steps")},
+    missing={
+        "steps": "Keras fit has no limit of steps: it is epochs times steps_per_epoch.",
+        "updates": "Keras fit has no limit of updates: it stops after epochs.",
+    },
+    drop={"data": "dataset", "drop_remainder": True},
+)

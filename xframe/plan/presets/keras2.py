@@ -1,0 +1,72 @@
+"""``tf.keras.Model.fit`` of Keras 2. *ran* with tf_keras 2.21.0.
+
+It accumulates no gradients and has no limit of steps or updates. With ``steps_per_epoch``, arrays are walked
+through ``epochs`` times and no more; a tf.data goes on in the next epoch, and training stops where the data ends,
+unless ``steps_per_epoch`` is just its cardinality: then each epoch restarts it. ``data`` is as for ``keras``.
+
+Source: tf_keras/src/engine/data_adapter.py (``DataHandler``) and training.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, number_of
+from xframe.plan.presets._keras import read_arguments
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    steps_per_epoch: int | None = None,
+    steps_per_execution: int = 1,
+    data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
+    drop_remainder: bool = False,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, s, per_execution, drop = read_arguments(
+        "keras2", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
+    )
+    batches, steps, epochs = batches_of_pass(num_samples, b, drop), None, count("epochs", epochs)
+    iterator, exhaustion = "continue", None if data == "repeat-batch" else "repeat"
+    if data == "arrays" and s is not None:
+        steps = epochs * batches
+    elif data == "dataset" and s is not None:
+        iterator, exhaustion = ("restart", "repeat") if s == batches else ("continue", "stop")
+    there = {"arrays": epochs * batches, "dataset": batches}.get(data)
+    if (
+        s is not None
+        and there is not None
+        and there < min(per_execution, s)
+        and not (data == "dataset" and s == batches)
+    ):
+        raise UsageError(
+            "keras2 with data that ends inside the first execution, after which fit raises an error",
+            got=Verbatim(f"{number_of(there, 'batch', 'batches')}, steps_per_execution={per_execution}"),
+            expected="data for one execution at least",
+        )
+    return {
+        "batch_size": b,
+        "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
+        "epochs": epochs,
+        "steps": steps,
+        **epochs_of(s, iterator, exhaustion),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="tf_keras 2.21.0",
+    evidence="ran",
+    names={name: name for name in ("batch_size", "epochs", "steps_per_epoch")},
+    missing={
+        "steps": "Keras fit has no limit of steps: it is epochs times steps_per_epoch.",
+        "updates": "Keras fit has no limit of updates: it stops after epochs.",
+        "gradient_accumulation_steps": "Keras 2 accumulates no gradients.",
+    },
+    drop={"data": "dataset", "drop_remainder": True},
+)

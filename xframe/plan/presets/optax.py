@@ -1,0 +1,50 @@
+"""A loop over batches with ``optax.MultiSteps``. *ran* with optax 0.2.8 on jax 0.10.2.
+
+Windows go on over epochs, and what is left at the end is never applied. The gradient is the mean of a window's
+gradients, or with ``use_grad_mean=False`` their sum.
+
+Source: optax/transforms/_accumulation.py.
+"""
+
+from __future__ import annotations
+
+from xframe.plan.presets._arguments import batches_of_pass, count, flag, remainder_of, windows
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int,
+    num_epochs: int,
+    every_k_schedule: int = 1,
+    use_grad_mean: bool = True,
+    drop_remainder: bool = False,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, drop = count("batch_size", batch_size), flag("drop_remainder", drop_remainder)
+    flag("use_grad_mean", use_grad_mean)
+    batches_of_pass(num_samples, b, drop)
+    return {
+        "batch_size": b,
+        **remainder_of(drop),
+        "epochs": count("num_epochs", num_epochs),
+        **windows(
+            count("every_k_schedule", every_k_schedule),
+            accumulation_remainder="carry",
+            accumulation_at_end="drop",
+            loss_normalization="window" if use_grad_mean else "sum",
+        ),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="optax 0.2.8",
+    evidence="ran",
+    names={"batch_size": "batch_size", "epochs": "num_epochs", "gradient_accumulation_steps": "every_k_schedule"},
+    missing=dict.fromkeys(
+        ("steps", "updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."
+    ),
+    drop={"drop_remainder": True},
+)

@@ -1,0 +1,64 @@
+"""The tutorials' loop over a DataLoader. *ran* with torch 2.13.0.
+
+``leftover`` says how the script treats steps that fill no window at the end of an epoch. ``flush``: it updates at
+the loader's last batch too. ``zero``: it zeroes the gradients as each epoch begins. ``carry``: it counts over
+epochs. ``leak``: ``if (i + 1) % k == 0: optimizer.step(); optimizer.zero_grad()``, the shortest and so the most
+common: the count starts anew and the gradients stay, to enter the next epoch's first update. ``normalization``
+is ``window`` where the loss is divided by k before ``backward``. ``max_steps`` counts batches.
+
+Source: torch/utils/data/dataloader.py; the loops are tests/trainers/torch_loop.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from xframe.plan.presets._arguments import batches_of_pass, choice, count, flag, maybe, remainder_of, windows
+from xframe.plan.presets._preset import Fields, Preset
+
+
+def fields(
+    *,
+    num_samples: int,
+    batch_size: int = 1,
+    epochs: int,
+    gradient_accumulation_steps: int = 1,
+    leftover: Literal["flush", "zero", "carry", "leak"] = "leak",
+    normalization: Literal["window", "sum"] = "window",
+    drop_last: bool = False,
+    max_steps: int | None = None,
+) -> Fields:
+    """The plan's fields from the arguments of the trainer."""
+    b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
+    choice("leftover", leftover, ("flush", "zero", "carry", "leak"))
+    choice("normalization", normalization, ("window", "sum"))
+    batches_of_pass(num_samples, b, drop)
+    return {
+        "batch_size": b,
+        **remainder_of(drop),
+        "epochs": count("epochs", epochs),
+        "steps": maybe("max_steps", max_steps),
+        **windows(
+            count("gradient_accumulation_steps", gradient_accumulation_steps),
+            accumulation_boundary="epoch",
+            accumulation_remainder="drop" if leftover == "zero" else leftover,
+            accumulation_at_end="drop",
+            loss_normalization=normalization,
+        ),
+    }
+
+
+PRESET = Preset(
+    make=fields,
+    trainer="torch 2.13.0",
+    evidence="ran",
+    names={"batch_size": "batch_size"}
+    | {"epochs": "epochs", "steps": "max_steps", "gradient_accumulation_steps": "gradient_accumulation_steps"},
+    missing=dict.fromkeys(("updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."),
+    drop={"drop_last": True},
+    switches={
+        "a last update at the end of each epoch": {"leftover": "flush"},
+        "zero_grad() as each epoch begins": {"leftover": "zero"},
+        "a step counter that goes on over epochs": {"leftover": "carry"},
+    },
+)
