@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.testing.selftest import selftest
+from xframe.testing.selftest.text import text
 
 ADAPTERS = ("numpy", "torch", "tensorflow")
 MUTATIONS = 600
@@ -30,5 +31,5 @@ def full(size: int = 1000) -> dict[str, Any]:
         f"{plans * len(ADAPTERS):,} random clean runs and {result.clean.runs - plans * len(ADAPTERS):,} more, "
         f"{result.clean.comparisons:,} comparisons of clean runs, seed {SEED}",
         "bad": bad,
-        "text": result.text(),
+        "text": text(result),
     }

@@ -28,10 +28,14 @@ def selftest(
     Beside it the same runs judged as people do today: totals, loss curves, means and norms of batches. Takes a few
     minutes. Exit code 1 unless every fault is found at its very step and no clean run raises an alarm.
     """
-    from xframe.testing.selftest import command
+    from xframe.testing.selftest import selftest as prove
+    from xframe.testing.selftest.text import text
 
     chosen = None if adapters is None else adapters.split(",")
-    return command(chosen, fault, mutations, clean_runs, seed, as_json=json)
+    with progress_bars() as progress:
+        result = prove(chosen, fault, mutations, clean_runs, seed, progress)
+    print(jsonlib.dumps(result.to_dict()) if json else text(result))
+    return result.exit_code
 
 
 def bench(

@@ -1,6 +1,6 @@
 """Generic faults: the rows of a recorded run, changed at a random place and recorded again.
 
-No particular bug is behind them. Each mutator changes one thing that it can name, and says which check must
+No particular bug is behind them. Each mutator changes one thing that it can name, and states which check must
 fail, at which step, and which causes are right. What it makes goes through the public recorder into a trace
 like any other.
 """
@@ -10,53 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xframe.recording.recorder import record
 from xframe.testing.faults.bases import changed
 from xframe.testing.faults.plans import DROPPED, FOURS, FOURS_CARRIED, KEPT_ORDER, PADDED, PLAN
+from xframe.trace import schema
+from xframe.trace.rows import Rows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from xframe.plan.training_plan import TrainingPlan
     from xframe.trace.trace import Trace
 
 # Whose rows are changed. In all of them an epoch is a pass, so that "in the same pass" is plain from the labels.
 BASES = (PLAN, DROPPED, changed(PLAN, order="sequential"), KEPT_ORDER, FOURS, FOURS_CARRIED, PADDED)
-
-
-class Row(NamedTuple):
-    """One step: ``updates`` are those applied after it, not since the start. None where the run doesn't say."""
-
-    ids: tuple[int, ...]
-    updates: int | None
-    loss: float | None
-    lr: float | None
-    epoch: int | None
-    step_in_epoch: int | None
-    padding: int | None
-
-
-Rows = tuple[Row, ...]
+# What is recorded again: all that a loop gives, but for the count of attempts, which would contradict changed updates.
+GIVEN = tuple(name for name in (*schema.counts(), *schema.reals()) if name != "update_attempts")
 
 
 def rows_of(trace: Trace) -> Rows:
-    """All rows of a trace that has lists of ids."""
-
-    def column(name: str) -> list[Any]:
-        values = zip(trace.column(name).tolist(), trace.known(name).tolist(), strict=True)
-        return [value if known else None for value, known in values]
-
-    totals = column("updates")
-    applied = [
-        None if total is None else total - (before or 0) for before, total in zip([0, *totals], totals, strict=False)
-    ]
-    ids = [tuple(trace.ids(i).tolist()) for i in range(trace.num_rows)]
-    names = ("loss", "lr", "epoch", "step_in_epoch", "padding")
-    return tuple(Row(*values) for values in zip(ids, applied, *map(column, names), strict=True))
+    """All rows of a trace that has lists of ids, in memory: what a loop gives, and the batches."""
+    return Rows.of_trace(trace).only("ids", "batch_size", *GIVEN)
 
 
 def write(
@@ -69,19 +49,9 @@ def write(
     weights: Mapping[str, Any] | None = None,
 ) -> None:
     """Records the rows as a run that was not interrupted."""
-
-    def column(name: str) -> list[Any] | None:
-        values = [getattr(row, name) for row in rows]
-        return None if None in values else values
-
-    applied = column("updates")
+    columns = {name: rows.column(name).values for name in GIVEN if name in rows.known}
     with record(path, plan=plan, num_samples=num_samples, metadata=metadata) as recorder:
-        recorder.block(
-            ids=np.array([sample for row in rows for sample in row.ids], dtype=np.int64),
-            batch_sizes=np.array([len(row.ids) for row in rows], dtype=np.int64),
-            updates=None if applied is None else np.cumsum(applied),
-            **{name: column(name) for name in ("loss", "lr", "epoch", "step_in_epoch", "padding")},
-        )
+        recorder.block(ids=rows.ids, batch_sizes=rows.batch_size, **columns)
         if weights is not None:
             recorder.weights(weights)
 
@@ -96,129 +66,169 @@ class Mutation:
     causes: tuple[str, ...]
 
 
-def _places(rows: Rows, fits: Callable[[Row], bool]) -> list[int]:
-    return [i for i, row in enumerate(rows) if fits(row)]
+# --- what mutators are made of: rows with one thing changed ---
 
 
-def _put(rows: Rows, *new: tuple[int, Row]) -> Rows:
-    changed_rows = list(rows)
-    for place, row in new:
-        changed_rows[place] = row
-    return tuple(changed_rows)
+def _batch(rows: Rows, row: int) -> list[int]:
+    ids = rows.batch(row)
+    assert ids is not None
+    return ids.tolist()
 
 
-def _with_id(row: Row, place: int, sample: int) -> Row:
-    return row._replace(ids=(*row.ids[:place], sample, *row.ids[place + 1 :]))
+def _applied(rows: Rows) -> NDArray[np.int64]:
+    """The updates of each step alone."""
+    assert rows.updates is not None
+    return np.diff(rows.updates, prepend=0)
+
+
+def _column(rows: Rows, name: str) -> NDArray[Any]:
+    return rows.column(name).values
+
+
+def _taken(rows: Rows, places: Sequence[int]) -> Rows:
+    """These rows in this order; updates are counted again, each step's as often as it is there."""
+    columns = {name: _column(rows, name)[list(places)] for name in rows.known if name not in ("ids", "updates")}
+    batches = [sample for place in places for sample in _batch(rows, place)]
+    return Rows.of_arrays(ids=batches, updates=np.cumsum(_applied(rows)[list(places)]), **columns)
+
+
+def _with_batches(rows: Rows, batches: Mapping[int, Sequence[int]], **columns: Any) -> Rows:
+    """The rows with other batches at these places."""
+    every = [batches[row] if row in batches else _batch(rows, row) for row in range(len(rows))]
+    flat = [sample for batch in every for sample in batch]
+    return rows.with_columns(ids=flat, batch_size=list(map(len, every)), **columns)
+
+
+def _with_id(rows: Rows, row: int, place: int, sample: int) -> list[int]:
+    """That row's batch with one id replaced."""
+    ids = _batch(rows, row)
+    ids[place] = sample
+    return ids
+
+
+def _from(rows: Rows, row: int, name: str, by: int) -> Rows:
+    """The rows with a column greater by that much from a row on."""
+    return rows.with_columns(**{name: _column(rows, name) + by * (np.arange(len(rows)) >= row)})
+
+
+def _without_padding(rows: Rows, least: int = 1) -> list[int]:
+    """The rows without padding that have that many samples."""
+    fits = (_column(rows, "padding") == 0) & (rows.batch_size >= least)
+    return np.flatnonzero(fits).tolist()
+
+
+def _in_one_pass(rows: Rows, i: int, j: int) -> bool:
+    """Whether two rows are of the same pass, and without padding."""
+    epoch, padding = _column(rows, "epoch"), _column(rows, "padding")
+    return bool(epoch[i] == epoch[j] and not padding[i] and not padding[j])
+
+
+# --- the mutators ---
 
 
 def drop_step(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """A step is not there. Not the last one, of which it is hard to say that it is lost: see ``truncate``."""
     i = draw.randrange(len(rows) - 1)
-    if rows[i].ids == rows[i + 1].ids:
+    if _batch(rows, i) == _batch(rows, i + 1):
         return None
-    return Mutation(rows[:i] + rows[i + 1 :], "boundaries", i, ("batch-lost",))
+    left = _taken(rows, [*range(i), *range(i + 1, len(rows))])
+    return Mutation(left, "boundaries", i, ("batch-lost",))
 
 
 def repeat_step(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """A step is there twice, one after the other. Not the last, whose second would be but a step too many."""
     i = draw.randrange(len(rows) - 1)
-    if rows[i].ids == rows[i + 1].ids:
+    if _batch(rows, i) == _batch(rows, i + 1):
         return None
-    return Mutation((*rows[: i + 1], *rows[i:]), "boundaries", i + 1, ("batch-repeated",))
+    longer = _taken(rows, [*range(i + 1), *range(i, len(rows))])
+    return Mutation(longer, "boundaries", i + 1, ("batch-repeated",))
 
 
 def swap_steps(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """Two batches change places; labels and updates stay where they were."""
     i, j = sorted(draw.sample(range(len(rows)), 2))
-    if rows[i].ids == rows[j].ids:
+    first, second = _batch(rows, i), _batch(rows, j)
+    if first == second:
         return None
-    mine, other = rows[i], rows[j]
-    new = (
-        (i, mine._replace(ids=other.ids, loss=other.loss, padding=other.padding)),
-        (j, other._replace(ids=mine.ids, loss=mine.loss, padding=mine.padding)),
-    )
-    return Mutation(_put(rows, *new), "boundaries", i, ("batches-swapped",))
+    swapped = {name: _column(rows, name).copy() for name in ("loss", "accuracy", "padding") if name in rows.known}
+    for values in swapped.values():
+        values[[i, j]] = values[[j, i]]
+    return Mutation(_with_batches(rows, {i: second, j: first}, **swapped), "boundaries", i, ("batches-swapped",))
 
 
 def swap_samples(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """Two samples of one pass change places between its batches; none of the padding."""
     i, j = sorted(draw.sample(range(len(rows)), 2))
-    mine, other = rows[i], rows[j]
-    if mine.epoch != other.epoch or mine.padding or other.padding:
+    if not _in_one_pass(rows, i, j):
         return None
-    a, b = draw.randrange(len(mine.ids)), draw.randrange(len(other.ids))
-    new = (i, _with_id(mine, a, other.ids[b])), (j, _with_id(other, b, mine.ids[a]))
-    return Mutation(_put(rows, *new), "boundaries", i, ("samples-swapped",))
+    first, second = _batch(rows, i), _batch(rows, j)
+    a, b = draw.randrange(len(first)), draw.randrange(len(second))
+    first[a], second[b] = second[b], first[a]
+    return Mutation(_with_batches(rows, {i: first, j: second}), "boundaries", i, ("samples-swapped",))
 
 
 def swap_inside(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """Two samples change places inside a batch."""
-    i = draw.choice(_places(rows, lambda row: len(row.ids) > 1 and not row.padding))
-    ids = list(rows[i].ids)
+    i = draw.choice(_without_padding(rows, 2))
+    ids = _batch(rows, i)
     a, b = draw.sample(range(len(ids)), 2)
     ids[a], ids[b] = ids[b], ids[a]
-    return Mutation(_put(rows, (i, rows[i]._replace(ids=tuple(ids)))), "boundaries", i, ("order-inside-batches",))
+    return Mutation(_with_batches(rows, {i: ids}), "boundaries", i, ("order-inside-batches",))
 
 
 def skip_update(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """From a place on there is one update less: the one that belonged there."""
-    i = draw.choice(_places(rows, lambda row: bool(row.updates)))
+    applied = _applied(rows)
+    i = draw.choice(np.flatnonzero(applied).tolist())
     # At the very end the skipped update of a window may as well be what the end made of the window.
     at_end = ("window-at-training-end", "leftover-dropped", "leftover-leaked", "leftover-carried")
-    causes = ("update-skipped", *(at_end if i == len(rows) - 1 and not _every_step(rows) else ()))
-    return Mutation(_put(rows, (i, rows[i]._replace(updates=(rows[i].updates or 0) - 1))), "updates", i, causes)
+    causes = ("update-skipped", *(at_end if i == len(rows) - 1 and not applied.all() else ()))
+    return Mutation(_from(rows, i, "updates", -1), "updates", i, causes)
 
 
 def double_update(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """From a place on there is one update more: a second one of the same step."""
-    i = draw.choice(_places(rows, lambda row: bool(row.updates)))
-    return Mutation(
-        _put(rows, (i, rows[i]._replace(updates=(rows[i].updates or 0) + 1))), "updates", i, ("update-doubled",)
-    )
-
-
-def _every_step(rows: Rows) -> bool:
-    return all(row.updates for row in rows)
+    i = draw.choice(np.flatnonzero(_applied(rows)).tolist())
+    return Mutation(_from(rows, i, "updates", 1), "updates", i, ("update-doubled",))
 
 
 def lose_sample(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """A batch is one sample short."""
-    i = draw.choice(_places(rows, lambda row: len(row.ids) > 1 and not row.padding))
-    a = draw.randrange(len(rows[i].ids))
-    ids = rows[i].ids[:a] + rows[i].ids[a + 1 :]
-    return Mutation(_put(rows, (i, rows[i]._replace(ids=ids))), "boundaries", i, ("sample-lost",))
+    i = draw.choice(_without_padding(rows, 2))
+    ids = _batch(rows, i)
+    del ids[draw.randrange(len(ids))]
+    return Mutation(_with_batches(rows, {i: ids}), "boundaries", i, ("sample-lost",))
 
 
 def repeat_sample(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
-    """One id is another's of the same pass."""
+    """One id is replaced by a different one of the same pass."""
     i, j = draw.sample(range(len(rows)), 2)
-    if rows[i].epoch != rows[j].epoch or rows[i].padding or rows[j].padding:
+    if not _in_one_pass(rows, i, j):
         return None
-    a = draw.randrange(len(rows[i].ids))
-    new = _with_id(rows[i], a, draw.choice(rows[j].ids))
-    return Mutation(_put(rows, (i, new)), "boundaries", i, ("sample-repeated",))
+    place = draw.randrange(len(_batch(rows, i)))
+    ids = _with_id(rows, i, place, draw.choice(_batch(rows, j)))
+    return Mutation(_with_batches(rows, {i: ids}), "boundaries", i, ("sample-repeated",))
 
 
 def foreign_sample(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """One id is of no sample of the training set."""
     i = draw.randrange(len(rows))
-    new = _with_id(rows[i], draw.randrange(len(rows[i].ids)), num_samples + draw.randrange(1000))
-    return Mutation(_put(rows, (i, new)), "boundaries", i, ("validation-in-training",))
+    ids = _with_id(rows, i, draw.randrange(len(_batch(rows, i))), num_samples + draw.randrange(1000))
+    return Mutation(_with_batches(rows, {i: ids}), "boundaries", i, ("validation-in-training",))
 
 
 def truncate(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
-    """The run ends some steps early, of itself: no sign of an interruption."""
+    """The run ends some steps early, by itself: no sign of an interruption."""
     left = len(rows) - (1 if draw.random() < 0.5 else draw.randrange(2, len(rows) // 2))
     # Several steps less have no name of their own: a limit in another unit, or looked at elsewhere, ends a run so.
     causes = ("one-step-less", "batch-lost") if left == len(rows) - 1 else ("limit-confused", "batch-lost")
-    return Mutation(rows[:left], "steps", left, causes)
+    return Mutation(_taken(rows, range(left)), "steps", left, causes)
 
 
 def rename_epochs(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
     """From a place on all epochs have the next number."""
     i = draw.randrange(len(rows))
-    later = ((j, rows[j]._replace(epoch=(rows[j].epoch or 0) + 1)) for j in range(i, len(rows)))
-    return Mutation(_put(rows, *later), "epochs", i, ("epoch-labels",))
+    return Mutation(_from(rows, i, "epoch", 1), "epochs", i, ("epoch-labels",))
 
 
 Mutator = Callable[[Rows, Random, int], Mutation | None]
@@ -240,6 +250,6 @@ MUTATORS: Sequence[Mutator] = (
 
 def mutate(mutator: Mutator, rows: Rows, draw: Random, num_samples: int) -> Mutation:
     """A mutation at a random place; drawn again where nothing would change."""
-    while (found := mutator(rows, draw, num_samples)) is None:
+    while (mutation := mutator(rows, draw, num_samples)) is None:
         pass
-    return found
+    return mutation

@@ -1,0 +1,217 @@
+"""What the self-proof shows: of each faulty run what comparisons reported, and the figures over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from xframe.testing.baselines import BASELINES
+
+TASK = "digits-mlp"  # of the faults
+CAUSES_RIGHT = 0.9  # of all faults, at least
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a comparison reported of one faulty run in one setting, and whether that is right."""
+
+    setting: str
+    detected: bool
+    localised: bool
+    check: str | None
+    step: int | None
+    cause: str | None
+    right: bool
+    certain: bool
+
+    @property
+    def misleads(self) -> bool:
+        """A wrong cause that is called certain."""
+        return self.certain and not self.right
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One faulty run.
+
+    Attributes:
+        kind: ``fault`` or ``mutation``.
+        name: of the fault or the mutator.
+        check, step, causes: what is right.
+        reported: by setting; empty if the fault did not run, then ``problem`` says why.
+        baselines: which of them saw a difference.
+    """
+
+    adapter: str
+    kind: str
+    name: str
+    check: str
+    step: int | None
+    causes: tuple[str, ...]
+    reported: tuple[Reported, ...] = ()
+    baselines: dict[str, bool] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def detected(self) -> bool:
+        """In every setting, the right check fails."""
+        return bool(self.reported) and all(one.detected for one in self.reported)
+
+    @property
+    def localised(self) -> bool:
+        """In every setting, at the right step."""
+        return bool(self.reported) and all(one.localised for one in self.reported)
+
+    @property
+    def cause_right(self) -> bool:
+        """In every setting, a right cause comes first."""
+        return bool(self.reported) and all(one.right for one in self.reported)
+
+    @property
+    def misleads(self) -> bool:
+        """In some setting, a wrong cause is called certain."""
+        return any(one.misleads for one in self.reported)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "adapter": self.adapter,
+            "kind": self.kind,
+            "name": self.name,
+            "check": self.check,
+            "step": self.step,
+            "causes": list(self.causes),
+            "detected": self.detected,
+            "localised": self.localised,
+            "cause_right": self.cause_right,
+            "cause_wrong_but_certain": self.misleads,
+            "told": {
+                one.setting: {
+                    "check": one.check,
+                    "step": one.step,
+                    "cause": one.cause,
+                    "certain": one.certain,
+                    "right": one.right,
+                }
+                for one in self.reported
+            },
+            "baselines": self.baselines,
+            "problem": self.problem,
+        }
+
+    def __str__(self) -> str:
+        if not self.reported:
+            return f"{self.adapter} {self.name}: {self.problem}"
+        right = f"{self.check} at {self.step}, {' or '.join(self.causes)}"
+        reports = "; ".join(
+            f"{one.setting}: {one.check} at {one.step}, {one.cause}{' for certain' if one.certain else ''}"
+            for one in self.reported
+        )
+        return f"{self.adapter} {self.name}: {right}; {reports}"
+
+
+def figures(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many there are, and how many of them were reported rightly."""
+    return {
+        "faults": len(findings),
+        "detected": sum(one.detected for one in findings),
+        "localised": sum(one.localised for one in findings),
+        "cause_right": sum(one.cause_right for one in findings),
+        "cause_wrong_but_certain": sum(one.misleads for one in findings),
+    }
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The honest runs.
+
+    Attributes:
+        runs: how many, random ones and those that the faults are compared with.
+        plans: random plans among them.
+        steps: of all runs.
+        comparisons: of a run with its plan, and of two adapters' runs, with and without a plan.
+        alarms: a line for each comparison that did not pass, or named a cause.
+        pairs: of two adapters' runs on real data, which the baselines judge too.
+        baseline_alarms: how many of these pairs each baseline calls different.
+        refused: what an adapter refused to run, and why.
+    """
+
+    runs: int = 0
+    plans: int = 0
+    steps: int = 0
+    comparisons: int = 0
+    alarms: tuple[str, ...] = ()
+    pairs: int = 0
+    baseline_alarms: dict[str, int] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """All findings; true only if they are what xframe promises of itself."""
+
+    adapters: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    clean: Clean
+    seed: int
+    seconds: float
+
+    def of(self, kind: str, adapter: str | None = None) -> list[Finding]:
+        """The findings of one kind, of one adapter or of all."""
+        return [one for one in self.findings if one.kind == kind and adapter in (None, one.adapter)]
+
+    @property
+    def misses(self) -> list[Finding]:
+        """What was not fully found, localised and explained, the worst first."""
+        missed = [one for one in self.findings if not (one.detected and one.localised and one.cause_right)]
+        return sorted(missed, key=lambda one: (one.detected, one.localised, not one.misleads))
+
+    def __bool__(self) -> bool:
+        good = all(
+            one["detected"] == one["localised"] == one["faults"]
+            and one["cause_right"] >= CAUSES_RIGHT * one["faults"]
+            and not one["cause_wrong_but_certain"]
+            for one in (figures(self.of(kind)) for kind in ("fault", "mutation"))
+        )
+        return good and not self.clean.alarms and bool(self.findings or self.clean.runs)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if it passed, else 1."""
+        return 0 if self else 1
+
+    def baselines(self, adapter: str | None = None) -> dict[str, int]:
+        """How many named faults each of them sees."""
+        return {name: sum(one.baselines.get(name, False) for one in self.of("fault", adapter)) for name in BASELINES}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; the keys up to ``baselines`` are a contract."""
+        return {
+            **figures(self.of("fault")),
+            "clean_runs": self.clean.runs,
+            "false_alarms": len(self.clean.alarms),
+            "baselines": self.baselines(),
+            "passed": bool(self),
+            "adapters": {
+                name: {**figures(self.of("fault", name)), "baselines": self.baselines(name)} for name in self.adapters
+            },
+            "mutations": {
+                **figures(self.of("mutation")),
+                "adapters": {name: figures(self.of("mutation", name)) for name in self.adapters},
+            },
+            "clean": {
+                "random_plans": self.clean.plans,
+                "steps": self.clean.steps,
+                "comparisons": self.clean.comparisons,
+                "alarms": list(self.clean.alarms),
+                "pairs": self.clean.pairs,
+                "baseline_false_alarms": self.clean.baseline_alarms,
+                "refused": list(self.clean.refused),
+            },
+            "misses": [one.to_dict() for one in self.misses],
+            "found": [one.to_dict() for one in self.findings],
+            "task": TASK,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 1),
+        }
