@@ -19,7 +19,7 @@ from xframe.tasks.optimizers import SGD
 from xframe.tasks.schedules import Step
 from xframe.testing import AdapterContract
 from xframe.testing.contract import LEDGER, NUMBER_PLANS, PLANS, observe
-from xframe.testing.features import small
+from xframe.testing.contract.features import small
 
 CPU = Runtime(device="cpu", loop="fit")
 

@@ -10,7 +10,7 @@ from xframe import compare
 from xframe.tasks.optimizers import SGD
 from xframe.tasks.schedules import Exponential
 from xframe.testing import AdapterContract, observe
-from xframe.testing.features import PAIRS, plan_of, small
+from xframe.testing.contract.features import PAIRS, plan_of, small
 
 ALL = ("numpy", "torch", "tensorflow")
 CASES = [  # the cheat, the test that catches it, its arguments, what it says, where

@@ -30,7 +30,7 @@ from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import SGD
 from xframe.tasks.task import Task
 from xframe.testing import observe
-from xframe.testing.features import NUM_SAMPLES, NUM_VALIDATION, small, ticks
+from xframe.testing.contract.features import NUM_SAMPLES, NUM_VALIDATION, small, ticks
 from xframe.trace.trace import Trace
 
 LOOPS = (("torch", "eager"), ("tensorflow", "function"), ("tensorflow", "block"))

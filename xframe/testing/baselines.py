@@ -1,7 +1,7 @@
-"""What people hold two training runs together by today, judged on the same runs as ``xframe.compare``.
+"""What people compare two training runs by today, judged on the same runs as ``xframe.compare``.
 
 Each baseline gets what it asks for from the traces, as a script would log it, and says whether two runs differ.
-None of them can say where two runs part, or why.
+None of them can say where two runs diverge, or why.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Features:
 
     @classmethod
     def of(cls, features: NDArray[np.float64]) -> Features:
+        """From features of shape (samples, ...)."""
         rows = np.asarray(features, dtype=np.float64).reshape(len(features), -1)
         return cls(rows.sum(axis=1), (rows**2).sum(axis=1), rows.shape[1])
 
@@ -49,6 +50,7 @@ class Logged:
 
     @classmethod
     def of(cls, trace: Trace, features: Features) -> Logged:
+        """What a script would log of that run on these features."""
         batches = [trace.ids(i) for i in range(trace.num_rows)]
         updates = int(trace.column("updates")[-1]) if batches else 0
         return cls(
@@ -59,19 +61,19 @@ class Logged:
         )
 
 
-def _apart(a: NDArray[np.float64], b: NDArray[np.float64], rtol: float) -> bool:
+def _differ(a: NDArray[np.float64], b: NDArray[np.float64], rtol: float) -> bool:
     return len(a) != len(b) or not np.allclose(a, b, rtol=rtol, atol=0, equal_nan=True)
 
 
 # Each says whether the two runs differ.
 BASELINES: Mapping[str, Callable[[Logged, Logged], bool]] = {
     "totals": lambda a, b: a.totals != b.totals,
-    "loss curve rtol 1e-5": lambda a, b: _apart(a.losses, b.losses, 1e-5),
-    "loss curve rtol 1e-2": lambda a, b: _apart(a.losses, b.losses, 1e-2),
-    "batch means and norms": lambda a, b: _apart(a.means, b.means, 1e-5) or _apart(a.norms, b.norms, 1e-5),
+    "loss curve rtol 1e-5": lambda a, b: _differ(a.losses, b.losses, 1e-5),
+    "loss curve rtol 1e-2": lambda a, b: _differ(a.losses, b.losses, 1e-2),
+    "batch means and norms": lambda a, b: _differ(a.means, b.means, 1e-5) or _differ(a.norms, b.norms, 1e-5),
 }
 
 
 def differs(a: Logged, b: Logged) -> dict[str, bool]:
-    """What each baseline says of two runs."""
+    """Whether each baseline calls the two runs different."""
     return {name: baseline(a, b) for name, baseline in BASELINES.items()}

@@ -1,4 +1,4 @@
-"""Random plans over the whole vocabulary, for honest runs in which nothing may be found.
+"""Random plans over the whole vocabulary, for honest runs in which no difference may be reported.
 
 Small: 6 to 60 steps over at most 40 samples of the ledger, whose weights can spell all their updates.
 """

@@ -72,7 +72,8 @@ class Mutation:
 def _batch(rows: Rows, row: int) -> list[int]:
     ids = rows.batch(row)
     assert ids is not None
-    return ids.tolist()
+    samples: list[int] = ids.tolist()
+    return samples
 
 
 def _applied(rows: Rows) -> NDArray[np.int64]:
@@ -87,7 +88,9 @@ def _column(rows: Rows, name: str) -> NDArray[Any]:
 
 def _taken(rows: Rows, places: Sequence[int]) -> Rows:
     """These rows in this order; updates are counted again, each step's as often as it is there."""
-    columns = {name: _column(rows, name)[list(places)] for name in rows.known if name not in ("ids", "updates")}
+    columns: dict[str, Any] = {
+        name: _column(rows, name)[list(places)] for name in rows.known if name not in ("ids", "updates")
+    }
     batches = [sample for place in places for sample in _batch(rows, place)]
     return Rows.of_arrays(ids=batches, updates=np.cumsum(_applied(rows)[list(places)]), **columns)
 

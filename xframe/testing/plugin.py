@@ -66,7 +66,7 @@ def assert_same_training(
 
     Args:
         reference: a trace or its file.
-        candidate, more: the traces held against it.
+        candidate, more: the traces compared with it.
         order, plan, num_samples, rtol, atol: as in ``xframe.compare``.
 
     Raises:
@@ -93,7 +93,7 @@ def assert_same_training(
             atol=atol,
         )
     except XframeError as error:
-        raise error.with_traceback(None) from None  # its text says it all
+        raise error.with_traceback(None) from None  # its text is complete
     _demand(comparison)
     return comparison
 
@@ -102,10 +102,11 @@ def _demand(comparison: Comparison) -> None:
     """Fails with the report unless the comparison passed."""
     __tracebackhide__ = True
     if not comparison:
-        raise AssertionError(_told(comparison))
+        raise AssertionError(_report(comparison))
 
 
-def _told(comparison: Comparison) -> str:
+def _report(comparison: Comparison) -> str:
+    """The terminal's report, with a word on why a run that cannot be judged fails a test."""
     from xframe.report.text import text
 
     report = text(comparison)
@@ -173,8 +174,10 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
                 comparison = verification.verify(
                     plan,
                     task=asked,
-                    adapters=_first(adapters, marked.get("adapters"), *_said(config, "adapters"), DEFAULT_ADAPTERS),
-                    device=_first(device, marked.get("device"), *_said(config, "device"), "auto"),
+                    adapters=_first(
+                        adapters, marked.get("adapters"), *_configured(config, "adapters"), DEFAULT_ADAPTERS
+                    ),
+                    device=_first(device, marked.get("device"), *_configured(config, "device"), "auto"),
                     precision=_first(precision, marked.get("precision"), "float32"),
                     threads=threads,
                     tf32=tf32,
@@ -184,7 +187,7 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
                     atol=atol,
                 )
         except XframeError as error:
-            raise error.with_traceback(None) from None  # its text says it all
+            raise error.with_traceback(None) from None  # its text is complete
         _demand(comparison)
         return comparison
 
@@ -196,8 +199,8 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _said(config: pytest.Config, name: str) -> tuple[str | None, str | None]:
-    """What the command line and the ini file say; an ini option that is not there is an empty text."""
+def _configured(config: pytest.Config, name: str) -> tuple[str | None, str | None]:
+    """What the command line and the ini file set; an ini option that is not there is an empty text."""
     return config.getoption(f"xframe_{name}"), config.getini(f"xframe_{name}") or None
 
 
@@ -205,15 +208,15 @@ def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the markers say, the nearest first."""
     from xframe.errors import UsageError, unknown
 
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for marker in request.node.iter_markers("xframe"):
         if marker.args:
             raise UsageError("the marker xframe", got=marker.args, expected="arguments by name: " + ", ".join(_MARKED))
         for name, value in marker.kwargs.items():
             if name not in _MARKED:
                 raise unknown("argument of the marker xframe", name, _MARKED)
-            found.setdefault(name, value)
-    return found
+            values.setdefault(name, value)
+    return values
 
 
 @contextmanager
@@ -245,6 +248,7 @@ def _importable_by_workers(task: str) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options of the command line and of the ini file."""
     group = parser.getgroup("xframe", "xframe: comparing training runs")
     group.addoption(
         "--xframe-adapters",
@@ -260,6 +264,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Registers the markers; ``cuda`` only where the project has none of its own."""
     if config.getini("xframe_device") not in ("", *_DEVICES):
         raise pytest.UsageError(
             f"ini option xframe_device: got {config.getini('xframe_device')!r}, expected one of {', '.join(_DEVICES)}"
@@ -273,13 +278,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
+    """xframe's version, and what is set for it."""
     from xframe import __version__
 
-    said = {name: _first(*_said(config, name)) for name in ("adapters", "device")}
-    return ", ".join([f"xframe: {__version__}", *(f"{name} {value}" for name, value in said.items() if value)])
+    configured = {name: _first(*_configured(config, name)) for name in ("adapters", "device")}
+    return ", ".join([f"xframe: {__version__}", *(f"{name} {value}" for name, value in configured.items() if value)])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips tests marked ``cuda`` without a device, or fails them if one is required."""
     if item.config.stash.get(_OWNS_CUDA, False) and item.get_closest_marker("cuda"):
         why = _no_cuda()
         if why and item.config.getoption("xframe_require_cuda"):
@@ -305,9 +312,10 @@ def _no_cuda() -> str:
 def pytest_runtest_makereport(
     call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows the whole report of each comparison that a failing test holds."""
     report = yield
     for i, comparison in enumerate(_comparisons(call)):
-        report.sections.append((f"xframe comparison{f' {i + 1}' if i else ''}", _told(comparison)))
+        report.sections.append((f"xframe comparison{f' {i + 1}' if i else ''}", _report(comparison)))
     return report
 
 

@@ -1,5 +1,5 @@
 """The part of the adapter contract that is about training as people do it: schedules, validation, early stopping,
-metrics, clipping, accumulation, precision. Each is held against the plan and against the NumPy adapter.
+metrics, clipping, accumulation, precision. Each is compared with the plan and with the NumPy adapter.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ def plan_of(**fields: Any) -> TrainingPlan:
 
 
 def ticks(plan: TrainingPlan, num_samples: int) -> list[int]:
-    """Of the schedule, at each step of the plan."""
-    found, updates = [], 0
+    """The schedule's tick at each step of the plan."""
+    every, updates = [], 0
     for step in plan.each_step(num_samples):
-        found.append({"steps": step.index, "epochs": step.epoch}.get(plan.schedule_clock or "", updates))
+        every.append({"steps": step.index, "epochs": step.epoch}.get(plan.schedule_clock or "", updates))
         updates = step.update
-    return found
+    return every
 
 
 class FeatureContract:
@@ -96,20 +96,20 @@ class FeatureContract:
 
     def _agree(self, plan: TrainingPlan, task: Task, folder: Path) -> Trace | None:
         """The run, once it agrees with the plan and with NumPy's to rounding; None if it rightly does not."""
-        if self._parts(plan, task, folder):
+        if self._departs(plan, task, folder):
             return None
-        mine = self.observed(plan, task, folder / "mine.trace")
-        comparison = compare(self.reference(plan, task, folder / "numpy.trace"), mine, rate=task.optimizer.rate)
+        run = self.observed(plan, task, folder / "run.trace")
+        comparison = compare(self.reference(plan, task, folder / "numpy.trace"), run, rate=task.optimizer.rate)
         assert comparison, str(comparison)
-        return mine
+        return run
 
-    def _parts(self, plan: TrainingPlan, task: Task, folder: Path) -> bool:
+    def _departs(self, plan: TrainingPlan, task: Task, folder: Path) -> bool:
         """Whether the loop's framework does not follow the plan, and so refuses it or is seen not to."""
         if self.follows(plan):
             return False
         place = Runtime(device="cpu", precision="float64", loop=self.loop_name())
         if not self.subject().check(plan, task, place):
-            assert not compare(self.observed(plan, task, folder / "parts.trace")), "a plan it does not follow passes"
+            assert not compare(self.observed(plan, task, folder / "departs.trace")), "a plan it does not follow passes"
         return True
 
     @pytest.mark.parametrize("name", SCHEDULES)
@@ -117,11 +117,11 @@ class FeatureContract:
         """The rate of each step is the schedule's at the plan's clock, and the weights are those it leads to."""
         rate, clock = SCHEDULES[name]
         plan, task = plan_of(schedule_clock=clock, **self.pairs()), small(optimizer=SGD(rate, momentum=0.9))
-        mine = self._agree(plan, task, tmp_path)
-        if mine is None:
+        run = self._agree(plan, task, tmp_path)
+        if run is None:
             return
         expected = [rate(tick) for tick in ticks(plan, NUM_SAMPLES)]
-        for step, (seen, wanted) in enumerate(zip(mine.column("lr").tolist(), expected, strict=True)):
+        for step, (seen, wanted) in enumerate(zip(run.column("lr").tolist(), expected, strict=True)):
             assert seen == wanted, f"step {step}: learning rate {seen}, the schedule says {wanted}"
 
     def pairs(self) -> dict[str, Any]:
@@ -132,14 +132,14 @@ class FeatureContract:
     def test_schedule_clock(self, clock: str, tmp_path: Path) -> None:
         rate = schedule.Exponential(0.1, 0.8)
         plan, task = plan_of(schedule_clock=clock, **self.pairs()), small(optimizer=SGD(rate))
-        if self._parts(plan, task, tmp_path):
+        if self._departs(plan, task, tmp_path):
             return
-        mine = self.observed(plan, task, tmp_path / "mine.trace", "float32")
+        run = self.observed(plan, task, tmp_path / "run.trace", "float32")
         expected = np.array([rate(tick) for tick in ticks(plan, NUM_SAMPLES)], dtype=np.float32)
-        seen = mine.column("lr").astype(np.float32)
-        parts = np.flatnonzero(seen != expected)
-        assert not parts.size, (
-            f"step {parts[0]}: learning rate {seen[parts[0]]}, the schedule says {expected[parts[0]]}"
+        seen = run.column("lr").astype(np.float32)
+        wrong = np.flatnonzero(seen != expected)
+        assert not wrong.size, (
+            f"step {wrong[0]}: learning rate {seen[wrong[0]]}, the schedule says {expected[wrong[0]]}"
         )
 
     @pytest.mark.parametrize("unit", VALIDATIONS)
@@ -148,21 +148,21 @@ class FeatureContract:
         windows = self.pairs() if "gradient_accumulation_steps" in VALIDATIONS[unit] else {}
         fields = {**VALIDATIONS[unit], **windows, "epochs": 6}
         plan = plan_of(validation_unit=unit, validation_batch_size=16, **fields)
-        mine = self._agree(plan, small(), tmp_path)
-        if mine is None:
+        run = self._agree(plan, small(), tmp_path)
+        if run is None:
             return
-        assert [v.after for v in mine.validations] == due(plan, NUM_SAMPLES).tolist(), "validated after other steps"
+        assert [v.after for v in run.validations] == due(plan, NUM_SAMPLES).tolist(), "validated after other steps"
         ids = xxh3_128_digest(np.arange(NUM_VALIDATION, dtype="<i8").tobytes()).hex()
-        theirs = self.reference(plan, small(), tmp_path / "again.trace").validations
-        for seen, wanted in zip(mine.validations, theirs, strict=True):
+        expected = self.reference(plan, small(), tmp_path / "again.trace").validations
+        for seen, wanted in zip(run.validations, expected, strict=True):
             where = f"the validation after step {seen.after - 1}"
             assert (seen.num_samples, seen.num_batches) == (NUM_VALIDATION, 3), f"{where} had other batches"
             assert seen.ids_digest == ids, f"{where} saw other samples"
             assert seen.loss == pytest.approx(wanted.loss, rel=1e-9), f"{where} has another loss"
             assert seen.accuracy == pytest.approx(wanted.accuracy, abs=1e-9), f"{where} has another accuracy"
         plain = self.observed(plan_of(**windows, epochs=6), small(), tmp_path / "plain.trace")
-        assert plain.certificate == mine.certificate, "validation changed the training order"
-        assert plain.end["weights"] == mine.end["weights"], "validation changed the weights"
+        assert plain.certificate == run.certificate, "validation changed the training order"
+        assert plain.end["weights"] == run.end["weights"], "validation changed the weights"
 
     @pytest.mark.parametrize("restore", [False, True])
     def test_early_stopping(self, restore: bool, tmp_path: Path) -> None:
@@ -170,29 +170,29 @@ class FeatureContract:
         unit: dict[str, Any] = {"validation_every": 5, "validation_unit": "steps"}
         stop = {"early_stopping_patience": 2, "early_stopping_min_delta": 0.02, "restore_best": restore}
         plan = plan_of(**{**unit, **stop, "epochs": 60, "early_stopping_monitor": "loss"})
-        mine = self._agree(plan, small(optimizer=SGD(0.3, momentum=0.8)), tmp_path)
-        if mine is None:
+        run = self._agree(plan, small(optimizer=SGD(0.3, momentum=0.8)), tmp_path)
+        if run is None:
             return
-        assert mine.num_rows < plan.counts(NUM_SAMPLES).num_steps, "it never stopped"
-        assert stopped_after(plan, mine.validations) == mine.num_rows
+        assert run.num_rows < plan.counts(NUM_SAMPLES).num_steps, "it never stopped"
+        assert stopped_after(plan, run.validations) == run.num_rows
 
     def test_accuracy(self, tmp_path: Path) -> None:
         """Of each step, as NumPy counts it; the epoch's is averaged by sample."""
         plan = plan_of()
-        mine = self._agree(plan, small(), tmp_path)
-        assert mine is not None
-        theirs = self.reference(plan, small(), tmp_path / "again.trace")
-        np.testing.assert_allclose(mine.column("accuracy"), theirs.column("accuracy"), rtol=0, atol=1e-9)
-        right = mine.column("accuracy") * mine.column("batch_size")
-        np.testing.assert_allclose(mine.epochs()["accuracy"], right.reshape(3, -1).sum(axis=1) / NUM_SAMPLES)
+        run = self._agree(plan, small(), tmp_path)
+        assert run is not None
+        reference = self.reference(plan, small(), tmp_path / "again.trace")
+        np.testing.assert_allclose(run.column("accuracy"), reference.column("accuracy"), rtol=0, atol=1e-9)
+        right = run.column("accuracy") * run.column("batch_size")
+        np.testing.assert_allclose(run.epochs()["accuracy"], right.reshape(3, -1).sum(axis=1) / NUM_SAMPLES)
 
     @pytest.mark.parametrize("kind", CLIPS)
     def test_clipping(self, kind: str, tmp_path: Path) -> None:
         task = small(optimizer=SGD(0.5, **{kind: CLIPS[kind]}))
-        mine = self._agree(plan_of(**self.pairs()), task, tmp_path)
-        assert mine is not None
+        run = self._agree(plan_of(**self.pairs()), task, tmp_path)
+        assert run is not None
         unclipped = self.reference(plan_of(**self.pairs()), small(optimizer=SGD(0.5)), tmp_path / "unclipped.trace")
-        assert not compare(unclipped, mine), "clipping made no difference"
+        assert not compare(unclipped, run), "clipping made no difference"
 
     @pytest.mark.parametrize("kind", ["actual", "samples", "window"])
     def test_accumulation_is_the_full_batch(self, kind: str, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ class FeatureContract:
         fields = {"order": "sequential", "updates": 9, "epochs": None, "remainder": "carry"}
         windows = {"gradient_accumulation_steps": 4, "loss_normalization": kind, "accumulation_remainder": "carry"}
         whole, parts = plan_of(**{**fields, "batch_size": 64}), plan_of(**{**fields, "batch_size": 16, **windows})
-        if self._parts(whole, small(), tmp_path) or self._parts(parts, small(), tmp_path):
+        if self._departs(whole, small(), tmp_path) or self._departs(parts, small(), tmp_path):
             return
         runs = [
             self.observed(plan, small(), tmp_path / f"{i}.trace").weights() for i, plan in enumerate((whole, parts))
@@ -220,18 +220,18 @@ class FeatureContract:
         raise NotImplementedError
 
     def test_bfloat16(self, tmp_path: Path) -> None:
-        """Weights are bfloat16's, which are float32's with 16 zero bits, and training gets on."""
+        """Weights are bfloat16's, which are float32's with 16 zero bits, and the loss falls."""
         plan, task = plan_of(validation_every=1), small()
         if self._refuses(plan, task, "bfloat16"):
             return
-        mine = self.observed(plan, task, tmp_path / "mine.trace", "bfloat16")
-        assert mine.counts() == plan.counts(NUM_SAMPLES)
-        weights = mine.weights()
+        run = self.observed(plan, task, tmp_path / "run.trace", "bfloat16")
+        assert run.counts() == plan.counts(NUM_SAMPLES)
+        weights = run.weights()
         assert weights is not None
         for name, values in weights.items():
             assert values.dtype == np.float32
             assert not (values.view(np.uint32) & 0xFFFF).any(), f"{name} is finer than bfloat16"
-        losses = mine.epochs()["loss"]
+        losses = run.epochs()["loss"]
         assert losses.iloc[-1] < losses.iloc[0] / 2
 
     def test_skipped_updates(self, tmp_path: Path) -> None:
@@ -240,20 +240,20 @@ class FeatureContract:
         plan, task = plan_of(epochs=1), small(load=lambda: (features * 3e4, targets))
         if self._refuses(plan, task, "mixed_float16"):
             return
-        mine = self.observed(plan, task, tmp_path / "mine.trace", "mixed_float16")
-        weights, steps = mine.weights(), plan.counts(NUM_SAMPLES).num_steps
+        run = self.observed(plan, task, tmp_path / "run.trace", "mixed_float16")
+        weights, steps = run.weights(), plan.counts(NUM_SAMPLES).num_steps
         assert weights is not None
         assert all(np.array_equal(weights[name], values) for name, values in task.weights().items())
-        assert mine.column("update_attempts").tolist() == list(range(1, steps + 1))
-        assert mine.column("updates").tolist() == [0] * steps, "an update that was skipped is counted as applied"
+        assert run.column("update_attempts").tolist() == list(range(1, steps + 1))
+        assert run.column("updates").tolist() == [0] * steps, "an update that was skipped is counted as applied"
 
     def test_loss_scaling(self, tmp_path: Path) -> None:
-        """Where nothing overflows, each update that is tried is applied, and training gets on."""
+        """Where nothing overflows, each update that is tried is applied, and the loss falls."""
         plan, task = plan_of(), small(optimizer=SGD(0.05, momentum=0.9, clip_global_norm=1.0))
         if self._refuses(plan, task, "mixed_float16"):
             return
-        mine = self.observed(plan, task, tmp_path / "mine.trace", "mixed_float16")
-        assert mine.column("updates").tolist() == mine.column("update_attempts").tolist()
-        assert mine.counts() == plan.counts(NUM_SAMPLES)
+        run = self.observed(plan, task, tmp_path / "run.trace", "mixed_float16")
+        assert run.column("updates").tolist() == run.column("update_attempts").tolist()
+        assert run.counts() == plan.counts(NUM_SAMPLES)
         reference = self.reference(plan, task, tmp_path / "numpy.trace")
-        np.testing.assert_allclose(mine.column("loss"), reference.column("loss"), rtol=0.05, atol=0.02)
+        np.testing.assert_allclose(run.column("loss"), reference.column("loss"), rtol=0.05, atol=0.02)

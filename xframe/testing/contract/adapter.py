@@ -5,132 +5,33 @@ What each test rests on:
 - the plan's own functions, while the adapter runs, raise: its counts have to be its own doing;
 - the *ledger* task, whose final weights spell which samples entered which update: ids can be echoed,
   weights cannot;
-- the *bare twin*, a script that imports nothing of xframe and trains as a tutorial would: a recorded
-  run must end in its weights bit for bit;
+- the *bare twin*, a script that imports nothing of xframe and trains as a tutorial would, see ``observing``: a
+  recorded run must end in its weights bit for bit;
 - the NumPy adapter, whose arithmetic is written out, for the losses.
-
-A twin is called as ``python twin.py INPUT.npz OUTPUT.npz``. INPUT has features, targets, the initial
-weights under their canonical names, orders (passes × samples), batch_size, drop_last, num_steps,
-learning_rate, momentum and loop, the adapter's; OUTPUT gets the final weights under the same names.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
-from unittest import mock
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from xframe.plan import cadence, counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.recording.recorder import record
 from xframe.running import registry
 from xframe.running.adapter import Adapter, Probe
 from xframe.running.runtime import Runtime
-from xframe.tasks.builtin.ledger import ledger
 from xframe.tasks.lookup import find_task
 from xframe.tasks.task import Task
-from xframe.testing.features import FeatureContract
+from xframe.testing.contract.features import FeatureContract
+from xframe.testing.contract.observing import bare_weights, observe
+from xframe.testing.contract.plans import LEDGER, NUMBER_PLANS, PLANS, TWIN_PLANS, name_of
 from xframe.trace.trace import Trace
 from xframe.verification import compare
-
-LEDGER = ledger(23)
-_GOES_ON = {"steps_per_epoch": 3, "epoch_iterator": "continue"}
-
-
-def _windows(steps: int, **policy: str) -> dict[str, Any]:
-    return {"gradient_accumulation_steps": steps, **policy}
-
-
-_CARRIED = _windows(4, accumulation_remainder="carry", loss_normalization="window")
-PLANS = tuple(
-    TrainingPlan.from_mapping(fields)
-    for fields in (
-        {"batch_size": 5, "epochs": 3},
-        {"batch_size": 5, "epochs": 3, "remainder": "drop"},
-        {"batch_size": 23, "epochs": 2, "remainder": "error"},
-        {"batch_size": 7, "steps": 9},
-        {"batch_size": 7, "steps": 2, "epochs": 2},
-        {"batch_size": 6, "updates": 11, "remainder": "drop", "seed": 7},
-        {"batch_size": 4, "epochs": 2, "order": "sequential"},
-        {"batch_size": 8, "epochs": 3, "reshuffle": False, "seed": 2**62},
-        {"batch_size": 100, "epochs": 4},
-        {"batch_size": 1, "updates": 25, "epochs": 2},
-        {"batch_size": 5, "epochs": 2, "remainder": "pad", **_windows(2, loss_normalization="samples")},
-        {"batch_size": 50, "epochs": 2, "remainder": "pad"},
-        {"batch_size": 6, "epochs": 3, "remainder": "carry", **_windows(2)},
-        {"batch_size": 5, "epochs": 2, "steps_per_epoch": 3},
-        {"batch_size": 5, "epochs": 3, **_GOES_ON, **_windows(2)},
-        {"batch_size": 5, "epochs": 3, **_GOES_ON, **_windows(2, accumulation_boundary="pass")},
-        {"batch_size": 5, "epochs": 4, **_GOES_ON, "steps_per_epoch": 4, "on_exhaustion": "short_epoch", **_windows(2)},
-        {"batch_size": 5, "epochs": 4, **_GOES_ON, "steps_per_epoch": 4, "on_exhaustion": "stop", **_windows(3)},
-        {"batch_size": 5, "epochs": 2, **_windows(2, loss_normalization="window")},
-        {"batch_size": 5, "steps": 5, **_windows(2)},
-        {"batch_size": 5, "epochs": 2, **_CARRIED},
-        {"batch_size": 5, "epochs": 2, **_CARRIED, "accumulation_at_end": "flush"},
-        {"batch_size": 5, "epochs": 3, **_windows(3, accumulation_remainder="leak")},
-        {"batch_size": 5, "epochs": 2, **_windows(3, accumulation_remainder="drop", loss_normalization="sum")},
-    )
-)
-TWIN_PLANS = tuple(
-    TrainingPlan.from_mapping({"batch_size": 64, **fields})
-    for fields in ({"epochs": 2}, {"epochs": 2, "remainder": "drop"}, {"steps": 33, "seed": 5})
-)
-NUMBER_PLANS = (
-    TWIN_PLANS[0],
-    *(
-        TrainingPlan.from_mapping({"batch_size": 64, "epochs": 4, **_windows(2 + i, loss_normalization=kind)})
-        for i, kind in enumerate(("actual", "samples", "window"))
-    ),
-)
-
-
-def _name(plan: TrainingPlan) -> str:
-    return "-".join(f"{value}" if name == "batch_size" else f"{name}={value}" for name, value in plan.to_dict().items())
-
-
-@contextmanager
-def counting_forbidden() -> Iterator[None]:
-    """While inside, the plan's own counts, each_step and step raise, and so does what they are made of."""
-
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
-
-    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse))
-        for name in functions:
-            stack.enter_context(mock.patch.object(counting, name, refuse))
-        stack.enter_context(mock.patch.object(cadence, "Cadence", refuse))
-        yield
-
-
-def observe(
-    adapter: Adapter,
-    plan: TrainingPlan,
-    task: Task,
-    path: Path,
-    *,
-    precision: str = "float64",
-    loop: str | None = None,
-    workers: int = 0,
-) -> Trace:
-    """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
-    place = {"device": "cpu", "precision": precision, "threads": 1, "loop": loop or adapter.loops[0]}
-    runtime = Runtime(**place, workers=workers)  # type: ignore[arg-type]
-    facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
-    with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
-        recorder.weights(adapter.run(plan, task, runtime, recorder))
-    return Trace.open(path)
 
 
 class AdapterContract(FeatureContract):
@@ -139,7 +40,7 @@ class AdapterContract(FeatureContract):
     Attributes:
         adapter: the name of an installed adapter, or an instance.
         loop: one of its loops; None for the default.
-        twin: the bare script of the digits-mlp task, see the module's text.
+        twin: the bare script of the digits-mlp task, see ``xframe.testing.contract.observing``.
         plans: what the ledger task is run under. A loop that is not the adapter's own, but a framework's trainer
             with habits of its own, names those that it follows.
         number_plans: likewise, for the numbers of the digits-mlp task.
@@ -161,7 +62,7 @@ class AdapterContract(FeatureContract):
         plans = {**ledger, "twin": TWIN_PLANS, "numbers": self.number_plans}
         name = metafunc.function.__name__.removeprefix("test_")
         if name in plans:
-            metafunc.parametrize("plan", plans[name], ids=_name)
+            metafunc.parametrize("plan", plans[name], ids=name_of)
 
     def subject(self) -> Adapter:
         return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
@@ -251,23 +152,23 @@ class AdapterContract(FeatureContract):
 
     def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
         """The recorded run ends in the weights of the bare run, bit for bit."""
-        found = self.digits_run(plan, tmp_path / "recorded.trace").weights()
+        weights = self.digits_run(plan, tmp_path / "recorded.trace").weights()
         expected = bare_weights(self.twin, plan, tmp_path, self.loop or self.subject().loops[0])
-        assert found is not None
-        assert found.keys() == expected.keys()
+        assert weights is not None
+        assert weights.keys() == expected.keys()
         for name, values in expected.items():
-            assert found[name].dtype == values.dtype
-            assert np.array_equal(found[name], values), f"{name} is not bit-equal to the bare run's"
+            assert weights[name].dtype == values.dtype
+            assert np.array_equal(weights[name], values), f"{name} is not bit-equal to the bare run's"
 
     @pytest.mark.parametrize("precision", ["float32", "float64"])
     def test_numbers(self, plan: TrainingPlan, precision: str, tmp_path: Path) -> None:
         """Losses and weights agree with NumPy's, in both precisions, with windows of any kind."""
-        mine = self.digits_run(plan, tmp_path / "mine.trace", precision)
+        run = self.digits_run(plan, tmp_path / "run.trace", precision)
         task = find_task("digits-mlp")
-        theirs = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision=precision)
-        comparison = compare(theirs, mine)
+        reference = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision=precision)
+        comparison = compare(reference, run)
         assert comparison, str(comparison)
-        losses = mine.column("loss")
+        losses = run.column("loss")
         assert losses[-10:].mean() < losses[:10].mean() / 2, "the loss did not fall"
 
     def test_it_draws_no_random_numbers(self, tmp_path: Path) -> None:
@@ -289,33 +190,3 @@ def _random_states() -> list[str]:
     torch = sys.modules.get("torch")
     states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002
     return states if torch is None else [*states, repr(torch.get_rng_state().tolist())]
-
-
-def bare_weights(
-    twin: Path, plan: TrainingPlan, folder: Path, loop: str, name: str = "digits-mlp"
-) -> dict[str, NDArray[Any]]:
-    """What the task's bare twin ends in, run in a process of its own on one thread."""
-    task = find_task(name)
-    features, targets = task.data("float32")
-    counts = plan.counts(task.num_samples)
-    assert counts.num_epochs is not None
-    order = plan.sample_order(task.num_samples)
-    given = {
-        "features": features,
-        "targets": targets,
-        "orders": np.stack([order.ids(epoch) for epoch in range(counts.num_epochs)]),
-        "batch_size": plan.batch_size,
-        "drop_last": plan.remainder == "drop",
-        "num_steps": counts.num_steps,
-        "learning_rate": task.optimizer.learning_rate,
-        "momentum": task.optimizer.momentum,
-        "loop": loop,
-        **task.initial_weights(),
-    }
-    np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
-    command = [sys.executable, str(twin), str(folder / "input.npz"), str(folder / "output.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
-    assert done.returncode == 0, done.stderr
-    with np.load(folder / "output.npz", allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

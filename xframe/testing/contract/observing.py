@@ -1,0 +1,97 @@
+"""Runs for tests: an adapter in the test's own process, and a bare twin in one of its own.
+
+A twin is called as ``python twin.py INPUT.npz OUTPUT.npz``. INPUT has features, targets, the initial
+weights under their canonical names, orders (passes × samples), batch_size, drop_last, num_steps,
+learning_rate, momentum and loop, the adapter's; OUTPUT gets the final weights under the same names.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from unittest import mock
+
+import numpy as np
+
+from xframe.plan import cadence, counting
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import record
+from xframe.running.runtime import Runtime
+from xframe.tasks.lookup import find_task
+from xframe.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.running.adapter import Adapter
+    from xframe.tasks.task import Task
+
+
+@contextmanager
+def counting_forbidden() -> Iterator[None]:
+    """While inside, the plan's own counts, each_step and step raise, and so does what they are made of."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
+
+    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse))
+        for name in functions:
+            stack.enter_context(mock.patch.object(counting, name, refuse))
+        stack.enter_context(mock.patch.object(cadence, "Cadence", refuse))
+        yield
+
+
+def observe(
+    adapter: Adapter,
+    plan: TrainingPlan,
+    task: Task,
+    path: Path,
+    *,
+    precision: str = "float64",
+    loop: str | None = None,
+    workers: int = 0,
+) -> Trace:
+    """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
+    place = {"device": "cpu", "precision": precision, "threads": 1, "loop": loop or adapter.loops[0]}
+    runtime = Runtime(**place, workers=workers)  # type: ignore[arg-type]
+    facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
+    with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
+        recorder.weights(adapter.run(plan, task, runtime, recorder))
+    return Trace.open(path)
+
+
+def bare_weights(
+    twin: Path, plan: TrainingPlan, folder: Path, loop: str, name: str = "digits-mlp"
+) -> dict[str, NDArray[Any]]:
+    """What the task's bare twin ends in, run in a process of its own on one thread."""
+    task = find_task(name)
+    features, targets = task.data("float32")
+    counts = plan.counts(task.num_samples)
+    assert counts.num_epochs is not None
+    order = plan.sample_order(task.num_samples)
+    given = {
+        "features": features,
+        "targets": targets,
+        "orders": np.stack([order.ids(epoch) for epoch in range(counts.num_epochs)]),
+        "batch_size": plan.batch_size,
+        "drop_last": plan.remainder == "drop",
+        "num_steps": counts.num_steps,
+        "learning_rate": task.optimizer.learning_rate,
+        "momentum": task.optimizer.momentum,
+        "loop": loop,
+        **task.initial_weights(),
+    }
+    np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
+    command = [sys.executable, str(twin), str(folder / "input.npz"), str(folder / "output.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "output.npz", allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
