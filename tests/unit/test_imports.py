@@ -63,6 +63,11 @@ def test_planning_needs_pydantic_alone():
     assert loaded(statement, HEAVY) == ["pydantic"]
 
 
+def test_the_plans_options_need_no_model():
+    assert loaded("import xframe.plan.fields, xframe.plan.problems, xframe.plan.presets", HEAVY) == []
+    assert loaded("from xframe.cli.app import execute; execute(['plan', '--help'])", ("numpy", "pydantic")) == []
+
+
 def test_adapters_import_no_framework():
     packages = "xframe_numpy, xframe_torch, xframe_tensorflow"
     assert loaded(f"import {packages}", FRAMEWORKS) == []
