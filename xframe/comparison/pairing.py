@@ -96,12 +96,15 @@ class Run:
 
 def named(traces: Sequence[Trace]) -> list[str]:
     """Labels if they distinguish the runs, else file names, else as much of the paths as does."""
-    parts = [trace.path.resolve().with_suffix("").parts for trace in traces]
-    tails = ["/".join(part[-length:]) for length in range(1, max(map(len, parts)) + 1) for part in parts]
-    choices = [[trace.name for trace in traces]]
-    choices += [tails[i : i + len(traces)] for i in range(0, len(tails), len(traces))]
-    for given in choices:
-        names = [printable(name) for name in given]
+
+    def choices() -> Iterator[list[str]]:
+        yield [trace.name for trace in traces]
+        parts = [trace.path.resolve().with_suffix("").parts for trace in traces]
+        for length in range(1, max(map(len, parts)) + 1):
+            yield ["/".join(part[-length:]) for part in parts]
+
+    for choice in choices():
+        names = [printable(name) for name in choice]
         if len(set(names)) == len(names) and PLAN not in names:
             return names
     return [printable(f"{i}: {trace.path}") for i, trace in enumerate(traces)]
@@ -135,7 +138,7 @@ class Pair:
 
     Attributes:
         shared: the steps that both made.
-        firsts: by column, the first row at which the two differ.
+        firsts: by column, the first row at which the two differ; of numbers, beyond what is allowed.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.

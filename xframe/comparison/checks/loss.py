@@ -27,12 +27,11 @@ class Loss(Check):
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self._known = True
-        self._first: int | None = None  # beyond the tolerance, or of another kind
-        self._detail = ""  # of the two there
+        self._detail = ""  # of the first two that differ beyond the tolerance, or in kind
         self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
         self._worst: float | None = None
         self._worst_at: int | None = None
-        self._accuracy: tuple[int, float, float] | None = None  # the first step at which these differ, and the two
+        self._accuracies = (0.0, 0.0)  # where they first differ
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
@@ -52,7 +51,7 @@ class Loss(Check):
         self._known = self._known and candidate.known is None and reference.known is None
         if self._known and self._odd is None:
             self._compare(block.start, candidate.values, reference.values)
-        if "accuracy" in self.pair.known and self._accuracy is None:
+        if "accuracy" in self.pair.known and "accuracy" not in self.pair.firsts:
             self._compare_accuracies(block)
 
     def _compare(self, start: int, a: Floats, b: Floats) -> None:
@@ -70,15 +69,17 @@ class Loss(Check):
                 self._worst, self._worst_at = float(difference[at]), start + at
         names = self.pair.candidate.name, self.pair.reference.name
         beyond = np.flatnonzero(difference > allowed)
-        if beyond.size and self._first is None:
+        first = self.pair.firsts.get("loss")
+        if beyond.size and first is None:
             i = int(beyond[0])
-            self._first = start + i
+            first = start + i
             self._detail = f"{names[0]} {a[i]:.9g}, {names[1]} {b[i]:.9g}, "
             self._detail += f"which differ by {difference[i]:.3g} where {allowed[i]:.3g} is allowed"
         if odd.size:
             self._odd = start + finite, float(a[finite])
-            if kinds[0][finite] != kinds[1][finite] and self._first is None:
-                self._first, self._detail = start + finite, f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
+            if kinds[0][finite] != kinds[1][finite] and first is None:
+                first, self._detail = start + finite, f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
+        self.note("loss", first)
 
     def _compare_accuracies(self, block: Block) -> None:
         """Whether more samples are predicted differently than the one that rounding may turn; in a coarse precision
@@ -88,22 +89,24 @@ class Loss(Check):
         beyond = np.flatnonzero(~(np.abs(a - b) * sizes <= 1.5 + self.pair.terms.tolerance.atol * sizes))
         if beyond.size:
             i = int(beyond[0])
-            self._accuracy = block.start + i, float(a[i]), float(b[i])
+            self._accuracies = float(a[i]), float(b[i])
+            self.note("accuracy", block.start + i)
 
     def judge(self) -> Judgement:
         candidate, reference, until = self.pair.candidate, self.pair.reference, self.pair.until
         if not self._known or not until:
             detail = "a run did not record the loss of every step" if until else "no step to judge"
             return Judgement("not judged", detail=detail)
-        if self._first is not None:
-            detail = f"step {self._first}: loss {self._detail}"
-            return Judgement("fail", self._first, detail, self._worst, self._worst_at)
+        firsts = self.pair.firsts
+        if "loss" in firsts:
+            detail = f"step {firsts['loss']}: loss {self._detail}"
+            return Judgement("fail", firsts["loss"], detail, self._worst, self._worst_at)
         if self._odd is not None:
             detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
             return Judgement("not judged", None, detail, self._worst, self._worst_at, undecided=True)
-        if self._accuracy is not None:
-            step, a, b = self._accuracy
-            detail = f"step {step}: accuracy {candidate.name} {a:.6g}, {reference.name} {b:.6g}"
+        if "accuracy" in firsts:
+            step, (accuracy, expected) = firsts["accuracy"], self._accuracies
+            detail = f"step {step}: accuracy {candidate.name} {accuracy:.6g}, {reference.name} {expected:.6g}"
             return Judgement("fail", step, detail, self._worst, self._worst_at)
         return Judgement("pass", detail=self.up_to_here(), worst=self._worst, worst_at=self._worst_at)
 

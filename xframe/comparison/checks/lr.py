@@ -22,8 +22,7 @@ class LearningRate(Check):
         super().__init__(pair)
         self._kind = np.dtype(storage(pair.terms.precision))
         self._known = True
-        self._first: int | None = None
-        self._values = ("", "")  # there
+        self._values = ("", "")  # where they first differ
         self._worst: float | None = None
         self._worst_at: int | None = None
 
@@ -48,8 +47,9 @@ class LearningRate(Check):
             a, b = candidate.values.astype(self._kind), reference.values.astype(self._kind)
         nowhere = np.isnan(a) & np.isnan(b)
         first = first_unequal(np.where(nowhere, 0, a), np.where(nowhere, 0, b))
-        if first is not None and self._first is None:
-            self._first, self._values = block.start + first, (str(a[first]), str(b[first]))
+        if first is not None and "lr" not in self.pair.firsts:
+            self.note("lr", block.start + first)
+            self._values = str(a[first]), str(b[first])
         finite = np.isfinite(a) & np.isfinite(b)
         difference = np.abs(np.where(finite, a, 0).astype(np.float64) - np.where(finite, b, 0).astype(np.float64))
         at = int(np.argmax(difference))
@@ -59,8 +59,9 @@ class LearningRate(Check):
     def judge(self) -> Judgement:
         if not self._known or not self.pair.until:
             return Judgement("not judged", detail="" if self.pair.until else "no step to judge")
-        if self._first is None:
+        first = self.pair.firsts.get("lr")
+        if first is None:
             return Judgement("pass", detail=self.up_to_here(), worst=self._worst, worst_at=self._worst_at)
         names = self.pair.candidate.name, self.pair.reference.name
-        detail = f"step {self._first}: learning rate {names[0]} {self._values[0]}, {names[1]} {self._values[1]}"
-        return Judgement("fail", self._first, detail, self._worst, self._worst_at)
+        detail = f"step {first}: learning rate {names[0]} {self._values[0]}, {names[1]} {self._values[1]}"
+        return Judgement("fail", first, detail, self._worst, self._worst_at)
