@@ -67,7 +67,7 @@ CASES = (
         order.SwapsInsideABatch,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
-        says="the same 5 samples in another order inside the batch, 2 places differ, first place 0",
+        says="the same 5 samples in a different order inside the batch, 2 places differ, first place 0",
     ),
     Case(
         samples.SwapsAcrossBatches,

@@ -1,1 +1,12 @@
-"""Is it the same: runs against their plan and against each other."""
+"""Is it the same: runs compared with their plan and with each other, structure first, numbers after.
+
+Every run is compared with the plan, if there is one, and every further run with the first. Numbers are judged up to
+the structure's first difference and not beyond: after it the runs are different runs. What lacks evidence is "not
+judged", and a comparison whose structure was not judged never passes.
+
+    judging.py    ``judge``: from traces to ``Findings``
+    pairing.py    the sides, and a candidate and its reference walked through block by block
+    check.py      what a check is
+    checks/       the checks, one file each; a new one is a new file there
+    result.py     what comes out: tolerance, results, causes, the comparison
+"""

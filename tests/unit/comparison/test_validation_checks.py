@@ -77,14 +77,14 @@ def test_without_validation_there_is_no_such_check(run):
         (HONEST[:2] + HONEST[3:], 8, "validated after step 11, the plan says after step 8"),
         (HONEST[:3], 11, "did not validate after step 11"),
         ((*HONEST[:1], Made(4, 1.0), *HONEST[1:]), 3, "validated after step 3, the plan says after step 5"),
-        (edited(2, sizes=(2, 2, 1)), 8, "validated in other batches than of 3 and the remainder"),
+        (edited(2, sizes=(2, 2, 1)), 8, "validated in batches other than of 3 and the remainder"),
         (edited(1, ids=6, sizes=(3, 3)), 5, "validated on a different number of samples"),
         (
             tuple(v._replace(ids=6, sizes=(3, 3)) for v in HONEST),
             2,
             "on a different number of samples than 0 (6 and 5)",
         ),
-        (edited(1, sizes=(2, 3)), 5, "validated in other batches than of 3 and the remainder"),
+        (edited(1, sizes=(2, 3)), 5, "validated in batches other than of 3 and the remainder"),
         (edited(0, loss=math.inf), 2, "validation loss"),
         (edited(0, loss=1.001), 2, "validation loss"),
         (edited(0, loss=math.nan), 2, "validation loss"),
@@ -172,7 +172,7 @@ def test_a_stop_that_rounding_turned_is_shown_as_such(run):
     comparison = xframe.compare(first, second)
     assert comparison.verdict == "failed"
     assert [cause.name for cause in comparison.causes] == ["early-stopping"]
-    assert "rounding could have turned it" in " ".join(comparison.explanation)
+    assert "rounding could have reversed it" in " ".join(comparison.explanation)
 
 
 def test_rates_are_held_against_the_schedule(run):

@@ -56,11 +56,13 @@ def _difference(candidate: Run, reference: Run, step: int) -> str:
         return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
     ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)
     if ids is None or reference_ids is None:
-        return f"step {step}: {candidate.name} trained on different samples than {reference.name}, or in another order"
+        return (
+            f"step {step}: {candidate.name} trained on different samples than {reference.name}, or in a different order"
+        )
     if np.array_equal(np.sort(ids), np.sort(reference_ids)):
         at = np.flatnonzero(ids != reference_ids)
         return (
-            f"step {step}: the same {size:,} samples in another order inside the batch, {at.size} places differ, "
+            f"step {step}: the same {size:,} samples in a different order inside the batch, {at.size} places differ, "
             f"first place {at[0]}: {candidate.name} {ids[at[0]]}, {reference.name} {reference_ids[at[0]]}"
         )
     extra, missing = surplus(ids, reference_ids), surplus(reference_ids, ids)

@@ -71,7 +71,7 @@ class Validations(Check):
                 text += f"; its closest decision, validation {close[0]}, had a margin of {close[1]:.3g}"
                 if differences:
                     text += f", and the runs' values differ by up to {max(differences):.3g}"
-                    text += ": rounding could have turned it" if max(differences) >= close[1] else ""
+                    text += ": rounding could have reversed it" if max(differences) >= close[1] else ""
             yield f"{run.name} {text}"
 
 
@@ -182,7 +182,7 @@ def _on_all_samples(run: Run, plan: TrainingPlan) -> Judgement | None:
             detail = f"{place}: {run.name} validated on {count:,} samples, the task has {total:,}"
             return _fails(validation, detail)
         if count is not None and validation.batch_sizes not in (None, _in_batches(count, size)):
-            detail = f"{place}: {run.name} validated in other batches than of {size:,} and the remainder"
+            detail = f"{place}: {run.name} validated in batches other than of {size:,} and the remainder"
             return _fails(validation, detail)
         for name in ("num_samples", "ids_digest"):
             if getattr(validation, name) != getattr(first, name):
