@@ -71,9 +71,15 @@ class Run:
         """Whether updates may be skipped, since the loss is scaled; what a plan says then is how often one is tried."""
         return self.facts.precision == "mixed_float16" and "update_attempts" in self.rows.known
 
+    def value(self, column: str, index: int) -> Any:
+        """One value of a column; None where it is unknown."""
+        if self.trace is not None and len(self.rows) <= BLOCK_ROWS:
+            self.rows.column(column)  # is held: of a run of one block each column is read once
+        return self.rows.value(column, index)
+
     def last(self, column: str) -> int | None:
         """The last row's value; None unless every row has one."""
-        return self.rows.value(column, len(self.rows) - 1) if column in self.rows.known and len(self.rows) else None
+        return self.value(column, len(self.rows) - 1) if column in self.rows.known and len(self.rows) else None
 
     def digests(self, block: int | None) -> Mapping[str, str]:
         """The digests of a block of a closed trace, by the group of columns they cover; empty where there are none."""
@@ -86,10 +92,10 @@ class Run:
             return None
         known = self.rows.known
         names = ("batch_size", "updates", "epoch", "step_in_epoch", "ids_digest")
-        shown = {name: self.rows.value(name, index) if name in known else None for name in names}
+        shown = {name: self.value(name, index) if name in known else None for name in names}
         shown["ids_digest"] = shown["ids_digest"] and shown["ids_digest"].hex()
         for name in dict.fromkeys(("lr", "loss", number)) if self.trace is not None else ():
-            value = self.rows.value(name, index)
+            value = self.value(name, index)
             shown[name] = value if value is None or np.isfinite(value) else str(value)
         return shown
 

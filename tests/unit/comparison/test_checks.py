@@ -7,7 +7,6 @@ import pytest
 
 import xframe
 from xframe.comparison import checks
-from xframe.comparison.judging import judge
 from xframe.report.markdown import markdown
 from xframe.report.text import text
 
@@ -126,6 +125,8 @@ def test_each_column_is_read_at_most_three_times(run, monkeypatch, change, optio
         return between(trace, name, start, stop)
 
     monkeypatch.setattr(xframe.Trace, "between", counted)
-    assert judge(traces).comparison.verdict == "failed"
+    comparison = xframe.compare(*traces)
+    assert comparison.verdict == "failed"
+    assert comparison.causes
     assert read
     assert max(read.values()) <= 3, read

@@ -51,7 +51,7 @@ class Boundaries(Check):
 
 def _difference(candidate: Run, reference: Run, step: int) -> str:
     """How two batches differ."""
-    size, expected = (run.rows.value("batch_size", step) for run in (candidate, reference))
+    size, expected = (run.value("batch_size", step) for run in (candidate, reference))
     if size != expected:
         return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
     ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)

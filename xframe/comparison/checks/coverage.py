@@ -35,7 +35,7 @@ class Coverage(Boundaries):
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
         if "batch_size" in self.pair.firsts:
             step = self.pair.firsts["batch_size"]
-            size, expected = (run.rows.value("batch_size", step) for run in (candidate, reference))
+            size, expected = (run.value("batch_size", step) for run in (candidate, reference))
             detail = f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
             return Judgement("fail", step, detail)
         if not shared:

@@ -38,7 +38,7 @@ class Epochs(Check):
             return self.agreement()
         name = min(differing, key=lambda name: self.pair.firsts[name])
         step = self.pair.firsts[name]
-        label, expected = (run.rows.value(name, step) for run in (candidate, reference))
+        label, expected = (run.value(name, step) for run in (candidate, reference))
         calls = f"calls it {name.replace('_', ' ')} {label}"
         if name == "padding":
             calls = f"calls {label} of its samples padding"

@@ -49,7 +49,7 @@ class Updates(Check):
         if step is None or firsts.get("update_attempts", step) < step:
             step, compared = firsts["update_attempts"], ("update_attempts", "update_attempts")
         did = "applied" if compared[0] == "updates" else "tried"
-        count, expected = candidate.rows.value(compared[0], step), reference.rows.value(compared[1], step)
+        count, expected = candidate.value(compared[0], step), reference.value(compared[1], step)
         return Judgement(
             "fail", step, f"step {step}: {candidate.name} had {did} {count:,} updates, {reference.says} {expected:,}"
         )
