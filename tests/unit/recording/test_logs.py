@@ -12,8 +12,7 @@ import pytest
 import xframe
 from xframe import compare
 from xframe.errors import UsageError
-from xframe.recording import logs as importing
-from xframe.recording.logs import import_run
+from xframe.recording.logs import import_run, log
 from xframe.trace.trace import Trace
 
 FULL = {
@@ -27,6 +26,7 @@ FULL = {
     "padding": [0, 0, 0, 1],
     "lr": [0.1, 1 / 3, 1e-30, 0.5],
     "loss": [2.5, math.nan, math.inf, -math.inf],
+    "accuracy": [0.0, 0.25, 1 / 3, 1.0],
 }
 
 
@@ -49,7 +49,7 @@ def jsonl_of(columns):
 
 @pytest.fixture
 def imported(tmp_path):
-    """Imports a text under that name; the trace, and what was said of it."""
+    """Imports a text under that name; returns the trace, and what was imported."""
 
     def run(text, name="log.csv", **options):
         path = tmp_path / name
@@ -147,6 +147,13 @@ def test_whole_numbers_as_floats(imported):
         ("step,batch_size,loss\n0,2,1\n,,2\n", r"line 3: no step: expected one in every row. Keep only"),
         ("step,ids\n0,1 2\n1,\n", r"line 3: the ids: got nothing, expected sample ids"),
         ("step,ids\n0,1 2.5\n", r"the ids: got '1 2.5'"),
+        ("step,batch_size\n0,0x10\n", r"the batch_size: got '0x10'"),
+        ("step,batch_size,loss\n0,1,nan(1)\n", r"the loss: got 'nan\(1\)'"),
+        ("step,batch_size,epoch\n0,1,9007199254740993.0\n", r"the epoch: got '9007199254740993.0'"),
+        ('step,batch_size\n0,"2"3\n', r"line 2: not a line of CSV"),
+        ('step,batch_size,note\n0,2,5" wide\n1,x,\n', r"line 3: the batch_size: got 'x'"),
+        ('step,batch_size,note\n\n0,2,"two\nlines"\n\n1,x,\n', r"line 6: the batch_size: got 'x'"),
+        ('step,batch_size,note\n0,2,"two\nlines"\n1,2\n', r"line 4: a row: got 2 fields"),
         ("step,ids\n0,1-2\n", r"the ids: got '1-2'"),
         ("step,ids\n0,9223372036854775808\n", r"the ids"),
         ("step,ids,batch_size\n0,1 2,3\n", r"line 2: the ids: got 2, expected 3 of them, by batch_size"),
@@ -156,9 +163,11 @@ def test_whole_numbers_as_floats(imported):
         ("", r"no names of columns"),
         ("step,batch_size\n", r"the log has no steps"),
         ("epoch,loss\n0,1\n", r"nothing says which step a row of log.csv is: got columns epoch, loss"),
-        ("step,accuracy\n0,1\n", r"none of the columns of log.csv is known by its name: got step, accuracy"),
+        ("step,f1\n0,1\n", r"none of the columns of log.csv is known by its name: got step, f1"),
         ("step,batch_size,loss,train_loss\n0,1,1,1\n", r"more than one column of log.csv could be the loss"),
-        (b"step,batch_size\n0,\xff\n", r"expected text in UTF-8"),
+        (b"step,batch_size\n0,\xff\n", r"line 2: not text.* expected text in UTF-8"),
+        (b"step,batch_size,note\n0,1,\n1,1,\xff\n", r"line 3: not text"),
+        ("step,batch_size", r"the log has no steps"),
         (
             "step,batch_size\n0,2\n10,2\n20,2\n",
             r"line 3: the log holds only one in 10 steps: got step 10, expected step 1",
@@ -191,6 +200,10 @@ def test_what_is_refused(text, message, imported, tmp_path):
         ('{"step": 0, "ids": [1]}\n[1]\n', r"line 2: not an object"),
         ('{"step": 0, "ids": [1]}\n{"step": 1, "ids": [', r"line 2: not JSON.* Is the last line whole"),
         ("[" * 100_000, r"line 1: not JSON"),
+        ('{"step": 0, "batch_size": 2, "loss": 1e400}\n', r"the loss: got '1e400'"),
+        ('{"step": 0, "ids": [1]} {"step": 1, "ids": [2]}\n', r"line 1: not JSON: got Extra data"),
+        ('{"step": 0, "ids": [1]}\n\n{"step": 1, "ids": [null]}\n', r"line 3: the ids"),
+        (b'{"step": 0, "ids": [1]}\n{"step": 1, "ids": [2], "note": "\xff"}\n', r"line 2: not text"),
         ('{"step": 0, "batch_size": 2, "loss": 1' + "0" * 400 + "}\n", r"the loss"),
     ],
 )
@@ -198,6 +211,21 @@ def test_what_is_refused_of_json_lines(text, message, imported, tmp_path):
     with pytest.raises(UsageError, match=message):
         imported(text, "log.jsonl")
     assert not (tmp_path / "out.trace").exists()
+
+
+def test_json_lines_of_mixed_kinds(imported):
+    """A number may be written as whole or not, as a text where JSON has none for it, or be missing."""
+    text = """\ufeff{"step": 0, "batch_size": 2, "loss": 1, "lr": 1}
+{"step": 1.0, "batch_size": 2, "loss": "NaN", "note": {"a": [1, "b"]}}
+
+{"step": 2, "batch_size": 1, "batch_size": 2, "loss": "-Infinity", "lr": ""}
+{"step": 3, "batch_size": 2, "loss": 9007199254740993, "lr": null}
+"""
+    trace, imported_run = imported(text, "log.jsonl")
+    assert trace.column("batch_size").tolist() == [2] * 4
+    assert str(trace.column("loss").tolist()) == "[1.0, nan, -inf, 9007199254740992.0]"
+    assert trace.known("lr").tolist() == [True, False, False, False]
+    assert "lr" in imported_run.not_judged
 
 
 def test_options_that_are_refused(imported, tmp_path):
@@ -221,9 +249,9 @@ def test_options_that_are_refused(imported, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
-def test_chunks(name, imported, monkeypatch):
-    """Rows that lie in different chunks read as in one; errors name the line of the file."""
-    monkeypatch.setattr(importing, "CHUNK_ROWS", 3)
+def test_blocks(name, imported, monkeypatch):
+    """Rows that lie in different blocks read as in one; errors name the line of the file."""
+    monkeypatch.setattr(log, "BLOCK_BYTES", 30)
     columns = {"step": list(range(1, 12)), "ids": [[k, k + 1] for k in range(11)], "loss": [0.5] * 10 + [None]}
     text = csv_of(columns) if name.endswith("csv") else jsonl_of(columns)
     trace, found = imported(text, name)
@@ -234,8 +262,8 @@ def test_chunks(name, imported, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", ["3", "5", "8"])
-def test_steps_over_chunks(bad, imported, monkeypatch):
-    monkeypatch.setattr(importing, "CHUNK_ROWS", 3)
+def test_steps_over_blocks(bad, imported, monkeypatch):
+    monkeypatch.setattr(log, "BLOCK_BYTES", 17)
     steps = ["0", "1", "2", bad, "4", "5"]
     if bad == "3":
         steps[3:] = ["2", "3", "4"]
@@ -243,11 +271,13 @@ def test_steps_over_chunks(bad, imported, monkeypatch):
         imported("step,batch_size\n" + "".join(f"{step},1\n" for step in steps))
 
 
-def test_long_cells(imported):
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_long_cells(quote, imported, monkeypatch):
     import csv
 
+    monkeypatch.setattr(log, "BLOCK_BYTES", 100)
     before = csv.field_size_limit()
-    trace, _ = imported("step,ids\n0," + " ".join(map(str, range(40_000))) + "\n")
+    trace, _ = imported(f"step,ids\n0,{quote}" + " ".join(map(str, range(40_000))) + f"{quote}\n")
     assert len(trace.ids(0)) == 40_000
     assert csv.field_size_limit() == before
 
@@ -333,7 +363,7 @@ def test_a_scalar_called_global_step_is_no_step(events, tmp_path):
 
 
 def test_a_wide_log(imported, monkeypatch):
-    monkeypatch.setattr(importing, "CHUNK_CELLS", 600)
+    monkeypatch.setattr(log, "BLOCK_BYTES", 600)
     names = ["step", "batch_size", *(f"metric {i}" for i in range(200))]
     trace, _ = imported("\n".join([",".join(names), *(f"{k},2" + ",x" * 200 for k in range(5))]))
     assert trace.num_rows == 5
@@ -366,9 +396,9 @@ def test_event_files_that_are_refused(events, tmp_path):
     twice = [*points(loss=[0.5] * 3, batch_size=[2.0] * 3), (1, "loss", 0.5)]
     refused("scalar 'loss' goes back: got step 1", events(twice, "twice"))
     events(points(loss=[0.5] * 3), "bare")
-    other = events(points(accuracy=[0.5] * 3), "other")
-    refused("none of the scalars in other is known by its name: got accuracy", other)
-    refused("a column that event files do not have", other, columns={"step": "accuracy"})
+    other = events(points(f1=[0.5] * 3), "other")
+    refused("none of the columns of other is known by its name: got step, f1", other)
+    refused("a column that event files do not have", tmp_path / "tenth", columns={"step": "loss"})
     refused("no scalars", events([], "empty"))
     (tmp_path / "nothing").mkdir()
     refused("event files: got none in", tmp_path / "nothing")

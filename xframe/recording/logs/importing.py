@@ -1,0 +1,183 @@
+"""Imports a log: opens it as what it is, matches its columns, and copies its rows into a trace, block by block.
+
+    imported = import_run("metrics.csv", "old.trace", columns={"loss": "train/loss"})
+
+A log has no end that would say that it is whole, so the trace is as complete as the log: of an event file that
+breaks off inside a record the trace is *truncated*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xframe.errors import UsageError, unknown
+from xframe.recording.logs.csv_file import CsvFile
+from xframe.recording.logs.event_files import EventFiles
+from xframe.recording.logs.json_lines import JsonLines
+from xframe.recording.logs.log import Block, Log
+from xframe.recording.logs.matching import match_columns
+from xframe.recording.recorder import Recorder, record
+
+LOGS: Mapping[str, type[Log]] = {kind.form: kind for kind in (CsvFile, JsonLines, EventFiles)}
+_RESTS_ON = {"ids": "boundaries", "updates": "updates", "epoch": "epochs", "lr": "lr", "loss": "loss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a log.
+
+    Attributes:
+        rows: steps in the trace.
+        columns: by the trace's name of a column, what it is called in the log.
+        not_judged: the checks of a comparison that the log has nothing for, or not for every step.
+        ending: ``complete``, or ``truncated`` where the log breaks off inside a record.
+        form: the kind of log, one of ``LOGS``.
+    """
+
+    rows: int
+    columns: dict[str, str]
+    not_judged: tuple[str, ...]
+    ending: str
+    form: str
+
+
+def import_run(
+    source: str | Path,
+    out: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    num_samples: int | None = None,
+    form: str | None = None,
+) -> Imported:
+    """Writes a trace at ``out`` from the log at ``source``.
+
+    Args:
+        source: a CSV file, a file of JSON lines, a TensorBoard event file, or the folder of one run's event files.
+        out: a file that does not exist yet; removed again where the log is refused.
+        columns: by the trace's name of a column, its name in the log; an empty name leaves it out. What is not
+            given is guessed, see ``matching.ALIASES``.
+        num_samples: size of the data set.
+        form: the kind of log, one of ``LOGS``; default: by the file's name.
+
+    Raises:
+        UsageError: the log is none, is not strictly one, or does not have one row for each step.
+    """
+    path = Path(source)
+    kind = _kind(path, form)
+    if not path.exists():
+        raise UsageError("cannot read the log", got=str(source), expected="a file, or a folder of event files")
+    log = kind(path)
+    used = match_columns(log, columns or {})
+    facts = {
+        "imported": {"from": path.name, "form": log.form, "columns": used},
+        # Nothing is known of the run itself, and what is known of this process is not the run's.
+        "started": "unknown",
+        "platform": "unknown",
+        "versions": {},
+    }
+    rec = record(out, num_samples=num_samples, metadata=facts)
+    rec.evidence = f"as a log says ({log.form})"
+    try:
+        rows, partly = _copy(log, used, rec)
+        if not rows:
+            raise UsageError("the log has no steps", got=str(path), expected="at least one")
+        rec.close(log.ending)
+    except BaseException:
+        with suppress(Exception):
+            rec.close("not imported")  # so that its file is closed
+        Path(out).unlink(missing_ok=True)
+        raise
+    not_judged = [check for column, check in _RESTS_ON.items() if column not in used or column in partly]
+    return Imported(rows, used, (*not_judged, "weights"), log.ending, log.form)
+
+
+def _kind(path: Path, form: str | None) -> type[Log]:
+    if form is not None:
+        if form not in LOGS:
+            raise unknown("form of a log", form, LOGS)
+        return LOGS[form]
+    for kind in LOGS.values():
+        if kind.is_at(path):
+            return kind
+    endings = [ending for kind in LOGS.values() for ending in kind.endings]
+    raise UsageError(
+        "a log of an unknown form",
+        got=path.name,
+        expected="a name that ends in " + ", ".join(endings) + ", or TensorBoard's event files",
+        remedy="Say which with form=: " + ", ".join(LOGS) + ".",
+    )
+
+
+def _copy(log: Log, used: Mapping[str, str], rec: Recorder) -> tuple[int, set[str]]:
+    """Copies all rows; returns how many they are, and which columns are not known in all of them."""
+    rows, first, partly = 0, 0, set()
+    for block in log.blocks(used):
+        for name, (_, known) in block.columns.items():
+            if known is not None:
+                partly.add(name)
+                if name in ("step", "batch_size"):
+                    line = block.line(int(np.argmin(known)))
+                    log.refuse(line, f"no {name}", None, "one in every row", "Keep only the rows of training steps.")
+        if "step" in block.columns:
+            first = first if rows else int(block.columns["step"].values[0])
+            _require_consecutive(log, block, rows, first)
+        if block.ids is not None and "batch_size" in block.columns:
+            present, sizes = block.ids.sizes, block.columns["batch_size"].values
+            if (present != sizes).any():
+                at = int(np.argmax(present != sizes))
+                log.refuse(block.line(at), "the ids", f"{present[at]}", f"{sizes[at]} of them, by batch_size")
+        _write(block, rec)
+        rows += block.num_rows
+    return rows, partly
+
+
+def _require_consecutive(log: Log, block: Block, before: int, first: int) -> None:
+    """Refuses steps that do not follow one another from 0 or 1 on, and says what they look like.
+
+    Args:
+        before: rows before the block.
+        first: the log's first step.
+    """
+    steps = block.columns["step"].values
+    wanted = np.arange(first + before, first + before + len(steps))
+    unequal = np.flatnonzero(steps != wanted)
+    if first in (0, 1) and not unequal.size:
+        return
+    at = int(unequal[0]) if unequal.size else 0
+    last = int(wanted[at]) - 1 if at or before else None  # the step before this one, as all up to here are in order
+    strides = np.diff(steps[max(at - 1, 0) : at + 10])
+    expected = f"step {last + 1}" if last is not None else "step 0 or 1"
+    if strides.size and strides[0] > 1 and (strides == strides[0]).all():
+        why = f"the log holds only one in {strides[0]} steps"
+        remedy = "Log every step and train again: what happened between two logged steps is not known."
+    elif first not in (0, 1):
+        at, expected, why = 0, "step 0 or 1", "the log begins late"
+        remedy = "Put the log of the run's first part before it."
+    elif steps[at] == last:
+        why = "a step comes twice"
+        remedy = "Keep one row a step: leave out validation rows, and what a resumed run logged again."
+    else:
+        why = "steps are missing or out of order"
+        remedy = "Log every step, once and in order."
+    log.refuse(block.line(at), why, f"step {steps[at]}", expected, remedy)
+
+
+def _write(block: Block, rec: Recorder) -> None:
+    """Hands a block to the recorder, with or without its samples' ids."""
+    given: dict[str, Any] = {
+        name: np.ma.array(values, mask=False if known is None else ~known)
+        for name, (values, known) in block.columns.items()
+        if name not in ("step", "batch_size")
+    }
+    given["time_ns"] = np.ma.array(np.zeros(block.num_rows, np.int64), mask=True)  # when a step was made is not known
+    if block.ids is not None:
+        given |= {"ids": block.ids.flat, "batch_sizes": block.ids.sizes}
+    elif "batch_size" in block.columns:
+        given["batch_sizes"] = block.columns["batch_size"].values
+    rec.block(**given)
