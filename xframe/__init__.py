@@ -4,7 +4,15 @@
     comparison = xframe.verify(plan, task="digits-mlp", adapters=("torch", "tensorflow"))
     assert comparison, comparison
 
-Nothing heavy is imported before it is asked for.
+Nothing heavy is imported before it is asked for. The rooms, each of which may import only those above it:
+
+    plan         what should happen                    tasks      what is computed
+    trace        what was seen, on disk                recording  taking what is seen
+    inference    which plan the rows follow            running    doing it natively: adapters, processes
+    comparison   is it the same                        diagnosis  why not
+    report       how results read                      verification.py  run, compare, explain, write
+    testing      the pytest plugin, the adapters' contract suite, known faults, the self-proof
+    bench, cli   measuring loops; the command line
 """
 
 from __future__ import annotations

@@ -1,1 +1,9 @@
-"""The command line."""
+"""The command line: one file a kind of command, each a thin call of what Python users call too.
+
+Its files:
+
+    app.py           the ``xframe`` command: registers all commands, turns errors into one line and an exit code
+    options.py       options that several commands share; plan_options.py makes the plan's fields options
+    printing.py      where output goes
+    runs.py, plans.py, traces.py, proofs.py, lists.py   the commands
+"""

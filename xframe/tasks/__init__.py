@@ -1,1 +1,9 @@
-"""What is computed: data, model, loss, optimizer and initial weights, independent of any framework."""
+"""What is computed: data, model, loss, optimizer and initial weights, independent of any framework.
+
+Its files:
+
+    task.py       Task, which holds all of it; lookup.py finds one by name
+    layers.py     neutral layers, which adapters lower to native ones; builders.py is for a user's own native models
+    losses.py, optimizers.py, schedules.py, data.py, initial.py   its parts
+    builtin/      the built-in tasks, one file each
+"""

@@ -1,1 +1,13 @@
-"""What was seen: rows, one a step, and their forms on disk."""
+"""What was seen: rows, one a step, and their forms on disk. FORMAT.md describes the files; format 1 stays readable.
+
+Its files:
+
+    schema.py       the one table of columns; a new column is a line there
+    rows.py         Rows, the one shape in which rows are looked at: of a trace, of a plan, or given as arrays
+    facts.py        Facts: what is known of a run beside its rows
+    trace.py        Trace, as it is read; tally.py counts it, weights.py has its final weights
+    opening.py      which reader a file takes: journal.py, parquet.py, or plainreader.py, all as source.py asks
+    writer.py       the journal while a run goes on, one Parquet file when it ends; head.py begins both, with arrow.py
+    certificate.py  one digest of what was done; equal rows have had the same one in every version
+    plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only
+"""
