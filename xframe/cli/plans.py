@@ -50,10 +50,10 @@ def plan_command(
     chosen = trainers.answers(like or [], samples, asked, beside=bool(like) and file is not None)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
-    counts = {name: found.counts(samples) for name, found in chosen.items()}
+    counts = {name: each.counts(samples) for name, each in chosen.items()}
     if len(chosen) > 1:
         if json:
-            print(jsonlib.dumps({"plans": {name: found.to_dict() for name, found in counts.items()}}))
+            print(jsonlib.dumps({"plans": {name: each.to_dict() for name, each in counts.items()}}))
         else:
             print("\n".join(trainers.side_by_side(chosen, samples, asked)))
         return 0

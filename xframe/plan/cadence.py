@@ -32,8 +32,11 @@ class Cadence:
 
     Attributes:
         num_samples: n.
+        batch_size, window: samples in a full batch, steps in a full window.
+        carry, restart, short, stop: whether the plan says so (``remainder``, ``epoch_iterator``, ``on_exhaustion``).
         steps_per_pass: of a whole pass; 0 for the endless stream of ``carry``.
         steps_per_epoch: of a full epoch; 0 for the epochs of n samples into which such a stream is divided.
+        restart_after: steps after which ``restart`` begins a new pass.
         num_steps: of the run.
         num_updates: of the run.
         ended_by_exhaustion: the run's last step ended its epoch only because the pass was over.
@@ -54,7 +57,6 @@ class Cadence:
         self.stop = plan.on_exhaustion == "stop"
         pass_ = self.steps_per_pass = 0 if self.carry else _steps_per_pass(plan, n)
         self.steps_per_epoch = s or pass_
-        # Steps after which restart begins a new pass.
         self.restart_after = min(s or 0, pass_) if self.restart and (self.short or self.stop) else s or 0
         self.stream_passes = plan.limits.epochs if self.carry and s is None else None
         self.stopped = False
@@ -314,7 +316,7 @@ class Cadence:
 
 
 def _least(a: Any, b: Any) -> Any:
-    """The lesser of two numbers, or of each two."""
+    """The lesser of two numbers, or of each pair from two arrays."""
     return a - (a - b) * (a > b)
 
 

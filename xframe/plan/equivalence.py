@@ -1,7 +1,7 @@
 """What a plan means: one form for all plans that make the same run, whatever the number of samples.
 
-Each rule rewrites a field that makes no difference beside the others. Limits of steps and updates are
-never taken for one another: where an update may be skipped, they part.
+Each rule rewrites a field that makes no difference beside the others. Limits of steps and updates never stand for
+each other: where an update may be skipped, they differ.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def meaning(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _batches(plan: TrainingPlan, m: dict[str, Any]) -> None:
-    """Of the remainder and the end of a pass."""
+    """Rewrites the fields of the remainder and of the end of a pass."""
     s, alone = plan.steps_per_epoch, plan.epochs == 1
     if plan.batch_size == 1 or (plan.remainder == "carry" and s is None and alone):
         m["remainder"] = "keep"  # nothing is ever left of a pass, or nothing follows it
@@ -56,7 +56,7 @@ def _batches(plan: TrainingPlan, m: dict[str, Any]) -> None:
 
 
 def _limits(plan: TrainingPlan, m: dict[str, Any]) -> int:
-    """Of epochs and steps; returns what no run of the plan has more steps than."""
+    """Rewrites the limits of epochs and steps; returns the most steps that a run of the plan can have."""
     s, epochs, steps = plan.steps_per_epoch, plan.epochs, plan.steps
     if s is None:
         if epochs and steps and epochs >= steps and m["remainder"] != "carry":
@@ -78,7 +78,7 @@ def _limits(plan: TrainingPlan, m: dict[str, Any]) -> int:
 
 
 def _windows(plan: TrainingPlan, m: dict[str, Any]) -> None:
-    """Of accumulation."""
+    """Rewrites the fields of accumulation."""
     k, s, exhaustion = plan.gradient_accumulation_steps, plan.steps_per_epoch, m.get("on_exhaustion")
     if m["accumulation_remainder"] == "carry" or s is None:
         m["accumulation_boundary"] = "epoch"
@@ -112,7 +112,7 @@ def _can_end_open(plan: TrainingPlan, m: dict[str, Any]) -> bool:
 
 
 def _steps_of_updates(plan: TrainingPlan, m: dict[str, Any]) -> int:
-    """How many steps it takes at least to apply the updates of the limit."""
+    """The least number of steps that apply the updates of the limit."""
     k, s, updates = plan.gradient_accumulation_steps, plan.steps_per_epoch, m["updates"]
     if k == 1:
         return int(updates)

@@ -75,8 +75,8 @@ def together(problems: Sequence[PlanError]) -> PlanError:
 
 def of_fields(error: ValidationError) -> PlanError:
     """The error of fields that are wrong each by itself."""
-    found = error.errors(include_url=False, include_context=False)
-    return together([_of_field(one["type"], [str(part) for part in one["loc"]], one["input"]) for one in found])
+    details = error.errors(include_url=False, include_context=False)
+    return together([_of_field(one["type"], [str(name) for name in one["loc"]], one["input"]) for one in details])
 
 
 def _of_field(kind: str, location: list[str], got: Any) -> PlanError:

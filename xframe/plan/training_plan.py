@@ -1,4 +1,4 @@
-"""TrainingPlan: what a training run should do, apart from any framework. Cadence and nothing else.
+"""TrainingPlan: what a training run should do, in any framework. Cadence and nothing else.
 
 Which samples enter which step, and which steps are followed by an update: the plan says it, closed
 and countable. What is computed belongs to the task, where it runs to the runtime.

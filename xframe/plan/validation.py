@@ -20,14 +20,19 @@ _ROWS = 1 << 17  # of a plan that are looked at together
 
 
 class Observed(Protocol):
-    """A validation as a run recorded it: the steps made before it, and means over the validation samples."""
+    """A validation as a run recorded it."""
 
     @property
-    def after(self) -> int: ...
+    def after(self) -> int:
+        """Steps that were made before it."""
+
     @property
-    def loss(self) -> float | None: ...
+    def loss(self) -> float | None:
+        """The mean over the validation samples; None if it was not recorded."""
+
     @property
-    def accuracy(self) -> float | None: ...
+    def accuracy(self) -> float | None:
+        """The same of the accuracy."""
 
 
 def due(plan: TrainingPlan, num_samples: int) -> NDArray[np.int64]:
@@ -49,7 +54,7 @@ def _crossings(plan: TrainingPlan, num_samples: int, total: int, every: int) -> 
         stop = min(start + _ROWS, total)
         if plan.validation_unit == "updates":
             count = counting.rows(plan, num_samples, start, stop).updates
-        else:  # an epoch is over where the next step has another label
+        else:  # an epoch is over where the next step has a different label
             count = counting.rows(plan, num_samples, start, min(stop + 1, total)).epoch[1:]
         multiples = np.concatenate([[before], count // every])
         yield start + 1 + np.flatnonzero(np.diff(multiples) > 0)

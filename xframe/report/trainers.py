@@ -24,7 +24,7 @@ _ROWS = {
     "samples_padded": "padding rows",
     "last_batch_size": "last batch",
 }
-_STEPS_IN_FULL = 4096  # steps from the first on that are held against each other one by one
+_STEPS_IN_FULL = 4096  # steps from the first on that are compared one by one
 _ALWAYS = ("num_steps", "num_updates", "num_epochs", "samples_seen")
 PLAN = "plan"
 
@@ -63,18 +63,18 @@ def answers(
         raise UsageError("a trainer is given twice", got=twice, expected="each once")
     question = _question(fields)
     beside = beside or question != fields
-    found = {PLAN: TrainingPlan.from_mapping(fields)} if beside else {}
+    plans = {PLAN: TrainingPlan.from_mapping(fields)} if beside else {}
     refused = []
     for name in names:
         try:
-            found[name] = _answer(name, num_samples, question)
+            plans[name] = _answer(name, num_samples, question)
         except UsageError as error:
             refused.append(error)
     if len(refused) > 1:
         raise UsageError("some trainers cannot be asked that:" + "".join(f"\n  - {error}" for error in refused))
     if refused:
         raise refused[0]
-    return found
+    return plans
 
 
 def _answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> TrainingPlan:
@@ -91,7 +91,7 @@ def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
-    """The table, what makes the differences, and what would mend them."""
+    """The table, what makes the differences, and what would remove them."""
     shown = (f"{name} {value:,}" if type(value) is int else f"{name} {value}" for name, value in fields.items())
     lines = [f"{num_samples:,} samples, " + ", ".join(shown), "", *table(plans, num_samples)]
     why, gradients = reasons(plans, num_samples), _gradients(plans, num_samples)
@@ -100,30 +100,27 @@ def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Ma
         lines += ["", "all of them make the same steps, and their updates after the same steps"]
     elif len({plan.counts(num_samples) for plan in plans.values()}) == 1:
         first, *others = plans.values()
-        at = min(step for plan in others if (step := _first_apart(plan, first, num_samples)) is not None)
-        lines += ["", f"the counts agree, and the steps do not: they part at step {at:,} (index, from 0)"]
+        at = min(step for plan in others if (step := _first_difference(plan, first, num_samples)) is not None)
+        lines += ["", f"the counts agree, and the steps do not: they differ from step {at:,} on (index, from 0)"]
     if why or gradients:
         lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in (*why, *gradients))]
     if fields.get("remainder") == "drop" and {"keras", "keras2"} & set(plans):
         lines += ["", "keras drops a short batch only of a tf.data, so that is what it is given here"]
     if not alike:
-        mend = settings(plans, num_samples, fields)
-        lines += ["", "what would make them agree", *(f"  {text}" for text in mend or ["xframe found no setting"])]
+        fixes = settings(plans, num_samples, fields) or ["xframe found no setting"]
+        lines += ["", "what would make them agree", *(f"  {text}" for text in fixes)]
     return lines
 
 
 def table(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
     """One column a plan; a value that differs from the first column's is marked."""
-    counts = {name: plan.counts(num_samples).to_dict() for name, plan in plans.items()}
-    first = next(iter(counts.values()))
+    counts = [plan.counts(num_samples).to_dict() for plan in plans.values()]
     rows = [["", *plans]]
     for key, title in _ROWS.items():
-        cells = ["-" if found[key] is None else f"{found[key]:,}" for found in counts.values()]
-        marked = [
-            cell + (" !" if found[key] != first[key] else "")
-            for cell, found in zip(cells, counts.values(), strict=True)
-        ]
-        if key in _ALWAYS or any(found[key] for found in counts.values()):
+        values = [each[key] for each in counts]
+        cells = ["-" if value is None else f"{value:,}" for value in values]
+        marked = [cell + (" !" if value != values[0] else "") for cell, value in zip(cells, values, strict=True)]
+        if key in _ALWAYS or any(values):
             rows.append([title, *marked])
     return tables.plain(rows)
 
@@ -131,19 +128,19 @@ def table(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
 def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
     """Why counts or gradients differ, a sentence each."""
     names = list(plans)
-    found: dict[str, list[str]] = {}
+    sides_of: dict[str, list[str]] = {}  # by reason
     for name in names[1:]:
         for side, text in _because(names[0], name, plans, num_samples):
-            if side not in found.setdefault(text, []):
-                found[text].append(side)
+            if side not in sides_of.setdefault(text, []):
+                sides_of[text].append(side)
     never = [name for name, plan in plans.items() if not plan.counts(num_samples).num_updates]
     idle = [f"{', '.join(never)}: no update is ever applied, so nothing is trained"] if never else []
-    return [*(f"{', '.join(sides)}: {text}" for text, sides in found.items()), *idle]
+    return [*(f"{', '.join(sides)}: {text}" for text, sides in sides_of.items()), *idle]
 
 
 def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
     """Settings that make the plans agree in steps and updates, each tried out."""
-    found, question = [], _question(fields)
+    agreeing, question = [], _question(fields)
     for name in plans:
         for words, arguments in preset(name).switches.items() if name != PLAN else ():
             changed = _answer(name, num_samples, question, **arguments)
@@ -153,7 +150,7 @@ def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
                 if other != name and not _same(plans[name], plan, num_samples) and _same(changed, plan, num_samples)
             ]
             if others:
-                found.append(f"{name} counts as {', '.join(others)} with {words}")
+                agreeing.append(f"{name} counts as {', '.join(others)} with {words}")
     names = [name for name in plans if name != PLAN]
     for words, change in _changes(next(iter(plans.values())), num_samples):
         asked_instead = {name: value for name, value in {**fields, **change}.items() if value is not None}
@@ -165,8 +162,8 @@ def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
         updates = next(iter(changed_plans.values())).counts(num_samples).num_updates
         if alike and updates:
             though = ", with gradients divided differently" if _gradients(changed_plans, num_samples) else ""
-            found.append(f"all agree with {words}: {counted(updates, 'update')}{though}")
-    return found
+            agreeing.append(f"all agree with {words}: {counted(updates, 'update')}{though}")
+    return agreeing
 
 
 def _changes(plan: TrainingPlan, num_samples: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -201,11 +198,11 @@ def _changes(plan: TrainingPlan, num_samples: int) -> Iterator[tuple[str, dict[s
 
 def _same(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> bool:
     """Whether both make the same steps, with their updates after the same ones."""
-    return a.counts(num_samples) == b.counts(num_samples) and _first_apart(a, b, num_samples) is None
+    return a.counts(num_samples) == b.counts(num_samples) and _first_difference(a, b, num_samples) is None
 
 
-def _first_apart(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | None:
-    """The first step with other samples or another number of updates so far.
+def _first_difference(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | None:
+    """The first step that differs in its samples or in the number of updates so far.
 
     Between the ends of passes, epochs and windows both runs are regular, so beyond the first few thousand steps only
     those around such ends are looked at.
@@ -220,11 +217,11 @@ def _first_apart(a: TrainingPlan, b: TrainingPlan, num_samples: int) -> int | No
         if begin < until:
             spans.append((begin, until))
     for begin, until in spans:
-        mine, theirs = (counting.rows(plan, num_samples, begin, until) for plan in (a, b))
+        one, other = (counting.rows(plan, num_samples, begin, until) for plan in (a, b))
         columns = ("batch_size", "padding", "pass_index", "position", "updates")
-        unequal = [getattr(mine, name) != getattr(theirs, name) for name in columns]
-        if found := [int(column.argmax()) for column in unequal if column.any()]:
-            return begin + min(found)
+        unequal = [getattr(one, name) != getattr(other, name) for name in columns]
+        if firsts := [int(column.argmax()) for column in unequal if column.any()]:
+            return begin + min(firsts)
     return None
 
 
@@ -238,11 +235,11 @@ def _because(first: str, name: str, plans: Mapping[str, TrainingPlan], num_sampl
     reference, candidate = plans[first], plans[name]
     if _same(reference, candidate, num_samples):
         return []
-    theirs, own = reference.to_dict(), candidate.to_dict()
+    expected, own = reference.to_dict(), candidate.to_dict()
     for groups in chain.from_iterable(combinations(_GROUPS, size) for size in range(1, len(_GROUPS) + 1)):
         taken = {field for group in groups for field in group}
         fields = {key: value for key, value in own.items() if key not in taken}
-        fields |= {key: value for key, value in theirs.items() if key in taken}
+        fields |= {key: value for key, value in expected.items() if key in taken}
         try:
             if not _same(TrainingPlan.from_mapping(fields), reference, num_samples):
                 continue

@@ -57,7 +57,7 @@ def epochs_of(steps: int | None, iterator: str, exhaustion: str | None) -> Field
 
 
 def number_of(count: int, one: str, many: str) -> str:
-    """So many things, in words."""
+    """A number of things, in words."""
     return f"{count:,} {one if count == 1 else many}"
 
 

@@ -3,7 +3,7 @@
 ``leftover`` says how the script treats steps that fill no window at the end of an epoch. ``flush``: it updates at
 the loader's last batch too. ``zero``: it zeroes the gradients as each epoch begins. ``carry``: it counts over
 epochs. ``leak``: ``if (i + 1) % k == 0: optimizer.step(); optimizer.zero_grad()``, the shortest and so the most
-common: the count starts anew and the gradients stay, to enter the next epoch's first update. ``normalization``
+common: the count starts again and the gradients stay, to enter the next epoch's first update. ``normalization``
 is ``window`` where the loss is divided by k before ``backward``. ``max_steps`` counts batches.
 
 Source: torch/utils/data/dataloader.py; the loops are tests/trainers/torch_loop.py.
