@@ -8,13 +8,14 @@ other ``Rows`` to compare it with. Nothing of a run's facts is in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from xxhash import xxh3_128_digest
 
+from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.trace.schema import Column, unknown_column
 
@@ -65,12 +66,9 @@ class Rows:
 
         For example ``Rows.of_arrays(batch_size=[3, 2], ids=[0, 1, 2, 3, 4], updates=[1, 2])``.
         """
-        given = {name: _column(values) for name, values in columns.items() if values is not None}
-        num_rows = len(given["batch_size"].values)
-        rows = cls(lambda name, start, stop: unknown_column(name, stop - start), num_rows, given, complete=complete)
-        rows._columns |= given
-        rows.known = frozenset(name for name, column in given.items() if column.known is None)
-        return rows
+        num_rows = len(_column(columns["batch_size"]).values)
+        rows = cls(lambda name, start, stop: unknown_column(name, stop - start), num_rows, (), complete=complete)
+        return rows.with_columns(**columns)
 
     @classmethod
     def of_batches(
@@ -94,7 +92,7 @@ class Rows:
         Args:
             plan, num_samples: as ``plan.counts`` takes them.
             rate: the learning rate at each tick of the plan's ``schedule_clock``; without it ``lr`` is unknown.
-            num_rows: the first so many rows only, as where early stopping ends the run; these are then complete.
+            num_rows: only that many rows, the first, as where early stopping ends the run; these are then complete.
         """
         total = counting.num_steps(plan, num_samples)
         planned = _Planned(plan, num_samples, rate)
@@ -110,6 +108,9 @@ class Rows:
     def __len__(self) -> int:
         return self._num_rows
 
+    def __repr__(self) -> str:
+        return f"<{self._num_rows} Rows from {self.start}, known: {', '.join(sorted(self.known)) or 'nothing'}>"
+
     def column(self, name: str) -> Column:
         """A column of all of these rows: its values, and where they are known (None: everywhere).
 
@@ -123,16 +124,22 @@ class Rows:
 
     def between(self, start: int, stop: int) -> Rows:
         """Rows ``start`` to ``stop`` (excluded), counted from the first of these; the block last asked for is kept."""
-        start, stop = max(start, 0), min(stop, self._num_rows)
+        start = min(max(start, 0), self._num_rows)
+        stop = max(min(stop, self._num_rows), start)
         if (start, stop) == (0, self._num_rows):
             return self
         held = self._block
         if held is not None and (held.start - self.start, held.start - self.start + len(held)) == (start, stop):
             return held
         whole = self.complete and stop == self._num_rows
-        part = Rows(self._read, max(stop - start, 0), self.known, start=self.start + start, complete=whole)
+        part = Rows(self._read, stop - start, self.known, start=self.start + start, complete=whole)
+        if "ids" in self._columns:
+            self.column("batch_size")  # which says where each batch begins
         for name, (values, known) in self._columns.items():
-            first, last = (start, stop) if name != "ids" else (int(self.bounds[start]), int(self.bounds[stop]))
+            first, last = start, stop
+            if name == "ids":
+                bounds = self.bounds if known is None else _bounds(np.where(known, self.batch_size, 0))
+                first, last = int(bounds[start]), int(bounds[stop])
             part._columns[name] = Column(values[first:last], known if known is None else known[start:stop])
         self._block = part
         return part
@@ -146,31 +153,41 @@ class Rows:
         head = self.head(most_rows)
         if "ids" not in self.known or not len(head):
             return head
-        ends = np.cumsum(head.batch_size.clip(min=0))
-        return self.head(max(int(np.searchsorted(ends, most_ids, side="right")), 1))
+        return head.head(max(int(np.searchsorted(head.bounds[1:], most_ids, side="right")), 1))
 
     def only(self, *names: str) -> Rows:
         """These columns alone; all others are unknown."""
-        return self.with_columns(**dict.fromkeys(self.known - {*names}))
+        return self._seen_as(lambda name: name in names, {}, self.complete)
 
     def with_columns(self, *, complete: bool | None = None, **columns: Any) -> Rows:
-        """The same rows with other values in these columns; None makes one unknown."""
-        hidden = {name for name, values in columns.items() if values is None}
+        """The same rows with other values in these columns; None makes one unknown.
+
+        Raises:
+            UsageError: a column doesn't have one value a row, or ``ids`` not as many as the batches' sizes sum to.
+        """
+        given = {name: _column(values) for name, values in columns.items() if values is not None}
+        complete = self.complete if complete is None else complete
+        rows = self._seen_as(lambda name: columns.get(name, name) is not None, given, complete)
+        for name, (values, known) in given.items():
+            expected = len(rows) if name != "ids" else None if known is not None else int(rows.bounds[-1])
+            if expected not in (None, len(values)):
+                raise UsageError(f"the column {name}", got=len(values), expected=f"{expected} values")
+        return rows
+
+    def _seen_as(self, visible: Callable[[str], bool], given: Mapping[str, Column], complete: bool) -> Rows:
+        """The same rows without the columns that are not visible, and with those that are given."""
 
         def read(name: str, start: int, stop: int) -> Column:
-            return unknown_column(name, stop - start) if name in hidden else self._read(name, start, stop)
+            return self._read(name, start, stop) if visible(name) else unknown_column(name, stop - start)
 
-        given = {name: _column(values) for name, values in columns.items() if values is not None}
-        whole = {name for name, column in given.items() if column.known is None}
-        known = self.known - columns.keys() | whole
-        rows = Rows(
-            read, self._num_rows, known, start=self.start, complete=self.complete if complete is None else complete
-        )
-        rows._columns = {name: column for name, column in self._columns.items() if name not in hidden} | given
+        known = {name for name in self.known - given.keys() if visible(name)}
+        known |= {name for name, column in given.items() if column.known is None}
+        rows = Rows(read, self._num_rows, known, start=self.start, complete=complete)
+        rows._columns = {name: column for name, column in self._columns.items() if visible(name)} | {**given}
         return rows
 
     def blocks(self, rows: int) -> Iterator[Rows]:
-        """All rows, so many at a time."""
+        """All rows, that many at a time."""
         for start in range(0, self._num_rows, rows):
             yield self.between(start, start + rows)
 
@@ -222,7 +239,7 @@ class Rows:
     @cached_property
     def bounds(self) -> Ints:
         """Batch i is ``ids[bounds[i] : bounds[i + 1]]``."""
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.batch_size.clip(min=0))])
+        return _bounds(self.batch_size)
 
     def batch(self, row: int) -> Ints | None:
         """The sample ids of that row, padding last; None if the run lists none."""
@@ -239,6 +256,10 @@ class Rows:
         values, known = held if held is not None else self._read(name, self.start + row, self.start + row + 1)
         at = row if held is not None else 0
         return values[at].item() if known is None or known[at] else None
+
+
+def _bounds(batch_size: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(batch_size.clip(min=0))])
 
 
 def _column(values: Any) -> Column:
@@ -264,6 +285,8 @@ class _Planned:
         return self._held[2]
 
     def read(self, name: str, start: int, stop: int) -> Column:
+        if start == stop:
+            return Column(unknown_column(name, 0).values)
         if name in _PLANNED:
             return Column(getattr(self.rows(start, stop), name))
         if name == "ids":
@@ -294,6 +317,6 @@ class _Planned:
             ticks = self.rows(start, stop).epoch
         else:  # updates before the step
             before = int(counting.rows(self.plan, self.num_samples, start - 1, start).updates[0]) if start else 0
-            ticks = np.concatenate([[before], self.rows(start, stop).updates[:-1]])
+            ticks = np.concatenate([[before], self.rows(start, stop).updates])[:-1]
         values, where = np.unique(ticks, return_inverse=True)
         return np.array([self.rate(int(tick)) for tick in values])[where]

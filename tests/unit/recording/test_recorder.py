@@ -410,7 +410,7 @@ def test_a_recorder_that_is_forgotten_leaves_no_thread(path, monkeypatch):
     before = threading.active_count()
     rec = xframe.record(path)
     assert threading.active_count() == before + 1
-    rec._writer._file.close()
+    rec._writer._journal.close()
     del rec
     deadline = time.monotonic() + 20
     while threading.active_count() > before and time.monotonic() < deadline:
