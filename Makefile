@@ -1,5 +1,6 @@
 # make verify   run the main job in a private environment (.venv)
-# make test     run the tests there
+# make quick    the first answer while working: the unit tests that need no framework, in under a minute
+# make test     run all tests there
 # make trainers  compare the presets with the trainers they are named for, installed beside it
 # make proof  the figures at full size, into results/proof.md; resumable
 # make check    format, lint, types, import rules, tests: what CI runs
@@ -8,13 +9,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify test trainers proof check lint format clean
+.PHONY: verify quick test trainers proof check lint format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+
+quick: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2 --quick -rfE tests/unit
 
 trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers

@@ -1,0 +1,122 @@
+"""Whether what a cause says holds: its numbers, the fix that it names, its equations of totals."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections import Counter
+
+from sweeps.attacks.fields import LEFTOVERS, REMAINDERS
+from sweeps.attacks.rows import Attack, made, seen_alike, unlabelled
+from xframe.comparison.result import Explanation
+from xframe.diagnosis.reference import cells, changed
+from xframe.plan import counting
+
+NUMBER = r"(\d[\d,]*)"
+
+
+def _int(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def untrue(cause: Explanation, attack: Attack, *, planned: bool) -> list[str]:
+    """What of a cause's words does not hold."""
+    n, plan, candidate, reference = attack.num_samples, attack.plan, attack.candidate, attack.reference
+    sentence, wrong = cause.sentence, []
+    for one, b, r in re.findall(rf"\({NUMBER} mod {NUMBER} = {NUMBER}\)", sentence):
+        if _int(one) % _int(b) != _int(r) or (planned and (_int(one), _int(b)) != (n, plan.batch_size)):
+            wrong.append("mod")
+    for have, noun, due, by, way in re.findall(
+        rf"[:,] (?:and )?{NUMBER} (step|update)s? where {NUMBER} (?:is|are) due, {NUMBER} (more|fewer)", sentence
+    ):
+        if noun == "step":
+            counted = len(candidate), len(reference)
+        else:
+            assert candidate.updates is not None
+            assert reference.updates is not None
+            counted = int(candidate.updates[-1]), int(reference.updates[-1])
+        if (_int(have), _int(due)) != counted or abs(counted[0] - counted[1]) != _int(by):
+            wrong.append("due")
+        if (counted[0] > counted[1]) != (way == "more"):
+            wrong.append("more or fewer")
+    match = re.search(rf"takes batches of {NUMBER}; .* has {NUMBER}", sentence)
+    if match and (_int(match[1]) != int(candidate.batch_size.max()) or (planned and _int(match[2]) != plan.batch_size)):
+        wrong.append("batches of")
+    match = re.search(rf"{NUMBER} = {NUMBER} x {NUMBER},", sentence)
+    if match and _int(match[1]) != _int(match[2]) * _int(match[3]):
+        wrong.append("product")
+    match = re.search(rf"has sample {NUMBER} in step {NUMBER} in place of {NUMBER}", sentence)
+    if match and candidate.ids is not None and _int(match[1]) not in candidate.batch(_int(match[2])):
+        wrong.append("sample in step")
+    if match and reference.ids is not None and _int(match[3]) not in reference.batch(_int(match[2])):
+        wrong.append("sample in place of")
+    if "and so twice in its pass" in sentence and candidate.ids is not None and attack.change is None:
+        match = re.search(rf"has sample {NUMBER} in step", sentence)
+        where = cells(plan, n, counting.rows(plan, n, 0, len(reference)))
+        if match and len(where.passes) == len(candidate.ids):
+            real = ~where.padding
+            pairs = Counter(zip(where.passes[real].tolist(), candidate.ids[real].tolist(), strict=True))
+            if not any(count > 1 for (_, one), count in pairs.items() if one == _int(match[1])):
+                wrong.append("twice in its pass")
+    if cause.step is not None and not 0 <= cause.step <= max(len(candidate), len(reference)):
+        wrong.append("step")
+    if "{" in "".join(cause.fix.values()):
+        wrong.append("braces")
+    if planned:
+        wrong += _mended(cause, attack)
+    if cause.by_chance:
+        wrong += _chance(cause, attack)
+    return wrong
+
+
+def _mended(cause: Explanation, attack: Attack) -> list[str]:
+    plan, mend, wrong = attack.plan, cause.fix, []
+    if cause.name in REMAINDERS.values():
+        keeps = {"keep": "drop_last=False", "drop": "drop_last=True"}.get(plan.remainder)
+        if keeps is not None and keeps not in mend.get("torch", ""):
+            wrong.append("mend of a rest")
+    flushes = cause.name in LEFTOVERS.values() and plan.accumulation_remainder == "flush"
+    if flushes and "i + 1 == len(loader)" not in mend.get("torch", ""):
+        wrong.append("mend of a leftover")
+    match = re.fullmatch(r'(\w+) = "?(\w+)"?', mend.get("plan", ""))
+    if cause.certain and match:
+        # A plan so mended must give the candidate's rows.
+        ((name, value),) = tomllib.loads(mend["plan"]).items()
+        fields = {**dict.fromkeys(("epochs", "steps", "updates")), name: value} if name == "steps" else {name: value}
+        rows = made(changed(plan, **fields), attack.num_samples)
+        seen = attack.candidate if attack.kind != "a field, epochs from 1" else unlabelled(attack.candidate)
+        if rows is None or not seen_alike(seen, rows):
+            wrong.append(f"mend of the plan: {match[0]}")
+    return wrong
+
+
+def _chance(cause: Explanation, attack: Attack) -> list[str]:
+    """Each side of an equation of totals, worked out."""
+    candidate, reference, wrong = attack.candidate, attack.reference, []
+    for part in cause.by_chance.split("; "):
+        kind, _, text = part.partition(" totals agree only by chance: ")
+        if kind == "step" and len(candidate) != len(reference):
+            wrong.append("by chance: steps")
+        if kind == "update":
+            assert candidate.updates is not None
+            assert reference.updates is not None
+            if candidate.updates[-1] != reference.updates[-1]:
+                wrong.append("by chance: updates")
+        values = []
+        for side in text.split(" per ")[0].split(" = "):
+            if "both are" in side:
+                continue
+            match = re.fullmatch(r"(?:([\d,]+) x )?(?:([⌈⌊])([\d,]+)/([\d,]+)[⌉⌋]|([\d,]+))", side)
+            if not match:
+                wrong.append(f"by chance: {side}")
+                continue
+            times = _int(match[1]) if match[1] else 1
+            if match[5]:
+                values.append(times * _int(match[5]))
+            else:
+                up = math.ceil if match[2] == "⌈" else math.floor
+                values.append(times * up(_int(match[3]) / _int(match[4])))
+        if len(set(values)) > 1:
+            wrong.append(f"by chance: {text}")
+    return wrong
