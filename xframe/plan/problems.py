@@ -5,7 +5,7 @@ All that is wrong is reported at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xframe.errors import PlanError, Verbatim, did_you_mean
@@ -101,7 +101,7 @@ def _of_field(kind: str, location: list[str], got: Any) -> PlanError:
 
 def contradictions(plan: TrainingPlan) -> list[PlanError]:
     """Combinations of valid fields that make no sense together."""
-    problems = []
+    problems, values = [], vars(plan)
     if plan.limits == (None, None, None):
         problems.append(
             PlanError(
@@ -121,8 +121,8 @@ def contradictions(plan: TrainingPlan) -> list[PlanError]:
             )
         )
     for needed in DEPENDENTS:
-        if not is_set(needed, getattr(plan, needed)):
-            problems += _without(plan, needed)
+        if not is_set(needed, values[needed]):
+            problems += _without(values, needed)
     if plan.early_stopping_patience is not None and plan.accumulation_at_end == "flush":
         problems.append(
             PlanError(
@@ -144,11 +144,11 @@ def contradictions(plan: TrainingPlan) -> list[PlanError]:
     return problems
 
 
-def _without(plan: TrainingPlan, needed: str) -> Iterator[PlanError]:
+def _without(values: Mapping[str, Any], needed: str) -> Iterator[PlanError]:
     """Fields that are set though the one they need is not."""
     without, expected, setting = _WITHOUT[needed]
     for field in DEPENDENTS[needed]:
-        if (value := getattr(plan, field.name)) is not None:
+        if (value := values[field.name]) is not None:
             yield PlanError(
                 f"invalid plan: {field.name} without {without}",
                 got=value,
