@@ -47,6 +47,7 @@ class Certifier:
         self._pending = bytes(data[whole:])
 
     def result(self) -> str:
+        """The certificate of the rows so far; more may follow."""
         last = hashlib.blake2b(self._pending).digest() if self._pending else b""
         text = b"".join([b"xframe-certificate-1", self._num_rows.to_bytes(8, "little"), self._blocks, last])
         return "xf1-" + hashlib.blake2b(text, digest_size=20).hexdigest()

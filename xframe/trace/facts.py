@@ -48,6 +48,7 @@ class Facts:
 
     @property
     def precision(self) -> str:
+        """The precision that the run was computed in; ``float32`` where none, or an unknown one, is stated."""
         stated = str(self.runtime.get("precision", "float32"))
         return stated if stated in PRECISIONS else "float32"
 

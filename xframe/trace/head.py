@@ -52,21 +52,17 @@ def stated_columns(path: Path, head: Mapping[str, Any]) -> tuple[StatedColumn, .
     for column in columns:
         known = BY_NAME.get(column.name)
         if known is None and column.required:
-            raise _newer(path, f"requires the column {column.name!r}", ", ".join(COLUMNS))
+            raise newer(path, f"requires the column {column.name!r}", ", ".join(COLUMNS))
         if known is not None and known.kind != column.kind:
-            raise _newer(path, f"has the column {column.name!r} as {column.kind}", known.kind)
+            raise newer(path, f"has the column {column.name!r} as {column.kind}", known.kind)
     return columns
 
 
 def other_format(path: Path, version: object) -> NotATraceError:
     """The error for a trace of a format that this version of xframe doesn't know."""
-    return _newer(path, f"is a trace of format {version}", f"format {FORMAT}")
+    return newer(path, f"is a trace of format {version}", f"format {FORMAT}")
 
 
-def unknown_kind(path: Path, column: StatedColumn, kinds: tuple[str, ...]) -> NotATraceError:
-    """The error for a column whose bytes cannot be read past."""
-    return _newer(path, f"has the column {column.name!r} as {column.kind}", ", ".join(kinds))
-
-
-def _newer(path: Path, what: str, expected: str) -> NotATraceError:
+def newer(path: Path, what: str, expected: str) -> NotATraceError:
+    """The error for a trace that has something which this version of xframe doesn't know."""
     return NotATraceError(f"{path} {what}", expected=expected, remedy="Update xframe.")

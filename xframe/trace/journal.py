@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from xframe.trace.arrow import TYPES, arrow_type
-from xframe.trace.head import stated_columns, unknown_kind
+from xframe.trace.head import newer, stated_columns
 from xframe.trace.schema import BY_NAME, COLUMNS
 from xframe.trace.source import damaged
 
@@ -48,6 +48,7 @@ class JournalWriter:
         self._digest = digest
 
     def close(self) -> None:
+        """Closes the file; what it holds is whole, with an end or without."""
         self._file.close()
 
     def _append(self, *parts: Any) -> None:
@@ -97,8 +98,10 @@ class Journal:
             self._begin(json.loads(payload))
         elif kind == VALIDATION:
             self.validations.append(json.loads(payload))
-        else:
+        elif kind == END:
             self.end = json.loads(payload)
+        else:
+            raise newer(self.path, f"has a frame of the kind {kind!r}", "frames of the kinds B, E, H and V")
 
     def _begin(self, head: dict[str, Any]) -> None:
         columns = stated_columns(self.path, head)
@@ -106,7 +109,7 @@ class Journal:
         for column in columns:
             kind = arrow_type(column.kind)
             if kind is None:
-                raise unknown_kind(self.path, column, tuple(TYPES))
+                raise newer(self.path, f"has the column {column.name!r} as {column.kind}", ", ".join(TYPES))
             fields.append(pa.field(column.name, kind))
         self.metadata, self._schema = head["metadata"], pa.schema(fields)
         self.columns = tuple(column.name for column in columns if column.name in BY_NAME)

@@ -1,4 +1,4 @@
-"""Finds the reader for a trace's file by its first bytes, the one place where the forms are told apart."""
+"""Finds the reader for a trace's file by its first bytes, the one place where its forms are distinguished."""
 
 from __future__ import annotations
 

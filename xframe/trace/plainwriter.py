@@ -208,38 +208,38 @@ def _plain(value):
 
 
 def _single(value, name):
-    found = _plain(value)
-    while isinstance(found, (list, tuple)) and len(found) == 1:
-        found = found[0]
-    if isinstance(found, (list, tuple, str, bytes, type(""))):
+    number = _plain(value)
+    while isinstance(number, (list, tuple)) and len(number) == 1:
+        number = number[0]
+    if isinstance(number, (list, tuple, str, bytes, type(""))):
         raise ValueError("a step's %s: got %r, expected one number" % (name, value))
-    return found
+    return number
 
 
 def _number(value, name):
-    found = _single(value, name)
+    number = _single(value, name)
     try:
-        return float(found)
+        return float(number)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("a step's %s: got %r, expected one number" % (name, value))
 
 
 def _count(value, name):
-    found = _single(value, name)
+    number = _single(value, name)
     try:
-        count = int(found)
+        count = int(number)
     except (TypeError, ValueError, OverflowError):
         count = None
-    if count is None or count != found or not 0 <= count <= _LARGEST:
+    if count is None or count != number or not 0 <= count <= _LARGEST:
         raise ValueError("a step's %s: got %r, expected a whole number from 0 up" % (name, value))
     return count
 
 
 def _ids(value):
-    found = _plain(value)
+    samples = _plain(value)
     try:
-        members = [operator.index(member) for member in found]
-        fit = not isinstance(found, (str, bytes, type(""))) and bool not in set(map(type, found))
+        members = [operator.index(member) for member in samples]
+        fit = not isinstance(samples, (str, bytes, type(""))) and bool not in set(map(type, samples))
     except TypeError:
         fit, members = False, []
     if not fit or (members and max(max(members), -min(members)) > _LARGEST):

@@ -70,7 +70,7 @@ class Trace:
 
     Attributes:
         path: the file.
-        metadata: what is known of the run: plan, task, adapter, versions, …; see ``xframe.recording.recorder``.
+        metadata: what is known of the run, a JSON object; ``facts`` has it typed.
         ending: ``complete``, ``truncated``, or what ended the run early.
         end: the end record; empty if truncated.
         source: the rows.

@@ -1,6 +1,7 @@
 """The writer for old scripts and what reads it: every interpreter here, every byte of the file."""
 
 import ast
+import inspect
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import xframe
 from xframe.errors import NotATraceError, TraceError, UsageError
 from xframe.trace import plainreader as plain
 from xframe.trace import plainwriter
-from xframe.trace.schema import Column
+from xframe.trace.schema import Column, counts, reals
 
 SOURCE = Path(plainwriter.__file__)
 LOSSES = [0.1, 1 / 3, 1e-320, 1.7976931348623157e308, -0.0, math.nan, math.inf, -math.inf]
@@ -89,6 +90,7 @@ def written(path, steps=5, **options):
                 epoch=k // 4,
                 step_in_epoch=k % 4,
                 padding=0,
+                accuracy=k / 8,
             )
             if k % 3 == 2:
                 rec.flush()
@@ -148,8 +150,13 @@ def test_round_trip(tmp_path):
     assert found.columns["updates"].values.tolist() == list(range(1, 10))
     assert found.columns["update_attempts"].values.tolist() == list(range(2, 11))
     assert found.columns["step_in_epoch"].values.tolist() == [k % 4 for k in range(9)]
+    assert found.columns["accuracy"].values.tolist() == [k / 8 for k in range(9)]
     assert (np.diff(found.columns["time_ns"].values) >= 0).all()
     assert found.end == {"rows": 9, "outcome": "complete"}
+
+
+def test_it_takes_what_xframes_own_recorder_takes():
+    assert set(inspect.signature(plainwriter.Recorder.step).parameters) == {"self", "ids", *counts(), *reals()}
 
 
 def test_what_it_takes(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
-from by_hand import FRAME, changed, changes, cuts, frames_of
+from by_hand import FRAME, changed, changes, cuts, framed, frames_of
 from pyarrow import parquet
 
 import xframe
@@ -166,6 +166,20 @@ def test_frames_of_two_traces_mixed(runs, as_journal):
     for frames in (first[:3] + second[3:4] + first[4:], second[:4] + first[4:], first[:4] + second[4:]):
         mixed.write_bytes(MAGIC + b"".join(frames))
         refuse(mixed)
+
+
+def test_frames_that_no_writer_wrote(small, as_journal):
+    """With digests that match: a second head, none, or one that comes too late."""
+    data = as_journal(small).read_bytes()
+    head, first, second, end = [(kind, data[start + FRAME.size : stop]) for kind, start, stop in frames_of(data)]
+    small.write_bytes(framed([head, first, second, end]))
+    assert small.read_bytes() == data
+    for frames in ([first, second, end], [first, head, second, end], [head, first, head, second, end], [end]):
+        small.write_bytes(framed(frames))
+        refuse(small)
+    small.write_bytes(framed([head, first, (b"X", b"whatever a newer version writes"), second, end]))
+    with pytest.raises(NotATraceError, match=r"has a frame of the kind b'X': expected frames of the kinds B.*Update"):
+        xframe.Trace.open(small)
 
 
 EDITS = {

@@ -1,0 +1,52 @@
+"""What is known of a run beside its rows: believed only where it is of the right kind."""
+
+import dataclasses
+
+import pytest
+
+from xframe.trace.facts import Facts
+
+STATED = {
+    "label": "mine",
+    "plan": {"batch_size": 4, "epochs": 1},
+    "num_samples": 10,
+    "num_validation": 5,
+    "task": "digits-mlp",
+    "adapter": "torch",
+    "loop": "compile",
+    "started": "2026-11-21T17:00:00+00:00",
+    "platform": "Linux x86_64",
+    "versions": {"python": "3.11.7"},
+    "runtime": {"device": "cpu", "precision": "bf16-mixed"},
+    "evidence": "declared by the loop",
+    "data_fingerprint": "a",
+    "weights_fingerprint": "b",
+}
+
+
+def test_every_fact_is_read_and_written():
+    assert set(STATED) == {field.name for field in dataclasses.fields(Facts)}
+    facts = Facts.of({**STATED, "note": "of the user", "imported": {}})
+    assert {name: getattr(facts, name) for name in STATED} == STATED
+    assert facts.metadata() == STATED
+
+
+def test_what_is_not_stated_is_unknown():
+    facts = Facts.of({})
+    assert facts == Facts()
+    assert facts.metadata() == {}
+    assert (facts.label, facts.num_samples, facts.plan, facts.precision) == (None, None, {}, "float32")
+
+
+@pytest.mark.parametrize("name", STATED)
+@pytest.mark.parametrize("wrong", [None, True, 1.5, ["a"], {1: 2}, "text", 7])
+def test_what_is_of_another_kind_is_no_fact(name, wrong):
+    kind = type(STATED[name])
+    expected = wrong if type(wrong) is kind else getattr(Facts(), name)
+    assert getattr(Facts.of({name: wrong}), name) == expected
+
+
+@pytest.mark.parametrize("runtime", [{}, {"precision": "float32"}, {"precision": "float7"}, {"precision": 3}])
+def test_precision(runtime):
+    assert Facts.of({"runtime": runtime}).precision == "float32"
+    assert Facts.of({"runtime": {**runtime, "precision": "float64"}}).precision == "float64"
