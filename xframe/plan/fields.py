@@ -69,7 +69,7 @@ class Field:
     Attributes:
         help: what it is, and what each of its words means.
         default: its value if it is left out (but see ``needs``); None: it stays unset.
-        example: a valid value.
+        example: a valid value; None: the default, or the first of its words.
         least: of a number.
         needs: the field without which this one means nothing and must stay unset. ``default`` is for plans with it.
         name: in Python and in a plan file.
@@ -104,7 +104,10 @@ class Field:
     @property
     def assignment(self) -> str:
         """An example of it as a line of a plan file."""
-        return f"{self.name} = {json.dumps(self.default if self.example is None else self.example)}"
+        value = self.example
+        if value is None:
+            value = self.words[0] if self.default is None or isinstance(self.default, Derived) else self.default
+        return f"{self.name} = {json.dumps(value)}"
 
     @property
     def text(self) -> str:
@@ -143,6 +146,8 @@ def _is(given: Mapping[str, Any], name: str, word: str) -> bool:
     return isinstance(value, str) and value == word
 
 
+_EPOCH, _WINDOW = "steps_per_epoch", "gradient_accumulation_steps"
+_VALIDATION, _STOPPING = "validation_every", "early_stopping_patience"
 Unit = Literal["updates", "steps", "epochs"]
 
 
@@ -175,12 +180,11 @@ class PlanFields:
         Field(
             "restart: each epoch begins a new pass, and what was not yet batched is abandoned; continue: the "
             "pass, or stream, goes on.",
-            needs="steps_per_epoch",
+            needs=_EPOCH,
             default=Derived(
                 "restart, under carry continue",
                 lambda given: "continue" if _is(given, "remainder", "carry") else "restart",
             ),
-            example="restart",
         ),
     ] = None
     on_exhaustion: Annotated[
@@ -189,9 +193,8 @@ class PlanFields:
             "When a step is due and the pass is over. repeat: the next pass begins; short_epoch: the epoch ends, "
             "and at an epoch's first step the next pass begins; stop: training ends, and the unfinished epoch "
             "with it.",
-            needs="steps_per_epoch",
+            needs=_EPOCH,
             default=Derived("repeat", lambda given: None if _is(given, "remainder", "carry") else "repeat"),
-            example="repeat",
         ),
     ] = None
     gradient_accumulation_steps: Annotated[
@@ -199,18 +202,14 @@ class PlanFields:
     ] = 1
     accumulation_boundary: Annotated[
         Literal["epoch", "pass"] | None,
-        Field(
-            "The end that cuts a window short. An abandoned pass does not end.",
-            needs="gradient_accumulation_steps",
-            default="epoch",
-        ),
+        Field("The end that cuts a window short. An abandoned pass does not end.", needs=_WINDOW, default="epoch"),
     ] = None
     accumulation_remainder: Annotated[
         Literal["flush", "drop", "leak", "carry"] | None,
         Field(
             "What a cut does. flush: update; drop: zero the gradients; leak: restart the count and keep the "
             "gradients, which then enter the next update; carry: nothing, the window goes on.",
-            needs="gradient_accumulation_steps",
+            needs=_WINDOW,
             default="flush",
         ),
     ] = None
@@ -218,7 +217,7 @@ class PlanFields:
         Literal["drop", "flush"] | None,
         Field(
             "A window still open when training stops, since a limit came before an end that cuts it, or nothing does.",
-            needs="gradient_accumulation_steps",
+            needs=_WINDOW,
             default="drop",
         ),
     ] = None
@@ -228,7 +227,7 @@ class PlanFields:
             "What the sum of the mean gradients of a window's steps is divided by. actual: the steps present; "
             "window: k; sum: nothing. samples: it is the mean over the rows present, padding included. Leaked "
             "steps and rows count as present.",
-            needs="gradient_accumulation_steps",
+            needs=_WINDOW,
             default="actual",
         ),
     ] = None
@@ -241,8 +240,7 @@ class PlanFields:
         Unit | None,
         Field(
             "What the task's learning rate schedule ticks by: updates tried so far, skipped ones included; steps "
-            "or epochs begun before this step. Default: updates.",
-            example="updates",
+            "or epochs begun before this step. Default: updates."
         ),
     ] = None
     validation_every: Annotated[
@@ -252,13 +250,13 @@ class PlanFields:
         ),
     ] = None
     validation_unit: Annotated[
-        Unit | None, Field("What validation_every counts.", needs="validation_every", default="epochs")
+        Unit | None, Field("What validation_every counts.", needs=_VALIDATION, default="epochs")
     ] = None
     validation_batch_size: Annotated[
         int | None,
         Field(
             "Validation samples in a batch. They are taken in their stored order, the last batch may be short.",
-            needs="validation_every",
+            needs=_VALIDATION,
             default=Derived("the batch size", lambda given: given.get("batch_size")),
             example=256,
         ),
@@ -267,50 +265,35 @@ class PlanFields:
         int | None,
         Field(
             "Stop after this many validations in a row without improvement, see xframe.plan.stopping. Default: go on.",
-            needs="validation_every",
+            needs=_VALIDATION,
             example=3,
         ),
     ] = None
     early_stopping_monitor: Annotated[
         Literal["loss", "accuracy"] | None,
-        Field("What of a validation is to improve.", needs="early_stopping_patience", default="loss"),
+        Field("What of a validation is to improve.", needs=_STOPPING, default="loss"),
     ] = None
     early_stopping_mode: Annotated[
         Literal["min", "max"] | None,
         Field(
             "Which value is better.",
-            needs="early_stopping_patience",
+            needs=_STOPPING,
             default=Derived(
                 "min of a loss, max of an accuracy",
                 lambda given: "max" if _is(given, "early_stopping_monitor", "accuracy") else "min",
             ),
-            example="min",
         ),
     ] = None
     early_stopping_min_delta: Annotated[
         float | None,
-        Field(
-            "An improvement is one by more than this.",
-            needs="early_stopping_patience",
-            default=0.0,
-            example=0.001,
-            least=0,
-        ),
+        Field("An improvement is one by more than this.", needs=_STOPPING, default=0.0, example=0.001, least=0),
     ] = None
     early_stopping_baseline: Annotated[
         float | None,
-        Field(
-            "Patience is restored only by what is better than this too.",
-            needs="early_stopping_patience",
-            example=0.5,
-            least=None,
-        ),
+        Field("Patience is restored only by what is better than this too.", needs=_STOPPING, example=0.5, least=None),
     ] = None
     restore_best: Annotated[
-        bool | None,
-        Field(
-            "End with the weights of the best validation.", needs="early_stopping_patience", default=False, example=True
-        ),
+        bool | None, Field("End with the weights of the best validation.", needs=_STOPPING, default=False, example=True)
     ] = None
 
 
@@ -328,7 +311,6 @@ DEPENDENTS: dict[str, tuple[Field, ...]] = {  # by the field they need
     needed: tuple(field for field in FIELDS.values() if field.needs == needed)
     for needed in dict.fromkeys(field.needs for field in FIELDS.values() if field.needs)
 }
-_WINDOW = "gradient_accumulation_steps"
 ACCUMULATION: dict[str, Any] = {field.name: field.default for field in DEPENDENTS[_WINDOW]}  # a window's policy
 
 
