@@ -178,10 +178,10 @@ def test_numbers_catch_what_the_ledger_cannot(lab: Lab, framework: str, case: Ca
         if precision in case.tests:
             with pytest.raises(AssertionError):
                 suite.test_numbers(DIGITS, precision, tmp_path / precision)
-            mine, theirs = (Trace.open(tmp_path / precision / name) for name in ("mine.trace", "numpy.trace"))
-            found = compare(theirs, mine)
-            assert set(case.numbers) - {"lr"} <= failing(found).keys(), found
-            assert (found.first_difference and found.first_difference["step"]) == case.tests[precision]
+            run, reference = (Trace.open(tmp_path / precision / name) for name in ("run.trace", "numpy.trace"))
+            comparison = compare(reference, run)
+            assert set(case.numbers) - {"lr"} <= failing(comparison).keys(), comparison
+            assert (comparison.first_difference and comparison.first_difference["step"]) == case.tests[precision]
         else:
             suite.test_numbers(DIGITS, precision, tmp_path / precision)
     assert_found(compare(lab.digits(framework), lab.digits(framework, case.cheat)), case.numbers)
@@ -287,7 +287,7 @@ def test_an_honest_adapter_passes(lab: Lab, framework: str, control: type, plan:
 
 @every_framework
 def test_without_a_cheat_every_plan_passes(lab: Lab, framework: str, tmp_path: Path) -> None:
-    """The runs that the cheats are held against."""
+    """The runs that the cheats are compared with."""
     plans = {case.plan for case in LEDGER_CASES}
     assert len(plans) > 25
     for plan in plans:
@@ -309,7 +309,7 @@ def test_an_honest_adapter_passes_on_the_digits(lab: Lab, framework: str, tmp_pa
     suite = lab.suite(framework, cheats.Honest)
     suite.test_it_repeats(tmp_path)
     suite.test_numbers(DIGITS, "float64", tmp_path)
-    assert_found(compare(lab.digits(framework), Trace.open(tmp_path / "mine.trace")), {})
+    assert_found(compare(lab.digits(framework), Trace.open(tmp_path / "run.trace")), {})
 
 
 class Bounded:
