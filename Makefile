@@ -7,6 +7,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# In two processes, in the groups and the order that tests/conftest.py makes.
+IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: verify quick test trainers proof check lint format clean
@@ -15,10 +17,10 @@ verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m pytest $(IN_TWO)
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --quick -rfE tests/unit
+	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE tests/unit
 
 trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers

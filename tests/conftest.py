@@ -1,12 +1,22 @@
-"""Tests on random samples say how large these were: ``record_property("sample", ...)``, printed at the end."""
+"""What all tests share: the sizes of random samples, how tests are shared out among processes, ``--quick``.
+
+Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
+"""
+
+from pathlib import Path
+
+import pytest
 
 pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
 
+TESTS = Path(__file__).parent
+# Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
+LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "proof", "gpu", "unit")
+
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--quick", action="store_true", help="no framework can be imported; tests that need one are skipped"
-    )
+    text = "no framework can be imported, and tests that need one are skipped"
+    parser.addoption("--quick", action="store_true", help=text)
 
 
 def pytest_configure(config):
@@ -14,6 +24,37 @@ def pytest_configure(config):
         from quick import Quick
 
         config.pluginmanager.register(Quick())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Puts tests into groups, each of which runs in one process, and the folders of long tests first."""
+    for item in items:
+        if (group := group_of(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: rank(item.path))
+
+
+def group_of(item):
+    """The tests that share what is costly to make: those of a class, or of a module whose fixture they ask for.
+
+    Where these are parametrized by framework, they share it by framework. All other tests go one by one.
+    """
+    file = item.nodeid.partition("::")[0]
+    if item.cls is not None:
+        return f"{file}-{item.cls.__name__}"
+    automatic = set(item.session._fixturemanager._getautousenames(item))  # which configure a framework, no more
+    asked = (one for name, each in item._fixtureinfo.name2fixturedefs.items() if name not in automatic for one in each)
+    if all(one.scope in ("function", "session") for one in asked):
+        return None
+    framework = item.callspec.params.get("framework") if hasattr(item, "callspec") else None
+    return f"{file}-{framework}" if isinstance(framework, str) else file
+
+
+def rank(path):
+    """The place of a test's folder among the others."""
+    folder = path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
+    return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
 
 
 def pytest_terminal_summary(terminalreporter):
