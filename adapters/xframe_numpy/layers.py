@@ -1,4 +1,4 @@
-"""The neutral layer that is lowered, Dense: forward and backward by hand. Others are refused in ``check``."""
+"""The one neutral layer that is lowered, Dense: forward and backward by hand. Others are refused in ``check``."""
 
 from __future__ import annotations
 

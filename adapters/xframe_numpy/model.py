@@ -28,9 +28,10 @@ class Model:
         """Gradients of all parameters, from the loss's gradient at the last output."""
         gradients: dict[str, Array] = {}
         for i, (layer, name) in reversed(list(enumerate(self.layers))):
-            found, gradient = backward(layer, name, self.parameters, outputs[i], outputs[i + 1], gradient)
-            gradients |= found
+            of_layer, gradient = backward(layer, name, self.parameters, outputs[i], outputs[i + 1], gradient)
+            gradients |= of_layer
         return gradients
 
     def weights(self) -> dict[str, Array]:
+        """A copy of the weights by canonical name."""
         return {name: values.copy() for name, values in self.parameters.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running.steering import Place, walk
+from xframe.running.steering import Place, WalkState, walk
 from xframe.tasks.data import Samples
 
 
@@ -28,28 +28,32 @@ class Batch(NamedTuple):
 
 
 class Pipeline:
-    """Iterates over the batches of a run."""
+    """Iterates over the batches of a run.
+
+    Attributes:
+        start: where the first batch begins.
+    """
 
     def __init__(self, plan: TrainingPlan, samples: Samples) -> None:
-        self.plan, self.samples = plan, samples
+        self.plan, self.samples, self.start = plan, samples, WalkState()
         self.order = plan.sample_order(len(samples))
 
     def __iter__(self) -> Iterator[Batch]:
-        for place, batch in walk(self.plan, len(self.samples), self.begin):
+        for place, batch in walk(self.plan, len(self.samples), self.begin, self.start):
             yield Batch(place, *batch)
 
-    def begin(self, first_pass: int) -> Iterator[tuple[Any, ...]]:
-        """Features, targets and ids of each batch from that pass on."""
-        for chosen in self._cut(first_pass):
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[Any, ...]]:
+        """Features, targets and ids of each batch from there on."""
+        for chosen in self._cut(first_pass, offset):
             yield *self.samples.take(chosen), chosen
 
-    def _cut(self, first_pass: int) -> Iterator[NDArray[np.int64]]:
+    def _cut(self, first_pass: int, offset: int) -> Iterator[NDArray[np.int64]]:
         plan, size = self.plan, self.plan.batch_size
         rest = np.zeros(0, dtype=np.int64)
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
         for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
             ids = self.order.ids(pass_index)
-            stream = np.concatenate([rest, ids])
+            stream, offset = np.concatenate([rest, ids[offset:]]), 0
             whole = len(stream) - len(stream) % size
             for start in range(0, whole, size):
                 yield stream[start : start + size]

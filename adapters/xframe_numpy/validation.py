@@ -1,4 +1,4 @@
-"""Validation: the held-out samples in their own batches, averaged by sample."""
+"""Validation: the validation samples in their own batches, averaged by sample."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
+from xframe_numpy.losses import LOSSES, accuracy
 from xframe_numpy.model import Model
-from xframe_numpy.step import accuracy, loss_and_gradient
 
 
 class Validator:
     """Each call is one validation of the model as it is; returns what ``recorder.validation`` takes."""
 
     def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> None:
-        self.model, self.loss, self.metrics = model, task.loss, task.metrics
+        self.model, self.loss, self.metrics = model, LOSSES[task.loss], task.metrics
         self.size = plan.validation_batch_size or plan.batch_size
         self.features, self.targets = task.validation_data(runtime.precision)
 
@@ -28,7 +28,7 @@ class Validator:
         losses, accuracies = [], []
         for batch in batches:
             outputs = self.model.forward(self.features[batch])[-1]
-            losses.append(loss_and_gradient(self.loss, outputs, self.targets[batch])[0])
+            losses.append(self.loss(outputs, self.targets[batch])[0])
             if self.metrics:
                 accuracies.append(accuracy(outputs, self.targets[batch]))
         return {

@@ -1,4 +1,4 @@
-"""The adapter: checks, probes, and the training loop."""
+"""The adapter: checks, probes, and what its runs are made of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import PRECISIONS, storage
 from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
+from xframe.running.drive import drive
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
 from xframe.tasks.layers import LAYERS
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xframe.bench.worker import Loop
+    from xframe_tensorflow.loops.function import FunctionStep
     from xframe_tensorflow.model import Model
     from xframe_tensorflow.pipeline import Pipeline
-    from xframe_tensorflow.step import TrainStep
 
 
 class TensorflowAdapter:
@@ -55,7 +56,7 @@ class TensorflowAdapter:
         import tensorflow as tf
 
         if keras.backend.backend() != "tensorflow":
-            raise UsageError("keras runs on another backend", got=keras.backend.backend(), expected="tensorflow")
+            raise UsageError("keras runs on a different backend", got=keras.backend.backend(), expected="tensorflow")
         devices = ("cuda", "cpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
         return Probe({"tensorflow": tf.__version__, "keras": keras.__version__}, devices)
 
@@ -92,12 +93,12 @@ class TensorflowAdapter:
 
         return Pipeline(plan, task.samples(runtime.precision), runtime)
 
-    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> FunctionStep:
+        from xframe_tensorflow.loops.function import FunctionStep
         from xframe_tensorflow.model import Model
-        from xframe_tensorflow.step import TrainStep
 
         model = Model(task, runtime.precision)
-        return TrainStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
+        return FunctionStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
 
     def validator(
         self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model
@@ -121,38 +122,13 @@ class TensorflowAdapter:
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        other = {"block": self.blocks, "fit": self.fit}
-        train = other.get(runtime.loop or self.loops[0], self.step_by_step)
-        return train(plan, task, runtime, recorder)
-
-    def step_by_step(
-        self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
-    ) -> dict[str, NDArray[Any]]:
-        """The loops ``function`` and ``xla``: a call of a tf.function for each step."""
-        train_step = self.train_step(plan, task, runtime)
-        recorder.evidence = train_step.evidence
-        model = train_step.model
-        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
-        for batch in self.pipeline(plan, task, runtime):
-            seen = train_step(batch)
-            recorder.step(
-                ids=seen.ids,
-                updates=seen.updates,
-                update_attempts=seen.update_attempts,
-                loss=seen.loss,
-                lr=seen.learning_rate,
-                accuracy=seen.accuracy,
-                epoch=batch.place.epoch,
-                step_in_epoch=batch.place.step_in_epoch,
-                padding=batch.place.padding,
-            )
-            if course.over(batch.place, train_step.window):
-                break
-        return course.final()
+        others = {"block": self.blocks, "fit": self.fit}
+        train = others.get(runtime.loop or self.loops[0])
+        return drive(self, plan, task, runtime, recorder) if train is None else train(plan, task, runtime, recorder)
 
     def blocks(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         """The loop ``block``: many steps in each call of one tf.function."""
-        from xframe_tensorflow.block import Blocks
+        from xframe_tensorflow.loops.block import Blocks
 
         train_step = self.train_step(plan, task, runtime)
         recorder.evidence = train_step.evidence
@@ -166,13 +142,13 @@ class TensorflowAdapter:
 
     def fit(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         """The loop ``fit``: Keras' own, from the epochs to the updates."""
-        from xframe_tensorflow.fit import Fit
+        from xframe_tensorflow.loops.fit import Fit
 
         return Fit(plan, task, runtime, recorder)(self.fit_data(plan, task, runtime))
 
     def fit_data(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         """What the loop ``fit`` trains on: a tf.data.Dataset of (x, y, id) in batches."""
-        from xframe_tensorflow.fit import dataset
+        from xframe_tensorflow.loops.fit import dataset
 
         return dataset(plan, task, runtime)
 

@@ -33,10 +33,11 @@ class Model:
             variable.assign(values.astype(storage(precision)))
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        found = {}
+        """A copy of the weights by canonical name, as the task has them."""
+        weights = {}
         for name, (variable, axes) in self.parameters.items():
             values = np.array(variable.numpy())
             if values.dtype.kind not in "iufb":  # bfloat16; every value is a float32 too
                 values = values.astype(np.float32)
-            found[name] = values if axes is None else values.transpose(np.argsort(axes))
-        return found
+            weights[name] = values if axes is None else values.transpose(np.argsort(axes))
+        return weights

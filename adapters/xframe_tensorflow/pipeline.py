@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Place, walk
+from xframe.running.steering import Place, WalkState, walk
 from xframe.tasks.data import Samples
 from xframe_tensorflow.model import float_type
 
@@ -35,27 +35,35 @@ class Batch(NamedTuple):
 
 
 class Pipeline:
-    """Iterates over the batches of a run."""
+    """Iterates over the batches of a run.
+
+    Attributes:
+        start: where the first batch begins.
+    """
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
-        self.plan, self.num_samples, self.first_pass = plan, len(samples), 0
+        self.plan, self.num_samples, self.start = plan, len(samples), WalkState()
+        self.begins = (0, 0)  # the pass that the next iterator begins with, and the offset in it
         order = plan.sample_order(len(samples))
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
 
-        def passes() -> Iterator[NDArray[np.int64]]:
-            for pass_index in range(self.first_pass, plan.epochs or 0) if bounded else count(self.first_pass):
-                yield order.ids(pass_index)
+        def passes() -> Iterator[tuple[NDArray[np.int64], int]]:
+            first_pass, offset = self.begins
+            for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+                yield np.roll(order.ids(pass_index), -offset) if offset else order.ids(pass_index), offset
+                offset = 0
 
-        orders = tf.data.Dataset.from_generator(passes, output_signature=tf.TensorSpec([len(samples)], tf.int64))
+        signature = tf.TensorSpec([len(samples)], tf.int64), tf.TensorSpec([], tf.int64)
+        orders = tf.data.Dataset.from_generator(passes, output_signature=signature)
         self.dataset = gathered(_cut(orders, plan, len(samples)), samples, runtime).prefetch(2)
 
     def __iter__(self) -> Iterator[Batch]:
-        for place, batch in walk(self.plan, self.num_samples, self.begin):
+        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
             yield Batch(place, *batch)
 
-    def begin(self, first_pass: int) -> Iterator[tuple[tf.Tensor, ...]]:
-        """Features, targets and ids of each batch from that pass on."""
-        self.first_pass = first_pass
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[tf.Tensor, ...]]:
+        """Features, targets and ids of each batch from there on."""
+        self.begins = first_pass, offset
         return iter(self.dataset)
 
 
@@ -78,10 +86,10 @@ def taker(samples: Samples, runtime: Runtime) -> Callable[[tf.Tensor], tuple[tf.
     like = samples.take(np.zeros(1, np.int64))
 
     def take(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        found = tf.numpy_function(samples.take, [chosen], [tf.as_dtype(values.dtype) for values in like])
-        for values, one in zip(found, like, strict=True):
+        taken = tf.numpy_function(samples.take, [chosen], [tf.as_dtype(values.dtype) for values in like])
+        for values, one in zip(taken, like, strict=True):
             values.set_shape([None, *one.shape[1:]])
-        return (*(tf.cast(v, float_type(precision)) if v.dtype.is_floating else v for v in found), chosen)
+        return (*(tf.cast(v, float_type(precision)) if v.dtype.is_floating else v for v in taken), chosen)
 
     return take
 
@@ -113,11 +121,18 @@ def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
 
 
 def _cut(orders: tf.data.Dataset, plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
-    """The passes' orders as batches of ids, by the plan's remainder policy."""
+    """The passes as batches of ids, by the plan's remainder policy.
+
+    Args:
+        orders: of each pass its ids, from where it is to begin round to there, and how many come before that.
+        plan: its policy.
+        num_samples: of a pass.
+    """
     size, one_by_one = plan.batch_size, tf.data.Dataset.from_tensor_slices
     if plan.remainder == "carry":
-        return orders.flat_map(one_by_one).batch(size)
+        return orders.flat_map(lambda ids, before: one_by_one(ids[: num_samples - before])).batch(size)
     if plan.remainder == "pad":
         rows = num_samples + -num_samples % size
-        return orders.flat_map(lambda ids: one_by_one(ids).repeat().take(rows).batch(size))
-    return orders.flat_map(lambda ids: one_by_one(ids).batch(size, drop_remainder=plan.remainder == "drop"))
+        return orders.flat_map(lambda ids, before: one_by_one(ids).repeat().take(rows - before).batch(size))
+    drop = plan.remainder == "drop"
+    return orders.flat_map(lambda ids, before: one_by_one(ids[: num_samples - before]).batch(size, drop_remainder=drop))

@@ -16,9 +16,9 @@ import tensorflow as tf
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
+from xframe_tensorflow.losses import LOSSES, accuracy
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import MOST_BYTES, resident
-from xframe_tensorflow.step import LOSSES, accuracy
 
 
 def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Callable[[], dict[str, Any]] | None:
@@ -54,10 +54,10 @@ def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) ->
     measured = tf.function(measure_all, reduce_retracing=True, autograph=False)
 
     def validate() -> dict[str, Any]:
-        found = [(ids, measured(x, y)) for x, y, ids in islice(endless, int(starts.cardinality()))]
-        rows, *values = tf.concat([batches for _, batches in found], axis=0).numpy().T  # fetched at once
+        blocks = [(ids, measured(x, y)) for x, y, ids in islice(endless, int(starts.cardinality()))]
+        rows, *values = tf.concat([batches for _, batches in blocks], axis=0).numpy().T  # fetched at once
         # By sample, not by batch: a short last batch counts for less.
         means = {name: np.average(each, weights=rows) for name, each in zip(("loss", "accuracy"), values, strict=False)}
-        return {**means, "ids": tf.concat([ids for ids, _ in found], axis=0), "batch_sizes": rows}
+        return {**means, "ids": tf.concat([ids for ids, _ in blocks], axis=0), "batch_sizes": rows}
 
     return validate

@@ -9,7 +9,7 @@ __all__ = ["TorchAdapter", "UpdateCounter"]
 
 def __getattr__(name: str) -> Any:
     if name == "UpdateCounter":
-        from xframe_torch.step import UpdateCounter
+        from xframe_torch.evidence import UpdateCounter
 
         return UpdateCounter
     raise AttributeError(f"module 'xframe_torch' has no attribute {name!r}")

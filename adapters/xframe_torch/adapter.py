@@ -1,4 +1,4 @@
-"""The adapter: checks, probes, and the training loop."""
+"""The adapter: checks, probes, and what its runs are made of."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import PRECISIONS
 from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
+from xframe.running.drive import drive
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Course
 from xframe.tasks.layers import LAYERS, LSTM
 from xframe.tasks.task import Task
 
@@ -94,24 +94,7 @@ class TorchAdapter:
         if runtime.loop == "graph" and runtime.device == "cpu":
             raise UsageError("loop 'graph' replays CUDA graphs", got="the device cpu", expected="a CUDA device")
         self.configure(runtime)
-        train_step = self.train_step(plan, task, runtime)
-        model = train_step.model
-        course = Course(plan, recorder, self.validator(plan, task, runtime, model), model.weights)
-        for batch in self.pipeline(plan, task, runtime):
-            loss = train_step(batch)
-            recorder.step(
-                ids=batch.ids,
-                updates=train_step.updates,
-                loss=loss,
-                lr=train_step.learning_rate,
-                epoch=batch.place.epoch,
-                step_in_epoch=batch.place.step_in_epoch,
-                padding=batch.place.padding,
-                accuracy=train_step.accuracy,
-            )
-            if course.over(batch.place, train_step.window):
-                break
-        return course.final()
+        return drive(self, plan, task, runtime, recorder)
 
 
 def _compiler() -> str | None:

@@ -32,16 +32,17 @@ class Model:
                 tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        found = {}
+        """A copy of the weights by canonical name, as the task has them."""
+        weights = {}
         for name, (tensor, axes) in self.parameters.items():
             held = tensor.detach().cpu()
             values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
-            found[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
-        return found
+            weights[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
+        return weights
 
 
 def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:
-    """There and so. Moving a module keeps its parameters and replaces its buffers, which are found again by name."""
+    """On that device, of that type. Moving a module keeps its parameters and replaces its buffers, found by name."""
     buffers = {id(buffer): name for name, buffer in built.module.named_buffers()}
     module, parameters = built.module.to(device=device, dtype=dtype), {}
     for name, given in built.parameters.items():

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Place, walk
+from xframe.running.steering import Place, WalkState, walk
 from xframe.tasks.data import Samples
 
 MOST_BYTES = 1 << 18  # of features that are gathered together: they should stay in the processor's cache
@@ -72,14 +72,17 @@ class Batches(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
 
 
 class OrderSampler(Sampler[list[torch.Tensor]]):
-    """Each pass's order from ``first_pass`` on, cut into batches of indices by the plan's remainder policy.
+    """The passes' orders cut into batches of indices by the plan's remainder policy.
 
-    It yields so many of them together as have at most ``most_rows`` rows.
+    It yields as many of them together as have at most ``most_rows`` rows.
+
+    Attributes:
+        begins: with which pass the next iteration begins, and at which offset in it.
     """
 
     def __init__(self, plan: TrainingPlan, num_samples: int, most_rows: int) -> None:
         self.plan, self.order, self.most = plan, plan.sample_order(num_samples), max(1, most_rows // plan.batch_size)
-        self.first_pass = 0
+        self.begins = (0, 0)
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
         batches = self.batches()
@@ -87,12 +90,15 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
             yield together
 
     def batches(self) -> Iterator[torch.Tensor]:
+        """One by one, without end where epochs are not passes."""
         plan, size = self.plan, self.plan.batch_size
+        first_pass, offset = self.begins
         rest = torch.zeros(0, dtype=torch.int64)
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
-        for pass_index in range(self.first_pass, plan.epochs or 0) if bounded else count(self.first_pass):
+        for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
             ids = torch.from_numpy(self.order.ids(pass_index))
-            *batches, rest = torch.split(torch.cat([rest, ids]), size)
+            *batches, rest = torch.split(torch.cat([rest, ids[offset:]]), size)
+            offset = 0
             yield from batches
             short = len(rest) < size
             if plan.remainder == "pad" and short:
@@ -106,6 +112,7 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
 
 
 def identity(batch: Any) -> Any:
+    """The batch, as it is."""
     return batch
 
 
@@ -116,10 +123,14 @@ def precise(values: NDArray[Any], precision: str) -> torch.Tensor:
 
 
 class Pipeline:
-    """Iterates over the batches of a run."""
+    """Iterates over the batches of a run.
+
+    Attributes:
+        start: where the first batch begins.
+    """
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
-        self.plan, self.device, self.num_samples = plan, runtime.device, len(samples)
+        self.plan, self.device, self.num_samples, self.start = plan, runtime.device, len(samples), WalkState()
         held, precision = samples.arrays, runtime.precision
         data = Read(samples, precision) if held is None else InMemory(*held, precision)
         # What is read is read batch by batch, so that workers share the work and little is read ahead.
@@ -139,10 +150,10 @@ class Pipeline:
 
     def __iter__(self) -> Iterator[Batch]:
         away = self.device != "cpu"
-        for place, batch in walk(self.plan, self.num_samples, self.begin):
+        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
             yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch) if away else batch)
 
-    def begin(self, first_pass: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Features, targets and ids of each batch from that pass on."""
-        self.sampler.first_pass = first_pass
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Features, targets and ids of each batch from there on."""
+        self.sampler.begins = first_pass, offset
         return chain.from_iterable(self.loader)

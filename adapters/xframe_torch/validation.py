@@ -1,4 +1,4 @@
-"""Validation: the held-out samples in their own batches, averaged by sample."""
+"""Validation: the validation samples in their own batches, averaged by sample."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
+from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
 from xframe_torch.pipeline import InMemory, identity
-from xframe_torch.step import LOSSES, accuracy
 
 
 class Validator:

@@ -29,7 +29,9 @@ def test_adapters_is_a_folder_and_no_package():
     names = {
         folder.name: {path.name for path in folder.glob("*.py")} for folder in (ROOT / "adapters").glob("xframe_*")
     }
-    same, own = names["xframe_numpy"], {"xframe_tensorflow": {"block.py", "fit.py"}}  # own: loops of one framework only
+    same = {"adapter", "pipeline", "model", "layers", "optimizers", "losses", "step", "evidence", "validation", "bench"}
     assert len(names) == 3
-    for adapter, found in names.items():
-        assert found == same | own.get(adapter, set()), "the same file names in each adapter"
+    for files in names.values():
+        assert files == {"__init__.py", *(f"{name}.py" for name in same)}, "the same file names in each adapter"
+    loops = {path.name for path in (ROOT / "adapters" / "xframe_tensorflow" / "loops").glob("*.py")}
+    assert loops == {"__init__.py", "block.py", "fit.py", "function.py"}

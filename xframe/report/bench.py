@@ -50,8 +50,8 @@ class Estimate:
             return cls(middle, None, None)
         from scipy.stats import bootstrap
 
-        found = bootstrap((np.asarray(samples),), np.median, method="percentile", rng=np.random.default_rng(0))
-        return cls(middle, float(found.confidence_interval.low), float(found.confidence_interval.high))
+        result = bootstrap((np.asarray(samples),), np.median, method="percentile", rng=np.random.default_rng(0))
+        return cls(middle, float(result.confidence_interval.low), float(result.confidence_interval.high))
 
     @property
     def stable(self) -> bool:
@@ -91,7 +91,7 @@ class MeasuredLoop:
     Attributes:
         framework: the adapter it comes from.
         recorded: it is one of xframe's own.
-        base: the framework's others are held against it.
+        base: the framework's others are compared with it.
         twin: of a recorded one, the bare loop that trains in the same way.
         warm_up: seconds of its first segment, compilation included.
         failed: why it was not measured to the end.
@@ -108,9 +108,9 @@ class MeasuredLoop:
     failed: str | None = None
 
     def ratio(self, base: MeasuredLoop | None) -> Estimate | None:
-        """Its time a step by another's, round by round."""
-        theirs = {segment.round: segment.us_per_step for segment in base.segments} if base else {}
-        ratios = [s.us_per_step / theirs[s.round] for s in self.segments if s.round in theirs]
+        """Its time per step over the base's, round by round."""
+        costs = {segment.round: segment.us_per_step for segment in base.segments} if base else {}
+        ratios = [s.us_per_step / costs[s.round] for s in self.segments if s.round in costs]
         return Estimate.of(ratios) if ratios else None
 
 
@@ -136,7 +136,7 @@ class LoopBench:
         return 3 if any(loop.failed for loop in self.loops) or not self.loops else 0
 
     def base_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
-        """What a loop is held against."""
+        """What a loop is compared with."""
         return next((other for other in self.loops if other.base and other.framework == loop.framework), None)
 
     def twin_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
@@ -298,20 +298,20 @@ class PlanBench:
 
     def speed(self, name: str) -> Estimate | None:
         """Samples a second."""
-        found = [run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None]
-        return Estimate.of(found) if found else None
+        speeds = [run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None]
+        return Estimate.of(speeds) if speeds else None
 
     def ratios(self) -> dict[str, Estimate]:
         """By adapter, its speed by the first one's, round by round. Empty unless they are comparable."""
         first, *others = self.runs
-        found = {}
+        estimates = {}
         for name in others if self.comparable else ():
             rounds = zip(self.runs[first], self.runs[name], strict=True)
-            speeds = [(ours.samples_per_second, theirs.samples_per_second) for ours, theirs in rounds]
-            ratios = [theirs / ours for ours, theirs in speeds if ours and theirs]
+            speeds = [(base.samples_per_second, other.samples_per_second) for base, other in rounds]
+            ratios = [speed / base for base, speed in speeds if base and speed]
             if ratios:
-                found[name] = Estimate.of(ratios)
-        return found
+                estimates[name] = Estimate.of(ratios)
+        return estimates
 
     def why_not(self) -> list[str]:
         """Why the runs may not be compared."""
@@ -347,15 +347,15 @@ class PlanBench:
         rows = [["", *self.runs]]
         rows.append(["samples/s", *[str(self.speed(name) or "too short to say") for name in self.runs]])
         spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
-        for label, found in zip(("p5", "median", "p95"), zip(*spans, strict=True), strict=True):
-            rows.append([f"step µs, {label}", *["" if q is None else f"{q * 1e6:,.1f}" for q in found]])
+        for label, times in zip(("p5", "median", "p95"), zip(*spans, strict=True), strict=True):
+            rows.append([f"step µs, {label}", *["" if t is None else f"{t * 1e6:,.1f}" for t in times]])
         rows.append(["steps measured", *[_how(runs) for runs in self.runs.values()]])
         rows.append(
             ["import and set-up, s", *[_middle([r.setup_seconds for r in runs]) for runs in self.runs.values()]]
         )
         rows.append(["to the first row, s", *[_middle([r.first_seconds for r in runs]) for runs in self.runs.values()]])
         memory = [[r.peak_memory and r.peak_memory / 2**20 for r in runs] for runs in self.runs.values()]
-        rows.append(["peak memory, MiB", *[_middle(found, digits=0) for found in memory]])
+        rows.append(["peak memory, MiB", *[_middle(peaks, digits=0) for peaks in memory]])
         lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.indented(tables.plain(rows)), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
@@ -387,11 +387,12 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def environment_line(found: dict[str, Any]) -> str:
+def environment_line(environment: dict[str, Any]) -> str:
     """The same in one line."""
-    threads = f"{found['threads']} thread{'' if found['threads'] == 1 else 's'}"
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return printable(f"{found['processor']}, {found['cores']} cores, {threads} each; {found['system']}; {versions}")
+    threads = f"{environment['threads']} thread{'' if environment['threads'] == 1 else 's'}"
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    machine = f"{environment['processor']}, {environment['cores']} cores, {threads} each; {environment['system']}"
+    return printable(f"{machine}; {versions}")
 
 
 def _processor() -> str:
@@ -408,8 +409,8 @@ def _how(runs: Sequence[MeasuredRun]) -> str:
     return f"{steps:,}, {'by block' if any(run.by_block for run in runs) else 'one by one'}"
 
 
-def _middle(found: Sequence[float | None], *, digits: int = 2) -> str:
-    known = [value for value in found if value is not None]
+def _middle(values: Sequence[float | None], *, digits: int = 2) -> str:
+    known = [value for value in values if value is not None]
     return f"{median(known):,.{digits}f}" if known else "unknown"
 
 

@@ -6,7 +6,7 @@ It gets a plan, a task, a runtime and a recorder, and
 - starts from the task's initial weights, with the task's loss and update rule, on the runtime's
   device, in its precision;
 - lets the framework draw the batches. It may use ``plan.sample_order(n)``, the plan's fields, and
-  ``xframe.running.steering``, which counts what arrives and says what a step ends. It may not use
+  ``xframe.running.steering``, which counts what arrives and states what a step ends. It may not use
   ``plan.step``, ``plan.each_step`` or ``plan.counts``, nor lists of ready batches made from them: the
   counts of the run must be its own doing, or the comparison proves nothing;
 - carries each sample's id (int64, its row in the data set) through its pipeline beside the sample,
@@ -18,17 +18,19 @@ It gets a plan, a task, a runtime and a recorder, and
 - validates between steps when the plan says, on the task's validation samples in batches of their own, averaged by
   sample, with their ids; stops early by ``xframe.plan.stopping``, or by a rule of the framework's own that is the same.
   ``xframe.running.steering.Course`` does both. Training goes on as if no validation had been;
-- tells the recorder the updates applied, from the optimizer's own state or other evidence that the
-  weights were touched, never from its loop counter;
+- records the updates applied, from the optimizer's own state or other evidence that the weights were touched, never
+  from its loop counter, and the updates tried too where they can be skipped, as under a scaled loss;
 - draws no random number that a run without recording would not draw;
 - reads nothing back from a device in each step: the recorder takes tensors and fetches them in blocks;
-- tells it the updates tried too where they can be skipped, as under a scaled loss;
 - returns the final weights, or those of the best validation if the plan restores them, under the task's canonical
   names and layouts.
 
 What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
 ``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
 device and the draws of TensorFlow's generators cannot.
+
+A loop that goes step by step is ``xframe.running.drive``'s: the adapter brings a pipeline, a training step and a
+validation, see ``Stepwise`` there.
 
 An adapter may also bring loops that people use with its framework, for ``xframe bench`` to measure beside its own: see
 ``xframe.bench.worker.Benched``.
@@ -72,8 +74,8 @@ class Adapter(Protocol):
         requires: the modules it imports.
         install: the command that installs them.
 
-    An adapter may have more: ``stepwise``, the loop that goes step by step through ``pipeline`` and ``train_step``,
-    which ``xframe.testing.faults`` puts bugs into.
+    An adapter may have more: ``stepwise``, the loop that is ``xframe.running.drive``'s, into whose ``pipeline`` and
+    ``train_step`` ``xframe.testing.faults`` puts bugs.
     """
 
     name: str

@@ -20,10 +20,12 @@ class Selection(NamedTuple):
 
     @property
     def label(self) -> str:
+        """As it was given."""
         return self.adapter if self.loop is None else f"{self.adapter}:{self.loop}"
 
     @classmethod
     def parse(cls, text: str) -> Selection:
+        """``adapter`` or ``adapter:loop``; whether they exist is not looked at."""
         name, _, loop = text.strip().partition(":")
         return cls(name, loop or None)
 
@@ -31,10 +33,10 @@ class Selection(NamedTuple):
 @functools.cache
 def available() -> dict[str, EntryPoint]:
     """The adapters that are installed, by name; a name claimed twice keeps its first claim."""
-    found: dict[str, EntryPoint] = {}
+    adapters: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, entry)
-    return dict(sorted(found.items()))
+        adapters.setdefault(entry.name, entry)
+    return dict(sorted(adapters.items()))
 
 
 def load(name: str) -> Adapter:

@@ -46,10 +46,12 @@ class Runtime:
             raise UsageError("workers", got=self.workers, expected="an integer from 0 to 1024")
 
     def to_dict(self) -> dict[str, Any]:
+        """All fields by name."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Runtime:
+        """What ``to_dict`` returned; what is no field is left out."""
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 

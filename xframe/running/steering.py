@@ -1,21 +1,87 @@
 """What steers a native loop by the plan's policies: epochs, accumulation windows, validation, the end of training.
 
-For adapters. The framework draws the batches; ``walk`` counts the rows that arrive and says where each
-batch stands and what its step ends, and begins new passes where an epoch does. ``Window`` says after
+For adapters. The framework draws the batches; ``walk`` counts the rows that arrive and states where each
+batch stands and what its step ends, and begins new passes where an epoch does. ``Window`` decides after
 each step whether the optimizer is due; ``Course`` validates between steps and stops early. All go step by
-step and know nothing of ``xframe.plan.counting``, which the recorded run is later held against.
+step and know nothing of ``xframe.plan.counting``, which the recorded run is later compared with.
+
+Where a run stands between two steps is a ``Position``: of the walk, the window and the course. A run that is restored
+to it goes on as if it had never stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xframe.plan.stopping import EarlyStopping
+from xframe.plan.stopping import EarlyStopping, StoppingState
 from xframe.plan.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class WalkState:
+    """Where the next batch begins.
+
+    Attributes:
+        epoch, step_in_epoch: its place, 0-based.
+        pass_index: the pass of its first sample, 0-based.
+        offset: of that sample in its pass.
+    """
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    pass_index: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What an accumulation window remembers; the attributes are those of ``Window``."""
+
+    steps: int = 0
+    updates: int = 0
+    count: int = 0
+    present: int = 0
+    fresh: bool = True
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CourseState:
+    """What a course remembers; the attributes are those of ``Course``."""
+
+    counted: int = 0
+    stopped: bool = False
+    stopping: StoppingState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stands between two steps. ``to_dict`` has JSON's values."""
+
+    walk: WalkState
+    window: WindowState
+    course: CourseState
+
+    @property
+    def over(self) -> bool:
+        """Training has ended here."""
+        return self.window.over or self.course.stopped
+
+    def to_dict(self) -> dict[str, Any]:
+        """As nested objects."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Position:
+        """What ``to_dict`` returned."""
+        stopping = values["course"]["stopping"]
+        course = {**values["course"], "stopping": None if stopping is None else StoppingState(**stopping)}
+        return cls(WalkState(**values["walk"]), WindowState(**values["window"]), CourseState(**course))
 
 
 class Place(NamedTuple):
@@ -29,6 +95,7 @@ class Place(NamedTuple):
         exhausts: the pass is over before the epoch; when the next step is due, that ends the epoch.
         last: nothing can follow.
         epochs: that are over after it.
+        next_pass, next_offset: where the next batch begins.
     """
 
     epoch: int
@@ -39,28 +106,41 @@ class Place(NamedTuple):
     exhausts: bool
     last: bool
     epochs: int = 0
+    next_pass: int = 0
+    next_offset: int = 0
+
+    def state(self) -> WalkState:
+        """Of the walk after this step."""
+        inside = self.step_in_epoch + 1 if self.epochs == self.epoch else 0
+        return WalkState(self.epochs, inside, self.next_pass, self.next_offset)
+
+
+START = WalkState()
 
 
 def walk(
-    plan: TrainingPlan, num_samples: int, begin: Callable[[int], Iterator[tuple[Any, ...]]]
+    plan: TrainingPlan,
+    num_samples: int,
+    begin: Callable[[int, int], Iterator[tuple[Any, ...]]],
+    start: WalkState = START,
 ) -> Iterator[tuple[Place, tuple[Any, ...]]]:
     """Each batch with its place, until the epochs, or the one pass that ``stop`` allows, are over.
 
     Args:
         plan: its limits of steps and updates are the caller's, see ``Window.over``.
         num_samples: size of the data set.
-        begin: called with the index of a pass, returns the batches from its start on, cut by the plan's
+        begin: called with a pass and an offset in it, returns the batches from there on, cut by the plan's
             remainder policy, pass after pass; after ``plan.epochs`` passes they end if epochs are passes.
-            A batch's last item is its ids.
+            A batch's last item is its ids. The offset is 0 but for the first call.
+        start: where the first batch begins: ``Place.state`` of the step before it.
     """
     length, policy = plan.steps_per_epoch, plan.on_exhaustion
     carry, restart = plan.remainder == "carry", plan.epoch_iterator == "restart"
     batched = num_samples - num_samples % plan.batch_size if plan.remainder == "drop" else num_samples
-    epoch = inside = passes = position = 0  # passes: over so far; position: of the next sample in its pass
-    stream = begin(0)
+    epoch, inside = start.epoch, start.step_in_epoch
+    passes, position = start.pass_index, start.offset  # passes that are over; the next sample's offset in its pass
+    stream = begin(passes, position)
     while (batch := next(stream, None)) is not None:
-        if length is None and passes != epoch:
-            epoch, inside = passes, 0
         end, padding = position + len(batch[-1]), 0
         if carry:
             over, position = divmod(end, num_samples)
@@ -73,15 +153,15 @@ def walk(
         epochs = passes if length is None else epoch + (ends_epoch or exhausts)
         stopped = over > 0 and policy == "stop" and (exhausts or not restart)
         last = stopped or (plan.epochs is not None and epochs >= plan.epochs)
-        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last, epochs), batch
+        restarts = restart and (ends_epoch or exhausts)
+        if restarts:
+            passes, position = passes + (position > 0), 0
+        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last, epochs, passes, position), batch
         if last:
             return
-        inside += 1
-        if length is not None and (ends_epoch or exhausts):
-            epoch, inside = epoch + 1, 0
-            if restart:
-                passes, position = passes + (position > 0), 0
-                stream = begin(passes)
+        epoch, inside = epochs, inside + 1 if epochs == epoch else 0
+        if restarts:
+            stream = begin(passes, 0)
 
 
 class Window:
@@ -93,18 +173,26 @@ class Window:
     Attributes:
         fresh: no gradient is there; what an earlier window left must be zeroed.
         over: a limit is reached, or nothing can follow.
-        steps, updates: made and due so far.
+        steps, updates: of the run, made and due so far.
+        count: steps in the window.
+        present: steps, or rows, whose gradients are there; more than the window's own after a leak.
         by_rows: gradients are weighted with their rows.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
-        self.fresh, self.over = True, False
-        self.steps = self.updates = 0  # of the run
         self.by_rows = plan.loss_normalization == "samples"
-        self._size, self._limits = plan.gradient_accumulation_steps, plan.limits
-        self._count = 0  # steps in the window
-        self._present = 0  # steps, or rows, whose gradients are there; more than the window's own after a leak
+        self._size, (_, self._most_steps, self._most_updates) = plan.gradient_accumulation_steps, plan.limits
+        self.restore(WindowState())
+
+    def state(self) -> WindowState:
+        """What it remembers, for ``restore``."""
+        return WindowState(self.steps, self.updates, self.count, self.present, self.fresh, self.over)
+
+    def restore(self, state: WindowState) -> None:
+        """Goes on from there. The gradients that were there are the caller's to restore."""
+        self.steps, self.updates, self.count, self.present = state.steps, state.updates, state.count, state.present
+        self.fresh, self.over = state.fresh, state.over
 
     def tick(self, place: Place) -> int:
         """Of the learning rate schedule, at the step that is to be made. An update that is skipped ticks too."""
@@ -121,40 +209,40 @@ class Window:
         self.steps += 1
         if self._size == 1:  # every step has its update
             self.updates += 1
-            self.over = place.last or self._limit_reached()
+            self.over = place.last or self.steps == self._most_steps or self.updates == self._most_updates
             return 1
-        self._count += 1
-        self._present += self.weight(rows)
+        self.count += 1
+        self.present += self.weight(rows)
         self.fresh = False
         divisor = None
-        if self._count == self._size:
+        if self.count == self._size:
             divisor = self._update()
         elif (place.ends_pass and plan.accumulation_boundary == "pass") or (
             place.ends_epoch and plan.accumulation_boundary == "epoch"
         ):
             divisor = self._cut()
-        if not self._limit_reached() and place.exhausts and plan.accumulation_boundary == "epoch" and self._count:
+        if not self._limit_reached() and place.exhausts and plan.accumulation_boundary == "epoch" and self.count:
             divisor = self._cut()
         self.over = place.last or self._limit_reached()
-        if self.over and self._count and plan.accumulation_at_end == "flush":
+        if self.over and self.count and plan.accumulation_at_end == "flush":
             divisor = self._update()
         return divisor
 
     def _limit_reached(self) -> bool:
-        return self.steps == self._limits.steps or self.updates == self._limits.updates
+        return self.steps == self._most_steps or self.updates == self._most_updates
 
     def _cut(self) -> int | None:
         remainder = self.plan.accumulation_remainder
         if remainder == "flush":
             return self._update()
         if remainder != "carry":
-            self._count = 0
+            self.count = 0
         if remainder == "drop":
-            self._present, self.fresh = 0, True
+            self.present, self.fresh = 0, True
         return None
 
     def _update(self) -> int:
-        present, self._present, self._count, self.fresh = self._present, 0, 0, True
+        present, self.present, self.count, self.fresh = self.present, 0, 0, True
         self.updates += 1
         kind = self.plan.loss_normalization
         return self.plan.gradient_accumulation_steps if kind == "window" else 1 if kind in ("sum", None) else present
@@ -164,7 +252,10 @@ class Course:
     """What happens between steps: validation when it is due, and the end of training.
 
     Attributes:
-        stopping: the decisions made so far, if the plan stops early.
+        counted: the steps, updates or epochs over so far, whichever validations are counted by.
+        stopped: early stopping has ended training.
+        stopping: follows the validations; None if the plan does not stop early.
+        best: the weights of the best validation, if the plan restores them. They are no part of ``state``.
     """
 
     def __init__(
@@ -176,41 +267,52 @@ class Course:
     ) -> None:
         """Args:
         plan: says when.
-        recorder: takes what a validation found.
+        recorder: takes what a validation measured.
         validate: one validation; returns the arguments of ``recorder.validation``.
         weights: the model's weights as they are now.
         """
         self.plan, self.recorder, self.validate, self.weights = plan, recorder, validate, weights
+        self.counted, self.stopped = 0, False
         self.stopping = EarlyStopping(plan) if plan.early_stopping_patience is not None else None
-        self._count = 0
-        self._best: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None
+
+    def state(self) -> CourseState:
+        """What it remembers, for ``restore``."""
+        return CourseState(self.counted, self.stopped, None if self.stopping is None else self.stopping.state())
+
+    def restore(self, state: CourseState) -> None:
+        """Goes on from there."""
+        self.counted, self.stopped = state.counted, state.stopped
+        if self.stopping is not None and state.stopping is not None:
+            self.stopping.restore(state.stopping)
 
     def due(self, place: Place, window: Window) -> bool:
-        """Whether to validate, after a step at that place."""
-        every, before = self.plan.validation_every, self._count
+        """Whether to validate, after a step at that place. To be asked of each step once."""
+        every, before = self.plan.validation_every, self.counted
         if every is None:
             return False
         unit = self.plan.validation_unit
-        self._count = place.epochs if unit == "epochs" else window.steps if unit == "steps" else window.updates
-        return window.over or self._count // every > before // every
+        self.counted = place.epochs if unit == "epochs" else window.steps if unit == "steps" else window.updates
+        return window.over or self.counted // every > before // every
 
     def over(self, place: Place, window: Window) -> bool:
         """After a step at that place was recorded: validates if it is due; whether training ends."""
-        stops = self.due(place, window) and self.check()
-        return stops or window.over
+        if self.due(place, window):
+            self.check()
+        return self.stopped or window.over
 
     def check(self) -> bool:
         """Validates now; whether training ends early."""
         assert self.validate is not None
-        found = self.validate()
-        self.recorder.validation(**found)
-        if self.stopping is None:
-            return False
-        decision = self.stopping.see(found[self.plan.early_stopping_monitor or "loss"])
-        if decision.improves and self.plan.restore_best:
-            self._best = self.weights()
-        return decision.stops
+        measured = self.validate()
+        self.recorder.validation(**measured)
+        if self.stopping is not None:
+            decision = self.stopping.see(measured[self.plan.early_stopping_monitor or "loss"])
+            if decision.improves and self.plan.restore_best:
+                self.best = self.weights()
+            self.stopped = decision.stops
+        return self.stopped
 
     def final(self) -> dict[str, Any]:
         """The weights that training ends with."""
-        return self._best if self._best is not None else self.weights()
+        return self.best if self.best is not None else self.weights()

@@ -70,7 +70,7 @@ def _train(harness: Parent) -> None:
 
 def peak_memory() -> int | None:
     """The most memory this process has held, in bytes; None where the system does not say."""
-    # Not ru_maxrss where there is another: on Linux a child begins with its parent's.
+    # Not ru_maxrss where there is a better figure: on Linux a child begins with its parent's.
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

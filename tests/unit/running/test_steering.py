@@ -23,26 +23,26 @@ class Batches:
         self.order = plan.sample_order(num_samples)
         self.begun, self.drawn = [], 0
 
-    def begin(self, first_pass):
+    def begin(self, first_pass, offset):
         self.begun.append(first_pass)
-        for ids in islice(self.cut(first_pass), self.limit):
+        for ids in islice(self.cut(first_pass, offset), self.limit):
             self.drawn += 1
             yield f"batch {self.drawn}", ids
 
-    def cut(self, first_pass):
+    def cut(self, first_pass, offset):
         size, remainder = self.plan.batch_size, self.plan.remainder
         bounded = self.plan.steps_per_epoch is None and self.plan.epochs is not None
         passes = range(first_pass, self.plan.epochs) if bounded else count(first_pass)
         orders = (self.order.ids(index).tolist() for index in passes)
         if remainder == "carry":
-            stream = chain.from_iterable(orders)
+            stream = islice(chain.from_iterable(orders), offset, None)
             while batch := list(islice(stream, size)):
                 yield batch
         for ids in orders:
-            rows = cycle(ids) if remainder == "pad" else iter(ids)
-            whole = remainder == "drop"
-            for _ in range(len(ids) // size if whole else -(-len(ids) // size)):
+            rows, left = islice(cycle(ids) if remainder == "pad" else iter(ids), offset, None), len(ids) - offset
+            for _ in range(left // size if remainder == "drop" else -(-left // size)):
                 yield list(islice(rows, size))
+            offset = 0
 
 
 def drive(plan, num_samples):
@@ -107,9 +107,9 @@ def places(num_samples=10, **fields):
 
 def test_places_of_two_epochs():
     first, second, third = places(batch_size=4, epochs=1, remainder="pad")
-    assert first == Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False)
-    assert second == first._replace(step_in_epoch=1)
-    assert third == Place(0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True, epochs=1)
+    assert first == Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False, next_offset=4)
+    assert second == first._replace(step_in_epoch=1, next_offset=8)
+    assert third == Place(0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True, epochs=1, next_pass=1)
 
 
 def test_places_of_epochs_that_a_pass_exhausts():
@@ -169,7 +169,7 @@ def test_a_stream_that_goes_on_is_left_alone():
 def test_a_batch_may_be_any_tuple_that_ends_in_its_ids():
     plan = TrainingPlan(batch_size=2, epochs=1)
     batches = [([0, 1],), ([2],)]
-    assert [batch for _, batch in walk(plan, 3, lambda _: iter(batches))] == batches
+    assert [batch for _, batch in walk(plan, 3, lambda *_: iter(batches))] == batches
 
 
 MIDDLE = Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False)

@@ -123,7 +123,8 @@ def test_adapters_validate_when_the_plan_says(fields):
         def validation(self, **_):
             found.append(window.steps)
 
-    def passes(first):
+    def passes(first, offset):
+        assert offset == 0
         rest = np.zeros(0, dtype=np.int64)
         p = first
         while plan.steps_per_epoch is not None or plan.epochs is None or p < plan.epochs:

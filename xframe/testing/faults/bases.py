@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xframe.plan.training_plan import TrainingPlan
+from xframe.running.drive import Seen
 from xframe.running.steering import Window
 
 if TYPE_CHECKING:
@@ -188,15 +189,15 @@ class Step:
         return getattr(self.honest, name)
 
 
-def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False) -> Any:
+def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False) -> Seen:
     """One native training step with that many updates on its gradient; returns what the step returns."""
     step.window.close(batch.place, len(batch.ids))  # that the run ends is no part of the bug
     family = _family(step)
     if family == "numpy":
         loss, gradients = step.gradients(batch)
         for _ in range(updates):
-            step.updates.apply(step.model.parameters, {} if clear_gradients else gradients)
-        return loss
+            step.optimizer.apply(step.model.parameters, {} if clear_gradients else gradients)
+        return Seen(batch.ids, step.updates, loss, step.learning_rate, step.accuracy)
     if family == "torch":
         step.optimizer.zero_grad()
         loss = step.loss(step.model.module(batch.features), batch.targets)
@@ -205,30 +206,27 @@ def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False)
             step.optimizer.zero_grad()
         for _ in range(updates):
             step.optimizer.step()
-        return loss
+        return Seen(batch.ids, step.updates, loss, step.learning_rate, step.accuracy)
     assert not clear_gradients, "Keras refuses to apply no gradients"
     variables = step.model.module.trainable_variables
     loss, gradients, *_ = step.gradients(batch.features, batch.targets)
     for _ in range(updates):
         step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    seen = sys.modules[type(step).__module__].Seen
-    return seen(batch.ids, step.optimizer.iterations.value + 0, loss, step.optimizer.learning_rate + 0)
+    return Seen(batch.ids, step.optimizer.iterations.value + 0, loss, step.optimizer.learning_rate + 0)
 
 
 def set_rate(step: Any, rate: float) -> None:
     """Gives the native optimizer that learning rate."""
-    if _family(step) == "numpy":
-        step.updates.learning_rate = rate
-    elif _family(step) == "torch":
+    if _family(step) == "torch":
         for group in step.optimizer.param_groups:
             group["lr"] = rate
     else:
         step.optimizer.learning_rate = rate
 
 
-def scaled(seen: Any, factor: float) -> Any:
+def scaled(seen: Seen, factor: float) -> Seen:
     """What a step returned, with its loss times that."""
-    return seen._replace(loss=seen.loss * factor) if hasattr(seen, "_replace") else seen * factor
+    return seen._replace(loss=seen.loss * factor)
 
 
 def _family(native: Any) -> str:

@@ -46,7 +46,7 @@ class LeaksUncounted(Steered):
 
         def _cut(self) -> int | None:
             divisor = super()._cut()
-            self._present = 0
+            self.present = 0
             return divisor
 
 

@@ -98,7 +98,7 @@ class UpdatesTooEarly(Steered):
 
         def __init__(self, plan: TrainingPlan) -> None:
             super().__init__(plan)
-            self._count = plan.gradient_accumulation_steps - 1
+            self.count = plan.gradient_accumulation_steps - 1
 
 
 @fault("misses-an-update", "updates", 7, "update-skipped", plan=FOURS, thread="huggingface/transformers#2995")

@@ -1,7 +1,7 @@
 """The loop ``fit``: Keras' own ``Model.fit``, with its data handling and callbacks, seen from inside its training step.
 
 The plan's numbers go to ``fit`` as a user would write them. What Keras makes of them is its own doing: where its
-epochs, exhaustion or accumulation part from the plan the run shows it, and a comparison says where.
+epochs, exhaustion or accumulation differ from the plan the run shows it, and a comparison says where.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import FLUSH_SECONDS, Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
+from xframe_tensorflow.evidence import FIT
+from xframe_tensorflow.losses import LOSSES, accuracy
 from xframe_tensorflow.model import Model
+from xframe_tensorflow.optimizers import lower, set_rate
 from xframe_tensorflow.pipeline import resident, taker
-from xframe_tensorflow.step import LOSSES, accuracy, make_optimizer, set_rate
 
 _ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
 
@@ -216,6 +218,7 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
             self.rate = rate
 
     def bring_home(self) -> None:
+        """Hands the recorder what is in the ring."""
         before, seen = self.recorder.num_steps, self.train.take()
         rows = np.arange(len(seen.sizes))
         self.recorder.block(
@@ -234,12 +237,12 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
     def step_in_epoch(self, epochs: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of each row, counted from its epoch's first; an epoch that began in an earlier block goes on."""
-        found = np.arange(len(epochs)) - np.searchsorted(epochs, epochs)
+        inside = np.arange(len(epochs)) - np.searchsorted(epochs, epochs)
         if len(epochs):
             epoch, steps = self.seen
-            found[epochs == epoch] += steps
-            self.seen = (epochs[-1], found[-1] + 1)
-        return found
+            inside[epochs == epoch] += steps
+            self.seen = (epochs[-1], inside[-1] + 1)
+        return inside
 
     def validate(self, due: bool) -> None:
         """Whether Keras is to validate after this epoch."""
@@ -253,13 +256,13 @@ class Fit:
         self.plan, self.model = plan, Model(task, runtime.precision)
         measured = "accuracy" in task.metrics
         self.model.module.compile(
-            make_optimizer(task.optimizer, runtime.precision, window=plan.gradient_accumulation_steps),
+            lower(task.optimizer, runtime.precision, window=plan.gradient_accumulation_steps),
             LOSSES[task.loss](),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
         )
         rings = [Ring(size, accuracy=measured) for size in (plan.batch_size, plan.validation_batch_size or 1)]
         watch(self.model.module, *rings, measures_accuracy=measured)
-        recorder.evidence = "optimizer.iterations, read inside Keras' training step after its update"
+        recorder.evidence = FIT
         self.observer = Observer(plan, task, runtime, recorder, rings)
         self.validation = None if plan.validation_every is None else validation_dataset(plan, task, runtime)
 

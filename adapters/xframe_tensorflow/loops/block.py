@@ -1,4 +1,6 @@
-"""Many steps in each call of one tf.function: tf.data delivers a block's samples, the graph cuts its batches.
+"""The loop ``block``: many steps in each call of one tf.function.
+
+tf.data delivers a block's samples, the graph cuts its batches.
 
 The samples of a block stand in the order in which its batches take them, of one pass or of several, so that the graph
 needs only the batches' sizes to cut features, targets and ids alike. What the plan's policies say of each step comes
@@ -18,11 +20,12 @@ from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
+from xframe.running.drive import Seen
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Place, Window, walk
 from xframe.tasks.task import Task
 from xframe_tensorflow.pipeline import MOST_BYTES, gathered
-from xframe_tensorflow.step import Seen, TrainStep
+from xframe_tensorflow.step import TrainStep
 
 _FEWEST, _MOST = 16, 1024  # steps in a block: more and more, while blocks are short
 _SHORT, _LONG = 0.25, 1.0  # seconds: rows should reach the trace every second or so
@@ -42,7 +45,7 @@ class Due(NamedTuple):
 
 
 class Blocks:
-    """Trains block by block; iterates over what the recorder is to be told, and whether to validate after it."""
+    """Trains block by block; iterates over the rows for the recorder, and whether to validate after them."""
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Blocks:
         floats = storage(runtime.precision)
         kinds = {"updates": "int64", "loss": floats, "learning_rate": floats}
         kinds |= {"accuracy": "float64"} if train_step.measures_accuracy else {}
-        kinds |= {"update_attempts": "int64"} if train_step.attempts is not None else {}
+        kinds |= {"update_attempts": "int64"} if train_step.updates.attempts is not None else {}
         self.log = {name: tf.Variable(tf.zeros([_MOST], kind), trainable=False) for name, kind in kinds.items()}
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], bool]]:
@@ -114,14 +117,14 @@ class Blocks:
             if window.over:
                 return
 
-    def begin(self, first_pass: int) -> Iterator[tuple[NDArray[np.int64]]]:
-        """The ids of each batch from that pass on, by the plan's remainder policy."""
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[NDArray[np.int64]]]:
+        """The ids of each batch from there on, by the plan's remainder policy."""
         plan, size = self.plan, self.plan.batch_size
         rest = np.zeros(0, dtype=np.int64)
         bounded = plan.steps_per_epoch is None and plan.epochs is not None
         for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
             ids = self.order.ids(pass_index)
-            stream = np.concatenate([rest, ids])
+            stream, offset = np.concatenate([rest, ids[offset:]]), 0
             whole = len(stream) - len(stream) % size
             for start in range(0, whole, size):
                 yield (stream[start : start + size],)
@@ -170,5 +173,5 @@ class Blocks:
             fresh, weight, divisor = columns.fresh[i] > 0, columns.weight[i], columns.divisor[i]
             due = divisor > 0
         seen = step.add(features, targets, ids, rate, weight, fresh)
-        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.counters)
+        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.updates.read)
         return seen._replace(updates=updates, update_attempts=attempts)

@@ -1,0 +1,47 @@
+"""The loops ``function`` and ``xla``: a call of a tf.function for each step, and one for its window's update."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from xframe.plan.training_plan import TrainingPlan
+from xframe.precision import storage
+from xframe.running.drive import Seen
+from xframe.running.steering import Window
+from xframe.tasks.task import Task
+from xframe_tensorflow.model import Model
+from xframe_tensorflow.pipeline import Batch
+from xframe_tensorflow.step import TrainStep
+
+
+class FunctionStep(TrainStep):
+    """A training step that is called from Python, where its window is kept."""
+
+    def __init__(
+        self, model: Model, task: Task, plan: TrainingPlan, precision: str, *, jit_compile: bool = False
+    ) -> None:
+        super().__init__(model, task, plan, precision)
+        self.window = Window(plan)
+        self._step, self._add, self._apply = (
+            tf.function(function, reduce_retracing=True, jit_compile=jit_compile or None)
+            for function in (self.step, self.add, self.apply)
+        )
+
+    def __call__(self, batch: Batch) -> Seen:
+        place, features, targets, ids = batch
+        rows = len(ids)
+        rate = self.number(self.rule.rate(self.window.tick(place))) if self.rule.scheduled else None
+        if not self.accumulates:
+            self.window.close(place, rows)
+            return Seen(*self._step(features, targets, ids, rate))
+        weight, fresh = self.number(self.window.weight(rows)), tf.constant(self.window.fresh)
+        seen = Seen(*self._add(features, targets, ids, rate, weight, fresh))
+        divisor = self.window.close(place, rows)
+        if divisor is None:
+            return seen
+        updates, attempts = self._apply(self.number(divisor))
+        return seen._replace(updates=updates, update_attempts=attempts)
+
+    def number(self, value: float) -> tf.Tensor:
+        """In the type that numbers are held in."""
+        return tf.constant(value, storage(self.precision))

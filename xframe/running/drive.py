@@ -1,0 +1,140 @@
+"""The one loop of all adapters that go step by step: draw a batch, train on it, record it, validate, stop.
+
+An adapter brings what its framework does, as ``Stepwise`` names it: a pipeline whose batches are drawn by
+``xframe.running.steering.walk``, a training step that asks its ``Window`` when to update, a validation. What each
+step saw comes back from it as ``Seen`` and goes to the recorder as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from xframe.running.steering import Course, Place, Position, WalkState, Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.recording.recorder import Recorder
+    from xframe.running.runtime import Runtime
+    from xframe.tasks.task import Task
+
+
+class Seen(NamedTuple):
+    """What one step saw and did, numbers or tensors of any framework; see ``Recorder.step``.
+
+    Attributes:
+        ids: that stood beside the data in the step.
+        updates: applied so far: a number, or what watches the optimizer and counts them.
+        loss, learning_rate: of the step.
+        accuracy: of the step, if the task asks for it.
+        update_attempts: updates tried so far, if they can differ from those applied.
+    """
+
+    ids: Any
+    updates: Any
+    loss: Any
+    learning_rate: Any
+    accuracy: Any = None
+    update_attempts: Any = None
+
+
+class Batch(Protocol):
+    """Samples of a step, and their place in the run."""
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+
+
+class TrainStep(Protocol):
+    """One training step of a framework.
+
+    Attributes:
+        window: the accumulation window, which each step closes.
+        model: whose ``weights()`` are those by canonical name.
+        evidence: by which signs an update counts as applied; None if ``Seen.updates`` knows that itself.
+    """
+
+    window: Window
+    model: Any
+    evidence: str | None
+
+    def __call__(self, batch: Any) -> Seen:
+        """Trains on a batch."""
+
+
+class Stepwise(Protocol):
+    """What an adapter whose run is ``drive`` has beside its contract; ``xframe.testing.faults`` puts bugs into it."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterable[Batch]:
+        """The batches of a run, by the framework's own means."""
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
+        """The training step over a new model with the task's initial weights."""
+
+    def validator(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Any
+    ) -> Callable[[], Mapping[str, Any]] | None:
+        """One validation of that model at each call, as the arguments of ``recorder.validation``; None without."""
+
+
+class Drive:
+    """A run, step by step.
+
+    Attributes:
+        place: of the last step made; None before the first.
+        start: where the walk began.
+    """
+
+    def __init__(self, adapter: Stepwise, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.train_step = adapter.train_step(plan, task, runtime)
+        if self.train_step.evidence is not None:
+            recorder.evidence = self.train_step.evidence
+        model = self.train_step.model
+        self.course = Course(plan, recorder, adapter.validator(plan, task, runtime, model), model.weights)
+        self.batches = adapter.pipeline(plan, task, runtime)
+        self.place: Place | None = None
+        self.start = WalkState()
+
+    def state(self) -> Position:
+        """Where the run stands. Weights, the optimizer's state and open gradients are not in it."""
+        walk = self.start if self.place is None else self.place.state()
+        return Position(walk, self.train_step.window.state(), self.course.state())
+
+    def restore(self, position: Position) -> None:
+        """Makes the run go on from there; before it is begun, and with a pipeline that has ``start``."""
+        self.start = self.batches.start = position.walk  # type: ignore[attr-defined]
+        self.train_step.window.restore(position.window)
+        self.course.restore(position.course)
+
+    def __call__(self) -> dict[str, NDArray[Any]]:
+        """Trains to the end; returns the final weights."""
+        recorder, train_step, course, window = self.recorder, self.train_step, self.course, self.train_step.window
+        validates = course.validate is not None  # else the window alone decides, at a fraction of the cost
+        for batch in () if self.state().over else self.batches:
+            ids, updates, loss, rate, accuracy, attempts = train_step(batch)
+            place = self.place = batch.place
+            recorder.step(
+                ids=ids,
+                updates=updates,
+                loss=loss,
+                lr=rate,
+                update_attempts=attempts,
+                epoch=place.epoch,
+                step_in_epoch=place.step_in_epoch,
+                padding=place.padding,
+                accuracy=accuracy,
+            )
+            if course.over(place, window) if validates else window.over:
+                break
+        return course.final()
+
+
+def drive(
+    adapter: Stepwise, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
+) -> dict[str, NDArray[Any]]:
+    """Trains by an adapter's own pipeline and step, recorded; returns the final weights by canonical name."""
+    return Drive(adapter, plan, task, runtime, recorder)()
