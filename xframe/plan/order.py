@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 VERSION = "xframe-order-1"
 _BLOCK = 1 << 14  # numbers worked on at once: four arrays of them, 512 KiB, stay in a core's cache
+_FEW = 1 << 11  # numbers that are permuted all together nearly as fast as one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,10 @@ class Order:
     def _mapped(self, x: NDArray[np.uint64], pass_index: int, *, backwards: bool) -> NDArray[np.int64]:
         if self.kind == "shuffle" and self.num_samples > 1:
             p = index(pass_index) if self.reshuffle else 0
-            _permutation(index(self.num_samples), index(self.seed), p).apply(x.reshape(-1), backwards)
+            permutation = _permutation(index(self.num_samples), index(self.seed), p)
+            if not backwards and self.num_samples <= min(_BLOCK, max(_FEW, 8 * x.size)):
+                return permutation.images[x]
+            permutation.apply(x.reshape(-1), backwards)
         return x.view(np.int64)
 
 
@@ -114,6 +118,13 @@ class _Permutation:
         self.rounds = [(i % 2 == 0, keys[2 * i, ...], keys[2 * i + 1, ...]) for i in range(rounds) if m or i % 2 == 0]
         constants = (m, (1 << m) - 1, -(-n >> (m + 1)) * 2, 32, 64 - m, 0x9E3779B97F4A7C15)
         self.constants = [np.array(constant, dtype=np.uint64) for constant in constants]
+
+    @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """The images of all numbers. Kept where these are few: who looks at a pass once looks at it again."""
+        x = np.arange(self.n, dtype=np.uint64)
+        self.apply(x, backwards=False)
+        return x.view(np.int64)
 
     def apply(self, x: NDArray[np.uint64], backwards: bool) -> None:
         """Replaces every number in ``x``, which has one axis, by its image or, backwards, by its preimage."""
@@ -160,4 +171,4 @@ class _Permutation:
         return np.concatenate(outside) if outside else np.empty(0, dtype=np.intp)
 
 
-_permutation = lru_cache(maxsize=8)(_Permutation)
+_permutation = lru_cache(maxsize=32)(_Permutation)
