@@ -92,7 +92,7 @@ def _rounds(
 
 def _common_device(traces: Sequence[Trace]) -> str:
     """The device that all ran on; each chose by itself, since no two run at once."""
-    devices = {trace.name: str(trace.metadata["runtime"]["device"]) for trace in traces}
+    devices = {trace.name: str(trace.facts.runtime.get("device")) for trace in traces}
     if len(set(devices.values())) > 1:
         shown = ", ".join(f"{name}: {device}" for name, device in devices.items())
         raise UsageError(

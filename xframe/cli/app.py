@@ -28,7 +28,7 @@ app = App(
         "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."
     ),
     help_format="plaintext",
-    suppress_keyboard_interrupt=False,  # main says what was kept
+    suppress_keyboard_interrupt=False,  # main reports what was kept
 )
 app.register_install_completion_command(help="Install shell completion for xframe.")
 for function in (

@@ -33,7 +33,7 @@ def known(words: Any, token: Any) -> str:
 
 
 def flat(words: Any) -> list[Any]:
-    return [found for word in get_args(words) for found in (flat(word) or [word])]
+    return [part for word in get_args(words) for part in (flat(word) or [word])]
 
 
 def word(text: str) -> Parameter:

@@ -36,7 +36,7 @@ def verify(
     """Run a plan through each adapter, one fresh process each, and compare what was observed.
 
     With no arguments: 3 epochs of the handwritten digits in batches of 64, torch against tensorflow.
-    One adapter alone is held against the plan.
+    One adapter alone is compared with the plan.
     """
     from xframe.running.request import Request
     from xframe.verification import run_and_compare

@@ -47,11 +47,11 @@ def explain(
     samples: Annotated[int | None, number("Size of the data set. Default: as recorded, or as the ids show.")] = None,
     json: Json = False,
 ) -> int:
-    """Say which plan a run must have followed, from its rows alone; or why two runs part, and what mends it.
+    """Show which plan a run must have followed, from its rows alone; or why two runs differ, and how to fix it.
 
-    Of one trace: what is certain, what the rows cannot tell apart, and the first step at which no plan fits
-    (exit code 1; 4 if nothing can be told). Its recorded plan is not looked at. Of two: the causes, as a failed
-    xframe compare tells them.
+    Of one trace: what is certain, what the rows leave open, and the first step at which no plan fits (exit code 1;
+    4 if nothing can be concluded). Its recorded plan is not looked at. Of two: the causes, as a failed xframe
+    compare shows them.
     """
     if candidate is not None:
         from xframe.report.text import explained
@@ -64,16 +64,15 @@ def explain(
         show(explained(comparison))
         return comparison.exit_code
     from xframe.inference.inferring import infer
-    from xframe.report.explained import one
+    from xframe.report.inferred import one
     from xframe.trace.rows import Rows
     from xframe.trace.trace import Trace
 
-    found = Trace.open(trace)
-    size = found.metadata.get("num_samples") if samples is None else samples
-    inference = infer(Rows.of_trace(found).limited(), size if isinstance(size, int) else None)
-    print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, found.name))
-    if not found.complete:
-        print(f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps", file=sys.stderr)
+    opened = Trace.open(trace)
+    inference = infer(Rows.of_trace(opened).limited(), opened.facts.num_samples if samples is None else samples)
+    print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, opened.name))
+    if not opened.complete:
+        print(f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps", file=sys.stderr)
     return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
 
 
@@ -98,10 +97,10 @@ def import_command(
     from xframe.recording.logs import import_run
 
     columns = pairs("--column", column, "NAME=COLUMN", empty=True)
-    found = import_run(source, out, columns=columns, num_samples=samples, form=form)
-    taken = ", ".join(f"{name} from {source!r}" for name, source in found.columns.items())
-    print(f"{out}: {found.rows:,} steps; {taken}")
-    print(f"not judged: {', '.join(found.not_judged)}", file=sys.stderr)
+    imported = import_run(source, out, columns=columns, num_samples=samples, form=form)
+    taken = ", ".join(f"{name} from {source!r}" for name, source in imported.columns.items())
+    print(f"{out}: {imported.rows:,} steps; {taken}")
+    print(f"not judged: {', '.join(imported.not_judged)}", file=sys.stderr)
     return 0
 
 
@@ -112,16 +111,16 @@ def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete 
     """
     from xframe.trace.trace import Trace
 
-    found = Trace.open(trace)
-    if not found.complete:
+    opened = Trace.open(trace)
+    if not opened.complete:
         print(
-            f"xframe: {trace} is {found.ending} after {found.num_rows:,} steps: "
+            f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps: "
             "a certificate would vouch for an unfinished run.",
             file=sys.stderr,
         )
         return 4
     for name, what in (("ids_digest", "which samples were in a step"), ("updates", "how many updates were applied")):
-        if not found.known_throughout(name):
-            print(f"xframe: {trace} does not say {what}, so its certificate does not either.", file=sys.stderr)
-    print(found.certificate)
+        if not opened.known_throughout(name):
+            print(f"xframe: {trace} does not state {what}, so its certificate does not either.", file=sys.stderr)
+    print(opened.certificate)
     return 0

@@ -62,7 +62,7 @@ class Live(Progress):
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
         self._epochs: dict[str, int | None] = {}
-        self._last: dict[str, tuple[float, int]] = {}  # when steps were last told of, and how many
+        self._last: dict[str, tuple[float, int]] = {}  # when steps were last reported, and how many
 
     def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
         self._tasks[label] = self._bars.add_task(label, total=total, state="starting", epoch="", unit=unit)

@@ -55,13 +55,13 @@ def title(comparison: Comparison) -> str:
     """Who was compared, with versions, device and precision."""
     sides = []
     for name, versions in comparison.versions.items():
-        found = [f"{key} {versions[key]}" for key in FRAMEWORKS if key in versions]
+        packages = [f"{key} {versions[key]}" for key in FRAMEWORKS if key in versions]
         base = name.partition(":")[0]
         if base in versions:
-            found = [f"{name} {versions[base]}"]
-        elif found:
-            found = [f"{name} ({', '.join(found)})"]
-        sides.append(printable(found[0] if found else name))
+            packages = [f"{name} {versions[base]}"]
+        elif packages:
+            packages = [f"{name} ({', '.join(packages)})"]
+        sides.append(printable(packages[0] if packages else name))
     places = {f"{r.get('device')}, {r.get('precision')}" for r in comparison.runtimes.values() if r}
     return " vs ".join(sides) + (f"  ({printable(' / '.join(sorted(places)))})" if places else "")
 
@@ -159,8 +159,8 @@ def closing(comparison: Comparison) -> str:
 
 def reasons(comparison: Comparison) -> list[str]:
     """What to say below the table: what failed, what was cut short, what else was noticed."""
-    found = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
-    found += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
-    told = {sentence for cause in comparison.causes for sentence in sentences_of(cause)}
-    found += [printable(text) for text in comparison.explanation if text not in told]  # causes are shown apart
-    return list(dict.fromkeys(found))
+    texts = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
+    texts += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
+    shown = {sentence for cause in comparison.causes for sentence in sentences_of(cause)}
+    texts += [printable(text) for text in comparison.explanation if text not in shown]  # causes are shown separately
+    return list(dict.fromkeys(texts))

@@ -1,4 +1,4 @@
-"""What was told from a run's rows, in words: for the terminal."""
+"""What was inferred from a run's rows, in words: for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VALUE = 22
 
 
 def one(inference: Inference, name: str) -> str:
-    """The plan that explains a run: what is certain, and what its rows cannot tell."""
+    """The plan that explains a run: what is certain, and what its rows leave open."""
     lines = [_title(inference, name)]
     plan = inference.plan
     if plan is None:
@@ -45,15 +45,15 @@ def _misfit(inference: Inference) -> list[str]:
 
 
 def _batch_size(inference: Inference, plan: TrainingPlan) -> str:
-    told = _told(inference, "batch_size")
-    if told == "certain" or "batch_size" not in inference.undecided:
-        return _line("batch size", f"{plan.batch_size:,}", told)
+    known = _certain(inference, "batch_size")
+    if known == "certain" or "batch_size" not in inference.undecided:
+        return _line("batch size", f"{plan.batch_size:,}", known)
     return _line("batch size", f"{plan.batch_size:,}", "or more: no batch is full")
 
 
 def _remainder(inference: Inference, plan: TrainingPlan) -> str:
     n, b = inference.num_samples, plan.batch_size
-    told, value = _told(inference, "remainder"), plan.remainder
+    known, value = _certain(inference, "remainder"), plan.remainder
     if n is None:
         return _line("remainder", "unknown", "the number of samples is not known")
     rest = n % b
@@ -65,7 +65,7 @@ def _remainder(inference: Inference, plan: TrainingPlan) -> str:
             "pad": f"and the last batch of a pass is filled up with {b - rest:,} repeated",
             "carry": "and batches go over the end of a pass",
         }.get(value, "")
-        return _line("remainder", value, f"{told}: {division}" + (f", {how}" if how and rest else ""))
+        return _line("remainder", value, f"{known}: {division}" + (f", {how}" if how and rest else ""))
     if not rest:
         return _line("remainder", value, f"{division}: nothing is ever left, so that the rows can't tell")
     return _line("remainder", value, _others(inference, "remainder", value))
@@ -94,12 +94,12 @@ def _epochs(inference: Inference, plan: TrainingPlan) -> list[str]:
         if "steps_per_epoch" in others:
             return [_line("epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps"))]
         return [_line("epoch", "a pass", "")]
-    lines = [_line("epoch", counted(s, "step"), _told_or(inference, "steps_per_epoch", s))]
+    lines = [_line("epoch", counted(s, "step"), _certain_or_others(inference, "steps_per_epoch", s))]
     begins = "begins a new pass" if plan.epoch_iterator == "restart" else "goes on in the pass"
-    lines.append(_line("an epoch", begins, _told_or(inference, "epoch_iterator", plan.epoch_iterator)))
+    lines.append(_line("an epoch", begins, _certain_or_others(inference, "epoch_iterator", plan.epoch_iterator)))
     if plan.on_exhaustion is not None:
         value = plan.on_exhaustion
-        lines.append(_line("when a pass is over", value, _told_or(inference, "on_exhaustion", value)))
+        lines.append(_line("when a pass is over", value, _certain_or_others(inference, "on_exhaustion", value)))
     return lines
 
 
@@ -107,10 +107,10 @@ def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
     if inference.num_updates is None:
         return [_line("accumulation", "unknown", "the updates are not known")]
     k = plan.gradient_accumulation_steps
-    told = _told_or(inference, "gradient_accumulation_steps", k)
+    known = _certain_or_others(inference, "gradient_accumulation_steps", k)
     if k == 1:
-        return [_line("accumulation", "none", told)]
-    lines = [_line("accumulation", counted(k, "step"), told)]
+        return [_line("accumulation", "none", known)]
+    lines = [_line("accumulation", counted(k, "step"), known)]
     for field, label in (
         ("accumulation_remainder", "a cut window"),
         ("accumulation_boundary", "cut by the end of"),
@@ -125,7 +125,7 @@ def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
             value_text = value
         if field == "accumulation_at_end" and field not in inference.certain and field not in inference.undecided:
             continue  # of a run that goes on
-        lines.append(_line(label, value_text, _told_or(inference, field, value)))
+        lines.append(_line(label, value_text, _certain_or_others(inference, field, value)))
     lines.append(_line("loss normalization", "unknown", "rows never show it"))
     return lines
 
@@ -149,18 +149,18 @@ def _limits(inference: Inference, plan: TrainingPlan) -> str:
     return _line("limits", counted(value, name[:-1]), f"or {', or '.join(listed)}{more}: the rows can't tell")
 
 
-def _told(inference: Inference, field: str) -> str:
+def _certain(inference: Inference, field: str) -> str:
     return "certain" if field in inference.certain else ""
 
 
-def _told_or(inference: Inference, field: str, value: Any) -> str:
+def _certain_or_others(inference: Inference, field: str, value: Any) -> str:
     """Certain, or what else it may be."""
-    return _told(inference, field) or (_others(inference, field, value) if field in inference.undecided else "")
+    return _certain(inference, field) or (_others(inference, field, value) if field in inference.undecided else "")
 
 
 def _others(inference: Inference, field: str, value: Any, unit: str = "") -> str:
-    found = [other for other in inference.undecided[field] if other != value and other is not None]
-    words = ["more" if other == MORE else f"{other:,}" if isinstance(other, int) else str(other) for other in found]
+    others = [other for other in inference.undecided[field] if other != value and other is not None]
+    words = ["more" if other == MORE else f"{other:,}" if isinstance(other, int) else str(other) for other in others]
     if field == "steps_per_epoch" and None in inference.undecided[field] and value is not None:
         words.append("a pass")
     if len(words) > 4:
