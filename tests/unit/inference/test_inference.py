@@ -14,7 +14,7 @@ from sweeps.simulator import EDGES, Refused
 from xframe.inference.inferring import MORE, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
-from xframe.report.explained import one
+from xframe.report.inferred import one
 from xframe.trace.rows import Rows
 
 
