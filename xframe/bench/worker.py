@@ -118,10 +118,12 @@ class GatedRecorder(Recorder):
         gate.settle = self.flush
 
     def step(self, **row: Any) -> None:
+        """See ``Recorder.step``."""
         super().step(**row)
         self._gate.meet(1)
 
     def block(self, **rows: Any) -> None:
+        """See ``Recorder.block``."""
         before = self.num_steps
         super().block(**rows)
         self._gate.meet(self.num_steps - before)
@@ -140,6 +142,7 @@ class Workload(NamedTuple):
 
     @property
     def num_samples(self) -> int:
+        """Of an epoch."""
         return self.task.num_samples
 
     @property

@@ -61,6 +61,7 @@ class Estimate:
         return max(self.median - self.low, self.high - self.median) <= UNSTABLE * self.median
 
     def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
         return {**asdict(self), "stable": self.stable}
 
     def __str__(self) -> str:
@@ -81,6 +82,7 @@ class Segment:
 
     @property
     def us_per_step(self) -> float:
+        """Microseconds."""
         return self.seconds / self.steps * 1e6
 
 
@@ -133,6 +135,7 @@ class LoopBench:
 
     @property
     def exit_code(self) -> int:
+        """3 if a loop failed, or none was measured."""
         return 3 if any(loop.failed for loop in self.loops) or not self.loops else 0
 
     def base_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
@@ -144,6 +147,7 @@ class LoopBench:
         return next((other for other in self.loops if other.name == loop.twin), None)
 
     def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
         loops = []
         for loop in self.loops:
             base = self.base_of(loop)
@@ -294,6 +298,7 @@ class PlanBench:
 
     @property
     def exit_code(self) -> int:
+        """1 if the runs may not be compared."""
         return 0 if self.comparable else 1
 
     def speed(self, name: str) -> Estimate | None:
@@ -326,6 +331,7 @@ class PlanBench:
         return [head, *words.reasons(comparison), *causes.text(comparison.causes)]
 
     def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
         speeds = {name: self.speed(name) for name in self.runs}
         return {
             "comparable": self.comparable,
