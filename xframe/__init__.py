@@ -4,15 +4,26 @@
     comparison = xframe.verify(plan, task="digits-mlp", adapters=("torch", "tensorflow"))
     assert comparison, comparison
 
-Nothing heavy is imported before it is asked for. The rooms, each of which may import only those above it:
+Nothing heavy is imported before it is asked for. The rooms (packages), each of which imports only those before it,
+which ``make lint`` checks:
 
-    plan         what should happen                    tasks      what is computed
-    trace        what was seen, on disk                recording  taking what is seen
-    inference    which plan the rows follow            running    doing it natively: adapters, processes
-    comparison   is it the same                        diagnosis  why not
-    report       how results read                      verification.py  run, compare, explain, write
-    testing      the pytest plugin, the adapters' contract suite, known faults, the self-proof
-    bench, cli   measuring loops; the command line
+    errors.py, precision.py   what every room may use
+    plan          what should happen
+    trace         what was seen, and its forms on disk
+    tasks         what is computed; layers.py and schedule.py forward to it
+    recording     taking what is seen
+    inference     which plan the rows follow
+    running       doing it natively: adapters, what steers their loops, the processes they run in
+    comparison    is it the same
+    diagnosis     why not
+    report        how results read
+    verification.py   run, compare, explain and write the reports
+    testing       the pytest plugin, the adapters' contract suite, known faults, the self-test
+    bench         what loops cost per step
+    cli           the command line
+
+What never changes, and is tested: sample orders (``plan.order``), plan digests (``plan.equivalence``), certificates and
+trace format 1 (FORMAT.md), exit codes (``errors``), and in JSON the keys and the names of checks and causes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one façade: run a plan through adapters, compare what was observed, explain it, write the reports."""
+"""The top of the library: run a plan through adapters, compare what was observed, explain it, write the reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter: checks, probes, and what its runs are made of."""
+"""The NumPy adapter: checks, probes, and what its runs are made of."""
 
 from __future__ import annotations
 

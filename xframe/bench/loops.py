@@ -1,4 +1,4 @@
-"""What loops cost per step: bare ones, xframe's recorded ones and those that people use, in one run.
+"""Measures what bare, recorded and commonly used loops cost per step, side by side in one run.
 
 Each loop has a process of its own (``xframe.bench.worker``), one thread each on the same core. They train in turns,
 a segment each, in an order that is drawn again for each round, so that whatever slows the machine for a while slows

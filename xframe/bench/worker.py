@@ -1,4 +1,4 @@
-"""The child process in which one loop is measured: it trains a segment when asked to, and waits in between.
+"""The child process that runs one loop in segments, on request.
 
 ``xframe.bench.loops`` starts one for each loop. All stay alive, so that importing and compiling are paid once. The
 loops that people use come from the adapters (``Benched``), for they import frameworks; xframe's recorded loops are the

@@ -1,7 +1,7 @@
 """The command line. Results on stdout, progress and errors on stderr, and an exit code that states the verdict.
 
     0 passed   1 failed   2 usage or invalid plan   3 a worker or xframe itself failed
-    4 inconclusive: a trace truncated or damaged, or nothing compared   130 interrupted
+    4 inconclusive: a trace truncated or damaged, or not enough known to judge   130 interrupted
 
 Each command imports what it needs when it runs, so that ``xframe plan`` starts at once.
 """

@@ -1,7 +1,8 @@
 """What a check is: something that is fed a pair's rows, block by block, and then judges the pair.
 
 A check is a subclass of ``Check`` in a file of its own under ``checks/``, where it is found. It states what it is
-called, what it looks at and what reports say of it; nothing outside its file knows its name.
+called, what it looks at and what reports say of it. What an import leaves unjudged names checks too, in
+``recording.logs.importing``. Make a check ``optional`` if older traces lack its column.
 """
 
 from __future__ import annotations

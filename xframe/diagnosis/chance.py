@@ -1,4 +1,4 @@
-"""The arithmetic of totals that agree by chance, in spite of a cause that changes how steps or updates are counted."""
+"""Why totals of steps or updates agree by chance, although they were counted differently: the arithmetic in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed once from a run's rows, for all hypotheses about its plan to be checked against."""
+"""Values computed once from a run's rows and used by every hypothesis about its plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the plans that explain a run share, where they differ, and the simplest of them."""
+"""The result: what all plans that explain a run have in common, where they differ, and the simplest of them."""
 
 from __future__ import annotations
 

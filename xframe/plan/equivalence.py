@@ -1,5 +1,7 @@
 """What a plan means: one form for all plans that make the same run, whatever the number of samples.
 
+A plan's digest is made from this form. Digests are recorded and compared between versions, so they may not change.
+
 Each rule rewrites a field that makes no difference beside the others. Limits of steps and updates never stand for
 each other: where an update may be skipped, they differ.
 """

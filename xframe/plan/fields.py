@@ -1,7 +1,11 @@
 """Each field of a training plan, defined once: type, words, default, the field it needs, help, example.
 
 The model, the command line's options, what an error expects and ``help(xframe.TrainingPlan)`` follow from here. A
-field is an attribute of ``PlanFields``; its annotation holds a ``Field`` with all that its type does not say.
+field is an attribute of ``PlanFields``; its annotation holds a ``Field`` with all that its type does not state.
+
+The meaning of a new field goes to ``cadence`` (its arithmetic), ``equivalence`` (where it makes no difference; it must
+be unset by default, or the digest of every plan changes), ``xframe.running.steering`` and each adapter, and the
+independent simulator in tests/sweeps.
 
 Must import neither pydantic nor cyclopts, so that the command line has its help at once; and annotations must be
 objects, not text, so no ``from __future__ import annotations``.

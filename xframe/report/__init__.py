@@ -2,7 +2,7 @@
 
 Its files:
 
-    text.py, markdown.py    a comparison for the terminal, for a colleague; words.py has what both share
+    text.py, markdown.py    a comparison for the terminal, for a colleague; words.py has the tables of both
     causes.py               its causes; inferred.py: the plan that was inferred from one run
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured

@@ -1,4 +1,4 @@
-"""The words and rows that every rendering of a Comparison shares. Nothing here trusts what a trace says of itself."""
+"""Wording and tables that the text and Markdown reports share. Nothing here trusts what a trace says of itself."""
 
 from __future__ import annotations
 

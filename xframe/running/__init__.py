@@ -1,1 +1,13 @@
-"""Doing it natively: adapters, what steers their loops, and the processes they run in."""
+"""Doing it natively: adapters, what steers their loops, and the processes they run in.
+
+Its files:
+
+    adapter.py      the adapter contract; registry.py finds adapters by name
+    steering.py     for adapters: epochs, windows, validation and the end of training; their position is read and set
+    drive.py        the one loop of all adapters that go step by step
+    request.py      all options of a run, checked once; runtime.py: device, precision, threads; folders.py: output
+    harness.py      starts a worker for each adapter and watches them until they end; worker.py is that child process
+    processes.py    starts and stops any child process; messages.py: what parent and child send each other
+    progress.py     how long runs report progress
+    samplers.py     the plan's order for a user's own DataLoader or tf.data
+"""

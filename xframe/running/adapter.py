@@ -37,6 +37,10 @@ An adapter may also bring loops that people use with its framework, for ``xframe
 
 An adapter is found through the entry point group ``xframe.adapters``; the entry point names a class
 that takes no arguments. Importing it must not import the framework.
+
+An adapter of this repository has the files of adapters/xframe_numpy and is named in pyproject.toml (entry point, wheel,
+mypy, import rules); ``xframe.recording.values`` knows its tensors. It is tested by tests/contract/test_<name>.py with a
+twin in tests/native.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where runs are written. Nothing that exists is ever written over."""
+"""Output folders; what exists is never overwritten."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Its files:
 
-    schema.py       the one table of columns; a new column is a line there
+    schema.py       the one table of columns; a new column begins there, and its docstring lists what else
     rows.py         Rows, the one shape in which rows are looked at: of a trace, of a plan, or given as arrays
     facts.py        Facts: what is known of a run beside its rows
     trace.py        Trace, as it is read; tally.py counts it, weights.py has its final weights

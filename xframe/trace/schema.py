@@ -1,9 +1,11 @@
 """What a trace can hold of a step: each column, once.
 
-The Arrow schema, what the recorder takes, what importers and the plain reader know, the digests of a block and the
-table in FORMAT.md all follow from ``TABLE``. A new column is a new line there, at its end: the order of those above
-is the order on disk. An optional column is ignored by a reader that doesn't know it, a required one is refused; so
-only what changes the meaning of the other columns should be required.
+The Arrow schema, the columns that recorder, importers and plain reader know, and the digests of a block follow from
+``TABLE``. A new column is a new line there, at its end: the order of those above is the order on disk. It is also an
+argument of ``Recorder.step`` and ``Recorder.block``, and of ``plainwriter``; its usual names in logs are in
+``recording.logs.matching``; FORMAT.md shows it in its table and under block digests, and a test says so. An optional
+column is ignored by a reader that doesn't know it, a required one is refused, and what is certified changes every
+certificate: a new column is neither, unless it changes the meaning of the others.
 """
 
 from __future__ import annotations

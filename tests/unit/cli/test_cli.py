@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -250,3 +251,11 @@ def test_every_command_has_help(xf, command):
     code, out, _ = xf(command, "--help")
     assert code == 0
     assert f"xframe {command}" in out
+
+
+def test_the_forms_of_logs_are_those_that_can_be_imported():
+    from xframe.cli import traces
+    from xframe.recording.logs.importing import LOGS
+
+    hints = typing.get_type_hints(traces.import_command)
+    assert set(typing.get_args(typing.get_args(hints["form"])[0])) == set(LOGS)

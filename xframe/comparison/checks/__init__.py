@@ -1,4 +1,4 @@
-"""The checks, one file each. They are found by walking this folder; a new one is a new file, and nothing else."""
+"""The checks, one file each. They are found by walking this folder; a new one is a new file; see ``check``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same labels, where both loops give them: epoch, step in epoch, and rows called padding."""
+"""The same labels of epoch, step in epoch and padding, where both loops give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same final weights, within the tolerance; and whether each run's own audit bears its trace out."""
+"""The same final weights, within the tolerance; and where the task can audit it, each run's own with its trace."""
 
 from __future__ import annotations
 

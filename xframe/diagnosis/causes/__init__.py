@@ -1,7 +1,9 @@
 """The causes that two runs can differ by: a file a cause or a small family, found by walking this folder.
 
 A new cause is a new file with a subclass of ``xframe.diagnosis.cause.Cause``: its name and meaning, how it is found,
-its rank, its fixes. Nothing else has to know of it. Its fault, to prove that it is found, goes to
+its rank, its fixes. Nothing else has to know of it, unless it asks for what no cause
+asked for before: ``case.py`` (rows, early stopping) or ``numbers.py`` (losses, rates, weights, fingerprints) then
+offers it, and ``explaining.py`` fills it in. Its fault, to prove that it is found, goes to
 ``xframe/testing/faults``.
 """
 

@@ -1,4 +1,4 @@
-"""What a run trains on, starts from and hands over."""
+"""Different data, starting weights, or final weights handed over."""
 
 from __future__ import annotations
 

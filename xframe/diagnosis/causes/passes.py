@@ -1,4 +1,4 @@
-"""The order of a pass at a different place among the passes."""
+"""Passes whose order is that of a different pass."""
 
 from __future__ import annotations
 

@@ -11,6 +11,9 @@ configurations and compares sample ids, update positions and every update's grad
 
 A file of this folder is a trainer: its docstring says how it counts, its ``PRESET`` does it. What several share is in
 the files whose names begin with an underscore.
+
+One that *ran* is also in tests/trainers: a script that watches it, and a line in ``agreement.TRAINERS``; its version is
+pinned in constraints.txt. One that was *read* needs neither.
 """
 
 from __future__ import annotations

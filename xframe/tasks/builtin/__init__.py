@@ -1,1 +1,1 @@
-"""The built-in tasks, one module each; ``xframe.tasks.lookup.BUILT_IN`` names them."""
+"""The built-in tasks, one module each; ``xframe.tasks.lookup.BUILT_IN`` names all but ``bench_mlp``."""
