@@ -74,7 +74,7 @@ def test_a_plan_is_mended_to_what_the_run_does() -> None:
     shuffling = Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, seed=3), 23)
     (cause,) = told(shuffling, Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, order="sequential"), 23), 23, None)
     assert cause.name == "reshuffled"
-    assert "anew each pass" not in cause.sentence  # there is one pass
+    assert "for each pass" not in cause.sentence  # there is one pass
     (cause,) = told(Rows.of_plan(TrainingPlan(batch_size=5, epochs=2, seed=3), 23), Rows.of_plan(plan, 23), 23, plan)
     assert (cause.name, cause.certain) == ("reshuffled", True)
     assert cause.fix["plan"] == 'order = "shuffle", seed = 3, reshuffle = true'

@@ -45,7 +45,7 @@ class Stopping(NamedTuple):
         patience: of the plan, in validations.
         after: steps after which the candidate's own validations stop it; None if they give no reason to.
         validated: the candidate has validations.
-        by_plan: the reference is the plan, up to where these validations stop it; else another run.
+        by_plan: the reference is the plan, up to where these validations stop it; else it is a run.
     """
 
     patience: int

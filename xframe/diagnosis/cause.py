@@ -91,7 +91,7 @@ class Cause:
         about_windows: it concerns the ends of accumulation windows, which rows never show by themselves.
         cuts_passes: it cuts a pass into batches in a different way, so that totals of steps agree only by chance.
         moves_updates: updates come after other steps, so that totals of updates agree only by chance.
-        changes_counts: it does either in yet another way: where there are more or fewer steps, totals of updates agree
+        changes_counts: it does either in a way of its own: where there are more or fewer steps, totals of updates agree
             only by chance.
         needs_epochs: without the loops' labels, epochs of a different kind explain the same rows.
         explains_end: it may be certain though the run merely ends before the plan does.

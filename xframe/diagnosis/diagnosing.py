@@ -111,7 +111,7 @@ def _of_labels(case: Case) -> Iterator[Explanation]:
             for fit in cause.predicted(case):
                 if fit.exact:
                     fits.setdefault(cause.name, replace(fit, step=first))
-    alone = len(fits) == 1 and case.given  # another plan may be behind a reference whose own is not known
+    alone = len(fits) == 1 and case.given  # a different plan may be behind a reference whose own is not known
     for fit in fits.values():
         yield _in_words(fit, case, is_certain=alone)
 

@@ -133,7 +133,7 @@ def may_lack_samples(case: Case) -> bool:
 
 
 class Replaced(NamedTuple):
-    """A few samples with others in their place; of the first: what it is, what is due, in which step."""
+    """A few samples replaced by different ones; of the first: what it is, what is due, in which step."""
 
     new: int
     old: int
@@ -144,7 +144,7 @@ class Replaced(NamedTuple):
 
 
 def replaced(case: Case) -> Replaced | None:
-    """The samples put in place of others, if they are few."""
+    """The samples that replace different ones, if they are few."""
     where, n = case.places, case.num_samples
     ids, reference = case.candidate.ids, case.reference.ids
     if where is None or where.same_members or ids is None or reference is None:
@@ -171,7 +171,7 @@ def _pass_around(case: Case, place: int) -> tuple[int, int]:
 
 
 class OneBatch(NamedTuple):
-    """The only batch of another size, where sizes are all that is known."""
+    """The only batch of a different size, where sizes are all that is known."""
 
     step: int
     fewer: int

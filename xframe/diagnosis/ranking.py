@@ -22,7 +22,7 @@ _RARE = log(1e-6)  # an explanation of an order that other orders meet more ofte
 
 
 def ranked(fits: Sequence[Fit]) -> list[Fit]:
-    """One fit a cause, the likeliest first; only exact ones if there are any, since the others are then no rivals."""
+    """One fit a cause, the likeliest first; only exact ones if there are any, since the rest are then no rivals."""
     best: dict[str, Fit] = {}
     for fit in sorted(fits, key=lambda fit: (not fit.exact, fit.rank)):  # of one cause the first that it yielded
         best.setdefault(fit.cause.name, fit)
@@ -39,7 +39,7 @@ def _alone(fit: Fit, fits: Sequence[Fit]) -> bool:
     """Whether no other cause gives all rows.
 
     A plan that gives them is a rival also where it knows little of the order, and, of what says nothing of labels,
-    where it has other labels: a loop may count its epochs in another way.
+    where its labels differ: a loop may count its epochs differently.
     """
     rivals = {one.cause for one in fits if one.exact or (one.plan is not None and (one.labels or fit.plan is None))}
     return rivals <= {fit.cause}
@@ -67,7 +67,7 @@ def _provable(fit: Fit, case: Case) -> bool:
 
 
 def _well_inferred(case: Case) -> bool:
-    """Whether the reference's rows say what its plan is: no size that is the data set's, no labels that are others."""
+    """Whether the reference's rows say what its plan is: no batch as large as the data set, no labels that differ."""
     plan, n = case.plan, case.num_samples
     if plan is None or n is None or plan.batch_size >= n or plan.steps_per_epoch is not None:
         return False

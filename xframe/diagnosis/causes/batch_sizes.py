@@ -33,7 +33,7 @@ class BatchSizePerReplica(Cause):
 
 
 class BatchSize(Cause):
-    """Its batches have another size."""
+    """Its batches have a different size."""
 
     name = "batch-size"
     rank = 80

@@ -78,7 +78,7 @@ class BatchRepeated(Cause):
 
 
 class ResumedAtWrongPlace(Cause):
-    """From some step on it goes through the order from another place."""
+    """From some step on it goes through the order from a different place."""
 
     name = "resumed-at-wrong-place"
     rank = 390
@@ -92,7 +92,7 @@ class ResumedAtWrongPlace(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         for at, to, where, _ in jumps(case):
             away = f"{counted(at - to, 'step')} back" if to < at else f"{counted(to - at, 'step')} ahead"
-            text = f"goes on from another place at step {at:,}: with the batch of step {to:,}, {away}"
+            text = f"goes on from a different place at step {at:,}: with the batch of step {to:,}, {away}"
             yield from edited(self, case, where, text)
 
 

@@ -26,7 +26,7 @@ _EXHAUSTED = {
 
 
 class EpochIterator(Cause):
-    """Its epochs begin a new pass where they should go on, or go on where they should begin anew."""
+    """Its epochs begin a new pass where they should go on, or go on where they should begin one."""
 
     name = "epoch-iterator"
     rank = 90
@@ -34,7 +34,7 @@ class EpochIterator(Cause):
     needs_epochs = True
     fixes = settings(
         torch="restart: iter(loader) in each epoch; continue: one iterator over all epochs",
-        tensorflow="restart: iterate over the data set anew; continue: one iter(dataset.repeat())",
+        tensorflow="restart: iterate over the data set again; continue: one iter(dataset.repeat())",
         keras="Model.fit(steps_per_epoch=) continues in a tf.data of more steps than that",
         plan='epoch_iterator = "{observed}"',
     )
@@ -59,7 +59,7 @@ class ShortEpoch(Cause):
     fixes = settings(
         tensorflow="Dataset.repeat() before fit, so that the data never run out inside an epoch",
         keras="steps_per_epoch no greater than the steps of a pass, or a repeated data set",
-        torch="on StopIteration begin the loader anew, or end the epoch, as the other run does",
+        torch="on StopIteration restart the loader, or end the epoch, as the other run does",
         plan='on_exhaustion = "{observed}"',
     )
 
@@ -74,7 +74,7 @@ class ShortEpoch(Cause):
 
 
 class StepsPerEpoch(Cause):
-    """Its epochs have another number of steps."""
+    """Its epochs have a different number of steps."""
 
     name = "steps-per-epoch"
     rank = 110
@@ -97,7 +97,7 @@ class StepsPerEpoch(Cause):
             text = f"has epochs of {counted(steps, 'step')}; {case.other} has epochs of {due}"
             ways: list[dict[str, Any]] = [{}]
             if s is None:
-                # Whole passes without their short batch are no epochs of another length.
+                # Whole passes without their short batch are no epochs of a different length.
                 kinds = ("continue",) if steps == num_samples // plan.batch_size else ("restart", "continue")
                 ways = [{"epoch_iterator": kind} for kind in kinds]
             for way in ways:

@@ -24,14 +24,14 @@ class _Labels(Cause):
             differing = np.flatnonzero(a[: case.shared] != b[: case.shared])
             if len(differing):
                 at = int(differing[0])
-                text = f"{case.run} trains the same, and labels it otherwise: "
+                text = f"{case.run} trains the same, and labels it differently: "
                 text += f"step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
                 yield self.note(case, text, at)
                 return
 
 
 class EpochLabels(_Labels):
-    """The same training with other epoch labels."""
+    """The same training with different epoch labels."""
 
     name = "epoch-labels"
     rank = 480
@@ -40,7 +40,7 @@ class EpochLabels(_Labels):
 
 
 class PaddingLabels(_Labels):
-    """The same training with other rows called padding."""
+    """The same training with different rows called padding."""
 
     name = "padding-labels"
     rank = 490

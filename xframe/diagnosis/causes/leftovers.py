@@ -17,8 +17,8 @@ from xframe.plan.training_plan import TrainingPlan
 
 _DOES = {
     "flush": "updates with it",
-    "drop": "throws it away",
-    "leak": "leaves it to the next",
+    "drop": "drops it",
+    "leak": "leaves its gradients to the next update",
     "carry": "goes on with it",
 }
 # By what the reference does.
@@ -70,12 +70,12 @@ class _Leftover(Cause):
 
 
 class LeftoverFlushed(_Leftover):
-    """It updates with what is left of a window at an end."""
+    """It updates with the window that an end cuts short."""
 
     name = "leftover-flushed"
     rank = 230
     leftover = "flush"
-    text = "updates with what is left of a window of {k}"
+    text = "updates with the unfinished window of {k}"
 
 
 class _OnlyGradientsShow(_Leftover):
@@ -88,17 +88,17 @@ class _OnlyGradientsShow(_Leftover):
         if plan is None or not numbers.other_losses or numbers.scale is not None:
             return
         if case.window > 1 and case.given and step and plan.accumulation_remainder == self.instead_of:
-            text = "the updates are the same whether a window's rest is dropped or leaked; only gradients tell"
+            text = "the updates are the same whether an unfinished window is dropped or leaked; only gradients differ"
             yield self.note(case, f"{case.run}: {text}", step, rank=660)
 
 
 class LeftoverDropped(_OnlyGradientsShow):
-    """It throws away what is left of a window at an end."""
+    """It drops the window that an end cuts short."""
 
     name = "leftover-dropped"
     rank = 240
     leftover = "drop"
-    text = "throws away what is left of a window of {k}"
+    text = "drops the unfinished window of {k}"
     instead_of = "leak"
 
 
@@ -108,7 +108,7 @@ class LeftoverLeaked(_OnlyGradientsShow):
     name = "leftover-leaked"
     rank = 250
     leftover = "leak"
-    text = "leaves what is left of a window of {k} to the next update"
+    text = "leaves the gradients of the unfinished window of {k} to the next update"
     instead_of = "drop"
 
 
@@ -118,7 +118,7 @@ class LeftoverCarried(_Leftover):
     name = "leftover-carried"
     rank = 260
     leftover = "carry"
-    text = "carries what is left of a window of {k} on"
+    text = "goes on with the unfinished window of {k}"
 
     def find(self, case: Case) -> Iterator[Fit]:
         """Where the data end an epoch early, and the window is not cut there."""

@@ -67,7 +67,7 @@ class OneStepMore(_OneStep):
 
 
 class LimitConfused(Cause):
-    """It counts a limit of epochs, steps or updates in another unit, or does not look at it."""
+    """It counts a limit of epochs, steps or updates in a different unit, or ignores it."""
 
     name = "limit-confused"
     rank = 210
@@ -86,7 +86,7 @@ class LimitConfused(Cause):
         for name, value in limits.items():
             text = f"its limit of {counted(value, _NOUNS[name])}"
             if len(limits) > 1:
-                yield Prediction({name: None}, f"does not look at {text}")
+                yield Prediction({name: None}, f"ignores {text}")
             for unit, noun in _NOUNS.items():
                 if unit == name:
                     continue

@@ -17,7 +17,7 @@ _DIVISION = {
 
 
 class Rounding(Cause):
-    """The numbers part slowly, as rounding does."""
+    """The numbers diverge slowly, as rounding makes them."""
 
     name = "rounding"
     rank = 600
@@ -31,8 +31,8 @@ class Rounding(Cause):
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if numbers.other_losses and numbers.scale is None and numbers.drifts:
             step = numbers.loss_differs_at
-            text = f"the losses of {case.run} and {case.other} part slowly, "
-            yield self.note(case, f"{text}beyond the tolerance from step {step:,} on, as rounding does", step)
+            text = f"the losses of {case.run} and {case.other} diverge slowly, "
+            yield self.note(case, f"{text}beyond the tolerance from step {step:,} on, as rounding makes them", step)
 
 
 class LossScale(Cause):
@@ -54,14 +54,14 @@ class LossScale(Cause):
             rank = 650 if numbers.weights is False else None
             yield self.note(case, text, step, exact=numbers.weights is True, rank=rank)
         elif numbers.constant:
-            text = f"every loss that {case.run} tells is {numbers.loss[0][0]:.6g}, whatever it trains on"
+            text = f"every loss that {case.run} reports is {numbers.loss[0][0]:.6g}, whatever it trains on"
             yield self.note(case, text, step)
         elif step == 0 and (factor := factor_of_the_first(case, numbers)):
             yield self.note(case, f"the first loss of {case.run} is {factor} that of {case.other}", 0)
 
 
 class OtherGradient(Cause):
-    """The same samples and updates, but other gradients entered them."""
+    """The same samples and updates, but different gradients entered them."""
 
     name = "other-gradient"
     rank = 640
@@ -76,11 +76,11 @@ class OtherGradient(Cause):
             return
         if scale is not None:  # a loss that is only stated otherwise leaves the weights as they are
             if numbers.weights is False:
-                text = f"the losses, {scale:.6g} times as high, are another model's: other gradients entered it"
+                text = f"the losses, {scale:.6g} times as high, are a different model's: different gradients entered it"
                 yield self.note(case, f"{case.run}: {text}", step)
             return
-        text = f"the same samples and updates, and other losses from step {step:,} on: "
-        text += "other gradients entered the updates before it"
+        text = f"the same samples and updates, and different losses from step {step:,} on: "
+        text += "different gradients entered the updates before it"
         if k > 1:
             text += f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
         yield self.note(case, f"{case.run}: {text}", step)

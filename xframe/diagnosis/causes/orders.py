@@ -64,14 +64,14 @@ class SameOrderEveryPass(_OneOfAll):
     name = "same-order-every-pass"
     rank = 130
     fixes = settings(
-        torch="DistributedSampler.set_epoch(epoch) in each epoch; no generator seeded anew before each pass",
+        torch="DistributedSampler.set_epoch(epoch) in each epoch; no generator reseeded before each pass",
         tensorflow="Dataset.shuffle(..., reshuffle_each_iteration=True), and no cache() behind it",
         plan="reshuffle = false",
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         if case.has_ids and plan.order == "shuffle" and plan.reshuffle:
-            text = f"repeats the first pass's order in every pass; {case.other} shuffles anew"
+            text = f"repeats the first pass's order in every pass; {case.other} shuffles each pass"
             yield Prediction({"reshuffle": False}, text)
 
     def find(self, case: Case) -> Iterator[Fit]:
@@ -80,12 +80,12 @@ class SameOrderEveryPass(_OneOfAll):
             return
         if passes.one_order and plan.order == "shuffle" and plan.reshuffle:
             many = counted(len(passes.of_equal_length), "pass")
-            text = f"has one order in all of {many}; {case.other} shuffles anew"
+            text = f"has one order in all of {many}; {case.other} shuffles each pass"
             yield self.fit(case, text, exact=False, guess=True)
 
 
 class Reshuffled(_OneOfAll):
-    """It shuffles anew each pass where one order should be kept."""
+    """It shuffles again for each pass where one order should be kept."""
 
     name = "reshuffled"
     rank = 140
@@ -100,11 +100,14 @@ class Reshuffled(_OneOfAll):
             return
         if plan.order == "shuffle":
             if not plan.reshuffle:
-                yield Prediction({"reshuffle": True}, f"shuffles anew each pass; {case.other} keeps one order")
+                yield Prediction({"reshuffle": True}, f"shuffles again for each pass; {case.other} keeps one order")
             return
         for seed in _seeds(case, plan, num_samples):
             # In one pass the two are the same, and the first says less.
-            for reshuffle, words in ((False, "shuffles the samples"), (True, "shuffles the samples anew each pass")):
+            for reshuffle, words in (
+                (False, "shuffles the samples"),
+                (True, "shuffles the samples again for each pass"),
+            ):
                 text = f"{words} (xframe's seed {seed:,}); {case.other} goes through them in their stored order"
                 fields = {"order": "shuffle", "seed": seed, "reshuffle": reshuffle}
                 written = f'order = "shuffle", seed = {seed}, reshuffle = {str(reshuffle).lower()}'
@@ -119,7 +122,7 @@ class Reshuffled(_OneOfAll):
                 text = f"shuffles the samples; {case.other} goes through them in their stored order"
                 yield self.fit(case, text, exact=False, guess=True)
         elif not plan.reshuffle and len(passes.of_equal_length) > 1 and not passes.one_order:
-            yield self.fit(case, f"shuffles anew each pass; {case.other} keeps one order", exact=False, guess=True)
+            yield self.fit(case, f"shuffles again for each pass; {case.other} keeps one order", exact=False, guess=True)
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
         if fields.get("order") == "sequential":
@@ -128,15 +131,15 @@ class Reshuffled(_OneOfAll):
 
 
 class OtherSeed(Cause):
-    """It shuffles by another seed."""
+    """It shuffles by a different seed."""
 
     name = "other-seed"
     rank = 150
     about_order = True
     fixes = settings(
         **_ONE_ORDER,
-        torch="with another order than xframe's: DataLoader(..., generator=torch.Generator().manual_seed(...))",
-        tensorflow="with another order than xframe's: Dataset.shuffle(..., seed=...)",
+        torch="with an order other than xframe's: DataLoader(..., generator=torch.Generator().manual_seed(...))",
+        tensorflow="with an order other than xframe's: Dataset.shuffle(..., seed=...)",
         plan="seed = {observed}",
     )
 

@@ -20,7 +20,7 @@ _SAME = 1e-5  # schedulers that go from each rate to the next end in different l
 
 
 class LearningRate(Cause):
-    """Another learning rate."""
+    """A different learning rate."""
 
     name = "learning-rate"
     rank = 530
@@ -58,7 +58,7 @@ class ScheduleLate(_Reclocked):
 
 
 class ScheduleClock(_Reclocked):
-    """Its learning rate schedule ticks by another unit: updates, steps or epochs."""
+    """Its learning rate schedule ticks by a different unit: updates, steps or epochs."""
 
     name = "schedule-clock"
     rank = 550

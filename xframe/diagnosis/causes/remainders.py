@@ -136,7 +136,7 @@ class PaddingDiffers(Cause):
             return
         plan, _, exact = filled
         rest = counted((case.num_samples or 0) % plan.batch_size, "sample")
-        text = f"fills the batch of the {rest} left over in another way than with the start of the pass"
+        text = f"fills the batch of the {rest} left over, but not from the start of the pass"
         yield self.fit(case, text, exact=exact, guess=not case.given, plan=plan)
 
 

@@ -76,7 +76,7 @@ class SampleLost(Cause):
 
 
 class SampleRepeated(Cause):
-    """A sample is in a pass twice, in place of another."""
+    """A sample is in a pass twice, in place of a different one."""
 
     name = "sample-repeated"
     rank = 350
@@ -126,7 +126,7 @@ class SamplesSwapped(Cause):
 
 
 class OrderInsideBatches(Cause):
-    """The same samples in each batch, in another order."""
+    """The same samples in each batch, in a different order."""
 
     name = "order-inside-batches"
     rank = 410
@@ -141,7 +141,7 @@ class OrderInsideBatches(Cause):
         if where is None or not where.same_members:
             return
         batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.places), 'place')})"
-        text = f"has the same samples in every batch, in another order in {batches}"
+        text = f"has the same samples in every batch, in a different order in {batches}"
         yield self.fit(case, text, exact=same_updates(case), lengths=False)
 
     def log_alternatives(self, case: Case) -> float:

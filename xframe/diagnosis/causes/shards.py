@@ -20,7 +20,7 @@ _TIMES = range(2, 9)  # workers, replicas
 
 
 class ShardRepeated(Cause):
-    """Every worker or replica reads all data, or one reads another's share."""
+    """Every worker or replica reads all data, or one reads the share of another."""
 
     name = "shard-repeated"
     rank = 180

@@ -28,13 +28,11 @@ class ShuffleAfterBatch(Cause):
         if plan is None:
             return
         if passes.permuted and not passes.sequential and passes.contiguous(plan.batch_size):
-            size = plan.batch_size
-            text = (
-                f"shuffles whole batches: each is {size:,} samples side by side, and the batches come in another order"
-            )
+            text = f"shuffles whole batches: each is {plan.batch_size:,} samples side by side, "
+            text += "and the batches come in a different order"
             yield self.fit(case, text, exact=False, guess=True)
         if moved_batches(case, case.stored_keys):
-            text = "shuffles whole batches: each is one of the stored order's, and they come in another order"
+            text = "shuffles whole batches: each is one of the stored order's, and they come in a different order"
             yield self.fit(case, text, exact=False, guess=True, lengths=False)
         moved = moved_batches(case, case.reference_keys)
         if most_batches(case, moved):

@@ -63,7 +63,7 @@ class WindowAtTrainingEnd(Cause):
     about_windows = True
     fixes = settings(
         torch="after the last step, with a window open: {at_end}",
-        keras="no setting: what is left of a window when fit returns is never applied",
+        keras="no setting: the window still open when fit returns is never applied",
         plan='accumulation_at_end = "{observed}"',
     )
 
@@ -91,7 +91,7 @@ class WindowAtTrainingEnd(Cause):
 
 
 class AccumulationSteps(Cause):
-    """Its windows have another number of steps."""
+    """Its windows have a different number of steps."""
 
     name = "accumulation-steps"
     rank = 290
