@@ -202,6 +202,23 @@ class Case:
         return bool(np.array_equal(a[: self.shared], b[: self.shared]))
 
     @cached_property
+    def same_updates(self) -> bool:
+        """Whether the steps that both sides have are followed by the same updates, as far as known."""
+        a, b = self.candidate.updates, self.reference.updates
+        return a is None or b is None or bool(np.array_equal(a[: self.shared], b[: self.shared]))
+
+    @property
+    def may_be_reordered(self) -> bool:
+        """Whether a different order of the samples may be all that differs."""
+        return self.has_ids and self.same_sizes and self.same_updates
+
+    @property
+    def may_have_other_windows(self) -> bool:
+        """Whether different accumulation may be all that differs: batches agree for as long as both sides go on."""
+        updates = self.candidate.updates
+        return updates is not None and len(updates) > 0 and self.batches_differ_at in (None, self.shared)
+
+    @cached_property
     def lengths(self) -> str:
         """The totals that differ: ``: 84 steps where 87 are due, 3 fewer``; empty if none does."""
         a, b = self.candidate, self.reference

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xframe.trace.rows import Rows
 
 _MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
+_ROWS = {"batch_size", "ids_digest", "updates", "epoch", "step_in_epoch", "padding"}  # columns that a plan has
 _IN_SENTENCES = 2  # causes of one run
 
 
@@ -69,6 +70,8 @@ def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explana
     most_rows = 2 * max(map(len, rows.values())) + _MORE_ROWS
     any_differs = False
     for pair in findings.with_plan:
+        if _agree(pair):
+            continue
         planned = pair.reference.rows.limited(most_rows=most_rows)
         for one in _of_pair(findings, pair, rows[pair.candidate.name], planned, _stopping(plan, pair)):
             any_differs = True
@@ -104,6 +107,14 @@ def _of_pair(
             yield explanation
 
 
+def _agree(pair: Pair) -> bool:
+    """Whether the comparison saw no difference between the rows of a run and of its plan, labels included."""
+    if pair.terms.order == "coverage" or pair.candidate.skips_updates:  # then not all of it was compared
+        return False
+    alike = len(pair.candidate.rows) == len(pair.reference.rows) or not pair.candidate.complete
+    return alike and not pair.firsts.keys() & _ROWS
+
+
 def _stopping(plan: TrainingPlan | None, pair: Pair) -> Stopping | None:
     """What early stopping has to do with the ends of these two."""
     if plan is None or plan.early_stopping_patience is None:
@@ -117,28 +128,14 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
     """What the two computed, and where the comparison saw it differ."""
     shared = min(len(candidate), len(reference))
     a, b, facts = candidate, reference, (pair.candidate.facts, pair.reference.facts)
+    firsts = {name: first for name, first in pair.firsts.items() if first < shared}
     weights = pair.judgements.get("weights")
     return Numbers(
         loss=None if a.loss is None or b.loss is None else (a.loss[:shared], b.loss[:shared]),
         lr=None if a.lr is None or b.lr is None else (a.lr[:shared], b.lr[:shared]),
-        loss_differs_at=_loss_differs_at(pair, a, b),
-        lr_differs_at=_differs_at(pair, "lr", shared),
+        loss_differs_at=firsts.get("loss"),
+        lr_differs_at=firsts.get("lr"),
         weights=None if weights is None else {"pass": True, "fail": False}.get(weights.result),
         starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
         data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
     )
-
-
-def _differs_at(pair: Pair, check: str, shared: int) -> int | None:
-    """The first of the shared steps that fails the check."""
-    first = pair.judgements[check].first if check in pair.judgements else None
-    return first if first is not None and first < shared else None
-
-
-def _loss_differs_at(pair: Pair, candidate: Rows, reference: Rows) -> int | None:
-    """The first step that fails the check of losses, unless it is only the accuracy that differs there."""
-    at = _differs_at(pair, "loss", min(len(candidate), len(reference)))
-    if at is None or candidate.loss is None or reference.loss is None:
-        return None
-    a, b, tolerance = float(candidate.loss[at]), float(reference.loss[at]), pair.terms.tolerance
-    return None if abs(a - b) <= tolerance.atol + tolerance.rtol * max(abs(a), abs(b)) else at

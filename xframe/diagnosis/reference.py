@@ -186,39 +186,30 @@ class Ground:
                 found[chosen] = self.learned[one][positions[chosen]]
         return found
 
-    def match(
-        self, plan: TrainingPlan | None, num_samples: int | None = None, updates: Ints | None = None
-    ) -> Match | None:
-        """How that plan's rows meet the candidate's; None if some row is another."""
-        n, seen = num_samples or self.num_samples, self.candidate
+    def match(self, plan: TrainingPlan | None) -> Match | None:
+        """How that plan's rows meet the candidate's; None if some row differs."""
+        n, seen, share = self.num_samples, self.candidate, 1.0
         if plan is None or n is None or n > MOST_SAMPLES or not len(seen):
             return None
         try:
             total = Cadence(plan, n).num_steps
             if total != len(seen) if seen.complete else total < len(seen):
                 return None
-            # Most plans part early: a look at the first rows saves writing out all of them.
-            part = counting.rows(plan, n, 0, min(len(seen), _FIRST_ROWS))
-            if not np.array_equal(part.batch_size, seen.batch_size[:_FIRST_ROWS]):
-                return None
-            if seen.ids is not None and self._ids_match(plan, n, part) is None:
-                return None
-            part = counting.rows(plan, n, 0, len(seen))
+            # Most plans differ early: a look at the first rows saves writing out all of them, and all of their ids.
+            for rows in dict.fromkeys((min(len(seen), _FIRST_ROWS), len(seen))):
+                part = counting.rows(plan, n, 0, rows)
+                if not np.array_equal(part.batch_size, seen.batch_size[:rows]):
+                    return None
+                if seen.updates is not None and not np.array_equal(part.updates, seen.updates[:rows]):
+                    return None
+                known = 1.0 if seen.ids is None else self._ids_match(plan, n, part)
+                if known is None:
+                    return None
+                share = known
         except UsageError:
             return None
-        if not np.array_equal(part.batch_size, seen.batch_size):
-            return None
-        planned = part.updates if updates is None else updates
-        if seen.updates is not None and not np.array_equal(planned, seen.updates):
-            return None
-        told = 1.0
-        if seen.ids is not None:
-            share = self._ids_match(plan, n, part)
-            if share is None:
-                return None
-            told = share
         pairs = ((seen.epoch, part.epoch), (seen.step_in_epoch, part.step_in_epoch), (seen.padding, part.padding))
-        return Match(all(mine is None or np.array_equal(mine, theirs) for mine, theirs in pairs), told)
+        return Match(all(a is None or np.array_equal(a, b) for a, b in pairs), share)
 
     def _ids_match(self, plan: TrainingPlan, n: int, part: counting.PlannedRows) -> float | None:
         """The share of the ids that were foretold; None if one is another."""
@@ -256,15 +247,16 @@ class Ground:
             part = counting.rows(endless, self.num_samples, 0, steps)
         except UsageError:
             return self.rows
+        if have and part.batch_size[have - 1] != self.rows.batch_size[-1]:
+            return self.rows  # what ended the reference made its last batch what it is
         ids = None
         if self.has_ids:
             if int(part.batch_size.sum()) > 2 * MOST_CELLS:
                 return self.rows
-            ids = self.ids(endless, self.num_samples, cells(endless, self.num_samples, part))
-        follows = Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=ids)
-        if have and int(follows.batch_size[have - 1]) != int(self.rows.batch_size[-1]):
-            return self.rows  # what ended the reference made its last batch what it is
-        return follows.with_columns(epoch=part.epoch, step_in_epoch=part.step_in_epoch, padding=part.padding)
+            beyond = counting.rows(endless, self.num_samples, have, steps)
+            after = self.ids(endless, self.num_samples, cells(endless, self.num_samples, beyond))
+            ids = np.concatenate([self.rows.ids, after])
+        return Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=ids)
 
 
 def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") -> NDArray[np.bool_] | None:

@@ -57,7 +57,7 @@ class _Leftover(Cause):
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         k, due = plan.gradient_accumulation_steps, plan.accumulation_remainder
-        if k > 1 and due != self.leftover and _counts_updates(case):
+        if k > 1 and due != self.leftover and case.may_have_other_windows:
             text = f"{self.text.format(k=k)} at the end of each {plan.accumulation_boundary}"
             yield Prediction(
                 {"accumulation_remainder": self.leftover},
@@ -133,8 +133,3 @@ class LeftoverCarried(_Leftover):
         expected = by_windows(full, k, leftover)
         if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
             yield self.fit(case, f"carries its window of {k:,} on where the data end an epoch early")
-
-
-def _counts_updates(case: Case) -> bool:
-    updates = case.candidate.updates
-    return updates is not None and len(updates) > 0

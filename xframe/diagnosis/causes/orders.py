@@ -41,7 +41,7 @@ class NotShuffled(_OneOfAll):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if case.has_ids and plan.order != "sequential":
+        if case.may_be_reordered and plan.order != "sequential":
             text = f"goes through the samples in their stored order; {case.other} shuffles"
             yield Prediction({"order": "sequential"}, text)
 
@@ -70,7 +70,7 @@ class SameOrderEveryPass(_OneOfAll):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if case.has_ids and plan.order == "shuffle" and plan.reshuffle:
+        if case.may_be_reordered and plan.order == "shuffle" and plan.reshuffle:
             text = f"repeats the first pass's order in every pass; {case.other} shuffles each pass"
             yield Prediction({"reshuffle": False}, text)
 
@@ -96,7 +96,7 @@ class Reshuffled(_OneOfAll):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if not case.has_ids:
+        if not case.may_be_reordered:
             return
         if plan.order == "shuffle":
             if not plan.reshuffle:
@@ -144,7 +144,7 @@ class OtherSeed(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if not case.has_ids or plan.order == "sequential":
+        if not case.may_be_reordered or plan.order == "sequential":
             return
         for seed in _seeds(case, plan, num_samples):
             if seed != plan.seed:

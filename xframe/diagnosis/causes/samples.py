@@ -164,7 +164,7 @@ def _filtered(case: Case, place: int, gone: int, at: int) -> str:
         return ""
     assert a.ids is not None
     assert b.ids is not None
-    endless = case.ground.extended(len(b) + 2).ids
+    endless = case.extended.ids
     if endless is None or (endless == UNKNOWN).any():
         endless = b.ids
     never = endless[endless != gone][: len(a.ids)]

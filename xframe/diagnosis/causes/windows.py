@@ -29,7 +29,7 @@ class UpdatesCountedAsSteps(Cause):
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         k = plan.gradient_accumulation_steps
-        if k > 1 and _counts_updates(case):
+        if k > 1 and case.may_have_other_windows:
             text = f"updates after every step; {case.other} after every {k:,}"
             yield Prediction({"gradient_accumulation_steps": None}, text, 1)
 
@@ -48,7 +48,7 @@ class WindowCutElsewhere(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if plan.gradient_accumulation_steps > 1 and _counts_updates(case):
+        if plan.gradient_accumulation_steps > 1 and case.may_have_other_windows:
             end = plan.accumulation_boundary
             other = "pass" if end == "epoch" else "epoch"
             text = f"cuts its windows at the end of each {other}; {case.other} at the end of each {end}"
@@ -68,7 +68,7 @@ class WindowAtTrainingEnd(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        if plan.gradient_accumulation_steps == 1 or not _counts_updates(case):
+        if plan.gradient_accumulation_steps == 1 or not case.may_have_other_windows:
             return
         for at_end, words in (("flush", "updates with"), ("drop", "throws away")):
             if at_end != plan.accumulation_at_end:
@@ -108,7 +108,7 @@ class AccumulationSteps(Cause):
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         k, updates = plan.gradient_accumulation_steps, case.candidate.updates
-        if updates is None or not len(updates):
+        if updates is None or not case.may_have_other_windows:
             return
         at = np.flatnonzero(np.diff(updates, prepend=0)) + 1
         gaps = [int(at[0]), int(np.diff(at, prepend=0).max())] if len(at) else []
@@ -138,7 +138,3 @@ class AccumulationSteps(Cause):
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
         return self.fixes | ({"torch": "optimizer.step() in every step"} if fields.get("k") == 1 else {})
-
-
-def _counts_updates(case: Case) -> bool:
-    return case.candidate.updates is not None and len(case.candidate.updates) > 0
