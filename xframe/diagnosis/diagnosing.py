@@ -78,11 +78,8 @@ def _explained(case: Case, plan: TrainingPlan | None, numbers: Numbers | None) -
 
 
 def _sound(rows: Rows) -> bool:
-    """Whether the columns belong together at all."""
+    """Whether the sizes are sizes, and the ids as many as these sum to."""
     sizes = rows.batch_size
-    columns = (rows.updates, rows.epoch, rows.step_in_epoch, rows.padding)
-    if any(column is not None and len(column) != len(sizes) for column in columns):
-        return False
     if len(sizes) and (sizes.min() < 0 or sizes.max() > _LARGEST_BATCH):
         return False
     return rows.ids is None or len(rows.ids) == int(sizes.sum())
