@@ -198,6 +198,8 @@ def test_what_is_refused(text, message, imported, tmp_path):
         ('{"step": 0, "ids": 1}\n', r"the ids: got 1"),
         ('{"step": 0, "ids": [1]}\n{"step": 1}\n', r"line 2: the ids: got nothing"),
         ('{"step": 0, "ids": [1]}\n[1]\n', r"line 2: not an object"),
+        ("null\n", r"line 1: not an object: got None"),
+        ('{"step": 0, "ids": [1]}\n null\n', r"line 2: not an object"),
         ('{"step": 0, "ids": [1]}\n{"step": 1, "ids": [', r"line 2: not JSON.* Is the last line whole"),
         ("[" * 100_000, r"line 1: not JSON"),
         ('{"step": 0, "batch_size": 2, "loss": 1e400}\n', r"the loss: got '1e400'"),
@@ -445,7 +447,7 @@ def test_without_tensorboard(tmp_path, monkeypatch):
 
 
 def test_numbers_alone_are_compared_as_far_as_they_go(tmp_path):
-    """A log of steps and losses: the numbers are held against each other, and nothing passes."""
+    """A log of steps and losses: the numbers are compared with each other, and nothing passes."""
     for name, loss in (("a", 0.5), ("b", 0.5), ("c", 0.75)):
         (tmp_path / f"{name}.csv").write_text(f"step,loss\n0,1.0\n1,{loss}\n")
         found = import_run(tmp_path / f"{name}.csv", tmp_path / f"{name}.trace")

@@ -100,6 +100,8 @@ class JsonLines(TextLog):
 
 def _arrays(used: Mapping[str, str], lines: list[bytes]) -> dict[str, Any]:
     """The used columns of these lines by the trace's names; none where Arrow cannot read them as what they must be."""
+    if not all(line.lstrip().startswith(b"{") for line in lines):  # Arrow crashes on a line that is null
+        return {}
     schema = pa.schema([(name, _KINDS[BY_NAME[column].kind]) for column, name in used.items()])
     text = b"".join(lines)
     try:
