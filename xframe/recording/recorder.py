@@ -272,7 +272,7 @@ class Recorder:
         ids: Any = None,
         batch_sizes: ArrayLike | None = None,
     ) -> None:
-        """Takes one validation, just after it was made. It is kept apart from the steps.
+        """Takes one validation, just after it was made. It is kept separately from the steps.
 
         Args:
             loss, accuracy: means over the validation samples, each a scalar.

@@ -3,8 +3,8 @@
 A task is written once. Either its model is a tuple of neutral layers, which each adapter lowers to
 native layers, or it brings one builder per framework that returns a native model. In both cases the
 weights have canonical names and layouts, so that every framework starts from the same numbers and
-the results can be compared; ``xframe.tasks.layers`` gives those of the neutral layers. How a task is found by
-its name is in ``lookup``.
+the results can be compared; ``xframe.tasks.layers`` gives those of the neutral layers. ``lookup``
+knows tasks by name.
 """
 
 from __future__ import annotations

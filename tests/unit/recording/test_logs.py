@@ -51,23 +51,23 @@ def jsonl_of(columns):
 def imported(tmp_path):
     """Imports a text under that name; returns the trace, and what was imported."""
 
-    def run(text, name="log.csv", **options):
+    def write_and_import(text, name="log.csv", **options):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        found = import_run(path, tmp_path / "out.trace", **options)
-        return xframe.Trace.open(tmp_path / "out.trace"), found
+        run = import_run(path, tmp_path / "out.trace", **options)
+        return xframe.Trace.open(tmp_path / "out.trace"), run
 
-    return run
+    return write_and_import
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
 def test_everything_is_kept(name, imported, tmp_path):
-    trace, found = imported(csv_of(FULL) if name.endswith("csv") else jsonl_of(FULL), name, num_samples=5)
-    assert (found.rows, found.ending, found.not_judged) == (4, "complete", ("weights",))
-    assert found.columns == {column: column for column in FULL}
+    trace, run = imported(csv_of(FULL) if name.endswith("csv") else jsonl_of(FULL), name, num_samples=5)
+    assert (run.rows, run.ending, run.not_judged) == (4, "complete", ("weights",))
+    assert run.columns == {column: column for column in FULL}
     assert trace.complete
     assert trace.metadata["num_samples"] == 5
-    assert trace.metadata["imported"] == {"from": name, "form": name[4:], "columns": found.columns}
+    assert trace.metadata["imported"] == {"from": name, "form": name[4:], "columns": run.columns}
     assert trace.metadata["versions"] == {}, "this process's versions are not the run's"
     assert [ids.tolist() for ids in trace.batches()] == FULL["ids"]
     for column in set(FULL) - {"ids"}:
@@ -79,8 +79,8 @@ def test_everything_is_kept(name, imported, tmp_path):
 
 
 def test_what_is_absent_stays_unknown(imported, tmp_path):
-    trace, found = imported("step,batch_size,loss,lr\n1,2,0.5,\n2,2,0.25,0.1\n")
-    assert found.not_judged == ("boundaries", "updates", "epochs", "lr", "weights")
+    trace, run = imported("step,batch_size,loss,lr\n1,2,0.5,\n2,2,0.25,0.1\n")
+    assert run.not_judged == ("boundaries", "updates", "epochs", "lr", "weights")
     assert not trace.known("updates").any()
     assert not trace.known("ids_digest").any()
     assert trace.known("lr").tolist() == [False, True]
@@ -104,17 +104,17 @@ def test_ids_as_a_json_list(imported):
 
 def test_names(imported, tmp_path):
     text = "Iteration,batch_size,train/loss,learning_rate,bs\n0,2,0.5,0.1,7\n"
-    trace, found = imported(text)
-    assert found.columns == {
+    trace, run = imported(text)
+    assert run.columns == {
         "step": "Iteration",
         "batch_size": "batch_size",
         "lr": "learning_rate",
         "loss": "train/loss",
     }
     (tmp_path / "out.trace").unlink()
-    trace, found = imported(text, columns={"batch_size": "bs", "loss": ""})
+    trace, run = imported(text, columns={"batch_size": "bs", "loss": ""})
     assert trace.column("batch_size").tolist() == [7]
-    assert "loss" not in found.columns
+    assert "loss" not in run.columns
 
 
 def test_other_separators_and_encodings(imported, tmp_path):
@@ -223,11 +223,11 @@ def test_json_lines_of_mixed_kinds(imported):
 {"step": 2, "batch_size": 1, "batch_size": 2, "loss": "-Infinity", "lr": ""}
 {"step": 3, "batch_size": 2, "loss": 9007199254740993, "lr": null}
 """
-    trace, imported_run = imported(text, "log.jsonl")
+    trace, run = imported(text, "log.jsonl")
     assert trace.column("batch_size").tolist() == [2] * 4
     assert str(trace.column("loss").tolist()) == "[1.0, nan, -inf, 9007199254740992.0]"
     assert trace.known("lr").tolist() == [True, False, False, False]
-    assert "lr" in imported_run.not_judged
+    assert "lr" in run.not_judged
 
 
 def test_options_that_are_refused(imported, tmp_path):
@@ -256,11 +256,11 @@ def test_blocks(name, imported, monkeypatch):
     monkeypatch.setattr(log, "BLOCK_BYTES", 30)
     columns = {"step": list(range(1, 12)), "ids": [[k, k + 1] for k in range(11)], "loss": [0.5] * 10 + [None]}
     text = csv_of(columns) if name.endswith("csv") else jsonl_of(columns)
-    trace, found = imported(text, name)
-    assert found.rows == trace.num_rows == 11
+    trace, run = imported(text, name)
+    assert run.rows == trace.num_rows == 11
     assert trace.column("step").tolist() == list(range(11))
     assert trace.known("loss").tolist() == [True] * 10 + [False]
-    assert "loss" in found.not_judged
+    assert "loss" in run.not_judged
 
 
 @pytest.mark.parametrize("bad", ["3", "5", "8"])
@@ -342,21 +342,21 @@ def points(steps=3, **scalars):
 def test_event_files(events, tensors, tmp_path):
     folder = events(points(loss=[0.5, 0.25, float("nan")], batch_size=[2.0, 2.0, 1.0], acc=[0.0] * 3), tensors=tensors)
     for source in (folder, folder / "events.out.tfevents.1", tmp_path):
-        found = import_run(source, tmp_path / "out.trace")
+        run = import_run(source, tmp_path / "out.trace")
         trace = xframe.Trace.open(tmp_path / "out.trace")
         assert trace.column("batch_size").tolist() == [2, 2, 1]
         assert trace.column("loss")[:2].tolist() == [0.5, 0.25]
         assert np.isnan(trace.column("loss")[2])
         assert trace.known("loss").all()
-        assert found.columns == {"step": "step", "batch_size": "batch_size", "loss": "loss"}
+        assert run.columns == {"step": "step", "batch_size": "batch_size", "loss": "loss"}
         (tmp_path / "out.trace").unlink()
 
 
 def test_a_scalar_that_is_logged_less_often(events, tmp_path):
     folder = events([*points(loss=[0.5, 0.25, 0.1], batch_size=[2.0] * 3), (2, "lr", 0.5)])
-    found = import_run(folder, tmp_path / "out.trace")
+    run = import_run(folder, tmp_path / "out.trace")
     assert xframe.Trace.open(tmp_path / "out.trace").known("lr").tolist() == [False, False, True]
-    assert "lr" in found.not_judged
+    assert "lr" in run.not_judged
 
 
 def test_a_scalar_called_global_step_is_no_step(events, tmp_path):
@@ -421,8 +421,8 @@ for new_style in (False, True):
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for style in ("False", "True"):
-        found = import_run(tmp_path / style, tmp_path / f"{style}.trace")
-        assert found.columns == {"step": "step", "batch_size": "batch_size", "loss": "train/loss"}
+        run = import_run(tmp_path / style, tmp_path / f"{style}.trace")
+        assert run.columns == {"step": "step", "batch_size": "batch_size", "loss": "train/loss"}
         trace = xframe.Trace.open(tmp_path / f"{style}.trace")
         assert trace.column("loss").tolist() == [float(np.float32(1 / (k + 1))) for k in range(3)]
         assert trace.column("batch_size").tolist() == [64] * 3
@@ -450,8 +450,8 @@ def test_numbers_alone_are_compared_as_far_as_they_go(tmp_path):
     """A log of steps and losses: the numbers are compared with each other, and nothing passes."""
     for name, loss in (("a", 0.5), ("b", 0.5), ("c", 0.75)):
         (tmp_path / f"{name}.csv").write_text(f"step,loss\n0,1.0\n1,{loss}\n")
-        found = import_run(tmp_path / f"{name}.csv", tmp_path / f"{name}.trace")
-        assert {"boundaries", "updates"} <= set(found.not_judged)
+        run = import_run(tmp_path / f"{name}.csv", tmp_path / f"{name}.trace")
+        assert {"boundaries", "updates"} <= set(run.not_judged)
     trace = Trace.open(tmp_path / "a.trace")
     assert (trace.counts().num_steps, trace.counts().samples_seen, trace.certificate[:4]) == (2, None, "xf1-")
     assert not trace.known("time_ns").any()

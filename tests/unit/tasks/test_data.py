@@ -105,16 +105,16 @@ def test_fingerprint_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("features", "target", "told"),
+    ("features", "target", "message"),
     [
         (["pixels", "none"], "digit", "a Parquet source's columns: got none, expected some of pixels, digit"),
         ([], "digit", "got no features"),
         (["pixels"], "label", "got label"),
     ],
 )
-def test_unknown_columns(tmp_path, features, target, told):
+def test_unknown_columns(tmp_path, features, target, message):
     parquet_file(tmp_path)
-    with pytest.raises(xframe.UsageError, match=told):
+    with pytest.raises(xframe.UsageError, match=message):
         xframe.ParquetSource(tmp_path / "digits.parquet", features, target)
 
 

@@ -79,7 +79,7 @@ def test_names_count_each_kind():
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Conv2D(0, 3), "a layer's filters: got 0, expected an integer from 1 up"),
         (lambda: Conv2D(1, 3.0), "a layer's kernel_size: got 3.0"),
@@ -99,13 +99,13 @@ def test_names_count_each_kind():
         (lambda: TransformerBlock(1, 0), "a layer's hidden: got 0"),
     ],
 )
-def test_a_layer_is_checked_when_it_is_made(make, told):
-    with pytest.raises(xframe.UsageError, match=re.escape(told)):
+def test_a_layer_is_checked_when_it_is_made(make, message):
+    with pytest.raises(xframe.UsageError, match=re.escape(message)):
         make()
 
 
 @pytest.mark.parametrize(
-    ("model", "inputs", "told"),
+    ("model", "inputs", "message"),
     [
         ((Conv2D(1, 3),), (8, 8), "takes samples of a different shape: got (8, 8), expected 3 dimensions"),
         ((Flatten(), MaxPool2D(2)), (8, 8, 1), "MaxPool2D(size=2) takes samples of a different shape: got (64,)"),
@@ -118,10 +118,10 @@ def test_a_layer_is_checked_when_it_is_made(make, told):
         ((TransformerBlock(4, 8),), (3, 6), "splits units: got 6, expected a multiple of 4"),
     ],
 )
-def test_layers_that_do_not_fit(model, inputs, told):
-    with pytest.raises(xframe.UsageError, match=re.escape(told)):
+def test_layers_that_do_not_fit(model, inputs, message):
+    with pytest.raises(xframe.UsageError, match=re.escape(message)):
         place(model, inputs)
-    with pytest.raises(xframe.UsageError, match=re.escape(told)):
+    with pytest.raises(xframe.UsageError, match=re.escape(message)):
         replace(find_task("digits-cnn"), layers=model, input_shape=inputs)
 
 
@@ -181,17 +181,17 @@ def test_a_built_in_task_is_whole(name):
 
 def test_initial_weights():
     model = (Embedding(5, 4), Position(), TransformerBlock(2, 3), LSTM(2), Dense(1))
-    found = initial_weights(model, (6,))
-    assert {name: values.shape for name, values in found.items()} == {
+    weights = initial_weights(model, (6,))
+    assert {name: values.shape for name, values in weights.items()} == {
         f"{name}/{weight}": shape for _, name, _, own in place(model, (6,)) for weight, shape in own.items()
     }
-    assert found["lstm_0/bias"].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
-    assert found["transformerblock_0/norm_1_scale"].tolist() == [1] * 4
-    assert not found["transformerblock_0/up_bias"].any()
-    assert 0.05 < np.abs(found["position_0/table"]).max() <= 0.1
+    assert weights["lstm_0/bias"].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    assert weights["transformerblock_0/norm_1_scale"].tolist() == [1] * 4
+    assert not weights["transformerblock_0/up_bias"].any()
+    assert 0.05 < np.abs(weights["position_0/table"]).max() <= 0.1
     limit = math.sqrt(6 / (2 + 1))
-    assert limit / 4 < np.abs(found["dense_0/kernel"]).max() <= limit
-    assert not np.array_equal(initial_weights(model, (6,), seed=1)["dense_0/kernel"], found["dense_0/kernel"])
+    assert limit / 4 < np.abs(weights["dense_0/kernel"]).max() <= limit
+    assert not np.array_equal(initial_weights(model, (6,), seed=1)["dense_0/kernel"], weights["dense_0/kernel"])
     kernel = initial_weights((Conv2D(4, 3),), (8, 8, 2))["conv2d_0/kernel"]
     assert np.abs(kernel).max() <= math.sqrt(6 / (9 * (2 + 4)))
 

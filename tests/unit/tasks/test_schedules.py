@@ -22,12 +22,12 @@ def torch_rates(make, start):
     import torch
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=start)
-    scheduler, found = make(torch.optim.lr_scheduler, optimizer), []
+    scheduler, rates = make(torch.optim.lr_scheduler, optimizer), []
     for _ in TICKS:
-        found.append(optimizer.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return rates
 
 
 def keras_rates(make):
@@ -110,7 +110,7 @@ def test_a_rate_of_zero_that_rises_again(schedule, rises):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Constant(-1.0), "a schedule's rate: got -1.0, expected a finite number from 0 up"),
         (lambda: Constant(math.nan), "a schedule's rate"),
@@ -123,8 +123,8 @@ def test_a_rate_of_zero_that_rises_again(schedule, rises):
         (lambda: OneCycle(0.1, ticks=20, warmup=1.0), "a one-cycle schedule's warmup"),
     ],
 )
-def test_what_is_no_schedule(make, told):
-    with pytest.raises(xframe.UsageError, match=told):
+def test_what_is_no_schedule(make, message):
+    with pytest.raises(xframe.UsageError, match=message):
         make()
 
 
@@ -135,7 +135,7 @@ def test_sgd_takes_one():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"learning_rate": "x"}, "SGD's learning_rate: got 'x', expected a finite number or an xframe.schedule"),
         ({"learning_rate": lambda tick: 0.1}, "SGD's learning_rate"),
@@ -144,8 +144,8 @@ def test_sgd_takes_one():
         ({"learning_rate": math.nan}, "SGD's learning_rate"),
     ],
 )
-def test_what_sgd_refuses(fields, told):
-    with pytest.raises(xframe.UsageError, match=told):
+def test_what_sgd_refuses(fields, message):
+    with pytest.raises(xframe.UsageError, match=message):
         xframe.SGD(**fields)
 
 

@@ -113,7 +113,7 @@ def test_no_such_module(name):
 
 
 def test_a_module_that_fails_says_so_itself(module):
-    for name, source, told in (
+    for name, source, message in (
         (
             "own_tasks_3",
             "import some_missing_dependency",
@@ -123,9 +123,9 @@ def test_a_module_that_fails_says_so_itself(module):
         ("own_tasks_5", "import sys\nsys.exit(0)", "SystemExit: 0"),
         ("own_tasks_6", "def f(:", "SyntaxError"),
     ):
-        with pytest.raises(xframe.UsageError, match=f"module '{name}' cannot be imported: got {told}") as caught:
+        with pytest.raises(xframe.UsageError, match=f"module '{name}' cannot be imported: got {message}") as caught:
             find_task(f"{module(source, name)}:x")
-        assert "SyntaxError" in told or f"{name}.py, line " in str(caught.value)
+        assert "SyntaxError" in message or f"{name}.py, line " in str(caught.value)
 
 
 def test_what_a_module_prints_is_no_result(module, capsys):
@@ -134,7 +134,7 @@ def test_what_a_module_prints_is_no_result(module, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"loss": "mse"}, "unknown loss: got 'mse', expected one of mean_squared_error, negative_sum, softmax_cross"),
         ({"optimizer": "sgd"}, "a task's optimizer: got 'sgd', expected an xframe.SGD"),
@@ -142,8 +142,8 @@ def test_what_a_module_prints_is_no_result(module, capsys):
         ({"layers": ("dense",)}, "a task's layers"),
     ],
 )
-def test_a_task_is_checked_when_it_is_made(change, told):
-    with pytest.raises(xframe.UsageError, match=told):
+def test_a_task_is_checked_when_it_is_made(change, message):
+    with pytest.raises(xframe.UsageError, match=message):
         replace(find_task("digits-mlp"), **change)
 
 
@@ -198,13 +198,13 @@ def test_fingerprints():
         (features.astype("f4"), targets),
         (features.reshape(3, 2, 1), targets),
     ):
-        found = small(load=lambda changed=changed: changed).fingerprints()
-        assert found["data_fingerprint"] != reference["data_fingerprint"]
-        assert found["weights_fingerprint"] == reference["weights_fingerprint"]
+        changed_prints = small(load=lambda changed=changed: changed).fingerprints()
+        assert changed_prints["data_fingerprint"] != reference["data_fingerprint"]
+        assert changed_prints["weights_fingerprint"] == reference["weights_fingerprint"]
     for weights in ({"w": np.ones(2)}, {"v": np.zeros(2)}, {"w": np.zeros((2, 1))}, {}):
-        found = small(initial_weights=lambda weights=weights: weights).fingerprints()
-        assert found["data_fingerprint"] == reference["data_fingerprint"]
-        assert found["weights_fingerprint"] != reference["weights_fingerprint"]
+        changed_prints = small(initial_weights=lambda weights=weights: weights).fingerprints()
+        assert changed_prints["data_fingerprint"] == reference["data_fingerprint"]
+        assert changed_prints["weights_fingerprint"] != reference["weights_fingerprint"]
 
 
 def test_sgd():
@@ -309,21 +309,24 @@ def test_an_audit_that_finds_something(runs):
     batches = [[0, 1], [2, 3], [0, 2]]
     task = ledger(4)
     honest = {"dense_0/kernel": trained(batches, 4).reshape(4, 1)}
-    told = [{"ids": batch, "updates": k + 1} for k, batch in enumerate(batches)]
-    assert task.audit(runs(told), honest) == []
+    recorded = [{"ids": batch, "updates": k + 1} for k, batch in enumerate(batches)]
+    assert task.audit(runs(recorded), honest) == []
     lies = {
         "another batch": (
-            [*told[:1], {"ids": [1, 3], "updates": 2}, told[2]],
+            [*recorded[:1], {"ids": [1, 3], "updates": 2}, recorded[2]],
             "sample 1 entered updates {0} by its weight, {0, 1}",
         ),
-        "another update": ([*told[:2], {"ids": [0, 2], "updates": 2}], "contradict the trace"),
-        "one twice": ([*told[:2], {"ids": [0, 2, 2], "updates": 3}], "{1, 2} by its weight, {1, 2 x2} by the trace"),
-        "a step unsaid": (told[1:], "contradict the trace"),
+        "another update": ([*recorded[:2], {"ids": [0, 2], "updates": 2}], "contradict the trace"),
+        "one twice": (
+            [*recorded[:2], {"ids": [0, 2, 2], "updates": 3}],
+            "{1, 2} by its weight, {1, 2 x2} by the trace",
+        ),
+        "a step unsaid": (recorded[1:], "contradict the trace"),
     }
     for name, (rows, text) in lies.items():
-        found = task.audit(runs(rows, name), honest)
-        assert len(found) == 1
-        assert text in found[0]
+        contradictions = task.audit(runs(rows, name), honest)
+        assert len(contradictions) == 1
+        assert text in contradictions[0]
 
 
 # Where it runs

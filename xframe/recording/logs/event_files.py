@@ -1,6 +1,6 @@
 """TensorBoard's event files of one run: a scalar is a column, an event's step says which row.
 
-They hold each scalar apart from the others, so all scalars are held in memory, 16 bytes a number.
+Such files hold the points of all scalars mixed, so all of them are kept in memory, 16 bytes a number.
 """
 
 from __future__ import annotations
