@@ -15,16 +15,15 @@ import numpy as np
 from xframe.diagnosis import passes
 from xframe.diagnosis.reference import (
     MOST_CELLS,
-    MOST_SAMPLES,
-    Cells,
     Ground,
     Match,
     batch_keys,
-    cells,
     changed,
     first_apart,
 )
 from xframe.errors import UsageError, counted
+from xframe.inference.cells import Cells, cells
+from xframe.inference.reproducing import MOST_SAMPLES
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.trace.rows import Rows

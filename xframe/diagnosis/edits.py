@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xframe.diagnosis.reference import MOST_SAMPLES, by_windows, changed, ends
+from xframe.diagnosis.reference import by_windows, changed, ends
 from xframe.errors import counted
+from xframe.inference.reproducing import MOST_SAMPLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.diagnosis.reference import Cells, Ground
+    from xframe.diagnosis.reference import Ground
+    from xframe.inference.cells import Cells
 
     Ints = NDArray[np.int64]
 

@@ -6,18 +6,20 @@ reference's rows again together with the orders that those rows show; and here t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xframe.errors import UsageError
+from xframe.inference.cells import Cells, cells
+from xframe.inference.reproducing import MOST_SAMPLES, reproduce
+from xframe.inference.shown import UNKNOWN, ShownOrder
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import ACCUMULATION
-from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -27,14 +29,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 MOST_CELLS = 1 << 22  # sample ids of a run that are looked at
-MOST_PASSES = 2048  # whose orders are asked for
-MOST_SAMPLES = 1 << 53
-SEEDS = range(1024)  # of xframe's own order that are tried
-UNKNOWN = -1  # an id that nothing tells
 _FIRST_ROWS = 2048
-_MOST_PLANS = 12  # that give the same rows
-_SHORT_RUN = 300  # steps of a run without labels up to which every length of an epoch is tried
-_WINDOW_ENDS: tuple[dict[str, str], ...] = ({}, {"accumulation_at_end": "flush"})
 
 
 class Match(NamedTuple):
@@ -47,14 +42,6 @@ class Match(NamedTuple):
 
     labels: bool
     told: float
-
-
-class Cells(NamedTuple):
-    """Where each row of each batch comes from."""
-
-    passes: Ints
-    positions: Ints
-    padding: NDArray[np.bool_]
 
 
 def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
@@ -70,19 +57,6 @@ def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
         return TrainingPlan.from_mapping({name: value for name, value in values.items() if value is not None})
     except UsageError:
         return None
-
-
-def cells(plan: TrainingPlan, num_samples: int, part: counting.PlannedRows) -> Cells:
-    """Pass and position of every sample of consecutive steps."""
-    sizes = part.batch_size
-    ends = np.cumsum(sizes)
-    inside = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) - np.repeat(ends - sizes, sizes)
-    passes, positions = np.repeat(part.pass_index, sizes), np.repeat(part.position, sizes) + inside
-    over = positions >= num_samples
-    if plan.remainder == "carry":
-        passes = passes + positions // num_samples
-        over = np.zeros_like(over)
-    return Cells(passes, positions % num_samples, over)
 
 
 def mixed(ids: Ints) -> NDArray[np.uint64]:
@@ -143,14 +117,14 @@ class Ground:
         candidate, rows: of the run, and of the reference.
         plans: that give the reference's rows; the first is the likeliest. None: no plan was found that does.
         num_samples: size of the data set, as far as known.
-        learned: orders seen in the reference by pass, where they are not xframe's own; ``UNKNOWN`` where not seen.
+        order: of the reference's samples; None without a plan.
     """
 
     candidate: Rows
     rows: Rows
     plans: tuple[TrainingPlan, ...] = ()
     num_samples: int | None = None
-    learned: Mapping[int, Ints] | None = None
+    order: ShownOrder | None = None
     given: bool = False
 
     @property
@@ -166,25 +140,14 @@ class Ground:
         """Steps of the candidate whose ids are looked at."""
         return int(np.searchsorted(self.candidate.bounds[1:], MOST_CELLS, side="right"))
 
+    @property
+    def learned(self) -> Mapping[int, Ints] | None:
+        """Orders seen in the reference by pass, where they are neither stored nor xframe's own."""
+        return None if self.order is None else self.order.learned
+
     def ids(self, plan: TrainingPlan, num_samples: int, where: Cells) -> Ints:
-        """The ids that stand there, ``UNKNOWN`` where nothing tells."""
-        passes, positions = where.passes, where.positions
-        if plan.order == "sequential":
-            return positions
-        if not plan.reshuffle:
-            passes = np.zeros_like(passes)
-        found = np.full(len(positions), UNKNOWN, dtype=np.int64)
-        home = self.plan
-        if self.learned is not None and (num_samples != self.num_samples or home is None or plan.seed != home.seed):
-            return found
-        if self.learned is not None and home is not None and plan.reshuffle and not home.reshuffle:
-            return found
-        for one, chosen in _groups(passes):
-            if self.learned is None:
-                found[chosen] = Order(num_samples, "shuffle", plan.seed, plan.reshuffle).ids(one, positions[chosen])
-            elif one in self.learned:
-                found[chosen] = self.learned[one][positions[chosen]]
-        return found
+        """The ids that stand there, ``UNKNOWN`` where nothing shows them."""
+        return (self.order or ShownOrder(num_samples)).ids(plan, num_samples, where)
 
     def match(self, plan: TrainingPlan | None) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
@@ -273,19 +236,6 @@ def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") 
     return cut
 
 
-def _groups(passes: Ints) -> Iterator[tuple[int, Any]]:
-    """Each pass and where it stands, for the first passes."""
-    if not len(passes):
-        return
-    if (passes[1:] >= passes[:-1]).all():
-        starts = np.flatnonzero(np.diff(passes, prepend=passes[0] - 1))
-        for begin, end in zip(starts[:MOST_PASSES], [*starts[1:], len(passes)][:MOST_PASSES], strict=False):
-            yield int(passes[begin]), slice(int(begin), int(end))
-        return
-    for one in np.unique(passes)[:MOST_PASSES]:
-        yield int(one), passes == one
-
-
 def _possible(ids: Ints, where: Cells, n: int) -> bool:
     """Whether these may be samples of their passes: each at most once."""
     real = ~where.padding
@@ -301,221 +251,10 @@ def _possible(ids: Ints, where: Cells, n: int) -> bool:
 def lay(
     candidate: Rows, reference: Rows, num_samples: int | None, plan: TrainingPlan | None, *, is_plan: bool
 ) -> Ground:
-    """The ground that the candidate is held against: with the plan, if it gives the reference's rows."""
-    if plan is not None and num_samples is not None and (is_plan or _gives(plan, num_samples, reference, None)):
-        return Ground(candidate, reference, (plan,), num_samples, None, given=True)
-    n = num_samples if num_samples is not None else _size(reference)
-    if n is None or not len(reference):
-        return Ground(candidate, reference, (), n)
-    shapes = list(_shapes(reference, n))
-    if not shapes:
-        return Ground(candidate, reference, (), n)
-    base, learned = _ordered(shapes[0], n, reference)
-    found = [base]
-    for shape in shapes[1:]:
-        other = changed(shape, order=base.order, seed=base.seed, reshuffle=base.reshuffle)
-        found += [other] if other is not None else []
-    return Ground(candidate, reference, tuple(found), n, learned)
-
-
-def _gives(plan: TrainingPlan, n: int, rows: Rows, learned: Mapping[int, Ints] | None) -> bool:
-    """Whether the plan gives these rows."""
-    return Ground(rows, rows, (plan,), n, learned).match(plan) is not None
-
-
-def _size(reference: Rows) -> int | None:
-    """The size of the data set, as the reference's ids have it."""
-    ids = reference.ids
-    if ids is None or not len(ids) or ids.min() < 0:
-        return None
-    largest = int(ids.max()) + 1
-    return largest if largest <= 1 << 26 else None
-
-
-def _shapes(rows: Rows, n: int) -> Iterator[TrainingPlan]:
-    """Plans of these sizes, places and updates, the likeliest first; the order is not looked at."""
-    if not len(rows) or n > MOST_SAMPLES or rows.batch_size.min() < 1:
-        return
-    sizes = only_sizes(rows)
-    for fields in _passes(rows, n):
-        limit: dict[str, Any] = {"steps": len(rows)}
-        if fields["remainder"] == "carry" and fields["steps_per_epoch"] is None and int(rows.batch_size.sum()) % n == 0:
-            limit = {"steps": None, "epochs": int(rows.batch_size.sum()) // n}
-        plan = changed(_BASE, **limit, **fields)
-        if plan is None or not _walks(plan, n, rows):
-            continue
-        found: list[TrainingPlan] = []
-        for windows in _windows(rows):
-            whole = changed(plan, **windows)
-            if whole is None:
-                continue
-            limits = [whole]
-            if rows.epoch is None or int(rows.epoch[-1]) >= 0:
-                try:
-                    epochs = counting.counts(whole, n).num_epochs
-                except UsageError:
-                    continue
-                limits.insert(0, changed(whole, steps=None, epochs=epochs) or whole)
-            if rows.updates is not None and windows and int(rows.updates[-1]) > 0:
-                limits.append(changed(whole, steps=None, updates=int(rows.updates[-1])) or whole)
-            fits = [limit for limit in limits if _gives(limit, n, sizes, None)]
-            if fits:
-                # Where nothing is left over, the rows don't say what would become of it.
-                rests = ("drop", "pad", "carry") if n % whole.batch_size == 0 and whole.steps_per_epoch is None else ()
-                fits += [other for rest in rests if (other := changed(fits[0], remainder=rest)) is not None]
-                found += fits
-                if len(rows) > _FIRST_ROWS or not windows:
-                    break
-        if found:
-            yield from list(dict.fromkeys(found))[:_MOST_PLANS]
-            return
-
-
-_BASE = TrainingPlan(batch_size=1, steps=1)
-
-
-def only_sizes(rows: Rows) -> Rows:
-    """Sizes and updates alone."""
-    return rows.only("batch_size", "updates")
-
-
-def _passes(rows: Rows, n: int) -> Iterator[dict[str, Any]]:
-    """What batches and epochs may be, the simplest first."""
-    b = int(rows.batch_size.max())
-    lengths: list[int | None] = [None]
-    if rows.epoch is not None:
-        last = int(np.argmax(rows.epoch != rows.epoch[0])) or len(rows)
-        lengths.append(last)
-    exhaustions = ({"on_exhaustion": kind} for kind in ("repeat", "short_epoch"))
-    # That a pass goes on over epochs asks more of the ids than that each epoch begins a new one, so it is tried first.
-    ways = [{"epoch_iterator": kind, **other} for other in exhaustions for kind in ("continue", "restart")]
-    found: list[dict[str, Any]] = []
-    later: list[dict[str, Any]] = []
-    for s in lengths:
-        for remainder in ("keep", "drop", "carry", "pad"):
-            found += [
-                {"batch_size": b, "remainder": remainder, "steps_per_epoch": s, **way} for way in (ways if s else [{}])
-            ]
-    labelled = rows.epoch is not None
-    if len(rows) <= _SHORT_RUN:  # any small epoch explains any rows, so the longest first
-        for s in range(len(rows), 1, -1):
-            for remainder in ("keep", "drop"):
-                ends = {"epoch_iterator": "restart", "on_exhaustion": "repeat"}
-                later.append({"batch_size": b, "remainder": remainder, "steps_per_epoch": s, **ends})
-    # A plan whose labels are the loop's own stands before one whose are not.
-    yield from sorted(found, key=lambda fields: labelled and not _labels(rows, n, fields))
-    yield from later
-
-
-def _labels(rows: Rows, n: int, fields: Mapping[str, Any]) -> bool:
-    plan = changed(_BASE, steps=len(rows), **fields)
-    try:
-        if plan is None or Cadence(plan, n).num_steps < len(rows):
-            return False
-        labels = counting.rows(plan, n, 0, len(rows)).epoch
-        return rows.epoch is not None and bool(np.array_equal(labels, rows.epoch))
-    except UsageError:
-        return False
-
-
-def _walks(plan: TrainingPlan, n: int, rows: Rows) -> bool:
-    """Whether these batches are cut from passes over n samples as the plan cuts them."""
-    try:
-        if Cadence(plan, n).num_steps != len(rows):
-            return False
-        part = counting.rows(plan, n, 0, len(rows))
-    except UsageError:
-        return False
-    if not np.array_equal(part.batch_size, rows.batch_size):
-        return False
-    if rows.ids is None:
-        return True
-    where = cells(plan, n, part)
-    if not _possible(rows.ids, where, n):
-        return False
-    if not where.padding.any():
-        return True
-    for _, chosen in _groups(where.passes):
-        begun = np.full(n, UNKNOWN, dtype=np.int64)
-        positions, ids, padding = where.positions[chosen], rows.ids[chosen], where.padding[chosen]
-        begun[positions[~padding]] = ids[~padding]
-        if (begun[positions[padding]] != ids[padding]).any():
-            return False
-    return True
-
-
-def _windows(rows: Rows) -> Iterator[dict[str, Any]]:
-    """What accumulation may be."""
-    yield {}
-    if rows.updates is None or not rows.updates[-1] > 0:
-        return
-    at = np.flatnonzero(np.diff(rows.updates, prepend=0)) + 1
-    for k in dict.fromkeys([int(at[0]), int(np.diff(at, prepend=0).max())]):
-        for leftover in ("flush", "carry", "drop"):
-            for boundary in ("epoch", "pass"):
-                for at_end in _WINDOW_ENDS:
-                    yield {
-                        "gradient_accumulation_steps": k,
-                        "accumulation_remainder": leftover,
-                        "accumulation_boundary": boundary,
-                        **at_end,
-                    }
-
-
-def _ordered(plan: TrainingPlan, n: int, rows: Rows) -> tuple[TrainingPlan, Mapping[int, Ints] | None]:
-    """The plan with the order that its rows show, and what is known of that order if it is not xframe's own."""
-    if rows.ids is None:
-        return plan, {}
-    part = counting.rows(plan, n, 0, len(rows))
-    where = cells(plan, n, part)
-    for fields in ({"order": "sequential"}, *_seeds(rows.ids, where, n)):
-        ordered = changed(plan, **fields)
-        if ordered is not None and _gives(ordered, n, only_ids(rows), None):
-            return ordered, None
-    learned: dict[int, Ints] = {}
-    for one, chosen in _groups(where.passes):
-        if (len(learned) + 1) * n > 4 * MOST_CELLS:
-            break
-        learned.setdefault(one, np.full(n, UNKNOWN, dtype=np.int64))[where.positions[chosen]] = rows.ids[chosen]
-    same = changed(plan, reshuffle=False)
-    repeated = learned.get(0)
-    if (
-        same is not None
-        and repeated is not None
-        and len(learned) > 1
-        and all(
-            bool(((order == repeated) | (order == UNKNOWN) | (repeated == UNKNOWN)).all()) for order in learned.values()
-        )
-    ):
-        return same, learned
-    return plan, learned
-
-
-def only_ids(rows: Rows) -> Rows:
-    """Sizes and ids alone."""
-    return rows.only("batch_size", "ids")
-
-
-def _seeds(ids: Ints, where: Cells, n: int) -> Iterator[dict[str, Any]]:
-    """Seeds of xframe's own order that begin like these ids."""
-    for seed in seeds_of(ids, where.positions, where.passes, n, reshuffle=True):
-        yield {"seed": seed}
-        yield {"seed": seed, "reshuffle": False}
-
-
-def seeds_of(ids: Ints, positions: Ints, passes: Ints, n: int, *, reshuffle: bool) -> Iterator[int]:
-    """Seeds whose order has these ids at the first few of these places."""
-    few = slice(0, min(len(ids), 8))
-    if n > MOST_SAMPLES or not len(ids) or len(set(passes[few].tolist())) > 1:
-        few = slice(0, 1)
-    if not len(ids) or ids[few].min() < 0 or ids[few].max() >= n:
-        return
-    begin = _beginnings(n, int(passes[0]) if reshuffle else 0, tuple(positions[few].tolist()))
-    yield from (int(seed) for seed in np.flatnonzero((begin == ids[few]).all(axis=1)))
-
-
-@lru_cache(maxsize=8)
-def _beginnings(n: int, pass_index: int, positions: tuple[int, ...]) -> Ints:
-    """The ids at these places, one row a seed."""
-    places = np.array(positions, dtype=np.int64)
-    return np.stack([Order(n, "shuffle", seed).ids(pass_index, places) for seed in SEEDS])
+    """What the candidate is compared with: by the plan, if it reproduces the reference's rows, or else by its own."""
+    if plan is not None and num_samples is not None:
+        given = Ground(candidate, reference, (plan,), num_samples, ShownOrder(num_samples), given=True)
+        if is_plan or replace(given, candidate=reference).match(plan) is not None:
+            return given
+    shown = reproduce(reference, num_samples)
+    return Ground(candidate, reference, shown.plans, shown.num_samples, shown.order)

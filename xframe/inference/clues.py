@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xframe.plan.order import Order
+from xframe.plan.order import Order, first_samples
 from xframe.plan.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
+SEEDS = range(1024)  # of xframe's own order that are tried
 SHORT_RUN = 300  # steps up to which every number of steps per epoch is tried
 UNLIKELY = math.log(1e6)  # an explanation that many times less likely than another is left out
 
@@ -50,17 +53,10 @@ class Clues:
     @cached_property
     def seeds_of_first_batch(self) -> list[int]:
         """Seeds whose first pass begins with the first batch's samples."""
-        if self.rows.ids is None or self.num_samples == 1:
-            return []
-        first = self.rows.ids[: min(self.batch_size, self.num_samples)]
-        if first.min(initial=0) < 0 or first.max(initial=0) >= self.num_samples:
-            return []
-        at = np.arange(min(len(first), 64), dtype=np.int64)
-        return [
-            seed
-            for seed in self.seeds
-            if (Order(self.num_samples, "shuffle", seed).ids(0, at) == first[: len(at)]).all()
-        ]
+        ids = self.rows.ids
+        return (
+            [] if ids is None else seeds_of(ids[: min(self.batch_size, self.num_samples)], self.num_samples, self.seeds)
+        )
 
     def order(self, seed: int, pass_index: int, length: int) -> Ints:
         """The first ``length`` samples of a pass in xframe's order."""
@@ -73,6 +69,19 @@ class Clues:
     def step_of(self, sample: int) -> int:
         """The step that trains on the sample at that place of all samples trained on."""
         return int(np.searchsorted(self.bounds, sample, side="right")) - 1
+
+
+def seeds_of(samples: Ints, num_samples: int, seeds: Sequence[int] = SEEDS) -> list[int]:
+    """Seeds by which the first pass of xframe's order begins with these samples."""
+    if num_samples == 1 or not len(samples) or samples.min() < 0 or samples.max() >= num_samples:
+        return []
+    at = np.arange(min(len(samples), 64), dtype=np.int64)
+    begins = (first_samples(num_samples, tuple(seeds)) == samples[0]).tolist()
+    return [
+        seed
+        for seed in compress(seeds, begins)
+        if (Order(num_samples, "shuffle", seed).ids(0, at) == samples[: len(at)]).all()
+    ]
 
 
 def first(flags: Flags) -> int:

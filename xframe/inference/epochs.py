@@ -101,12 +101,12 @@ def _pass_ends(clues: Clues, passes: Passes) -> Flags:
 
 
 def declared_lengths(clues: Clues) -> list[int]:
-    """The numbers of steps of the first epochs, by the loop's labels; none where it has no label or only one."""
+    """The numbers of steps of the first epochs that are over, by the loop's labels; of the only one if there is one."""
     labels = clues.rows.epoch
     if labels is None:
         return []
     turns = np.flatnonzero(np.diff(labels))
-    return [int(length) for length in np.diff(turns[:4], prepend=-1)]
+    return np.diff(turns[:4], prepend=-1).tolist() or [clues.num_steps]
 
 
 def _lengths(clues: Clues, per_pass: int) -> list[int]:

@@ -26,15 +26,14 @@ from typing import Any
 import numpy as np
 
 from xframe.inference import misfit, passes
-from xframe.inference.clues import UNLIKELY, Clues
+from xframe.inference.clues import SEEDS, UNLIKELY, Clues
 from xframe.inference.fits import Fit, fits_of
 from xframe.inference.statement import LIMITS, MORE, NO_END, state
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
-__all__ = ["MORE", "SEEDS", "Inference", "infer"]
+__all__ = ["MORE", "Inference", "infer"]
 
-SEEDS = range(256)  # of xframe's own order that are tried
 _SHOWN_BY_PASSES = {
     *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "accumulation_boundary", "epochs"),
 }

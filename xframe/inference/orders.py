@@ -111,13 +111,14 @@ def _judge_block(clues: Clues, spans: Spans) -> tuple[Ints, Ints, Judgement | No
 
 
 def _first_repeat(ids: Ints, which: Ints, n: int, passes: int) -> int | None:
-    """Where a sample first comes again in its pass."""
-    if passes * n <= 8 * len(ids) + 1024:
-        seen = np.zeros(passes * n, dtype=bool)
-        seen[which * n + ids] = True
-        if int(np.count_nonzero(seen)) == len(ids):
-            return None
-    return _sorted_repeat(ids, which)
+    """Where a sample first comes again in its pass; ids from 0 to n - 1."""
+    if passes * n > 8 * len(ids) + 1024:
+        return _sorted_repeat(ids, which)
+    samples, index = which * n + ids, np.arange(len(ids))
+    begun = np.empty(passes * n, dtype=np.int64)
+    begun[samples[::-1]] = index[::-1]  # backwards, so that the first to come stays
+    again = begun[samples] != index
+    return first(again) if again.any() else None
 
 
 def _sorted_repeat(ids: Ints, which: Ints) -> int | None:

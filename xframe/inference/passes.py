@@ -86,15 +86,15 @@ def hypotheses(clues: Clues) -> Iterator[Passes]:
     """All ways in which the batches may have been cut; with restarts only their sizes are looked at."""
     n, b = clues.num_samples, clues.batch_size
     early: dict[int, list[str]] = {}  # restarts before any pass is over, with the remainders that allow them
-    restarts: list[int] = []
+    tried: list[int] = []
     misfit = 0
     for remainder in remainders(n, b):
         plain = with_ids(clues, cut(clues, remainder))
         yield plain
         # Up to the first pass's end remainders are alike.
-        if not (restarts and plain.misfit == misfit and (misfit + 1) * b <= n):
-            restarts, misfit = list(_restarts(clues, plain)), plain.misfit
-        for restart in restarts:
+        if not (tried and plain.misfit == misfit and (misfit + 1) * b <= n):
+            tried, misfit = list(restarts(clues, plain)), plain.misfit
+        for restart in tried:
             if not abandons(clues, remainder, restart):
                 continue
             if restart <= n // b:
@@ -112,15 +112,14 @@ def abandons(clues: Clues, remainder: str, restart: int) -> bool:
     return bool(restart % steps if steps else restart * b % n)
 
 
-def _restarts(clues: Clues, plain: Passes) -> Iterable[int]:
+def restarts(clues: Clues, plain: Passes) -> Iterable[int]:
     """After how many steps a new pass may begin before the old one is over."""
-    total = clues.num_steps
+    total, latest, labels = clues.num_steps, plain.misfit, clues.rows.epoch
+    # Up to where a restart shows, the passes follow one another as they should.
     if total <= SHORT_RUN:
-        return range(1, total)
-    if plain.misfit >= total:
+        return range(1, min(total, latest + 1))
+    if latest >= total:
         return ()
-    # The first passes follow one another as they should, up to where the restart shows.
-    latest, labels = plain.misfit, clues.rows.epoch
     possible = range(1, latest + 1) if clues.rows.ids is None else _without_repeat(clues, latest)
     declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
     some = _screened(clues, plain.remainder, list(possible)[-_MOST_RESTARTS:], 4 * (latest + 1))

@@ -32,6 +32,7 @@ frequent over 60,000 seeds; for every n up to 50, so were the positions of singl
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import index
@@ -107,13 +108,14 @@ def _copy(values: ArrayLike, n: int, name: str) -> NDArray[np.uint64]:
 class _Permutation:
     """The permutation of one pass. Its numbers are arrays without axes, which NumPy's functions take up fastest."""
 
-    def __init__(self, n: int, seed: int, pass_index: int) -> None:
+    def __init__(self, n: int, keys: NDArray[np.uint64]) -> None:
+        """Args:
+        n: the numbers permuted, at least 2.
+        keys: of one seed; or of many, one column each, for as many permutations of one number each.
+        """
         bits = (n - 1).bit_length()
         m = max(bits // 2, bits - 28)
-        rounds = max(8, 2 * -(-40 // bits))
-        text = f"{VERSION} n={n} seed={seed} pass={pass_index}".encode("ascii")
-        keys = np.frombuffer(hashlib.shake_256(text).digest(16 * rounds), dtype="<u8").astype(np.uint64)
-        keys[1::2] |= np.uint64(1)
+        rounds = len(keys) // 2
         self.n = n
         self.rounds = [(i % 2 == 0, keys[2 * i, ...], keys[2 * i + 1, ...]) for i in range(rounds) if m or i % 2 == 0]
         constants = (m, (1 << m) - 1, -(-n >> (m + 1)) * 2, 32, 64 - m, 0x9E3779B97F4A7C15)
@@ -171,4 +173,30 @@ class _Permutation:
         return np.concatenate(outside) if outside else np.empty(0, dtype=np.intp)
 
 
-_permutation = lru_cache(maxsize=32)(_Permutation)
+def _keys(n: int, seeds: Sequence[int], pass_index: int) -> NDArray[np.uint64]:
+    """The keys of all rounds, one column a seed."""
+    rounds = max(8, 2 * -(-40 // (n - 1).bit_length()))
+    texts = (f"{VERSION} n={n} seed={seed} pass={pass_index}".encode("ascii") for seed in seeds)
+    digests = b"".join(hashlib.shake_256(text).digest(16 * rounds) for text in texts)
+    keys = np.frombuffer(digests, dtype="<u8").reshape(len(seeds), -1).T.astype(np.uint64, order="C")
+    keys[1::2] |= np.uint64(1)
+    return keys
+
+
+@lru_cache(maxsize=32)
+def _permutation(n: int, seed: int, pass_index: int) -> _Permutation:
+    return _Permutation(n, _keys(n, (seed,), pass_index)[:, 0])
+
+
+@lru_cache(maxsize=8)
+def first_samples(num_samples: int, seeds: tuple[int, ...]) -> NDArray[np.int64]:
+    """The first sample of the first shuffled pass over at least 2 samples, for each of up to 16,384 seeds."""
+    keys = _keys(num_samples, seeds, 0)
+    samples = np.zeros(len(seeds), dtype=np.uint64)
+    outside = np.arange(len(seeds))
+    while outside.size:
+        walking = samples[outside]
+        still = _Permutation(num_samples, keys[:, outside])._once(walking, backwards=False)
+        samples[outside] = walking
+        outside = outside[still]
+    return samples.view(np.int64)

@@ -9,9 +9,8 @@ from typing import Any
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
-from xframe.diagnosis.reference import SEEDS, cells, seeds_of
-from xframe.errors import UsageError, counted
-from xframe.plan import counting
+from xframe.errors import counted
+from xframe.inference.clues import SEEDS, seeds_of
 from xframe.plan.training_plan import TrainingPlan
 
 _ONE_ORDER = {
@@ -177,10 +176,4 @@ def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
     ids = case.candidate.ids
     if ids is None or not len(ids):
         return []
-    try:
-        first = cells(plan, n, counting.rows(plan, n, 0, 1))
-    except UsageError:
-        return []
-    known = slice(0, min(len(first.positions), int(case.candidate.batch_size[0])))
-    seeds = seeds_of(ids[known], first.positions[known], first.passes[known], n, reshuffle=plan.reshuffle)
-    return list(seeds)[:4]
+    return seeds_of(ids[: min(int(case.candidate.batch_size[0]), plan.batch_size, n)], n)[:4]

@@ -10,7 +10,7 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.passes import Pass
-from xframe.diagnosis.reference import UNKNOWN
+from xframe.inference.shown import UNKNOWN
 from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
 

@@ -10,8 +10,9 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.edits import may_lack_samples, one_batch, replaced, same_updates
-from xframe.diagnosis.reference import UNKNOWN, first_apart
+from xframe.diagnosis.reference import first_apart
 from xframe.errors import counted
+from xframe.inference.shown import UNKNOWN
 
 
 class ValidationInTraining(Cause):

@@ -1,0 +1,117 @@
+"""The plans that reproduce a run's rows, the simplest first: what a diagnosis starts from where it is given none.
+
+The hypotheses are those of ``infer``, taken from the simplest on, and the first whose passes explain all rows is kept
+with whatever else the rows cannot tell from it: limits, windows, and remainders of which nothing shows. Passes are
+first taken to follow one another, then to be begun again with the epochs that the loop declares, and at last after any
+number of steps, the longest first, since shorter ones explain more rows by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from xframe.inference import passes as passes_of
+from xframe.inference.clues import SEEDS, Clues, plan_of
+from xframe.inference.epochs import declared_lengths
+from xframe.inference.fits import Fit, fits_of, plainest
+from xframe.inference.inferring import number_of_samples
+from xframe.inference.shown import ShownOrder, shown_order
+
+if TYPE_CHECKING:
+    from xframe.inference.passes import Passes
+    from xframe.plan.training_plan import TrainingPlan
+    from xframe.trace.rows import Rows
+
+MOST_SAMPLES = 1 << 53  # of a data set whose plans are looked for
+_MOST_INFERRED = 1 << 26  # of ids beyond that, the largest says nothing of how many there are
+_MOST_PLANS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """What reproduces some rows.
+
+    Attributes:
+        plans: the simplest first; none if no plan was found that does.
+        num_samples: size of the data set, given or inferred; None if the rows do not show it.
+        order: of the samples, which all plans have; None without a plan.
+    """
+
+    plans: tuple[TrainingPlan, ...] = ()
+    num_samples: int | None = None
+    order: ShownOrder | None = None
+
+
+def reproduce(rows: Rows, num_samples: int | None = None) -> Reproduction:
+    """The plans that reproduce all of these rows: sizes, samples and updates; labels too if any plan does.
+
+    Args:
+        rows: of a run, whole or a part from its start.
+        num_samples: size of the data set; None: to be inferred.
+    """
+    if not len(rows) or rows.batch_size.min() < 1:
+        return Reproduction(num_samples=num_samples)
+    n = num_samples
+    if n is None:
+        n, _ = number_of_samples(rows)
+        n = n if n is not None and n <= _MOST_INFERRED else None
+    if n is None or n > MOST_SAMPLES:
+        return Reproduction(num_samples=n)
+    clues = Clues(rows, n, tuple(SEEDS))
+    fits = _fits(clues)
+    if not fits:
+        return Reproduction(num_samples=n)
+    order = shown_order(clues, fits[0].passes)
+    return Reproduction(tuple(islice(_plans(fits, order), _MOST_PLANS)), n, order)
+
+
+def _fits(clues: Clues) -> list[Fit]:
+    """The simplest plans that fit: those that give the loop's labels, if any of the first hypotheses does."""
+    lengths = declared_lengths(clues)[:1]
+    begun: list[Fit] = []
+    for passes in _likely(clues, lengths):
+        fits = list(fits_of(clues, passes, lengths))
+        if labelled := [fit for fit in fits if fit.labelled]:
+            return plainest(labelled)[0]
+        begun = begun or fits
+    if begun:
+        return plainest(begun)[0]
+    for passes in _restarted(clues):
+        if fits := list(fits_of(clues, passes, ())):
+            return plainest(fits)[0]
+    return []
+
+
+def _likely(clues: Clues, lengths: Iterable[int]) -> Iterator[Passes]:
+    """Passes that follow one another, or begin again with the declared epochs, and explain all rows."""
+    for restart in (0, *lengths):
+        for remainder in passes_of.remainders(clues.num_samples, clues.batch_size):
+            if not restart or passes_of.abandons(clues, remainder, restart):
+                yield from _whole(clues, passes_of.cut(clues, remainder, restart))
+
+
+def _restarted(clues: Clues) -> Iterator[Passes]:
+    """Passes that begin again after any number of steps, the longest first, and explain all rows."""
+    sized = [one for one in passes_of.hypotheses(clues) if one.restart and one.misfit == clues.num_steps]
+    for passes in sorted(sized, key=lambda one: -one.restart):
+        yield from _whole(clues, passes)
+
+
+def _whole(clues: Clues, passes: Passes) -> Iterator[Passes]:
+    if passes.misfit == clues.num_steps:
+        passes = passes_of.with_ids(clues, passes)
+        if passes.misfit == clues.num_steps:
+            yield passes
+
+
+def _plans(fits: list[Fit], order: ShownOrder) -> Iterator[TrainingPlan]:
+    """The fits as plans; the simplest also with other remainders, where nothing shows of them."""
+    simplest, *others = sorted(fits, key=lambda fit: fit.effort)
+    yield plan_of({**simplest.fields, **order.fields})
+    if "steps_per_epoch" not in simplest.fields:
+        alike = [name for name in simplest.remainders if name not in (simplest.fields["remainder"], "error")]
+        yield from (plan_of({**simplest.fields, "remainder": remainder, **order.fields}) for remainder in alike)
+    yield from (plan_of({**fit.fields, **order.fields}) for fit in others)
