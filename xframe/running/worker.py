@@ -11,6 +11,7 @@ import importlib.util
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from xframe.plan.training_plan import TrainingPlan
@@ -18,6 +19,7 @@ from xframe.running import registry
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
+from xframe.trace.facts import Facts
 
 _BEGAN = time.monotonic()
 
@@ -47,22 +49,22 @@ def _train(harness: Parent) -> None:
 
     plan = TrainingPlan.from_mapping(job.plan)
     task = find_task(job.task)
-    facts = {
-        "label": job.label,
-        "adapter": job.adapter,
-        "loop": job.loop or adapter.loops[0],
-        "task": task.name,
-        "num_validation": task.num_validation,
+    facts = Facts(
+        label=job.label,
+        adapter=job.adapter,
+        loop=job.loop or adapter.loops[0],
+        task=task.name,
+        num_validation=task.num_validation,
         **task.fingerprints(),
-    }
+    )
     go = harness.receive(Go)
     if go is None:
         raise KeyboardInterrupt
     harness.leave_with_it()
-    runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts["loop"]})
-    facts["runtime"] = runtime.to_dict()
+    runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts.loop})
+    facts = replace(facts, runtime=runtime.to_dict())
     setup = time.monotonic() - _BEGAN
-    with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder:
+    with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
         recorder.weights(adapter.run(plan, task, runtime, recorder))
     harness.send(Done(recorder.num_steps, setup, peak_memory()))
