@@ -270,7 +270,8 @@ class Case:
             return None
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
         members = [batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b)]
-        return Places(a.ids[:end], b.ids[:end], differing, steps, bool(np.array_equal(*members)))
+        same_members = bool(np.array_equal(members[0], members[1]))
+        return Places(a.ids[:end], b.ids[:end], differing, steps, same_members)
 
     def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
         """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""

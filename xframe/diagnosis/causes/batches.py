@@ -110,6 +110,7 @@ class BatchesSwapped(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         at = case.batches_differ_at
         for later in later_places(case):
+            assert at is not None, "there are no later places otherwise"
             swapped = steps_of(case)[: len(case.keys)]
             swapped[[at, later]] = later, at
             text = f"has the batches of steps {at:,} and {later:,} in each other's place"

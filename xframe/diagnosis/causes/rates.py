@@ -136,7 +136,8 @@ class _Rates(NamedTuple):
         at = np.searchsorted(self.ticks, ticks).clip(max=len(self.ticks) - 1)
         known = self.ticks[at] == ticks
         expected = self.rates[at[known]]
-        return len(expected) > 1 and not _same(expected[0], expected).all() and _same(expected, rates[known]).all()
+        varies = len(expected) > 1 and not _same(expected[0], expected).all()
+        return bool(varies and _same(expected, rates[known]).all())
 
 
 def _rates(ticks: NDArray[Any], rates: Floats) -> _Rates | None:

@@ -137,4 +137,4 @@ class AccumulationSteps(Cause):
         yield self.fit(case, text, exact=False, step=at)
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
-        return self.fixes | ({"torch": "optimizer.step() in every step"} if fields.get("k") == 1 else {})
+        return {**self.fixes, "torch": "optimizer.step() in every step"} if fields.get("k") == 1 else self.fixes
