@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from xframe.errors import NotATraceError, TraceError
 from xframe.trace.arrow import column_of
 from xframe.trace.schema import Column, unknown_column
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Source(Protocol):
@@ -47,9 +45,9 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
     bounds = source.bounds
     if name not in source.columns:
         return unknown_column(name, max(min(stop, bounds[-1]) - max(start, 0), 0))
-    first = max(int(np.searchsorted(bounds, start, side="right")) - 1, 0)
+    first = max(bisect_right(bounds, start) - 1, 0)
     pieces: list[Column] = []
-    known: list[NDArray[np.bool_]] = []
+    lengths: list[int] = []
     for i in range(first, len(bounds) - 1):
         low, high = bounds[i], bounds[i + 1]
         if low >= stop:
@@ -57,14 +55,18 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
         if high > start:
             begin, end = max(start - low, 0), min(stop, high) - low
             pieces.append(column_of(source.read(i, name), begin, end))
-            where = pieces[-1].known
-            known.append(np.ones(end - begin, dtype=bool) if where is None else where)
+            lengths.append(end - begin)
     if len(pieces) == 1:
         return pieces[0]
     if not pieces:
         return Column(unknown_column(name, 0).values)
     values = np.concatenate([piece.values for piece in pieces])
-    return Column(values, None if all(piece.known is None for piece in pieces) else np.concatenate(known))
+    if all(piece.known is None for piece in pieces):
+        return Column(values)
+    known = [
+        np.ones(rows, dtype=bool) if one.known is None else one.known for one, rows in zip(pieces, lengths, strict=True)
+    ]
+    return Column(values, np.concatenate(known))
 
 
 # Refusals
