@@ -73,8 +73,8 @@ class Run:
 
     def value(self, column: str, index: int) -> Any:
         """One value of a column; None where it is unknown."""
-        if self.trace is not None and len(self.rows) <= BLOCK_ROWS:
-            self.rows.column(column)  # is held: of a run of one block each column is read once
+        if self.trace is not None and len(self.trace.source.bounds) <= 2:
+            self.rows.column(column)  # is kept: of a run of one block each column is read once
         return self.rows.value(column, index)
 
     def last(self, column: str) -> int | None:
