@@ -32,7 +32,7 @@ from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST, sample_count
 from xframe.recording import columns, values
 from xframe.recording.evidence import DECLARED
-from xframe.recording.values import count, family, hold_ids, number
+from xframe.recording.values import count, hold_ids, number
 from xframe.trace.facts import Facts
 from xframe.trace.schema import Column
 from xframe.trace.trace import COMPLETE
@@ -127,8 +127,9 @@ class Recorder:
         self._trouble: BaseException | None = None
         self._pending: list[tuple[Any, ...]] = []  # rows of steps taken one by one
         self._over = False
-        self._tensor: Any = None  # torch's type of tensors once one was seen; these are then taken the short way
+        self._tensor: Any = None
         self._int64: Any = None
+        self._know_torch()
         # A thread, since the next step may be long in coming: validation, a checkpoint, a hang.
         threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
 
@@ -164,7 +165,7 @@ class Recorder:
         if type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1:
             held = ids.numpy().tobytes()
         else:
-            held = self._held(ids)
+            held = hold_ids(ids)
         row = (  # in the order of _STEP, and whole before it is kept: a step that is refused leaves nothing behind
             held,
             updates if type(updates) is int and 0 <= updates <= LARGEST else count(updates, "updates"),
@@ -192,12 +193,6 @@ class Recorder:
             self._waiting_ids += len(held) >> 3 if type(held) is bytes else held.shape[0]
             if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
                 self.flush()
-
-    def _held(self, ids: Any) -> Any:
-        if self._tensor is None and family(type(ids)) == "torch":  # type: ignore[arg-type]
-            torch = sys.modules["torch"]
-            self._tensor, self._int64 = torch.Tensor, torch.int64
-        return hold_ids(ids)
 
     def _added(self, rows: int, ids: int) -> None:
         if self._trouble is not None:
@@ -308,8 +303,14 @@ class Recorder:
         arrays = {name: np.asarray(values.fetch(values.hold(weight))) for name, weight in weights.items()}
         self._weights = write_weights(self._writer.path, arrays)
 
+    def _know_torch(self) -> None:
+        """Learns torch's types once the loop has loaded it: such tensors on the CPU are then taken the short way."""
+        torch = sys.modules.get("torch")
+        self._int64, self._tensor = getattr(torch, "int64", None), getattr(torch, "Tensor", None)
+
     def _settle(self) -> None:
         """Turns the steps taken one by one into columns; what lies on a device comes home."""
+        self._know_torch()
         rows, self._pending = self._pending, []
         if not rows:
             return
