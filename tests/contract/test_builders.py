@@ -66,9 +66,9 @@ def test_a_builder_that_names_other_weights_is_refused(name, tmp_path):
     refused(name, other, tmp_path, f"names different weights than its {name} model")
 
 
-def refused(name, builder, folder, told, **change):
+def refused(name, builder, folder, message, **change):
     task = replace(BUILT, builders={name: builder}, **change)
-    with pytest.raises(xframe.UsageError, match=told):
+    with pytest.raises(xframe.UsageError, match=message):
         observe(registry.load(name), PLAN, task, folder / "a.trace")
 
 
@@ -92,5 +92,5 @@ def test_a_weight_that_nobody_names_is_refused(name, tmp_path):
         return xframe.NativeModel(module, {key: p for key, p in parameters.items() if key != "dense_1/bias"})
 
     weights = {key: w for key, w in BUILT.initial_weights().items() if key != "dense_1/bias"}
-    told = "trains weights that the task does not name: got one of shape \\(10,\\)"
-    refused(name, partly, tmp_path, told, initial_weights=lambda: weights)
+    message = "trains weights that the task does not name: got one of shape \\(10,\\)"
+    refused(name, partly, tmp_path, message, initial_weights=lambda: weights)

@@ -29,18 +29,18 @@ def _imported():
 
 
 def both(task, plan, folder, precision):
-    found = [
+    runs = [
         observe(registry.load(name), plan, task, folder / f"{name}.trace", precision=precision) for name in FRAMEWORKS
     ]
-    assert len(found[0].column("loss")) == len(found[1].column("loss")) > 0
-    return found
+    assert len(runs[0].column("loss")) == len(runs[1].column("loss")) > 0
+    return runs
 
 
-def apart(runs):
+def distances(runs):
     """By how much losses differ, and weights, as a part of the weight's greatest."""
-    losses, (mine, theirs) = [run.column("loss") for run in runs], [run.weights() for run in runs]
-    assert mine.keys() == theirs.keys()
-    weights = [np.abs(mine[name] - theirs[name]).max() / np.abs(mine[name]).max() for name in mine]
+    losses, (first, second) = [run.column("loss") for run in runs], [run.weights() for run in runs]
+    assert first.keys() == second.keys()
+    weights = [np.abs(first[name] - second[name]).max() / np.abs(first[name]).max() for name in first]
     return np.abs(losses[0] - losses[1]).max(), max(weights)
 
 
@@ -48,7 +48,7 @@ def apart(runs):
 def test_frameworks_agree_in_float64(name, tmp_path):
     task = find_task(name)
     runs = both(task, PLAN, tmp_path, "float64")
-    loss, weights = apart(runs)
+    loss, weights = distances(runs)
     assert loss < 1e-12  # measured: 4e-15
     assert weights < 1e-12  # measured: 6e-15
     initial, final = task.weights(), runs[0].weights()
@@ -60,7 +60,7 @@ def test_frameworks_agree_in_float32(name, tmp_path):
     runs = both(find_task(name), xframe.TrainingPlan(batch_size=32, epochs=1), tmp_path, "float32")
     comparison = xframe.compare(*runs)
     assert comparison, str(comparison)
-    loss, weights = apart(runs)
+    loss, weights = distances(runs)
     assert loss < 2e-5  # measured: 2e-6
     assert weights < 5e-5  # measured: 3e-6
 
@@ -100,7 +100,9 @@ def small(shape, model, **changes):
 
 @pytest.mark.parametrize(("shape", "model"), SMALL.values(), ids=SMALL)
 def test_other_settings_agree_too(shape, model, tmp_path):
-    loss, weights = apart(both(small(shape, model), xframe.TrainingPlan(batch_size=4, epochs=2), tmp_path, "float64"))
+    loss, weights = distances(
+        both(small(shape, model), xframe.TrainingPlan(batch_size=4, epochs=2), tmp_path, "float64")
+    )
     assert loss < 1e-12
     assert weights < 1e-12
 
@@ -114,9 +116,9 @@ def test_the_running_variance_is_that_of_the_batches(tmp_path):
         batch = task.load()[0][start : start + 4]
         mean, variance = 0.75 * mean + 0.25 * batch.mean(axis=0), 0.75 * variance + 0.25 * batch.var(axis=0)
     for run in both(task, plan, tmp_path, "float64"):
-        found = run.weights()
-        assert np.allclose(found["batchnorm_0/mean"], mean, rtol=1e-13, atol=1e-15)
-        assert np.allclose(found["batchnorm_0/variance"], variance, rtol=1e-13, atol=0)
+        weights = run.weights()
+        assert np.allclose(weights["batchnorm_0/mean"], mean, rtol=1e-13, atol=1e-15)
+        assert np.allclose(weights["batchnorm_0/variance"], variance, rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -144,22 +146,22 @@ def test_every_layer_is_lowered(framework):
 
 def test_an_adapter_refuses_layers_that_it_does_not_lower():
     numpy = registry.load("numpy")
-    told = {name: numpy.check(PLAN, find_task(name), CPU) for name in BUILT_IN}
-    assert told["digits-cnn"][0] == "layer Activation is not one of its layers (Dense)"
-    assert told["rows-lstm"] == ["layer LSTM is not one of its layers (Dense)"]
-    assert [name for name, reasons in told.items() if reasons] == ["digits-cnn", "rows-lstm", "tiny-transformer"]
+    reasons = {name: numpy.check(PLAN, find_task(name), CPU) for name in BUILT_IN}
+    assert reasons["digits-cnn"][0] == "layer Activation is not one of its layers (Dense)"
+    assert reasons["rows-lstm"] == ["layer LSTM is not one of its layers (Dense)"]
+    assert [name for name, why in reasons.items() if why] == ["digits-cnn", "rows-lstm", "tiny-transformer"]
     for framework in FRAMEWORKS:
         assert all(registry.load(framework).check(PLAN, find_task(name), CPU) == [] for name in NEW)
 
 
 def test_torch_refuses_an_lstm_where_it_has_none():
     torch, task = registry.load("torch"), find_task("rows-lstm")
-    for fields, told in (
+    for fields, refusal in (
         ({"loop": "compile"}, "torch.compile does not take an LSTM"),
         ({"precision": "mixed_float16"}, "torch has no LSTM in float16 on the CPU"),
     ):
-        assert told in torch.check(PLAN, task, xframe.Runtime(device="cpu", **fields))
-        assert told not in torch.check(PLAN, find_task("digits-cnn"), xframe.Runtime(device="cpu", **fields))
+        assert refusal in torch.check(PLAN, task, xframe.Runtime(device="cpu", **fields))
+        assert refusal not in torch.check(PLAN, find_task("digits-cnn"), xframe.Runtime(device="cpu", **fields))
 
 
 def test_a_builder_may_name_buffers(tmp_path):
@@ -177,20 +179,20 @@ def test_a_builder_may_name_buffers(tmp_path):
     weights = {name: np.full(shape, 0.1) for name, shape in shapes.items()}
     task = small((7,), (), builders={"torch": build}, initial_weights=lambda: weights, input_shape=None)
     plan = xframe.TrainingPlan(batch_size=11, steps=1)
-    found = observe(registry.load("torch"), plan, task, tmp_path / "a.trace", precision="float64").weights()
-    assert np.allclose(found["norm/mean"], 0.9 * 0.1 + 0.1 * task.load()[0].mean(axis=0), rtol=1e-12)
+    final = observe(registry.load("torch"), plan, task, tmp_path / "a.trace", precision="float64").weights()
+    assert np.allclose(final["norm/mean"], 0.9 * 0.1 + 0.1 * task.load()[0].mean(axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_recorded_cnn_ends_where_the_bare_one_does(framework, tmp_path):
     task, twin, loop = find_task("digits-cnn"), NATIVE / f"{framework}_cnn.py", LOOPS[framework]
-    found = observe(
+    weights = observe(
         registry.load(framework), ENDS_SHORT, task, tmp_path / "a.trace", precision="float32", loop=loop
     ).weights()
     expected = bare_weights(twin, ENDS_SHORT, tmp_path, loop, "digits-cnn")
-    assert found.keys() - expected.keys() == {"batchnorm_0/mean", "batchnorm_0/variance"}
+    assert weights.keys() - expected.keys() == {"batchnorm_0/mean", "batchnorm_0/variance"}
     for name, values in expected.items():
-        assert np.array_equal(found[name], values), f"{name} is not bit-equal to the bare run's"
+        assert np.array_equal(weights[name], values), f"{name} is not bit-equal to the bare run's"
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

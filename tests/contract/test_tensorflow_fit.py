@@ -100,11 +100,11 @@ WINDOWS = {"gradient_accumulation_steps": 3}
 )
 def test_where_keras_parts_from_a_plan_is_found_and_explained(plan, check, step, cause, tmp_path):
     comparison = compare(observe(load("tensorflow"), plan, LEDGER, tmp_path / "fit.trace", loop="fit"))
-    found(comparison, check, step)
+    differs_at(comparison, check, step)
     assert comparison.causes[0].name == cause
 
 
-def found(comparison, check, step):
+def differs_at(comparison, check, step):
     first = comparison.first_difference
     assert first is not None
     assert (first["check"], first["step"]) == (check, step), comparison
@@ -121,7 +121,7 @@ def test_unknown_cardinality_shows(tmp_path):
     """At each exhaustion Keras runs a step without data: the count of updates goes up, and nothing is updated."""
     trace = observe(OfUnknownCardinality(), made(epochs=3), LEDGER, tmp_path / "fit.trace", loop="fit")
     comparison = compare(trace)
-    found(comparison, "updates", 5)
+    differs_at(comparison, "updates", 5)
     assert [cause.name for cause in comparison.causes] == ["counted-without-update"]
     assert "assert_cardinality" in comparison.causes[0].fix["keras"]
     assert trace.column("updates").tolist() == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17]
@@ -132,7 +132,7 @@ def test_unknown_cardinality_shifts_windows(tmp_path):
     """The step without data is one of a window's three, so the update comes a step early."""
     plan = made(epochs=3, **WINDOWS, **CARRIED)
     trace = observe(OfUnknownCardinality(), plan, LEDGER, tmp_path / "fit.trace", loop="fit")
-    found(compare(trace), "updates", 7)
+    differs_at(compare(trace), "updates", 7)
 
 
 def test_unknown_cardinality_leaves_epochs_empty(tmp_path):
@@ -140,7 +140,7 @@ def test_unknown_cardinality_leaves_epochs_empty(tmp_path):
     plan = made(epochs=4, steps_per_epoch=5, epoch_iterator="continue", on_exhaustion="short_epoch")
     trace = observe(OfUnknownCardinality(), plan, LEDGER, tmp_path / "fit.trace", loop="fit")
     comparison = compare(trace)
-    found(comparison, "updates", 5)
+    differs_at(comparison, "updates", 5)
     assert trace.column("epoch").tolist() == [0] * 5 + [2] * 5
     assert [check.name for check in comparison.checks if check.result == "fail"] == ["steps", "updates", "epochs"]
 
@@ -177,9 +177,9 @@ def validated(weights):
 def test_validation_is_keras_own(fields, steps, tmp_path):
     plan = TrainingPlan(batch_size=64, validation_batch_size=128, **fields)
     trace = observe(load("tensorflow"), plan, WATCHED, tmp_path / "fit.trace", loop="fit", precision="float32")
-    assert [found.after for found in trace.validations] == steps
-    assert {(found.num_samples, found.num_batches) for found in trace.validations} == {(300, 3)}
-    assert {found.ids_digest for found in trace.validations} == {xxh3_128_hexdigest(np.arange(300).tobytes())}
+    assert [validation.after for validation in trace.validations] == steps
+    assert {(validation.num_samples, validation.num_batches) for validation in trace.validations} == {(300, 3)}
+    assert {validation.ids_digest for validation in trace.validations} == {xxh3_128_hexdigest(np.arange(300).tobytes())}
     last = trace.validations[-1]
     np.testing.assert_allclose((last.loss, last.accuracy), validated(trace.weights()), rtol=1e-5)
     assert set(trace.column("accuracy") * trace.column("batch_size") % 1) == {0}
@@ -200,7 +200,7 @@ def test_early_stopping_is_the_plans_rule(monitor, restore, tmp_path):
     )
     trace = observe(load("tensorflow"), plan, WATCHED, tmp_path / "fit.trace", loop="fit", precision="float32")
     rule = EarlyStopping(plan)
-    decisions = [rule.see(getattr(found, monitor)) for found in trace.validations]
+    decisions = [rule.see(getattr(validation, monitor)) for validation in trace.validations]
     assert [decision.stops for decision in decisions] == [False] * (len(decisions) - 1) + [True]
     assert trace.num_rows == 2 * 29 * len(decisions) < 60 * 29
     kept = trace.validations[rule.best_validation if restore else -1]
@@ -251,7 +251,7 @@ def test_a_skipped_update_shows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "refusal"),
     [
         ({"remainder": "carry", "epochs": 2}, "no batch straddles two"),
         ({"epochs": 2, **WINDOWS, "loss_normalization": "sum"}, "loss_normalization 'sum'"),
@@ -260,9 +260,9 @@ def test_a_skipped_update_shows(tmp_path):
         ({"epochs": 2, "validation_every": 1, "early_stopping_patience": 1}, "compares in float32"),
     ],
 )
-def test_what_keras_cannot_do_is_refused_by_name(fields, told):
+def test_what_keras_cannot_do_is_refused_by_name(fields, refusal):
     (reason,) = load("tensorflow").check(made(**fields), WATCHED, replace(CPU, precision="float64"))
-    assert told in reason
+    assert refusal in reason
 
 
 def test_rows_come_home_in_blocks_of_any_size(tmp_path, monkeypatch):
@@ -273,5 +273,5 @@ def test_rows_come_home_in_blocks_of_any_size(tmp_path, monkeypatch):
     trace = observe(load("tensorflow"), plan, WATCHED, tmp_path / "fit.trace", loop="fit")
     assert compare(trace), compare(trace)
     assert trace.column("padding").tolist() == 2 * [*[0] * 28, 59]
-    assert {found.num_batches for found in trace.validations} == {10}
-    assert {found.ids_digest for found in trace.validations} == {xxh3_128_hexdigest(np.arange(300).tobytes())}
+    assert {validation.num_batches for validation in trace.validations} == {10}
+    assert {validation.ids_digest for validation in trace.validations} == {xxh3_128_hexdigest(np.arange(300).tobytes())}

@@ -30,24 +30,24 @@ PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
 
 
 def test_an_estimate():
-    found = Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])
-    assert found.median == 1.0
-    assert 0.99 <= found.low <= 1.0 <= found.high <= 1.02
-    assert found.stable
-    assert str(found).startswith("1.000 [")
-    assert found == Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])  # no random figure
+    outcome = Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])
+    assert outcome.median == 1.0
+    assert 0.99 <= outcome.low <= 1.0 <= outcome.high <= 1.02
+    assert outcome.stable
+    assert str(outcome).startswith("1.000 [")
+    assert outcome == Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])  # no random figure
 
 
 @pytest.mark.parametrize("samples", [[1.0, 1.3, 0.8], [1.0, 1.0, 1.25, 1.3], [2.0]])
 def test_an_unstable_estimate(samples):
-    found = Estimate.of(samples)
-    assert not found.stable
-    assert "unstable" in str(found)
-    assert found.to_dict()["stable"] is False
+    outcome = Estimate.of(samples)
+    assert not outcome.stable
+    assert "unstable" in str(outcome)
+    assert outcome.to_dict()["stable"] is False
 
 
 def measured(name, costs, *, base=False, twin=None, failed=None):
-    """A loop that took so many µs a step, by round; None for a round it was not in."""
+    """A loop that took that many µs a step, by round; None for a round it was not in."""
     segments = [Segment(i, 1000, cost / 1000, cost / 1250) for i, cost in enumerate(costs) if cost is not None]
     return MeasuredLoop(name, "torch", "some loop", not base, base, twin, 1.0, segments, failed)
 
@@ -61,13 +61,13 @@ def of_loops(*loops, **left_out):
 def test_ratios_are_within_rounds():
     # The machine becomes ten times slower; the ratio does not.
     base, other = measured("bare", [100, 400, 1000], base=True), measured("own", [150, 600, 1500], twin="fit")
-    found = of_loops(base, other, measured("fit", [50, 200, 500]))
+    outcome = of_loops(base, other, measured("fit", [50, 200, 500]))
     assert other.ratio(base) == Estimate(1.5, 1.5, 1.5)
-    row = next(line for line in str(found).splitlines() if line.strip().startswith("own"))
+    row = next(line for line in str(outcome).splitlines() if line.strip().startswith("own"))
     words = " ".join(row.split("some loop")[1].split())
     assert words == "600.0 1.500 [1.500, 1.500] 3.000 [3.000, 3.000] of fit"
-    assert found.exit_code == 0
-    assert "the loops had a processor for 80% of their time" in str(found)
+    assert outcome.exit_code == 0
+    assert "the loops had a processor for 80% of their time" in str(outcome)
 
 
 def test_only_rounds_of_both_count():
@@ -79,18 +79,18 @@ def test_only_rounds_of_both_count():
 
 def test_the_json_form_has_every_sample():
     failed = measured("own", [200.0], twin="bare", failed="the process was killed by SIGKILL")
-    found = of_loops(measured("bare", [100.0, 300.0], base=True), failed, lightning="not installed: lightning")
-    result = json.loads(json.dumps(found.to_dict()))
+    outcome = of_loops(measured("bare", [100.0, 300.0], base=True), failed, lightning="not installed: lightning")
+    result = json.loads(json.dumps(outcome.to_dict()))
     bare, own = result["loops"]
     assert [s["seconds"] * 1e6 / s["steps"] for s in bare["segments"]] == pytest.approx([100, 300])
     assert bare["us_per_step"]["median"] == pytest.approx(200)
     assert (own["ratio_to"], own["ratio"]["stable"], own["ratio_to_twin"]["median"]) == ("bare", False, 2.0)
     assert own["failed"] == "the process was killed by SIGKILL"
     assert result["left_out"] == {"lightning": "not installed: lightning"}
-    assert found.exit_code == 3
-    assert "own failed: the process was killed by SIGKILL" in str(found)
-    assert "not installed: lightning (lightning)" in str(found)
-    assert "twin" not in str(found)  # it is the base, whose column is there
+    assert outcome.exit_code == 3
+    assert "own failed: the process was killed by SIGKILL" in str(outcome)
+    assert "not installed: lightning (lightning)" in str(outcome)
+    assert "twin" not in str(outcome)  # it is the base, whose column is there
 
 
 def test_nothing_measured_is_no_success():
@@ -109,8 +109,8 @@ def test_nothing_measured_is_no_success():
     ],
 )
 def test_warm_up(times, epochs, expected):
-    found = warm_up(np.array(times, dtype=float), None if epochs is None else np.array(epochs))
-    assert found == expected
+    outcome = warm_up(np.array(times, dtype=float), None if epochs is None else np.array(epochs))
+    assert outcome == expected
 
 
 def traced(path, time_ns):
@@ -150,7 +150,7 @@ class ToldError(Exception):
 
 
 def gate(*wanted):
-    """A gate that asks for so many steps one after the other, and what it reported."""
+    """A gate that asks for that many steps one after the other, and what it reported."""
     asked, reported = iter(wanted), []
 
     def wait():
@@ -194,15 +194,15 @@ def test_the_shipped_loops():
     from xframe.tasks.lookup import find_task
     import json
     tasks = [find_task(name) for name in ("xframe.tasks.builtin.bench_mlp:task", "ledger")]
-    found = {n: [[loop.name for loop in loops_of(registry.load(n), t)] for t in tasks] for n in registry.available()}
-    print(json.dumps([found, [name for name in ("torch", "tensorflow", "keras", "lightning") if name in sys.modules]]))
+    names = {n: [[loop.name for loop in loops_of(registry.load(n), t)] for t in tasks] for n in registry.available()}
+    print(json.dumps([names, [name for name in ("torch", "tensorflow", "keras", "lightning") if name in sys.modules]]))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    found, frameworks = json.loads(done.stdout)
+    names, frameworks = json.loads(done.stdout)
     assert frameworks == []
-    assert {"torch-indexed", "lightning", "transformers"} <= set(found["torch"][0])
-    assert {"tensorflow-graph", "keras-fit"} <= set(found["tensorflow"][0])
-    assert all(others == [] for _, others in found.values())  # no bare model of another task
+    assert {"torch-indexed", "lightning", "transformers"} <= set(names["torch"][0])
+    assert {"tensorflow-graph", "keras-fit"} <= set(names["tensorflow"][0])
+    assert all(others == [] for _, others in names.values())  # no bare model of another task
     for name in ("numpy", "torch", "tensorflow"):
         loops = registry.load(name).bench_loops(find_task("xframe.tasks.builtin.bench_mlp:task"))
         assert [loop.base for loop in loops].count(True) == 1
@@ -349,14 +349,14 @@ def test_recorded_and_bare_numpy(capsys):
 
 
 def test_a_workload_without_bare_loops():
-    (found,) = bench.bench_loops(loops=["numpy"], rounds=1, seconds=0.01, workloads=("digits-mlp", "no-such-task"))
-    assert [loop.name for loop in found.loops] == ["numpy:eager"]
-    assert found.to_dict()["loops"][0]["ratio"] is None
-    assert found.exit_code == 0
+    (outcome,) = bench.bench_loops(loops=["numpy"], rounds=1, seconds=0.01, workloads=("digits-mlp", "no-such-task"))
+    assert [loop.name for loop in outcome.loops] == ["numpy:eager"]
+    assert outcome.to_dict()["loops"][0]["ratio"] is None
+    assert outcome.exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("tokens", "told"),
+    ("tokens", "refusal"),
     [
         ("--loops torch-index", "Did you mean 'torch-indexed'?"),
         ("--rounds 0", "expected 1 or more"),
@@ -367,11 +367,11 @@ def test_a_workload_without_bare_loops():
         ("plan.toml --adapters numpi", "Did you mean 'numpy'?"),
     ],
 )
-def test_wrong_calls(tmp_path, monkeypatch, capsys, tokens, told):
+def test_wrong_calls(tmp_path, monkeypatch, capsys, tokens, refusal):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.toml").write_text(PLAN.to_toml())
     assert cli.execute(["bench", *tokens.split()]) == 2
-    assert told in capsys.readouterr().err
+    assert refusal in capsys.readouterr().err
 
 
 # A plan
@@ -429,13 +429,13 @@ def pretend(monkeypatch):
 
 def test_the_ratio_of_runs_that_were_the_same(tmp_path, pretend):
     pretend()
-    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
-    assert found.comparable
-    assert list(found.ratios()) == ["torch"]
-    assert found.exit_code == 0
-    assert "samples/s, torch / numpy: " in str(found)
-    assert "structure identical" in str(found)
-    assert found.to_dict()["ratio_to"] == "numpy"
+    outcome = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
+    assert outcome.comparable
+    assert list(outcome.ratios()) == ["torch"]
+    assert outcome.exit_code == 0
+    assert "samples/s, torch / numpy: " in str(outcome)
+    assert "structure identical" in str(outcome)
+    assert outcome.to_dict()["ratio_to"] == "numpy"
 
 
 def drop_last(rows):
@@ -445,14 +445,14 @@ def drop_last(rows):
 
 def test_runs_that_were_not_the_same_have_no_ratio(tmp_path, pretend):
     pretend(departs={"torch": drop_last})
-    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=2)
-    assert not found.comparable
-    assert (found.ratios(), found.exit_code) == ({}, 1)
-    text = str(found)
+    outcome = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=2)
+    assert not outcome.comparable
+    assert (outcome.ratios(), outcome.exit_code) == ({}, 1)
+    text = str(outcome)
     assert "NOT COMPARABLE\n  structure different, first in step 359: boundaries" in text
     assert "drops the 2 samples left over at the end of each pass" in text
     assert "torch / numpy" not in text
-    result = json.loads(json.dumps(found.to_dict()))
+    result = json.loads(json.dumps(outcome.to_dict()))
     assert (result["comparable"], result["ratios"]) == (False, {})
     assert result["why_not"]
     assert result["samples_per_second"]["torch"]["median"] > 0
@@ -461,9 +461,9 @@ def test_runs_that_were_not_the_same_have_no_ratio(tmp_path, pretend):
 def test_one_round_that_departs_is_enough(tmp_path, pretend):
     calls = iter(range(9))
     pretend(departs={"torch": lambda rows: rows[:-1] if next(calls) == 1 else rows})
-    found = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
-    assert [c.structure for c in found.comparisons] == ["identical", "different", "identical"]
-    assert not found.comparable
+    outcome = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
+    assert [c.structure for c in outcome.comparisons] == ["identical", "different", "identical"]
+    assert not outcome.comparable
 
 
 def test_two_devices_are_refused(tmp_path, pretend):

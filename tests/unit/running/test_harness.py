@@ -58,7 +58,7 @@ def test_workers_that_read_data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "told"),
+    ("tokens", "refusal"),
     [
         (("--task", "ledger", "--validation-every", 1), "task 'ledger' has nothing to validate on"),
         (
@@ -71,10 +71,10 @@ def test_workers_that_read_data(tmp_path):
         (("--precision", "float8"), "unknown precision: got 'float8'"),
     ],
 )  # fmt: skip
-def test_features_that_do_not_fit_are_refused(tmp_path, tokens, told):
+def test_features_that_do_not_fit_are_refused(tmp_path, tokens, refusal):
     done = xf("verify", *tokens, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert refusal in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -94,7 +94,7 @@ def test_run_then_compare(tmp_path):
         assert "9 steps, 9 updates, 450 samples" in done.stdout
     result = json.loads(xf("compare", "numpy.trace", "torch.trace", "--json", cwd=tmp_path).stdout)
     assert (result["verdict"], result["numbers"]) == ("passed", "within tolerance")
-    assert result["plan"]["steps"] == 9  # the plan travels in the trace, and both are held against it
+    assert result["plan"]["steps"] == 9  # the plan travels in the trace, and both are compared with it
 
 
 @pytest.fixture
@@ -194,9 +194,9 @@ def test_ctrl_c_keeps_what_was_recorded(tmp_path):
     assert lines[0].endswith("steps  stopped")
     kept = trace.parent.relative_to(tmp_path)
     assert lines[1:] == [f"xframe: interrupted. What was recorded so far stays readable: {kept}"]
-    found = xframe.Trace.open(trace)
-    assert found.num_rows >= 1000
-    assert found.ending == "interrupted by KeyboardInterrupt"
+    kept_trace = xframe.Trace.open(trace)
+    assert kept_trace.num_rows >= 1000
+    assert kept_trace.ending == "interrupted by KeyboardInterrupt"
     done = xf("compare", trace, shutil.copy(trace, tmp_path / "copy.trace"), cwd=tmp_path)
     assert done.returncode == 4
 

@@ -82,9 +82,9 @@ def agree(cases):
     """How many cases were driven; each as the simulator has it, in every step and in the weight of every gradient."""
     driven = 0
     for plan, num_samples, run in fitting(cases):
-        found = drive(plan, num_samples)
-        assert found.steps == run.steps, (plan, num_samples)
-        assert found.updates == run.updates, (plan, num_samples)
+        driven_run = drive(plan, num_samples)
+        assert driven_run.steps == run.steps, (plan, num_samples)
+        assert driven_run.updates == run.updates, (plan, num_samples)
         driven += 1
     return driven
 
@@ -150,7 +150,7 @@ def test_nothing_is_begun_before_it_is_asked_for():
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 5])
 def test_a_stream_that_ends_early_ends_the_walk(limit):
-    """The window is not told, so nothing is flushed: whether a run is whole is for its trace to show."""
+    """The window does not learn of it, so nothing is flushed: whether a run is whole is for its trace to show."""
     plan = TrainingPlan(batch_size=2, epochs=2, gradient_accumulation_steps=4, accumulation_at_end="flush")
     window, divisors = Window(plan), []
     for place, batch in walk(plan, 20, Batches(plan, 20, limit).begin):
@@ -186,14 +186,14 @@ def divisors(places, rows=2, **fields):
 )
 def test_divisor(normalization, full, cut):
     end = MIDDLE._replace(ends_pass=True, ends_epoch=True)
-    found, window = divisors([MIDDLE] * 4 + [end], rows=4, loss_normalization=normalization)
-    assert found == [None, None, full, None, cut]
+    made, window = divisors([MIDDLE] * 4 + [end], rows=4, loss_normalization=normalization)
+    assert made == [None, None, full, None, cut]
     assert window.weight(4) == (4 if normalization == "samples" else 1)
     assert window.fresh
 
 
 @pytest.mark.parametrize(
-    ("remainder", "found", "fresh"),
+    ("remainder", "expected", "fresh"),
     [
         ("flush", [None, 2, None, None, 3], True),
         ("drop", [None, None, None, None, 3], True),
@@ -201,9 +201,9 @@ def test_divisor(normalization, full, cut):
         ("carry", [None, None, 3, None, None], False),
     ],
 )
-def test_a_cut_after_two_of_three_steps(remainder, found, fresh):
+def test_a_cut_after_two_of_three_steps(remainder, expected, fresh):
     places = [MIDDLE, MIDDLE._replace(ends_epoch=True), MIDDLE, MIDDLE, MIDDLE]
-    assert divisors(places, accumulation_remainder=remainder)[0] == found
+    assert divisors(places, accumulation_remainder=remainder)[0] == expected
     after_cut = divisors(places[:2], accumulation_remainder=remainder)[1]
     assert after_cut.fresh is (remainder in ("flush", "drop"))
     assert divisors(places, accumulation_remainder=remainder)[1].fresh is fresh
@@ -213,8 +213,8 @@ def test_only_the_boundary_chosen_cuts():
     ends_pass, ends_epoch, exhausts = (MIDDLE._replace(**{name: True}) for name in MIDDLE._fields[3:6])
     for boundary, cutting in (("epoch", [ends_epoch, exhausts]), ("pass", [ends_pass])):
         for place in (ends_pass, ends_epoch, exhausts):
-            found, _ = divisors([place], accumulation_boundary=boundary)
-            assert found == ([1] if place in cutting else [None]), (boundary, place)
+            made, _ = divisors([place], accumulation_boundary=boundary)
+            assert made == ([1] if place in cutting else [None]), (boundary, place)
 
 
 def test_an_epoch_that_exhaustion_would_end_is_left_open_by_a_limit():

@@ -72,14 +72,14 @@ def test_it_is_keras_rule(values, patience, min_delta, baseline, mode):
     callback = keras.callbacks.EarlyStopping(monitor="val_loss", **fields)
     callback.set_model(Model())
     callback.on_train_begin()
-    theirs = None
+    keras_stop = None
     for epoch, value in enumerate(values):
         callback.on_epoch_end(epoch, {"val_loss": float(value)})
         if callback.model.stop_training:
-            theirs = epoch, callback.best_epoch
+            keras_stop = epoch, callback.best_epoch
             break
-    mine = stops(values, **{f"early_stopping_{name}": value for name, value in fields.items()})
-    assert mine == (theirs or (None, callback.best_epoch))
+    own_stop = stops(values, **{f"early_stopping_{name}": value for name, value in fields.items()})
+    assert own_stop == (keras_stop or (None, callback.best_epoch))
 
 
 def test_how_close_a_decision_was():
@@ -117,11 +117,11 @@ PLANS = [
 @pytest.mark.parametrize("fields", PLANS, ids=str)
 def test_adapters_validate_when_the_plan_says(fields):
     """What ``Course`` does between steps, against the plan's own arithmetic."""
-    plan, n, found = plan_of(**fields), 10, []
+    plan, n, validated = plan_of(**fields), 10, []
 
     class Recorder:
         def validation(self, **_):
-            found.append(window.steps)
+            validated.append(window.steps)
 
     def passes(first, offset):
         assert offset == 0
@@ -145,5 +145,5 @@ def test_adapters_validate_when_the_plan_says(fields):
         window.close(place, len(ids))
         if course.over(place, window):
             break
-    assert found == due(plan, n).tolist()
-    assert found[-1] == plan.counts(n).num_steps
+    assert validated == due(plan, n).tolist()
+    assert validated[-1] == plan.counts(n).num_steps
