@@ -85,7 +85,7 @@ def plan_of(fields: dict[str, Any], batch_size: int = 64) -> TrainingPlan:
     return TrainingPlan.from_mapping({name: value for name, value in given_fields.items() if value is not None})
 
 
-def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan, setting: str) -> tuple[Explanation, ...]:
+def explained(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan, setting: str) -> tuple[Explanation, ...]:
     known = setting == "plan"
     return diagnose(
         candidate,
@@ -101,7 +101,7 @@ def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan, setting: 
 def same(a: Rows, b: Rows) -> bool:
     names = ("batch_size", "updates", "ids", "epoch", "step_in_epoch", "padding")
     pairs = [(getattr(a, name), getattr(b, name)) for name in names]
-    return all(mine is None or theirs is None or np.array_equal(mine, theirs) for mine, theirs in pairs)
+    return all(x is None or y is None or np.array_equal(x, y) for x, y in pairs)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -111,8 +111,8 @@ def test_a_misread_field(base: dict[str, Any], fault: dict[str, Any], right: str
     misread = changed(plan, **fault)
     assert misread is not None
     reference, candidate = Rows.of_plan(plan, DIGITS), Rows.of_plan(misread, DIGITS)
-    causes = told(candidate, reference, DIGITS, plan, setting)
-    assert causes, "nothing is told"
+    causes = explained(candidate, reference, DIGITS, plan, setting)
+    assert causes, "no cause"
     assert causes[0].name in right.split(), [cause.name for cause in causes]
     assert causes[0].fix
     assert causes[0].run == "B"
@@ -122,7 +122,7 @@ def test_a_misread_field(base: dict[str, Any], fault: dict[str, Any], right: str
 
 @pytest.mark.parametrize("n", [23, 24])
 def test_the_same_on_other_sizes(n: int) -> None:
-    """Where nothing is left over some faults show nothing; what shows is not told wrong and certain."""
+    """Where nothing is left over some faults show nothing; what shows is not explained wrongly and for certain."""
     for base, fault, right in TABLE:
         for setting in SETTINGS:
             plan = plan_of({name: value for name, value in base.items() if name != "batch_size"}, 5)
@@ -138,7 +138,7 @@ def test_the_same_on_other_sizes(n: int) -> None:
                 continue
             if same(reference, candidate):
                 continue
-            causes = told(candidate, reference, n, plan, setting)
+            causes = explained(candidate, reference, n, plan, setting)
             assert causes, (base, fault)
             assert not causes[0].certain or causes[0].name in right.split(), (base, fault, causes[0])
 
@@ -193,7 +193,7 @@ def mutations(plan: TrainingPlan, n: int, draw: Random) -> Iterator[tuple[str, s
 
 def test_random_edits() -> None:
     """The cause comes first in nine of ten, and is never certain and wrong."""
-    draw, found, wrong = Random(0), Counter[bool](), []
+    draw, right_first, wrong = Random(0), Counter[bool](), []
     bases = [{}, {"remainder": "drop"}, {"remainder": "carry"}, {"epochs": None, "steps": 50}, {"order": "sequential"}]
     for fields in bases:
         for n, b in ((DIGITS, 64), (47, 5), (60, 5)):
@@ -203,13 +203,13 @@ def test_random_edits() -> None:
                 if same(candidate, reference) and len(candidate) == len(reference):
                     continue
                 for setting in SETTINGS:
-                    causes = told(candidate, reference, n, plan, setting)
+                    causes = explained(candidate, reference, n, plan, setting)
                     good = bool(causes) and causes[0].name in right
-                    found[good] += 1
+                    right_first[good] += 1
                     if not good and causes and causes[0].certain:
                         wrong.append((what, fields, n, setting, causes[0]))
     assert not wrong
-    assert found[True] >= 0.95 * found.total(), found
+    assert right_first[True] >= 0.95 * right_first.total(), right_first
 
 
 def orders(n: int, passes: int, b: int, make: Any) -> Rows:
@@ -247,7 +247,7 @@ SIGNATURES = {
 def test_orders_of_their_own(name: str, setting: str) -> None:
     plan = plan_of({"epochs": 3})
     reference = Rows.of_plan(plan, DIGITS).only("batch_size", "updates", "ids")
-    causes = told(orders(DIGITS, 3, 64, SIGNATURES[name]), reference, DIGITS, plan, setting)
+    causes = explained(orders(DIGITS, 3, 64, SIGNATURES[name]), reference, DIGITS, plan, setting)
     assert causes
     assert causes[0].name == name
     assert not causes[0].certain or name == "not-shuffled"
@@ -258,7 +258,9 @@ def test_a_short_batch_among_the_shuffled_ones(setting: str) -> None:
     plan, draw = plan_of({"epochs": 3}), np.random.default_rng(0)
     blocks = [block.tolist() for block in np.split(np.arange(DIGITS), range(64, DIGITS, 64))]
     candidate = rebatched([blocks[i] for _ in range(3) for i in draw.permutation(len(blocks))])
-    causes = told(candidate, Rows.of_plan(plan, DIGITS).only("batch_size", "updates", "ids"), DIGITS, plan, setting)
+    causes = explained(
+        candidate, Rows.of_plan(plan, DIGITS).only("batch_size", "updates", "ids"), DIGITS, plan, setting
+    )
     assert causes[0].name == "shuffle-after-batch"
 
 
@@ -274,7 +276,7 @@ def test_two_scripts_that_both_shuffled_on_their_own() -> None:
 def test_the_sentence_has_the_arithmetic() -> None:
     plan = plan_of({"epochs": 3})
     dropping = Rows.of_plan(plan_of({"epochs": 3, "remainder": "drop"}), DIGITS)
-    (cause,) = told(dropping, Rows.of_plan(plan, DIGITS), DIGITS, plan, "plan")
+    (cause,) = explained(dropping, Rows.of_plan(plan, DIGITS), DIGITS, plan, "plan")
     assert cause.certain
     assert "drops the 5 samples left over at the end of each pass (1,797 mod 64 = 5)" in cause.sentence
     assert cause.sentence.endswith("84 steps where 87 are due, 3 fewer")
@@ -287,22 +289,22 @@ def test_totals_that_agree_by_chance() -> None:
     plan = plan_of({"batch_size": 256, "epochs": 3, "remainder": "drop", **FOURS})
     keeping = changed(plan, remainder="keep")
     assert keeping is not None
-    (cause,) = told(Rows.of_plan(keeping, 50_000), Rows.of_plan(plan, 50_000), 50_000, plan, "plan")
+    (cause,) = explained(Rows.of_plan(keeping, 50_000), Rows.of_plan(plan, 50_000), 50_000, plan, "plan")
     assert cause.name == "short-batch-kept"
     assert cause.by_chance == "update totals agree only by chance: ⌈196/4⌉ = ⌈195/4⌉ = 49 per epoch"
     carried = changed(plan, remainder="carry", gradient_accumulation_steps=None)
     kept = changed(plan, remainder="keep", gradient_accumulation_steps=None)
     assert carried is not None
     assert kept is not None
-    causes = told(Rows.of_plan(carried, 1023), Rows.of_plan(kept, 1023), 1023, kept, "plan")
+    causes = explained(Rows.of_plan(carried, 1023), Rows.of_plan(kept, 1023), 1023, kept, "plan")
     assert causes[0].by_chance == "step totals agree only by chance: ⌈3,069/256⌉ = 3 x ⌈1,023/256⌉ = 12"
 
 
 def test_what_agrees_has_no_cause() -> None:
     rows = Rows.of_plan(plan_of({}), DIGITS)
     for setting in SETTINGS:
-        assert told(rows, rows, DIGITS, plan_of({}), setting) == ()
-        assert told(rows.head(20), rows, DIGITS, plan_of({}), setting) == ()  # cut short is no other run
+        assert explained(rows, rows, DIGITS, plan_of({}), setting) == ()
+        assert explained(rows.head(20), rows, DIGITS, plan_of({}), setting) == ()  # a run cut short is no different run
 
 
 columns = st.lists(st.integers(-3, 9), max_size=12)
@@ -368,8 +370,8 @@ def test_odd_numbers() -> None:
             assert diagnose(rows, rows, run="B", num_samples=DIGITS, plan=None, numbers=numbers)
 
 
-def written(path: Any, plan: TrainingPlan, n: int, told_plan: TrainingPlan | None) -> Trace:
-    with record(path, plan=told_plan, num_samples=n) as rec:
+def written(path: Any, plan: TrainingPlan, n: int, stated: TrainingPlan | None) -> Trace:
+    with record(path, plan=stated, num_samples=n) as rec:
         for step in plan.each_step(n):
             rec.step(ids=step.sample_ids, updates=step.update, epoch=step.epoch, loss=1.0, lr=0.1)
     return Trace.open(path)
@@ -382,23 +384,25 @@ def test_a_failed_compare_says_why(tmp_path: Any, planned: bool) -> None:
     a, b = (
         written(tmp_path / name, one, 23, plan if planned else None) for name, one in (("a", plan), ("b", dropping))
     )
-    found = compare(a, b)
-    assert found.verdict == "failed"
-    assert [cause.name for cause in found.causes] == ["short-batch-dropped"]
-    assert found.causes[0].run == "b"
-    said = [text.partition(":")[0] for text in found.explanation]
+    comparison = compare(a, b)
+    assert comparison.verdict == "failed"
+    assert [cause.name for cause in comparison.causes] == ["short-batch-dropped"]
+    assert comparison.causes[0].run == "b"
+    said = [text.partition(":")[0] for text in comparison.explanation]
     assert said == ["Why", "Fix"]
-    assert found.to_dict()["causes"][0]["name"] == "short-batch-dropped"
-    assert rendered.text(found.causes)[0].startswith("Why: b drops the 3 samples")
+    assert comparison.to_dict()["causes"][0]["name"] == "short-batch-dropped"
+    assert rendered.text(comparison.causes)[0].startswith("Why: b drops the 3 samples")
     assert compare(a, a).causes == ()
 
 
-def test_coverage_tells_nothing_of_the_order(tmp_path: Any) -> None:
+def test_by_coverage_an_order_is_no_cause(tmp_path: Any) -> None:
     """Where orders may differ, that they do is no cause; a short batch still is."""
     a = written(tmp_path / "a", TrainingPlan(batch_size=5, epochs=2, seed=1), 23, None)
     b = written(tmp_path / "b", TrainingPlan(batch_size=5, epochs=2, seed=2, remainder="drop"), 23, None)
-    found = compare(a, b, order="coverage")
-    assert found.verdict == "failed"
-    assert found.causes[0].name == "short-batch-dropped"
-    assert not found.causes[0].certain
-    assert not {cause.name for cause in found.causes} & {cause.name for cause in causes.every() if cause.about_order}
+    comparison = compare(a, b, order="coverage")
+    assert comparison.verdict == "failed"
+    assert comparison.causes[0].name == "short-batch-dropped"
+    assert not comparison.causes[0].certain
+    assert not {cause.name for cause in comparison.causes} & {
+        cause.name for cause in causes.every() if cause.about_order
+    }
