@@ -29,6 +29,7 @@ BLOCK_IDS = 1 << 21
 
 _DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
 _CHUNK = 1 << 20
+_READ_AT_ONCE = 1 << 18  # bytes of a block up to which all of its columns are read as soon as one is asked for
 
 
 def compact(source: Source, path: Path) -> None:
@@ -181,7 +182,11 @@ class Closed:
         """A block's column, as an Arrow array."""
         held, array = self._held.get(name, (-1, None))
         if held != block:
-            chunks = self._parquet.read_row_group(block, columns=[name], use_threads=False).column(0)
-            array = chunks.combine_chunks() if chunks.num_chunks != 1 else chunks.chunk(0)
-            self._held[name] = block, array
+            small = self._parquet.metadata.row_group(block).total_byte_size <= _READ_AT_ONCE
+            names = self.columns if small else (name,)
+            table = self._parquet.read_row_group(block, columns=[*names], use_threads=False)
+            for one, chunks in zip(table.column_names, table.columns, strict=True):
+                array = chunks.combine_chunks() if chunks.num_chunks != 1 else chunks.chunk(0)
+                self._held[one] = block, array
+            array = self._held[name][1]
         return array

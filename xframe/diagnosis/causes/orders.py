@@ -167,8 +167,8 @@ class ShuffledIndependently(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         passes, plan = case.passes, case.plan
         if plan is not None and plan.order == "shuffle" and passes.permuted and not passes.sequential:
-            text = "shuffles on its own: nothing but the order of the samples differs"
-            yield self.fit(case, text, exact=False, guess=True)
+            only = ": nothing but the order of the samples differs" if passes.same_counts else ""
+            yield self.fit(case, f"shuffles on its own{only}", exact=False, guess=True)
 
 
 def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
