@@ -20,7 +20,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(IN_TWO)
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE tests/unit
+	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE --durations 5 --durations-min 3 tests/unit
 
 trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers

@@ -1,7 +1,8 @@
 """``make quick``: the unit tests that need no framework, as the first answer while working.
 
 Which these are is written down nowhere, so that it cannot be wrong: with ``--quick`` no framework can be imported, by
-pytest or by a process that a test starts, and a test that fails after it asked for one is skipped.
+pytest or by a process that a test starts, and a test that fails after it asked for one is skipped. Tests that take
+seconds are marked ``thorough`` and left out.
 """
 
 import os
@@ -42,6 +43,11 @@ class Quick:
         if report.failed and names:
             report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"needs {', '.join(names)}")
         return report
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        thorough = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if item not in thorough]
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self.asked()

@@ -14,6 +14,8 @@ from xframe.errors import UsageError
 from xframe.plan.fields import FIELDS, LARGEST
 from xframe.plan.training_plan import TrainingPlan
 
+pytestmark = pytest.mark.thorough
+
 WORDS = (
     "keep",
     "drop",

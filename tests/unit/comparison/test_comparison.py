@@ -700,6 +700,7 @@ def test_coverage_needs_ids(follow):
 # Any single departure is found
 
 
+@pytest.mark.thorough
 def test_any_departure_is_found_at_its_step(runs):
     plan = xframe.TrainingPlan(batch_size=3, epochs=3, seed=1)
     number = itertools.count()

@@ -120,6 +120,7 @@ def test_a_misread_field(base: dict[str, Any], fault: dict[str, Any], right: str
         assert not any(cause.certain for cause in causes)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("n", [23, 24])
 def test_the_same_on_other_sizes(n: int) -> None:
     """Where nothing is left over some faults show nothing; what shows is not explained wrongly and for certain."""
@@ -191,6 +192,7 @@ def mutations(plan: TrainingPlan, n: int, draw: Random) -> Iterator[tuple[str, s
     yield "double", {"update-doubled"}, rows.with_columns(updates=rows.updates + (index >= t))
 
 
+@pytest.mark.thorough
 def test_random_edits() -> None:
     """The cause comes first in nine of ten, and is never certain and wrong."""
     draw, right_first, wrong = Random(0), Counter[bool](), []
@@ -310,6 +312,7 @@ def test_what_agrees_has_no_cause() -> None:
 columns = st.lists(st.integers(-3, 9), max_size=12)
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(st.lists(columns, max_size=8), st.lists(columns, max_size=8), columns, st.booleans(), st.integers(1, 12))
 def test_odd_rows_raise_nothing(a: Any, b: Any, updates: list[int], ids: bool, n: int) -> None:

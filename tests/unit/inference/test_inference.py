@@ -31,6 +31,7 @@ def told(num_samples, **fields):
 # Random plans
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cases", [300])
 def test_random_plans_are_told_from_their_rows(cases, record_property):
     result = run(cases, seed=1)

@@ -152,6 +152,7 @@ def test_edge(fields, num_samples):
     assert check_case(fields, num_samples) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cases", [3000])
 def test_random_plans(cases, record_property):
     result = run(cases, seed=1)

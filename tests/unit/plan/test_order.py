@@ -246,6 +246,7 @@ def test_all_permutations_are_equally_frequent(n, seeds, threshold):
 SMALL_N = [2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 49, 50]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sizes", "seeds"), [(range(2, 51), 400), (SMALL_N, 2000)])
 def test_small_orders(sizes, seeds, record_property):
     record_property(
@@ -258,6 +259,7 @@ def test_small_orders(sizes, seeds, record_property):
     assert_chance(p_values)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seeds", [500])
 def test_consecutive_small_orders_are_independent(seeds):
     p_values = {}

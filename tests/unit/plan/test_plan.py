@@ -169,6 +169,7 @@ def mutated(rng, fields):
     return {**fields, name: rng.choice([value for value in values[name] if value != fields.get(name)])}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pairs", [4000])
 def test_equal_digest_equal_run(pairs):
     rng = random.Random("digests")

@@ -78,6 +78,7 @@ def test_features_that_do_not_fit_are_refused(tmp_path, tokens, refusal):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_runs_get_a_folder_each(tmp_path):
     (tmp_path / "mine.toml").write_text("batch_size = 50\nsteps = 9\n")
     folders = [
