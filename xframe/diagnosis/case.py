@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from xframe.diagnosis import passes
-from xframe.diagnosis.reference import (
-    MOST_CELLS,
-    Ground,
-    Match,
-    batch_keys,
-    changed,
-    first_apart,
-)
+from xframe.diagnosis.keys import batch_keys, first_difference
+from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, changed
 from xframe.errors import UsageError, counted
 from xframe.inference.cells import Cells, cells
 from xframe.inference.reproducing import MOST_SAMPLES
@@ -75,44 +69,42 @@ class Case:
     """The rows of both sides, and the names that sentences call them by.
 
     Attributes:
-        ground: both sides' rows, and the plans and orders behind the reference.
+        candidate: rows of the run that differs.
+        basis: the reference's rows, and the plans and order behind them.
         run: the candidate's name.
         other: "the plan", or the reference's name.
         stopping: where the plan asks for early stopping.
     """
 
-    ground: Ground
+    candidate: Rows
+    basis: Reference
     run: str
     other: str
     stopping: Stopping | None = None
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property
-    def candidate(self) -> Rows:
-        return self.ground.candidate
-
-    @property
     def reference(self) -> Rows:
-        return self.ground.rows
+        return self.basis.rows
 
     @property
     def plan(self) -> TrainingPlan | None:
         """The likeliest plan that reproduces the reference; None if none does."""
-        return self.ground.plan
+        return self.basis.plan
 
     @property
     def num_samples(self) -> int | None:
-        return self.ground.num_samples
+        return self.basis.num_samples
 
     @property
     def given(self) -> bool:
         """Whether the reference's plan is known, not inferred."""
-        return self.ground.given
+        return self.basis.given
 
     @property
     def has_ids(self) -> bool:
         """Whether both sides list their sample ids."""
-        return self.ground.has_ids
+        return self.candidate.ids is not None and self.reference.ids is not None
 
     @property
     def window(self) -> int:
@@ -144,7 +136,7 @@ class Case:
     @cached_property
     def extended(self) -> Rows:
         """The reference's rows and what would follow, as far as the candidate may reach."""
-        return self._comparable(self.ground.extended(2 * len(self.candidate) + 2))
+        return self._comparable(self.basis.extended(2 * len(self.candidate) + 2, ids=self.has_ids))
 
     @cached_property
     def extended_keys(self) -> Keys:
@@ -175,13 +167,13 @@ class Case:
     @cached_property
     def batches_differ_at(self) -> int | None:
         """The first step whose batch differs, or that one side lacks."""
-        return first_apart(self.keys, self.reference_keys)
+        return first_difference(self.keys, self.reference_keys)
 
     @cached_property
     def differs_at(self) -> int | None:
         """The first step at which anything observed differs."""
         a, b = self.candidate.updates, self.reference.updates
-        steps = [self.batches_differ_at, None if a is None or b is None else first_apart(a, b)]
+        steps = [self.batches_differ_at, None if a is None or b is None else first_difference(a, b)]
         return min((step for step in steps if step is not None), default=None)
 
     @property
@@ -237,7 +229,7 @@ class Case:
     def match(self, plan: TrainingPlan) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
         if plan not in self._matches:
-            self._matches[plan] = self.ground.match(plan)
+            self._matches[plan] = self.basis.match(self.candidate, plan)
         return self._matches[plan]
 
     @cached_property
@@ -254,7 +246,7 @@ class Case:
     @cached_property
     def passes(self) -> passes.Passes:
         """The candidate's passes beside the reference's."""
-        return passes.pair(self.ground, self.cells, self.batches_differ_at)
+        return passes.pair(self.candidate, self.basis, self.cells, self.batches_differ_at)
 
     @cached_property
     def places(self) -> Places | None:

@@ -157,7 +157,7 @@ class Cause:
         n = case.num_samples
         if n is None or not len(case.candidate):
             return
-        for plan in case.ground.plans:
+        for plan in case.basis.plans:
             for fields, text, observed in self.predictions(case, plan, n):
                 other = changed(plan, **fields)
                 match = case.match(other) if other is not None and other != plan else None
@@ -166,7 +166,7 @@ class Cause:
                 yield Fit(
                     self,
                     f"{case.run} {text}{case.lengths}",
-                    exact=match.labels and match.told > 0.5,
+                    exact=match.labels and match.known > 0.5,
                     step=case.differs_at,
                     fields=_with_observed(case.fields(plan), observed),
                     plan=other,

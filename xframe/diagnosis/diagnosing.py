@@ -18,7 +18,7 @@ from xframe.diagnosis.case import Case, Stopping
 from xframe.diagnosis.cause import Fit
 from xframe.diagnosis.chance import by_chance
 from xframe.diagnosis.ranking import certain, ranked
-from xframe.diagnosis.reference import lay
+from xframe.diagnosis.reference import Reference
 
 if TYPE_CHECKING:
     from xframe.diagnosis.numbers import Numbers
@@ -57,10 +57,9 @@ def diagnose(
     """
     if not _sound(candidate) or not _sound(reference):
         return ()
-    ground = lay(candidate, reference, num_samples, plan, is_plan=reference_is_plan)
-    return _explained(
-        Case(ground, run, THE_PLAN if reference_is_plan else other or "the other run", stopping), plan, numbers
-    )
+    basis = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan)
+    name = THE_PLAN if reference_is_plan else other or "the other run"
+    return _explained(Case(candidate, basis, run, name, stopping), plan, numbers)
 
 
 def _explained(case: Case, plan: TrainingPlan | None, numbers: Numbers | None) -> tuple[Explanation, ...]:
@@ -72,8 +71,8 @@ def _explained(case: Case, plan: TrainingPlan | None, numbers: Numbers | None) -
         return explanations
     # Perhaps the order differs and something else does too: sizes and updates alone may show more.
     candidate, reference = (rows.with_columns(ids=None) for rows in (case.candidate, case.reference))
-    ground = lay(candidate, reference, case.num_samples, plan, is_plan=case.other == THE_PLAN)
-    bare = Case(ground, case.run, case.other, case.stopping)
+    basis = Reference.of(reference, case.num_samples, plan, is_plan=case.other == THE_PLAN)
+    bare = Case(candidate, basis, case.run, case.other, case.stopping)
     return tuple(replace(one, certain=False) for one in _explained(bare, plan, None))
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xframe.diagnosis.reference import by_windows, changed, ends
+from xframe.diagnosis.reference import changed
+from xframe.diagnosis.windows import ends, updates_of
 from xframe.errors import counted
 from xframe.inference.reproducing import MOST_SAMPLES
 
@@ -60,7 +61,7 @@ def updates_follow(case: Case, where: Ints) -> bool:
         endless = changed(plan, epochs=None, updates=None, steps=last)
         cuts = None if endless is None else ends(endless, n, last, plan.accumulation_boundary or "epoch")
         if cuts is not None:
-            possible.append(by_windows(cuts[where], k, plan.accumulation_remainder or "flush"))
+            possible.append(updates_of(cuts[where], k, plan.accumulation_remainder or "flush"))
     # The very last step may have its update or not: what training does with an open window is not the question here.
     return any(
         len(one) == len(seen) and np.array_equal(one[:-1], seen[:-1]) and abs(int(one[-1]) - int(seen[-1])) <= (k > 1)

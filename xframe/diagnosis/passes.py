@@ -11,8 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xframe.diagnosis.reference import Ground
+    from xframe.diagnosis.reference import Reference
     from xframe.inference.cells import Cells
+    from xframe.trace.rows import Rows
 
     Ints = NDArray[np.int64]
 
@@ -110,14 +111,14 @@ class Passes:
         return early + 1 if n >= 16 and early + 1 <= 0.6 * n and late < 0.25 * n else None
 
 
-def pair(ground: Ground, where: Cells | None, differs_at: int | None) -> Passes:
-    """The passes of the ground's candidate and reference.
+def pair(candidate: Rows, basis: Reference, where: Cells | None, differs_at: int | None) -> Passes:
+    """The passes of the candidate and its reference.
 
     Args:
         where: the reference's samples come from there.
         differs_at: the first step whose batch differs; passes that agree are not looked at.
     """
-    candidate, reference, n = ground.candidate, ground.rows, ground.num_samples
+    reference, n = basis.rows, basis.num_samples
     if where is None or differs_at is None or n is None or candidate.ids is None or reference.ids is None:
         return Passes(())
     shared = min(len(candidate), len(reference))

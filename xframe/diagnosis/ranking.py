@@ -8,7 +8,6 @@ No cause is named here: causes state of themselves what they concern.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import lgamma, log
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ def _well_inferred(case: Case) -> bool:
     plan, n = case.plan, case.num_samples
     if plan is None or n is None or plan.batch_size >= n or plan.steps_per_epoch is not None:
         return False
-    own = replace(case.ground, candidate=case.reference).match(plan)
+    own = case.basis.match(case.reference, plan)
     return own is not None and own.labels
 
 

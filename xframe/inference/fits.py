@@ -12,6 +12,7 @@ from xframe.inference.clues import Clues, plan_of
 from xframe.inference.passes import Passes
 from xframe.plan.cadence import Cadence
 
+LIMITS = ("epochs", "steps", "updates")
 _DEFAULTS = {  # what a plan need not say
     "remainder": "keep",
     "on_exhaustion": "repeat",
@@ -53,7 +54,17 @@ class Fit(NamedTuple):
             effort += 2 + (fields["epoch_iterator"] != usual) + s * 1e-6
         if (k := self.accumulation_steps) > 1:
             effort += 1.5 + k * 1e-6
-        return effort + (0.0 if "epochs" in fields else 0.1 if "steps" in fields else 0.2)
+        return effort + 0.1 * self.limit
+
+    @property
+    def limit(self) -> int:
+        """The limit that ends the run, as its place among ``LIMITS``."""
+        return next(i for i, name in enumerate(LIMITS) if name in self.fields)
+
+    @property
+    def without_limit(self) -> dict[str, Any]:
+        """The fields but for what ends the run."""
+        return {name: value for name, value in self.fields.items() if name not in LIMITS}
 
 
 def fits_of(clues: Clues, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:

@@ -27,8 +27,8 @@ import numpy as np
 
 from xframe.inference import misfit, passes
 from xframe.inference.clues import SEEDS, UNLIKELY, Clues
-from xframe.inference.fits import Fit, fits_of
-from xframe.inference.statement import LIMITS, MORE, NO_END, state
+from xframe.inference.fits import LIMITS, Fit, fits_of
+from xframe.inference.statement import MORE, NO_END, state
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from xframe.inference import passes as passes_of
 from xframe.inference.clues import SEEDS, Clues, plan_of
 from xframe.inference.epochs import declared_lengths
-from xframe.inference.fits import Fit, fits_of, plainest
+from xframe.inference.fits import LIMITS, Fit, fits_of, plainest
 from xframe.inference.inferring import number_of_samples
 from xframe.inference.shown import ShownOrder, shown_order
 
@@ -108,10 +108,19 @@ def _whole(clues: Clues, passes: Passes) -> Iterator[Passes]:
 
 
 def _plans(fits: list[Fit], order: ShownOrder) -> Iterator[TrainingPlan]:
-    """The fits as plans; the simplest also with other remainders, where nothing shows of them."""
-    simplest, *others = sorted(fits, key=lambda fit: fit.effort)
-    yield plan_of({**simplest.fields, **order.fields})
-    if "steps_per_epoch" not in simplest.fields:
-        alike = [name for name in simplest.remainders if name not in (simplest.fields["remainder"], "error")]
-        yield from (plan_of({**simplest.fields, "remainder": remainder, **order.fields}) for remainder in alike)
-    yield from (plan_of({**fit.fields, **order.fields}) for fit in others)
+    """The fits as plans: the simplest with each remainder and limit that it may have, then different windows first."""
+    simplest = min(fits, key=lambda fit: fit.effort)
+    fields = {**simplest.fields, **order.fields}
+    yield plan_of(fields)
+    if simplest.fields.get("steps_per_epoch") is None:
+        alike = [name for name in simplest.remainders if name not in (fields["remainder"], "error")]
+        yield from (plan_of({**fields, "remainder": remainder}) for remainder in alike)
+    windows = simplest.without_limit
+
+    def unlike(fit: Fit) -> tuple[int, float]:
+        return 0 if fit.without_limit == windows else 1 + fit.limit, fit.effort
+
+    for fit in sorted(fits, key=unlike):
+        # Where every step is an update, a limit of updates is one of steps.
+        if fit is not simplest and not (LIMITS[fit.limit] == "updates" and fit.accumulation_steps == 1):
+            yield plan_of({**fit.fields, **order.fields})

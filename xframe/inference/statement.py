@@ -10,7 +10,7 @@ import numpy as np
 
 from xframe.inference import orders
 from xframe.inference.clues import UNLIKELY, Clues, plan_of
-from xframe.inference.fits import Fit, plainest
+from xframe.inference.fits import LIMITS, Fit, plainest
 from xframe.inference.orders import Kind
 from xframe.inference.passes import Passes, spans_of
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MORE = "more"  # after values: and every greater one
 NO_END = "The rows are no complete run, so its limits are not known."
-LIMITS = ("epochs", "steps", "updates")
 _WEIGHT = 3.0  # of one field that is not as by default, beside the logarithm of a chance
 _NAMES = (
     *("batch_size", "remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion"),

@@ -78,14 +78,12 @@ def _sizes(clues: Clues, cuts: Flags, *, flush: bool) -> Iterator[tuple[int, int
     filled = np.flatnonzero((applied[:judged] == 1) & uncut[:judged])
     until = int(filled[0]) if len(filled) else judged
     longest = int(since[:until][uncut[:until]].max(initial=1))
-    tried = [(longest + 1, False), (longest + 2, True)]
-    if len(filled):
-        tried = [(int(since[until]), False), *tried]
-    for k, longer in tried:
+    shown = [int(since[until])] if len(filled) else []
+    for k in dict.fromkeys([*shown, longest + 1, longest + 2]):
         if k < 2:
             continue
         expected = since % k == 0
         if flush:
             expected = expected | cuts
         misfit = first(applied[:judged] != expected[:judged])
-        yield k, misfit if misfit < judged else len(applied), longer
+        yield k, misfit if misfit < judged else len(applied), k == longest + 2

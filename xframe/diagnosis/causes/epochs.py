@@ -9,7 +9,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Prediction, settings
-from xframe.diagnosis.reference import first_apart
+from xframe.diagnosis.keys import first_difference
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 
@@ -111,7 +111,7 @@ def _lengths(case: Case, s: int | None) -> Iterator[int]:
     """The steps that the candidate's epochs may have, the likeliest first."""
     labels = case.candidate.epoch
     if labels is not None and len(labels):
-        first = first_apart(labels, np.full(len(labels), labels[0]))
+        first = first_difference(labels, np.full(len(labels), labels[0]))
         yield len(labels) if first is None else first
     if s is not None:
         yield from (s - 1, s + 1, *range(1, min(2 * s + 2, _LONGEST_EPOCH)))

@@ -11,7 +11,7 @@ from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction
 from xframe.diagnosis.edits import window_ends
 from xframe.diagnosis.numbers import Numbers
-from xframe.diagnosis.reference import by_windows
+from xframe.diagnosis.windows import updates_of
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 
@@ -130,6 +130,6 @@ class LeftoverCarried(_Leftover):
         full = own & (steps + 1 == s)
         if leftover == "carry" or not (full != own).any():
             return
-        expected = by_windows(full, k, leftover)
+        expected = updates_of(full, k, leftover)
         if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
             yield self.fit(case, f"carries its window of {k:,} on where the data end an epoch early")

@@ -47,7 +47,8 @@ class PassSkipped(Cause):
 
 def _order_of(case: Case, plan: TrainingPlan, one: Pass, reach: int) -> int | None:
     """The first pass, of those up to ``reach``, whose order this pass has."""
-    n, learned = case.passes.num_samples, case.ground.learned
+    n = case.passes.num_samples
+    learned = None if case.basis.order is None else case.basis.order.learned
     index: int
     for index in dict.fromkeys([one.index, *range(reach)]):
         if learned is not None:

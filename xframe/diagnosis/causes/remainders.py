@@ -146,7 +146,7 @@ class PaddingDiffers(Cause):
 def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
     """The first plan whose short batches the candidate fills up, to what size, and whether nothing else differs."""
     rows, n = case.candidate, case.num_samples
-    for plan in case.ground.plans:
+    for plan in case.basis.plans:
         if n is None or n > MOST_SAMPLES or plan.remainder not in ("keep", "pad", "drop") or not n % plan.batch_size:
             continue
         base = changed(plan, remainder="keep")
@@ -179,7 +179,7 @@ def _begins_as(case: Case, plan: TrainingPlan, n: int, kept: counting.PlannedRow
     """Whether every batch begins with the plan's samples, and all samples are of the data set."""
     rows = case.candidate
     assert rows.ids is not None
-    expected = case.ground.ids(plan, n, cells(plan, n, kept))
+    expected = case.basis.ids(plan, n, cells(plan, n, kept))
     starts = np.cumsum(kept.batch_size) - kept.batch_size
     inside = np.arange(len(expected), dtype=np.int64) - np.repeat(starts, kept.batch_size)
     observed = rows.ids[np.repeat(rows.bounds[:-1], kept.batch_size) + inside]

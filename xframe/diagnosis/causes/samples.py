@@ -10,7 +10,7 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.edits import may_lack_samples, one_batch, replaced, same_updates
-from xframe.diagnosis.reference import first_apart
+from xframe.diagnosis.keys import first_difference
 from xframe.errors import counted
 from xframe.inference.shown import UNKNOWN
 
@@ -61,7 +61,7 @@ class SampleLost(Cause):
         a, b = case.candidate, case.reference
         assert a.ids is not None
         assert b.ids is not None
-        place = first_apart(a.ids, b.ids)
+        place = first_difference(a.ids, b.ids)
         if place is None or place >= len(b.ids):
             return
         gone, at = int(b.ids[place]), int(np.searchsorted(b.bounds, place, side="right")) - 1
@@ -91,7 +91,7 @@ class SampleRepeated(Cause):
             yield self.fit(case, text, exact=new.alone and same_updates(case), lengths=False)
         a, b = case.candidate, case.reference
         if may_lack_samples(case) and a.ids is not None and b.ids is not None:
-            place = first_apart(a.ids, b.ids)
+            place = first_difference(a.ids, b.ids)
             if place is not None and added_at(case, place):
                 at = int(np.searchsorted(a.bounds, place, side="right")) - 1
                 text = f"has sample {a.ids[place]:,} put in at step {at:,}"

@@ -10,7 +10,7 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.edits import update_gaps, window_ends
-from xframe.diagnosis.reference import by_windows
+from xframe.diagnosis.windows import updates_of
 from xframe.errors import counted
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class UpdateOffset(Cause):
         leftover = case.plan.accumulation_remainder or "flush"
         for begun in range(1, min(k, _LONGEST_WINDOW)):
             for each in (False, True):
-                expected = by_windows(own, k, leftover, begun, each=each)
+                expected = updates_of(own, k, leftover, begun, each=each)
                 if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
                     text = f"ends its first window of {k:,} after {counted(k - begun, 'step')}, and so all that follow"
                     yield self.fit(case, text + (" in each epoch" if each else ""))
