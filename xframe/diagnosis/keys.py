@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _mixed(ids: Ints) -> NDArray[np.uint64]:
-    """Each id as 64 bits that look random, so that sums of them tell sets apart."""
+    """Each id as 64 bits that look random, so that the sums of different sets differ."""
     x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

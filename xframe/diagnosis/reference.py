@@ -1,12 +1,13 @@
 """What a candidate is compared with when it is to be explained: its rows, and the plan and order behind them.
 
-A hypothesis predicts rows. Predicts them here from the given plan, or else from the simplest one that reproduces the
-reference, with the order that its rows show, and compares them with the candidate's.
+A hypothesis is a plan; this predicts its rows, in the order that the reference's rows show, and compares them with the
+candidate's. The reference's own plan is the given one, or else the simplest that reproduces its rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -42,9 +43,14 @@ class Match(NamedTuple):
     known: float
 
 
+@lru_cache(maxsize=64)
+def _fields(plan: TrainingPlan) -> dict[str, Any]:
+    return plan.to_dict()
+
+
 def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
     """The plan with other fields, without what then means nothing; None if that is no plan."""
-    values = {**plan.to_dict(), **fields}
+    values = {**_fields(plan), **fields}
     if values.get("steps_per_epoch") is None:
         values |= {"epoch_iterator": None, "on_exhaustion": None}
     elif values.get("remainder") == "carry":
@@ -63,7 +69,7 @@ class Reference:
 
     Attributes:
         rows: of the reference.
-        plans: that reproduce them; the first is the likeliest. None: no plan was found that does.
+        plans: that reproduce them; the first is the likeliest. none if no plan does.
         num_samples: size of the data set, as far as known.
         order: of the reference's samples; None without a plan.
         given: the plan was known, not inferred.
@@ -91,7 +97,7 @@ class Reference:
         return self.plans[0] if self.plans else None
 
     def ids(self, plan: TrainingPlan, num_samples: int, where: Cells) -> Ints:
-        """The ids that stand there, ``UNKNOWN`` where nothing shows them."""
+        """The sample ids that a plan has there, ``UNKNOWN`` where nothing shows them."""
         return (self.order or ShownOrder(num_samples)).ids(plan, num_samples, where)
 
     def match(self, candidate: Rows, plan: TrainingPlan | None) -> Match | None:
@@ -170,10 +176,10 @@ class Reference:
 def _possible(ids: Ints, where: Cells, n: int) -> bool:
     """Whether these may be samples of their passes: each at most once."""
     real = ~where.padding
-    found, passes = ids[real], where.passes[real]
-    if not len(found):
+    samples, passes = ids[real], where.passes[real]
+    if not len(samples):
         return True
-    if found.min() < 0 or found.max() >= n:
+    if samples.min() < 0 or samples.max() >= n:
         return False
-    order = np.lexsort((found, passes))
-    return not ((np.diff(found[order]) == 0) & (np.diff(passes[order]) == 0)).any()
+    order = np.lexsort((samples, passes))
+    return not ((np.diff(samples[order]) == 0) & (np.diff(passes[order]) == 0)).any()

@@ -36,7 +36,7 @@ class Clues:
         num_steps: the number of rows.
         bounds: batch i is ``rows.ids[bounds[i] : bounds[i + 1]]``.
         seeds: of xframe's own order that are tried.
-        windows: by cuts, what ``windows.sizes`` found for them.
+        windows: by cuts, what ``windows.sizes`` says of them.
     """
 
     def __init__(self, rows: Rows, num_samples: int, seeds: tuple[int, ...]) -> None:
@@ -60,11 +60,11 @@ class Clues:
 
     def order(self, seed: int, pass_index: int, length: int) -> Ints:
         """The first ``length`` samples of a pass in xframe's order."""
-        held = self._orders.get((seed, pass_index))
-        if held is None or len(held) < length:
-            held = Order(self.num_samples, "shuffle", seed).ids(pass_index, np.arange(length, dtype=np.int64))
-            self._orders[seed, pass_index] = held
-        return held[:length]
+        order = self._orders.get((seed, pass_index))
+        if order is None or len(order) < length:
+            order = Order(self.num_samples, "shuffle", seed).ids(pass_index, np.arange(length, dtype=np.int64))
+            self._orders[seed, pass_index] = order
+        return order[:length]
 
     def step_of(self, sample: int) -> int:
         """The step that trains on the sample at that place of all samples trained on."""

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import order as quality
 
-from xframe.plan.order import VERSION, Order
+from xframe.plan.order import VERSION, Order, first_samples
 
 MASK = 2**64 - 1
 
@@ -412,3 +412,9 @@ def test_no_global_random_state():
     before = random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
     Order(100).ids(0)
     assert (random.getstate(), np.random.get_state()[1].tobytes()) == before  # noqa: NPY002
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 64, 65, 1797, 10**9 + 7, 2**63])
+def test_the_first_samples_under_many_seeds(n):
+    seeds = (0, 1, 7, 12345, *range(50, 150))
+    assert first_samples(n, seeds).tolist() == [int(Order(n, "shuffle", seed).ids(0, 0)) for seed in seeds]
