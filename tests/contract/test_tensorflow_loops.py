@@ -52,7 +52,7 @@ def same(first, second):
 @pytest.mark.parametrize(("fewest", "most", "most_bytes"), [(1, 1, 1 << 25), (3, 5, 1 << 25), (50, 50, 64 * 4 * 90)])
 def test_a_block_of_any_size_is_as_good_as_steps(fields, fewest, most, most_bytes, tmp_path, monkeypatch):
     registry.load("tensorflow").probe()  # imports keras with the right backend
-    from xframe_tensorflow import block
+    from xframe_tensorflow.loops import block
 
     plan = xframe.TrainingPlan.from_mapping({"batch_size": 32, **fields})
     task = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=schedule.Cosine(0.1, 20)))
