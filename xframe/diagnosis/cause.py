@@ -187,20 +187,18 @@ class Cause:
         observed: Any = None,
         rank: float | None = None,
         plan: TrainingPlan | None = None,
-        lengths: bool = True,
     ) -> Fit:
-        """What a finder returns: the run does what ``text`` states.
+        """What a finder returns: the run does what ``text`` states; the totals that differ are added to it.
 
         Args:
             step: the first at which it shows; default: the first that differs.
             observed: the field's value to write into the plan.
             rank: default: the cause's own.
             plan: of the reference, where it is not the likeliest; for the fixes.
-            lengths: add the totals that differ.
         """
         return Fit(
             self,
-            f"{case.run} {text}{case.lengths if lengths else ''}",
+            f"{case.run} {text}{case.lengths}",
             exact=exact,
             guess=guess,
             step=case.differs_at if step is None else step,

@@ -116,7 +116,7 @@ def most_batches(case: Case, moved: int) -> bool:
 # --- samples -----------------------------------------------------------------------------------------
 
 
-def same_updates(case: Case) -> bool:
+def follows_in_turn(case: Case) -> bool:
     """Whether the updates are those of the reference's steps."""
     return updates_follow(case, np.arange(case.shared, dtype=np.int64))
 

@@ -118,7 +118,7 @@ class BatchesSwapped(Cause):
         moved = moved_batches(case, case.reference_keys)
         if moved and not most_batches(case, moved):
             text = f"has {counted(moved, 'batch')} in other places"
-            yield self.fit(case, text, exact=False, guess=True, lengths=False)
+            yield self.fit(case, text, exact=False, guess=True)
 
 
 def later_places(case: Case) -> list[int]:

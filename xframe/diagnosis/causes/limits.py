@@ -109,11 +109,11 @@ class LimitConfused(Cause):
         steps, expected, unit = len(case.candidate), len(case.reference), ""
         updates, reference = case.candidate.updates, case.reference.updates
         if reference is not None and expected and int(reference[-1]) == steps:
-            unit = f": as many as {case.other} applies {counted(steps, 'update')}"
+            unit = f", after as many steps as {case.other} applies updates"
         elif updates is not None and steps and int(updates[-1]) == expected:
-            unit = f": until it has as many updates as {case.other} has steps"
-        text = f"makes {counted(steps, 'step')} where {expected:,} are due{unit}; before step {case.shared:,} samples "
-        yield self.fit(case, f"{text}and updates agree", exact=False, step=case.shared, observed=steps, lengths=False)
+            unit = f", after as many updates as {case.other} makes steps"
+        text = f"agrees with {case.other} before step {case.shared:,}, and ends elsewhere{unit}"
+        yield self.fit(case, text, exact=False, step=case.shared, observed=steps)
 
 
 def _goes_on(case: Case) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import may_lack_samples, one_batch, replaced, same_updates
+from xframe.diagnosis.edits import follows_in_turn, may_lack_samples, one_batch, replaced
 from xframe.diagnosis.keys import first_difference
 from xframe.errors import counted
 from xframe.inference.shown import UNKNOWN
@@ -55,7 +55,7 @@ class SampleLost(Cause):
             yield from self._in_the_stream(case)
         batch = one_batch(case)
         if batch is not None and batch.fewer > 0:
-            yield self.fit(case, batch.text, exact=False, step=batch.step, lengths=False)
+            yield self.fit(case, batch.text, exact=False, step=batch.step)
 
     def _in_the_stream(self, case: Case) -> Iterator[Fit]:
         a, b = case.candidate, case.reference
@@ -68,12 +68,12 @@ class SampleLost(Cause):
         if len(a.ids) == len(b.ids) - 1 and np.array_equal(a.ids[place:], b.ids[place + 1 :]):
             one_shorter = len(a) == len(b) and int((a.batch_size != b.batch_size).sum()) == 1
             one_fewer = len(a) == len(b) - 1 and int(b.batch_size.min()) == 1
-            exact = (one_shorter or one_fewer) and same_updates(case)
-            yield self.fit(case, f"is without sample {gone:,} of step {at:,}", exact=exact, lengths=False)
+            exact = (one_shorter or one_fewer) and follows_in_turn(case)
+            yield self.fit(case, f"is without sample {gone:,} of step {at:,}", exact=exact)
         elif not added_at(case, place):
             text = _filtered(case, place, gone, at)
             if text:
-                yield self.fit(case, text, exact=False, lengths=False)
+                yield self.fit(case, text, exact=False)
 
 
 class SampleRepeated(Cause):
@@ -88,17 +88,17 @@ class SampleRepeated(Cause):
         if new is not None and (new.again or new.alone):
             its_pass = "its pass" if case.cells is not None else "the run"
             text = new.text + (f", and so twice in {its_pass}" if new.again else "")
-            yield self.fit(case, text, exact=new.alone and same_updates(case), lengths=False)
+            yield self.fit(case, text, exact=new.alone and follows_in_turn(case))
         a, b = case.candidate, case.reference
         if may_lack_samples(case) and a.ids is not None and b.ids is not None:
             place = first_difference(a.ids, b.ids)
             if place is not None and added_at(case, place):
                 at = int(np.searchsorted(a.bounds, place, side="right")) - 1
                 text = f"has sample {a.ids[place]:,} put in at step {at:,}"
-                yield self.fit(case, text, exact=bool((b.ids == a.ids[place]).any()), lengths=False)
+                yield self.fit(case, text, exact=bool((b.ids == a.ids[place]).any()))
         batch = one_batch(case)
         if batch is not None and batch.fewer < 0:
-            yield self.fit(case, batch.text, exact=False, step=batch.step, lengths=False)
+            yield self.fit(case, batch.text, exact=False, step=batch.step)
 
 
 class SamplesSwapped(Cause):
@@ -117,13 +117,13 @@ class SamplesSwapped(Cause):
         a, b = where.candidate[at], where.reference[at]
         if len(at) == 2 and a[0] == b[1] and a[1] == b[0]:
             text = f"has samples {b[0]:,} and {b[1]:,} in each other's place, in steps {steps[0]:,} and {steps[1]:,}"
-            yield self.fit(case, text, exact=same_updates(case), lengths=False)
+            yield self.fit(case, text, exact=follows_in_turn(case))
         elif len(at) <= max(4, len(where.candidate) // 10) and np.array_equal(np.sort(a), np.sort(b)):
-            yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False, lengths=False)
+            yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
         new = replaced(case)
         if new is not None and new.alone and not new.again:
             text = f"{new.text}, which is in no other place that was reached"
-            yield self.fit(case, text, exact=same_updates(case), lengths=False)
+            yield self.fit(case, text, exact=follows_in_turn(case))
 
 
 class OrderInsideBatches(Cause):
@@ -143,7 +143,7 @@ class OrderInsideBatches(Cause):
             return
         batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.places), 'place')})"
         text = f"has the same samples in every batch, in a different order in {batches}"
-        yield self.fit(case, text, exact=same_updates(case), lengths=False)
+        yield self.fit(case, text, exact=follows_in_turn(case))
 
     def log_alternatives(self, case: Case) -> float:
         return sum(lgamma(int(size) + 1) for size in case.candidate.batch_size[: case.shared])

@@ -33,11 +33,11 @@ class ShuffleAfterBatch(Cause):
             yield self.fit(case, text, exact=False, guess=True)
         if moved_batches(case, case.stored_keys):
             text = "shuffles whole batches: each is one of the stored order's, and they come in a different order"
-            yield self.fit(case, text, exact=False, guess=True, lengths=False)
+            yield self.fit(case, text, exact=False, guess=True)
         moved = moved_batches(case, case.reference_keys)
         if most_batches(case, moved):
             text = f"shuffles whole batches: has {counted(moved, 'batch')} in other places"
-            yield self.fit(case, text, exact=False, guess=True, lengths=False)
+            yield self.fit(case, text, exact=False, guess=True)
 
 
 class BufferShuffle(Cause):
