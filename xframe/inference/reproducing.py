@@ -72,12 +72,14 @@ def _fits(clues: Clues) -> list[Fit]:
     """The simplest plans that fit: those that give the loop's labels, if any of the first hypotheses does."""
     lengths = declared_lengths(clues)[:1]
     begun: list[Fit] = []
+    explained = False
     for passes in _likely(clues, lengths):
+        explained = clues.rows.ids is not None
         fits = list(fits_of(clues, passes, lengths))
         if labelled := [fit for fit in fits if fit.labelled]:
             return plainest(labelled)[0]
         begun = begun or fits
-    if begun:
+    if begun or explained:  # ids that such passes explain are no others'
         return plainest(begun)[0]
     for passes in _restarted(clues):
         if fits := list(fits_of(clues, passes, ())):
