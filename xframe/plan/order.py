@@ -178,7 +178,7 @@ def _keys(n: int, seeds: Sequence[int], pass_index: int) -> NDArray[np.uint64]:
     rounds = max(8, 2 * -(-40 // (n - 1).bit_length()))
     texts = (f"{VERSION} n={n} seed={seed} pass={pass_index}".encode("ascii") for seed in seeds)
     digests = b"".join(hashlib.shake_256(text).digest(16 * rounds) for text in texts)
-    keys = np.frombuffer(digests, dtype="<u8").reshape(len(seeds), -1).T.astype(np.uint64, order="C")
+    keys = np.frombuffer(digests, dtype="<u8").reshape(len(seeds), 2 * rounds).T.astype(np.uint64, order="C")
     keys[1::2] |= np.uint64(1)
     return keys
 

@@ -418,3 +418,4 @@ def test_no_global_random_state():
 def test_the_first_samples_under_many_seeds(n):
     seeds = (0, 1, 7, 12345, *range(50, 150))
     assert first_samples(n, seeds).tolist() == [int(Order(n, "shuffle", seed).ids(0, 0)) for seed in seeds]
+    assert first_samples(n, ()).tolist() == []
