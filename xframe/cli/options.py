@@ -11,6 +11,7 @@ from xframe.errors import UsageError, did_you_mean, shown
 
 
 def option(text: str) -> Parameter:
+    """An option with this help."""
     return Parameter(help=text)
 
 
@@ -33,14 +34,17 @@ def known(words: Any, token: Any) -> str:
 
 
 def flat(words: Any) -> list[Any]:
+    """The words of a type, those of its parts included."""
     return [part for word in get_args(words) for part in (flat(word) or [word])]
 
 
 def word(text: str) -> Parameter:
+    """An option that takes one of its type's words."""
     return Parameter(help=text, converter=lambda words, tokens: known(words, tokens[0]))
 
 
 def number(text: str) -> Parameter:
+    """An option that takes a whole number."""
     return Parameter(help=text, converter=whole)
 
 
@@ -64,6 +68,7 @@ Atol = Annotated[
 
 
 def pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = False) -> dict[str, str]:
+    """Texts of the form ``NAME=VALUE`` by name; ``empty`` allows no value."""
     pairs = {}
     for text in texts or []:
         name, equals, value = text.partition("=")

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 
 def progress_bars() -> Any:
+    """A ``Progress`` on stderr, to be entered."""
     from xframe.report.progress import watching
 
     return watching(sys.stderr)
 
 
 def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
+    """Prints the comparison; returns its exit code."""
     from xframe.report.markdown import markdown
     from xframe.report.text import text
 

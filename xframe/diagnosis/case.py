@@ -85,6 +85,7 @@ class Case:
 
     @property
     def reference(self) -> Rows:
+        """The reference's rows."""
         return self.basis.rows
 
     @property
@@ -94,6 +95,7 @@ class Case:
 
     @property
     def num_samples(self) -> int | None:
+        """The size of the data set, as far as known."""
         return self.basis.num_samples
 
     @property
@@ -140,6 +142,7 @@ class Case:
 
     @cached_property
     def extended_keys(self) -> Keys:
+        """One key a batch of the reference and of what would follow it."""
         return batch_keys(self.extended)
 
     @cached_property

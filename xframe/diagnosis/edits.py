@@ -215,14 +215,17 @@ class Gaps(NamedTuple):
 
     @property
     def first(self) -> int:
+        """The first of these steps."""
         return int(self.steps[0])
 
     @property
     def only_fewer(self) -> bool:
+        """Whether updates are missing in all of them, and the count never falls."""
         return bool((self.more < 0).all()) and self.forwards
 
     @property
     def only_more(self) -> bool:
+        """Whether there are too many updates in all of them."""
         return bool((self.more > 0).all())
 
     @property

@@ -44,10 +44,12 @@ class Numbers:
 
     @property
     def other_data(self) -> bool:
+        """Whether the runs are known to hold different data."""
         return None not in self.data and self.data[0] != self.data[1]
 
     @property
     def other_starts(self) -> bool:
+        """Whether they are known to start from different weights."""
         return None not in self.starts and self.starts[0] != self.starts[1]
 
     @property

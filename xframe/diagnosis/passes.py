@@ -48,6 +48,7 @@ class Passes:
 
     @cached_property
     def differing(self) -> list[Pass]:
+        """The passes whose samples, or their order, differ."""
         return [one for one in self.passes if not np.array_equal(one.ids, one.reference)]
 
     @cached_property

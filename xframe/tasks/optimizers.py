@@ -57,4 +57,5 @@ class SGD:
 
     @property
     def scheduled(self) -> bool:
+        """Whether the learning rate is a schedule."""
         return isinstance(self.learning_rate, Schedule)

@@ -65,6 +65,7 @@ def small(**changes: Any) -> Task:
 
 
 def plan_of(**fields: Any) -> TrainingPlan:
+    """A small plan with these fields."""
     return TrainingPlan.from_mapping({"batch_size": 20, "epochs": 3, **fields})
 
 

@@ -125,10 +125,12 @@ class Stepped(Faulty):
 
 
 def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan:
+    """The plan with these fields in place of its own."""
     return TrainingPlan.from_mapping({**plan.to_dict(), **fields})
 
 
 def without(plan: TrainingPlan, limit: str) -> TrainingPlan:
+    """The plan without that limit."""
     return changed(plan, **{limit: None})
 
 
