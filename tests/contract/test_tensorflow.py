@@ -17,7 +17,7 @@ class TestFunction(AdapterContract):
 
 
 class TestXla(AdapterContract):
-    """Its pipeline and windows are those of ``function``: every third plan suffices, since each is compiled anew."""
+    """Its pipeline and windows are those of ``function``: every third plan suffices, since each is compiled again."""
 
     adapter, loop, twin = "tensorflow", "xla", TWIN
     plans = PLANS[::3]

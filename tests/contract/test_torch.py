@@ -13,7 +13,7 @@ class TestEager(AdapterContract):
 
 
 class TestCompile(AdapterContract):
-    """Its pipeline and windows are those of ``eager``: every third plan suffices, since each is compiled anew."""
+    """Its pipeline and windows are those of ``eager``: every third plan suffices, since each is compiled again."""
 
     adapter, loop, twin = "torch", "compile", TWIN
     plans = PLANS[::3]

@@ -16,7 +16,7 @@ from xframe.running import registry
 from xframe.tasks.builtin.ledger import ledger
 from xframe.testing import observe
 
-NUMPY_AND_TORCH, ALL_THREE = 40, 12  # tensorflow traces its graphs anew for each plan
+NUMPY_AND_TORCH, ALL_THREE = 40, 12  # tensorflow traces its graphs again for each plan
 
 
 @pytest.mark.parametrize(

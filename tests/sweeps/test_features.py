@@ -10,7 +10,7 @@ from xframe.plan.validation import stopped_after
 from xframe.running import registry
 from xframe.testing import observe
 
-CASES, ALL_LOOPS, SEED = 40, 8, 1013  # tensorflow traces its graphs anew for each plan
+CASES, ALL_LOOPS, SEED = 40, 8, 1013  # tensorflow traces its graphs again for each plan
 
 
 def test_features_through_torch(record_property):

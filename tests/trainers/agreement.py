@@ -1,4 +1,4 @@
-"""Whether a preset counts as its trainer: both asked the same at random, then held against each other step by step."""
+"""Whether a preset counts as its trainer: both asked the same at random, then compared step by step."""
 
 from __future__ import annotations
 

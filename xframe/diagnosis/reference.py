@@ -146,7 +146,7 @@ class Reference:
         return known / count if count else 1.0
 
     def extended(self, steps: int, *, ids: bool) -> Rows:
-        """The reference's rows and what would follow them, up to so many steps, as far as that is known."""
+        """The reference's rows and what would follow them, up to that many steps, as far as that is known."""
         have = len(self.rows)
         plan = self.plan
         if steps <= have or plan is None or self.num_samples is None or self.num_samples > MOST_SAMPLES:

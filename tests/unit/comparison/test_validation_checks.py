@@ -185,7 +185,7 @@ def test_rates_are_held_against_the_schedule(run):
 
 
 def test_skipped_updates(run, tmp_path):
-    """With a scaled loss what was tried is held against the plan, and what was applied against the other run."""
+    """With a scaled loss what was tried is compared with the plan, what was applied with the other run."""
     facts = {"runtime": {"precision": "mixed_float16"}}
 
     def scaled(name, applied):

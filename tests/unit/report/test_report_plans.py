@@ -1,4 +1,4 @@
-"""A plan in words: whole texts as a reader has them, and every number in them held against the simulator."""
+"""A plan in words: whole texts as a reader has them, and every number in them compared with the simulator."""
 
 import random
 import re

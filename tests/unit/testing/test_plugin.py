@@ -183,7 +183,7 @@ PLAN = "PLAN = xframe.TrainingPlan(batch_size=6, epochs=2)\n"
 
 
 def test_verify(session, pytester, tmp_path):
-    """The numpy adapter alone is held against the plan; a task beside the tests is found by the worker too."""
+    """The numpy adapter alone is compared with the plan; a task beside the tests is found by the worker too."""
     (pytester.path / "lib").mkdir()
     (pytester.path / "lib" / "mytask.py").write_text(TASK)
     result = session(
