@@ -69,7 +69,7 @@ def test_every_command_works_as_written(folder):
 
 def test_the_writer_for_old_scripts(folder):
     (example,) = (block for block in blocks("python") if "plainwriter" in block)
-    shutil.copy(ROOT / "xframe" / "plainwriter.py", folder)
+    shutil.copy(ROOT / "xframe" / "trace" / "plainwriter.py", folder)
     (folder / "old.py").write_text(example)
     assert run("python -I -c \"import sys; sys.path.insert(0, '.'); import old\"", folder).returncode == 0
     assert xframe.Trace.open(folder / "old.trace").ids(0).tolist() == [3, 1, 2]
