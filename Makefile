@@ -1,5 +1,5 @@
 # make verify   run the main job in a private environment (.venv)
-# make quick    the first answer while working: the unit tests that need no framework, in under a minute
+# make quick    the first answer while working: the unit tests that need no framework
 # make test     run all tests there
 # make trainers  compare the presets with the trainers they are named for, installed beside it
 # make proof  the figures at full size, into results/proof.md; resumable

@@ -24,7 +24,7 @@ def by_chance(fit: Fit, case: Case) -> str:
         return ""
     sums, as_many = [], len(a) == len(b)
     totals = [None if rows.updates is None else int(rows.updates[-1]) for rows in (a, b)]
-    if totals[0] is not None and totals[0] == totals[1] and (not as_many or fit.cause.moves_updates):
+    if totals[0] and totals[0] == totals[1] and (not as_many or fit.cause.moves_updates):
         sums.append(f"update totals agree only by chance: {_update_sum(fit, case, totals[0])}")
     if as_many and fit.cause.cuts_passes and case.num_samples is not None:
         equations = _step_sums(fit, plan, case.num_samples, len(a))
