@@ -47,7 +47,8 @@ class Causes(Result):
     certain: int = 0
     nothing: int = 0
     wrong_certain: list[str] = field(default_factory=list)
-    untrue: list[str] = field(default_factory=list)  # numbers and mends in the words
+    untrue: list[str] = field(default_factory=list)  # numbers and fixes in the words
+    read: Counter[str] = field(default_factory=Counter)  # what sentences stated and was worked out
     kinds: dict[str, Counter[str]] = field(default_factory=dict)
     confused: Counter[str] = field(default_factory=Counter)
 
@@ -88,7 +89,7 @@ def judge(attack: Attack, rng: Random, result: Causes, *, planned: bool) -> None
         return
     first = causes[0]
     for cause in causes:
-        result.untrue += [f"{text}{what}: {cause}" for what in untrue(cause, attack, planned=planned)]
+        result.untrue += [f"{text}{what}: {cause}" for what in untrue(cause, attack, planned=planned, read=result.read)]
         if cause.certain and len(causes) > 1:
             result.untrue.append(f"{text}certain among others: {cause}")
     rivals: set[frozenset[str]] = set()

@@ -22,6 +22,7 @@ def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:
     assert not found.untrue
     assert not found.mismatches
     assert found.certain > 10  # it does commit itself
+    assert all(found.read[stated] for stated in ("due", "sample in step", "batches of", "twice"))
     assert found.right >= 0.65 * found.cases, found
     record_property("sample", f"causes: {found.cases} runs, {found.right} right, {found.certain} certain, none wrong")
 
@@ -69,7 +70,7 @@ def test_an_order_of_its_own_is_another_explanation() -> None:
                 assert not any(cause.certain for cause in told(rows.with_columns(ids=ids), rows, n, known))
 
 
-def test_a_plan_is_mended_to_what_the_run_does() -> None:
+def test_the_fix_of_a_plan_is_what_the_run_does() -> None:
     plan = TrainingPlan(batch_size=5, epochs=2, order="sequential")
     shuffling = Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, seed=3), 23)
     (cause,) = told(shuffling, Rows.of_plan(TrainingPlan(batch_size=5, epochs=1, order="sequential"), 23), 23, None)

@@ -15,22 +15,31 @@ from xframe.inference.cells import cells
 from xframe.plan import counting
 
 NUMBER = r"(\d[\d,]*)"
+# What sentences state that can be worked out; a sweep counts how often each was read, so that none falls silent.
+STATED = {
+    "mod": rf"\({NUMBER} mod {NUMBER} = {NUMBER}\)",
+    "due": rf"[:,] (?:and )?{NUMBER} (step|update)s? where {NUMBER} (?:is|are) due, {NUMBER} (more|fewer)",
+    "batches of": rf"takes batches of {NUMBER}; .* has {NUMBER}",
+    "product": rf"{NUMBER} = {NUMBER} x {NUMBER},",
+    "sample in step": rf"has sample {NUMBER} in step {NUMBER} in place of {NUMBER}",
+    "twice": r"and so twice in its pass",
+}
 
 
 def _int(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def untrue(cause: Explanation, attack: Attack, *, planned: bool) -> list[str]:
-    """What of a cause's words does not hold."""
+def untrue(cause: Explanation, attack: Attack, *, planned: bool, read: Counter[str]) -> list[str]:
+    """What of a cause's words does not hold; counts in ``read`` what was worked out."""
     n, plan, candidate, reference = attack.num_samples, attack.plan, attack.candidate, attack.reference
-    sentence, wrong = cause.sentence, []
-    for one, b, r in re.findall(rf"\({NUMBER} mod {NUMBER} = {NUMBER}\)", sentence):
+    stated = {name: re.findall(pattern, cause.sentence) for name, pattern in STATED.items()}
+    read.update({name: len(found) for name, found in stated.items()})
+    wrong = []
+    for one, b, r in stated["mod"]:
         if _int(one) % _int(b) != _int(r) or (planned and (_int(one), _int(b)) != (n, plan.batch_size)):
             wrong.append("mod")
-    for have, noun, due, by, way in re.findall(
-        rf"[:,] (?:and )?{NUMBER} (step|update)s? where {NUMBER} (?:is|are) due, {NUMBER} (more|fewer)", sentence
-    ):
+    for have, noun, due, by, way in stated["due"]:
         if noun == "step":
             counted = len(candidate), len(reference)
         else:
@@ -41,54 +50,53 @@ def untrue(cause: Explanation, attack: Attack, *, planned: bool) -> list[str]:
             wrong.append("due")
         if (counted[0] > counted[1]) != (way == "more"):
             wrong.append("more or fewer")
-    match = re.search(rf"takes batches of {NUMBER}; .* has {NUMBER}", sentence)
-    if match and (_int(match[1]) != int(candidate.batch_size.max()) or (planned and _int(match[2]) != plan.batch_size)):
-        wrong.append("batches of")
-    match = re.search(rf"{NUMBER} = {NUMBER} x {NUMBER},", sentence)
-    if match and _int(match[1]) != _int(match[2]) * _int(match[3]):
-        wrong.append("product")
-    match = re.search(rf"has sample {NUMBER} in step {NUMBER} in place of {NUMBER}", sentence)
-    if match and candidate.ids is not None and _int(match[1]) not in candidate.batch(_int(match[2])):
-        wrong.append("sample in step")
-    if match and reference.ids is not None and _int(match[3]) not in reference.batch(_int(match[2])):
-        wrong.append("sample in place of")
-    if "and so twice in its pass" in sentence and candidate.ids is not None and attack.change is None:
-        match = re.search(rf"has sample {NUMBER} in step", sentence)
+    for size, other in stated["batches of"]:
+        if _int(size) != int(candidate.batch_size.max()) or (planned and _int(other) != plan.batch_size):
+            wrong.append("batches of")
+    for product, a, b in stated["product"]:
+        if _int(product) != _int(a) * _int(b):
+            wrong.append("product")
+    for sample, step, other in stated["sample in step"]:
+        if candidate.ids is not None and _int(sample) not in candidate.batch(_int(step)):
+            wrong.append("sample in step")
+        if reference.ids is not None and _int(other) not in reference.batch(_int(step)):
+            wrong.append("sample in place of")
+    if stated["twice"] and candidate.ids is not None and attack.change is None:
         where = cells(plan, n, counting.rows(plan, n, 0, len(reference)))
-        if match and len(where.passes) == len(candidate.ids):
-            real = ~where.padding
+        if stated["sample in step"] and len(where.passes) == len(candidate.ids):
+            sample, real = _int(stated["sample in step"][0][0]), ~where.padding
             pairs = Counter(zip(where.passes[real].tolist(), candidate.ids[real].tolist(), strict=True))
-            if not any(count > 1 for (_, one), count in pairs.items() if one == _int(match[1])):
+            if not any(count > 1 for (_, one), count in pairs.items() if one == sample):
                 wrong.append("twice in its pass")
     if cause.step is not None and not 0 <= cause.step <= max(len(candidate), len(reference)):
         wrong.append("step")
     if "{" in "".join(cause.fix.values()):
         wrong.append("braces")
     if planned:
-        wrong += _mended(cause, attack)
+        wrong += _fixed(cause, attack)
     if cause.by_chance:
         wrong += _chance(cause, attack)
     return wrong
 
 
-def _mended(cause: Explanation, attack: Attack) -> list[str]:
-    plan, mend, wrong = attack.plan, cause.fix, []
+def _fixed(cause: Explanation, attack: Attack) -> list[str]:
+    plan, fix, wrong = attack.plan, cause.fix, []
     if cause.name in REMAINDERS.values():
         keeps = {"keep": "drop_last=False", "drop": "drop_last=True"}.get(plan.remainder)
-        if keeps is not None and keeps not in mend.get("torch", ""):
-            wrong.append("mend of a rest")
+        if keeps is not None and keeps not in fix.get("torch", ""):
+            wrong.append("fix of a remainder")
     flushes = cause.name in LEFTOVERS.values() and plan.accumulation_remainder == "flush"
-    if flushes and "i + 1 == len(loader)" not in mend.get("torch", ""):
-        wrong.append("mend of a leftover")
-    match = re.fullmatch(r'(\w+) = "?(\w+)"?', mend.get("plan", ""))
+    if flushes and "i + 1 == len(loader)" not in fix.get("torch", ""):
+        wrong.append("fix of a leftover")
+    match = re.fullmatch(r'(\w+) = "?(\w+)"?', fix.get("plan", ""))
     if cause.certain and match:
-        # A plan so mended must give the candidate's rows.
-        ((name, value),) = tomllib.loads(mend["plan"]).items()
+        # A plan so fixed must give the candidate's rows.
+        ((name, value),) = tomllib.loads(fix["plan"]).items()
         fields = {**dict.fromkeys(("epochs", "steps", "updates")), name: value} if name == "steps" else {name: value}
         rows = made(changed(plan, **fields), attack.num_samples)
         seen = attack.candidate if attack.kind != "a field, epochs from 1" else unlabelled(attack.candidate)
         if rows is None or not seen_alike(seen, rows):
-            wrong.append(f"mend of the plan: {match[0]}")
+            wrong.append(f"fix of the plan: {match[0]}")
     return wrong
 
 
