@@ -58,31 +58,31 @@ def again(plan: TrainingPlan, *steps: int, after: int) -> int:
 
 CASES = (
     Case(
-        samples.DropsABatch,
+        samples.drops_a_batch,
         tests={"test_steps": None, "test_boundaries": 3, "test_epochs": 3},
         structure={"steps": 9, "boundaries": 3, "epochs": 3},
         says="5 of 5 samples differ|trained on",
     ),
     Case(
-        order.SwapsInsideABatch,
+        order.swaps_inside_a_batch,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="the same 5 samples in a different order inside the batch, 2 places differ, first place 0",
     ),
     Case(
-        samples.SwapsAcrossBatches,
+        samples.swaps_across_batches,
         tests={"test_boundaries": 1},
         structure={"boundaries": 1},
         says="1 of 5 samples differ",
     ),
     Case(
-        samples.RepeatsASample,
+        samples.repeats_a_sample,
         tests={"test_boundaries": 2},
         structure={"boundaries": 2},
         says="1 of 5 samples differ",
     ),
     Case(
-        samples.LosesASample,
+        samples.loses_a_sample,
         tests={"test_steps": None, "test_boundaries": 3},
         structure={"boundaries": 3},
         says="trained on 4 samples, .* 5",
@@ -94,19 +94,24 @@ CASES = (
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        batches.FillsTheShortBatch,
+        batches.fills_the_short_batch,
         tests={"test_steps": None, "test_boundaries": 4},
         structure={"boundaries": 4},
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        labels.NeverRestartsItsSteps,
+        labels.never_restarts_its_steps,
         tests={"test_epochs": 5},
         structure={"epochs": 5},
         says="calls it step in epoch 5, .* 0",
     ),
-    Case(lengths.StopsEarly, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
-    Case(lengths.OneStepTooMany, tests={"test_steps": None}, structure={"steps": 10}, says="made 11 steps, .* 10"),
+    Case(lengths.stops_early, tests={"test_steps": None}, structure={"steps": 9}, says="made 9 steps, .* 10"),
+    Case(
+        lengths.trains_the_last_batch_twice,
+        tests={"test_steps": None},
+        structure={"steps": 10},
+        says="made 11 steps, .* 10",
+    ),
     Case(
         lengths.FinishesTheEpoch,
         tests={"test_steps": None},
@@ -125,7 +130,7 @@ CASES = (
     Case(order.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
     Case(order.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
     Case(
-        labels.MislabelsEpochs,
+        labels.mislabels_epochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"epochs": 5},
         says="calls it epoch 0, .* 1",
@@ -138,19 +143,19 @@ CASES = (
         audit=True,
     ),
     Case(
-        updates.SkipsAnUpdate,
+        updates.skips_an_update,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
     ),
     Case(
-        updates.AppliesAnUpdateTwice,
+        updates.applies_an_update_twice,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 5 updates, .* 4",
     ),
     Case(
-        updates.ClearsTheGradients,
+        updates.clears_the_gradients,
         tests={"test_steps": None, "test_updates": 3},
         structure={"updates": 3},
         says="had applied 3 updates, .* 4",
@@ -264,7 +269,7 @@ WINDOW_CASES = (
     updates_part(updates.LooksAtLimitsFirst, changed(PAIRS, epochs=None, steps=5), 4, "had applied 2 updates, .* 3"),
     # Epochs of four steps and one; the window of the one step is cut by what ends its epoch.
     updates_part(
-        updates.NeverEndsAShortEpoch,
+        updates.never_ends_a_short_epoch,
         changed(SHORTENED, steps_per_epoch=4, gradient_accumulation_steps=2),
         4,
         "had applied 2 updates, .* 3",
@@ -312,7 +317,7 @@ PASS_CASES = (
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        batches.PadsFromTheEnd,
+        batches.pads_from_the_end,
         tests={"test_boundaries": 4},
         structure={"boundaries": 4},
         says="2 of 5 samples differ",
@@ -333,7 +338,7 @@ PASS_CASES = (
         plan=changed(PADDED, batch_size=50),
     ),
     only_weights_tell(cheats.MasksItsPadding, PADDED, 4),
-    Case(labels.HidesItsPadding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
+    Case(labels.hides_its_padding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
     Case(
         epochs.RestartsEachEpoch,
         tests={"test_steps": None, "test_boundaries": 3},
@@ -379,7 +384,7 @@ PASS_CASES = (
         structure={"steps": 6, "boundaries": 3, "epochs": 3},
         plan=RESTARTED,
     ),
-    Case(order.SkipsAPass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
+    Case(order.skips_a_pass, tests={"test_boundaries": 3}, structure={"boundaries": 3}, plan=RESTARTED),
     Case(
         lengths.CountsEpochsInPasses,
         tests={"test_steps": None},
@@ -388,7 +393,7 @@ PASS_CASES = (
         plan=CONTINUED,
     ),
     Case(
-        labels.LabelsByTheLastSample,
+        labels.labels_by_the_last_sample,
         tests={"test_steps": None, "test_epochs": 4},
         structure={"epochs": 4},
         says="calls it epoch 1, .* 0",
@@ -417,7 +422,7 @@ LEDGER_CASES = (*CASES, *WINDOW_CASES, *PASS_CASES)
 # ``tests`` are the precisions in which ``test_numbers`` catches the cheat, each with the first step.
 DIGITS_CASES = (
     Case(cheats.ConstantLoss, tests={"float32": 0, "float64": 0}, numbers={"loss": 0}),
-    Case(numbers.MispairsTargets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
+    Case(numbers.mispairs_targets, tests={"float32": 3, "float64": 3}, numbers={"loss": 3, "weights": None}),
     Case(cheats.HidesItsRate, tests={"float32": 1, "float64": 1}, numbers={"loss": 1, "weights": None}),
     Case(
         cheats.TrainsInSinglePrecision,

@@ -24,7 +24,7 @@ from xframe.plan import counting
 from xframe.plan.fields import LARGEST
 from xframe.running.adapter import Adapter
 from xframe.running.steering import Place
-from xframe.testing.faults.bases import Steered, Step, changed, joined, placed, stepwise_first, train, without
+from xframe.testing.faults.bases import Steered, Step, changed, joined, placed, stepwise_first, train
 from xframe.testing.faults.numbers import TrainsAtHalfTheRate
 from xframe.testing.faults.updates import UpdatesEachStep
 
@@ -127,7 +127,7 @@ class AsksThePlanForItsCounts:
     """The pipeline is endless; when to stop is the plan's to say."""
 
     def pipeline(self, plan, task, runtime) -> Any:
-        endless = without(changed(plan, updates=LARGEST), "epochs")
+        endless = changed(plan, updates=LARGEST, epochs=None)
         return itertools.islice(super().pipeline(endless, task, runtime), plan.counts(task.num_samples).num_steps)
 
 

@@ -1,4 +1,4 @@
-"""The self-proof finds what it says it finds, and can itself fail: a comparison that is blinded lowers its figures."""
+"""The self-test finds what it says it finds, and can itself fail: a comparison that is blinded lowers its figures."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ from xframe.testing.faults import BY_NAME, FAULTS, Fault, Faulty, bases, declari
 from xframe.testing.faults.batches import PadsByHand
 from xframe.testing.mutators import BASES, MUTATORS
 from xframe.testing.selftest import judging, selftest
-from xframe.testing.selftest.results import CAUSES_RIGHT, TASK, Clean, Finding, SelfTest, figures
-from xframe.testing.selftest.text import text
+from xframe.testing.selftest.results import CAUSES_RIGHT, TASK, Clean, Finding, SelfTest, figures, text
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
@@ -63,7 +62,7 @@ def test_every_fault_is_found_at_its_very_step(result: SelfTest, record_property
         possible = [fault for fault in SAMPLE if name in (BY_NAME[fault].frameworks or ADAPTERS)]
         assert [one.name for one in result.of("fault", name)] == possible
         assert {one.name for one in result.of("mutation", name)} == {m.__name__.replace("_", "-") for m in MUTATORS}
-    record_property("sample", f"self-proof: {len(result.findings)} faults, {', '.join(SAMPLE)} among them")
+    record_property("sample", f"self-test: {len(result.findings)} faults, {', '.join(SAMPLE)} among them")
 
 
 def test_no_honest_run_is_called_different(result: SelfTest) -> None:

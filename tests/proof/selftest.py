@@ -1,11 +1,11 @@
-"""The self-proof at full size: all faults, many mutations, ``size`` clean random runs."""
+"""The self-test at full size: all faults, many mutations, ``size`` clean random runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from xframe.testing.selftest import selftest
-from xframe.testing.selftest.text import text
+from xframe.testing.selftest.results import text
 
 ADAPTERS = ("numpy", "torch", "tensorflow")
 MUTATIONS = 600

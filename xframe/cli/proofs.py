@@ -29,7 +29,7 @@ def selftest(
     minutes. Exit code 1 unless every fault is found at its very step and no clean run raises an alarm.
     """
     from xframe.testing.selftest import selftest as prove
-    from xframe.testing.selftest.text import text
+    from xframe.testing.selftest.results import text
 
     chosen = None if adapters is None else adapters.split(",")
     with progress_bars() as progress:

@@ -1,4 +1,4 @@
-"""Shipped for tests: assertions and fixtures for your own, the contract suite for adapters, and the self-proof.
+"""Shipped for tests: assertions and fixtures for your own, the contract suite for adapters, and the self-test.
 
     from xframe.testing import assert_same_training
 
@@ -12,7 +12,7 @@ options. The contract suite binds any adapter, a third party's too:
         adapter = "mine"                       # its entry point's name, or an instance
         twin = Path("tests/native/mine.py")    # the same training without xframe
 
-These need pytest. The folders ``faults`` (known bugs) and ``selftest`` (the self-proof), with ``mutators``, ``clean``
+These need pytest. The folders ``faults`` (known bugs) and ``selftest`` (the self-test), with ``mutators``, ``clean``
 and ``baselines`` beside them, don't. Nothing is imported before it is asked for, as pytest loads the plugin in every
 session.
 """

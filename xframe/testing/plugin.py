@@ -26,13 +26,14 @@ cannot be judged fails too: a test that compared nothing must not be green.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -78,20 +79,13 @@ def assert_same_training(
     from xframe.trace.trace import Trace
     from xframe.verification import compare
 
-    runs = (reference, candidate, *more)
-    places = [Path(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
+    runs = [run if isinstance(run, Trace) else Path(run) for run in (reference, candidate, *more)]
+    places = [(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
     try:
         for i, place in enumerate(places):
             if place in places[:i]:
                 raise UsageError("a trace is compared with itself", got=str(place), expected="different files")
-        comparison = compare(
-            *(run if isinstance(run, Trace) else Path(run) for run in runs),
-            order=order,
-            plan=plan,
-            num_samples=num_samples,
-            rtol=rtol,
-            atol=atol,
-        )
+        comparison = compare(*runs, order=order, plan=plan, num_samples=num_samples, rtol=rtol, atol=atol)
     except XframeError as error:
         raise error.with_traceback(None) from None  # its text is complete
     _demand(comparison)
@@ -118,8 +112,12 @@ def _report(comparison: Comparison) -> str:
     )
 
 
-class XframeVerify(Protocol):
-    """What the fixture ``xframe_verify`` gives."""
+class XframeVerify:
+    """What the fixture ``xframe_verify`` gives: runs plans in the test's tmp_path, where traces and reports stay."""
+
+    def __init__(self, config: pytest.Config, marked: dict[str, Any], folder: Path) -> None:
+        self._config, self._marked, self._folder = config, marked, folder
+        self._calls = itertools.count(1)
 
     def __call__(
         self,
@@ -137,37 +135,14 @@ class XframeVerify(Protocol):
     ) -> Comparison:
         """Runs the plan through the adapters and fails unless the runs are the same; returns the comparison.
 
-        The arguments are those of ``xframe.verify``. Traces, logs and reports are in the test's tmp_path.
+        The arguments are those of ``xframe.verify``.
         """
-
-
-@pytest.fixture
-def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerify:
-    """Runs a plan through adapters in tmp_path and fails unless they trained alike: xframe_verify(plan, task=...)."""
-    marked = _marked(request)
-    config = request.config
-    calls = 0
-
-    def verify(
-        plan: TrainingPlan,
-        *,
-        task: str | None = None,
-        adapters: str | tuple[str, ...] | list[str] | None = None,
-        device: str | None = None,
-        precision: str | None = None,
-        threads: int | None = None,
-        tf32: bool = False,
-        python: Mapping[str, str] | None = None,
-        rtol: float | None = None,
-        atol: float | None = None,
-    ) -> Comparison:
         __tracebackhide__ = True
         from xframe import verification
         from xframe.errors import XframeError
         from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK
 
-        nonlocal calls
-        calls += 1
+        marked, config = self._marked, self._config
         asked = _first(task, marked.get("task"), DEFAULT_TASK)
         try:
             with _importable_by_workers(asked):
@@ -182,7 +157,7 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
                     threads=threads,
                     tf32=tf32,
                     python=python,
-                    out=tmp_path / f"xframe-{calls}",
+                    out=self._folder / f"xframe-{next(self._calls)}",
                     rtol=rtol,
                     atol=atol,
                 )
@@ -191,7 +166,11 @@ def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerif
         _demand(comparison)
         return comparison
 
-    return verify
+
+@pytest.fixture
+def xframe_verify(request: pytest.FixtureRequest, tmp_path: Path) -> XframeVerify:
+    """Runs a plan through adapters in tmp_path and fails unless they trained alike: xframe_verify(plan, task=...)."""
+    return XframeVerify(request.config, _marked(request), tmp_path)
 
 
 def _first(*values: Any) -> Any:
@@ -236,15 +215,9 @@ def _importable_by_workers(task: str) -> Iterator[None]:
     if folder.name in ("site-packages", "dist-packages"):
         yield  # installed: a worker with an interpreter of its own must not get this one's packages
         return
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([before] if before else [])])
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,13 +22,11 @@ import numpy as np
 import pytest
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running import registry
 from xframe.running.adapter import Adapter, Probe
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
-from xframe.tasks.task import Task
 from xframe.testing.contract.features import FeatureContract
-from xframe.testing.contract.observing import bare_weights, observe
+from xframe.testing.contract.observing import bare_weights
 from xframe.testing.contract.plans import LEDGER, NUMBER_PLANS, PLANS, TWIN_PLANS, name_of
 from xframe.trace.trace import Trace
 from xframe.verification import compare
@@ -46,9 +44,7 @@ class AdapterContract(FeatureContract):
         number_plans: likewise, for the numbers of the digits-mlp task.
     """
 
-    adapter: ClassVar[str | Adapter]
     twin: ClassVar[Path]
-    loop: ClassVar[str | None] = None
     plans: ClassVar[tuple[TrainingPlan, ...]] = PLANS
     number_plans: ClassVar[tuple[TrainingPlan, ...]] = NUMBER_PLANS
     _observed: ClassVar[dict[str, Trace]]
@@ -64,31 +60,14 @@ class AdapterContract(FeatureContract):
         if name in plans:
             metafunc.parametrize("plan", plans[name], ids=name_of)
 
-    def subject(self) -> Adapter:
-        return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
-
-    def follows(self, plan: TrainingPlan) -> bool:
-        """Whether the loop's framework can do what the plan says; a loop that is a trainer of its own may not."""
-        return True
-
-    def loop_name(self) -> str:
-        return self.loop or self.subject().loops[0]
-
-    def observed(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
-        return observe(self.subject(), plan, task, path, precision=precision, loop=self.loop)
-
-    def reference(self, plan: TrainingPlan, task: Task, path: Path) -> Trace:
-        return observe(registry.load("numpy"), plan, task, path)
-
     def ledger_run(self, plan: TrainingPlan, folder: Path) -> Trace:
         """The ledger task under that plan; run once, then looked at by several tests."""
         if plan.digest not in self._observed:
-            path = folder / "ledger.trace"
-            self._observed[plan.digest] = observe(self.subject(), plan, LEDGER, path, loop=self.loop)
+            self._observed[plan.digest] = self.observed(plan, LEDGER, folder / "ledger.trace")
         return self._observed[plan.digest]
 
     def digits_run(self, plan: TrainingPlan, path: Path, precision: str = "float32") -> Trace:
-        return observe(self.subject(), plan, find_task("digits-mlp"), path, precision=precision, loop=self.loop)
+        return self.observed(plan, find_task("digits-mlp"), path, precision)
 
     def test_it_is_an_adapter(self) -> None:
         adapter = self.subject()
@@ -153,7 +132,7 @@ class AdapterContract(FeatureContract):
     def test_twin(self, plan: TrainingPlan, tmp_path: Path) -> None:
         """The recorded run ends in the weights of the bare run, bit for bit."""
         weights = self.digits_run(plan, tmp_path / "recorded.trace").weights()
-        expected = bare_weights(self.twin, plan, tmp_path, self.loop or self.subject().loops[0])
+        expected = bare_weights(self.twin, plan, tmp_path, self.loop_name())
         assert weights is not None
         assert weights.keys() == expected.keys()
         for name, values in expected.items():
@@ -164,8 +143,7 @@ class AdapterContract(FeatureContract):
     def test_numbers(self, plan: TrainingPlan, precision: str, tmp_path: Path) -> None:
         """Losses and weights agree with NumPy's, in both precisions, with windows of any kind."""
         run = self.digits_run(plan, tmp_path / "run.trace", precision)
-        task = find_task("digits-mlp")
-        reference = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision=precision)
+        reference = self.reference(plan, find_task("digits-mlp"), tmp_path / "numpy.trace", precision)
         comparison = compare(reference, run)
         assert comparison, str(comparison)
         losses = run.column("loss")
@@ -174,7 +152,7 @@ class AdapterContract(FeatureContract):
     def test_it_draws_no_random_numbers(self, tmp_path: Path) -> None:
         """Python's, NumPy's and torch's generators stand where they stood; TensorFlow has no state to look at."""
         before = _random_states()
-        observe(self.subject(), PLANS[0], LEDGER, tmp_path / "quiet.trace", loop=self.loop)
+        self.observed(PLANS[0], LEDGER, tmp_path / "quiet.trace")
         assert _random_states() == before, "the run drew random numbers that a bare run would not"
 
     def test_it_repeats(self, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,11 +15,13 @@ from xxhash import xxh3_128_digest
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import due, stopped_after
+from xframe.running import registry
 from xframe.running.runtime import Runtime
 from xframe.tasks import schedules as schedule
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import SGD
 from xframe.tasks.task import Task
+from xframe.testing.contract.observing import observe
 from xframe.verification import compare
 
 if TYPE_CHECKING:
@@ -79,21 +81,32 @@ def ticks(plan: TrainingPlan, num_samples: int) -> list[int]:
 
 
 class FeatureContract:
-    """Tests of ``AdapterContract``, which runs the adapter."""
+    """Tests of ``AdapterContract``, which documents what is bound."""
+
+    adapter: ClassVar[str | Adapter]
+    loop: ClassVar[str | None] = None
 
     def subject(self) -> Adapter:
-        raise NotImplementedError
+        return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
+
+    def loop_name(self) -> str:
+        return self.loop or self.subject().loops[0]
 
     def follows(self, plan: TrainingPlan) -> bool:
-        raise NotImplementedError
+        """Whether the loop's framework can do what the plan says; a loop that is a trainer of its own may not."""
+        return True
+
+    def pairs(self) -> dict[str, Any]:
+        """Accumulation over two steps, as this loop's framework has it."""
+        return dict(PAIRS)
 
     def observed(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
         """The adapter's run."""
-        raise NotImplementedError
+        return observe(self.subject(), plan, task, path, precision=precision, loop=self.loop)
 
-    def reference(self, plan: TrainingPlan, task: Task, path: Path) -> Trace:
-        """NumPy's run, in float64."""
-        raise NotImplementedError
+    def reference(self, plan: TrainingPlan, task: Task, path: Path, precision: str = "float64") -> Trace:
+        """NumPy's run."""
+        return observe(registry.load("numpy"), plan, task, path, precision=precision)
 
     def _agree(self, plan: TrainingPlan, task: Task, folder: Path) -> Trace | None:
         """The run, once it agrees with the plan and with NumPy's to rounding; None if it rightly does not."""
@@ -124,10 +137,6 @@ class FeatureContract:
         expected = [rate(tick) for tick in ticks(plan, NUM_SAMPLES)]
         for step, (seen, wanted) in enumerate(zip(run.column("lr").tolist(), expected, strict=True)):
             assert seen == wanted, f"step {step}: learning rate {seen}, the schedule says {wanted}"
-
-    def pairs(self) -> dict[str, Any]:
-        """Accumulation over two steps, as this loop's framework has it."""
-        return dict(PAIRS)
 
     @pytest.mark.parametrize("clock", ["updates", "steps", "epochs"])
     def test_schedule_clock(self, clock: str, tmp_path: Path) -> None:
@@ -216,9 +225,6 @@ class FeatureContract:
         reasons = self.subject().check(plan, task, Runtime(device="cpu", precision=precision, loop=self.loop_name()))  # type: ignore[arg-type]
         assert all(precision in reason for reason in reasons)
         return bool(reasons)
-
-    def loop_name(self) -> str:
-        raise NotImplementedError
 
     def test_bfloat16(self, tmp_path: Path) -> None:
         """Weights are bfloat16's, which are float32's with 16 zero bits, and the loss falls."""

@@ -9,10 +9,10 @@ a new one: they are found by walking this folder. The threads are public reports
 import importlib
 import pkgutil
 
-from xframe.testing.faults.bases import Faulty, make, takes_faults, with_validation
+from xframe.testing.faults.bases import Faulty, make, with_validation
 from xframe.testing.faults.declaring import Fault, declared_in, fault
 
-__all__ = ["BY_NAME", "FAULTS", "Fault", "Faulty", "fault", "make", "takes_faults", "with_validation"]
+__all__ = ["BY_NAME", "FAULTS", "Fault", "Faulty", "fault", "make", "with_validation"]
 
 
 def _walk() -> tuple[Fault, ...]:

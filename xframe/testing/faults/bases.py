@@ -6,12 +6,13 @@ The adapters that come with xframe share their shape (``pipeline`` yields batche
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Seen
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xframe.running.runtime import Runtime
     from xframe.tasks.task import Task
 
+Batches = Iterator[Any]
 NUM_VALIDATION = 180  # samples that ``with_validation`` adds
 
 
@@ -51,21 +53,21 @@ def stepwise_first(adapter: Adapter | type[Adapter]) -> tuple[str, ...]:
     return (first, *(loop for loop in adapter.loops if loop != first))
 
 
-def takes_faults(adapter: Adapter) -> bool:
-    """Whether the adapter has the shape that faults are mixed into."""
-    return callable(getattr(adapter, "pipeline", None)) and callable(getattr(adapter, "train_step", None))
-
-
 # --- mixins that bugs derive from ---
 
 
 class Misread(Faulty):
-    """A base that goes by ``fields`` in place of the plan's, in a part of its code."""
+    """A base that goes by its class's keywords in place of the plan's fields; a function gets the plan."""
 
-    fields: ClassVar[Mapping[str, Any]] = {}
+    fields: dict[str, Any] = {}  # noqa: RUF012  replaced in each subclass, never changed
+
+    def __init_subclass__(cls, **fields: Any) -> None:
+        super().__init_subclass__()
+        cls.fields = fields or cls.fields
 
     def misread(self, plan: TrainingPlan) -> TrainingPlan:
-        return changed(plan, **self.fields)
+        fields = {name: value(plan) if callable(value) else value for name, value in self.fields.items()}
+        return changed(plan, **fields)
 
 
 class BatchesBy(Misread):
@@ -89,6 +91,16 @@ class RunsBy(Misread):
         return super().run(self.misread(plan), task, runtime, recorder)
 
 
+class Rebatched(Faulty):
+    """A base whose batches go through ``rebatch``."""
+
+    def rebatch(self, plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
+        return batches
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Batches:
+        return self.rebatch(plan, task, super().pipeline(plan, task, runtime))
+
+
 class Reorders(Faulty):
     """A base whose passes have the orders that ``edit`` returns."""
 
@@ -98,6 +110,16 @@ class Reorders(Faulty):
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         edited: Any = EditedOrder(plan, partial(self.edit, plan))
         return super().pipeline(edited, task, runtime)
+
+
+class Stepped(Faulty):
+    """A base whose steps go through ``call``."""
+
+    def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
+        return step(batch)
+
+    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return Step(super().train_step(plan, task, runtime), partial(self.call, plan))
 
 
 class Steered(Faulty):
@@ -111,14 +133,16 @@ class Steered(Faulty):
         return step
 
 
-class Stepped(Faulty):
-    """A base whose steps go through ``call``."""
-
-    def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
-        return step(batch)
-
-    def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
-        return Step(super().train_step(plan, task, runtime), partial(self.call, plan))
+def mixin(bug: Any) -> type[Faulty]:
+    """The mixin that has the bug in it: a window that errs, or a function that takes batches, an order or a step."""
+    if isinstance(bug, type) and issubclass(bug, Faulty):
+        return bug
+    facts = {"__doc__": bug.__doc__, "__module__": bug.__module__}
+    if isinstance(bug, type):
+        return type(bug.__name__, (Steered,), {**facts, "Own": bug})
+    hooks = {"batches": (Rebatched, "rebatch"), "order": (Reorders, "edit"), "step": (Stepped, "call")}
+    base, name = next(hooks[word] for word in inspect.signature(bug).parameters if word in hooks)
+    return type(bug.__name__, (base,), {**facts, name: staticmethod(bug)})
 
 
 # --- plans, tasks and orders, changed ---
@@ -127,11 +151,6 @@ class Stepped(Faulty):
 def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan:
     """The plan with these fields in place of its own."""
     return TrainingPlan.from_mapping({**plan.to_dict(), **fields})
-
-
-def without(plan: TrainingPlan, limit: str) -> TrainingPlan:
-    """The plan without that limit."""
-    return changed(plan, **{limit: None})
 
 
 class EditedOrder:
@@ -224,11 +243,6 @@ def set_rate(step: Any, rate: float) -> None:
             group["lr"] = rate
     else:
         step.optimizer.learning_rate = rate
-
-
-def scaled(seen: Seen, factor: float) -> Seen:
-    """What a step returned, with its loss times that."""
-    return seen._replace(loss=seen.loss * factor)
 
 
 def _family(native: Any) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from xframe.diagnosis.causes import by_name
-from xframe.testing.faults.bases import Faulty
+from xframe.testing.faults.bases import Faulty, mixin
 from xframe.testing.faults.plans import PLAN
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
     from xframe.tasks.task import Task
 
-Bug = TypeVar("Bug", bound=Callable[..., Any])
 _DECLARED = "_declared_faults"
 
 
@@ -75,17 +74,18 @@ def fault(
     thread: str = "",
     frameworks: tuple[str, ...] | None = None,
     against: type[Faulty] | None = None,
-) -> Callable[[Bug], Bug]:
-    """Declares a bug, a class over an adapter or a function from task to task, as a fault; see ``Fault``.
+) -> Callable[[Any], Any]:
+    """Declares a bug as a fault, see ``Fault``: a function from task to task, or what ``mixin`` takes.
 
-    A bug that shows differently under several plans is declared once for each.
+    A bug that shows differently under several plans is declared once for each. Its mixin takes the bug's name.
     """
 
-    def declare(bug: Bug) -> Bug:
-        build, task = (bug, None) if isinstance(bug, type) else (Faulty, bug)
-        one = Fault(name, check, step, causes, plan, build, task, thread, frameworks, against)
-        setattr(bug, _DECLARED, (one, *vars(bug).get(_DECLARED, ())))
-        return bug
+    def declare(bug: Any) -> Any:
+        changes_task = inspect.isfunction(bug) and [*inspect.signature(bug).parameters] == ["task"]
+        made, task = (bug, bug) if changes_task else (mixin(bug), None)
+        one = Fault(name, check, step, causes, plan, Faulty if task else made, task, thread, frameworks, against)
+        setattr(made, _DECLARED, (one, *vars(made).get(_DECLARED, ())))
+        return made
 
     return declare
 

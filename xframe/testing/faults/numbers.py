@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xframe.tasks.optimizers import SGD
-from xframe.testing.faults.bases import Faulty, Stepped, scaled, set_rate
+from xframe.testing.faults.bases import Batches, Faulty, Stepped, set_rate
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import FOURS
 
@@ -62,29 +61,25 @@ class WarmsUp(DecaysEachPass):
 
 # A wrong target is other data as much as it makes another gradient: the loss of step 3 shows it at once.
 @fault("mispairs-targets", "loss", 3, "other-gradient", "different-data")
-class MispairsTargets(Faulty):
+def mispairs_targets(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """Ids and features are right, but in step 3 each sample is taught a different sample's target."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
-            backwards = list(reversed(range(len(batch.ids))))
-            yield batch._replace(targets=batch.take(backwards).targets) if i == 3 else batch
+    for i, batch in enumerate(batches):
+        backwards = list(reversed(range(len(batch.ids))))
+        yield batch._replace(targets=batch.take(backwards).targets) if i == 3 else batch
 
 
 @fault("logs-the-loss-over-k", "loss", 0, "loss-scale", plan=FOURS, thread="Lightning-AI/pytorch-lightning#2569")
-class LogsTheLossOverTheWindow(Stepped):
+def logs_the_loss_over_k(plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
     """The loss that the loop keeps is divided by k; the gradient is not."""
-
-    def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
-        return scaled(step(batch), 1 / plan.gradient_accumulation_steps)
+    seen = step(batch)
+    return seen._replace(loss=seen.loss * (1 / plan.gradient_accumulation_steps))
 
 
 @fault("sums-the-replicas-loss", "loss", 0, "loss-scale")
-class SumsTheLossOfReplicas(Stepped):
+def sums_the_replicas_loss(plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
     """The loss that the loop keeps is the sum over two replicas, not their mean."""
-
-    def call(self, plan: TrainingPlan, step: Any, index: int, batch: Any) -> Any:
-        return scaled(step(batch), 2.0)
+    seen = step(batch)
+    return seen._replace(loss=seen.loss * 2.0)
 
 
 @fault("returns-an-earlier-checkpoint", "weights", None, "weights-elsewhere")

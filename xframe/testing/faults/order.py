@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from xframe.testing.faults.bases import BatchesBy, Faulty, Reorders, changed
+from xframe.testing.faults.bases import Batches, BatchesBy, Faulty, changed, mixin
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import KEPT_ORDER, RESTARTED
 
@@ -17,56 +16,41 @@ if TYPE_CHECKING:
 
 
 @fault("skips-a-pass", "boundaries", 20, "pass-skipped", plan=RESTARTED)
-class SkipsAPass(Reorders):
+def skips_a_pass(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """The pass that an epoch abandons is counted twice, so that the next has the order of the one after it."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        return order.ids(2 * pass_index)
+    return order.ids(2 * pass_index)
 
 
 @fault("begins-with-the-second-pass", "boundaries", 0, "pass-skipped")
-class BeginsWithTheSecondPass(Reorders):
+def begins_with_the_second_pass(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Epochs counted from 1 seed the order, so that each pass has that of the next."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        return order.ids(pass_index + 1)
+    return order.ids(pass_index + 1)
 
 
 @fault("resumes-a-later-pass", "boundaries", 29, "pass-skipped")
-class ResumesALaterPass(Reorders):
+def resumes_a_later_pass(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """After the first pass, as after a checkpoint, the sampler is set to an epoch too far."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        return order.ids(pass_index + (pass_index > 0))
+    return order.ids(pass_index + (pass_index > 0))
 
 
 @fault("never-shuffles", "boundaries", 0, "not-shuffled")
-class NeverShuffles(BatchesBy):
+class NeverShuffles(BatchesBy, order="sequential"):
     """The plan shuffles, the pipeline doesn't."""
-
-    fields: ClassVar[Mapping[str, Any]] = {"order": "sequential"}
 
 
 @fault("another-seed", "boundaries", 0, "other-seed")
-class ShufflesWithAnotherSeed(BatchesBy):
+class ShufflesWithAnotherSeed(BatchesBy, seed=lambda plan: plan.seed + 1):
     """The order of the next seed."""
-
-    def misread(self, plan: TrainingPlan) -> TrainingPlan:
-        return changed(plan, seed=plan.seed + 1)
 
 
 @fault("same-order-each-pass", "boundaries", 29, "same-order-every-pass", thread="pytorch/pytorch#31771")
-class SameOrderEachPass(BatchesBy):
+class SameOrderEachPass(BatchesBy, reshuffle=False):
     """The plan shuffles each pass again, the pipeline only once."""
-
-    fields: ClassVar[Mapping[str, Any]] = {"reshuffle": False}
 
 
 @fault("reshuffles-each-pass", "boundaries", 29, "reshuffled", plan=KEPT_ORDER)
-class ReshufflesEachPass(BatchesBy):
+class ReshufflesEachPass(BatchesBy, reshuffle=True):
     """One order is to be kept, the pipeline shuffles each pass again."""
-
-    fields: ClassVar[Mapping[str, Any]] = {"reshuffle": True}
 
 
 def _generator(plan: TrainingPlan, pass_index: int) -> Any:
@@ -75,54 +59,47 @@ def _generator(plan: TrainingPlan, pass_index: int) -> Any:
     return np.random.default_rng([plan.seed, pass_index])
 
 
-class ShufflesByAnotherGenerator(Reorders):
+@mixin
+def shuffles_by_another_generator(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """The other of two scripts, each of which shuffles by a generator of its own."""
+    import numpy as np
 
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        import numpy as np
-
-        return np.random.RandomState(1000 * plan.seed + pass_index).permutation(order.num_samples)
+    return np.random.RandomState(1000 * plan.seed + pass_index).permutation(order.num_samples)
 
 
 @fault("shuffles-on-its-own", "boundaries", 0, "shuffled-independently")
-@fault("each-shuffles-on-its-own", "boundaries", 0, "shuffled-independently", against=ShufflesByAnotherGenerator)
-class ShufflesOnItsOwn(Reorders):
+@fault("each-shuffles-on-its-own", "boundaries", 0, "shuffled-independently", against=shuffles_by_another_generator)
+def shuffles_on_its_own(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Each pass is shuffled by the script's own generator, as in two scripts written separately."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        return _generator(plan, pass_index).permutation(order.num_samples)
+    return _generator(plan, pass_index).permutation(order.num_samples)
 
 
 @fault("shuffles-in-a-buffer", "boundaries", 0, "buffer-shuffle", thread="tensorflow/tensorflow#36626")
-class ShufflesInABuffer(Reorders):
+def shuffles_in_a_buffer(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """A shuffle buffer of four batches over sorted data."""
+    import numpy as np
 
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        import numpy as np
-
-        draw, size, n = _generator(plan, pass_index), 4 * plan.batch_size, order.num_samples
-        buffer, drawn = list(range(min(size, n))), []
-        for incoming in range(len(buffer), n):
-            place = int(draw.integers(len(buffer)))
-            drawn.append(buffer[place])
-            buffer[place] = incoming
-        draw.shuffle(buffer)
-        return np.array([*drawn, *buffer], dtype=np.int64)
+    draw, size, n = _generator(plan, pass_index), 4 * plan.batch_size, order.num_samples
+    buffer, drawn = list(range(min(size, n))), []
+    for incoming in range(len(buffer), n):
+        place = int(draw.integers(len(buffer)))
+        drawn.append(buffer[place])
+        buffer[place] = incoming
+    draw.shuffle(buffer)
+    return np.array([*drawn, *buffer], dtype=np.int64)
 
 
 @fault("draws-with-replacement", "boundaries", 0, "with-replacement")
-class DrawsWithReplacement(Reorders):
+def draws_with_replacement(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Each sample is drawn from all of them, whether it was drawn before or not."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        return _generator(plan, pass_index).integers(0, order.num_samples, order.num_samples)
+    return _generator(plan, pass_index).integers(0, order.num_samples, order.num_samples)
 
 
 @fault("shuffles-batches", "boundaries", 0, "shuffle-after-batch")
 class ShufflesBatches(Faulty):
     """Batches are cut from the stored order first and shuffled then."""
 
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Batches:
         held: list[Any] = []
         passes = itertools.count()
         for batch in super().pipeline(changed(plan, order="sequential"), task, runtime):
@@ -134,20 +111,15 @@ class ShufflesBatches(Faulty):
 
 
 @fault("sorts-its-batches", "boundaries", 0, "order-inside-batches")
-class SortsItsBatches(Faulty):
+def sorts_its_batches(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """Each batch's samples are sorted, as by length or by the file they came from."""
+    import numpy as np
 
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        import numpy as np
-
-        for batch in super().pipeline(plan, task, runtime):
-            yield batch.take(np.argsort(np.asarray(batch.ids)))
+    return (batch.take(np.argsort(np.asarray(batch.ids))) for batch in batches)
 
 
 @fault("swaps-inside-a-batch", "boundaries", 2, "order-inside-batches")
-class SwapsInsideABatch(Faulty):
+def swaps_inside_a_batch(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The first two samples of step 2 change places, ids and data alike."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
-            yield batch.take([1, 0, *range(2, len(batch.ids))]) if i == 2 else batch
+    for i, batch in enumerate(batches):
+        yield batch.take([1, 0, *range(2, len(batch.ids))]) if i == 2 else batch

@@ -25,6 +25,7 @@ FOURS_CARRIED = changed(FOURS, accumulation_remainder="carry")  # two steps are 
 FOURS_FLUSHED_AT_END = changed(FOURS_CARRIED, accumulation_at_end="flush")
 # Windows of three: two steps are left, the second of them of 5 samples.
 THREES = changed(PLAN, gradient_accumulation_steps=3)
+THREES_BY_SAMPLES = changed(THREES, loss_normalization="samples")
 # Epochs of 18 steps: cut by epochs, an update follows step 17; by passes, step 19.
 CUT_BY_EPOCHS = changed(CONTINUED, steps_per_epoch=18, gradient_accumulation_steps=4)
 CUT_BY_PASSES = changed(CUT_BY_EPOCHS, accumulation_boundary="pass")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.testing.faults.bases import NUM_VALIDATION, Faulty, Reorders, placed, with_validation
+from xframe.testing.faults.bases import NUM_VALIDATION, Batches, Faulty, Reorders, placed, with_validation
 from xframe.testing.faults.declaring import fault
 
 if TYPE_CHECKING:
@@ -16,77 +15,63 @@ if TYPE_CHECKING:
 
 
 @fault("drops-a-batch", "boundaries", 3, "batch-lost", thread="pytorch/pytorch#12474")
-class DropsABatch(Faulty):
+def drops_a_batch(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The batch of step 3 is lost."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        return (batch for i, batch in enumerate(super().pipeline(plan, task, runtime)) if i != 3)
+    return (batch for i, batch in enumerate(batches) if i != 3)
 
 
 @fault("loses-the-first-batch", "boundaries", 0, "batch-lost")
-class LosesTheFirstBatch(Faulty):
+def loses_the_first_batch(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """A batch is drawn before training, to look at its shape, and is gone."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        return itertools.islice(super().pipeline(plan, task, runtime), 1, None)
+    return itertools.islice(batches, 1, None)
 
 
 @fault("repeats-a-batch", "boundaries", 4, "batch-repeated")
-class RepeatsABatch(Faulty):
+def repeats_a_batch(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The batch of step 3 is trained on again, as by a retry after an error that came too late."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
+    for i, batch in enumerate(batches):
+        yield batch
+        if i == 3:
             yield batch
-            if i == 3:
-                yield batch
 
 
 @fault("swaps-batches", "boundaries", 3, "batches-swapped")
-class SwapsBatches(Faulty):
+def swaps_batches(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The batches of steps 3 and 4 change places: of two workers, the second was faster."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        held: list[Any] = []
-        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
-            if i == 3:
-                held.append(batch)
-            elif i == 4:
-                yield batch._replace(place=held[0].place)
-                yield held[0]._replace(place=batch.place)
-            else:
-                yield batch
+    held: list[Any] = []
+    for i, batch in enumerate(batches):
+        if i == 3:
+            held.append(batch)
+        elif i == 4:
+            yield batch._replace(place=held[0].place)
+            yield held[0]._replace(place=batch.place)
+        else:
+            yield batch
 
 
 @fault("swaps-across-batches", "boundaries", 1, "samples-swapped")
-class SwapsAcrossBatches(Reorders):
+def swaps_across_batches(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Two samples of the first pass, of steps 1 and 2, change places."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        ids, b = order.ids(pass_index), plan.batch_size
-        if pass_index == 0:
-            ids[[b + 2, 2 * b + 2]] = ids[[2 * b + 2, b + 2]]
-        return ids
+    ids, b = order.ids(pass_index), plan.batch_size
+    if pass_index == 0:
+        ids[[b + 2, 2 * b + 2]] = ids[[2 * b + 2, b + 2]]
+    return ids
 
 
 @fault("repeats-a-sample", "boundaries", 2, "sample-repeated")
-class RepeatsASample(Reorders):
+def repeats_a_sample(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Step 2 has a sample of step 1 in place of its own."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        ids, b = order.ids(pass_index), plan.batch_size
-        if pass_index == 0:
-            ids[2 * b + 2] = ids[b + 2]
-        return ids
+    ids, b = order.ids(pass_index), plan.batch_size
+    if pass_index == 0:
+        ids[2 * b + 2] = ids[b + 2]
+    return ids
 
 
 @fault("loses-a-sample", "boundaries", 3, "sample-lost", thread="pytorch/pytorch#12474")
-class LosesASample(Faulty):
+def loses_a_sample(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The batch of step 3 is one sample short."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        for i, batch in enumerate(super().pipeline(plan, task, runtime)):
-            yield batch.take(list(range(len(batch.ids) - 1))) if i == 3 else batch
+    for i, batch in enumerate(batches):
+        yield batch.take(list(range(len(batch.ids) - 1))) if i == 3 else batch
 
 
 @fault("filters-a-sample", "boundaries", 3, "sample-lost")
@@ -100,7 +85,7 @@ class FiltersASample(Reorders):
         # The pipelines cut a pass of a known length: its last place repeats the one before, and ``pipeline`` takes it.
         return ids if pass_index else np.append(np.delete(ids, 3 * plan.batch_size + 7), ids[-1])
 
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Batches:
         first = True
         for batch in super().pipeline(plan, task, runtime):
             cut = first and batch.place.ends_pass
@@ -120,7 +105,7 @@ class DrawsFromAllData(Faulty):
 class TrainsWhileValidating(Faulty):
     """At the end of a pass a validation batch goes through the training step."""
 
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Batches:
         larger = with_validation(task)
         at_once = TrainingPlan(batch_size=larger.num_samples, epochs=1, order="sequential")
         (whole,) = super().pipeline(at_once, larger, runtime)
@@ -135,24 +120,20 @@ class TrainsWhileValidating(Faulty):
 
 
 @fault("each-worker-reads-all", "boundaries", 1, "shard-repeated", thread="huggingface/datasets#3423")
-class EachWorkerReadsAll(Faulty):
+def each_worker_reads_all(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """Two workers read the same iterable data, neither its share only: every batch comes twice."""
-
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
-        for batch in super().pipeline(plan, task, runtime):
-            inside = 2 * batch.place.step_in_epoch
-            yield placed(batch, step_in_epoch=inside, ends_pass=False, ends_epoch=False, last=False)
-            yield placed(batch, step_in_epoch=inside + 1)
+    for batch in batches:
+        inside = 2 * batch.place.step_in_epoch
+        yield placed(batch, step_in_epoch=inside, ends_pass=False, ends_epoch=False, last=False)
+        yield placed(batch, step_in_epoch=inside + 1)
 
 
 @fault("reads-the-others-shard", "boundaries", 0, "shard-repeated")
-class ReadsTheOthersShard(Reorders):
+def reads_the_others_shard(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
     """Both of two replicas take rank 0's share of a strided sampler: half of the samples twice, half never."""
-
-    def edit(self, plan: TrainingPlan, order: Any, pass_index: int) -> Any:
-        ids = order.ids(pass_index)
-        ids[1::2] = ids[: len(ids) - len(ids) % 2 : 2]
-        return ids
+    ids = order.ids(pass_index)
+    ids[1::2] = ids[: len(ids) - len(ids) % 2 : 2]
+    return ids
 
 
 @fault("restarts-after-resuming", "boundaries", 10, "resumed-at-wrong-place", thread="huggingface/transformers#5605")
@@ -161,7 +142,7 @@ class RestartsAfterResuming(Faulty):
 
     skipped = 0
 
-    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Iterator[Any]:
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Batches:
         yield from itertools.islice(super().pipeline(plan, task, runtime), 10)
         yield from itertools.islice(super().pipeline(plan, task, runtime), self.skipped, None)
 

@@ -1,4 +1,4 @@
-"""The self-proof: known faults, and whether a comparison finds each, at its very step, with its cause; and clean runs.
+"""The self-test: known faults, and whether a comparison finds each, at its very step, with its cause; and clean runs.
 
 Each adapter trains in a process of its own, which writes traces to a folder. All judging is done on those traces, in
 three settings:
@@ -44,7 +44,7 @@ def selftest(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SelfTest:
-    """Runs the self-proof.
+    """Runs the self-test.
 
     Args:
         adapters: by name; default: all that are installed and whose frameworks are.

@@ -1,4 +1,4 @@
-"""One adapter's process of the self-proof, ``python -m xframe.testing.selftest.child NUMBER``: trains all it is given.
+"""One adapter's process of the self-test, ``python -m xframe.testing.selftest.child NUMBER``: trains all it is given.
 
 It writes the traces to the store's folder and reports a message for each run.
 """
@@ -21,9 +21,9 @@ from xframe.tasks.builtin.ledger import ledger
 from xframe.tasks.lookup import find_task
 from xframe.testing import clean
 from xframe.testing.faults import BY_NAME, make
-from xframe.testing.selftest.messages import Broke, Trained, Work
 from xframe.testing.selftest.results import TASK
 from xframe.testing.selftest.store import Store
+from xframe.testing.selftest.training import Broke, Trained, Work
 
 if TYPE_CHECKING:
     from xframe.running.adapter import Adapter

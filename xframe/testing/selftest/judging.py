@@ -1,9 +1,10 @@
-"""Compares the traces of the self-proof, and judges what each comparison reports."""
+"""Compares the traces of the self-test, and judges what each comparison reports."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
     from xframe.plan.training_plan import TrainingPlan
     from xframe.running.progress import Progress
+    from xframe.tasks.task import Task
     from xframe.trace.rows import Rows
 
 ALONE, WITH_PLAN, WITHOUT_PLAN = "alone", "with a plan", "without a plan"
@@ -124,20 +126,16 @@ def judge_mutation(store: Store, index: int, draw: Random, rows: dict[str, Rows]
 
 def logger() -> Logger:
     """What a script would log of a trace; an honest run's is kept."""
-    task, features, kept = find_task(TASK), dict[str, Features](), dict[Path, Logged]()
+    task, kept = find_task(TASK), dict[Path, Logged]()
 
-    def sums(fault: Fault | None) -> Features:
-        own = fault is not None and fault.task is not None
-        key = fault.name if own and fault is not None else ""
-        if key not in features:
-            changed_task = fault.task(task) if own and fault is not None and fault.task is not None else task
-            # Ids from beyond the training set are looked up where the faulty pipelines found them.
-            features[key] = Features.of(with_validation(changed_task).data("float64")[0])
-        return features[key]
+    @cache
+    def sums(change: Callable[[Task], Task] | None) -> Features:
+        # Ids from beyond the training set are looked up where the faulty pipelines found them.
+        return Features.of(with_validation(change(task) if change else task).data("float64")[0])
 
     def log(trace: Trace, fault: Fault | None) -> Logged:
         if trace.path not in kept:
-            kept[trace.path] = Logged.of(trace, sums(fault))
+            kept[trace.path] = Logged.of(trace, sums(fault and fault.task))
         return kept[trace.path]
 
     return log

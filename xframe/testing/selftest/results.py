@@ -1,4 +1,4 @@
-"""What the self-proof shows: of each faulty run what comparisons reported, and the figures over all of them."""
+"""What the self-test shows: of each faulty run what comparisons reported, the figures over all, and both as text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xframe.report.tables import indented, plain
 from xframe.testing.baselines import BASELINES
 
 TASK = "digits-mlp"  # of the faults
 CAUSES_RIGHT = 0.9  # of all faults, at least
+TITLES = ("faults", "detected", "exact step", "right cause", "wrong but certain")
 
 
 @dataclass(frozen=True)
@@ -75,27 +77,13 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
+        names = ("adapter", "kind", "name", "check", "step", "causes", "detected", "localised", "cause_right")
+        reported = ("check", "step", "cause", "certain", "right")
         return {
-            "adapter": self.adapter,
-            "kind": self.kind,
-            "name": self.name,
-            "check": self.check,
-            "step": self.step,
+            **{name: getattr(self, name) for name in names},
             "causes": list(self.causes),
-            "detected": self.detected,
-            "localised": self.localised,
-            "cause_right": self.cause_right,
             "cause_wrong_but_certain": self.misleads,
-            "told": {
-                one.setting: {
-                    "check": one.check,
-                    "step": one.step,
-                    "cause": one.cause,
-                    "certain": one.certain,
-                    "right": one.right,
-                }
-                for one in self.reported
-            },
+            "told": {one.setting: {name: getattr(one, name) for name in reported} for one in self.reported},
             "baselines": self.baselines,
             "problem": self.problem,
         }
@@ -215,3 +203,45 @@ class SelfTest:
             "seed": self.seed,
             "seconds": round(self.seconds, 1),
         }
+
+
+def text(result: SelfTest) -> str:
+    """The tables that the README shows: figures of xframe and of the baselines, clean runs, and what was missed."""
+    clean, misses = result.clean, result.misses
+    lines = _own(result)
+    if result.of("fault"):
+        lines += ["", *_baselines(result)]
+    lines += [
+        "",
+        f"{clean.runs:,} clean runs of {clean.steps:,} steps, {clean.plans:,} random plans among them: "
+        f"{len(clean.alarms):,} false alarms in {clean.comparisons:,} comparisons",
+        *indented(clean.alarms[:20]),
+        *(f"refused: {line}" for line in clean.refused[:5]),
+    ]
+    if misses:
+        lines += ["", f"not found in full: {len(misses):,}", *indented([str(one) for one in misses[:40]])]
+    verdict = "passed" if result else "FAILED"
+    return "\n".join([*lines, "", f"seed {result.seed}, {result.seconds:,.0f} s: {verdict}"])
+
+
+def _own(result: SelfTest) -> list[str]:
+    rows = [(name, figures(result.of("fault", name))) for name in result.adapters]
+    if len(result.adapters) > 1:
+        rows.append(("all", figures(result.of("fault"))))
+    if mutations := result.of("mutation"):
+        rows.append(("mutated rows", figures(mutations)))
+    table = [("xframe", *TITLES), *((name, *(f"{number:,}" for number in row.values())) for name, row in rows)]
+    return plain(table, right=range(1, len(table[0])))
+
+
+def _baselines(result: SelfTest) -> list[str]:
+    """How many named faults each baseline sees, and how many honest pairs it calls different."""
+    parts: list[str | None] = [*result.adapters, *([None] if len(result.adapters) > 1 else [])]
+    counts = [result.baselines(part) for part in parts]
+    head = ["what else sees them", *(part or "all" for part in parts)]
+    rows = [[name, *(f"{count[name]:,}" for count in counts)] for name in BASELINES]
+    if alarms := result.clean.baseline_alarms:
+        head.append(f"false alarms of {result.clean.pairs}")
+        for row in rows:
+            row.append(f"{alarms.get(row[0], 0):,}")
+    return plain([head, *rows], right=range(1, len(head)))

@@ -1,4 +1,4 @@
-"""Where the traces of the self-proof lie: one adapter's in its folder, with copies of them that know of no plan."""
+"""Where the traces of the self-test lie: one adapter's in its folder, with copies of them that know of no plan."""
 
 from __future__ import annotations
 

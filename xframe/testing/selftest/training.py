@@ -1,4 +1,4 @@
-"""Has every adapter train, each in a process of its own, a few at a time."""
+"""Has every adapter train, each in a process of its own, a few at a time; what is sent to and from it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xframe.errors import Verbatim, WorkerError
 from xframe.running import registry
 from xframe.running.messages import Failed
 from xframe.running.processes import Child, listen, start, stop
-from xframe.testing.faults import Fault, takes_faults
-from xframe.testing.selftest.messages import MESSAGES, Broke, Trained, Work
+from xframe.testing.faults import Fault
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -21,6 +21,34 @@ if TYPE_CHECKING:
     from xframe.testing.selftest.store import Store
 
 MOST_CHILDREN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """To the child: what to train, and the folder for its traces. Plans as their ``to_dict`` returns them."""
+
+    adapter: str
+    folder: str
+    plans: Sequence[dict[str, Any]]
+    faults: Sequence[str]
+    clean_runs: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """From the child: one run was recorded, or the adapter refused it for that reason."""
+
+    run: str
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """From the child: a fault that could not run, and why."""
+
+    fault: str
+    text: str
 
 
 class Outcome(NamedTuple):
@@ -84,9 +112,14 @@ def _start(store: Store, job: Work) -> Child:
     # The same xframe and adapters as here, wherever they were imported from.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
     variables = {**quiet, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    module, log = "xframe.testing.selftest.child", store.folder / "log.txt"
     return start(
-        module, job, label=store.adapter, log=log, kinds=MESSAGES, interpreter=sys.executable, variables=variables
+        "xframe.testing.selftest.child",
+        job,
+        label=store.adapter,
+        log=store.folder / "log.txt",
+        kinds=(Trained, Broke, Failed),
+        interpreter=sys.executable,
+        variables=variables,
     )
 
 
@@ -103,7 +136,6 @@ def _failure(child: Child, why: Verbatim) -> WorkerError:
 
 
 def possible(fault: Fault, adapter: str) -> bool:
-    """Whether the fault can be expressed in that adapter."""
-    if fault.frameworks is not None and adapter not in fault.frameworks:
-        return False
-    return takes_faults(registry.load(adapter))
+    """Whether the fault can be expressed in that adapter, which must have the shape that faults are mixed into."""
+    named, loaded = fault.frameworks is None or adapter in fault.frameworks, registry.load(adapter)
+    return named and all(callable(getattr(loaded, part, None)) for part in ("pipeline", "train_step"))
