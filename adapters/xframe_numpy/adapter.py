@@ -12,6 +12,7 @@ from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import drive
 from xframe.running.runtime import Runtime
+from xframe.tasks.layers import Dense
 from xframe.tasks.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
@@ -31,7 +32,8 @@ class NumpyAdapter:
     install = "pip install numpy"
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=("float32", "float64"))
+        precisions = ("float32", "float64")
+        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=precisions, layers=(Dense,))
 
     def probe(self) -> Probe:
         return Probe({"numpy": np.__version__}, ("cpu",))

@@ -14,7 +14,7 @@ from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import drive
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
-from xframe.tasks.layers import LAYERS
+from xframe.tasks import layers
 from xframe.tasks.schedules import Schedule
 from xframe.tasks.task import Task
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from xframe_tensorflow.loops.function import FunctionStep
     from xframe_tensorflow.model import Model
     from xframe_tensorflow.pipeline import Pipeline
+
+_LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
+    *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
+    *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
+)
 
 
 class TensorflowAdapter:
@@ -41,7 +46,7 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
         rate = task.optimizer.learning_rate
         if isinstance(rate, Schedule) and rate.rises_from_zero and task.optimizer.momentum:
             reasons.append(

@@ -17,6 +17,7 @@ from xframe.tasks.builders import NativeModel, Parameter
 from xframe.tasks.layers import Placed, Shape
 
 Lowered = tuple[Any, Mapping[str, Any]]
+_IMAGES: dict[str, Any] = {"data_format": "channels_last"}
 
 
 def lower(placed: list[Placed], precision: str) -> NativeModel:
@@ -35,20 +36,17 @@ def lower(placed: list[Placed], precision: str) -> NativeModel:
     return NativeModel(keras.Model(given, outputs), parameters)
 
 
+def _applied(native: Any, x: Any, **weights: str) -> Lowered:
+    """What a Keras layer gives for x, and its variables: by the weights' own names, the attributes that hold them."""
+    outputs = native(x)  # makes the variables
+    return outputs, {name: getattr(native, attribute) for name, attribute in weights.items()}
+
+
 def _dense(layer: layers.Dense, inputs: Shape, x: Any) -> Lowered:
     dense = keras.layers.Dense(
         layer.units, activation=layer.activation, use_bias=layer.use_bias, kernel_initializer="zeros"
     )
-    outputs = dense(x)
-    return outputs, {"kernel": dense.kernel, **({"bias": dense.bias} if layer.use_bias else {})}
-
-
-def _activation(layer: layers.Activation, inputs: Shape, x: Any) -> Lowered:
-    return keras.layers.Activation(layer.function)(x), {}
-
-
-def _flatten(layer: layers.Flatten, inputs: Shape, x: Any) -> Lowered:
-    return keras.layers.Flatten()(x), {}
+    return _applied(dense, x, kernel="kernel", **({"bias": "bias"} if layer.use_bias else {}))
 
 
 def _conv2d(layer: layers.Conv2D, inputs: Shape, x: Any) -> Lowered:
@@ -59,37 +57,23 @@ def _conv2d(layer: layers.Conv2D, inputs: Shape, x: Any) -> Lowered:
         activation=layer.activation,
         use_bias=layer.use_bias,
         kernel_initializer="zeros",
-        data_format="channels_last",
+        **_IMAGES,
     )
-    outputs = conv(x)
-    return outputs, {"kernel": conv.kernel, **({"bias": conv.bias} if layer.use_bias else {})}
-
-
-def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape, x: Any) -> Lowered:
-    return keras.layers.MaxPooling2D(layer.size, data_format="channels_last")(x), {}
-
-
-def _average_pool2d(layer: layers.AveragePool2D, inputs: Shape, x: Any) -> Lowered:
-    return keras.layers.AveragePooling2D(layer.size, data_format="channels_last")(x), {}
+    return _applied(conv, x, kernel="kernel", **({"bias": "bias"} if layer.use_bias else {}))
 
 
 def _batch_norm(layer: layers.BatchNorm, inputs: Shape, x: Any) -> Lowered:
     norm = keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon)
-    outputs = norm(x)
-    variables = {"scale": norm.gamma, "bias": norm.beta, "mean": norm.moving_mean, "variance": norm.moving_variance}
-    return outputs, variables
+    return _applied(norm, x, scale="gamma", bias="beta", mean="moving_mean", variance="moving_variance")
 
 
 def _layer_norm(layer: layers.LayerNorm, inputs: Shape, x: Any) -> Lowered:
-    norm = keras.layers.LayerNormalization(epsilon=layer.epsilon)
-    outputs = norm(x)
-    return outputs, {"scale": norm.gamma, "bias": norm.beta}
+    return _applied(keras.layers.LayerNormalization(epsilon=layer.epsilon), x, scale="gamma", bias="beta")
 
 
 def _embedding(layer: layers.Embedding, inputs: Shape, x: Any) -> Lowered:
     embedding = keras.layers.Embedding(layer.vocabulary, layer.units, embeddings_initializer="zeros")
-    outputs = embedding(x)
-    return outputs, {"table": embedding.embeddings}
+    return _applied(embedding, x, table="embeddings")
 
 
 class _Position(keras.layers.Layer):  # type: ignore[misc]
@@ -98,12 +82,6 @@ class _Position(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, x: Any) -> Any:
         return x + self.table
-
-
-def _position(layer: layers.Position, inputs: Shape, x: Any) -> Lowered:
-    position = _Position()
-    outputs = position(x)
-    return outputs, {"table": position.table}
 
 
 def _lstm(layer: layers.LSTM, inputs: Shape, x: Any) -> Lowered:
@@ -142,15 +120,15 @@ def _transformer_block(layer: layers.TransformerBlock, inputs: Shape, x: Any) ->
 
 _LOWER: dict[type[layers.Layer], Callable[[Any, Shape, Any], Lowered]] = {
     layers.Dense: _dense,
-    layers.Activation: _activation,
-    layers.Flatten: _flatten,
+    layers.Activation: lambda layer, _, x: _applied(keras.layers.Activation(layer.function), x),
+    layers.Flatten: lambda layer, _, x: _applied(keras.layers.Flatten(), x),
     layers.Conv2D: _conv2d,
-    layers.MaxPool2D: _max_pool2d,
-    layers.AveragePool2D: _average_pool2d,
+    layers.MaxPool2D: lambda layer, _, x: _applied(keras.layers.MaxPooling2D(layer.size, **_IMAGES), x),
+    layers.AveragePool2D: lambda layer, _, x: _applied(keras.layers.AveragePooling2D(layer.size, **_IMAGES), x),
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
     layers.Embedding: _embedding,
-    layers.Position: _position,
+    layers.Position: lambda layer, _, x: _applied(_Position(), x, table="table"),
     layers.LSTM: _lstm,
     layers.TransformerBlock: _transformer_block,
 }

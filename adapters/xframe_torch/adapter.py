@@ -13,7 +13,7 @@ from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import drive
 from xframe.running.runtime import Runtime
-from xframe.tasks.layers import LAYERS, LSTM
+from xframe.tasks import layers
 from xframe.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from xframe_torch.pipeline import Pipeline
     from xframe_torch.step import TrainStep
     from xframe_torch.validation import Validator
+
+_LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
+    *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
+    *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
+)
 
 
 class TorchAdapter:
@@ -39,12 +44,12 @@ class TorchAdapter:
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=LAYERS)
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
         if runtime.loop == "graph" and runtime.device == "cpu":
             reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")
         if runtime.loop == "compile" and runtime.device == "cpu" and not _compiler():
             reasons.append("loop 'compile' needs a C++ compiler, and neither $CXX nor g++ nor clang++ is found")
-        if "torch" not in task.builders and any(isinstance(layer, LSTM) for layer in task.layers):
+        if "torch" not in task.builders and any(isinstance(layer, layers.LSTM) for layer in task.layers):
             if runtime.loop == "compile":
                 reasons.append("torch.compile does not take an LSTM")
             if runtime.precision == "mixed_float16" and runtime.device == "cpu":

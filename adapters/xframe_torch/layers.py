@@ -45,24 +45,17 @@ def _empty(kind: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> Any:
     return kind(*args, **kwargs, device="meta").to_empty(device="cpu")
 
 
-def _activated(module: nn.Module, activation: str) -> nn.Module:
-    return module if activation == "linear" else nn.Sequential(module, _ACTIVATIONS[activation]())
+def _product(layer: layers.Dense | layers.Conv2D, module: Any, axes: tuple[int, ...]) -> Lowered:
+    """The module with what follows it at once; ``axes`` are those of its kernel."""
+    weights = {"kernel": Parameter(module.weight, axes)}
+    if layer.use_bias:
+        weights["bias"] = Parameter(module.bias)
+    linear = layer.activation == "linear"
+    return module if linear else nn.Sequential(module, _ACTIVATIONS[layer.activation]()), weights
 
 
 def _dense(layer: layers.Dense, inputs: Shape) -> Lowered:
-    linear = _empty(nn.Linear, inputs[-1], layer.units, bias=layer.use_bias)
-    weights = {"kernel": Parameter(linear.weight, _TRANSPOSED)}
-    if layer.use_bias:
-        weights["bias"] = Parameter(linear.bias)
-    return _activated(linear, layer.activation), weights
-
-
-def _activation(layer: layers.Activation, inputs: Shape) -> Lowered:
-    return _ACTIVATIONS[layer.function](), {}
-
-
-def _flatten(layer: layers.Flatten, inputs: Shape) -> Lowered:
-    return nn.Flatten(), {}
+    return _product(layer, _empty(nn.Linear, inputs[-1], layer.units, bias=layer.use_bias), _TRANSPOSED)
 
 
 class _Images(nn.Module):
@@ -79,18 +72,7 @@ class _Images(nn.Module):
 
 def _conv2d(layer: layers.Conv2D, inputs: Shape) -> Lowered:
     conv = _empty(nn.Conv2d, inputs[-1], layer.filters, layer.kernel_size, padding=layer.padding, bias=layer.use_bias)
-    weights = {"kernel": Parameter(conv.weight, (3, 2, 0, 1))}
-    if layer.use_bias:
-        weights["bias"] = Parameter(conv.bias)
-    return _activated(conv, layer.activation), weights
-
-
-def _max_pool2d(layer: layers.MaxPool2D, inputs: Shape) -> Lowered:
-    return nn.MaxPool2d(layer.size), {}
-
-
-def _average_pool2d(layer: layers.AveragePool2D, inputs: Shape) -> Lowered:
-    return nn.AvgPool2d(layer.size), {}
+    return _product(layer, conv, (3, 2, 0, 1))
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -118,8 +100,7 @@ def _batch_norm(layer: layers.BatchNorm, inputs: Shape) -> Lowered:
     norm = _empty(_BatchNorm, inputs[-1], eps=layer.epsilon, momentum=1 - layer.momentum)
     norm.num_batches_tracked.zero_()
     weights = {"scale": norm.weight, "bias": norm.bias, "mean": norm.running_mean, "variance": norm.running_var}
-    parameters = {name: Parameter(tensor) for name, tensor in weights.items()}
-    return norm, parameters
+    return norm, {name: Parameter(tensor) for name, tensor in weights.items()}
 
 
 def _layer_norm(layer: layers.LayerNorm, inputs: Shape) -> Lowered:
@@ -205,11 +186,11 @@ def _transformer_block(layer: layers.TransformerBlock, inputs: Shape) -> Lowered
 _ON_IMAGES = (layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D, layers.BatchNorm, layers.Activation)
 _LOWER: dict[type[layers.Layer], Callable[[Any, Shape], Lowered]] = {
     layers.Dense: _dense,
-    layers.Activation: _activation,
-    layers.Flatten: _flatten,
+    layers.Activation: lambda layer, _: (_ACTIVATIONS[layer.function](), {}),
+    layers.Flatten: lambda layer, _: (nn.Flatten(), {}),
     layers.Conv2D: _conv2d,
-    layers.MaxPool2D: _max_pool2d,
-    layers.AveragePool2D: _average_pool2d,
+    layers.MaxPool2D: lambda layer, _: (nn.MaxPool2d(layer.size), {}),
+    layers.AveragePool2D: lambda layer, _: (nn.AvgPool2d(layer.size), {}),
     layers.BatchNorm: _batch_norm,
     layers.LayerNorm: _layer_norm,
     layers.Embedding: _embedding,

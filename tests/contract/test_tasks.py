@@ -1,5 +1,7 @@
 """The built-in tasks: torch and TensorFlow compute the same, draw nothing, and learn what the tasks' texts state."""
 
+import dataclasses
+import importlib
 import random
 from pathlib import Path
 
@@ -140,8 +142,20 @@ def test_lowering_draws_no_random_numbers(name, framework):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_every_layer_is_lowered(framework):
-    module = __import__(f"xframe_{framework}.layers", fromlist=["_LOWER"])
-    assert tuple(module._LOWER) == layers.LAYERS
+    lowered, checked = (importlib.import_module(f"xframe_{framework}.{name}") for name in ("layers", "adapter"))
+    assert {kind.__name__ for kind in lowered._LOWER} == set(layers.__all__) - {"Layer"}
+    assert tuple(lowered._LOWER) == checked._LAYERS
+
+
+class Swish(layers.Layer):
+    """A layer that the tasks have and no adapter lowers."""
+
+
+@pytest.mark.parametrize("framework", ["numpy", *FRAMEWORKS])
+def test_what_an_adapters_own_table_lacks_is_refused_by_name(framework):
+    task = dataclasses.replace(find_task("digits-mlp"), layers=(layers.Dense(4), Swish()), input_shape=(64,))
+    (reason,) = registry.load(framework).check(PLAN, task, CPU)
+    assert reason.startswith("layer Swish is not one of its layers (Dense")
 
 
 def test_an_adapter_refuses_layers_that_it_does_not_lower():

@@ -189,11 +189,7 @@ class Cadence:
             self.stopped = pass_ < min(ends, default=pass_ + 1)
             ends.append(pass_)
         if not ends:
-            longest = max(self._tail + self._first, -(-self._x // self._y))
-            plan = self.plan
-            raise never_updates(
-                self.window, longest, plan.accumulation_boundary or "", plan.accumulation_remainder or ""
-            )
+            raise never_updates(self.plan, max(self._tail + self._first, -(-self._x // self._y)))
         total = self.num_steps = min(ends)
         # The exhaustion of a pass shows when the next step is due: not if a limit has stopped the run before.
         exhausted = self._exhausts(total) and total != limits.steps

@@ -133,14 +133,7 @@ def contradictions(plan: TrainingPlan) -> list[PlanError]:
             )
         )
     if not problems and _never_ends(plan):
-        problems.append(
-            never_updates(
-                plan.gradient_accumulation_steps,
-                plan.steps_per_epoch or 0,
-                plan.accumulation_boundary or "",
-                plan.accumulation_remainder or "",
-            )
-        )
+        problems.append(never_updates(plan, plan.steps_per_epoch or 0))
     return problems
 
 
@@ -170,13 +163,14 @@ def _never_ends(plan: TrainingPlan) -> bool:
     )
 
 
-def never_updates(window: int, at_most: int, boundary: str, remainder: str) -> PlanError:
-    """The error of a plan whose only limit is a number of updates that never come."""
+def never_updates(plan: TrainingPlan, at_most: int) -> PlanError:
+    """The error of a plan whose only limit, updates, is never reached; windows are cut after at most that many steps."""
     return PlanError(
         "this plan would never end: its only limit is updates, and no update ever comes",
         got=Verbatim(
-            f"gradient_accumulation_steps {window:,}, cut after at most {at_most:,} by the end of each {boundary} "
-            f"and then not applied (accumulation_remainder {remainder!r})"
+            f"gradient_accumulation_steps {plan.gradient_accumulation_steps:,}, cut after at most {at_most:,} by the "
+            f"end of each {plan.accumulation_boundary} and then not applied "
+            f"(accumulation_remainder {plan.accumulation_remainder!r})"
         ),
         expected="a window that fills up, or a limit of epochs or steps",
         remedy="Use accumulation_remainder 'carry' or 'flush', fewer accumulation steps, or set epochs or steps too.",

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from xframe.errors import PlanError, UsageError, Verbatim
-from xframe.plan import problems
+from xframe.plan import counting, equivalence, problems
 from xframe.plan.fields import PlanFields, described, sample_count, with_defaults
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
     @property
     def digest(self) -> str:
         """32 hex digits, equal for plans of equal meaning: fields without effect on the run don't count."""
-        from xframe.plan.equivalence import meaning
-
-        text = json.dumps({"format": "xframe-plan-1", **meaning(self)}, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            {"format": "xframe-plan-1", **equivalence.meaning(self)}, sort_keys=True, separators=(",", ":")
+        )
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def __repr__(self) -> str:
@@ -129,20 +129,14 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
 
     def counts(self, num_samples: int) -> Counts:
         """All counts of the run over ``num_samples`` samples, in closed form. See ``xframe.plan.counting``."""
-        from xframe.plan import counting
-
         return counting.counts(self, num_samples)
 
     def step(self, index: int, num_samples: int) -> Step:
         """The step of that 0-based index, by random access. See ``xframe.plan.counting``."""
-        from xframe.plan import counting
-
         return counting.step(self, index, num_samples)
 
     def each_step(self, num_samples: int) -> Iterator[Step]:
         """All steps, one after the other. See ``xframe.plan.counting``."""
-        from xframe.plan import counting
-
         return counting.each_step(self, num_samples)
 
 

@@ -107,7 +107,7 @@ def unsupported(
     precisions: tuple[str, ...],
     layers: tuple[type[Layer], ...] = (Dense,),
 ) -> list[str]:
-    """The reasons that hold for every adapter that lowers neutral layers itself, those of ``layers``."""
+    """The reasons that hold for every adapter that lowers neutral layers itself: ``layers`` is its table of them."""
     reasons = []
     if runtime.precision not in precisions:
         reasons.append(f"precision {runtime.precision!r} is not one of its precisions ({', '.join(precisions)})")

@@ -8,14 +8,15 @@ layer's class in lower case and i counts the layers of that kind from 0: ``dense
 What a layer states of its weights is all that binds them: initial values are the task's, and the
 formula is the same in all frameworks, down to which variance a running one is.
 
-A new layer is a class here, in ``LAYERS``, and a function in ``_LOWER`` of each adapter's layers.py; xframe_numpy takes
-``Dense`` alone.
+A new layer is a class here, and for each adapter that takes it a function in ``_LOWER`` of its layers.py and a name in
+``_LAYERS`` of its adapter.py; xframe_numpy takes ``Dense`` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unknown
@@ -37,19 +38,33 @@ __all__ = [  # what ``xframe.layers`` has
 ]
 
 Shape = tuple[int, ...]
-ACTIVATIONS = ("linear", "relu", "tanh")
-PADDINGS = ("same", "valid")
+_ACTIVATIONS = ("linear", "relu", "tanh")
+_WORDS = {"activation": _ACTIVATIONS, "function": _ACTIVATIONS, "padding": ("same", "valid")}  # by field
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What all neutral layers have. Layers without weights that keep the shape need no more.
 
+    Fields are checked by their names and types when a layer is made; whole numbers are counts.
+
     Attributes:
         ranks: how many dimensions one sample may have.
     """
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in _WORDS and value not in _WORDS[name]:
+                raise unknown("padding" if name == "padding" else "activation", str(value), _WORDS[name])
+            if field.type == "int" and (type(value) is not int or value < 1):
+                raise UsageError(f"a layer's {name}", got=value, expected="an integer from 1 up")
+            if name == "epsilon" and not value > 0:
+                raise UsageError("a layer's epsilon", got=value, expected="a number above 0")
+            if name == "momentum" and not 0 <= value < 1:
+                raise UsageError("a layer's momentum", got=value, expected="a number from 0 up to below 1")
 
     @property
     def kind(self) -> str:
@@ -76,10 +91,6 @@ class Dense(Layer):
     activation: Literal["linear", "relu", "tanh"] = "linear"
     use_bias: bool = True
 
-    def __post_init__(self) -> None:
-        _known("activation", self.activation, ACTIVATIONS)
-        _count("units", self.units)
-
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return {"kernel": (inputs[-1], self.units), **({"bias": (self.units,)} if self.use_bias else {})}
 
@@ -93,19 +104,13 @@ class Activation(Layer):
 
     function: Literal["linear", "relu", "tanh"]
 
-    def __post_init__(self) -> None:
-        _known("activation", self.function, ACTIVATIONS)
-
 
 @dataclass(frozen=True, slots=True)
 class Flatten(Layer):
     """All of a sample in one axis, the last axis fastest: (H, W, channels) → (H · W · channels,). No weights."""
 
     def outputs(self, inputs: Shape) -> Shape:
-        size = 1
-        for length in inputs:
-            size *= length
-        return (size,)
+        return (math.prod(inputs),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +129,7 @@ class Conv2D(Layer):
     use_bias: bool = True
 
     def __post_init__(self) -> None:
-        _known("activation", self.activation, ACTIVATIONS)
-        _known("padding", self.padding, PADDINGS)
-        _count("filters", self.filters)
-        _count("kernel_size", self.kernel_size)
+        Layer.__post_init__(self)  # super() does not know a class with slots
         if self.padding == "same" and self.kernel_size % 2 == 0:
             raise UsageError(
                 "a layer's kernel_size with padding 'same'", got=self.kernel_size, expected="an odd integer"
@@ -143,31 +145,26 @@ class Conv2D(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class MaxPool2D(Layer):
-    """The greatest of each size × size window, side by side; what is left over at the ends is cut off. No weights."""
+class _Pool2D(Layer):
+    """One value for each size × size window, side by side; what is left over at the ends is cut off. No weights."""
 
     ranks: ClassVar[tuple[int, ...]] = (3,)
     size: int
-
-    def __post_init__(self) -> None:
-        _count("size", self.size)
 
     def outputs(self, inputs: Shape) -> Shape:
         return _nonempty(self, inputs, (inputs[0] // self.size, inputs[1] // self.size, inputs[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class AveragePool2D(Layer):
-    """The mean of each size × size window, side by side; what is left over at the ends is cut off. No weights."""
+class MaxPool2D(_Pool2D):
+    """The greatest of each size × size window, as ``_Pool2D`` lays them."""
 
-    ranks: ClassVar[tuple[int, ...]] = (3,)
-    size: int
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        _count("size", self.size)
 
-    def outputs(self, inputs: Shape) -> Shape:
-        return _nonempty(self, inputs, (inputs[0] // self.size, inputs[1] // self.size, inputs[2]))
+class AveragePool2D(_Pool2D):
+    """The mean of each size × size window, as ``_Pool2D`` lays them."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +181,6 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
-            raise UsageError("a layer's momentum", got=self.momentum, expected="a number from 0 up to below 1")
-        _epsilon(self.epsilon)
-
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return dict.fromkeys(("scale", "bias", "mean", "variance"), inputs[-1:])
 
@@ -198,9 +190,6 @@ class LayerNorm(Layer):
     """``(x − m) / √(v + epsilon) · scale + bias``, m and v the last axis' mean and variance. scale, bias (units,)."""
 
     epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        _epsilon(self.epsilon)
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return dict.fromkeys(("scale", "bias"), inputs[-1:])
@@ -216,10 +205,6 @@ class Embedding(Layer):
     ranks: ClassVar[tuple[int, ...]] = (1,)
     vocabulary: int
     units: int
-
-    def __post_init__(self) -> None:
-        _count("vocabulary", self.vocabulary)
-        _count("units", self.units)
 
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         return {"table": (self.vocabulary, self.units)}
@@ -250,9 +235,6 @@ class LSTM(Layer):
     ranks: ClassVar[tuple[int, ...]] = (2,)
     units: int
 
-    def __post_init__(self) -> None:
-        _count("units", self.units)
-
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         gates = 4 * self.units
         return {"kernel": (inputs[-1], gates), "recurrent": (self.units, gates), "bias": (gates,)}
@@ -281,11 +263,6 @@ class TransformerBlock(Layer):
     hidden: int
     epsilon: float = 1e-5
 
-    def __post_init__(self) -> None:
-        _count("heads", self.heads)
-        _count("hidden", self.hidden)
-        _epsilon(self.epsilon)
-
     def weights(self, inputs: Shape) -> dict[str, Shape]:
         units = inputs[-1]
         vectors = ("norm_1_scale", "norm_1_bias", "norm_2_scale", "norm_2_bias", "down_bias")
@@ -297,12 +274,6 @@ class TransformerBlock(Layer):
         if inputs[-1] % self.heads:
             raise UsageError(f"{self} splits units", got=inputs[-1], expected=f"a multiple of {self.heads}")
         return inputs
-
-
-LAYERS: tuple[type[Layer], ...] = (
-    *(Dense, Activation, Flatten, Conv2D, MaxPool2D, AveragePool2D, BatchNorm),
-    *(LayerNorm, Embedding, Position, LSTM, TransformerBlock),
-)
 
 
 class Placed(NamedTuple):
@@ -333,21 +304,6 @@ def place(layers: Sequence[Layer], inputs: Shape) -> list[Placed]:
         placed.append(Placed(layer, f"{layer.kind}_{number}", inputs, layer.weights(inputs)))
         inputs = layer.outputs(inputs)
     return placed
-
-
-def _count(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise UsageError(f"a layer's {name}", got=value, expected="an integer from 1 up")
-
-
-def _epsilon(value: float) -> None:
-    if not value > 0:
-        raise UsageError("a layer's epsilon", got=value, expected="a number above 0")
-
-
-def _known(name: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise unknown(name, str(value), known)
 
 
 def _nonempty(layer: Layer, inputs: Shape, outputs: Shape) -> Shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.errors import UsageError
-from xframe.plan.presets._arguments import batches_of_pass, choice, count, flag, maybe
+from xframe.plan.presets._preset import batches_of_pass, choice, count, flag, maybe
 
 _DATA = ("arrays", "dataset", "batch-repeat", "repeat-batch")
 _REFUSED = {

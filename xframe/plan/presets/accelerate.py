@@ -13,11 +13,10 @@ Source: accelerate/accelerator.py (``_do_sync``, ``backward``) and data_loader.p
 from __future__ import annotations
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, flag, maybe, remainder_of, windows
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of, flag, loader, maybe, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int,
@@ -28,7 +27,6 @@ def fields(
     steps_per_epoch: int | None = None,
     max_train_steps: int | None = None,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     flag("sync_with_dataloader", sync_with_dataloader)
     k, s = (
@@ -58,8 +56,7 @@ def fields(
     elif updates is not None and not sync_with_dataloader:
         epochs = -(-updates // -(-batches // k))
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         "epochs": epochs,
         "updates": updates,
         **epochs_of(s, "restart", "short_epoch"),
@@ -73,7 +70,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="accelerate 1.15.0",
     evidence="ran",
     names={

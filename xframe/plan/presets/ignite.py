@@ -10,11 +10,10 @@ Source: ignite/engine/engine.py (``run``, ``_run_once_on_dataset_as_gen``) and i
 from __future__ import annotations
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, flag, maybe, remainder_of, windows
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of, flag, loader, maybe, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int,
@@ -24,7 +23,6 @@ def fields(
     gradient_accumulation_steps: int = 1,
     drop_last: bool = False,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     k, s = count("gradient_accumulation_steps", gradient_accumulation_steps), maybe("epoch_length", epoch_length)
     epochs, steps = maybe("max_epochs", max_epochs), maybe("max_iters", max_iters)
@@ -36,8 +34,7 @@ def fields(
             expected="at most one of them, which is all that Engine.run takes",
         )
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         "epochs": 1 if steps is None and epochs is None else epochs,
         "steps": steps,
         **epochs_of(s, "continue", "repeat"),
@@ -46,7 +43,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="pytorch-ignite 0.5.5",
     evidence="ran",
     names={

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from xframe.plan.presets._arguments import count, epochs_of, maybe, windows
 from xframe.plan.presets._keras import read_arguments
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, count, epochs_of, maybe, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int | None = None,
@@ -31,7 +30,6 @@ def fields(
     data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
     drop_remainder: bool = False,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, s, per_execution, drop = read_arguments(
         "keras", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
     )
@@ -52,7 +50,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="keras 3.15.1",
     evidence="ran",
     names={name: name for name in ("batch_size", "epochs", "steps_per_epoch", "gradient_accumulation_steps")},

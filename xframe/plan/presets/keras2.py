@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from xframe.errors import UsageError, Verbatim
-from xframe.plan.presets._arguments import batches_of_pass, count, epochs_of, number_of
+from xframe.errors import UsageError, Verbatim, counted
 from xframe.plan.presets._keras import read_arguments
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int | None = None,
@@ -27,7 +26,6 @@ def fields(
     data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
     drop_remainder: bool = False,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, s, per_execution, drop = read_arguments(
         "keras2", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
     )
@@ -46,7 +44,7 @@ def fields(
     ):
         raise UsageError(
             "keras2 with data that ends inside the first execution, after which fit raises an error",
-            got=Verbatim(f"{number_of(there, 'batch', 'batches')}, steps_per_execution={per_execution}"),
+            got=Verbatim(f"{counted(there, 'batch')}, steps_per_execution={per_execution}"),
             expected="data for one execution at least",
         )
     return {
@@ -59,7 +57,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="tf_keras 2.21.0",
     evidence="ran",
     names={name: name for name in ("batch_size", "epochs", "steps_per_epoch")},

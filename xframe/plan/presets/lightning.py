@@ -15,21 +15,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from xframe.errors import UsageError, Verbatim
-from xframe.plan.presets._arguments import (
-    batches_of_pass,
-    choice,
-    count,
-    epochs_of,
-    flag,
-    number_of,
-    remainder_of,
-    windows,
-)
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.errors import UsageError, Verbatim, counted
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, epochs_of, flag, loader, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int,
@@ -40,7 +30,6 @@ def fields(
     drop_last: bool = False,
     data: Literal["loader", "iterable"] = "loader",
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     k = count("accumulate_grad_batches", accumulate_grad_batches)
     choice("data", data, ("loader", "iterable"))
@@ -57,7 +46,7 @@ def fields(
                 got=limit,
                 expected="a count"
                 if data == "iterable"
-                else f"a share of the {number_of(batches, 'batch', 'batches')} that is at least one, or a count",
+                else f"a share of the {counted(batches, 'batch')} that is at least one, or a count",
             )
         s = int(batches * limit)
     elif limit is not None and not (isinstance(limit, float) and limit == 1):
@@ -71,8 +60,7 @@ def fields(
             raise UsageError("lightning without end", got=Verbatim("max_epochs=-1, max_steps=-1"), expected="a limit")
         epochs = 1000
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         "epochs": epochs,
         "updates": updates,
         **epochs_of(s, "restart", "short_epoch"),
@@ -81,7 +69,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="lightning 2.6.6",
     evidence="ran",
     names={

@@ -8,11 +8,10 @@ Source: optax/transforms/_accumulation.py.
 
 from __future__ import annotations
 
-from xframe.plan.presets._arguments import batches_of_pass, count, flag, remainder_of, windows
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, flag, loader, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int,
@@ -21,13 +20,11 @@ def fields(
     use_grad_mean: bool = True,
     drop_remainder: bool = False,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = count("batch_size", batch_size), flag("drop_remainder", drop_remainder)
     flag("use_grad_mean", use_grad_mean)
     batches_of_pass(num_samples, b, drop)
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         "epochs": count("num_epochs", num_epochs),
         **windows(
             count("every_k_schedule", every_k_schedule),
@@ -39,7 +36,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="optax 0.2.8",
     evidence="ran",
     names={"batch_size": "batch_size", "epochs": "num_epochs", "gradient_accumulation_steps": "every_k_schedule"},

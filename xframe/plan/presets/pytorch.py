@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from xframe.plan.presets._arguments import batches_of_pass, choice, count, flag, maybe, remainder_of, windows
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, maybe, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     batch_size: int = 1,
@@ -28,14 +27,12 @@ def fields(
     drop_last: bool = False,
     max_steps: int | None = None,
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     choice("leftover", leftover, ("flush", "zero", "carry", "leak"))
     choice("normalization", normalization, ("window", "sum"))
     batches_of_pass(num_samples, b, drop)
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         "epochs": count("epochs", epochs),
         "steps": maybe("max_steps", max_steps),
         **windows(
@@ -49,7 +46,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="torch 2.13.0",
     evidence="ran",
     names={"batch_size": "batch_size"}

@@ -16,11 +16,10 @@ import math
 from typing import Literal
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.presets._arguments import batches_of_pass, choice, count, flag, remainder_of, windows
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, windows
 
 
-def fields(
+def _fields(
     *,
     num_samples: int,
     per_device_train_batch_size: int = 8,
@@ -31,7 +30,6 @@ def fields(
     num_items_in_batch: bool = False,
     data: Literal["map", "iterable"] = "map",
 ) -> Fields:
-    """The plan's fields from the arguments of the trainer."""
     b, drop = (
         count("per_device_train_batch_size", per_device_train_batch_size),
         flag("dataloader_drop_last", dataloader_drop_last),
@@ -61,8 +59,7 @@ def fields(
                 expected=f"gradient_accumulation_steps that divides {batches:,}, or max_steps up to {batches // k:,}",
             )
     return {
-        "batch_size": b,
-        **remainder_of(drop),
+        **loader(b, drop),
         **limit,
         **windows(
             k,
@@ -74,7 +71,7 @@ def fields(
 
 
 PRESET = Preset(
-    make=fields,
+    make=_fields,
     trainer="transformers 5.23.0",
     evidence="ran",
     names={
