@@ -14,9 +14,8 @@ from xframe.diagnosis.explaining import explain
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.markdown import markdown
 from xframe.running import harness
-from xframe.running.folders import make_way, new_folder
 from xframe.running.progress import Progress
-from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request
+from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request, make_way, new_folder
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_all
 

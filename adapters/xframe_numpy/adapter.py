@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
-from xframe.running.drive import drive
+from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks.layers import Dense
 from xframe.tasks.task import Task
@@ -54,4 +54,4 @@ class NumpyAdapter:
         return loops(task)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
-        return drive(self, plan, task, runtime, recorder)
+        return Drive(self, plan, task, runtime, recorder)()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running.drive import Seen
+from xframe.running.drive import Batch, Seen
 from xframe.running.steering import Window
 from xframe.tasks.task import Task
 from xframe_numpy.layers import Array
 from xframe_numpy.losses import LOSSES, accuracy
 from xframe_numpy.model import Model
 from xframe_numpy.optimizers import lower
-from xframe_numpy.pipeline import Batch
 
 
 class TrainStep:

@@ -11,7 +11,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import PRECISIONS, storage
 from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
-from xframe.running.drive import drive
+from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
 from xframe.tasks import layers
@@ -129,7 +129,9 @@ class TensorflowAdapter:
         self.configure(runtime)
         others = {"block": self.blocks, "fit": self.fit}
         train = others.get(runtime.loop or self.loops[0])
-        return drive(self, plan, task, runtime, recorder) if train is None else train(plan, task, runtime, recorder)
+        if train is None:
+            return Drive(self, plan, task, runtime, recorder)()
+        return train(plan, task, runtime, recorder)
 
     def blocks(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         """The loop ``block``: many steps in each call of one tf.function."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
+from xframe.running import drive
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Place, WalkState, walk
+from xframe.running.steering import pass_indices
 from xframe.tasks.data import Samples
 from xframe_tensorflow.model import float_type
 
@@ -20,13 +21,8 @@ _BLOCK = 1 << 16  # ids made at once
 MOST_BYTES = 1 << 25  # of features of several batches in one element; a few elements are ready at a time
 
 
-class Batch(NamedTuple):
-    """Features and targets with the ids that stand beside them."""
-
-    place: Place
-    features: tf.Tensor
-    targets: tf.Tensor
-    ids: tf.Tensor
+class Batch(drive.Batch):
+    """One whose samples are picked as TensorFlow does it."""
 
     def take(self, rows: Any) -> Batch:
         """The same batch with its samples picked by position."""
@@ -34,35 +30,27 @@ class Batch(NamedTuple):
         return self._replace(features=features, targets=targets, ids=ids)
 
 
-class Pipeline:
-    """Iterates over the batches of a run.
+class Pipeline(drive.Batches):
+    """Iterates over the batches of a run."""
 
-    Attributes:
-        start: where the first batch begins.
-    """
+    kind = Batch
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
-        self.plan, self.num_samples, self.start = plan, len(samples), WalkState()
+        super().__init__(plan, len(samples))
         self.begins = (0, 0)  # the pass that the next iterator begins with, and the offset in it
         order = plan.sample_order(len(samples))
-        bounded = plan.steps_per_epoch is None and plan.epochs is not None
 
-        def passes() -> Iterator[tuple[NDArray[np.int64], int]]:
+        def from_there() -> Iterator[tuple[NDArray[np.int64], int]]:
             first_pass, offset = self.begins
-            for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+            for pass_index in pass_indices(plan, first_pass):
                 yield np.roll(order.ids(pass_index), -offset) if offset else order.ids(pass_index), offset
                 offset = 0
 
         signature = tf.TensorSpec([len(samples)], tf.int64), tf.TensorSpec([], tf.int64)
-        orders = tf.data.Dataset.from_generator(passes, output_signature=signature)
+        orders = tf.data.Dataset.from_generator(from_there, output_signature=signature)
         self.dataset = gathered(_cut(orders, plan, len(samples)), samples, runtime).prefetch(2)
 
-    def __iter__(self) -> Iterator[Batch]:
-        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
-            yield Batch(place, *batch)
-
     def begin(self, first_pass: int, offset: int) -> Iterator[tuple[tf.Tensor, ...]]:
-        """Features, targets and ids of each batch from there on."""
         self.begins = first_pass, offset
         return iter(self.dataset)
 

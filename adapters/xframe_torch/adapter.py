@@ -11,7 +11,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import PRECISIONS
 from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
-from xframe.running.drive import drive
+from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks import layers
 from xframe.tasks.task import Task
@@ -99,7 +99,7 @@ class TorchAdapter:
         if runtime.loop == "graph" and runtime.device == "cpu":
             raise UsageError("loop 'graph' replays CUDA graphs", got="the device cpu", expected="a CUDA device")
         self.configure(runtime)
-        return drive(self, plan, task, runtime, recorder)
+        return Drive(self, plan, task, runtime, recorder)()
 
 
 def _compiler() -> str | None:

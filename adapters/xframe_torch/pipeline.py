@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, count, islice
-from typing import Any, NamedTuple
+from itertools import chain, islice
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from xframe.plan.training_plan import TrainingPlan
+from xframe.running.drive import Batches
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Place, WalkState, walk
+from xframe.running.steering import pass_indices
 from xframe.tasks.data import Samples
 
 MOST_BYTES = 1 << 18  # of features that are gathered together: they should stay in the processor's cache
-
-
-class Batch(NamedTuple):
-    """Features and targets with the ids that stand beside them."""
-
-    place: Place
-    features: torch.Tensor
-    targets: torch.Tensor
-    ids: torch.Tensor
-
-    def take(self, rows: Any) -> Batch:
-        """The same batch with its samples picked by position."""
-        return self._replace(features=self.features[rows], targets=self.targets[rows], ids=self.ids[rows])
 
 
 class InMemory(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
@@ -59,7 +47,7 @@ class Read(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         return precise(features, self.precision), precise(targets, self.precision), index
 
 
-class Batches(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
+class Gathered(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
     """Samples in batches; indexed by the batches' positions, gathered together and then cut, which costs less."""
 
     def __init__(self, samples: Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
@@ -94,8 +82,7 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
         plan, size = self.plan, self.plan.batch_size
         first_pass, offset = self.begins
         rest = torch.zeros(0, dtype=torch.int64)
-        bounded = plan.steps_per_epoch is None and plan.epochs is not None
-        for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+        for pass_index in pass_indices(plan, first_pass):
             ids = torch.from_numpy(self.order.ids(pass_index))
             *batches, rest = torch.split(torch.cat([rest, ids[offset:]]), size)
             offset = 0
@@ -122,22 +109,19 @@ def precise(values: NDArray[Any], precision: str) -> torch.Tensor:
     return tensor.bfloat16() if precision == "bfloat16" and tensor.is_floating_point() else tensor
 
 
-class Pipeline:
-    """Iterates over the batches of a run.
-
-    Attributes:
-        start: where the first batch begins.
-    """
+class Pipeline(Batches):
+    """Iterates over the batches of a run."""
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
-        self.plan, self.device, self.num_samples, self.start = plan, runtime.device, len(samples), WalkState()
+        super().__init__(plan, len(samples))
+        self.device = runtime.device
         held, precision = samples.arrays, runtime.precision
         data = Read(samples, precision) if held is None else InMemory(*held, precision)
         # What is read is read batch by batch, so that workers share the work and little is read ahead.
         most_rows = 0 if held is None else MOST_BYTES // max(1, held[0][0].nbytes)
         self.sampler = OrderSampler(plan, len(samples), most_rows)
         self.loader = DataLoader(
-            Batches(data),
+            Gathered(data),
             batch_size=None,  # the sampler yields whole batches of indices
             sampler=self.sampler,
             collate_fn=identity,
@@ -148,12 +132,9 @@ class Pipeline:
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[Batch]:
-        away = self.device != "cpu"
-        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
-            yield Batch(place, *(tensor.to(self.device, non_blocking=True) for tensor in batch) if away else batch)
-
     def begin(self, first_pass: int, offset: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Features, targets and ids of each batch from there on."""
         self.sampler.begins = first_pass, offset
-        return chain.from_iterable(self.loader)
+        batches = chain.from_iterable(self.loader)
+        if self.device == "cpu":
+            return batches
+        return (tuple(tensor.to(self.device, non_blocking=True) for tensor in batch) for batch in batches)

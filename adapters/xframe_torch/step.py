@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running.drive import Seen
+from xframe.running.drive import Batch, Seen
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Window
 from xframe.tasks.task import Task
@@ -16,7 +16,6 @@ from xframe_torch.evidence import UpdateCounter
 from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
 from xframe_torch.optimizers import clipping, lower, scaler
-from xframe_torch.pipeline import Batch
 
 
 class TrainStep:

@@ -17,9 +17,8 @@ from xframe.errors import UsageError, Verbatim
 from xframe.report import words
 from xframe.report.bench import MeasuredRun, PlanBench, environment, versions
 from xframe.running import harness, registry
-from xframe.running.folders import new_folder
 from xframe.running.progress import Progress
-from xframe.running.request import Request
+from xframe.running.request import Request, new_folder
 from xframe.running.runtime import cores
 from xframe.trace.trace import Trace
 from xframe.verification import compare_runs

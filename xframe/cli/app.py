@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from xframe import __version__
-from xframe.cli import lists, plans, proofs, runs, traces
+from xframe.cli import plans, proofs, runs, traces
 from xframe.errors import XframeError
 
 app = App(
@@ -39,8 +39,8 @@ for function in (
     traces.certificate,
     proofs.selftest,
     proofs.bench,
-    lists.adapters,
-    lists.tasks,
+    runs.adapters,
+    runs.tasks,
 ):
     app.command(function)
 app.command(plans.plan_command, name="plan")

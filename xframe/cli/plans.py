@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from xframe.cli.options import Json, known, number
-from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
+from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, known, number
 from xframe.errors import UsageError
 from xframe.plan.presets import trainers as trainer_names
 

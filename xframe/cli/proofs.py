@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from xframe.cli.options import Json, Python, Tf32, number, option, pairs
-from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
+from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, Python, Tf32, number, option, pairs
 from xframe.cli.printing import progress_bars
 from xframe.errors import UsageError, Verbatim
 

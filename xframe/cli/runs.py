@@ -1,4 +1,4 @@
-"""Commands that run a plan: ``xframe verify`` and ``xframe run``."""
+"""Commands that run a plan, ``xframe verify`` and ``run``, and list what with: ``adapters`` and ``tasks``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xframe.cli.options import Atol, Device, Json, Precision, Python, Rtol, Task, Tf32, Threads, Workers, option, pairs
-from xframe.cli.plan_options import NO_OPTIONS, PlanOptions
+from xframe.cli.options import (
+    NO_OPTIONS,
+    Atol,
+    Device,
+    Json,
+    PlanOptions,
+    Precision,
+    Python,
+    Rtol,
+    Task,
+    Tf32,
+    Threads,
+    Workers,
+    option,
+    pairs,
+)
 from xframe.cli.printing import progress_bars, report
 
 
@@ -101,4 +115,38 @@ def run(
         counts = trace.counts()
         print(f"{out}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples")
         print(f"certificate: {trace.certificate}")
+    return 0
+
+
+def adapters(*, json: Json = False) -> int:
+    """List the adapters, their loops, and whether their framework is installed here."""
+    import importlib.util
+
+    from xframe.report import tables
+    from xframe.running import registry
+
+    every = [registry.load(name) for name in registry.available()]
+    here = {a.name: all(importlib.util.find_spec(module) for module in a.requires) for a in every}
+    if json:
+        facts = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in every]
+        print(jsonlib.dumps(facts))
+        return 0
+    states = {a.name: "installed" if here[a.name] else f"not installed: {a.install}" for a in every}
+    rows = [[a.name, f"loops {', '.join(a.loops)}", states[a.name]] for a in every]
+    print("\n".join(tables.plain(rows)))
+    return 0
+
+
+def tasks(*, json: Json = False) -> int:
+    """List the built-in tasks."""
+    from xframe.report import tables
+    from xframe.tasks.lookup import BUILT_IN, find_task
+
+    every = [find_task(name) for name in BUILT_IN]
+    if json:
+        facts = [{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in every]
+        print(jsonlib.dumps(facts))
+        return 0
+    rows = [[task.name, f"{task.num_samples:,}", f"samples  {task.description}"] for task in every]
+    print("\n".join(tables.plain(rows, right=(1,))))
     return 0

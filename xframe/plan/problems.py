@@ -164,7 +164,7 @@ def _never_ends(plan: TrainingPlan) -> bool:
 
 
 def never_updates(plan: TrainingPlan, at_most: int) -> PlanError:
-    """The error of a plan whose only limit, updates, is never reached; windows are cut after at most that many steps."""
+    """The error of a plan whose only limit is updates, and whose windows are cut after at most that many steps."""
     return PlanError(
         "this plan would never end: its only limit is updates, and no update ever comes",
         got=Verbatim(

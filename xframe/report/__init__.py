@@ -3,7 +3,7 @@
 Its files:
 
     text.py, markdown.py    a comparison for the terminal, for a colleague; words.py has the tables of both
-    causes.py               its causes; inferred.py: the plan that was inferred from one run
+                            and its causes; inferred.py: the plan that was inferred from one run
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
     tables.py               the one writer of tables; progress.py: live bars and lines on stderr

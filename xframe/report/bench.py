@@ -322,13 +322,13 @@ class PlanBench:
         """Why the runs may not be compared."""
         if self.comparable:
             return []
-        from xframe.report import causes, words
+        from xframe.report import words
 
         comparison = self.worst
         difference = comparison.first_difference
         where = f", first in step {difference['step']}: {difference['check']}" if difference else ""
         head = f"structure {comparison.structure}{where}"
-        return [head, *words.reasons(comparison), *causes.text(comparison.causes)]
+        return [head, *words.reasons(comparison), *words.causes_text(comparison.causes)]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xframe import __version__
 from xframe.comparison.result import Comparison
-from xframe.report import causes, tables, words
+from xframe.report import tables, words
 from xframe.report.tables import escaped
 
 
@@ -22,7 +22,7 @@ def markdown(comparison: Comparison) -> str:
         lines.append("")
     if comparison.causes:
         # Indented, and not fenced: no name of a run can end it.
-        lines += [*("    " + line for line in causes.text(comparison.causes)), ""]
+        lines += [*("    " + line for line in words.causes_text(comparison.causes)), ""]
     head, *rows = words.checks_table(comparison)
     lines += [*tables.markdown(head, rows), ""]
     if comparison.first_difference is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xframe import __version__
 from xframe.comparison.result import Comparison
-from xframe.report import causes, tables, words
+from xframe.report import tables, words
 
 
 def text(comparison: Comparison) -> str:
@@ -20,7 +20,7 @@ def text(comparison: Comparison) -> str:
         at = difference["step"]
         lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
         lines += [*tables.indented(tables.plain([words.head_around(comparison), *words.rows_around(comparison)])), ""]
-    for part in (words.reasons(comparison), causes.text(comparison.causes)):
+    for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:
             lines += [*part, ""]
     certificates = set(comparison.certificates.values())
@@ -39,4 +39,4 @@ def explained(comparison: Comparison) -> str:
     lines = [words.closing(comparison)]
     if difference is not None:
         lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
-    return "\n".join([*words.reasons(comparison), *causes.text(comparison.causes, most=None), *lines])
+    return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes, most=None), *lines])

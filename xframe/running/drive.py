@@ -7,10 +7,10 @@ step saw comes back from it as ``Seen`` and goes to the recorder as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from xframe.running.steering import Course, Place, Position, WalkState, Window
+from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +40,38 @@ class Seen(NamedTuple):
     update_attempts: Any = None
 
 
-class Batch(Protocol):
-    """Samples of a step, and their place in the run."""
+class Batch(NamedTuple):
+    """Samples of a step: where they stand in the run, features and targets, and the ids that stand beside them."""
 
-    @property
-    def place(self) -> Place:
-        """Where it stands."""
+    place: Place
+    features: Any
+    targets: Any
+    ids: Any
+
+    def take(self, rows: Any) -> Batch:
+        """The same batch with its samples picked by position."""
+        return self._replace(features=self.features[rows], targets=self.targets[rows], ids=self.ids[rows])
+
+
+class Batches:
+    """The batches of a run; an adapter's pipeline brings ``begin``, as ``walk`` calls it.
+
+    Attributes:
+        start: where the first batch begins.
+    """
+
+    kind: Callable[..., Any] = Batch
+
+    def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
+        self.plan, self.num_samples, self.start = plan, num_samples, WalkState()
+
+    def __iter__(self) -> Iterator[Any]:
+        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
+            yield self.kind(place, *batch)
+
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[Any, ...]]:
+        """Features, targets and ids of each batch from there on."""
+        raise NotImplementedError
 
 
 class TrainStep(Protocol):
@@ -131,10 +157,3 @@ class Drive:
             if course.over(place, window) if validates else window.over:
                 break
         return course.final()
-
-
-def drive(
-    adapter: Stepwise, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
-) -> dict[str, NDArray[Any]]:
-    """Trains by an adapter's own pipeline and step, recorded; returns the final weights by canonical name."""
-    return Drive(adapter, plan, task, runtime, recorder)()

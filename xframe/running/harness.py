@@ -13,12 +13,11 @@ from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
-from xframe.running.folders import log_path
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
 from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
-from xframe.running.request import Request
+from xframe.running.request import Request, log_path
 from xframe.running.runtime import cores
 from xframe.tasks.lookup import find_task
 

@@ -11,8 +11,9 @@ to it goes on as if it had never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xframe.plan.stopping import EarlyStopping, StoppingState
@@ -116,6 +117,12 @@ class Place(NamedTuple):
 
 
 START = WalkState()
+
+
+def pass_indices(plan: TrainingPlan, first: int) -> Iterable[int]:
+    """The passes from that one on, by their indices: ``plan.epochs`` if epochs are passes, else without end."""
+    bounded = plan.steps_per_epoch is None and plan.epochs is not None
+    return range(first, plan.epochs or 0) if bounded else count(first)
 
 
 def walk(

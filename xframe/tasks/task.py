@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.precision import storage
 from xframe.tasks.builders import NativeModel
 from xframe.tasks.data import Arrays, Samples, Source, fingerprint
 from xframe.tasks.layers import Dense, Embedding, Layer, Placed, Shape, place
-from xframe.tasks.losses import LOSSES, METRICS, Loss
 from xframe.tasks.optimizers import SGD
 
 if TYPE_CHECKING:
@@ -28,6 +27,18 @@ if TYPE_CHECKING:
     from xframe.trace.trace import Trace
 
 Weights = Mapping[str, "NDArray[Any]"]
+# What is minimised, and what is measured beside: an adapter computes each with its framework's own function, from the
+# model's outputs and the targets of one batch.
+Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
+LOSSES: Mapping[str, str] = {
+    "softmax_cross_entropy": "mean over all targets, from logits of shape (rows, …, classes) and integer targets of "
+    "shape (rows, …)",
+    "mean_squared_error": "mean over all elements of the squared difference",
+    "negative_sum": "minus the sum of outputs",
+}
+METRICS: Mapping[str, str] = {
+    "accuracy": "share of targets that get the greatest output; with softmax_cross_entropy",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,7 @@ class Task:
         load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
             samples such as ``xframe.ParquetSource``; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
-        loss: one of ``xframe.tasks.losses.LOSSES``, which states what each computes.
+        loss: one of ``xframe.tasks.task.LOSSES``, which states what each computes.
         optimizer: the update rule.
         layers: the neutral model, see ``xframe.layers``; empty if there are builders.
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
@@ -49,7 +60,7 @@ class Task:
         validation: returns (features, targets) or a source to validate on, if there are any; row i is validation
             sample i. They are kept in memory.
         num_validation: how many.
-        metrics: of ``xframe.tasks.losses.METRICS``, recorded beside the loss of each step and validation.
+        metrics: of ``xframe.tasks.task.METRICS``, recorded beside the loss of each step and validation.
         input_shape: of one sample's features, as the layers take it. Where the first is a Dense it can be left out:
             dense_0/kernel shows it.
         description: one line.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
 from xframe.running.drive import Seen
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Place, Window, walk
+from xframe.running.steering import Place, Window, pass_indices, walk
 from xframe.tasks.task import Task
 from xframe_tensorflow.pipeline import MOST_BYTES, gathered
 from xframe_tensorflow.step import TrainStep
@@ -121,8 +120,7 @@ class Blocks:
         """The ids of each batch from there on, by the plan's remainder policy."""
         plan, size = self.plan, self.plan.batch_size
         rest = np.zeros(0, dtype=np.int64)
-        bounded = plan.steps_per_epoch is None and plan.epochs is not None
-        for pass_index in range(first_pass, plan.epochs or 0) if bounded else count(first_pass):
+        for pass_index in pass_indices(plan, first_pass):
             ids = self.order.ids(pass_index)
             stream, offset = np.concatenate([rest, ids[offset:]]), 0
             whole = len(stream) - len(stream) % size

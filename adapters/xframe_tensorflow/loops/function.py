@@ -6,11 +6,10 @@ import tensorflow as tf
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
-from xframe.running.drive import Seen
+from xframe.running.drive import Batch, Seen
 from xframe.running.steering import Window
 from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
-from xframe_tensorflow.pipeline import Batch
 from xframe_tensorflow.step import TrainStep
 
 

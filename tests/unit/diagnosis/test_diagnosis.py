@@ -21,7 +21,7 @@ from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
-from xframe.report import causes as rendered
+from xframe.report import words
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
@@ -394,7 +394,7 @@ def test_a_failed_compare_says_why(tmp_path: Any, planned: bool) -> None:
     said = [text.partition(":")[0] for text in comparison.explanation]
     assert said == ["Why", "Fix"]
     assert comparison.to_dict()["causes"][0]["name"] == "short-batch-dropped"
-    assert rendered.text(comparison.causes)[0].startswith("Why: b drops the 3 samples")
+    assert words.causes_text(comparison.causes)[0].startswith("Why: b drops the 3 samples")
     assert compare(a, a).causes == ()
 
 

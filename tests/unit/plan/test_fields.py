@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from xframe.cli.plan_options import PlanOptions
+from xframe.cli.options import PlanOptions
 from xframe.plan import presets
 from xframe.plan.fields import DEPENDENTS, FIELDS
 from xframe.plan.training_plan import TrainingPlan

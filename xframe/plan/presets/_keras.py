@@ -7,6 +7,11 @@ from typing import Any
 from xframe.errors import UsageError
 from xframe.plan.presets._preset import batches_of_pass, choice, count, flag, maybe
 
+DROP = {"data": "dataset", "drop_remainder": True}
+NO_LIMITS = {
+    "steps": "Keras fit has no limit of steps: it is epochs times steps_per_epoch.",
+    "updates": "Keras fit has no limit of updates: it stops after epochs.",
+}
 _DATA = ("arrays", "dataset", "batch-repeat", "repeat-batch")
 _REFUSED = {
     "unknown": (

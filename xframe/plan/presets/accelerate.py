@@ -29,10 +29,8 @@ def _fields(
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     flag("sync_with_dataloader", sync_with_dataloader)
-    k, s = (
-        count("gradient_accumulation_steps", gradient_accumulation_steps),
-        maybe("steps_per_epoch", steps_per_epoch),
-    )
+    k = count("gradient_accumulation_steps", gradient_accumulation_steps)
+    s = maybe("steps_per_epoch", steps_per_epoch)
     epochs, updates = maybe("num_epochs", num_epochs), maybe("max_train_steps", max_train_steps)
     batches = batches_of_pass(num_samples, b, drop)
     if epochs is None and updates is None:

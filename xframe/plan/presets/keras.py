@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from xframe.plan.presets._keras import read_arguments
+from xframe.plan.presets._keras import DROP, NO_LIMITS, read_arguments
 from xframe.plan.presets._preset import Fields, Preset, count, epochs_of, maybe, windows
 
 
@@ -54,9 +54,6 @@ PRESET = Preset(
     trainer="keras 3.15.1",
     evidence="ran",
     names={name: name for name in ("batch_size", "epochs", "steps_per_epoch", "gradient_accumulation_steps")},
-    missing={
-        "steps": "Keras fit has no limit of steps: it is epochs times steps_per_epoch.",
-        "updates": "Keras fit has no limit of updates: it stops after epochs.",
-    },
-    drop={"data": "dataset", "drop_remainder": True},
+    missing=NO_LIMITS,
+    drop=DROP,
 )

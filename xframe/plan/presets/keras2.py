@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 from xframe.errors import UsageError, Verbatim, counted
-from xframe.plan.presets._keras import read_arguments
+from xframe.plan.presets._keras import DROP, NO_LIMITS, read_arguments
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of
 
 
@@ -36,12 +36,7 @@ def _fields(
     elif data == "dataset" and s is not None:
         iterator, exhaustion = ("restart", "repeat") if s == batches else ("continue", "stop")
     there = {"arrays": epochs * batches, "dataset": batches}.get(data)
-    if (
-        s is not None
-        and there is not None
-        and there < min(per_execution, s)
-        and not (data == "dataset" and s == batches)
-    ):
+    if s is not None and there is not None and there < min(per_execution, s) and iterator != "restart":
         raise UsageError(
             "keras2 with data that ends inside the first execution, after which fit raises an error",
             got=Verbatim(f"{counted(there, 'batch')}, steps_per_execution={per_execution}"),
@@ -61,10 +56,6 @@ PRESET = Preset(
     trainer="tf_keras 2.21.0",
     evidence="ran",
     names={name: name for name in ("batch_size", "epochs", "steps_per_epoch")},
-    missing={
-        "steps": "Keras fit has no limit of steps: it is epochs times steps_per_epoch.",
-        "updates": "Keras fit has no limit of updates: it stops after epochs.",
-        "gradient_accumulation_steps": "Keras 2 accumulates no gradients.",
-    },
-    drop={"data": "dataset", "drop_remainder": True},
+    missing=NO_LIMITS | {"gradient_accumulation_steps": "Keras 2 accumulates no gradients."},
+    drop=DROP,
 )

@@ -30,10 +30,8 @@ def _fields(
     num_items_in_batch: bool = False,
     data: Literal["map", "iterable"] = "map",
 ) -> Fields:
-    b, drop = (
-        count("per_device_train_batch_size", per_device_train_batch_size),
-        flag("dataloader_drop_last", dataloader_drop_last),
-    )
+    b = count("per_device_train_batch_size", per_device_train_batch_size)
+    drop = flag("dataloader_drop_last", dataloader_drop_last)
     samples = flag("num_items_in_batch", num_items_in_batch)
     k = count("gradient_accumulation_steps", gradient_accumulation_steps)
     choice("data", data, ("map", "iterable"))
