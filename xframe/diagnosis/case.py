@@ -8,27 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xframe.diagnosis import passes
-from xframe.diagnosis.keys import batch_keys, first_difference
-from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, changed
-from xframe.errors import UsageError, counted
-from xframe.inference.cells import Cells, cells
-from xframe.inference.reproducing import MOST_SAMPLES
-from xframe.plan import counting
-from xframe.plan.cadence import Cadence
+from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
+from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
+from xframe.errors import counted
+from xframe.inference.observed import Ints
+from xframe.inference.shown import Cells, cells
+from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.plan.training_plan import TrainingPlan
-
-    Ints = NDArray[np.int64]
-    Keys = NDArray[np.uint64]
+Keys = NDArray[np.uint64]
 
 
 class Stopping(NamedTuple):
@@ -103,10 +96,22 @@ class Case:
         """Whether the reference's plan is known, not inferred."""
         return self.basis.given
 
+    @cached_property
+    def ids(self) -> tuple[Ints, Ints] | None:
+        """The candidate's sample ids and the reference's, if both list them."""
+        a, b = self.candidate.ids, self.reference.ids
+        return None if a is None or b is None else (a, b)
+
     @property
     def has_ids(self) -> bool:
         """Whether both sides list their sample ids."""
-        return self.candidate.ids is not None and self.reference.ids is not None
+        return self.ids is not None
+
+    @cached_property
+    def updates(self) -> tuple[Ints, Ints] | None:
+        """The candidate's and the reference's updates after the steps that both have, if both count them."""
+        a, b = self.candidate.updates, self.reference.updates
+        return None if a is None or b is None else (a[: self.shared], b[: self.shared])
 
     @property
     def window(self) -> int:
@@ -149,18 +154,12 @@ class Case:
     def stored_keys(self) -> Keys | None:
         """The batches of the stored order; None where batches do not differ, or say nothing of an order."""
         plan, n, steps = self.plan, self.num_samples, len(self.candidate)
-        if not self.has_ids or self.same_batches or plan is None or n is None or n > MOST_SAMPLES or steps < 3:
+        if not self.has_ids or self.same_batches or plan is None or n is None or steps < 3:
             return None
-        stored = changed(plan, order="sequential")
-        try:
-            if stored is None or plan.batch_size < 2 or Cadence(stored, n).num_steps < steps:
-                return None
-            rows = counting.rows(stored, n, 0, steps)
-        except UsageError:
+        rows = planned(plan, n, steps)
+        if rows is None or int(rows.batch_size.sum()) > MOST_CELLS or not 2 <= plan.batch_size < n / 2:
             return None
-        if int(rows.batch_size.sum()) > MOST_CELLS or n <= 2 * plan.batch_size:
-            return None
-        return batch_keys(Rows.of_arrays(batch_size=rows.batch_size, ids=cells(stored, n, rows).positions))
+        return batch_keys(Rows.of_arrays(batch_size=rows.batch_size, ids=cells(plan, n, rows).positions))
 
     def _comparable(self, rows: Rows) -> Rows:
         return rows if self.has_ids else rows.only("batch_size", "updates")
@@ -175,8 +174,7 @@ class Case:
     @cached_property
     def differs_at(self) -> int | None:
         """The first step at which anything observed differs."""
-        a, b = self.candidate.updates, self.reference.updates
-        steps = [self.batches_differ_at, None if a is None or b is None else first_difference(a, b)]
+        steps = [self.batches_differ_at, None if self.updates is None else first_difference(*self.updates)]
         return min((step for step in steps if step is not None), default=None)
 
     @property
@@ -198,8 +196,7 @@ class Case:
     @cached_property
     def same_updates(self) -> bool:
         """Whether the steps that both sides have are followed by the same updates, as far as known."""
-        a, b = self.candidate.updates, self.reference.updates
-        return a is None or b is None or bool(np.array_equal(a[: self.shared], b[: self.shared]))
+        return self.updates is None or bool(np.array_equal(*self.updates))
 
     @property
     def may_be_reordered(self) -> bool:
@@ -239,34 +236,43 @@ class Case:
     def cells(self) -> Cells | None:
         """Pass and position of each of the reference's samples; None if not known."""
         plan, n = self.plan, self.num_samples
-        if plan is None or n is None or n > MOST_SAMPLES or not len(self.reference):
+        if plan is None or n is None or (rows := planned(plan, n, len(self.reference))) is None:
             return None
-        try:
-            return cells(plan, n, counting.rows(plan, n, 0, len(self.reference)))
-        except UsageError:
-            return None
+        return cells(plan, n, rows)
 
     @cached_property
-    def passes(self) -> passes.Passes:
-        """The candidate's passes beside the reference's."""
-        return passes.pair(self.candidate, self.basis, self.cells, self.batches_differ_at)
+    def passes(self) -> Passes:
+        """The candidate's passes beside the reference's; none if all batches agree, or the sizes do not."""
+        where, n = self.cells, self.num_samples
+        if where is None or n is None or self.ids is None or self.batches_differ_at is None:
+            return Passes(())
+        if not self.shared or not self.same_sizes:
+            return Passes(())
+        (ids, reference), end = self.ids, int(self.candidate.bounds[self.shared])
+        index, real = where.passes[:end], ~where.padding[:end]
+        starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
+        pairs = []
+        for begin, stop in zip(starts[:MOST_PASSES], [*starts[1:], end][:MOST_PASSES], strict=False):
+            kept = np.flatnonzero(real[begin:stop]) + begin
+            pairs.append(Pass(int(index[begin]), ids[kept], reference[kept], where.positions[kept]))
+        same_length = len(self.candidate) == len(self.reference) or not self.whole
+        return Passes(tuple(pairs), n, same_length and self.same_updates)
 
     @cached_property
     def places(self) -> Places | None:
         """Where samples differ, if nothing else does: both sides have the same steps and sizes."""
         a, b = self.candidate, self.reference
-        if not self.has_ids or self.same_batches or a.ids is None or b.ids is None:
-            return None
-        if (len(a) != len(b) and self.whole) or not self.same_sizes:
+        if self.ids is None or self.same_batches or (len(a) != len(b) and self.whole) or not self.same_sizes:
             return None
         end = int(a.bounds[self.shared])
-        differing = np.flatnonzero(a.ids[:end] != b.ids[:end])
+        ids, reference = (one[:end] for one in self.ids)
+        differing = np.flatnonzero(ids != reference)
         if not len(differing):
             return None
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
         members = [batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b)]
         same_members = bool(np.array_equal(members[0], members[1]))
-        return Places(a.ids[:end], b.ids[:end], differing, steps, same_members)
+        return Places(ids, reference, differing, steps, same_members)
 
     def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
         """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""
@@ -292,3 +298,35 @@ def where_due(observed: int, expected: int, noun: str) -> str:
     due = f"{expected:,} {'is' if expected == 1 else 'are'} due"
     by = f"{abs(observed - expected):,} {'more' if observed > expected else 'fewer'}"
     return f"{counted(observed, noun)} where {due}, {by}"
+
+
+def _mixed(ids: Ints) -> Keys:
+    """Each id as 64 bits that look random, so that the sums of different sets differ."""
+    x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def batch_keys(rows: Rows, *, ordered: bool = True) -> Keys:
+    """One number a batch: equal for batches of the same samples, in the same order if asked; without ids, the sizes."""
+    sizes = rows.batch_size.clip(min=0)
+    if rows.ids is None:
+        return rows.batch_size.astype(np.uint64)
+    bits = _mixed(rows.ids)
+    ends = np.cumsum(sizes)
+    if ordered:
+        inside = np.arange(len(bits), dtype=np.int64) - np.repeat(ends - sizes, sizes)
+        bits = bits * (_mixed(inside) | np.uint64(1))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(bits, dtype=np.uint64)])
+    keys: Keys = (sums[ends] - sums[ends - sizes]) ^ _mixed(sizes)
+    return keys
+
+
+def first_difference(a: NDArray[Any], b: NDArray[Any]) -> int | None:
+    """The first place at which two columns differ, the end of the shorter included."""
+    shared = min(len(a), len(b))
+    unequal = a[:shared] != b[:shared]
+    if unequal.any():
+        return int(unequal.argmax())
+    return None if len(a) == len(b) else shared

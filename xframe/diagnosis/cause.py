@@ -17,14 +17,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import log
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import changed
-
-if TYPE_CHECKING:
-    from xframe.diagnosis.case import Case
-    from xframe.diagnosis.numbers import Numbers
-    from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 LAST_RESORT = 1000.0  # added to a rank: among equally good explanations, report this one last
 

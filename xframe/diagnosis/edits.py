@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xframe.diagnosis.reference import changed
-from xframe.diagnosis.windows import ends, updates_of
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit
+from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted
-from xframe.inference.reproducing import MOST_SAMPLES
+from xframe.inference.observed import Flags, Ints
+from xframe.plan.training_plan import TrainingPlan
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Keys = NDArray[np.uint64]
 
-    from xframe.diagnosis.case import Case
-    from xframe.diagnosis.cause import Cause, Fit
-
-    Ints = NDArray[np.int64]
-    Keys = NDArray[np.uint64]
 
 MOST_TRIED = 8  # places of one batch among the reference's that are tried
 
@@ -41,13 +38,14 @@ def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | No
         yield cause.fit(case, text, exact=updates_follow(case, where), rank=rank)
 
 
-def may_be_edited(case: Case) -> bool:
-    """Whether there are batches that differ, to be explained by an edit."""
-    return case.batches_differ_at is not None and not case.same_batches and len(case.keys) > 0
+def first_edit(case: Case) -> int | None:
+    """The first step whose batch differs, or is missing on either side, where that may be an edit."""
+    return None if case.same_batches or not len(case.keys) else case.batches_differ_at
 
 
-def updates_follow(case: Case, where: Ints) -> bool:
-    """Whether the updates are as they would be, had these steps of the reference been made in turn."""
+def updates_follow(case: Case, where: Ints | None = None) -> bool:
+    """Whether the updates are as they would be, had these steps of the reference (default: all) been made in turn."""
+    where = np.arange(case.shared, dtype=np.int64) if where is None else where
     seen, known = case.candidate.updates, case.extended.updates
     if seen is None or known is None or not len(seen):
         return True
@@ -85,8 +83,8 @@ class Jump(NamedTuple):
 
 def jumps(case: Case) -> Iterator[Jump]:
     """Every jump from the first batch that differs."""
-    at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
-    if not may_be_edited(case) or at is None or at >= len(keys) or at == 0:
+    at, keys, follow = first_edit(case), case.keys, case.extended_keys
+    if not at or at >= len(keys):
         return
     index = steps_of(case)
     for to in np.flatnonzero(follow == keys[at])[:MOST_TRIED].tolist():
@@ -116,22 +114,14 @@ def most_batches(case: Case, moved: int) -> bool:
 # --- samples -----------------------------------------------------------------------------------------
 
 
-def follows_in_turn(case: Case) -> bool:
-    """Whether the updates are those of the reference's steps."""
-    return updates_follow(case, np.arange(case.shared, dtype=np.int64))
-
-
 def may_lack_samples(case: Case) -> bool:
     """Whether one sample more or less in the stream of all samples may be what differs."""
-    a, b = case.candidate, case.reference
-    if not case.has_ids or case.same_batches or a.ids is None or b.ids is None or not case.whole:
+    steps, due = len(case.candidate), len(case.reference)
+    if not case.has_ids or case.same_batches or not case.whole:
         return False
-    if len(a) != len(b):
-        return len(a) < len(b)
-    if not case.same_sizes:
-        return True
-    differing = case.places
-    return differing is not None and not differing.same_members
+    if steps != due or not case.same_sizes:
+        return steps <= due
+    return case.places is not None and not case.places.same_members
 
 
 class Replaced(NamedTuple):
@@ -148,28 +138,27 @@ class Replaced(NamedTuple):
 def replaced(case: Case) -> Replaced | None:
     """The samples that replace different ones, if they are few."""
     where, n = case.places, case.num_samples
-    ids, reference = case.candidate.ids, case.reference.ids
-    if where is None or where.same_members or ids is None or reference is None:
+    if case.ids is None or where is None or where.same_members:
         return None
+    ids, reference = case.ids
     if len(where.places) > max(1, len(ids) // 20) or len(set(ids[where.places].tolist())) > 8:
         return None
     at, step = int(where.places[0]), int(where.steps[0])
     new, old = int(ids[at]), int(reference[at])
     if new < 0 or (n is not None and new >= n):
         return None
-    begin, end = _pass_around(case, at)
-    again = int((ids[begin:end] == new).sum()) > 1
+    again = int((ids[_pass_around(case, at)] == new).sum()) > 1
     text = f"has sample {new:,} in step {step:,} in place of {old:,}"
     return Replaced(new, old, step, len(where.places) == 1, again, text)
 
 
-def _pass_around(case: Case, place: int) -> tuple[int, int]:
-    """Where the pass of that place begins and ends among the ids."""
+def _pass_around(case: Case, place: int) -> slice:
+    """Where the pass of that place begins and ends among the ids; all of them if that is not known."""
     where = case.cells
     if where is None or place >= len(where.passes):
-        return 0, len(case.reference.ids) if case.reference.ids is not None else place + 1
+        return slice(int(case.reference.bounds[-1]))
     inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
-    return int(inside[0]), int(inside[-1]) + 1
+    return slice(int(inside[0]), int(inside[-1]) + 1)
 
 
 class OneBatch(NamedTuple):
@@ -236,21 +225,55 @@ class Gaps(NamedTuple):
 
 def update_gaps(case: Case) -> Gaps | None:
     """Where the updates differ; None if they don't, or the batches do."""
-    updates, reference = case.candidate.updates, case.reference.updates
-    if updates is None or reference is None or not case.same_batches:
+    if case.updates is None or not case.same_batches:
         return None
-    a, b = (np.diff(column[: case.shared], prepend=0) for column in (updates, reference))
+    a, b = (np.diff(column, prepend=0) for column in case.updates)
     differing = np.flatnonzero(a != b)
     if not len(differing):
         return None
     return Gaps(differing, (a - b)[differing], b[differing], bool((a >= 0).all()))
 
 
-def window_ends(case: Case) -> NDArray[np.bool_] | None:
+def window_ends(case: Case) -> Flags | None:
     """The steps whose end cuts the reference's windows, where updates differ in runs of one length; else None."""
     plan, n, steps = case.plan, case.num_samples, len(case.candidate)
-    if plan is None or n is None or n > MOST_SAMPLES or plan.gradient_accumulation_steps == 1 or not steps:
-        return None
-    if steps != len(case.reference) or update_gaps(case) is None:
+    if plan is None or n is None or case.window == 1 or steps != len(case.reference) or update_gaps(case) is None:
         return None
     return ends(plan, n, steps, plan.accumulation_boundary or "epoch")
+
+
+def updates_of(cuts: Flags, k: int, leftover: str, begun: int = 0, *, each: bool = False) -> Ints:
+    """Updates after each step, where windows of k steps are cut after the steps marked.
+
+    Args:
+        begun: steps that the first window has behind it already; of each segment, if ``each``.
+    """
+    index = np.arange(len(cuts), dtype=np.int64)
+    starts = np.zeros(len(cuts), dtype=np.int64)
+    if leftover != "carry" and len(cuts):
+        starts[1:] = np.where(cuts[:-1], index[1:], 0)
+        starts = np.maximum.accumulate(starts)
+    since = index - starts + 1 + begun * ((starts == 0) | each)
+    due = since % k == 0
+    if leftover == "flush":
+        due |= cuts
+    return np.cumsum(due, dtype=np.int64)
+
+
+def has_updates(case: Case, expected: Ints) -> bool:
+    """Whether the candidate has these updates; after the last step, where a window may be flushed, or one more."""
+    updates = case.candidate.updates
+    if updates is None or not np.array_equal(expected[:-1], updates[:-1]):
+        return False
+    return 0 <= int(updates[-1]) - int(expected[-1]) <= 1
+
+
+def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") -> Flags | None:
+    """Which of the first steps end an epoch or a pass; None if the run has fewer."""
+    part = planned(plan, num_samples, steps)
+    if part is None:
+        return None
+    column = part.epoch if kind == "epoch" else part.pass_index
+    cut = np.ones(steps, dtype=np.bool_)
+    cut[:-1] = column[1:] != column[:-1]
+    return cut

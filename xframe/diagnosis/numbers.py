@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    from xframe.diagnosis.case import Case
 
-    Floats = NDArray[np.float64]
-
-_CLOSE = 1e-3  # of a factor
 _ROUNDING = 1e-5  # what begins with larger differences is a different computation
 
 
@@ -105,40 +100,3 @@ class Numbers:
             return bool(step == 0 and by[0] < 1e-3) if np.isfinite(by[0]) else False
         small = float(before[before > 0].min()) < _ROUNDING if (before > 0).any() else False
         return bool(small and (before > 0).mean() > 0.5 and by[step] < 20 * max(float(before.max()), 1e-12))
-
-
-def differ_from_the_start(case: Case, numbers: Numbers) -> bool:
-    """Whether the losses differ before any update, and not by a factor."""
-    if not numbers.other_losses or numbers.loss_differs_at != 0 or numbers.scale is not None or numbers.constant:
-        return False
-    return not factor_of_the_first(case, numbers)
-
-
-def first_losses(numbers: Numbers) -> str:
-    """The first losses, in words."""
-    assert numbers.loss is not None
-    a, b = (losses[0] for losses in numbers.loss)
-    return f"the first loss already differs, {a:.6g} and {b:.6g}: before any update"
-
-
-def factor_of_all(case: Case, scale: float) -> str:
-    """What all losses may be multiplied by; empty if by nothing known."""
-    size = int(case.reference.batch_size.max(initial=0))
-    factors = {f"the {case.window:,} steps of a window": case.window, f"the batch size {size:,}": size}
-    for text, factor in factors.items():
-        if factor > 1 and min(abs(scale - factor), abs(1 / scale - factor)) < _CLOSE:
-            return f", by {text}"
-    return ""
-
-
-def factor_of_the_first(case: Case, numbers: Numbers) -> str:
-    """By what the first losses, of the same weights, are multiples of each other; empty if by nothing known."""
-    assert numbers.loss is not None
-    size, (a, b) = int(case.reference.batch_size[0]), (losses[0] for losses in numbers.loss)
-    ratio = a / b
-    for factor, what in ((case.window, "steps in a window"), (size, "samples in a batch")):
-        if factor > 1 and abs(ratio - factor) < _CLOSE * factor:
-            return f"{factor:,} times, as many as {what},"
-        if factor > 1 and ratio and abs(1 / ratio - factor) < _CLOSE * factor:
-            return f"{factor:,} times smaller, as many as {what}, than"
-    return ""

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from xframe.inference.observed import Ints
 
-    from xframe.diagnosis.reference import Reference
-    from xframe.inference.cells import Cells
-    from xframe.trace.rows import Rows
-
-    Ints = NDArray[np.int64]
-
-_MOST_PASSES = 256
+MOST_PASSES = 256
 _OWN_ORDER = 0.4  # of the samples are in other places where a run has an order of its own
 
 
@@ -110,29 +102,3 @@ class Passes:
         late = float(np.mean([np.mean(np.abs(one.ids - one.positions)) for one in self.passes]))
         # A whole shuffle moves a sample n/3 on average, and some sample almost n.
         return early + 1 if n >= 16 and early + 1 <= 0.6 * n and late < 0.25 * n else None
-
-
-def pair(candidate: Rows, basis: Reference, where: Cells | None, differs_at: int | None) -> Passes:
-    """The passes of the candidate and its reference.
-
-    Args:
-        where: the reference's samples come from there.
-        differs_at: the first step whose batch differs; passes that agree are not looked at.
-    """
-    reference, n = basis.rows, basis.num_samples
-    if where is None or differs_at is None or n is None or candidate.ids is None or reference.ids is None:
-        return Passes(())
-    shared = min(len(candidate), len(reference))
-    if not shared or not np.array_equal(candidate.batch_size[:shared], reference.batch_size[:shared]):
-        return Passes(())
-    end = int(candidate.bounds[shared])
-    passes, real = where.passes[:end], ~where.padding[:end]
-    starts = np.flatnonzero(np.diff(passes, prepend=passes[0] - 1))
-    pairs = []
-    for begin, stop in zip(starts[:_MOST_PASSES], [*starts[1:], end][:_MOST_PASSES], strict=False):
-        kept = np.flatnonzero(real[begin:stop]) + begin
-        pairs.append(Pass(int(passes[begin]), candidate.ids[kept], reference.ids[kept], where.positions[kept]))
-    same_counts = len(candidate) == len(reference) or not (candidate.complete and reference.complete)
-    if candidate.updates is not None and reference.updates is not None:
-        same_counts &= bool(np.array_equal(candidate.updates[:shared], reference.updates[:shared]))
-    return Passes(tuple(pairs), n, same_counts)

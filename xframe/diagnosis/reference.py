@@ -8,24 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xframe.errors import UsageError
-from xframe.inference.cells import Cells, cells
+from xframe.inference.observed import Ints, plan_of
+from xframe.inference.orders import sorted_repeat
 from xframe.inference.reproducing import MOST_SAMPLES, reproduce
-from xframe.inference.shown import UNKNOWN, ShownOrder
+from xframe.inference.shown import UNKNOWN, Cells, ShownOrder, cells
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import ACCUMULATION
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
 
 MOST_CELLS = 1 << 22  # sample ids of a run that are looked at
 _FIRST_ROWS = 2048
@@ -58,9 +54,19 @@ def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
     if values.get("gradient_accumulation_steps") in (None, 1):
         values |= dict.fromkeys(ACCUMULATION)
     try:
-        return TrainingPlan.from_mapping({name: value for name, value in values.items() if value is not None})
+        return plan_of(values)
     except UsageError:
         return None
+
+
+def planned(plan: TrainingPlan, num_samples: int, steps: int) -> counting.PlannedRows | None:
+    """The first steps of a plan; None if it does not fit the data set, or the run has fewer."""
+    try:
+        if 0 < steps <= Cadence(plan, num_samples).num_steps and num_samples <= MOST_SAMPLES:
+            return counting.rows(plan, num_samples, 0, steps)
+    except UsageError:
+        pass
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,18 +153,14 @@ class Reference:
 
     def extended(self, steps: int, *, ids: bool) -> Rows:
         """The reference's rows and what would follow them, up to that many steps, as far as that is known."""
-        have = len(self.rows)
-        plan = self.plan
-        if steps <= have or plan is None or self.num_samples is None or self.num_samples > MOST_SAMPLES:
+        have, n = len(self.rows), self.num_samples
+        if steps <= have or self.plan is None or n is None or n > MOST_SAMPLES:
             return self.rows
-        endless = changed(plan, epochs=None, updates=None, steps=steps)
+        endless = changed(self.plan, epochs=None, updates=None, steps=steps)
         try:
-            if endless is None:
+            if endless is None or (steps := Cadence(endless, n).num_steps) <= have:
                 return self.rows
-            steps = Cadence(endless, self.num_samples).num_steps
-            if steps <= have:
-                return self.rows
-            part = counting.rows(endless, self.num_samples, 0, steps)
+            part = counting.rows(endless, n, 0, steps)
         except UsageError:
             return self.rows
         if have and part.batch_size[have - 1] != self.rows.batch_size[-1]:
@@ -167,19 +169,13 @@ class Reference:
         if ids:
             if int(part.batch_size.sum()) > 2 * MOST_CELLS:
                 return self.rows
-            beyond = counting.rows(endless, self.num_samples, have, steps)
-            after = self.ids(endless, self.num_samples, cells(endless, self.num_samples, beyond))
+            after = self.ids(endless, n, cells(endless, n, counting.rows(endless, n, have, steps)))
             samples = np.concatenate([self.rows.ids, after])
         return Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=samples)
 
 
 def _possible(ids: Ints, where: Cells, n: int) -> bool:
     """Whether these may be samples of their passes: each at most once."""
-    real = ~where.padding
-    samples, passes = ids[real], where.passes[real]
-    if not len(samples):
-        return True
-    if samples.min() < 0 or samples.max() >= n:
-        return False
-    order = np.lexsort((samples, passes))
-    return not ((np.diff(samples[order]) == 0) & (np.diff(passes[order]) == 0)).any()
+    samples, passes = ids[~where.padding], where.passes[~where.padding]
+    inside = bool(samples.min(initial=0) >= 0 and samples.max(initial=0) < n)
+    return inside and sorted_repeat(samples, passes) is None

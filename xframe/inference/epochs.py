@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from xframe.inference.clues import SHORT_RUN, Clues
+from xframe.inference.observed import SHORT_RUN, Flags, Ints, Observed
 from xframe.inference.passes import Passes, steps_per_pass
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
 
 
 class Epochs(NamedTuple):
@@ -44,19 +38,19 @@ class Epochs(NamedTuple):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def hypotheses(clues: Clues, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Epochs]:
+def hypotheses(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Epochs]:
     """All epochs that go with these passes, those that are passes first.
 
     Args:
         lengths: the numbers of steps that are tried; default: all that a short run may have, and all that a long run
             can show.
     """
-    n, b = clues.num_samples, clues.batch_size
+    n, b = run.num_samples, run.batch_size
     per_pass = steps_per_pass(passes.remainder, n, b)
-    pass_ends = _pass_ends(clues, passes)
+    pass_ends = _pass_ends(run, passes)
     if passes.restart:
         s = passes.restart
-        index = np.arange(clues.num_steps + 1, dtype=np.int64)
+        index = np.arange(run.num_steps + 1, dtype=np.int64)
         exhaustions = ("repeat",) if s > per_pass else ("repeat", "short_epoch", "stop")
         for exhaustion in (None,) if passes.remainder == "carry" else exhaustions:
             yield Epochs(s, "restart", exhaustion, index // s, index[1:] % s == 0, pass_ends, False)
@@ -64,13 +58,13 @@ def hypotheses(clues: Clues, passes: Passes, lengths: Iterable[int] | None = Non
     yield Epochs(None, None, None, passes.pass_index, pass_ends, pass_ends, False)
     if passes.short_end:
         return
-    for s in _lengths(clues, per_pass) if lengths is None else lengths:
-        yield from _of_length(clues, passes, s, per_pass, pass_ends)
+    for s in _lengths(run, per_pass) if lengths is None else lengths:
+        yield from _of_length(run, passes, s, per_pass, pass_ends)
 
 
-def _of_length(clues: Clues, passes: Passes, s: int, per_pass: int, pass_ends: Flags) -> Iterator[Epochs]:
+def _of_length(run: Observed, passes: Passes, s: int, per_pass: int, pass_ends: Flags) -> Iterator[Epochs]:
     """Epochs of s steps, where no pass is abandoned."""
-    n, b, total = clues.num_samples, clues.batch_size, clues.num_steps
+    n, b, total = run.num_samples, run.batch_size, run.num_steps
     carry = passes.remainder == "carry"
     index = np.arange(total + 1, dtype=np.int64)
     epoch, ends = index // s, index[1:] % s == 0
@@ -93,40 +87,40 @@ def _of_length(clues: Clues, passes: Passes, s: int, per_pass: int, pass_ends: F
             yield Epochs(s, iterator, "stop", epoch, ends, pass_ends, over and not ends[-1])
 
 
-def _pass_ends(clues: Clues, passes: Passes) -> Flags:
-    n, b, position = clues.num_samples, clues.batch_size, passes.position[:-1]
+def _pass_ends(run: Observed, passes: Passes) -> Flags:
+    n, b, position = run.num_samples, run.batch_size, passes.position[:-1]
     if passes.remainder == "drop":
         return np.asarray(position + 2 * b > n)
     return np.asarray(position + b >= n)
 
 
-def declared_lengths(clues: Clues) -> list[int]:
+def declared_lengths(run: Observed) -> list[int]:
     """The numbers of steps of the first epochs that are over, by the loop's labels; of the only one if there is one."""
-    labels = clues.rows.epoch
+    labels = run.rows.epoch
     if labels is None:
         return []
     turns = np.flatnonzero(np.diff(labels))
-    return np.diff(turns[:4], prepend=-1).tolist() or [clues.num_steps]
+    return np.diff(turns[:4], prepend=-1).tolist() or [run.num_steps]
 
 
-def _lengths(clues: Clues, per_pass: int) -> list[int]:
+def _lengths(run: Observed, per_pass: int) -> list[int]:
     """The numbers of steps an epoch may have: all, or those that can show."""
-    total = clues.num_steps
+    total = run.num_steps
     if total <= SHORT_RUN:
         return [*range(1, total + 2), *([per_pass] if per_pass > total + 1 else [])]
     lengths = {total, total + 1, per_pass, 2 * per_pass} - {0}
-    for at in _irregular(clues):
+    for at in _irregular(run):
         lengths |= _divisors(at)
         if per_pass:
             lengths |= _divisors(at % per_pass)
     lengths |= {d for d in _divisors(total) if total // d <= 64}
-    lengths |= set(declared_lengths(clues))
+    lengths |= set(declared_lengths(run))
     return sorted(s for s in lengths if 1 <= s <= total + 1)
 
 
-def _irregular(clues: Clues) -> list[int]:
+def _irregular(run: Observed) -> list[int]:
     """Steps after which a window may have been cut: where an update comes early, or so long before a late one."""
-    applied = clues.applied
+    applied = run.applied
     if applied is None:
         return []
     at = np.flatnonzero(applied == 1) + 1
@@ -149,9 +143,9 @@ def _divisors(number: int) -> frozenset[int]:
     return frozenset(small) | frozenset(number // d for d in small)
 
 
-def labelled(clues: Clues, passes: Passes, epochs: Epochs) -> bool:
+def labelled(run: Observed, passes: Passes, epochs: Epochs) -> bool:
     """Whether the loop's own labels are those of the hypothesis; counted from 0 or from 1."""
-    rows, total = clues.rows, clues.num_steps
+    rows, total = run.rows, run.num_steps
     number, padding, inside = epochs.epoch[:total], rows.padding, rows.step_in_epoch
     if rows.epoch is not None and (rows.epoch - rows.epoch[0] != number - number[0]).any():
         return False

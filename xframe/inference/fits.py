@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from xframe.errors import PlanError
 from xframe.inference import epochs as epochs_of
-from xframe.inference import windows as windows_of
-from xframe.inference.clues import Clues, plan_of
+from xframe.inference.epochs import Epochs
+from xframe.inference.observed import Flags, Observed, first, plan_of
 from xframe.inference.passes import Passes
 from xframe.plan.cadence import Cadence
 
@@ -67,33 +69,33 @@ class Fit(NamedTuple):
         return {name: value for name, value in self.fields.items() if name not in LIMITS}
 
 
-def fits_of(clues: Clues, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:
+def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:
     """The plans with these passes that give these updates, and end there.
 
     Args:
         lengths: the numbers of steps that are tried for an epoch; default: as ``epochs.hypotheses`` has it.
     """
-    n, b, total = clues.num_samples, clues.batch_size, clues.num_steps
-    one_size = b == n and passes.remainder == "keep" and bool((clues.rows.batch_size == n).all())
+    n, b, total = run.num_samples, run.batch_size, run.num_steps
+    one_size = b == n and passes.remainder == "keep" and bool((run.rows.batch_size == n).all())
     whole_stream = passes.remainder == "carry" and total == 1 and b % n == 0
     tried: dict[Any, list[tuple[dict[str, Any], frozenset[str]]]] = {}
-    for epochs in epochs_of.hypotheses(clues, passes, lengths):
+    for epochs in epochs_of.hypotheses(run, passes, lengths):
         s = epochs.steps_per_epoch
         remainders: tuple[str, ...] = (passes.remainder,)
         if n % b == 0:
             carry = epochs.on_exhaustion in (None, "repeat")
             remainders = ("keep", "drop", "pad", "error", *(("carry",) if carry else ()))
-        labelled = epochs_of.labelled(clues, passes, epochs)
+        labelled = epochs_of.labelled(run, passes, epochs)
         base = {"batch_size": b, "remainder": passes.remainder, **epochs.fields}
         more = {"batch_size"} if one_size or (whole_stream and s is None) else set()
         if s is not None and s > total:
             more.add("steps_per_epoch")
         last = int(epochs.epoch[total - 1]) + 1
-        for windows in windows_of.hypotheses(clues, epochs):
-            ends = windows.fields.get("accumulation_boundary")
+        for windows, any_longer in _windows(run, epochs):
+            ends = windows.get("accumulation_boundary")
             cuts = epochs.pass_ends if ends == "pass" else epochs.epoch_ends
             key = (
-                tuple(windows.fields.values()),
+                tuple(windows.values()),
                 cuts.tobytes() if ends else b"",
                 bool(epochs.epoch_ends[-1]),
                 epochs.exhausts,
@@ -101,24 +103,24 @@ def fits_of(clues: Clues, passes: Passes, lengths: Iterable[int] | None = None) 
                 s is None,
             )
             if key not in tried:
-                tried[key] = list(_ends(clues, passes, {**base, **windows.fields}, last))
-            longer = {"gradient_accumulation_steps"} if windows.longer else set()
+                tried[key] = list(_ends(run, passes, {**base, **windows}, last))
+            longer = {"gradient_accumulation_steps"} if any_longer else set()
             for end, unreached in tried[key]:
-                fields = {**base, **windows.fields, **end}
+                fields = {**base, **windows, **end}
                 if end.get("epochs") is not None:
                     fields["epochs"] = last + end["epochs"]
                 yield Fit(passes, fields, remainders, frozenset(more | longer | unreached), labelled)
 
 
 def _ends(
-    clues: Clues, passes: Passes, fields: dict[str, Any], epochs: int
+    run: Observed, passes: Passes, fields: dict[str, Any], epochs: int
 ) -> Iterator[tuple[dict[str, Any], frozenset[str]]]:
     """Limits, and what becomes of an open window, that end the run after its last step.
 
     A limit of epochs is given relative to ``epochs``, the number of those begun; with it, the limits of which every
     greater one would do too.
     """
-    total, rows = clues.num_steps, clues.rows
+    total, rows = run.num_steps, run.rows
     open_ends: list[dict[str, Any]] = [{}]
     if fields.get("gradient_accumulation_steps", 1) > 1:
         open_ends = [{"accumulation_at_end": "drop"}, {"accumulation_at_end": "flush"}]
@@ -128,10 +130,10 @@ def _ends(
         return
     stream = fields["remainder"] == "carry" and "steps_per_epoch" not in fields
     updates = None if rows.updates is None else int(rows.updates[-1])
-    for name, value in _limits(clues, passes, fields, epochs, stream=stream):
+    for name, value in _limits(run, passes, fields, epochs, stream=stream):
         for at_end in open_ends:
             try:
-                cadence = Cadence(plan_of({**fields, name: value, **at_end}), clues.num_samples)
+                cadence = Cadence(plan_of({**fields, name: value, **at_end}), run.num_samples)
             except PlanError:
                 continue
             if cadence.num_steps != total or (updates is not None and cadence.num_updates != updates):
@@ -142,21 +144,77 @@ def _ends(
 
 
 def _limits(
-    clues: Clues, passes: Passes, fields: dict[str, Any], epochs: int, *, stream: bool
+    run: Observed, passes: Passes, fields: dict[str, Any], epochs: int, *, stream: bool
 ) -> Iterator[tuple[str, int]]:
     """What may have ended a complete run."""
-    samples, applied = int(clues.bounds[-1]), clues.applied
+    samples, applied = int(run.bounds[-1]), run.applied
     if not stream:
         yield "epochs", epochs
-    elif samples % clues.num_samples == 0:
-        yield "epochs", samples // clues.num_samples
+    elif samples % run.num_samples == 0:
+        yield "epochs", samples // run.num_samples
     if passes.short_end:
         return
-    yield "steps", clues.num_steps
+    yield "steps", run.num_steps
     if applied is not None and applied[-1] == 1:
         yield "updates", int(applied.sum())
     if fields.get("on_exhaustion") == "stop":
         yield "epochs", epochs + 1
+
+
+def _windows(run: Observed, epochs: Epochs) -> Iterator[tuple[dict[str, Any], bool]]:
+    """The accumulation that gives the updates of all steps, but for the last of a run that ended there.
+
+    As fields of a plan, none where the updates are not known, and whether any greater number of steps would do too.
+    """
+    if run.applied is None:
+        yield {}, False
+        return
+    if (run.applied == 1).all():
+        yield {"gradient_accumulation_steps": 1}, False
+    for boundary, leftover, cuts in cuts_of(epochs):
+        for k, misfit, longer in window_sizes(run, cuts, flush=leftover == "flush"):
+            if misfit >= run.num_steps - run.rows.complete:
+                fields = {"accumulation_boundary": boundary, "accumulation_remainder": leftover}
+                yield {"gradient_accumulation_steps": k, **fields}, longer
+
+
+def cuts_of(epochs: Epochs) -> Iterator[tuple[str, str, Flags]]:
+    """What may cut windows, what becomes of them, and where; ``leak`` leaves the same updates as ``drop``."""
+    for boundary, ends in (("epoch", epochs.epoch_ends), ("pass", epochs.pass_ends)):
+        yield boundary, "flush", ends
+        yield boundary, "drop", ends
+        yield boundary, "carry", np.zeros_like(ends)
+
+
+def window_sizes(run: Observed, cuts: Flags, *, flush: bool) -> list[tuple[int, int, bool]]:
+    """Windows that may explain the updates with these cuts: their steps, first misfit, and whether longer would do."""
+    key = (flush, cuts.tobytes())
+    if key not in run.windows:
+        run.windows[key] = list(_sizes(run, cuts, flush=flush))
+    return run.windows[key]
+
+
+def _sizes(run: Observed, cuts: Flags, *, flush: bool) -> Iterator[tuple[int, int, bool]]:
+    applied = run.applied
+    assert applied is not None
+    judged = len(applied) - run.rows.complete  # how a run ends is looked at with its limits
+    count = np.arange(1, len(applied) + 1)
+    last = np.maximum.accumulate(np.where(cuts, count, 0))
+    since = count - np.concatenate([[0], last[:-1]])  # steps since the last cut, this one included
+    uncut = ~cuts if flush else np.ones_like(cuts)
+    # The first update that no cut explains fills a window, and so shows its size.
+    filled = np.flatnonzero((applied[:judged] == 1) & uncut[:judged])
+    until = int(filled[0]) if len(filled) else judged
+    longest = int(since[:until][uncut[:until]].max(initial=1))
+    shown = [int(since[until])] if len(filled) else []
+    for k in dict.fromkeys([*shown, longest + 1, longest + 2]):
+        if k < 2:
+            continue
+        expected = since % k == 0
+        if flush:
+            expected = expected | cuts
+        misfit = first(applied[:judged] != expected[:judged])
+        yield k, misfit if misfit < judged else len(applied), k == longest + 2
 
 
 def plainest(fits: list[Fit]) -> tuple[list[Fit], bool]:

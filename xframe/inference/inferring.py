@@ -20,80 +20,20 @@ and ids, the order in ids, the windows (accumulation and what cuts it) in update
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from xframe.inference import misfit, passes
-from xframe.inference.clues import SEEDS, UNLIKELY, Clues
-from xframe.inference.fits import LIMITS, Fit, fits_of
-from xframe.inference.statement import MORE, NO_END, state
-from xframe.plan.training_plan import TrainingPlan
+from xframe.inference import epochs as epochs_of
+from xframe.inference import passes
+from xframe.inference.fits import Fit, cuts_of, fits_of, window_sizes
+from xframe.inference.observed import SEEDS, UNLIKELY, Observed, first
+from xframe.inference.statement import NO_END, Inference, state
 from xframe.trace.rows import Rows
-
-__all__ = ["MORE", "Inference", "infer"]
 
 _SHOWN_BY_PASSES = {
     *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "accumulation_boundary", "epochs"),
 }
-
-
-@dataclass(frozen=True)
-class Inference:
-    """What the rows of a run say about its plan.
-
-    Attributes:
-        plan: the simplest that reproduces these sizes, updates and passes, up to ``first_misfit``; None if not even
-            the first step has one. Where the order is not xframe's own, its seed stands for any.
-        num_samples: size of the data set, given or inferred; None if the rows do not show it.
-        order: ``sequential``, ``same each pass``, ``new each pass``, ``none`` (the samples come in no passes), or
-            ``unknown``: one pass only, no ids, or too few to decide.
-        seed: of xframe's own order, if one of the seeds tried gives it.
-        certain: fields that all plans share which explain the rows.
-        undecided: field → the values it has among them; ``more`` after them: and every greater one. A limit of None
-            stands for one that is not reached.
-        first_misfit: the first step that no plan explains together with those before it; None if all are explained.
-        odd: what is odd there.
-        notes: plain sentences.
-        num_steps, num_updates: of the rows; updates None if unknown.
-        ended: the rows go to the end of a run that a plan explains, so that its limits show.
-    """
-
-    plan: TrainingPlan | None
-    num_samples: int | None
-    order: str = "unknown"
-    seed: int | None = None
-    certain: dict[str, Any] = field(default_factory=dict)
-    undecided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    first_misfit: int | None = None
-    notes: tuple[str, ...] = ()
-    odd: str = ""
-    num_steps: int = 0
-    num_updates: int | None = None
-    ended: bool = True
-
-    def _fields(self) -> dict[str, Any]:
-        """The plan's, without limits where the rows end before the run did: any that is not yet reached would do."""
-        assert self.plan is not None
-        hidden = () if self.ended else LIMITS
-        return {name: value for name, value in self.plan.to_dict().items() if name not in hidden}
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "plan": None if self.plan is None else self._fields(),
-            "num_samples": self.num_samples,
-            "num_steps": self.num_steps,
-            "num_updates": self.num_updates,
-            "order": self.order,
-            "seed": self.seed,
-            "certain": dict(self.certain),
-            "undecided": {name: list(values) for name, values in self.undecided.items()},
-            "first_misfit": self.first_misfit,
-            "odd": self.odd,
-            "notes": list(self.notes),
-        }
 
 
 def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
@@ -118,7 +58,7 @@ def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) 
     n, notes = (num_samples, []) if num_samples is not None else number_of_samples(rows)
     # Of a data set of unknown size nothing shows but one long pass.
     one_pass = int(sizes.sum()) + int(sizes[0])
-    inference = _explain(Clues(rows, one_pass if n is None else n, tuple(seeds)))
+    inference = _explain(Observed(rows, one_pass if n is None else n, tuple(seeds)))
     if n is None:
         inference = replace(
             inference,
@@ -152,31 +92,22 @@ def number_of_samples(rows: Rows) -> tuple[int | None, list[str]]:
     return None, ["The number of samples was not given, and neither ids nor sizes show it: nor do they show passes."]
 
 
-def _explain(clues: Clues) -> Inference:
+def _explain(run: Observed) -> Inference:
     """The plans that fit all rows, or as many from the start as any plan explains."""
-    rows, n = clues.rows, clues.num_samples
-    candidates = list(passes.hypotheses(clues))
-    sized = [passes.with_ids(clues, one) for one in candidates if one.misfit >= len(rows)]
-    fits = _best_fits(clues, [one for one in sized if one.misfit >= len(rows)])
+    rows, n = run.rows, run.num_samples
+    candidates = list(passes.hypotheses(run))
+    sized = [passes.with_ids(run, one) for one in candidates if one.misfit >= len(rows)]
+    fits = _best_fits(run, [one for one in sized if one.misfit >= len(rows)])
     if fits:
-        statement = state(clues, fits)
-        return Inference(
-            statement.plan,
-            n,
-            statement.order,
-            statement.seed,
-            statement.certain,
-            statement.undecided,
-            notes=statement.notes,
-        )
-    candidates = [passes.with_ids(clues, one) for one in candidates]
-    step = misfit.first_misfit(clues, candidates)
-    odd = misfit.odd(clues, candidates, step)
-    none = misfit.without_passes(clues, step)
+        return state(run, fits)
+    candidates = [passes.with_ids(run, one) for one in candidates]
+    step = _first_misfit(run, candidates)
+    odd = _odd(run, candidates, step)
+    none = _without_passes(run, step)
     notes = ("The samples come in no passes: they are drawn with replacement, or otherwise at random.",) if none else ()
     if not step:
-        return Inference(None, n, "none" if none else "unknown", first_misfit=0, notes=notes, odd=odd)
-    start = _explain(Clues(rows.head(step), n, clues.seeds))
+        return Inference(None, n, order="none" if none else "unknown", first_misfit=0, notes=notes, odd=odd)
+    start = _explain(Observed(rows.head(step), n, run.seeds))
     return replace(
         start,
         first_misfit=step if start.first_misfit is None else start.first_misfit,
@@ -186,12 +117,69 @@ def _explain(clues: Clues) -> Inference:
     )
 
 
-def _best_fits(clues: Clues, whole: list[passes.Passes]) -> list[Fit]:
+def _best_fits(run: Observed, whole: list[passes.Passes]) -> list[Fit]:
     """The plans of the likely passes that explain all ids; of all such passes if none of these fits."""
     best = max((one.chance for one in whole), default=0.0)
     likely = [one for one in whole if one.chance >= best - UNLIKELY]
     for group in (likely, whole):
-        fits = [fit for one in group for remainder in one.each_remainder() for fit in fits_of(clues, remainder)]
+        fits = [fit for one in group for remainder in one.each_remainder() for fit in fits_of(run, remainder)]
         if fits or len(likely) == len(whole):
             return fits
     return []
+
+
+def _first_misfit(run: Observed, candidates: list[passes.Passes]) -> int:
+    """The most steps from the start that any hypothesis explains."""
+    best, applied = 0, run.applied
+    for one in sorted(candidates, key=lambda one: -one.misfit):
+        if one.misfit <= best:
+            break
+        if applied is None:
+            best = one.misfit
+            continue
+        best = max(best, min(one.misfit, first(applied != 1)))
+        for remainder in one.each_remainder():
+            for epochs in epochs_of.hypotheses(run, remainder):
+                for _, leftover, cuts in cuts_of(epochs):
+                    for _, misfit, _ in window_sizes(run, cuts, flush=leftover == "flush"):
+                        best = max(best, min(one.misfit, misfit))
+    # All rows but the last fit, for else there would have been a fit: the run's end is the misfit.
+    return min(best, run.num_steps - 1)
+
+
+def _without_passes(run: Observed, misfit: int) -> bool:
+    """Whether samples come twice before any pass is over, and so in most stretches of a pass's length."""
+    ids, n = run.rows.ids, run.num_samples
+    if ids is None or len(ids) < 2 * n or n < 8 or run.bounds[misfit] >= n:
+        return False
+    stretches = min(len(ids) // n, 64)
+    distinct = [len(np.unique(ids[i * n : (i + 1) * n])) for i in range(stretches)]
+    # Drawn with replacement, a stretch of n holds 63 of 100 samples.
+    return 0.5 < float(np.mean(distinct)) / n < 0.8
+
+
+def _odd(run: Observed, candidates: list[passes.Passes], step: int) -> str:
+    """What is odd at the first step that no plan explains."""
+    rows, n = run.rows, run.num_samples
+    reasons = {one.reason for one in candidates if one.misfit == step}
+    size, b = int(rows.batch_size[step]), run.batch_size
+    if all(one.misfit <= step for one in candidates) and reasons:
+        if rows.ids is not None and "range" in reasons:
+            batch = rows.ids[run.bounds[step] : run.bounds[step + 1]]
+            outside = batch[(batch < 0) | (batch >= n)]
+            if len(outside):
+                return f"sample {int(outside[0])} is none of the {n:,} samples"
+        if "repeat" in reasons:
+            return "a sample comes again before its pass is over, at a place where no pass begins"
+        if "padding" in reasons:
+            return "the padding is not the start of its pass"
+        if "size" in reasons:
+            return f"a batch of {size:,}, where batches have {b:,}" if size != b else f"a full batch of {b:,}"
+    if run.applied is None:
+        return ""
+    number = int(run.applied[step])
+    if number < 0:
+        return f"the number of updates falls, by {-number:,}"
+    if number > 1:
+        return f"{number:,} updates with one step"
+    return "an update that no window explains" if number else "no update, where one is due"

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from xframe.inference.clues import UNLIKELY, Clues, first
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
+from xframe.inference.observed import UNLIKELY, Ints, Observed, first
 
 MOST_PASSES = 256  # over which a seed is tried
 _MOST_SAMPLES = 1 << 20
@@ -54,7 +48,7 @@ class Judgement(NamedTuple):
     same: bool = False
 
 
-def judge(clues: Clues, spans: Spans, end: int) -> Judgement:
+def judge(run: Observed, spans: Spans, end: int) -> Judgement:
     """Whether some order gives the ids up to place ``end``: no sample twice in a pass, padding as its pass begins."""
     sequential = same = True
     table = np.full(int(spans.real.max()), -1, dtype=np.int64)
@@ -66,7 +60,7 @@ def judge(clues: Clues, spans: Spans, end: int) -> Judgement:
         if stop <= begin:
             continue
         block = Spans(*(column[begin:stop] for column in spans))
-        ids, place, misfit = _judge_block(clues, block)
+        ids, place, misfit = _judge_block(run, block)
         if misfit is not None:
             return misfit
         sequential = sequential and bool((ids == place).all())
@@ -78,12 +72,12 @@ def judge(clues: Clues, spans: Spans, end: int) -> Judgement:
     return Judgement(None, "", sequential, same)
 
 
-def _judge_block(clues: Clues, spans: Spans) -> tuple[Ints, Ints, Judgement | None]:
+def _judge_block(run: Observed, spans: Spans) -> tuple[Ints, Ints, Judgement | None]:
     """The ids of some passes without padding, their places in their pass, and what is impossible among them."""
-    assert clues.rows.ids is not None
-    n, (start, real, stop) = clues.num_samples, spans
+    assert run.rows.ids is not None
+    n, (start, real, stop) = run.num_samples, spans
     begin, finish = int(start[0]), int(stop[-1])
-    ids, lengths = clues.rows.ids[begin:finish], stop - start
+    ids, lengths = run.rows.ids[begin:finish], stop - start
     which = np.repeat(np.arange(len(start)), lengths)
     place = np.arange(begin, finish) - np.repeat(start, lengths)
     padded = place >= real[which]
@@ -93,13 +87,13 @@ def _judge_block(clues: Clues, spans: Spans) -> tuple[Ints, Ints, Judgement | No
     if padded.any():
         at = np.flatnonzero(padded)
         source = start[which[at]] + (place[at] - real[which[at]]) % n
-        unlike = at[ids[at] != clues.rows.ids[source]]
+        unlike = at[ids[at] != run.rows.ids[source]]
         if len(unlike):
             reason = "padding" if not wrong[: unlike[0]].any() else reason
             wrong[unlike] = True
         at_of = np.flatnonzero(~padded)
         ids, which, place = ids[at_of], which[at_of], place[at_of]
-    repeat = _first_repeat(ids, which, n, len(start)) if not wrong.any() else _sorted_repeat(ids, which)
+    repeat = _first_repeat(ids, which, n, len(start)) if not wrong.any() else sorted_repeat(ids, which)
     if repeat is not None and at_of is not None:
         repeat = int(at_of[repeat])
     outside = first(wrong)
@@ -113,7 +107,7 @@ def _judge_block(clues: Clues, spans: Spans) -> tuple[Ints, Ints, Judgement | No
 def _first_repeat(ids: Ints, which: Ints, n: int, passes: int) -> int | None:
     """Where a sample first comes again in its pass; ids from 0 to n - 1."""
     if passes * n > 8 * len(ids) + 1024:
-        return _sorted_repeat(ids, which)
+        return sorted_repeat(ids, which)
     samples, index = which * n + ids, np.arange(len(ids))
     begun = np.empty(passes * n, dtype=np.int64)
     begun[samples[::-1]] = index[::-1]  # backwards, so that the first to come stays
@@ -121,9 +115,10 @@ def _first_repeat(ids: Ints, which: Ints, n: int, passes: int) -> int | None:
     return first(again) if again.any() else None
 
 
-def _sorted_repeat(ids: Ints, which: Ints) -> int | None:
+def sorted_repeat(ids: Ints, which: Ints) -> int | None:
+    """Where a sample first comes again in its pass."""
     low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
-    if (high - low) * (len(which) + 1) < 1 << 62:
+    if (high - low + 1) * (int(which.max(initial=0)) + 1) < 1 << 62:
         samples = which * (high - low + 1) + (ids - low)
         order = np.argsort(samples, kind="stable")
         again = samples[order[1:]] == samples[order[:-1]]
@@ -133,9 +128,9 @@ def _sorted_repeat(ids: Ints, which: Ints) -> int | None:
     return int(order[1:][again].min()) if again.any() else None
 
 
-def kinds(clues: Clues, spans: Spans, judgement: Judgement) -> Iterator[Kind]:
+def kinds(run: Observed, spans: Spans, judgement: Judgement) -> Iterator[Kind]:
     """The orders that give the ids, with their chances."""
-    n = clues.num_samples
+    n = run.num_samples
     lengths, counts = np.unique(spans.real, return_counts=True)
     each = [math.lgamma(n - length + 1) - math.lgamma(n + 1) for length in lengths.tolist()]
     if judgement.sequential:
@@ -145,20 +140,20 @@ def kinds(clues: Clues, spans: Spans, judgement: Judgement) -> Iterator[Kind]:
         yield Kind("shuffle", False, None, each[-1])
     if judgement.sequential and -each[-1] > UNLIKELY:
         return  # no seed gives that
-    one_seed = -math.log(2 * max(len(clues.seeds), 1))
-    for seed in clues.seeds_of_first_batch:
+    one_seed = -math.log(2 * max(len(run.seeds), 1))
+    for seed in run.seeds_of_first_batch:
         for reshuffle in (True, False):
-            if (reshuffle or judgement.same) and departure(clues, spans, seed, reshuffle=reshuffle) is None:
+            if (reshuffle or judgement.same) and departure(run, spans, seed, reshuffle=reshuffle) is None:
                 yield Kind("shuffle", reshuffle, seed, one_seed)
 
 
-def departure(clues: Clues, spans: Spans, seed: int | None, *, reshuffle: bool) -> int | None:
+def departure(run: Observed, spans: Spans, seed: int | None, *, reshuffle: bool) -> int | None:
     """Where the first passes depart from xframe's order of that seed, or from the stored one; None if they do not."""
-    ids, looked_at = clues.rows.ids, 0
+    ids, looked_at = run.rows.ids, 0
     assert ids is not None
     for p, (start, real) in enumerate(zip(spans.start.tolist(), spans.real.tolist(), strict=True)):
         length = min(real, _MOST_SAMPLES)
-        order = np.arange(length) if seed is None else clues.order(seed, p if reshuffle else 0, length)
+        order = np.arange(length) if seed is None else run.order(seed, p if reshuffle else 0, length)
         differs = ids[start : start + length] != order
         if differs.any():
             return int(start) + first(differs)

@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xframe.inference import orders
-from xframe.inference.clues import SHORT_RUN, Clues, first, plan_of
+from xframe.inference.observed import SHORT_RUN, Ints, Observed, first, plan_of
 from xframe.inference.orders import Kind, Spans
 from xframe.plan.cadence import Cadence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.plan.training_plan import TrainingPlan
-
-    Ints = NDArray[np.int64]
+from xframe.plan.training_plan import TrainingPlan
 
 _MOST_RESTARTS = 4000  # places of a first restart that are tried in a long run
 
@@ -82,54 +75,54 @@ def steps_per_pass(remainder: str, num_samples: int, batch_size: int) -> int:
     return num_samples // batch_size if remainder == "drop" else -(-num_samples // batch_size)
 
 
-def hypotheses(clues: Clues) -> Iterator[Passes]:
+def hypotheses(run: Observed) -> Iterator[Passes]:
     """All ways in which the batches may have been cut; with restarts only their sizes are looked at."""
-    n, b = clues.num_samples, clues.batch_size
+    n, b = run.num_samples, run.batch_size
     early: dict[int, list[str]] = {}  # restarts before any pass is over, with the remainders that allow them
     tried: list[int] = []
     misfit = 0
     for remainder in remainders(n, b):
-        plain = with_ids(clues, cut(clues, remainder))
+        plain = with_ids(run, cut(run, remainder))
         yield plain
         # Up to the first pass's end remainders are alike.
         if not (tried and plain.misfit == misfit and (misfit + 1) * b <= n):
-            tried, misfit = list(restarts(clues, plain)), plain.misfit
+            tried, misfit = list(restarts(run, plain)), plain.misfit
         for restart in tried:
-            if not abandons(clues, remainder, restart):
+            if not abandons(run, remainder, restart):
                 continue
             if restart <= n // b:
                 early.setdefault(restart, []).append(remainder)
             else:
-                yield cut(clues, remainder, restart)
+                yield cut(run, remainder, restart)
     for restart, alike in early.items():
-        yield replace(cut(clues, alike[0], restart), alike=tuple(alike))
+        yield replace(cut(run, alike[0], restart), alike=tuple(alike))
 
 
-def abandons(clues: Clues, remainder: str, restart: int) -> bool:
+def abandons(run: Observed, remainder: str, restart: int) -> bool:
     """Whether a new pass after that many steps leaves any samples of the old one behind."""
-    n, b = clues.num_samples, clues.batch_size
+    n, b = run.num_samples, run.batch_size
     steps = steps_per_pass(remainder, n, b)
     return bool(restart % steps if steps else restart * b % n)
 
 
-def restarts(clues: Clues, plain: Passes) -> Iterable[int]:
+def restarts(run: Observed, plain: Passes) -> Iterable[int]:
     """After how many steps a new pass may begin before the old one is over."""
-    total, latest, labels = clues.num_steps, plain.misfit, clues.rows.epoch
+    total, latest, labels = run.num_steps, plain.misfit, run.rows.epoch
     # Up to where a restart shows, the passes follow one another as they should.
     if total <= SHORT_RUN:
         return range(1, min(total, latest + 1))
     if latest >= total:
         return ()
-    possible = range(1, latest + 1) if clues.rows.ids is None else _without_repeat(clues, latest)
+    possible = range(1, latest + 1) if run.rows.ids is None else _without_repeat(run, latest)
     declared = [] if labels is None else [int(np.argmax(labels != labels[0]))]
-    some = _screened(clues, plain.remainder, list(possible)[-_MOST_RESTARTS:], 4 * (latest + 1))
+    some = _screened(run, plain.remainder, list(possible)[-_MOST_RESTARTS:], 4 * (latest + 1))
     return sorted({*some, *(restart for restart in declared if 0 < restart <= latest)})
 
 
-def _screened(clues: Clues, remainder: str, restarts: list[int], steps: int) -> list[int]:
+def _screened(run: Observed, remainder: str, restarts: list[int], steps: int) -> list[int]:
     """Those that explain a longer and longer part of the run, until there are few; the furthest if none does."""
-    while len(restarts) > 16 and steps < clues.num_steps:
-        part = Clues(clues.rows.head(steps), clues.num_samples, ())
+    while len(restarts) > 16 and steps < run.num_steps:
+        part = Observed(run.rows.head(steps), run.num_samples, ())
         reached = {restart: with_ids(part, cut(part, remainder, restart)).misfit for restart in restarts}
         furthest = sorted(restarts, key=lambda restart: -reached[restart])
         restarts = [restart for restart in restarts if reached[restart] >= steps] or furthest[:8]
@@ -137,12 +130,12 @@ def _screened(clues: Clues, remainder: str, restarts: list[int], steps: int) -> 
     return restarts
 
 
-def _without_repeat(clues: Clues, latest: int) -> list[int]:
+def _without_repeat(run: Observed, latest: int) -> list[int]:
     """Steps after which a pass may begin that has no sample twice up to step ``latest``, where another would have."""
-    ids, bounds = clues.rows.ids, clues.bounds
+    ids, bounds = run.rows.ids, run.bounds
     assert ids is not None
     stop = int(bounds[latest + 1])
-    begin = max(0, stop - clues.num_samples)
+    begin = max(0, stop - run.num_samples)
     part = ids[begin:stop]
     order = np.argsort(part, kind="stable")
     before = np.full(len(part), -1, dtype=np.int64)  # where a sample was last
@@ -162,9 +155,9 @@ def _base(batch_size: int, remainder: str, steps: int, *, restarting: bool) -> T
     return plan_of({"batch_size": batch_size, "remainder": remainder, "steps": steps, **epochs})
 
 
-def cut(clues: Clues, remainder: str, restart: int = 0) -> Passes:
+def cut(run: Observed, remainder: str, restart: int = 0) -> Passes:
     """A hypothesis, checked against the sizes."""
-    n, b, total, rows = clues.num_samples, clues.batch_size, clues.num_steps, clues.rows
+    n, b, total, rows = run.num_samples, run.batch_size, run.num_steps, run.rows
     plan = _base(b, remainder, total + 1, restarting=restart > 0)
     if restart > 1:
         plan = plan.model_copy(update={"steps_per_epoch": restart})
@@ -179,7 +172,7 @@ def cut(clues: Clues, remainder: str, restart: int = 0) -> Passes:
         and not restart
         and rows.complete
         and observed[-1] < b
-        and int(clues.bounds[-1]) % n == 0
+        and int(run.bounds[-1]) % n == 0
         and int(wrong.sum()) == 1
     )
     if short_end:
@@ -187,23 +180,23 @@ def cut(clues: Clues, remainder: str, restart: int = 0) -> Passes:
     return Passes(remainder, restart, pass_index, position, padding, first(wrong), short_end=bool(short_end))
 
 
-def with_ids(clues: Clues, passes: Passes) -> Passes:
+def with_ids(run: Observed, passes: Passes) -> Passes:
     """The hypothesis, checked against the ids too, as far as the sizes are explained."""
-    if passes.ids_seen or clues.rows.ids is None or not passes.misfit:
+    if passes.ids_seen or run.rows.ids is None or not passes.misfit:
         return passes
-    spans = spans_of(clues, passes, passes.misfit)
-    judgement = orders.judge(clues, spans, int(clues.bounds[passes.misfit]))
+    spans = spans_of(run, passes, passes.misfit)
+    judgement = orders.judge(run, spans, int(run.bounds[passes.misfit]))
     if judgement.misfit is not None:
-        misfit = clues.step_of(judgement.misfit)
+        misfit = run.step_of(judgement.misfit)
         return replace(passes, misfit=misfit, reason=judgement.reason, ids_seen=True)
-    if passes.misfit < clues.num_steps:
+    if passes.misfit < run.num_steps:
         return replace(passes, ids_seen=True)
-    return replace(passes, ids_seen=True, kinds=tuple(orders.kinds(clues, spans, judgement)))
+    return replace(passes, ids_seen=True, kinds=tuple(orders.kinds(run, spans, judgement)))
 
 
-def spans_of(clues: Clues, passes: Passes, steps: int) -> Spans:
+def spans_of(run: Observed, passes: Passes, steps: int) -> Spans:
     """Where the samples of each pass begun in the first steps are."""
-    n, bounds, end = clues.num_samples, clues.bounds, int(clues.bounds[steps])
+    n, bounds, end = run.num_samples, run.bounds, int(run.bounds[steps])
     if passes.remainder == "carry":
         begin = bounds[: steps : passes.restart] if passes.restart else bounds[:1]
         lengths = np.diff(begin, append=end)

@@ -11,19 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from xframe.inference import passes as passes_of
-from xframe.inference.clues import SEEDS, Clues, plan_of
 from xframe.inference.epochs import declared_lengths
 from xframe.inference.fits import LIMITS, Fit, fits_of, plainest
 from xframe.inference.inferring import number_of_samples
+from xframe.inference.observed import SEEDS, Observed, plan_of
+from xframe.inference.passes import Passes
 from xframe.inference.shown import ShownOrder, shown_order
-
-if TYPE_CHECKING:
-    from xframe.inference.passes import Passes
-    from xframe.plan.training_plan import TrainingPlan
-    from xframe.trace.rows import Rows
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
 
 MOST_SAMPLES = 1 << 53  # of a data set whose plans are looked for
 _MOST_INFERRED = 1 << 26  # of ids beyond that, the largest says nothing of how many there are
@@ -60,52 +57,52 @@ def reproduce(rows: Rows, num_samples: int | None = None) -> Reproduction:
         n = n if n is not None and n <= _MOST_INFERRED else None
     if n is None or n > MOST_SAMPLES:
         return Reproduction(num_samples=n)
-    clues = Clues(rows, n, tuple(SEEDS))
-    fits = _fits(clues)
+    run = Observed(rows, n, tuple(SEEDS))
+    fits = _fits(run)
     if not fits:
         return Reproduction(num_samples=n)
-    order = shown_order(clues, fits[0].passes)
+    order = shown_order(run, fits[0].passes)
     return Reproduction(tuple(islice(_plans(fits, order), _MOST_PLANS)), n, order)
 
 
-def _fits(clues: Clues) -> list[Fit]:
+def _fits(run: Observed) -> list[Fit]:
     """The simplest plans that fit: those that give the loop's labels, if any of the first hypotheses does."""
-    lengths = declared_lengths(clues)[:1]
+    lengths = declared_lengths(run)[:1]
     begun: list[Fit] = []
     explained = False
-    for passes in _likely(clues, lengths):
-        explained = clues.rows.ids is not None
-        fits = list(fits_of(clues, passes, lengths))
+    for passes in _likely(run, lengths):
+        explained = run.rows.ids is not None
+        fits = list(fits_of(run, passes, lengths))
         if labelled := [fit for fit in fits if fit.labelled]:
             return plainest(labelled)[0]
         begun = begun or fits
     if begun or explained:  # ids that such passes explain are no others'
         return plainest(begun)[0]
-    for passes in _restarted(clues):
-        if fits := list(fits_of(clues, passes, ())):
+    for passes in _restarted(run):
+        if fits := list(fits_of(run, passes, ())):
             return plainest(fits)[0]
     return []
 
 
-def _likely(clues: Clues, lengths: Iterable[int]) -> Iterator[Passes]:
+def _likely(run: Observed, lengths: Iterable[int]) -> Iterator[Passes]:
     """Passes that follow one another, or begin again with the declared epochs, and explain all rows."""
     for restart in (0, *lengths):
-        for remainder in passes_of.remainders(clues.num_samples, clues.batch_size):
-            if not restart or passes_of.abandons(clues, remainder, restart):
-                yield from _whole(clues, passes_of.cut(clues, remainder, restart))
+        for remainder in passes_of.remainders(run.num_samples, run.batch_size):
+            if not restart or passes_of.abandons(run, remainder, restart):
+                yield from _whole(run, passes_of.cut(run, remainder, restart))
 
 
-def _restarted(clues: Clues) -> Iterator[Passes]:
+def _restarted(run: Observed) -> Iterator[Passes]:
     """Passes that begin again after any number of steps, the longest first, and explain all rows."""
-    sized = [one for one in passes_of.hypotheses(clues) if one.restart and one.misfit == clues.num_steps]
+    sized = [one for one in passes_of.hypotheses(run) if one.restart and one.misfit == run.num_steps]
     for passes in sorted(sized, key=lambda one: -one.restart):
-        yield from _whole(clues, passes)
+        yield from _whole(run, passes)
 
 
-def _whole(clues: Clues, passes: Passes) -> Iterator[Passes]:
-    if passes.misfit == clues.num_steps:
-        passes = passes_of.with_ids(clues, passes)
-        if passes.misfit == clues.num_steps:
+def _whole(run: Observed, passes: Passes) -> Iterator[Passes]:
+    if passes.misfit == run.num_steps:
+        passes = passes_of.with_ids(run, passes)
+        if passes.misfit == run.num_steps:
             yield passes
 
 

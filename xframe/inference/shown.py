@@ -1,27 +1,56 @@
-"""The order of a run's samples, as far as its rows show it: stored, xframe's own, or learned pass by pass."""
+"""Which sample is at each place of a plan's passes, as far as rows show it: stored, xframe's order, or learned."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from xframe.inference.cells import MOST_PASSES, Cells, by_pass
-from xframe.inference.clues import Clues
+from xframe.inference.observed import Flags, Ints, Observed
 from xframe.inference.passes import Passes, spans_of
+from xframe.plan.counting import PlannedRows
 from xframe.plan.order import Order
+from xframe.plan.training_plan import TrainingPlan
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.plan.training_plan import TrainingPlan
-
-    Ints = NDArray[np.int64]
-
+MOST_PASSES = 2048  # whose orders are asked for
 UNKNOWN = -1  # an id that the rows do not show
 _MOST_LEARNED = 1 << 24  # ids, over all passes
+
+
+class Cells(NamedTuple):
+    """Pass and position of every sample of consecutive steps, and whether it is padding."""
+
+    passes: Ints
+    positions: Ints
+    padding: Flags
+
+
+def cells(plan: TrainingPlan, num_samples: int, part: PlannedRows) -> Cells:
+    """The cells of consecutive steps of that plan, one batch after the other."""
+    sizes = part.batch_size
+    ends = np.cumsum(sizes)
+    inside = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) - np.repeat(ends - sizes, sizes)
+    passes, positions = np.repeat(part.pass_index, sizes), np.repeat(part.position, sizes) + inside
+    over = positions >= num_samples
+    if plan.remainder == "carry":
+        passes = passes + positions // num_samples
+        over = np.zeros_like(over)
+    return Cells(passes, positions % num_samples, over)
+
+
+def by_pass(passes: Ints) -> Iterator[tuple[int, Any]]:
+    """Each of the first passes, and the index of its samples."""
+    if not len(passes):
+        return
+    if (passes[1:] >= passes[:-1]).all():
+        starts = np.flatnonzero(np.diff(passes, prepend=passes[0] - 1))
+        for begin, end in zip(starts[:MOST_PASSES], [*starts[1:], len(passes)][:MOST_PASSES], strict=False):
+            yield int(passes[begin]), slice(int(begin), int(end))
+        return
+    for one in np.unique(passes)[:MOST_PASSES]:
+        yield int(one), passes == one
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +95,18 @@ class ShownOrder:
         return ids
 
 
-def shown_order(clues: Clues, passes: Passes) -> ShownOrder:
+def shown_order(run: Observed, passes: Passes) -> ShownOrder:
     """The order that the rows show, where these passes explain all of them."""
-    n, kinds = clues.num_samples, passes.kinds
+    n, kinds = run.num_samples, passes.kinds
     if any(kind.order == "sequential" for kind in kinds):
         return ShownOrder(n, sequential=True)
     for kind in kinds:
         if kind.seed is not None:
             return ShownOrder(n, seed=kind.seed, reshuffle=kind.reshuffle)
-    ids = clues.rows.ids
+    ids = run.rows.ids
     if ids is None:
         return ShownOrder(n, learned={})
-    spans = spans_of(clues, passes, clues.num_steps)
+    spans = spans_of(run, passes, run.num_steps)
     learned: dict[int, Ints] = {}
     for p, (start, real) in enumerate(zip(spans.start[:MOST_PASSES], spans.real[:MOST_PASSES], strict=True)):
         if (p + 1) * n > _MOST_LEARNED:

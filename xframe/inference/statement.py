@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from xframe.inference import orders
-from xframe.inference.clues import UNLIKELY, Clues, plan_of
 from xframe.inference.fits import LIMITS, Fit, plainest
+from xframe.inference.observed import UNLIKELY, Observed, plan_of
 from xframe.inference.orders import Kind
 from xframe.inference.passes import Passes, spans_of
-
-if TYPE_CHECKING:
-    from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 MORE = "more"  # after values: and every greater one
 NO_END = "The rows are no complete run, so its limits are not known."
@@ -25,32 +23,58 @@ _NAMES = (
     *("gradient_accumulation_steps", "accumulation_boundary", "accumulation_remainder", "accumulation_at_end"),
     *LIMITS,
 )
-_RANKS = {
-    word: rank
-    for rank, word in enumerate(
-        (
-            *("keep", "drop", "pad", "carry", "error", "restart", "continue", "repeat", "short_epoch", "stop"),
-            *("epoch", "pass", "flush", "leak", "actual", "window", "sum", "samples"),
-        )
-    )
-}
+_IN_TURN = (  # values, as they are listed
+    *("keep", "drop", "pad", "carry", "error", "restart", "continue", "repeat", "short_epoch", "stop"),
+    *("epoch", "pass", "flush", "leak", "actual", "window", "sum", "samples"),
+)
 
 
 @dataclass(frozen=True)
-class Statement:
-    """What can be said of the plan behind some rows, all of which are explained; fields as in ``Inference``."""
+class Inference:
+    """What the rows of a run say about its plan.
 
-    plan: TrainingPlan
-    order: str
-    seed: int | None
-    certain: dict[str, Any]
-    undecided: dict[str, tuple[Any, ...]]
-    notes: tuple[str, ...]
+    Attributes:
+        plan: the simplest that reproduces these sizes, updates and passes, up to ``first_misfit``; None if not even
+            the first step has one. Where the order is not xframe's own, its seed stands for any.
+        num_samples: size of the data set, given or inferred; None if the rows do not show it.
+        order: ``sequential``, ``same each pass``, ``new each pass``, ``none`` (the samples come in no passes), or
+            ``unknown``: one pass only, no ids, or too few to decide.
+        seed: of xframe's own order, if one of the seeds tried gives it.
+        certain: fields that all plans share which explain the rows.
+        undecided: field → the values it has among them; ``more`` after them: and every greater one. A limit of None
+            stands for one that is not reached.
+        first_misfit: the first step that no plan explains together with those before it; None if all are explained.
+        odd: what is odd there.
+        notes: plain sentences.
+        num_steps, num_updates: of the rows; updates None if unknown.
+        ended: the rows go to the end of a run that a plan explains, so that its limits show.
+    """
+
+    plan: TrainingPlan | None
+    num_samples: int | None
+    num_steps: int = 0
+    num_updates: int | None = None
+    order: str = "unknown"
+    seed: int | None = None
+    certain: dict[str, Any] = field(default_factory=dict)
+    undecided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    first_misfit: int | None = None
+    odd: str = ""
+    notes: tuple[str, ...] = ()
+    ended: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; without limits where the rows end before the run did: any not yet reached would do."""
+        values = {name: value for name, value in vars(self).items() if name != "ended"}
+        if self.plan is not None:
+            hidden = () if self.ended else LIMITS
+            values["plan"] = {name: value for name, value in self.plan.to_dict().items() if name not in hidden}
+        return values
 
 
-def state(clues: Clues, fits: list[Fit]) -> Statement:
+def state(run: Observed, fits: list[Fit]) -> Inference:
     """What plans that fit, at least one, say together."""
-    rows, notes = clues.rows, []
+    rows, notes = run.rows, []
     if any(column is not None for column in (rows.epoch, rows.step_in_epoch, rows.padding)):
         labelled = [fit for fit in fits if fit.labelled]
         if labelled and len(labelled) < len(fits):
@@ -83,12 +107,14 @@ def state(clues: Clues, fits: list[Fit]) -> Statement:
         notes.append("The updates are not known, and so neither is accumulation.")
     if rows.ids is None:
         notes.append("The ids are not known: the sizes show some of the passes, but not their order.")
-    elif (left := _order_left(clues, simplest.passes, likely)) is not None:
+    elif (left := _order_left(run, simplest.passes, likely)) is not None:
         notes.append(left)
     elif seed is None and order in ("same each pass", "new each pass"):
         notes.append("The order is not one of xframe's that were tried; the plan's seed stands for any.")
     plan = plan_of({**simplest.fields, **_order_fields(simplest.passes)})
-    return Statement(plan, order, seed, certain, undecided, tuple(notes))
+    return Inference(
+        plan, run.num_samples, order=order, seed=seed, certain=certain, undecided=undecided, notes=tuple(notes)
+    )
 
 
 def _order_fields(passes: Passes) -> dict[str, Any]:
@@ -99,24 +125,24 @@ def _order_fields(passes: Passes) -> dict[str, Any]:
     return {"order": own.order} if own.order == "sequential" else {"seed": own.seed or 0, "reshuffle": own.reshuffle}
 
 
-def _order_left(clues: Clues, passes: Passes, likely: list[Kind]) -> str | None:
+def _order_left(run: Observed, passes: Passes, likely: list[Kind]) -> str | None:
     """Where the samples depart from an order in which they began, if no order that fits is one to be recognised."""
-    ids, n = clues.rows.ids, clues.num_samples
-    begun = min(clues.batch_size, n)
+    ids, n = run.rows.ids, run.num_samples
+    begun = min(run.batch_size, n)
     enough = math.lgamma(n + 1) - math.lgamma(n - begun + 1) > UNLIKELY  # of samples in the first batch
     if ids is None or not enough or any(kind.order == "sequential" or kind.seed is not None for kind in likely):
         return None
-    spans = spans_of(clues, passes, clues.num_steps)
+    spans = spans_of(run, passes, run.num_steps)
     tried: list[tuple[str, int | None, bool]] = []
     if (ids[:begun] == np.arange(begun)).all():
         tried.append(("as they are stored", None, False))
     tried += [
         (f"in xframe's order of seed {seed}", seed, reshuffle)
-        for seed in clues.seeds_of_first_batch[:1]
+        for seed in run.seeds_of_first_batch[:1]
         for reshuffle in (True, False)
     ]
-    departures = [(orders.departure(clues, spans, seed, reshuffle=again), words) for words, seed, again in tried]
-    steps = [(clues.step_of(at), words) for at, words in departures if at is not None]
+    departures = [(orders.departure(run, spans, seed, reshuffle=again), words) for words, seed, again in tried]
+    steps = [(run.step_of(at), words) for at, words in departures if at is not None]
     step, words = max(steps, default=(0, ""))
     return f"The samples come {words}, but only up to step {step}." if step > 0 else None
 
@@ -144,7 +170,7 @@ def _values(fits: list[Fit]) -> dict[str, tuple[Any, ...]]:
 def _rank(value: Any) -> tuple[int, int]:
     if value is None:
         return 0, 0
-    return (1, value) if isinstance(value, int) else (2, _RANKS.get(value, len(_RANKS)))
+    return (1, value) if isinstance(value, int) else (2, _IN_TURN.index(value))
 
 
 def _likely_kinds(fits: list[Fit]) -> list[Kind]:

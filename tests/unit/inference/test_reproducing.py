@@ -8,10 +8,9 @@ import pytest
 from sweeps.simulator import random_case
 
 from xframe.errors import PlanError
-from xframe.inference.cells import cells
 from xframe.inference.inferring import infer
 from xframe.inference.reproducing import reproduce
-from xframe.inference.shown import UNKNOWN
+from xframe.inference.shown import UNKNOWN, cells
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows

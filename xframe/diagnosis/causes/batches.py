@@ -7,17 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from xframe.diagnosis.case import Case
-from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, settings
+from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, Prediction, settings
 from xframe.diagnosis.edits import (
     MOST_TRIED,
     edited,
+    first_edit,
     jumps,
-    may_be_edited,
     most_batches,
     moved_batches,
     steps_of,
 )
 from xframe.errors import counted
+from xframe.plan.training_plan import TrainingPlan
 
 
 class BatchLost(Cause):
@@ -32,8 +33,8 @@ class BatchLost(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
-        at, steps, due = case.batches_differ_at, len(case.keys), len(case.reference_keys)
-        if at is None or not may_be_edited(case):
+        at, steps, due = first_edit(case), len(case.keys), len(case.reference_keys)
+        if at is None:
             return
         if steps in (due - 1, due) or not case.whole:
             which = f"the batch of step {at:,} is missing, the next one follows at once"
@@ -54,8 +55,8 @@ class BatchRepeated(Cause):
     fixes = settings(any="a retry after an error must not train again on a batch already applied")
 
     def find(self, case: Case) -> Iterator[Fit]:
-        at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
-        if at is None or not may_be_edited(case) or at >= len(keys):
+        at, keys, follow = first_edit(case), case.keys, case.extended_keys
+        if at is None or at >= len(keys):
             return
         steps, due, index = len(keys), len(case.reference_keys), steps_of(case)
         for earlier in np.flatnonzero(follow[:at] == keys[at])[-MOST_TRIED:].tolist():
@@ -66,7 +67,7 @@ class BatchRepeated(Cause):
                 where = index[:steps].copy()
                 where[at] = earlier
                 yield from edited(self, case, where, f"{text}, in place of its own")
-        for later in later_places(case):
+        for later in _later_places(case):
             where = index[:steps].copy()
             where[at] = later
             text = f"trains on the batch of step {later:,} at step {at:,} already, in place of its own"
@@ -108,9 +109,8 @@ class BatchesSwapped(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
-        at = case.batches_differ_at
-        for later in later_places(case):
-            assert at is not None, "there are no later places otherwise"
+        at = first_edit(case) or 0
+        for later in _later_places(case):
             swapped = steps_of(case)[: len(case.keys)]
             swapped[[at, later]] = later, at
             text = f"has the batches of steps {at:,} and {later:,} in each other's place"
@@ -121,10 +121,59 @@ class BatchesSwapped(Cause):
             yield self.fit(case, text, exact=False, guess=True)
 
 
-def later_places(case: Case) -> list[int]:
+def _later_places(case: Case) -> list[int]:
     """The later steps of the reference whose batch is the candidate's first that differs."""
-    at, keys, follow = case.batches_differ_at, case.keys, case.extended_keys
-    if at is None or not may_be_edited(case) or at >= len(keys):
+    at, keys, follow = first_edit(case), case.keys, case.extended_keys
+    if at is None or at >= len(keys):
         return []
     later = np.flatnonzero(follow[at + 1 :] == keys[at])[:MOST_TRIED] + at + 1
     return [place for place in later.tolist() if place < len(keys)]
+
+
+class BatchSizePerReplica(Cause):
+    """Its batches are a whole multiple or fraction: global size and size per replica confused."""
+
+    name = "batch-size-per-replica"
+    rank = 70
+    cuts_passes = True
+    fixes = settings(
+        torch="DataLoader(batch_size=...) is per process under DistributedDataParallel: global {b} / world size",
+        tensorflow="Dataset.batch() is global under tf.distribute: per replica x num_replicas_in_sync = {b}",
+        transformers="per_device_train_batch_size x processes = {b}",
+        accelerate="Accelerator(split_batches=True) if the loader's batch size {b} is the global one",
+        plan="batch_size = {observed}",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        b, size = plan.batch_size, _size(case)
+        if size < 1 or size == b or max(b, size) % min(b, size):
+            return
+        times = f"{size // b:,} x {b:,}" if size > b else f"{b:,} / {b // size:,}"
+        why = f"{size:,} = {times}, as where a size per replica is taken for the global one, or back"
+        yield Prediction({"batch_size": size}, f"{_takes(case, b, size)} ({why})", size)
+
+
+class BatchSize(Cause):
+    """Its batches have a different size."""
+
+    name = "batch-size"
+    rank = 80
+    cuts_passes = True
+    fixes = settings(
+        torch="DataLoader(..., batch_size={b})",
+        tensorflow="Dataset.batch({b}), or Model.fit(batch_size={b})",
+        plan="batch_size = {observed}",
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        b, size = plan.batch_size, _size(case)
+        if size >= 1 and size != b:
+            yield Prediction({"batch_size": size}, _takes(case, b, size), size)
+
+
+def _size(case: Case) -> int:
+    return int(case.candidate.batch_size.max())
+
+
+def _takes(case: Case, b: int, size: int) -> str:
+    return f"takes batches of {size:,}; {case.other} has {b:,}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from xframe.diagnosis.case import Case
-from xframe.diagnosis.cause import Cause, Prediction, settings
-from xframe.diagnosis.keys import first_difference
+from xframe.diagnosis.case import Case, first_difference
+from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 
@@ -117,3 +116,40 @@ def _lengths(case: Case, s: int | None) -> Iterator[int]:
         yield from (s - 1, s + 1, *range(1, min(2 * s + 2, _LONGEST_EPOCH)))
         if case.batches_differ_at is not None:
             yield from (case.batches_differ_at, case.batches_differ_at + 1)
+
+
+class _Labels(Cause):
+    """Labels of the loop's own that differ in columns."""
+
+    columns: ClassVar[Mapping[str, str]]  # and what a sentence calls them
+
+    def find_in_labels(self, case: Case) -> Iterator[Fit]:
+        for column, noun in self.columns.items():
+            a, b = getattr(case.candidate, column), getattr(case.reference, column)
+            if a is None or b is None:
+                continue
+            differing = np.flatnonzero(a[: case.shared] != b[: case.shared])
+            if len(differing):
+                at = int(differing[0])
+                text = f"{case.run} trains the same, and labels it differently: "
+                text += f"step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
+                yield self.note(case, text, at)
+                return
+
+
+class EpochLabels(_Labels):
+    """The same training with different epoch labels."""
+
+    name = "epoch-labels"
+    rank = 480
+    columns: ClassVar[Mapping[str, str]] = {"epoch": "epoch", "step_in_epoch": "step in epoch"}
+    fixes = settings(any="give rec.step(epoch=...) the epoch of the step's first sample, counted from 0")
+
+
+class PaddingLabels(_Labels):
+    """The same training with different rows called padding."""
+
+    name = "padding-labels"
+    rank = 490
+    columns: ClassVar[Mapping[str, str]] = {"padding": "padding"}
+    fixes = settings(any="give rec.step(padding=...) the number of rows that fill the batch up")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction
-from xframe.diagnosis.edits import window_ends
+from xframe.diagnosis.edits import has_updates, updates_of, window_ends
 from xframe.diagnosis.numbers import Numbers
-from xframe.diagnosis.windows import updates_of
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 
@@ -59,11 +56,8 @@ class _Leftover(Cause):
         k, due = plan.gradient_accumulation_steps, plan.accumulation_remainder
         if k > 1 and due != self.leftover and case.may_have_other_windows:
             text = f"{self.text.format(k=k)} at the end of each {plan.accumulation_boundary}"
-            yield Prediction(
-                {"accumulation_remainder": self.leftover},
-                f"{text}; {case.other} {_DOES[due or 'flush']}",
-                self.leftover,
-            )
+            text += f"; {case.other} {_DOES[due or 'flush']}"
+            yield Prediction({"accumulation_remainder": self.leftover}, text, self.leftover)
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
         return _FIXES.get(str(fields.get("leftover")), {}) | {"plan": 'accumulation_remainder = "{observed}"'}
@@ -122,14 +116,11 @@ class LeftoverCarried(_Leftover):
 
     def find(self, case: Case) -> Iterator[Fit]:
         """Where the data end an epoch early, and the window is not cut there."""
-        updates, own, plan = case.candidate.updates, window_ends(case), case.plan
-        if own is None or updates is None or plan is None or plan.steps_per_epoch is None:
+        own, plan, k = window_ends(case), case.plan, case.window
+        if own is None or plan is None or plan.steps_per_epoch is None:
             return
-        k, leftover, s = case.window, plan.accumulation_remainder or "flush", plan.steps_per_epoch
-        steps = counting.rows(plan, case.num_samples or 0, 0, len(updates)).step_in_epoch
-        full = own & (steps + 1 == s)
-        if leftover == "carry" or not (full != own).any():
-            return
-        expected = updates_of(full, k, leftover)
-        if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
+        leftover = plan.accumulation_remainder or "flush"
+        steps = counting.rows(plan, case.num_samples or 0, 0, len(own)).step_in_epoch
+        full = own & (steps + 1 == plan.steps_per_epoch)
+        if leftover != "carry" and (full != own).any() and has_updates(case, updates_of(full, k, leftover)):
             yield self.fit(case, f"carries its window of {k:,} on where the data end an epoch early")

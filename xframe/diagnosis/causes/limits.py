@@ -123,12 +123,9 @@ def _goes_on(case: Case) -> bool:
 
 def _agrees_before(case: Case) -> bool:
     """Whether updates and labels agree before the last step that both sides have."""
-    before = max(case.shared - 1, 0)
-    pairs = (
-        (case.candidate.updates, case.reference.updates),
-        (case.candidate.epoch, case.reference.epoch),
-    )
-    return all(a is None or b is None or bool(np.array_equal(a[:before], b[:before])) for a, b in pairs)
+    before, (a, b) = max(case.shared - 1, 0), (case.candidate, case.reference)
+    pairs = ((a.updates, b.updates), (a.epoch, b.epoch))
+    return all(x is None or y is None or bool(np.array_equal(x[:before], y[:before])) for x, y in pairs)
 
 
 def _steps_of_passes(plan: TrainingPlan, n: int, passes: int) -> int:
@@ -138,3 +135,32 @@ def _steps_of_passes(plan: TrainingPlan, n: int, passes: int) -> int:
     except UsageError:
         return 1
     return max(1, passes * cadence.steps_per_pass if cadence.steps_per_pass else -(-passes * n // cadence.batch_size))
+
+
+class EarlyStopping(Cause):
+    """Early stopping ends it elsewhere than its validations say, or than the other's."""
+
+    name = "early-stopping"
+    rank = 500
+    settles = True
+    fixes = settings(
+        keras="EarlyStopping(patience=...) counts epochs: the same as validations only with validation_freq=1",
+        lightning="EarlyStopping(patience=...) counts validations; val_check_interval says how often they come",
+        plan="early_stopping_min_delta larger than what rounding turns",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        stopping, steps, due = case.stopping, len(case.candidate), len(case.reference)
+        if stopping is None or steps == due:
+            return
+        if not stopping.by_plan:
+            text = f"the validations of {case.run} stop it after step {steps - 1:,}, "
+            yield self.note(case, f"{text}those of {case.other} after {due - 1:,}", case.shared)
+        elif stopping.validated and case.shared and case.one_merely_ends:
+            patience, text = stopping.patience, f"{case.run} ends after step {steps - 1:,}"
+            if stopping.after is None:
+                text += f", and its validations give no reason to with a patience of {patience:,}"
+            else:
+                text += f"; with a patience of {patience:,} validations its own stop it after step "
+                text += f"{stopping.after - 1:,}"
+            yield self.note(case, text, case.shared, exact=True)

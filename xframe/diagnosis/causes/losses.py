@@ -7,8 +7,9 @@ from typing import Any
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.numbers import Numbers, factor_of_all, factor_of_the_first
+from xframe.diagnosis.numbers import Numbers
 
+_CLOSE = 1e-3  # of a factor
 _DIVISION = {
     "torch": "loss / {k} in each step of a window; its last, short window needs its own divisor",
     "transformers": "TrainingArguments(average_tokens_across_devices=...) and num_items_in_batch decide the divisor",
@@ -50,13 +51,13 @@ class LossScale(Cause):
         if not numbers.other_losses or numbers.loss is None:
             return
         if scale is not None:
-            text = f"every loss of {case.run} is {scale:.6g} times that of {case.other}{factor_of_all(case, scale)}"
+            text = f"every loss of {case.run} is {scale:.6g} times that of {case.other}{_factor_of_all(case, scale)}"
             rank = 650 if numbers.weights is False else None
             yield self.note(case, text, step, exact=numbers.weights is True, rank=rank)
         elif numbers.constant:
             text = f"every loss that {case.run} reports is {numbers.loss[0][0]:.6g}, whatever it trains on"
             yield self.note(case, text, step)
-        elif step == 0 and (factor := factor_of_the_first(case, numbers)):
+        elif step == 0 and (factor := _factor_of_the_first(case, numbers)):
             yield self.note(case, f"the first loss of {case.run} is {factor} that of {case.other}", 0)
 
 
@@ -89,3 +90,94 @@ class OtherGradient(Cause):
         if fields.get("k") == 1:
             return {where: text for where, text in self.fixes.items() if where not in _DIVISION}
         return self.fixes
+
+
+class DifferentData(Cause):
+    """The same ids stand for different samples."""
+
+    name = "different-data"
+    rank = 510
+    fixes = settings(any="load both runs' samples from one file, in one order, scaled alike")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if numbers.other_data:
+            a, b = (str(one)[:12] for one in numbers.data)
+            text = f"{case.run} trains on different data: the fingerprints are {a} and {b}"
+            yield self.note(case, text, 0, exact=True)
+        step = numbers.loss_differs_at
+        if _differ_from_the_start(case, numbers):
+            text = f"{_first_losses(numbers)}, so the ids may stand for different samples"
+            yield self.note(case, text, 0, rank=630)
+        elif step and numbers.other_losses and numbers.scale is None:
+            text = f"{case.run}: the ids of step {step:,} may stand for different samples or targets"
+            yield self.note(case, text, step, rank=650)
+
+
+class StartingWeights(Cause):
+    """The runs start from different weights."""
+
+    name = "starting-weights"
+    rank = 520
+    fixes = settings(any="start both runs from one file of weights")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if numbers.other_starts:
+            a, b = (str(one)[:12] for one in numbers.starts)
+            text = f"{case.run} starts from different weights than {case.other}: the fingerprints are {a} and {b}"
+            yield self.note(case, text, 0, exact=True)
+        elif _differ_from_the_start(case, numbers):
+            text = f"{_first_losses(numbers)}, so the weights, or what the ids stand for, differ"
+            yield self.note(case, text, 0, rank=620)
+
+
+class WeightsElsewhere(Cause):
+    """Only the final weights differ: they are not those that were trained."""
+
+    name = "weights-elsewhere"
+    rank = 670
+    fixes = settings(
+        keras="EarlyStopping(restore_best_weights=False), and compare the model that was trained",
+        any="record the final weights, not a checkpoint's, an average's (EMA, SWA), or another layout's",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if numbers.weights is False and numbers.loss_differs_at is None and not numbers.stated:
+            text = f"{case.run} ends in different weights, though every loss agrees: "
+            yield self.note(case, f"{text}what was recorded is not what was trained", None)
+
+
+def _differ_from_the_start(case: Case, numbers: Numbers) -> bool:
+    """Whether the losses differ before any update, and not by a factor."""
+    if not numbers.other_losses or numbers.loss_differs_at != 0 or numbers.scale is not None or numbers.constant:
+        return False
+    return not _factor_of_the_first(case, numbers)
+
+
+def _first_losses(numbers: Numbers) -> str:
+    """The first losses, in words."""
+    assert numbers.loss is not None
+    a, b = (losses[0] for losses in numbers.loss)
+    return f"the first loss already differs, {a:.6g} and {b:.6g}: before any update"
+
+
+def _factor_of_all(case: Case, scale: float) -> str:
+    """What all losses may be multiplied by; empty if by nothing known."""
+    size = int(case.reference.batch_size.max(initial=0))
+    factors = {f"the {case.window:,} steps of a window": case.window, f"the batch size {size:,}": size}
+    for text, factor in factors.items():
+        if factor > 1 and min(abs(scale - factor), abs(1 / scale - factor)) < _CLOSE:
+            return f", by {text}"
+    return ""
+
+
+def _factor_of_the_first(case: Case, numbers: Numbers) -> str:
+    """By what the first losses, of the same weights, are multiples of each other; empty if by nothing known."""
+    assert numbers.loss is not None
+    size, (a, b) = int(case.reference.batch_size[0]), (losses[0] for losses in numbers.loss)
+    ratio = a / b
+    for factor, what in ((case.window, "steps in a window"), (size, "samples in a batch")):
+        if factor > 1 and abs(ratio - factor) < _CLOSE * factor:
+            return f"{factor:,} times, as many as {what},"
+        if factor > 1 and ratio and abs(1 / ratio - factor) < _CLOSE * factor:
+            return f"{factor:,} times smaller, as many as {what}, than"
+    return ""

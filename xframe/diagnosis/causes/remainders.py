@@ -11,9 +11,8 @@ from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError, counted
-from xframe.inference.cells import cells
 from xframe.inference.reproducing import MOST_SAMPLES
-from xframe.inference.shown import UNKNOWN
+from xframe.inference.shown import UNKNOWN, cells
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan

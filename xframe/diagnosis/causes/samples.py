@@ -7,10 +7,9 @@ from math import lgamma
 
 import numpy as np
 
-from xframe.diagnosis.case import Case
+from xframe.diagnosis.case import Case, first_difference
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import follows_in_turn, may_lack_samples, one_batch, replaced
-from xframe.diagnosis.keys import first_difference
+from xframe.diagnosis.edits import may_lack_samples, one_batch, replaced, updates_follow
 from xframe.errors import counted
 from xframe.inference.shown import UNKNOWN
 
@@ -24,21 +23,17 @@ class ValidationInTraining(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         ids, reference, n = case.candidate.ids, case.reference.ids, case.num_samples
-        if ids is None or not len(ids) or case.same_batches:
-            return
         if n is None and reference is not None and len(reference):
             n = int(reference.max()) + 1
-        if n is None:
+        if n is None or ids is None or case.same_batches:
             return
         outside = (ids >= n) | (ids < 0)
         foreign = np.unique(ids[outside])
         if len(foreign):
             listed = ", ".join(f"{one:,}" for one in foreign[:5].tolist()) + (", …" if len(foreign) > 5 else "")
             at = int(np.searchsorted(case.candidate.bounds, int(outside.argmax()), side="right")) - 1
-            text = (
-                f"trains on {counted(len(foreign), 'sample')} from outside the {n:,} of the training set ({listed}), "
-            )
-            yield self.fit(case, f"{text}first in step {at:,}", guess=True)
+            text = f"trains on {counted(len(foreign), 'sample')} from outside the {n:,} of the training set"
+            yield self.fit(case, f"{text} ({listed}), first in step {at:,}", guess=True)
 
 
 class SampleLost(Cause):
@@ -51,29 +46,24 @@ class SampleLost(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
-        if may_lack_samples(case):
-            yield from self._in_the_stream(case)
+        yield from self._in_the_stream(case)
         batch = one_batch(case)
         if batch is not None and batch.fewer > 0:
             yield self.fit(case, batch.text, exact=False, step=batch.step)
 
     def _in_the_stream(self, case: Case) -> Iterator[Fit]:
-        a, b = case.candidate, case.reference
-        assert a.ids is not None
-        assert b.ids is not None
-        place = first_difference(a.ids, b.ids)
-        if place is None or place >= len(b.ids):
+        place = _first_sample(case)
+        if place is None or case.ids is None or place >= len(case.ids[1]):
             return
-        gone, at = int(b.ids[place]), int(np.searchsorted(b.bounds, place, side="right")) - 1
-        if len(a.ids) == len(b.ids) - 1 and np.array_equal(a.ids[place:], b.ids[place + 1 :]):
+        a, b, (ids, reference) = case.candidate, case.reference, case.ids
+        gone, at = int(reference[place]), int(np.searchsorted(b.bounds, place, side="right")) - 1
+        if len(ids) == len(reference) - 1 and np.array_equal(ids[place:], reference[place + 1 :]):
             one_shorter = len(a) == len(b) and int((a.batch_size != b.batch_size).sum()) == 1
             one_fewer = len(a) == len(b) - 1 and int(b.batch_size.min()) == 1
-            exact = (one_shorter or one_fewer) and follows_in_turn(case)
+            exact = (one_shorter or one_fewer) and updates_follow(case)
             yield self.fit(case, f"is without sample {gone:,} of step {at:,}", exact=exact)
-        elif not added_at(case, place):
-            text = _filtered(case, place, gone, at)
-            if text:
-                yield self.fit(case, text, exact=False)
+        elif not _added_at(case, place) and (text := _filtered(case, place, gone, at)):
+            yield self.fit(case, text, exact=False)
 
 
 class SampleRepeated(Cause):
@@ -88,14 +78,13 @@ class SampleRepeated(Cause):
         if new is not None and (new.again or new.alone):
             its_pass = "its pass" if case.cells is not None else "the run"
             text = new.text + (f", and so twice in {its_pass}" if new.again else "")
-            yield self.fit(case, text, exact=new.alone and follows_in_turn(case))
-        a, b = case.candidate, case.reference
-        if may_lack_samples(case) and a.ids is not None and b.ids is not None:
-            place = first_difference(a.ids, b.ids)
-            if place is not None and added_at(case, place):
-                at = int(np.searchsorted(a.bounds, place, side="right")) - 1
-                text = f"has sample {a.ids[place]:,} put in at step {at:,}"
-                yield self.fit(case, text, exact=bool((b.ids == a.ids[place]).any()))
+            yield self.fit(case, text, exact=new.alone and updates_follow(case))
+        place = _first_sample(case)
+        if place is not None and case.ids is not None and _added_at(case, place):
+            ids, reference = case.ids
+            at = int(np.searchsorted(case.candidate.bounds, place, side="right")) - 1
+            text = f"has sample {ids[place]:,} put in at step {at:,}"
+            yield self.fit(case, text, exact=bool((reference == ids[place]).any()))
         batch = one_batch(case)
         if batch is not None and batch.fewer < 0:
             yield self.fit(case, batch.text, exact=False, step=batch.step)
@@ -117,13 +106,13 @@ class SamplesSwapped(Cause):
         a, b = where.candidate[at], where.reference[at]
         if len(at) == 2 and a[0] == b[1] and a[1] == b[0]:
             text = f"has samples {b[0]:,} and {b[1]:,} in each other's place, in steps {steps[0]:,} and {steps[1]:,}"
-            yield self.fit(case, text, exact=follows_in_turn(case))
+            yield self.fit(case, text, exact=updates_follow(case))
         elif len(at) <= max(4, len(where.candidate) // 10) and np.array_equal(np.sort(a), np.sort(b)):
             yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
         new = replaced(case)
         if new is not None and new.alone and not new.again:
             text = f"{new.text}, which is in no other place that was reached"
-            yield self.fit(case, text, exact=follows_in_turn(case))
+            yield self.fit(case, text, exact=updates_follow(case))
 
 
 class OrderInsideBatches(Cause):
@@ -143,36 +132,38 @@ class OrderInsideBatches(Cause):
             return
         batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.places), 'place')})"
         text = f"has the same samples in every batch, in a different order in {batches}"
-        yield self.fit(case, text, exact=follows_in_turn(case))
+        yield self.fit(case, text, exact=updates_follow(case))
 
     def log_alternatives(self, case: Case) -> float:
         return sum(lgamma(int(size) + 1) for size in case.candidate.batch_size[: case.shared])
 
 
-def added_at(case: Case, place: int) -> bool:
+def _first_sample(case: Case) -> int | None:
+    """Where the streams of all samples first differ, if one sample more or less may be what differs."""
+    return first_difference(*case.ids) if case.ids is not None and may_lack_samples(case) else None
+
+
+def _added_at(case: Case, place: int) -> bool:
     """Whether a sample was put in there, and nothing else differs."""
-    a, b = case.candidate, case.reference
-    assert a.ids is not None
-    assert b.ids is not None
-    one_more = len(a) == len(b) and len(a.ids) == len(b.ids) + 1
-    return one_more and bool(np.array_equal(a.ids[place + 1 :], b.ids[place:]))
+    if case.ids is None or len(case.candidate) != len(case.reference):
+        return False
+    ids, reference = case.ids
+    return len(ids) == len(reference) + 1 and bool(np.array_equal(ids[place + 1 :], reference[place:]))
 
 
 def _filtered(case: Case, place: int, gone: int, at: int) -> str:
     """That no pass has the sample, or the first is without it, and those behind it move up; empty if that is not so."""
-    a, b, where, n = case.candidate, case.reference, case.cells, case.num_samples
-    if case.plan is None or where is None or n is None or n < 2 or case.plan.remainder == "pad":
+    where, n = case.cells, case.num_samples
+    if case.plan is None or where is None or n is None or n < 2 or case.plan.remainder == "pad" or case.ids is None:
         return ""
-    assert a.ids is not None
-    assert b.ids is not None
+    ids, reference = case.ids
     endless = case.extended.ids
     if endless is None or (endless == UNKNOWN).any():
-        endless = b.ids
-    never = endless[endless != gone][: len(a.ids)]
-    if len(never) == len(a.ids) and np.array_equal(never, a.ids):
+        endless = reference
+    if np.array_equal(endless[endless != gone][: len(ids)], ids):
         return f"never has sample {gone:,}, from step {at:,} on: those behind it move up"
     # In the pass where it is missing the rest moves up; the other passes are whole.
     end = int(np.flatnonzero(where.passes == where.passes[place])[-1])
-    if end <= len(a.ids) and end - place > 1 and np.array_equal(a.ids[place:end], b.ids[place + 1 : end + 1]):
+    if end <= len(ids) and end - place > 1 and np.array_equal(ids[place:end], reference[place + 1 : end + 1]):
         return f"is without sample {gone:,} of step {at:,}: those behind it in the pass move up"
     return ""

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import edited, may_be_edited, steps_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ints = NDArray[np.int64]
+from xframe.diagnosis.edits import edited, first_edit, steps_of
+from xframe.inference.observed import Ints
 
 _TIMES = range(2, 9)  # workers, replicas
 
@@ -34,7 +29,7 @@ class ShardRepeated(Cause):
         yield from self._shares(case)
 
     def _batches_in_a_row(self, case: Case) -> Iterator[Fit]:
-        if not may_be_edited(case):
+        if first_edit(case) is None:
             return
         steps, due = len(case.keys), len(case.reference_keys)
         for times in _TIMES:

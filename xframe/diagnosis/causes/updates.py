@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import update_gaps, window_ends
-from xframe.diagnosis.windows import updates_of
+from xframe.diagnosis.edits import has_updates, update_gaps, updates_of, window_ends
 from xframe.errors import counted
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _LONGEST_WINDOW = 64  # steps by which a window may be shifted
 
@@ -52,8 +46,7 @@ class UpdateDoubled(Cause):
         if gaps is None or not gaps.only_more:
             return
         one = len(gaps.steps) == 1
-        text = f"applies an update too many at step {gaps.listed}" if one else ""
-        text = text or f"applies updates too many at steps {gaps.listed}"
+        text = f"applies {'an update' if one else 'updates'} too many at step{'' if one else 's'} {gaps.listed}"
         exact = one and gaps.more[0] == 1 and bool((gaps.due > 0).all())
         yield self.fit(case, text, exact=exact, step=gaps.first)
 
@@ -71,8 +64,11 @@ class CountedWithoutUpdate(Cause):
         gaps = update_gaps(case)
         if gaps is None or not gaps.only_more:
             return
-        begun = _passes_begun(case)
-        if len(begun) and np.array_equal(gaps.steps, begun) and (gaps.more == 1).all():
+        epochs, plan = case.reference.epoch, case.plan
+        if epochs is None or (plan is not None and plan.steps_per_epoch is not None):
+            return
+        begun = np.flatnonzero(np.diff(epochs[: case.shared])) + 1  # the first steps of passes, which epochs are
+        if np.array_equal(gaps.steps, begun) and (gaps.more == 1).all():
             text = f"counts an update each time the data run out that no step made (first seen at step {gaps.first:,})"
             yield self.fit(case, text, step=gaps.first)
 
@@ -90,10 +86,10 @@ class UpdateOffset(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
-        gaps, updates, reference = update_gaps(case), case.candidate.updates, case.reference.updates
-        if gaps is None or updates is None or reference is None:
+        gaps = update_gaps(case)
+        if gaps is None or case.updates is None:
             return
-        by = updates[: case.shared] - reference[: case.shared]
+        by = np.subtract(*case.updates)
         if gaps.first == 0 and len(gaps.steps) == 1 and (by == -1).all():
             text = "has its updates one step late all through, as where the counter is read before the update"
             yield self.fit(case, text, step=0)
@@ -105,22 +101,13 @@ class UpdateOffset(Cause):
 
     def _shifted(self, case: Case) -> Iterator[Fit]:
         """Windows begun elsewhere."""
-        own, updates, k = window_ends(case), case.candidate.updates, case.window
-        if own is None or updates is None or case.plan is None:
+        own, k = window_ends(case), case.window
+        if own is None or case.plan is None:
             return
         leftover = case.plan.accumulation_remainder or "flush"
         for begun in range(1, min(k, _LONGEST_WINDOW)):
             for each in (False, True):
-                expected = updates_of(own, k, leftover, begun, each=each)
-                if np.array_equal(expected[:-1], updates[:-1]) and 0 <= int(updates[-1]) - int(expected[-1]) <= 1:
+                if has_updates(case, updates_of(own, k, leftover, begun, each=each)):
                     text = f"ends its first window of {k:,} after {counted(k - begun, 'step')}, and so all that follow"
                     yield self.fit(case, text + (" in each epoch" if each else ""))
                     return
-
-
-def _passes_begun(case: Case) -> NDArray[np.int64]:
-    """The first step of each pass but the first, where epochs are passes."""
-    epochs, plan = case.reference.epoch, case.plan
-    if epochs is None or (plan is not None and plan.steps_per_epoch is not None):
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(np.diff(epochs[: case.shared])) + 1

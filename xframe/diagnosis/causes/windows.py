@@ -76,15 +76,16 @@ class WindowAtTrainingEnd(Cause):
                 yield Prediction({"accumulation_at_end": at_end}, text, at_end)
 
     def find(self, case: Case) -> Iterator[Fit]:
-        updates, reference, own, k = case.candidate.updates, case.reference.updates, window_ends(case), case.window
-        if own is None or updates is None or reference is None or case.plan is None:
+        own = window_ends(case)
+        if own is None or case.updates is None or case.plan is None:
             return
+        updates, reference = case.updates
         less = int(reference[-1]) - int(updates[-1])
         if not np.array_equal(reference[:-1], updates[:-1]) or abs(less) != 1:
             return
         cut = own[:-1].any() and case.plan.accumulation_remainder != "carry"
         begun = int(np.flatnonzero(own[:-1])[-1]) + 1 if cut else 0
-        still_open = (len(updates) - begun) % k
+        still_open = (len(updates) - begun) % case.window
         if still_open:
             does = "throws away" if less > 0 else "updates with"
             yield self.fit(case, f"{does} the window of {counted(still_open, 'step')} that is open when training stops")

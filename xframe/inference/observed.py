@@ -6,27 +6,24 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.plan.order import Order, first_samples
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.trace.rows import Rows
-
-    Ints = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 SEEDS = range(1024)  # of xframe's own order that are tried
 SHORT_RUN = 300  # steps up to which every number of steps per epoch is tried
 UNLIKELY = math.log(1e6)  # an explanation that many times less likely than another is left out
 
 
-class Clues:
+class Observed:
     """The rows of a run over a data set of known size, and what follows from them.
 
     Attributes:
@@ -53,10 +50,8 @@ class Clues:
     @cached_property
     def seeds_of_first_batch(self) -> list[int]:
         """Seeds whose first pass begins with the first batch's samples."""
-        ids = self.rows.ids
-        return (
-            [] if ids is None else seeds_of(ids[: min(self.batch_size, self.num_samples)], self.num_samples, self.seeds)
-        )
+        ids, n = self.rows.ids, self.num_samples
+        return [] if ids is None else seeds_of(ids[: min(self.batch_size, n)], n, self.seeds)
 
     def order(self, seed: int, pass_index: int, length: int) -> Ints:
         """The first ``length`` samples of a pass in xframe's order."""
