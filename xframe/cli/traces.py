@@ -94,13 +94,14 @@ def import_command(
     form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, option("Default: by the file's name.")] = None,
 ) -> int:
     """Make a trace of what a run logged. What the log lacks is not judged when it is compared."""
+    from xframe.comparison import checks
     from xframe.recording.logs import import_run
 
     columns = pairs("--column", column, "NAME=COLUMN", empty=True)
     imported = import_run(source, out, columns=columns, num_samples=samples, form=form)
     taken = ", ".join(f"{name} from {source!r}" for name, source in imported.columns.items())
     print(f"{out}: {imported.rows:,} steps; {taken}")
-    print(f"not judged: {', '.join(imported.not_judged)}", file=sys.stderr)
+    print(f"not judged: {', '.join(checks.unjudged(imported.known))}", file=sys.stderr)
     return 0
 
 

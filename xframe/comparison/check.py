@@ -1,8 +1,7 @@
 """What a check is: something that is fed a pair's rows, block by block, and then judges the pair.
 
 A check is a subclass of ``Check`` in a file of its own under ``checks/``, where it is found. It states what it is
-called, what it looks at and what reports say of it. What an import leaves unjudged names checks too, in
-``recording.logs.importing``. Make a check ``optional`` if older traces lack its column.
+called, what it looks at and what reports say of it. Make a check ``optional`` if older traces lack its column.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from xframe.comparison.pairing import Block, Pair, Run, Terms
-from xframe.comparison.result import CheckResult, Group, Judgement
+from xframe.comparison.result import CheckResult, Group, Judgement, Result
 
 ORDERS = ("exact", "coverage")
 
@@ -30,7 +29,10 @@ class Check(ABC):
         computed: it judges numbers that training computed, rather than was set to; if none of these is judged, the
             comparison's numbers are not.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
+        rests_on: the column without which it judges nothing; ``weights`` if it is what lies beside the rows.
+        each: what the rule compares, for the table.
         shown: the column of numbers to show of its first difference, and what reports call it.
+        worst, worst_at: the largest difference measured so far, and the step or weight at which it is.
     """
 
     name: ClassVar[str]
@@ -40,7 +42,11 @@ class Check(ABC):
     optional: ClassVar[bool] = False
     computed: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
+    rests_on: ClassVar[str | None] = None
+    each: ClassVar[str] = ""
     shown: ClassVar[tuple[str, str]] = ("loss", "loss")
+    worst: float | None = None
+    worst_at: int | str | None = None
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -53,9 +59,10 @@ class Check(ABC):
         """What the rows seen, all that the pair shares, amount to."""
 
     @classmethod
-    @abstractmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        """What is required, for the table."""
+        """What is required, for the table: ``== plan``, or ``==`` and the first run, and what of ``each``."""
+        other = "plan" if terms.plan is not None and terms.num_samples is not None else runs[0].name
+        return f"== {other}, {cls.each}" if cls.each else f"== {other}"
 
     @classmethod
     def applies(cls, pair: Pair) -> bool:
@@ -97,6 +104,17 @@ class Check(ABC):
             if self.group == "structure":
                 self.pair.until = min(self.pair.until, row)
 
+    def measure(self, difference: float, at: int | str) -> None:
+        """Keeps a difference if it is the largest so far."""
+        if self.worst_at is None or difference > (self.worst or 0.0):
+            self.worst, self.worst_at = difference, at
+
+    def measured(
+        self, result: Result, first: int | None = None, detail: str = "", *, undecided: bool = False
+    ) -> Judgement:
+        """A judgement with the largest difference measured."""
+        return Judgement(result, first, detail, self.worst, self.worst_at, undecided)
+
     def agreement(self) -> Judgement:
         """What passes on the steps that both made; nothing compared is nothing judged."""
         pair = self.pair
@@ -109,11 +127,6 @@ class Check(ABC):
         pair = self.pair
         whole = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
         return "" if whole else f"before step {pair.until}, not judged from there on"
-
-
-def compared_with(terms: Terms, runs: Sequence[Run]) -> str:
-    """``== plan``, or ``==`` and the first run."""
-    return "== plan" if terms.plan is not None and terms.num_samples is not None else f"== {runs[0].name}"
 
 
 def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, runs: Sequence[Run]) -> CheckResult:

@@ -3,8 +3,6 @@
 Its files:
 
     recorder.py  Recorder and ``record``: takes steps, blocks of steps, validations, weights
-    values.py    numbers, arrays and tensors of any framework, on any device, as NumPy's
-    columns.py   what was taken, as the columns of ``trace/schema.py``
-    evidence.py  how a run knows that an update was applied
+    values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``
     logs/        CSV, JSON lines and TensorBoard's events as traces, one file a kind
 """

@@ -30,10 +30,9 @@ from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST, sample_count
-from xframe.recording import columns, values
-from xframe.recording.evidence import DECLARED
+from xframe.recording import values
 from xframe.recording.values import count, hold_ids, number
-from xframe.trace.facts import Facts
+from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.schema import Column
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
@@ -150,7 +149,9 @@ class Recorder:
 
         Args:
             ids: the ids of the samples in the batch, integers of shape (batch_size,).
-            updates: updates applied so far: a number, the optimizer's own counter, or an ``UpdateEvidence``.
+            updates: updates applied so far: a number, the optimizer's own counter, or what watches the optimizer,
+                such as ``xframe_torch.UpdateCounter``: its ``applied`` and ``attempts`` (None if unknown) count
+                updates, and its ``evidence`` states by which signs one counts as applied.
             loss, lr, accuracy: of this step, each a scalar; accuracy is the share of targets predicted rightly.
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: 0-based labels.
@@ -231,11 +232,9 @@ class Recorder:
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
-        chunk = {name: columns.of_block(column, name) for name, column in given.items() if column is not None}
-        if batch_sizes is not None:
-            chunk["batch_size"] = columns.of_block(batch_sizes, "batch_sizes")
-        rows = len(next(iter(chunk.values())).values) if batch_sizes is None and chunk else 0
-        rows = rows if batch_sizes is None else len(chunk["batch_size"].values)
+        chunk = {} if batch_sizes is None else {"batch_size": values.of_block(batch_sizes, "batch_sizes")}
+        chunk |= {name: values.of_block(column, name) for name, column in given.items() if column is not None}
+        rows = len(next(iter(chunk.values())).values) if chunk else 0
         for name, column in chunk.items():
             if len(column.values) != rows:
                 raise UsageError(f"a block's {name}", got=len(column.values), expected=f"{rows} values, one a step")
@@ -260,12 +259,7 @@ class Recorder:
             self._added(rows, 0 if flat is None else len(flat))
 
     def validation(
-        self,
-        *,
-        loss: Any,
-        accuracy: Any = None,
-        ids: Any = None,
-        batch_sizes: ArrayLike | None = None,
+        self, *, loss: Any, accuracy: Any = None, ids: Any = None, batch_sizes: ArrayLike | None = None
     ) -> None:
         """Takes one validation, just after it was made. It is kept separately from the steps.
 
@@ -283,7 +277,7 @@ class Recorder:
             flat = values.id_bytes(values.fetch(values.hold(ids, "ids")))
             facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}
         if batch_sizes is not None:
-            sizes = columns.of_block(batch_sizes, "batch_sizes").values
+            sizes = values.of_block(batch_sizes, "batch_sizes").values
             runs = [[int(size), len(list(times))] for size, times in itertools.groupby(sizes.tolist())]
             facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes), "batch_sizes": runs}
             if ids is not None and 8 * facts["num_samples"] != len(flat):
@@ -318,7 +312,7 @@ class Recorder:
         batches = values.fetch_ids(pending.pop("ids"))
         sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
         chunk = {"batch_size": Column(sizes), **self._batches(b"".join(batches), sizes)}
-        chunk |= {name: columns.of_steps(name, given) for name, given in pending.items()}
+        chunk |= {name: values.of_steps(name, given) for name, given in pending.items()}
         self._chunks.append(chunk)
 
     def _batches(self, ids: bytes, sizes: NDArray[np.int64]) -> dict[str, Column]:
@@ -337,14 +331,14 @@ class Recorder:
             if not waiting:
                 return
             first = self._writer.num_rows
-            rows = {name: columns.joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
+            rows = {name: values.joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
             try:
                 self._writer.write({"step": Column(np.arange(first, first + waiting)), **rows})
             except BaseException as error:
                 self._trouble = error  # these rows are lost, so no later one may follow
                 raise
             if self.on_flush is not None:
-                epoch, loss = (columns.last(rows.get(name)) for name in ("epoch", "loss"))
+                epoch, loss = (values.last(rows.get(name)) for name in ("epoch", "loss"))
                 self.on_flush(self._writer.num_rows, None if epoch is None else int(epoch), loss)
 
     def close(self, outcome: str = COMPLETE) -> None:

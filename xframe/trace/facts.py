@@ -12,6 +12,8 @@ from typing import Any
 
 from xframe.precision import PRECISIONS
 
+DECLARED = "declared by the loop"  # the evidence of updates where a recorder was given a bare count of them
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -11,6 +11,7 @@ import pytest
 
 import xframe
 from xframe import compare
+from xframe.comparison import checks
 from xframe.errors import UsageError
 from xframe.recording.logs import import_run, log
 from xframe.trace.trace import Trace
@@ -63,7 +64,7 @@ def imported(tmp_path):
 @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
 def test_everything_is_kept(name, imported, tmp_path):
     trace, run = imported(csv_of(FULL) if name.endswith("csv") else jsonl_of(FULL), name, num_samples=5)
-    assert (run.rows, run.ending, run.not_judged) == (4, "complete", ("weights",))
+    assert (run.rows, run.ending, checks.unjudged(run.known)) == (4, "complete", ("weights",))
     assert run.columns == {column: column for column in FULL}
     assert trace.complete
     assert trace.metadata["num_samples"] == 5
@@ -80,7 +81,7 @@ def test_everything_is_kept(name, imported, tmp_path):
 
 def test_what_is_absent_stays_unknown(imported, tmp_path):
     trace, run = imported("step,batch_size,loss,lr\n1,2,0.5,\n2,2,0.25,0.1\n")
-    assert run.not_judged == ("boundaries", "updates", "epochs", "lr", "weights")
+    assert checks.unjudged(run.known) == ("boundaries", "updates", "epochs", "lr", "weights")
     assert not trace.known("updates").any()
     assert not trace.known("ids_digest").any()
     assert trace.known("lr").tolist() == [False, True]
@@ -227,7 +228,7 @@ def test_json_lines_of_mixed_kinds(imported):
     assert trace.column("batch_size").tolist() == [2] * 4
     assert str(trace.column("loss").tolist()) == "[1.0, nan, -inf, 9007199254740992.0]"
     assert trace.known("lr").tolist() == [True, False, False, False]
-    assert "lr" in run.not_judged
+    assert "lr" in checks.unjudged(run.known)
 
 
 def test_options_that_are_refused(imported, tmp_path):
@@ -260,7 +261,7 @@ def test_blocks(name, imported, monkeypatch):
     assert run.rows == trace.num_rows == 11
     assert trace.column("step").tolist() == list(range(11))
     assert trace.known("loss").tolist() == [True] * 10 + [False]
-    assert "loss" in run.not_judged
+    assert "loss" in checks.unjudged(run.known)
 
 
 @pytest.mark.parametrize("bad", ["3", "5", "8"])
@@ -357,7 +358,7 @@ def test_a_scalar_that_is_logged_less_often(events, tmp_path):
     folder = events([*points(loss=[0.5, 0.25, 0.1], batch_size=[2.0] * 3), (2, "lr", 0.5)])
     run = import_run(folder, tmp_path / "out.trace")
     assert xframe.Trace.open(tmp_path / "out.trace").known("lr").tolist() == [False, False, True]
-    assert "lr" in run.not_judged
+    assert "lr" in checks.unjudged(run.known)
 
 
 def test_a_scalar_called_global_step_is_no_step(events, tmp_path):
@@ -452,7 +453,7 @@ def test_numbers_alone_are_compared_as_far_as_they_go(tmp_path):
     for name, loss in (("a", 0.5), ("b", 0.5), ("c", 0.75)):
         (tmp_path / f"{name}.csv").write_text(f"step,loss\n0,1.0\n1,{loss}\n")
         run = import_run(tmp_path / f"{name}.csv", tmp_path / f"{name}.trace")
-        assert {"boundaries", "updates"} <= set(run.not_judged)
+        assert {"boundaries", "updates"} <= set(checks.unjudged(run.known))
     trace = Trace.open(tmp_path / "a.trace")
     assert (trace.counts().num_steps, trace.counts().samples_seen, trace.certificate[:4]) == (2, None, "xf1-")
     assert not trace.known("time_ns").any()

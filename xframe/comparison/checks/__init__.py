@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Collection
 from functools import cache
 
 from xframe.comparison.check import Check
@@ -25,6 +26,11 @@ def every() -> tuple[type[Check], ...]:
 def of(order: str) -> tuple[type[Check], ...]:
     """The checks of a comparison ``exact`` or by ``coverage``, by rank."""
     return tuple(check for check in every() if order in check.orders)
+
+
+def unjudged(known: Collection[str]) -> tuple[str, ...]:
+    """The names of the checks that a run leaves unjudged which knows only these columns in every step."""
+    return tuple(check.name for check in of("exact") if check.rests_on is not None and check.rests_on not in known)
 
 
 def names() -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xframe.comparison.check import Check, compared_with
-from xframe.comparison.pairing import Block, Run, Terms
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Block, Run
 from xframe.comparison.result import Judgement
 
 if TYPE_CHECKING:
@@ -19,11 +19,7 @@ class Boundaries(Check):
     """The size of each batch, and its ids by their digest; where ids are listed, how they differ."""
 
     name, title, rank, group = "boundaries", "batch boundaries", 20, "structure"
-    orders = ("exact",)
-
-    @classmethod
-    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{compared_with(terms, runs)}, per step"
+    orders, each, rests_on = ("exact",), "per step", "ids"
 
     @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
@@ -40,7 +36,7 @@ class Boundaries(Check):
             return Judgement("fail", 0, detail)
         firsts = [self.pair.firsts[name] for name in ("batch_size", "ids_digest") if name in self.pair.firsts]
         if firsts:
-            return Judgement("fail", min(firsts), _difference(candidate, reference, min(firsts)))
+            return Judgement("fail", min(firsts), difference(candidate, reference, min(firsts)))
         if "batch_size" not in self.pair.known:
             run = candidate if "batch_size" not in candidate.rows.known else reference
             return Judgement("not judged", detail=f"{run.name} recorded no batches")
@@ -49,16 +45,15 @@ class Boundaries(Check):
         return self.agreement()
 
 
-def _difference(candidate: Run, reference: Run, step: int) -> str:
+def difference(candidate: Run, reference: Run, step: int) -> str:
     """How two batches differ."""
     size, expected = (run.value("batch_size", step) for run in (candidate, reference))
     if size != expected:
         return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
     ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)
     if ids is None or reference_ids is None:
-        return (
-            f"step {step}: {candidate.name} trained on different samples than {reference.name}, or in a different order"
-        )
+        other = f"different samples than {reference.name}, or in a different order"
+        return f"step {step}: {candidate.name} trained on {other}"
     if np.array_equal(np.sort(ids), np.sort(reference_ids)):
         at = np.flatnonzero(ids != reference_ids)
         return (

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xframe.comparison.check import compared_with
-from xframe.comparison.checks.boundaries import Boundaries, members, surplus
-from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run, Terms
+from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
+from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
 from xframe.comparison.result import Judgement
 from xframe.plan import counting
 
@@ -25,19 +24,13 @@ if TYPE_CHECKING:
 class Coverage(Boundaries):
     """The size of each batch; its ids only pass by pass."""
 
-    orders = ("coverage",)
-
-    @classmethod
-    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{compared_with(terms, runs)}, per pass"
+    orders, each = ("coverage",), "per pass"
 
     def judge(self) -> Judgement:
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
         if "batch_size" in self.pair.firsts:
             step = self.pair.firsts["batch_size"]
-            size, expected = (run.value("batch_size", step) for run in (candidate, reference))
-            detail = f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
-            return Judgement("fail", step, detail)
+            return Judgement("fail", step, difference(candidate, reference, step))
         if not shared:
             return Judgement("not judged")
         for run in (candidate, reference):

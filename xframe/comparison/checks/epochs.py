@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xframe.comparison.check import Check, compared_with
-from xframe.comparison.pairing import Block, Run, Terms
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Block, Run
 from xframe.comparison.result import Judgement
 
 _LABELS = ("epoch", "step_in_epoch", "padding")
@@ -15,10 +15,7 @@ class Epochs(Check):
     """What the loops declare of each step."""
 
     name, title, rank, group = "epochs", "epochs", 40, "labels"
-
-    @classmethod
-    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{compared_with(terms, runs)}, labels"
+    each, rests_on = "labels", "epoch"
 
     @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:

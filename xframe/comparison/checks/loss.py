@@ -22,15 +22,13 @@ class Loss(Check):
     is subtracted."""
 
     name, title, rank, group = "loss", "loss", 60, "numbers"
-    computed = True
+    computed, rests_on = True, "loss"
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self._known = True
         self._detail = ""  # of the first two that differ beyond the tolerance, or in kind
         self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
-        self._worst: float | None = None
-        self._worst_at: int | None = None
         self._accuracies = (0.0, 0.0)  # where they first differ
 
     @classmethod
@@ -44,8 +42,8 @@ class Loss(Check):
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:
-            if self._worst is None and self._odd is None:
-                self._worst, self._worst_at = 0.0, block.start
+            if self._odd is None:
+                self.measure(0.0, block.start)
             return
         candidate, reference = block.both("loss")
         self._known = self._known and candidate.known is None and reference.known is None
@@ -65,8 +63,7 @@ class Loss(Check):
             allowed = tolerance.atol + tolerance.rtol * largest
         if finite:
             at = int(np.argmax(difference))
-            if self._worst is None or difference[at] > self._worst:
-                self._worst, self._worst_at = float(difference[at]), start + at
+            self.measure(float(difference[at]), start + at)
         names = self.pair.candidate.name, self.pair.reference.name
         beyond = np.flatnonzero(difference > allowed)
         first = self.pair.firsts.get("loss")
@@ -99,16 +96,15 @@ class Loss(Check):
             return Judgement("not judged", detail=detail)
         firsts = self.pair.firsts
         if "loss" in firsts:
-            detail = f"step {firsts['loss']}: loss {self._detail}"
-            return Judgement("fail", firsts["loss"], detail, self._worst, self._worst_at)
+            return self.measured("fail", firsts["loss"], f"step {firsts['loss']}: loss {self._detail}")
         if self._odd is not None:
             detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
-            return Judgement("not judged", None, detail, self._worst, self._worst_at, undecided=True)
+            return self.measured("not judged", detail=detail, undecided=True)
         if "accuracy" in firsts:
             step, (accuracy, expected) = firsts["accuracy"], self._accuracies
             detail = f"step {step}: accuracy {candidate.name} {accuracy:.6g}, {reference.name} {expected:.6g}"
-            return Judgement("fail", step, detail, self._worst, self._worst_at)
-        return Judgement("pass", detail=self.up_to_here(), worst=self._worst, worst_at=self._worst_at)
+            return self.measured("fail", step, detail)
+        return self.measured("pass", detail=self.up_to_here())
 
 
 def classified(values: Floats) -> NDArray[np.int64]:

@@ -16,15 +16,13 @@ class LearningRate(Check):
     """Learning rates are equal, NaN equal to NaN; they are set, so that no tolerance is needed."""
 
     name, title, rank, group = "lr", "learning rate", 50, "numbers"
-    shown = ("lr", "rate")
+    rests_on, shown = "lr", ("lr", "rate")
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self._kind = np.dtype(storage(pair.terms.precision))
         self._known = True
         self._values = ("", "")  # where they first differ
-        self._worst: float | None = None
-        self._worst_at: int | None = None
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
@@ -36,8 +34,7 @@ class LearningRate(Check):
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:
-            if self._worst is None:
-                self._worst, self._worst_at = 0.0, block.start
+            self.measure(0.0, block.start)
             return
         candidate, reference = block.both("lr")
         self._known = self._known and candidate.known is None and reference.known is None
@@ -53,15 +50,14 @@ class LearningRate(Check):
         finite = np.isfinite(a) & np.isfinite(b)
         difference = np.abs(np.where(finite, a, 0).astype(np.float64) - np.where(finite, b, 0).astype(np.float64))
         at = int(np.argmax(difference))
-        if self._worst is None or difference[at] > self._worst:
-            self._worst, self._worst_at = float(difference[at]), block.start + at
+        self.measure(float(difference[at]), block.start + at)
 
     def judge(self) -> Judgement:
         if not self._known or not self.pair.until:
             return Judgement("not judged", detail="" if self.pair.until else "no step to judge")
         first = self.pair.firsts.get("lr")
         if first is None:
-            return Judgement("pass", detail=self.up_to_here(), worst=self._worst, worst_at=self._worst_at)
+            return self.measured("pass", detail=self.up_to_here())
         names = self.pair.candidate.name, self.pair.reference.name
         detail = f"step {first}: learning rate {names[0]} {self._values[0]}, {names[1]} {self._values[1]}"
-        return Judgement("fail", first, detail, self._worst, self._worst_at)
+        return self.measured("fail", first, detail)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xframe.comparison.check import Check, compared_with
-from xframe.comparison.pairing import Run, Terms
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Run
 from xframe.comparison.result import Judgement
 from xframe.errors import printable
 from xframe.plan import counting
@@ -16,10 +16,6 @@ class Steps(Check):
     """As many steps, where both ran to their ends; the plan's end where early stopping must end the run."""
 
     name, title, rank, group = "steps", "steps", 10, "structure"
-
-    @classmethod
-    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return compared_with(terms, runs)
 
     @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:

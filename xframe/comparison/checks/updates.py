@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xframe.comparison.check import Check, compared_with
-from xframe.comparison.pairing import Block, Pair, Run, Terms
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Block, Pair, Run
 from xframe.comparison.result import Judgement
 
 
@@ -14,16 +14,13 @@ class Updates(Check):
     another such run both are."""
 
     name, title, rank, group = "updates", "updates", 30, "structure"
+    each, rests_on = "per step", "updates"
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         skips = pair.candidate.skips_updates
         self._column = "update_attempts" if skips and pair.reference.is_plan else "updates"
         self._tries = skips and pair.reference.skips_updates  # are compared besides
-
-    @classmethod
-    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{compared_with(terms, runs)}, per step"
 
     @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from xframe.comparison.check import Check, compared_with
+from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
 from xframe.plan.training_plan import TrainingPlan
@@ -25,11 +25,18 @@ class Validations(Check):
     """Part of a comparison where the plan asks for validation or a run has any."""
 
     name, title, rank, group = "validation", "validation", 80, "numbers"
-    optional = True
+    optional, worst = True, 0.0
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(pair)
+        self._names = pair.candidate.name, pair.reference.name
+        self._wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
+        self._odd = ""  # the first outcome that is no number in both
+        self._unknown: set[str] = set()
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{compared_with(terms, runs)}, {terms.tolerance}"
+        return f"{super().rule(terms, runs)}, {terms.tolerance}"
 
     @classmethod
     def applies(cls, pair: Pair) -> bool:
@@ -41,16 +48,73 @@ class Validations(Check):
         return planned or any(run.validations for run in runs)
 
     def judge(self) -> Judgement:
-        pair = self.pair
-        if pair.reference.is_plan:
-            assert pair.terms.plan is not None
-            return _by_plan(pair, pair.terms.plan)
-        validations, reference = pair.candidate.validations, pair.reference.validations
-        if validations and reference:
-            return _Across(pair).judge()
-        missing = (pair.reference if validations else pair.candidate).name
-        undecided = bool(validations or reference)
+        candidate, reference, plan = self.pair.candidate, self.pair.reference, self.pair.terms.plan
+        if reference.is_plan:
+            assert plan is not None
+            return _by_plan(self.pair, plan) or self.agreement()
+        if candidate.validations and reference.validations:
+            return self._compare()
+        missing = (reference if candidate.validations else candidate).name
+        undecided = bool(candidate.validations or reference.validations)
         return Judgement("not judged", detail=f"{missing} recorded no validation", undecided=undecided)
+
+    def _compare(self) -> Judgement:
+        """Two runs' validations, one after the other, up to where the runs diverge."""
+        pair, validations, expected = self.pair, self.pair.candidate.validations, self.pair.reference.validations
+        for a, b in zip(validations, expected, strict=False):
+            if min(a.after, b.after) > pair.until:
+                break
+            if a.after != b.after:
+                self._differ(
+                    min(a.after, b.after), f"{self._names[0]} validated {_place(a)}, {self._names[1]} {_place(b)}"
+                )
+                break
+            self._samples(a, b)
+            for name in ("loss", "accuracy"):
+                self._outcome(name, a, b)
+        complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
+        if self._wrong is None and len(validations) != len(expected) and complete:
+            detail = f"{self._names[0]} validated {len(validations):,} times, {self._names[1]} {len(expected):,}"
+            return Judgement("fail", detail=detail)
+        if self._wrong is not None:
+            return self.measured("fail", *self._wrong)
+        if self._odd or self._unknown:
+            detail = self._odd or f"a run did not record {' and '.join(sorted(self._unknown))}"
+            return self.measured("not judged", detail=detail, undecided=True)
+        return self.measured("pass", detail=self.up_to_here())
+
+    def _differ(self, after: int, detail: str) -> None:
+        self._wrong = self._wrong or (max(after - 1, 0), detail)
+
+    def _samples(self, a: Validation, b: Validation) -> None:
+        """On which samples, in which batches."""
+        for name, what in _DIFFERENT.items():
+            value, expected = getattr(a, name), getattr(b, name)
+            if value is None or expected is None:
+                self._unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
+            elif value != expected:
+                counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
+                self._differ(a.after, f"{_place(a)}: {self._names[0]} validated {what} than {self._names[1]}{counts}")
+
+    def _outcome(self, name: str, a: Validation, b: Validation) -> None:
+        """Loss or accuracy, within the tolerance; what is no number is classified first."""
+        value, expected = getattr(a, name), getattr(b, name)
+        if value is None or expected is None:
+            self._unknown |= {f"the validation's {name}"} if value is not expected else set()
+            return
+        detail = f"{_place(a)}: validation {name} {self._names[0]} {value:.9g}, {self._names[1]} {expected:.9g}"
+        if not (np.isfinite(value) and np.isfinite(expected)):
+            if str(value) != str(expected):
+                self._differ(a.after, detail)
+            self._odd = self._odd or f"{_place(a)} both runs' validation {name} is {value}"
+            return
+        tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
+        difference, allowed = abs(value - expected), tolerance.atol + tolerance.rtol * max(abs(value), abs(expected))
+        if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
+            allowed = tolerance.atol + (1.5 / size if size else 0.0)
+        self.measure(float(difference), max(a.after - 1, 0))
+        if difference > allowed:
+            self._differ(a.after, detail)
 
     @classmethod
     def notes(cls, pairs: Sequence[Pair]) -> Iterator[str]:
@@ -75,78 +139,8 @@ class Validations(Check):
             yield f"{run.name} {text}"
 
 
-class _Across:
-    """The validations of two runs, one after the other, up to where the runs diverge."""
-
-    def __init__(self, pair: Pair) -> None:
-        self.pair = pair
-        self.names = pair.candidate.name, pair.reference.name
-        self.wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
-        self.odd = ""  # the first outcome that is no number in both
-        self.unknown: set[str] = set()
-        self.worst, self.worst_at = 0.0, None  # type: float, int | None
-
-    def judge(self) -> Judgement:
-        pair, validations, expected = self.pair, self.pair.candidate.validations, self.pair.reference.validations
-        for a, b in zip(validations, expected, strict=False):
-            if min(a.after, b.after) > pair.until:
-                break
-            if a.after != b.after:
-                detail = f"{self.names[0]} validated {_place(a)}, {self.names[1]} {_place(b)}"
-                self._differ(min(a.after, b.after), detail)
-                break
-            self._samples(a, b)
-            for name in ("loss", "accuracy"):
-                self._outcome(name, a, b)
-        complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
-        if self.wrong is None and len(validations) != len(expected) and complete:
-            detail = f"{self.names[0]} validated {len(validations):,} times, {self.names[1]} {len(expected):,}"
-            return Judgement("fail", detail=detail)
-        if self.wrong is not None:
-            return Judgement("fail", *self.wrong, self.worst, self.worst_at)
-        if self.odd or self.unknown:
-            detail = self.odd or f"a run did not record {' and '.join(sorted(self.unknown))}"
-            return Judgement("not judged", None, detail, self.worst, self.worst_at, undecided=True)
-        judged = Validations(pair).up_to_here()
-        return Judgement("pass", detail=judged, worst=self.worst, worst_at=self.worst_at)
-
-    def _differ(self, after: int, detail: str) -> None:
-        self.wrong = self.wrong or (max(after - 1, 0), detail)
-
-    def _samples(self, a: Validation, b: Validation) -> None:
-        """On which samples, in which batches."""
-        for name, what in _DIFFERENT.items():
-            value, expected = getattr(a, name), getattr(b, name)
-            if value is None or expected is None:
-                self.unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
-            elif value != expected:
-                counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
-                self._differ(a.after, f"{_place(a)}: {self.names[0]} validated {what} than {self.names[1]}{counts}")
-
-    def _outcome(self, name: str, a: Validation, b: Validation) -> None:
-        """Loss or accuracy, within the tolerance; what is no number is classified first."""
-        value, expected = getattr(a, name), getattr(b, name)
-        if value is None or expected is None:
-            self.unknown |= {f"the validation's {name}"} if value is not expected else set()
-            return
-        detail = f"{_place(a)}: validation {name} {self.names[0]} {value:.9g}, {self.names[1]} {expected:.9g}"
-        if not (np.isfinite(value) and np.isfinite(expected)):
-            if str(value) != str(expected):
-                self._differ(a.after, detail)
-            self.odd = self.odd or f"{_place(a)} both runs' validation {name} is {value}"
-            return
-        tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
-        difference, allowed = abs(value - expected), tolerance.atol + tolerance.rtol * max(abs(value), abs(expected))
-        if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
-            allowed = tolerance.atol + (1.5 / size if size else 0.0)
-        if difference > self.worst or self.worst_at is None:
-            self.worst, self.worst_at = float(difference), max(a.after - 1, 0)
-        if difference > allowed:
-            self._differ(a.after, detail)
-
-
-def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement:
-    """Whether the run validated when the plan says, and then on all samples in the plan's batches."""
+def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement | None:
+    """What shows that the run did not validate when the plan says, or then not on all samples in the plan's batches."""
     candidate, validations = pair.candidate, pair.candidate.validations
     if plan.validation_every is None:
         detail = "the plan does not validate"
@@ -170,7 +164,7 @@ def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement:
     if len(expected) > shared:
         step = int(expected[shared]) - 1
         return Judgement("fail", step, f"{candidate.name} did not validate after step {step:,}")
-    return _on_all_samples(candidate, plan) or Validations(pair).agreement()
+    return _on_all_samples(candidate, plan)
 
 
 def _on_all_samples(run: Run, plan: TrainingPlan) -> Judgement | None:

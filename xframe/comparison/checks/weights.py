@@ -22,7 +22,7 @@ class FinalWeights(Check):
     """Final weights of two runs of the same structure. An array's scale, not each element's, sets what is allowed."""
 
     name, title, rank, group = "weights", "final weights", 70, "numbers"
-    computed = True
+    computed, rests_on, worst = True, "weights", 0.0
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
@@ -60,7 +60,7 @@ class FinalWeights(Check):
             names = self.pair.candidate.name, self.pair.reference.name
             return Judgement("fail", detail=f"{names[0]} has {shapes}, {names[1]} {expected_shapes}")
         tolerance = self.pair.terms.tolerance
-        worst, worst_at, problem = 0.0, "", ""
+        problem = ""
         for name in sorted(weights):
             a, b = weights[name].astype(np.float64).ravel(), expected[name].astype(np.float64).ravel()
             kinds = classified(a), classified(b)
@@ -74,8 +74,7 @@ class FinalWeights(Check):
             with np.errstate(over="ignore"):
                 difference = float(np.abs(a - b).max())
             allowed = tolerance.atol + tolerance.rtol * max(float(np.abs(a).max()), float(np.abs(b).max()))
-            if difference > worst or not worst_at:
-                worst, worst_at = difference, name
+            self.measure(difference, name)
             if difference > allowed and not problem:
                 problem = f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed"
-        return Judgement("fail" if problem else "pass", None, problem, worst, worst_at or None)
+        return self.measured("fail" if problem else "pass", detail=problem)

@@ -5,9 +5,7 @@ nothing is made up for it, and a log of every n-th step is refused rather than f
 strictly: what is no number, or a number that cannot be, is refused with its line. Nothing in a file is run.
 
 One file a kind of log; ``importing.LOGS`` lists them. What they share: ``log`` (what a kind of log must do, and
-which numbers a column takes), ``matching`` (which of the log's columns is which of the trace's).
+which numbers a column takes) and ``importing`` (which of the log's columns is which of the trace's).
 """
 
-from xframe.recording.logs.importing import Imported, import_run
-
-__all__ = ["Imported", "import_run"]
+from xframe.recording.logs.importing import import_run as import_run

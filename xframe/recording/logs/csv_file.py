@@ -22,8 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from xframe.recording.logs import log
-from xframe.recording.logs.log import Block, Ids
-from xframe.recording.logs.text import TextLog, as_column
+from xframe.recording.logs.log import Block, Ids, TextLog, as_column
 from xframe.trace.schema import Column
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,39}")

@@ -6,7 +6,7 @@ Such files hold the points of all scalars mixed, so all of them are kept in memo
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,14 +140,11 @@ def _event_files(path: Path) -> list[Path]:
         return folders[path]
     if len(folders) == 1:
         return next(iter(folders.values()))
+    names = [str(folder.relative_to(path)) for folder in folders]
+    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     raise UsageError(
         "a folder of one run's event files",
-        got=Verbatim(_listed(folder.relative_to(path) for folder in folders) if folders else f"none in {path}"),
+        got=Verbatim(listed or f"none in {path}"),
         expected="event files of one run",
         remedy="Name the folder of that run." if folders else None,
     )
-
-
-def _listed(places: Iterable[Path]) -> str:
-    names = [str(place) for place in places]
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

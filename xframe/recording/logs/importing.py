@@ -16,16 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from xframe.errors import UsageError, unknown
+from xframe.errors import UsageError, Verbatim, unknown
 from xframe.recording.logs.csv_file import CsvFile
 from xframe.recording.logs.event_files import EventFiles
 from xframe.recording.logs.json_lines import JsonLines
 from xframe.recording.logs.log import Block, Log
-from xframe.recording.logs.matching import match_columns
 from xframe.recording.recorder import Recorder, record
+from xframe.trace.schema import importable
 
 LOGS: Mapping[str, type[Log]] = {kind.form: kind for kind in (CsvFile, JsonLines, EventFiles)}
-_RESTS_ON = {"ids": "boundaries", "updates": "updates", "epoch": "epochs", "lr": "lr", "loss": "loss"}
+COLUMNS = importable()
+ALIASES: Mapping[str, tuple[str, ...]] = {  # usual names beside the column's own, in lower case
+    "step": ("global_step", "iteration", "train/global_step", "trainer/global_step"),
+    "ids": ("sample_ids",),
+    "updates": ("num_updates",),
+    "lr": ("learning_rate", "train/lr", "train/learning_rate"),
+    "loss": ("train_loss", "train/loss"),
+    "epoch": ("train/epoch",),
+    "accuracy": ("train_accuracy", "train/accuracy"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +44,14 @@ class Imported:
     Attributes:
         rows: steps in the trace.
         columns: by the trace's name of a column, what it is called in the log.
-        not_judged: the checks of a comparison that the log has nothing for, or not for every step.
+        known: the trace's columns that the log has a value of in every step.
         ending: ``complete``, or ``truncated`` where the log breaks off inside a record.
         form: the kind of log, one of ``LOGS``.
     """
 
     rows: int
     columns: dict[str, str]
-    not_judged: tuple[str, ...]
+    known: tuple[str, ...]
     ending: str
     form: str
 
@@ -61,7 +70,7 @@ def import_run(
         source: a CSV file, a file of JSON lines, a TensorBoard event file, or the folder of one run's event files.
         out: a file that does not exist yet; removed again where the log is refused.
         columns: by the trace's name of a column, its name in the log; an empty name leaves it out. What is not
-            given is guessed, see ``matching.ALIASES``.
+            given is guessed, see ``ALIASES``.
         num_samples: size of the data set.
         form: the kind of log, one of ``LOGS``; default: by the file's name.
 
@@ -93,8 +102,7 @@ def import_run(
             rec.close("not imported")  # so that its file is closed
         Path(out).unlink(missing_ok=True)
         raise
-    not_judged = [check for column, check in _RESTS_ON.items() if column not in used or column in partly]
-    return Imported(rows, used, (*not_judged, "weights"), log.ending, log.form)
+    return Imported(rows, used, tuple(name for name in used if name not in partly), log.ending, log.form)
 
 
 def _kind(path: Path, form: str | None) -> type[Log]:
@@ -112,6 +120,66 @@ def _kind(path: Path, form: str | None) -> type[Log]:
         expected="a name that ends in " + ", ".join(endings) + ", or TensorBoard's event files",
         remedy="Say which with form=: " + ", ".join(LOGS) + ".",
     )
+
+
+def match_columns(log: Log, given: Mapping[str, str]) -> dict[str, str]:
+    """By the trace's name of each column that is there, its name in the log.
+
+    Args:
+        log: the log.
+        given: names in the log by the trace's names; an empty name leaves the column out.
+
+    Raises:
+        UsageError: a name is unknown, or fits more than one column; or nothing says which step a row is.
+    """
+    for column in given:
+        if column not in COLUMNS:
+            raise unknown("column of a trace", column, COLUMNS)
+    used = {}
+    for column in COLUMNS:
+        name = given[column] if column in given else _guess(log, column, given)
+        if name:
+            if name not in log.names:
+                raise unknown(f"column of {log.path.name}", name, log.names)
+            used[column] = name
+    names = list(used.values())
+    doubled = [name for name in names if names.count(name) > 1]
+    if doubled:
+        raise UsageError("a column of the log is used twice", got=doubled[0], expected="each for one thing")
+    _require_rows(log, used)
+    return used
+
+
+def _guess(log: Log, column: str, given: Mapping[str, str]) -> str:
+    usual = (column, *ALIASES.get(column, ()))
+    fitting = [name for name in log.candidates(column, usual) if name not in given.values()]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"more than one column of {log.path.name} could be the {column}",
+            got=Verbatim(", ".join(fitting)),
+            expected="one",
+            remedy=f"Name it, in Python with columns={{{column!r}: {fitting[0]!r}}}, "
+            f"on the command line with --column {column}={fitting[0]}",
+        )
+    return fitting[0] if fitting else ""
+
+
+def _require_rows(log: Log, used: Mapping[str, str]) -> None:
+    names = Verbatim(", ".join(log.names[:20]))
+    if not used.keys() & {"step", "ids", "batch_size"}:
+        raise UsageError(
+            f"nothing says which step a row of {log.path.name} is",
+            got=Verbatim(f"columns {names}"),
+            expected="a column with the step, one row a step; or with ids or batch_size",
+            remedy="Name it, in Python with columns={'step': ...}, on the command line with --column step=…",
+        )
+    if used.keys() == {"step"}:
+        raise UsageError(
+            f"none of the columns of {log.path.name} is known by its name",
+            got=names,
+            expected="one beside the step: " + ", ".join(COLUMNS[1:]),
+            remedy="Name it, in Python with columns={'loss': ...}, on the command line with --column loss=…",
+        )
 
 
 def _copy(log: Log, used: Mapping[str, str], rec: Recorder) -> tuple[int, set[str]]:

@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.json as arrow_json
 
 from xframe.recording.logs import log
-from xframe.recording.logs.log import Block, Ids
-from xframe.recording.logs.text import TextLog, as_column
+from xframe.recording.logs.log import Block, Ids, TextLog, as_column
 from xframe.trace.schema import BY_NAME
 
 _ODD = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "-inf": -math.inf, "-infinity": -math.inf}
@@ -79,19 +78,19 @@ class JsonLines(TextLog):
         def line(row: int) -> int:
             return lines[row][0]
 
-        @cache
-        def objects() -> list[dict[str, Any]]:
-            return self._objects(lines)
+        def cells(name: str) -> list[Any]:
+            return [row.get(name) for row in objects()]
 
+        objects = cache(lambda: self._objects(lines))
         arrays = _arrays(used, [text for _, text in lines])
         columns, ids = {}, None
         for column, name in used.items():
             array = arrays.get(column)
             if column == "ids":
-                ids = _ids(array) or self.ids(name, [row.get(name) for row in objects()], line)
+                ids = _ids(array) or self.ids(name, cells(name), line)
             else:
                 fast = None if array is None else as_column(column, array)
-                columns[column] = fast or self.numbers(column, name, [row.get(name) for row in objects()], line)
+                columns[column] = fast or self.numbers(column, name, cells(name), line)
         return Block(len(lines), columns, ids, line)
 
     def value(self, cell: Any) -> int | float | None:
