@@ -30,7 +30,7 @@ class Check(ABC):
             comparison's numbers are not.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
         rests_on: the column without which it judges nothing; ``weights`` if it is what lies beside the rows.
-        each: what the rule compares, for the table.
+        each: what its ``rule`` adds to ``== plan``; not needed by one that has a rule of its own.
         shown: the column of numbers to show of its first difference, and what reports call it.
         worst, worst_at: the largest difference measured so far, and the step or weight at which it is.
     """
@@ -39,11 +39,11 @@ class Check(ABC):
     title: ClassVar[str]
     rank: ClassVar[int]
     group: ClassVar[Group]
+    each: ClassVar[str]
     optional: ClassVar[bool] = False
     computed: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
     rests_on: ClassVar[str | None] = None
-    each: ClassVar[str] = ""
     shown: ClassVar[tuple[str, str]] = ("loss", "loss")
     worst: float | None = None
     worst_at: int | str | None = None
@@ -60,7 +60,7 @@ class Check(ABC):
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        """What is required, for the table: ``== plan``, or ``==`` and the first run, and what of ``each``."""
+        """What is required, for the table."""
         other = "plan" if terms.plan is not None and terms.num_samples is not None else runs[0].name
         return f"== {other}, {cls.each}" if cls.each else f"== {other}"
 

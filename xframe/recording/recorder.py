@@ -32,8 +32,10 @@ from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST, sample_count
 from xframe.recording import values
 from xframe.recording.values import count, hold_ids, number
+from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED, Facts
-from xframe.trace.schema import Column
+from xframe.trace.schema import Column, joined, unknown_column
+from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
 from xframe.trace.writer import TraceWriter
@@ -86,12 +88,7 @@ def record(
         raise UsageError("the trace's path", got=str(path), expected="the name of a file")
     for file in (path, weights_path(path)):
         if file.exists():
-            raise UsageError(
-                "the trace exists already",
-                got=str(file),
-                expected="a new file",
-                remedy="Remove it or choose another name.",
-            )
+            raise exists_already(file)
     try:
         writer = TraceWriter(path, {**facts.metadata(), **(metadata or {})})
     except TypeError as error:
@@ -317,9 +314,7 @@ class Recorder:
 
     def _batches(self, ids: bytes, sizes: NDArray[np.int64]) -> dict[str, Column]:
         """The batches' digests, and their ids if they are kept."""
-        data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
-        digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
-        digested = {"ids_digest": Column(np.frombuffer(digests, dtype="V16"))}
+        digested = {"ids_digest": ids_digests(ids, sizes)}
         return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if self._keep_ids else {})
 
     def flush(self) -> None:
@@ -331,7 +326,11 @@ class Recorder:
             if not waiting:
                 return
             first = self._writer.num_rows
-            rows = {name: values.joined(name, chunks) for name in {name for chunk in chunks for name in chunk}}
+            sized = [(chunk, len(chunk["time_ns"].values)) for chunk in chunks]
+            rows = {
+                name: joined([(chunk.get(name) or unknown_column(name, size), size) for chunk, size in sized])
+                for name in {name for chunk in chunks for name in chunk}
+            }
             try:
                 self._writer.write({"step": Column(np.arange(first, first + waiting)), **rows})
             except BaseException as error:

@@ -226,20 +226,6 @@ def of_block(given: Any, name: str) -> Column:
     return Column(values.astype(np.int64 if counts else np.float64), known)
 
 
-def joined(name: str, chunks: list[dict[str, Column]]) -> Column:
-    """A column of several chunks of rows; where a chunk lacks it, it is unknown."""
-    if len(chunks) == 1:
-        return chunks[0][name]
-    kind = next(chunk[name].values.dtype for chunk in chunks if name in chunk)
-    values, known = [], []
-    for chunk in chunks:
-        rows = len(chunk["time_ns"].values)
-        column = chunk.get(name) or Column(np.zeros(0 if name == "ids" else rows, kind), np.zeros(rows, bool))
-        values.append(column.values)
-        known.append(np.ones(rows, bool) if column.known is None else column.known)
-    return Column(np.concatenate(values), np.concatenate(known))
-
-
 def last(column: Column | None) -> float | None:
     """The last row's value, if it is known."""
     if column is None or (column.known is not None and not column.known[-1]):

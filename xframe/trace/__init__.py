@@ -6,8 +6,8 @@ Its files:
     rows.py         Rows, the one shape in which rows are looked at: of a trace, of a plan, or given as arrays
     facts.py        Facts: what is known of a run beside its rows
     trace.py        Trace, as it is read; tally.py counts it, weights.py has its final weights
-    opening.py      which reader a file takes: journal.py, parquet.py, or plainreader.py, all as source.py asks
-    writer.py       the journal while a run goes on, one Parquet file when it ends; head.py begins both, with arrow.py
+    source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
+    writer.py       the journal while a run goes on, one Parquet file when it ends; both by arrow.py
     certificate.py  one digest of what was done; equal rows have had the same one in every version
     plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only
 """

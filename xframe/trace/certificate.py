@@ -1,22 +1,30 @@
-"""The certificate: one digest of what was done, by blocks.
+"""The digests of what was done: of each batch's ids, and the certificate, one of the whole run, by blocks.
 
-Over ``step, ids_digest, batch_size, updates`` of each row, in blocks of 4,096 rows, however the rows were
-written. Equal runs have equal certificates. What a certificate proves and what it does not: FORMAT.md.
+A certificate is over ``step, ids_digest, batch_size, updates`` of each row, in blocks of 4,096 rows, however the rows
+were written. Equal runs have equal certificates. What a certificate proves and what it does not: FORMAT.md.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from xxhash import xxh3_128_digest
 
-from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES
+from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CERTIFICATE_BLOCK = 4096
+
+
+def ids_digests(ids: bytes, sizes: NDArray[np.int64]) -> Column:
+    """The digests of batches of these sizes, whose ids, little-endian int64, come one after the other."""
+    data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
+    digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
+    return Column(np.frombuffer(digests, dtype="V16"))
 
 
 class Certifier:
@@ -29,16 +37,11 @@ class Certifier:
         self._num_rows = 0
         self._blocks = bytearray()
 
-    def add(
-        self,
-        step: NDArray[np.int64],
-        ids_digest: NDArray[np.void],
-        batch_size: NDArray[np.int64],
-        updates: NDArray[np.int64],
-    ) -> None:
-        """Takes rows; -1, or zeros for a digest, stand for what is not known."""
-        rows = np.empty(len(step), dtype=self._ROW)
-        rows["step"], rows["ids_digest"], rows["batch_size"], rows["updates"] = step, ids_digest, batch_size, updates
+    def add(self, *columns: NDArray[Any]) -> None:
+        """Takes rows, by the columns ``CERTIFIED``; -1, or zeros for a digest, stand for what is not known."""
+        rows = np.empty(len(columns[0]), dtype=self._ROW)
+        for name, values in zip(CERTIFIED, columns, strict=True):
+            rows[name] = values
         self._num_rows += len(rows)
         data, size = memoryview(self._pending + rows.tobytes()), CERTIFICATE_BLOCK * self._ROW.itemsize
         whole = len(data) - len(data) % size

@@ -19,9 +19,8 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from xframe.trace.arrow import TYPES, arrow_type
-from xframe.trace.head import newer, stated_columns
 from xframe.trace.schema import BY_NAME, COLUMNS
-from xframe.trace.source import damaged
+from xframe.trace.source import damaged, newer, stated_columns
 
 FAMILY = b"XFRAME-TRACE-"  # begins journals of this format and of newer ones
 MAGIC = FAMILY + b"1\r\n"
@@ -106,13 +105,12 @@ class Journal:
     def _begin(self, head: dict[str, Any]) -> None:
         columns = stated_columns(self.path, head)
         fields = []
-        for column in columns:
-            kind = arrow_type(column.kind)
-            if kind is None:
-                raise newer(self.path, f"has the column {column.name!r} as {column.kind}", ", ".join(TYPES))
-            fields.append(pa.field(column.name, kind))
+        for name, kind in columns.items():
+            if (stored := arrow_type(kind)) is None:
+                raise newer(self.path, f"has the column {name!r} as {kind}", ", ".join(TYPES))
+            fields.append(pa.field(name, stored))
         self.metadata, self._schema = head["metadata"], pa.schema(fields)
-        self.columns = tuple(column.name for column in columns if column.name in BY_NAME)
+        self.columns = tuple(name for name in columns if name in BY_NAME)
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""

@@ -20,9 +20,8 @@ import pyarrow as pa
 
 from xframe.trace.arrow import SCHEMA, lists_of, record_batch
 from xframe.trace.certificate import Certifier
-from xframe.trace.head import head_of, stated_columns
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, Column, of_group, of_kind
-from xframe.trace.source import Source, damaged, read_between
+from xframe.trace.source import Source, damaged, head_of, read_between, stated_columns
 
 BLOCK_ROWS = 131_072  # in a block; fewer where these have more than this many ids:
 BLOCK_IDS = 1 << 21
@@ -172,7 +171,7 @@ class Closed:
         stated = stated_columns(path, index["head"])
         starts, self.digests = json.loads(texts[b"xframe.blocks"])
         self.metadata, self.end, self.validations = index["head"]["metadata"], index["end"], index["validations"]
-        self.columns = tuple(column.name for column in stated if column.name in BY_NAME)
+        self.columns = tuple(name for name in stated if name in BY_NAME)
         self.num_rows = int(self._parquet.metadata.num_rows)
         self.bounds = [*starts, self.num_rows]
         self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}

@@ -16,18 +16,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn, Self
 
 import numpy as np
-from xxhash import xxh3_128_digest
 
-from xframe.errors import NotATraceError, UsageError
+from xframe.errors import NotATraceError
+from xframe.trace.certificate import ids_digests
+from xframe.trace.facts import DECLARED
 from xframe.trace.schema import Column, counts, reals
-from xframe.trace.source import damaged, unreadable
+from xframe.trace.source import damaged, exists_already, newer, unreadable
 from xframe.trace.writer import TraceWriter
 
 FORMAT = 1
@@ -106,11 +106,7 @@ class Reader:
             )
         version = facts.pop("format", None)
         if type(version) is not int or version != FORMAT:
-            raise NotATraceError(
-                f"{self.path} is a plain trace of format {version!r}",
-                expected=f"format {FORMAT}",
-                remedy="Update xframe.",
-            )
+            raise newer(self.path, f"is a plain trace of format {version!r}", f"format {FORMAT}")
         assert line is not None
         self._digest.update(line)
         line = self._next()
@@ -141,27 +137,27 @@ class Reader:
 
     def blocks(self) -> Iterator[dict[str, Column]]:
         """The rows, in order, all of them verified."""
-        ready = _Parsed()
-        fresh = _Parsed()  # under no digest yet
-        while (line := self._next()) is not None:
+        ready: list[dict[str, Any]] = []
+        fresh: list[dict[str, Any]] = []  # under no digest yet
+        num_ids, end = 0, None
+        while end is None and (line := self._next()) is not None:
             if line.startswith(b'{"step": '):
                 self._digest.update(line)
-                self._take(line, fresh, self.num_rows + len(fresh))
+                fresh.append(self._row(line, self.num_rows + len(fresh)))
                 if len(fresh) > _UNVERIFIED:
                     self._damaged(f"{len(fresh):,} steps before line {self._line} are under no digest")
                 continue
             end = self._vouched(line)
             self.num_rows += len(fresh)
-            ready.add(fresh)
-            fresh = _Parsed()
-            if len(ready) >= BLOCK_ROWS or ready.num_ids >= BLOCK_IDS:
-                yield from ready.pieces()
-                ready = _Parsed()
-            if end is not None:
-                yield from ready.pieces()
-                self._finish(end)
-                return
-        yield from ready.pieces()
+            num_ids += sum(len(row["ids"]) for row in fresh)
+            ready += fresh
+            fresh = []
+            if len(ready) >= BLOCK_ROWS or num_ids >= BLOCK_IDS:
+                yield from _pieces(ready)
+                ready, num_ids = [], 0
+        yield from _pieces(ready)
+        if end is not None:
+            self._finish(end)
 
     def _finish(self, text: bytes) -> None:
         end = self._parsed(text)
@@ -173,50 +169,34 @@ class Reader:
             self._damaged("something follows its end")
         self.end, self.ending = end, end["outcome"]
 
-    def _take(self, line: bytes, rows: _Parsed, index: int) -> None:
+    def _row(self, line: bytes, index: int) -> dict[str, Any]:
+        """A step's line, of which this must be the index."""
         row = self._parsed(line)
         if not isinstance(row, dict) or not row.keys() <= _KNOWN or not row.keys() >= _NEEDED:
             self._damaged(f"line {self._line} is no step")
-        ids = row.pop("ids")
-        if type(ids) is not list or not set(map(type, ids)) <= {int} or _beyond(ids):
+        ids = row["ids"]
+        if type(ids) is not list or not set(map(type, ids)) <= {int} or (ids and max(max(ids), -min(ids)) > _LARGEST):
             self._damaged(f"line {self._line}: its ids are no list of integers")
         for name, value in row.items():
             if name in _REALS:
                 value = row[name] = _ODD.get(value, value) if type(value) is str else value
                 if type(value) is not float:
                     self._damaged(f"line {self._line}: its {name} is no number")
-            elif type(value) is not int or not 0 <= value <= _LARGEST:
+            elif name != "ids" and (type(value) is not int or not 0 <= value <= _LARGEST):
                 self._damaged(f"line {self._line}: its {name} is no count")
         if row["step"] != index:
             self._damaged(f"line {self._line} is step {row['step']} where {index} follows")
-        rows.rows.append(row)
-        rows.ids.append(ids)
-        rows.num_ids += len(ids)
+        return row
 
 
-@dataclass
-class _Parsed:
-    """Rows as they were parsed."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    ids: list[list[int]] = field(default_factory=list)
-    num_ids: int = 0
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def add(self, more: _Parsed) -> None:
-        self.rows += more.rows
-        self.ids += more.ids
-        self.num_ids += more.num_ids
-
-    def pieces(self) -> Iterator[dict[str, Column]]:
-        """The rows as columns, at most ``BLOCK_ROWS`` at a time."""
-        for start in range(0, len(self), BLOCK_ROWS):
-            yield _columns(self.rows[start : start + BLOCK_ROWS], self.ids[start : start + BLOCK_ROWS])
+def _pieces(rows: list[dict[str, Any]]) -> Iterator[dict[str, Column]]:
+    """The rows as columns, at most ``BLOCK_ROWS`` at a time."""
+    for start in range(0, len(rows), BLOCK_ROWS):
+        yield _columns(rows[start : start + BLOCK_ROWS])
 
 
-def _columns(rows: list[dict[str, Any]], ids: list[list[int]]) -> dict[str, Column]:
+def _columns(rows: list[dict[str, Any]]) -> dict[str, Column]:
+    ids = [row["ids"] for row in rows]
     sizes = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     columns = {
         "batch_size": Column(sizes),
@@ -228,10 +208,6 @@ def _columns(rows: list[dict[str, Any]], ids: list[list[int]]) -> dict[str, Colu
         kind = np.float64 if name in _REALS else np.int64
         columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
     return columns
-
-
-def _beyond(ids: list[int]) -> bool:
-    return bool(ids) and (max(ids) > _LARGEST or min(ids) < -_LARGEST)
 
 
 def _refuse(text: str) -> NoReturn:
@@ -251,24 +227,15 @@ def convert(source: str | Path, target: str | Path) -> None:
     """
     target = Path(target)
     if target.exists():
-        raise UsageError(
-            "the trace exists already",
-            got=str(target),
-            expected="a new file",
-            remedy="Remove it or choose another name.",
-        )
+        raise exists_already(target)
     with Reader(source) as reader:
         # Straight to the writer: the recorder would put this process's clock and versions in place of the run's.
         writer = TraceWriter(target, reader.metadata)
         try:
             for block in reader.blocks():
-                data, ends = block["ids"].values.astype("<i8").tobytes(), 8 * np.cumsum(block["batch_size"].values)
-                begins = ends - 8 * block["batch_size"].values
-                digests = b"".join(
-                    [xxh3_128_digest(data[i:j]) for i, j in zip(begins.tolist(), ends.tolist(), strict=True)]
-                )
-                writer.write({**block, "ids_digest": Column(np.frombuffer(digests, dtype="V16"))})
-            writer.close(reader.ending, evidence="declared by the loop", weights={})
+                ids = block["ids"].values.astype("<i8").tobytes()
+                writer.write({**block, "ids_digest": ids_digests(ids, block["batch_size"].values)})
+            writer.close(reader.ending, evidence=DECLARED, weights={})
         except BaseException:
             with contextlib.suppress(Exception):
                 writer.close("not converted")  # for its file's sake

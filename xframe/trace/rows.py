@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError
 from xframe.plan import counting
+from xframe.trace.certificate import ids_digests
 from xframe.trace.schema import Column, unknown_column
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22
 _DIGESTED_ROWS = 1 << 20  # samples of a plan whose digests are made at once
+
+
+def _whole(name: str) -> property:
+    return property(lambda rows: rows.column(name).values if name in rows.known else None)
 
 
 class Rows:
@@ -191,50 +195,19 @@ class Rows:
         for start in range(0, self._num_rows, rows):
             yield self.between(start, start + rows)
 
-    # Whole columns; None where some row has no value.
-
     @property
     def batch_size(self) -> Ints:
         """Rows trained on in each step, padding included; -1 where unknown."""
         return self.column("batch_size").values
 
-    @property
-    def updates(self) -> Ints | None:
-        """Updates applied after each step."""
-        return self._whole("updates")
-
-    @property
-    def ids(self) -> Ints | None:
-        """The batches' sample ids one after the other, of shape (sum of batch_size,), padding last in its batch."""
-        return self._whole("ids")
-
-    @property
-    def epoch(self) -> Ints | None:
-        """The loop's own label of each step's epoch."""
-        return self._whole("epoch")
-
-    @property
-    def step_in_epoch(self) -> Ints | None:
-        """The loop's own label of each step inside its epoch."""
-        return self._whole("step_in_epoch")
-
-    @property
-    def padding(self) -> Ints | None:
-        """Of each batch's rows, how many the loop calls padding."""
-        return self._whole("padding")
-
-    @property
-    def loss(self) -> Floats | None:
-        """The loss of each step."""
-        return self._whole("loss")
-
-    @property
-    def lr(self) -> Floats | None:
-        """The learning rate of each step."""
-        return self._whole("lr")
-
-    def _whole(self, name: str) -> NDArray[Any] | None:
-        return self.column(name).values if name in self.known else None
+    # Whole columns; None where some row has no value.
+    updates = _whole("updates")
+    ids = _whole("ids")  # the batches one after the other, of shape (sum of batch_size,), padding last in its batch
+    epoch = _whole("epoch")
+    step_in_epoch = _whole("step_in_epoch")
+    padding = _whole("padding")
+    loss = _whole("loss")
+    lr = _whole("lr")
 
     @cached_property
     def bounds(self) -> Ints:
@@ -301,11 +274,9 @@ class _Planned:
         digests, block = [], max(1, _DIGESTED_ROWS // self.plan.batch_size)
         for first in range(start, stop, block):
             rows = counting.rows(self.plan, self.num_samples, first, min(first + block, stop))
-            ids = counting.sample_ids(self.plan, self.num_samples, rows)
-            data = memoryview(ids.astype("<i8", copy=False).tobytes())
-            ends = (8 * np.cumsum(rows.batch_size)).tolist()
-            digests += [xxh3_128_digest(data[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
-        return np.frombuffer(b"".join(digests), dtype="V16")
+            ids = counting.sample_ids(self.plan, self.num_samples, rows).astype("<i8", copy=False)
+            digests.append(ids_digests(ids.tobytes(), rows.batch_size).values)
+        return np.concatenate(digests)
 
     def _rates(self, start: int, stop: int) -> Floats:
         """The learning rates of these steps, by the task's schedule."""

@@ -10,6 +10,7 @@ certificate: a new column is neither, unless it changes the meaning of the other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -139,6 +140,17 @@ class Column(NamedTuple):
 
     values: NDArray[Any]
     known: NDArray[np.bool_] | None = None
+
+
+def joined(pieces: Sequence[tuple[Column, int]]) -> Column:
+    """Pieces of a column one after the other, each with its number of rows."""
+    if len(pieces) == 1:
+        return pieces[0][0]
+    values = np.concatenate([column.values for column, _ in pieces])
+    if all(column.known is None for column, _ in pieces):
+        return Column(values)
+    known = [np.ones(rows, dtype=bool) if column.known is None else column.known for column, rows in pieces]
+    return Column(values, np.concatenate(known))
 
 
 def unknown_column(name: str, rows: int) -> Column:

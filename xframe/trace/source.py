@@ -1,16 +1,21 @@
-"""What every reader of a trace's file offers, whichever form the file has, and how each refuses a file."""
+"""What every reader of a trace's file offers, whichever form the file has, its head, and how a file is refused.
+
+Since the head states the columns, new evidence needs no new format. A reader ignores an optional column that it
+doesn't know, and refuses a required one; a column that it knows and the file lacks is unknown throughout.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from xframe.errors import NotATraceError, TraceError
+from xframe.errors import NotATraceError, TraceError, UsageError
 from xframe.trace.arrow import column_of
-from xframe.trace.schema import Column, unknown_column
+from xframe.trace.schema import BY_NAME, COLUMNS, TABLE, Column, joined, unknown_column
+
+FORMAT = 1
 
 
 class Source(Protocol):
@@ -46,30 +51,59 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
     if name not in source.columns:
         return unknown_column(name, max(min(stop, bounds[-1]) - max(start, 0), 0))
     first = max(bisect_right(bounds, start) - 1, 0)
-    pieces: list[Column] = []
-    lengths: list[int] = []
+    pieces: list[tuple[Column, int]] = []
     for i in range(first, len(bounds) - 1):
         low, high = bounds[i], bounds[i + 1]
         if low >= stop:
             break
         if high > start:
             begin, end = max(start - low, 0), min(stop, high) - low
-            pieces.append(column_of(source.read(i, name), begin, end))
-            lengths.append(end - begin)
-    if len(pieces) == 1:
-        return pieces[0]
-    if not pieces:
-        return Column(unknown_column(name, 0).values)
-    values = np.concatenate([piece.values for piece in pieces])
-    if all(piece.known is None for piece in pieces):
-        return Column(values)
-    known = [
-        np.ones(rows, dtype=bool) if one.known is None else one.known for one, rows in zip(pieces, lengths, strict=True)
-    ]
-    return Column(values, np.concatenate(known))
+            pieces.append((column_of(source.read(i, name), begin, end), end - begin))
+    return joined(pieces) if pieces else Column(unknown_column(name, 0).values)
+
+
+def head_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of a new trace, a JSON object: the format's number, its columns, and what is known of the run."""
+    columns = [{"name": c.name, "kind": c.kind, "required": c.required} for c in TABLE]
+    return {"format": FORMAT, "columns": columns, "metadata": dict(metadata)}
+
+
+def stated_columns(path: Path, head: Mapping[str, Any]) -> dict[str, str]:
+    """The kinds of the columns of the file with this head, by name, in its order; some may be unknown here.
+
+    Raises:
+        NotATraceError: its format, or one of its required columns, is newer than this version of xframe.
+        TraceError: the head states no columns.
+    """
+    if head.get("format") != FORMAT:
+        raise newer(path, f"is a trace of format {head.get('format')}", f"format {FORMAT}")
+    try:
+        columns = {str(c["name"]): str(c["kind"]) for c in head["columns"]}
+        required = [str(c["name"]) for c in head["columns"] if c["required"]]
+    except (KeyError, TypeError):
+        columns = {}
+    if "step" not in columns:
+        raise damaged(path, "its head does not state its columns")
+    for name, kind in columns.items():
+        if name not in BY_NAME and name in required:
+            raise newer(path, f"requires the column {name!r}", ", ".join(COLUMNS))
+        if name in BY_NAME and BY_NAME[name].kind != kind:
+            raise newer(path, f"has the column {name!r} as {kind}", BY_NAME[name].kind)
+    return columns
 
 
 # Refusals
+
+
+def newer(path: Path, what: str, expected: str) -> NotATraceError:
+    """The error for a trace that has something which this version of xframe doesn't know."""
+    return NotATraceError(f"{path} {what}", expected=expected, remedy="Update xframe.")
+
+
+def exists_already(path: Path) -> UsageError:
+    """The error for a trace that would replace a file."""
+    remedy = "Remove it or choose another name."
+    return UsageError("the trace exists already", got=str(path), expected="a new file", remedy=remedy)
 
 
 def damaged(path: Path, why: str) -> TraceError:

@@ -6,23 +6,27 @@ Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.npz``; the tr
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from xframe.errors import PlanError, UsageError, Verbatim
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace import plainreader
 from xframe.trace.certificate import Certifier
 from xframe.trace.facts import Facts
-from xframe.trace.opening import open_source
+from xframe.trace.journal import FAMILY, MAGIC, Journal
+from xframe.trace.parquet import Closed
 from xframe.trace.schema import CERTIFIED, COLUMNS, Column
-from xframe.trace.source import Source, read_between
+from xframe.trace.source import FORMAT, Source, newer, not_a_trace, read_between, unreadable
 from xframe.trace.tally import Tally
 from xframe.trace.weights import read_weights
 
@@ -91,7 +95,7 @@ class Trace:
             TraceError: the file is damaged.
         """
         path = Path(path)
-        source = open_source(path)
+        source = _open(path)
         ending = str(source.end["outcome"]) if source.end else "truncated"
         return cls(path, source.metadata, ending, source.end, source)
 
@@ -288,3 +292,37 @@ def open_different(paths: Sequence[str | Path]) -> list[Trace]:
     if len(set(resolved)) < len(resolved):
         raise UsageError("a trace is compared with itself", got=Verbatim(paths[0]), expected="two different files")
     return open_all(paths)
+
+
+def _open(path: Path) -> Source:
+    """Opens a file of any form and verifies it; the file is closed when nobody holds the source any more."""
+    try:
+        file = path.open("rb")
+        start = file.read(len(MAGIC))
+        file.seek(0)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    try:
+        source = _reader(path, file, start)
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(source, file.close)
+    return source
+
+
+def _reader(path: Path, file: BinaryIO, start: bytes) -> Source:
+    """The reader for a file with these first bytes, by which its forms are distinguished."""
+    if start == MAGIC:
+        return Journal(path, file)
+    if start.startswith(b"PAR1"):
+        return Closed(path, file)
+    if plainreader.is_plain(start):
+        with file, tempfile.TemporaryDirectory(prefix="xframe-") as folder:
+            converted = Path(folder) / "converted.trace"
+            plainreader.convert(path, converted)
+            return _open(converted)  # a file that is open stays readable without its name
+    if start.startswith(FAMILY):
+        version = start[len(FAMILY) :].split(b"\r")[0].decode(errors="replace")
+        raise newer(path, f"is a trace of format {version}", f"format {FORMAT}")
+    raise not_a_trace(path)

@@ -9,10 +9,10 @@ from typing import Any
 
 from xframe.trace.arrow import record_batch, values_of
 from xframe.trace.certificate import Certifier
-from xframe.trace.head import head_of
 from xframe.trace.journal import BATCH, END, HEAD, VALIDATION, Journal, JournalWriter
 from xframe.trace.parquet import compact
 from xframe.trace.schema import CERTIFIED, Column
+from xframe.trace.source import head_of
 
 
 class TraceWriter:

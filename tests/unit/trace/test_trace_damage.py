@@ -13,13 +13,13 @@ from pyarrow import parquet
 
 import xframe
 from xframe.errors import NotATraceError
-from xframe.trace import head as heads
 from xframe.trace import parquet as closed_form
+from xframe.trace import source
 from xframe.trace import writer as writing
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.head import FORMAT
 from xframe.trace.journal import MAGIC
 from xframe.trace.schema import Column
+from xframe.trace.source import FORMAT
 from xframe.trace.writer import TraceWriter
 
 
@@ -322,7 +322,7 @@ def test_a_parquet_file_that_is_no_trace(tmp_path):
 
 
 def newer_closed(path, monkeypatch):
-    monkeypatch.setattr(heads, "FORMAT", FORMAT + 1)
+    monkeypatch.setattr(source, "FORMAT", FORMAT + 1)
     TraceWriter(path, {}).close("complete")
     monkeypatch.undo()
 

@@ -16,6 +16,7 @@ class Steps(Check):
     """As many steps, where both ran to their ends; the plan's end where early stopping must end the run."""
 
     name, title, rank, group = "steps", "steps", 10, "structure"
+    each = ""
 
     @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:

@@ -25,7 +25,7 @@ class Validations(Check):
     """Part of a comparison where the plan asks for validation or a run has any."""
 
     name, title, rank, group = "validation", "validation", 80, "numbers"
-    optional, worst = True, 0.0
+    optional, each, worst = True, "", 0.0
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
