@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from xframe.comparison.pairing import Block, Pair, Run, Terms
-from xframe.comparison.result import CheckResult, Group, Judgement, Result
+from xframe.comparison.result import CheckResult, Judgement, Result
+from xframe.trace.schema import Group
 
 ORDERS = ("exact", "coverage")
 

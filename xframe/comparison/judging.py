@@ -67,14 +67,6 @@ def judge(
 ) -> Findings:
     """Compares runs with the plan and with the first of them; the arguments are those of ``xframe.compare``.
 
-    Args:
-        traces: the reference, then the candidates.
-        order: ``exact`` or ``coverage``.
-        plan, num_samples: default: as recorded in all traces, if it is the same.
-        tolerance: of loss and weights; default: by the runs' precision.
-        audits: by run, what its task's audit found to contradict the trace.
-        rate: the task's learning rate at each tick of the plan's ``schedule_clock``.
-
     Raises:
         UsageError: nothing to compare with.
     """

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.comparison.result import Judgement, Tolerance
 from xframe.errors import printable
@@ -21,9 +22,6 @@ from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
 from xframe.trace.schema import Column
 from xframe.trace.trace import Trace, Validation
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PLAN = "plan"
 BLOCK_ROWS = 1 << 17  # that are held of each side at once

@@ -6,7 +6,7 @@ All of it are frozen values. ``Comparison.to_dict`` is the JSON form, whose keys
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,10 @@ import numpy as np
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.schema import Group
 
 Result = Literal["pass", "fail", "not judged"]
-Group = Literal["structure", "labels", "numbers"]
+_OF_THE_CHECK = ("title", "group", "computed", "shown")  # what reports need and JSON does not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "name": self.name,
-            "run": self.run,
-            "certain": self.certain,
-            "sentence": self.sentence,
-            "mend": dict(self.fix),
-            "step": self.step,
-            "by_chance": self.by_chance,
-        }
+        return {"mend" if name == "fix" else name: value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +115,7 @@ class CheckResult:
         worst_at: the step or weight at which it occurred.
         undecided: data was present but could not be judged, so the comparison cannot pass.
         detail: one sentence, where there is something to say.
-        title: what reports call it.
-        group: what it looks at, see ``Comparison.structure`` and ``Comparison.numbers``.
-        computed: it judges numbers that training computed, rather than was set to.
-        shown: the column of numbers that belongs to its first difference, and what reports call that column.
+        title, group, computed, shown: those of the ``Check``.
     """
 
     name: str
@@ -144,17 +134,8 @@ class CheckResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "name": self.name,
-            "result": self.result,
-            "rule": self.rule,
-            "values": dict(self.values),
-            "first": self.first,
-            "worst": self.worst if self.worst is None or np.isfinite(self.worst) else str(self.worst),
-            "worst_at": self.worst_at,
-            "undecided": self.undecided,
-            "detail": self.detail,
-        }
+        shown = {name: value for name, value in asdict(self).items() if name not in _OF_THE_CHECK}
+        return shown | ({} if self.worst is None or np.isfinite(self.worst) else {"worst": str(self.worst)})
 
 
 @dataclass(frozen=True, repr=False)

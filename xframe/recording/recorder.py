@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
@@ -41,8 +42,6 @@ from xframe.trace.weights import weights_path, write_weights
 from xframe.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
     from xframe.plan.training_plan import TrainingPlan
 
 FLUSH_ROWS = 1000

@@ -10,19 +10,14 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST
-from xframe.trace.schema import Column, reals
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-REALS = frozenset(reals())  # all others that a recorder takes count something
+from xframe.trace.schema import REALS, Column
 
 
 @functools.cache

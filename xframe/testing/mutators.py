@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Whose rows are changed. In all of them an epoch is a pass, so that "in the same pass" is plain from the labels.
 BASES = (PLAN, DROPPED, changed(PLAN, order="sequential"), KEPT_ORDER, FOURS, FOURS_CARRIED, PADDED)
 # What is recorded again: all that a loop gives, but for the count of attempts, which would contradict changed updates.
-GIVEN = tuple(name for name in (*schema.counts(), *schema.reals()) if name != "update_attempts")
+GIVEN = tuple(name for name in (*schema.COUNTS, *schema.REALS) if name != "update_attempts")
 
 
 def rows_of(trace: Trace) -> Rows:

@@ -5,7 +5,7 @@ Its files:
     schema.py       the one table of columns; a new column begins there, and its docstring lists what else
     rows.py         Rows, the one shape in which rows are looked at: of a trace, of a plan, or given as arrays
     facts.py        Facts: what is known of a run beside its rows
-    trace.py        Trace, as it is read; tally.py counts it, weights.py has its final weights
+    trace.py        Trace, as it is read and counted; weights.py has its final weights
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
     writer.py       the journal while a run goes on, one Parquet file when it ends; both by arrow.py
     certificate.py  one digest of what was done; equal rows have had the same one in every version

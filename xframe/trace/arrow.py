@@ -6,15 +6,13 @@ Arrays are made from plain buffers and read as such: pa.array and to_numpy would
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from xframe.trace.schema import DTYPES, NEVER_NULL, NULLS, TABLE, Column
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16), "ids": pa.list_(pa.int64())}
 SCHEMA = pa.schema([pa.field(c.name, TYPES[c.kind], nullable=c.null != NEVER_NULL) for c in TABLE])

@@ -7,15 +7,13 @@ were written. Equal runs have equal certificates. What a certificate proves and 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CERTIFICATE_BLOCK = 4096
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from xframe.trace.arrow import SCHEMA, lists_of, record_batch
 from xframe.trace.certificate import Certifier
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, Column, of_group, of_kind
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE, Column
 from xframe.trace.source import Source, damaged, head_of, read_between, stated_columns
 
 BLOCK_ROWS = 131_072  # in a block; fewer where these have more than this many ids:
@@ -48,7 +48,7 @@ def _write(source: Source, path: Path) -> None:
     blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
     index = json.dumps({"head": head_of(source.metadata), **beside}, sort_keys=True)
-    integers = [*of_kind("int64"), "ids.list.element"]
+    integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
     with parquet.ParquetWriter(
         path,
         SCHEMA,
@@ -96,9 +96,9 @@ def _block_bounds(source: Source) -> Iterator[tuple[int, int]]:
 def _block_digests(columns: Mapping[str, Column]) -> dict[str, str]:
     """A block's digests by group, and whether every loss and learning rate is a finite number."""
     digests: dict[str, str] = {}
-    for group in GROUPS:
+    for group, names in GROUPS.items():
         digest = hashlib.blake2b(digest_size=16)
-        for name in of_group(group):
+        for name in names:
             values, known = columns[name]
             digest.update(name.encode())
             digest.update(b"all" if known is None else known.tobytes())

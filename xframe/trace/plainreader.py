@@ -26,7 +26,7 @@ import numpy as np
 from xframe.errors import NotATraceError
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED
-from xframe.trace.schema import Column, counts, reals
+from xframe.trace.schema import COUNTS, REALS, Column
 from xframe.trace.source import damaged, exists_already, newer, unreadable
 from xframe.trace.writer import TraceWriter
 
@@ -37,8 +37,7 @@ BLOCK_IDS = 1 << 20
 TRUNCATED = "truncated"
 
 _NEEDED = {"step", "ids", "time_ns"}
-_COUNTS, _REALS = counts(), reals()
-_KNOWN = _NEEDED.union(_COUNTS, _REALS)
+_KNOWN = _NEEDED.union(COUNTS, REALS)
 _ODD = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _LARGEST = 2**63 - 1
 _LINE = 1 << 28  # bytes in one line at most; a batch of ten million ids has fewer
@@ -178,7 +177,7 @@ class Reader:
         if type(ids) is not list or not set(map(type, ids)) <= {int} or (ids and max(max(ids), -min(ids)) > _LARGEST):
             self._damaged(f"line {self._line}: its ids are no list of integers")
         for name, value in row.items():
-            if name in _REALS:
+            if name in REALS:
                 value = row[name] = _ODD.get(value, value) if type(value) is str else value
                 if type(value) is not float:
                     self._damaged(f"line {self._line}: its {name} is no number")
@@ -202,10 +201,10 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, Column]:
         "batch_size": Column(sizes),
         "ids": Column(np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(sizes.sum()))),
     }
-    for name in ("step", "time_ns", *_COUNTS, *_REALS):
+    for name in ("step", "time_ns", *COUNTS, *REALS):
         values = [row.get(name) for row in rows]
         known = np.fromiter((value is not None for value in values), dtype=bool, count=len(rows))
-        kind = np.float64 if name in _REALS else np.int64
+        kind = np.float64 if name in REALS else np.int64
         columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
     return columns
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError
 from xframe.plan import counting
@@ -20,13 +21,11 @@ from xframe.trace.certificate import ids_digests
 from xframe.trace.schema import Column, unknown_column
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from xframe.plan.training_plan import TrainingPlan
     from xframe.trace.trace import Trace
 
-    Ints = NDArray[np.int64]
-    Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22

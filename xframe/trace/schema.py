@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 Kind = Literal["int64", "float64", "digest", "ids"]
 Origin = Literal["observed", "declared"]
@@ -27,7 +25,6 @@ DTYPES: dict[str, str] = {"int64": "<i8", "float64": "<f8", "digest": "V16", "id
 UNKNOWN = -1  # stands for null in columns of int64, none of which can be negative
 NULLS: dict[str, Any] = {"int64": UNKNOWN, "float64": np.nan, "digest": np.void(bytes(16)), "ids": UNKNOWN}
 NEVER_NULL = "never null"
-GROUPS: tuple[Group, ...] = ("structure", "numbers", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +100,13 @@ TABLE = (
 
 BY_NAME = {column.name: column for column in TABLE}
 COLUMNS = tuple(BY_NAME)
+# The columns that each digest of a block covers, in its order.
+GROUPS = {group: tuple(column.name for column in TABLE if column.group == group) for group in get_args(Group)}
 CERTIFIED = tuple(column.name for column in TABLE if column.certified)
-
-
-def of_kind(kind: Kind) -> tuple[str, ...]:
-    """The names of all columns of this kind."""
-    return tuple(column.name for column in TABLE if column.kind == kind)
-
-
-def counts() -> tuple[str, ...]:
-    """The whole numbers that a loop gives to the recorder, one a step."""
-    return tuple(column.name for column in TABLE if column.given and column.kind == "int64")
-
-
-def reals() -> tuple[str, ...]:
-    """The real numbers that a loop gives to the recorder, one a step."""
-    return tuple(column.name for column in TABLE if column.given and column.kind == "float64")
-
-
-def importable() -> tuple[str, ...]:
-    """The columns that a log of another tool may have: all but what only a recorder can make."""
-    return tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
-
-
-def of_group(group: Group) -> tuple[str, ...]:
-    """The columns that this digest of a block covers, in its order."""
-    return tuple(column.name for column in TABLE if column.group == group)
+# What a loop gives to the recorder, one number a step; and what a log of another tool may have.
+COUNTS = tuple(column.name for column in TABLE if column.given and column.kind == "int64")
+REALS = tuple(column.name for column in TABLE if column.given and column.kind == "float64")
+IMPORTABLE = tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
 
 
 class Column(NamedTuple):

@@ -6,14 +6,12 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.trace.source import damaged
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def weights_path(trace: Path) -> Path:

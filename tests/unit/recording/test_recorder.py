@@ -163,7 +163,7 @@ def test_blocks_are_steps(path):
 
 
 def test_every_column_that_a_loop_can_give_is_taken(path):
-    names = {*schema.counts(), *schema.reals()}
+    names = {*schema.COUNTS, *schema.REALS}
     for take, others in ((Recorder.step, {"self", "ids"}), (Recorder.block, {"self", "ids", "batch_sizes", "time_ns"})):
         assert set(inspect.signature(take).parameters) == names | others
     with xframe.record(path) as rec:

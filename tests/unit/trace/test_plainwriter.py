@@ -21,7 +21,7 @@ import xframe
 from xframe.errors import NotATraceError, TraceError, UsageError
 from xframe.trace import plainreader as plain
 from xframe.trace import plainwriter
-from xframe.trace.schema import Column, counts, reals
+from xframe.trace.schema import COUNTS, REALS, Column
 
 SOURCE = Path(plainwriter.__file__)
 LOSSES = [0.1, 1 / 3, 1e-320, 1.7976931348623157e308, -0.0, math.nan, math.inf, -math.inf]
@@ -156,7 +156,7 @@ def test_round_trip(tmp_path):
 
 
 def test_it_takes_what_xframes_own_recorder_takes():
-    assert set(inspect.signature(plainwriter.Recorder.step).parameters) == {"self", "ids", *counts(), *reals()}
+    assert set(inspect.signature(plainwriter.Recorder.step).parameters) == {"self", "ids", *COUNTS, *REALS}
 
 
 def test_what_it_takes(tmp_path):

@@ -15,25 +15,25 @@ def test_each_column_stands_once():
 
 
 def test_what_the_recorder_takes():
-    assert schema.counts() == ("updates", "update_attempts", "epoch", "step_in_epoch", "padding")
-    assert schema.reals() == ("lr", "loss", "accuracy")
+    assert schema.COUNTS == ("updates", "update_attempts", "epoch", "step_in_epoch", "padding")
+    assert schema.REALS == ("lr", "loss", "accuracy")
 
 
 def test_what_a_log_may_have():
-    assert set(schema.importable()) == {"step", "batch_size", "ids", *schema.counts(), *schema.reals()}
+    assert set(schema.IMPORTABLE) == {"step", "batch_size", "ids", *schema.COUNTS, *schema.REALS}
 
 
 def test_the_certificate_covers_what_every_reader_must_know():
     assert schema.CERTIFIED == ("step", "ids_digest", "batch_size", "updates") == Certifier._ROW.names
     assert tuple(column.name for column in TABLE if column.required) == schema.CERTIFIED
-    assert schema.of_group("structure") == schema.CERTIFIED
+    assert schema.GROUPS["structure"] == schema.CERTIFIED
     assert Certifier._ROW.itemsize == 40
 
 
 def test_what_the_digests_of_a_block_leave_out():
-    covered = {name for group in schema.GROUPS for name in schema.of_group(group)}
+    covered = {name for group in schema.GROUPS for name in schema.GROUPS[group]}
     assert set(schema.COLUMNS) - covered == {"time_ns", "ids"}  # another clock; vouched for by their digest
-    assert set(schema.of_group("labels")) == {column.name for column in TABLE if column.origin == "declared"}
+    assert set(schema.GROUPS["labels"]) == {column.name for column in TABLE if column.origin == "declared"}
 
 
 @pytest.mark.parametrize("name", [*schema.COLUMNS, "position"])

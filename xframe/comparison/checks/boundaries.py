@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Run
 from xframe.comparison.result import Judgement
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Boundaries(Check):

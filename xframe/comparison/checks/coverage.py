@@ -6,19 +6,16 @@ All ids are in memory at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
 from xframe.comparison.result import Judgement
 from xframe.plan import counting
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Ids = list[NDArray[np.int64]]  # of each step, without padding
+Ids = list[NDArray[np.int64]]  # of each step, without padding
 
 
 class Coverage(Boundaries):

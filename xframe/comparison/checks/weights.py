@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.comparison.check import Check
 from xframe.comparison.checks.loss import classified
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Weights = dict[str, NDArray[np.generic]]
+Weights = dict[str, NDArray[np.generic]]
 
 
 class FinalWeights(Check):

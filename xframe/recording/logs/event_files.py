@@ -8,17 +8,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.logs import log
 from xframe.recording.logs.log import Block, Log, fits
 from xframe.trace.schema import BY_NAME, DTYPES, Column
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NUMERIC = {1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23}  # the protocol's numbers for floats and integers
 

@@ -22,10 +22,9 @@ from xframe.recording.logs.event_files import EventFiles
 from xframe.recording.logs.json_lines import JsonLines
 from xframe.recording.logs.log import Block, Log
 from xframe.recording.recorder import Recorder, record
-from xframe.trace.schema import importable
+from xframe.trace.schema import IMPORTABLE
 
 LOGS: Mapping[str, type[Log]] = {kind.form: kind for kind in (CsvFile, JsonLines, EventFiles)}
-COLUMNS = importable()
 ALIASES: Mapping[str, tuple[str, ...]] = {  # usual names beside the column's own, in lower case
     "step": ("global_step", "iteration", "train/global_step", "trainer/global_step"),
     "ids": ("sample_ids",),
@@ -133,10 +132,10 @@ def match_columns(log: Log, given: Mapping[str, str]) -> dict[str, str]:
         UsageError: a name is unknown, or fits more than one column; or nothing says which step a row is.
     """
     for column in given:
-        if column not in COLUMNS:
-            raise unknown("column of a trace", column, COLUMNS)
+        if column not in IMPORTABLE:
+            raise unknown("column of a trace", column, IMPORTABLE)
     used = {}
-    for column in COLUMNS:
+    for column in IMPORTABLE:
         name = given[column] if column in given else _guess(log, column, given)
         if name:
             if name not in log.names:
@@ -177,7 +176,7 @@ def _require_rows(log: Log, used: Mapping[str, str]) -> None:
         raise UsageError(
             f"none of the columns of {log.path.name} is known by its name",
             got=names,
-            expected="one beside the step: " + ", ".join(COLUMNS[1:]),
+            expected="one beside the step: " + ", ".join(IMPORTABLE[1:]),
             remedy="Name it, in Python with columns={'loss': ...}, on the command line with --column loss=…",
         )
 

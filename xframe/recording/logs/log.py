@@ -11,17 +11,15 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 from xframe.trace.trace import COMPLETE
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BLOCK_ROWS = 1 << 16
 BLOCK_BYTES = 1 << 22  # of text; more where a single row has more
