@@ -12,9 +12,8 @@ import os
 import random
 import shutil
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xframe.bench.worker import THREADS, VARIABLES, Measure, Train, Trained, endless, loops_of, runtime
@@ -34,18 +33,16 @@ ROUNDS, SECONDS = 15, 0.5
 PATIENCE = 300.0  # seconds that a segment may take, its import and compilation included, before it counts as hung
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class _Candidate:
-    """A loop that could be measured: an adapter's own, or one of ``bench_loops``."""
+    """A loop that could be measured: an adapter's ``own``, or one of ``bench_loops``."""
 
-    name: str
-    adapter: str
+    loop: MeasuredLoop
     own: str | None
-    about: str
-    base: bool
     requires: tuple[str, ...]
-    twin: str | None = None
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  # why the adapter refuses it
+    worker: Child = field(init=False)
+    steps: int = field(init=False)  # that fill a segment
 
 
 def bench_loops(
@@ -76,7 +73,7 @@ def bench_loops(
     candidates = {name: _candidates(find_task(name)) for name in workloads if ":" in name or name in BUILT_IN}
     chosen = {name: _chosen(each, loops) for name, each in candidates.items()}
     if loops is not None:
-        known = {word for each in candidates.values() for c in each for word in (c.name, c.adapter)}
+        known = {word for each in candidates.values() for c in each for word in (c.loop.name, c.loop.framework)}
         for name in loops:
             if name not in known:
                 raise unknown("loop", name, known)
@@ -95,16 +92,15 @@ def _candidates(task: Task) -> list[_Candidate]:
         adapter = registry.load(name)
         others = loops_of(adapter, task)
         here = [
-            _Candidate(loop.name, name, None, loop.about, loop.base, adapter.requires + loop.requires)
-            for loop in others
+            _Candidate(MeasuredLoop(o.name, name, o.about, False, o.base), None, adapter.requires + o.requires)
+            for o in others
         ]
         for own in adapter.loops:
+            twin = next((other.name for other in others if own in other.twin_of), None)
+            loop = MeasuredLoop(f"{name}:{own}", name, "recorded by xframe", True, False, twin)
             reasons = tuple(adapter.check(endless(BATCH_SIZE), task, runtime(own)))
-            twin = next((loop.name for loop in others if own in loop.twin_of), None)
-            here.append(
-                _Candidate(f"{name}:{own}", name, own, "recorded by xframe", False, adapter.requires, twin, reasons)
-            )
-        candidates += sorted(here, key=lambda candidate: (not candidate.base, candidate.own is None))
+            here.append(_Candidate(loop, own, adapter.requires, reasons))
+        candidates += sorted(here, key=lambda candidate: (not candidate.loop.base, candidate.own is None))
     return candidates
 
 
@@ -112,9 +108,9 @@ def _chosen(candidates: list[_Candidate], names: Sequence[str] | None) -> list[_
     """Those that were asked for by name or adapter, and their bases."""
     if names is None:
         return candidates
-    asked = [c for c in candidates if c.name in names or c.adapter in names]
-    adapters = {c.adapter for c in asked}
-    return [c for c in candidates if c in asked or (c.base and c.adapter in adapters)]
+    asked = [c for c in candidates if c.loop.name in names or c.loop.framework in names]
+    adapters = {c.loop.framework for c in asked}
+    return [c for c in candidates if c in asked or (c.loop.base and c.loop.framework in adapters)]
 
 
 def _missing(candidate: _Candidate) -> str | None:
@@ -129,33 +125,28 @@ def _measure_workload(
     name: str, candidates: list[_Candidate], rounds: int, seconds: float, seed: int, progress: Progress
 ) -> LoopBench:
     task = find_task(name)
-    left_out = {c.name: why for c in candidates if (why := _missing(c)) is not None}
-    present = [c for c in candidates if c.name not in left_out]
-    measured = {c.name: MeasuredLoop(c.name, c.adapter, c.about, c.own is not None, c.base, c.twin) for c in present}
+    left_out = {c.loop.name: why for c in candidates if (why := _missing(c)) is not None}
+    present = [c for c in candidates if c.loop.name not in left_out]
     folder = Path(tempfile.mkdtemp(prefix="xframe-bench-"))
     pinned = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    workers: dict[str, Child] = {}
-    wanted: dict[str, int] = {}
+    workers: list[Child] = []
     try:
-        began = time.monotonic()
-        starting = f"start {task.name}"
-        progress.begin(starting, len(present), unit="loops")
-        for i, candidate in enumerate(present):
-            progress.state(starting, candidate.name)
-            job = Measure(candidate.name, candidate.adapter, candidate.own, name, BATCH_SIZE, str(folder), pinned)
-            workers[candidate.name] = worker = _start(job)
-            loop = measured[candidate.name]
+        label = f"start {task.name}"
+        for candidate in progress.each(label, present, "loops"):
+            loop = candidate.loop
+            progress.state(label, loop.name)
+            job = Measure(loop.name, loop.framework, candidate.own, name, BATCH_SIZE, str(folder), pinned)
+            candidate.worker = worker = _start(job)
+            workers.append(worker)
             try:
                 loop.warm_up = _segment(worker).seconds
-                wanted[candidate.name] = _calibrate(worker, seconds)
+                candidate.steps = _calibrate(worker, seconds)
             except _LostError as lost:
                 loop.failed = str(lost)
-            progress.advance(starting, i + 1)
-        progress.end(starting, len(present), f"{time.monotonic() - began:5.1f} s")
-        _rounds(workers, wanted, measured, rounds, seed, progress, f"measure {task.name}")
+        _rounds(present, rounds, seed, progress, f"measure {task.name}")
     finally:
-        stop(list(workers.values()))
-        if not any(loop.failed for loop in measured.values()):  # else the logs, which the reasons point to, stay
+        stop(workers)
+        if not any(c.loop.failed for c in present):  # else the logs, which the reasons point to, stay
             shutil.rmtree(folder, ignore_errors=True)
     return LoopBench(
         workload={
@@ -167,46 +158,29 @@ def _measure_workload(
         },
         settings={"rounds": rounds, "seconds": seconds, "seed": seed, "core": pinned},
         environment=environment(THREADS, versions({module for c in present for module in c.requires})),
-        loops=tuple(measured.values()),
+        loops=tuple(c.loop for c in present),
         left_out=left_out,
     )
 
 
-def _rounds(
-    workers: Mapping[str, Child],
-    wanted: Mapping[str, int],
-    measured: Mapping[str, MeasuredLoop],
-    rounds: int,
-    seed: int,
-    progress: Progress,
-    label: str,
-) -> None:
+def _rounds(candidates: list[_Candidate], rounds: int, seed: int, progress: Progress, label: str) -> None:
     """Lets the loops train in turns; one that is lost is left out from there on."""
     draw = random.Random(seed)  # noqa: S311
-    began = time.monotonic()
-    progress.begin(label, rounds, unit="rounds")
-    for index in range(rounds):
-        order = [name for name in wanted if measured[name].failed is None]
+    for index in progress.each(label, range(rounds), "rounds"):
+        order = [c for c in candidates if c.loop.failed is None]
         draw.shuffle(order)
-        for name in order:
-            progress.state(label, name)
+        for candidate in order:
+            progress.state(label, candidate.loop.name)
             try:
-                measured[name].segments.append(_segment(workers[name], wanted[name], index))
+                candidate.loop.segments.append(_segment(candidate.worker, candidate.steps, index))
             except _LostError as lost:
-                measured[name].failed = f"in round {index + 1} of {rounds}: {lost}"
-        progress.advance(label, index + 1)
-    progress.end(label, rounds, f"{time.monotonic() - began:5.1f} s")
+                candidate.loop.failed = f"in round {index + 1} of {rounds}: {lost}"
 
 
 def _start(job: Measure) -> Child:
-    return start(
-        "xframe.bench.worker",
-        job,
-        label=job.name,
-        log=Path(job.folder) / f"{job.name.replace(':', '-')}.log",
-        kinds=(Trained, Failed),
-        variables=VARIABLES,
-    )
+    log = Path(job.folder) / f"{job.name.replace(':', '-')}.log"
+    kinds = (Trained, Failed)
+    return start("xframe.bench.worker", job, label=job.name, log=log, kinds=kinds, variables=VARIABLES)
 
 
 class _LostError(Exception):
@@ -214,13 +188,7 @@ class _LostError(Exception):
 
 
 def _segment(worker: Child, steps: int | None = None, index: int = -1) -> Segment:
-    """Lets a loop make that many steps, or waits for its first segment, which it makes unasked.
-
-    Args:
-        worker: the process that measures it.
-        steps: None for the first segment.
-        index: of the round; below 0 before the first.
-    """
+    """Lets a loop make that many steps, or, without, waits for the first segment, which it makes unasked."""
     if steps is not None:
         worker.send(Train(steps))
     failed = None

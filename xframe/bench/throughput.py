@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from xframe.report import words
 from xframe.report.bench import MeasuredRun, PlanBench, environment, versions
 from xframe.running import harness, registry
 from xframe.running.progress import Progress
+from xframe.running.registry import Selection
 from xframe.running.request import Request, new_folder
 from xframe.running.runtime import cores
 from xframe.trace.trace import Trace
@@ -70,23 +70,21 @@ def _rounds(
     request: Request, folder: Path, rounds: int, seed: int, progress: Progress
 ) -> Iterator[tuple[dict[str, MeasuredRun], list[Trace]]]:
     """A run of each adapter, in an order that is drawn: what was measured by label, and the traces in request order."""
-    draw = random.Random(seed)  # noqa: S311
-    label, done = "measure", 0
-    progress.begin(label, rounds * len(request.selections), unit="runs")
-    began = time.monotonic()
-    for index in range(rounds):
-        measured, traces = {}, {}
-        for selection in draw.sample(request.selections, len(request.selections)):
-            progress.state(label, selection.label)
-            path = folder / f"{selection.label.replace(':', '-')}-{index + 1}.trace"
-            (reported,) = harness.execute(request, {selection: path}, Progress())
-            traces[selection] = trace = Trace.open(path)
-            if not trace.num_rows:
-                raise UsageError("a plan to measure", got=Verbatim("no step"), expected="at least one step")
-            measured[selection.label] = MeasuredRun.of(index, trace, reported)
-            progress.advance(label, done := done + 1)
-        yield measured, [traces[selection] for selection in request.selections]
-    progress.end(label, done, f"{time.monotonic() - began:5.1f} s")
+    draw, chosen = random.Random(seed), request.selections  # noqa: S311
+    every = [(index, selection) for index in range(rounds) for selection in draw.sample(chosen, len(chosen))]
+    measured: dict[str, MeasuredRun] = {}
+    traces: dict[Selection, Trace] = {}
+    for index, selection in progress.each("measure", every, "runs"):
+        progress.state("measure", selection.label)
+        path = folder / f"{selection.label.replace(':', '-')}-{index + 1}.trace"
+        (reported,) = harness.execute(request, {selection: path}, Progress())
+        traces[selection] = trace = Trace.open(path)
+        if not trace.num_rows:
+            raise UsageError("a plan to measure", got=Verbatim("no step"), expected="at least one step")
+        measured[selection.label] = MeasuredRun.of(index, trace, reported)
+        if len(measured) == len(chosen):
+            yield measured, [traces[selection] for selection in chosen]
+            measured, traces = {}, {}
 
 
 def _common_device(traces: Sequence[Trace]) -> str:

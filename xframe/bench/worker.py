@@ -42,23 +42,15 @@ VARIABLES = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """To the process, first: the loop to be measured.
-
-    Attributes:
-        name: of the loop.
-        loop: of the adapter's own, recorded; None for one of its ``bench_loops``.
-        task: its name, as ``find_task`` takes it.
-        folder: for what it writes.
-        core: to run on; None for any.
-    """
+    """To the process, first: the loop to be measured, by its name, and the folder for what it writes."""
 
     name: str
     adapter: str
-    loop: str | None
-    task: str
+    loop: str | None  # of the adapter's own, recorded; None for one of its ``bench_loops``
+    task: str  # as ``find_task`` takes it
     batch_size: int
     folder: str
-    core: int | None
+    core: int | None  # to run on; None for any
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +75,15 @@ class Gate:
     Args:
         report: gets the steps of a segment that is over, its seconds, and those that the process had a processor.
         wait: returns the steps to make before the next pause, when it is time for them.
+
+    Attributes:
         settle: what belongs to a segment's work and would be done in the pause, for free, if it had not to be now.
     """
 
-    def __init__(
-        self,
-        report: Callable[[int, float, float], None],
-        wait: Callable[[], int],
-        settle: Callable[[], None] | None = None,
-    ) -> None:
+    settle: Callable[[], None] | None = None
+
+    def __init__(self, report: Callable[[int, float, float], None], wait: Callable[[], int]) -> None:
         self._report, self._wait = report, wait
-        self.settle = settle
         self._made, self._wanted = 0, 1
         self._began, self._cpu = time.perf_counter(), time.process_time()
 
@@ -197,11 +187,6 @@ def runtime(loop: str | None = None) -> Runtime:
     return Runtime(device="cpu", precision="float32", threads=THREADS, loop=loop)
 
 
-def main(number: int) -> int:
-    """The process' life, with the bench at the other end of that pipe; returns the exit code."""
-    return report(number, _measure)
-
-
 def _measure(bench: Parent) -> None:
     job = bench.receive(Measure)
     if job is None:
@@ -230,4 +215,4 @@ def _measure(bench: Parent) -> None:
 
 
 if __name__ == "__main__":
-    leave(main(int(sys.argv[1])))
+    leave(report(int(sys.argv[1]), _measure))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class Progress:
     """Learns how far each run is, by its label; this one shows nothing."""
@@ -17,3 +23,12 @@ class Progress:
 
     def end(self, label: str, steps: int, text: str) -> None:
         """It is over."""
+
+    def each(self, label: str, items: Sequence[T], unit: str) -> Iterator[T]:
+        """The items, one after the other; each is done once the next is asked for."""
+        began = time.monotonic()
+        self.begin(label, len(items), unit=unit)
+        for done, item in enumerate(items, 1):
+            yield item
+            self.advance(label, done)
+        self.end(label, len(items), f"{time.monotonic() - began:5.1f} s")

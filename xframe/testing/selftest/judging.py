@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
@@ -62,22 +61,17 @@ def judge_all(
     progress: Progress,
 ) -> list[Finding]:
     """A finding for each fault that an adapter can have, and for each mutation of its honest rows."""
-    findings: list[Finding] = []
+    findings: list[Finding | None] = []
     for store in stores:
-        logged, label, began = logger(), f"judging {store.adapter}", time.monotonic()
-        here = [fault for fault in faults if possible(fault, store.adapter)]
-        progress.begin(label, len(here) + mutations, unit="faults")
-        for done, fault in enumerate(here, 1):
-            findings.append(judge_fault(store, fault, problems.get((store.adapter, fault.name), ""), logged))
-            progress.advance(label, done)
-        draw = Random(f"mutations {seed} {store.adapter}")  # noqa: S311  no secret
+        logged, draw = logger(), Random(f"mutations {seed} {store.adapter}")  # noqa: S311  no secret
         rows: dict[str, Rows] = {}
-        for i in range(mutations):
-            finding = judge_mutation(store, i, draw, rows)
-            findings += [] if finding is None else [finding]
-            progress.advance(label, len(here) + i + 1)
-        progress.end(label, len(here) + mutations, f"{time.monotonic() - began:5.1f} s")
-    return findings
+        wanted: list[Fault | int] = [fault for fault in faults if possible(fault, store.adapter)]
+        for one in progress.each(f"judging {store.adapter}", [*wanted, *range(mutations)], "faults"):
+            if isinstance(one, Fault):
+                findings.append(judge_fault(store, one, problems.get((store.adapter, one.name), ""), logged))
+            else:
+                findings.append(judge_mutation(store, one, draw, rows))
+    return [finding for finding in findings if finding is not None]
 
 
 def judge_fault(store: Store, fault: Fault, problem: str, logged: Logger) -> Finding:

@@ -71,38 +71,33 @@ def train(
     Raises:
         WorkerError: an adapter's process failed.
     """
-    jobs = [
-        Work(
-            store.adapter,
-            str(store.folder),
-            [plan.to_dict() for plan in plans],
-            [fault.name for fault in faults if possible(fault, store.adapter)],
-            clean_runs,
-            seed,
-        )
-        for store in stores
-    ]
     outcome, children, began = Outcome({}, []), list[Child](), time.monotonic()
-    reports = dict.fromkeys((store.adapter for store in stores), 0)
-    for store, job in zip(stores, jobs, strict=True):
+    waiting: list[tuple[Store, Work]] = []
+    for store in stores:
+        names = [fault.name for fault in faults if possible(fault, store.adapter)]
+        fields = [plan.to_dict() for plan in plans]
+        waiting.append((store, Work(store.adapter, str(store.folder), fields, names, clean_runs, seed)))
         store.folder.mkdir()
-        progress.begin(store.adapter, len(plans) + len(job.faults) + clean_runs, unit="runs")
-    waiting = list(zip(stores, jobs, strict=True))
+        progress.begin(store.adapter, len(plans) + len(names) + clean_runs, unit="runs")
+    reports = dict.fromkeys((store.adapter for store in stores), 0)
     try:
         children += [_start(*waiting.pop(0)) for _ in range(min(MOST_CHILDREN, len(waiting)))]
         for child, message in listen(children):
-            if isinstance(message, Failed):
-                raise _failure(child, Verbatim(message.text))
-            if message is not None:
-                reports[child.label] += 1
-                progress.advance(child.label, reports[child.label])
-                _keep(outcome, child.label, message)
-                continue
-            if child.process.wait():
-                raise _failure(child, Verbatim(child.fate() + child.last_words()))
-            progress.end(child.label, reports[child.label], f"{time.monotonic() - began:5.1f} s")
-            if waiting:
-                children.append(_start(*waiting.pop(0)))
+            match message:
+                case Failed():
+                    raise _failure(child, message.text)
+                case None if child.process.wait():
+                    raise _failure(child, child.fate() + child.last_words())
+                case None:
+                    progress.end(child.label, reports[child.label], f"{time.monotonic() - began:5.1f} s")
+                    children += [_start(*waiting.pop(0))] if waiting else []
+                    continue
+                case Broke(fault, text):
+                    outcome.problems[child.label, fault] = text
+                case Trained(run, refused) if refused is not None:
+                    outcome.refused.append(f"{child.label}: {run}: {refused}")
+            reports[child.label] += 1
+            progress.advance(child.label, reports[child.label])
     finally:
         stop(children)
     return outcome
@@ -123,16 +118,9 @@ def _start(store: Store, job: Work) -> Child:
     )
 
 
-def _keep(outcome: Outcome, adapter: str, message: Trained | Broke) -> None:
-    match message:
-        case Broke(fault, text):
-            outcome.problems[adapter, fault] = text
-        case Trained(run, refused) if refused is not None:
-            outcome.refused.append(f"{adapter}: {run}: {refused}")
-
-
-def _failure(child: Child, why: Verbatim) -> WorkerError:
-    return WorkerError(f"the self-test's process for adapter {child.label!r} failed", got=why, expected="exit code 0")
+def _failure(child: Child, why: str) -> WorkerError:
+    text = f"the self-test's process for adapter {child.label!r} failed"
+    return WorkerError(text, got=Verbatim(why), expected="exit code 0")
 
 
 def possible(fault: Fault, adapter: str) -> bool:
