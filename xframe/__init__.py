@@ -46,29 +46,23 @@ if TYPE_CHECKING:
     from xframe.trace.trace import Trace
     from xframe.verification import compare, verify
 
-_WHERE = {
-    "Comparison": "comparison.result",
-    "Dense": "tasks.layers",
-    "NativeModel": "tasks.builders",
-    "Parameter": "tasks.builders",
-    "ParquetSource": "tasks.data",
-    "PlanError": "errors",
-    "Recorder": "recording.recorder",
-    "Runtime": "running.runtime",
-    "SGD": "tasks.optimizers",
-    "Task": "tasks.task",
-    "Trace": "trace.trace",
-    "TraceError": "errors",
-    "TrainingPlan": "plan.training_plan",
-    "UsageError": "errors",
-    "WorkerError": "errors",
-    "XframeError": "errors",
-    "compare": "verification",
-    "index_dataset": "running.samplers",
-    "record": "recording.recorder",
-    "sampler": "running.samplers",
-    "verify": "verification",
+_NAMES = {  # by module
+    "comparison.result": ("Comparison",),
+    "errors": ("PlanError", "TraceError", "UsageError", "WorkerError", "XframeError"),
+    "plan.training_plan": ("TrainingPlan",),
+    "recording.recorder": ("Recorder", "record"),
+    "running.runtime": ("Runtime",),
+    "running.samplers": ("index_dataset", "sampler"),
+    "tasks.builders": ("NativeModel", "Parameter"),
+    "tasks.data": ("ParquetSource",),
+    "tasks.layers": ("Dense",),
+    "tasks.optimizers": ("SGD",),
+    "tasks.task": ("Task",),
+    "trace.trace": ("Trace",),
+    "verification": ("compare", "verify"),
 }
+_WHERE = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = ("layers", "schedule")
 __version__ = "0.1.0"
 __all__ = [
     "SGD",
@@ -95,18 +89,12 @@ __all__ = [
 ]
 
 
-_MODULES = ("layers", "schedule")
-
-
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'xframe' has no attribute {name!r}")
-
-    module = importlib.import_module(f"xframe.{_WHERE[name]}")
-    value = getattr(module, name)
-    globals()[name] = value
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
     return value
 
 

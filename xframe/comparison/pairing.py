@@ -81,8 +81,9 @@ class Run:
 
     def digests(self, block: int | None) -> Mapping[str, str]:
         """The digests of a block of a closed trace, by the group of columns they cover; empty where there are none."""
-        digests = None if self.trace is None or block is None else self.trace.source.digests
-        return {} if digests is None or block is None else digests[block]
+        if self.trace is None or block is None or self.trace.source.digests is None:
+            return {}
+        return self.trace.source.digests[block]
 
     def step(self, index: int, number: str = "loss") -> dict[str, Any] | None:
         """That step as a report shows it, with a column of numbers; None where the run has no such step."""
@@ -230,12 +231,7 @@ def first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
 
 
 def blocks(runs: Sequence[Run], planned: Run | None, batch_size: int) -> Iterator[tuple[int, int, int | None]]:
-    """All rows that any two sides share, a block at a time.
-
-    Args:
-        runs: the runs.
-        planned: the plan's side, if there is one.
-        batch_size: the plan's.
+    """All rows that any two sides share, a block at a time; ``batch_size`` is the plan's.
 
     Yields:
         first row, last row + 1, and, where all traces have the same blocks on disk, which of these it is: their

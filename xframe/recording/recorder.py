@@ -191,15 +191,6 @@ class Recorder:
             if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
                 self.flush()
 
-    def _added(self, rows: int, ids: int) -> None:
-        if self._trouble is not None:
-            raise self._trouble
-        self.num_steps += rows
-        self._waiting += rows
-        self._waiting_ids += ids
-        if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
-            self.flush()
-
     def block(
         self,
         *,
@@ -252,7 +243,13 @@ class Recorder:
         with self._lock:
             self._settle()
             self._chunks.append(chunk)
-            self._added(rows, 0 if flat is None else len(flat))
+            if self._trouble is not None:
+                raise self._trouble
+            self.num_steps += rows
+            self._waiting += rows
+            self._waiting_ids += 0 if flat is None else len(flat)
+            if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
+                self.flush()
 
     def validation(
         self, *, loss: Any, accuracy: Any = None, ids: Any = None, batch_sizes: ArrayLike | None = None

@@ -57,7 +57,7 @@ def column_of(array: Any, start: int, stop: int) -> Column:
 def values_of(array: Any) -> NDArray[Any]:
     """An Arrow array's values, with those of ``schema.NULLS`` in place of null."""
     kind = next(kind for kind, arrow in TYPES.items() if arrow == array.type)
-    values = _buffer(array, 1, DTYPES[kind])
+    values = _buffer(array, DTYPES[kind])
     if not array.null_count:
         return values
     known, values = _known_of(array), values.copy()
@@ -67,7 +67,7 @@ def values_of(array: Any) -> NDArray[Any]:
 
 def lists_of(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The lists of an Arrow array one after the other, and their lengths; an unknown list has none."""
-    offsets = _buffer(array, 1, "<i4", more=1)
+    offsets = _buffer(array, "<i4", more=1)
     lengths, members = np.diff(offsets).astype("<i8"), values_of(array.values)[offsets[0] : offsets[-1]]
     if not array.null_count:
         return members, lengths
@@ -75,9 +75,9 @@ def lists_of(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return members[np.repeat(known, lengths)], np.where(known, lengths, 0)
 
 
-def _buffer(array: Any, index: int, dtype: str, more: int = 0) -> NDArray[Any]:
-    """One of the array's buffers, from the array's first row on."""
-    buffer = array.buffers()[index]
+def _buffer(array: Any, dtype: str, more: int = 0) -> NDArray[Any]:
+    """The buffer of the array's values or offsets, from the array's first row on."""
+    buffer = array.buffers()[1]
     if buffer is None:
         return np.zeros(len(array) + more, dtype=dtype)
     return np.frombuffer(buffer, dtype=dtype, count=array.offset + len(array) + more)[array.offset :]

@@ -40,12 +40,8 @@ def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str,
 def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
     """The arrays that lie beside ``trace``; None if there is no such file.
 
-    Args:
-        trace: the trace's file.
-        digests: of each array, by name, as the trace states them.
-
     Raises:
-        TraceError: the arrays are not those that the digests were made of.
+        TraceError: the arrays are not those that the digests, by name, were made of.
     """
     file = weights_path(trace)
     if not file.exists():

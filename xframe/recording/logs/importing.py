@@ -122,11 +122,7 @@ def _kind(path: Path, form: str | None) -> type[Log]:
 
 
 def match_columns(log: Log, given: Mapping[str, str]) -> dict[str, str]:
-    """By the trace's name of each column that is there, its name in the log.
-
-    Args:
-        log: the log.
-        given: names in the log by the trace's names; an empty name leaves the column out.
+    """By the trace's name of each column that is there, its name in the log; ``given`` as ``import_run`` takes it.
 
     Raises:
         UsageError: a name is unknown, or fits more than one column; or nothing says which step a row is.
@@ -207,9 +203,7 @@ def _copy(log: Log, used: Mapping[str, str], rec: Recorder) -> tuple[int, set[st
 def _require_consecutive(log: Log, block: Block, before: int, first: int) -> None:
     """Refuses steps that do not follow one another from 0 or 1 on, and says what they look like.
 
-    Args:
-        before: rows before the block.
-        first: the log's first step.
+    The log begins with the step ``first``, and has ``before`` rows before the block.
     """
     steps = block.columns["step"].values
     wanted = np.arange(first + before, first + before + len(steps))
