@@ -14,6 +14,7 @@ from xframe.plan.fields import DEFAULT, FIELDS, LIMITS, Field
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
+    from xframe.running.request import Request
 
 Options = TypeVar("Options")
 
@@ -57,12 +58,7 @@ def number(text: str) -> Parameter:
 
 
 Json = Annotated[bool, Parameter(negative="", help="Print one JSON object instead.")]
-Task = Annotated[str, option("A built-in task (see xframe tasks) or your own as package.module:name.")]
-Device = Annotated[str, option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")]
-Precision = Annotated[str, option("float32, float64, bfloat16, or mixed_float16, which scales the loss.")]
-Threads = Annotated[int | None, number("CPU threads of each adapter. Default: the cores shared out.")]
 Tf32 = Annotated[bool, Parameter(negative="", help="Allow TensorFloat-32 on CUDA, which is off otherwise.")]
-Workers = Annotated[int, number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.")]
 Python = Annotated[
     list[str] | None,
     Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
@@ -123,3 +119,33 @@ class PlanOptions:
 
 
 NO_OPTIONS = PlanOptions()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RunOptions:
+    """What a plan trains, where and how."""
+
+    task: Annotated[str, option("A built-in task (see xframe tasks) or your own as package.module:name.")] = (
+        "digits-mlp"
+    )
+    device: Annotated[str, option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")] = "auto"
+    precision: Annotated[str, option("float32, float64, bfloat16, or mixed_float16, which scales the loss.")] = (
+        "float32"
+    )
+    threads: Annotated[int | None, number("CPU threads of each adapter. Default: the cores shared out.")] = None
+    tf32: Tf32 = False
+    workers: Annotated[
+        int, number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.")
+    ] = 0
+    python: Python = None
+
+    def request(self, plan: TrainingPlan, **others: Any) -> Request:
+        """To run that plan."""
+        from xframe.running.request import Request
+
+        options = vars(self) | {"python": pairs("--python", self.python, "ADAPTER=/path/to/python")}
+        return Request(plan=plan, **options, **others)
+
+
+DEFAULTS = RunOptions()

@@ -8,22 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xframe.cli.options import (
-    NO_OPTIONS,
-    Atol,
-    Device,
-    Json,
-    PlanOptions,
-    Precision,
-    Python,
-    Rtol,
-    Task,
-    Tf32,
-    Threads,
-    Workers,
-    option,
-    pairs,
-)
+from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanOptions, Rtol, RunOptions, option
 from xframe.cli.printing import progress_bars, report
 
 
@@ -31,16 +16,10 @@ def verify(
     file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
     /,
     *,
-    task: Task = "digits-mlp",
     adapters: Annotated[str, option("Two or more adapters, comma separated; a loop after a colon.")] = (
         "torch,tensorflow"
     ),
-    device: Device = "auto",
-    precision: Precision = "float32",
-    threads: Threads = None,
-    tf32: Tf32 = False,
-    workers: Workers = 0,
-    python: Python = None,
+    options: RunOptions = DEFAULTS,
     out: Annotated[Path | None, option("New folder for traces, logs, reports. Default: in xframe-runs/.")] = None,
     rtol: Rtol = None,
     atol: Atol = None,
@@ -52,24 +31,10 @@ def verify(
     With no arguments: 3 epochs of the handwritten digits in batches of 64, torch against tensorflow.
     One adapter alone is compared with the plan.
     """
-    from xframe.running.request import Request
     from xframe.verification import run_and_compare
 
-    request = Request(
-        plan=plan.on(file),
-        task=task,
-        adapters=adapters,
-        device=device,
-        precision=precision,
-        threads=threads,
-        tf32=tf32,
-        workers=workers,
-        python=pairs("--python", python, "ADAPTER=/path/to/python"),
-        out=out,
-        rtol=rtol,
-        atol=atol,
-        name=None if file is None or plan != NO_OPTIONS else file.stem,
-    )
+    name = None if file is None or plan != NO_OPTIONS else file.stem
+    request = options.request(plan.on(file), adapters=adapters, out=out, rtol=rtol, atol=atol, name=name)
     with progress_bars() as progress:
         comparison = run_and_compare(request, progress)
     return report(comparison, "json" if json else "text")
@@ -81,32 +46,14 @@ def run(
     *,
     adapter: Annotated[str, option("The adapter; a loop after a colon.")],
     out: Annotated[Path, option("The trace to write; must not exist.")],
-    task: Task = "digits-mlp",
-    device: Device = "auto",
-    precision: Precision = "float32",
-    threads: Threads = None,
-    tf32: Tf32 = False,
-    workers: Workers = 0,
-    python: Python = None,
+    options: RunOptions = DEFAULTS,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:
     """Run a plan through one adapter and keep the trace, for a later xframe compare."""
     from xframe import verification
-    from xframe.running.request import Request
 
-    request = Request(
-        plan=plan.on(file),
-        task=task,
-        adapters=(adapter,),
-        out=out,
-        device=device,
-        precision=precision,
-        threads=threads,
-        tf32=tf32,
-        workers=workers,
-        python=pairs("--python", python, "ADAPTER=/path/to/python"),
-    )
+    request = options.request(plan.on(file), adapters=(adapter,), out=out)
     with progress_bars() as progress:
         trace = verification.run(request, progress)
     if json:

@@ -11,7 +11,7 @@ import pytest
 
 import xframe
 from xframe.cli import app as cli
-from xframe.cli import plan_options
+from xframe.cli import options
 from xframe.plan.fields import FIELDS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tasks.lookup import BUILT_IN
@@ -85,7 +85,7 @@ def test_plan_loads_nothing_heavy(tokens):
 
 
 def test_the_options_are_the_fields_of_the_plan():
-    assert tuple(plan_options.PlanOptions.__dataclass_fields__) == tuple(FIELDS)
+    assert tuple(options.PlanOptions.__dataclass_fields__) == tuple(FIELDS)
 
 
 @pytest.mark.parametrize(
