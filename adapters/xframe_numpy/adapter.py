@@ -48,7 +48,6 @@ class NumpyAdapter:
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.bench.worker.Benched``."""
         from xframe_numpy.bench import loops
 
         return loops(task)

@@ -18,12 +18,7 @@ def lower(rule: optimizers.SGD) -> SGD:
 
 
 class SGD:
-    """v ← momentum·v + g;  w ← w − learning_rate·v.
-
-    Attributes:
-        learning_rate: of the next update.
-        updates: counts those that are applied to the weights.
-    """
+    """v ← momentum·v + g;  w ← w − learning_rate·v. The learning rate is that of the next update."""
 
     def __init__(self, rule: optimizers.SGD) -> None:
         self.rule, self.updates = rule, UpdateCounter()

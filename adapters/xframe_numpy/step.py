@@ -13,11 +13,7 @@ from xframe_numpy.optimizers import lower
 
 
 class TrainStep:
-    """One training step.
-
-    Attributes:
-        accuracy: of the last step, if the task asks for it.
-    """
+    """One training step."""
 
     evidence: str | None = None  # the optimizer's counter knows it
 
@@ -28,7 +24,7 @@ class TrainStep:
         self.window = Window(plan)
         self.summed: dict[str, Array] = {}
         self.scheduled, self.measured = task.optimizer.scheduled, "accuracy" in task.metrics
-        self.accuracy: float | None = None
+        self.accuracy: float | None = None  # of the last step, if the task asks for it
 
     @property
     def learning_rate(self) -> float:

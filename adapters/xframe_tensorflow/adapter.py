@@ -33,11 +33,7 @@ _LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
 
 
 class TensorflowAdapter:
-    """tf.function and GradientTape over tf.data. See ``xframe.running.adapter`` for what it must hold to.
-
-    Attributes:
-        stepwise: the loop that goes through ``pipeline`` and ``train_step`` one by one.
-    """
+    """tf.function and GradientTape over tf.data. See ``xframe.running.adapter`` for what it must hold to."""
 
     name = "tensorflow"
     loops: tuple[str, ...] = ("block", "function", "xla", "fit")
@@ -113,13 +109,11 @@ class TensorflowAdapter:
         return validator(plan, task, runtime, model)
 
     def index_dataset(self, plan: TrainingPlan, num_samples: int) -> Any:
-        """See ``xframe.index_dataset``."""
         from xframe_tensorflow.pipeline import index_dataset
 
         return index_dataset(plan, num_samples)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.bench.worker.Benched``."""
         from xframe_tensorflow.bench import loops
 
         return loops(task)

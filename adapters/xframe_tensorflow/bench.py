@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from xframe.bench.worker import THREADS, Gate, Loop, Workload
@@ -98,25 +99,16 @@ def _graph(workload: Workload, gate: Gate) -> None:
         gate.meet(steps)
 
 
-def _function(workload: Workload, gate: Gate) -> None:
+def _function(workload: Workload, gate: Gate, *, ready: bool = True) -> None:
     x, y, *parts = _parts(workload)
     import tensorflow as tf
 
     train_step = tf.function(_train_step(*parts), reduce_retracing=True)
-    batches = [tuple(tf.constant(v[k : k + workload.batch_size]) for v in (x, y)) for k in workload.starts]
-    while True:
-        for features, targets in batches:
-            train_step(features, targets)
-        gate.meet(len(workload.starts))
-
-
-def _data(workload: Workload, gate: Gate) -> None:
-    x, y, *parts = _parts(workload)
-    import tensorflow as tf
-
-    train_step = tf.function(_train_step(*parts), reduce_retracing=True)
-    samples = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(workload.num_samples)
-    batches = samples.batch(workload.batch_size).prefetch(2)
+    if ready:
+        batches = [tuple(tf.constant(v[k : k + workload.batch_size]) for v in (x, y)) for k in workload.starts]
+    else:
+        samples = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(workload.num_samples)
+        batches = samples.batch(workload.batch_size).prefetch(2)
     while True:
         for features, targets in batches:
             train_step(features, targets)
@@ -144,14 +136,9 @@ def _fit(
     model.fit(*data, batch_size=size, steps_per_epoch=steps_per_epoch, epochs=10**9, verbose=0, callbacks=[AtGate()])
 
 
-def _fit_arrays(workload: Workload, gate: Gate) -> None:
+def _fit_arrays(workload: Workload, gate: Gate, **compiled: Any) -> None:
     x, y, *parts = _parts(workload)
-    _fit(workload, gate, *parts, x, y)
-
-
-def _fit_arrays_32(workload: Workload, gate: Gate) -> None:
-    x, y, *parts = _parts(workload)
-    _fit(workload, gate, *parts, x, y, steps_per_execution=32)
+    _fit(workload, gate, *parts, x, y, **compiled)
 
 
 def _fit_batched(workload: Workload, gate: Gate) -> None:
@@ -178,15 +165,22 @@ def _fit_gathered(workload: Workload, gate: Gate) -> None:
     batches = ids.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(workload.batch_size))
     gathered = batches.map(lambda chosen: (tf.gather(features, chosen), tf.gather(targets, chosen))).prefetch(2)
     known = tf.data.experimental.assert_cardinality(len(workload.starts))
-    _fit(workload, gate, *parts, gathered.apply(known), steps_per_epoch=None)
+    _fit(workload, gate, *parts, gathered.apply(known))
 
 
+_data = partial(_function, ready=False)
 _LOOPS = (
     Loop("tensorflow-graph", "a whole epoch in one graph", _graph, base=True, bare=True, twin_of=("block",)),
     Loop("tensorflow-function", "bare tf.function loop, batches ready", _function, bare=True),
-    Loop("tensorflow-data", "tf.function loop over tf.data", _data, bare=True, twin_of=("function",)),
+    Loop(
+        "tensorflow-data",
+        "tf.function loop over tf.data",
+        _data,
+        bare=True,
+        twin_of=("function",),
+    ),
     Loop("keras-fit", "Keras fit on arrays", _fit_arrays),
-    Loop("keras-fit-32", "the same, steps_per_execution=32", _fit_arrays_32),
+    Loop("keras-fit-32", "the same, steps_per_execution=32", partial(_fit_arrays, steps_per_execution=32)),
     Loop("keras-fit-batched", "Keras fit on batches ready in tf.data", _fit_batched),
     Loop("keras-fit-gathered", "Keras fit, tf.data gathers each batch", _fit_gathered, bare=True, twin_of=("fit",)),
 )

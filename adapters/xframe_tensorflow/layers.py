@@ -21,12 +21,7 @@ _IMAGES: dict[str, Any] = {"data_format": "channels_last"}
 
 
 def lower(placed: list[Placed], precision: str) -> NativeModel:
-    """The layers one after the other, with their weights by canonical name.
-
-    Args:
-        placed: the layers and their shapes.
-        precision: of the features, where these are not integers.
-    """
+    """The layers one after the other, weights by canonical name; features that are no integers in that precision."""
     tokens = isinstance(placed[0].layer, layers.Embedding)
     given = outputs = keras.Input(placed[0].inputs, dtype="int64" if tokens else precision)
     parameters: dict[str, Parameter] = {}

@@ -111,10 +111,7 @@ def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
 def _cut(orders: tf.data.Dataset, plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
     """The passes as batches of ids, by the plan's remainder policy.
 
-    Args:
-        orders: of each pass its ids, from where it is to begin round to there, and how many come before that.
-        plan: its policy.
-        num_samples: of a pass.
+    ``orders`` has of each pass its ids, from where it is to begin round to there, and how many come before that.
     """
     size, one_by_one = plan.batch_size, tf.data.Dataset.from_tensor_slices
     if plan.remainder == "carry":

@@ -90,7 +90,6 @@ class TorchAdapter:
         return None if plan.validation_every is None else Validator(plan, task, runtime, model)
 
     def bench_loops(self, task: Task) -> tuple[Loop, ...]:
-        """See ``xframe.bench.worker.Benched``."""
         from xframe_torch.bench import loops
 
         return loops(task)

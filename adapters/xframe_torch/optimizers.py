@@ -14,13 +14,7 @@ INITIAL_SCALE = 2.0**15  # of the loss in mixed_float16, as Keras has it; torch'
 
 
 def lower(rule: SGD, parameters: list[torch.nn.Parameter], *, scaled: bool) -> torch.optim.Optimizer:
-    """The optimizer of that rule.
-
-    Args:
-        rule: neutral.
-        parameters: to be trained.
-        scaled: the loss is.
-    """
+    """The optimizer of that rule; ``scaled``: the loss is."""
     return _LOWER[type(rule)](rule, parameters, scaled)
 
 

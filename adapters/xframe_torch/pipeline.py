@@ -63,14 +63,11 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
     """The passes' orders cut into batches of indices by the plan's remainder policy.
 
     It yields as many of them together as have at most ``most_rows`` rows.
-
-    Attributes:
-        begins: with which pass the next iteration begins, and at which offset in it.
     """
 
     def __init__(self, plan: TrainingPlan, num_samples: int, most_rows: int) -> None:
         self.plan, self.order, self.most = plan, plan.sample_order(num_samples), max(1, most_rows // plan.batch_size)
-        self.begins = (0, 0)
+        self.begins = (0, 0)  # the pass that the next iteration begins with, and the offset in it
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
         batches = self.batches()

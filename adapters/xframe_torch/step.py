@@ -19,12 +19,7 @@ from xframe_torch.optimizers import clipping, lower, scaler
 
 
 class TrainStep:
-    """One training step: forward, loss, backward into the gradients that are there, and the update when it is due.
-
-    Attributes:
-        accuracy: of the last step, if the task asks for it.
-        updates: counts them.
-    """
+    """One training step: forward, loss, backward into the gradients that are there, and the update when it is due."""
 
     evidence: str | None = None  # the counter knows it
 
@@ -38,7 +33,7 @@ class TrainStep:
         self.updates = UpdateCounter(self.optimizer, self.scaler)
         self.window = Window(plan)
         self.measured = "accuracy" in task.metrics
-        self.accuracy: torch.Tensor | None = None
+        self.accuracy: torch.Tensor | None = None  # of the last step, if the task asks for it
         self.forward: Callable[..., tuple[torch.Tensor, torch.Tensor]] = forward(self, runtime.loop)
 
     @property

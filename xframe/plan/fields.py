@@ -55,39 +55,24 @@ def sample_count(value: object) -> int:
 
 
 class Derived(NamedTuple):
-    """A default that depends on other fields.
+    """A default that depends on other fields."""
 
-    Attributes:
-        words: which, for help.
-        value: the fields given → the default; None leaves the field unset.
-    """
-
-    words: str
-    value: Any
+    words: str  # which, for help
+    value: Any  # the fields given → the default; None leaves the field unset
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """All that is known of a field of the plan.
+    """All that is known of a field of the plan."""
 
-    Attributes:
-        help: what it is, and what each of its words means.
-        default: its value if it is left out (but see ``needs``); None: it stays unset.
-        example: a valid value; None: the default, or the first of its words.
-        least: of a number.
-        needs: the field without which this one means nothing and must stay unset. ``default`` is for plans with it.
-        name: in Python and in a plan file.
-        type: ``int``, ``float``, ``bool`` or a ``Literal`` of words.
-    """
-
-    help: str
+    help: str  # what it is, and what each of its words means
     _: dataclasses.KW_ONLY
-    default: Any = None
-    example: Any = None
-    least: int | None = 1
-    needs: str = ""
-    name: str = ""
-    type: Any = None
+    default: Any = None  # its value if it is left out (but see ``needs``); None: it stays unset
+    example: Any = None  # a valid value; None: the default, or the first of its words
+    least: int | None = 1  # of a number
+    needs: str = ""  # the field without which this one must stay unset; ``default`` is for plans with it
+    name: str = ""  # in Python and in a plan file
+    type: Any = None  # ``int``, ``float``, ``bool`` or a ``Literal`` of words
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -18,36 +18,22 @@ if TYPE_CHECKING:
 
 
 class Decision(NamedTuple):
-    """What one validation decided.
+    """What one validation decided."""
 
-    Attributes:
-        value: of the monitored quantity.
-        improves: it is the best so far.
-        stops: training ends here.
-        margin: by how much the value missed or passed what decided; NaN for the first, which nothing decides.
-    """
-
-    value: float
-    improves: bool
-    stops: bool
-    margin: float
+    value: float  # of the monitored quantity
+    improves: bool  # it is the best so far
+    stops: bool  # training ends here
+    margin: float  # by how much the value missed or passed what decided; NaN for the first, which nothing decides
 
 
 @dataclass(frozen=True, slots=True)
 class StoppingState:
-    """All that early stopping remembers. Its values are JSON's, but for a best value that is infinite.
+    """All that early stopping remembers. Its values are JSON's, but for a best value that is infinite."""
 
-    Attributes:
-        best: the best value so far; None before the first.
-        best_validation: the index of its validation, from 0; None before the first.
-        seen: validations so far.
-        waited: validations that cost patience since it was last restored.
-    """
-
-    best: float | None = None
-    best_validation: int | None = None
-    seen: int = 0
-    waited: int = 0
+    best: float | None = None  # the best value so far; None before the first
+    best_validation: int | None = None  # the index of its validation, from 0
+    seen: int = 0  # validations so far
+    waited: int = 0  # validations that cost patience since it was last restored
 
 
 class EarlyStopping:

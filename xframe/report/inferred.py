@@ -19,12 +19,8 @@ def one(inference: Inference, name: str) -> str:
     if plan is None:
         lines += _misfit(inference)
         return "\n".join([*lines, *inference.notes])
-    lines.append(_batch_size(inference, plan))
-    lines.append(_remainder(inference, plan))
-    lines.append(_order(inference))
-    lines += _epochs(inference, plan)
-    lines += _accumulation(inference, plan)
-    lines.append(_limits(inference, plan))
+    lines += [_batch_size(inference, plan), _remainder(inference, plan), _order(inference)]
+    lines += [*_epochs(inference, plan), *_accumulation(inference, plan), _limits(inference, plan)]
     return "\n".join([*lines, *_misfit(inference), *inference.notes])
 
 
@@ -46,9 +42,9 @@ def _misfit(inference: Inference) -> list[str]:
 
 def _batch_size(inference: Inference, plan: TrainingPlan) -> str:
     known = _certain(inference, "batch_size")
-    if known == "certain" or "batch_size" not in inference.undecided:
-        return _line("batch size", f"{plan.batch_size:,}", known)
-    return _line("batch size", f"{plan.batch_size:,}", "or more: no batch is full")
+    if not known and "batch_size" in inference.undecided:
+        known = "or more: no batch is full"
+    return _line("batch size", f"{plan.batch_size:,}", known)
 
 
 def _remainder(inference: Inference, plan: TrainingPlan) -> str:
@@ -87,47 +83,38 @@ def _order(inference: Inference) -> str:
 
 
 def _epochs(inference: Inference, plan: TrainingPlan) -> list[str]:
-    s, others = plan.steps_per_epoch, inference.undecided
+    s = plan.steps_per_epoch
     if inference.num_samples is None:
         return []
     if s is None:
-        if "steps_per_epoch" in others:
-            return [_line("epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps"))]
-        return [_line("epoch", "a pass", "")]
-    lines = [_line("epoch", counted(s, "step"), _certain_or_others(inference, "steps_per_epoch", s))]
+        undecided = "steps_per_epoch" in inference.undecided
+        return [
+            _line("epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps") if undecided else "")
+        ]
     begins = "begins a new pass" if plan.epoch_iterator == "restart" else "goes on in the pass"
-    lines.append(_line("an epoch", begins, _certain_or_others(inference, "epoch_iterator", plan.epoch_iterator)))
+    lines = [
+        _field(inference, "epoch", "steps_per_epoch", counted(s, "step")),
+        _field(inference, "an epoch", "epoch_iterator", begins),
+    ]
     if plan.on_exhaustion is not None:
-        value = plan.on_exhaustion
-        lines.append(_line("when a pass is over", value, _certain_or_others(inference, "on_exhaustion", value)))
+        lines.append(_field(inference, "when a pass is over", "on_exhaustion", plan.on_exhaustion))
     return lines
 
 
 def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
     if inference.num_updates is None:
         return [_line("accumulation", "unknown", "the updates are not known")]
-    k = plan.gradient_accumulation_steps
-    known = _certain_or_others(inference, "gradient_accumulation_steps", k)
+    k, leftover, at_end = plan.gradient_accumulation_steps, plan.accumulation_remainder, "accumulation_at_end"
+    lines = [_field(inference, "accumulation", "gradient_accumulation_steps", "none" if k == 1 else counted(k, "step"))]
     if k == 1:
-        return [_line("accumulation", "none", known)]
-    lines = [_line("accumulation", counted(k, "step"), known)]
-    for field, label in (
-        ("accumulation_remainder", "a cut window"),
-        ("accumulation_boundary", "cut by the end of"),
-        ("accumulation_at_end", "open at the end"),
-    ):
-        value = getattr(plan, field)
-        if field == "accumulation_boundary":
-            if plan.accumulation_remainder == "carry" or plan.steps_per_epoch is None:
-                continue
-            value_text = "an epoch" if value == "epoch" else "a pass"
-        else:
-            value_text = value
-        if field == "accumulation_at_end" and field not in inference.certain and field not in inference.undecided:
-            continue  # of a run that goes on
-        lines.append(_line(label, value_text, _certain_or_others(inference, field, value)))
-    lines.append(_line("loss normalization", "unknown", "rows never show it"))
-    return lines
+        return lines
+    lines.append(_field(inference, "a cut window", "accumulation_remainder", str(leftover)))
+    if leftover != "carry" and plan.steps_per_epoch is not None:
+        boundary = "an epoch" if plan.accumulation_boundary == "epoch" else "a pass"
+        lines.append(_field(inference, "cut by the end of", "accumulation_boundary", boundary))
+    if at_end in inference.certain or at_end in inference.undecided:  # else the run goes on
+        lines.append(_field(inference, "open at the end", at_end, str(plan.accumulation_at_end)))
+    return [*lines, _line("loss normalization", "unknown", "rows never show it")]
 
 
 def _limits(inference: Inference, plan: TrainingPlan) -> str:
@@ -153,9 +140,12 @@ def _certain(inference: Inference, field: str) -> str:
     return "certain" if field in inference.certain else ""
 
 
-def _certain_or_others(inference: Inference, field: str, value: Any) -> str:
-    """Certain, or what else it may be."""
-    return _certain(inference, field) or (_others(inference, field, value) if field in inference.undecided else "")
+def _field(inference: Inference, label: str, field: str, shown: str) -> str:
+    """The line of a field of the plan: certain, or what else it may be."""
+    note = _certain(inference, field)
+    if not note and field in inference.undecided:
+        note = _others(inference, field, getattr(inference.plan, field))
+    return _line(label, shown, note)
 
 
 def _others(inference: Inference, field: str, value: Any, unit: str = "") -> str:

@@ -9,12 +9,7 @@ from xframe.errors import printable
 
 
 def plain(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
-    """One line a row, its columns two blanks apart.
-
-    Args:
-        rows: of equal length, the head among them.
-        right: the columns that are aligned to the right.
-    """
+    """One line a row, the head among them, columns two blanks apart; those of ``right`` are aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     return [
         "  ".join(

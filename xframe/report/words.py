@@ -168,12 +168,7 @@ def reasons(comparison: Comparison) -> list[str]:
 
 
 def causes_text(causes: Sequence[Explanation], *, most: int | None = 2) -> list[str]:
-    """The causes of each run, the first ``most`` of them in full.
-
-    Args:
-        causes: most likely first.
-        most: of each run; the others are named. None: all.
-    """
+    """The causes of each run, most likely first: the first ``most`` in full (None: all), the others named."""
     lines: list[str] = []
     for run in dict.fromkeys(cause.run for cause in causes):
         own = [cause for cause in causes if cause.run == run]

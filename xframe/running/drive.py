@@ -22,22 +22,14 @@ if TYPE_CHECKING:
 
 
 class Seen(NamedTuple):
-    """What one step saw and did, numbers or tensors of any framework; see ``Recorder.step``.
+    """What one step saw and did, numbers or tensors of any framework; see ``Recorder.step``."""
 
-    Attributes:
-        ids: that stood beside the data in the step.
-        updates: applied so far: a number, or what watches the optimizer and counts them.
-        loss, learning_rate: of the step.
-        accuracy: of the step, if the task asks for it.
-        update_attempts: updates tried so far, if they can differ from those applied.
-    """
-
-    ids: Any
-    updates: Any
+    ids: Any  # that stood beside the data in the step
+    updates: Any  # applied so far: a number, or what watches the optimizer and counts them
     loss: Any
     learning_rate: Any
-    accuracy: Any = None
-    update_attempts: Any = None
+    accuracy: Any = None  # if the task asks for it
+    update_attempts: Any = None  # updates tried so far, if they can differ from those applied
 
 
 class Batch(NamedTuple):
@@ -54,11 +46,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of a run; an adapter's pipeline brings ``begin``, as ``walk`` calls it.
-
-    Attributes:
-        start: where the first batch begins.
-    """
+    """The batches of a run, from ``start`` on; an adapter's pipeline brings ``begin``, as ``walk`` calls it."""
 
     kind: Callable[..., Any] = Batch
 
@@ -75,17 +63,11 @@ class Batches:
 
 
 class TrainStep(Protocol):
-    """One training step of a framework.
+    """One training step of a framework."""
 
-    Attributes:
-        window: the accumulation window, which each step closes.
-        model: whose ``weights()`` are those by canonical name.
-        evidence: by which signs an update counts as applied; None if ``Seen.updates`` knows that itself.
-    """
-
-    window: Window
-    model: Any
-    evidence: str | None
+    window: Window  # the accumulation window, which each step closes
+    model: Any  # whose ``weights()`` are those by canonical name
+    evidence: str | None  # by which signs an update counts as applied; None if ``Seen.updates`` knows that itself
 
     def __call__(self, batch: Any) -> Seen:
         """Trains on a batch."""
@@ -107,12 +89,7 @@ class Stepwise(Protocol):
 
 
 class Drive:
-    """A run, step by step.
-
-    Attributes:
-        place: of the last step made; None before the first.
-        start: where the walk began.
-    """
+    """A run, step by step, by an adapter's own pipeline and training step; when called, trains to the end."""
 
     def __init__(self, adapter: Stepwise, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -122,8 +99,8 @@ class Drive:
         model = self.train_step.model
         self.course = Course(plan, recorder, adapter.validator(plan, task, runtime, model), model.weights)
         self.batches = adapter.pipeline(plan, task, runtime)
-        self.place: Place | None = None
-        self.start = WalkState()
+        self.place: Place | None = None  # of the last step made
+        self.start = WalkState()  # where the walk began
 
     def state(self) -> Position:
         """Where the run stands. Weights, the optimizer's state and open gradients are not in it."""

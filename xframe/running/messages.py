@@ -27,21 +27,14 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """To a worker, first: what to train, and where its trace goes.
-
-    Attributes:
-        label: of the run, in reports.
-        loop: None for the adapter's first.
-        plan, runtime: as their ``to_dict`` returns them.
-        task: its name.
-    """
+    """To a worker, first: what to train, and where its trace goes."""
 
     adapter: str
-    label: str
-    loop: str | None
-    plan: dict[str, Any]
+    label: str  # of the run, in reports
+    loop: str | None  # None for the adapter's first
+    plan: dict[str, Any]  # as its ``to_dict`` returns it
     task: str
-    runtime: dict[str, Any]
+    runtime: dict[str, Any]  # as its ``to_dict`` returns it
     trace: str
 
 
@@ -71,30 +64,24 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From a worker, last: its trace is complete.
-
-    Attributes:
-        setup_seconds: until training began.
-        peak_memory: of the process, in bytes; None where the system does not say.
-    """
+    """From a worker, last: its trace is complete."""
 
     steps: int
-    setup_seconds: float
-    peak_memory: int | None
+    setup_seconds: float  # until training began
+    peak_memory: int | None  # of the process, in bytes; None where the system does not say
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """From any child, last: why it ends.
 
-    Attributes:
-        kind: ``usage``: what was asked for does not fit. ``missing``: a package is not installed; ``install`` is
-            the command that installs it. ``broken``: it is installed and cannot be imported.
+    ``usage``: what was asked for does not fit. ``missing``: a package is not installed. ``broken``: it is installed and
+    cannot be imported.
     """
 
     text: str
     kind: Literal["failed", "usage", "missing", "broken"] = "failed"
-    install: str = ""
+    install: str = ""  # the command that installs what is missing
 
 
 class FailedError(Exception):

@@ -28,21 +28,14 @@ _GRACE_SECONDS = 5.0  # for a child that is stopped to write what it has
 
 @dataclass(eq=False)
 class Child:
-    """A process that was started here.
+    """A process that was started here."""
 
-    Attributes:
-        label: its name in messages.
-        log: where all it prints goes.
-        kinds: of the messages it may send.
-        silent: nothing more will arrive.
-    """
-
-    label: str
-    log: Path
+    label: str  # its name in messages
+    log: Path  # where all it prints goes
     process: subprocess.Popen[bytes]
     pipe: IO[bytes]
-    kinds: tuple[type, ...]
-    silent: bool = False
+    kinds: tuple[type, ...]  # of the messages it may send
+    silent: bool = False  # nothing more will arrive
     _lines: deque[bytes] = field(default_factory=deque)
     _rest: bytes = b""  # of a line that has not arrived in full
 
@@ -99,13 +92,8 @@ def start(
 ) -> Child:
     """Starts ``interpreter -m module NUMBER``, where NUMBER is the pipe to report on.
 
-    Args:
-        module: one whose main goes through ``xframe.running.messages.report``.
-        first: the first message to it.
-        label: its name in messages.
-        log: the file for what it prints.
-        kinds: of the messages it may send.
-        variables: of its environment, beside those that are set here.
+    The module's main goes through ``xframe.running.messages.report``; ``first`` is the first message to it. ``label``,
+    ``log`` and ``kinds`` are those of ``Child``; ``variables`` are added to its environment.
 
     Raises:
         UsageError: the log cannot be written, or the interpreter not started.

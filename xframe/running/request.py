@@ -28,23 +28,7 @@ RUNS = Path("xframe-runs")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A plan to be run, and all options of ``xframe verify``.
-
-    Attributes:
-        plan: what should happen.
-        task: a built-in task's name, or ``package.module:name``.
-        adapters: names, each with a loop after a colon if not the default one; one text has commas between them.
-        device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
-        precision: ``float32``, ``float64``, ``bfloat16`` or ``mixed_float16``.
-        threads: CPU threads of each; None shares out the cores.
-        tf32: allow TensorFloat-32 on CUDA.
-        workers: processes or threads of each framework's own pipeline that read data.
-        python: by adapter, the interpreter to run it with, if not this one.
-        out: where to write, which must not exist; None for a new folder in xframe-runs/.
-        name: of the plan, in that folder's name; None for the plan's digest.
-        rtol, atol: tolerance of loss and weights, both or neither.
-        selections: the adapters, each an existing one with an existing loop.
-        runtime: of all of them; the loop is each selection's own.
+    """A plan to be run, and all options of ``xframe.verify``, whose docstring says what they mean.
 
     Raises:
         UsageError: a value that makes no sense, or an adapter or loop that does not exist.
@@ -53,19 +37,19 @@ class Request:
 
     plan: TrainingPlan
     task: str = DEFAULT_TASK
-    adapters: str | Sequence[str] = DEFAULT_ADAPTERS
+    adapters: str | Sequence[str] = DEFAULT_ADAPTERS  # one text has commas between them
     device: str = "auto"
     precision: str = "float32"
     threads: int | None = None
     tf32: bool = False
     workers: int = 0
     python: Mapping[str, str] | None = None
-    out: str | Path | None = None
-    name: str | None = None
+    out: str | Path | None = None  # None for a new folder in xframe-runs/
+    name: str | None = None  # of the plan, in that folder's name; None for the plan's digest
     rtol: float | None = None
     atol: float | None = None
-    selections: tuple[Selection, ...] = field(init=False)
-    runtime: Runtime = field(init=False)
+    selections: tuple[Selection, ...] = field(init=False)  # each an existing adapter with an existing loop
+    runtime: Runtime = field(init=False)  # of all of them; the loop is each selection's own
 
     def __post_init__(self) -> None:
         if not isinstance(self.plan, TrainingPlan) or not isinstance(self.task, str):

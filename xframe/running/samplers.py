@@ -27,16 +27,12 @@ def _order(plan: TrainingPlan, num_samples: int) -> Order:
 
 
 class PlanSampler:
-    """The order of one pass after the other, as a sampler for ``torch.utils.data.DataLoader``.
-
-    Attributes:
-        next_pass: the pass that the next iteration walks through.
-    """
+    """The order of one pass after the other, as a sampler for ``torch.utils.data.DataLoader``."""
 
     def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
         self._order = _order(plan, num_samples)
         self.num_samples = self._order.num_samples
-        self.next_pass = 0
+        self.next_pass = 0  # that the next iteration walks through
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration walk through that pass, as ``DistributedSampler`` has it."""

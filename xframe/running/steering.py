@@ -25,18 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WalkState:
-    """Where the next batch begins.
-
-    Attributes:
-        epoch, step_in_epoch: its place, 0-based.
-        pass_index: the pass of its first sample, 0-based.
-        offset: of that sample in its pass.
-    """
+    """Where the next batch begins."""
 
     epoch: int = 0
     step_in_epoch: int = 0
-    pass_index: int = 0
-    offset: int = 0
+    pass_index: int = 0  # of its first sample
+    offset: int = 0  # of that sample in its pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +80,17 @@ class Position:
 
 
 class Place(NamedTuple):
-    """Where a batch stands, and what its step ends.
-
-    Attributes:
-        epoch, step_in_epoch: 0-based.
-        padding: how many of its last rows repeat samples to fill it.
-        ends_pass: the pass's last sample is in it, or none that is left will be batched.
-        ends_epoch: it is the last of its epoch's steps.
-        exhausts: the pass is over before the epoch; when the next step is due, that ends the epoch.
-        last: nothing can follow.
-        epochs: that are over after it.
-        next_pass, next_offset: where the next batch begins.
-    """
+    """Where a batch stands, and what its step ends."""
 
     epoch: int
     step_in_epoch: int
-    padding: int
-    ends_pass: bool
-    ends_epoch: bool
-    exhausts: bool
-    last: bool
-    epochs: int = 0
-    next_pass: int = 0
+    padding: int  # how many of its last rows repeat samples to fill it
+    ends_pass: bool  # the pass's last sample is in it, or none that is left will be batched
+    ends_epoch: bool  # it is the last of its epoch's steps
+    exhausts: bool  # the pass is over before the epoch; when the next step is due, that ends the epoch
+    last: bool  # nothing can follow
+    epochs: int = 0  # that are over after it
+    next_pass: int = 0  # where the next batch begins
     next_offset: int = 0
 
     def state(self) -> WalkState:
@@ -272,12 +255,7 @@ class Course:
         validate: Callable[[], Mapping[str, Any]] | None,
         weights: Callable[[], dict[str, Any]],
     ) -> None:
-        """Args:
-        plan: says when.
-        recorder: takes what a validation measured.
-        validate: one validation; returns the arguments of ``recorder.validation``.
-        weights: the model's weights as they are now.
-        """
+        """``validate`` returns the arguments of ``recorder.validation``, ``weights`` the model's as they are now."""
         self.plan, self.recorder, self.validate, self.weights = plan, recorder, validate, weights
         self.counted, self.stopped = 0, False
         self.stopping = EarlyStopping(plan) if plan.early_stopping_patience is not None else None

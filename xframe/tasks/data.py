@@ -166,11 +166,7 @@ class ParquetSource:
 
 
 class Samples:
-    """A source's samples in a run's types: floats in its precision, integers as int64.
-
-    Attributes:
-        arrays: all of them, if they are in memory.
-    """
+    """A source's samples in a run's types: floats in its precision, integers as int64; ``arrays`` if in memory."""
 
     def __init__(self, source: Source, kind: str, *, in_memory: bool) -> None:
         self.source, self.kind = source, kind

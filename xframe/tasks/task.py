@@ -155,12 +155,7 @@ class Task:
         return samples.arrays or samples.take(np.arange(self.num_samples))
 
     def _source(self) -> Source:
-        loaded = self.load()
-        if isinstance(loaded, Source):
-            if len(loaded) != self.num_samples:
-                raise self._wrong_size(f"{len(loaded)} samples", f"num_samples = {self.num_samples}")
-            return loaded
-        return self._checked(loaded, self.num_samples, "num_samples")
+        return self._loaded(self.load(), self.num_samples, "num_samples", "samples")
 
     def validation_data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """(features, targets) to validate on, as ``data`` gives those to train on.
@@ -172,19 +167,24 @@ class Task:
 
         if self.validation is None:
             raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
-        loaded, declared = self.validation(), self.num_validation
-        if isinstance(loaded, Source) and len(loaded) != declared:
-            raise self._wrong_size(f"{len(loaded)} validation samples", f"num_validation = {declared}")
-        held = loaded if isinstance(loaded, Source) else self._checked(loaded, declared, "num_validation")
-        return Samples(held, storage(precision), in_memory=True).take(np.arange(declared))
+        held = self._loaded(self.validation(), self.num_validation, "num_validation", "validation samples")
+        return Samples(held, storage(precision), in_memory=True).take(np.arange(self.num_validation))
 
-    def _checked(self, loaded: Any, declared: int, field: str) -> Arrays:
+    def _loaded(self, loaded: Any, declared: int, field: str, what: str) -> Source:
+        """What was loaded, of the size that was declared."""
         import numpy as np
 
-        features, targets = (np.asanyarray(values) for values in loaded)
-        if not len(features) == len(targets) == declared:
+        if isinstance(loaded, Source):
+            sizes, got, expected = {len(loaded)}, f"{len(loaded)} {what}", f"{field} = {declared}"
+        else:
+            features, targets = (np.asanyarray(values) for values in loaded)
+            sizes, expected = {len(features), len(targets)}, f"{field} = {declared} of each"
             got = f"{len(features)} features and {len(targets)} targets"
-            raise self._wrong_size(got, f"{field} = {declared} of each")
+        if sizes != {declared}:
+            wrong = f"task {self.name!r} loads a different number of rows than it declares"
+            raise UsageError(wrong, got=Verbatim(got), expected=expected)
+        if isinstance(loaded, Source):
+            return loaded
         self._fit(features)
         return Arrays(features, targets)
 
@@ -198,10 +198,6 @@ class Task:
             )
         if self.layers and isinstance(self.layers[0], Embedding) and not _mapped(features):
             _check_tokens(self.name, features, self.layers[0].vocabulary)
-
-    def _wrong_size(self, got: str, expected: str) -> UsageError:
-        what = f"task {self.name!r} loads a different number of rows than it declares"
-        return UsageError(what, got=Verbatim(got), expected=expected)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the data and of the initial weights, 32 hex digits each, the same wherever these are the same."""

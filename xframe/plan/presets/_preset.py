@@ -15,25 +15,15 @@ Fields = dict[str, Any]  # of a plan, by name; None for a field that is not set
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A trainer's way to count.
+    """A trainer's way to count."""
 
-    Attributes:
-        make: its arguments → fields of the plan.
-        trainer: its name and version as tested.
-        evidence: ``ran`` or ``read``.
-        names: by field of a plan, what the trainer calls it, for asking several trainers one question.
-        missing: by field of a plan, why it has none.
-        drop: the arguments that drop a short last batch.
-        switches: arguments that change how it counts, by the words that recommend them.
-    """
-
-    make: Callable[..., Fields]
-    trainer: str
+    make: Callable[..., Fields]  # its arguments → fields of the plan
+    trainer: str  # its name and version as tested
     evidence: Literal["ran", "read"]
-    names: Mapping[str, str]
-    missing: Mapping[str, str]
-    drop: Mapping[str, Any]
-    switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    names: Mapping[str, str]  # by field of a plan, what the trainer calls it, for asking several trainers one question
+    missing: Mapping[str, str]  # by field of a plan, why it has none
+    drop: Mapping[str, Any]  # the arguments that drop a short last batch
+    switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by words, arguments that change counting
 
     @property
     def text(self) -> str:
