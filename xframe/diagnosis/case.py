@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
-from xframe.inference.observed import Ints
+from xframe.inference.observed import Ints, counted_within
 from xframe.inference.shown import Cells, cells
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
@@ -40,19 +40,16 @@ class Stopping(NamedTuple):
     by_plan: bool
 
 
-class Places(NamedTuple):
-    """Where samples differ in batches of the same sizes.
+class DifferingSamples(NamedTuple):
+    """The samples that differ in batches of the same sizes.
 
     Attributes:
-        candidate, reference: the ids of the steps that both sides have.
-        places: among these, those that differ.
-        steps: of each of these places.
+        at: their places among the ids.
+        steps: of each of them.
         same_members: each batch has the reference's samples, if in a different order.
     """
 
-    candidate: Ints
-    reference: Ints
-    places: Ints
+    at: Ints
     steps: Ints
     same_members: bool
 
@@ -259,7 +256,7 @@ class Case:
         return Passes(tuple(pairs), n, same_length and self.same_updates)
 
     @cached_property
-    def places(self) -> Places | None:
+    def differing_samples(self) -> DifferingSamples | None:
         """Where samples differ, if nothing else does: both sides have the same steps and sizes."""
         a, b = self.candidate, self.reference
         if self.ids is None or self.same_batches or (len(a) != len(b) and self.whole) or not self.same_sizes:
@@ -272,7 +269,7 @@ class Case:
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
         members = [batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b)]
         same_members = bool(np.array_equal(members[0], members[1]))
-        return Places(ids, reference, differing, steps, same_members)
+        return DifferingSamples(differing, steps, same_members)
 
     def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
         """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""
@@ -316,8 +313,7 @@ def batch_keys(rows: Rows, *, ordered: bool = True) -> Keys:
     bits = _mixed(rows.ids)
     ends = np.cumsum(sizes)
     if ordered:
-        inside = np.arange(len(bits), dtype=np.int64) - np.repeat(ends - sizes, sizes)
-        bits = bits * (_mixed(inside) | np.uint64(1))
+        bits = bits * (_mixed(counted_within(sizes)) | np.uint64(1))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(bits, dtype=np.uint64)])
     keys: Keys = (sums[ends] - sums[ends - sizes]) ^ _mixed(sizes)
     return keys

@@ -13,8 +13,9 @@ and, where all rows agree, in the labels that the loops gave them (``find_in_lab
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -89,8 +90,7 @@ class Cause:
         about_windows: it concerns the ends of accumulation windows, which rows never show by themselves.
         cuts_passes: it cuts a pass into batches in a different way, so that totals of steps agree only by chance.
         moves_updates: updates come after other steps, so that totals of updates agree only by chance.
-        changes_counts: it does either in a way of its own: where there are more or fewer steps, totals of updates agree
-            only by chance.
+        changes_counts: it does either: where the numbers of steps differ, totals of updates agree only by chance.
         needs_epochs: without the loops' labels, epochs of a different kind explain the same rows.
         explains_end: it may be certain though the run merely ends before the plan does.
         never_certain: many a story has the same rows.
@@ -138,17 +138,9 @@ class Cause:
 
     def fix(self, fields: Mapping[str, Any]) -> dict[str, str]:
         """The fixes, filled in; what is not known becomes ``...``."""
-        applicable = {
-            where: text
-            for where, text in self.fixes_for(fields).items()
-            if "{observed}" not in text or "observed" in fields
-        }
-        return {where: text.format_map(_Fields(fields)) for where, text in applicable.items()}
-
-    def fits(self, case: Case) -> Iterator[Fit]:
-        """All that fits the rows: predictions, then edits and marks."""
-        yield from self.predicted(case)
-        yield from self.find(case)
+        known = defaultdict(lambda: "...", fields)
+        fixes = self.fixes_for(fields).items()
+        return {at: text.format_map(known) for at, text in fixes if "observed" in fields or "{observed}" not in text}
 
     def predicted(self, case: Case) -> Iterator[Fit]:
         """The predictions that reproduce the candidate's rows, up to the first that has its labels too."""
@@ -161,16 +153,9 @@ class Cause:
                 match = case.match(other) if other is not None and other != plan else None
                 if match is None:
                     continue
-                yield Fit(
-                    self,
-                    f"{case.run} {text}{case.lengths}",
-                    exact=match.labels and match.known > 0.5,
-                    step=case.differs_at,
-                    fields=_with_observed(case.fields(plan), observed),
-                    plan=other,
-                    labels=match.labels,
-                    rank=self.rank,
-                )
+                exact = match.labels and match.known > 0.5
+                fit = self.fit(case, text, exact=exact, observed=observed, plan=plan)
+                yield replace(fit, plan=other, labels=match.labels)
                 if match.labels:
                     return
 
@@ -194,15 +179,11 @@ class Cause:
             rank: default: the cause's own.
             plan: of the reference, where it is not the likeliest; for the fixes.
         """
-        return Fit(
-            self,
-            f"{case.run} {text}{case.lengths}",
-            exact=exact,
-            guess=guess,
-            step=case.differs_at if step is None else step,
-            fields=_with_observed(case.fields(plan), observed),
-            rank=self.rank if rank is None else rank,
-        )
+        fields = case.fields(plan)
+        if fields and observed is not None:
+            fields = {**fields, "observed": observed}
+        step, rank = case.differs_at if step is None else step, self.rank if rank is None else rank
+        return Fit(self, f"{case.run} {text}{case.lengths}", exact, guess, step, fields, rank=rank)
 
     def note(
         self, case: Case, sentence: str, step: int | None, *, exact: bool = False, rank: float | None = None
@@ -210,12 +191,3 @@ class Cause:
         """What finders in labels and numbers return; the sentence has its own subject."""
         fields = {"k": case.window, **case.fields()}
         return Fit(self, sentence, exact, step=step, fields=fields, rank=self.rank if rank is None else rank)
-
-
-def _with_observed(fields: Mapping[str, Any], observed: Any) -> Mapping[str, Any]:
-    return {**fields, "observed": observed} if fields and observed is not None else fields
-
-
-class _Fields(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "..."

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xframe.diagnosis.case import Case
+from xframe.diagnosis.case import Case, Keys
 from xframe.diagnosis.cause import Cause, Fit
 from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted
+from xframe.inference.fits import steps_since
 from xframe.inference.observed import Flags, Ints
 from xframe.plan.training_plan import TrainingPlan
-
-Keys = NDArray[np.uint64]
-
 
 MOST_TRIED = 8  # places of one batch among the reference's that are tried
 
@@ -57,7 +54,7 @@ def updates_follow(case: Case, where: Ints | None = None) -> bool:
     if plan is not None and n is not None and k > 1:
         last = int(where.max()) + 1
         endless = changed(plan, epochs=None, updates=None, steps=last)
-        cuts = None if endless is None else ends(endless, n, last, plan.accumulation_boundary or "epoch")
+        cuts = None if endless is None else _ends(endless, n, last)
         if cuts is not None:
             possible.append(updates_of(cuts[where], k, plan.accumulation_remainder or "flush"))
     # The very last step may have its update or not: what training does with an open window is not the question here.
@@ -121,15 +118,12 @@ def may_lack_samples(case: Case) -> bool:
         return False
     if steps != due or not case.same_sizes:
         return steps <= due
-    return case.places is not None and not case.places.same_members
+    return case.differing_samples is not None and not case.differing_samples.same_members
 
 
 class Replaced(NamedTuple):
-    """A few samples replaced by different ones; of the first: what it is, what is due, in which step."""
+    """A few samples replaced by different ones: whether only one, and whether the first comes twice; in words."""
 
-    new: int
-    old: int
-    step: int
     alone: bool
     again: bool
     text: str
@@ -137,19 +131,19 @@ class Replaced(NamedTuple):
 
 def replaced(case: Case) -> Replaced | None:
     """The samples that replace different ones, if they are few."""
-    where, n = case.places, case.num_samples
+    where, n = case.differing_samples, case.num_samples
     if case.ids is None or where is None or where.same_members:
         return None
     ids, reference = case.ids
-    if len(where.places) > max(1, len(ids) // 20) or len(set(ids[where.places].tolist())) > 8:
+    if len(where.at) > max(1, len(ids) // 20) or len(set(ids[where.at].tolist())) > 8:
         return None
-    at, step = int(where.places[0]), int(where.steps[0])
+    at, step = int(where.at[0]), int(where.steps[0])
     new, old = int(ids[at]), int(reference[at])
     if new < 0 or (n is not None and new >= n):
         return None
     again = int((ids[_pass_around(case, at)] == new).sum()) > 1
     text = f"has sample {new:,} in step {step:,} in place of {old:,}"
-    return Replaced(new, old, step, len(where.places) == 1, again, text)
+    return Replaced(len(where.at) == 1, again, text)
 
 
 def _pass_around(case: Case, place: int) -> slice:
@@ -161,27 +155,19 @@ def _pass_around(case: Case, place: int) -> slice:
     return slice(int(inside[0]), int(inside[-1]) + 1)
 
 
-class OneBatch(NamedTuple):
-    """The only batch of a different size, where sizes are all that is known."""
-
-    step: int
-    fewer: int
-    text: str
-
-
-def one_batch(case: Case) -> OneBatch | None:
-    """The one batch that has a little more or less than it should; only where ids are not known."""
+def one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
+    """That one batch has a little fewer samples than it should, or more; only where ids are not known."""
     a, b = case.candidate, case.reference
-    if case.has_ids or len(a) != len(b) or not len(a):
-        return None
+    if case.has_ids or len(a) != len(b):
+        return
     differing = np.flatnonzero(a.batch_size != b.batch_size)
     if len(differing) != 1:
-        return None
+        return
     at = int(differing[0])
     size, expected = int(a.batch_size[at]), int(b.batch_size[at])
-    if abs(expected - size) > max(1, expected // 8):
-        return None
-    return OneBatch(at, expected - size, f"has {counted(size, 'sample')} in step {at:,}, where {expected:,} are due")
+    if (size < expected) == fewer and abs(expected - size) <= max(1, expected // 8):
+        text = f"has {counted(size, 'sample')} in step {at:,}, where {expected:,} are due"
+        yield cause.fit(case, text, exact=False, step=at)
 
 
 # --- updates -----------------------------------------------------------------------------------------
@@ -239,7 +225,7 @@ def window_ends(case: Case) -> Flags | None:
     plan, n, steps = case.plan, case.num_samples, len(case.candidate)
     if plan is None or n is None or case.window == 1 or steps != len(case.reference) or update_gaps(case) is None:
         return None
-    return ends(plan, n, steps, plan.accumulation_boundary or "epoch")
+    return _ends(plan, n, steps)
 
 
 def updates_of(cuts: Flags, k: int, leftover: str, begun: int = 0, *, each: bool = False) -> Ints:
@@ -248,16 +234,10 @@ def updates_of(cuts: Flags, k: int, leftover: str, begun: int = 0, *, each: bool
     Args:
         begun: steps that the first window has behind it already; of each segment, if ``each``.
     """
-    index = np.arange(len(cuts), dtype=np.int64)
-    starts = np.zeros(len(cuts), dtype=np.int64)
-    if leftover != "carry" and len(cuts):
-        starts[1:] = np.where(cuts[:-1], index[1:], 0)
-        starts = np.maximum.accumulate(starts)
-    since = index - starts + 1 + begun * ((starts == 0) | each)
-    due = since % k == 0
-    if leftover == "flush":
-        due |= cuts
-    return np.cumsum(due, dtype=np.int64)
+    since = steps_since(np.zeros_like(cuts) if leftover == "carry" else cuts)
+    in_first = since == np.arange(1, len(cuts) + 1)
+    due = (since + begun * (in_first | each)) % k == 0
+    return np.cumsum(due | cuts if leftover == "flush" else due, dtype=np.int64)
 
 
 def has_updates(case: Case, expected: Ints) -> bool:
@@ -268,12 +248,10 @@ def has_updates(case: Case, expected: Ints) -> bool:
     return 0 <= int(updates[-1]) - int(expected[-1]) <= 1
 
 
-def ends(plan: TrainingPlan, num_samples: int, steps: int, kind: str = "epoch") -> Flags | None:
-    """Which of the first steps end an epoch or a pass; None if the run has fewer."""
+def _ends(plan: TrainingPlan, num_samples: int, steps: int) -> Flags | None:
+    """Which of the first steps end what cuts windows, an epoch or a pass; None if the run has fewer."""
     part = planned(plan, num_samples, steps)
     if part is None:
         return None
-    column = part.epoch if kind == "epoch" else part.pass_index
-    cut = np.ones(steps, dtype=np.bool_)
-    cut[:-1] = column[1:] != column[:-1]
-    return cut
+    column = part.pass_index if plan.accumulation_boundary == "pass" else part.epoch
+    return np.diff(column, append=column[-1] + 1) != 0

@@ -46,9 +46,7 @@ def explain(findings: Findings) -> Comparison:
         if not whole and difference is not None and difference["step"] >= looked_at:
             sentences.append(f"Causes are looked for in the first {looked_at:,} steps, in which the runs agree.")
         else:
-            explanations = tuple(_explanations(findings, rows))
-            if not whole:
-                explanations = tuple(replace(one, certain=False) for one in explanations)
+            explanations = tuple(replace(one, certain=one.certain and whole) for one in _explanations(findings, rows))
     for run in dict.fromkeys(one.run for one in explanations):
         for explanation in [one for one in explanations if one.run == run][:_IN_SENTENCES]:
             sentences += sentences_of(explanation)
@@ -68,46 +66,30 @@ def sentences_of(explanation: Explanation) -> Iterator[str]:
         yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in settings.items()) + "."
 
 
-def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explanation]:
+def _explanations(findings: Findings, rows: dict[str, Rows]) -> list[Explanation]:
     """Why each run differs from the plan, or if none does, from the first run."""
-    plan, coverage = findings.terms.plan, findings.terms.order == "coverage"
     most_rows = 2 * max(map(len, rows.values())) + _MORE_ROWS
-    any_differs = False
-    for pair in findings.with_plan:
-        if _agree(pair):
-            continue
-        planned = pair.reference.rows.limited(most_rows=most_rows)
-        for one in _of_pair(findings, pair, rows[pair.candidate.name], planned, _stopping(plan, pair)):
-            any_differs = True
-            yield one
-    if any_differs:
-        return
-    for pair in findings.across:
-        candidate, reference = rows[pair.candidate.name], rows[pair.reference.name]
-        numbers = None if coverage else _numbers(pair, candidate, reference)
-        yield from _of_pair(findings, pair, candidate, reference, _stopping(plan, pair), numbers)
+    by_plan = [pair for pair in findings.with_plan if not _agree(pair)]
+    explanations = [one for pair in by_plan for one in _of_pair(pair, rows, pair.reference.rows.limited(most_rows))]
+    across = findings.across
+    return explanations or [one for pair in across for one in _of_pair(pair, rows, rows[pair.reference.name])]
 
 
-def _of_pair(
-    findings: Findings,
-    pair: Pair,
-    candidate: Rows,
-    reference: Rows,
-    stopping: Stopping | None,
-    numbers: Numbers | None = None,
-) -> Iterator[Explanation]:
+def _of_pair(pair: Pair, rows: dict[str, Rows], reference: Rows) -> Iterator[Explanation]:
+    terms, candidate = pair.terms, rows[pair.candidate.name]
+    coverage, is_plan = terms.order == "coverage", pair.reference.is_plan
     for explanation in diagnose(
         candidate,
         reference,
         run=pair.candidate.name,
         other=pair.reference.name,
-        num_samples=findings.terms.num_samples,
-        plan=findings.terms.plan,
-        reference_is_plan=pair.reference.is_plan,
-        numbers=numbers,
-        stopping=stopping,
+        num_samples=terms.num_samples,
+        plan=terms.plan,
+        reference_is_plan=is_plan,
+        numbers=None if coverage or is_plan else _numbers(pair, candidate, reference),
+        stopping=_stopping(terms.plan, pair),
     ):
-        if findings.terms.order != "coverage" or not causes.by_name()[explanation.name].about_order:
+        if not coverage or not causes.by_name()[explanation.name].about_order:
             yield explanation
 
 
@@ -160,14 +142,12 @@ def diagnose(
     """Why the candidate differs, most likely first; empty if nothing differs or explains it.
 
     Args:
-        candidate: rows of the run that differs.
-        reference: rows that it is compared with.
-        run: the candidate's name.
+        candidate, reference: rows of the run that differs, and rows that it is compared with.
+        run, other: their names, for sentences.
         num_samples: size of the data set, if known.
         plan: that the reference follows, if known.
         reference_is_plan: the reference's rows are the plan's own.
         numbers: to be looked at if the rows agree.
-        other: the reference's name, for sentences.
         stopping: where the plan asks for early stopping.
     """
     if not _sound(candidate) or not _sound(reference):
@@ -178,7 +158,8 @@ def diagnose(
 
 
 def _explained(case: Case, plan: TrainingPlan | None, numbers: Numbers | None) -> tuple[Explanation, ...]:
-    if case.differs_at is None or _only_shorter(case):
+    only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
+    if case.differs_at is None or only_shorter:
         with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
             return tuple(_of_labels(case)) or tuple(_of_numbers(case, numbers) if numbers is not None else ())
     explanations = tuple(_of_rows(case))
@@ -199,15 +180,12 @@ def _sound(rows: Rows) -> bool:
     return rows.ids is None or len(rows.ids) == int(sizes.sum())
 
 
-def _only_shorter(case: Case) -> bool:
-    """Whether one side was merely not seen to its end."""
-    return not case.whole and case.differs_at == case.shared
-
-
 def _of_rows(case: Case) -> Iterator[Explanation]:
     """Why the rows differ."""
-    fits = [fit for cause in causes.every() if cause.settles for fit in cause.fits(case)]
-    fits = fits or [fit for cause in causes.every() if not cause.settles for fit in cause.fits(case)]
+    fits: list[Fit] = []
+    for settles in (True, False):
+        asked = [cause for cause in causes.every() if cause.settles == settles]
+        fits = fits or [fit for cause in asked for fit in (*cause.predicted(case), *cause.find(case))]
     for fit in ranked(fits)[:_MOST_CAUSES]:
         yield _in_words(fit, case, is_certain=certain(fit, fits, case), chance=by_chance(fit, case))
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit
-from xframe.errors import UsageError
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
@@ -123,13 +122,9 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
     if plan is None or n is None or other is None:
         return by_both
     k = plan.gradient_accumulation_steps
-    try:
-        cuts = Cadence(other, n).cut_every, Cadence(plan, n).cut_every
-    except UsageError:
-        return f"both are {total:,}"
     if k == 1 or k != other.gradient_accumulation_steps:
         return by_both
-    lengths = [length for length in cuts if length is not None]
+    lengths = [cut for one in (other, plan) if (cut := Cadence(one, n).cut_every) is not None]
     if len(lengths) == 2:
         flush = plan.accumulation_remainder == "flush" == other.accumulation_remainder
         open_, close = "⌈⌉" if flush else "⌊⌋"

@@ -106,10 +106,10 @@ class Reference:
         """The sample ids that a plan has there, ``UNKNOWN`` where nothing shows them."""
         return (self.order or ShownOrder(num_samples)).ids(plan, num_samples, where)
 
-    def match(self, candidate: Rows, plan: TrainingPlan | None) -> Match | None:
+    def match(self, candidate: Rows, plan: TrainingPlan) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
         n, share = self.num_samples, 1.0
-        if plan is None or n is None or n > MOST_SAMPLES or not len(candidate):
+        if n is None or n > MOST_SAMPLES or not len(candidate):
             return None
         try:
             total = Cadence(plan, n).num_steps

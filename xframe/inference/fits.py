@@ -10,7 +10,7 @@ import numpy as np
 from xframe.errors import PlanError
 from xframe.inference import epochs as epochs_of
 from xframe.inference.epochs import Epochs
-from xframe.inference.observed import Flags, Observed, first, plan_of
+from xframe.inference.observed import Flags, Ints, Observed, first, plan_of
 from xframe.inference.passes import Passes
 from xframe.plan.cadence import Cadence
 
@@ -194,13 +194,18 @@ def window_sizes(run: Observed, cuts: Flags, *, flush: bool) -> list[tuple[int, 
     return run.windows[key]
 
 
+def steps_since(cuts: Flags) -> Ints:
+    """Steps since the last cut before each step, this one included."""
+    count = np.arange(1, len(cuts) + 1)
+    last = np.maximum.accumulate(np.where(cuts, count, 0))
+    return np.asarray(count - np.concatenate([[0], last[:-1]]))
+
+
 def _sizes(run: Observed, cuts: Flags, *, flush: bool) -> Iterator[tuple[int, int, bool]]:
     applied = run.applied
     assert applied is not None
     judged = len(applied) - run.rows.complete  # how a run ends is looked at with its limits
-    count = np.arange(1, len(applied) + 1)
-    last = np.maximum.accumulate(np.where(cuts, count, 0))
-    since = count - np.concatenate([[0], last[:-1]])  # steps since the last cut, this one included
+    since = steps_since(cuts)
     uncut = ~cuts if flush else np.ones_like(cuts)
     # The first update that no cut explains fills a window, and so shows its size.
     filled = np.flatnonzero((applied[:judged] == 1) & uncut[:judged])

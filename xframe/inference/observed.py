@@ -85,6 +85,12 @@ def first(flags: Flags) -> int:
     return at if len(flags) and flags[at] else len(flags)
 
 
+def counted_within(sizes: Ints) -> Ints:
+    """0, 1, … in each of several groups of these sizes, one after the other."""
+    ends = np.cumsum(sizes)
+    return np.asarray(np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - sizes, sizes))
+
+
 def plan_of(fields: dict[str, Any]) -> TrainingPlan:
     """The plan of these fields; None stands for one that is not given."""
     return TrainingPlan.from_mapping({name: value for name, value in fields.items() if value is not None})

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from xframe.inference import orders
-from xframe.inference.observed import SHORT_RUN, Ints, Observed, first, plan_of
+from xframe.inference.observed import SHORT_RUN, Ints, Observed, counted_within, first, plan_of
 from xframe.inference.orders import Kind, Spans
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
@@ -201,8 +201,7 @@ def spans_of(run: Observed, passes: Passes, steps: int) -> Spans:
         begin = bounds[: steps : passes.restart] if passes.restart else bounds[:1]
         lengths = np.diff(begin, append=end)
         count = -(-lengths // n)
-        inside = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-        start = np.repeat(begin, count) + n * inside
+        start = np.repeat(begin, count) + n * counted_within(count)
         stop = np.append(start[1:], end)
         return Spans(start, stop - start, stop)
     index = passes.pass_index[:steps]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xframe.inference.observed import Flags, Ints, Observed
+from xframe.inference.observed import Flags, Ints, Observed, counted_within
 from xframe.inference.passes import Passes, spans_of
 from xframe.plan.counting import PlannedRows
 from xframe.plan.order import Order
@@ -30,9 +30,7 @@ class Cells(NamedTuple):
 def cells(plan: TrainingPlan, num_samples: int, part: PlannedRows) -> Cells:
     """The cells of consecutive steps of that plan, one batch after the other."""
     sizes = part.batch_size
-    ends = np.cumsum(sizes)
-    inside = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) - np.repeat(ends - sizes, sizes)
-    passes, positions = np.repeat(part.pass_index, sizes), np.repeat(part.position, sizes) + inside
+    passes, positions = np.repeat(part.pass_index, sizes), np.repeat(part.position, sizes) + counted_within(sizes)
     over = positions >= num_samples
     if plan.remainder == "carry":
         passes = passes + positions // num_samples

@@ -9,7 +9,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case, where_due
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
-from xframe.errors import UsageError, counted
+from xframe.errors import counted
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
@@ -130,10 +130,7 @@ def _agrees_before(case: Case) -> bool:
 
 def _steps_of_passes(plan: TrainingPlan, n: int, passes: int) -> int:
     """The steps after which that many passes are over."""
-    try:
-        cadence = Cadence(plan, n)
-    except UsageError:
-        return 1
+    cadence = Cadence(plan, n)
     return max(1, passes * cadence.steps_per_pass if cadence.steps_per_pass else -(-passes * n // cadence.batch_size))
 
 

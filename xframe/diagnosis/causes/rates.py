@@ -40,8 +40,8 @@ class _Reclocked(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         schedule = _reclocked(case, numbers) if numbers.other_rates else None
-        if schedule is not None and schedule.own_clock == self.own_clock:
-            yield self.note(case, f"{_differing(case, numbers)}: {schedule.why}", numbers.lr_differs_at)
+        if schedule is not None and schedule[0] == self.own_clock:
+            yield self.note(case, f"{_differing(case, numbers)}: {schedule[1]}", numbers.lr_differs_at)
 
 
 class ScheduleLate(_Reclocked):
@@ -85,15 +85,8 @@ def _differing(case: Case, numbers: Numbers) -> str:
     return text
 
 
-class _Schedule(NamedTuple):
-    """How the candidate's rates follow from the reference's: by the clock that this ticks by, or a different one."""
-
-    own_clock: bool
-    why: str
-
-
-def _reclocked(case: Case, numbers: Numbers) -> _Schedule | None:
-    """Whether the candidate's rates are the reference's a tick off, or by a different clock."""
+def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
+    """How the candidate's rates follow from the reference's, if so: by the clock that these tick by, and in words."""
     assert numbers.lr is not None
     candidate, reference = numbers.lr
     clocks = _clocks(case, len(reference))
@@ -105,11 +98,11 @@ def _reclocked(case: Case, numbers: Numbers) -> _Schedule | None:
             continue
         for by, way in ((-1, "late"), (1, "early")):
             if rates.are(np.maximum(ticks + by, 0), candidate):
-                return _Schedule(True, f"these are {case.other}'s rates one {clock[:-1]} {way}")
+                return True, f"these are {case.other}'s rates one {clock[:-1]} {way}"
         for other, its in clocks.items():
             if other != clock and rates.are(its, candidate):
                 why = f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}"
-                return _Schedule(False, why)
+                return False, why
     return None
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
-from xframe.diagnosis.reference import changed
-from xframe.errors import UsageError, counted
-from xframe.inference.reproducing import MOST_SAMPLES
+from xframe.diagnosis.reference import changed, planned
+from xframe.errors import counted
+from xframe.inference.observed import counted_within
 from xframe.inference.shown import UNKNOWN, cells
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
@@ -146,14 +146,11 @@ def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
     """The first plan whose short batches the candidate fills up, to what size, and whether nothing else differs."""
     rows, n = case.candidate, case.num_samples
     for plan in case.basis.plans:
-        if n is None or n > MOST_SAMPLES or plan.remainder not in ("keep", "pad", "drop") or not n % plan.batch_size:
+        if n is None or plan.remainder not in ("keep", "pad", "drop") or not n % plan.batch_size:
             continue
         base = changed(plan, remainder="keep")
-        try:
-            if base is None or Cadence(base, n).num_steps != len(rows) or not len(rows):
-                continue
-            kept = counting.rows(base, n, 0, len(rows))
-        except UsageError:
+        kept = None if base is None else planned(base, n, len(rows))
+        if base is None or kept is None or Cadence(base, n).num_steps != len(rows):
             continue
         if (rows.batch_size < kept.batch_size).any() or not (rows.batch_size > kept.batch_size).any():
             continue
@@ -179,8 +176,6 @@ def _begins_as(case: Case, plan: TrainingPlan, n: int, kept: counting.PlannedRow
     rows = case.candidate
     assert rows.ids is not None
     expected = case.basis.ids(plan, n, cells(plan, n, kept))
-    starts = np.cumsum(kept.batch_size) - kept.batch_size
-    inside = np.arange(len(expected), dtype=np.int64) - np.repeat(starts, kept.batch_size)
-    observed = rows.ids[np.repeat(rows.bounds[:-1], kept.batch_size) + inside]
+    observed = rows.ids[np.repeat(rows.bounds[:-1], kept.batch_size) + counted_within(kept.batch_size)]
     known = expected != UNKNOWN
     return not (observed[known] != expected[known]).any() and bool(rows.ids.min() >= 0 and rows.ids.max() < n)

@@ -47,9 +47,7 @@ class SampleLost(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         yield from self._in_the_stream(case)
-        batch = one_batch(case)
-        if batch is not None and batch.fewer > 0:
-            yield self.fit(case, batch.text, exact=False, step=batch.step)
+        yield from one_batch(self, case, fewer=True)
 
     def _in_the_stream(self, case: Case) -> Iterator[Fit]:
         place = _first_sample(case)
@@ -85,9 +83,7 @@ class SampleRepeated(Cause):
             at = int(np.searchsorted(case.candidate.bounds, place, side="right")) - 1
             text = f"has sample {ids[place]:,} put in at step {at:,}"
             yield self.fit(case, text, exact=bool((reference == ids[place]).any()))
-        batch = one_batch(case)
-        if batch is not None and batch.fewer < 0:
-            yield self.fit(case, batch.text, exact=False, step=batch.step)
+        yield from one_batch(self, case, fewer=False)
 
 
 class SamplesSwapped(Cause):
@@ -99,15 +95,15 @@ class SamplesSwapped(Cause):
     fixes = settings(tensorflow="map and interleave with deterministic=True")
 
     def find(self, case: Case) -> Iterator[Fit]:
-        where = case.places
-        if where is None or where.same_members:
+        where = case.differing_samples
+        if where is None or where.same_members or case.ids is None:
             return
-        at, steps = where.places, where.steps
-        a, b = where.candidate[at], where.reference[at]
+        at, steps, few = where.at, where.steps, max(4, int(case.candidate.bounds[case.shared]) // 10)
+        a, b = (ids[at] for ids in case.ids)
         if len(at) == 2 and a[0] == b[1] and a[1] == b[0]:
             text = f"has samples {b[0]:,} and {b[1]:,} in each other's place, in steps {steps[0]:,} and {steps[1]:,}"
             yield self.fit(case, text, exact=updates_follow(case))
-        elif len(at) <= max(4, len(where.candidate) // 10) and np.array_equal(np.sort(a), np.sort(b)):
+        elif len(at) <= few and np.array_equal(np.sort(a), np.sort(b)):
             yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
         new = replaced(case)
         if new is not None and new.alone and not new.again:
@@ -127,10 +123,10 @@ class OrderInsideBatches(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
-        where = case.places
+        where = case.differing_samples
         if where is None or not where.same_members:
             return
-        batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.places), 'place')})"
+        batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.at), 'place')})"
         text = f"has the same samples in every batch, in a different order in {batches}"
         yield self.fit(case, text, exact=updates_follow(case))
 
