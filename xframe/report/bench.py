@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import packages_distributions, version
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xframe.errors import printable
+from xframe.errors import counted, printable
 from xframe.report import tables
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 UNSTABLE = 0.10
 BUSY = 0.95  # of its time a loop on a core of its own has that core, or nearly
 WARM_UP = 0.10  # of the steps, where a run has a single epoch
+_QUANTILES = {"p5": 5, "median": 50, "p95": 95}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,14 @@ class Estimate:
             return f"{_digits(self.median)} unstable: one round"
         interval = f"[{_digits(self.low)}, {_digits(self.high)}]"
         return f"{_digits(self.median)} {'' if self.stable else 'unstable '}{interval}"
+
+
+def _estimate(samples: Sequence[float]) -> Estimate | None:
+    return Estimate.of(samples) if samples else None
+
+
+def _json(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else estimate.to_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +121,12 @@ class MeasuredLoop:
     def ratio(self, base: MeasuredLoop | None) -> Estimate | None:
         """Its time per step over the base's, round by round."""
         costs = {segment.round: segment.us_per_step for segment in base.segments} if base else {}
-        ratios = [s.us_per_step / costs[s.round] for s in self.segments if s.round in costs]
-        return Estimate.of(ratios) if ratios else None
+        return _estimate([s.us_per_step / costs[s.round] for s in self.segments if s.round in costs])
 
 
 @dataclass(frozen=True)
 class LoopBench:
-    """The loops of one workload.
-
-    Attributes:
-        workload: what they trained.
-        settings: rounds, seconds, seed.
-        environment: machine, threads, versions.
-        left_out: why, by name, for loops that were not started.
-    """
+    """The loops of one workload; ``left_out`` states by name why a loop was not started."""
 
     workload: dict[str, Any]
     settings: dict[str, Any]
@@ -151,28 +152,19 @@ class LoopBench:
         loops = []
         for loop in self.loops:
             base = self.base_of(loop)
-            ratio, to_twin = loop.ratio(base), loop.ratio(self.twin_of(loop))
-            cost = Estimate.of([s.us_per_step for s in loop.segments]) if loop.segments else None
             summary = {
-                "us_per_step": None if cost is None else cost.to_dict(),
+                "us_per_step": _json(_estimate([s.us_per_step for s in loop.segments])),
                 "ratio_to": None if base is None else base.name,
-                "ratio": None if ratio is None else ratio.to_dict(),
-                "ratio_to_twin": None if to_twin is None else to_twin.to_dict(),
+                "ratio": _json(loop.ratio(base)),
+                "ratio_to_twin": _json(loop.ratio(self.twin_of(loop))),
             }
             loops.append({**asdict(loop), **summary})
-        return {
-            "workload": self.workload,
-            "settings": self.settings,
-            "environment": self.environment,
-            "loops": loops,
-            "left_out": self.left_out,
-        }
+        return {**vars(self), "loops": loops}
 
     def __str__(self) -> str:
         work, lines = self.workload, []
         lines.append(f"{work['task']}: {work['description']}; batch {work['batch_size']}, float32")
-        frameworks = list(dict.fromkeys(loop.framework for loop in self.loops))
-        for framework in frameworks:
+        for framework in dict.fromkeys(loop.framework for loop in self.loops):
             rows = [[framework, "", "µs/step", "ratio to base", "ratio to its bare twin"]]
             for loop in (loop for loop in self.loops if loop.framework == framework):
                 cost = f"{median(s.us_per_step for s in loop.segments):,.1f}" if loop.segments else ""
@@ -247,14 +239,13 @@ class MeasuredRun:
     def to_dict(self) -> dict[str, Any]:
         """All but the single steps, which the trace has."""
         values = {name: value for name, value in vars(self).items() if name != "step_seconds"}
-        p5, middle, p95 = quantiles(self.step_seconds)
-        times = {"p5": p5, "median": middle, "p95": p95}
+        times = dict(zip(_QUANTILES, quantiles(self.step_seconds), strict=True))
         return {**values, "samples_per_second": self.samples_per_second, "step_seconds": times}
 
 
 def quantiles(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     """5th percentile, median and 95th; None of nothing."""
-    return tuple(np.percentile(values, (5, 50, 95)).tolist()) if len(values) else (None, None, None)
+    return tuple(np.percentile(values, [*_QUANTILES.values()]).tolist()) if len(values) else (None,) * len(_QUANTILES)
 
 
 def warm_up(times: NDArray[np.float64], epochs: NDArray[np.int64] | None) -> int:
@@ -303,20 +294,18 @@ class PlanBench:
 
     def speed(self, name: str) -> Estimate | None:
         """Samples a second."""
-        speeds = [run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None]
-        return Estimate.of(speeds) if speeds else None
+        return _estimate([run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None])
 
     def ratios(self) -> dict[str, Estimate]:
         """By adapter, its speed by the first one's, round by round. Empty unless they are comparable."""
         first, *others = self.runs
-        estimates = {}
-        for name in others if self.comparable else ():
-            rounds = zip(self.runs[first], self.runs[name], strict=True)
-            speeds = [(base.samples_per_second, other.samples_per_second) for base, other in rounds]
-            ratios = [speed / base for base, speed in speeds if base and speed]
-            if ratios:
-                estimates[name] = Estimate.of(ratios)
-        return estimates
+        speeds = {name: [run.samples_per_second for run in runs] for name, runs in self.runs.items()}
+        ratios = {
+            name: [speed / base for base, speed in zip(speeds[first], speeds[name], strict=True) if base and speed]
+            for name in others
+            if self.comparable
+        }
+        return {name: Estimate.of(each) for name, each in ratios.items() if each}
 
     def why_not(self) -> list[str]:
         """Why the runs may not be compared."""
@@ -332,7 +321,6 @@ class PlanBench:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        speeds = {name: self.speed(name) for name in self.runs}
         return {
             "comparable": self.comparable,
             "structure": self.worst.structure,
@@ -342,7 +330,7 @@ class PlanBench:
             "task": self.task,
             "settings": self.settings,
             "environment": self.environment,
-            "samples_per_second": {name: None if e is None else e.to_dict() for name, e in speeds.items()},
+            "samples_per_second": {name: _json(self.speed(name)) for name in self.runs},
             "ratio_to": next(iter(self.runs)),
             "ratios": {name: estimate.to_dict() for name, estimate in self.ratios().items()},
             "runs": {name: [run.to_dict() for run in runs] for name, runs in self.runs.items()},
@@ -353,15 +341,15 @@ class PlanBench:
         rows = [["", *self.runs]]
         rows.append(["samples/s", *[str(self.speed(name) or "too short to say") for name in self.runs]])
         spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
-        for label, times in zip(("p5", "median", "p95"), zip(*spans, strict=True), strict=True):
+        for label, times in zip(_QUANTILES, zip(*spans, strict=True), strict=True):
             rows.append([f"step µs, {label}", *["" if t is None else f"{t * 1e6:,.1f}" for t in times]])
-        rows.append(["steps measured", *[_how(runs) for runs in self.runs.values()]])
-        rows.append(
-            ["import and set-up, s", *[_middle([r.setup_seconds for r in runs]) for runs in self.runs.values()]]
-        )
-        rows.append(["to the first row, s", *[_middle([r.first_seconds for r in runs]) for runs in self.runs.values()]])
-        memory = [[r.peak_memory and r.peak_memory / 2**20 for r in runs] for runs in self.runs.values()]
-        rows.append(["peak memory, MiB", *[_middle(peaks, digits=0) for peaks in memory]])
+        cells: dict[str, Callable[[Sequence[MeasuredRun]], str]] = {
+            "steps measured": _how,
+            "import and set-up, s": lambda runs: _middle([r.setup_seconds for r in runs]),
+            "to the first row, s": lambda runs: _middle([r.first_seconds for r in runs]),
+            "peak memory, MiB": lambda runs: _middle([r.peak_memory and r.peak_memory / 2**20 for r in runs], digits=0),
+        }
+        rows += [[label, *map(cell, self.runs.values())] for label, cell in cells.items()]
         lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.indented(tables.plain(rows)), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
@@ -370,9 +358,7 @@ class PlanBench:
             lines += [f"samples/s, {name} / {first}: {estimate}" for name, estimate in self.ratios().items()]
         else:
             lines += ["NOT COMPARABLE", *[f"  {text}" for text in self.why_not()]]
-        lines.append(environment_line(self.environment))
-        lines.append(f"run: {self.folder}")
-        return "\n".join(lines)
+        return "\n".join([*lines, environment_line(self.environment), f"run: {self.folder}"])
 
 
 def environment(threads: int, versions: dict[str, str]) -> dict[str, Any]:
@@ -395,7 +381,7 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
 
 def environment_line(environment: dict[str, Any]) -> str:
     """The same in one line."""
-    threads = f"{environment['threads']} thread{'' if environment['threads'] == 1 else 's'}"
+    threads = counted(environment["threads"], "thread")
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     machine = f"{environment['processor']}, {environment['cores']} cores, {threads} each; {environment['system']}"
     return printable(f"{machine}; {versions}")

@@ -29,15 +29,11 @@ _ALWAYS = ("num_steps", "num_updates", "num_epochs", "samples_seen")
 PLAN = "plan"
 
 
-def _with_dependents(name: str) -> tuple[str, ...]:
-    """That field of a plan and those that need it."""
-    return (name, *(field.name for field in DEPENDENTS[name]))
-
-
 # The fields that can be a reason, together.
 _BATCHES = ("batch_size", "remainder")
-_EPOCHS = _with_dependents("steps_per_epoch")
-_WINDOWS = _with_dependents("gradient_accumulation_steps")
+_EPOCHS, _WINDOWS = (
+    (name, *(field.name for field in DEPENDENTS[name])) for name in ("steps_per_epoch", "gradient_accumulation_steps")
+)
 _GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, LIMITS)
 _POLICIES = (*_WINDOWS[1:], *_EPOCHS[1:])  # what a trainer decides itself
 
@@ -67,7 +63,7 @@ def answers(
     refused = []
     for name in names:
         try:
-            plans[name] = _answer(name, num_samples, question)
+            plans[name] = TrainingPlan.from_mapping(answer(name, num_samples, question))
         except UsageError as error:
             refused.append(error)
     if len(refused) > 1:
@@ -75,11 +71,6 @@ def answers(
     if refused:
         raise refused[0]
     return plans
-
-
-def _answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> TrainingPlan:
-    """One trainer's plan."""
-    return TrainingPlan.from_mapping(answer(trainer, num_samples, question, **switches))
 
 
 def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +134,7 @@ def settings(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
     agreeing, question = [], _question(fields)
     for name in plans:
         for words, arguments in preset(name).switches.items() if name != PLAN else ():
-            changed = _answer(name, num_samples, question, **arguments)
+            changed = TrainingPlan.from_mapping(answer(name, num_samples, question, **arguments))
             others = [
                 other
                 for other, plan in plans.items()
@@ -258,11 +249,10 @@ def _words(group: tuple[str, ...], plan: TrainingPlan, num_samples: int) -> str:
         if plan.steps_per_epoch is None:
             return "an epoch is a whole pass"
         begins = "begins a new pass" if cadence.restart else "goes on where the last one ended"
-        over = {"repeat": "begins the next one", "short_epoch": "ends the epoch", "stop": "ends training", None: ""}
-        end = over[plan.on_exhaustion]
-        ending = f", and the end of a pass {end}" if end and plan.steps_per_epoch > cadence.steps_per_pass else ""
-        if end and not cadence.restart and not ending:
-            ending = f", and the end of a pass {end}"
+        over = {"repeat": "begins the next one", "short_epoch": "ends the epoch", "stop": "ends training"}
+        end = over.get(plan.on_exhaustion or "")
+        comes = end and (not cadence.restart or plan.steps_per_epoch > cadence.steps_per_pass)
+        ending = f", and the end of a pass {end}" if comes else ""
         return f"each epoch of at most {plan.steps_per_epoch:,} steps {begins}{ending}"
     if group is _BATCHES:
         does = {"keep": "keeps", "drop": "drops", "pad": "fills up", "carry": "carries over", "error": "refuses"}
