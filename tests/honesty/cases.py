@@ -15,7 +15,7 @@ from cheats import ADAPTERS
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.testing.contract import LEDGER
-from xframe.testing.faults import batches, epochs, gradients, labels, lengths, numbers, order, samples, updates
+from xframe.testing.faults import batches, epochs, lengths, numbers, order, samples, updates
 from xframe.testing.faults.bases import changed
 
 PLAN = TrainingPlan(batch_size=5, epochs=2)
@@ -100,7 +100,7 @@ CASES = (
         says="trained on 5 samples, .* 3",
     ),
     Case(
-        labels.never_restarts_its_steps,
+        epochs.never_restarts_its_steps,
         tests={"test_epochs": 5},
         structure={"epochs": 5},
         says="calls it step in epoch 5, .* 0",
@@ -130,7 +130,7 @@ CASES = (
     Case(order.ShufflesWithAnotherSeed, tests={"test_boundaries": 0}, structure={"boundaries": 0}),
     Case(order.SameOrderEachPass, tests={"test_boundaries": 5}, structure={"boundaries": 5}),
     Case(
-        labels.mislabels_epochs,
+        epochs.mislabels_epochs,
         tests={"test_steps": None, "test_epochs": 5},
         structure={"epochs": 5},
         says="calls it epoch 0, .* 1",
@@ -274,22 +274,20 @@ WINDOW_CASES = (
         4,
         "had applied 2 updates, .* 3",
     ),
-    only_weights_tell(gradients.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
-    only_weights_tell(gradients.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
-    only_weights_tell(gradients.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
-    only_weights_tell(gradients.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
+    only_weights_tell(numbers.NeverZeroes, PAIRS, again(PLAN, 0, 1, 2, 3, after=4)),
+    only_weights_tell(numbers.ZeroesEachStep, PAIRS, again(PLAN, 0, 2, after=4)),
+    only_weights_tell(numbers.LeaksUncounted, PAIRS_LEAKED, again(PLAN, 4, 5, 6, after=6)),
+    only_weights_tell(numbers.DividesByTheWindow, PAIRS, again(PLAN, 4, after=4)),
+    only_weights_tell(numbers.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)),
     only_weights_tell(
-        gradients.DividesByTheSteps, changed(PAIRS, loss_normalization="window"), again(PLAN, 4, after=4)
+        numbers.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
+    ),
+    only_weights_tell(numbers.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
+    only_weights_tell(
+        numbers.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
     ),
     only_weights_tell(
-        gradients.DividesByTheSteps, changed(UNEVEN, loss_normalization="samples"), again(UNEVEN, 4, 5, after=5)
-    ),
-    only_weights_tell(gradients.DividesByTheRows, UNEVEN, again(UNEVEN, 4, 5, after=5)),
-    only_weights_tell(
-        gradients.SumsTheWindow, changed(PAIRS, loss_normalization="window"), again(PLAN, 0, 1, 2, 3, 4, after=4)
-    ),
-    only_weights_tell(
-        gradients.LeavesPaddingOutOfTheMean,
+        numbers.LeavesPaddingOutOfTheMean,
         changed(PAIRS, remainder="pad", loss_normalization="samples"),
         again(PADDED, 4, after=4),
     ),
@@ -338,7 +336,7 @@ PASS_CASES = (
         plan=changed(PADDED, batch_size=50),
     ),
     only_weights_tell(cheats.MasksItsPadding, PADDED, 4),
-    Case(labels.hides_its_padding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
+    Case(epochs.hides_its_padding, tests={"test_steps": None}, structure={"epochs": 4}, plan=PADDED),
     Case(
         epochs.RestartsEachEpoch,
         tests={"test_steps": None, "test_boundaries": 3},
@@ -393,7 +391,7 @@ PASS_CASES = (
         plan=CONTINUED,
     ),
     Case(
-        labels.labels_by_the_last_sample,
+        epochs.labels_by_the_last_sample,
         tests={"test_steps": None, "test_epochs": 4},
         structure={"epochs": 4},
         says="calls it epoch 1, .* 0",

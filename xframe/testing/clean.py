@@ -43,10 +43,8 @@ def _fields(draw: Random) -> dict[str, Any]:
             fields["on_exhaustion"] = draw.choice(FIELDS["on_exhaustion"].words)
     if draw.random() < 0.5:
         fields["gradient_accumulation_steps"] = draw.randint(2, 5)
-        fields["accumulation_boundary"] = draw.choice(FIELDS["accumulation_boundary"].words)
-        fields["accumulation_remainder"] = draw.choice(FIELDS["accumulation_remainder"].words)
-        fields["accumulation_at_end"] = draw.choice(FIELDS["accumulation_at_end"].words)
-        fields["loss_normalization"] = draw.choice(FIELDS["loss_normalization"].words)
+        for name in ("accumulation_boundary", "accumulation_remainder", "accumulation_at_end", "loss_normalization"):
+            fields[name] = draw.choice(FIELDS[name].words)
     return fields
 
 

@@ -70,16 +70,13 @@ class Mutation:
 
 
 def _batch(rows: Rows, row: int) -> list[int]:
-    ids = rows.batch(row)
-    assert ids is not None
-    samples: list[int] = ids.tolist()
+    samples: list[int] = np.asarray(rows.batch(row)).tolist()
     return samples
 
 
 def _applied(rows: Rows) -> NDArray[np.int64]:
     """The updates of each step alone."""
-    assert rows.updates is not None
-    return np.diff(rows.updates, prepend=0)
+    return np.diff(_column(rows, "updates"), prepend=0)
 
 
 def _column(rows: Rows, name: str) -> NDArray[Any]:

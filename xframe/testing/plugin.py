@@ -260,12 +260,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips tests marked ``cuda`` without a device, or fails them if one is required."""
-    if item.config.stash.get(_OWNS_CUDA, False) and item.get_closest_marker("cuda"):
-        why = _no_cuda()
-        if why and item.config.getoption("xframe_require_cuda"):
+    if item.config.stash.get(_OWNS_CUDA, False) and item.get_closest_marker("cuda") and (why := _no_cuda()):
+        if item.config.getoption("xframe_require_cuda"):
             pytest.fail(f"--xframe-require-cuda, and {why}", pytrace=False)
-        if why:
-            pytest.skip(why)
+        pytest.skip(why)
 
 
 @functools.cache
@@ -295,11 +293,10 @@ def pytest_runtest_makereport(
 def _comparisons(call: pytest.CallInfo[None]) -> list[Comparison]:
     """The comparisons that did not pass, in the frame that raised; pytest itself would show a line of each."""
     module = sys.modules.get("xframe.comparison.result")
-    if module is None or call.excinfo is None or not call.excinfo.errisinstance(AssertionError):
+    raised = call.excinfo
+    if module is None or raised is None or not raised.errisinstance(AssertionError) or not raised.traceback:
         return []
-    if not call.excinfo.traceback:
-        return []
-    frame = call.excinfo.traceback[-1].frame
+    frame = raised.traceback[-1].frame
     if frame.f_globals.get("__name__") == __name__:  # it is in the message already
         return []
     held = {id(value): value for value in frame.f_locals.values() if isinstance(value, module.Comparison)}

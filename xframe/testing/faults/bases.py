@@ -192,8 +192,9 @@ def placed(batch: Any, **fields: Any) -> Any:
 
 def joined(first: Any, second: Any) -> Any:
     """One batch of the rows of two, at the first one's place."""
-    name = {"numpy": "concatenate", "torch": "cat", "tensorflow": "concat"}[_family(first)]
-    concatenate = partial(getattr(sys.modules[_family(first)], name), axis=0)
+    family = _family(first.features)
+    name = {"numpy": "concatenate", "torch": "cat", "tensorflow": "concat"}[family]
+    concatenate = partial(getattr(sys.modules[family], name), axis=0)
     return type(first)(first.place, *(concatenate(pair) for pair in zip(first[1:], second[1:], strict=True)))
 
 
@@ -246,5 +247,5 @@ def set_rate(step: Any, rate: float) -> None:
 
 
 def _family(native: Any) -> str:
-    """``numpy``, ``torch`` or ``tensorflow``, by the adapter that a batch or a step comes from."""
+    """``numpy``, ``torch`` or ``tensorflow``, by what a step, or a batch's values, come from."""
     return type(native).__module__.partition(".")[0].removeprefix("xframe_")

@@ -42,8 +42,8 @@ class Fault:
     check: str
     step: int | None
     causes: tuple[str, ...]
-    plan: TrainingPlan
-    build: type[Faulty]
+    plan: TrainingPlan = PLAN
+    build: type[Faulty] = Faulty
     task: Callable[[Task], Task] | None = None
     thread: str = ""
     frameworks: tuple[str, ...] | None = None
@@ -65,25 +65,19 @@ class Fault:
         return self.check in ("steps", "boundaries", "updates", "epochs") and not (self.task or self.against)
 
 
-def fault(
-    name: str,
-    check: str,
-    step: int | None,
-    *causes: str,
-    plan: TrainingPlan = PLAN,
-    thread: str = "",
-    frameworks: tuple[str, ...] | None = None,
-    against: type[Faulty] | None = None,
-) -> Callable[[Any], Any]:
-    """Declares a bug as a fault, see ``Fault``: a function from task to task, or what ``mixin`` takes.
+def fault(name: str, check: str, step: int | None, *causes: str, **more: Any) -> Callable[[Any], Any]:
+    """Declares a bug as a fault: a function from task to task, or what ``mixin`` takes; ``more`` as in ``Fault``.
 
     A bug that shows differently under several plans is declared once for each. Its mixin takes the bug's name.
     """
 
     def declare(bug: Any) -> Any:
-        changes_task = inspect.isfunction(bug) and [*inspect.signature(bug).parameters] == ["task"]
-        made, task = (bug, bug) if changes_task else (mixin(bug), None)
-        one = Fault(name, check, step, causes, plan, Faulty if task else made, task, thread, frameworks, against)
+        if inspect.isfunction(bug) and [*inspect.signature(bug).parameters] == ["task"]:
+            made, what = bug, {"task": bug}
+        else:
+            made = mixin(bug)
+            what = {"build": made}
+        one = Fault(name, check, step, causes, **what, **more)
         setattr(made, _DECLARED, (one, *vars(made).get(_DECLARED, ())))
         return made
 

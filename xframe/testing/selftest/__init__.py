@@ -19,7 +19,6 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.running import registry
@@ -31,9 +30,6 @@ from xframe.testing.selftest.judging import judge_all, judge_clean
 from xframe.testing.selftest.results import SelfTest
 from xframe.testing.selftest.store import Store
 from xframe.testing.selftest.training import train
-
-if TYPE_CHECKING:
-    from xframe.running.adapter import Adapter
 
 
 def selftest(
@@ -81,11 +77,8 @@ def selftest(
 def _adapters(given: Sequence[str] | None) -> list[str]:
     if given is not None:
         return list(dict.fromkeys(one.adapter for one in registry.select(list(given))))
-    names = [name for name in registry.available() if _installed(registry.load(name))]
+    requires = {name: registry.load(name).requires for name in registry.available()}
+    names = [name for name, modules in requires.items() if all(map(importlib.util.find_spec, modules))]
     if not names:
         raise UsageError("no adapter can run", got="none installed", expected="at least xframe_numpy")
     return names
-
-
-def _installed(adapter: Adapter) -> bool:
-    return all(importlib.util.find_spec(module) is not None for module in adapter.requires)
