@@ -143,25 +143,15 @@ class Workload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop that people use.
+    """A loop that people use."""
 
-    Attributes:
-        name: as ``--loops`` takes it.
-        about: what it is, in a few words.
-        train: trains the workload for ever, and calls ``gate.meet`` after each epoch.
-        requires: modules it imports beside its framework.
-        base: the loop that the framework's others are compared with.
-        bare: nothing but the framework.
-        twin_of: the adapter's own loops that train in the same way, so that what they add is xframe's.
-    """
-
-    name: str
-    about: str
-    train: Callable[[Workload, Gate], None]
-    requires: tuple[str, ...] = ()
-    base: bool = False
-    bare: bool = False
-    twin_of: tuple[str, ...] = ()
+    name: str  # as ``--loops`` takes it
+    about: str  # what it is, in a few words
+    train: Callable[[Workload, Gate], None]  # trains the workload for ever, and calls ``gate.meet`` after each epoch
+    requires: tuple[str, ...] = ()  # modules it imports beside its framework
+    base: bool = False  # the loop that the framework's others are compared with
+    bare: bool = False  # nothing but the framework
+    twin_of: tuple[str, ...] = ()  # the adapter's own loops that train in the same way: what they add is xframe's
 
 
 @runtime_checkable

@@ -97,26 +97,17 @@ class Segment:
 
 @dataclass
 class MeasuredLoop:
-    """A loop and what was measured of it.
-
-    Attributes:
-        framework: the adapter it comes from.
-        recorded: it is one of xframe's own.
-        base: the framework's others are compared with it.
-        twin: of a recorded one, the bare loop that trains in the same way.
-        warm_up: seconds of its first segment, compilation included.
-        failed: why it was not measured to the end.
-    """
+    """A loop and what was measured of it."""
 
     name: str
-    framework: str
+    framework: str  # the adapter it comes from
     about: str
-    recorded: bool
-    base: bool
-    twin: str | None = None
-    warm_up: float | None = None
+    recorded: bool  # it is one of xframe's own
+    base: bool  # the framework's others are compared with it
+    twin: str | None = None  # of a recorded one, the bare loop that trains in the same way
+    warm_up: float | None = None  # seconds of its first segment, compilation included
     segments: list[Segment] = field(default_factory=list)
-    failed: str | None = None
+    failed: str | None = None  # why it was not measured to the end
 
     def ratio(self, base: MeasuredLoop | None) -> Estimate | None:
         """Its time per step over the base's, round by round."""
@@ -192,26 +183,17 @@ class LoopBench:
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """One recorded run of a plan, timed by its own trace.
-
-    Attributes:
-        setup_seconds: importing the framework and loading the data.
-        first_seconds: from there to the first row: building the model, compiling, and the first step or block.
-        step_seconds: of each step after the warm-up, when the host got its row; those that come in one block
-            share its time evenly.
-        samples: rows trained in these steps, padding included.
-        by_block: rows came home several at a time.
-        peak_memory: of the process, in bytes.
-    """
+    """One recorded run of a plan, timed by its own trace."""
 
     round: int
     trace: str
-    setup_seconds: float | None
-    first_seconds: float
+    setup_seconds: float | None  # importing the framework and loading the data
+    first_seconds: float  # from there to the first row: building the model, compiling, and the first step or block
+    # Of each step after the warm-up, when the host got its row; those that come in one block share its time evenly.
     step_seconds: NDArray[np.float64] = field(repr=False)
-    samples: int
-    by_block: bool
-    peak_memory: int | None
+    samples: int  # rows trained in these steps, padding included
+    by_block: bool  # rows came home several at a time
+    peak_memory: int | None  # of the process, in bytes
 
     @classmethod
     def of(cls, index: int, trace: Trace, done: Done) -> MeasuredRun:
@@ -262,19 +244,14 @@ def warm_up(times: NDArray[np.float64], epochs: NDArray[np.int64] | None) -> int
 
 @dataclass(frozen=True)
 class PlanBench:
-    """A plan's throughput in each adapter, and whether they may be compared.
-
-    Attributes:
-        runs: by adapter, one a round.
-        comparisons: one a round, of its runs with the plan and each other.
-    """
+    """A plan's throughput in each adapter, and whether they may be compared."""
 
     plan: str
     task: str
     settings: dict[str, Any]
     environment: dict[str, Any]
-    runs: dict[str, tuple[MeasuredRun, ...]]
-    comparisons: tuple[Comparison, ...]
+    runs: dict[str, tuple[MeasuredRun, ...]]  # by adapter, one a round
+    comparisons: tuple[Comparison, ...]  # one a round, of its runs with the plan and each other
     folder: Path
 
     @property

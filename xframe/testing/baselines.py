@@ -35,18 +35,12 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Logged:
-    """What a run's log has.
+    """What a run's log has."""
 
-    Attributes:
-        totals: steps, updates and samples.
-        losses: one a step.
-        means, norms: of the features in each batch, over all of its elements.
-    """
-
-    totals: tuple[int, int, int]
-    losses: NDArray[np.float64]
-    means: NDArray[np.float64]
-    norms: NDArray[np.float64]
+    totals: tuple[int, int, int]  # steps, updates and samples
+    losses: NDArray[np.float64]  # one a step
+    means: NDArray[np.float64]  # of the features in each batch, over all of its elements
+    norms: NDArray[np.float64]  # likewise
 
     @classmethod
     def of(cls, trace: Trace, features: Features) -> Logged:

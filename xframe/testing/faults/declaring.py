@@ -22,31 +22,19 @@ _DECLARED = "_declared_faults"
 
 @dataclass(frozen=True)
 class Fault:
-    """A bug, where it shows, and what a comparison must report of it.
+    """A bug, where it shows, and what a comparison must report of it."""
 
-    Attributes:
-        name: as ``xframe selftest`` shows it.
-        check: of the first difference from an honest run: the earliest step's, and at that step the earliest.
-        step: the first difference's step; None where no step shows it.
-        causes: names of causes, any of which is right: more than one where the rows cannot distinguish them.
-        plan: what is trained.
-        build: the mixin with the bug.
-        task: what the bug makes of the task, where that is the bug.
-        thread: a public report of a bug of this kind.
-        frameworks: the adapters in which it can be expressed; None for all.
-        against: a bug in the run that this one is compared with, in place of an honest one; a plan that neither
-            follows says nothing of the two, so that they are judged without it.
-    """
-
-    name: str
-    check: str
-    step: int | None
-    causes: tuple[str, ...]
-    plan: TrainingPlan = PLAN
-    build: type[Faulty] = Faulty
-    task: Callable[[Task], Task] | None = None
-    thread: str = ""
-    frameworks: tuple[str, ...] | None = None
+    name: str  # as ``xframe selftest`` shows it
+    check: str  # of the first difference from an honest run: the earliest step's, and at that step the earliest
+    step: int | None  # the first difference's step; None where no step shows it
+    causes: tuple[str, ...]  # any of which is right: more than one where the rows cannot distinguish them
+    plan: TrainingPlan = PLAN  # what is trained
+    build: type[Faulty] = Faulty  # the mixin with the bug
+    task: Callable[[Task], Task] | None = None  # what the bug makes of the task, where that is the bug
+    thread: str = ""  # a public report of a bug of this kind
+    frameworks: tuple[str, ...] | None = None  # the adapters in which it can be expressed; None for all
+    # A bug in the run that this one is compared with, in place of an honest one; a plan that neither follows says
+    # nothing of the two, so that they are judged without it.
     against: type[Faulty] | None = None
 
     def __post_init__(self) -> None:

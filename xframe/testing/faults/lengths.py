@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xframe.plan.fields import LARGEST
 from xframe.testing.faults.bases import Batches, Faulty, RunsBy, changed, placed
 from xframe.testing.faults.declaring import fault
-from xframe.testing.faults.plans import CONTINUED, FORTY_STEPS, FOURS, PLAN
+from xframe.testing.faults.plans import CONTINUED, FORTY_STEPS, FOURS, FOURS_12_STEPS, PLAN
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -71,14 +71,7 @@ class TakesUpdatesForSteps(RunsBy, steps=lambda plan: plan.updates, updates=None
     """The limit of updates ends the run after that many steps."""
 
 
-@fault(
-    "steps-taken-for-updates",
-    "steps",
-    12,
-    "limit-confused",
-    plan=changed(FOURS, epochs=None, steps=12),
-    thread="unslothai/unsloth#1163",
-)
+@fault("steps-taken-for-updates", "steps", 12, "limit-confused", plan=FOURS_12_STEPS, thread="unslothai/unsloth#1163")
 class TakesStepsForUpdates(RunsBy, steps=None, updates=lambda plan: plan.steps):
     """The limit of steps ends the run after that many updates."""
 

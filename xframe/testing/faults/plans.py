@@ -19,10 +19,13 @@ REPEATED = changed(CONTINUED, epochs=4)
 SHORTENED = changed(REPEATED, on_exhaustion="short_epoch")  # epochs of 20, 9, 20 and 9 steps
 # Windows of four: seven in a pass, and one step, step 28, is left.
 FOURS = changed(PLAN, gradient_accumulation_steps=4)
+FOURS_12_STEPS = changed(FOURS, epochs=None, steps=12)
+FOURS_29_STEPS = changed(FOURS, epochs=None, steps=29)
 FOURS_DROPPED = changed(FOURS, accumulation_remainder="drop")
 FOURS_LEAKED = changed(FOURS, accumulation_remainder="leak")
 FOURS_CARRIED = changed(FOURS, accumulation_remainder="carry")  # two steps are left when training ends
 FOURS_FLUSHED_AT_END = changed(FOURS_CARRIED, accumulation_at_end="flush")
+FOURS_SHORTENED = changed(SHORTENED, gradient_accumulation_steps=4)
 # Windows of three: two steps are left, the second of them of 5 samples.
 THREES = changed(PLAN, gradient_accumulation_steps=3)
 THREES_BY_SAMPLES = changed(THREES, loss_normalization="samples")

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from xframe.plan.fields import ACCUMULATION
 from xframe.running.steering import Place, Window
-from xframe.testing.faults.bases import Batches, StepsBy, changed, placed, train
+from xframe.testing.faults.bases import Batches, StepsBy, placed, train
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import (
     CUT_BY_EPOCHS,
     CUT_BY_PASSES,
     FOURS,
+    FOURS_29_STEPS,
     FOURS_CARRIED,
     FOURS_DROPPED,
     FOURS_FLUSHED_AT_END,
     FOURS_LEAKED,
-    SHORTENED,
+    FOURS_SHORTENED,
 )
 
 if TYPE_CHECKING:
@@ -164,14 +165,7 @@ class DropsAtTheEnd(StepsBy, accumulation_at_end="drop"):
 
 
 # The only leftover is on the step that ends pass, epoch and training: it was dropped at all three ends.
-@fault(
-    "looks-at-limits-first",
-    "updates",
-    28,
-    "window-at-training-end",
-    "leftover-dropped",
-    plan=changed(FOURS, epochs=None, steps=29),
-)
+@fault("looks-at-limits-first", "updates", 28, "window-at-training-end", "leftover-dropped", plan=FOURS_29_STEPS)
 class LooksAtLimitsFirst(Window):
     """The limit of steps ends the run before the end of the epoch on the same step can cut the window."""
 
@@ -180,13 +174,7 @@ class LooksAtLimitsFirst(Window):
         return super().close(place._replace(ends_pass=False, ends_epoch=False) if stops else place, rows)
 
 
-@fault(
-    "never-ends-a-short-epoch",
-    "updates",
-    28,
-    "leftover-carried",
-    plan=changed(SHORTENED, gradient_accumulation_steps=4),
-)
+@fault("never-ends-a-short-epoch", "updates", 28, "leftover-carried", plan=FOURS_SHORTENED)
 def never_ends_a_short_epoch(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
     """The window is not cut where the data end the epoch before its time."""
     return (placed(batch, exhausts=False) for batch in batches)

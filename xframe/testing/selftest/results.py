@@ -35,24 +35,16 @@ class Reported:
 
 @dataclass(frozen=True)
 class Finding:
-    """One faulty run.
-
-    Attributes:
-        kind: ``fault`` or ``mutation``.
-        name: of the fault or the mutator.
-        check, step, causes: what is right.
-        reported: by setting; empty if the fault did not run, then ``problem`` says why.
-        baselines: which of them saw a difference.
-    """
+    """One faulty run: the right check, step and causes, and what was reported."""
 
     adapter: str
-    kind: str
-    name: str
+    kind: str  # ``fault`` or ``mutation``
+    name: str  # of the fault or the mutator
     check: str
     step: int | None
     causes: tuple[str, ...]
-    reported: tuple[Reported, ...] = ()
-    baselines: dict[str, bool] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()  # by setting; empty if the fault did not run, then ``problem`` says why
+    baselines: dict[str, bool] = field(default_factory=dict)  # which of them saw a difference
     problem: str = ""
 
     @property
@@ -112,27 +104,16 @@ def figures(findings: Sequence[Finding]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Clean:
-    """The honest runs.
+    """The honest runs."""
 
-    Attributes:
-        runs: how many, random ones and those that the faults are compared with.
-        plans: random plans among them.
-        steps: of all runs.
-        comparisons: of a run with its plan, and of two adapters' runs, with and without a plan.
-        alarms: a line for each comparison that did not pass, or named a cause.
-        pairs: of two adapters' runs on real data, which the baselines judge too.
-        baseline_alarms: how many of these pairs each baseline calls different.
-        refused: what an adapter refused to run, and why.
-    """
-
-    runs: int = 0
-    plans: int = 0
-    steps: int = 0
-    comparisons: int = 0
-    alarms: tuple[str, ...] = ()
-    pairs: int = 0
-    baseline_alarms: dict[str, int] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
+    runs: int = 0  # how many, random ones and those that the faults are compared with
+    plans: int = 0  # random plans among them
+    steps: int = 0  # of all runs
+    comparisons: int = 0  # of a run with its plan, and of two adapters' runs, with and without a plan
+    alarms: tuple[str, ...] = ()  # a line for each comparison that did not pass, or named a cause
+    pairs: int = 0  # of two adapters' runs on real data, which the baselines judge too
+    baseline_alarms: dict[str, int] = field(default_factory=dict)  # how many of these each baseline calls different
+    refused: tuple[str, ...] = ()  # what an adapter refused to run, and why
 
 
 @dataclass(frozen=True)
