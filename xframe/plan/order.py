@@ -36,12 +36,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import index
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 VERSION = "xframe-order-1"
 _BLOCK = 1 << 14  # numbers worked on at once: four arrays of them, 512 KiB, stay in a core's cache

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.plan import counting
 from xframe.plan.stopping import Decision, EarlyStopping
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from xframe.plan.training_plan import TrainingPlan
 
 _ROWS = 1 << 17  # of a plan that are looked at together

@@ -18,13 +18,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.errors import counted, printable
 from xframe.report import tables
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from xframe.comparison.result import Comparison
     from xframe.running.messages import Done
     from xframe.trace.trace import Trace

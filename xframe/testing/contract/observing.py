@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.plan import cadence, counting
 from xframe.plan.training_plan import TrainingPlan
@@ -26,8 +27,6 @@ from xframe.tasks.lookup import find_task
 from xframe.trace.trace import Trace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from xframe.running.adapter import Adapter
     from xframe.tasks.task import Task
 
