@@ -11,15 +11,6 @@ nothing again:
                                     validations stop it; empty if no run was compared with the plan
     findings.across                 one pair a further run: that run, and the first
 
-and of each pair
-
-    pair.candidate, pair.reference  the two sides; ``pair.reference.rows`` are rows like any other's
-    pair.shared                     the steps that both made
-    pair.firsts["updates"]          the first row at which that column differs; missing where it does not. ``lr`` by
-                                    the precision judged, ``loss`` and ``accuracy`` by the tolerance in force
-    pair.judgements["lr"]           what the check shows of this pair: result, first, worst, detail
-    pair.until                      the first row at which the structure differs: numbers were judged before it
-
 Where the digests of a block are equal its columns were not read. ``run.rows`` are the objects that the checks read:
 a run of one block has its columns in memory.
 """

@@ -143,7 +143,8 @@ class Pair:
 
     Attributes:
         shared: the steps that both made.
-        firsts: by column, the first row at which the two differ; of numbers, beyond what is allowed.
+        firsts: by column, the first row at which the two differ; ``lr`` by the precision judged, ``loss`` and
+            ``accuracy`` by the tolerance in force.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.

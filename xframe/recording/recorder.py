@@ -35,11 +35,11 @@ from xframe.recording import values
 from xframe.recording.values import count, hold_ids, number
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED, Facts
+from xframe.trace.journal import TraceWriter
 from xframe.trace.schema import Column, joined, unknown_column
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
-from xframe.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan

@@ -3,10 +3,8 @@
 What is handed out was verified: rows only up to the last digest that holds. Every byte of a whole file is
 under a digest or fixed, so one that was flipped, cut out, swapped or edited is detected. A file that stops
 without its end is *truncated*; rows after its last digest are left out, since nothing vouches for them.
-A whole line that is no row, digest or end, or a digest that does not match, is damage.
-
-It reads forward, once, in blocks: ``Reader.blocks`` holds some 65,536 rows or a million sample ids at a time.
-``convert`` writes the same run as a trace of the usual form, which is how ``Trace.open`` can take one.
+A whole line that is no row, digest or end, or a digest that does not match, is damage. It is read forward,
+once, some 65,536 rows or a million sample ids at a time.
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ import numpy as np
 from xframe.errors import NotATraceError
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED
+from xframe.trace.journal import TraceWriter
 from xframe.trace.schema import COUNTS, REALS, Column
 from xframe.trace.source import damaged, exists_already, newer, unreadable
-from xframe.trace.writer import TraceWriter
 
 FORMAT = 1
 FIRST_BYTES = b'{"xframe": "plain", "format": '  # by which a file is known to be one
@@ -214,7 +212,7 @@ def _refuse(text: str) -> NoReturn:
 
 
 def convert(source: str | Path, target: str | Path) -> None:
-    """Writes the run of a plain trace as a trace of the usual form at ``target``, which must not exist.
+    """Writes the run of a plain trace as a trace of the usual form, which ``Trace.open`` takes, at ``target``.
 
     The rows, their times, the metadata and the outcome stay what they were. What was truncated gets an end
     that says so: it is not complete, as its source is not. After an error ``target`` is removed again.

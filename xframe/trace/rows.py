@@ -115,11 +115,7 @@ class Rows:
         return f"<{self._num_rows} Rows from {self.start}, known: {', '.join(sorted(self.known)) or 'nothing'}>"
 
     def column(self, name: str) -> Column:
-        """A column of all of these rows: its values, and where they are known (None: everywhere).
-
-        Integers are -1 where unknown, floats NaN, digests voids of 16 zero bytes; ``ids`` has the batches one after
-        the other.
-        """
+        """A column of all of these rows."""
         held = self._columns.get(name)
         if held is None:
             held = self._columns[name] = self._read(name, self.start, self.start + self._num_rows)

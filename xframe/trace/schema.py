@@ -3,7 +3,7 @@
 The Arrow schema, the columns that recorder, importers and plain reader know, and the digests of a block follow from
 ``TABLE``. A new column is a new line there, at its end: the order of those above is the order on disk. It is also an
 argument of ``Recorder.step`` and ``Recorder.block``, and of ``plainwriter``; its usual names in logs are in
-``recording.logs.matching``; FORMAT.md shows it in its table and under block digests, and a test says so. An optional
+``recording.logs.importing``; FORMAT.md shows it in its table and under block digests, and a test says so. An optional
 column is ignored by a reader that doesn't know it, a required one is refused, and what is certified changes every
 certificate: a new column is neither, unless it changes the meaning of the others.
 """

@@ -128,11 +128,7 @@ class Trace:
         return not self.source.unknown[name]
 
     def between(self, name: str, start: int, stop: int) -> Column:
-        """Rows ``start`` to ``stop`` of a column, and where they are known (None: everywhere).
-
-        int64 (-1 where unknown), float64 (NaN where unknown), 16-byte voids for digests; for ``ids`` the batches
-        one after the other.
-        """
+        """Rows ``start`` to ``stop`` (excluded) of a column."""
         return read_between(self.source, name, start, stop)
 
     def known(self, name: str) -> NDArray[np.bool_]:

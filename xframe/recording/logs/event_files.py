@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
-from xframe.recording.logs import log
 from xframe.recording.logs.log import Block, Log, fits
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 
@@ -92,10 +91,9 @@ class EventFiles(Log):
         steps = np.unique(np.concatenate([at for at, _ in scalars.values()]))
         if self.ending != "complete":
             steps = steps[:-1]  # some of its scalars may not have been written yet
-        for start in range(0, len(steps), log.BLOCK_ROWS):
-            block = steps[start : start + log.BLOCK_ROWS]
-            columns = {column: self._column(column, used[column], *scalars[column], block) for column in scalars}
-            yield Block(len(block), {"step": Column(block), **columns}, None, lambda row: 0)
+        if len(steps):
+            columns = {column: self._column(column, used[column], *scalar, steps) for column, scalar in scalars.items()}
+            yield Block(len(steps), {"step": Column(steps), **columns}, None, lambda row: 0)
 
     def _scalar(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """At which steps that scalar was logged, each once and in order, and its numbers."""
@@ -116,13 +114,13 @@ class EventFiles(Log):
         self, column: str, name: str, at: NDArray[np.int64], numbers: NDArray[np.float64], steps: NDArray[np.int64]
     ) -> Column:
         """The scalar at these steps; unknown where it was not logged."""
-        logged = slice(*np.searchsorted(at, [steps[0], steps[-1] + 1]))
-        wrong = ~fits(column, numbers[logged])
+        numbers = numbers[at <= steps[-1]]
+        wrong = ~fits(column, numbers)
         if wrong.any():
-            self.numbers(column, name, numbers[logged][wrong].tolist(), lambda row: 0)  # refuses the first
+            self.numbers(column, name, numbers[wrong].tolist(), lambda row: 0)  # refuses the first
         values = np.zeros(len(steps), dtype=DTYPES[BY_NAME[column].kind])
-        known = np.isin(steps, at[logged])
-        values[known] = numbers[logged]
+        known = np.isin(steps, at)
+        values[known] = numbers
         return Column(values, None if known.all() else known)
 
 
