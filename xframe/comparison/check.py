@@ -29,6 +29,7 @@ class Check(ABC):
         optional: it is part of a comparison only where it is ``present``.
         computed: it judges numbers that training computed, rather than was set to; if none of these is judged, the
             comparison's numbers are not.
+        of_runs_only: no run is compared with the plan in it.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
         rests_on: the column without which it judges nothing; ``weights`` if it is what lies beside the rows.
         each: what its ``rule`` adds to ``== plan``; not needed by one that has a rule of its own.
@@ -43,6 +44,7 @@ class Check(ABC):
     each: ClassVar[str]
     optional: ClassVar[bool] = False
     computed: ClassVar[bool] = False
+    of_runs_only: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
     rests_on: ClassVar[str | None] = None
     shown: ClassVar[tuple[str, str]] = ("loss", "loss")
@@ -68,7 +70,7 @@ class Check(ABC):
     @classmethod
     def applies(cls, pair: Pair) -> bool:
         """Whether it judges this pair at all."""
-        return True
+        return not (cls.of_runs_only and pair.reference.is_plan)
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:

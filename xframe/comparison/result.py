@@ -32,6 +32,10 @@ class Tolerance:
         if not (0 <= self.rtol < np.inf and 0 <= self.atol < np.inf):
             raise UsageError("a tolerance", got=Verbatim(self), expected="finite numbers from 0 up")
 
+    def allowed(self, a: Any, b: Any) -> Any:
+        """By how much two numbers, or each two of two arrays, may differ."""
+        return self.atol + self.rtol * np.maximum(np.abs(a), np.abs(b))
+
     def __str__(self) -> str:
         return f"rtol {self.rtol:g}, atol {self.atol:g}"
 

@@ -19,7 +19,7 @@ class Loss(Check):
     is subtracted."""
 
     name, title, rank, group = "loss", "loss", 60, "numbers"
-    computed, rests_on = True, "loss"
+    computed, of_runs_only, rests_on = True, True, "loss"
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
@@ -32,10 +32,6 @@ class Loss(Check):
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
         accuracy = len(runs) > 1 and all("accuracy" in run.rows.known for run in runs)
         return str(terms.tolerance) + ("; accuracy ± 1" if accuracy else "")
-
-    @classmethod
-    def applies(cls, pair: Pair) -> bool:
-        return not pair.reference.is_plan
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:
@@ -53,11 +49,9 @@ class Loss(Check):
         kinds = classified(a), classified(b)
         odd = np.flatnonzero((kinds[0] != 0) | (kinds[1] != 0))
         finite = int(odd[0]) if odd.size else len(a)
-        tolerance = self.pair.terms.tolerance
         with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
             difference = np.abs(a[:finite] - b[:finite])
-            largest = np.maximum(np.abs(a[:finite]), np.abs(b[:finite]))
-            allowed = tolerance.atol + tolerance.rtol * largest
+            allowed = self.pair.terms.tolerance.allowed(a[:finite], b[:finite])
         if finite:
             at = int(np.argmax(difference))
             self.measure(float(difference[at]), start + at)

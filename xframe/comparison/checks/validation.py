@@ -109,7 +109,7 @@ class Validations(Check):
             self._odd = self._odd or f"{_place(a)} both runs' validation {name} is {value}"
             return
         tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
-        difference, allowed = abs(value - expected), tolerance.atol + tolerance.rtol * max(abs(value), abs(expected))
+        difference, allowed = abs(value - expected), tolerance.allowed(value, expected)
         if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
             allowed = tolerance.atol + (1.5 / size if size else 0.0)
         self.measure(float(difference), max(a.after - 1, 0))

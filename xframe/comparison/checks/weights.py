@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xframe.comparison.check import Check
 from xframe.comparison.checks.loss import classified
-from xframe.comparison.pairing import Pair, Run, Terms
+from xframe.comparison.pairing import Run, Terms
 from xframe.comparison.result import Judgement
 
 Weights = dict[str, NDArray[np.generic]]
@@ -19,15 +19,11 @@ class FinalWeights(Check):
     """Final weights of two runs of the same structure. An array's scale, not each element's, sets what is allowed."""
 
     name, title, rank, group = "weights", "final weights", 70, "numbers"
-    computed, rests_on, worst = True, "weights", 0.0
+    computed, of_runs_only, rests_on, worst = True, True, "weights", 0.0
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
         return str(terms.tolerance) + (", == ledger" if terms.audits else "")
-
-    @classmethod
-    def applies(cls, pair: Pair) -> bool:
-        return not pair.reference.is_plan
 
     @classmethod
     def beside_pairs(cls, terms: Terms) -> Iterator[Judgement]:
@@ -56,7 +52,6 @@ class FinalWeights(Check):
         if shapes != expected_shapes:
             names = self.pair.candidate.name, self.pair.reference.name
             return Judgement("fail", detail=f"{names[0]} has {shapes}, {names[1]} {expected_shapes}")
-        tolerance = self.pair.terms.tolerance
         problem = ""
         for name in sorted(weights):
             a, b = weights[name].astype(np.float64).ravel(), expected[name].astype(np.float64).ravel()
@@ -70,7 +65,7 @@ class FinalWeights(Check):
                 continue
             with np.errstate(over="ignore"):
                 difference = float(np.abs(a - b).max())
-            allowed = tolerance.atol + tolerance.rtol * max(float(np.abs(a).max()), float(np.abs(b).max()))
+            allowed = self.pair.terms.tolerance.allowed(np.abs(a).max(), np.abs(b).max())
             self.measure(difference, name)
             if difference > allowed and not problem:
                 problem = f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed"

@@ -45,14 +45,12 @@ class Imported:
         columns: by the trace's name of a column, what it is called in the log.
         known: the trace's columns that the log has a value of in every step.
         ending: ``complete``, or ``truncated`` where the log breaks off inside a record.
-        form: the kind of log, one of ``LOGS``.
     """
 
     rows: int
     columns: dict[str, str]
     known: tuple[str, ...]
     ending: str
-    form: str
 
 
 def import_run(
@@ -101,7 +99,7 @@ def import_run(
             rec.close("not imported")  # so that its file is closed
         Path(out).unlink(missing_ok=True)
         raise
-    return Imported(rows, used, tuple(name for name in used if name not in partly), log.ending, log.form)
+    return Imported(rows, used, tuple(name for name in used if name not in partly), log.ending)
 
 
 def _kind(path: Path, form: str | None) -> type[Log]:
