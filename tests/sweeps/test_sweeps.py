@@ -9,7 +9,7 @@ from sweeps import Result, __main__, load, names
 
 
 def test_names():
-    assert names() == ["causes", "contract", "counting", "damage", "features", "inference", "kills", "order"]
+    assert names() == ["causes", "contract", "counting", "damage", "doubles", "features", "inference", "kills", "order"]
 
 
 @pytest.mark.parametrize("name", names())

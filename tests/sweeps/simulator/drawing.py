@@ -100,3 +100,29 @@ def _limits(rng: random.Random, pass_steps: int, epoch_steps: int, k: int) -> di
         [6, 4, 4, 2, 2, 1, 1],
     )[0]
     return {name: limits[name] for name in chosen}
+
+
+def everyday_case(rng: random.Random) -> tuple[dict, int]:
+    """Fields and a number of samples such as people train with, though small; a few are refused."""
+    num_samples = rng.randint(16, 240)
+    batch_size = rng.choice([1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 16, 20, 24, 32, 32])
+    plan: dict[str, Any] = {"batch_size": max(batch_size, -(-num_samples // 24)), "epochs": rng.randint(1, 5)}
+    plan["remainder"] = rng.choices(("keep", "drop", "pad", "carry"), [5, 4, 2, 1])[0]
+    pass_steps = max(1, num_samples // plan["batch_size"])
+    if rng.random() < 0.25:
+        plan["steps_per_epoch"] = rng.choice([max(1, pass_steps // 2), pass_steps, pass_steps + 1, rng.randint(2, 12)])
+        plan["epoch_iterator"] = rng.choice(VALUES["epoch_iterator"])
+        if plan["remainder"] != "carry":
+            plan["on_exhaustion"] = rng.choices(VALUES["on_exhaustion"], [6, 2, 1])[0]
+    if rng.random() < 0.4:
+        plan["gradient_accumulation_steps"] = rng.choice([2, 2, 3, 4, 4, 8])
+        for name in ("accumulation_boundary", "accumulation_remainder", "accumulation_at_end", "loss_normalization"):
+            plan[name] = rng.choice(VALUES[name])
+    if rng.random() < 0.2:
+        del plan["epochs"]
+        plan[rng.choice(["steps", "updates"])] = rng.randint(3, 60)
+    if rng.random() < 0.25:
+        plan["order"] = "sequential"
+    else:
+        plan |= {"seed": rng.choice([0, 0, 1, 7, rng.randint(2, 1000)]), "reshuffle": rng.random() < 0.8}
+    return plan, num_samples

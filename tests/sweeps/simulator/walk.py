@@ -40,7 +40,8 @@ class Refused(Exception):  # noqa: N818
 
 @dataclasses.dataclass
 class Step:
-    """One training-step call; ``update`` counts the updates applied so far, a flush after this step included."""
+    """One training-step call; ``update`` counts the updates applied so far, a flush after this step included, and
+    ``cut`` whether it ended what cuts accumulation windows."""
 
     index: int
     epoch: int
@@ -48,6 +49,7 @@ class Step:
     sample_ids: list[int]
     padding: int
     update: int
+    cut: bool = False
 
 
 @dataclasses.dataclass
@@ -164,6 +166,20 @@ def simulate(fields: dict, num_samples: int, order: Callable[[int], Sequence[int
     return _Walk(plan, num_samples, order).run_to_its_end()
 
 
+def updated(plan: dict, steps: Sequence[Step]) -> Run:
+    """The run whose steps are these, made one after the other: its windows and updates are those of the plan."""
+    run = Run([], [], {})
+    window = _Window(plan, run)
+    for index, step in enumerate(steps):
+        run.steps.append(dataclasses.replace(step, index=index, update=len(run.updates)))
+        window.add(run.steps[-1])
+        if step.cut:
+            window.cut()
+    if window.num_steps > 0 and plan["accumulation_at_end"] == "flush":
+        window.update()
+    return run
+
+
 class _Walk:
     """Where the run stands, and what was tallied so far."""
 
@@ -216,6 +232,7 @@ class _Walk:
                     self.epoch += 1
                     self.step_in_epoch = 0
                     if plan["accumulation_boundary"] == "epoch":
+                        self.run.steps[-1].cut = True
                         self.window.cut()
                 return False
             self.passes.begin()
@@ -279,7 +296,8 @@ class _Walk:
         self.step_in_epoch += 1
         self.window.add(step)
         epoch_ended = bool(passes_ended) if epoch_size is None else self.step_in_epoch == epoch_size
-        if epoch_ended if self.plan["accumulation_boundary"] == "epoch" else passes_ended:
+        step.cut = bool(epoch_ended if self.plan["accumulation_boundary"] == "epoch" else passes_ended)
+        if step.cut:
             self.window.cut()
         if epoch_ended:
             self.epochs_completed.extend(passes_ended if epoch_size is None else [self.epoch])
