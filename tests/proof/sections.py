@@ -199,6 +199,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "inference": (sweep("inference"), 3000),
     "self-proof": (selftest, 1000),
     "causes": (sweep("causes"), 1000),
+    "doubles": (sweep("doubles"), 5000),
     "damage": (sweep("damage"), 10_000),
     "kills": (sweep("kills"), 200),
     "quality": (quality, 1),
