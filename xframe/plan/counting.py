@@ -115,11 +115,7 @@ def counts(plan: TrainingPlan, num_samples: int) -> Counts:
 
 
 def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:
-    """The step of that index.
-
-    Raises:
-        UsageError: the run has no such step.
-    """
+    """The step of that index. Raises UsageError: the run has no such step."""
     last = min(num_steps(plan, num_samples), LARGEST) - 1  # beyond it no trace could number a step
     whole = isinstance(index, Integral) and not isinstance(index, bool)
     if not whole or not 0 <= index <= last:

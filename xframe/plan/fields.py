@@ -43,11 +43,7 @@ def as_float(value: object) -> object:
 
 
 def sample_count(value: object) -> int:
-    """The size of a data set as Python's integer.
-
-    Raises:
-        PlanError: it is not a size.
-    """
+    """The size of a data set as Python's integer. Raises PlanError: it is not a size."""
     number = as_int(value)
     if type(number) is not int or not 1 <= number <= MOST_SAMPLES:
         raise PlanError("the number of samples", got=value, expected=f"an integer from 1 to {MOST_SAMPLES}")

@@ -118,11 +118,7 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
     __str__ = __repr__
 
     def sample_order(self, num_samples: int) -> Order:
-        """The order of the samples in each pass.
-
-        Raises:
-            PlanError: ``num_samples`` is no count.
-        """
+        """The order of the samples in each pass. Raises PlanError: ``num_samples`` is no count."""
         from xframe.plan.order import Order
 
         return Order(sample_count(num_samples), self.order, self.seed, self.reshuffle)
@@ -145,11 +141,7 @@ if TrainingPlan.__doc__:  # python -OO has none
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The top-level table of a TOML file.
-
-    Raises:
-        UsageError: the file cannot be read, or is no TOML.
-    """
+    """The top-level table of a TOML file. Raises UsageError: the file cannot be read, or is no TOML."""
     try:
         content = Path(path).read_bytes()
     except (OSError, ValueError) as error:

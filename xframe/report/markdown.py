@@ -5,6 +5,7 @@ from __future__ import annotations
 from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.report import tables, words
+from xframe.report.plans import arithmetic
 from xframe.report.tables import escaped
 
 
@@ -29,8 +30,6 @@ def markdown(comparison: Comparison) -> str:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
         lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
-        from xframe.report.plans import arithmetic
-
         lines += ["## Plan", "", escaped(words.plan_line(comparison.plan, comparison.num_samples)), ""]
         lines += ["```", *arithmetic(comparison.plan, comparison.num_samples), "```", ""]
     lines += ["## Runs", ""]

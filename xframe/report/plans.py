@@ -36,12 +36,16 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     return lines + _validation_lines(plan)
 
 
+def often(plan: TrainingPlan) -> str:
+    """How often a plan validates: every ``epoch``, or ``3 epochs``."""
+    unit = (plan.validation_unit or "")[:-1]
+    return unit if plan.validation_every == 1 else counted(plan.validation_every or 0, unit)
+
+
 def _validation_lines(plan: TrainingPlan) -> list[str]:
     if plan.validation_every is None:
         return []
-    unit = (plan.validation_unit or "")[:-1]
-    often = unit if plan.validation_every == 1 else counted(plan.validation_every, unit)
-    lines = [f"validation after every {often}, and at the end, in batches of {plan.validation_batch_size:,}"]
+    lines = [f"validation after every {often(plan)}, and at the end, in batches of {plan.validation_batch_size:,}"]
     if plan.early_stopping_patience is not None:
         many = counted(plan.early_stopping_patience, "validation")
         bar = f" by more than {plan.early_stopping_min_delta:g}" if plan.early_stopping_min_delta else ""

@@ -9,6 +9,7 @@ from xframe.comparison.result import CheckResult, Comparison, Explanation
 from xframe.diagnosis.explaining import sentences_of
 from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report.plans import often
 
 RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
@@ -36,12 +37,7 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     if plan.schedule_clock not in (None, "updates"):
         more += f"schedule by {plan.schedule_clock}, "
     if plan.validation_every is not None:
-        every = plan.validation_every
-        more += (
-            f"validation every {every:,} {plan.validation_unit}, "
-            if every > 1
-            else (f"validation every {(plan.validation_unit or '')[:-1]}, ")
-        )
+        more += f"validation every {often(plan)}, "
     at_most = ""
     if plan.early_stopping_patience is not None:
         more += f"early stopping by {plan.early_stopping_monitor} (patience {plan.early_stopping_patience:,}), "

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xframe.errors import UsageError, WorkerError
 from xframe.plan.training_plan import TrainingPlan
 
@@ -46,8 +48,6 @@ class PlanSampler:
         return (i for block in self._blocks(pass_index) for i in block)
 
     def _blocks(self, pass_index: int) -> Iterator[list[int]]:
-        import numpy as np
-
         for start in range(0, self.num_samples, _BLOCK):
             end = min(start + _BLOCK, self.num_samples)
             yield self._order.ids(pass_index, np.arange(start, end, dtype=np.int64)).tolist()

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from xframe.errors import UsageError, Verbatim
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _CHUNK = 1 << 24  # bytes that are read at once for a digest
@@ -107,8 +108,6 @@ class ParquetSource:
         return sum(self._sizes)
 
     def take(self, ids: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        import numpy as np
-
         starts = np.concatenate([[0], np.cumsum(self._sizes)])
         groups = np.searchsorted(starts, ids, side="right") - 1
         order = np.argsort(groups, kind="stable")
@@ -124,8 +123,6 @@ class ParquetSource:
 
     def _group(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Features and targets of a row group, read if they are not kept."""
-        import numpy as np
-
         if index in self._groups:
             self._groups.move_to_end(index)
             return self._groups[index]
@@ -182,8 +179,6 @@ class Samples:
         return self._cast(*self.source.take(ids))
 
     def _cast(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        import numpy as np
-
         def cast(values: NDArray[Any]) -> NDArray[Any]:
             kind = np.int64 if np.issubdtype(values.dtype, np.integer) else np.dtype(self.kind)
             return np.ascontiguousarray(values, dtype=kind)
@@ -194,8 +189,6 @@ class Samples:
 
 def fingerprint(arrays: dict[str, NDArray[Any]]) -> str:
     """Of arrays by name, 32 hex digits; read in blocks, so that a memory map stays one."""
-    import numpy as np
-
     digest = hashlib.blake2b(digest_size=16)
     for name, values in arrays.items():
         kind = values.dtype.newbyteorder("<")

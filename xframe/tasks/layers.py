@@ -75,11 +75,7 @@ class Layer:
         return {}
 
     def outputs(self, inputs: Shape) -> Shape:
-        """The shape of what it gives for one sample.
-
-        Raises:
-            UsageError: it does not take samples of that shape.
-        """
+        """The shape of what it gives for one sample. Raises UsageError: it does not take samples of that shape."""
         return inputs
 
 

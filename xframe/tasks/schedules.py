@@ -52,7 +52,7 @@ class Schedule:
             value = getattr(self, field.name)
             if field.name in ("ticks", "every"):
                 _ticks(field.name, value)
-            elif field.type == "float":
+            elif field.type == "float" or (field.type == "float | None" and value is not None):
                 _rate(field.name, value)
 
 
@@ -176,9 +176,6 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("start", "final"):
-            if getattr(self, name) is not None:
-                _rate(name, getattr(self, name))
         if not 0 < self.warmup * self.ticks - 1 < self.ticks - 1:
             raise UsageError(
                 "a one-cycle schedule's warmup",

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.precision import storage
 from xframe.tasks.builders import NativeModel
@@ -149,8 +151,6 @@ class Task:
 
     def data(self, precision: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """(features, targets), all of ``samples`` as contiguous arrays."""
-        import numpy as np
-
         samples = self.samples(precision)
         return samples.arrays or samples.take(np.arange(self.num_samples))
 
@@ -163,8 +163,6 @@ class Task:
         Raises:
             UsageError: there are none, or not as many as declared.
         """
-        import numpy as np
-
         if self.validation is None:
             raise UsageError(f"task {self.name!r} has nothing to validate on", expected="a task with validation data")
         held = self._loaded(self.validation(), self.num_validation, "num_validation", "validation samples")
@@ -172,8 +170,6 @@ class Task:
 
     def _loaded(self, loaded: Any, declared: int, field: str, what: str) -> Source:
         """What was loaded, of the size that was declared."""
-        import numpy as np
-
         if isinstance(loaded, Source):
             sizes, got, expected = {len(loaded)}, f"{len(loaded)} {what}", f"{field} = {declared}"
         else:
@@ -209,8 +205,6 @@ class Task:
 
 def _check_tokens(name: str, features: NDArray[Any], vocabulary: int) -> None:
     """A CPU refuses what is not in the table; a GPU may read zeros, or anything."""
-    import numpy as np
-
     whole = np.issubdtype(features.dtype, np.integer)
     if not whole or (features.size and not 0 <= features.min() <= features.max() < vocabulary):
         raise UsageError(
@@ -226,6 +220,4 @@ def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 def _mapped(*arrays: NDArray[Any]) -> bool:
     """Whether one of them lies in a file: a memory map, or a slice of one."""
-    import numpy as np
-
     return any(isinstance(base, np.memmap) for values in arrays for base in (values, values.base))

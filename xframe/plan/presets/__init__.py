@@ -37,11 +37,7 @@ def trainers() -> tuple[str, ...]:
 
 
 def preset(trainer: str) -> Preset:
-    """What is known of that trainer.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """What is known of that trainer. Raises UsageError: there is none of that name."""
     if trainer not in trainers():
         raise unknown("trainer", str(trainer), trainers())
     known: Preset = importlib.import_module(f"{__name__}.{trainer}").PRESET

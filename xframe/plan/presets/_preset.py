@@ -38,11 +38,7 @@ class Preset:
 
 
 def count(name: str, value: Any, *, remedy: str = "") -> int:
-    """An argument that is a whole number from 1 up; also NumPy's.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """An argument that is a whole number from 1 up; also NumPy's. Raises UsageError: it is not."""
     number = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
     if type(number) is not int or not 1 <= number <= LARGEST:
         raise UsageError(
@@ -85,11 +81,7 @@ def epochs_of(steps: int | None, iterator: str, exhaustion: str | None) -> Field
 
 
 def batches_of_pass(num_samples: int, batch_size: int, drop: bool) -> int:
-    """Batches of a pass.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Batches of a pass. Raises UsageError: there is none."""
     full, rest = divmod(num_samples, batch_size)
     if drop and not full:
         raise UsageError(

@@ -38,7 +38,7 @@ def tally(trace: Trace, num_samples: int) -> NDArray[np.float64]:
     enter an update, and divided by what; without a plan, an update has one step.
     """
     plan = _plan(trace)
-    cadence = None if plan is None or plan.gradient_accumulation_steps == 1 else Cadence(plan, num_samples)
+    cadence = None if plan.gradient_accumulation_steps == 1 else Cadence(plan, num_samples)
     weights = np.zeros(num_samples)
     before, summed, present = 0, np.zeros(num_samples), 0
     for index, (ids, updates) in enumerate(zip(trace.batches(), trace.column("updates"), strict=True)):
@@ -49,41 +49,38 @@ def tally(trace: Trace, num_samples: int) -> NDArray[np.float64]:
             summed, present = summed + weight * entered, present + weight
         for _ in range(int(updates) - before):
             weights = weights / 4 + summed / _divisor(plan, present)
-        dropped = plan is not None and plan.accumulation_remainder == "drop" and cadence is not None
-        if updates > before or (dropped and cadence is not None and not cadence.open_steps(index + 1)):
+        drops = cadence is not None and plan.accumulation_remainder == "drop" and not cadence.open_steps(index + 1)
+        if updates > before or drops:
             summed, present = np.zeros(num_samples), 0
         before = int(updates)
     return weights
 
 
-def _plan(trace: Trace) -> TrainingPlan | None:
-    return TrainingPlan.from_mapping(trace.facts.plan) if trace.facts.plan else None
+def _plan(trace: Trace) -> TrainingPlan:
+    """The plan it was recorded under, or one in which each step has its update."""
+    return TrainingPlan.from_mapping(trace.facts.plan or {"batch_size": 1, "steps": 1})
 
 
-def _weight(plan: TrainingPlan | None, rows: int) -> int:
-    return rows if plan is not None and plan.loss_normalization == "samples" else 1
+def _weight(plan: TrainingPlan, rows: int) -> int:
+    return rows if plan.loss_normalization == "samples" else 1
 
 
-def _divisor(plan: TrainingPlan | None, present: int) -> int:
-    kind = None if plan is None else plan.loss_normalization
-    if plan is None or kind in ("sum", None):
-        return 1
-    return plan.gradient_accumulation_steps if kind == "window" else present
+def _divisor(plan: TrainingPlan, present: int) -> int:
+    kind = plan.loss_normalization
+    return 1 if kind in ("sum", None) else plan.gradient_accumulation_steps if kind == "window" else present
 
 
-def _exact(plan: TrainingPlan | None) -> bool:
+def _exact(plan: TrainingPlan) -> bool:
     """Whether all weights are binary fractions: a mean over three steps, say, is none."""
-    if plan is None or plan.loss_normalization in ("sum", None):
+    if plan.loss_normalization in ("sum", None):
         return True
     k = plan.gradient_accumulation_steps
     return plan.loss_normalization == "window" and k & (k - 1) == 0
 
 
-def _rounding(plan: TrainingPlan | None, weights: NDArray[Any]) -> float:
+def _rounding(plan: TrainingPlan, weights: NDArray[Any]) -> float:
     """By how much a weight may miss the tally: not at all, unless means were taken that binary fractions miss."""
-    if _exact(plan):
-        return 0.0
-    return 8 * float(np.finfo(weights.dtype).eps * np.abs(weights).max(initial=0))
+    return 0.0 if _exact(plan) else 8 * float(np.finfo(weights.dtype).eps * np.abs(weights).max(initial=0))
 
 
 def most_updates(plan: TrainingPlan, precision: str, num_samples: int) -> int:
@@ -104,12 +101,8 @@ def most_updates(plan: TrainingPlan, precision: str, num_samples: int) -> int:
 
 def digits(weight: float, num_updates: int) -> list[int]:
     """How often the sample stood in each update's batch, first update first."""
-    counts = []
-    rest = weight * 4.0 ** (num_updates - 1)
-    for _ in range(num_updates):
-        counts.append(int(rest % 4))
-        rest = rest // 4
-    return counts
+    whole = weight * 4.0 ** (num_updates - 1)
+    return [int(whole // 4**update % 4) for update in range(num_updates)]
 
 
 def ledger(num_samples: int = 103) -> Task:
