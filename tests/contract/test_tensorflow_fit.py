@@ -203,7 +203,7 @@ def test_early_stopping_is_the_plans_rule(monitor, restore, tmp_path):
     decisions = [rule.see(getattr(validation, monitor)) for validation in trace.validations]
     assert [decision.stops for decision in decisions] == [False] * (len(decisions) - 1) + [True]
     assert trace.num_rows == 2 * 29 * len(decisions) < 60 * 29
-    kept = trace.validations[rule.best_validation if restore else -1]
+    kept = trace.validations[rule.state().best_validation if restore else -1]
     np.testing.assert_allclose((kept.loss, kept.accuracy), validated(trace.weights()), rtol=1e-5)
 
 

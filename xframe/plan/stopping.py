@@ -54,11 +54,6 @@ class EarlyStopping:
         """Goes on from there, as if it had seen the validations itself."""
         self._state = state
 
-    @property
-    def best_validation(self) -> int | None:
-        """The index of the best validation so far, from 0; None before the first."""
-        return self._state.best_validation
-
     def see(self, value: float) -> Decision:
         """What follows from the next validation's value."""
         value, state = float(value), self._state

@@ -120,17 +120,13 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
             continue
         number = row.get(comparison.check(difference["check"]).shown[0])
         digest = row["ids_digest"]
-        rows.append(
-            [
-                printable(name),
-                "" if row["epoch"] is None else str(row["epoch"]),
-                str(row["batch_size"]),
-                "" if row["updates"] is None else str(row["updates"]),
-                "" if number is None else f"{number:.7g}" if isinstance(number, float) else str(number),
-                "" if digest is None else digest[:8] + "…",
-            ]
-        )
+        cells = [row["epoch"], row["batch_size"], row["updates"], number, digest and digest[:8] + "…"]
+        rows.append([printable(name), *map(_cell, cells)])
     return rows
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 def head_around(comparison: Comparison) -> list[str]:

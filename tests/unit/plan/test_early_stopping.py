@@ -40,7 +40,7 @@ def test_it_is_restored_midway(values, at, mode, min_delta, baseline):
     decisions += [second.see(value) for value in values[at:]]
     assert repr(decisions) == repr(expected)  # NaN too
     assert second.state() == whole.state()
-    assert second.best_validation == whole.best_validation
+    assert second.state().best_validation == whole.state().best_validation
 
 
 def test_what_it_remembers():

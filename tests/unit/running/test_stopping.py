@@ -31,8 +31,8 @@ def stops(values, **fields):
     stopping = EarlyStopping(plan_of(**fields))
     for i, value in enumerate(values):
         if stopping.see(value).stops:
-            return i, stopping.best_validation
-    return None, stopping.best_validation
+            return i, stopping.state().best_validation
+    return None, stopping.state().best_validation
 
 
 @pytest.mark.parametrize(
