@@ -11,8 +11,7 @@ from sweeps import Result
 from sweeps.counting import order_of
 from sweeps.simulator import Refused, random_case, simulate
 from xframe.errors import PlanError
-from xframe.inference.inferring import infer
-from xframe.inference.statement import MORE, Inference
+from xframe.inference.inferring import MORE, Inference, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows

@@ -17,7 +17,7 @@ from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
 from xframe.inference.observed import Ints, counted_within
-from xframe.inference.shown import Cells, cells
+from xframe.inference.reproducing import Cells, cells
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 

@@ -15,8 +15,7 @@ import numpy as np
 from xframe.errors import UsageError
 from xframe.inference.observed import Ints, plan_of
 from xframe.inference.orders import sorted_repeat
-from xframe.inference.reproducing import MOST_SAMPLES, reproduce
-from xframe.inference.shown import UNKNOWN, Cells, ShownOrder, cells
+from xframe.inference.reproducing import MOST_SAMPLES, UNKNOWN, Cells, ShownOrder, cells, reproduce
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import ACCUMULATION

@@ -19,21 +19,81 @@ and ids, the order in ids, the windows (accumulation and what cuts it) in update
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from xframe.inference import epochs as epochs_of
-from xframe.inference import passes
-from xframe.inference.fits import Fit, cuts_of, fits_of, window_sizes
-from xframe.inference.observed import SEEDS, UNLIKELY, Observed, first
-from xframe.inference.statement import NO_END, Inference, state
+from xframe.inference import orders
+from xframe.inference import passes as passes_of
+from xframe.inference.fits import LIMITS, Fit, cuts_of, fits_of, plainest, window_sizes
+from xframe.inference.observed import SEEDS, UNLIKELY, Observed, first, plan_of
+from xframe.inference.orders import Kind
+from xframe.inference.passes import Passes, spans_of
+from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
+MORE = "more"  # after values: and every greater one
+_NO_END = "The rows are no complete run, so its limits are not known."
+_WEIGHT = 3.0  # of one field that is not as by default, beside the logarithm of a chance
+_NAMES = (
+    *("batch_size", "remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion"),
+    *("gradient_accumulation_steps", "accumulation_boundary", "accumulation_remainder", "accumulation_at_end"),
+    *LIMITS,
+)
+_IN_TURN = (  # values, as they are listed
+    *("keep", "drop", "pad", "carry", "error", "restart", "continue", "repeat", "short_epoch", "stop"),
+    *("epoch", "pass", "flush", "leak", "actual", "window", "sum", "samples"),
+)
 _SHOWN_BY_PASSES = {
     *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "accumulation_boundary", "epochs"),
 }
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What the rows of a run say about its plan.
+
+    Attributes:
+        plan: the simplest that reproduces these sizes, updates and passes, up to ``first_misfit``; None if not even
+            the first step has one. Where the order is not xframe's own, its seed stands for any.
+        num_samples: size of the data set, given or inferred; None if the rows do not show it.
+        order: ``sequential``, ``same each pass``, ``new each pass``, ``none`` (the samples come in no passes), or
+            ``unknown``: one pass only, no ids, or too few to decide.
+        seed: of xframe's own order, if one of the seeds tried gives it.
+        certain: fields that all plans share which explain the rows.
+        undecided: field → the values it has among them; ``more`` after them: and every greater one. A limit of None
+            stands for one that is not reached.
+        first_misfit: the first step that no plan explains together with those before it; None if all are explained.
+        odd: what is odd there.
+        notes: plain sentences.
+        num_steps, num_updates: of the rows; updates None if unknown.
+        ended: the rows go to the end of a run that a plan explains, so that its limits show.
+    """
+
+    plan: TrainingPlan | None
+    num_samples: int | None
+    num_steps: int = 0
+    num_updates: int | None = None
+    order: str = "unknown"
+    seed: int | None = None
+    certain: dict[str, Any] = field(default_factory=dict)
+    undecided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    first_misfit: int | None = None
+    odd: str = ""
+    notes: tuple[str, ...] = ()
+    ended: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; without limits where the rows end before the run did: any not yet reached would do."""
+        values = {name: value for name, value in vars(self).items() if name != "ended"}
+        if self.plan is not None:
+            hidden = () if self.ended else LIMITS
+            values["plan"] = {name: value for name, value in self.plan.to_dict().items() if name not in hidden}
+        return values
 
 
 def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
@@ -95,12 +155,12 @@ def number_of_samples(rows: Rows) -> tuple[int | None, list[str]]:
 def _explain(run: Observed) -> Inference:
     """The plans that fit all rows, or as many from the start as any plan explains."""
     rows, n = run.rows, run.num_samples
-    candidates = list(passes.hypotheses(run))
-    sized = [passes.with_ids(run, one) for one in candidates if one.misfit >= len(rows)]
+    candidates = list(passes_of.hypotheses(run))
+    sized = [passes_of.with_ids(run, one) for one in candidates if one.misfit >= len(rows)]
     fits = _best_fits(run, [one for one in sized if one.misfit >= len(rows)])
     if fits:
-        return state(run, fits)
-    candidates = [passes.with_ids(run, one) for one in candidates]
+        return _state(run, fits)
+    candidates = [passes_of.with_ids(run, one) for one in candidates]
     step = _first_misfit(run, candidates)
     odd = _odd(run, candidates, step)
     none = _without_passes(run, step)
@@ -113,11 +173,11 @@ def _explain(run: Observed) -> Inference:
         first_misfit=step if start.first_misfit is None else start.first_misfit,
         odd=odd if start.first_misfit is None else start.odd,
         order="none" if none else start.order,
-        notes=(*notes, *(note for note in start.notes if note != NO_END or not rows.complete)),
+        notes=(*notes, *(note for note in start.notes if note != _NO_END or not rows.complete)),
     )
 
 
-def _best_fits(run: Observed, whole: list[passes.Passes]) -> list[Fit]:
+def _best_fits(run: Observed, whole: list[Passes]) -> list[Fit]:
     """The plans of the likely passes that explain all ids; of all such passes if none of these fits."""
     best = max((one.chance for one in whole), default=0.0)
     likely = [one for one in whole if one.chance >= best - UNLIKELY]
@@ -128,7 +188,7 @@ def _best_fits(run: Observed, whole: list[passes.Passes]) -> list[Fit]:
     return []
 
 
-def _first_misfit(run: Observed, candidates: list[passes.Passes]) -> int:
+def _first_misfit(run: Observed, candidates: list[Passes]) -> int:
     """The most steps from the start that any hypothesis explains."""
     best, applied = 0, run.applied
     for one in sorted(candidates, key=lambda one: -one.misfit):
@@ -158,7 +218,7 @@ def _without_passes(run: Observed, misfit: int) -> bool:
     return 0.5 < float(np.mean(distinct)) / n < 0.8
 
 
-def _odd(run: Observed, candidates: list[passes.Passes], step: int) -> str:
+def _odd(run: Observed, candidates: list[Passes], step: int) -> str:
     """What is odd at the first step that no plan explains."""
     rows, n = run.rows, run.num_samples
     reasons = {one.reason for one in candidates if one.misfit == step}
@@ -183,3 +243,130 @@ def _odd(run: Observed, candidates: list[passes.Passes], step: int) -> str:
     if number > 1:
         return f"{number:,} updates with one step"
     return "an update that no window explains" if number else "no update, where one is due"
+
+
+def _state(run: Observed, fits: list[Fit]) -> Inference:
+    """What plans that fit, at least one, say together."""
+    rows, notes = run.rows, []
+    if any(column is not None for column in (rows.epoch, rows.step_in_epoch, rows.padding)):
+        labelled = [fit for fit in fits if fit.labelled]
+        if labelled and len(labelled) < len(fits):
+            if _values(plainest(labelled)[0]) != _values(plainest(fits)[0]):
+                notes.append("By the loop's labels, of the plans that the rows alone cannot tell apart.")
+            fits = labelled
+        elif not labelled:
+            notes.append("The loop's labels are those of no plan that explains the rows; they were left aside.")
+    fits, other_epochs = plainest(fits)
+    if other_epochs:
+        notes.append("An epoch is taken to be a pass; epochs of other lengths would leave the same rows.")
+    simplest = min(fits, key=lambda fit: _WEIGHT * fit.effort - fit.passes.chance)
+    likely = _likely_kinds(fits)
+    order, seed, order_values = _order(likely)
+    values = {**_values(fits), **order_values}
+    undecided = {name: choices for name, choices in values.items() if len(choices) > 1}
+    certain = {
+        name: choices[0]
+        for name, choices in values.items()
+        if len(choices) == 1 and not (name in LIMITS and choices[0] is None)
+    }
+    if not rows.complete:
+        for name in (*LIMITS, "accumulation_at_end"):
+            certain.pop(name, None)
+            undecided.pop(name, None)
+        notes.append(_NO_END)
+    if rows.updates is None:
+        undecided["gradient_accumulation_steps"] = (1, MORE)
+        certain.pop("gradient_accumulation_steps", None)
+        notes.append("The updates are not known, and so neither is accumulation.")
+    if rows.ids is None:
+        notes.append("The ids are not known: the sizes show some of the passes, but not their order.")
+    elif (left := _order_left(run, simplest.passes, likely)) is not None:
+        notes.append(left)
+    elif seed is None and order in ("same each pass", "new each pass"):
+        notes.append("The order is not one of xframe's that were tried; the plan's seed stands for any.")
+    plan = plan_of({**simplest.fields, **_order_fields(simplest.passes)})
+    return Inference(
+        plan, run.num_samples, order=order, seed=seed, certain=certain, undecided=undecided, notes=tuple(notes)
+    )
+
+
+def _order_fields(passes: Passes) -> dict[str, Any]:
+    """A plan says one order: that of its own passes which is most likely, and of equals the plainest."""
+    own = max(passes.kinds, key=lambda kind: (kind.chance, kind.order == "sequential", kind.reshuffle), default=None)
+    if own is None:
+        return {}
+    return {"order": own.order} if own.order == "sequential" else {"seed": own.seed or 0, "reshuffle": own.reshuffle}
+
+
+def _order_left(run: Observed, passes: Passes, likely: list[Kind]) -> str | None:
+    """Where the samples depart from an order in which they began, if no order that fits is one to be recognised."""
+    ids, n = run.rows.ids, run.num_samples
+    begun = min(run.batch_size, n)
+    enough = math.lgamma(n + 1) - math.lgamma(n - begun + 1) > UNLIKELY  # of samples in the first batch
+    if ids is None or not enough or any(kind.order == "sequential" or kind.seed is not None for kind in likely):
+        return None
+    spans = spans_of(run, passes, run.num_steps)
+    tried: list[tuple[str, int | None, bool]] = []
+    if (ids[:begun] == np.arange(begun)).all():
+        tried.append(("as they are stored", None, False))
+    tried += [
+        (f"in xframe's order of seed {seed}", seed, reshuffle)
+        for seed in run.seeds_of_first_batch[:1]
+        for reshuffle in (True, False)
+    ]
+    departures = [(orders.departure(run, spans, seed, reshuffle=again), words) for words, seed, again in tried]
+    steps = [(run.step_of(at), words) for at, words in departures if at is not None]
+    step, words = max(steps, default=(0, ""))
+    return f"The samples come {words}, but only up to step {step}." if step > 0 else None
+
+
+def _values(fits: list[Fit]) -> dict[str, tuple[Any, ...]]:
+    """Field → the values it has in the plans that fit."""
+    values: dict[str, set[Any]] = {name: {fit.fields.get(name) for fit in fits} for name in _NAMES}
+    values["remainder"] = {remainder for fit in fits for remainder in fit.remainders}
+    if "carry" in values["remainder"]:
+        values["on_exhaustion"].add(None)  # which carry has none of
+    if "drop" in values["accumulation_remainder"]:
+        values["accumulation_remainder"].add("leak")
+    accumulates = {fit.accumulation_steps > 1 for fit in fits}
+    if True in accumulates:
+        plain: set[Any] = {None} if False in accumulates else set()
+        values["loss_normalization"] = {"actual", "window", "sum", "samples"} | plain
+    more = {name for fit in fits for name in fit.more}
+    return {
+        name: (*sorted(choices, key=_rank), *((MORE,) if name in more else ()))
+        for name, choices in values.items()
+        if choices != {None} or name in (*LIMITS, "steps_per_epoch")
+    }
+
+
+def _rank(value: Any) -> tuple[int, int]:
+    if value is None:
+        return 0, 0
+    return (1, value) if isinstance(value, int) else (2, _IN_TURN.index(value))
+
+
+def _likely_kinds(fits: list[Fit]) -> list[Kind]:
+    seen = {id(fit.passes): fit.passes for fit in fits}
+    kinds = [kind for passes in seen.values() for kind in passes.kinds]
+    best = max((kind.chance for kind in kinds), default=0.0)
+    return [kind for kind in kinds if kind.chance >= best - UNLIKELY]
+
+
+def _order(kinds: list[Kind]) -> tuple[str, int | None, dict[str, tuple[Any, ...]]]:
+    """The order in words, xframe's seed if there is one, and the values of the plan's fields."""
+    if not kinds:
+        return "unknown", None, {"order": ("shuffle", "sequential"), "reshuffle": (True, False)}
+    names = tuple(sorted({kind.order for kind in kinds}, reverse=True))
+    reshuffles = tuple(sorted({kind.reshuffle for kind in kinds if kind.order == "shuffle"}, reverse=True))
+    values: dict[str, tuple[Any, ...]] = {"order": names}
+    if names == ("sequential",):
+        return "sequential", None, values
+    values["reshuffle"] = reshuffles
+    seeds = {kind.seed for kind in kinds if kind.order == "shuffle"}
+    seed = seeds.pop() if len(seeds) == 1 and len(names) == 1 else None
+    if seed is not None:
+        values["seed"] = (seed,)
+    if len(names) == 1 and len(reshuffles) == 1:
+        return ("new each pass" if reshuffles[0] else "same each pass"), seed, values
+    return "unknown", seed, values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.errors import counted
-from xframe.inference.statement import MORE, Inference
+from xframe.inference.inferring import MORE, Inference
 from xframe.plan.training_plan import TrainingPlan
 
 _LABEL = 20  # characters of a line's first column

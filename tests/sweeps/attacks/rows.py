@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xframe.errors import UsageError
-from xframe.inference.shown import cells
+from xframe.inference.reproducing import cells
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows

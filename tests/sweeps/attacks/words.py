@@ -11,7 +11,7 @@ from sweeps.attacks.fields import LEFTOVERS, REMAINDERS
 from sweeps.attacks.rows import Attack, made, seen_alike, unlabelled
 from xframe.comparison.result import Explanation
 from xframe.diagnosis.reference import changed
-from xframe.inference.shown import cells
+from xframe.inference.reproducing import cells
 from xframe.plan import counting
 
 NUMBER = r"(\d[\d,]*)"

@@ -11,8 +11,7 @@ from sweeps import inference as sweep
 from sweeps.inference import check_case, passes_impossible, run, walked
 from sweeps.simulator import EDGES, Refused
 
-from xframe.inference.inferring import infer
-from xframe.inference.statement import MORE
+from xframe.inference.inferring import MORE, infer
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.inferred import one

@@ -9,8 +9,7 @@ from sweeps.simulator import random_case
 
 from xframe.errors import PlanError
 from xframe.inference.inferring import infer
-from xframe.inference.reproducing import reproduce
-from xframe.inference.shown import UNKNOWN, cells
+from xframe.inference.reproducing import UNKNOWN, cells, reproduce
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows

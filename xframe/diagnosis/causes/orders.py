@@ -16,7 +16,7 @@ from xframe.diagnosis.edits import most_batches, moved_batches
 from xframe.diagnosis.passes import Pass
 from xframe.errors import counted
 from xframe.inference.observed import SEEDS, seeds_of
-from xframe.inference.shown import UNKNOWN
+from xframe.inference.reproducing import UNKNOWN
 from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
 

@@ -12,7 +12,7 @@ from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted
 from xframe.inference.observed import counted_within
-from xframe.inference.shown import UNKNOWN, cells
+from xframe.inference.reproducing import UNKNOWN, cells
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
