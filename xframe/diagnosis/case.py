@@ -25,33 +25,20 @@ Keys = NDArray[np.uint64]
 
 
 class Stopping(NamedTuple):
-    """What early stopping has to do with the run's end.
+    """What early stopping has to do with the run's end."""
 
-    Attributes:
-        patience: of the plan, in validations.
-        after: steps after which the candidate's own validations stop it; None if they give no reason to.
-        validated: the candidate has validations.
-        by_plan: the reference is the plan, up to where these validations stop it; else it is a run.
-    """
-
-    patience: int
-    after: int | None
-    validated: bool
-    by_plan: bool
+    patience: int  # of the plan, in validations
+    after: int | None  # steps after which the candidate's own validations stop it; None if they give no reason to
+    validated: bool  # the candidate has validations
+    by_plan: bool  # the reference is the plan, up to where these validations stop it; else it is a run
 
 
 class DifferingSamples(NamedTuple):
-    """The samples that differ in batches of the same sizes.
+    """The samples that differ in batches of the same sizes."""
 
-    Attributes:
-        at: their places among the ids.
-        steps: of each of them.
-        same_members: each batch has the reference's samples, if in a different order.
-    """
-
-    at: Ints
+    at: Ints  # their places among the ids
     steps: Ints
-    same_members: bool
+    same_members: bool  # each batch has the reference's samples, if in a different order
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,15 +248,13 @@ class Case:
         a, b = self.candidate, self.reference
         if self.ids is None or self.same_batches or (len(a) != len(b) and self.whole) or not self.same_sizes:
             return None
-        end = int(a.bounds[self.shared])
-        ids, reference = (one[:end] for one in self.ids)
+        ids, reference = (one[: a.bounds[self.shared]] for one in self.ids)
         differing = np.flatnonzero(ids != reference)
         if not len(differing):
             return None
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
-        members = [batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b)]
-        same_members = bool(np.array_equal(members[0], members[1]))
-        return DifferingSamples(differing, steps, same_members)
+        members = (batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b))
+        return DifferingSamples(differing, steps, bool(np.array_equal(*members)))
 
     def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
         """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""

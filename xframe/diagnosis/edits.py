@@ -65,17 +65,12 @@ def updates_follow(case: Case, where: Ints | None = None) -> bool:
 
 
 class Jump(NamedTuple):
-    """From step ``at`` on the candidate has the reference's rows from step ``to`` on.
-
-    Attributes:
-        where: the steps of the reference that the candidate then made.
-        many: the batches lost or made again in between, in words.
-    """
+    """From step ``at`` on the candidate has the reference's rows from step ``to`` on."""
 
     at: int
     to: int
-    where: Ints
-    many: str
+    where: Ints  # the steps of the reference that the candidate then made
+    many: str  # the batches lost or made again in between, in words
 
 
 def jumps(case: Case) -> Iterator[Jump]:
@@ -174,19 +169,12 @@ def one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
 
 
 class Gaps(NamedTuple):
-    """The steps after which the candidate counts more or fewer updates than the reference, where batches are the same.
-
-    Attributes:
-        steps: these steps.
-        more: updates of these steps that the candidate has and the reference has not; negative: the other way round.
-        due: updates of these steps that the reference has.
-        forwards: the candidate's counter never goes down.
-    """
+    """The steps after which the candidate counts more or fewer updates than the reference, in the same batches."""
 
     steps: Ints
-    more: Ints
-    due: Ints
-    forwards: bool
+    more: Ints  # updates of these steps that the candidate has and the reference has not; negative: the other way round
+    due: Ints  # that the reference has
+    forwards: bool  # the candidate's counter never goes down
 
     @property
     def first(self) -> int:
@@ -231,8 +219,7 @@ def window_ends(case: Case) -> Flags | None:
 def updates_of(cuts: Flags, k: int, leftover: str, begun: int = 0, *, each: bool = False) -> Ints:
     """Updates after each step, where windows of k steps are cut after the steps marked.
 
-    Args:
-        begun: steps that the first window has behind it already; of each segment, if ``each``.
+    ``begun``: steps that the first window has behind it already; of each segment, if ``each``.
     """
     since = steps_since(np.zeros_like(cuts) if leftover == "carry" else cuts)
     in_first = since == np.arange(1, len(cuts) + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,18 +14,10 @@ MOST_PASSES = 256
 _OWN_ORDER = 0.4  # of the samples are in other places where a run has an order of its own
 
 
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """One pass of the candidate.
+class Pass(NamedTuple):
+    """One pass of the candidate, padding left out: its samples, the reference's in these places, and these places."""
 
-    Attributes:
-        index: of the pass.
-        ids: its samples, padding left out.
-        reference: the samples that the reference has in these places.
-        positions: these places in the pass.
-    """
-
-    index: int
+    number: int
     ids: Ints
     reference: Ints
     positions: Ints

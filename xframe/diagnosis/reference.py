@@ -27,15 +27,10 @@ _FIRST_ROWS = 2048
 
 
 class Match(NamedTuple):
-    """How a prediction meets the candidate's rows, all of which it reproduces.
+    """How a prediction meets the candidate's rows, all of which it reproduces."""
 
-    Attributes:
-        labels: whether the loop's own labels agree too, where there are any.
-        known: the share of the sample ids that the prediction knows.
-    """
-
-    labels: bool
-    known: float
+    labels: bool  # the loop's own agree too, where there are any
+    known: float  # the share of the sample ids that the prediction knows
 
 
 @lru_cache(maxsize=64)
@@ -58,10 +53,13 @@ def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
         return None
 
 
-def planned(plan: TrainingPlan, num_samples: int, steps: int) -> counting.PlannedRows | None:
-    """The first steps of a plan; None if it does not fit the data set, or the run has fewer."""
+def planned(
+    plan: TrainingPlan, num_samples: int, steps: int, *, total: int | None = None
+) -> counting.PlannedRows | None:
+    """The first steps of a plan; None if it does not fit the data set, has fewer, or not ``total`` in all."""
     try:
-        if 0 < steps <= Cadence(plan, num_samples).num_steps and num_samples <= MOST_SAMPLES:
+        all_steps = Cadence(plan, num_samples).num_steps
+        if 0 < steps <= all_steps and total in (None, all_steps) and num_samples <= MOST_SAMPLES:
             return counting.rows(plan, num_samples, 0, steps)
     except UsageError:
         pass
@@ -93,8 +91,7 @@ class Reference:
             given = cls(rows, (plan,), num_samples, ShownOrder(num_samples), given=True)
             if is_plan or given.match(rows, plan) is not None:
                 return given
-        inferred = reproduce(rows, num_samples)
-        return cls(rows, inferred.plans, inferred.num_samples, inferred.order)
+        return cls(rows, *reproduce(rows, num_samples))
 
     @property
     def plan(self) -> TrainingPlan | None:
@@ -107,26 +104,18 @@ class Reference:
 
     def match(self, candidate: Rows, plan: TrainingPlan) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
-        n, share = self.num_samples, 1.0
-        if n is None or n > MOST_SAMPLES or not len(candidate):
-            return None
-        try:
-            total = Cadence(plan, n).num_steps
-            if total != len(candidate) if candidate.complete else total < len(candidate):
+        n, total, share = self.num_samples, len(candidate) if candidate.complete else None, 1.0
+        # Most plans differ early: a look at the first rows saves writing out all of them, and all of their ids.
+        for rows in dict.fromkeys((min(len(candidate), _FIRST_ROWS), len(candidate))):
+            part = None if n is None else planned(plan, n, rows, total=total)
+            if n is None or part is None or not np.array_equal(part.batch_size, candidate.batch_size[:rows]):
                 return None
-            # Most plans differ early: a look at the first rows saves writing out all of them, and all of their ids.
-            for rows in dict.fromkeys((min(len(candidate), _FIRST_ROWS), len(candidate))):
-                part = counting.rows(plan, n, 0, rows)
-                if not np.array_equal(part.batch_size, candidate.batch_size[:rows]):
-                    return None
-                if candidate.updates is not None and not np.array_equal(part.updates, candidate.updates[:rows]):
-                    return None
-                known = 1.0 if candidate.ids is None else self._ids_match(candidate, plan, n, part)
-                if known is None:
-                    return None
-                share = known
-        except UsageError:
-            return None
+            if candidate.updates is not None and not np.array_equal(part.updates, candidate.updates[:rows]):
+                return None
+            known = 1.0 if candidate.ids is None else self._ids_match(candidate, plan, n, part)
+            if known is None:
+                return None
+            share = known
         labels = ((getattr(candidate, name), getattr(part, name)) for name in ("epoch", "step_in_epoch", "padding"))
         return Match(all(a is None or np.array_equal(a, b) for a, b in labels), share)
 

@@ -14,22 +14,15 @@ from xframe.inference.passes import Passes, steps_per_pass
 
 
 class Epochs(NamedTuple):
-    """One hypothesis.
-
-    Attributes:
-        steps_per_epoch, epoch_iterator, on_exhaustion: as in a plan; None: an epoch is a pass.
-        epoch: of each step, and of the one that would follow.
-        epoch_ends, pass_ends: whether an epoch or a pass ends after each step.
-        exhausts: the last step leaves a pass that is over and an epoch that is not.
-    """
+    """One hypothesis; the first three are as in a plan, None where an epoch is a pass."""
 
     steps_per_epoch: int | None
     epoch_iterator: str | None
     on_exhaustion: str | None
-    epoch: Ints
-    epoch_ends: Flags
+    epoch: Ints  # of each step, and of the one that would follow
+    epoch_ends: Flags  # whether one ends after each step
     pass_ends: Flags
-    exhausts: bool
+    exhausts: bool  # the last step leaves a pass that is over and an epoch that is not
 
     @property
     def fields(self) -> dict[str, object]:
@@ -41,9 +34,7 @@ class Epochs(NamedTuple):
 def hypotheses(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Epochs]:
     """All epochs that go with these passes, those that are passes first.
 
-    Args:
-        lengths: the numbers of steps that are tried; default: all that a short run may have, and all that a long run
-            can show.
+    ``lengths``: the numbers of steps that are tried; default: all that a short run may have, or a long one can show.
     """
     n, b = run.num_samples, run.batch_size
     per_pass = steps_per_pass(passes.remainder, n, b)

@@ -25,21 +25,13 @@ _DEFAULTS = {  # what a plan need not say
 
 
 class Fit(NamedTuple):
-    """One plan that fits, but for the order.
-
-    Attributes:
-        passes: its passes.
-        fields: of the plan.
-        remainders: with which it is the same.
-        more: fields of which every greater value fits too.
-        labelled: it gives the loop's labels.
-    """
+    """One plan that fits, but for the order."""
 
     passes: Passes
     fields: dict[str, Any]
-    remainders: tuple[str, ...]
-    more: frozenset[str]
-    labelled: bool
+    remainders: tuple[str, ...]  # with which it is the same
+    more: frozenset[str]  # fields of which every greater value fits too
+    labelled: bool  # it gives the loop's labels
 
     @property
     def accumulation_steps(self) -> int:
@@ -70,11 +62,7 @@ class Fit(NamedTuple):
 
 
 def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:
-    """The plans with these passes that give these updates, and end there.
-
-    Args:
-        lengths: the numbers of steps that are tried for an epoch; default: as ``epochs.hypotheses`` has it.
-    """
+    """The plans with these passes that give these updates, and end there; ``lengths`` as in ``epochs.hypotheses``."""
     n, b, total = run.num_samples, run.batch_size, run.num_steps
     one_size = b == n and passes.remainder == "keep" and bool((run.rows.batch_size == n).all())
     whole_stream = passes.remainder == "carry" and total == 1 and b % n == 0
@@ -83,8 +71,8 @@ def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None)
         s = epochs.steps_per_epoch
         remainders: tuple[str, ...] = (passes.remainder,)
         if n % b == 0:
-            carry = epochs.on_exhaustion in (None, "repeat")
-            remainders = ("keep", "drop", "pad", "error", *(("carry",) if carry else ()))
+            carry = ("carry",) if epochs.on_exhaustion in (None, "repeat") else ()
+            remainders = ("keep", "drop", "pad", "error", *carry)
         labelled = epochs_of.labelled(run, passes, epochs)
         base = {"batch_size": b, "remainder": passes.remainder, **epochs.fields}
         more = {"batch_size"} if one_size or (whole_stream and s is None) else set()

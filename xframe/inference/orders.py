@@ -33,19 +33,12 @@ class Kind(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What a run's ids say of where its passes are.
+    """What a run's ids say of where its passes are."""
 
-    Attributes:
-        misfit: the first sample that no order allows, by its place; None if all are allowed.
-        reason: why not: ``range``, ``repeat`` or ``padding``.
-        sequential: all samples come in stored order.
-        same: every pass has the same order.
-    """
-
-    misfit: int | None
-    reason: str = ""
-    sequential: bool = False
-    same: bool = False
+    misfit: int | None  # the place of the first sample that no order allows
+    reason: str = ""  # why not: ``range``, ``repeat`` or ``padding``
+    sequential: bool = False  # all samples come in stored order
+    same: bool = False  # every pass has the same order
 
 
 def judge(run: Observed, spans: Spans, end: int) -> Judgement:

@@ -130,39 +130,27 @@ def shown_order(run: Observed, passes: Passes) -> ShownOrder:
     return ShownOrder(n, reshuffle=not same, learned=learned)
 
 
-@dataclass(frozen=True, eq=False)
-class Reproduction:
-    """What reproduces some rows.
+class Reproduction(NamedTuple):
+    """What reproduces some rows."""
 
-    Attributes:
-        plans: the simplest first; none if no plan was found that does.
-        num_samples: size of the data set, given or inferred; None if the rows do not show it.
-        order: of the samples, which all plans have; None without a plan.
-    """
-
-    plans: tuple[TrainingPlan, ...] = ()
-    num_samples: int | None = None
-    order: ShownOrder | None = None
+    plans: tuple[TrainingPlan, ...] = ()  # the simplest first; none if no plan was found that does
+    num_samples: int | None = None  # given or inferred; None if the rows do not show it
+    order: ShownOrder | None = None  # of the samples, which all plans have; None without a plan
 
 
 def reproduce(rows: Rows, num_samples: int | None = None) -> Reproduction:
     """The plans that reproduce all of these rows: sizes, samples and updates; labels too if any plan does.
 
-    Args:
-        rows: of a run, whole or a part from its start.
-        num_samples: size of the data set; None: to be inferred.
+    The rows are a run's, whole or a part from its start; without ``num_samples`` that is inferred.
     """
-    if not len(rows) or rows.batch_size.min() < 1:
-        return Reproduction(num_samples=num_samples)
     n = num_samples
+    if not len(rows) or rows.batch_size.min() < 1:
+        return Reproduction(num_samples=n)
     if n is None:
         n, _ = number_of_samples(rows)
         n = n if n is not None and n <= _MOST_INFERRED else None
-    if n is None or n > MOST_SAMPLES:
-        return Reproduction(num_samples=n)
-    run = Observed(rows, n, tuple(SEEDS))
-    fits = _fits(run)
-    if not fits:
+    run = None if n is None or n > MOST_SAMPLES else Observed(rows, n, tuple(SEEDS))
+    if run is None or not (fits := _fits(run)):
         return Reproduction(num_samples=n)
     order = shown_order(run, fits[0].passes)
     return Reproduction(tuple(islice(_plans(fits, order), _MOST_PLANS)), n, order)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from math import log
 from typing import Any
 
@@ -112,10 +111,8 @@ class Reshuffled(_OneOfAll):
             return
         for seed in _seeds(case, plan, num_samples):
             # In one pass the two are the same, and the first says less.
-            for reshuffle, words in (
-                (False, "shuffles the samples"),
-                (True, "shuffles the samples again for each pass"),
-            ):
+            for reshuffle in (False, True):
+                words = f"shuffles the samples{' again for each pass' if reshuffle else ''}"
                 text = f"{words} (xframe's seed {seed:,}); {case.other} goes through them in their stored order"
                 fields = {"order": "shuffle", "seed": seed, "reshuffle": reshuffle}
                 written = f'order = "shuffle", seed = {seed}, reshuffle = {str(reshuffle).lower()}'
@@ -178,15 +175,15 @@ class PassSkipped(Cause):
         if not passes.differing or plan is None or plan.order == "sequential" or not plan.reshuffle:
             return
         taken = [_order_of(case, plan, one, 2 * len(all_passes) + 8) for one in all_passes[:_MOST_PASSES]]
-        known = all(one is not None for one in taken) and len(taken) == len(all_passes)
-        moved = [i for i, one in enumerate(taken) if one is not None and one != all_passes[i].index]
+        moved = [i for i, one in enumerate(taken) if one is not None and one != all_passes[i].number]
         if not moved:
             return
         first = moved[0]
-        if taken.count(taken[first]) == len(taken) > 1 and taken[0] == all_passes[0].index:
+        if taken.count(taken[first]) == len(taken) > 1 and taken[0] == all_passes[0].number:
             return  # one order repeated
-        text = f"has in pass {all_passes[first].index:,} the order of pass {taken[first]:,}"
-        yield self.fit(case, text, exact=known and passes.same_counts and _ascending(taken))
+        text = f"has in pass {all_passes[first].number:,} the order of pass {taken[first]:,}"
+        ascending = taken == sorted({one for one in taken if one is not None})  # and all are known
+        yield self.fit(case, text, exact=ascending and passes.same_counts and len(taken) == len(all_passes))
 
 
 class ShuffledIndependently(Cause):
@@ -220,7 +217,7 @@ def _order_of(case: Case, plan: TrainingPlan, one: Pass, reach: int) -> int | No
     n = case.passes.num_samples
     learned = None if case.basis.order is None else case.basis.order.learned
     index: int
-    for index in dict.fromkeys([one.index, *range(reach)]):
+    for index in dict.fromkeys([one.number, *range(reach)]):
         if learned is not None:
             order = learned.get(index)
             if order is None:
@@ -235,10 +232,6 @@ def _order_of(case: Case, plan: TrainingPlan, one: Pass, reach: int) -> int | No
         if known.mean() > 0.5 and np.array_equal(expected[known], one.ids[known]):
             return index
     return None
-
-
-def _ascending(passes: list[int | None]) -> bool:
-    return all(a is not None and b is not None and b > a for a, b in pairwise(passes))
 
 
 class ShuffleAfterBatch(Cause):

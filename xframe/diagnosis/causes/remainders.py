@@ -14,7 +14,6 @@ from xframe.errors import counted
 from xframe.inference.observed import counted_within
 from xframe.inference.reproducing import UNKNOWN, cells
 from xframe.plan import counting
-from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
 _DOES = {
@@ -45,11 +44,8 @@ _FIXES: dict[str, dict[str, str]] = {
         "torch": "a sampler that is endless: the passes one after the other, cut by DataLoader(batch_size={b})",
         "tensorflow": "Dataset.repeat() before Dataset.batch({b})",
     },
-    "error": {
-        "torch": "DataLoader(..., batch_size={b}, drop_last=False)",
-        "tensorflow": "Dataset.batch({b}, drop_remainder=False)",
-    },
 }
+_FIXES["error"] = {framework: _FIXES["keep"][framework] for framework in ("torch", "tensorflow")}
 
 
 class _Remainder(Cause):
@@ -149,8 +145,8 @@ def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
         if n is None or plan.remainder not in ("keep", "pad", "drop") or not n % plan.batch_size:
             continue
         base = changed(plan, remainder="keep")
-        kept = None if base is None else planned(base, n, len(rows))
-        if base is None or kept is None or Cadence(base, n).num_steps != len(rows):
+        kept = None if base is None else planned(base, n, len(rows), total=len(rows))
+        if base is None or kept is None:
             continue
         if (rows.batch_size < kept.batch_size).any() or not (rows.batch_size > kept.batch_size).any():
             continue
