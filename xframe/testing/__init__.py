@@ -30,15 +30,14 @@ if TYPE_CHECKING:
 if (loaded := sys.modules.get("pytest")) is not None:
     loaded.register_assert_rewrite("xframe.testing.contract")  # so that a failure shows the values
 
-_WHERE = {"AdapterContract": "contract", "assert_same_training": "plugin", "observe": "contract"}
 __all__ = ["AdapterContract", "assert_same_training", "observe"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"module 'xframe.testing' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"xframe.testing.{_WHERE[name]}"), name)
-    globals()[name] = value
+    module = "plugin" if name == "assert_same_training" else "contract"
+    value = globals()[name] = getattr(importlib.import_module(f"xframe.testing.{module}"), name)
     return value
 
 

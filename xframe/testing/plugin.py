@@ -79,7 +79,7 @@ def assert_same_training(
     from xframe.trace.trace import Trace
     from xframe.verification import compare
 
-    runs = [run if isinstance(run, Trace) else Path(run) for run in (reference, candidate, *more)]
+    runs: list[Trace | Path] = [run if isinstance(run, Trace) else Path(run) for run in (reference, candidate, *more)]
     places = [(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
     try:
         for i, place in enumerate(places):

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from unittest import mock
@@ -39,11 +39,11 @@ def counting_forbidden() -> Iterator[None]:
         raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
 
     functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse))
-        for name in functions:
-            stack.enter_context(mock.patch.object(counting, name, refuse))
-        stack.enter_context(mock.patch.object(cadence, "Cadence", refuse))
+    with (
+        mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse),
+        mock.patch.multiple(counting, **dict.fromkeys(functions, refuse)),
+        mock.patch.object(cadence, "Cadence", refuse),
+    ):
         yield
 
 
@@ -58,8 +58,14 @@ def observe(
     workers: int = 0,
 ) -> Trace:
     """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
-    place = {"device": "cpu", "precision": precision, "threads": 1, "loop": loop or adapter.loops[0]}
-    runtime = Runtime(**place, workers=workers)  # type: ignore[arg-type]
+    place = {
+        "device": "cpu",
+        "precision": precision,
+        "threads": 1,
+        "loop": loop or adapter.loops[0],
+        "workers": workers,
+    }
+    runtime = Runtime(**place)  # type: ignore[arg-type]
     facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
     with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
         recorder.weights(adapter.run(plan, task, runtime, recorder))

@@ -10,17 +10,13 @@ import importlib
 import pkgutil
 
 from xframe.testing.faults.bases import Faulty, make, with_validation
-from xframe.testing.faults.declaring import Fault, declared_in, fault
+from xframe.testing.faults.declaring import DECLARED, Fault, fault
 
 __all__ = ["BY_NAME", "FAULTS", "Fault", "Faulty", "fault", "make", "with_validation"]
 
-
-def _walk() -> tuple[Fault, ...]:
-    modules = [importlib.import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__)]
-    return tuple(one for module in modules for one in declared_in(module))
-
-
-FAULTS = _walk()
-BY_NAME = {one.name: one for one in FAULTS}
+for one in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{one.name}")
+FAULTS = tuple(DECLARED)
+BY_NAME = {each.name: each for each in FAULTS}
 if len(BY_NAME) != len(FAULTS):
     raise ValueError("two faults have one name")

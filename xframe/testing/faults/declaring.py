@@ -12,12 +12,8 @@ from xframe.testing.faults.bases import Faulty, mixin
 from xframe.testing.faults.plans import PLAN
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from xframe.plan.training_plan import TrainingPlan
     from xframe.tasks.task import Task
-
-_DECLARED = "_declared_faults"
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,9 @@ class Fault:
         return self.check in ("steps", "boundaries", "updates", "epochs") and not (self.task or self.against)
 
 
+DECLARED: list[Fault] = []  # in the order in which the files here are loaded
+
+
 def fault(name: str, check: str, step: int | None, *causes: str, **more: Any) -> Callable[[Any], Any]:
     """Declares a bug as a fault: a function from task to task, or what ``mixin`` takes; ``more`` as in ``Fault``.
 
@@ -61,18 +60,10 @@ def fault(name: str, check: str, step: int | None, *causes: str, **more: Any) ->
 
     def declare(bug: Any) -> Any:
         if inspect.isfunction(bug) and [*inspect.signature(bug).parameters] == ["task"]:
-            made, what = bug, {"task": bug}
-        else:
-            made = mixin(bug)
-            what = {"build": made}
-        one = Fault(name, check, step, causes, **what, **more)
-        setattr(made, _DECLARED, (one, *vars(made).get(_DECLARED, ())))
+            DECLARED.append(Fault(name, check, step, causes, task=bug, **more))
+            return bug
+        made = mixin(bug)
+        DECLARED.append(Fault(name, check, step, causes, build=made, **more))
         return made
 
     return declare
-
-
-def declared_in(module: ModuleType) -> tuple[Fault, ...]:
-    """The faults that a module declares, from its top to its end."""
-    bugs = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-    return tuple(one for bug in bugs for one in vars(bug).get(_DECLARED, ()))

@@ -66,7 +66,8 @@ def judge_all(
         logged, draw = logger(), Random(f"mutations {seed} {store.adapter}")  # noqa: S311  no secret
         rows: dict[str, Rows] = {}
         wanted: list[Fault | int] = [fault for fault in faults if possible(fault, store.adapter)]
-        for one in progress.each(f"judging {store.adapter}", [*wanted, *range(mutations)], "faults"):
+        wanted += range(mutations)
+        for one in progress.each(f"judging {store.adapter}", wanted, "faults"):
             if isinstance(one, Fault):
                 findings.append(judge_fault(store, one, problems.get((store.adapter, one.name), ""), logged))
             else:
@@ -129,7 +130,7 @@ def logger() -> Logger:
 
     def log(trace: Trace, fault: Fault | None) -> Logged:
         if trace.path not in kept:
-            kept[trace.path] = Logged.of(trace, sums(fault and fault.task))
+            kept[trace.path] = Logged.of(trace, sums(fault.task if fault else None))
         return kept[trace.path]
 
     return log
