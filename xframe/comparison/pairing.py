@@ -60,11 +60,6 @@ class Run:
         return () if self.trace is None else self.trace.validations
 
     @property
-    def complete(self) -> bool:
-        """Whether the rows go on to where the run ended by itself."""
-        return self.trace is None or self.trace.complete
-
-    @property
     def skips_updates(self) -> bool:
         """Whether updates may be skipped, since the loss is scaled; what a plan says then is how often one is tried."""
         return self.facts.precision == "mixed_float16" and "update_attempts" in self.rows.known

@@ -18,7 +18,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.schema import Group
 
 Result = Literal["pass", "fail", "not judged"]
-_OF_THE_CHECK = ("title", "group", "computed", "shown")  # what reports need and JSON does not have
+_IN_JSON = ("name", "result", "rule", "values", "first", "worst", "worst_at", "undecided", "detail")  # of a check
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,50 +95,46 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one pair shows of one check; the attributes are those of ``CheckResult``."""
-
-    result: Result
-    first: int | None = None
-    detail: str = ""
-    worst: float | None = None
-    worst_at: int | str | None = None
-    undecided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of one check over all pairs: one row of the table.
+    """What one pair shows of one check.
 
     Attributes:
-        name: the check's name, ``steps``, ``boundaries``, ….
         result: ``pass``, ``fail`` or ``not judged``.
-        rule: what was required, with its tolerance.
-        values: what each run shows, by its name.
         first: index of the first step that fails.
+        detail: one sentence, where there is something to say.
         worst: largest difference between two runs, absolute; None where nothing was measured.
         worst_at: the step or weight at which it occurred.
         undecided: data was present but could not be judged, so the comparison cannot pass.
-        detail: one sentence, where there is something to say.
-        title, group, computed, shown: those of the ``Check``.
     """
 
-    name: str
     result: Result
-    rule: str
-    values: Mapping[str, int | str | None] = field(default_factory=dict)
     first: int | None = None
+    detail: str = ""
     worst: float | None = None
     worst_at: int | str | None = None
     undecided: bool = False
-    detail: str = ""
-    title: str = ""
-    group: Group = "structure"
-    computed: bool = False
-    shown: tuple[str, str] = ("loss", "loss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult(Judgement):
+    """What all pairs show of one check: one row of the table.
+
+    Attributes:
+        name, title, group, computed, shown: those of the ``Check``.
+        rule: what was required, with its tolerance.
+        values: what each run shows, by its name.
+    """
+
+    name: str
+    title: str
+    group: Group
+    computed: bool
+    shown: tuple[str, str]
+    rule: str
+    values: Mapping[str, int | str | None]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        shown = {name: value for name, value in asdict(self).items() if name not in _OF_THE_CHECK}
+        shown = {name: getattr(self, name) for name in _IN_JSON}
         return shown | ({} if self.worst is None or np.isfinite(self.worst) else {"worst": str(self.worst)})
 
 

@@ -97,7 +97,7 @@ def _agree(pair: Pair) -> bool:
     """Whether the comparison saw no difference between the rows of a run and of its plan, labels included."""
     if pair.terms.order == "coverage" or pair.candidate.skips_updates:  # then not all of it was compared
         return False
-    alike = len(pair.candidate.rows) == len(pair.reference.rows) or not pair.candidate.complete
+    alike = len(pair.candidate.rows) == len(pair.reference.rows) or not pair.candidate.rows.complete
     return alike and not pair.firsts.keys() & _ROWS
 
 

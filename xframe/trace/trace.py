@@ -197,18 +197,12 @@ class Trace:
 
     def epochs(self) -> pd.DataFrame:
         """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample."""
-        frame = self.frame()
-        rows = frame["batch_size"].astype("float64")
-        weighted = frame.assign(rows=rows, **{name: frame[name] * rows for name in ("loss", "accuracy")})
-        epochs = weighted.groupby("epoch").agg(
-            steps=("step", "size"),
-            samples=("batch_size", "sum"),
-            loss=("loss", lambda values: values.sum(skipna=False)),
-            accuracy=("accuracy", lambda values: values.sum(skipna=False)),
-        )
-        for name in ("loss", "accuracy"):
-            epochs[name] = epochs[name] / epochs["samples"]
-        return epochs
+        frame, means = self.frame(), ["loss", "accuracy"]
+        frame[means] = frame[means].mul(frame["batch_size"].astype("float64"), axis=0)
+        groups = frame.groupby("epoch")
+        epochs = groups.agg(steps=("step", "size"), samples=("batch_size", "sum"))
+        sums = groups[means].agg(lambda values: values.sum(skipna=False))
+        return epochs.join(sums.div(epochs["samples"], axis=0))
 
     def frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame; digests in hex."""

@@ -49,7 +49,7 @@ class Coverage(Boundaries):
     def _by_pass(self, drawn: tuple[Ids, Ids], starts: list[int], total: int | None) -> Judgement:
         """The samples of each pass; ``starts`` has the first step of each."""
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
-        cut = any(not run.complete and len(run.rows) == shared for run in (candidate, reference))
+        cut = any(not run.rows.complete and len(run.rows) == shared for run in (candidate, reference))
         sizes, left_out = candidate.rows.head(shared).batch_size.tolist(), False
         for begin, end in zip(starts, [*starts[1:], shared], strict=True):
             a, b = (np.concatenate(ids[begin:end]) for ids in drawn)

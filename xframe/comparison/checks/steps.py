@@ -31,7 +31,7 @@ class Steps(Check):
         if len(candidate.rows) == len(reference.rows):
             return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
         for side in (candidate, reference):
-            if side.trace is not None and not side.complete and len(side.rows) == shared:
+            if side.trace is not None and not side.rows.complete and len(side.rows) == shared:
                 detail = f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps"
                 return Judgement("not judged", detail=detail)
         detail = f"{candidate.name} made {len(candidate.rows):,} steps, {reference.says} {len(reference.rows):,}"

@@ -151,7 +151,7 @@ def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement | None:
     expected = due(plan, pair.terms.num_samples)
     expected = expected[expected <= pair.shared]
     steps = len(candidate.rows)
-    if not candidate.complete and len(expected) == len(validations) + 1 and expected[-1] == steps:
+    if not candidate.rows.complete and len(expected) == len(validations) + 1 and expected[-1] == steps:
         expected = expected[:-1]  # it was cut short before, or while, it validated
     for validation, after in zip(validations, expected.tolist(), strict=False):
         if validation.after != after:
