@@ -121,7 +121,8 @@ def _planned(runs: Sequence[Run], terms: Terms) -> tuple[Run | None, tuple[Pair,
 def _walk(runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], kinds: Sequence[type[Check]]) -> None:
     """Feeds the rows of each pair to its checks, and lets these judge: structure first, then the rest."""
     plan = pairs[0].terms.plan
-    walked = [(pair, _structure_first([kind(pair) for kind in kinds if _is_fed(kind, pair)])) for pair in pairs]
+    structure_first = sorted(kinds, key=lambda kind: kind.group != "structure")
+    walked = [(pair, [kind(pair) for kind in structure_first if _is_fed(kind, pair)]) for pair in pairs]
     for start, stop, index in blocks(runs, planned, plan.batch_size if plan is not None else 1):
         for pair, fed in walked:
             if start < pair.shared:
@@ -138,10 +139,6 @@ def _walk(runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], kinds
             if kind.applies(pair) and not _is_fed(kind, pair):
                 detail = "the orders differ" if pair.diverged else ""
                 pair.judgements[kind.name] = Judgement("not judged", detail=detail)
-
-
-def _structure_first(checks: Sequence[Check]) -> list[Check]:
-    return sorted(checks, key=lambda check: check.group != "structure")
 
 
 def _is_fed(kind: type[Check], pair: Pair) -> bool:
