@@ -43,21 +43,13 @@ class DifferingSamples(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The rows of both sides, and the names that sentences call them by.
+    """The rows of both sides, and the names that sentences call them by."""
 
-    Attributes:
-        candidate: rows of the run that differs.
-        basis: the reference's rows, and the plans and order behind them.
-        run: the candidate's name.
-        other: "the plan", or the reference's name.
-        stopping: where the plan asks for early stopping.
-    """
-
-    candidate: Rows
-    basis: Reference
-    run: str
-    other: str
-    stopping: Stopping | None = None
+    candidate: Rows  # of the run that differs
+    basis: Reference  # the reference's rows, and the plans and order behind them
+    run: str  # the candidate's name
+    other: str  # "the plan", or the reference's name
+    stopping: Stopping | None = None  # where the plan asks for it
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property

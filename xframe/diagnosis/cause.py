@@ -29,45 +29,27 @@ LAST_RESORT = 1000.0  # added to a rank: among equally good explanations, report
 
 
 class Prediction(NamedTuple):
-    """A plan that the candidate may follow instead of the reference's.
+    """A plan that the candidate may follow instead of the reference's."""
 
-    Attributes:
-        fields: of the reference's plan that are changed.
-        text: what the run then does; a sentence without its subject.
-        observed: the field's value to write into the plan, where the run is right and the plan is not.
-    """
-
-    fields: Mapping[str, Any]
-    text: str
-    observed: Any = None
+    fields: Mapping[str, Any]  # of the reference's plan that are changed
+    text: str  # what the run then does; a sentence without its subject
+    observed: Any = None  # the field's value to write into the plan, where the run is right and the plan is not
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A cause that the rows, labels or numbers do not refute.
-
-    Attributes:
-        sentence: what happened, with the arithmetic.
-        exact: it reproduces every row of the run; in numbers, it leaves no other cause.
-        guess: the rows are as it states, but the intent that it states is not in them.
-        step: the first step at which it shows.
-        fields: for the settings that fix it.
-        plan: the plan that the run follows instead, if it is a prediction.
-        labels: the loop's own labels are as it predicts, where it predicts any.
-        by_reference: it is the reference that does so.
-        rank: in place of the cause's own.
-    """
+    """A cause that the rows, labels or numbers do not refute."""
 
     cause: Cause
-    sentence: str
-    exact: bool = True
-    guess: bool = False
-    step: int | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    plan: TrainingPlan | None = None
-    labels: bool = True
-    by_reference: bool = False
-    rank: float = 0.0
+    sentence: str  # what happened, with the arithmetic
+    exact: bool = True  # it reproduces every row of the run; in numbers, it leaves no other cause
+    guess: bool = False  # the rows are as it states, but the intent that it states is not in them
+    step: int | None = None  # the first at which it shows
+    fields: Mapping[str, Any] = field(default_factory=dict)  # for the settings that fix it
+    plan: TrainingPlan | None = None  # the plan that the run follows instead, if it is a prediction
+    labels: bool = True  # the loop's own are as it predicts, where it predicts any
+    by_reference: bool = False  # it is the reference that does so
+    rank: float = 0.0  # in place of the cause's own
 
 
 def settings(**by_framework: str) -> Mapping[str, str]:
@@ -79,35 +61,25 @@ class Cause:
     """A reason for which a run differs; its docstring is what it means, of the run that differs ("it …").
 
     One instance serves all cases, so it keeps nothing.
-
-    Attributes:
-        name: stable; scripts read it from the JSON.
-        rank: among explanations that fit equally well, the lowest is reported first: the commoner and the simpler.
-        fixes: by framework or trainer, the setting that brings the run back to the reference; ``plan``: what to write
-            into the plan instead. In braces: ``Case.fields``, and ``{observed}``, without which a text is left out.
-        settles: it rests on what the run states itself: where it fits, no other cause is looked for.
-        about_order: only the order of the samples differs, so that it is no cause where orders may differ.
-        about_windows: it concerns the ends of accumulation windows, which rows never show by themselves.
-        cuts_passes: it cuts a pass into batches in a different way, so that totals of steps agree only by chance.
-        moves_updates: updates come after other steps, so that totals of updates agree only by chance.
-        changes_counts: it does either: where the numbers of steps differ, totals of updates agree only by chance.
-        needs_epochs: without the loops' labels, epochs of a different kind explain the same rows.
-        explains_end: it may be certain though the run merely ends before the plan does.
-        never_certain: many a story has the same rows.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # stable; scripts read it from the JSON
+    # Among explanations that fit equally well, the lowest rank is reported first: the commoner and the simpler.
     rank: ClassVar[float]
+    # By framework or trainer, the setting that brings the run back to the reference; ``plan``: what to write into the
+    # plan instead. In braces: ``Case.fields``, and ``{observed}``, without which a text is left out.
     fixes: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    settles: ClassVar[bool] = False
-    about_order: ClassVar[bool] = False
-    about_windows: ClassVar[bool] = False
-    changes_counts: ClassVar[bool] = False
+    settles: ClassVar[bool] = False  # it rests on what the run states: where it fits, no other cause is looked for
+    about_order: ClassVar[bool] = False  # only the order of the samples differs: no cause where orders may differ
+    about_windows: ClassVar[bool] = False  # it concerns the ends of windows, which rows never show by themselves
+    # What makes totals agree only by chance: a pass is cut into batches in a different way (totals of steps), updates
+    # come after other steps (of updates), or either (of updates where the numbers of steps differ).
     cuts_passes: ClassVar[bool] = False
     moves_updates: ClassVar[bool] = False
-    needs_epochs: ClassVar[bool] = False
-    explains_end: ClassVar[bool] = False
-    never_certain: ClassVar[bool] = False
+    changes_counts: ClassVar[bool] = False
+    needs_epochs: ClassVar[bool] = False  # without the loops' labels, epochs of a different kind explain the same rows
+    explains_end: ClassVar[bool] = False  # it may be certain though the run merely ends before the plan does
+    never_certain: ClassVar[bool] = False  # many a story has the same rows
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         """What the run may follow instead of ``plan``, one of those that reproduce the reference's rows."""

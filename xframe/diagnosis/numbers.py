@@ -12,30 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-
 _ROUNDING = 1e-5  # what begins with larger differences is a different computation
 
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """Numbers of the candidate, and of the reference after them.
+    """Numbers of the candidate, and of the reference after them."""
 
-    Attributes:
-        loss, lr: of each step, in pairs of one length; None where a run states none.
-        loss_differs_at: the first step whose losses are beyond the tolerance, or not finite in one run only.
-        lr_differs_at: the first step whose learning rates differ in the precision that they are compared in.
-        weights: whether the final weights are the same; None if that cannot be judged.
-        starts, data: fingerprints of the starting weights and of the data, where recorded.
-    """
-
-    loss: tuple[Floats, Floats] | None = None
+    loss: tuple[Floats, Floats] | None = None  # of each step, in pairs of one length; None where a run states none
     lr: tuple[Floats, Floats] | None = None
-    loss_differs_at: int | None = None
-    lr_differs_at: int | None = None
-    weights: bool | None = None
-    starts: tuple[str | None, str | None] = (None, None)
-    data: tuple[str | None, str | None] = (None, None)
+    loss_differs_at: int | None = None  # the first step beyond the tolerance, or not finite in one run only
+    lr_differs_at: int | None = None  # the first step, in the precision that rates are compared in
+    weights: bool | None = None  # whether the final ones are the same; None if that cannot be judged
+    starts: tuple[str | None, str | None] = (None, None)  # fingerprints of the starting weights, where recorded
+    data: tuple[str | None, str | None] = (None, None)  # and of the data
 
     @property
     def other_data(self) -> bool:

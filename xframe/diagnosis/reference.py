@@ -68,21 +68,13 @@ def planned(
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a candidate is compared with, and what is behind it.
-
-    Attributes:
-        rows: of the reference.
-        plans: that reproduce them; the first is the likeliest. none if no plan does.
-        num_samples: size of the data set, as far as known.
-        order: of the reference's samples; None without a plan.
-        given: the plan was known, not inferred.
-    """
+    """What a candidate is compared with, and what is behind it."""
 
     rows: Rows
-    plans: tuple[TrainingPlan, ...] = ()
-    num_samples: int | None = None
-    order: ShownOrder | None = None
-    given: bool = False
+    plans: tuple[TrainingPlan, ...] = ()  # that reproduce the rows, the likeliest first; none if no plan does
+    num_samples: int | None = None  # as far as known
+    order: ShownOrder | None = None  # of the samples; None without a plan
+    given: bool = False  # the plan was known, not inferred
 
     @classmethod
     def of(cls, rows: Rows, num_samples: int | None, plan: TrainingPlan | None, *, is_plan: bool) -> Reference:

@@ -55,37 +55,26 @@ _SHOWN_BY_PASSES = {
 
 @dataclass(frozen=True)
 class Inference:
-    """What the rows of a run say about its plan.
+    """What the rows of a run say about its plan."""
 
-    Attributes:
-        plan: the simplest that reproduces these sizes, updates and passes, up to ``first_misfit``; None if not even
-            the first step has one. Where the order is not xframe's own, its seed stands for any.
-        num_samples: size of the data set, given or inferred; None if the rows do not show it.
-        order: ``sequential``, ``same each pass``, ``new each pass``, ``none`` (the samples come in no passes), or
-            ``unknown``: one pass only, no ids, or too few to decide.
-        seed: of xframe's own order, if one of the seeds tried gives it.
-        certain: fields that all plans share which explain the rows.
-        undecided: field → the values it has among them; ``more`` after them: and every greater one. A limit of None
-            stands for one that is not reached.
-        first_misfit: the first step that no plan explains together with those before it; None if all are explained.
-        odd: what is odd there.
-        notes: plain sentences.
-        num_steps, num_updates: of the rows; updates None if unknown.
-        ended: the rows go to the end of a run that a plan explains, so that its limits show.
-    """
-
+    # The simplest that reproduces these sizes, updates and passes, up to ``first_misfit``; None if not even the first
+    # step has one. Where the order is not xframe's own, its seed stands for any.
     plan: TrainingPlan | None
-    num_samples: int | None
-    num_steps: int = 0
-    num_updates: int | None = None
+    num_samples: int | None  # size of the data set, given or inferred; None if the rows do not show it
+    num_steps: int = 0  # of the rows
+    num_updates: int | None = None  # None if unknown
+    # ``sequential``, ``same each pass``, ``new each pass``, ``none`` (the samples come in no passes), or ``unknown``:
+    # one pass only, no ids, or too few to decide.
     order: str = "unknown"
-    seed: int | None = None
-    certain: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None  # of xframe's own order, if one of the seeds tried gives it
+    certain: dict[str, Any] = field(default_factory=dict)  # fields that all plans share which explain the rows
+    # Field → the values it has among them; ``more`` after them: and every greater one. A limit of None stands for one
+    # that is not reached.
     undecided: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    first_misfit: int | None = None
-    odd: str = ""
-    notes: tuple[str, ...] = ()
-    ended: bool = True
+    first_misfit: int | None = None  # the first step that no plan explains together with those before it
+    odd: str = ""  # what is odd there
+    notes: tuple[str, ...] = ()  # plain sentences
+    ended: bool = True  # the rows go to the end of a run that a plan explains, so that its limits show
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; without limits where the rows end before the run did: any not yet reached would do."""
@@ -97,12 +86,9 @@ class Inference:
 
 
 def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
-    """The plans that explain the rows.
+    """The plans that explain the rows of a run, whole or a part from its start.
 
-    Args:
-        rows: of the run, whole or a part from its start.
-        num_samples: size of the data set; None: to be inferred from the ids or sizes.
-        seeds: of xframe's own order that are tried.
+    Without ``num_samples`` that is inferred from the ids or sizes; ``seeds``: of xframe's own order that are tried.
     """
     total, sizes = len(rows), rows.batch_size
     updates = None if rows.updates is None else int(rows.updates[-1]) if total else 0

@@ -24,22 +24,15 @@ UNLIKELY = math.log(1e6)  # an explanation that many times less likely than anot
 
 
 class Observed:
-    """The rows of a run over a data set of known size, and what follows from them.
+    """The rows of a run, at least one and no batch of which is empty, over a data set of known size.
 
-    Attributes:
-        rows: at least one, no batch of which is empty.
-        num_samples: size of the data set.
-        batch_size: of the first batch, and so of any plan that explains the rows.
-        num_steps: the number of rows.
-        bounds: batch i is ``rows.ids[bounds[i] : bounds[i + 1]]``.
-        seeds: of xframe's own order that are tried.
-        windows: by cuts, what ``windows.sizes`` says of them.
+    Its batch size is that of the first batch, and so of any plan that explains the rows.
     """
 
     def __init__(self, rows: Rows, num_samples: int, seeds: tuple[int, ...]) -> None:
         self.rows, self.num_samples, self.seeds = rows, num_samples, seeds
         self.batch_size, self.num_steps, self.bounds = int(rows.batch_size[0]), len(rows), rows.bounds
-        self.windows: dict[tuple[bool, bytes], list[tuple[int, int, bool]]] = {}
+        self.windows: dict[tuple[bool, bytes], list[tuple[int, int, bool]]] = {}  # by cuts, ``fits.window_sizes``
         self._orders: dict[tuple[int, int], Ints] = {}
 
     @cached_property

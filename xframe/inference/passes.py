@@ -23,32 +23,19 @@ _MOST_RESTARTS = 4000  # places of a first restart that are tried in a long run
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """One hypothesis; its columns have one row more than there are steps.
-
-    Attributes:
-        remainder: what becomes of the samples left at the end of a pass.
-        restart: steps after which a new pass begins; 0: passes follow one another.
-        pass_index, position: of each step's first sample.
-        padding: samples of each step that are padding.
-        misfit: the first step that it does not explain; the number of steps if it explains all.
-        reason: why not: ``size``, or as ``orders.judge`` has it.
-        ids_seen: the ids were looked at, not the sizes alone.
-        kinds: the orders that fit, where it explains all steps.
-        short_end: the last batch is what was left of a stream of whole passes.
-        alike: remainders with which it is the same, since no pass comes to its end.
-    """
+    """One hypothesis; its columns have one row more than there are steps."""
 
     remainder: str
-    restart: int
-    pass_index: Ints
+    restart: int  # steps after which a new pass begins; 0: passes follow one another
+    pass_index: Ints  # of each step's first sample
     position: Ints
-    padding: Ints
-    misfit: int
-    reason: str = "size"
-    ids_seen: bool = False
-    kinds: tuple[Kind, ...] = ()
-    short_end: bool = False
-    alike: tuple[str, ...] = ()
+    padding: Ints  # samples of each step that are padding
+    misfit: int  # the first step that it does not explain; the number of steps if it explains all
+    reason: str = "size"  # why not: this, or as ``orders.judge`` has it
+    ids_seen: bool = False  # the ids were looked at, not the sizes alone
+    kinds: tuple[Kind, ...] = ()  # the orders that fit, where it explains all steps
+    short_end: bool = False  # the last batch is what was left of a stream of whole passes
+    alike: tuple[str, ...] = ()  # remainders with which it is the same, since no pass comes to its end
 
     @property
     def chance(self) -> float:

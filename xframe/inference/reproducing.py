@@ -68,19 +68,13 @@ def by_pass(passes: Ints) -> Iterator[tuple[int, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class ShownOrder:
-    """The order in which a run takes its samples.
-
-    Attributes:
-        num_samples: size of the data set.
-        sequential: the samples come as they are stored.
-        seed, reshuffle: of xframe's own order; where the order is learned, its seed stands for any.
-        learned: pass → sample at each position, ``UNKNOWN`` where not seen; None where all of it is known.
-    """
+    """The order in which a run takes its samples."""
 
     num_samples: int
-    sequential: bool = False
-    seed: int = 0
+    sequential: bool = False  # the samples come as they are stored
+    seed: int = 0  # of xframe's own order; where the order is learned, it stands for any
     reshuffle: bool = True
+    # Pass → sample at each position, ``UNKNOWN`` where not seen; None where all of it is known.
     learned: Mapping[int, Ints] | None = None
 
     @property

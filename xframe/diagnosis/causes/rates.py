@@ -13,8 +13,6 @@ from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.numbers import Numbers
 
 Floats = NDArray[np.float64]
-
-
 _SAME = 1e-5  # schedulers that go from each rate to the next end in different last digits
 
 
