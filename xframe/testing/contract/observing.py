@@ -38,10 +38,11 @@ def counting_forbidden() -> Iterator[None]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("an adapter may not use plan.counts, plan.each_step or plan.step")
 
-    functions = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
+    names = ("Cadence", "counts", "num_steps", "rows", "sample_ids", "step", "each_step")
+    functions: dict[str, Any] = dict.fromkeys(names, refuse)
     with (
         mock.patch.multiple(TrainingPlan, counts=refuse, each_step=refuse, step=refuse),
-        mock.patch.multiple(counting, **dict.fromkeys(functions, refuse)),
+        mock.patch.multiple(counting, **functions),
         mock.patch.object(cadence, "Cadence", refuse),
     ):
         yield
