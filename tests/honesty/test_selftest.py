@@ -76,7 +76,7 @@ def test_no_honest_run_is_called_different(result: SelfTest) -> None:
 
 def test_causes_are_right(result: SelfTest) -> None:
     counts = figures(result.findings)
-    assert counts["cause_wrong_but_certain"] == 0, [str(one) for one in result.findings if one.misleads]
+    assert counts["cause_wrong_but_certain"] == 0, [str(one) for one in result.findings if one.cause_wrong_but_certain]
     assert counts["cause_right"] >= CAUSES_RIGHT * counts["faults"], [str(one) for one in result.misses]
 
 
@@ -219,7 +219,7 @@ def test_one_wrong_but_certain_cause_is_too_many(monkeypatch: pytest.MonkeyPatch
         return Altered(honest, causes=(Explanation("rounding", "faulty", True, "it says"),))
 
     result = run(monkeypatch, compare, mutations=0)
-    assert [one.name for one in result.findings if one.misleads] == ["skips-an-update"]
+    assert [one.name for one in result.findings if one.cause_wrong_but_certain] == ["skips-an-update"]
     assert result.exit_code == 1
 
 

@@ -24,7 +24,7 @@ def full(size: int = 1000) -> dict[str, Any]:
         for name, part in parts.items()
     ]
     bad = [] if result else ["the self-test fails", *totals]
-    bad += [str(one) for one in result.findings if not (one.detected and one.localised) or one.misleads]
+    bad += [str(one) for one in result.findings if not (one.detected and one.localised) or one.cause_wrong_but_certain]
     bad += result.clean.alarms
     return {
         "size": f"{figures['faults']:,} faults, {figures['mutations']['faults']:,} mutations of recorded rows, "

@@ -119,11 +119,10 @@ def table(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
 def reasons(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:
     """Why counts or gradients differ, a sentence each."""
     names = list(plans)
-    sides_of: dict[str, list[str]] = {}  # by reason
+    sides_of: dict[str, dict[str, None]] = {}  # by reason, each once
     for name in names[1:]:
         for side, text in _because(names[0], name, plans, num_samples):
-            if side not in sides_of.setdefault(text, []):
-                sides_of[text].append(side)
+            sides_of.setdefault(text, {})[side] = None
     never = [name for name, plan in plans.items() if not plan.counts(num_samples).num_updates]
     idle = [f"{', '.join(never)}: no update is ever applied, so nothing is trained"] if never else []
     return [*(f"{', '.join(sides)}: {text}" for text, sides in sides_of.items()), *idle]

@@ -215,12 +215,18 @@ def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False)
     """One native training step with that many updates on its gradient; returns what the step returns."""
     step.window.close(batch.place, len(batch.ids))  # that the run ends is no part of the bug
     family = _family(step)
+    if family == "tensorflow":
+        assert not clear_gradients, "Keras refuses to apply no gradients"
+        variables = step.model.module.trainable_variables
+        loss, gradients, *_ = step.gradients(batch.features, batch.targets)
+        for _ in range(updates):
+            step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return Seen(batch.ids, step.optimizer.iterations.value + 0, loss, step.optimizer.learning_rate + 0)
     if family == "numpy":
         loss, gradients = step.gradients(batch)
         for _ in range(updates):
             step.optimizer.apply(step.model.parameters, {} if clear_gradients else gradients)
-        return Seen(batch.ids, step.updates, loss, step.learning_rate, step.accuracy)
-    if family == "torch":
+    else:
         step.optimizer.zero_grad()
         loss = step.loss(step.model.module(batch.features), batch.targets)
         loss.backward()
@@ -228,13 +234,7 @@ def train(step: Any, batch: Any, *, updates: int, clear_gradients: bool = False)
             step.optimizer.zero_grad()
         for _ in range(updates):
             step.optimizer.step()
-        return Seen(batch.ids, step.updates, loss, step.learning_rate, step.accuracy)
-    assert not clear_gradients, "Keras refuses to apply no gradients"
-    variables = step.model.module.trainable_variables
-    loss, gradients, *_ = step.gradients(batch.features, batch.targets)
-    for _ in range(updates):
-        step.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    return Seen(batch.ids, step.optimizer.iterations.value + 0, loss, step.optimizer.learning_rate + 0)
+    return Seen(batch.ids, step.updates, loss, step.learning_rate, step.accuracy)
 
 
 def set_rate(step: Any, rate: float) -> None:

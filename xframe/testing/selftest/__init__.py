@@ -28,8 +28,7 @@ from xframe.testing.faults import BY_NAME, FAULTS
 from xframe.testing.mutators import BASES
 from xframe.testing.selftest.judging import judge_all, judge_clean
 from xframe.testing.selftest.results import SelfTest
-from xframe.testing.selftest.store import Store
-from xframe.testing.selftest.training import train
+from xframe.testing.selftest.training import Store, train
 
 
 def selftest(

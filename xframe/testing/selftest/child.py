@@ -22,8 +22,7 @@ from xframe.tasks.lookup import find_task
 from xframe.testing import clean
 from xframe.testing.faults import BY_NAME, make
 from xframe.testing.selftest.results import TASK
-from xframe.testing.selftest.store import Store
-from xframe.testing.selftest.training import Broke, Trained, Work
+from xframe.testing.selftest.training import Broke, Store, Trained, Work
 
 if TYPE_CHECKING:
     from xframe.running.adapter import Adapter
@@ -77,14 +76,8 @@ def _run(adapter: Adapter, plan: TrainingPlan, task: Task, path: Path, label: st
     runtime = Runtime(device="cpu", precision=precision, threads=1, loop=loop)
     if reasons := adapter.check(plan, task, runtime):
         return "; ".join(reasons)
-    facts = {
-        "label": label,
-        "adapter": adapter.name,
-        "loop": loop,
-        "task": task.name,
-        "runtime": runtime.to_dict(),
-        **task.fingerprints(),
-    }
+    facts = {"label": label, "adapter": adapter.name, "loop": loop, "task": task.name, "runtime": runtime.to_dict()}
+    facts |= task.fingerprints()
     with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder:
         recorder.weights(adapter.run(plan, task, runtime, recorder))
     return None

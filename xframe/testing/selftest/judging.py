@@ -16,8 +16,7 @@ from xframe.testing.baselines import BASELINES, Features, Logged, differs
 from xframe.testing.faults import Fault, with_validation
 from xframe.testing.mutators import BASES, MUTATORS, mutate, rows_of, write
 from xframe.testing.selftest.results import TASK, Clean, Finding, Reported
-from xframe.testing.selftest.store import Store, facts_of
-from xframe.testing.selftest.training import possible
+from xframe.testing.selftest.training import Store, facts_of, possible
 from xframe.trace.trace import Trace
 from xframe.verification import compare
 

@@ -11,6 +11,7 @@ from xframe.testing.baselines import BASELINES
 
 TASK = "digits-mlp"  # of the faults
 CAUSES_RIGHT = 0.9  # of all faults, at least
+JUDGED = ("detected", "localised", "cause_right", "cause_wrong_but_certain")
 TITLES = ("faults", "detected", "exact step", "right cause", "wrong but certain")
 
 
@@ -26,11 +27,6 @@ class Reported:
     cause: str | None
     right: bool
     certain: bool
-
-    @property
-    def misleads(self) -> bool:
-        """A wrong cause that is called certain."""
-        return self.certain and not self.right
 
 
 @dataclass(frozen=True)
@@ -63,18 +59,17 @@ class Finding:
         return bool(self.reported) and all(one.right for one in self.reported)
 
     @property
-    def misleads(self) -> bool:
+    def cause_wrong_but_certain(self) -> bool:
         """In some setting, a wrong cause is called certain."""
-        return any(one.misleads for one in self.reported)
+        return any(one.certain and not one.right for one in self.reported)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        names = ("adapter", "kind", "name", "check", "step", "causes", "detected", "localised", "cause_right")
+        names = ("adapter", "kind", "name", "check", "step", "causes", *JUDGED)
         reported = ("check", "step", "cause", "certain", "right")
         return {
             **{name: getattr(self, name) for name in names},
             "causes": list(self.causes),
-            "cause_wrong_but_certain": self.misleads,
             "told": {one.setting: {name: getattr(one, name) for name in reported} for one in self.reported},
             "baselines": self.baselines,
             "problem": self.problem,
@@ -93,13 +88,7 @@ class Finding:
 
 def figures(findings: Sequence[Finding]) -> dict[str, int]:
     """How many there are, and how many of them were reported rightly."""
-    return {
-        "faults": len(findings),
-        "detected": sum(one.detected for one in findings),
-        "localised": sum(one.localised for one in findings),
-        "cause_right": sum(one.cause_right for one in findings),
-        "cause_wrong_but_certain": sum(one.misleads for one in findings),
-    }
+    return {"faults": len(findings), **{name: sum(getattr(one, name) for one in findings) for name in JUDGED}}
 
 
 @dataclass(frozen=True)
@@ -134,7 +123,7 @@ class SelfTest:
     def misses(self) -> list[Finding]:
         """What was not fully found, localised and explained, the worst first."""
         missed = [one for one in self.findings if not (one.detected and one.localised and one.cause_right)]
-        return sorted(missed, key=lambda one: (one.detected, one.localised, not one.misleads))
+        return sorted(missed, key=lambda one: (one.detected, one.localised, not one.cause_wrong_but_certain))
 
     def __bool__(self) -> bool:
         good = all(
