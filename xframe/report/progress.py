@@ -11,7 +11,7 @@ from xframe.running.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.progress import Task
 
 
 @contextmanager
@@ -60,32 +60,27 @@ class Live(Progress):
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-        self._epochs: dict[str, int | None] = {}
-        self._last: dict[str, tuple[float, int]] = {}  # when steps were last reported, and how many
+        self._tasks: dict[str, Task] = {}
 
     def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
-        self._tasks[label] = self._bars.add_task(label, total=total, state="starting", epoch="", unit=unit)
-        self._epochs[label] = epochs
+        # last: when steps were last reported, and how many
+        self._bars.add_task(label, total=total, state="starting", epoch="", unit=unit, epochs=epochs, last=None)
+        self._tasks[label] = self._bars.tasks[-1]
 
     def state(self, label: str, text: str) -> None:
-        self._bars.update(self._tasks[label], state=text)
-        self._last[label] = time.monotonic(), 0
+        self._bars.update(self._tasks[label].id, state=text, last=(time.monotonic(), 0))
 
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
-        now = time.monotonic()
-        before, made = self._last.get(label, (now, 0))
-        task = next(one for one in self._bars.tasks if one.id == self._tasks[label])
-        unit = task.fields["unit"][:-1]
+        now, task = time.monotonic(), self._tasks[label]
+        before, made = task.fields["last"] or (now, 0)
+        unit, epochs = task.fields["unit"][:-1], task.fields["epochs"]
         parts = [f"{_seconds((now - before) / (steps - made))}/{unit}"] if steps > made else []
         parts += [] if loss is None else [f"loss {loss:.4g}"]
-        total = self._epochs.get(label)
-        shown = "" if epoch is None else f"epoch {epoch + 1}" + (f"/{total}" if total else "")
-        self._last[label] = now, steps
-        self._bars.update(self._tasks[label], completed=steps, state="  ".join(parts), epoch=shown)
+        shown = "" if epoch is None else f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "")
+        self._bars.update(task.id, completed=steps, state="  ".join(parts), epoch=shown, last=(now, steps))
 
     def end(self, label: str, steps: int, text: str) -> None:
-        self._bars.update(self._tasks[label], completed=steps, state=text)
+        self._bars.update(self._tasks[label].id, completed=steps, state=text)
 
 
 def _seconds(value: float) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -68,7 +69,9 @@ class ParquetSource:
     def __init__(self, path: str | Path, features: Sequence[str], target: str, *, cache_bytes: int = _CACHE) -> None:
         self.path, self.features, self.target = Path(path).absolute(), list(features), target
         self.cache_bytes = cache_bytes
-        self._begin()
+        self._opened: Any = None
+        self._lock = threading.Lock()  # tf.data reads with several threads
+        self._groups: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
         known = self._file().schema_arrow.names
         missing = [name for name in (*self.features, target) if name not in known]
         if missing or not self.features:
@@ -80,17 +83,8 @@ class ParquetSource:
         meta = self._file().metadata
         self._sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
 
-    def _begin(self) -> None:
-        self._opened: Any = None
-        self._lock = threading.Lock()  # tf.data reads with several threads
-        self._groups: OrderedDict[int, tuple[NDArray[Any], NDArray[Any]]] = OrderedDict()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_opened", "_lock", "_groups")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._begin()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), cache_bytes=self.cache_bytes), (self.path, self.features, self.target)
 
     def _file(self) -> Any:
         if self._opened is None:

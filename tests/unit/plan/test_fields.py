@@ -51,7 +51,7 @@ def test_a_trainer_is_a_file(tmp_path, monkeypatch):
         '"""A loop that knows batches and epochs."""\n'
         "from xframe.plan.presets._preset import Preset\n"
         "def fields(*, num_samples, size, epochs): return {'batch_size': size, 'epochs': epochs}\n"
-        "PRESET = Preset(make=fields, trainer='gluon 1', evidence='read', names={'batch_size': 'size'}, "
+        "PRESET = Preset(make=fields, trainer='gluon 1', evidence='read', renamed={'batch_size': 'size'}, "
         "missing={}, drop={})\n"
     )
     monkeypatch.setattr(presets, "__path__", [*presets.__path__, str(tmp_path)])

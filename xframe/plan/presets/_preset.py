@@ -11,6 +11,7 @@ from xframe.errors import UsageError, Verbatim, unknown
 from xframe.plan.fields import LARGEST
 
 Fields = dict[str, Any]  # of a plan, by name; None for a field that is not set
+_QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +20,22 @@ class Preset:
 
     make: Callable[..., Fields]  # its arguments → fields of the plan
     trainer: str  # its name and version as tested
-    evidence: Literal["ran", "read"]
-    names: Mapping[str, str]  # by field of a plan, what the trainer calls it, for asking several trainers one question
     missing: Mapping[str, str]  # by field of a plan, why it has none
     drop: Mapping[str, Any]  # the arguments that drop a short last batch
+    renamed: Mapping[str, str] = field(default_factory=dict)  # by field of a plan, what the trainer calls it, if else
+    evidence: Literal["ran", "read"] = "ran"
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by words, arguments that change counting
 
     @property
     def text(self) -> str:
         """How it counts, in words: the docstring of its file."""
         return inspect.getdoc(inspect.getmodule(self.make)) or ""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By field of a plan that it has, what the trainer calls it: for asking several trainers one question."""
+        names = {name: self.renamed.get(name, name) for name in _QUESTION}
+        return {name: own for name, own in names.items() if own in self.parameters}
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:

@@ -70,14 +70,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="accelerate 1.15.0",
-    evidence="ran",
-    names={
-        "batch_size": "batch_size",
-        "epochs": "num_epochs",
-        "updates": "max_train_steps",
-        "steps_per_epoch": "steps_per_epoch",
-        "gradient_accumulation_steps": "gradient_accumulation_steps",
-    },
+    renamed={"epochs": "num_epochs", "updates": "max_train_steps"},
     missing={"steps": "Accelerate's loop is the script's; max_train_steps of its examples counts updates."},
     drop={"drop_last": True},
     switches={"GradientAccumulationPlugin(sync_with_dataloader=False)": {"sync_with_dataloader": False}},

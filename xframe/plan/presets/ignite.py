@@ -45,14 +45,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="pytorch-ignite 0.5.5",
-    evidence="ran",
-    names={
-        "batch_size": "batch_size",
-        "epochs": "max_epochs",
-        "steps": "max_iters",
-        "steps_per_epoch": "epoch_length",
-        "gradient_accumulation_steps": "gradient_accumulation_steps",
-    },
+    renamed={"epochs": "max_epochs", "steps": "max_iters", "steps_per_epoch": "epoch_length"},
     missing={"updates": "Ignite's max_iters counts steps: ask for steps."},
     drop={"drop_last": True},
 )

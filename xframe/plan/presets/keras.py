@@ -52,8 +52,6 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="keras 3.15.1",
-    evidence="ran",
-    names={name: name for name in ("batch_size", "epochs", "steps_per_epoch", "gradient_accumulation_steps")},
     missing=NO_LIMITS,
     drop=DROP,
 )

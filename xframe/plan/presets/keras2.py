@@ -54,8 +54,6 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="tf_keras 2.21.0",
-    evidence="ran",
-    names={name: name for name in ("batch_size", "epochs", "steps_per_epoch")},
     missing=NO_LIMITS | {"gradient_accumulation_steps": "Keras 2 accumulates no gradients."},
     drop=DROP,
 )

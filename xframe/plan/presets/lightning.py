@@ -71,9 +71,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="lightning 2.6.6",
-    evidence="ran",
-    names={
-        "batch_size": "batch_size",
+    renamed={
         "epochs": "max_epochs",
         "updates": "max_steps",
         "steps_per_epoch": "limit_train_batches",

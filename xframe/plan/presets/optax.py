@@ -38,8 +38,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="optax 0.2.8",
-    evidence="ran",
-    names={"batch_size": "batch_size", "epochs": "num_epochs", "gradient_accumulation_steps": "every_k_schedule"},
+    renamed={"epochs": "num_epochs", "gradient_accumulation_steps": "every_k_schedule"},
     missing=dict.fromkeys(
         ("steps", "updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."
     ),

@@ -48,9 +48,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="torch 2.13.0",
-    evidence="ran",
-    names={"batch_size": "batch_size"}
-    | {"epochs": "epochs", "steps": "max_steps", "gradient_accumulation_steps": "gradient_accumulation_steps"},
+    renamed={"steps": "max_steps"},
     missing=dict.fromkeys(("updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."),
     drop={"drop_last": True},
     switches={

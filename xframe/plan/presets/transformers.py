@@ -71,13 +71,7 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="transformers 5.23.0",
-    evidence="ran",
-    names={
-        "batch_size": "per_device_train_batch_size",
-        "epochs": "num_train_epochs",
-        "updates": "max_steps",
-        "gradient_accumulation_steps": "gradient_accumulation_steps",
-    },
+    renamed={"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "updates": "max_steps"},
     missing={
         "steps": "Transformers' max_steps counts updates: ask for updates.",
         "steps_per_epoch": "An epoch of the Trainer is a whole pass.",
