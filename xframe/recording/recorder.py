@@ -376,8 +376,8 @@ def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Even
 def _versions() -> dict[str, str]:
     """Versions of Python, xframe and of the frameworks that this process has loaded."""
     loaded = [name for name in ("numpy", "torch", "tensorflow", "keras") if name in sys.modules]
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, "xframe": _version("xframe-toolkit"), **{name: _version(name) for name in loaded}}
+    known = {"python": platform.python_version(), "xframe": _version("xframe-toolkit")}
+    return known | {name: _version(name) for name in loaded}
 
 
 def _version(distribution: str) -> str:

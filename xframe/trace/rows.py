@@ -32,8 +32,14 @@ MOST_IDS = 1 << 22
 _DIGESTED_ROWS = 1 << 20  # samples of a plan whose digests are made at once
 
 
-def _whole(name: str) -> property:
-    return property(lambda rows: rows.column(name).values if name in rows.known else None)
+class _Whole:
+    """The values of the column of that name; None where some row has none."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, rows: Rows, owner: type) -> NDArray[Any] | None:
+        return rows.column(self._name).values if self._name in rows.known else None
 
 
 class Rows:
@@ -195,14 +201,13 @@ class Rows:
         """Rows trained on in each step, padding included; -1 where unknown."""
         return self.column("batch_size").values
 
-    # Whole columns; None where some row has no value.
-    updates = _whole("updates")
-    ids = _whole("ids")  # the batches one after the other, of shape (sum of batch_size,), padding last in its batch
-    epoch = _whole("epoch")
-    step_in_epoch = _whole("step_in_epoch")
-    padding = _whole("padding")
-    loss = _whole("loss")
-    lr = _whole("lr")
+    updates = _Whole()
+    ids = _Whole()  # the batches one after the other, of shape (sum of batch_size,), padding last in its batch
+    epoch = _Whole()
+    step_in_epoch = _Whole()
+    padding = _Whole()
+    loss = _Whole()
+    lr = _Whole()
 
     @cached_property
     def bounds(self) -> Ints:

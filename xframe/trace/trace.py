@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from xframe.errors import PlanError, UsageError, Verbatim
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace import plainreader
+from xframe.trace.arrow import SCHEMA
 from xframe.trace.certificate import Certifier
 from xframe.trace.facts import Facts
 from xframe.trace.journal import FAMILY, MAGIC, Journal
@@ -145,23 +148,18 @@ class Trace:
         """Whether every row lists its sample ids."""
         return self.num_rows > 0 and self.known_throughout("ids")
 
-    def ids(self, row: int) -> NDArray[np.int64]:
-        """The sample ids of that row. Only where ``has_ids``."""
-        return self.ids_between(row, row + 1)
-
-    def ids_between(self, start: int, stop: int) -> NDArray[np.int64]:
-        """The sample ids of these rows, one batch after the other. Only where ``has_ids``."""
+    def ids(self, row: int, stop: int | None = None) -> NDArray[np.int64]:
+        """The sample ids of that row, or of those before ``stop`` too, one batch after the other, if it ``has_ids``."""
         if not self.has_ids:
             raise UsageError("the trace lists no sample ids", got=str(self.path), expected="one recorded with ids")
-        return self.between("ids", start, stop).values
+        return self.between("ids", row, row + 1 if stop is None else stop).values
 
     def batches(self) -> Iterator[NDArray[np.int64]]:
         """The sample ids of each row, in order."""
         for start, stop in pairwise(self.source.bounds):
-            if start == stop:
-                continue
-            ids = self.ids_between(start, stop)
-            yield from np.split(ids, np.cumsum(self.between("batch_size", start, stop).values)[:-1])
+            if start < stop:
+                ends = np.cumsum(self.between("batch_size", start, stop).values)
+                yield from np.split(self.ids(start, stop), ends[:-1])
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """All rows, as many at a time as are held in memory: the file's blocks, small ones together."""
@@ -206,9 +204,6 @@ class Trace:
 
     def frame(self) -> pd.DataFrame:
         """The rows as a pandas data frame; digests in hex."""
-        import pyarrow as pa
-
-        from xframe.trace.arrow import SCHEMA
 
         def whole(name: str) -> Any:
             kind, blocks = SCHEMA.field(name).type, range(len(self.source.bounds) - 1)
@@ -234,7 +229,7 @@ class Trace:
         """What the rows amount to. Epochs are the loop's own labels; what cannot be known is None."""
         tally = self._tally
         labelled = bool(self.num_rows) and self.known_throughout("epoch")
-        per_epoch, dropped = tally.epochs(self._valid_plan(), self.facts.num_samples) if labelled else (None, None)
+        per_epoch, dropped = tally.epochs(self) if labelled else (None, None)
         sized = self.known_throughout("batch_size")
         return Counts(
             num_steps=self.num_rows,
@@ -251,12 +246,6 @@ class Trace:
         """The last row's value, where every row has one."""
         rows = self.num_rows
         return int(self.between(name, rows - 1, rows).values[0]) if rows and self.known_throughout(name) else None
-
-    def _valid_plan(self) -> TrainingPlan | None:
-        try:
-            return self.plan
-        except PlanError:
-            return None
 
     @cached_property
     def _tally(self) -> _Tally:
@@ -298,18 +287,16 @@ class _Tally:
         self.samples = np.concatenate([self.samples, samples[continued:]])
         self.largest = max(self.largest, int(sizes.max()))
 
-    def epochs(self, plan: TrainingPlan | None, num_samples: int | None) -> tuple[int | None, int | None]:
+    def epochs(self, trace: Trace) -> tuple[int | None, int | None]:
         """Steps of each completed epoch, and samples dropped: by the plan, else as far as the labels show.
 
         Only for rows that all have labels. None where it cannot be known.
         """
-        try:
-            if plan is not None:
-                total = int(self.samples.sum())
-                return observed_epochs(plan, num_samples, self.labels, self.steps, total)  # type: ignore[arg-type]
-        except PlanError:  # it does not fit the data
-            pass
-        steps, samples = self.steps, self.samples
+        steps, samples, num_samples = self.steps, self.samples, trace.facts.num_samples
+        with suppress(PlanError):  # it is no valid plan, or does not fit the data
+            if trace.plan is not None:
+                total = int(samples.sum())
+                return observed_epochs(trace.plan, num_samples, self.labels, steps, total)  # type: ignore[arg-type]
         if num_samples is None:
             return (int(steps[0]) if len(steps) > 1 and len(set(steps[:-1].tolist())) == 1 else None), None
         ended = np.ones(len(samples), dtype=bool)  # epochs that were walked to their end: all but perhaps the last

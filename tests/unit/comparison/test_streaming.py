@@ -129,7 +129,7 @@ def test_a_trace_of_many_blocks(tmp_path):
     assert found.source.bounds == [0, parquet.BLOCK_ROWS, steps]
     assert np.array_equal(found.column("updates"), np.arange(steps) + 1)
     edge = parquet.BLOCK_ROWS
-    assert found.ids_between(edge - 1, edge + 1).tolist() == [edge - 1, edge - 1, edge, edge]
+    assert found.ids(edge - 1, edge + 1).tolist() == [edge - 1, edge - 1, edge, edge]
     assert found.counts().samples_seen == 2 * steps
 
 
