@@ -30,7 +30,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,28 +75,30 @@ def assert_same_training(
         UsageError, TraceError: there is nothing to compare, or a file is no whole trace.
     """
     __tracebackhide__ = True
-    from xframe.errors import UsageError, XframeError
+    from xframe.errors import UsageError
     from xframe.trace.trace import Trace
     from xframe.verification import compare
 
     runs: list[Trace | Path] = [run if isinstance(run, Trace) else Path(run) for run in (reference, candidate, *more)]
     places = [(run.path if isinstance(run, Trace) else run).resolve() for run in runs]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise UsageError("a trace is compared with itself", got=str(place), expected="different files")
+    return _passed(lambda: compare(*runs, order=order, plan=plan, num_samples=num_samples, rtol=rtol, atol=atol))
+
+
+def _passed(compared: Callable[[], Comparison]) -> Comparison:
+    """The comparison; fails with the report unless it passed."""
+    __tracebackhide__ = True
+    from xframe.errors import XframeError
+
     try:
-        for i, place in enumerate(places):
-            if place in places[:i]:
-                raise UsageError("a trace is compared with itself", got=str(place), expected="different files")
-        comparison = compare(*runs, order=order, plan=plan, num_samples=num_samples, rtol=rtol, atol=atol)
+        comparison = compared()
     except XframeError as error:
         raise error.with_traceback(None) from None  # its text is complete
-    _demand(comparison)
-    return comparison
-
-
-def _demand(comparison: Comparison) -> None:
-    """Fails with the report unless the comparison passed."""
-    __tracebackhide__ = True
     if not comparison:
         raise AssertionError(_report(comparison))
+    return comparison
 
 
 def _report(comparison: Comparison) -> str:
@@ -139,19 +141,17 @@ class XframeVerify:
         """
         __tracebackhide__ = True
         from xframe import verification
-        from xframe.errors import XframeError
         from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK
 
         marked, config = self._marked, self._config
         asked = _first(task, marked.get("task"), DEFAULT_TASK)
-        try:
-            with _importable_by_workers(asked):
-                comparison = verification.verify(
+        chosen = _first(adapters, marked.get("adapters"), *_configured(config, "adapters"), DEFAULT_ADAPTERS)
+        with _importable_by_workers(asked):
+            return _passed(
+                lambda: verification.verify(
                     plan,
                     task=asked,
-                    adapters=_first(
-                        adapters, marked.get("adapters"), *_configured(config, "adapters"), DEFAULT_ADAPTERS
-                    ),
+                    adapters=chosen,
                     device=_first(device, marked.get("device"), *_configured(config, "device"), "auto"),
                     precision=_first(precision, marked.get("precision"), "float32"),
                     threads=threads,
@@ -161,10 +161,7 @@ class XframeVerify:
                     rtol=rtol,
                     atol=atol,
                 )
-        except XframeError as error:
-            raise error.with_traceback(None) from None  # its text is complete
-        _demand(comparison)
-        return comparison
+            )
 
 
 @pytest.fixture

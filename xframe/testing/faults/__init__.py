@@ -1,9 +1,9 @@
 """Named faults: bugs as real training code has them, in pipeline or loop code that really runs.
 
 A fault is a mixin over an adapter; ``make`` puts the two together. Training really goes wrong, and what happened is
-recorded as in any other run. Each module here is a family of bugs; a decorator over each bug declares what a
-comparison must report: the check, the first step, the cause. A new fault is such a class in one of these files, or in
-a new one: they are found by walking this folder. The threads are public reports of bugs of the same kind.
+recorded as in any other run. Each module here is a family of bugs; a decorator over each bug, a class or a function,
+declares what a comparison must report: the check, the first step, the cause. A new fault goes to one of these files,
+or to a new one: they are found by walking this folder. The threads are public reports of bugs of the same kind.
 """
 
 import importlib
