@@ -115,30 +115,22 @@ def _function(workload: Workload, gate: Gate, *, ready: bool = True) -> None:
         gate.meet(len(workload.starts))
 
 
-def _fit(
-    workload: Workload,
-    gate: Gate,
-    model: Any,
-    optimizer: Any,
-    loss_fn: Any,
-    *data: Any,
-    steps_per_epoch: int | None = None,
-    **compiled: Any,
-) -> None:
+def _fit(workload: Workload, gate: Gate, parts: Any, *data: Any, steps: int | None = None, **compiled: Any) -> None:
     import keras
 
     class AtGate(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, *_: Any) -> None:
             gate.meet(len(workload.starts))
 
+    model, optimizer, loss_fn = parts
     model.compile(optimizer, loss_fn, jit_compile=False, **compiled)
     size = workload.batch_size if len(data) == 2 else None
-    model.fit(*data, batch_size=size, steps_per_epoch=steps_per_epoch, epochs=10**9, verbose=0, callbacks=[AtGate()])
+    model.fit(*data, batch_size=size, steps_per_epoch=steps, epochs=10**9, verbose=0, callbacks=[AtGate()])
 
 
 def _fit_arrays(workload: Workload, gate: Gate, **compiled: Any) -> None:
     x, y, *parts = _parts(workload)
-    _fit(workload, gate, *parts, x, y, **compiled)
+    _fit(workload, gate, parts, x, y, **compiled)
 
 
 def _fit_batched(workload: Workload, gate: Gate) -> None:
@@ -147,7 +139,7 @@ def _fit_batched(workload: Workload, gate: Gate) -> None:
 
     steps, size = len(workload.starts), workload.batch_size
     batches = tf.data.Dataset.from_tensor_slices((x.reshape(steps, size, *x.shape[1:]), y.reshape(steps, size)))
-    _fit(workload, gate, *parts, batches.shuffle(steps).repeat().prefetch(2), steps_per_epoch=steps)
+    _fit(workload, gate, parts, batches.shuffle(steps).repeat().prefetch(2), steps=steps)
 
 
 def _fit_gathered(workload: Workload, gate: Gate) -> None:
@@ -165,7 +157,7 @@ def _fit_gathered(workload: Workload, gate: Gate) -> None:
     batches = ids.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(workload.batch_size))
     gathered = batches.map(lambda chosen: (tf.gather(features, chosen), tf.gather(targets, chosen))).prefetch(2)
     known = tf.data.experimental.assert_cardinality(len(workload.starts))
-    _fit(workload, gate, *parts, gathered.apply(known))
+    _fit(workload, gate, parts, gathered.apply(known))
 
 
 _data = partial(_function, ready=False)

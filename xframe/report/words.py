@@ -7,7 +7,7 @@ from typing import Any
 
 from xframe.comparison.result import CheckResult, Comparison, Explanation
 from xframe.diagnosis.explaining import sentences_of
-from xframe.errors import printable
+from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
 
@@ -18,9 +18,7 @@ FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     """The plan and its counts in one line."""
     counts = plan.counts(num_samples)
-    limits = ", ".join(
-        f"{value:,} {name if value != 1 else name[:-1]}" for name, value in plan.limits._asdict().items() if value
-    )
+    limits = ", ".join(counted(value, name[:-1]) for name, value in plan.limits._asdict().items() if value)
     order = "sequential"
     if plan.order == "shuffle":
         order = f"shuffled by seed {plan.seed}" + ("" if plan.reshuffle else ", the same order each pass")

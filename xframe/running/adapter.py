@@ -109,20 +109,18 @@ def unsupported(
 ) -> list[str]:
     """The reasons that hold for every adapter that lowers neutral layers itself: ``layers`` is its table of them."""
     reasons = []
-    if runtime.precision not in precisions:
-        reasons.append(f"precision {runtime.precision!r} is not one of its precisions ({', '.join(precisions)})")
+    settings = ("precision", runtime.precision, precisions), ("device", runtime.device, devices)
+    for kind, value, known in (*settings, ("loop", runtime.loop, adapter.loops)):
+        if value not in (None, "auto", *known):
+            reasons.append(f"{kind} {value!r} is not one of its {kind}s ({', '.join(known)})")
     if plan.validation_every is not None and task.validation is None:
         reasons.append(f"task {task.name!r} has nothing to validate on")
     if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:
         reasons.append(f"task {task.name!r} measures no accuracy to stop by")
-    if runtime.device not in ("auto", *devices):
-        reasons.append(f"device {runtime.device!r} is not one of its devices ({', '.join(devices)})")
-    if runtime.loop is not None and runtime.loop not in adapter.loops:
-        reasons.append(f"loop {runtime.loop!r} is not one of its loops ({', '.join(adapter.loops)})")
     if not task.layers and adapter.name not in task.builders:
         reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
     if adapter.name not in task.builders:
         strange = sorted({type(layer).__name__ for layer in task.layers if type(layer) not in layers})
-        known = ", ".join(layer.__name__ for layer in layers)
-        reasons += [f"layer {name} is not one of its layers ({known})" for name in strange]
+        lowered = ", ".join(layer.__name__ for layer in layers)
+        reasons += [f"layer {name} is not one of its layers ({lowered})" for name in strange]
     return reasons

@@ -41,12 +41,9 @@ class Worker:
 
 
 def execute(request: Request, traces: Mapping[Selection, Path], progress: Progress) -> list[Done]:
-    """Runs the plan through these selections of the request; returns what their workers report at the end, in order.
+    """Runs the plan of a checked request through these selections; returns what their workers report at the end.
 
-    Args:
-        request: already checked, see ``Request.checked_task``.
-        traces: by selection, where its trace goes; a log is written beside it.
-        progress: learns how far each run is.
+    ``traces`` has where the trace of each selection goes; a log is written beside it.
 
     Raises:
         UsageError: a worker cannot be started, or found that something does not fit.

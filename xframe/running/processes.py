@@ -132,9 +132,7 @@ def start(
 def listen(children: Iterable[Child], seconds: float | None = None) -> Iterator[tuple[Child, Any]]:
     """Each message as it arrives, and None when a child's messages are over; ends when those of all are.
 
-    Args:
-        children: a list may get further ones meanwhile, which are listened to as well.
-        seconds: how long to listen.
+    A list of children may get further ones meanwhile, which are listened to as well.
 
     Raises:
         TimeoutError: that long was listened, and some child could still report.

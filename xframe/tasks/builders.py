@@ -30,11 +30,7 @@ def match(
 ) -> dict[str, Parameter]:
     """The native model's parameters by canonical name, if they are exactly the task's.
 
-    Args:
-        built: what the builder returned; a plain tensor stands for one of the canonical layout.
-        trainable: all tensors of the model that training changes.
-        initial: the task's weights by canonical name.
-        task, framework: named in messages.
+    A plain tensor in ``built`` stands for one of the canonical layout; ``trainable`` is all that training changes.
 
     Raises:
         UsageError: a weight is missing, unknown or of a different shape, or a trainable tensor has no name.

@@ -13,14 +13,7 @@ from typing import Any
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.tasks.task import Task
 
-BUILT_IN = {
-    "digits-mlp": "xframe.tasks.builtin.digits_mlp:task",
-    "digits-cnn": "xframe.tasks.builtin.digits_cnn:task",
-    "rows-lstm": "xframe.tasks.builtin.rows_lstm:task",
-    "tiny-transformer": "xframe.tasks.builtin.tiny_transformer:task",
-    "diabetes-regression": "xframe.tasks.builtin.diabetes_regression:task",
-    "ledger": "xframe.tasks.builtin.ledger:task",
-}
+BUILT_IN = ("digits-mlp", "digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression", "ledger")
 
 
 def find_task(name: str) -> Task:
@@ -30,7 +23,7 @@ def find_task(name: str) -> Task:
         UsageError: there is no such task, or what bears its name is none.
     """
     if name in BUILT_IN:
-        target = BUILT_IN[name]
+        target = f"xframe.tasks.builtin.{name.replace('-', '_')}:task"
     elif ":" in name:
         target = name
     else:

@@ -44,7 +44,10 @@ class Due(NamedTuple):
 
 
 class Blocks:
-    """Trains block by block; iterates over the rows for the recorder, and whether to validate after them."""
+    """Trains block by block; iterates over the rows for the recorder, and whether to validate after them.
+
+    ``validates`` is asked of each step in turn, while earlier ones are made.
+    """
 
     def __init__(
         self,
@@ -54,9 +57,6 @@ class Blocks:
         train_step: TrainStep,
         validates: Callable[[Place, Window], bool],
     ) -> None:
-        """Args:
-        validates: whether to after a step at that place; asked of each step in turn, while earlier ones are made.
-        """
         self.plan, self.rule, self.train_step, self.validates = plan, task.optimizer, train_step, validates
         samples = task.samples(runtime.precision)
         self.num_samples, self.order = len(samples), plan.sample_order(len(samples))
