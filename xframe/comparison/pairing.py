@@ -115,7 +115,6 @@ class Terms:
     """By what runs are compared.
 
     Attributes:
-        order: ``exact`` or ``coverage``.
         plan, num_samples: what the runs should have done; no run is compared with the plan unless both are known.
         precision: the coarsest of the runs'; learning rates are compared as it stores them.
         tolerance: of loss and weights, the one in force.

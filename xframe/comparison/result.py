@@ -72,7 +72,6 @@ class Explanation:
 
     Attributes:
         name: of the cause, see ``xframe.diagnosis.causes``; stable.
-        run: the run that differs.
         certain: the arithmetic leaves no other cause.
         sentence: what happened, with the arithmetic.
         fix: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that fixes it.
@@ -151,7 +150,6 @@ class Comparison:
         plan, num_samples: what the runs were compared with.
         order: ``exact`` or ``coverage``.
         folder: where ``verify`` put traces and reports.
-        seconds: how long ``verify`` took.
         causes: why it failed, most likely first.
     """
 

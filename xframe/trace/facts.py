@@ -28,7 +28,6 @@ class Facts:
         platform: operating system and processor.
         versions: of packages, by name.
         runtime: device, precision, threads and so on, see ``xframe.Runtime``.
-        precision: of the runtime; ``float32`` where none is stated.
         evidence: of updates, in words.
         data_fingerprint, weights_fingerprint: equal for the same data, and for the same starting weights.
     """

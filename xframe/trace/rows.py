@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Read = Callable[[str, int, int], Column]  # of a column's name and the rows to read: the first and the last + 1
 
 MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22
@@ -46,24 +47,14 @@ class Rows:
     """Consecutive rows of one run.
 
     Attributes:
+        start: the place of the first row in its run, from which ``read`` counts.
         known: the columns that have a value in every row.
         complete: the last row is where the run ended by itself; False for a truncated run or a part of one.
     """
 
     def __init__(
-        self,
-        read: Callable[[str, int, int], Column],
-        num_rows: int,
-        known: Iterable[str],
-        *,
-        start: int = 0,
-        complete: bool = True,
+        self, read: Read, num_rows: int, known: Iterable[str], *, start: int = 0, complete: bool = True
     ) -> None:
-        """Args:
-        read: called with a column's name and the rows, from ``start`` on, to read: first and last + 1.
-        num_rows: how many there are.
-        start: the place of the first row in its run.
-        """
         self._read, self._num_rows, self.start = read, num_rows, start
         self.known, self.complete = frozenset(known), complete
         self._columns: dict[str, Column] = {}

@@ -75,11 +75,9 @@ class Trace:
     """A trace that was read.
 
     Attributes:
-        path: the file.
         metadata: what is known of the run, a JSON object; ``facts`` has it typed.
         ending: ``complete``, ``truncated``, or what ended the run early.
         end: the end record; empty if truncated.
-        source: the rows.
     """
 
     path: Path

@@ -101,13 +101,9 @@ class EventFiles(Log):
         steps = np.frombuffer(at, dtype=np.int64)
         back = np.flatnonzero(np.diff(steps) <= 0)
         if back.size:
-            self.refuse(
-                0,
-                f"scalar {name!r} goes back",
-                f"step {steps[back[0] + 1]} after one that is not before it",
-                "each step once, in order",
-                "Import the event files of one run only, without what a resumed run logged again.",
-            )
+            got = f"step {steps[back[0] + 1]} after one that is not before it"
+            remedy = "Import the event files of one run only, without what a resumed run logged again."
+            self.refuse(0, f"scalar {name!r} goes back", got, "each step once, in order", remedy)
         return steps, np.frombuffer(numbers, dtype=np.float64)
 
     def _column(

@@ -78,7 +78,6 @@ class Block(NamedTuple):
     """Consecutive rows of a log.
 
     Attributes:
-        num_rows: how many.
         columns: the numbers, by the trace's names.
         ids: the samples' ids, if the log has them.
         line: the line of the log on which a row stands, by its index in the block; 0 where a log has no lines.
