@@ -5,5 +5,5 @@ Its files:
     app.py           the ``xframe`` command: registers all commands, turns errors into one line and an exit code
     options.py       options that several commands share, the plan's fields among them
     printing.py      where output goes
-    runs.py, plans.py, traces.py, proofs.py, lists.py   the commands
+    runs.py, plans.py, traces.py, proofs.py   the commands
 """

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 
 class Decision(NamedTuple):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.plan import counting
 from xframe.plan.stopping import Decision, EarlyStopping
-
-if TYPE_CHECKING:
-    from xframe.plan.training_plan import TrainingPlan
+from xframe.plan.training_plan import TrainingPlan
 
 _ROWS = 1 << 17  # of a plan that are looked at together
 

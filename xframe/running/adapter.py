@@ -46,18 +46,15 @@ twin in tests/native.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from xframe.tasks.layers import Dense
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.plan.training_plan import TrainingPlan
-    from xframe.recording.recorder import Recorder
-    from xframe.running.runtime import Runtime
-    from xframe.tasks.layers import Layer
-    from xframe.tasks.task import Task
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import Recorder
+from xframe.running.runtime import Runtime
+from xframe.tasks.layers import Dense, Layer
+from xframe.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,15 @@ step saw comes back from it as ``Seen`` and goes to the recorder as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from numpy.typing import NDArray
+
+from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.recorder import Recorder
+from xframe.running.runtime import Runtime
 from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from xframe.plan.training_plan import TrainingPlan
-    from xframe.recording.recorder import Recorder
-    from xframe.running.runtime import Runtime
-    from xframe.tasks.task import Task
+from xframe.tasks.task import Task
 
 
 class Seen(NamedTuple):

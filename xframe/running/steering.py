@@ -14,13 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from xframe.plan.stopping import EarlyStopping, StoppingState
 from xframe.plan.training_plan import TrainingPlan
-
-if TYPE_CHECKING:
-    from xframe.recording.recorder import Recorder
+from xframe.recording.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)

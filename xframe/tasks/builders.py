@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class Parameter(NamedTuple):

@@ -12,14 +12,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _CHUNK = 1 << 24  # bytes that are read at once for a digest
 _CACHE = 1 << 28  # bytes of row groups that are kept
