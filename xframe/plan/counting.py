@@ -57,23 +57,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step as planned.
+    """One step as planned; indices are 0-based."""
 
-    Attributes:
-        index: 0-based, over the whole run.
-        epoch: 0-based.
-        step_in_epoch: 0-based.
-        sample_ids: int64, in the batch's order, padding last.
-        padding: how many of them are padding.
-        update: updates applied so far, this step's included.
-    """
-
-    index: int
+    index: int  # over the whole run
     epoch: int
     step_in_epoch: int
-    sample_ids: NDArray[np.int64]
-    padding: int
-    update: int
+    sample_ids: NDArray[np.int64]  # in the batch's order, padding last
+    padding: int  # how many of them are padding
+    update: int  # updates applied so far, this step's included
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +205,8 @@ def observed_epochs(
 ) -> tuple[int | None, int]:
     """What a run's own epoch labels amount to under its plan: steps of the completed epochs, and samples dropped.
 
-    Args:
-        plan: says when an epoch or pass is complete, not how many there were.
-        num_samples: size of the data set.
-        epochs, lengths: each epoch's label in the order of the steps, at least one, and its number of steps.
-        rows_seen: samples trained on, padding not included.
+    The plan says when an epoch or pass is complete, not how many there were. ``epochs`` and ``lengths`` are each
+    epoch's label in the order of the steps, at least one, and its number of steps; ``rows_seen`` is without padding.
     """
     import numpy as np
 

@@ -48,19 +48,12 @@ _FEW = 1 << 11  # numbers that are permuted all together nearly as fast as one o
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of every pass over ``num_samples`` samples.
+    """The order of every pass over ``num_samples`` samples."""
 
-    Attributes:
-        num_samples: size of the data set, 1 to 2**63.
-        kind: ``sequential`` leaves the samples as they are; ``shuffle`` permutes them.
-        seed: names the family of permutations.
-        reshuffle: a new permutation for each pass, or the first pass's for all.
-    """
-
-    num_samples: int
-    kind: Literal["sequential", "shuffle"] = "shuffle"
-    seed: int = 0
-    reshuffle: bool = True
+    num_samples: int  # size of the data set, 1 to 2**63
+    kind: Literal["sequential", "shuffle"] = "shuffle"  # sequential leaves the samples as they are
+    seed: int = 0  # names the family of permutations
+    reshuffle: bool = True  # a new permutation for each pass, or the first pass's for all
 
     def ids(self, pass_index: int, positions: ArrayLike | None = None) -> NDArray[np.int64]:
         """Sample ids at ``positions`` (default: all) of the given pass, as int64 of the same shape.

@@ -61,23 +61,21 @@ def _crossings(plan: TrainingPlan, num_samples: int, total: int, every: int) -> 
 def decisions(plan: TrainingPlan, validations: Sequence[Observed]) -> list[Decision]:
     """What the plan's early stopping decides after each of a run's validations, up to the one that stops it."""
     stopping, made = EarlyStopping(plan), []
-    for validation in validations:
-        value = _monitored(plan, validation)
+    for value in _monitored(plan, validations):
         made.append(stopping.see(math.nan if value is None else value))
         if made[-1].stops:
             break
     return made
 
 
-def _monitored(plan: TrainingPlan, validation: Observed) -> float | None:
-    return validation.accuracy if plan.early_stopping_monitor == "accuracy" else validation.loss
+def _monitored(plan: TrainingPlan, validations: Sequence[Observed]) -> list[float | None]:
+    accuracy = plan.early_stopping_monitor == "accuracy"
+    return [validation.accuracy if accuracy else validation.loss for validation in validations]
 
 
 def decidable(plan: TrainingPlan, validations: Sequence[Observed]) -> bool:
     """Whether these validations show where the plan's early stopping ends their run."""
-    if plan.early_stopping_patience is None:
-        return True
-    return bool(validations) and all(_monitored(plan, validation) is not None for validation in validations)
+    return plan.early_stopping_patience is None or (bool(validations) and None not in _monitored(plan, validations))
 
 
 def stopped_after(plan: TrainingPlan, validations: Sequence[Observed]) -> int | None:
