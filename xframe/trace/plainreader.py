@@ -150,9 +150,9 @@ class Reader:
             ready += fresh
             fresh = []
             if len(ready) >= BLOCK_ROWS or num_ids >= BLOCK_IDS:
-                yield from _pieces(ready)
+                yield from _columns(ready)
                 ready, num_ids = [], 0
-        yield from _pieces(ready)
+        yield from _columns(ready)
         if end is not None:
             self._finish(end)
 
@@ -186,25 +186,19 @@ class Reader:
         return row
 
 
-def _pieces(rows: list[dict[str, Any]]) -> Iterator[dict[str, Column]]:
+def _columns(rows: list[dict[str, Any]]) -> Iterator[dict[str, Column]]:
     """The rows as columns, at most ``BLOCK_ROWS`` at a time."""
     for start in range(0, len(rows), BLOCK_ROWS):
-        yield _columns(rows[start : start + BLOCK_ROWS])
-
-
-def _columns(rows: list[dict[str, Any]]) -> dict[str, Column]:
-    ids = [row["ids"] for row in rows]
-    sizes = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-    columns = {
-        "batch_size": Column(sizes),
-        "ids": Column(np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(sizes.sum()))),
-    }
-    for name in ("step", "time_ns", *COUNTS, *REALS):
-        values = [row.get(name) for row in rows]
-        known = np.fromiter((value is not None for value in values), dtype=bool, count=len(rows))
-        kind = np.float64 if name in REALS else np.int64
-        columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
-    return columns
+        part = rows[start : start + BLOCK_ROWS]
+        ids = [row["ids"] for row in part]
+        sizes = np.array(list(map(len, ids)), dtype=np.int64)
+        columns = {"batch_size": Column(sizes), "ids": Column(np.array(list(chain.from_iterable(ids)), dtype=np.int64))}
+        for name in ("step", "time_ns", *COUNTS, *REALS):
+            values = [row.get(name) for row in part]
+            known = np.array([value is not None for value in values])
+            kind = np.float64 if name in REALS else np.int64
+            columns[name] = Column(np.array([0 if value is None else value for value in values], dtype=kind), known)
+        yield columns
 
 
 def _refuse(text: str) -> NoReturn:

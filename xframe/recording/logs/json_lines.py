@@ -78,10 +78,11 @@ class JsonLines(TextLog):
         def line(row: int) -> int:
             return lines[row][0]
 
+        objects = cache(lambda: self._objects(lines))
+
         def cells(name: str) -> list[Any]:
             return [row.get(name) for row in objects()]
 
-        objects = cache(lambda: self._objects(lines))
         arrays = _arrays(used, [text for _, text in lines])
         columns, ids = {}, None
         for column, name in used.items():
