@@ -18,9 +18,6 @@ from xframe.plan.training_plan import TrainingPlan
 MOST_TRIED = 8  # places of one batch among the reference's that are tried
 
 
-# --- batches -----------------------------------------------------------------------------------------
-
-
 def steps_of(case: Case) -> Ints:
     """The steps of the reference in turn, and those that would follow."""
     return np.arange(max(len(case.extended_keys), len(case.keys)), dtype=np.int64)
@@ -101,71 +98,6 @@ def moved_batches(case: Case, keys: Keys | None) -> int:
 def most_batches(case: Case, moved: int) -> bool:
     """Whether that many batches are more than a few that changed places."""
     return moved > len(case.keys) // 2 > 4
-
-
-# --- samples -----------------------------------------------------------------------------------------
-
-
-def may_lack_samples(case: Case) -> bool:
-    """Whether one sample more or less in the stream of all samples may be what differs."""
-    steps, due = len(case.candidate), len(case.reference)
-    if not case.has_ids or case.same_batches or not case.whole:
-        return False
-    if steps != due or not case.same_sizes:
-        return steps <= due
-    return case.differing_samples is not None and not case.differing_samples.same_members
-
-
-class Replaced(NamedTuple):
-    """A few samples replaced by different ones: whether only one, and whether the first comes twice; in words."""
-
-    alone: bool
-    again: bool
-    text: str
-
-
-def replaced(case: Case) -> Replaced | None:
-    """The samples that replace different ones, if they are few."""
-    where, n = case.differing_samples, case.num_samples
-    if case.ids is None or where is None or where.same_members:
-        return None
-    ids, reference = case.ids
-    if len(where.at) > max(1, len(ids) // 20) or len(set(ids[where.at].tolist())) > 8:
-        return None
-    at, step = int(where.at[0]), int(where.steps[0])
-    new, old = int(ids[at]), int(reference[at])
-    if new < 0 or (n is not None and new >= n):
-        return None
-    again = int((ids[_pass_around(case, at)] == new).sum()) > 1
-    text = f"has sample {new:,} in step {step:,} in place of {old:,}"
-    return Replaced(len(where.at) == 1, again, text)
-
-
-def _pass_around(case: Case, place: int) -> slice:
-    """Where the pass of that place begins and ends among the ids; all of them if that is not known."""
-    where = case.cells
-    if where is None or place >= len(where.passes):
-        return slice(int(case.reference.bounds[-1]))
-    inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
-    return slice(int(inside[0]), int(inside[-1]) + 1)
-
-
-def one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
-    """That one batch has a little fewer samples than it should, or more; only where ids are not known."""
-    a, b = case.candidate, case.reference
-    if case.has_ids or len(a) != len(b):
-        return
-    differing = np.flatnonzero(a.batch_size != b.batch_size)
-    if len(differing) != 1:
-        return
-    at = int(differing[0])
-    size, expected = int(a.batch_size[at]), int(b.batch_size[at])
-    if (size < expected) == fewer and abs(expected - size) <= max(1, expected // 8):
-        text = f"has {counted(size, 'sample')} in step {at:,}, where {expected:,} are due"
-        yield cause.fit(case, text, exact=False, step=at)
-
-
-# --- updates -----------------------------------------------------------------------------------------
 
 
 class Gaps(NamedTuple):

@@ -99,9 +99,9 @@ def by_chance(fit: Fit, case: Case) -> str:
     """Why totals agree in spite of the cause; empty if none does, or a limit makes them."""
     plan, a, b = case.plan, case.candidate, case.reference
     changes_counts = fit.cause.changes_counts or fit.cause.cuts_passes or fit.cause.moves_updates
-    if not changes_counts or not case.whole or not len(a) or not len(b) or plan is None:
+    if not changes_counts or not case.whole or not len(a) or not len(b):
         return ""
-    if plan.limits.steps is not None or plan.limits.updates is not None:
+    if plan is None or plan.limits.steps is not None or plan.limits.updates is not None:
         return ""
     sums, as_many = [], len(a) == len(b)
     totals = [None if rows.updates is None else int(rows.updates[-1]) for rows in (a, b)]

@@ -115,9 +115,9 @@ def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) 
     return replace(
         inference,
         num_samples=n,
-        notes=(*notes, *inference.notes),
         num_steps=total,
         num_updates=updates,
+        notes=(*notes, *inference.notes),
         ended=rows.complete and inference.first_misfit is None,
     )
 
@@ -127,10 +127,9 @@ def number_of_samples(rows: Rows) -> tuple[int | None, list[str]]:
     ids, sizes = rows.ids, rows.batch_size
     if ids is not None and len(ids) and ids.min() >= 0:
         n, distinct = int(ids.max()) + 1, len(np.unique(ids))
-        note = f"The number of samples was not given: {n:,}, one more than the largest id"
-        if distinct < n:
-            return n, [f"{note}, of which {distinct:,} occur."]
-        return n, [f"{note}; all of them occur. Samples that are never drawn would not show."]
+        all_occur = "; all of them occur. Samples that are never drawn would not show."
+        occur = f", of which {distinct:,} occur." if distinct < n else all_occur
+        return n, [f"The number of samples was not given: {n:,}, one more than the largest id{occur}"]
     short = np.flatnonzero(sizes != sizes[0])
     if len(short) > 1 or (len(short) == 1 and short[0] < len(rows) - 1):
         n = int(sizes[: short[0] + 1].sum())
@@ -143,8 +142,7 @@ def _explain(run: Observed) -> Inference:
     rows, n = run.rows, run.num_samples
     candidates = list(passes_of.hypotheses(run))
     sized = [passes_of.with_ids(run, one) for one in candidates if one.misfit >= len(rows)]
-    fits = _best_fits(run, [one for one in sized if one.misfit >= len(rows)])
-    if fits:
+    if fits := _best_fits(run, [one for one in sized if one.misfit >= len(rows)]):
         return _state(run, fits)
     candidates = [passes_of.with_ids(run, one) for one in candidates]
     step = _first_misfit(run, candidates)
@@ -249,20 +247,12 @@ def _state(run: Observed, fits: list[Fit]) -> Inference:
     likely = _likely_kinds(fits)
     order, seed, order_values = _order(likely)
     values = {**_values(fits), **order_values}
-    undecided = {name: choices for name, choices in values.items() if len(choices) > 1}
-    certain = {
-        name: choices[0]
-        for name, choices in values.items()
-        if len(choices) == 1 and not (name in LIMITS and choices[0] is None)
-    }
     if not rows.complete:
         for name in (*LIMITS, "accumulation_at_end"):
-            certain.pop(name, None)
-            undecided.pop(name, None)
+            values.pop(name, None)
         notes.append(_NO_END)
     if rows.updates is None:
-        undecided["gradient_accumulation_steps"] = (1, MORE)
-        certain.pop("gradient_accumulation_steps", None)
+        values["gradient_accumulation_steps"] = (1, MORE)
         notes.append("The updates are not known, and so neither is accumulation.")
     if rows.ids is None:
         notes.append("The ids are not known: the sizes show some of the passes, but not their order.")
@@ -270,9 +260,14 @@ def _state(run: Observed, fits: list[Fit]) -> Inference:
         notes.append(left)
     elif seed is None and order in ("same each pass", "new each pass"):
         notes.append("The order is not one of xframe's that were tried; the plan's seed stands for any.")
-    plan = plan_of({**simplest.fields, **_order_fields(simplest.passes)})
     return Inference(
-        plan, run.num_samples, order=order, seed=seed, certain=certain, undecided=undecided, notes=tuple(notes)
+        plan_of({**simplest.fields, **_order_fields(simplest.passes)}),
+        run.num_samples,
+        order=order,
+        seed=seed,
+        certain={name: x[0] for name, x in values.items() if len(x) == 1 and (name not in LIMITS or x[0] is not None)},
+        undecided={name: choices for name, choices in values.items() if len(choices) > 1},
+        notes=tuple(notes),
     )
 
 
@@ -353,6 +348,5 @@ def _order(kinds: list[Kind]) -> tuple[str, int | None, dict[str, tuple[Any, ...
     seed = seeds.pop() if len(seeds) == 1 and len(names) == 1 else None
     if seed is not None:
         values["seed"] = (seed,)
-    if len(names) == 1 and len(reshuffles) == 1:
-        return ("new each pass" if reshuffles[0] else "same each pass"), seed, values
-    return "unknown", seed, values
+    alike = len(names) == 1 and len(reshuffles) == 1
+    return ("unknown" if not alike else "new each pass" if reshuffles[0] else "same each pass"), seed, values

@@ -50,10 +50,7 @@ def judge(run: Observed, spans: Spans, end: int) -> Judgement:
     blocks = np.searchsorted(spans.stop, ends, side="left")
     begin = 0
     for stop in np.unique(np.minimum(blocks + 1, len(spans.start))).tolist():
-        if stop <= begin:
-            continue
-        block = Spans(*(column[begin:stop] for column in spans))
-        ids, place, misfit = _judge_block(run, block)
+        ids, place, misfit = _judge_block(run, Spans(*(column[begin:stop] for column in spans)))
         if misfit is not None:
             return misfit
         sequential = sequential and bool((ids == place).all())

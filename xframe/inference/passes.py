@@ -132,8 +132,7 @@ def _without_repeat(run: Observed, latest: int) -> list[int]:
     earliest = int(np.searchsorted(bounds, begin, side="left"))
     restarts = np.arange(max(earliest, 1), latest + 1)
     starts = bounds[restarts] - begin
-    possible: list[int] = restarts[latest_before[starts] < starts].tolist()
-    return possible
+    return [int(restart) for restart in restarts[latest_before[starts] < starts]]
 
 
 @lru_cache(maxsize=16)
@@ -154,17 +153,11 @@ def cut(run: Observed, remainder: str, restart: int = 0) -> Passes:
     sizes, padding = cadence.sizes(index, position)
     observed = rows.batch_size
     wrong = observed != sizes[:-1]
-    short_end = (
-        remainder == "carry"
-        and not restart
-        and rows.complete
-        and observed[-1] < b
-        and int(run.bounds[-1]) % n == 0
-        and int(wrong.sum()) == 1
-    )
+    stream = remainder == "carry" and not restart and rows.complete and int(run.bounds[-1]) % n == 0
+    short_end = stream and bool(observed[-1] < b) and int(wrong.sum()) == 1
     if short_end:
         wrong[-1] = False
-    return Passes(remainder, restart, pass_index, position, padding, first(wrong), short_end=bool(short_end))
+    return Passes(remainder, restart, pass_index, position, padding, first(wrong), short_end=short_end)
 
 
 def with_ids(run: Observed, passes: Passes) -> Passes:
@@ -174,11 +167,9 @@ def with_ids(run: Observed, passes: Passes) -> Passes:
     spans = spans_of(run, passes, passes.misfit)
     judgement = orders.judge(run, spans, int(run.bounds[passes.misfit]))
     if judgement.misfit is not None:
-        misfit = run.step_of(judgement.misfit)
-        return replace(passes, misfit=misfit, reason=judgement.reason, ids_seen=True)
-    if passes.misfit < run.num_steps:
-        return replace(passes, ids_seen=True)
-    return replace(passes, ids_seen=True, kinds=tuple(orders.kinds(run, spans, judgement)))
+        return replace(passes, misfit=run.step_of(judgement.misfit), reason=judgement.reason, ids_seen=True)
+    all_explained = passes.misfit >= run.num_steps
+    return replace(passes, ids_seen=True, kinds=tuple(orders.kinds(run, spans, judgement)) if all_explained else ())
 
 
 def spans_of(run: Observed, passes: Passes, steps: int) -> Spans:

@@ -1,4 +1,4 @@
-"""Whole batches lost, made again, or in other places."""
+"""Batches lost, made again, in other places, or of a different size."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, Prediction, settings
-from xframe.diagnosis.edits import (
-    MOST_TRIED,
-    edited,
-    first_edit,
-    jumps,
-    most_batches,
-    moved_batches,
-    steps_of,
-)
+from xframe.diagnosis.edits import MOST_TRIED, edited, first_edit, jumps, most_batches, moved_batches, steps_of
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 
@@ -64,12 +56,10 @@ class BatchRepeated(Cause):
             if steps in (due, due + 1) or not case.whole:
                 yield from edited(self, case, np.insert(index, at, earlier)[:steps], text)
             if steps == due:
-                where = index[:steps].copy()
-                where[at] = earlier
+                where = np.where(index == at, earlier, index)[:steps]
                 yield from edited(self, case, where, f"{text}, in place of its own")
         for later in _later_places(case):
-            where = index[:steps].copy()
-            where[at] = later
+            where = np.where(index == at, later, index)[:steps]
             text = f"trains on the batch of step {later:,} at step {at:,} already, in place of its own"
             yield from edited(self, case, where, text)
         for jump in jumps(case):
@@ -145,7 +135,7 @@ class BatchSizePerReplica(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        b, size = plan.batch_size, _size(case)
+        b, size = plan.batch_size, int(case.candidate.batch_size.max())
         if size < 1 or size == b or max(b, size) % min(b, size):
             return
         times = f"{size // b:,} x {b:,}" if size > b else f"{b:,} / {b // size:,}"
@@ -166,13 +156,9 @@ class BatchSize(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        b, size = plan.batch_size, _size(case)
+        b, size = plan.batch_size, int(case.candidate.batch_size.max())
         if size >= 1 and size != b:
             yield Prediction({"batch_size": size}, _takes(case, b, size), size)
-
-
-def _size(case: Case) -> int:
-    return int(case.candidate.batch_size.max())
 
 
 def _takes(case: Case, b: int, size: int) -> str:

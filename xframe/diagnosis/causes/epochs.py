@@ -1,9 +1,9 @@
-"""How long epochs are, and what happens where an epoch and a pass do not end together."""
+"""How long epochs are, what happens where an epoch and a pass do not end together, and what loops call them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -94,13 +94,11 @@ class StepsPerEpoch(Cause):
             if steps < 1 or steps == s:
                 continue
             text = f"has epochs of {counted(steps, 'step')}; {case.other} has epochs of {due}"
-            ways: list[dict[str, Any]] = [{}]
-            if s is None:
-                # Whole passes without their short batch are no epochs of a different length.
+            kinds: tuple[str | None, ...] = (plan.epoch_iterator,)
+            if s is None:  # whole passes without their short batch are no epochs of a different length
                 kinds = ("continue",) if steps == num_samples // plan.batch_size else ("restart", "continue")
-                ways = [{"epoch_iterator": kind} for kind in kinds]
-            for way in ways:
-                yield Prediction({"steps_per_epoch": steps, **way}, text, steps)
+            for kind in kinds:
+                yield Prediction({"steps_per_epoch": steps, "epoch_iterator": kind}, text, steps)
         if s is not None:
             text = f"has epochs of whole passes; {case.other} has epochs of {due}"
             yield Prediction({"steps_per_epoch": None}, text)

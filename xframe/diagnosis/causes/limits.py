@@ -48,10 +48,7 @@ class OneStepLess(_OneStep):
     name = "one-step-less"
     rank = 190
     by, way = -1, "less"
-    fixes = settings(
-        any="compare as step < limit with steps counted from 0",
-        plan="steps = {observed}",
-    )
+    fixes = settings(any="compare as step < limit with steps counted from 0", plan="steps = {observed}")
 
 
 class OneStepMore(_OneStep):
@@ -60,10 +57,7 @@ class OneStepMore(_OneStep):
     name = "one-step-more"
     rank = 200
     by, way = 1, "more"
-    fixes = settings(
-        any="compare as step < limit, not <=, with steps counted from 0",
-        plan="steps = {observed}",
-    )
+    fixes = settings(any="compare as step < limit, not <=, with steps counted from 0", plan="steps = {observed}")
 
 
 class LimitConfused(Cause):
@@ -96,7 +90,9 @@ class LimitConfused(Cause):
             if name == "epochs" and plan.steps_per_epoch is not None:
                 epochs = f"{counted(value, 'epoch')} of {plan.steps_per_epoch:,} steps"
                 words = f"ends after {counted(value, 'pass')}, where {epochs} are due"
-                yield Prediction({**_NO_LIMIT, "steps": _steps_of_passes(plan, num_samples, value)}, words)
+                a_pass = Cadence(plan, num_samples).steps_per_pass  # 0: passes are one stream
+                steps = value * a_pass or -(-value * num_samples // plan.batch_size)
+                yield Prediction({**_NO_LIMIT, "steps": max(1, steps)}, words)
         if plan.epochs is not None and plan.remainder == "carry":  # its last batch is shorter than it would be
             steps, b = len(case.candidate), plan.batch_size
             for fewer in range((steps - 1) * b // num_samples + 1, steps * b // num_samples + 1)[-_MOST_EPOCHS:]:
@@ -128,12 +124,6 @@ def _agrees_before(case: Case) -> bool:
     return all(x is None or y is None or bool(np.array_equal(x[:before], y[:before])) for x, y in pairs)
 
 
-def _steps_of_passes(plan: TrainingPlan, n: int, passes: int) -> int:
-    """The steps after which that many passes are over."""
-    cadence = Cadence(plan, n)
-    return max(1, passes * cadence.steps_per_pass if cadence.steps_per_pass else -(-passes * n // cadence.batch_size))
-
-
 class EarlyStopping(Cause):
     """Early stopping ends it elsewhere than its validations say, or than the other's."""
 
@@ -158,6 +148,6 @@ class EarlyStopping(Cause):
             if stopping.after is None:
                 text += f", and its validations give no reason to with a patience of {patience:,}"
             else:
-                text += f"; with a patience of {patience:,} validations its own stop it after step "
-                text += f"{stopping.after - 1:,}"
+                after = stopping.after - 1
+                text += f"; with a patience of {patience:,} validations its own stop it after step {after:,}"
             yield self.note(case, text, case.shared, exact=True)

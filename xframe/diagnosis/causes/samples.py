@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import lgamma
+from typing import NamedTuple
 
 import numpy as np
 
 from xframe.diagnosis.case import Case, first_difference
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import edited, first_edit, may_lack_samples, one_batch, replaced, steps_of, updates_follow
+from xframe.diagnosis.edits import edited, first_edit, steps_of, updates_follow
 from xframe.errors import counted
 from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN
@@ -48,7 +49,7 @@ class SampleLost(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         yield from self._in_the_stream(case)
-        yield from one_batch(self, case, fewer=True)
+        yield from _one_batch(self, case, fewer=True)
 
     def _in_the_stream(self, case: Case) -> Iterator[Fit]:
         place = _first_sample(case)
@@ -73,7 +74,7 @@ class SampleRepeated(Cause):
     fixes = settings(any="look for a sampler or index that is not a permutation of the samples")
 
     def find(self, case: Case) -> Iterator[Fit]:
-        new = replaced(case)
+        new = _replaced(case)
         if new is not None and (new.again or new.alone):
             its_pass = "its pass" if case.cells is not None else "the run"
             text = new.text + (f", and so twice in {its_pass}" if new.again else "")
@@ -84,7 +85,7 @@ class SampleRepeated(Cause):
             at = int(np.searchsorted(case.candidate.bounds, place, side="right")) - 1
             text = f"has sample {ids[place]:,} put in at step {at:,}"
             yield self.fit(case, text, exact=bool((reference == ids[place]).any()))
-        yield from one_batch(self, case, fewer=False)
+        yield from _one_batch(self, case, fewer=False)
 
 
 class SamplesSwapped(Cause):
@@ -106,7 +107,7 @@ class SamplesSwapped(Cause):
             yield self.fit(case, text, exact=updates_follow(case))
         elif len(at) <= few and np.array_equal(np.sort(a), np.sort(b)):
             yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
-        new = replaced(case)
+        new = _replaced(case)
         if new is not None and new.alone and not new.again:
             text = f"{new.text}, which is in no other place that was reached"
             yield self.fit(case, text, exact=updates_follow(case))
@@ -135,9 +136,68 @@ class OrderInsideBatches(Cause):
         return sum(lgamma(int(size) + 1) for size in case.candidate.batch_size[: case.shared])
 
 
+def _may_lack_samples(case: Case) -> bool:
+    """Whether one sample more or less in the stream of all samples may be what differs."""
+    steps, due = len(case.candidate), len(case.reference)
+    if not case.has_ids or case.same_batches or not case.whole:
+        return False
+    if steps != due or not case.same_sizes:
+        return steps <= due
+    return case.differing_samples is not None and not case.differing_samples.same_members
+
+
+class _Replaced(NamedTuple):
+    """A few samples _replaced by different ones: whether only one, and whether the first comes twice; in words."""
+
+    alone: bool
+    again: bool
+    text: str
+
+
+def _replaced(case: Case) -> _Replaced | None:
+    """The samples that replace different ones, if they are few."""
+    where, n = case.differing_samples, case.num_samples
+    if case.ids is None or where is None or where.same_members:
+        return None
+    ids, reference = case.ids
+    if len(where.at) > max(1, len(ids) // 20) or len(set(ids[where.at].tolist())) > 8:
+        return None
+    at, step = int(where.at[0]), int(where.steps[0])
+    new, old = int(ids[at]), int(reference[at])
+    if new < 0 or (n is not None and new >= n):
+        return None
+    again = int((ids[_pass_around(case, at)] == new).sum()) > 1
+    text = f"has sample {new:,} in step {step:,} in place of {old:,}"
+    return _Replaced(len(where.at) == 1, again, text)
+
+
+def _pass_around(case: Case, place: int) -> slice:
+    """Where the pass of that place begins and ends among the ids; all of them if that is not known."""
+    where = case.cells
+    if where is None or place >= len(where.passes):
+        return slice(int(case.reference.bounds[-1]))
+    inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
+    return slice(int(inside[0]), int(inside[-1]) + 1)
+
+
+def _one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
+    """That one batch has a little fewer samples than it should, or more; only where ids are not known."""
+    a, b = case.candidate, case.reference
+    if case.has_ids or len(a) != len(b):
+        return
+    differing = np.flatnonzero(a.batch_size != b.batch_size)
+    if len(differing) != 1:
+        return
+    at = int(differing[0])
+    size, expected = int(a.batch_size[at]), int(b.batch_size[at])
+    if (size < expected) == fewer and abs(expected - size) <= max(1, expected // 8):
+        text = f"has {counted(size, 'sample')} in step {at:,}, where {expected:,} are due"
+        yield cause.fit(case, text, exact=False, step=at)
+
+
 def _first_sample(case: Case) -> int | None:
     """Where the streams of all samples first differ, if one sample more or less may be what differs."""
-    return first_difference(*case.ids) if case.ids is not None and may_lack_samples(case) else None
+    return first_difference(*case.ids) if case.ids is not None and _may_lack_samples(case) else None
 
 
 def _added_at(case: Case, place: int) -> bool:
@@ -219,5 +279,4 @@ def _share(ids: Ints, times: int, *, strided: bool) -> Ints:
         index -= index % times
     else:
         index %= -(-len(ids) // times)
-    share: Ints = ids[index]
-    return share
+    return np.asarray(ids[index])
