@@ -306,8 +306,9 @@ def test_the_faults() -> None:
     assert every == used - {Faulty, None}
     for fault in FAULTS:
         assert re.fullmatch(r"[a-z-]+", fault.name)
-        assert fault.description.endswith("."), fault.name
-        assert "\n" not in fault.description
+        description = inspect.getdoc(fault.task or fault.build) or ""
+        assert description.endswith("."), fault.name
+        assert "\n" not in description
         assert re.fullmatch(r"([\w-]+/[\w-]+#\d+)?", fault.thread)
         assert fault.check in CHECKS
     with pytest.raises(ValueError, match="unknown causes"):

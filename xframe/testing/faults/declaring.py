@@ -39,11 +39,6 @@ class Fault:
             raise ValueError(f"fault {self.name!r} has unknown causes {unknown}")
 
     @property
-    def description(self) -> str:
-        """What the bug is, in one line."""
-        return inspect.getdoc(self.task or self.build) or ""
-
-    @property
     def seen_by_the_plan(self) -> bool:
         """Whether the run alone, compared with its plan, shows it: numbers need a second run's."""
         return self.check in ("steps", "boundaries", "updates", "epochs") and not (self.task or self.against)
