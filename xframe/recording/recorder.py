@@ -219,9 +219,9 @@ class Recorder:
             raise UsageError("the trace is closed", expected="steps before the recorder is left")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
-        chunk: dict[str, Column] = (
-            {} if batch_sizes is None else {"batch_size": values.of_block(batch_sizes, "batch_sizes")}
-        )
+        chunk: dict[str, Column] = {}
+        if batch_sizes is not None:
+            chunk["batch_size"] = values.of_block(batch_sizes, "batch_sizes")
         chunk |= {name: values.of_block(column, name) for name, column in given.items() if column is not None}
         rows = len(next(iter(chunk.values())).values) if chunk else 0
         for name, column in chunk.items():
