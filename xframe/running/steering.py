@@ -33,23 +33,23 @@ class WalkState:
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """What an accumulation window remembers; the attributes are those of ``Window``."""
+    """What an accumulation window remembers."""
 
-    steps: int = 0
-    updates: int = 0
-    count: int = 0
-    present: int = 0
-    fresh: bool = True
-    over: bool = False
+    steps: int = 0  # of the run, made so far
+    updates: int = 0  # of the run, due so far
+    count: int = 0  # steps in the window
+    present: int = 0  # steps, or rows, whose gradients are there; more than the window's own after a leak
+    fresh: bool = True  # no gradient is there; what an earlier window left must be zeroed
+    over: bool = False  # a limit is reached, or nothing can follow
 
 
 @dataclass(frozen=True, slots=True)
 class CourseState:
-    """What a course remembers; the attributes are those of ``Course``."""
+    """What a course remembers."""
 
-    counted: int = 0
-    stopped: bool = False
-    stopping: StoppingState | None = None
+    counted: int = 0  # the steps, updates or epochs over so far, whichever validations are counted by
+    stopped: bool = False  # early stopping has ended training
+    stopping: StoppingState | None = None  # None if the plan does not stop early
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +156,12 @@ class Window:
     """The open accumulation window: which gradients are in it, and when the optimizer is due.
 
     A step asks ``fresh`` before it adds its gradient, times ``weight``, to those that are there, and
-    calls ``close`` after.
-
-    Attributes:
-        fresh: no gradient is there; what an earlier window left must be zeroed.
-        over: a limit is reached, or nothing can follow.
-        steps, updates: of the run, made and due so far.
-        count: steps in the window.
-        present: steps, or rows, whose gradients are there; more than the window's own after a leak.
-        by_rows: gradients are weighted with their rows.
+    calls ``close`` after. It has the attributes of ``WindowState``.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
-        self.by_rows = plan.loss_normalization == "samples"
+        self.by_rows = plan.loss_normalization == "samples"  # gradients are weighted with their rows
         self._size, (_, self._most_steps, self._most_updates) = plan.gradient_accumulation_steps, plan.limits
         self.restore(WindowState())
 
@@ -237,14 +229,7 @@ class Window:
 
 
 class Course:
-    """What happens between steps: validation when it is due, and the end of training.
-
-    Attributes:
-        counted: the steps, updates or epochs over so far, whichever validations are counted by.
-        stopped: early stopping has ended training.
-        stopping: follows the validations; None if the plan does not stop early.
-        best: the weights of the best validation, if the plan restores them. They are no part of ``state``.
-    """
+    """What happens between steps: validation when it is due, and the end of training."""
 
     def __init__(
         self,
@@ -257,7 +242,7 @@ class Course:
         self.plan, self.recorder, self.validate, self.weights = plan, recorder, validate, weights
         self.counted, self.stopped = 0, False
         self.stopping = EarlyStopping(plan) if plan.early_stopping_patience is not None else None
-        self.best: dict[str, Any] | None = None
+        self.best: dict[str, Any] | None = None  # the best validation's weights, if restored; no part of ``state``
 
     def state(self) -> CourseState:
         """What it remembers, for ``restore``."""
