@@ -49,13 +49,15 @@ def _train(harness: Parent) -> None:
 
     plan = TrainingPlan.from_mapping(job.plan)
     task = find_task(job.task)
+    prints = task.fingerprints()
     facts = Facts(
         label=job.label,
         adapter=job.adapter,
         loop=job.loop or adapter.loops[0],
         task=task.name,
         num_validation=task.num_validation,
-        **task.fingerprints(),
+        data_fingerprint=prints["data_fingerprint"],
+        weights_fingerprint=prints["weights_fingerprint"],
     )
     go = harness.receive(Go)
     if go is None:
