@@ -49,7 +49,7 @@ class Step:
     sample_ids: list[int]
     padding: int
     update: int
-    cut: bool = False
+    cut: bool = dataclasses.field(default=False, compare=False)  # scripts ask for it; a plan does not state it
 
 
 @dataclasses.dataclass
