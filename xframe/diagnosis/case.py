@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
-from xframe.inference.observed import Ints, counted_within
+from xframe.inference.observed import Ints, counted_within, first
 from xframe.inference.reproducing import Cells, cells
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
@@ -299,7 +299,5 @@ def batch_keys(rows: Rows, *, ordered: bool = True) -> Keys:
 def first_difference(a: NDArray[Any], b: NDArray[Any]) -> int | None:
     """The first place at which two columns differ, the end of the shorter included."""
     shared = min(len(a), len(b))
-    unequal = a[:shared] != b[:shared]
-    if unequal.any():
-        return int(unequal.argmax())
-    return None if len(a) == len(b) else shared
+    at = first(a[:shared] != b[:shared])
+    return None if at == len(a) == len(b) else at

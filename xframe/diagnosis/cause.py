@@ -145,11 +145,8 @@ class Cause:
     ) -> Fit:
         """What a finder returns: the run does what ``text`` states; the totals that differ are added to it.
 
-        Args:
-            step: the first at which it shows; default: the first that differs.
-            observed: the field's value to write into the plan.
-            rank: default: the cause's own.
-            plan: of the reference, where it is not the likeliest; for the fixes.
+        By default it shows from the first step that differs on, and has the cause's own rank. ``observed``: the field's
+        value to write into the plan; ``plan``: of the reference, where it is not the likeliest; both for the fixes.
         """
         fields = case.fields(plan)
         if fields and observed is not None:

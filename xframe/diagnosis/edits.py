@@ -125,8 +125,9 @@ class Gaps(NamedTuple):
 
     @property
     def listed(self) -> str:
-        """The first of these steps, in words."""
-        return ", ".join(f"{step:,}" for step in self.steps[:5]) + (", …" if len(self.steps) > 5 else "")
+        """``step 3``, or ``steps 3, 4`` and so on: the first of them."""
+        listed = ", ".join(f"{step:,}" for step in self.steps[:5]) + (", …" if len(self.steps) > 5 else "")
+        return f"step{'' if len(self.steps) == 1 else 's'} {listed}"
 
 
 def update_gaps(case: Case) -> Gaps | None:

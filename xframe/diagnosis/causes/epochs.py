@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from xframe.diagnosis.case import Case, first_difference
+from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.errors import counted
+from xframe.inference.observed import first
 from xframe.plan.training_plan import TrainingPlan
 
 _LONGEST_EPOCH = 400  # steps up to which every length is tried
@@ -108,8 +109,7 @@ def _lengths(case: Case, s: int | None) -> Iterator[int]:
     """The steps that the candidate's epochs may have, the likeliest first."""
     labels = case.candidate.epoch
     if labels is not None and len(labels):
-        first = first_difference(labels, np.full(len(labels), labels[0]))
-        yield len(labels) if first is None else first
+        yield first(labels != labels[0])
     if s is not None:
         yield from (s - 1, s + 1, *range(1, min(2 * s + 2, _LONGEST_EPOCH)))
         if case.batches_differ_at is not None:

@@ -1,4 +1,4 @@
-"""Losses that differ though samples, updates and rates are the same."""
+"""Losses and weights that differ though samples, updates and rates are the same."""
 
 from __future__ import annotations
 
@@ -105,9 +105,8 @@ class DifferentData(Cause):
             text = f"{case.run} trains on different data: the fingerprints are {a} and {b}"
             yield self.note(case, text, 0, exact=True)
         step = numbers.loss_differs_at
-        if _differ_from_the_start(case, numbers):
-            text = f"{_first_losses(numbers)}, so the ids may stand for different samples"
-            yield self.note(case, text, 0, rank=630)
+        if first := _differ_from_the_start(case, numbers):
+            yield self.note(case, f"{first}, so the ids may stand for different samples", 0, rank=630)
         elif step and numbers.other_losses and numbers.scale is None:
             text = f"{case.run}: the ids of step {step:,} may stand for different samples or targets"
             yield self.note(case, text, step, rank=650)
@@ -125,9 +124,8 @@ class StartingWeights(Cause):
             a, b = (str(one)[:12] for one in numbers.starts)
             text = f"{case.run} starts from different weights than {case.other}: the fingerprints are {a} and {b}"
             yield self.note(case, text, 0, exact=True)
-        elif _differ_from_the_start(case, numbers):
-            text = f"{_first_losses(numbers)}, so the weights, or what the ids stand for, differ"
-            yield self.note(case, text, 0, rank=620)
+        elif first := _differ_from_the_start(case, numbers):
+            yield self.note(case, f"{first}, so the weights, or what the ids stand for, differ", 0, rank=620)
 
 
 class WeightsElsewhere(Cause):
@@ -146,16 +144,12 @@ class WeightsElsewhere(Cause):
             yield self.note(case, f"{text}what was recorded is not what was trained", None)
 
 
-def _differ_from_the_start(case: Case, numbers: Numbers) -> bool:
-    """Whether the losses differ before any update, and not by a factor."""
-    if not numbers.other_losses or numbers.loss_differs_at != 0 or numbers.scale is not None or numbers.constant:
-        return False
-    return not _factor_of_the_first(case, numbers)
-
-
-def _first_losses(numbers: Numbers) -> str:
-    """The first losses, in words."""
-    assert numbers.loss is not None
+def _differ_from_the_start(case: Case, numbers: Numbers) -> str:
+    """That the losses differ before any update, and not by a factor; empty if they do not."""
+    if not numbers.other_losses or numbers.loss is None or numbers.loss_differs_at != 0:
+        return ""
+    if numbers.scale is not None or numbers.constant or _factor_of_the_first(case, numbers):
+        return ""
     a, b = (losses[0] for losses in numbers.loss)
     return f"the first loss already differs, {a:.6g} and {b:.6g}: before any update"
 

@@ -29,9 +29,8 @@ class UpdateSkipped(Cause):
         gaps = update_gaps(case)
         if gaps is None or not gaps.only_fewer:
             return
-        one = len(gaps.steps) == 1
-        text = f"skips the update of step{'' if one else 's'} {gaps.listed}"
-        yield self.fit(case, text, exact=one and gaps.more[0] == -1, step=gaps.first)
+        exact = len(gaps.steps) == 1 and gaps.more[0] == -1
+        yield self.fit(case, f"skips the update of {gaps.listed}", exact=exact, step=gaps.first)
 
 
 class UpdateDoubled(Cause):
@@ -46,7 +45,7 @@ class UpdateDoubled(Cause):
         if gaps is None or not gaps.only_more:
             return
         one = len(gaps.steps) == 1
-        text = f"applies {'an update' if one else 'updates'} too many at step{'' if one else 's'} {gaps.listed}"
+        text = f"applies {'an update' if one else 'updates'} too many at {gaps.listed}"
         exact = one and gaps.more[0] == 1 and bool((gaps.due > 0).all())
         yield self.fit(case, text, exact=exact, step=gaps.first)
 
