@@ -69,20 +69,14 @@ class Probe:
 class Adapter(Protocol):
     """See the module's text.
 
-    Attributes:
-        name: as in ``--adapters``.
-        loops: its native training loops, the default first.
-        requires: the modules it imports.
-        install: the command that installs them.
-
     An adapter may have more: ``stepwise``, the loop that is ``xframe.running.drive``'s, into whose ``pipeline`` and
     ``train_step`` ``xframe.testing.faults`` puts bugs.
     """
 
-    name: str
-    loops: tuple[str, ...]
-    requires: tuple[str, ...]
-    install: str
+    name: str  # as in ``--adapters``
+    loops: tuple[str, ...]  # its native training loops, the default first
+    requires: tuple[str, ...]  # the modules it imports
+    install: str  # the command that installs them
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         """Reasons why it can't run this; empty if it can. Does not import the framework."""
@@ -108,7 +102,7 @@ def unsupported(
     reasons = []
     settings = ("precision", runtime.precision, precisions), ("device", runtime.device, devices)
     for kind, value, known in (*settings, ("loop", runtime.loop, adapter.loops)):
-        if value not in (None, "auto", *known):
+        if value not in known and (kind, value) not in (("device", "auto"), ("loop", None)):
             reasons.append(f"{kind} {value!r} is not one of its {kind}s ({', '.join(known)})")
     if plan.validation_every is not None and task.validation is None:
         reasons.append(f"task {task.name!r} has nothing to validate on")
