@@ -15,6 +15,8 @@ from xframe.errors import counted
 from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN
 
+_TIMES = range(2, 9)  # workers, replicas
+
 
 class ValidationInTraining(Cause):
     """Samples from outside the training set are trained on."""
@@ -136,18 +138,8 @@ class OrderInsideBatches(Cause):
         return sum(lgamma(int(size) + 1) for size in case.candidate.batch_size[: case.shared])
 
 
-def _may_lack_samples(case: Case) -> bool:
-    """Whether one sample more or less in the stream of all samples may be what differs."""
-    steps, due = len(case.candidate), len(case.reference)
-    if not case.has_ids or case.same_batches or not case.whole:
-        return False
-    if steps != due or not case.same_sizes:
-        return steps <= due
-    return case.differing_samples is not None and not case.differing_samples.same_members
-
-
 class _Replaced(NamedTuple):
-    """A few samples _replaced by different ones: whether only one, and whether the first comes twice; in words."""
+    """A few samples replaced by different ones: whether only one, and whether the first comes twice; in words."""
 
     alone: bool
     again: bool
@@ -197,7 +189,12 @@ def _one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
 
 def _first_sample(case: Case) -> int | None:
     """Where the streams of all samples first differ, if one sample more or less may be what differs."""
-    return first_difference(*case.ids) if case.ids is not None and _may_lack_samples(case) else None
+    steps, due, differing = len(case.candidate), len(case.reference), case.differing_samples
+    if case.ids is None or case.same_batches or not case.whole or steps > due:
+        return None
+    if steps == due and case.same_sizes and (differing is None or differing.same_members):
+        return None
+    return first_difference(*case.ids)
 
 
 def _added_at(case: Case, place: int) -> bool:
@@ -224,9 +221,6 @@ def _filtered(case: Case, place: int, gone: int, at: int) -> str:
     if end <= len(ids) and end - place > 1 and np.array_equal(ids[place:end], reference[place + 1 : end + 1]):
         return f"is without sample {gone:,} of step {at:,}: those behind it in the pass move up"
     return ""
-
-
-_TIMES = range(2, 9)  # workers, replicas
 
 
 class ShardRepeated(Cause):

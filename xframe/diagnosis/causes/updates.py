@@ -56,7 +56,7 @@ class CountedWithoutUpdate(Cause):
     name = "counted-without-update"
     rank = 320
     fixes = settings(
-        keras="tell fit how long a pass is: dataset.apply(tf.data.experimental.assert_cardinality(batches))",
+        keras="tell fit how long a pass is: dataset.apply(tf.data.experimental.assert_cardinality(batches))"
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
