@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: rank(item.path))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    """Groups that are not kept would make each process pay for what is shared, in silence."""
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError("this pytest-xdist does not group tests under this pytest: see constraints.txt")
+
+
 def group_of(item):
     """The tests that share what is costly to make: those of a class, or of a module whose fixture they ask for.
 
