@@ -200,6 +200,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "self-proof": (selftest, 1000),
     "causes": (sweep("causes"), 1000),
     "doubles": (sweep("doubles"), 5000),
+    "pairs": (sweep("pairs"), 1000),
     "damage": (sweep("damage"), 10_000),
     "kills": (sweep("kills"), 200),
     "quality": (quality, 1),
