@@ -15,7 +15,7 @@ hand. A harmless variant trains the same and records it a little differently; it
     cases.py           what a case is; places.py the pairs and steps of a mistake
     mistakes/          the mistakes, a file a kind, with the check, the step and the causes that are right
     harmless.py        the variants that must pass
-    judging.py         runs the cases, compares, counts
+    judging.py         runs the cases, compares, counts; reading.py reads the sentences
 
 Nothing here imports what diagnoses.
 """

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import xframe
 from pairs.cases import CAUSE_COUNTS, Case, Kind
+from pairs.reading import out_of_use, refuted
 from pairs.script import Script
 from xframe.comparison.result import Comparison
 
@@ -33,6 +34,8 @@ class Outcome:
         cause: the cause named first is right.
         elsewhere: the cause named first shows at a step other than the first difference.
         wrong: the causes that are called certain and are not right.
+        refuted: the sentences that the report itself contradicts.
+        unused: the trainers that fixes are offered for and neither script uses.
         too_much: of a numeric mistake: more is said than is known.
         alarm: a harmless variant did not pass.
     """
@@ -45,6 +48,8 @@ class Outcome:
     elsewhere: bool = False
     wrong: tuple[str, ...] = ()
     too_much: bool = False
+    refuted: tuple[str, ...] = ()
+    unused: frozenset[str] = frozenset()
     alarm: bool = False
 
     @property
@@ -59,6 +64,7 @@ class Outcome:
             "explains another step": self.elsewhere,
             "WRONG AS CERTAIN": bool(self.wrong),
             "says more than is known": self.too_much,
+            "refuted by its own table": bool(self.refuted),
         }
         return [text for text, is_so in said.items() if is_so]
 
@@ -124,6 +130,10 @@ class Score:
         return [one for one in self.outcomes if one.too_much]
 
     @property
+    def refuted(self) -> list[Outcome]:
+        return [one for one in self.outcomes if one.refuted]
+
+    @property
     def unmet(self) -> list[str]:
         """The bars that are not met."""
         shares = {"detected": self.detected, "first": self.first, "cause": self.cause}
@@ -136,14 +146,15 @@ class Score:
             "wrong as certain": self.wrong,
             "false alarms": self.alarms,
             "says more than is known": self.too_much,
+            "refuted by its own table": self.refuted,
         }
         return unmet + [f"{name}: {len(found)}" for name, found in counts.items() if found]
 
     @property
     def table(self) -> str:
         """The counts by kind, and each miss with what was said."""
-        names = ("cases", "detected", "first", "cause", "elsewhere", "wrong", "too much", "alarms")
-        widths = (7, 10, 12, 9, 11, 7, 10, 8)
+        names = ("cases", "detected", "first", "cause", "elsewhere", "wrong", "too much", "refuted", "unused", "alarms")
+        widths = (7, 10, 12, 9, 11, 7, 10, 9, 8, 8)
         lines = [_row("", names, widths)]
         for kind in (*KINDS, "all"):
             found = self.outcomes if kind == "all" else self.of(kind)
@@ -158,6 +169,8 @@ class Score:
                 sum(one.elsewhere for one in found),
                 sum(bool(one.wrong) for one in found),
                 sum(one.too_much for one in found),
+                sum(bool(one.refuted) for one in found),
+                sum(bool(one.unused) for one in found),
                 sum(one.alarm for one in found),
             ]
             lines.append(_row(kind, cells, widths))
@@ -218,8 +231,13 @@ def _path(script: Script, folder: Path) -> Path:
 
 
 def outcome(case: Case, left: Path, right: Path) -> Outcome:
-    """One pair compared, and what was reported held against what was expected."""
+    """One pair compared, and what was reported compared with what was expected."""
     comparison = xframe.compare(left, right, order=case.pair.order)
+    found = _judged(case, comparison)
+    return replace(found, refuted=tuple(refuted(case, comparison)), unused=frozenset(out_of_use(comparison)))
+
+
+def _judged(case: Case, comparison: Comparison) -> Outcome:
     if case.harmless:
         return Outcome(case, comparison, alarm=comparison.verdict != "passed" or bool(comparison.causes))
     causes = comparison.causes
