@@ -94,11 +94,18 @@ class Check(ABC):
 
     # For the checks' own use.
 
-    def differ(self, block: Block, *columns: str) -> None:
-        """Notes the first row at which each of these columns differs, where both sides know it throughout."""
-        for column in columns:
-            if column in self.pair.known and column not in self.pair.firsts:
-                self.note(column, block.first_unequal(column))
+    def differ(self, block: Block, column: str, candidate_column: str | None = None) -> None:
+        """Notes the first row at which a column differs, where both sides know it; of the candidate, another column
+        if one is given. What a digest shows to be equal and has no gaps is not read."""
+        if column in self.pair.firsts:
+            return
+        read = candidate_column or column
+        if read == column and column in self.pair.known and block.alike(column):
+            self.pair.judged[column] += block.length
+            return
+        common = block.common(read, column)
+        self.pair.judged[column] += len(common)
+        self.note(column, common.first_unequal())
 
     def note(self, column: str, row: int | None) -> None:
         """Notes that a column first differs there; beyond a difference in structure no number is judged."""
@@ -124,6 +131,11 @@ class Check(ABC):
         whole = len(pair.candidate.rows) == len(pair.reference.rows)
         detail = "" if whole else f"equal over the first {pair.shared:,} steps, which both made"
         return Judgement("pass" if pair.shared else "not judged", detail=detail)
+
+    def gaps(self, column: str) -> str:
+        """What to add of a column that some rows lack, if it agrees in the rows where both sides know it."""
+        steps, shared = self.pair.judged[column], self.pair.shared
+        return f" at some steps; the {steps:,} of {shared:,} judged agree" if steps else ""
 
     def up_to_here(self) -> str:
         """What to add where numbers were judged up to the structure's first difference only."""

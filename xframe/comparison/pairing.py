@@ -7,6 +7,7 @@ number of steps: of each side one block of rows is held.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,7 +21,7 @@ from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
-from xframe.trace.schema import Column
+from xframe.trace.schema import BY_NAME, Column
 from xframe.trace.trace import Trace, Validation
 
 PLAN = "plan"
@@ -84,9 +85,8 @@ class Run:
         """That step as a report shows it, with a column of numbers; None where the run has no such step."""
         if not 0 <= index < len(self.rows):
             return None
-        known = self.rows.known
         names = ("batch_size", "updates", "epoch", "step_in_epoch", "ids_digest")
-        shown = {name: self.value(name, index) if name in known else None for name in names}
+        shown = {name: self.value(name, index) for name in names}
         shown["ids_digest"] = shown["ids_digest"] and shown["ids_digest"].hex()
         for name in dict.fromkeys(("lr", "loss", number)) if self.trace is not None else ():
             value = self.value(name, index)
@@ -139,6 +139,7 @@ class Pair:
         shared: the steps that both made.
         firsts: by column, the first row at which the two differ; ``lr`` by the precision judged, ``loss`` and
             ``accuracy`` by the tolerance in force.
+        judged: by column, in how many rows both knew it and were compared, up to its first difference's block.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.
@@ -148,6 +149,7 @@ class Pair:
     reference: Run
     terms: Terms
     firsts: dict[str, int] = field(default_factory=dict)
+    judged: Counter[str] = field(default_factory=Counter)
     judgements: dict[str, Judgement] = field(default_factory=dict)
     diverged: bool = False
 
@@ -199,6 +201,19 @@ class Block:
         """The first rows."""
         return self if length >= self.length else replace(self, length=length)
 
+    def common(self, name: str, reference_name: str | None = None) -> Common:
+        """A column of both sides, the reference's of another name if one is given, in the rows where both know it."""
+        candidate, reference = self._cut(self.candidate, name), self._cut(self.reference, reference_name or name)
+        masks = [column.known for column in (candidate, reference) if column.known is not None]
+        if not masks:
+            return Common(candidate.values, reference.values, self.start)
+        rows = np.flatnonzero(np.logical_and.reduce(masks))
+        return Common(candidate.values[rows], reference.values[rows], self.start, rows)
+
+    def alike(self, name: str) -> bool:
+        """Whether a digest shows that both sides have the same in that column, unknown values included."""
+        return BY_NAME[name].group in self.same
+
     def both(self, name: str) -> tuple[Column, Column]:
         """A column of the candidate's and of the reference's rows, and where it is known."""
         return self._cut(self.candidate, name), self._cut(self.reference, name)
@@ -208,11 +223,33 @@ class Block:
         part = None if known is None or known[: self.length].all() else known[: self.length]
         return Column(values[: self.length], part)
 
-    def first_unequal(self, name: str, reference_name: str | None = None) -> int | None:
-        """The first row, counted in its run, at which a column (and the reference's of another name) differs."""
-        candidate = self._cut(self.candidate, name).values
-        first = first_unequal(candidate, self._cut(self.reference, reference_name or name).values)
-        return None if first is None else self.start + first
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Common:
+    """The values of a column in the rows of a block where both sides know it.
+
+    Attributes:
+        candidate, reference: the values, of one length.
+        start: the place of the block's first row in its run.
+        rows: where they stand in the block; None where all its rows are known.
+    """
+
+    candidate: NDArray[Any]
+    reference: NDArray[Any]
+    start: int
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+    def row(self, place: int) -> int:
+        """The row, counted in its run, of the value at that place."""
+        return self.start + int(place if self.rows is None else self.rows[place])
+
+    def first_unequal(self) -> int | None:
+        """The first row, counted in its run, at which the two differ."""
+        first = first_unequal(self.candidate, self.reference)
+        return None if first is None else self.row(first)
 
 
 def first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:

@@ -206,13 +206,12 @@ class Rows:
         return _bounds(self.batch_size)
 
     def batch(self, row: int) -> Ints | None:
-        """The sample ids of that row, padding last; None if the run lists none."""
-        if "ids" not in self.known:
-            return None
-        if "ids" in self._columns:
+        """The sample ids of that row, padding last; None if the run doesn't list them."""
+        if "ids" in self.known and "ids" in self._columns:
             ids: Ints = self._columns["ids"].values[self.bounds[row] : self.bounds[row + 1]]
             return ids
-        return self._read("ids", self.start + row, self.start + row + 1).values
+        values, known = self._read("ids", self.start + row, self.start + row + 1)
+        return values if known is None or known[0] else None
 
     def value(self, name: str, row: int) -> Any:
         """One value of a column, as a Python number; None where it is unknown."""

@@ -477,6 +477,56 @@ def test_no_evidence_of_updates(follow):
         assert "recorded no evidence of updates" in comparison.check("updates").detail
 
 
+@pytest.mark.parametrize("options", [{}, WITH_PLAN, {"ids": False}])
+@pytest.mark.parametrize("column", ["updates", "epoch"])
+def test_what_some_steps_lack_is_judged_at_the_others(follow, column, options):
+    """A difference at a step where both sides know the value fails there; agreement there is not agreement."""
+
+    def sparse(*steps, change=lambda row: None):
+        def to(rows):
+            for i, row in enumerate(rows):
+                if i in steps:
+                    change(row)
+                else:
+                    row[column] = None
+
+        return to
+
+    def wrong(row):
+        row[column] += 5
+
+    check = {"epoch": "epochs"}.get(column, column)
+    comparison = departs(xframe.compare(follow(**options), follow(sparse(1, 4, change=wrong), **options)), 1, check)
+    assert comparison.check(check).detail.startswith("step 1: ")
+    shown = comparison.first_difference
+    assert shown["candidate"][column] == shown["reference"][column] + 5
+    comparison = consistent(xframe.compare(follow(sparse(1, 2, 4), **options), follow(sparse(2, 3, 4), **options)))
+    assert comparison.verdict == ("passed" if column == "epoch" else "inconclusive")
+    assert results(comparison)[check] == "not judged"
+    judged = "3 of 6" if options == WITH_PLAN else "2 of 6"  # the plan knows every step
+    assert f"at some steps; the {judged} judged agree" in comparison.check(check).detail
+
+
+def test_samples_listed_at_some_steps_are_judged_there(follow, tmp_path):
+    def listed(name, change=lambda rows: None):
+        """A run that lists its ids in the first epoch only."""
+        rows = list(PLAN.each_step(N))
+        batches = [step.sample_ids.copy() for step in rows]
+        change(batches)
+        sizes, updates = np.array(list(map(len, batches))), np.array([step.update for step in rows])
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.block(ids=np.concatenate(batches[:3]), batch_sizes=sizes[:3], updates=updates[:3])
+            rec.block(batch_sizes=sizes[3:], updates=updates[3:])
+        return xframe.Trace.open(tmp_path / f"{name}.trace")
+
+    comparison = consistent(xframe.compare(follow(), listed("same")))
+    assert (comparison.verdict, results(comparison)["boundaries"]) == ("inconclusive", "not judged")
+    assert "the 3 of 6 judged agree" in comparison.check("boundaries").detail
+    other = listed("other", lambda batches: batches[1].__setitem__(0, batches[0][0]))
+    comparison = departs(xframe.compare(follow(), other), 1, "boundaries")
+    assert "1 of 4 samples differ" in comparison.check("boundaries").detail
+
+
 @pytest.mark.parametrize("drop", [0, 2])
 @pytest.mark.parametrize("options", [{}, WITH_PLAN])
 def test_truncated(follow, drop, options):

@@ -23,8 +23,8 @@ class Boundaries(Check):
         return {run.name: len(run.rows) for run in runs}
 
     def feed(self, block: Block) -> None:
-        if "structure" not in block.same:
-            self.differ(block, "batch_size", "ids_digest")
+        for column in ("batch_size", "ids_digest"):
+            self.differ(block, column)
 
     def judge(self) -> Judgement:
         candidate, reference = self.pair.candidate, self.pair.reference
@@ -36,16 +36,17 @@ class Boundaries(Check):
             return Judgement("fail", min(firsts), difference(candidate, reference, min(firsts)))
         if "batch_size" not in self.pair.known:
             run = candidate if "batch_size" not in candidate.rows.known else reference
-            return Judgement("not judged", detail=f"{run.name} recorded no batches")
+            return Judgement("not judged", detail=f"{run.name} recorded no batches{self.gaps('batch_size')}")
         if "ids_digest" not in self.pair.known:
-            return Judgement("not judged", detail="sizes agree; without sample ids the members are unknown")
+            detail = f"sizes agree; without sample ids the members are unknown{self.gaps('ids_digest')}"
+            return Judgement("not judged", detail=detail)
         return self.agreement()
 
 
 def difference(candidate: Run, reference: Run, step: int) -> str:
     """How two batches differ."""
     size, expected = (run.value("batch_size", step) for run in (candidate, reference))
-    if size != expected:
+    if size != expected and None not in (size, expected):
         return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
     ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)
     if ids is None or reference_ids is None:

@@ -23,15 +23,15 @@ class Epochs(Check):
         return {name: None if epoch is None else epoch + 1 for name, epoch in last.items()}
 
     def feed(self, block: Block) -> None:
-        if "labels" not in block.same:
-            self.differ(block, *_LABELS)
+        for column in _LABELS:
+            self.differ(block, column)
 
     def judge(self) -> Judgement:
         candidate, reference = self.pair.candidate, self.pair.reference
-        if not self.pair.shared or "epoch" not in self.pair.known:
-            return Judgement("not judged", detail="a run labels no epochs")
         differing = [name for name in _LABELS if name in self.pair.firsts]
         if not differing:
+            if not self.pair.shared or "epoch" not in self.pair.known:
+                return Judgement("not judged", detail=f"a run labels no epochs{self.gaps('epoch')}")
             return self.agreement()
         name = min(differing, key=lambda name: self.pair.firsts[name])
         step = self.pair.firsts[name]

@@ -27,20 +27,18 @@ class Updates(Check):
         return {run.name: run.last("updates") for run in runs}
 
     def feed(self, block: Block) -> None:
-        if "updates" not in self.pair.known:
-            return
-        if "structure" not in block.same and "updates" not in self.pair.firsts:
-            self.note("updates", block.first_unequal(self._column, "updates"))
-        if self._tries and "numbers" not in block.same:
+        self.differ(block, "updates", self._column)
+        if self._tries:
             self.differ(block, "update_attempts")
 
     def judge(self) -> Judgement:
         candidate, reference = self.pair.candidate, self.pair.reference
-        for run in (candidate, reference):
-            if "updates" not in run.rows.known:
-                return Judgement("not judged", detail=f"{run.name} recorded no evidence of updates")
         firsts = self.pair.firsts
         if not firsts.keys() & {"updates", "update_attempts"}:
+            for run in (candidate, reference):
+                if "updates" not in run.rows.known:
+                    detail = f"{run.name} recorded no evidence of updates{self.gaps('updates')}"
+                    return Judgement("not judged", detail=detail)
             return self.agreement()
         step, compared, did = firsts.get("updates"), (self._column, "updates"), "applied"
         if step is None or firsts.get("update_attempts", step) < step:
