@@ -3,6 +3,7 @@
 Its files:
 
     recorder.py  Recorder and ``record``: takes steps, blocks of steps, validations, weights
+    unclosed.py  recorders that nobody closed keep their rows
     values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``
     logs/        CSV, JSON lines and TensorBoard's events as traces, one file a kind
 """

@@ -31,7 +31,7 @@ from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST, sample_count
-from xframe.recording import values
+from xframe.recording import unclosed, values
 from xframe.recording.values import count, hold_ids, number
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED, Facts
@@ -125,6 +125,7 @@ class Recorder:
         self._tensor: Any = None
         self._int64: Any = None
         self._know_torch()
+        self._process = unclosed.watch(self)
         # A thread, since the next step may be long in coming: validation, a checkpoint, a hang.
         threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
 
@@ -353,6 +354,10 @@ class Recorder:
             self._writer.close(ending, evidence=self.evidence or DECLARED, weights=self._weights)
         if lost is not None and outcome == COMPLETE:
             raise lost
+
+    def __del__(self) -> None:
+        if hasattr(self, "_process"):  # it was made to the end
+            unclosed.settle(self, self._process)
 
     def __enter__(self) -> Self:
         return self

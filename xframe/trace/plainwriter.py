@@ -29,6 +29,7 @@ random numbers and changes nothing that it is given.
 
 from __future__ import division, unicode_literals
 
+import atexit
 import hashlib
 import io
 import json
@@ -36,6 +37,7 @@ import operator
 import os
 import platform
 import time
+import warnings
 
 FORMAT = 1
 FLUSH_ROWS = 1000
@@ -92,6 +94,7 @@ class Recorder(object):
         self._pending = []
         self._pending_ids = 0
         self._write(head + '{"digest": "', '"}\n')
+        atexit.register(self._leave_open, path, os.getpid())
 
     @property
     def num_steps(self):
@@ -185,6 +188,19 @@ class Recorder(object):
         except BaseException:  # a part of it may stand in the file: whatever followed would make that damage
             self._abandon()
             raise
+
+    def _leave_open(self, path, process):
+        """Keeps the steps of a recorder that was never closed, and warns; in that process, none forked from it."""
+        if self._file is None or not self.num_steps or os.getpid() != process:
+            return
+        self.flush()
+        warnings.warn(
+            "the recorder of %s was never closed: its rows are kept (%d steps), and the trace counts as truncated, so "
+            "no comparison of it passes. Record inside 'with record(...) as rec:', or end with rec.close()."
+            % (path, self.num_steps),
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def _abandon(self):
         if self._file is not None:

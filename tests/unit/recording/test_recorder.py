@@ -442,6 +442,58 @@ def test_kill_minus_9(path):
     assert rows_of(path) == [[k] for k in range(trace.num_rows)]
 
 
+UNCLOSED = {
+    "forgotten by a function": """
+        def train():
+            rec = xframe.record(path)
+            for k in range(3):
+                rec.step(ids=[k], updates=k + 1)
+        train()
+    """,
+    "open at the end of the script": """
+        rec = xframe.record(path)
+        for k in range(3):
+            rec.step(ids=[k], updates=k + 1)
+    """,
+    "open at sys.exit, with a child that was forked from it": """
+        rec = xframe.record(path)
+        for k in range(3):
+            rec.step(ids=[k], updates=k + 1)
+        import os
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        sys.exit(0)
+    """,
+    "the writer for old scripts": """
+        rec = xframe.trace.plainwriter.record(path)
+        for k in range(3):
+            rec.step(ids=[k], updates=k + 1)
+    """,
+}
+
+
+@pytest.mark.parametrize("case", UNCLOSED)
+def test_a_recorder_that_was_never_closed_keeps_its_rows_and_warns(path, case):
+    script = "import sys, xframe, xframe.trace.plainwriter\npath = sys.argv[1]\n" + textwrap.dedent(UNCLOSED[case])
+    command = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("was never closed") == 1, done.stderr
+    assert "its rows are kept (3 steps)" in done.stderr
+    assert "rec.close()" in done.stderr
+    trace = xframe.Trace.open(path)
+    assert (trace.ending, rows_of(path)) == ("truncated", [[0], [1], [2]])
+
+
+def test_a_recorder_that_was_closed_does_not_warn(path):
+    script = "import sys, xframe\nrec = xframe.record(sys.argv[1])\nrec.step(ids=[0])\nrec.close()"
+    command = [sys.executable, "-W", "error", "-c", script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert xframe.Trace.open(path).complete
+
+
 # It observes, never steers
 
 
