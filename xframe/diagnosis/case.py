@@ -245,8 +245,8 @@ class Case:
         if not len(differing):
             return None
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
-        members = (batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b))
-        return DifferingSamples(differing, steps, bool(np.array_equal(*members)))
+        members, expected = (batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b))
+        return DifferingSamples(differing, steps, bool(np.array_equal(members, expected)))
 
     def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
         """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""

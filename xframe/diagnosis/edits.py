@@ -174,4 +174,5 @@ def _ends(plan: TrainingPlan, num_samples: int, steps: int) -> Flags | None:
     if part is None:
         return None
     column = part.pass_index if plan.accumulation_boundary == "pass" else part.epoch
-    return np.diff(column, append=column[-1] + 1) != 0
+    ends: Flags = np.diff(column, append=column[-1] + 1) != 0
+    return ends
