@@ -136,7 +136,7 @@ class Score:
     @property
     def unmet(self) -> list[str]:
         """The bars that are not met."""
-        shares = {"detected": self.detected, "first": self.first, "cause": self.cause}
+        shares = {name: getattr(self, name) for name in BARS}
         unmet = [
             f"{name}: {share:.1%}, where {BARS[name]:.0%} are asked"
             for name, share in shares.items()
