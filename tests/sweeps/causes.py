@@ -202,9 +202,9 @@ def attacks(rng: Random) -> Iterator[Attack]:
         candidate = run_of(first)
         assert candidate is not None
         assert candidate.epoch is not None
-        off = candidate.with_columns(epoch=candidate.epoch + 1)
+        off = candidate.with_columns(epoch=candidate.epoch + 2)
         yield Attack(
-            "a field, epochs from 1", off, rows, plan, n, frozenset(names | ended(off, rows) | {"epoch-labels"}), first
+            "a field, epochs from 2", off, rows, plan, n, frozenset(names | ended(off, rows) | {"epoch-labels"}), first
         )
     what, names, once = rng.choice(edited)
     if once.ids is not None and len(once) == len(rows) and np.array_equal(once.batch_size, rows.batch_size):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,7 @@ from xframe.errors import printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
-from xframe.trace.schema import BY_NAME, Column
+from xframe.trace.schema import BY_NAME, COUNTED, Column
 from xframe.trace.trace import Trace, Validation
 
 PLAN = "plan"
@@ -64,6 +65,10 @@ class Run:
     def skips_updates(self) -> bool:
         """Whether updates may be skipped, since the loss is scaled; what a plan says then is how often one is tried."""
         return self.facts.precision == "mixed_float16" and "update_attempts" in self.rows.known
+
+    def counted_from(self, label: str) -> int:
+        """What it counts that label from; its rows count it from 0."""
+        return 0 if self.trace is None else self.trace.counted_from(label)
 
     def value(self, column: str, index: int) -> Any:
         """One value of a column; None where it is unknown."""
@@ -168,12 +173,19 @@ class Pair:
         fingerprints = {run.facts.data_fingerprint for run in (self.candidate, self.reference)} - {None}
         return len(fingerprints) > 1
 
+    @cached_property
+    def _labelled_alike(self) -> bool:
+        """Whether both loops count their labels from the same number, so that equal numbers are equal labels."""
+        return all(self.candidate.counted_from(name) == self.reference.counted_from(name) for name in COUNTED)
+
     def block(self, start: int, stop: int, index: int | None) -> Block:
         """The rows ``start`` to ``stop`` (excluded) that both sides have; ``index`` as ``blocks`` gives it."""
         sides = (self.candidate, self.reference)
         candidate, reference = (side.rows.between(start, stop) for side in sides)
         digests, expected = (side.digests(index) for side in sides)
         same = {name for name in digests if digests[name] == expected.get(name)}
+        if "labels" in same and not self._labelled_alike:
+            same.discard("labels")
         if digests.get("finite") != "True":
             same.discard("finite")
         return Block(candidate, reference, start, min(stop, self.shared) - start, frozenset(same))

@@ -151,7 +151,7 @@ class Recorder:
                 updates, and its ``evidence`` states by which signs one counts as applied.
             loss, lr, accuracy: of this step, each a scalar; accuracy is the share of targets predicted rightly.
             update_attempts: updates tried so far, skipped ones included.
-            epoch, step_in_epoch: 0-based labels.
+            epoch, step_in_epoch: labels, counted from 0 or from 1.
             padding: how many of the last ids are padding.
         """
         if self._over:

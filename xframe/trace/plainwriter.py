@@ -119,7 +119,7 @@ class Recorder(object):
         updates: updates applied so far.
         loss, lr: of this step.
         update_attempts: updates tried so far, skipped ones included.
-        epoch, step_in_epoch: labels, counted from 0.
+        epoch, step_in_epoch: labels, counted from 0 or from 1.
         padding: how many of the last ids are padding.
         accuracy: share of this step's targets that were predicted correctly.
         """

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.trace.certificate import ids_digests
-from xframe.trace.schema import Column, unknown_column
+from xframe.trace.schema import COUNTED, UNKNOWN, Column, unknown_column
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -101,9 +101,18 @@ class Rows:
 
     @classmethod
     def of_trace(cls, trace: Trace) -> Rows:
-        """The trace's rows, read from disk when they are asked for."""
+        """The trace's rows, read from disk when they are asked for; labels that the loop counts from 1 are here
+        counted from 0, as a plan's are."""
+
+        def read(name: str, start: int, stop: int) -> Column:
+            column = trace.between(name, start, stop)
+            if name not in COUNTED or not trace.counted_from(name):
+                return column
+            unknown = column.known is not None and ~column.known
+            return Column(np.where(unknown, UNKNOWN, column.values - 1), column.known)
+
         known = (name for name in trace.columns if trace.known_throughout(name))
-        return cls(trace.between, trace.num_rows, known, complete=trace.complete)
+        return cls(read, trace.num_rows, known, complete=trace.complete)
 
     def __len__(self) -> int:
         return self._num_rows

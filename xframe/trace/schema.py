@@ -86,8 +86,8 @@ TABLE = (
         "ids were not kept (`ids=False`) or not given",
         given=False,
     ),
-    _label("epoch", "0-based label", "the loop names no epochs"),
-    _label("step_in_epoch", "0-based label", "the loop does not say"),
+    _label("epoch", "label, counted from 0 or from 1", "the loop names no epochs"),
+    _label("step_in_epoch", "label, counted from 0 or from 1", "the loop does not say"),
     _label("padding", "how many of the batch's last rows are padding", "the loop does not say"),
     ColumnDefinition(
         "accuracy",
@@ -105,6 +105,7 @@ GROUPS = {group: tuple(column.name for column in TABLE if column.group == group)
 CERTIFIED = tuple(column.name for column in TABLE if column.certified)
 # What a loop gives to the recorder, one number a step; and what a log of another tool may have.
 COUNTS = tuple(column.name for column in TABLE if column.given and column.kind == "int64")
+COUNTED = ("epoch", "step_in_epoch")  # labels that a loop counts from 0 or from 1
 REALS = tuple(column.name for column in TABLE if column.given and column.kind == "float64")
 IMPORTABLE = tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
 

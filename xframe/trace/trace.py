@@ -137,6 +137,28 @@ class Trace:
         known = self.between(name, 0, self.num_rows).known
         return np.ones(self.num_rows, dtype=bool) if known is None else known
 
+    def counted_from(self, label: str) -> int:
+        """What the loop counts a label from, ``epoch`` or ``step_in_epoch``: 1 if that is the least, else 0."""
+        if label not in self._counted_from:
+            self._counted_from[label] = int(self._least(label) == 1)
+        return self._counted_from[label]
+
+    @cached_property
+    def _counted_from(self) -> dict[str, int]:
+        return {}
+
+    def _least(self, label: str) -> int | None:
+        """The least of a label's values, read up to the first 0; None if there are none."""
+        least = None
+        for start, stop in self.blocks() if self.source.unknown[label] < self.num_rows else ():
+            values, known = self.between(label, start, stop)
+            values = values if known is None else values[known]
+            if len(values):
+                least = int(values.min()) if least is None else min(least, int(values.min()))
+            if least == 0:
+                break
+        return least
+
     def column(self, name: str) -> NDArray[Any]:
         """A whole column, as ``between`` gives it."""
         return self.between(name, 0, self.num_rows).values
@@ -250,6 +272,7 @@ class Trace:
         tally, padded = _Tally(), self.source.unknown["padding"] < self.num_rows
         for start, stop in self.blocks():
             sizes, epochs = (self.between(name, start, stop).values for name in ("batch_size", "epoch"))
+            epochs = epochs - self.counted_from("epoch")
             tally.add(sizes, self.between("padding", start, stop).values if padded else None, epochs)
         return tally
 

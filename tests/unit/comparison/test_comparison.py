@@ -17,6 +17,7 @@ import xframe
 from xframe.comparison import checks
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.plan import counting
+from xframe.trace import parquet
 from xframe.trace.weights import weights_path
 
 N = 10
@@ -271,6 +272,46 @@ def test_epochs_are_labels(follow):
     comparison = consistent(xframe.compare(follow(), follow(lambda rows: [row.pop("epoch") for row in rows])))
     assert comparison
     assert results(comparison)["epochs"] == "not judged"
+
+
+@pytest.mark.parametrize("options", [{}, WITH_PLAN])
+@pytest.mark.parametrize("labels", [("epoch",), ("step_in_epoch",), ("epoch", "step_in_epoch")])
+def test_labels_counted_from_1_are_the_same_labels(follow, labels, options):
+    def from_one(rows):
+        for row in rows:
+            row.update({label: row[label] + 1 for label in labels})
+
+    for changes, counting in ((None, from_one), "b"), ((from_one, None), "a"), ((from_one, from_one), "ab"):
+        traces = [follow(change, metadata={"label": name}, **options) for change, name in zip(changes, "ab", strict=True)]
+        comparison = consistent(xframe.compare(*traces))
+        assert comparison
+        assert comparison.check("epochs").values == {"a": 2, "b": 2}
+        assert {counts.num_epochs for counts in comparison.runs.values()} == {2}
+        told = comparison.check("epochs").detail
+        for name in "ab":  # what only one of two does is stated
+            stated = name in counting and (options == WITH_PLAN or len(counting) == 1)
+            assert (f"{name} counts {'epochs' if 'epoch' in labels else 'the steps of an epoch'} from 1" in told) is stated
+
+
+def test_labels_counted_from_1_that_are_wrong_fail(follow):
+    def late(rows):
+        for row in rows:
+            row.update(epoch=1 + row["epoch"] - (row["epoch"] > 0 and row["step_in_epoch"] == 0))
+
+    comparison = departs(xframe.compare(follow(), follow(late)), 3, "epochs")
+    expected = "step 3: b calls it epoch 0, a has 1, counted from 0; b counts epochs from 1"
+    assert comparison.check("epochs").detail == expected
+
+
+def test_equal_numbers_are_not_equal_labels_where_the_counting_differs(follow, monkeypatch):
+    """Blocks whose labels have the same digest are read all the same if the two count from different numbers."""
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 3)
+
+    def skipping(rows):  # 1 1 1 1 1 1, where 0 0 0 1 1 1 is due
+        for row in rows:
+            row["epoch"] = 1
+
+    departs(xframe.compare(follow(), follow(skipping)), 3, "epochs")
 
 
 def test_learning_rates(follow):

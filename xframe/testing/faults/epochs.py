@@ -64,10 +64,10 @@ def mislabels_epochs(plan: TrainingPlan, task: Task, batches: Batches) -> Batche
         yield placed(batch, epoch=epoch - 1) if epoch and step_in_epoch == 0 else batch
 
 
-@fault("counts-epochs-from-one", "epochs", 0, "epoch-labels")
-def counts_epochs_from_one(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
-    """The first epoch is called 1."""
-    return (placed(batch, epoch=batch.place.epoch + 1) for batch in batches)
+@fault("counts-epochs-twice", "epochs", 29, "epoch-labels")
+def counts_epochs_twice(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
+    """Loop and callback both count the epoch up: the second is called 2, the third 4."""
+    return (placed(batch, epoch=2 * batch.place.epoch) for batch in batches)
 
 
 @fault("never-restarts-its-steps", "epochs", 29, "epoch-labels")
