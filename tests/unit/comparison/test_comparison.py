@@ -281,16 +281,19 @@ def test_labels_counted_from_1_are_the_same_labels(follow, labels, options):
         for row in rows:
             row.update({label: row[label] + 1 for label in labels})
 
-    for changes, counting in ((None, from_one), "b"), ((from_one, None), "a"), ((from_one, from_one), "ab"):
-        traces = [follow(change, metadata={"label": name}, **options) for change, name in zip(changes, "ab", strict=True)]
+    for changes, from_1 in ((None, from_one), "b"), ((from_one, None), "a"), ((from_one, from_one), "ab"):
+        traces = [
+            follow(change, metadata={"label": name}, **options) for change, name in zip(changes, "ab", strict=True)
+        ]
         comparison = consistent(xframe.compare(*traces))
         assert comparison
         assert comparison.check("epochs").values == {"a": 2, "b": 2}
         assert {counts.num_epochs for counts in comparison.runs.values()} == {2}
         told = comparison.check("epochs").detail
         for name in "ab":  # what only one of two does is stated
-            stated = name in counting and (options == WITH_PLAN or len(counting) == 1)
-            assert (f"{name} counts {'epochs' if 'epoch' in labels else 'the steps of an epoch'} from 1" in told) is stated
+            stated = name in from_1 and (options == WITH_PLAN or len(from_1) == 1)
+            text = "epochs" if "epoch" in labels else "the steps of an epoch"
+            assert (f"{name} counts {text} from 1" in told) is stated
 
 
 def test_labels_counted_from_1_that_are_wrong_fail(follow):
