@@ -62,7 +62,8 @@ class Gathered(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
 class OrderSampler(Sampler[list[torch.Tensor]]):
     """The passes' orders cut into batches of indices by the plan's remainder policy.
 
-    It yields as many of them together as have at most ``most_rows`` rows.
+    It yields several of them together, up to as many as have at most ``most_rows`` rows: one at first and then twice as
+    many each time, so that of a short run not much more is gathered than it trains on.
     """
 
     def __init__(self, plan: TrainingPlan, num_samples: int, most_rows: int) -> None:
@@ -70,9 +71,10 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
         self.begins = (0, 0)  # the pass that the next iteration begins with, and the offset in it
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
-        batches = self.batches()
-        while together := list(islice(batches, self.most)):
-            yield together
+        batches, together = self.batches(), 1
+        while indices := list(islice(batches, together)):
+            yield indices
+            together = min(2 * together, self.most)
 
     def batches(self) -> Iterator[torch.Tensor]:
         """One by one, without end where epochs are not passes."""

@@ -20,6 +20,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -387,6 +388,7 @@ def _versions() -> dict[str, str]:
     return known | {name: _version(name) for name in loaded}
 
 
+@cache  # to look one up reads a file
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
