@@ -226,8 +226,8 @@ def truncate(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
 
 
 def rename_epochs(rows: Rows, draw: Random, num_samples: int) -> Mutation | None:
-    """From a place on all epochs have the next number."""
-    i = draw.randrange(len(rows))
+    """From a place on all epochs have the next number; not from the first on, which is counting from 1."""
+    i = draw.randrange(1, len(rows))
     return Mutation(_from(rows, i, "epoch", 1), "epochs", i, ("epoch-labels",))
 
 
