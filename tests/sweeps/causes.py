@@ -22,7 +22,7 @@ from sweeps.attacks.rows import COLUMNS, Attack, Orders, made, rows_of, unlabell
 from sweeps.attacks.words import untrue
 from sweeps.simulator import random_case
 from xframe.comparison.result import Explanation
-from xframe.diagnosis.explaining import diagnose
+from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan

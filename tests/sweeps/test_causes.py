@@ -11,7 +11,7 @@ import pytest
 from sweeps import causes
 from sweeps.causes import run
 from xframe.comparison.result import Explanation
-from xframe.diagnosis.explaining import diagnose
+from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 

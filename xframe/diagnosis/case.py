@@ -6,7 +6,7 @@ A finder asks the case and nothing else: neither a trace nor the comparison.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
 Keys = NDArray[np.uint64]
+_LABELS = ("epoch", "step_in_epoch", "padding")
 
 
 class Stopping(NamedTuple):
@@ -50,6 +51,7 @@ class Case:
     run: str  # the candidate's name
     other: str  # "the plan", or the reference's name
     stopping: Stopping | None = None  # where the plan asks for it
+    apart: bool = False  # the reference's rows are a hypothesis's: no totals are compared with them
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -150,7 +152,7 @@ class Case:
     @cached_property
     def differs_at(self) -> int | None:
         """The first step at which anything observed differs."""
-        steps = [self.batches_differ_at, None if self.updates is None else first_difference(*self.updates)]
+        steps = [self.batches_differ_at, self.updates_differ_at]
         return min((step for step in steps if step is not None), default=None)
 
     @property
@@ -168,6 +170,16 @@ class Case:
         """Whether the batches that both sides have are of the same sizes."""
         a, b = self.candidate.batch_size, self.reference.batch_size
         return bool(np.array_equal(a[: self.shared], b[: self.shared]))
+
+    @property
+    def sizes_differ_at(self) -> int | None:
+        """The first step whose sizes differ, or that one side lacks."""
+        return first_difference(self.candidate.batch_size, self.reference.batch_size)
+
+    @property
+    def updates_differ_at(self) -> int | None:
+        """The first step that both sides have whose updates differ."""
+        return None if self.updates is None else first_difference(*self.updates)
 
     @cached_property
     def same_updates(self) -> bool:
@@ -189,7 +201,7 @@ class Case:
     def lengths(self) -> str:
         """The totals that differ: ``: 84 steps where 87 are due, 3 fewer``; empty if none does."""
         a, b = self.candidate, self.reference
-        if not self.whole:
+        if not self.whole or self.apart:
             return ""
         totals = []
         if len(a) != len(b):
@@ -199,6 +211,36 @@ class Case:
             if updates[0] != updates[1] and updates != (len(a), len(b)):
                 totals.append(where_due(*updates, "update"))
         return ": " + ", and ".join(totals) if totals else ""
+
+    @cached_property
+    def labels_differ_at(self) -> int | None:
+        """The first step that both sides have whose labels differ."""
+        pairs = [(getattr(self.candidate, name), getattr(self.reference, name)) for name in _LABELS]
+        pairs = [(a[: self.shared], b[: self.shared]) for a, b in pairs if a is not None and b is not None]
+        steps = [first_difference(a, b) for a, b in pairs]
+        return min((step for step in steps if step is not None), default=None)
+
+    @property
+    def labels_differ_before_rows(self) -> bool:
+        """Whether labels differ at a step before any at which something observed does."""
+        return self.labels_differ_at is not None and self.labels_differ_at < (self.differs_at or 0)
+
+    @property
+    def first_step(self) -> int:
+        """The first step at which anything differs, labels included."""
+        steps = (self.differs_at, self.labels_differ_at)
+        return min((step for step in steps if step is not None), default=0)
+
+    # Cases like this.
+
+    def over(self, candidate: Rows, basis: Reference, *, apart: bool = False) -> Case:
+        """The same runs, of which other rows are looked at."""
+        return Case(candidate, basis, self.run, self.other, self.stopping, apart)
+
+    def head(self, steps: int) -> Case:
+        """The first steps of both sides."""
+        basis = replace(self.basis, rows=self.reference.head(steps))
+        return self.over(self.candidate.head(steps), basis, apart=True)
 
     # The plan behind the reference.
 

@@ -14,13 +14,15 @@ and, where all rows agree, in the labels that the loops gave them (``find_in_lab
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import log
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
+from xframe.diagnosis.claims import Claim, Table
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import changed
 from xframe.plan.training_plan import TrainingPlan
@@ -50,6 +52,7 @@ class Fit:
     labels: bool = True  # the loop's own are as it predicts, where it predicts any
     by_reference: bool = False  # it is the reference that does so
     rank: float = 0.0  # in place of the cause's own
+    claims: tuple[Claim, ...] = ()  # what the sentence says besides, and the comparison's table must not refute
 
 
 def settings(**by_framework: str) -> Mapping[str, str]:
@@ -80,6 +83,8 @@ class Cause:
     needs_epochs: ClassVar[bool] = False  # without the loops' labels, epochs of a different kind explain the same rows
     explains_end: ClassVar[bool] = False  # it may be certain though the run merely ends before the plan does
     never_certain: ClassVar[bool] = False  # many a story has the same rows
+    # Of a cause found in numbers: which failed checks it explains.
+    explains: ClassVar[Callable[[Table, int | None], set[str]]] = staticmethod(claims.of_losses)
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         """What the run may follow instead of ``plan``, one of those that reproduce the reference's rows."""
@@ -127,7 +132,9 @@ class Cause:
                     continue
                 exact = match.labels and match.known > 0.5
                 fit = self.fit(case, text, exact=exact, observed=observed, plan=plan)
-                yield replace(fit, plan=other, labels=match.labels)
+                steps = (fit.step, case.labels_differ_at if match.labels else None)
+                step = min((one for one in steps if one is not None), default=None)
+                yield replace(fit, plan=other, labels=match.labels, step=step)
                 if match.labels:
                     return
 
@@ -142,21 +149,31 @@ class Cause:
         observed: Any = None,
         rank: float | None = None,
         plan: TrainingPlan | None = None,
+        claims: tuple[Claim, ...] = (),
     ) -> Fit:
         """What a finder returns: the run does what ``text`` states; the totals that differ are added to it.
 
         By default it shows from the first step that differs on, and has the cause's own rank. ``observed``: the field's
-        value to write into the plan; ``plan``: of the reference, where it is not the likeliest; both for the fixes.
+        value to write into the plan; ``plan``: of the reference, where it is not the likeliest; both for the fixes;
+        ``claims``: what the sentence says besides.
         """
         fields = case.fields(plan)
         if fields and observed is not None:
             fields = {**fields, "observed": observed}
         step, rank = case.differs_at if step is None else step, self.rank if rank is None else rank
-        return Fit(self, f"{case.run} {text}{case.lengths}", exact, guess, step, fields, rank=rank)
+        return Fit(self, f"{case.run} {text}{case.lengths}", exact, guess, step, fields, rank=rank, claims=claims)
 
     def note(
-        self, case: Case, sentence: str, step: int | None, *, exact: bool = False, rank: float | None = None
+        self,
+        case: Case,
+        sentence: str,
+        step: int | None,
+        *,
+        exact: bool = False,
+        rank: float | None = None,
+        claims: tuple[Claim, ...] = (),
     ) -> Fit:
         """What finders in labels and numbers return; the sentence has its own subject."""
         fields = {"k": case.window, **case.fields()}
-        return Fit(self, sentence, exact, step=step, fields=fields, rank=self.rank if rank is None else rank)
+        rank = self.rank if rank is None else rank
+        return Fit(self, sentence, exact, step=step, fields=fields, rank=rank, claims=claims)

@@ -24,9 +24,9 @@ def steps_of(case: Case) -> Ints:
 
 
 def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | None = None) -> Iterator[Fit]:
-    """That the candidate's batches are those of these steps of the reference, if they are."""
+    """That the candidate's batches are those of these steps of the reference, if they are; sizes alone do not say."""
     follow = case.extended_keys
-    if len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
+    if not case.has_ids or len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
         return
     if np.array_equal(follow[where], case.keys):
         yield cause.fit(case, text, exact=updates_follow(case, where), rank=rank)

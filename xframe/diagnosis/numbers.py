@@ -46,8 +46,13 @@ class Numbers:
 
     @property
     def stated(self) -> bool:
-        """Whether something that the runs state themselves differs: then losses differ for that reason."""
-        return self.other_data or self.other_starts or self.other_rates
+        """Whether something that the runs state themselves differs: then losses differ for that reason.
+
+        A rate acts on the losses behind its step.
+        """
+        loss, rate = self.loss_differs_at, self.lr_differs_at
+        by_rates = self.other_rates and (loss is None or rate is None or loss > rate)
+        return self.other_data or self.other_starts or by_rates
 
     @property
     def other_losses(self) -> bool:
@@ -59,7 +64,7 @@ class Numbers:
         """The constant ratio of the losses, if there is one that is not 1."""
         if self.loss is None:
             return None
-        a, b = self.loss
+        a, b = (one[: None if self.lr_differs_at is None else self.lr_differs_at + 1] for one in self.loss)
         use = np.isfinite(a) & np.isfinite(b) & (a != 0) & (b != 0)
         if use.sum() < 3 or not np.array_equal(a == 0, b == 0):
             return None
@@ -74,7 +79,7 @@ class Numbers:
     @property
     def constant(self) -> bool:
         """Whether the candidate states the same loss whatever it trains on, and the reference does not."""
-        if self.loss is None or self.loss_differs_at != 0 or len(self.loss[0]) < 3:
+        if self.loss is None or self.loss_differs_at is None or len(self.loss[0]) < 3:
             return False
         return bool(np.ptp(self.loss[0]) == 0 and np.ptp(self.loss[1]) != 0)
 

@@ -12,12 +12,22 @@ from math import lgamma, log
 
 import numpy as np
 
+from xframe.diagnosis import causes
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
 _RARE = log(1e-6)  # an explanation of an order that other orders meet more often than that is not certain
+
+
+def fits_of(case: Case) -> list[Fit]:
+    """All that fits the rows; where the run states by itself why it differs, that alone."""
+    fits: list[Fit] = []
+    for settles in (True, False):
+        asked = [cause for cause in causes.every() if cause.settles == settles]
+        fits = fits or [fit for cause in asked for fit in (*cause.predicted(case), *cause.find(case))]
+    return fits
 
 
 def ranked(fits: Sequence[Fit]) -> list[Fit]:

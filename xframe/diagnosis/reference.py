@@ -123,6 +123,18 @@ class Reference:
             known, count = known + int(shown.sum()), count + len(ids)
         return known / count if count else 1.0
 
+    def predicted(self, plan: TrainingPlan, steps: int, *, ids: bool) -> Rows | None:
+        """The first rows of a plan in the reference's order; without ids if some are not known, None without rows."""
+        n = self.num_samples
+        part = None if n is None else planned(plan, n, steps)
+        if n is None or part is None:
+            return None
+        samples = None
+        if ids and int(part.batch_size.sum()) <= MOST_CELLS:
+            samples = self.ids(plan, n, cells(plan, n, part))
+            samples = None if (samples == UNKNOWN).any() else samples
+        return Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=samples)
+
     def extended(self, steps: int, *, ids: bool) -> Rows:
         """The reference's rows and what would follow them, up to that many steps, as far as that is known."""
         have, n = len(self.rows), self.num_samples

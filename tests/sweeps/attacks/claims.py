@@ -43,7 +43,12 @@ def _every_loss(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 
 def _gradients(match: re.Match[str], table: Table, cause: Explanation) -> bool:
     """Different gradients leave different weights, and show in the loss of a later step."""
-    return table.result("weights") == "pass" or table.first("loss") in (None, 0) or bool(table.failed & set(STRUCTURE))
+    first = table.first("loss")
+    return table.result("weights") == "pass" or not first or table.until <= first or table.result("lr") != "pass"
+
+
+def _same_up_to(match: re.Match[str], table: Table, cause: Explanation) -> bool:
+    return table.until <= _int(match[1])
 
 
 def _seed(match: re.Match[str], table: Table, cause: Explanation) -> bool:
@@ -70,16 +75,18 @@ def _rates(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 
 
 def _rates_all_through(match: re.Match[str], table: Table, cause: Explanation) -> bool:
-    rates = table.both("lr")
-    return rates is None or not np.allclose(rates[0], float(match[1]) * rates[1], rtol=1e-4, atol=0)
+    rates, until = table.both("lr"), table.until
+    return rates is None or not np.allclose(rates[0][:until], float(match[1]) * rates[1][:until], rtol=1e-4, atol=0)
 
 
 def _loss_scale(match: re.Match[str], table: Table, cause: Explanation) -> bool:
     losses = table.both("loss")
     if losses is None:
         return True
+    until = table.until if match[1] is None else _int(match[1])
+    losses = losses[0][:until], losses[1][:until]
     use = np.isfinite(losses[0]) & np.isfinite(losses[1])
-    return not np.allclose(losses[0][use], float(match[1]) * losses[1][use], rtol=3e-3, atol=1e-12)
+    return not np.allclose(losses[0][use], float(match[2]) * losses[1][use], rtol=3e-3, atol=1e-12)
 
 
 def _first_losses(match: re.Match[str], table: Table, cause: Explanation) -> bool:
@@ -247,7 +254,8 @@ def _inside(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 
 
 def _constant(match: re.Match[str], table: Table, cause: Explanation) -> bool:
-    return "loss" not in table.candidate.known or len(np.unique(table.candidate.column("loss").values)) > 1
+    losses = table.candidate.column("loss").values
+    return len(np.unique(losses[~np.isnan(losses)])) != 1
 
 
 def _outside(match: re.Match[str], table: Table, cause: Explanation) -> bool:
@@ -274,7 +282,8 @@ def _distinct(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 Refuter = Callable[[re.Match[str], Table, Explanation], bool]
 CLAIMS: dict[str, tuple[str, Refuter]] = {
     "nothing but the order": (r"nothing but the order", _no_failure("steps", "updates", "lr")),
-    "samples and updates agree": (r"samples(?:, steps)? and updates(?: agree)?\b", _no_failure(*STRUCTURE)),
+    "samples and updates agree": (r"samples(?:, steps)? and updates(?! up to)", _no_failure(*STRUCTURE)),
+    "samples and updates up to": (rf"samples and updates up to there, and different losses from step {N}", _same_up_to),
     "every loss agrees": (r"(?:every|all) loss(?:es)? agrees?", _every_loss),
     "the updates are the same": (r"the updates are the same", _no_failure(*STRUCTURE)),
     "different gradients": (r"different gradients entered|other gradients entered", _gradients),
@@ -284,7 +293,7 @@ CLAIMS: dict[str, tuple[str, Refuter]] = {
     "in a row": (rf"every batch {N} times in a row", _in_a_row),
     "a rate": (r"trains at the rate (\S+) in step (\d[\d,]*), \S+ at (\S+?)(?=[,:;.]?(?: |$))", _rates),
     "rates all through": (r"at \S+, (\S+) times as high all through", _rates_all_through),
-    "a scale": (r"every loss of \S+ is (\S+) times that", _loss_scale),
+    "a scale": (rf"every loss of \S+(?: up to step {N}, .*?,)? is (\S+) times that", _loss_scale),
     "a constant loss": (r"every loss that \S+ reports is", _constant),
     "first losses": (r"the first loss already differs, (\S+) and (\S+):", _first_losses),
     "slowly": (rf"diverge slowly, beyond the tolerance from step {N} on", _slowly),
@@ -326,7 +335,8 @@ def refuted(table: Table, read: Counter[str]) -> list[str]:
             for match in re.finditer(pattern, cause.sentence):
                 read[name] += 1
                 claimed += 1
-                if refuter(match, table, cause):
+                # What is said besides is said of rows that another cause has changed already.
+                if ", besides," not in cause.sentence and refuter(match, table, cause):
                     wrong.append(f"{name}: {cause.name}: {cause.sentence}")
         read[f"unread {cause.name}"] += not claimed
         if cause.name == "rounding" and "tol" in " ".join(cause.fix.values()):

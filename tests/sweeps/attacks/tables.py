@@ -35,12 +35,21 @@ class Table:
         return {check.name for check in self.comparison.checks if check.result == "fail"}
 
     @property
+    def with_a_step(self) -> set[str]:
+        return {name for name in self.failed if self.first(name) is not None}
+
+    @property
     def firsts(self) -> set[int]:
         return {check.first for check in self.comparison.checks if check.result == "fail" and check.first is not None}
 
     @property
     def shared(self) -> int:
         return min(len(self.candidate), len(self.reference))
+
+    @property
+    def until(self) -> int:
+        """The first step at which the structure differs: numbers are judged before it."""
+        return min((first for name in STRUCTURE if (first := self.first(name)) is not None), default=self.shared)
 
     def applied(self, rows: Rows) -> np.ndarray:
         """The updates of each step alone."""
@@ -60,12 +69,16 @@ def misfits(table: Table) -> list[str]:
 
 
 def _steps(table: Table) -> list[str]:
-    """Every step named is one at which a check first differs."""
-    return [
-        f"step {cause.step} of {sorted(table.firsts)}: {cause.name}: {cause.sentence}"
-        for cause in table.comparison.causes
-        if (cause.step is None and table.firsts) or (cause.step is not None and cause.step not in table.firsts)
-    ]
+    """Every step named is one at which a check first differs; what is said besides may show anywhere behind it."""
+    first, wrong = min(table.firsts, default=None), []
+    for cause in table.comparison.causes:
+        besides = (
+            ", besides," in cause.sentence and first is not None and cause.step is not None and cause.step >= first
+        )
+        known = cause.step in table.firsts or (cause.step is None and bool(table.failed - table.with_a_step))
+        if not besides and not known:
+            wrong.append(f"step {cause.step} of {sorted(table.firsts)}: {cause.name}: {cause.sentence}")
+    return wrong
 
 
 def groups(name: str) -> set[str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from xframe import compare
 from xframe.comparison.result import TOLERANCES, Explanation, Tolerance
 from xframe.diagnosis import causes
-from xframe.diagnosis.explaining import diagnose
+from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError

@@ -114,7 +114,7 @@ class BatchesSwapped(Cause):
 def _later_places(case: Case) -> list[int]:
     """The later steps of the reference whose batch is the candidate's first that differs."""
     at, keys, follow = first_edit(case), case.keys, case.extended_keys
-    if at is None or at >= len(keys):
+    if at is None or at >= len(keys) or (at < len(follow) and follow[at] == keys[at]):
         return []
     later = np.flatnonzero(follow[at + 1 :] == keys[at])[:MOST_TRIED] + at + 1
     return [place for place in later.tolist() if place < len(keys)]

@@ -129,8 +129,9 @@ class _Labels(Cause):
             differing = np.flatnonzero(a[: case.shared] != b[: case.shared])
             if len(differing):
                 at = int(differing[0])
-                text = f"{case.run} trains the same, and labels it differently: "
-                text += f"step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
+                text = (
+                    f"{case.run} labels its steps differently: step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
+                )
                 yield self.note(case, text, at)
                 return
 

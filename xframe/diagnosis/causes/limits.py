@@ -9,6 +9,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case, where_due
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.claims import nothing_differs_before
 from xframe.errors import counted
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
@@ -109,7 +110,10 @@ class LimitConfused(Cause):
         elif updates is not None and steps and int(updates[-1]) == expected:
             unit = f", after as many updates as {case.other} makes steps"
         text = f"agrees with {case.other} before step {case.shared:,}, and ends elsewhere{unit}"
-        yield self.fit(case, text, exact=False, step=case.shared, observed=steps)
+        if case.apart:
+            text = f"ends after {counted(steps, 'step')}, {case.other} after {expected:,}"
+        agree = nothing_differs_before(case.shared)
+        yield self.fit(case, text, exact=False, step=case.shared, observed=steps, claims=() if case.apart else (agree,))
 
 
 def _goes_on(case: Case) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.numbers import Numbers
@@ -41,6 +44,7 @@ class LossScale(Cause):
 
     name = "loss-scale"
     rank = 610
+    explains = staticmethod(claims.of_stated_losses)
     fixes = settings(
         torch="record the mean loss of the batch: before it is divided by the accumulation steps; reduction='mean'",
         tensorflow="the same: reduction='sum_over_batch_size'",
@@ -51,7 +55,10 @@ class LossScale(Cause):
         if not numbers.other_losses or numbers.loss is None:
             return
         if scale is not None:
-            text = f"every loss of {case.run} is {scale:.6g} times that of {case.other}{_factor_of_all(case, scale)}"
+            rate, every = numbers.lr_differs_at, "every recorded" if np.isnan(numbers.loss).any() else "every"
+            until = "" if rate is None else f" up to step {rate:,}, as long as the rates agree,"
+            text = f"{every} loss of {case.run}{until} is {scale:.6g} times that of {case.other}"
+            text += _factor_of_all(case, scale)
             rank = 650 if numbers.weights is False else None
             yield self.note(case, text, step, exact=numbers.weights is True, rank=rank)
         elif numbers.constant:
@@ -73,18 +80,16 @@ class OtherGradient(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, scale, k = numbers.loss_differs_at, numbers.scale, case.window
-        if not numbers.other_losses or not (step or numbers.weights is False):
-            return
-        if scale is not None:  # a loss that is only stated otherwise leaves the weights as they are
-            if numbers.weights is False:
-                text = f"the losses, {scale:.6g} times as high, are a different model's: different gradients entered it"
-                yield self.note(case, f"{case.run}: {text}", step)
-            return
-        text = f"the same samples and updates, and different losses from step {step:,} on: "
-        text += "different gradients entered the updates before it"
-        if k > 1:
-            text += f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
-        yield self.note(case, f"{case.run}: {text}", step)
+        if not numbers.other_losses or not step or scale is not None or numbers.constant:
+            return  # before the first update no gradient has entered anything, nor does one a loss stated otherwise
+        window = f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
+        for rates, entered in (
+            (claims.rates_agree, "different gradients entered the updates before it"),
+            (claims.rates_may_differ, "the updates before it had different gradients, or rates that were not recorded"),
+        ):
+            text = f"the same samples and updates up to there, and different losses from step {step:,} on: {entered}"
+            text = f"{case.run}: {text}{window if k > 1 else ''}"
+            yield self.note(case, text, step, claims=(claims.weights_may_differ, rates))
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
         if fields.get("k") == 1:
@@ -97,6 +102,7 @@ class DifferentData(Cause):
 
     name = "different-data"
     rank = 510
+    explains = staticmethod(claims.of_rows)
     fixes = settings(any="load both runs' samples from one file, in one order, scaled alike")
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
@@ -140,8 +146,11 @@ class WeightsElsewhere(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if numbers.weights is False and numbers.loss_differs_at is None and not numbers.stated:
-            text = f"{case.run} ends in different weights, though every loss agrees: "
-            yield self.note(case, f"{text}what was recorded is not what was trained", None)
+            text = f"{case.run} ends in different weights"
+            agree = f"{text}, though every loss agrees: what was recorded is not what was trained"
+            yield self.note(case, agree, None, claims=(claims.every_loss_agrees,))
+            unknown = f"{text}; not every loss was recorded, so where the runs begin to differ is not known"
+            yield self.note(case, unknown, None, claims=(claims.some_loss_is_unknown,))
 
 
 def _differ_from_the_start(case: Case, numbers: Numbers) -> str:

@@ -200,7 +200,7 @@ class ShuffledIndependently(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         passes, plan = case.passes, case.plan
         if plan is not None and plan.order == "shuffle" and passes.permuted and not passes.sequential:
-            only = ": nothing but the order of the samples differs" if passes.same_counts else ""
+            only = ": nothing but the order of the samples differs" if passes.same_counts and not case.apart else ""
             yield self.fit(case, f"shuffles on its own{only}", exact=False, guess=True)
 
 
@@ -298,7 +298,7 @@ class WithReplacement(Cause):
         drawn = sum(len(one.ids) for one in long)
         expected = sum(n * (1 - (1 - 1 / n) ** len(one.ids)) for one in long)
         distinct = sum(len(np.unique(one.ids)) for one in long)
-        if abs(distinct - expected) <= 4 * max(1.0, float(np.sqrt(drawn) * 0.35)):
+        if abs(distinct - expected) <= 2.5 * max(1.0, float(np.sqrt(drawn) * 0.35)):
             text = f"draws samples with replacement: {distinct:,} different ones in {drawn:,} draws over "
             text += f"{counted(len(long), 'pass')}, where chance alone leaves about {expected:,.0f}"
             yield self.fit(case, text, exact=False, guess=True)

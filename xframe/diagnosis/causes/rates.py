@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.claims import of_rates
 from xframe.diagnosis.numbers import Numbers
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,7 @@ class LearningRate(Cause):
 
     name = "learning-rate"
     rank = 530
+    explains = staticmethod(of_rates)
     fixes = settings(
         any="one rate and one schedule, ticked by updates in both runs",
         accelerate="AcceleratedScheduler ticks once a process: Accelerator(step_scheduler_with_optimizer=...)",
@@ -35,6 +37,7 @@ class _Reclocked(Cause):
     """The reference's rates at the ticks of a different clock, or of other ticks of its own."""
 
     own_clock: ClassVar[bool]
+    explains = staticmethod(of_rates)
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         schedule = _reclocked(case, numbers) if numbers.other_rates else None
@@ -76,17 +79,24 @@ def _differing(case: Case, numbers: Numbers) -> str:
     if candidate == reference:
         candidate, reference = (repr(rate) for rate in rates)
     text = f"{case.run} trains at the rate {candidate} in step {at:,}, {case.other} at {reference}"
-    ratios = a / b
-    constant = np.isfinite(ratios).all() and (a != b).all() and np.ptp(ratios) <= 1e-6 * abs(ratios[0])
-    if constant and (factor := f"{ratios[0]:.6g}") != "1":
-        text += f", {factor} times as high all through"
-    return text
+    factor = _factor(a, b)
+    return f"{text}, {factor} times as high all through" if factor else text
+
+
+def _factor(candidate: Floats, reference: Floats) -> str:
+    """By what all rates are multiples of the reference's; empty if they are not by one factor."""
+    ratios = candidate / reference
+    constant = np.isfinite(ratios).all() and (candidate != reference).all()
+    constant = constant and np.ptp(ratios) <= 1e-6 * abs(ratios[0])
+    return "" if not constant or (factor := f"{ratios[0]:.6g}") == "1" else factor
 
 
 def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
     """How the candidate's rates follow from the reference's, if so: by the clock that these tick by, and in words."""
     assert numbers.lr is not None
     candidate, reference = numbers.lr
+    if _factor(candidate, reference):
+        return None  # the schedule is the reference's
     clocks = _clocks(case, len(reference))
     planned = [case.plan.schedule_clock or "updates"] if case.plan is not None else []
     for clock in dict.fromkeys([*planned, *clocks]):

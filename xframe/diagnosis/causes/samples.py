@@ -10,6 +10,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case, first_difference
 from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.claims import size_is_inferred, size_is_known
 from xframe.diagnosis.edits import edited, first_edit, steps_of, updates_follow
 from xframe.errors import counted
 from xframe.inference.observed import Ints
@@ -37,7 +38,9 @@ class ValidationInTraining(Cause):
             listed = ", ".join(f"{one:,}" for one in foreign[:5].tolist()) + (", …" if len(foreign) > 5 else "")
             at = int(np.searchsorted(case.candidate.bounds, int(outside.argmax()), side="right")) - 1
             text = f"trains on {counted(len(foreign), 'sample')} from outside the {n:,} of the training set"
-            yield self.fit(case, f"{text} ({listed}), first in step {at:,}", guess=True)
+            yield self.fit(case, f"{text} ({listed}), first in step {at:,}", guess=True, claims=(size_is_known,))
+            unseen = f"trains on {counted(len(foreign), 'sample')} that {case.other} never has ({listed}), "
+            yield self.fit(case, f"{unseen}first in step {at:,}", exact=False, guess=True, claims=(size_is_inferred,))
 
 
 class SampleLost(Cause):
@@ -131,7 +134,7 @@ class OrderInsideBatches(Cause):
         if where is None or not where.same_members:
             return
         batches = f"{counted(len(np.unique(where.steps)), 'batch')} ({counted(len(where.at), 'place')})"
-        text = f"has the same samples in every batch, in a different order in {batches}"
+        text = f"has the same samples{'' if case.apart else ' in every batch'}, in a different order in {batches}"
         yield self.fit(case, text, exact=updates_follow(case))
 
     def log_alternatives(self, case: Case) -> float:

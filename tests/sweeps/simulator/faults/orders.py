@@ -18,6 +18,11 @@ def _shuffled(samples: Sequence[Any], *seed: int) -> list[Any]:
     return shuffled
 
 
+def _of_stored(script: Script) -> set[str]:
+    """What a shuffle is called where the plan has none: of the run, or of what it is compared with."""
+    return {"reshuffled", "not-shuffled"} if script.fields.get("order") == "sequential" else set()
+
+
 def stored(script: Script, rng: Random) -> Faults:
     """A forgotten shuffle."""
 
@@ -39,7 +44,7 @@ def kept(script: Script, rng: Random) -> Faults:
 def own(script: Script, rng: Random) -> Faults:
     """An order of its own, shuffled for each pass or once."""
     seed = rng.randrange(1 << 20)
-    names = frozenset({"shuffled-independently", "other-seed", "reshuffled"})
+    names = frozenset({"shuffled-independently", "other-seed", "reshuffled"} | _of_stored(script))
     for each in (True, False):
 
         def into(script: Script, *, each: bool = each) -> Script:
@@ -81,7 +86,8 @@ def in_a_buffer(script: Script, rng: Random) -> Faults:
         def into(script: Script, size: int = size) -> Script:
             return script.but(order=lambda p: drawn(sorted(script.order(p)), size, p))
 
-        yield Fault(f"a buffer of {size}", frozenset({"buffer-shuffle", "shuffled-independently"}), into)
+        names = {"buffer-shuffle", "shuffled-independently"} | _of_stored(script)
+        yield Fault(f"a buffer of {size}", frozenset(names), into)
 
 
 def by_batches(script: Script, rng: Random) -> Faults:

@@ -1,0 +1,117 @@
+"""Two causes at once, one a difference: a first that explains a part of what was seen, a second what then differs.
+
+A part is some columns of the rows, or their beginning. Where the first is a plan, the second is looked for between the
+candidate and that plan's rows; where it is an edit, between the reference and what the candidate does behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Fit
+from xframe.diagnosis.ranking import fits_of, ranked
+from xframe.diagnosis.reference import Reference
+from xframe.trace.rows import Rows
+
+_ROWS = ("batch_size", "updates", "ids")
+_LABELS = ("epoch", "step_in_epoch", "padding")
+_COLUMNS = (("batch_size", "ids"), ("batch_size", "updates"), ("batch_size",))
+_PARTS = (*((*columns, *_LABELS) for columns in _COLUMNS), *_COLUMNS)
+_MOST_FIRST = 3  # causes of a part that are tried
+
+
+def composed(case: Case) -> list[Fit]:
+    """Two causes that together give all rows, by the step at which each shows; empty if none do."""
+    for first, second in _pairs(case):
+        earlier, later = sorted((first, second), key=lambda fit: fit.step or 0)
+        if second.cause is not first.cause and earlier.step in (case.differs_at, case.first_step):
+            run = later.sentence.removeprefix(case.run)
+            later = replace(later, sentence=f"{case.run}, besides,{run}")
+            return [replace(fit, exact=False) for fit in (earlier, later)]
+    return []
+
+
+def _lengths(case: Case) -> list[int]:
+    """Of beginnings that are tried."""
+    return [steps for quarters in (3, 2, 1) if (steps := case.shared * quarters // 4) > case.first_step + 2]
+
+
+def beginning(case: Case) -> list[Fit]:
+    """What explains the first difference for as long as nothing else differs, with what sizes show beyond it."""
+    at, sizes = case.first_step, case.sizes_differ_at
+    for steps in dict.fromkeys([*([sizes] if sizes is not None else []), *_lengths(case)]):
+        head = case.head(steps)
+        if steps > at and head.differs_at is not None and (fits := ranked(fits_of(head))):
+            return [replace(fit, exact=False) for fit in fits]
+    return []
+
+
+def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
+    """Pairs of causes that together give all rows."""
+    labelled = case.labels_differ_at is not None
+    parts = [_over(case, columns) for columns in (_PARTS if labelled else _COLUMNS)]
+    for part in parts + [case.head(steps) for steps in _lengths(case)]:
+        if part.differs_at is None and part.labels_differ_at is None:
+            continue
+        for first in ranked([fit for fit in fits_of(part) if fit.exact])[:_MOST_FIRST]:
+            rest = _beside(case, first)
+            if rest is not None and rest.differs_at is not None:
+                yield from ((first, second) for second in _seconds(rest))
+    yield from _in_turn(case)
+
+
+def _over(case: Case, columns: tuple[str, ...]) -> Case:
+    """These columns of both sides."""
+    return case.over(case.candidate.only(*columns), replace(case.basis, rows=case.reference.only(*columns)))
+
+
+def _seconds(rest: Case) -> Iterator[Fit]:
+    """The likeliest cause of what differs besides; of an order, also one that its mark alone shows."""
+    fits = fits_of(rest)
+    order = rest.same_sizes and rest.same_updates and len(rest.candidate) == len(rest.reference)
+    marked = (order and not rest.same_batches) or rest.differs_at == rest.shared
+    yield from ranked([fit for fit in fits if fit.exact] or (fits if marked else []))[:1]
+
+
+def _beside(case: Case, first: Fit) -> Case | None:
+    """The candidate beside the rows that the first cause gives; None where these are not known."""
+    if first.plan is not None:
+        rows = case.basis.predicted(first.plan, len(case.candidate), ids=case.has_ids)
+        if rows is None:
+            return None
+        seen = case.candidate.only(*(_ROWS if rows.ids is not None else _ROWS[:2]))
+        basis = Reference(rows, (first.plan,), case.num_samples, case.basis.order, case.given)
+        return case.over(seen, basis, apart=True)
+    if len(case.candidate) != len(case.reference) or case.reference.ids is None:
+        return None
+    # An edit of the batches: beside it the updates may differ.
+    same = case.candidate.with_columns(batch_size=case.reference.batch_size, ids=case.reference.ids)
+    return case.over(same, case.basis, apart=True)
+
+
+def _in_turn(case: Case) -> Iterator[tuple[Fit, Fit]]:
+    """One cause before some step and one from it on: where another column begins to differ, or one side ends."""
+    points = {case.sizes_differ_at, case.batches_differ_at, case.updates_differ_at, case.shared}
+    for step in sorted(point for point in points if point is not None and point > (case.differs_at or 0)):
+        before = ranked([fit for fit in fits_of(case.head(step)) if fit.exact])[:_MOST_FIRST]
+        behind = _behind(case, step) if before else None
+        if behind is None or behind.differs_at is None:
+            continue
+        for second in _seconds(behind):
+            yield from ((first, second) for first in before)
+
+
+def _behind(case: Case, step: int) -> Case | None:
+    """The candidate as if it had done as the reference before that step."""
+    a, b = case.candidate, case.reference
+    columns = {"batch_size": np.concatenate([b.batch_size[:step], a.batch_size[step:]])}
+    if case.ids is not None:
+        columns["ids"] = np.concatenate([case.ids[1][: b.bounds[step]], case.ids[0][a.bounds[step] :]])
+    if a.updates is not None and b.updates is not None:
+        more = b.updates[step - 1] - a.updates[step - 1]
+        columns["updates"] = np.concatenate([b.updates[:step], a.updates[step:] + more])
+    return case.over(Rows.of_arrays(complete=a.complete, **columns), case.basis, apart=True)

@@ -1,0 +1,205 @@
+"""Why one run's rows are not those of its reference, why its labels are not, and why its numbers differ.
+
+Every cause is asked; what fits is ranked, and what the comparison's table refutes is left out. Causes of one difference
+come before those of a later one. Numbers are looked at for as long as the rows agree, since only so long are they the
+same run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from xframe.comparison.result import Explanation
+from xframe.diagnosis import causes, claims
+from xframe.diagnosis.case import Case, Stopping
+from xframe.diagnosis.cause import Fit
+from xframe.diagnosis.claims import Table
+from xframe.diagnosis.composing import beginning, composed
+from xframe.diagnosis.numbers import Numbers
+from xframe.diagnosis.ranking import by_chance, certain, fits_of, ranked
+from xframe.diagnosis.reference import Reference
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
+
+THE_PLAN = "the plan"
+_MOST_CAUSES = 4  # of one difference
+_LARGEST_BATCH = 1 << 40
+
+
+class Answer(NamedTuple):
+    """A cause that fits."""
+
+    explanation: Explanation  # certain if what else differs is explained too
+    explained: frozenset[str]  # the failed checks that it explains
+
+
+def diagnose(
+    candidate: Rows,
+    reference: Rows,
+    *,
+    run: str,
+    num_samples: int | None,
+    plan: TrainingPlan | None,
+    reference_is_plan: bool = False,
+    numbers: Numbers | None = None,
+    other: str = "",
+    stopping: Stopping | None = None,
+) -> tuple[Explanation, ...]:
+    """Why the candidate differs from one reference, see ``answers``."""
+    differing = Case(candidate, Reference(reference), run, other)
+    steps = {"boundaries": differing.differs_at, "epochs": differing.labels_differ_at}
+    numeric = {} if numbers is None else {"loss": numbers.loss_differs_at, "lr": numbers.lr_differs_at}
+    table = Table.of_steps(**steps, **numeric)
+    found = answers(
+        candidate,
+        reference,
+        run=run,
+        num_samples=num_samples,
+        plan=plan,
+        reference_is_plan=reference_is_plan,
+        numbers=numbers,
+        other=other,
+        stopping=stopping,
+        table=table,
+    )
+    return in_order(found, table)
+
+
+def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
+    """The explanations of one run by where they show; certain only if all that is certain explains all that failed."""
+    explained = {name for one in found if one.explanation.certain for name in one.explained}
+    explanations = [one.explanation for one in found]
+    if not explained >= table.failed.keys():
+        explanations = [replace(one, certain=False) for one in explanations]
+    return tuple(sorted(explanations, key=lambda one: (one.step is None, one.step or 0)))
+
+
+def answers(
+    candidate: Rows,
+    reference: Rows,
+    *,
+    run: str,
+    num_samples: int | None,
+    plan: TrainingPlan | None,
+    reference_is_plan: bool = False,
+    numbers: Numbers | None = None,
+    other: str = "",
+    stopping: Stopping | None = None,
+    table: Table | None = None,
+    rows: bool = True,
+) -> list[Answer]:
+    """Why the candidate differs, the likeliest first of each difference; empty if nothing differs or explains it.
+
+    Args:
+        candidate, reference: rows of the run that differs, and rows that it is compared with.
+        run, other: their names, for sentences.
+        num_samples: size of the data set, if known.
+        plan: that the reference follows, if known.
+        reference_is_plan: the reference's rows are the plan's own.
+        numbers: of the steps before the rows differ.
+        stopping: where the plan asks for early stopping.
+        table: what the checks found, which no sentence may contradict.
+        rows: whether rows and labels are to be explained too, not the numbers alone.
+    """
+    if not _sound(candidate) or not _sound(reference):
+        return []
+    num_samples = num_samples or _reaching(candidate, reference)
+    basis, table = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan), table or Table()
+    case = Case(candidate, basis, run, THE_PLAN if reference_is_plan else other or "the other run", stopping)
+    only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
+    differ = case.differs_at is not None and not only_shorter
+    with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
+        found = _of_rows(case, plan, table) if rows and differ else []
+        labelled = any(one.explanation.step == case.labels_differ_at for one in found)
+        if rows and (not differ or (case.labels_differ_before_rows and not labelled)):
+            found += _of_labels(case, table)
+        if numbers is not None:
+            found += _of_numbers(case.head(case.differs_at or 0) if differ else case, numbers, table)
+    return found
+
+
+def _reaching(candidate: Rows, reference: Rows) -> int | None:
+    """A size of the data set that has the samples of both, where the reference alone shows a smaller one."""
+    if candidate.ids is None or reference.ids is None or not len(reference.ids) or not len(candidate.ids):
+        return None
+    most, own = (int(ids.max()) + 1 for ids in (candidate.ids, reference.ids))
+    return most if most > own and Reference.of(reference, most, None, is_plan=False).plans else None
+
+
+def _sound(rows: Rows) -> bool:
+    """Whether the sizes are sizes, and the ids as many as these sum to."""
+    sizes = rows.batch_size
+    if len(sizes) and (sizes.min() < 0 or sizes.max() > _LARGEST_BATCH):
+        return False
+    return rows.ids is None or len(rows.ids) == int(sizes.sum())
+
+
+def _standing(fits: Sequence[Fit], table: Table) -> list[Fit]:
+    """The fits whose claims the table does not refute."""
+    return [fit for fit in fits if not table.judged or all(claim(table) for claim in fit.claims)]
+
+
+def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer]:
+    """Why the rows differ: by one cause, by one a difference, or as far as a mark shows."""
+    fits = _standing(fits_of(case), table)
+    if not any(fit.exact for fit in fits) and (both := composed(case)):
+        return [_in_words(fit, case) for fit in both]
+    if not fits and case.has_ids:
+        # Perhaps the order differs and something else does too: sizes and updates alone may show more.
+        candidate, reference = (rows.with_columns(ids=None) for rows in (case.candidate, case.reference))
+        bare = case.over(candidate, Reference.of(reference, case.num_samples, plan, is_plan=case.other == THE_PLAN))
+        fits = [] if bare.differs_at is None else _standing(fits_of(bare), table)
+        # What shows later is no cause of the first difference.
+        first = [fit for fit in fits if fit.step == case.differs_at] or beginning(case)
+        return [_in_words(fit, case) for fit in ranked(first)[:_MOST_CAUSES]]
+    return [
+        _in_words(
+            fit,
+            case,
+            claims.of_rows(table, fit.step),
+            is_certain=certain(fit, fits, case),
+            chance=by_chance(fit, case),
+        )
+        for fit in ranked(fits)[:_MOST_CAUSES]
+    ]
+
+
+def _of_labels(case: Case, table: Table) -> list[Answer]:
+    """The same rows with other labels."""
+    fits = {cause.name: fit for cause in causes.every() for fit in _standing([*cause.find_in_labels(case)], table)}
+    if fits:
+        # What a plan would have labelled so is as likely as a label alone.
+        first = min(fit.step for fit in fits.values() if fit.step is not None)
+        for cause in causes.every():
+            for fit in cause.predicted(case):
+                if fit.exact:
+                    fits.setdefault(cause.name, replace(fit, step=first))
+    alone = len(fits) == 1 and case.given  # a different plan may be behind a reference whose own is not known
+    return [_in_words(fit, case, {"epochs"}, is_certain=alone) for fit in fits.values()]
+
+
+def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
+    """Why the numbers differ where the rows are the same."""
+    found = [fit for cause in causes.every() for fit in cause.find_in_numbers(case, numbers)]
+    fits = sorted(_standing(found, table), key=lambda fit: fit.rank)
+    return [_in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=fit.exact) for fit in fits]
+
+
+def _in_words(
+    fit: Fit, case: Case, explained: AbstractSet[str] = frozenset(), *, is_certain: bool = False, chance: str = ""
+) -> Answer:
+    explanation = Explanation(
+        name=fit.cause.name,
+        run=case.other if fit.by_reference else case.run,
+        certain=is_certain,
+        sentence=fit.sentence,
+        fix=fit.cause.fix(fit.fields),
+        step=fit.step,
+        by_chance=chance,
+    )
+    return Answer(explanation, frozenset(explained))
