@@ -129,7 +129,8 @@ def compare(
         plan: default: the one recorded in all traces, if it is the same.
         num_samples: size of the data set; default: as recorded.
         rtol, atol: tolerance of loss and weights, both or neither; default: by the runs' precision, see
-            ``xframe.comparison.result.TOLERANCES``.
+            ``xframe.comparison.result.TOLERANCES``; where they state different ones, the finer unless weights show
+            the coarser.
         audits: by run, what its task's audit found to contradict the trace.
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
 

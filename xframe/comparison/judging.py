@@ -31,6 +31,12 @@ from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
+_FINEST_FIRST = list(TOLERANCES)
+_STORED = {
+    "float64": "float64",
+    "float32": "float32",
+    "float16": "mixed_float16",
+}  # precisions, by the types of weights
 _ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
 
 
@@ -82,13 +88,37 @@ def judge(
         raise _nothing_to_compare_with(1)
     if len({run.facts.weights_fingerprint for run in runs} - {None}) > 1:
         notes.append(f"{' and '.join(run.name for run in runs)} did not start from the same weights")
-    precision = max((run.facts.precision for run in runs), key=list(TOLERANCES).index)
+    precision, why = _precision(runs)
+    if why and tolerance is None:
+        notes.append(why)
     terms = Terms(order, plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {})
     planned, with_plan = _planned(runs, terms)
     across = tuple(Pair(run, runs[0], terms) for run in runs[1:])
     pairs = (*with_plan, *across)
     _walk(runs, planned, pairs, checks.of(order))
     return Findings(_comparison(runs, planned, pairs, terms, notes), terms, runs, planned, with_plan, across)
+
+
+def _precision(runs: Sequence[Run]) -> tuple[str, str]:
+    """The precision by which numbers are judged, and if the runs state different ones, why that.
+
+    It is the finest that a run states. A coarser one widens the tolerance only as far as the types of that run's
+    weights show it: what a script's metadata state is no evidence.
+    """
+    stated = {run.name: _FINEST_FIRST.index(run.facts.precision) for run in runs}
+    finest = min(stated.values())
+    if finest == max(stated.values()):
+        return _FINEST_FIRST[finest], ""
+    taken, why = finest, []
+    for run in runs:
+        types = run.trace.weight_types() if run.trace is not None and stated[run.name] > finest else set()
+        shown = [_FINEST_FIRST.index(_STORED[name]) for name in types & _STORED.keys()]
+        believed = max(finest, min(stated[run.name], *shown)) if shown else finest
+        taken = max(taken, believed)
+        what = run.facts.precision if "precision" in run.facts.runtime else "no precision, which is read as float32"
+        shown_by = "" if believed == stated[run.name] else ", and no weights recorded show it"
+        why.append(f"{run.name} states {what}{shown_by}")
+    return _FINEST_FIRST[taken], f"numbers are judged as {_FINEST_FIRST[taken]} allows: {'; '.join(why)}"
 
 
 def _nothing_to_compare_with(traces: int) -> UsageError:

@@ -121,7 +121,7 @@ class Terms:
 
     Attributes:
         plan, num_samples: what the runs should have done; no run is compared with the plan unless both are known.
-        precision: the coarsest of the runs'; learning rates are compared as it stores them.
+        precision: by which numbers are judged; learning rates are compared as it stores them.
         tolerance: of loss and weights, the one in force.
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``, if known.
         audits: by run, what its task's audit found to contradict the trace.

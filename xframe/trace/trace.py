@@ -31,7 +31,7 @@ from xframe.trace.journal import FAMILY, MAGIC, Journal
 from xframe.trace.parquet import Closed
 from xframe.trace.schema import CERTIFIED, COLUMNS, Column
 from xframe.trace.source import FORMAT, Source, newer, not_a_trace, read_between, unreadable
-from xframe.trace.weights import read_weights
+from xframe.trace.weights import read_weights, weight_types
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,6 +207,10 @@ class Trace:
         """
         digests = self.end.get("weights")
         return read_weights(self.path, digests) if digests else None
+
+    def weight_types(self) -> set[str]:
+        """The types of the final weights, by NumPy's names; empty if there are none beside the trace."""
+        return weight_types(self.path) if self.end.get("weights") else set()
 
     @cached_property
     def validations(self) -> tuple[Validation, ...]:

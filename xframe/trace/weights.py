@@ -37,6 +37,21 @@ def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str,
     return {name: array_digest(values) for name, values in weights.items()}
 
 
+def weight_types(trace: Path) -> set[str]:
+    """The types of the arrays that lie beside ``trace``, by NumPy's names, from their heads alone; empty if there are
+    none, or none that can be read."""
+    types = set()
+    try:
+        with zipfile.ZipFile(weights_path(trace)) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    types.add(head[np.lib.format.read_magic(member)](member)[2].name)
+    except Exception:  # whoever reads the weights says what is wrong with them
+        return set()
+    return types
+
+
 def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
     """The arrays that lie beside ``trace``; None if there is no such file.
 

@@ -388,8 +388,41 @@ def test_tolerance(follow, rtol, atol, apart, passes):
 def test_tolerance_follows_the_precision(follow):
     change, double = offsets(1e-6, 0, 0, 0, 0, 0), {"metadata": {"runtime": {"precision": "float64"}}}
     assert TOLERANCES["float64"].rtol < 1e-6 < TOLERANCES["float32"].rtol
-    assert xframe.compare(follow(**double), follow(change))  # one run in float32 decides
     departs(xframe.compare(follow(**double), follow(change, **double)), 0, "loss")
+
+
+STATES = {name: {"metadata": {"runtime": {"precision": name}}} for name in TOLERANCES} | {"nothing": {}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "stored", "judged"),
+    [
+        # what the runs state, the type of the other's final weights, and the tolerance in force
+        ("nothing", "bfloat16", None, "float32"),
+        ("nothing", "bfloat16", np.float32, "float32"),
+        ("float32", "mixed_float16", np.float64, "float32"),
+        ("float32", "mixed_float16", np.float16, "mixed_float16"),
+        ("nothing", "nothing", np.float16, "float32"),  # whoever stores less has not computed with less
+        ("float64", "float32", None, "float64"),
+        ("float64", "float32", np.float64, "float64"),
+        ("float64", "float32", np.float32, "float32"),
+        ("float64", "nothing", np.float32, "float32"),
+        ("float64", "nothing", None, "float64"),
+        ("float64", "bfloat16", np.float32, "float32"),  # as far as the weights show it
+        ("mixed_float16", "mixed_float16", None, "mixed_float16"),
+    ],
+)
+def test_one_runs_metadata_do_not_widen_the_tolerance(follow, one, other, stored, judged):
+    """Of the precisions that runs state the finest holds, but where recorded weights show the coarser."""
+    weights = None if stored is None else {"k": np.ones(2, stored), "steps": np.ones(1, np.int64)}
+    traces = follow(**STATES[one]), follow(**STATES[other], weights=weights)
+    for order in (traces, traces[::-1]):
+        comparison = consistent(xframe.compare(*order))
+        assert comparison.check("loss").rule == str(TOLERANCES[judged])
+        told = " ".join(comparison.explanation)
+        assert (f"numbers are judged as {judged} allows: " in told) is (one != other)
+        assert ("b states bfloat16, and no weights recorded show it" in told) is (other == "bfloat16")
+    assert not any("numbers are judged" in text for text in xframe.compare(*traces, rtol=1, atol=1).explanation)
 
 
 @pytest.mark.parametrize("wrong", [(-1, 0), (0, math.nan), (math.inf, 0)])
