@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pairs.pairs import PAIRS, Pair
 from pairs.script import Script
 
-Kind = Literal["structure", "order", "schedule", "lengths", "validation", "numeric", "harmless"]
+Kind = Literal["structure", "order", "schedule", "lengths", "double", "validation", "numeric", "harmless"]
 CAUSE_COUNTS = ("structure", "order", "schedule", "lengths")  # the kinds of which the right cause is asked
 
 
@@ -24,6 +24,8 @@ class Mistake:
         step: the first step that must fail; None where that cannot be worked out by hand.
         causes: names, any of which is right.
         left: it is the reference that is changed.
+        also: what is to be named besides, where there are two mistakes.
+        both: settings that both scripts have.
         forbidden: of a numeric mistake, the names that would say more than is known.
     """
 
@@ -35,6 +37,8 @@ class Mistake:
     causes: frozenset[str]
     left: bool = False
     forbidden: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
+    both: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Case:
     step: int | None = None
     causes: frozenset[str] = frozenset()
     forbidden: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
 
     @property
     def harmless(self) -> bool:
@@ -64,16 +69,18 @@ def of_mistakes(mistakes: list[Mistake]) -> Iterator[Case]:
             if change is None:
                 continue
             check = mistake.check if isinstance(mistake.check, str) else mistake.check(pair)
+            left, right = (replace(script, **mistake.both) for script in (pair.left, pair.right))
             yield Case(
                 f"{pair.name}: {mistake.name}",
                 pair,
-                replace(pair.left, **change) if mistake.left else pair.left,
-                pair.right if mistake.left else replace(pair.right, **change),
+                replace(left, **change) if mistake.left else left,
+                right if mistake.left else replace(right, **change),
                 mistake.kind,
                 check,
                 mistake.step(pair),
                 mistake.causes,
                 mistake.forbidden,
+                mistake.also,
             )
 
 

@@ -17,7 +17,7 @@ class Script:
 
     Attributes:
         loop: ``loader``, ``indices`` or ``stream`` in torch; ``fit``, ``tape`` or ``tape stream`` in TensorFlow.
-        n, batch, epochs: samples, batch size, epochs; ``steps`` ends a stream.
+        n, batch, epochs: samples, batch size, epochs; ``steps`` ends a stream, ``per_epoch`` an epoch.
         order: ``saved`` permutations, those of a ``plan``, or the script's ``own`` shuffling by ``seed``.
         drawn: how the script departs from that order; see ``drawing``.
         batches: what happens to its batches at some step; see ``drawing``.
@@ -42,6 +42,7 @@ class Script:
     batch: int = 64
     epochs: int = 3
     steps: int | None = None
+    per_epoch: int | None = None
     order: Literal["saved", "plan", "own"] = "saved"
     seed: int = 0
     drawn: tuple[Any, ...] = ()
@@ -75,7 +76,7 @@ class Script:
     activation: Literal["relu", "tanh", "gelu"] = "relu"
     start: int = 0
     scale: float = 16.0
-    labels: Literal["right", "shifted"] = "right"
+    labels: Literal["right", "shifted", "features shifted"] = "right"
     smoothing: float = 0.0
     reduction: Literal["mean", "sum"] = "mean"
     softmax: bool = False
@@ -140,7 +141,9 @@ def data(script: Script) -> Data:
     """The handwritten digits: the first ``n`` to train on, the last ones to validate on."""
     x, y = _digits()
     features = (x / script.scale).astype("float32")
-    targets = y if script.labels == "right" else np.roll(y, 1)
+    targets = np.roll(y, 1) if script.labels == "shifted" else y
+    if script.labels == "features shifted":
+        features = np.roll(features, 1, axis=1)
     first = len(x) - script.validated
     return Data(features, targets, features[first:], targets[first:])
 

@@ -292,7 +292,7 @@ def by_tape(script: Script, path: str) -> None:
         for epoch in range(script.epochs):
             if script.clock == "epochs" and script.schedule != "constant":
                 training.optimizer.learning_rate.assign(rate_of(script, epoch))
-            for (x, y, ids), last in with_last(batches.of(passes)):
+            for (x, y, ids), last in with_last(itertools.islice(batches.of(passes), script.per_epoch)):
                 training.step(notes, x, y, ids, epoch=epoch, last=last)
             if script.patience is None:
                 continue

@@ -229,7 +229,7 @@ def by_epochs(script: Script, path: str) -> None:
     passes = loaders(script) if script.loop == "loader" else slices(script)
     with Notes(script, path) as notes:
         for epoch, one_pass in zip(range(script.epochs), passes, strict=False):
-            for (x, y, ids), last in with_last(batches.of(one_pass)):
+            for (x, y, ids), last in with_last(itertools.islice(batches.of(one_pass), script.per_epoch)):
                 if training.steps == script.steps:
                     break
                 training.step(notes, x, y, ids, epoch=epoch, last=last)

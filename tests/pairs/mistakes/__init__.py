@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pairs.cases import Mistake
-from pairs.mistakes import lengths, numeric, order, reference, schedule, structure
+from pairs.mistakes import double, lengths, numeric, order, reference, schedule, structure
 
-MISTAKES: list[Mistake] = [
-    mistake for module in (structure, order, lengths, schedule, reference, numeric) for mistake in module.MISTAKES
-]
+KINDS = (structure, order, lengths, schedule, reference, numeric, double)
+MISTAKES: list[Mistake] = [mistake for kind in KINDS for mistake in kind.MISTAKES]

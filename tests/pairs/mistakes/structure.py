@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from pairs.cases import Mistake
-from pairs.places import at, carried, end_of_pass, exact, first_left_out, has_rest, middle, named, stops, streams, where
+from pairs.places import (
+    NO_STEP,
+    at,
+    carried,
+    end_of_pass,
+    exact,
+    first_left_out,
+    has_rest,
+    middle,
+    named,
+    only,
+    stops,
+    streams,
+    where,
+)
 
 MISTAKES = [
     Mistake(
@@ -189,5 +203,14 @@ MISTAKES = [
         "updates",
         at(24),
         named("leftover-carried"),
+    ),
+    Mistake(
+        "the same part of the samples in each epoch",
+        "structure",
+        where(only("tape, own order"), drawn=("one order",)),
+        "boundaries",
+        NO_STEP,
+        named("same-order-every-pass", "subset"),
+        both={"per_epoch": 10},
     ),
 ]
