@@ -27,6 +27,8 @@ BARS = {
     "cause": 0.9,
     "double": 0.75,
 }  # shares of the mistakes; of wrong as certain and alarms, none
+# A cause that is another's special case: the general one is less than could be said, and yet true.
+GENERAL = {"schedule-late": "learning-rate", "schedule-clock": "learning-rate"}
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ def _judged(case: Case, comparison: Comparison) -> Outcome:
     causes = comparison.causes
     names = {one.name for one in causes}
     second = not case.also or bool(case.also & names)
-    right = (case.causes | case.also) if second else frozenset()  # half of what happened is not certain
+    general = {GENERAL[name] for name in case.causes & GENERAL.keys()}
+    right = (case.causes | case.also | general) if second else frozenset()  # half of what happened is not certain
     wrong = tuple(one.name for one in causes if one.certain and one.name not in right)
     if not case.check and case.kind != "numeric":
         stated = any(one.name in case.causes for one in causes) or any(

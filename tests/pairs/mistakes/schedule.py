@@ -7,6 +7,10 @@ from pairs.pairs import Pair
 from pairs.places import at, end_of_pass, first_tick, named, scheduled, where
 
 
+def geometric(pair: Pair) -> bool:
+    return pair.right.schedule in ("step", "exponential")
+
+
 def other_clock(pair: Pair) -> str:
     if pair.right.window > 1:
         return "steps"
@@ -33,10 +37,18 @@ MISTAKES = [
     Mistake(
         "a tick early",
         "schedule",
-        where(scheduled, early=1),
+        where(lambda pair: scheduled(pair) and not geometric(pair), early=1),
         "lr",
         at(0),
         named("schedule-late"),
+    ),
+    Mistake(  # every rate is that of the reference times one factor: a different rate from the first on, as well
+        "a tick early, by a factor",
+        "schedule",
+        where(geometric, early=1),
+        "lr",
+        at(0),
+        named("schedule-late", "learning-rate"),
     ),
     Mistake(
         "the schedule forgotten",
@@ -69,7 +81,7 @@ MISTAKES = [
     Mistake(
         "another decay",
         "schedule",
-        where(lambda pair: pair.right.schedule in ("step", "exponential"), factor=0.1),
+        where(geometric, factor=0.1),
         "lr",
         lambda pair: first_tick(pair),
         named("learning-rate"),
