@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.diagnosis.draws import Draws
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
@@ -275,6 +276,16 @@ class Case:
             pairs.append(Pass(int(index[begin]), ids[kept], reference[kept], where.positions[kept]))
         same_length = len(self.candidate) == len(self.reference) or not self.whole
         return Passes(tuple(pairs), n, same_length and self.same_updates)
+
+    @cached_property
+    def draws(self) -> Draws | None:
+        """What the candidate draws; None unless all of it is known to be of the data set."""
+        ids, n = self.candidate.ids, self.num_samples
+        if self.ids is None or ids is None or n is None or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
+            return None
+        if ids.min() < 0 or ids.max() >= n or self.candidate.batch_size.min() < 1:
+            return None
+        return Draws(self.candidate, ids, self.keys, n)
 
     @cached_property
     def differing_samples(self) -> DifferingSamples | None:

@@ -182,6 +182,16 @@ def with_validation(task: Task) -> Task:
     return replace(task, num_samples=task.num_samples + NUM_VALIDATION, load=load)
 
 
+def without(task: Task, last: int) -> Task:
+    """The task without that many of its last samples."""
+
+    def load() -> tuple[Any, Any]:
+        features, targets = task.data("float64")
+        return features[:-last], targets[:-last]
+
+    return replace(task, num_samples=task.num_samples - last, load=load)
+
+
 # --- batches and native steps ---
 
 

@@ -95,6 +95,25 @@ def draws_with_replacement(plan: TrainingPlan, order: Any, pass_index: int) -> A
     return _generator(plan, pass_index).integers(0, order.num_samples, order.num_samples)
 
 
+@fault("draws-by-weight", "boundaries", 0, "weighted-sampling")
+def draws_by_weight(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+    """Some samples are drawn up to ten times as often as others, as by a sampler with weights."""
+    import numpy as np
+
+    weights = 1.0 + np.arange(order.num_samples) % 10
+    return _generator(plan, pass_index).choice(order.num_samples, order.num_samples, p=weights / weights.sum())
+
+
+@fault("repeats-before-shuffling", "boundaries", 0, "passes-mixed")
+def repeats_before_shuffling(plan: TrainingPlan, order: Any, pass_index: int) -> Any:
+    """All passes are put one after the other first and shuffled as one."""
+    import numpy as np
+
+    n = order.num_samples
+    passes = _generator(plan, 0).permutation(np.tile(np.arange(n), plan.epochs or 1))
+    return passes[pass_index * n : (pass_index + 1) * n]
+
+
 @fault("shuffles-batches", "boundaries", 0, "shuffle-after-batch")
 class ShufflesBatches(Faulty):
     """Batches are cut from the stored order first and shuffled then."""

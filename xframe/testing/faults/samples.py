@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.testing.faults.bases import NUM_VALIDATION, Batches, Faulty, Reorders, placed, with_validation
+from xframe.testing.faults.bases import NUM_VALIDATION, Batches, Faulty, Reorders, placed, with_validation, without
 from xframe.testing.faults.declaring import fault
 
 if TYPE_CHECKING:
@@ -91,6 +91,20 @@ class FiltersASample(Reorders):
             cut = first and batch.place.ends_pass
             first = first and not cut
             yield batch.take(list(range(len(batch.ids) - 1))) if cut else batch
+
+
+@fault("trains-on-a-subset", "boundaries", 0, "subset")
+class TrainsOnASubset(Faulty):
+    """A split meant for something else leaves a tenth of the samples out."""
+
+    def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
+        return super().pipeline(plan, without(task, task.num_samples // 10), runtime)
+
+
+@fault("trains-one-rank", "boundaries", 0, "one-shard")
+def trains_one_rank(plan: TrainingPlan, task: Task, batches: Batches) -> Batches:
+    """Of each batch only every second sample is trained on, the share of one rank of two that runs alone."""
+    return (batch.take(list(range(0, len(batch.ids), 2))) for batch in batches)
 
 
 @fault("draws-from-all-data", "boundaries", 0, "validation-in-training")

@@ -1,0 +1,73 @@
+"""Samples that are not drawn once a pass are recognised, whatever the order they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xframe.recording.recorder import record
+from xframe.trace.trace import Trace
+from xframe.verification import compare
+
+N, SIZE, EPOCHS = 500, 32, 4
+Pass = Callable[[Any, int], Any]
+
+
+def ordinary(random: Any, index: int) -> Any:
+    return random.permutation(N)
+
+
+def mixed(random: Any, index: int) -> Any:
+    return np.random.default_rng(9).permutation(np.tile(np.arange(N), EPOCHS))[index * N : (index + 1) * N]
+
+
+def weighted(random: Any, index: int) -> Any:
+    weights = 1.0 + np.arange(N) % 10
+    return random.choice(N, N, p=weights / weights.sum())
+
+
+DRAWN: dict[str, list[tuple[str, Pass]]] = {
+    "subset": [
+        ("the first", lambda random, index: random.permutation(450)),
+        ("one fewer", lambda random, index: random.permutation(N - 1)),
+        ("some", lambda random, index: random.permutation(np.random.default_rng(3).permutation(N)[:430])),
+    ],
+    "one-shard": [
+        ("strided over the order", lambda random, index: random.permutation(N)[1::2]),
+        ("strided over the samples", lambda random, index: random.permutation(np.arange(1, N, 3))),
+        ("a block of the samples", lambda random, index: random.permutation(np.arange(250, N))),
+    ],
+    "passes-mixed": [("repeated first", mixed)],
+    "weighted-sampling": [("by weight", weighted)],
+    "with-replacement": [("evenly", lambda random, index: random.integers(N, size=N))],
+}
+
+
+def trace(path: Path, draw: Pass, seed: int, size: int = SIZE) -> Trace:
+    random = np.random.default_rng(seed)
+    passes = [draw(random, index) for index in range(EPOCHS)]
+    batches = [ids[start : start + size] for ids in passes for start in range(0, len(ids), size)]
+    epochs = [index for index, ids in enumerate(passes) for _ in range(0, len(ids), size)]
+    with record(path, num_samples=N) as rec:
+        for step, (ids, epoch) in enumerate(zip(batches, epochs, strict=True)):
+            rec.step(ids=ids, updates=step + 1, epoch=epoch)
+    return Trace.open(path)
+
+
+@pytest.mark.parametrize("order", ["exact", "coverage"])
+@pytest.mark.parametrize(("name", "draw"), [(name, draw) for name, draws in DRAWN.items() for _, draw in draws])
+def test_what_is_drawn_is_named_first(tmp_path: Path, name: str, draw: Pass, order: str) -> None:
+    comparison = compare(trace(tmp_path / "a", ordinary, 1), trace(tmp_path / "b", draw, 2), order=order)
+    assert [one.name for one in comparison.causes][:1] == [name]
+    assert not any(one.certain for one in comparison.causes)
+
+
+def test_passes_over_all_samples_are_none_of_these(tmp_path: Path) -> None:
+    for size, seed in ((SIZE, 2), (50, 3), (125, 4)):  # also where a share ends with a batch
+        other = trace(tmp_path / f"b{size}", ordinary, seed, size)
+        comparison = compare(trace(tmp_path / f"a{size}", ordinary, 1, size), other)
+        assert not {one.name for one in comparison.causes} & DRAWN.keys()

@@ -1,0 +1,128 @@
+"""Which samples are drawn, where that is not each of them once a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, settings
+from xframe.diagnosis.draws import Draws
+from xframe.inference.observed import Ints
+
+_SHARDS = range(2, 17)  # ranks, workers
+_FEW = 16  # samples of a data set that show no chances
+
+
+class Subset(Cause):
+    """It only ever draws some of the samples."""
+
+    name = "subset"
+    rank = 172
+    fixes = settings(
+        any="train on all samples: look for a Subset, a split, a filter or take(), and for a length that is one short"
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        draws = _departing(case)
+        if draws is None or not 1 < len(draws.seen) < min(draws.num_samples, len(draws.ids)):
+            return
+        seen, n = draws.seen, draws.num_samples
+        if _shard(seen, n) or not draws.pass_over(len(seen)):
+            return
+        first = "the first " if seen[-1] + 1 == len(seen) else ""
+        left = np.setdiff1d(np.arange(n), seen)
+        listed = ", ".join(f"{one:,}" for one in left[:5].tolist()) + (", …" if len(left) > 5 else "")
+        text = f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the others ({listed})"
+        yield self.fit(case, text, exact=False)
+
+
+class OneShard(Cause):
+    """It draws the share of one rank or worker, and no other run has the rest."""
+
+    name = "one-shard"
+    rank = 174
+    fixes = settings(
+        torch="one process: DataLoader(shuffle=True), no DistributedSampler; several: record every rank's samples",
+        tensorflow="Dataset.shard(num_shards, index) under several workers only, with every worker recorded",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        draws = _departing(case)
+        if draws is None or len(draws.ids) < 2:
+            return
+        seen, n = draws.seen, draws.num_samples
+        shard = _shard(seen, n)
+        if shard and len(draws.ids) > len(seen) and draws.pass_over(len(seen)):
+            text = f"goes through {shard}: {len(seen):,} of the {n:,} samples, the same in each pass"
+            yield self.fit(case, text, exact=False)
+            return
+        for shards in _SHARDS if len(seen) > n / 2 else ():
+            for length in dict.fromkeys((-(-n // shards), n // shards)):
+                if 1 < length <= len(draws.ids) / 2 and draws.pass_over(length):
+                    text = f"draws {length:,} of the {n:,} samples in each pass, the share of one rank of {shards:,}"
+                    yield self.fit(case, text, exact=False, guess=True)
+                    return
+
+
+class PassesMixed(Cause):
+    """Its passes run into one another: repeated first, shuffled after that."""
+
+    name = "passes-mixed"
+    rank = 415
+    fixes = settings(
+        tensorflow="Dataset.shuffle({n}) before Dataset.repeat(), not after",
+        torch="shuffle each pass by itself, not a list of all passes",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        draws = _departing(case)
+        if draws is None or not draws.stretches or draws.batches_come_again:
+            return
+        passes, n = -(-len(draws.ids) // draws.num_samples), draws.num_samples
+        again = n - len(np.unique(draws.stretches[0]))
+        level = bool((draws.counts == passes).all()) or (draws.counts.max() <= passes and again > n / 5)
+        if passes > 1 and level and again > 1 and n >= _FEW:
+            text = f"mixes its passes: {again:,} of the first {n:,} samples come again before all have come, "
+            text += f"and none more than {passes:,} times in {passes:,} passes"
+            yield self.fit(case, text, exact=False, guess=True)
+
+
+class WeightedSampling(Cause):
+    """It draws samples with replacement, some more often than others."""
+
+    name = "weighted-sampling"
+    rank = 418
+    fixes = settings(
+        torch="DataLoader(shuffle=True), no WeightedRandomSampler; or the same weights and draws in both runs",
+        tensorflow="no rejection_resample or sample_from_datasets; or the same weights and draws in both runs",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        draws = _departing(case)
+        if draws is None or not draws.stretches or draws.num_samples < _FEW or draws.batches_come_again:
+            return
+        usual = float(np.mean(draws.counts[draws.seen] == np.median(draws.counts[draws.seen])))
+        if draws.uneven and usual < 0.9 and draws.different < draws.by_chance + 2.5 * draws.deviation:
+            drawn = len(draws.stretches) * draws.num_samples
+            text = f"draws some samples more often than others: {draws.different:,} different ones in {drawn:,} draws, "
+            text += f"pass by pass, where even chances leave about {draws.by_chance:,.0f}"
+            yield self.fit(case, text, exact=False, guess=True)
+
+
+def _departing(case: Case) -> Draws | None:
+    """The candidate's draws, if all are of the data set and are no whole passes over it."""
+    draws = case.draws
+    return None if draws is None or case.same_batches or draws.in_passes else draws
+
+
+def _shard(seen: Ints, n: int) -> str:
+    """Of what share of the stored order these are all samples, in words; empty if of none."""
+    for shards in _SHARDS:
+        first, length = int(seen[0]), -(-n // shards)
+        if first < shards and np.array_equal(seen, np.arange(first, n, shards)):
+            return f"one sample in {shards:,}"
+        if first and first % length == 0 and np.array_equal(seen, np.arange(first, min(first + length, n))):
+            return f"block {first // length:,} of {shards:,}"
+    return ""

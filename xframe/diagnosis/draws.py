@@ -1,0 +1,90 @@
+"""Which samples a run draws, whatever their order: in a whole run, and in passes of any length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.inference import passes as passes_of
+from xframe.inference.observed import Ints, Observed
+from xframe.inference.orders import sorted_repeat
+from xframe.trace.rows import Rows
+
+_EVEN = 0.312  # the deviation of how many samples come, in n draws at even chances, is that times the root of n
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The samples of all batches, each one of ``num_samples``."""
+
+    rows: Rows
+    ids: Ints
+    keys: NDArray[np.uint64]  # of the batches, equal for equal ones
+    num_samples: int
+
+    @cached_property
+    def counts(self) -> Ints:
+        """How often each sample of the data set comes."""
+        return np.bincount(self.ids, minlength=self.num_samples)
+
+    @cached_property
+    def seen(self) -> Ints:
+        """The samples that come at all."""
+        return np.flatnonzero(self.counts)
+
+    @cached_property
+    def in_passes(self) -> bool:
+        """Whether all batches may be cut out of whole passes over the data set."""
+        return self.pass_over(self.num_samples)
+
+    @cached_property
+    def batches_come_again(self) -> bool:
+        """Whether some batch comes again as it is."""
+        keys = self.keys[self.rows.batch_size > 1]
+        return len(np.unique(keys)) < len(keys)
+
+    @cached_property
+    def stretches(self) -> list[Ints]:
+        """The draws, as many at a time as there are samples; what is left at the end is not in it."""
+        n = self.num_samples
+        return [self.ids[begin : begin + n] for begin in range(0, len(self.ids) - n + 1, n)]
+
+    @cached_property
+    def different(self) -> int:
+        """How many different samples each stretch has, summed up."""
+        return sum(len(np.unique(one)) for one in self.stretches)
+
+    @property
+    def by_chance(self) -> float:
+        """The same where each sample is drawn from all of them."""
+        n = self.num_samples
+        return len(self.stretches) * n * (1 - (1 - 1 / n) ** n)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of that."""
+        return _EVEN * float(np.sqrt(len(self.stretches) * self.num_samples))
+
+    @cached_property
+    def uneven(self) -> bool:
+        """Whether some samples come more often than others beyond what even chances give."""
+        even = len(self.ids) / self.num_samples
+        spread = float(((self.counts - even) ** 2).sum()) / even
+        return spread > self.num_samples + 6 * float(np.sqrt(2 * self.num_samples))
+
+    def pass_over(self, length: int) -> bool:
+        """Whether the batches may be cut out of passes of that many samples, in none of which a sample comes twice."""
+        run = Observed(self.rows.only("batch_size"), length, ())
+        for remainder in passes_of.remainders(length, run.batch_size):
+            one = passes_of.cut(run, remainder)
+            if one.misfit < run.num_steps:
+                continue
+            spans = passes_of.spans_of(run, one, run.num_steps)
+            which = np.repeat(np.arange(len(spans.start)), spans.stop - spans.start)
+            real = np.arange(len(self.ids)) - spans.start[which] < spans.real[which]
+            if sorted_repeat(self.ids[real], which[real]) is None:
+                return True
+        return False
