@@ -7,7 +7,7 @@
 Nothing heavy is imported before it is asked for. The rooms (packages), each of which imports only those before it,
 which ``make lint`` checks:
 
-    errors.py, precision.py   what every room may use
+    errors.py, tables.py, precision.py   what every room may use
     plan          what should happen
     trace         what was seen, and its forms on disk
     tasks         what is computed; layers.py and schedule.py forward to it

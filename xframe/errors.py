@@ -33,6 +33,11 @@ class XframeError(Exception):
         message = ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
         super().__init__(f"{message}. {remedy}" if remedy else message)
 
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form; what was got as text where JSON has no such value."""
+        got = self.got if self.got is None or isinstance(self.got, (str, int)) else shown(self.got)
+        return {"what": self.what, "got": got, "expected": self.expected, "remedy": self.remedy}
+
 
 class UsageError(XframeError):
     """A wrong call: an option, file or name."""

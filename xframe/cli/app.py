@@ -8,6 +8,7 @@ Each command imports what it needs when it runs, so that ``xframe plan`` starts 
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from cyclopts import App, CycloptsError
 
 from xframe import __version__
 from xframe.cli import plans, proofs, runs, traces
-from xframe.errors import XframeError
+from xframe.cli.printing import remark
+from xframe.errors import UsageError, Verbatim, XframeError
 
 app = App(
     name="xframe",
@@ -48,9 +50,10 @@ app.command(traces.import_command, name="import")
 
 
 def execute(tokens: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code; no error leaves it as a traceback unless asked for."""
-    debug = "--debug" in tokens
-    trouble: BaseException
+    """Runs one command line and returns its exit code; no error leaves it as a traceback unless asked for.
+
+    An error is one sentence on stderr; under ``--json`` it is on stdout as ``{"error": {...}}`` too.
+    """
     try:
         code = app(
             [text for text in tokens if text != "--debug"],
@@ -61,26 +64,33 @@ def execute(tokens: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return int(code or 0)
-    except XframeError as error:
-        trouble, code, message = error, error.exit_code, str(error)
-    except CycloptsError as error:
-        command = " ".join(["xframe", *(error.command_chain or ())])
-        trouble, code, message = error, 2, f"{str(error).strip()} See: {command} --help"
-    except KeyboardInterrupt as error:
-        kept = f" What was recorded so far stays readable: {error}" if str(error) else ""
-        trouble, code, message = error, 130, f"interrupted.{kept}"
     except BrokenPipeError:  # whoever read the results has stopped reading
         sys.stderr.close()
         return 3
-    except OSError as error:
-        trouble, code, message = error, 3, f"cannot read or write: {error}"
-    except Exception as error:
-        advice = "This is a fault of xframe or of your task; --debug shows where."
-        trouble, code, message = error, 3, f"{type(error).__name__}: {error}. {advice}"
-    if debug:
-        traceback.print_exception(trouble)
-    print(f"xframe: {message}", file=sys.stderr)
+    except (Exception, KeyboardInterrupt) as error:
+        trouble, code = _described(error)
+        if "--debug" in tokens:
+            traceback.print_exception(error)
+    remark(f"xframe: {trouble}")
+    if "--json" in tokens:
+        print(jsonlib.dumps({"error": {**trouble.to_dict(), "exit_code": code}}))
     return code
+
+
+def _described(error: BaseException) -> tuple[XframeError, int]:
+    """An error in xframe's own form, and its exit code."""
+    if isinstance(error, XframeError):
+        return error, error.exit_code
+    if isinstance(error, CycloptsError):
+        command = " ".join(["xframe", *(error.command_chain or ())])
+        return UsageError(str(error).strip().rstrip("."), remedy=f"See: {command} --help"), 2
+    if isinstance(error, KeyboardInterrupt):
+        kept = f"What was recorded so far stays readable: {error}" if str(error) else None
+        return XframeError("interrupted", remedy=kept), 130
+    if isinstance(error, OSError):
+        return XframeError("cannot read or write", got=Verbatim(error)), 3
+    advice = "This is a fault of xframe or of your task; --debug shows where."
+    return XframeError(f"{type(error).__name__}: {error}", remedy=advice), 3
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, known, number
+from xframe.cli.printing import answer
 from xframe.errors import UsageError
 from xframe.plan.presets import trainers as trainer_names
 
@@ -49,24 +49,19 @@ def plan_command(
     chosen = trainers.answers(like or [], samples, asked, beside=bool(like) and file is not None)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
-    counts = {name: each.counts(samples) for name, each in chosen.items()}
     if len(chosen) > 1:
-        if json:
-            print(jsonlib.dumps({"plans": {name: each.to_dict() for name, each in counts.items()}}))
-        else:
-            print("\n".join(trainers.side_by_side(chosen, samples, asked)))
+        facts = trainers.compared(chosen, samples, asked)
+        answer(facts, "\n".join(trainers.side_by_side(chosen, facts)), json=json)
         return 0
     ((name, only),) = chosen.items()
     shown = None if step is None else only.step(step, samples)
-    if json:
-        result: dict[str, Any] = counts[name].to_dict()
-        if shown is not None:
-            result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
-        print(jsonlib.dumps(result))
-        return 0
+    result: dict[str, Any] = only.counts(samples).to_dict()
     fields = ", ".join(f"{key} {value}" for key, value in only.to_dict().items())
-    print(f"{name if like else 'plan'} {only.digest[:8]}: {fields}")
-    print("\n".join(plans.arithmetic(only, samples)))
+    lines = [f"{name} {only.digest[:8]}: {fields}", *(arithmetic := plans.arithmetic(only, samples))]
+    if like:
+        result |= {"trainer": name, "plan": only.to_dict(), "digest": only.digest, "arithmetic": arithmetic}
     if shown is not None:
-        print("\n".join(plans.one_step(only, shown, samples)))
+        result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
+        lines += plans.one_step(only, shown, samples)
+    answer(result, "\n".join(lines), json=json)
     return 0

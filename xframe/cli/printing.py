@@ -1,10 +1,12 @@
-"""What commands print: a comparison's report on stdout, progress on stderr."""
+"""What commands print: results on stdout, as text within the screen's width or as JSON; all else on stderr."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
 from typing import TYPE_CHECKING, Any, Literal
+
+from xframe.tables import folded
 
 if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
@@ -31,8 +33,22 @@ def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
     return comparison.exit_code
 
 
+def answer(facts: Any, text: str, *, json: bool) -> None:
+    """Prints a result in the form that was asked for."""
+    if json:
+        print(jsonlib.dumps(facts))
+    else:
+        show(text)
+
+
+def remark(text: str) -> None:
+    """Prints what is no result."""
+    print(folded(text), file=sys.stderr)
+
+
 def show(text: str) -> None:
-    """Prints; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
+    """Prints within the screen's width; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
+    text = folded(text)
     if not sys.stdout.isatty():
         print(text)
         return

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, Python, Tf32, number, option, pairs
-from xframe.cli.printing import progress_bars
+from xframe.cli.printing import answer, progress_bars
 from xframe.errors import UsageError, Verbatim
 
 
@@ -33,7 +32,7 @@ def selftest(
     chosen = None if adapters is None else adapters.split(",")
     with progress_bars() as progress:
         result = prove(chosen, fault, mutations, clean_runs, seed, progress)
-    print(jsonlib.dumps(result.to_dict()) if json else text(result))
+    answer(result.to_dict(), text(result), json=json)
     return result.exit_code
 
 
@@ -87,7 +86,7 @@ def bench(
                 seed=seed,
                 progress=progress,
             )
-        print(jsonlib.dumps({"benches": [r.to_dict() for r in results]}) if json else "\n\n".join(map(str, results)))
+        answer({"benches": [r.to_dict() for r in results]}, "\n\n".join(map(str, results)), json=json)
         return max(result.exit_code for result in results)
     if loops is not None or seconds is not None:
         raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
@@ -103,5 +102,5 @@ def bench(
         result = throughput.bench_plan(
             request, rounds=throughput.ROUNDS if rounds is None else rounds, seed=seed, progress=progress
         )
-    print(jsonlib.dumps(result.to_dict()) if json else result)
+    answer(result.to_dict(), str(result), json=json)
     return result.exit_code

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanOptions, Rtol, RunOptions, option
-from xframe.cli.printing import progress_bars, report
+from xframe.cli.printing import answer, progress_bars, report
+from xframe.tables import plain
 
 
 def verify(
@@ -56,12 +56,10 @@ def run(
     request = options.request(plan.on(file), adapters=(adapter,), out=out)
     with progress_bars() as progress:
         trace = verification.run(request, progress)
-    if json:
-        print(jsonlib.dumps({**trace.counts().to_dict(), "certificate": trace.certificate, "trace": str(out)}))
-    else:
-        counts = trace.counts()
-        print(f"{out}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples")
-        print(f"certificate: {trace.certificate}")
+    counts, certificate = trace.counts(), trace.certificate
+    text = f"{out}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples"
+    facts = {**counts.to_dict(), "certificate": certificate, "trace": str(out)}
+    answer(facts, f"{text}\ncertificate: {certificate}", json=json)
     return 0
 
 
@@ -69,31 +67,23 @@ def adapters(*, json: Json = False) -> int:
     """List the adapters, their loops, and whether their framework is installed here."""
     import importlib.util
 
-    from xframe.report import tables
     from xframe.running import registry
 
     every = [registry.load(name) for name in registry.available()]
     here = {a.name: all(importlib.util.find_spec(module) for module in a.requires) for a in every}
-    if json:
-        facts = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in every]
-        print(jsonlib.dumps(facts))
-        return 0
+    facts = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in every]
     states = {a.name: "installed" if here[a.name] else f"not installed: {a.install}" for a in every}
     rows = [[a.name, f"loops {', '.join(a.loops)}", states[a.name]] for a in every]
-    print("\n".join(tables.plain(rows)))
+    answer(facts, "\n".join(plain(rows)), json=json)
     return 0
 
 
 def tasks(*, json: Json = False) -> int:
     """List the built-in tasks."""
-    from xframe.report import tables
     from xframe.tasks.lookup import BUILT_IN, find_task
 
     every = [find_task(name) for name in BUILT_IN]
-    if json:
-        facts = [{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in every]
-        print(jsonlib.dumps(facts))
-        return 0
-    rows = [[task.name, f"{task.num_samples:,}", f"samples  {task.description}"] for task in every]
-    print("\n".join(tables.plain(rows, right=(1,))))
+    facts = [{"name": t.name, "num_samples": t.num_samples, "description": t.description} for t in every]
+    rows = [[t.name, f"{t.num_samples:,}", "samples", t.description] for t in every]
+    answer(facts, "\n".join(plain(rows, right=(1,))), json=json)
     return 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from xframe.cli.options import Atol, Json, Rtol, number, option, pairs
-from xframe.cli.printing import report, show
-from xframe.errors import UsageError, Verbatim
+from xframe.cli.printing import answer, remark, report, show
+from xframe.errors import TraceError, UsageError, Verbatim, counted
 
 
 def compare(
@@ -70,9 +68,9 @@ def explain(
 
     opened = Trace.open(trace)
     inference = infer(Rows.of_trace(opened).limited(), opened.facts.num_samples if samples is None else samples)
-    print(jsonlib.dumps(inference.to_dict(), indent=2) if json else one(inference, opened.name))
+    answer(inference.to_dict(), one(inference, opened.name), json=json)
     if not opened.complete:
-        print(f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps", file=sys.stderr)
+        remark(f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps")
     return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
 
 
@@ -92,6 +90,7 @@ def import_command(
     ] = None,
     samples: Annotated[int | None, number("Size of the data set.")] = None,
     form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, option("Default: by the file's name.")] = None,
+    json: Json = False,
 ) -> int:
     """Make a trace of what a run logged. What the log lacks is not judged when it is compared."""
     from xframe.comparison import checks
@@ -100,12 +99,16 @@ def import_command(
     columns = pairs("--column", column, "NAME=COLUMN", empty=True)
     imported = import_run(source, out, columns=columns, num_samples=samples, form=form)
     taken = ", ".join(f"{name} from {source!r}" for name, source in imported.columns.items())
-    print(f"{out}: {imported.rows:,} steps; {taken}")
-    print(f"not judged: {', '.join(checks.unjudged(imported.known))}", file=sys.stderr)
+    unjudged = checks.unjudged(imported.known)
+    facts = {"trace": str(out), "num_steps": imported.rows, "columns": imported.columns, "not_judged": unjudged}
+    answer(facts, f"{out}: {imported.rows:,} steps; {taken}", json=json)
+    remark(f"not judged: {', '.join(unjudged)}")
     return 0
 
 
-def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /) -> int:
+def certificate(
+    trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /, *, json: Json = False
+) -> int:
     """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
 
     What the trace doesn't know, ids or updates, the line can't vouch for: that is said on stderr.
@@ -114,14 +117,17 @@ def certificate(trace: Annotated[Path, Parameter(name="TRACE", help="A complete 
 
     opened = Trace.open(trace)
     if not opened.complete:
-        print(
-            f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps: "
-            "a certificate would vouch for an unfinished run.",
-            file=sys.stderr,
+        raise TraceError(
+            f"{trace} is {opened.ending} after {counted(opened.num_rows, 'step')}",
+            expected="a complete trace: a certificate would vouch for an unfinished run",
         )
-        return 4
-    for name, what in (("ids_digest", "which samples were in a step"), ("updates", "how many updates were applied")):
-        if not opened.known_throughout(name):
-            print(f"xframe: {trace} does not state {what}, so its certificate does not either.", file=sys.stderr)
-    print(opened.certificate)
+    stated = {"ids_digest": "which samples were in a step", "updates": "how many updates were applied"}
+    unstated = [what for name, what in stated.items() if not opened.known_throughout(name)]
+    for what in unstated:
+        remark(f"xframe: {trace} does not state {what}, so its certificate does not either.")
+    answer(
+        {"certificate": opened.certificate, "trace": str(trace), "num_steps": opened.num_rows, "unstated": unstated},
+        opened.certificate,
+        json=json,
+    )
     return 0

@@ -8,5 +8,5 @@ judged", and a comparison whose structure was not judged never passes.
     pairing.py    the sides, and a candidate and its reference walked through block by block
     check.py      what a check is
     checks/       the checks, one file each; a new one is a new file there
-    result.py     what comes out: tolerance, results, causes, the comparison
+    result.py     what comes out: tolerance, results, causes, the comparison; table.py: its table
 """

@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xframe.comparison.table import checks_table
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
+from xframe.tables import folded, plain
 from xframe.trace.schema import Group
 
 Result = Literal["pass", "fail", "not judged"]
@@ -139,7 +141,7 @@ class CheckResult(Judgement):
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The outcome; true only if it passed. ``str`` says where and why it did not.
+    """The outcome; true only if it passed. ``str`` shows its table, and where and why it did not.
 
     Attributes:
         checks: in the order in which reports show them.
@@ -215,9 +217,10 @@ class Comparison:
     def __str__(self) -> str:
         judged = sum(check.result != "not judged" for check in self.checks)
         lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged"]
-        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.result == "fail"]
+        lines += plain(checks_table(self), indent=2, keep=2)
+        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.detail]
         lines += [f"  {text}" for text in self.explanation]
-        return "\n".join(lines)
+        return folded("\n".join(lines))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; its keys are a contract."""

@@ -6,5 +6,7 @@ Its files:
                             and its causes; inferred.py: the plan that was inferred from one run
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
-    tables.py               the one writer of tables; progress.py: live bars and lines on stderr
+    progress.py             live bars and lines on stderr
+
+``xframe/tables.py`` is the one writer of tables.
 """

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe import tables
 from xframe.errors import counted, printable
-from xframe.report import tables
 
 if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
@@ -166,7 +166,7 @@ class LoopBench:
                 rows.append([loop.name, loop.about, cost, shown, beside])
             if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
                 rows = [row[:-1] for row in rows]
-            lines += ["", *tables.indented(tables.plain(rows, right=(2,)))]
+            lines += ["", *tables.plain(rows, right=(2,), indent=2)]
         lines.append("")
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):
@@ -326,7 +326,7 @@ class PlanBench:
             "peak memory, MiB": lambda runs: _middle([r.peak_memory and r.peak_memory / 2**20 for r in runs], digits=0),
         }
         rows += [[label, *map(cell, self.runs.values())] for label, cell in cells.items()]
-        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.indented(tables.plain(rows)), ""]
+        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.plain(rows, indent=2), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
         first = next(iter(self.runs))

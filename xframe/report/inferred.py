@@ -7,21 +7,18 @@ from typing import Any
 from xframe.errors import counted
 from xframe.inference.inferring import MORE, Inference
 from xframe.plan.training_plan import TrainingPlan
+from xframe.tables import plain
 
-_LABEL = 20  # characters of a line's first column
-_VALUE = 22
+Row = list[str]  # what, its value, and how certain that is
 
 
 def one(inference: Inference, name: str) -> str:
     """The plan that explains a run: what is certain, and what its rows leave open."""
-    lines = [_title(inference, name)]
-    plan = inference.plan
-    if plan is None:
-        lines += _misfit(inference)
-        return "\n".join([*lines, *inference.notes])
-    lines += [_batch_size(inference, plan), _remainder(inference, plan), _order(inference)]
-    lines += [*_epochs(inference, plan), *_accumulation(inference, plan), _limits(inference, plan)]
-    return "\n".join([*lines, *_misfit(inference), *inference.notes])
+    plan, rows = inference.plan, list[Row]()
+    if plan is not None:
+        rows = [_batch_size(inference, plan), _remainder(inference, plan), _order(inference)]
+        rows += [*_epochs(inference, plan), *_accumulation(inference, plan), _limits(inference, plan)]
+    return "\n".join([_title(inference, name), *plain(rows, indent=2), *_misfit(inference), *inference.notes])
 
 
 def _title(inference: Inference, name: str) -> str:
@@ -40,18 +37,18 @@ def _misfit(inference: Inference) -> list[str]:
     return [f"No plan fits from step {step} on{why}. The above explains the {counted(step, 'step')} before."]
 
 
-def _batch_size(inference: Inference, plan: TrainingPlan) -> str:
+def _batch_size(inference: Inference, plan: TrainingPlan) -> Row:
     known = _certain(inference, "batch_size")
     if not known and "batch_size" in inference.undecided:
         known = "or more: no batch is full"
-    return _line("batch size", f"{plan.batch_size:,}", known)
+    return ["batch size", f"{plan.batch_size:,}", known]
 
 
-def _remainder(inference: Inference, plan: TrainingPlan) -> str:
+def _remainder(inference: Inference, plan: TrainingPlan) -> Row:
     n, b = inference.num_samples, plan.batch_size
     known, value = _certain(inference, "remainder"), plan.remainder
     if n is None:
-        return _line("remainder", "unknown", "the number of samples is not known")
+        return ["remainder", "unknown", "the number of samples is not known"]
     rest = n % b
     division = f"{n:,} mod {b:,} = {rest:,}"
     if "remainder" not in inference.undecided:
@@ -61,13 +58,13 @@ def _remainder(inference: Inference, plan: TrainingPlan) -> str:
             "pad": f"and the last batch of a pass is filled up with {b - rest:,} repeated",
             "carry": "and batches go over the end of a pass",
         }.get(value, "")
-        return _line("remainder", value, f"{known}: {division}" + (f", {how}" if how and rest else ""))
+        return ["remainder", value, f"{known}: {division}" + (f", {how}" if how and rest else "")]
     if not rest:
-        return _line("remainder", value, f"{division}: nothing is ever left, so that the rows can't tell")
-    return _line("remainder", value, _others(inference, "remainder", value))
+        return ["remainder", value, f"{division}: nothing is ever left, so that the rows can't tell"]
+    return ["remainder", value, _others(inference, "remainder", value)]
 
 
-def _order(inference: Inference) -> str:
+def _order(inference: Inference) -> Row:
     words = {
         "sequential": ("as stored", "certain"),
         "same each pass": ("the same each pass", ""),
@@ -79,18 +76,16 @@ def _order(inference: Inference) -> str:
     if inference.seed is not None:
         value = "one pass" if inference.order == "unknown" else value
         note = f"xframe's own, seed {inference.seed}"
-    return _line("order", value, note)
+    return ["order", value, note]
 
 
-def _epochs(inference: Inference, plan: TrainingPlan) -> list[str]:
+def _epochs(inference: Inference, plan: TrainingPlan) -> list[Row]:
     s = plan.steps_per_epoch
     if inference.num_samples is None:
         return []
     if s is None:
         undecided = "steps_per_epoch" in inference.undecided
-        return [
-            _line("epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps") if undecided else "")
-        ]
+        return [["epoch", "a pass", _others(inference, "steps_per_epoch", None, unit="steps") if undecided else ""]]
     begins = "begins a new pass" if plan.epoch_iterator == "restart" else "goes on in the pass"
     lines = [
         _field(inference, "epoch", "steps_per_epoch", counted(s, "step")),
@@ -101,9 +96,9 @@ def _epochs(inference: Inference, plan: TrainingPlan) -> list[str]:
     return lines
 
 
-def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
+def _accumulation(inference: Inference, plan: TrainingPlan) -> list[Row]:
     if inference.num_updates is None:
-        return [_line("accumulation", "unknown", "the updates are not known")]
+        return [["accumulation", "unknown", "the updates are not known"]]
     k, leftover, at_end = plan.gradient_accumulation_steps, plan.accumulation_remainder, "accumulation_at_end"
     lines = [_field(inference, "accumulation", "gradient_accumulation_steps", "none" if k == 1 else counted(k, "step"))]
     if k == 1:
@@ -114,15 +109,15 @@ def _accumulation(inference: Inference, plan: TrainingPlan) -> list[str]:
         lines.append(_field(inference, "cut by the end of", "accumulation_boundary", boundary))
     if at_end in inference.certain or at_end in inference.undecided:  # else the run goes on
         lines.append(_field(inference, "open at the end", at_end, str(plan.accumulation_at_end)))
-    return [*lines, _line("loss normalization", "unknown", "rows never show it")]
+    return [*lines, ["loss normalization", "unknown", "rows never show it"]]
 
 
-def _limits(inference: Inference, plan: TrainingPlan) -> str:
+def _limits(inference: Inference, plan: TrainingPlan) -> Row:
     limits = {"epochs": plan.epochs, "steps": plan.steps, "updates": plan.updates}
     name, value = next((name, value) for name, value in limits.items() if value is not None)
     if not any(limit in inference.certain or limit in inference.undecided for limit in limits):
         misfit = inference.first_misfit is not None
-        return _line("limits", "unknown", "no plan fits to the end" if misfit else "the run is not there to its end")
+        return ["limits", "unknown", "no plan fits to the end" if misfit else "the run is not there to its end"]
     others = [
         counted(other, limit[:-1])
         for limit in limits
@@ -130,22 +125,22 @@ def _limits(inference: Inference, plan: TrainingPlan) -> str:
         if isinstance(other, int) and (limit, other) != (name, value)
     ]
     if not others:
-        return _line("limits", counted(value, name[:-1]), "certain")
+        return ["limits", counted(value, name[:-1]), "certain"]
     more = f" and {len(others) - 3} others" if len(others) > 4 else ""
     listed = others if len(others) <= 4 else others[:3]
-    return _line("limits", counted(value, name[:-1]), f"or {', or '.join(listed)}{more}: the rows can't tell")
+    return ["limits", counted(value, name[:-1]), f"or {', or '.join(listed)}{more}: the rows can't tell"]
 
 
 def _certain(inference: Inference, field: str) -> str:
     return "certain" if field in inference.certain else ""
 
 
-def _field(inference: Inference, label: str, field: str, shown: str) -> str:
+def _field(inference: Inference, label: str, field: str, shown: str) -> Row:
     """The line of a field of the plan: certain, or what else it may be."""
     note = _certain(inference, field)
     if not note and field in inference.undecided:
         note = _others(inference, field, getattr(inference.plan, field))
-    return _line(label, shown, note)
+    return [label, shown, note]
 
 
 def _others(inference: Inference, field: str, value: Any, unit: str = "") -> str:
@@ -156,7 +151,3 @@ def _others(inference: Inference, field: str, value: Any, unit: str = "") -> str
     if len(words) > 4:
         words = [*words[:3], f"{len(words) - 3} others"]
     return ("or " + ", or ".join(words) + (f" {unit}" if unit else "")) if words else ""
-
-
-def _line(label: str, value: str, note: str) -> str:
-    return f"  {label:{_LABEL}} {value:{_VALUE}} {note}".rstrip()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from xframe import __version__
+from xframe import __version__, tables
 from xframe.comparison.result import Comparison
-from xframe.report import tables, words
+from xframe.comparison.table import checks_table, notes
+from xframe.report import words
 from xframe.report.plans import arithmetic
-from xframe.report.tables import escaped
+from xframe.tables import escaped
 
 
 def markdown(comparison: Comparison) -> str:
@@ -24,8 +25,9 @@ def markdown(comparison: Comparison) -> str:
     if comparison.causes:
         # Indented, and not fenced: no name of a run can end it.
         lines += [*("    " + line for line in words.causes_text(comparison.causes)), ""]
-    head, *rows = words.checks_table(comparison)
-    lines += [*tables.markdown(head, rows), ""]
+    head, *rows = checks_table(comparison)
+    beside = dict(notes(comparison))
+    lines += [*tables.markdown([*head, "note"], [[*row, beside.get(row[0], "")] for row in rows]), ""]
     if comparison.first_difference is not None:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
         lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]

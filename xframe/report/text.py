@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xframe import __version__
 from xframe.comparison.result import Comparison
-from xframe.report import tables, words
+from xframe.comparison.table import checks_table, notes
+from xframe.report import words
+from xframe.tables import plain
 
 
 def text(comparison: Comparison) -> str:
@@ -14,12 +16,14 @@ def text(comparison: Comparison) -> str:
     lines = [head]
     if plan is not None and comparison.num_samples is not None:
         lines.append(f"plan: {words.plan_line(plan, comparison.num_samples)}")
-    lines += ["", *tables.indented(tables.plain(words.checks_table(comparison))), ""]
+    lines += ["", *plain(checks_table(comparison), indent=2, keep=2), ""]
+    if beside := notes(comparison):
+        lines += [*plain(beside, indent=2), ""]
     difference = comparison.first_difference
     if difference is not None:
         at = difference["step"]
         lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
-        lines += [*tables.indented(tables.plain([words.head_around(comparison), *words.rows_around(comparison)])), ""]
+        lines += [*plain([words.head_around(comparison), *words.rows_around(comparison)], indent=2), ""]
     for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:
             lines += [*part, ""]

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
+from xframe import tables
 from xframe.errors import UsageError, counted
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import DEPENDENTS, LIMITS
 from xframe.plan.presets import answer, preset
 from xframe.plan.training_plan import TrainingPlan
-from xframe.report import tables
 
 _ROWS = {
     "num_steps": "steps",
@@ -81,24 +81,47 @@ def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
     return question
 
 
-def side_by_side(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> list[str]:
-    """The table, what makes the differences, and what would remove them."""
-    shown = (f"{name} {value:,}" if type(value) is int else f"{name} {value}" for name, value in fields.items())
+def compared(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be said of several plans that answer the same fields; the JSON form.
+
+    Returns:
+        plans: counts by trainer; num_samples, asked: what they answer; agree: whether they make the same steps, and
+        their updates after the same ones; differ_from_step: the first at which they do not, where only their counts
+        agree; why: a sentence a difference; notes; would_agree: what would remove the differences.
+    """
+    counts = {name: plan.counts(num_samples).to_dict() for name, plan in plans.items()}
+    first, *others = plans.values()
+    alike, at = _all_same(plans, num_samples), None
+    if not alike and all(each == counts[next(iter(plans))] for each in counts.values()):
+        at = min(step for plan in others if (step := _first_difference(plan, first, num_samples)) is not None)
+    drops = fields.get("remainder") == "drop" and {"keras", "keras2"} & set(plans)
+    return {
+        "plans": counts,
+        "num_samples": num_samples,
+        "asked": dict(fields),
+        "agree": alike,
+        "differ_from_step": at,
+        "why": [*reasons(plans, num_samples), *_gradients(plans, num_samples)],
+        "notes": ["keras drops a short batch only of a tf.data, so that is what it is given here"] if drops else [],
+        "would_agree": [] if alike else settings(plans, num_samples, fields),
+    }
+
+
+def side_by_side(plans: Mapping[str, TrainingPlan], facts: Mapping[str, Any]) -> list[str]:
+    """The table, what makes the differences, and what would remove them; ``facts`` as ``compared`` returns them."""
+    num_samples, alike = facts["num_samples"], facts["agree"]
+    shown = (f"{name} {value:,}" if type(value) is int else f"{name} {value}" for name, value in facts["asked"].items())
     lines = [f"{num_samples:,} samples, " + ", ".join(shown), "", *table(plans, num_samples)]
-    why, gradients = reasons(plans, num_samples), _gradients(plans, num_samples)
-    alike = _all_same(plans, num_samples)
     if alike:
         lines += ["", "all of them make the same steps, and their updates after the same steps"]
-    elif len({plan.counts(num_samples) for plan in plans.values()}) == 1:
-        first, *others = plans.values()
-        at = min(step for plan in others if (step := _first_difference(plan, first, num_samples)) is not None)
+    elif (at := facts["differ_from_step"]) is not None:
         lines += ["", f"the counts agree, and the steps do not: they differ from step {at:,} on (index, from 0)"]
-    if why or gradients:
-        lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in (*why, *gradients))]
-    if fields.get("remainder") == "drop" and {"keras", "keras2"} & set(plans):
-        lines += ["", "keras drops a short batch only of a tf.data, so that is what it is given here"]
+    if facts["why"]:
+        lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in facts["why"])]
+    if facts["notes"]:
+        lines += ["", *facts["notes"]]
     if not alike:
-        fixes = settings(plans, num_samples, fields) or ["xframe found no setting"]
+        fixes = facts["would_agree"] or ["xframe found no setting"]
         lines += ["", "what would make them agree", *(f"  {text}" for text in fixes)]
     return lines
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xframe.comparison.result import CheckResult, Comparison, Explanation
+from xframe.comparison.result import Comparison, Explanation
 from xframe.diagnosis.explaining import sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
 
-RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 
 
@@ -68,38 +67,6 @@ def origin(comparison: Comparison, name: str) -> str:
     if threads is not None:
         about["threads"] = str(threads)
     return printable(", ".join(f"{key} {value}" for key, value in about.items()))
-
-
-def measured(check: CheckResult) -> str:
-    """The largest difference found, and where."""
-    if check.worst is None:
-        return ""
-    where = "" if check.worst_at is None or not check.worst else f" @{printable(check.worst_at)}"
-    return f"max abs {check.worst:.2g}{where}"
-
-
-def outcome(check: CheckResult) -> str:
-    """PASS, FAIL first @step, or why it was not judged."""
-    text = RESULTS[check.result]
-    if check.result == "fail" and check.first is not None:
-        return f"{text}  first @{check.first}"
-    if check.result == "fail" or not check.detail:
-        return text
-    return (
-        f"{text}: {printable(check.detail)}" if check.result == "not judged" else f"{text}  {printable(check.detail)}"
-    )
-
-
-def checks_table(comparison: Comparison) -> list[list[str]]:
-    """The head and a row for each check: what each run shows, the largest difference, the rule and the outcome."""
-    rows = [["check", *map(printable, comparison.runs), "largest difference", "rule", "result"]]
-    for check in comparison.checks:
-        values = [check.values.get(name) for name in comparison.runs]
-        cells = [
-            "" if value is None else f"{value:,}" if isinstance(value, int) else printable(value) for value in values
-        ]
-        rows.append([check.title, *cells, measured(check), printable(check.rule), outcome(check)])
-    return rows
 
 
 def rows_around(comparison: Comparison) -> list[list[str]]:

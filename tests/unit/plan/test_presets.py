@@ -277,6 +277,10 @@ def test_what_it_cannot_be_asked(trainer):
 # Side by side
 
 
+def side_by_side(plans, num_samples, fields):
+    return trainers.side_by_side(plans, trainers.compared(plans, num_samples, fields))
+
+
 def answered(names, num_samples, fields):
     return trainers.answers(names, num_samples, fields)
 
@@ -314,10 +318,10 @@ def test_settings_are_looked_for_beside_a_plan_and_in_epochs(names, fields, sett
 
 def test_steps_that_part_late_are_told_apart():
     fields = {"batch_size": 1, "epochs": 3, "steps_per_epoch": 5000}
-    lines = trainers.side_by_side(answered(["keras", "lightning"], 100_000, fields), 100_000, fields)
+    lines = side_by_side(answered(["keras", "lightning"], 100_000, fields), 100_000, fields)
     assert any("they differ from step 5,000" in line for line in lines)
     fields = {"batch_size": 1, "epochs": 2, "gradient_accumulation_steps": 5}
-    lines = trainers.side_by_side(answered(["keras", "pytorch"], 5001, fields), 5001, fields)
+    lines = side_by_side(answered(["keras", "pytorch"], 5001, fields), 5001, fields)
     assert any("they differ from step 5,004" in line for line in lines)
     plans = answered(["keras", "pytorch"], 5001, fields).values()
     assert [plan.step(5004, 5001).update for plan in plans] == [1001, 1000]
@@ -341,14 +345,14 @@ def test_steps_that_part_late_are_told_apart():
 )
 def test_gradients_that_differ_under_equal_counts(name, policies, num_samples, told):
     fields = {**CASE, **policies}
-    text = "\n".join(trainers.side_by_side(answered([name], num_samples, fields), num_samples, fields))
+    text = "\n".join(side_by_side(answered([name], num_samples, fields), num_samples, fields))
     assert "all of them make the same steps, and their updates after the same steps" in text
     assert (told in text) if told else ("gradients" not in text)
 
 
 def test_nothing_is_trained():
     fields = {**CASE, "batch_size": 200}
-    lines = trainers.side_by_side(answered(["keras", "ignite"], 103, fields), 103, fields)
+    lines = side_by_side(answered(["keras", "ignite"], 103, fields), 103, fields)
     assert any(line.split() == ["updates", "0", "0"] for line in lines)
     assert any("no update is ever applied" in line for line in lines)
 
@@ -370,7 +374,7 @@ def test_a_plan_that_no_trainer_has_stands_beside_them():
 @pytest.mark.parametrize("trainer", presets.trainers())
 def test_any_trainer_can_stand_beside_any_remainder(trainer, remainder):
     fields = {"batch_size": 10, "epochs": 3, "remainder": remainder}
-    lines = trainers.side_by_side(answered([trainer], 103, fields), 103, fields)
+    lines = side_by_side(answered([trainer], 103, fields), 103, fields)
     assert any("what is left of a pass" in line for line in lines)
 
 
@@ -395,5 +399,5 @@ def test_of_one_plan_with_policies_and_a_trainer():
     found = answered(["lightning"], 103, fields)
     assert list(found) == ["plan", "lightning"]
     assert [plan.counts(103).num_updates for plan in found.values()] == [6, 9]
-    lines = trainers.side_by_side(found, 103, fields)
+    lines = side_by_side(found, 103, fields)
     assert any(line.split() == ["updates", "6", "9", "!"] for line in lines)

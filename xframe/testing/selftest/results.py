@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xframe.report.tables import indented, plain
+from xframe.tables import indented, plain
 from xframe.testing.baselines import BASELINES
 
 TASK = "digits-mlp"  # of the faults

@@ -1,0 +1,164 @@
+"""What commands print fits the screen, at 80 columns and at 120, and ``--json`` has all of it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.cli import app as cli
+
+LONG = "an-experiment-with-a-very-long-name-of-its-own"
+
+
+@pytest.fixture
+def xf(capsys, tmp_path, monkeypatch):
+    """Runs a command line in an empty folder, on a screen of ``columns``; returns exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*tokens, columns=None):
+        if columns:
+            monkeypatch.setenv("COLUMNS", str(columns))
+        code = cli.execute([str(token) for token in tokens])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def write(path, *, drop=False, loss=1.0, label=None):
+    with xframe.record(path, num_samples=10, metadata={"label": label} if label else None) as rec:
+        updates = 0
+        for epoch in range(3):
+            for first in (0, 4, 8):
+                ids = np.arange(first, min(first + 4, 10))
+                if len(ids) == 4 or not drop:
+                    updates += 1
+                    rec.step(ids=ids, updates=updates, loss=loss, lr=0.1, epoch=epoch)
+        rec.weights({"a_dense_layer_with_a_long_name/kernel": np.full((2, 2), loss)})
+
+
+def words(text):
+    return set(re.findall(r"\S+", text))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("names", [("a", "b"), (f"torch_{LONG}", f"keras_{LONG}")], ids=["short", "long"])
+@pytest.mark.parametrize("wrong", [{"drop": True}, {"loss": 1.5}, {}], ids=["structure", "numbers", "passes"])
+def test_a_comparison_fits_and_cuts_no_word(xf, columns, names, wrong):
+    for name, how in zip(names, ({}, wrong), strict=True):
+        write(f"{name}.trace", **how)
+    for command in ("compare", "explain"):
+        code, out, _ = xf(command, *(f"{name}.trace" for name in names), columns=columns)
+        assert code == bool(wrong)
+        assert max(map(len, out.splitlines())) <= columns
+        assert words(out) <= words(xf(command, *(f"{name}.trace" for name in names), columns=100_000)[1])
+    code, out, _ = xf("compare", *(f"{name}.trace" for name in names), columns=columns)
+    results = re.findall(r"^  (?:steps|final(?: weights)?) +(PASS|FAIL|not)", out, flags=re.MULTILINE)
+    final = "not" if wrong.get("drop") else "FAIL" if wrong else "PASS"
+    assert results == ["FAIL" if wrong.get("drop") else "PASS", final]
+
+
+TRAINERS = ("keras", "lightning", "transformers", "accelerate", "ignite", "optax", "pytorch")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ("plan", "--gradient-accumulation-steps", 4, "--steps-per-epoch", 10, "--updates", 7, "--step", 3),
+        ("plan", *(f"--like={name}" for name in TRAINERS), "--gradient-accumulation-steps", 4),
+        ("adapters",),
+        ("tasks",),
+        ("plan", "--on-exhaustion", "stop"),
+    ],
+    ids=lambda tokens: " ".join(map(str, tokens))[:30],
+)
+def test_what_is_printed_fits_and_cuts_no_word(xf, columns, tokens):
+    code, out, err = xf(*tokens, columns=columns)
+    wide = xf(*tokens, columns=100_000)
+    assert max(map(len, (out + err).splitlines())) <= columns
+    assert (code, words(out + err)) == (wide[0], words(wide[1] + wide[2]))
+
+
+def test_a_comparison_shows_its_table_as_text(xf, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("a", "b"):
+        write(f"{name}.trace")
+    lines = str(xframe.compare("a.trace", "b.trace")).splitlines()
+    assert lines[0] == "passed: a vs b, 7 of 7 checks judged"
+    assert [line.split()[:2] for line in lines[1:3]] == [["check", "result"], ["steps", "PASS"]]
+    assert max(map(len, lines)) <= 80
+
+
+def test_certificate_as_json(xf):
+    write("a.trace")
+    code, out, _ = xf("certificate", "a.trace", "--json")
+    line = xf("certificate", "a.trace")[1].strip()
+    assert code == 0
+    assert json.loads(out) == {"certificate": line, "trace": "a.trace", "num_steps": 9, "unstated": []}
+    with xframe.record("bare.trace") as rec:
+        rec.step(ids=[1, 2])
+    _, out, err = xf("certificate", "bare.trace", "--json")
+    assert json.loads(out)["unstated"] == ["how many updates were applied"]
+    assert "does not state how many updates were applied" in err
+
+
+def test_import_as_json(xf, tmp_path):
+    (tmp_path / "log.csv").write_text("step,batch_size,train_loss\n0,64,2.31\n1,64,2.28\n")
+    code, out, _ = xf("import", "log.csv", "--out", "log.trace", "--column", "loss=train_loss", "--json")
+    facts = json.loads(out)
+    assert (code, facts["trace"], facts["num_steps"]) == (0, "log.trace", 2)
+    assert facts["columns"]["loss"] == "train_loss"
+    assert {"updates", "lr"} <= set(facts["not_judged"])
+
+
+def test_trainers_side_by_side_as_json(xf):
+    tokens = ("plan", "--samples", 103, "--batch-size", 10, "--epochs", 3, "--gradient-accumulation-steps", 4)
+    likes = ("--like", "keras", "--like", "lightning", "--like", "accelerate")
+    text, facts = xf(*tokens, *likes)[1], json.loads(xf(*tokens, *likes, "--json")[1])
+    assert {name: counts["num_updates"] for name, counts in facts["plans"].items()} == {
+        "keras": 8,
+        "lightning": 9,
+        "accelerate": 9,
+    }
+    assert facts["agree"] is False
+    for line in (*facts["why"], *facts["would_agree"]):
+        assert f"  {line}\n" in text
+    assert len(facts["why"]) == 3
+    assert len(facts["would_agree"]) == 4
+    one = json.loads(xf(*tokens, "--like", "keras", "--json")[1])
+    assert (one["num_updates"], one["trainer"], one["plan"]["accumulation_remainder"]) == (8, "keras", "carry")
+    assert set(one["arithmetic"]) <= set(xf(*tokens, "--like", "keras")[1].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "code", "facts"),
+    [
+        (("plan", "--batch-size", 0), 2, {"got": 0, "expected": "an integer from 1 to 9223372036854775807"}),
+        (("plan", "--sampels", 4), 2, {"remedy": "See: xframe plan --help"}),
+        (("compare", "no.trace", "more.trace"), 2, {"got": "no.trace"}),
+        (("certificate", "open.trace"), 4, {"what": "open.trace is truncated after 1 step"}),
+        (("verify", "--device", "gpu"), 2, {"what": "unknown device", "got": "gpu"}),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_an_error_is_json_too(xf, tokens, code, facts):
+    with xframe.record("open.trace") as rec:
+        rec.step(ids=[0])
+        rec.flush()
+        result, out, err = xf(*tokens, "--json")
+        assert (result, err) == xf(*tokens)[::2]
+    assert err.startswith("xframe: ")
+    error = json.loads(out)["error"]
+    assert result == error["exit_code"] == code
+    assert set(error) == {"what", "got", "expected", "remedy", "exit_code"}
+    assert facts.items() <= error.items(), error
+    assert all(str(value) in err for name, value in error.items() if value and name in ("what", "expected", "remedy"))
+
+
+def test_an_uncaught_exception_is_json_too(xf, monkeypatch):
+    monkeypatch.setattr("xframe.plan.training_plan.TrainingPlan.counts", lambda *_: 1 / 0)
+    code, out, _ = xf("plan", "--json")
+    assert (code, json.loads(out)["error"]["what"]) == (3, "ZeroDivisionError: division by zero")

@@ -1,0 +1,43 @@
+"""The table of a comparison, a row for each check, as every report shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xframe.errors import printable
+
+if TYPE_CHECKING:
+    from xframe.comparison.result import CheckResult, Comparison
+
+RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
+
+
+def checks_table(comparison: Comparison) -> list[list[str]]:
+    """The head and a row for each check: the result, what each run shows, the largest difference and the rule."""
+    rows = [["check", "result", *map(printable, comparison.runs), "largest difference", "rule"]]
+    for check in comparison.checks:
+        values = [check.values.get(name) for name in comparison.runs]
+        cells = [
+            "" if value is None else f"{value:,}" if isinstance(value, int) else printable(value) for value in values
+        ]
+        rows.append([check.title, _result(check), *cells, _measured(check), printable(check.rule)])
+    return rows
+
+
+def notes(comparison: Comparison) -> list[list[str]]:
+    """What is to be said of checks that did not fail, each with its title."""
+    return [[c.title, printable(c.detail)] for c in comparison.checks if c.result != "fail" and c.detail]
+
+
+def _result(check: CheckResult) -> str:
+    """PASS, FAIL with its first step, or not judged."""
+    at = "" if check.result != "fail" or check.first is None else f" first @{check.first}"
+    return RESULTS[check.result] + at
+
+
+def _measured(check: CheckResult) -> str:
+    """The largest difference found, and where."""
+    if check.worst is None:
+        return ""
+    where = "" if check.worst_at is None or not check.worst else f" @{printable(check.worst_at)}"
+    return f"max abs {check.worst:.2g}{where}"
