@@ -67,6 +67,7 @@ PAIRS = {
             ticks=20,
             smoothing=0.1,
         ),
+        pair("rows", "tape", "indices", n=500, batch=40, model="lstm", last="drop", rate=0.2),
         pair("stream", "tape stream", "stream", n=600, steps=45, note_epoch=None),
         pair("stream, carried", "tape stream", "stream", n=500, batch=48, steps=50, last="carry", note_epoch=None),
         pair(

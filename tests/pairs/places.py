@@ -72,8 +72,12 @@ def first_left_out(most: Callable[[int], int]) -> Callable[[Pair], int]:
         n, b = pair.right.n, pair.right.batch
         if not exact(pair):
             return most(n) // b
-        order = next(drawing.orders(pair.right))
-        return int(np.flatnonzero(order >= most(n))[0]) // b
+        drawn = n if carried(pair) else min(pair.right.in_pass * b, n)  # of each pass; the rest is dropped
+        for index, order in enumerate(drawing.orders(pair.right)):
+            found = np.flatnonzero(order[:drawn] >= most(n))
+            if len(found):
+                return index * pair.right.in_pass + int(found[0]) // b
+        raise AssertionError("there is always a next pass")
 
     return step
 

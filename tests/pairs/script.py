@@ -33,6 +33,7 @@ class Script:
         late: the first window of an epoch has one step only.
         closure: ``optimizer.step(closure)``, counted by ``xframe_torch.UpdateCounter``.
         zeroes: gradients are zeroed after an update.
+        model: what is trained; an lstm reads the rows of a digit, from a ``state`` that is fresh in each batch or kept.
         planned: the fields of the plan that the run is recorded under; empty: recorded under none.
         note_*: what is recorded, and how; see ``noting``.
     """
@@ -73,6 +74,9 @@ class Script:
     early: int = 0
     factor: float = 0.5
 
+    model: Literal["perceptron", "lstm"] = "perceptron"
+    state: Literal["fresh", "kept"] = "fresh"
+    batch_first: bool = True
     activation: Literal["relu", "tanh", "gelu"] = "relu"
     start: int = 0
     scale: float = 16.0
@@ -105,13 +109,13 @@ class Script:
 
     @property
     def in_pass(self) -> int:
-        """Steps of a pass of all samples, the short one included."""
-        return -(-self.n // self.batch)
+        """Steps of a pass of all samples."""
+        return self.n // self.batch if self.last == "drop" else -(-self.n // self.batch)
 
     @property
     def rest(self) -> int:
-        """Samples left at the end of a pass."""
-        return self.n % self.batch
+        """Samples left at the end of a pass that are trained on."""
+        return 0 if self.last == "drop" else self.n % self.batch
 
     @property
     def total(self) -> int:
@@ -157,7 +161,10 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def weights(script: Script) -> dict[str, NDArray[np.float32]]:
     """The starting weights, the same in both scripts."""
     random = np.random.default_rng(script.start)
-    shapes = {"dense_0/kernel": (64, 32), "dense_0/bias": (32,), "dense_1/kernel": (32, 10), "dense_1/bias": (10,)}
+    first = {"dense_0/kernel": (64, 32), "dense_0/bias": (32,)}
+    if script.model == "lstm":
+        first = {"lstm/kernel": (8, 128), "lstm/recurrent": (32, 128), "lstm/bias": (128,)}
+    shapes = {**first, "dense_1/kernel": (32, 10), "dense_1/bias": (10,)}
     return {name: random.uniform(-0.2, 0.2, shape).astype("float32") for name, shape in shapes.items()}
 
 

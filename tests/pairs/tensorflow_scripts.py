@@ -20,7 +20,6 @@ from pairs import drawing
 from pairs.noting import Notes
 from pairs.script import Script, data, rate_of, weights
 
-NAMES = ["dense_0/kernel", "dense_0/bias", "dense_1/kernel", "dense_1/bias"]
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -96,10 +95,12 @@ class WithIds(keras.Sequential):
 
 
 def model_for(script: Script, kind: type[keras.Sequential] = keras.Sequential) -> keras.Sequential:
-    layers = [keras.Input((64,)), keras.layers.Dense(32, activation=script.activation), keras.layers.Dense(10)]
-    model = kind([*layers, *([keras.layers.Softmax()] if script.softmax else [])])
-    start = weights(script)
-    model.set_weights([start[name] for name in NAMES])
+    first = [keras.layers.Dense(32, activation=script.activation)]
+    if script.model == "lstm":
+        first = [keras.layers.Reshape((8, 8)), keras.layers.LSTM(32, unroll=True)]
+    last = [keras.layers.Softmax()] if script.softmax else []
+    model = kind([keras.Input((64,)), *first, keras.layers.Dense(10), *last])
+    model.set_weights(list(weights(script).values()))
     return model
 
 
@@ -202,7 +203,7 @@ def by_fit(script: Script, path: str) -> None:
         else:
             batches = dataset(script).apply(tf.data.experimental.assert_cardinality(length(script)))
             model.fit(batches, shuffle=False, callbacks=callbacks, **options)
-        notes.weights(dict(zip(NAMES, model.get_weights(), strict=True)))
+        notes.weights(dict(zip(weights(script), model.get_weights(), strict=True)))
 
 
 # GradientTape
@@ -280,7 +281,7 @@ class Training:
         )
 
     def end(self, notes: Notes) -> None:
-        notes.weights(dict(zip(NAMES, self.model.get_weights(), strict=True)))
+        notes.weights(dict(zip(weights(self.script), self.model.get_weights(), strict=True)))
 
 
 def by_tape(script: Script, path: str) -> None:

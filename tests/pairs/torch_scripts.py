@@ -22,20 +22,34 @@ from pairs.script import Script, data, weights
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
+class Rows(nn.Module):
+    """Reads a digit row by row. Keras' LSTM has one bias where torch has two, so the second one is not trained."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__()
+        self.kept, self.state = script.state == "kept", None
+        self.lstm = nn.LSTM(8, 32, batch_first=script.batch_first)
+        self.dense = nn.Linear(32, 10)
+        self.lstm.bias_hh_l0.requires_grad_(False).zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output, state = self.lstm(x.reshape(-1, 8, 8), self.state)
+        if self.kept:
+            self.state = tuple(one.detach() for one in state)
+        return self.dense(output[:, -1])
+
+
 class Training:
     """Model, loss, optimizer, schedule: what all torch loops share, with the step."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.model = nn.Sequential(nn.Linear(64, 32), ACTIVATIONS[script.activation](), nn.Linear(32, 10))
-        if script.softmax:
-            self.model.append(nn.Softmax(dim=1))
-        self.layers = {"dense_0": self.model[0], "dense_1": self.model[2]}
+        self.model = model_of(script)
+        self.tensors = tensors_of(self.model)
         start = weights(script)
         with torch.no_grad():
-            for name, layer in self.layers.items():
-                layer.weight.copy_(torch.from_numpy(start[f"{name}/kernel"].T))
-                layer.bias.copy_(torch.from_numpy(start[f"{name}/bias"]))
+            for name, tensor in self.tensors.items():
+                tensor.copy_(torch.from_numpy(start[name].T))
         self.loss_fn = nn.CrossEntropyLoss(reduction=script.reduction, label_smoothing=script.smoothing)
         self.optimizer = optimizer_of(script, self.model)
         self.scheduler = scheduler_of(script, self.optimizer)
@@ -115,13 +129,34 @@ class Training:
             self.optimizer.zero_grad()
 
     def end(self, notes: Notes) -> None:
-        final = {f"{name}/kernel": layer.weight.detach().numpy().T for name, layer in self.layers.items()}
-        notes.weights(final | {f"{name}/bias": layer.bias.detach().numpy() for name, layer in self.layers.items()})
+        notes.weights({name: tensor.detach().numpy().T for name, tensor in self.tensors.items()})
+
+
+def model_of(script: Script) -> nn.Module:
+    if script.model == "lstm":
+        return Rows(script)
+    model = nn.Sequential(nn.Linear(64, 32), ACTIVATIONS[script.activation](), nn.Linear(32, 10))
+    return model.append(nn.Softmax(dim=1)) if script.softmax else model
+
+
+def tensors_of(model: Any) -> dict[str, torch.Tensor]:
+    """The tensors of each weight; torch keeps matrices the other way round."""
+    if isinstance(model, Rows):
+        lstm, last = model.lstm, model.dense
+        first = {
+            "lstm/kernel": lstm.weight_ih_l0,
+            "lstm/recurrent": lstm.weight_hh_l0,
+            "lstm/bias": lstm.bias_ih_l0,
+        }
+    else:
+        last = model[2]
+        first = {"dense_0/kernel": model[0].weight, "dense_0/bias": model[0].bias}
+    return {**first, "dense_1/kernel": last.weight, "dense_1/bias": last.bias}
 
 
 def optimizer_of(script: Script, model: nn.Module) -> torch.optim.Optimizer:
     betas = (script.beta, 0.999)
-    parameters = model.parameters()
+    parameters = [one for one in model.parameters() if one.requires_grad]
     if script.optimizer == "adam":
         return torch.optim.Adam(parameters, script.rate, betas=betas, eps=script.epsilon, weight_decay=script.decay)
     if script.optimizer == "adamw":

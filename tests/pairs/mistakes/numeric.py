@@ -23,7 +23,7 @@ def sgd(pair: Pair) -> bool:
 
 
 def with_momentum(pair: Pair) -> bool:
-    return sgd(pair) and pair.right.momentum > 0
+    return sgd(pair) and pair.right.momentum > 0 and pair.right.model == "perceptron"
 
 
 def adamw(pair: Pair) -> bool:
@@ -64,6 +64,15 @@ MISTAKES = [
     numeric(
         "targets of other samples",
         where(only("fit", "tape, plan", "windows", "stream"), labels="shifted"),
+        "loss",
+        at(0),
+        "different-data",
+        forbidden=_AT_ONCE,
+    ),
+    numeric("the hidden state kept", where(only("rows"), state="kept"), "loss", NO_STEP, "other-gradient"),
+    numeric(
+        "batch and sequence exchanged",
+        where(only("rows"), batch_first=False),
         "loss",
         at(0),
         "different-data",

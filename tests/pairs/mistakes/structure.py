@@ -37,9 +37,9 @@ MISTAKES = [
         named("short-batch-padded"),
     ),
     Mistake(
-        "the remainder not carried",
+        "a short batch kept",
         "structure",
-        where(carried, last="keep"),
+        where(lambda pair: pair.right.last in ("carry", "drop"), last="keep"),
         "boundaries",
         end_of_pass,
         named("short-batch-kept"),
