@@ -137,11 +137,14 @@ class Check(ABC):
         steps, shared = self.pair.judged[column], self.pair.shared
         return f" at some steps; the {steps:,} of {shared:,} judged agree" if steps else ""
 
-    def up_to_here(self) -> str:
-        """What to add where numbers were judged up to the structure's first difference only."""
-        pair = self.pair
-        whole = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
-        return "" if whole else f"before step {pair.until}, not judged from there on"
+    def up_to_here(self, column: str | None = None) -> str:
+        """What to add where numbers were judged up to the structure's first difference only, or at some steps."""
+        pair, said = self.pair, []
+        if column is not None and pair.judged[column] < pair.until:
+            said.append(f"recorded at {pair.judged[column]:,} of {pair.until:,} steps")
+        if not pair.until == len(pair.candidate.rows) == len(pair.reference.rows):
+            said.append(f"before step {pair.until}, not judged from there on")
+        return ", ".join(said)
 
 
 def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, runs: Sequence[Run]) -> CheckResult:

@@ -322,7 +322,7 @@ def test_learning_rates(follow):
     assert (comparison.structure, comparison.numbers) == ("identical", "different")
     check = comparison.check("lr")
     assert (check.worst_at, round(check.worst, 6)) == (3, 0.01)
-    comparison = xframe.compare(follow(), follow(lambda rows: rows[3].update(lr=None)))
+    comparison = xframe.compare(follow(), follow(lambda rows: [row.pop("lr") for row in rows]))
     assert results(comparison)["lr"] == "not judged"
 
 
@@ -331,6 +331,51 @@ def test_learning_rates_in_the_precision_of_the_runs(follow, precision, passes):
     options = {"metadata": {"runtime": {"precision": precision}}}
     rounded = follow(lambda rows: [row.update(lr=float(np.float32(0.1))) for row in rows], **options)
     assert bool(xframe.compare(follow(**options), rounded)) is passes
+
+
+TICKS = 5000
+FLOAT32_SCHEDULES = {  # as Keras evaluates them, in float32, and as a script does in Python floats
+    "exponential": (lambda t: 0.1 * np.float32(0.96) ** (t / 100), lambda t: 0.1 * 0.96 ** (t / 100)),
+    "exponential by tick": (lambda t: np.float32(0.1) * np.float32(0.9999) ** t, lambda t: 0.1 * 0.9999**t),
+    "restarts": (
+        lambda t: np.float32(0.05) * (1 + np.cos(np.float32(math.pi) * (t / np.float32(30) % 1))),
+        lambda t: 0.05 * (1 + np.cos(math.pi * (t % 30) / 30)),
+    ),
+    "cosine": (
+        lambda t: np.float32(0.1) * (np.float32(0.5) * (1 + np.cos(np.float32(math.pi) * (t / TICKS)))),
+        lambda t: 0.1 * (1 + np.cos(math.pi * t / TICKS)) / 2,
+    ),
+    "root": (lambda t: np.float32(0.1) * (1 - t / TICKS) ** np.float32(0.5), lambda t: 0.1 * (1 - t / TICKS) ** 0.5),
+    "inverse time": (lambda t: np.float32(0.1) / (1 + np.float32(0.7) * t / 30), lambda t: 0.1 / (1 + 0.7 * t / 30)),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT32_SCHEDULES)
+def test_one_schedule_evaluated_in_two_precisions_has_the_same_rates(tmp_path, name):
+    by_float32, by_float64 = FLOAT32_SCHEDULES[name]
+    ticks = np.arange(TICKS)
+    rates = by_float32(ticks.astype(np.float32)), by_float64(ticks.astype(np.float64))
+    assert rates[0].dtype == np.float32
+    assert not np.array_equal(*rates)
+
+    names = iter(string.ascii_letters)
+
+    def compared(*both, **options):
+        paths = [tmp_path / f"{next(names)}.trace" for _ in both]
+        for path, rate in zip(paths, both, strict=True):
+            with xframe.record(path, **options) as rec:
+                rec.block(ids=ticks % N, batch_sizes=[1] * TICKS, updates=ticks + 1, lr=np.asarray(rate, float))
+        return xframe.compare(*paths)
+
+    comparison = compared(*rates)
+    assert (comparison.verdict, comparison.check("lr").result) == ("passed", "pass")
+    assert comparison.check("lr").rule == "rtol 7.6e-06 + 3e-08/step, atol 9.5e-07 peak"
+    late = compared(rates[0], by_float64(np.maximum(ticks - 1.0, 0)))
+    assert late.first_difference["check"] == "lr"
+    assert late.first_difference["step"] < 60  # a cosine begins flat
+    assert "is allowed" in late.check("lr").detail
+    double = {"metadata": {"runtime": {"precision": "float64"}}}
+    assert not compared(*rates, **double)
 
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, 1e300])
@@ -484,10 +529,34 @@ def test_losses_as_large_as_floats_can_be(follow):
 
 
 def test_loss_missing(follow):
-    for change in (lambda rows: [row.pop("loss") for row in rows], lambda rows: rows[2].update(loss=None)):
-        comparison = consistent(xframe.compare(follow(), follow(change)))
-        assert results(comparison)["loss"] == "not judged"
-        assert (comparison.verdict, comparison.numbers) == ("passed", "not judged")  # the structure was compared
+    comparison = consistent(xframe.compare(follow(), follow(lambda rows: [row.pop("loss") for row in rows])))
+    assert results(comparison)["loss"] == "not judged"
+    assert (comparison.verdict, comparison.numbers) == ("passed", "not judged")  # the structure was compared
+
+
+@pytest.mark.parametrize("column", ["loss", "lr", "accuracy"])
+def test_numbers_recorded_at_some_steps_are_judged_at_those(follow, column):
+    """One missing value hides nothing, and neither does a value at every second step."""
+    name = {"accuracy": "loss"}.get(column, column)
+
+    def sparse(known, wrong=()):
+        def change(rows):
+            for i, row in enumerate(rows):
+                row["accuracy"] = 0.5
+                row[column] = row[column] + 10 * (i in wrong) if i in known else None
+
+        return follow(change)
+
+    whole = range(6)
+    comparison = consistent(xframe.compare(sparse(whole), sparse([0, 2, 4])))
+    assert (comparison.verdict, results(comparison)[name]) == ("passed", "pass")
+    if column != "accuracy":
+        assert comparison.check(name).detail == "recorded at 3 of 6 steps"
+    for known, wrong in (([0, 2, 4], 0), ([0, 1, 3, 4, 5], 3), ([5], 5)):
+        departs(xframe.compare(sparse(whole), sparse(known, [wrong])), wrong, name)
+        departs(xframe.compare(sparse(known), sparse(whole, [wrong])), wrong, name)
+    if column != "accuracy":
+        assert results(xframe.compare(sparse([0, 2]), sparse([1, 3], [1])))[name] == "not judged"
 
 
 # Weights

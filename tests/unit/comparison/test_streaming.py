@@ -117,6 +117,15 @@ def test_equal_blocks_are_not_read(tmp_path, monkeypatch):
     assert {block for block, name in read if name == "lr"} <= {5}
 
 
+def test_the_peak_of_the_rates_may_be_in_a_block_that_was_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 10)
+    rows = [{"ids": [i], "updates": i + 1, "loss": 1.0, "lr": 0.1 if i < 20 else 1e-6} for i in range(30)]
+    a = write(tmp_path / "a.trace", rows)
+    for by, passes in ((5e-8, True), (5e-7, False)):  # of a peak of 0.1
+        b = write(tmp_path / f"{by}.trace", [{**row, "lr": row["lr"] + by * (i == 25)} for i, row in enumerate(rows)])
+        assert bool(xframe.compare(a, b)) is passes
+
+
 def test_a_trace_of_many_blocks(tmp_path):
     """At the real size of blocks: columns, ids and certificate go over their edges."""
     steps, block = parquet.BLOCK_ROWS + 5000, 4096

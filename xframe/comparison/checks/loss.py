@@ -8,22 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.check import Check
-from xframe.comparison.pairing import Block, Pair, Run, Terms
+from xframe.comparison.pairing import Block, Common, Pair, Run, Terms
 from xframe.comparison.result import Judgement
 
 Floats = NDArray[np.float64]
 
 
 class Loss(Check):
-    """Losses of two runs, up to the first that is no finite number: NaN and infinity are classified before anything
-    is subtracted."""
+    """Losses of two runs in the steps known in both, up to the first that is no finite number: NaN and infinity are
+    classified before anything is subtracted."""
 
     name, title, rank, group = "loss", "loss", 60, "numbers"
     computed, of_runs_only, rests_on = True, True, "loss"
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
-        self._known = True
         self._detail = ""  # of the first two that differ beyond the tolerance, or in kind
         self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
         self._accuracies = (0.0, 0.0)  # where they first differ
@@ -35,17 +34,19 @@ class Loss(Check):
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:
+            self.pair.judged["loss"] += block.length
             if self._odd is None:
                 self.measure(0.0, block.start)
             return
-        candidate, reference = block.both("loss")
-        self._known = self._known and candidate.known is None and reference.known is None
-        if self._known and self._odd is None:
-            self._compare(block.start, candidate.values, reference.values)
-        if "accuracy" in self.pair.known and "accuracy" not in self.pair.firsts:
+        losses = block.common("loss")
+        self.pair.judged["loss"] += len(losses)
+        if self._odd is None:
+            self._compare(losses)
+        if "accuracy" not in self.pair.firsts:
             self._compare_accuracies(block)
 
-    def _compare(self, start: int, a: Floats, b: Floats) -> None:
+    def _compare(self, losses: Common) -> None:
+        a, b = losses.candidate, losses.reference
         kinds = classified(a), classified(b)
         odd = np.flatnonzero((kinds[0] != 0) | (kinds[1] != 0))
         finite = int(odd[0]) if odd.size else len(a)
@@ -54,48 +55,48 @@ class Loss(Check):
             allowed = self.pair.terms.tolerance.allowed(a[:finite], b[:finite])
         if finite:
             at = int(np.argmax(difference))
-            self.measure(float(difference[at]), start + at)
+            self.measure(float(difference[at]), losses.row(at))
         names = self.pair.candidate.name, self.pair.reference.name
         beyond = np.flatnonzero(difference > allowed)
         first = self.pair.firsts.get("loss")
         if beyond.size and first is None:
             i = int(beyond[0])
-            first = start + i
+            first = losses.row(i)
             self._detail = f"{names[0]} {a[i]:.9g}, {names[1]} {b[i]:.9g}, "
             self._detail += f"which differ by {difference[i]:.3g} where {allowed[i]:.3g} is allowed"
         if odd.size:
-            self._odd = start + finite, float(a[finite])
+            self._odd = losses.row(finite), float(a[finite])
             if kinds[0][finite] != kinds[1][finite] and first is None:
-                first, self._detail = start + finite, f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
+                first, self._detail = self._odd[0], f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
         self.note("loss", first)
 
     def _compare_accuracies(self, block: Block) -> None:
         """Whether more samples are predicted differently than the one that rounding may turn; in a coarse precision
         as many more as its tolerance allows."""
-        a, b = (column.values for column in block.both("accuracy"))
-        sizes = block.both("batch_size")[0].values
+        common = block.common("accuracy")
+        a, b, sizes = common.candidate, common.reference, block.both("batch_size")[0].values
+        sizes = sizes if common.rows is None else sizes[common.rows]
         beyond = np.flatnonzero(~(np.abs(a - b) * sizes <= 1.5 + self.pair.terms.tolerance.atol * sizes))
         if beyond.size:
             i = int(beyond[0])
             self._accuracies = float(a[i]), float(b[i])
-            self.note("accuracy", block.start + i)
+            self.note("accuracy", common.row(i))
 
     def judge(self) -> Judgement:
-        candidate, reference, until = self.pair.candidate, self.pair.reference, self.pair.until
-        if not self._known or not until:
-            detail = "a run did not record the loss of every step" if until else "no step to judge"
-            return Judgement("not judged", detail=detail)
-        firsts = self.pair.firsts
+        candidate, reference, firsts = self.pair.candidate, self.pair.reference, self.pair.firsts
         if "loss" in firsts:
             return self.measured("fail", firsts["loss"], f"step {firsts['loss']}: loss {self._detail}")
-        if self._odd is not None:
-            detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
-            return self.measured("not judged", detail=detail, undecided=True)
-        if "accuracy" in firsts:
+        if "accuracy" in firsts and (self._odd is None or firsts["accuracy"] < self._odd[0]):
             step, (accuracy, expected) = firsts["accuracy"], self._accuracies
             detail = f"step {step}: accuracy {candidate.name} {accuracy:.6g}, {reference.name} {expected:.6g}"
             return self.measured("fail", step, detail)
-        return self.measured("pass", detail=self.up_to_here())
+        if not self.pair.judged["loss"]:
+            detail = "no step has a loss of both runs" if self.pair.until else "no step to judge"
+            return Judgement("not judged", detail=detail)
+        if self._odd is not None:
+            detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
+            return self.measured("not judged", detail=detail, undecided=True)
+        return self.measured("pass", detail=self.up_to_here("loss"))
 
 
 def classified(values: Floats) -> NDArray[np.int64]:
