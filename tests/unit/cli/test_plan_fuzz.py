@@ -133,8 +133,11 @@ def printed(*tokens):
         assert out
         assert err == ""
     else:
-        assert out == ""
         assert err.startswith("xframe: ")
+        if "--json" in tokens:
+            assert json.loads(out)["error"]["exit_code"] == code
+        else:
+            assert out == ""
     return code, err
 
 
