@@ -9,5 +9,6 @@ Its files:
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
     journal.py      TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
     certificate.py  one digest of what was done; equal rows have had the same one in every version
+    agreement.py    whether a file's digests are those of its rows
     plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only
 """

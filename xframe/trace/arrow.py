@@ -50,7 +50,7 @@ def _array(field: Any, columns: Mapping[str, Column], count: int) -> Any:
 def column_of(array: Any, start: int, stop: int) -> Column:
     """Rows ``start`` to ``stop`` (excluded) of an Arrow array."""
     part = array.slice(start, stop - start)
-    known = _known_of(part) if part.null_count else None
+    known = known_of(part) if part.null_count else None
     return Column(lists_of(part)[0] if pa.types.is_list(part.type) else values_of(part), known)
 
 
@@ -60,7 +60,7 @@ def values_of(array: Any) -> NDArray[Any]:
     values = _buffer(array, DTYPES[kind])
     if not array.null_count:
         return values
-    known, values = _known_of(array), values.copy()
+    known, values = known_of(array), values.copy()
     values[~known] = NULLS[kind]
     return values
 
@@ -71,7 +71,7 @@ def lists_of(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     lengths, members = np.diff(offsets).astype("<i8"), values_of(array.values)[offsets[0] : offsets[-1]]
     if not array.null_count:
         return members, lengths
-    known = _known_of(array)
+    known = known_of(array)
     return members[np.repeat(known, lengths)], np.where(known, lengths, 0)
 
 
@@ -83,7 +83,7 @@ def _buffer(array: Any, dtype: str, more: int = 0) -> NDArray[Any]:
     return np.frombuffer(buffer, dtype=dtype, count=array.offset + len(array) + more)[array.offset :]
 
 
-def _known_of(array: Any) -> NDArray[np.bool_]:
+def known_of(array: Any) -> NDArray[np.bool_]:
     """Where an Arrow array has values."""
     bits = array.buffers()[0]
     if bits is None:

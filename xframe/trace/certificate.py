@@ -1,4 +1,4 @@
-"""The digests of what was done: of each batch's ids, and the certificate, one of the whole run, by blocks.
+"""The digests of what was done: of each batch's ids, of a block's columns, and the certificate, one of the whole run.
 
 A certificate is over ``step, ids_digest, batch_size, updates`` of each row, in blocks of 4,096 rows, however the rows
 were written. Equal runs have equal certificates. What a certificate proves and what it does not: FORMAT.md.
@@ -7,6 +7,7 @@ were written. Equal runs have equal certificates. What a certificate proves and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,32 @@ from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
 CERTIFICATE_BLOCK = 4096
 
 
-def ids_digests(ids: bytes, sizes: NDArray[np.int64]) -> Column:
-    """The digests of batches of these sizes, whose ids, little-endian int64, come one after the other."""
+def ids_digests(ids: bytes | NDArray[np.uint8], sizes: NDArray[np.int64]) -> Column:
+    """The digests of batches of these sizes, the bytes of whose ids, little-endian int64, come one after the other."""
     data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
     digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
     return Column(np.frombuffer(digests, dtype="V16"))
+
+
+def block_digests(columns: Mapping[str, Column], covered: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """A block's digest for each group of columns, and whether every loss and learning rate is a finite number."""
+    digests: dict[str, str] = {}
+    for group, names in covered.items():
+        digest = hashlib.blake2b(digest_size=16)
+        for name in names:
+            values, known = columns[name]
+            digest.update(name.encode())
+            digest.update(b"all" if known is None else as_bytes(known))
+            digest.update(as_bytes(values))
+        digests[group] = digest.hexdigest()
+    numbers = [columns[name] for name in ("lr", "loss")]
+    finite = all(column.known is None and bool(np.isfinite(column.values).all()) for column in numbers)
+    return {**digests, "finite": str(finite)}
+
+
+def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of an array of one dimension; where it can, without a copy."""
+    return np.ascontiguousarray(values).view(np.uint8)
 
 
 class Certifier:
@@ -41,7 +63,9 @@ class Certifier:
         for name, values in zip(CERTIFIED, columns, strict=True):
             rows[name] = values
         self._num_rows += len(rows)
-        data, size = memoryview(self._pending + rows.tobytes()), CERTIFICATE_BLOCK * self._ROW.itemsize
+        data, size = memoryview(as_bytes(rows)), CERTIFICATE_BLOCK * self._ROW.itemsize
+        if self._pending:
+            data = memoryview(self._pending + data)
         whole = len(data) - len(data) % size
         for start in range(0, whole, size):
             self._blocks += hashlib.blake2b(data[start : start + size]).digest()

@@ -13,7 +13,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -118,6 +118,7 @@ class Journal:
     """Reads a journal, see ``xframe.trace.source.Source``: every frame is verified when it is opened."""
 
     digests: list[dict[str, str]] | None = None
+    covered: ClassVar[dict[str, list[str]]] = {}
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
@@ -134,7 +135,10 @@ class Journal:
         for kind, at, payload in _frames(path, file):
             if (kind == HEAD) == (self._schema is not None):
                 raise damaged(path, "its head is not its first frame")
-            self._take(kind, at, payload)
+            try:
+                self._take(kind, at, payload)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise damaged(path, f"a frame is none of a trace ({type(error).__name__}: {error})") from None
         self.num_rows = self.bounds[-1]
 
     def _take(self, kind: bytes, at: int, payload: bytes) -> None:
@@ -147,9 +151,9 @@ class Journal:
         elif kind == HEAD:
             self._begin(json.loads(payload))
         elif kind == VALIDATION:
-            self.validations.append(json.loads(payload))
+            self.validations.append({**json.loads(payload)})
         elif kind == END:
-            self.end = json.loads(payload)
+            self.end = {**json.loads(payload)}
         else:
             raise newer(self.path, f"has a frame of the kind {kind!r}", "frames of the kinds B, E, H and V")
 
@@ -160,7 +164,7 @@ class Journal:
             if (stored := arrow_type(kind)) is None:
                 raise newer(self.path, f"has the column {name!r} as {kind}", ", ".join(TYPES))
             fields.append(pa.field(name, stored))
-        self.metadata, self._schema = head["metadata"], pa.schema(fields)
+        self.metadata, self._schema = {**head["metadata"]}, pa.schema(fields)
         self.columns = tuple(name for name in columns if name in BY_NAME)
 
     def read(self, block: int, name: str) -> Any:

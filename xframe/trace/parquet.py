@@ -11,17 +11,17 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from xframe.trace.arrow import SCHEMA, lists_of, record_batch
-from xframe.trace.certificate import Certifier
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE, Column
-from xframe.trace.source import Source, damaged, head_of, read_between, stated_columns
+from xframe.trace.arrow import SCHEMA, TYPES, lists_of, record_batch
+from xframe.trace.certificate import Certifier, block_digests
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE
+from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 
 BLOCK_ROWS = 131_072  # in a block; fewer where these have more than this many ids:
 BLOCK_IDS = 1 << 21
@@ -62,7 +62,7 @@ def _write(source: Source, path: Path) -> None:
         for start, stop in blocks:
             columns = {name: read_between(source, name, start, stop) for name in COLUMNS}
             certifier.add(*(columns[name].values for name in CERTIFIED))
-            digests.append(_block_digests(columns))
+            digests.append(block_digests(columns, GROUPS))
             writer.write_batch(record_batch(columns, stop - start), row_group_size=max(stop - start, 1))
         if certifier.result() != source.end["certificate"]:
             raise damaged(path, "its rows are not those that were certified")
@@ -91,22 +91,6 @@ def _block_bounds(source: Source) -> Iterator[tuple[int, int]]:
                 start, rows, ids = start + rows, 0, 0
     if rows:
         yield start, start + rows
-
-
-def _block_digests(columns: Mapping[str, Column]) -> dict[str, str]:
-    """A block's digests by group, and whether every loss and learning rate is a finite number."""
-    digests: dict[str, str] = {}
-    for group, names in GROUPS.items():
-        digest = hashlib.blake2b(digest_size=16)
-        for name in names:
-            values, known = columns[name]
-            digest.update(name.encode())
-            digest.update(b"all" if known is None else known.tobytes())
-            digest.update(values.tobytes())
-        digests[group] = digest.hexdigest()
-    numbers = [columns[name] for name in ("lr", "loss")]
-    finite = all(column.known is None and bool(np.isfinite(column.values).all()) for column in numbers)
-    return {**digests, "finite": str(finite)}
 
 
 def _seal(path: Path) -> None:
@@ -152,6 +136,11 @@ def _file_digest(file: BinaryIO, at: int) -> bytes:
     return digest.hexdigest().encode()
 
 
+def _is_of(kind: str, stored: Any) -> bool:
+    """Whether an Arrow type is what columns of that kind are stored in."""
+    return bool(stored.value_type == pa.int64() if pa.types.is_list(stored) else stored == TYPES[kind])
+
+
 class Closed:
     """Reads a closed trace, see ``xframe.trace.source.Source``: the file's digest is verified when it is opened."""
 
@@ -166,16 +155,26 @@ class Closed:
             raise damaged(path, "it is not what was written")
         file.seek(0)
         self._parquet = parquet.ParquetFile(pa.PythonFile(file, mode="r"))
-        texts = self._parquet.metadata.metadata
-        index = json.loads(texts[b"xframe"])
-        stated = stated_columns(path, index["head"])
-        starts, self.digests = json.loads(texts[b"xframe.blocks"])
-        self.metadata, self.end, self.validations = index["head"]["metadata"], index["end"], index["validations"]
-        self.columns = tuple(name for name in stated if name in BY_NAME)
-        self.num_rows = int(self._parquet.metadata.num_rows)
-        self.bounds = [*starts, self.num_rows]
-        self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}
         self._held: dict[str, tuple[int, Any]] = {}  # the block last read of each column
+        footer = self._parquet.metadata
+        try:
+            index, (starts, digests) = (json.loads(footer.metadata[key]) for key in (b"xframe", b"xframe.blocks"))
+            stated, self.covered = stated_columns(path, index["head"]), covered_columns(index["head"])
+            self.metadata, self.validations = {**index["head"]["metadata"]}, [{**one} for one in index["validations"]]
+            self.columns = tuple(name for name in stated if name in BY_NAME)
+            stored = self._parquet.schema_arrow
+            if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:
+                raise TypeError(", ".join(odd))
+            self.end = {**index["end"]}
+            sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+            self.bounds = np.cumsum([0, *sizes]).tolist()
+            self.num_rows = self.bounds[-1]
+            self.digests = [{name: str(block[name]) for name in (*self.covered, "finite")} for block in digests]
+            self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise damaged(path, f"its footer is none of a trace ({type(error).__name__}: {error})") from None
+        if starts != self.bounds[:-1] or len(digests) != len(starts):
+            raise damaged(path, "its blocks are not those that its footer lists")
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from xframe.errors import NotATraceError, TraceError, UsageError
 from xframe.trace.arrow import column_of
-from xframe.trace.schema import BY_NAME, COLUMNS, TABLE, Column, joined, unknown_column
+from xframe.trace.schema import BY_NAME, COLUMNS, GROUPS, TABLE, Column, joined, unknown_column
 
 FORMAT = 1
 
@@ -28,8 +28,10 @@ class Source(Protocol):
         num_rows: rows in all.
         bounds: the first row of each block, and ``num_rows``.
         unknown: for every column of the schema, how many rows have no value.
-        digests: of each block, by the names of ``schema.GROUPS`` and ``finite``; None if the file has none.
+        digests: of each block, by the groups ``covered`` and ``finite``; None if the file has none.
+        covered: the columns that each digest covers, by group.
         validations: those made between the rows, as JSON objects.
+        certificate: of the rows; made from them when the file is opened.
     """
 
     metadata: dict[str, Any]
@@ -39,7 +41,9 @@ class Source(Protocol):
     bounds: list[int]
     unknown: dict[str, int]
     digests: list[dict[str, str]] | None
+    covered: dict[str, list[str]]
     validations: list[dict[str, Any]]
+    certificate: str
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, one of ``columns``, as an Arrow array."""
@@ -64,7 +68,10 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
 
 def head_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The head of a new trace, a JSON object: the format's number, its columns, and what is known of the run."""
-    columns = [{"name": c.name, "kind": c.kind, "required": c.required} for c in TABLE]
+    columns = [
+        {"name": c.name, "kind": c.kind, "required": c.required} | ({"group": c.group} if c.group else {})
+        for c in TABLE
+    ]
     return {"format": FORMAT, "columns": columns, "metadata": dict(metadata)}
 
 
@@ -90,6 +97,20 @@ def stated_columns(path: Path, head: Mapping[str, Any]) -> dict[str, str]:
         if name in BY_NAME and BY_NAME[name].kind != kind:
             raise newer(path, f"has the column {name!r} as {kind}", BY_NAME[name].kind)
     return columns
+
+
+def covered_columns(head: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns that each digest of a block covers, by group.
+
+    A group with a column that this version of xframe doesn't know is left out, since its digests cannot be checked.
+    """
+    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
+    for column in head["columns"]:
+        name = str(column["name"])
+        group = column.get("group", BY_NAME[name].group if name in BY_NAME else None)
+        if group in groups:
+            groups[group].append(name)
+    return {group: names for group, names in groups.items() if BY_NAME.keys() >= set(names)}
 
 
 # Refusals

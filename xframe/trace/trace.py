@@ -1,6 +1,7 @@
 """A trace as it is read: one row a step, and what is known of the run. FORMAT.md describes the files.
 
-Rows are read from disk in blocks when they are asked for, after the digests of the whole file were checked.
+Rows are read from disk in blocks when they are asked for, after the digests of the whole file were checked, and
+whether what it states of its rows follows from them.
 Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.npz``; the trace has their digests.
 """
 
@@ -24,12 +25,12 @@ from xframe.errors import PlanError, UsageError, Verbatim
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace import plainreader
+from xframe.trace.agreement import certified
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.certificate import Certifier
 from xframe.trace.facts import Facts
 from xframe.trace.journal import FAMILY, MAGIC, Journal
 from xframe.trace.parquet import Closed
-from xframe.trace.schema import CERTIFIED, COLUMNS, Column
+from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.source import FORMAT, Source, newer, not_a_trace, read_between, unreadable
 from xframe.trace.weights import read_weights, weight_types
 
@@ -88,7 +89,7 @@ class Trace:
 
     @classmethod
     def open(cls, path: str | Path) -> Trace:
-        """Opens a trace and checks its digests, over every byte of it.
+        """Opens a trace and checks its digests, over every byte of it, and that what it states of its rows is true.
 
         Raises:
             NotATraceError: the file is none, or of a newer format.
@@ -96,7 +97,7 @@ class Trace:
         """
         path = Path(path)
         source = _open(path)
-        ending = str(source.end["outcome"]) if source.end else "truncated"
+        ending = str(source.end.get("outcome")) if source.end else "truncated"
         return cls(path, source.metadata, ending, source.end, source)
 
     @property
@@ -123,6 +124,11 @@ class Trace:
     def num_rows(self) -> int:
         """How many steps were recorded."""
         return self.source.num_rows
+
+    @property
+    def certificate(self) -> str:
+        """One digest of what was done, made from the rows; equal for runs that did the same."""
+        return self.source.certificate
 
     def known_throughout(self, name: str) -> bool:
         """Whether every row has a value in that column."""
@@ -188,16 +194,6 @@ class Trace:
             if i == len(bounds) or bounds[i] - start > BLOCK_ROWS:
                 yield start, stop
                 start = stop
-
-    @cached_property
-    def certificate(self) -> str:
-        """One digest of what was done; equal for runs that did the same."""
-        if self.source.digests is not None:  # its rows were checked against it when it was closed
-            return str(self.end["certificate"])
-        certifier = Certifier()
-        for start, stop in self.blocks():
-            certifier.add(*(self.between(name, start, stop).values for name in CERTIFIED))
-        return certifier.result()
 
     def weights(self) -> dict[str, NDArray[Any]] | None:
         """The final weights, or None if there are none beside the trace.
@@ -362,6 +358,7 @@ def _open(path: Path) -> Source:
         raise unreadable(path, error) from None
     try:
         source = _reader(path, file, start)
+        source.certificate = certified(path, source)
     except BaseException:
         file.close()
         raise

@@ -9,8 +9,11 @@ import struct
 import pyarrow as pa
 from pyarrow import parquet
 
-from xframe.trace.arrow import SCHEMA
+from xframe.trace.arrow import SCHEMA, column_of
+from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.journal import MAGIC
+from xframe.trace.schema import CERTIFIED, COLUMNS, unknown_column
+from xframe.trace.source import covered_columns
 
 FRAME = struct.Struct("<cQ8s32s")  # of a journal: kind, length, check, digest
 
@@ -57,19 +60,19 @@ def framed(payloads):
     return data
 
 
-def sealed(path, table, texts):
-    """Writes a closed trace of these rows and texts of the footer."""
+def sealed(path, table, texts, rows=None):
+    """Writes a closed trace of these rows, so many in a block, and texts of the footer."""
     zeros = b"blake2b-256:" + b"0" * 64
     with parquet.ParquetWriter(path, table.schema.remove_metadata(), store_schema=False) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({**texts, "xframe.digest": zeros})
+        writer.write_table(table, rows)
+        writer.add_key_value_metadata({**texts, b"xframe.digest": zeros})
     data = path.read_bytes()
     assert data.count(zeros) == 1
     path.write_bytes(data.replace(zeros, zeros[:12] + hashlib.blake2b(data, digest_size=32).hexdigest().encode()))
 
 
 def rewritten(path, change):
-    """The trace as another version of xframe would have written it.
+    """The trace as another version of xframe would have written it, digests and all.
 
     ``change`` takes the columns as the head states them, and those of a table by name, and changes both.
     """
@@ -83,19 +86,40 @@ def rewritten(path, change):
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     change(index["head"]["columns"], columns)
     index["unknown"] = {name: values.null_count for name, values in columns.items()}
-    sealed(path, pa.table(columns), {"xframe": json.dumps(index), "xframe.blocks": texts[b"xframe.blocks"]})
+    known = _known_columns(columns)
+    index["end"]["certificate"] = _certificate([known])
+    blocks = [[0], [block_digests(known, covered_columns(index["head"]))]]
+    sealed(path, pa.table(columns), {"xframe": json.dumps(index), "xframe.blocks": json.dumps(blocks)})
+
+
+def _known_columns(columns):
+    """The columns that this version of xframe knows."""
+    rows = len(columns["step"]) if "step" in columns else 0
+    there = {name: column_of(columns[name], 0, rows) for name in COLUMNS if name in columns}
+    return {name: there.get(name, unknown_column(name, rows)) for name in COLUMNS}
+
+
+def _certificate(blocks):
+    certifier = Certifier()
+    for columns in blocks:
+        certifier.add(*(columns[name].values for name in CERTIFIED))
+    return certifier.result()
 
 
 def _changed_frames(payloads, change):
+    blocks = []
     for kind, payload in payloads:
         if kind == b"H":
             head = json.loads(payload)
             change(head["columns"], {name: pa.nulls(0) for name in SCHEMA.names})
             yield kind, json.dumps(head).encode()
+        elif kind == b"E":
+            yield kind, json.dumps({**json.loads(payload), "certificate": _certificate(blocks)}).encode()
         elif kind == b"B":
             batch = pa.ipc.read_record_batch(payload, SCHEMA)
             columns = {name: batch.column(name) for name in SCHEMA.names}
             change([], columns)
+            blocks.append(_known_columns(columns))
             yield kind, pa.record_batch(columns).serialize().to_pybytes()
         else:
             yield kind, payload

@@ -1,0 +1,66 @@
+"""That what a file states of its rows follows from its rows.
+
+A file's own digest, and a journal's, show that its bytes are those that somebody wrote, and whoever writes a file can
+put into it what they like. So nothing that a trace states of its rows is believed. When it is opened all of it is made
+again from the rows, a block at a time, and a trace that states anything else is refused. What is shown, compared or
+certified afterwards may go by the digests: they are those of the rows.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from xframe.trace.arrow import known_of, lists_of
+from xframe.trace.certificate import Certifier, as_bytes, block_digests, ids_digests
+from xframe.trace.schema import CERTIFIED, COLUMNS, Column
+from xframe.trace.source import Source, damaged, read_between
+
+
+def certified(path: Path, source: Source) -> str:
+    """The certificate of a file's rows, which agree with all that the file states of them.
+
+    Raises:
+        TraceError: they do not.
+    """
+    certifier, unknown = Certifier(), dict.fromkeys(COLUMNS, 0)
+    for index, (start, stop) in enumerate(pairwise(source.bounds)):
+        columns = {name: read_between(source, name, start, stop) for name in COLUMNS if name != "ids"}
+        where = f"of its rows {start:,} to {stop - 1:,}"
+        if not np.array_equal(columns["step"].values, np.arange(start, stop)):
+            raise damaged(path, f"the steps {where} are not numbered one after the other")
+        unlisted = _unlisted(source, index, columns)
+        if unlisted is None:
+            raise damaged(path, f"the ids {where} are not those of their batch sizes and digests")
+        unknown["ids"] += unlisted
+        for name, column in columns.items():
+            unknown[name] += 0 if column.known is None else int((~column.known).sum())
+        if source.digests is not None and source.digests[index] != block_digests(columns, source.covered):
+            raise damaged(path, f"the digests {where} are not those of the columns")
+        certifier.add(*(columns[name].values for name in CERTIFIED))
+    certificate = certifier.result()
+    if unknown != source.unknown:
+        raise damaged(path, "it states a different number of unknown values than it has")
+    stated = source.end.get("rows"), source.end.get("certificate")
+    if (source.end or source.digests is not None) and stated != (source.num_rows, certificate):
+        raise damaged(path, "its rows are not those that were certified")
+    return certificate
+
+
+def _unlisted(source: Source, index: int, columns: dict[str, Column]) -> int | None:
+    """How many batches of a block list no ids; None if one lists others than its size and digest are of."""
+    rows = source.bounds[index + 1] - source.bounds[index]
+    if "ids" not in source.columns:
+        return rows
+    lists = source.read(index, "ids")
+    if lists.null_count == rows:
+        return rows
+    listed = known_of(lists)
+    ids, lengths = lists_of(lists)
+    sizes, (digests, known) = columns["batch_size"].values, columns["ids_digest"]
+    same = (lengths == sizes) & (ids_digests(as_bytes(ids), lengths).values == digests)
+    if known is not None:
+        same &= known
+    return int((~listed).sum()) if same[listed].all() else None
