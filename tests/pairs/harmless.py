@@ -103,7 +103,7 @@ def cases() -> Iterator[Case]:
     for pair in PAIRS.values():
         yield case(pair, "as it is", {}, {})
     for name, settings in SCHEDULES.items():
-        change = {"optimizer": "sgd", "momentum": 0.0, "rate": 0.1, "schedule": name, **settings}
+        change = {"optimizer": "sgd", "momentum": 0.0, "decay": 0.0, "rate": 0.1, "schedule": name, **settings}
         yield case(PAIRS["tape"], f"schedule {name}", change, change)
     for table, sides in ((LEFT, (1, 0)), (RIGHT, (0, 1)), (BOTH, (1, 1))):
         for pair_name, variants in table.items():

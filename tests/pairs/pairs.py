@@ -78,6 +78,7 @@ PAIRS = {
             batch=40,
             window=4,
             clip="global",
+            norm=0.3,
             momentum=0.0,
             rate=0.2,
             schedule="exponential",

@@ -67,6 +67,7 @@ class Script:
     epsilon: float = 1e-7
     decay: float = 0.0
     clip: Literal["", "global", "tensor"] = ""
+    norm: float = 1.0
 
     schedule: str = "constant"
     ticks: int = 0

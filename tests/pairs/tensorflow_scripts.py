@@ -247,8 +247,10 @@ class Training:
 
     def _clipped(self, gradients: Any) -> Any:
         if self.script.clip == "global":
-            return tf.clip_by_global_norm(gradients, 1.0)[0]
-        return [tf.clip_by_norm(one, 1.0) for one in gradients] if self.script.clip == "tensor" else gradients
+            return tf.clip_by_global_norm(gradients, self.script.norm)[0]
+        return (
+            [tf.clip_by_norm(one, self.script.norm) for one in gradients] if self.script.clip == "tensor" else gradients
+        )
 
     def _accuracy(self, y: Any, output: Any) -> Any:
         right = tf.argmax(output, 1, output_type=tf.int64) == tf.cast(y, tf.int64)

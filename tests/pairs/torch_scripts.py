@@ -117,9 +117,9 @@ class Training:
             return
         parameters = list(self.model.parameters())
         if script.clip == "global":
-            nn.utils.clip_grad_norm_(parameters, 1.0)
+            nn.utils.clip_grad_norm_(parameters, script.norm)
         for parameter in parameters if script.clip == "tensor" else ():
-            nn.utils.clip_grad_norm_([parameter], 1.0)
+            nn.utils.clip_grad_norm_([parameter], script.norm)
         for _ in range(2 if self.steps == script.doubled else 1):
             self.optimizer.step()
             self.updates += 1
