@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from xframe.inference.orders import sorted_repeat
 from xframe.trace.rows import Rows
 
 _EVEN = 0.312  # the deviation of how many samples come, in n draws at even chances, is that times the root of n
+_SHARED = 14  # samples that two passes must be expected to share: by chance alone they never have none
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Draws:
     @cached_property
     def in_passes(self) -> bool:
         """Whether all batches may be cut out of whole passes over the data set."""
-        return self.pass_over(self.num_samples)
+        return bool(self.passes_over(self.num_samples))
 
     @cached_property
     def batches_come_again(self) -> bool:
@@ -75,8 +77,8 @@ class Draws:
         spread = float(((self.counts - even) ** 2).sum()) / even
         return spread > self.num_samples + 6 * float(np.sqrt(2 * self.num_samples))
 
-    def pass_over(self, length: int) -> bool:
-        """Whether the batches may be cut out of passes of that many samples, in none of which a sample comes twice."""
+    def passes_over(self, length: int) -> list[Ints]:
+        """The samples of each pass, were each over that many samples; empty if one comes twice in a pass."""
         run = Observed(self.rows.only("batch_size"), length, ())
         for remainder in passes_of.remainders(length, run.batch_size):
             one = passes_of.cut(run, remainder)
@@ -86,5 +88,12 @@ class Draws:
             which = np.repeat(np.arange(len(spans.start)), spans.stop - spans.start)
             real = np.arange(len(self.ids)) - spans.start[which] < spans.real[which]
             if sorted_repeat(self.ids[real], which[real]) is None:
-                return True
-        return False
+                return [self.ids[start : start + many] for start, many in zip(spans.start, spans.real, strict=True)]
+        return []
+
+    def drawn_apart(self, length: int) -> bool:
+        """Whether that is so, and each pass has samples of the one before, as passes drawn apart from each other have."""
+        passes = [one for one in self.passes_over(length) if len(one) == length]
+        pairs = pairwise(passes) if length * length > _SHARED * self.num_samples else ()
+        shared = [len(np.intersect1d(*pair, assume_unique=True)) for pair in pairs]
+        return bool(shared) and all(shared)

@@ -29,7 +29,7 @@ class Subset(Cause):
         if draws is None or not 1 < len(draws.seen) < min(draws.num_samples, len(draws.ids)):
             return
         seen, n = draws.seen, draws.num_samples
-        if _shard(seen, n) or not draws.pass_over(len(seen)):
+        if _shard(seen, n) or not draws.passes_over(len(seen)):
             return
         first = "the first " if seen[-1] + 1 == len(seen) else ""
         left = np.setdiff1d(np.arange(n), seen)
@@ -54,13 +54,13 @@ class OneShard(Cause):
             return
         seen, n = draws.seen, draws.num_samples
         shard = _shard(seen, n)
-        if shard and len(draws.ids) > len(seen) and draws.pass_over(len(seen)):
+        if shard and len(draws.ids) > len(seen) and draws.passes_over(len(seen)):
             text = f"goes through {shard}: {len(seen):,} of the {n:,} samples, the same in each pass"
             yield self.fit(case, text, exact=False)
             return
-        for shards in _SHARDS if len(seen) > n / 2 else ():
+        for shards in () if draws.batches_come_again else _SHARDS:
             for length in dict.fromkeys((-(-n // shards), n // shards)):
-                if 1 < length <= len(draws.ids) / 2 and draws.pass_over(length):
+                if 1 < length <= len(draws.ids) / 2 and draws.drawn_apart(length):
                     text = f"draws {length:,} of the {n:,} samples in each pass, the share of one rank of {shards:,}"
                     yield self.fit(case, text, exact=False, guess=True)
                     return
