@@ -53,6 +53,10 @@ class Case:
     other: str  # "the plan", or the reference's name
     stopping: Stopping | None = None  # where the plan asks for it
     apart: bool = False  # the reference's rows are a hypothesis's: no totals are compared with them
+    # Where orders are not compared: the candidate with its ids, which its rows then lack, and the first step of the
+    # first pass whose samples differ.
+    drawn: Rows | None = None
+    samples_differ_at: int | None = None
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -153,13 +157,18 @@ class Case:
     @cached_property
     def differs_at(self) -> int | None:
         """The first step at which anything observed differs."""
-        steps = [self.batches_differ_at, self.updates_differ_at]
+        steps = [self.batches_differ_at, self.updates_differ_at, self.samples_differ_at]
         return min((step for step in steps if step is not None), default=None)
 
     @property
     def same_batches(self) -> bool:
         """Whether all batches are the reference's, as far as the candidate goes."""
         return self.batches_differ_at is None or (not self.whole and self.one_merely_ends)
+
+    @property
+    def same_samples(self) -> bool:
+        """Whether no batch is known to have other samples than the reference's, in whatever order."""
+        return self.same_batches and self.samples_differ_at is None
 
     @property
     def one_merely_ends(self) -> bool:
@@ -238,6 +247,12 @@ class Case:
         """The same runs, of which other rows are looked at."""
         return Case(candidate, basis, self.run, self.other, self.stopping, apart)
 
+    def in_any_order(self, samples_differ_at: int | None) -> Case:
+        """The same whatever the orders: sizes, updates and labels are compared, and samples looked at by run."""
+        candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
+        basis, drawn = replace(self.basis, rows=reference), self.candidate
+        return Case(candidate, basis, self.run, self.other, self.stopping, self.apart, drawn, samples_differ_at)
+
     def head(self, steps: int) -> Case:
         """The first steps of both sides."""
         basis = replace(self.basis, rows=self.reference.head(steps))
@@ -248,7 +263,10 @@ class Case:
     def match(self, plan: TrainingPlan) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
         if plan not in self._matches:
-            self._matches[plan] = self.basis.match(self.candidate, plan)
+            match = self.basis.match(self.candidate, plan)
+            if match is not None and self.drawn is not None and not self.basis.allows(self.drawn, plan):
+                match = None
+            self._matches[plan] = match
         return self._matches[plan]
 
     @cached_property
@@ -280,12 +298,13 @@ class Case:
     @cached_property
     def draws(self) -> Draws | None:
         """What the candidate draws; None unless all of it is known to be of the data set."""
-        ids, n = self.candidate.ids, self.num_samples
-        if self.ids is None or ids is None or n is None or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
+        n, rows = self.num_samples, self.drawn or (self.candidate if self.has_ids else None)
+        ids = None if rows is None else rows.ids
+        if rows is None or ids is None or n is None or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
             return None
-        if ids.min() < 0 or ids.max() >= n or self.candidate.batch_size.min() < 1:
+        if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
             return None
-        return Draws(self.candidate, ids, self.keys, n)
+        return Draws(rows, ids, batch_keys(rows), n)
 
     @cached_property
     def differing_samples(self) -> DifferingSamples | None:

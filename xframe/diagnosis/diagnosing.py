@@ -92,6 +92,7 @@ def answers(
     stopping: Stopping | None = None,
     table: Table | None = None,
     rows: bool = True,
+    ordered: bool = True,
 ) -> list[Answer]:
     """Why the candidate differs, the likeliest first of each difference; empty if nothing differs or explains it.
 
@@ -105,12 +106,15 @@ def answers(
         stopping: where the plan asks for early stopping.
         table: what the checks found, which no sentence may contradict.
         rows: whether rows and labels are to be explained too, not the numbers alone.
+        ordered: whether the order of the samples is compared.
     """
     if not _sound(candidate) or not _sound(reference):
         return []
     num_samples = num_samples or _reaching(candidate, reference)
     basis, table = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan), table or Table()
     case = Case(candidate, basis, run, THE_PLAN if reference_is_plan else other or "the other run", stopping)
+    if not ordered and case.has_ids:
+        case = case.in_any_order(table.failed.get("boundaries"))
     only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
     differ = case.differs_at is not None and not only_shorter
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here

@@ -14,7 +14,7 @@ from xframe.inference.observed import Ints, Observed
 from xframe.inference.orders import sorted_repeat
 from xframe.trace.rows import Rows
 
-_EVEN = 0.312  # the deviation of how many samples come, in n draws at even chances, is that times the root of n
+_FEW = 16  # samples of a data set that show no chances
 _SHARED = 14  # samples that two passes must be expected to share: by chance alone they never have none
 
 
@@ -37,6 +37,12 @@ class Draws:
         """The samples that come at all."""
         return np.flatnonzero(self.counts)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether samples come again as where each is drawn from all of them, or more often."""
+        few = self.num_samples < _FEW or self.in_passes or self.batches_come_again
+        return not few and self.different < self.by_chance + 2.5 * self.deviation
+
     @cached_property
     def in_passes(self) -> bool:
         """Whether all batches may be cut out of whole passes over the data set."""
@@ -50,9 +56,14 @@ class Draws:
 
     @cached_property
     def stretches(self) -> list[Ints]:
-        """The draws, as many at a time as there are samples; what is left at the end is not in it."""
-        n = self.num_samples
-        return [self.ids[begin : begin + n] for begin in range(0, len(self.ids) - n + 1, n)]
+        """The draws, as many at a time as there are samples; what is left at the end is in none, unless it is all."""
+        n, total = self.num_samples, len(self.ids)
+        return [self.ids[begin : begin + n] for begin in range(0, max(total - n, 0) + 1, n)]
+
+    @cached_property
+    def drawn(self) -> int:
+        """How many draws that is."""
+        return sum(map(len, self.stretches))
 
     @cached_property
     def different(self) -> int:
@@ -62,18 +73,24 @@ class Draws:
     @property
     def by_chance(self) -> float:
         """The same where each sample is drawn from all of them."""
-        n = self.num_samples
-        return len(self.stretches) * n * (1 - (1 - 1 / n) ** n)
+        return len(self.stretches) * self.num_samples * (1 - self._missed(1))
 
     @property
     def deviation(self) -> float:
         """The standard deviation of that."""
-        return _EVEN * float(np.sqrt(len(self.stretches) * self.num_samples))
+        n, one, two = self.num_samples, self._missed(1), self._missed(2)
+        return float(np.sqrt(len(self.stretches) * max(n * one + n * (n - 1) * two - (n * one) ** 2, 1.0)))
+
+    def _missed(self, samples: int) -> float:
+        """The chance that none of these samples comes in a stretch."""
+        return float((1 - samples / self.num_samples) ** len(self.stretches[0]))
 
     @cached_property
     def uneven(self) -> bool:
         """Whether some samples come more often than others beyond what even chances give."""
         even = len(self.ids) / self.num_samples
+        if even < 1:
+            return False
         spread = float(((self.counts - even) ** 2).sum()) / even
         return spread > self.num_samples + 6 * float(np.sqrt(2 * self.num_samples))
 
@@ -92,7 +109,7 @@ class Draws:
         return []
 
     def drawn_apart(self, length: int) -> bool:
-        """Whether that is so, and each pass has samples of the one before, as passes drawn apart from each other have."""
+        """Whether that is so, and each pass has samples of the one before, as passes drawn separately have."""
         passes = [one for one in self.passes_over(length) if len(one) == length]
         pairs = pairwise(passes) if length * length > _SHARED * self.num_samples else ()
         shared = [len(np.intersect1d(*pair, assume_unique=True)) for pair in pairs]

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xframe.diagnosis.case import Case, Keys
+from xframe.diagnosis.case import Case, Keys, batch_keys
 from xframe.diagnosis.cause import Cause, Fit
 from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted
 from xframe.inference.fits import steps_since
 from xframe.inference.observed import Flags, Ints
+from xframe.inference.orders import sorted_repeat
 from xframe.plan.training_plan import TrainingPlan
 
 MOST_TRIED = 8  # places of one batch among the reference's that are tried
@@ -26,10 +27,42 @@ def steps_of(case: Case) -> Ints:
 def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | None = None) -> Iterator[Fit]:
     """That the candidate's batches are those of these steps of the reference, if they are; sizes alone do not say."""
     follow = case.extended_keys
-    if not case.has_ids or len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
+    if len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
         return
-    if np.array_equal(follow[where], case.keys):
+    if np.array_equal(follow[where], case.keys) and (case.has_ids or _drawn_in(case, where)):
         yield cause.fit(case, text, exact=updates_follow(case, where), rank=rank)
+
+
+def _drawn_in(case: Case, where: Ints) -> bool:
+    """Whether the candidate's samples, in an order of its own, may be those of these steps of the reference.
+
+    Of one step they are the same each time, and of different steps of a pass all different.
+    """
+    rows, plan, n = case.drawn, case.plan, case.num_samples
+    if rows is None or rows.ids is None or plan is None or n is None or not len(where):
+        return False
+    last = int(where.max()) + 1
+    endless = changed(plan, epochs=None, updates=None, steps=last)
+    part = None if endless is None else planned(endless, n, last)
+    if endless is None or part is None:
+        return False
+    _, once, which = np.unique(where, return_index=True, return_inverse=True)
+    keys = batch_keys(rows)
+    if (keys[once][which] != keys).any():
+        return False
+    first = np.repeat(np.isin(np.arange(len(where)), once), rows.batch_size)
+    passes = np.repeat(part.pass_index[where], rows.batch_size)
+    return plan.remainder in ("pad", "carry") or sorted_repeat(rows.ids[first], passes[first]) is None
+
+
+def made_again(case: Case) -> tuple[int, int] | None:
+    """Where no orders are compared: the first step whose batch has come before, and the step where it came."""
+    if case.drawn is None:
+        return None
+    keys = batch_keys(case.drawn)
+    _, once, which = np.unique(keys, return_index=True, return_inverse=True)
+    again = np.flatnonzero((once[which] != np.arange(len(keys))) & (case.drawn.batch_size > 1))
+    return (int(again[0]), int(once[which][again[0]])) if len(again) else None
 
 
 def first_edit(case: Case) -> int | None:

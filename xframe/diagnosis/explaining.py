@@ -104,6 +104,7 @@ def _of_pair(
         stopping=_stopping(terms.plan, pair),
         table=table,
         rows=not numbers_alone,
+        ordered=not coverage,
     )
     return [one for one in found if not coverage or not causes.by_name()[one.explanation.name].about_order]
 

@@ -123,6 +123,14 @@ class Reference:
             known, count = known + int(shown.sum()), count + len(ids)
         return known / count if count else 1.0
 
+    def allows(self, candidate: Rows, plan: TrainingPlan) -> bool:
+        """Whether the candidate's samples may be those of that plan's passes, in whatever order."""
+        n, steps = self.num_samples, int(np.searchsorted(candidate.bounds[1:], MOST_CELLS, side="right"))
+        part = None if n is None else planned(plan, n, steps)
+        if n is None or part is None or candidate.ids is None:
+            return True
+        return _possible(candidate.ids[: candidate.bounds[steps]], cells(plan, n, part), n)
+
     def predicted(self, plan: TrainingPlan, steps: int, *, ids: bool) -> Rows | None:
         """The first rows of a plan in the reference's order; without ids if some are not known, None without rows."""
         n = self.num_samples

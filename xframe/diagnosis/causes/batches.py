@@ -8,7 +8,16 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, Prediction, settings
-from xframe.diagnosis.edits import MOST_TRIED, edited, first_edit, jumps, most_batches, moved_batches, steps_of
+from xframe.diagnosis.edits import (
+    MOST_TRIED,
+    edited,
+    first_edit,
+    jumps,
+    made_again,
+    most_batches,
+    moved_batches,
+    steps_of,
+)
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 
@@ -31,6 +40,8 @@ class BatchLost(Cause):
         if steps in (due - 1, due) or not case.whole:
             which = f"the batch of step {at:,} is missing, the next one follows at once"
             text = f"loses a batch: {'its last batch is missing' if at == due - 1 else which}"
+            if case.drawn is not None and at < due - 1:
+                text = f"loses a batch before step {at:,}: some samples of that pass never come"
             yield from edited(self, case, np.delete(steps_of(case), at)[:steps], text)
         for jump in jumps(case):
             if jump.to > jump.at:
@@ -51,6 +62,13 @@ class BatchRepeated(Cause):
         if at is None or at >= len(keys):
             return
         steps, due, index = len(keys), len(case.reference_keys), steps_of(case)
+        if (again := made_again(case)) is not None:
+            then, before = again
+            which = (
+                f"batch of step {before:,}" if then == before + 1 else f"batches of steps {before:,} to {then - 1:,}"
+            )
+            where = np.concatenate([index[:then], np.arange(before, before + steps - then, dtype=np.int64)])
+            yield from edited(self, case, where, f"trains on the {which} again at step {then:,}")
         for earlier in np.flatnonzero(follow[:at] == keys[at])[-MOST_TRIED:].tolist():
             text = f"trains on the batch of step {earlier:,} again at step {at:,}"
             if steps in (due, due + 1) or not case.whole:

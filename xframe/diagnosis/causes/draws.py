@@ -9,10 +9,11 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.draws import Draws
+from xframe.errors import counted
 from xframe.inference.observed import Ints
 
 _SHARDS = range(2, 17)  # ranks, workers
-_FEW = 16  # samples of a data set that show no chances
+_MOST_ALIKE = 0.9  # of the samples that come equally often, where all have one chance or come in shares
 
 
 class Subset(Cause):
@@ -78,15 +79,31 @@ class PassesMixed(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         draws = _departing(case)
-        if draws is None or not draws.stretches or draws.batches_come_again:
+        if draws is None or draws.batches_come_again:
             return
         passes, n = -(-len(draws.ids) // draws.num_samples), draws.num_samples
         again = n - len(np.unique(draws.stretches[0]))
         level = bool((draws.counts == passes).all()) or (draws.counts.max() <= passes and again > n / 5)
-        if passes > 1 and level and again > 1 and n >= _FEW:
+        if passes > 1 and level and again > 1:
             text = f"mixes its passes: {again:,} of the first {n:,} samples come again before all have come, "
             text += f"and none more than {passes:,} times in {passes:,} passes"
             yield self.fit(case, text, exact=False, guess=True)
+
+
+class WithReplacement(Cause):
+    """It draws samples with replacement."""
+
+    name = "with-replacement"
+    rank = 420
+    fixes = settings(torch="RandomSampler(replacement=False), the default of DataLoader(shuffle=True)")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        draws = _departing(case)
+        if draws is None or not draws.replaced or draws.uneven:
+            return
+        if draws.different > draws.by_chance - 2.5 * draws.deviation:
+            text = f"draws samples with replacement: {_different(draws)}, where chance alone leaves about "
+            yield self.fit(case, f"{text}{draws.by_chance:,.0f}", exact=False, guess=True)
 
 
 class WeightedSampling(Cause):
@@ -101,20 +118,22 @@ class WeightedSampling(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         draws = _departing(case)
-        if draws is None or not draws.stretches or draws.num_samples < _FEW or draws.batches_come_again:
+        if draws is None or not draws.replaced or not draws.uneven:
             return
-        usual = float(np.mean(draws.counts[draws.seen] == np.median(draws.counts[draws.seen])))
-        if draws.uneven and usual < 0.9 and draws.different < draws.by_chance + 2.5 * draws.deviation:
-            drawn = len(draws.stretches) * draws.num_samples
-            text = f"draws some samples more often than others: {draws.different:,} different ones in {drawn:,} draws, "
-            text += f"pass by pass, where even chances leave about {draws.by_chance:,.0f}"
-            yield self.fit(case, text, exact=False, guess=True)
+        if float(np.mean(draws.counts[draws.seen] == np.median(draws.counts[draws.seen]))) < _MOST_ALIKE:
+            text = f"draws some samples more often than others: {_different(draws)}, where even chances leave about "
+            yield self.fit(case, f"{text}{draws.by_chance:,.0f}", exact=False, guess=True)
+
+
+def _different(draws: Draws) -> str:
+    passes = counted(len(draws.stretches), "pass")
+    return f"{draws.different:,} different ones in {draws.drawn:,} draws over {passes}"
 
 
 def _departing(case: Case) -> Draws | None:
     """The candidate's draws, if all are of the data set and are no whole passes over it."""
     draws = case.draws
-    return None if draws is None or case.same_batches or draws.in_passes else draws
+    return None if draws is None or case.same_samples or draws.in_passes else draws
 
 
 def _shard(seen: Ints, n: int) -> str:

@@ -281,24 +281,3 @@ class BufferShuffle(Cause):
             text = f"shuffles in a buffer of about {passes.buffer:,}: no sample comes more than "
             text += f"{passes.buffer - 1:,} places before its own, of {passes.num_samples:,}"
             yield self.fit(case, text, exact=False, guess=True)
-
-
-class WithReplacement(Cause):
-    """It draws samples with replacement."""
-
-    name = "with-replacement"
-    rank = 420
-    fixes = settings(torch="RandomSampler(replacement=False), the default of DataLoader(shuffle=True)")
-
-    def find(self, case: Case) -> Iterator[Fit]:
-        passes = case.passes
-        if not passes.own_order or not all(passes.repeats):
-            return
-        n, long = passes.num_samples, passes.long
-        drawn = sum(len(one.ids) for one in long)
-        expected = sum(n * (1 - (1 - 1 / n) ** len(one.ids)) for one in long)
-        distinct = sum(len(np.unique(one.ids)) for one in long)
-        if abs(distinct - expected) <= 2.5 * max(1.0, float(np.sqrt(drawn) * 0.35)):
-            text = f"draws samples with replacement: {distinct:,} different ones in {drawn:,} draws over "
-            text += f"{counted(len(long), 'pass')}, where chance alone leaves about {expected:,.0f}"
-            yield self.fit(case, text, exact=False, guess=True)

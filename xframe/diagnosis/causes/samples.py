@@ -27,10 +27,11 @@ class ValidationInTraining(Cause):
     fixes = settings(any="train on the training split only, and never call the training step to validate")
 
     def find(self, case: Case) -> Iterator[Fit]:
-        ids, reference, n = case.candidate.ids, case.reference.ids, case.num_samples
+        drawn, n = case.drawn or case.candidate, case.num_samples
+        ids, reference = drawn.ids, case.reference.ids
         if n is None and reference is not None and len(reference):
             n = int(reference.max()) + 1
-        if n is None or ids is None or case.same_batches:
+        if n is None or ids is None or case.same_samples:
             return
         outside = (ids >= n) | (ids < 0)
         foreign = np.unique(ids[outside])

@@ -1,0 +1,81 @@
+"""Of two scripts that shuffle on their own, compared whatever the order, causes are those that one order would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xframe.recording.recorder import record
+from xframe.trace.trace import Trace
+from xframe.verification import compare
+
+N, SIZE = 500, 32
+Steps = list[tuple[Any, int, int]]  # the samples, epoch and updates with each step
+
+
+def steps(seed: int, *, epochs: int = 3, last: str = "keep", window: int = 1) -> Steps:
+    made: Steps = []
+    random = np.random.default_rng(seed)
+    for epoch in range(epochs):
+        ids = random.permutation(N)
+        if last == "pad":
+            ids = np.concatenate([ids, ids[: -N % SIZE]])
+        batches = [ids[start : start + SIZE] for start in range(0, len(ids), SIZE)]
+        for index, batch in enumerate(batches[:-1] if last == "drop" else batches):
+            made.append((batch, epoch, int((index + 1) % window == 0 or index + 1 == len(batches))))
+    return made
+
+
+def changed(at: int, by: Callable[[Steps], Steps]) -> Steps:
+    """With the step of that number replaced by what the function makes of those up to it, which end with it."""
+    made = steps(2)
+    return made[:at] + by(made[: at + 1]) + made[at + 1 :]
+
+
+MISTAKES: dict[str, tuple[tuple[str, ...], Steps]] = {
+    "the short batch dropped": (("short-batch-dropped",), steps(2, last="drop")),
+    "the short batch filled up": (("short-batch-padded",), steps(2, last="pad")),
+    "an epoch fewer": (("limit-confused",), steps(2, epochs=2)),
+    "an epoch more": (("limit-confused",), steps(2, epochs=4)),
+    "windows of two": (("accumulation-steps",), steps(2, window=2)),
+    "an update skipped": (("update-skipped",), changed(9, lambda before: [(*before[-1][:2], 0)])),
+    "an update twice": (("update-doubled",), changed(9, lambda before: [(*before[-1][:2], 2)])),
+    "a batch lost": (("batch-lost",), changed(20, lambda before: [])),
+    "a batch again": (("batch-repeated",), changed(20, lambda before: 2 * before[-1:])),
+    "the iterator begun again": (("batch-repeated",), changed(20, lambda before: before[16:])),
+    "a sample lost": (("sample-lost",), changed(20, lambda before: [(before[-1][0][1:], *before[-1][1:])])),
+    "every batch twice": (("shard-repeated",), [step for step in steps(2) for _ in range(2)]),
+    "the short batch dropped, an update skipped": (
+        ("update-skipped", "short-batch-dropped"),
+        [(*one[:2], int(index != 9)) for index, one in enumerate(steps(2, last="drop"))],
+    ),
+}
+
+
+def trace(path: Path, made: Steps) -> Trace:
+    with record(path, num_samples=N) as rec:
+        updates = np.cumsum([applied for *_, applied in made])
+        for (ids, epoch, _), count in zip(made, updates.tolist(), strict=True):
+            rec.step(ids=ids, updates=count, epoch=epoch)
+    return Trace.open(path)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_cause_is_the_one_that_one_order_would_show(tmp_path: Path, mistake: str) -> None:
+    names, made = MISTAKES[mistake]
+    comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
+    assert [one.name for one in comparison.causes][: len(names)] == list(names)
+    assert comparison.first_difference is not None
+    assert comparison.causes[0].step == comparison.first_difference["step"]
+
+
+def test_what_no_order_of_these_samples_gives_is_not_named(tmp_path: Path) -> None:
+    """The sizes are those of a lost batch, but samples of the pass come twice."""
+    made = changed(20, lambda before: [])
+    made[18] = (made[17][0], *made[18][1:])
+    comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
+    assert "batch-lost" not in {one.name for one in comparison.causes}
