@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,25 +17,38 @@ class UpdateCounter:
     Fused optimizers write without raising it, and take the scaler's verdict inside their kernel; there a step with
     a gradient counts unless ``found_inf`` is set, and ``applied`` is a tensor where a scaler is at work. No host
     sync, no random number.
+
+    ``optimizer.step(closure)``, as Lightning always calls it, is one update however often the closure is called; the
+    gradients are looked at when it has first returned, wherever ``zero_grad`` stands. A wrapper that has the torch
+    optimizer in ``optimizer``, as Accelerate's and Lightning's do, is looked into, and its ``scaler`` taken.
+
+    It sees that weights with a gradient were written to, and not what was written. So an update counts as applied at a
+    learning rate of 0, with gradients that were zeroed in place (``set_to_none=False``), and if it is undone later.
+    Weights that are written to in any other way than through this optimizer's ``step`` are not seen.
+
+    Raises:
+        ValueError: an optimizer is capturable; it could be called from a CUDA graph, where nothing can look.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None = None) -> None:
+        while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+            optimizer, scaler = inner, scaler or getattr(optimizer, "scaler", None)
         self.applied: Any = 0
         self.attempts = 0
-        self._fused = any(group.get("fused") for group in optimizer.param_groups)
         if any(group.get("capturable") for group in optimizer.param_groups):
             raise ValueError("UpdateCounter cannot see the updates of capturable optimizers")
         self.evidence = (
             "fused optimizer's step hook, with a gradient present and found_inf not set"
-            if self._fused
+            if any(group.get("fused") for group in optimizer.param_groups)
             else "optimizer step hook, with a gradient present and a parameter's version moved"
         )
         self._watched: torch.Tensor | None = None  # a parameter with a gradient
+        self._fused = False  # it is in a group that writes without raising its version
         self._before: int | None = None  # its version; None if no parameter has a gradient
         self._overflow: torch.Tensor | None = None
         self._scaled = scaler is not None
         self._hooks = (
-            optimizer.register_step_pre_hook(self._look),
+            optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._look_again),
         )
         if scaler is not None:
@@ -45,17 +59,40 @@ class UpdateCounter:
 
         def step(stepped: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
             returned = honest(stepped, *args, **kwargs)
-            self.attempts += stepped is optimizer
+            self.attempts += getattr(stepped, "optimizer", stepped) is optimizer
             return returned
 
         scaler.step = step  # type: ignore[method-assign, assignment]
 
-    def _look(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        """Looks at the gradients; a closure makes them anew, and is replaced by one that looks after it."""
+        self._look(optimizer)
+        if kwargs.get("closure") is not None:
+            return args, {**kwargs, "closure": self._looked_after(optimizer, kwargs["closure"])}
+        if len(args) > 1 and args[1] is not None:  # the first is the optimizer
+            return (args[0], self._looked_after(optimizer, args[1]), *args[2:]), kwargs
+        return None
+
+    def _looked_after(self, optimizer: torch.optim.Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
+        calls = 0
+
+        def closed() -> Any:
+            nonlocal calls
+            returned = closure()
+            if not calls:  # at a later call, as LBFGS makes them, weights have been written to
+                self._look(optimizer)
+            calls += 1
+            return returned
+
+        return closed
+
+    def _look(self, optimizer: torch.optim.Optimizer) -> None:
         # One suffices: an optimizer writes to all parameters that have a gradient, or to none.
         watched = self._watched
         if watched is None or watched.grad is None:
-            parameters = (p for group in optimizer.param_groups for p in group["params"])
-            watched = self._watched = next((p for p in parameters if p.grad is not None), None)
+            every = ((p, group) for group in optimizer.param_groups for p in group["params"])
+            watched, group = next(((p, group) for p, group in every if p.grad is not None), (None, {}))
+            self._watched, self._fused = watched, bool(group.get("fused"))
         self._before = None if watched is None else watched._version
         if self._scaled:  # there only while a scaler calls a fused optimizer
             self._overflow = getattr(optimizer, "found_inf", None)
