@@ -8,6 +8,7 @@ Each command imports what it needs when it runs, so that ``xframe plan`` starts 
 
 from __future__ import annotations
 
+import inspect
 import json as jsonlib
 import sys
 import traceback
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from xframe import __version__
-from xframe.cli import plans, proofs, runs, traces
+from xframe.cli import grouping, plans, proofs, runs, traces
 from xframe.cli.printing import remark
 from xframe.errors import UsageError, Verbatim, XframeError
 
@@ -32,21 +33,17 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # main reports what was kept
 )
-app.register_install_completion_command(help="Install shell completion for xframe.")
+app.register_install_completion_command(help="Install shell completion for xframe.", group=grouping.ABOUT)
+for name in ("--help", "--version"):
+    app[name].group = grouping.ABOUT
 for function in (
-    runs.verify,
-    runs.run,
-    traces.compare,
-    traces.explain,
-    traces.certificate,
-    proofs.selftest,
-    proofs.bench,
-    runs.adapters,
-    runs.tasks,
+    *(runs.verify, runs.run, traces.compare, traces.explain, traces.import_command, traces.certificate),
+    *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
 ):
-    app.command(function)
-app.command(plans.plan_command, name="plan")
-app.command(traces.import_command, name="import")
+    name = function.__name__.removesuffix("_command")
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # which the screen's width breaks into lines
+    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    app.command(function, name=name, group=grouping.COMMANDS[name], help=text)
 
 
 def execute(tokens: Sequence[str]) -> int:

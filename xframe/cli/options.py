@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT, WHERE, of_field
+from xframe.cli.names import Completer, interpreters, tasks
 from xframe.errors import UsageError, did_you_mean, shown
 from xframe.plan.fields import DEFAULT, FIELDS, LIMITS, Field
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 
-def option(text: str) -> Parameter:
-    """An option with this help."""
-    return Parameter(help=text)
+def option(text: str, group: Group, names: Completer | None = None) -> Parameter:
+    """An option with this help, whose value the shell completes if there are names for it."""
+    return Parameter(help=text, group=group, completer=names)
 
 
 def whole(_: Any, tokens: Sequence[Any]) -> int:
@@ -47,28 +49,53 @@ def flat(words: Any) -> list[Any]:
     return [part for word in get_args(words) for part in (flat(word) or [word])]
 
 
-def word(text: str) -> Parameter:
+def word(text: str, group: Group) -> Parameter:
     """An option that takes one of its type's words."""
-    return Parameter(help=text, converter=lambda words, tokens: known(words, tokens[0]))
+    return Parameter(help=text, group=group, converter=lambda words, tokens: known(words, tokens[0]))
 
 
-def number(text: str) -> Parameter:
+def runtime(text: str, group: Group) -> Parameter:
+    """An option that takes one of its type's words, of which ``Runtime`` knows what is wrong with others."""
+
+    def taken(_: Any, tokens: Sequence[Any]) -> Any:
+        from xframe.running.runtime import Runtime
+
+        name = tokens[0].keyword.lstrip("-")
+        return getattr(Runtime(**{name: tokens[0].value}), name)
+
+    return Parameter(help=text, group=group, converter=taken)
+
+
+def number(text: str, group: Group) -> Parameter:
     """An option that takes a whole number."""
-    return Parameter(help=text, converter=whole)
+    return Parameter(help=text, group=group, converter=whole, show_default=False)
 
 
-Json = Annotated[bool, Parameter(negative="", help="Print one JSON object instead.")]
-Tf32 = Annotated[bool, Parameter(negative="", help="Allow TensorFloat-32 on CUDA, which is off otherwise.")]
+def flag(text: str, group: Group) -> Parameter:
+    """An option without a value."""
+    return Parameter(help=text, group=group, negative="", show_default=False)
+
+
+def many(text: str, group: Group, names: Completer | None = None) -> Parameter:
+    """An option that may be given several times."""
+    return Parameter(help=f"{text} Repeatable.", group=group, negative="", completer=names)
+
+
+PlanFile = Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.", group=GIVEN)]
+Json = Annotated[bool, flag("Print one JSON object instead.", PRINTED)]
+Tf32 = Annotated[bool, flag("Allow TensorFloat-32 on CUDA, which is off otherwise.", WHERE)]
 Python = Annotated[
-    list[str] | None,
-    Parameter(help="ADAPTER=/path/to/python runs that adapter in its own environment; repeatable.", negative=""),
+    list[str] | None, many("ADAPTER=/path/to/python runs that adapter in its own environment.", WHERE, interpreters)
 ]
 Rtol = Annotated[
-    float | None, option("Relative tolerance of loss and weights; with --atol. Default: 1e-4, in float64 1e-9.")
+    float | None, option("Relative tolerance of loss and weights; with --atol. Default: 1e-4, in float64 1e-9.", JUDGED)
 ]
 Atol = Annotated[
-    float | None, option("Absolute tolerance of loss and weights; with --rtol. Default: 1e-4, in float64 1e-10.")
+    float | None,
+    option("Absolute tolerance of loss and weights; with --rtol. Default: 1e-4, in float64 1e-10.", JUDGED),
 ]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "float64", "bfloat16", "mixed_float16"]
 
 
 def pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = False) -> dict[str, str]:
@@ -85,7 +112,7 @@ def pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = Fals
 def _parameter(field: Field) -> Parameter:
     """The option of a field: its help, and how its value is read."""
     text = field.text + (f" Without a plan file: {DEFAULT[field.name]}." if field.name in DEFAULT else "")
-    return number(text) if field.type is int else word(text) if field.words else option(text)
+    return (number if field.type is int else word if field.words else option)(text, of_field(field))
 
 
 def _with_an_option_for_each_field(cls: type[Options]) -> type[Options]:
@@ -126,17 +153,15 @@ NO_OPTIONS = PlanOptions()
 class RunOptions:
     """What a plan trains, where and how."""
 
-    task: Annotated[str, option("A built-in task (see xframe tasks) or your own as package.module:name.")] = (
-        "digits-mlp"
-    )
-    device: Annotated[str, option("auto, cpu or cuda; auto takes the best that all chosen adapters have.")] = "auto"
-    precision: Annotated[str, option("float32, float64, bfloat16, or mixed_float16, which scales the loss.")] = (
-        "float32"
-    )
-    threads: Annotated[int | None, number("CPU threads of each adapter. Default: the cores shared out.")] = None
+    task: Annotated[
+        str, option("A built-in task (see xframe tasks) or your own as package.module:name.", WHAT, tasks)
+    ] = "digits-mlp"
+    device: Annotated[Device, runtime("auto takes the best that all chosen adapters have.", WHERE)] = "auto"
+    precision: Annotated[Precision, runtime("mixed_float16 scales the loss.", WHERE)] = "float32"
+    threads: Annotated[int | None, number("CPU threads of each adapter. Default: the cores shared out.", WHERE)] = None
     tf32: Tf32 = False
     workers: Annotated[
-        int, number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.")
+        int, number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.", WHERE)
     ] = 0
     python: Python = None
 

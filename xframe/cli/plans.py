@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, known, number
+from xframe.cli.grouping import WHAT
+from xframe.cli.options import NO_OPTIONS, Json, PlanFile, PlanOptions, known, number
 from xframe.cli.printing import answer
 from xframe.errors import UsageError
 from xframe.plan.presets import trainers as trainer_names
@@ -21,19 +21,20 @@ DIGITS = 1797  # samples of the default task
 
 
 def plan_command(
-    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    file: PlanFile = None,
     /,
     *,
-    samples: Annotated[int, number("Size of the data set. Default: the handwritten digits.")] = DIGITS,
+    samples: Annotated[int, number("Size of the data set. Default: the handwritten digits.", WHAT)] = DIGITS,
     like: Annotated[
         list[Trainer] | None,
         Parameter(
             help="Count as this trainer does. Repeatable: side by side, with the reason for each difference.",
+            group=WHAT,
             negative="",
             converter=lambda words, tokens: [known(words, token) for token in tokens],
         ),
     ] = None,
-    step: Annotated[int | None, number("Also show the step of this 0-based index.")] = None,
+    step: Annotated[int | None, number("Also show the step of this 0-based index.", WHAT)] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:

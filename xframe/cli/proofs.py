@@ -5,20 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
-
-from xframe.cli.options import NO_OPTIONS, Json, PlanOptions, Python, Tf32, number, option, pairs
+from xframe.cli import names
+from xframe.cli.grouping import PLANNED, WHAT
+from xframe.cli.names import listed
+from xframe.cli.options import (
+    NO_OPTIONS,
+    Device,
+    Json,
+    PlanFile,
+    PlanOptions,
+    Precision,
+    Python,
+    Tf32,
+    many,
+    number,
+    option,
+    pairs,
+    runtime,
+)
 from xframe.cli.printing import answer, progress_bars
 from xframe.errors import UsageError, Verbatim
 
 
 def selftest(
     *,
-    adapters: Annotated[str | None, option("Comma separated. Default: those whose framework is installed.")] = None,
-    fault: Annotated[list[str] | None, Parameter(help="Only this one; repeatable. Default: all.", negative="")] = None,
-    mutations: Annotated[int, number("Random changes of recorded rows, for each adapter.")] = 200,
-    clean_runs: Annotated[int, number("Random plans run without a fault, through every adapter.")] = 60,
-    seed: Annotated[int, number("Of the mutations and the random plans.")] = 0,
+    adapters: Annotated[
+        str | None,
+        option("Comma separated. Default: those whose framework is installed.", WHAT, listed(names.adapters)),
+    ] = None,
+    fault: Annotated[list[str] | None, many("Only this one. Default: all.", WHAT, names.faults)] = None,
+    mutations: Annotated[int, number("Random changes of recorded rows, for each adapter. Default: 200.", WHAT)] = 200,
+    clean_runs: Annotated[
+        int, number("Random plans run without a fault, through every adapter. Default: 60.", WHAT)
+    ] = 60,
+    seed: Annotated[int, number("Of the mutations and the random plans. Default: 0.", WHAT)] = 0,
     json: Json = False,
 ) -> int:
     """Prove that xframe can fail: train with known bugs and see whether each is found, where, and with its cause.
@@ -37,25 +57,31 @@ def selftest(
 
 
 def bench(
-    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    file: PlanFile = None,
     /,
     *,
     loops: Annotated[
-        str | None, option("Comma separated: loops by name, or adapters for all of theirs. Default: all.")
+        str | None,
+        option(
+            "Comma separated: loops by name, or adapters for all of theirs. Default: all.", WHAT, listed(names.adapters)
+        ),
     ] = None,
-    rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (5).")] = None,
-    seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.")] = None,
-    seed: Annotated[int, number("Of the order in each round.")] = 0,
-    task: Annotated[str | None, option("With a plan: the task, see xframe tasks. Default: digits-mlp.")] = None,
+    rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (5).", WHAT)] = None,
+    seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.", WHAT)] = None,
+    seed: Annotated[int, number("Of the order in each round. Default: 0.", WHAT)] = 0,
+    task: Annotated[
+        str | None, option("The task, see xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)
+    ] = None,
     adapters: Annotated[
-        str | None, option("With a plan: adapters, comma separated; a loop after a colon. Default: torch,tensorflow.")
+        str | None,
+        option("Comma separated; a loop after a colon. Default: torch,tensorflow.", PLANNED, listed(names.adapters)),
     ] = None,
-    device: Annotated[str | None, option("With a plan: auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, option("With a plan: float32, float64, bfloat16 or mixed_float16.")] = None,
-    threads: Annotated[int | None, number("With a plan: CPU threads of each run. Default: all cores.")] = None,
+    device: Annotated[Device | None, runtime("Default: auto.", PLANNED)] = None,
+    precision: Annotated[Precision | None, runtime("Default: float32.", PLANNED)] = None,
+    threads: Annotated[int | None, number("CPU threads of each run. Default: all cores.", PLANNED)] = None,
     tf32: Tf32 = False,
     python: Python = None,
-    out: Annotated[Path | None, option("With a plan: new folder for traces. Default: in xframe-runs/.")] = None,
+    out: Annotated[Path | None, option("New folder for traces. Default: in xframe-runs/.", PLANNED)] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:

@@ -7,20 +7,25 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanOptions, Rtol, RunOptions, option
+from xframe.cli import names
+from xframe.cli.grouping import GIVEN, PRINTED, WHAT
+from xframe.cli.names import listed
+from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option
 from xframe.cli.printing import answer, progress_bars, report
 from xframe.tables import plain
 
 
 def verify(
-    file: Annotated[Path | None, Parameter(name="PLAN.toml", help="A plan file.")] = None,
+    file: PlanFile = None,
     /,
     *,
-    adapters: Annotated[str, option("Two or more adapters, comma separated; a loop after a colon.")] = (
-        "torch,tensorflow"
-    ),
+    adapters: Annotated[
+        str, option("Two or more, comma separated; a loop after a colon.", WHAT, listed(names.adapters))
+    ] = "torch,tensorflow",
     options: RunOptions = DEFAULTS,
-    out: Annotated[Path | None, option("New folder for traces, logs, reports. Default: in xframe-runs/.")] = None,
+    out: Annotated[
+        Path | None, option("New folder for traces, logs, reports. Default: in xframe-runs/.", PRINTED)
+    ] = None,
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
@@ -41,11 +46,11 @@ def verify(
 
 
 def run(
-    file: Annotated[Path, Parameter(name="PLAN.toml", help="A plan file.")],
+    file: Annotated[Path, Parameter(name="PLAN.toml", help="A plan file.", group=GIVEN)],
     /,
     *,
-    adapter: Annotated[str, option("The adapter; a loop after a colon.")],
-    out: Annotated[Path, option("The trace to write; must not exist.")],
+    adapter: Annotated[str, option("The adapter; a loop after a colon.", WHAT, names.adapters)],
+    out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
     options: RunOptions = DEFAULTS,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,

@@ -7,23 +7,26 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from xframe.cli.options import Atol, Json, Rtol, number, option, pairs
+from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT
+from xframe.cli.names import columns
+from xframe.cli.options import Atol, Json, Rtol, flag, many, number, option, pairs, word
 from xframe.cli.printing import answer, remark, report, show
 from xframe.errors import TraceError, UsageError, Verbatim, counted
 
 
 def compare(
-    reference: Annotated[Path, Parameter(name="TRACE", help="The reference.")],
-    candidate: Annotated[Path, Parameter(name="TRACE2", help="The candidate.")],
+    reference: Annotated[Path, Parameter(name="TRACE", help="The reference.", group=GIVEN)],
+    candidate: Annotated[Path, Parameter(name="TRACE2", help="The candidate.", group=GIVEN)],
     /,
     *,
     order: Annotated[
-        str, option("exact, or coverage for scripts that shuffled on their own: the same samples in each pass.")
+        Literal["exact", "coverage"],
+        word("coverage is for scripts that shuffled on their own: the same samples in each pass.", JUDGED),
     ] = "exact",
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
-    md: Annotated[bool, Parameter(negative="", help="Print Markdown instead.")] = False,
+    md: Annotated[bool, flag("Print Markdown instead.", PRINTED)] = False,
 ) -> int:
     """Compare two traces: structure first, numbers up to the first difference."""
     from xframe.comparison.result import Tolerance
@@ -38,11 +41,13 @@ def compare(
 
 
 def explain(
-    trace: Annotated[Path, Parameter(name="TRACE", help="A trace, or the reference of two.")],
-    candidate: Annotated[Path | None, Parameter(name="TRACE2", help="The candidate.")] = None,
+    trace: Annotated[Path, Parameter(name="TRACE", help="A trace, or the reference of two.", group=GIVEN)],
+    candidate: Annotated[Path | None, Parameter(name="TRACE2", help="The candidate.", group=GIVEN)] = None,
     /,
     *,
-    samples: Annotated[int | None, number("Size of the data set. Default: as recorded, or as the ids show.")] = None,
+    samples: Annotated[
+        int | None, number("Size of the data set. Default: as recorded, or as the ids show.", WHAT)
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show which plan a run must have followed, from its rows alone; or why two runs differ, and how to fix it.
@@ -76,20 +81,17 @@ def explain(
 
 def import_command(
     source: Annotated[
-        Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.")
+        Path, Parameter(name="LOG", help="A CSV or JSON lines file, TensorBoard events or their folder.", group=GIVEN)
     ],
     /,
     *,
-    out: Annotated[Path, option("The trace to write; must not exist.")],
+    out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
     column: Annotated[
         list[str] | None,
-        Parameter(
-            help="NAME=COLUMN takes NAME (loss, updates …) from that column or tag, NAME= leaves it out; repeatable.",
-            negative="",
-        ),
+        many("NAME=COLUMN takes NAME (loss, updates …) from that column or tag, NAME= leaves it out.", WHAT, columns),
     ] = None,
-    samples: Annotated[int | None, number("Size of the data set.")] = None,
-    form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, option("Default: by the file's name.")] = None,
+    samples: Annotated[int | None, number("Size of the data set.", WHAT)] = None,
+    form: Annotated[Literal["csv", "jsonl", "tensorboard"] | None, option("Default: by the file's name.", WHAT)] = None,
     json: Json = False,
 ) -> int:
     """Make a trace of what a run logged. What the log lacks is not judged when it is compared."""
@@ -107,7 +109,7 @@ def import_command(
 
 
 def certificate(
-    trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.")], /, *, json: Json = False
+    trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.", group=GIVEN)], /, *, json: Json = False
 ) -> int:
     """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
 

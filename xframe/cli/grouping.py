@@ -1,0 +1,85 @@
+"""How ``--help`` is laid out: which options stand together, in which order, and what is said of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import Group
+
+from xframe.plan.fields import DEPENDENTS, Field
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+
+def _panel(console: Console, options: ConsoleOptions, contents: HelpPanel) -> None:
+    """Prints one group; the column of names is wide enough for the longest, so that none is cut."""
+    from cyclopts.help import DefaultFormatter, NameRenderer
+    from cyclopts.help.specs import get_default_parameter_columns
+
+    def columns(*shown: Any) -> tuple[Any, ...]:
+        words = [word for entry in contents.entries for label in entry.display_labels for word in label.split()]
+        width = max([round(console.width * 0.35), *(2 + len(word) for word in words)])
+        return tuple(
+            column.copy(renderer=NameRenderer(max_width=width), max_width=width)
+            if column.header == "Option"
+            else column
+            for column in get_default_parameter_columns(*shown)
+        )
+
+    DefaultFormatter(column_specs=None if contents.format == "command" else columns)(console, options, contents)
+
+
+def _group(name: str, text: str = "") -> Group:
+    """A group that stands after those made before it."""
+    return Group.create_ordered(name, text, help_formatter=_panel)
+
+
+GIVEN = _group("Files")
+WHAT = _group("Main options")
+PLANNED = _group("With a plan")
+WHERE = _group("Where and how")
+JUDGED = _group("What passes")
+PRINTED = _group("What comes out")
+_BATCHES = _group(
+    "Plan: batches and limits",
+    "A pass walks over all samples once, in batches; a step trains on one. The first limit reached ends training. "
+    "These options replace fields of PLAN.toml.",
+)
+_ORDER = _group("Plan: order", "One order for all frameworks, so that steps can be compared one by one.")
+_DEPENDENT = {
+    "steps_per_epoch": _group(
+        "Plan: epochs that are not passes", "An epoch is a pass, unless --steps-per-epoch says how long it is."
+    ),
+    "gradient_accumulation_steps": _group(
+        "Plan: gradient accumulation", "k steps make a window, whose gradients one update applies."
+    ),
+    "validation_every": _group("Plan: validation"),
+    "early_stopping_patience": _group("Plan: early stopping", "Of a plan that validates."),
+}
+_RUN = _group("Train and compare")
+_SEEN = _group("What was recorded")
+_EXPECTED = _group("Without training")
+_PROOF = _group("Proof and speed")
+ABOUT = _group("About xframe")
+COMMANDS = {
+    "verify": _RUN,
+    "run": _RUN,
+    "compare": _SEEN,
+    "explain": _SEEN,
+    "import": _SEEN,
+    "certificate": _SEEN,
+    "plan": _EXPECTED,
+    "adapters": _EXPECTED,
+    "tasks": _EXPECTED,
+    "selftest": _PROOF,
+    "bench": _PROOF,
+}
+
+
+def of_field(field: Field) -> Group:
+    """Where a field of the plan stands."""
+    if field.name in DEPENDENTS or field.needs:
+        return _DEPENDENT[field.name if field.name in DEPENDENTS else field.needs]
+    return _ORDER if field.name in ("order", "seed", "reshuffle") else _BATCHES
