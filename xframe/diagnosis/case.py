@@ -29,10 +29,11 @@ _LABELS = ("epoch", "step_in_epoch", "padding")
 class Stopping(NamedTuple):
     """What early stopping has to do with the run's end."""
 
-    patience: int  # of the plan, in validations
+    patience: int | None  # of the plan, in validations; None if no plan asks for it
     after: int | None  # steps after which the candidate's own validations stop it; None if they give no reason to
     validated: bool  # the candidate has validations
     by_plan: bool  # the reference is the plan, up to where these validations stop it; else it is a run
+    waited: int = 0  # without a plan: validations of the shorter run from its best one to its end
 
 
 class DifferingSamples(NamedTuple):
@@ -51,7 +52,7 @@ class Case:
     basis: Reference  # the reference's rows, and the plans and order behind them
     run: str  # the candidate's name
     other: str  # "the plan", or the reference's name
-    stopping: Stopping | None = None  # where the plan asks for it
+    stopping: Stopping | None = None  # where the plan asks for it, or validations suggest it
     apart: bool = False  # the reference's rows are a hypothesis's: no totals are compared with them
     # Where orders are not compared: the candidate with its ids, which its rows then lack, and the first step of the
     # first pass whose samples differ.

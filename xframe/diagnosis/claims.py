@@ -82,6 +82,11 @@ def size_is_known(table: Table) -> bool:
     return table.sized
 
 
+def only_orders_differ(table: Table) -> bool:
+    """Steps, updates and rates are not known to differ."""
+    return not {"steps", "updates", "lr"} & table.failed.keys()
+
+
 def nothing_differs_before(step: int) -> Claim:
     """No check first differs before that step."""
     return lambda table: not table.fails_before(step)

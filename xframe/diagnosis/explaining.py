@@ -120,7 +120,11 @@ def _agree(pair: Pair) -> bool:
 def _stopping(plan: TrainingPlan | None, pair: Pair) -> Stopping | None:
     """What early stopping has to do with the ends of these two."""
     if plan is None or plan.early_stopping_patience is None:
-        return None
+        shorter = min(pair.candidate, pair.reference, key=lambda run: len(run.rows))
+        losses = [np.inf if one.loss is None else one.loss for one in shorter.validations]
+        at_end = bool(losses) and shorter.validations[-1].after == len(shorter.rows)
+        waited = len(losses) - 1 - int(np.argmin(losses)) if at_end else 0
+        return Stopping(None, None, validated=True, by_plan=False, waited=waited) if waited else None
     validations = pair.candidate.validations
     after = stopped_after(plan, validations)
     return Stopping(plan.early_stopping_patience, after, bool(validations), pair.reference.is_plan)

@@ -137,17 +137,23 @@ class EarlyStopping(Cause):
     fixes = settings(
         keras="EarlyStopping(patience=...) counts epochs: the same as validations only with validation_freq=1",
         lightning="EarlyStopping(patience=...) counts validations; val_check_interval says how often they come",
+        torch="count the validations since the best one as the other run does, and stop at the same number of them",
         plan="early_stopping_min_delta larger than what rounding turns",
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
         stopping, steps, due = case.stopping, len(case.candidate), len(case.reference)
-        if stopping is None or steps == due:
+        if stopping is None or steps == due or not case.shared or not case.one_merely_ends:
             return
-        if not stopping.by_plan:
+        if stopping.patience is None:
+            shorter, longer = (case.run, case.other) if steps < due else (case.other, case.run)
+            after = counted(stopping.waited, "validation")
+            text = f"{shorter} ends after step {case.shared - 1:,}, {after} after its best one, as by early stopping; "
+            yield self.note(case, f"{text}{longer} goes on to step {max(steps, due) - 1:,}", case.shared)
+        elif not stopping.by_plan:
             text = f"the validations of {case.run} stop it after step {steps - 1:,}, "
             yield self.note(case, f"{text}those of {case.other} after {due - 1:,}", case.shared)
-        elif stopping.validated and case.shared and case.one_merely_ends:
+        elif stopping.validated:
             patience, text = stopping.patience, f"{case.run} ends after step {steps - 1:,}"
             if stopping.after is None:
                 text += f", and its validations give no reason to with a patience of {patience:,}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.claims import only_orders_differ
 from xframe.diagnosis.edits import most_batches, moved_batches
 from xframe.diagnosis.passes import Pass
 from xframe.errors import counted
@@ -200,8 +201,10 @@ class ShuffledIndependently(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         passes, plan = case.passes, case.plan
         if plan is not None and plan.order == "shuffle" and passes.permuted and not passes.sequential:
-            only = ": nothing but the order of the samples differs" if passes.same_counts and not case.apart else ""
-            yield self.fit(case, f"shuffles on its own{only}", exact=False, guess=True)
+            if passes.same_counts and not case.apart:
+                text = "shuffles on its own: nothing but the order of the samples differs"
+                yield self.fit(case, text, exact=False, guess=True, claims=(only_orders_differ,))
+            yield self.fit(case, "shuffles on its own", exact=False, guess=True)
 
 
 def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
