@@ -154,6 +154,9 @@ def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, ru
     decisive = failed or unjudged or judgements
     measured = [j for j in judgements if j.worst is not None]
     largest = max(measured, key=lambda j: j.worst or 0.0, default=None)
+    details = [j.detail for j in decisive] + [
+        run.readings[check.name].sentence for run in runs if check.name in run.readings
+    ]
     return CheckResult(
         name=check.name,
         result="fail" if failed else "not judged" if unjudged or not judgements else "pass",
@@ -163,7 +166,7 @@ def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, ru
         worst=largest.worst if largest else None,
         worst_at=largest.worst_at if largest else None,
         undecided=any(j.undecided for j in judgements),
-        detail="; ".join(dict.fromkeys(j.detail for j in decisive if j.detail)),
+        detail="; ".join(dict.fromkeys(filter(None, details))),
         title=check.title,
         group=check.group,
         computed=check.computed,

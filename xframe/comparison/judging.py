@@ -24,6 +24,7 @@ from typing import Any
 from xframe.comparison import checks
 from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
+from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
 from xframe.errors import UsageError, unknown
 from xframe.plan.training_plan import TrainingPlan
@@ -92,11 +93,21 @@ def judge(
     if why and tolerance is None:
         notes.append(why)
     terms = Terms(order, plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {})
+    planned, with_plan, across = _compared(runs, terms)
+    if order == "exact" and (read := read_again(across)):
+        notes += [reading.sentence for run in read.values() for reading in run.readings.values()]
+        runs = tuple(read.get(run.name, run) for run in runs)
+        planned, with_plan, across = _compared(runs, terms)
+    comparison = _comparison(runs, planned, (*with_plan, *across), terms, notes)
+    return Findings(comparison, terms, runs, planned, with_plan, across)
+
+
+def _compared(runs: tuple[Run, ...], terms: Terms) -> tuple[Run | None, tuple[Pair, ...], tuple[Pair, ...]]:
+    """The plan's side, each run beside it, and each further run beside the first, judged."""
     planned, with_plan = _planned(runs, terms)
     across = tuple(Pair(run, runs[0], terms) for run in runs[1:])
-    pairs = (*with_plan, *across)
-    _walk(runs, planned, pairs, checks.of(order))
-    return Findings(_comparison(runs, planned, pairs, terms, notes), terms, runs, planned, with_plan, across)
+    _walk(runs, planned, (*with_plan, *across), checks.of(terms.order))
+    return planned, with_plan, across
 
 
 def _precision(runs: Sequence[Run]) -> tuple[str, str]:

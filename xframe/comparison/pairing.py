@@ -31,6 +31,23 @@ MOST_IDS = 1 << 22  # of a plan that are held at once
 
 
 @dataclass(frozen=True, eq=False)
+class Reading:
+    """What a run means by a column in which a row's number is not its own step's; see ``readings``.
+
+    Attributes:
+        column: its name, which is also that of the check that judges it.
+        sentence: what the run records, for reports.
+        values: of each step, as it is then read.
+        slack: by how much more than is allowed two values may differ, since these are computed; none if None.
+    """
+
+    column: str
+    sentence: str
+    values: Column
+    slack: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """One side of a comparison.
 
@@ -39,12 +56,19 @@ class Run:
         rows: its steps; the object that every check and the diagnosis read, so that a column is read once.
         facts: what is known of it beside its rows.
         trace: what was recorded; None for the plan's side.
+        readings: by column, what is not read as it was recorded.
     """
 
     name: str
     rows: Rows
     facts: Facts = field(default_factory=Facts)
     trace: Trace | None = None
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+
+    def read_as(self, reading: Reading) -> Run:
+        """The same run, one column of it read as that."""
+        rows = self.rows.with_columns(**{reading.column: reading.values})
+        return replace(self, rows=rows, readings={**self.readings, reading.column: reading})
 
     @property
     def is_plan(self) -> bool:
@@ -82,7 +106,7 @@ class Run:
 
     def digests(self, block: int | None) -> Mapping[str, str]:
         """The digests of a block of a closed trace, by the group of columns they cover; empty where there are none."""
-        if self.trace is None or block is None or self.trace.source.digests is None:
+        if self.trace is None or block is None or self.trace.source.digests is None or self.readings:
             return {}
         return self.trace.source.digests[block]
 

@@ -59,11 +59,11 @@ class LearningRate(Check):
         self.pair.judged["lr"] += len(common)
         if not len(common):
             return
-        unequal, difference, allowed = self._compared(common)
+        unequal, difference, allowed = compared(common, self._peak, self.pair.terms.precision)
         if self._unread and unequal.any():
             self._peak = max(self._peak, *(_sizes(one.common("lr")).max() for one in self._unread))
             self._unread = []
-            unequal, difference, allowed = self._compared(common)
+            unequal, difference, allowed = compared(common, self._peak, self.pair.terms.precision)
         at = int(np.argmax(difference))
         self.measure(float(difference[at]), common.row(at))
         if unequal.any() and "lr" not in self.pair.firsts:
@@ -71,21 +71,6 @@ class LearningRate(Check):
             self.note("lr", common.row(i))
             self._differing(float(common.candidate[i]), float(common.reference[i]), float(allowed[i]))
         self._peak = max(self._peak, _sizes(common).max())
-
-    def _compared(self, common: Common) -> tuple[NDArray[np.bool_], Floats, Floats]:
-        """Where rates differ, by how much (0 where one is not finite), and by how much they may."""
-        a, b, sizes = common.candidate, common.reference, _sizes(common)
-        peaks = np.maximum.accumulate(np.maximum(sizes, self._peak))
-        steps = np.arange(len(sizes)) if common.rows is None else common.rows
-        with np.errstate(divide="ignore", invalid="ignore"):
-            falls = np.where(sizes > 0, np.log(peaks / sizes), 0.0)
-        of_the_rate = OF_THE_RATE + np.minimum(A_STEP * (common.start + steps), A_FALL * falls)
-        allowed = epsilon(self.pair.terms.precision) * (of_the_rate * sizes + OF_THE_PEAK * peaks)
-        finite = np.isfinite(a) & np.isfinite(b)
-        with np.errstate(over="ignore"):  # beyond the largest float is beyond every bound
-            difference = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
-        alike = (a == b) | (np.isnan(a) & np.isnan(b)) | (finite & (difference <= allowed))
-        return ~alike, difference, allowed
 
     def _differing(self, rate: float, expected: float, allowed: float) -> None:
         texts = [f"{one:.9g}" for one in (rate, expected)]
@@ -103,6 +88,22 @@ class LearningRate(Check):
         if first is not None:
             return self.measured("fail", first, f"step {first}: learning rate {self._detail}")
         return self.measured("pass", detail=self.up_to_here("lr"))
+
+
+def compared(common: Common, peak: float, precision: str) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Where rates differ, by how much (0 where one is not finite), and by how much they may, after that peak."""
+    a, b, sizes = common.candidate, common.reference, _sizes(common)
+    peaks = np.maximum.accumulate(np.maximum(sizes, peak))
+    steps = np.arange(len(sizes)) if common.rows is None else common.rows
+    with np.errstate(divide="ignore", invalid="ignore"):
+        falls = np.where(sizes > 0, np.log(peaks / sizes), 0.0)
+    of_the_rate = OF_THE_RATE + np.minimum(A_STEP * (common.start + steps), A_FALL * falls)
+    allowed = epsilon(precision) * (of_the_rate * sizes + OF_THE_PEAK * peaks)
+    finite = np.isfinite(a) & np.isfinite(b)
+    with np.errstate(over="ignore"):  # beyond the largest float is beyond every bound
+        difference = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
+    alike = (a == b) | (np.isnan(a) & np.isnan(b)) | (finite & (difference <= allowed))
+    return ~alike, difference, allowed
 
 
 def _sizes(common: Common) -> Floats:

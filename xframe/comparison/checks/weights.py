@@ -39,13 +39,18 @@ class FinalWeights(Check):
         digests = candidate.end.get("weights"), reference.end.get("weights")
         if not digests[0] or not digests[1]:
             return Judgement("not judged", detail="a run recorded no final weights")
-        weights, expected = candidate.weights(), reference.weights()
-        if weights is not None and expected is not None:
-            return self._compare(weights, expected)
+        if (compared := self.compared()) is not None:
+            return compared
         if digests[0] == digests[1]:
             return Judgement("pass", worst=0.0)
         detail = "the weights differ, and their files are not beside the traces"
         return Judgement("not judged", detail=detail, undecided=True)
+
+    def compared(self) -> Judgement | None:
+        """The weights compared, whether or not the runs diverge; None where a run's are not there."""
+        candidate, reference = self.pair.candidate.trace, self.pair.reference.trace
+        weights, expected = (None if trace is None else trace.weights() for trace in (candidate, reference))
+        return None if weights is None or expected is None else self._compare(weights, expected)
 
     def _compare(self, weights: Weights, expected: Weights) -> Judgement:
         shapes, expected_shapes = ({name: one.shape for name, one in side.items()} for side in (weights, expected))

@@ -1,0 +1,155 @@
+"""Records that average or lag are read as what they are, and hide nothing beside them.
+
+Sixty steps of ten samples, the last of each epoch of four; losses vary, and rates fall along a cosine.
+"""
+
+import numpy as np
+import pytest
+
+import xframe
+
+STEPS, IN_EPOCH, N = 60, 20, 194
+PLAN = xframe.TrainingPlan(batch_size=10, epochs=3)
+SIZES = np.tile([10] * 19 + [4], 3)
+LOSS = 2 * np.exp(-np.arange(STEPS) / 40) * (1 + 0.1 * np.sin(1.7 * np.arange(STEPS)))
+RATE = 0.05 * (1 + np.cos(np.pi * np.arange(STEPS) / STEPS))
+UPDATES = np.arange(STEPS) + 1
+EPOCH = np.arange(STEPS) // IN_EPOCH
+
+
+def averaged(losses, weights=None, begins=EPOCH, kind=np.float32):
+    """The mean so far since each beginning."""
+    means, weights = np.empty(STEPS), np.ones(STEPS) if weights is None else weights
+    for at in range(STEPS):
+        since = (begins == begins[at]) & (np.arange(STEPS) <= at)
+        means[at] = kind(np.average(losses[since], weights=weights[since]))
+    return means
+
+
+def late(values, first):
+    return np.concatenate([[first], values[:-1]])
+
+
+@pytest.fixture
+def compared(tmp_path):
+    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=N, plan=plan) as rec:
+            for i, step in enumerate(PLAN.each_step(N)):
+                labels = {} if epoch is None else {"epoch": int(epoch[i])}
+                known = {"loss": loss[i], "lr": lr[i], "updates": int(updates[i])}
+                rec.step(ids=step.sample_ids, **{k: v for k, v in known.items() if v is not None}, **labels)
+            if weights is not None:
+                rec.weights({"w": np.full(3, weights)})
+        return tmp_path / f"{name}.trace"
+
+    def compared(reference, candidate, **options):
+        a, b = run("a", **reference), run("b", **candidate)
+        comparison = xframe.compare(a, b, **options)
+        for path in (a, b):
+            path.unlink()
+            path.with_suffix(".weights.npz").unlink(missing_ok=True)
+        return comparison
+
+    return compared
+
+
+NEARLY = LOSS * (1 + 2e-7 * np.cos(np.arange(STEPS)))  # the same training, with its rounding
+RECORDS = {
+    "the mean since the epoch began, by samples": {"loss": averaged(NEARLY, SIZES)},
+    "the mean since the epoch began, by batches": {"loss": averaged(NEARLY)},
+    "a mean in Python floats": {"loss": averaged(NEARLY, kind=float)},
+    "the mean since the start": {"loss": averaged(NEARLY, begins=EPOCH * 0)},
+    "a mean over passes that no label shows": {"loss": averaged(NEARLY, SIZES), "epoch": None},
+    "each loss a step late": {"loss": late(NEARLY, None)},
+    "each loss a step late, the first a zero": {"loss": late(NEARLY, 0.0)},
+    "each loss a step early": {"loss": np.append(NEARLY[1:], 0.3)},
+    "the rate after the update": {"lr": np.append(RATE[1:], 0.0), "loss": NEARLY},
+    "the rate of the step before": {"lr": late(RATE, 0.1), "loss": NEARLY},
+    "updates before the optimizer stepped": {"updates": UPDATES - 1, "loss": NEARLY},
+    "updates before, the rate after, and a mean": {
+        "updates": UPDATES - 1,
+        "lr": np.append(RATE[1:], 0.0),
+        "loss": averaged(NEARLY, SIZES),
+    },
+}
+
+
+@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_that_averages_or_lags_passes_and_is_named(compared, record, side, planned):
+    sides = [{"weights": 1.0}, {"weights": 1.0}]
+    sides[side] |= RECORDS[record]
+    options = {"plan": PLAN, "num_samples": N} if planned else {}
+    comparison = compared(*sides, **options)
+    assert comparison.verdict == "passed", comparison
+    assert not comparison.causes
+    for column in RECORDS[record].keys() - {"epoch"}:
+        if column != "loss" or RECORDS[record][column] is not NEARLY:
+            detail = comparison.check(column).detail
+            names = f"{'ab'[side]} records the mean", f"{'ab'[side]} counts", "one step earlier", "one step later"
+            assert any(name in detail for name in names)
+            assert any(detail.endswith(text) for text in comparison.explanation)
+
+
+def mistaken(at, by=5e-3):
+    return NEARLY + by * (np.arange(STEPS) >= at)
+
+
+@pytest.mark.parametrize("at", [8, 33])
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda losses: {"loss": averaged(losses, SIZES)},
+        lambda losses: {"loss": averaged(losses)},
+        lambda losses: {"loss": late(losses, None)},
+    ],
+)
+def test_a_mistake_beside_it_fails_at_its_step(compared, record, at):
+    for sides in (({}, record(mistaken(at))), (record(mistaken(at)), {})):
+        comparison = compared(*sides)
+        assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("loss", at)
+        assert any("records" in text for text in comparison.explanation)
+
+
+def test_an_update_skipped_behind_updates_counted_before_the_step_fails_at_its_own(compared):
+    skipped = UPDATES - (np.arange(STEPS) >= 30)
+    comparison = compared({}, {"updates": late(skipped, 0), "loss": mistaken(31)})
+    assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("updates", 30)
+    assert comparison.causes[0].name == "update-skipped"
+
+
+SHIFTS = {"lr": np.append(RATE[1:], 0.0), "updates": UPDATES - 1}
+DIFFERENT = {
+    "losses that differ from the next step on": {"loss": mistaken(1)},
+    "losses that merely pass the tolerance": {"loss": LOSS * (1 + 2e-5)},
+    "no loss": {"loss": [None] * STEPS},
+    "a loss at every tenth step": {"loss": [x if i % 10 == 0 else None for i, x in enumerate(NEARLY)]},
+    "other final weights": {"loss": NEARLY, "weights": 1.1},
+}
+
+
+@pytest.mark.parametrize("column", SHIFTS)
+@pytest.mark.parametrize("training", DIFFERENT)
+def test_what_training_does_not_show_to_be_the_record_stays_a_failure(compared, column, training):
+    comparison = compared({"weights": 1.0}, {"weights": 1.0, column: SHIFTS[column], **DIFFERENT[training]})
+    assert (comparison.first_difference["check"], comparison.first_difference["step"]) == (column, 0)
+
+
+@pytest.mark.parametrize("column", SHIFTS)
+def test_losses_that_do_not_vary_show_nothing(compared, column):
+    flat = {"loss": np.full(STEPS, 0.7)}
+    assert compared(flat, {**flat, column: SHIFTS[column]}).first_difference["check"] == column
+
+
+def test_a_loss_that_is_later_in_training_is_no_record(compared, tmp_path):
+    """Where each batch is the whole data set, a first update lost gives each loss one step late."""
+
+    def run(name, losses):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=4) as rec:
+            rec.block(ids=np.tile(np.arange(4), 30), batch_sizes=[4] * 30, updates=np.arange(30) + 1, loss=losses)
+        return tmp_path / f"{name}.trace"
+
+    losses = 2 * np.exp(-np.arange(31) / 9)
+    comparison = xframe.compare(run("c", losses[1:]), run("d", losses[:-1]))
+    assert comparison.first_difference["step"] == 0

@@ -1,0 +1,239 @@
+"""Records that average or lag: what a run's column means where it isn't the number of its own step.
+
+Keras' logs have the mean of the losses since the epoch began; a loop may note each loss or learning rate a step late or
+early, or count updates before its optimizer steps. Two such runs differ in the record and not in training. A reading
+is looked for only where two runs differ, and taken only on evidence from the steps whose batches agree:
+
+    losses          read so, they agree where they did not as recorded, at several steps
+    updates, rates  all losses were recorded, vary, and agree as closely as rounding lets them at several steps behind
+                    what differs, and the final weights agree: training shows that nothing but the record differs
+
+What is judged then is what the run computed, by that reading: a mistake beside it differs at its own step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.comparison.checks.loss import classified
+from xframe.comparison.checks.lr import compared
+from xframe.comparison.checks.weights import FinalWeights
+from xframe.comparison.pairing import Common, Pair, Reading, Run
+from xframe.precision import epsilon
+from xframe.trace.rows import MOST_ROWS
+from xframe.trace.schema import Column
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Sides = tuple[Column, Column]
+
+_SEVERAL = 3  # steps that are evidence
+_ROUNDINGS = 64  # units in the last place by which the losses of one training differ
+_OF_AN_UPDATE = 0.05  # what rates differ by must add up to that before losses can show it
+
+
+def read_again(pairs: Sequence[Pair]) -> dict[str, Run]:
+    """By name, the runs whose record is to be read otherwise; empty where nothing speaks for it."""
+    read: dict[str, Run] = {}
+    for pair in pairs:
+        longest = max(len(pair.candidate.rows), len(pair.reference.rows))
+        if pair.firsts.keys() & {"loss", "lr", "updates"} and longest <= MOST_ROWS and not pair.other_data:
+            for run, reading in _Reader(pair).found():
+                latest = read.get(run.name, run)
+                if reading.column not in latest.readings:
+                    read[run.name] = latest.read_as(reading)
+    return read
+
+
+class _Reader:
+    """Looks for readings in one pair."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair, self.runs = pair, (pair.candidate, pair.reference)
+        batches = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
+        self.steps = min(pair.shared, *batches)  # whose batches agree
+
+    def found(self) -> Iterator[tuple[Run, Reading]]:
+        """Those taken, each with its run."""
+        losses, slack = self._columns("loss"), None
+        best = self._best("loss", losses, self._otherwise(losses), lambda explained: explained.sum() >= _SEVERAL)
+        if best is not None:
+            side, reading, _ = best
+            yield self.runs[side], reading
+            losses, slack = _with(losses, side, reading.values), reading.slack
+        agree = self._agree_closely(losses, slack)
+        for column in ("updates", "lr"):
+            columns = self._columns(column)
+            by = self._differing(column, columns) * (1.0 if column == "updates" else _share(columns, self.steps))
+            shown = partial(self._shown, by, agree, losses[1].values)
+            best = self._best(column, columns, self._lagging(column, columns), shown)
+            if best is not None:
+                yield self.runs[best[0]], best[1]
+            if column == "updates":
+                self.steps = _first(self._differing(column, columns)) if best is None else best[2]
+
+    def _best(
+        self, column: str, columns: Sides, readings: Iterable[tuple[int, Reading]], shown: Callable[[Mask], bool]
+    ) -> tuple[int, Reading, int] | None:
+        """The side and the reading by which the two agree for longest, and how long; ``shown`` is asked whether the
+        steps up to there that it explains are evidence enough. A lag is as well one of the other side the other way,
+        which seems to last one step longer: the first that fits is taken then."""
+        differing, best = self._differing(column, columns), None
+        longest = _first(differing)
+        for side, reading in readings if differing.any() else ():
+            read = _with(columns, side, reading.values)
+            end = _first(self._differing(column, read, reading.slack))
+            if end > longest + (best is not None) and shown((differing & _known(read, self.steps))[:end]):
+                best, longest = (side, reading, end), end
+        return best
+
+    def _otherwise(self, losses: Sides) -> Iterator[tuple[int, Reading]]:
+        """What the losses of either side may be, the commoner first."""
+        for side in (0, 1):
+            yield from ((side, mean) for mean in _means(self.runs[side], self.runs[1 - side], losses[side], self.pair))
+        total = self.pair.terms.num_samples or self.runs[0].facts.num_samples
+        sizes = self.runs[0].rows.column("batch_size").values[: self.steps]
+        if total is None or sizes.max(initial=0) >= total:
+            return  # where each batch is the whole data set, training itself may lag like that
+        for by, when in ((1, "later"), (-1, "earlier")):
+            for side, run in enumerate(self.runs):
+                text = f"{run.name} records each loss one step {when} than {self.runs[1 - side].name}"
+                yield side, Reading("loss", text, _moved(losses[side], by))
+
+    def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
+        """Updates or rates of a neighbouring step, on either side."""
+        if column == "updates":
+            for side, run in enumerate(self.runs):
+                if (read := _after(columns[side], columns[1 - side])) is not None:
+                    text = f"{run.name} counts the updates before each step's own, so that the last is not counted"
+                    yield side, Reading(column, text, read)
+            return
+        for by, when in ((-1, "earlier"), (1, "later")):
+            for side, run in enumerate(self.runs):
+                text = f"{run.name} records each rate one step {when} than {self.runs[1 - side].name}"
+                yield side, Reading(column, text, _moved(columns[side], by))
+
+    def _agree_closely(self, losses: Sides, slack: Floats | None) -> Mask:
+        """Where the losses are those of one training, all of them known but for one at an end."""
+        known = _known(losses, self.steps)
+        if known.sum() < self.steps - 1:
+            return np.zeros(self.steps, bool)
+        a, b = (one.values[: self.steps] for one in losses)
+        allowed = _ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(np.abs(a), np.abs(b))
+        with np.errstate(invalid="ignore"):
+            close: Mask = np.abs(a - b) <= allowed + (0.0 if slack is None else slack[: self.steps])
+        return close | ~known
+
+    def _shown(self, by: Floats, agree: Mask, losses: Floats, explained: Mask) -> bool:
+        """Whether losses and weights show that training did not differ by that much of each update."""
+        end = len(explained)
+        behind = np.flatnonzero(np.concatenate([[0.0], np.cumsum(by)])[:end] >= _OF_AN_UPDATE)
+        if len(behind) < _SEVERAL or not agree[:end].all():
+            return False
+        varying = losses[behind][np.isfinite(losses[behind])]
+        least = _ROUNDINGS * epsilon(self.pair.terms.precision) * np.abs(varying).max(initial=0.0)
+        if len(varying) < _SEVERAL or np.ptp(varying) <= 100 * least:
+            return False
+        if not end == len(self.runs[0].rows) == len(self.runs[1].rows):
+            return True
+        weights = FinalWeights(self.pair).compared()
+        return weights is None or weights.result != "fail"
+
+    def _columns(self, name: str) -> Sides:
+        a, b = (run.rows.column(name) for run in self.runs)
+        return a, b
+
+    def _differing(self, column: str, sides: Sides, slack: Floats | None = None) -> Mask:
+        """The steps at which these differ, by the rule of their check."""
+        rows = np.flatnonzero(_known(sides, self.steps))
+        a, b = (one.values[rows] for one in sides)
+        if column == "updates":
+            unequal = a != b
+        elif column == "lr":
+            unequal = compared(Common(a, b, 0, rows), 0.0, self.pair.terms.precision)[0]
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                allowed = self.pair.terms.tolerance.allowed(a, b) + (0.0 if slack is None else slack[rows])
+                close = np.abs(a - b) <= allowed
+            kinds = classified(a), classified(b)
+            unequal = (kinds[0] != kinds[1]) | ~(close | (kinds[0] != 0))
+        differing = np.zeros(self.steps, bool)
+        differing[rows] = unequal
+        return differing
+
+
+def _with(sides: Sides, side: int, values: Column) -> Sides:
+    return (values, sides[1]) if side == 0 else (sides[0], values)
+
+
+def _known(sides: Sides, steps: int) -> Mask:
+    known = np.ones(steps, bool)
+    for one in sides:
+        known &= True if one.known is None else one.known[:steps]
+    return known
+
+
+def _first(differing: Mask) -> int:
+    """The first step that differs, or how many there are."""
+    return int(np.argmax(differing)) if differing.any() else len(differing)
+
+
+def _share(rates: Sides, steps: int) -> Floats:
+    """The share of a step's update that its rates differ by."""
+    a, b = (np.abs(one.values[:steps]) for one in rates)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.abs(a - b) / np.maximum(a, b))
+
+
+def _moved(column: Column, by: int) -> Column:
+    """The values of the next row, or of the one before where ``by`` is -1; unknown where there is none."""
+    values, known = np.roll(column.values, -by), np.roll(_known((column, column), len(column.values)), -by)
+    known[-1 if by == 1 else 0] = False
+    return Column(values, known)
+
+
+def _after(recorded: Column, other: Column) -> Column | None:
+    """Updates counted after each step, if those recorded were counted before it; the last is taken for one as due."""
+    values, expected = recorded.values, other.values
+    if recorded.known is not None or other.known is not None or len(values) < 2 or values[0] != 0:
+        return None
+    like = expected if len(expected) >= len(values) else values
+    return Column(np.append(values[1:], values[-1] + like[len(values) - 1] - like[len(values) - 2]))
+
+
+def _means(run: Run, other: Run, recorded: Column, pair: Pair) -> Iterator[Reading]:
+    """The losses of which those recorded are the means so far, by batches or by samples."""
+    means, steps = recorded.values, len(recorded.values)
+    rows, known = run.rows, _known((recorded, recorded), steps)
+    in_float32 = bool((means == means.astype(np.float32)).all())
+    eps = epsilon("float32" if in_float32 else pair.terms.precision)
+    sizes = [np.ones(steps)] + ([rows.batch_size.astype(np.float64)] if "batch_size" in rows.known else [])
+    for begins, since in _beginnings(run, other, pair):
+        for weights, by in zip(sizes[::-1], ("samples", "batches")[2 - len(sizes) :], strict=True):
+            if not (weights > 0).all():
+                continue
+            total = np.cumsum(weights)
+            total -= np.maximum.accumulate(np.where(begins, total - weights, 0.0))
+            with np.errstate(invalid="ignore", over="ignore"):
+                before = np.where(begins, 0.0, np.roll(total * means, 1))
+                largest = np.where(begins, np.abs(means), np.maximum(np.abs(means), np.abs(np.roll(means, 1))))
+                losses, slack = (total * means - before) / weights, 2 * eps * total / weights * largest
+            text = f"{run.name} records the mean of the losses since {since}, by {by}: each is computed back from it"
+            yield Reading("loss", text, Column(losses, known & (begins | np.roll(known, 1))), slack)
+
+
+def _beginnings(run: Run, other: Run, pair: Pair) -> Iterator[tuple[Mask, str]]:
+    """Where a mean may begin anew: by the labels of either loop, by passes, at the start only."""
+    steps = len(run.rows)
+    for side in (run, other):
+        if "epoch" in side.rows.known and len(side.rows) >= steps:
+            yield np.diff(side.rows.epoch[:steps], prepend=-1) != 0, "the epoch began"
+    total = pair.terms.num_samples or run.facts.num_samples
+    if "batch_size" in run.rows.known and total:
+        passes = (np.cumsum(run.rows.batch_size) - run.rows.batch_size) // total
+        yield np.diff(passes, prepend=-1) != 0, "the pass began"
+    yield np.arange(steps) == 0, "the start"
