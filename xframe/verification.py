@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
+from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.markdown import markdown
 from xframe.running import harness
@@ -18,6 +20,8 @@ from xframe.running.progress import Progress
 from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request, make_way, new_folder
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_all
+
+_REPORT = "report.json"
 
 
 def verify(
@@ -83,7 +87,7 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     request.interpreters()  # what must be refused is refused now, before a folder is made, not after the runs
     Tolerance.given(request.rtol, request.atol)
     folder = new_folder(request)
-    traces = {selection: folder / f"{selection.label.replace(':', '-')}.trace" for selection in request.selections}
+    traces = {selection: folder / _trace_file(selection.label) for selection in request.selections}
     try:
         harness.execute(request, traces, progress)
     except KeyboardInterrupt:
@@ -91,9 +95,33 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
 
     comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
-    (folder / "report.json").write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / _REPORT).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
     return comparison
+
+
+def run_files(path: str | Path) -> list[Path]:
+    """The traces of a folder that ``verify`` made, in the order in which it compared them; a file as it is.
+
+    Raises:
+        UsageError: a folder without traces.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    order: list[str] = []
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a run that was interrupted has no report
+        order = [_trace_file(label) for label in json.loads((path / _REPORT).read_text(encoding="utf-8"))["runs"]]
+    files = sorted(path.glob("*.trace"))
+    files.sort(key=lambda file: order.index(file.name) if file.name in order else len(order))
+    if not files:
+        raise UsageError("a folder without traces", got=str(path), expected="a trace, or a folder that verify made")
+    return files
+
+
+def _trace_file(label: str) -> str:
+    """The name, in a run's folder, of the trace of that adapter and loop."""
+    return f"{label.replace(':', '-')}.trace"
 
 
 def run(request: Request, progress: Progress) -> Trace:
@@ -123,7 +151,8 @@ def compare(
     """Compares runs with the plan and with the first of them, and explains why they differ if they do.
 
     Args:
-        runs: the reference, then the candidates, as traces or their files. One alone is compared with the plan only.
+        runs: the reference, then the candidates, as traces, their files, or folders that ``verify`` made, for all
+            traces in them. One alone is compared with the plan only.
         order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes and updates,
             the same samples in each pass, no number judged.
         plan: default: the one recorded in all traces, if it is the same.
@@ -135,12 +164,13 @@ def compare(
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
 
     Raises:
-        UsageError: nothing to compare with, or one of rtol and atol alone.
+        UsageError: nothing to compare with, a folder without traces, or one of rtol and atol alone.
         TraceError: a file is damaged, or no trace.
     """
     tolerance = Tolerance.given(rtol, atol)
-    opened = iter(open_all([run for run in runs if not isinstance(run, Trace)]))
-    traces = [run if isinstance(run, Trace) else next(opened) for run in runs]
+    files = [run if isinstance(run, Trace) else run_files(run) for run in runs]
+    opened = iter(open_all([file for each in files if not isinstance(each, Trace) for file in each]))
+    traces = [run for each in files for run in ([each] if isinstance(each, Trace) else [next(opened) for _ in each])]
     findings = judge(
         traces, order=order, plan=plan, num_samples=num_samples, tolerance=tolerance, audits=audits, rate=rate
     )

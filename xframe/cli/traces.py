@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +16,14 @@ from xframe.errors import TraceError, UsageError, Verbatim, counted
 
 
 def compare(
-    reference: Annotated[Path, Parameter(name="TRACE", help="The reference.", group=GIVEN)],
-    candidate: Annotated[Path, Parameter(name="TRACE2", help="The candidate.", group=GIVEN)],
-    /,
-    *,
+    *runs: Annotated[
+        Path,
+        Parameter(
+            name="TRACE",
+            help="The reference, then what is compared with it; a run's folder for all in it.",
+            group=GIVEN,
+        ),
+    ],
     order: Annotated[
         Literal["exact", "coverage"],
         word("coverage is for scripts that shuffled on their own: the same samples in each pass.", JUDGED),
@@ -28,7 +33,10 @@ def compare(
     json: Json = False,
     md: Annotated[bool, flag("Print Markdown instead.", PRINTED)] = False,
 ) -> int:
-    """Compare two traces: structure first, numbers up to the first difference."""
+    """Compare traces: structure first, numbers up to the first difference.
+
+    A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan.
+    """
     from xframe.comparison.result import Tolerance
     from xframe.trace.trace import open_different
     from xframe.verification import compare as compare_traces
@@ -36,8 +44,15 @@ def compare(
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
-    comparison = compare_traces(*open_different([reference, candidate]), order=order, rtol=rtol, atol=atol)
+    comparison = compare_traces(*open_different(_files(runs)), order=order, rtol=rtol, atol=atol)
     return report(comparison, "json" if json else "md" if md else "text")
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """The traces, those in folders one by one."""
+    from xframe.verification import run_files
+
+    return [file for path in paths for file in run_files(path)]
 
 
 def explain(
@@ -54,14 +69,15 @@ def explain(
 
     Of one trace: what is certain, what the rows leave open, and the first step at which no plan fits (exit code 1;
     4 if nothing can be concluded). Its recorded plan is not looked at. Of two: the causes, as a failed xframe
-    compare shows them.
+    compare shows them. A folder that xframe verify made stands for the traces in it.
     """
-    if candidate is not None:
+    (trace, *others) = files = _files([trace] if candidate is None else [trace, candidate])
+    if others:
         from xframe.report.text import explained
         from xframe.trace.trace import open_different
         from xframe.verification import compare as compare_and_explain
 
-        comparison = compare_and_explain(*open_different([trace, candidate]), num_samples=samples)
+        comparison = compare_and_explain(*open_different(files), num_samples=samples)
         if json:
             return report(comparison, "json")
         show(explained(comparison))

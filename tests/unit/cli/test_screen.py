@@ -162,3 +162,24 @@ def test_an_uncaught_exception_is_json_too(xf, monkeypatch):
     monkeypatch.setattr("xframe.plan.training_plan.TrainingPlan.counts", lambda *_: 1 / 0)
     code, out, _ = xf("plan", "--json")
     assert (code, json.loads(out)["error"]["what"]) == (3, "ZeroDivisionError: division by zero")
+
+
+def test_a_run_folder_stands_for_its_traces(xf, tmp_path):
+    for number in (1, 2):
+        done = xf("verify", "--adapters", "numpy:eager,numpy", "--epochs", 1, "--out", f"run-{number}", "--json")
+        assert done[0] == 0, done[2]
+    kept = json.loads((tmp_path / "run-1" / "report.json").read_text())
+    code, out, _ = xf("compare", "run-1", "--json")
+    result = json.loads(out)
+    assert (code, list(result["runs"])) == (0, ["numpy:eager", "numpy"])
+    assert (result["certificates"], result["plan"]) == (kept["certificates"], kept["plan"])
+    names = list(json.loads(xf("compare", "run-1/numpy.trace", "run-2", "--json")[1])["runs"])
+    assert names == ["run-1/numpy", "run-2/numpy-eager", "run-2/numpy"]
+    assert xframe.compare("run-1", "run-2")
+    (tmp_path / "run-1" / "report.json").unlink()  # as of a run that was interrupted
+    assert list(json.loads(xf("compare", "run-1", "--json")[1])["runs"]) == ["numpy:eager", "numpy"]
+    assert xf("explain", "run-1")[0] == 0
+    assert xf("compare", "run-1/numpy.trace")[0] == 0  # it has a plan
+    write("bare.trace")
+    assert "two traces, or one with its plan" in xf("compare", "bare.trace")[2]
+    assert "compared with itself" in xf("compare", "run-1", "run-1/numpy.trace")[2]
