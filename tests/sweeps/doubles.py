@@ -73,6 +73,15 @@ class Double:
         done = " + ".join(fault.text for fault in self.faults)
         return f"{self.base.fields} n={self.base.num_samples}: {done}"
 
+    def rates_differ_first(self, view: View) -> bool:
+        """Whether rates differ before all else that is seen of the steps."""
+        rates = [a != b for a, b in zip(self.candidate.lr, self.reference.lr, strict=False)]
+        steps = 1 + rates.index(True) if True in rates else 0
+        pairs = [
+            (getattr(one.steps, name)[:steps] for one in (self.candidate, self.reference)) for name in view.columns
+        ]
+        return bool(steps) and all(a == b for a, b in pairs)
+
 
 def order_of(fields: dict[str, Any], n: int) -> Callable[[int], Sequence[int]]:
     """The samples of each pass, in the plan's order."""
@@ -180,6 +189,8 @@ class View:
 def alike(name: str, double: Double, view: View) -> bool:
     """Whether a mistake of that name gives the same rows: alone, or with one of those that were made."""
     rng = Random(1)
+    if name == "learning-rate":  # whatever is done to it, as long as nothing else that is seen differs
+        return double.rates_differ_first(view)
     for kind in STRUCTURE:
         for fault in _some(kind(double.base, rng), rng):
             if name not in fault.causes:

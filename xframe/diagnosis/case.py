@@ -254,10 +254,12 @@ class Case:
         basis, drawn = replace(self.basis, rows=reference), self.candidate
         return Case(candidate, basis, self.run, self.other, self.stopping, self.apart, drawn, samples_differ_at)
 
-    def head(self, steps: int) -> Case:
-        """The first steps of both sides."""
-        basis = replace(self.basis, rows=self.reference.head(steps))
-        return self.over(self.candidate.head(steps), basis, apart=True)
+    def head(self, steps: int, *, whole: bool = False) -> Case:
+        """The first steps of both sides; ``whole``: as if they were all."""
+        candidate, reference = (rows.head(steps) for rows in (self.candidate, self.reference))
+        if whole:
+            candidate, reference = (rows.with_columns(complete=True) for rows in (candidate, reference))
+        return self.over(candidate, replace(self.basis, rows=reference), apart=True)
 
     # The plan behind the reference.
 

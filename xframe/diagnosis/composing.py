@@ -15,6 +15,7 @@ from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit
 from xframe.diagnosis.ranking import fits_of, ranked
 from xframe.diagnosis.reference import Reference
+from xframe.errors import counted
 from xframe.trace.rows import Rows
 
 _ROWS = ("batch_size", "updates", "ids")
@@ -36,8 +37,9 @@ def composed(case: Case) -> list[Fit]:
 
 
 def _lengths(case: Case) -> list[int]:
-    """Of beginnings that are tried."""
-    return [steps for quarters in (3, 2, 1) if (steps := case.shared * quarters // 4) > case.first_step + 2]
+    """Of beginnings that are tried, the longest first."""
+    lengths = (case.shared * sixteenths // 16 for sixteenths in (12, 8, 4, 2, 1))
+    return [steps for steps in dict.fromkeys(lengths) if steps > case.first_step + 2]
 
 
 def beginning(case: Case) -> list[Fit]:
@@ -46,19 +48,26 @@ def beginning(case: Case) -> list[Fit]:
     for steps in dict.fromkeys([*([sizes] if sizes is not None else []), *_lengths(case)]):
         head = case.head(steps)
         if steps > at and head.differs_at is not None and (fits := ranked(fits_of(head))):
-            return [replace(fit, exact=False) for fit in fits]
+            return [replace(_within(fit, case, steps), exact=False) for fit in fits]
     return []
+
+
+def _within(fit: Fit, case: Case, steps: int) -> Fit:
+    """The cause, said of the first steps alone."""
+    does = fit.sentence.removeprefix(case.run)
+    return replace(fit, sentence=f"{case.run}, in its first {counted(steps, 'step')},{does}")
 
 
 def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
     """Pairs of causes that together give all rows."""
     labelled = case.labels_differ_at is not None
-    parts = [_over(case, columns) for columns in (_PARTS if labelled else _COLUMNS)]
-    for part in parts + [case.head(steps) for steps in _lengths(case)]:
+    parts = [(columns, _over(case, columns)) for columns in (_PARTS if labelled else _COLUMNS)]
+    heads = [((), case.head(steps)) for steps in _lengths(case)]
+    for columns, part in parts + heads:
         if part.differs_at is None and part.labels_differ_at is None:
             continue
         for first in ranked([fit for fit in fits_of(part) if fit.exact])[:_MOST_FIRST]:
-            rest = _beside(case, first)
+            rest = _beside(case, first) if first.plan is not None else _but_for(case, columns)
             if rest is not None and rest.differs_at is not None:
                 yield from ((first, second) for second in _seconds(rest))
     yield from _in_turn(case)
@@ -78,31 +87,36 @@ def _seconds(rest: Case) -> Iterator[Fit]:
 
 
 def _beside(case: Case, first: Fit) -> Case | None:
-    """The candidate beside the rows that the first cause gives; None where these are not known."""
-    if first.plan is not None:
-        rows = case.basis.predicted(first.plan, len(case.candidate), ids=case.has_ids)
-        if rows is None:
-            return None
-        seen = case.candidate.only(*(_ROWS if rows.ids is not None else _ROWS[:2]))
-        basis = Reference(rows, (first.plan,), case.num_samples, case.basis.order, case.given)
-        return case.over(seen, basis, apart=True)
-    if len(case.candidate) != len(case.reference) or case.reference.ids is None:
+    """The candidate beside the rows of the plan that it follows; None where these are not known."""
+    assert first.plan is not None
+    rows = case.basis.predicted(first.plan, len(case.candidate), ids=case.has_ids)
+    if rows is None:
         return None
-    # An edit of the batches: beside it the updates may differ.
-    same = case.candidate.with_columns(batch_size=case.reference.batch_size, ids=case.reference.ids)
-    return case.over(same, case.basis, apart=True)
+    seen = case.candidate.only(*(_ROWS if rows.ids is not None else _ROWS[:2]))
+    basis = Reference(rows, (first.plan,), case.num_samples, case.basis.order, case.given)
+    return case.over(seen, basis, apart=True)
+
+
+def _but_for(case: Case, columns: tuple[str, ...]) -> Case | None:
+    """The candidate with these columns as the reference's, an edit of which is found; None where that cannot be."""
+    a, b = case.candidate, case.reference
+    if not columns or len(a) != len(b) or ("ids" not in columns and not case.same_sizes):
+        return None
+    same = {name: b.column(name).values for name in columns if name in b.known & a.known}
+    return case.over(a.with_columns(**same), case.basis, apart=True)
 
 
 def _in_turn(case: Case) -> Iterator[tuple[Fit, Fit]]:
     """One cause before some step and one from it on: where another column begins to differ, or one side ends."""
     points = {case.sizes_differ_at, case.batches_differ_at, case.updates_differ_at, case.shared}
     for step in sorted(point for point in points if point is not None and point > (case.differs_at or 0)):
-        before = ranked([fit for fit in fits_of(case.head(step)) if fit.exact])[:_MOST_FIRST]
+        heads = case.head(step), case.head(step, whole=True)
+        before = ranked([fit for head in heads for fit in fits_of(head) if fit.exact])[:_MOST_FIRST]
         behind = _behind(case, step) if before else None
         if behind is None or behind.differs_at is None:
             continue
         for second in _seconds(behind):
-            yield from ((first, second) for first in before)
+            yield from ((_within(first, case, step), second) for first in before)
 
 
 def _behind(case: Case, step: int) -> Case | None:

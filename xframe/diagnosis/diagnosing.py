@@ -123,10 +123,11 @@ def answers(
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
         found = _of_rows(case, plan, table) if rows and differ else []
         labelled = any(one.explanation.step == case.labels_differ_at for one in found)
+        alike = case.head(case.differs_at or 0) if differ else case
         if rows and (not differ or (case.labels_differ_before_rows and not labelled)):
-            found += _of_labels(case, table)
+            found += _of_labels(alike, table)
         if numbers is not None:
-            found += _of_numbers(case.head(case.differs_at or 0) if differ else case, numbers, table)
+            found += _of_numbers(alike, numbers, table)
     return found
 
 
@@ -186,7 +187,9 @@ def _of_labels(case: Case, table: Table) -> list[Answer]:
             for fit in cause.predicted(case):
                 if fit.exact:
                     fits.setdefault(cause.name, replace(fit, step=first))
-    alone = len(fits) == 1 and case.given  # a different plan may be behind a reference whose own is not known
+    alone = (
+        len(fits) == 1 and case.given and not case.apart
+    )  # a different plan may be behind a reference whose own is not known
     return [_in_words(fit, case, {"epochs"}, is_certain=alone) for fit in fits.values()]
 
 
@@ -194,7 +197,12 @@ def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
     """Why the numbers differ where the rows are the same."""
     found = [fit for cause in causes.every() for fit in cause.find_in_numbers(case, numbers)]
     fits = sorted(_standing(found, table), key=lambda fit: fit.rank)
-    return [_in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=fit.exact) for fit in fits]
+    labelled = case.labels_differ_at  # from there on other epochs may be why, as of a schedule that ticks by them
+    sure = [fit.exact and (labelled is None or (fit.step or 0) < labelled) for fit in fits]
+    return [
+        _in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=is_certain)
+        for fit, is_certain in zip(fits, sure, strict=True)
+    ]
 
 
 def _in_words(

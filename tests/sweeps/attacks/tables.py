@@ -24,6 +24,10 @@ class Table:
     reference: Rows
     num_samples: int
 
+    def head(self, steps: int) -> Table:
+        """The first steps of both sides."""
+        return Table(self.comparison, self.candidate.head(steps), self.reference.head(steps), self.num_samples)
+
     def result(self, name: str) -> str:
         return next((check.result for check in self.comparison.checks if check.name == name), "not judged")
 
@@ -69,14 +73,12 @@ def misfits(table: Table) -> list[str]:
 
 
 def _steps(table: Table) -> list[str]:
-    """Every step named is one at which a check first differs; what is said besides may show anywhere behind it."""
-    first, wrong = min(table.firsts, default=None), []
-    for cause in table.comparison.causes:
-        besides = (
-            ", besides," in cause.sentence and first is not None and cause.step is not None and cause.step >= first
-        )
+    """Every step named is one at which a check first differs; of what is not named first it may lie behind one."""
+    least, wrong = min(table.firsts, default=None), []
+    for i, cause in enumerate(table.comparison.causes):
         known = cause.step in table.firsts or (cause.step is None and bool(table.failed - table.with_a_step))
-        if not besides and not known:
+        behind = i > 0 and least is not None and cause.step is not None and cause.step > least
+        if not known and not behind:
             wrong.append(f"step {cause.step} of {sorted(table.firsts)}: {cause.name}: {cause.sentence}")
     return wrong
 

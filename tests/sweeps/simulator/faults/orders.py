@@ -122,14 +122,19 @@ def replaced(script: Script, rng: Random) -> Faults:
 
 def without_one(script: Script, rng: Random) -> Faults:
     """A sample that is never drawn."""
+
+    def order(script: Script, sample: int, p: int) -> list[int]:
+        samples = [one for one in script.order(p) if one != sample]
+        if len(samples) != script.num_samples - 1:
+            raise Refused("it is drawn not once")
+        return samples
+
     for sample in range(script.num_samples):
 
         def into(script: Script, sample: int = sample) -> Script:
-            if script.num_samples < 2 or sample not in script.order(0):
-                raise Refused("there is no such sample")
-            return script.but(
-                num_samples=script.num_samples - 1, order=lambda p: [one for one in script.order(p) if one != sample]
-            )
+            if script.num_samples < 2:
+                raise Refused("there is one sample")
+            return script.but(num_samples=script.num_samples - 1, order=lambda p: order(script, sample, p))
 
         yield Fault(f"never draws sample {sample}", frozenset({"sample-lost", "subset"}), into)
 
