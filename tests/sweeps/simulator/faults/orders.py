@@ -153,7 +153,7 @@ def a_share(script: Script, rng: Random) -> Faults:
         if script.num_samples >= 4 * times:
             yield Fault(
                 f"one share of {times}, {times} times",
-                frozenset({"shard-repeated"}),
+                frozenset({"shard-repeated", "one-shard"}),
                 lambda script, times=times: into(script, times),
             )
 
