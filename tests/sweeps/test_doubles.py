@@ -10,6 +10,8 @@ from sweeps.doubles import run
 def test_no_cause_of_two_mistakes_is_certain_and_wrong(record_property: Any) -> None:
     found = run(150, seed=11)
     assert not found.wrong_certain
+    assert not found.refuted
+    assert all(found.read[claim] for claim in ("due", "a rate", "first losses", "stored order", "too many"))
     assert found.count("certain") > 10  # it does commit itself
     assert found.count("right") >= 0.75 * found.cases, found.text
     record_property("sample", f"doubles: {found.cases} comparisons, {found.count('right')} first causes right")

@@ -187,9 +187,8 @@ def _of_labels(case: Case, table: Table) -> list[Answer]:
             for fit in cause.predicted(case):
                 if fit.exact:
                     fits.setdefault(cause.name, replace(fit, step=first))
-    alone = (
-        len(fits) == 1 and case.given and not case.apart
-    )  # a different plan may be behind a reference whose own is not known
+    # A different plan may be behind a reference whose own is not known, or behind rows that differ later.
+    alone = len(fits) == 1 and case.given and not case.apart
     return [_in_words(fit, case, {"epochs"}, is_certain=alone) for fit in fits.values()]
 
 
