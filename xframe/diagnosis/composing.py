@@ -15,6 +15,7 @@ from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit
 from xframe.diagnosis.ranking import fits_of, ranked
 from xframe.diagnosis.reference import Reference
+from xframe.diagnosis.two_orders import order_and_rest
 from xframe.errors import counted
 from xframe.trace.rows import Rows
 
@@ -28,7 +29,7 @@ _MOST_FIRST = 3  # causes of a part that are tried
 def composed(case: Case) -> list[Fit]:
     """Two causes that together give all rows, by the step at which each shows; empty if none do."""
     for first, second in _pairs(case):
-        earlier, later = sorted((first, second), key=lambda fit: fit.step or 0)
+        earlier, later = sorted((first, second), key=lambda fit: (fit.step or 0, not fit.cause.about_order))
         if second.cause is not first.cause and earlier.step in (case.differs_at, case.first_step):
             run = later.sentence.removeprefix(case.run)
             later = replace(later, sentence=f"{case.run}, besides,{run}")
@@ -60,6 +61,7 @@ def _within(fit: Fit, case: Case, steps: int) -> Fit:
 
 def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
     """Pairs of causes that together give all rows."""
+    yield from order_and_rest(case)
     labelled = case.labels_differ_at is not None
     parts = [(columns, _over(case, columns)) for columns in (_PARTS if labelled else _COLUMNS)]
     heads = [((), case.head(steps)) for steps in _lengths(case)]

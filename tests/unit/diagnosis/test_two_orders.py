@@ -1,0 +1,61 @@
+"""Two runs with orders of their own and a second difference: a cause for the order, one for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xframe.diagnosis.causes import by_name
+from xframe.diagnosis.diagnosing import diagnose
+from xframe.diagnosis.reference import changed
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
+
+N = 200
+BASE = TrainingPlan(batch_size=16, epochs=3)
+
+SECOND: dict[str, dict[str, Any]] = {
+    "short-batch-dropped": {"remainder": "drop"},
+    "short-batch-padded": {"remainder": "pad"},
+    "accumulation-steps": {"gradient_accumulation_steps": 3},
+    "batch-size-per-replica": {"batch_size": 32},
+    "batch-size": {"batch_size": 10},
+    "limit-confused": {"epochs": 2},
+    "update-skipped": {},
+}
+
+
+def shuffled(plan: TrainingPlan, seed: int) -> Rows:
+    """The plan's rows, each pass in an order that is not xframe's."""
+    rows = Rows.of_plan(changed(plan, order="sequential") or plan, N).only("batch_size", "updates", "ids", "epoch")
+    assert rows.ids is not None
+    passes = [np.random.default_rng([seed, index]).permutation(N) for index in range(plan.epochs or 1)]
+    index = np.repeat(rows.column("epoch").values, rows.batch_size)
+    return rows.with_columns(ids=np.stack(passes)[index, rows.ids])
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("second", SECOND)
+def test_each_difference_has_its_cause(second: str, given: bool) -> None:
+    candidate = shuffled(changed(BASE, **SECOND[second]) or BASE, 2)
+    if second == "update-skipped":
+        candidate = candidate.with_columns(updates=candidate.updates - (np.arange(len(candidate)) >= 9))
+    reference = Rows.of_plan(BASE, N).only("batch_size", "updates", "ids", "epoch") if given else shuffled(BASE, 1)
+    plan = BASE if given else None
+    order, other, *_ = diagnose(
+        candidate, reference, run="B", other="A", num_samples=N, plan=plan, reference_is_plan=given
+    )
+    assert by_name()[order.name].about_order
+    assert order.step == 0
+    assert other.name == second
+    assert not order.certain
+    assert not other.certain
+    assert not any("nothing but the order" in one.sentence for one in (order, other))
+
+
+def test_an_order_alone_has_one_cause() -> None:
+    causes = diagnose(shuffled(BASE, 2), shuffled(BASE, 1), run="B", other="A", num_samples=N, plan=None)
+    assert [one.name for one in causes] == ["shuffled-independently"]
+    assert "nothing but the order of the samples differs" in causes[0].sentence
