@@ -18,6 +18,7 @@ from xframe.diagnosis import causes
 from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
+from xframe.diagnosis.fixes import in_use
 from xframe.diagnosis.numbers import Floats, Numbers
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -42,7 +43,11 @@ def explain(findings: Findings) -> Comparison:
         if not whole and difference is not None and difference["step"] >= looked_at:
             sentences.append(f"Causes are looked for in the first {looked_at:,} steps, in which the runs agree.")
         else:
-            explanations = tuple(replace(one, certain=one.certain and whole) for one in _explanations(findings, rows))
+            facts = [run.facts for run in findings.runs]
+            explanations = tuple(
+                replace(one, certain=one.certain and whole, fix=in_use(one.fix, facts))
+                for one in _explanations(findings, rows)
+            )
     for run in dict.fromkeys(one.run for one in explanations):
         for explanation in _foremost([one for one in explanations if one.run == run]):
             sentences += sentences_of(explanation)

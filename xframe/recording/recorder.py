@@ -382,8 +382,9 @@ def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Even
 
 
 def _versions() -> dict[str, str]:
-    """Versions of Python, xframe and of the frameworks that this process has loaded."""
-    loaded = [name for name in ("numpy", "torch", "tensorflow", "keras") if name in sys.modules]
+    """Versions of Python, xframe and of the frameworks and trainers that this process has loaded."""
+    frameworks = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "ignite")
+    loaded = [name for name in frameworks if name in sys.modules]
     known = {"python": platform.python_version(), "xframe": _version("xframe-toolkit")}
     return known | {name: _version(name) for name in loaded}
 

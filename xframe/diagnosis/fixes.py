@@ -1,0 +1,28 @@
+"""Which of a cause's fixes concern the runs at hand: those for the frameworks and trainers that their facts name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from xframe.trace.facts import Facts
+
+_GENERAL = {"torch", "tensorflow", "keras"}  # for a run that names none
+_NAMED_BY = {  # a version in a run's facts
+    "torch": {"torch"},
+    "tensorflow": {"tensorflow", "keras"},
+    "keras": {"keras"},
+    "lightning": {"lightning"},
+    "transformers": {"transformers"},
+    "accelerate": {"accelerate"},
+    "ignite": {"ignite"},
+}
+
+
+def in_use(fixes: Mapping[str, str], runs: Iterable[Facts]) -> dict[str, str]:
+    """The fixes for what any of the runs uses; for a run that does not name a framework, those for the general ones."""
+    used: set[str] = set()
+    for facts in runs:
+        named = {*facts.versions, facts.adapter}
+        used |= set().union(*(used_so for name, used_so in _NAMED_BY.items() if name in named)) or _GENERAL
+    others = set().union(*_NAMED_BY.values()) - used
+    return {where: text for where, text in fixes.items() if where not in others}
