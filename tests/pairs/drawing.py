@@ -161,7 +161,7 @@ class Batches:
                 yield one
                 self.step += 1
             if here == "lost":
-                self.at = -1
+                self.at = -1  # the next batch has its step
             done.append(batch)
 
     def _shuffled(self, one_pass: Iterable[Any]) -> list[Any]:

@@ -21,12 +21,8 @@ from xframe.comparison.result import Comparison
 FRAMEWORKS = ("torch", "tensorflow")
 KINDS: tuple[Kind, ...] = (*CAUSE_COUNTS, "double", "validation", "numeric", "harmless")
 TESTS = Path(__file__).parents[1]
-BARS = {
-    "detected": 1.0,
-    "first": 0.95,
-    "cause": 0.9,
-    "double": 0.75,
-}  # shares of the mistakes; of wrong as certain and alarms, none
+# Shares of the mistakes. Of false alarms and of what is wrong as certain, refuted or more than is known: none.
+BARS = {"detected": 1.0, "first": 0.95, "cause": 0.9, "double": 0.75}
 # A cause that is another's special case: the general one is less than could be said, and yet true.
 GENERAL = {"schedule-late": "learning-rate", "schedule-clock": "learning-rate"}
 
