@@ -22,6 +22,7 @@ def refuted(case: Case, comparison: Comparison) -> Iterator[str]:
         text = one.sentence
         stated = [
             "nothing but the order" in text and failed & {"steps", "updates"},
+            "shuffles on its own" in text and results.get("boundaries") == "pass" and case.pair.order == "exact",
             "the same samples and updates" in text and failed & {"boundaries", "updates"},
             "every loss agrees" in text and (results.get("loss") != "pass" or not every_loss),
             "different gradients entered" in text and results.get("weights") == "pass",
