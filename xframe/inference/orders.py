@@ -125,14 +125,17 @@ def kinds(run: Observed, spans: Spans, judgement: Judgement) -> Iterator[Kind]:
     each = [math.lgamma(n - length + 1) - math.lgamma(n + 1) for length in lengths.tolist()]
     if judgement.sequential:
         yield Kind("sequential", True, None, 0.0)
-    yield Kind("shuffle", True, None, float(np.dot(each, counts)))
+    by_chance = {True: float(np.dot(each, counts)), False: each[-1]}  # by whether each pass has an order of its own
+    yield Kind("shuffle", True, None, by_chance[True])
     if judgement.same:
         yield Kind("shuffle", False, None, each[-1])
     if judgement.sequential and -each[-1] > UNLIKELY:
         return  # no seed gives that
     one_seed = -math.log(2 * max(len(run.seeds), 1))
-    for seed in run.seeds_of_first_batch:
-        for reshuffle in (True, False):
+    # Of fewer samples one of that many seeds gives some by chance.
+    shown = [reshuffle for reshuffle, chance in by_chance.items() if chance < one_seed - UNLIKELY]
+    for seed in run.seeds_of_first_batch if shown else ():
+        for reshuffle in shown:
             if (reshuffle or judgement.same) and departure(run, spans, seed, reshuffle=reshuffle) is None:
                 yield Kind("shuffle", reshuffle, seed, one_seed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from xframe.diagnosis.causes import by_name
 from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import changed
+from xframe.inference.inferring import infer
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -59,3 +61,14 @@ def test_an_order_alone_has_one_cause() -> None:
     causes = diagnose(shuffled(BASE, 2), shuffled(BASE, 1), run="B", other="A", num_samples=N, plan=None)
     assert [one.name for one in causes] == ["shuffled-independently"]
     assert "nothing but the order of the samples differs" in causes[0].sentence
+
+
+def test_no_seed_is_named_on_what_chance_gives() -> None:
+    """Of a thousand seeds some begin as any shuffle does, and of few samples some give all of them."""
+    plan = TrainingPlan(batch_size=1, epochs=1)
+    for n, seed in itertools.product((4, 12), range(5)):
+        rows = Rows.of_plan(plan, n).only("batch_size", "updates")
+        a, b = (rows.with_columns(ids=np.random.default_rng([n, seed, run]).permutation(n)) for run in (1, 2))
+        causes = diagnose(b, a, run="B", other="A", num_samples=n, plan=None)
+        assert not [one.sentence for one in causes if "seed" in one.sentence]
+        assert n > 4 or infer(b, n).seed is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from math import log
+from math import lgamma, log
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from xframe.diagnosis.claims import only_orders_differ
 from xframe.diagnosis.edits import most_batches, moved_batches
 from xframe.diagnosis.passes import Pass
 from xframe.errors import counted
-from xframe.inference.observed import SEEDS, seeds_of
+from xframe.inference.observed import SEEDS, UNLIKELY, seeds_of
 from xframe.inference.reproducing import UNKNOWN
 from xframe.plan.order import Order
 from xframe.plan.training_plan import TrainingPlan
@@ -208,9 +208,14 @@ class ShuffledIndependently(Cause):
 
 
 def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:
-    """Seeds by which the candidate may shuffle."""
-    ids = case.candidate.ids
-    if ids is None or not len(ids):
+    """Seeds by which the candidate may shuffle; none where the reference has none, or where chance gives one."""
+    ids, order, where = case.candidate.ids, case.basis.order, case.cells
+    if ids is None or not len(ids) or order is None or order.learned is not None or where is None:
+        return []
+    end = int(case.candidate.bounds[case.shared])
+    lengths = np.unique(where.passes[:end][~where.padding[:end]], return_counts=True)[1].tolist()
+    shown = [lgamma(n + 1) - lgamma(max(n - length, 0) + 1) for length in lengths]  # logarithms of numbers of orders
+    if (sum(shown) if plan.reshuffle else max(shown, default=0.0)) < log(2 * len(SEEDS)) + UNLIKELY:
         return []
     return seeds_of(ids[: min(int(case.candidate.batch_size[0]), plan.batch_size, n)], n)[:4]
 
