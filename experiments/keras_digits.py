@@ -43,4 +43,4 @@ with xframe.record(sys.argv[1], num_samples=len(x)) as rec:  # +
         for features, targets, ids in dataset:
             loss = train_step(features, targets)
             rec.step(ids=ids, updates=optimizer.iterations, loss=loss, lr=optimizer.learning_rate, epoch=epoch)  # +
-        print(f"epoch {epoch + 1}: loss {float(loss):.4f}")
+        print(f"epoch {epoch}: loss {float(loss):.4f}")

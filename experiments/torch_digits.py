@@ -42,4 +42,4 @@ with xframe.record(sys.argv[1], num_samples=len(x)) as rec:  # +
             optimizer.step()
             num_updates += 1  # +
             rec.step(ids=ids, updates=num_updates, loss=loss, lr=optimizer.param_groups[0]["lr"], epoch=epoch)  # +
-        print(f"epoch {epoch + 1}: loss {loss.item():.4f}")
+        print(f"epoch {epoch}: loss {loss.item():.4f}")

@@ -57,23 +57,23 @@ def _validation_lines(plan: TrainingPlan) -> list[str]:
 
 
 def one_step(plan: TrainingPlan, step: Step, num_samples: int) -> list[str]:
-    """Where a step's samples stand, and which they are."""
+    """Where a step's samples stand, and which they are; each counted from 0, as in every report."""
     cadence = Cadence(plan, num_samples)
     _, _, pass_index, position = cadence.place(step.index)
     rows = len(step.sample_ids) - step.padding
     end = position + rows
-    places = f"{position + 1:,}-{min(end, cadence.num_samples):,}"
+    places = f"{position:,}-{min(end, cadence.num_samples) - 1:,}"
     order = "" if plan.order == "sequential" else " of its order"
-    where = f"samples {places}{order}, in pass {pass_index + 1:,}"
+    where = f"samples {places}{order}, in pass {pass_index:,}"
     if end > cadence.num_samples:
         where += f", and {counted(end - cadence.num_samples, 'sample')} after it"
     if step.padding:
         where += f", and {counted(step.padding, 'row')} of padding"
     ids = ", ".join(map(str, step.sample_ids[:64].tolist())) + (", …" if len(step.sample_ids) > 64 else "")
     return [
-        f"step {step.step_in_epoch + 1:,} of epoch {step.epoch + 1:,} (index {step.index:,}): {where}; "
+        f"step {step.index:,}: step {step.step_in_epoch:,} of epoch {step.epoch:,}, {where}, all counted from 0; "
         f"updates after it: {step.update:,}",
-        f"  sample ids (from 0): {ids}",
+        f"  sample ids: {ids}",
     ]
 
 

@@ -56,7 +56,7 @@ class Lines(Progress):
 
 
 class Live(Progress):
-    """Bars that move: epoch i/n, step j/m, the time left, seconds per step and the loss."""
+    """Bars that move: epochs begun, steps made, the time left, seconds per step and the loss."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -76,7 +76,7 @@ class Live(Progress):
         unit, epochs = task.fields["unit"][:-1], task.fields["epochs"]
         parts = [f"{_seconds((now - before) / (steps - made))}/{unit}"] if steps > made else []
         parts += [] if loss is None else [f"loss {loss:.4g}"]
-        shown = "" if epoch is None else f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "")
+        shown = "" if epoch is None else f"{epoch + 1}/{epochs} epochs" if epochs else f"epoch {epoch}"
         self._bars.update(task.id, completed=steps, state="  ".join(parts), epoch=shown, last=(now, steps))
 
     def end(self, label: str, steps: int, text: str) -> None:

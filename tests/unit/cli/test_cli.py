@@ -60,11 +60,11 @@ def test_plan_without_arguments_is_the_main_job(xf):
     }
 
 
-def test_plan_shows_a_step_with_ordinals(xf):
+def test_plan_shows_a_step_counted_from_0(xf):
     tokens = ("plan", "--samples", 100, "--batch-size", 10, "--epochs", 1, "--order", "sequential", "--step", 2)
     code, out, _ = xf(*tokens)
     assert code == 0
-    assert "step 3 of epoch 1 (index 2): samples 21-30, in pass 1; updates after it: 3" in out
+    assert "step 2: step 2 of epoch 0, samples 20-29, in pass 0, all counted from 0; updates after it: 3" in out
     assert json.loads(xf(*tokens, "--json")[1])["step"]["sample_ids"] == list(range(20, 30))
 
 

@@ -305,16 +305,16 @@ def test_whether_a_pass_stopped_training(fields, steps):
 
 
 STEP = re.compile(
-    rf"step {N} of epoch {N} \(index {N}\): samples {N}-{N}(?: of its order)?, in pass {N}"
-    rf"(?:, and {N} samples? after it)?(?:, and {N} rows? of padding)?; updates after it: {N}"
+    rf"step {N}: step {N} of epoch {N}, samples {N}-{N}(?: of its order)?, in pass {N}"
+    rf"(?:, and {N} samples? after it)?(?:, and {N} rows? of padding)?, all counted from 0; updates after it: {N}"
 )
 
 
 def test_a_step_in_words():
     plan = TrainingPlan(batch_size=10, epochs=1, order="sequential")
     assert one_step(plan, plan.step(2, 100), 100) == [
-        "step 3 of epoch 1 (index 2): samples 21-30, in pass 1; updates after it: 3",
-        "  sample ids (from 0): 20, 21, 22, 23, 24, 25, 26, 27, 28, 29",
+        "step 2: step 2 of epoch 0, samples 20-29, in pass 0, all counted from 0; updates after it: 3",
+        "  sample ids: 20, 21, 22, 23, 24, 25, 26, 27, 28, 29",
     ]
 
 
@@ -329,19 +329,19 @@ def test_every_step_is_where_it_is_said_to_be(count):
         except (PlanError, Refused):
             continue
         text, ids = one_step(plan, plan.step(walked.index, num_samples), num_samples)
-        in_epoch, epoch, index, first, last, pass_number, after, padding, update = numbers(STEP.fullmatch(text))
-        assert (in_epoch, epoch, index) == (walked.step_in_epoch + 1, walked.epoch + 1, walked.index)
+        index, in_epoch, epoch, first, last, pass_index, after, padding, update = numbers(STEP.fullmatch(text))
+        assert (in_epoch, epoch, index) == (walked.step_in_epoch, walked.epoch, walked.index)
         assert update == walked.update
         assert (padding or 0) == walked.padding
         assert ("of its order" in text) is (plan.order == "shuffle")
-        told = order(pass_number - 1)[first - 1 : last]
-        later = chain.from_iterable(order(pass_number + i) for i in range(after or 0))
-        repeated = cycle(order(pass_number - 1))
+        told = order(pass_index)[first : last + 1]
+        later = chain.from_iterable(order(pass_index + 1 + i) for i in range(after or 0))
+        repeated = cycle(order(pass_index))
         told += [*islice(later, after or 0), *islice(repeated, padding or 0)]
         if padding:
             assert last - first + 1 == len(walked.sample_ids) - padding
         assert told == walked.sample_ids, (text, fields, num_samples)
-        shown = [int(sample) for sample in re.findall(r"\d+", ids.removeprefix("  sample ids (from 0):"))]
+        shown = [int(sample) for sample in re.findall(r"\d+", ids.removeprefix("  sample ids:"))]
         assert shown == walked.sample_ids[:64]
         assert ids.endswith(", …") is (len(walked.sample_ids) > 64)
         kinds.add((after is not None, padding is not None))

@@ -2,13 +2,14 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
 
 
-@pytest.mark.parametrize("columns", [60, 120])
+@pytest.mark.parametrize("columns", [60, 80, 120])
 def test_a_real_terminal(tmp_path, columns):
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "30"}
@@ -33,3 +34,6 @@ def test_a_real_terminal(tmp_path, columns):
     assert "trace complete" in text
     assert "\x1b[1;32mPASS" in text
     assert text.rstrip().splitlines()[-1].endswith(" s")
+    report = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text[text.index("xframe 0.") :])
+    assert max(map(len, report.splitlines())) <= columns
+    assert re.search(r"^  steps +PASS +1,300", report, flags=re.MULTILINE)
