@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 
-def _panel(console: Console, options: ConsoleOptions, contents: HelpPanel) -> None:
+def _panel(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
     """Prints one group; the column of names is wide enough for the longest, so that none is cut."""
     from cyclopts.help import DefaultFormatter, NameRenderer
     from cyclopts.help.specs import get_default_parameter_columns
 
-    def columns(*shown: Any) -> tuple[Any, ...]:
-        words = [word for entry in contents.entries for label in entry.display_labels for word in label.split()]
+    def columns(console: Console, options: ConsoleOptions, entries: list[Any]) -> tuple[Any, ...]:
+        words = [word for entry in entries for label in entry.display_labels for word in label.split()]
         width = max([round(console.width * 0.35), *(2 + len(word) for word in words)])
         return tuple(
             column.copy(renderer=NameRenderer(max_width=width), max_width=width)
             if column.header == "Option"
             else column
-            for column in get_default_parameter_columns(*shown)
+            for column in get_default_parameter_columns(console, options, entries)
         )
 
-    DefaultFormatter(column_specs=None if contents.format == "command" else columns)(console, options, contents)
+    DefaultFormatter(column_specs=None if panel.format == "command" else columns)(console, options, panel)
 
 
 def _group(name: str, text: str = "") -> Group:
@@ -56,7 +56,7 @@ _DEPENDENT = {
         "Plan: gradient accumulation", "k steps make a window, whose gradients one update applies."
     ),
     "validation_every": _group("Plan: validation"),
-    "early_stopping_patience": _group("Plan: early stopping", "Of a plan that validates."),
+    "early_stopping_patience": _group("Plan: early stopping", "Of a plan with --validation-every."),
 }
 _RUN = _group("Train and compare")
 _SEEN = _group("What was recorded")

@@ -112,7 +112,8 @@ def pairs(option: str, texts: list[str] | None, form: str, *, empty: bool = Fals
 def _parameter(field: Field) -> Parameter:
     """The option of a field: its help, and how its value is read."""
     text = field.text + (f" Without a plan file: {DEFAULT[field.name]}." if field.name in DEFAULT else "")
-    return (number if field.type is int else word if field.words else option)(text, of_field(field))
+    group = of_field(field)
+    return number(text, group) if field.type is int else word(text, group) if field.words else option(text, group)
 
 
 def _with_an_option_for_each_field(cls: type[Options]) -> type[Options]:

@@ -61,20 +61,14 @@ def bench(
     /,
     *,
     loops: Annotated[
-        str | None,
-        option(
-            "Comma separated: loops by name, or adapters for all of theirs. Default: all.", WHAT, listed(names.adapters)
-        ),
+        str | None, option("By name, or adapters for all of theirs, comma separated.", WHAT, listed(names.adapters))
     ] = None,
     rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (5).", WHAT)] = None,
     seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.", WHAT)] = None,
     seed: Annotated[int, number("Of the order in each round. Default: 0.", WHAT)] = 0,
-    task: Annotated[
-        str | None, option("The task, see xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)
-    ] = None,
+    task: Annotated[str | None, option("See xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)] = None,
     adapters: Annotated[
-        str | None,
-        option("Comma separated; a loop after a colon. Default: torch,tensorflow.", PLANNED, listed(names.adapters)),
+        str | None, option("Comma separated. Default: torch,tensorflow.", PLANNED, listed(names.adapters))
     ] = None,
     device: Annotated[Device | None, runtime("Default: auto.", PLANNED)] = None,
     precision: Annotated[Precision | None, runtime("Default: float32.", PLANNED)] = None,
@@ -93,7 +87,6 @@ def bench(
     With a plan: samples a second of recorded runs, one at a time. The ratio is given only if those very runs had the
     same structure (else exit code 1).
     """
-    from xframe.bench import loops as loops_bench
     from xframe.bench import throughput
     from xframe.running.request import DEFAULT_ADAPTERS, Request
 
@@ -104,16 +97,7 @@ def bench(
         stray = [name for name, value in others.items() if value] + ["the plan's fields"] * (plan != NO_OPTIONS)
         if stray:
             raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
-        with progress_bars() as progress:
-            results = loops_bench.bench_loops(
-                loops=None if loops is None else loops.split(","),
-                rounds=loops_bench.ROUNDS if rounds is None else rounds,
-                seconds=loops_bench.SECONDS if seconds is None else seconds,
-                seed=seed,
-                progress=progress,
-            )
-        answer({"benches": [r.to_dict() for r in results]}, "\n\n".join(map(str, results)), json=json)
-        return max(result.exit_code for result in results)
+        return _bench_loops(None if loops is None else loops.split(","), rounds, seconds, seed, json=json)
     if loops is not None or seconds is not None:
         raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
     request = Request(
@@ -130,3 +114,19 @@ def bench(
         )
     answer(result.to_dict(), str(result), json=json)
     return result.exit_code
+
+
+def _bench_loops(names: list[str] | None, rounds: int | None, seconds: float | None, seed: int, *, json: bool) -> int:
+    """What ``bench`` does without a plan."""
+    from xframe.bench import loops
+
+    with progress_bars() as progress:
+        results = loops.bench_loops(
+            loops=names,
+            rounds=loops.ROUNDS if rounds is None else rounds,
+            seconds=loops.SECONDS if seconds is None else seconds,
+            seed=seed,
+            progress=progress,
+        )
+    answer({"benches": [result.to_dict() for result in results]}, "\n\n".join(map(str, results)), json=json)
+    return max(result.exit_code for result in results)

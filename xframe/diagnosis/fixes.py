@@ -23,6 +23,6 @@ def in_use(fixes: Mapping[str, str], runs: Iterable[Facts]) -> dict[str, str]:
     used: set[str] = set()
     for facts in runs:
         named = {*facts.versions, facts.adapter}
-        used |= set().union(*(used_so for name, used_so in _NAMED_BY.items() if name in named)) or _GENERAL
-    others = set().union(*_NAMED_BY.values()) - used
+        used |= set[str]().union(*(used_so for name, used_so in _NAMED_BY.items() if name in named)) or _GENERAL
+    others = set[str]().union(*_NAMED_BY.values()) - used
     return {where: text for where, text in fixes.items() if where not in others}

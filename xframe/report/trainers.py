@@ -91,7 +91,8 @@ def compared(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
     """
     counts = {name: plan.counts(num_samples).to_dict() for name, plan in plans.items()}
     first, *others = plans.values()
-    alike, at = _all_same(plans, num_samples), None
+    alike = _all_same(plans, num_samples)
+    at: int | None = None
     if not alike and all(each == counts[next(iter(plans))] for each in counts.values()):
         at = min(step for plan in others if (step := _first_difference(plan, first, num_samples)) is not None)
     drops = fields.get("remainder") == "drop" and {"keras", "keras2"} & set(plans)
