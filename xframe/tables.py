@@ -21,13 +21,13 @@ _LABEL = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")  # a line's first cell
 _JOINTS = re.compile(r"(?<=[-/_.,=:])(?=[^-/_.,=:])")  # where a word that is wider than the screen may break
 
 
-def screen_width() -> int | None:
-    """Columns of the screen: by COLUMNS, else as the terminal has it; None where output goes elsewhere."""
+def screen_width(output: int = 1) -> int | None:
+    """Columns of the screen: by COLUMNS, else as the terminal of that output has it; None where it goes elsewhere."""
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given) > 0:
         return max(int(given), _NARROWEST)
     try:
-        columns = os.get_terminal_size(1).columns
+        columns = os.get_terminal_size(output).columns
         return max(columns, _NARROWEST) if columns else None
     except OSError:
         return None

@@ -6,7 +6,7 @@ import json as jsonlib
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
-from xframe.tables import folded
+from xframe.tables import folded, screen_width
 
 if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
@@ -43,7 +43,8 @@ def answer(facts: Any, text: str, *, json: bool) -> None:
 
 def remark(text: str) -> None:
     """Prints what is no result."""
-    print(folded(text), file=sys.stderr)
+    width = screen_width(2)
+    print(text if width is None else folded(text, width), file=sys.stderr)
 
 
 def show(text: str) -> None:
