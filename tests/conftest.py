@@ -3,6 +3,7 @@
 Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    os.environ.pop("COLUMNS", None)  # the screen's width would fold what tests read
     if config.getoption("quick"):
         from quick import Quick
 
