@@ -70,7 +70,7 @@ def execute(tokens: Sequence[str]) -> int:
             traceback.print_exception(error)
     remark(f"xframe: {trouble}")
     if "--json" in tokens:
-        print(jsonlib.dumps({"error": {**trouble.to_dict(), "exit_code": code}}))
+        print(jsonlib.dumps({"error": trouble.to_dict()}))
     return code
 
 

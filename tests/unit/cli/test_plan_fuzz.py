@@ -135,7 +135,7 @@ def printed(*tokens):
     else:
         assert err.startswith("xframe: ")
         if "--json" in tokens:
-            assert json.loads(out)["error"]["exit_code"] == code
+            assert json.loads(out)["error"]["what"] in err
         else:
             assert out == ""
     return code, err
