@@ -8,6 +8,11 @@ import pytest
 
 import xframe
 from xframe.cli import app as cli
+from xframe.cli.printing import answer
+from xframe.report.bench import LoopBench, MeasuredLoop, Segment, environment
+from xframe.testing.baselines import BASELINES
+from xframe.testing.selftest import results
+from xframe.testing.selftest.results import Clean, Finding, Reported, SelfTest
 
 LONG = "an-experiment-with-a-very-long-name-of-its-own"
 
@@ -183,3 +188,52 @@ def test_a_run_folder_stands_for_its_traces(xf, tmp_path):
     write("bare.trace")
     assert "two traces, or one with its plan" in xf("compare", "bare.trace")[2]
     assert "compared with itself" in xf("compare", "run-1", "run-1/numpy.trace")[2]
+
+
+def finding(adapter):
+    reported = Reported("plan", True, False, "boundaries", 27, "short-batch-dropped", False, True)
+    right = ("epochs-too-short-by-one", "boundaries", 28, ("steps-per-epoch", "epoch-iterator"))
+    return Finding(adapter, "fault", *right, (reported, reported), dict.fromkeys(BASELINES, True))
+
+
+def loops(name):
+    segments = [Segment(i, 100, 0.01 + 0.02 * i, 0.01) for i in range(3)]
+    about = "what it does, in more words than a table at eighty columns has room for"
+    return tuple(
+        MeasuredLoop(f"{name}-{i}", name, about, i > 0, i == 0, f"{name}-0" if i else None, 1.0, segments, failed)
+        for i, failed in enumerate([None, None, "the process was killed, " * 9])
+    )
+
+
+SETTINGS = {"rounds": 3, "seconds": 0.5, "seed": 0}
+WORKLOAD = {"task": "bench-mlp", "description": "a perceptron on generated samples " * 3, "batch_size": 32}
+MACHINE = environment(1, dict.fromkeys(("numpy", "torch", "tensorflow", "keras", "lightning", "accelerate"), "2.13.0"))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda: results.text(
+            SelfTest(
+                ("numpy", "torch", "tensorflow", "an-adapter-of-someone-else"),
+                tuple(map(finding, ("numpy", "torch", "tensorflow", "an-adapter-of-someone-else"))),
+                Clean(alarms=("a plan with many fields, " * 9,), pairs=78, baseline_alarms=dict.fromkeys(BASELINES, 1)),
+                0,
+                1.0,
+            )
+        ),
+        lambda: str(
+            LoopBench(WORKLOAD, SETTINGS, MACHINE, (*loops("torch"), *loops("tensorflow")), {"ignite": "gone"})
+        ),
+    ],
+    ids=["selftest", "bench"],
+)
+def test_tables_of_proof_and_speed_fit(capsys, monkeypatch, columns, result):
+    shown = []
+    for width in (columns, 100_000):
+        monkeypatch.setenv("COLUMNS", str(width))
+        answer({}, result(), json=False)
+        shown.append(capsys.readouterr().out)
+    assert max(map(len, shown[0].splitlines())) <= columns
+    assert words(shown[0]) == words(shown[1])
