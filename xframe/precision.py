@@ -14,3 +14,11 @@ def storage(precision: str) -> str:
 def epsilon(precision: str) -> float:
     """The distance from 1 to the next number in that storage."""
     return _EPSILONS[storage(precision)]
+
+
+def rounding(precision: str, device: str = "cpu") -> float:
+    """The same of what sums and products are computed in; a GPU may take float32 for TF32, which has ten bits."""
+    coarser = {"bfloat16": 2.0**-7, "mixed_float16": 2.0**-10}
+    if precision == "float32" and not device.startswith("cpu"):
+        return 2.0**-10
+    return coarser.get(precision, epsilon(precision))

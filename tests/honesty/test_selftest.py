@@ -323,6 +323,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
         "schedule-clock",
         "early-stopping",
         "counted-without-update",
+        "different-loss",
     }  # see feature cheats, fit
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 

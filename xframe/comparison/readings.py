@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.checks.loss import classified
-from xframe.comparison.checks.lr import compared
+from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.pairing import Common, Pair, Reading, Run
 from xframe.precision import epsilon
@@ -31,9 +31,8 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Sides = tuple[Column, Column]
 
-_SEVERAL = 3  # steps that are evidence
-_ROUNDINGS = 64  # units in the last place by which the losses of one training differ
-_OF_AN_UPDATE = 0.05  # what rates differ by must add up to that before losses can show it
+SEVERAL = 3  # steps that are evidence
+ROUNDINGS = 64  # units in the last place by which the losses of one training differ
 
 
 def read_again(pairs: Sequence[Pair]) -> dict[str, Run]:
@@ -60,7 +59,7 @@ class _Reader:
     def found(self) -> Iterator[tuple[Run, Reading]]:
         """Those taken, each with its run."""
         losses, slack = self._columns("loss"), None
-        best = self._best("loss", losses, self._otherwise(losses), lambda explained: explained.sum() >= _SEVERAL)
+        best = self._best("loss", losses, self._otherwise(losses), lambda explained: explained.sum() >= SEVERAL)
         if best is not None:
             side, reading, _ = best
             yield self.runs[side], reading
@@ -68,7 +67,9 @@ class _Reader:
         agree = self._agree_closely(losses, slack)
         for column in ("updates", "lr"):
             columns = self._columns(column)
-            by = self._differing(column, columns) * (1.0 if column == "updates" else _share(columns, self.steps))
+            by = self._differing(column, columns) * (
+                1.0 if column == "updates" else share(*(one.values[: self.steps] for one in columns))
+            )
             shown = partial(self._shown, by, agree, losses[1].values)
             best = self._best(column, columns, self._lagging(column, columns), shown)
             if best is not None:
@@ -123,7 +124,7 @@ class _Reader:
         if known.sum() < self.steps - 1:
             return np.zeros(self.steps, bool)
         a, b = (one.values[: self.steps] for one in losses)
-        allowed = _ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(np.abs(a), np.abs(b))
+        allowed = ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(np.abs(a), np.abs(b))
         with np.errstate(invalid="ignore"):
             close: Mask = np.abs(a - b) <= allowed + (0.0 if slack is None else slack[: self.steps])
         return close | ~known
@@ -131,12 +132,12 @@ class _Reader:
     def _shown(self, by: Floats, agree: Mask, losses: Floats, explained: Mask) -> bool:
         """Whether losses and weights show that training did not differ by that much of each update."""
         end = len(explained)
-        behind = np.flatnonzero(np.concatenate([[0.0], np.cumsum(by)])[:end] >= _OF_AN_UPDATE)
-        if len(behind) < _SEVERAL or not agree[:end].all():
+        varying = losses[behind(by[:end])]
+        varying = varying[np.isfinite(varying)]
+        if len(varying) < SEVERAL or not agree[:end].all():
             return False
-        varying = losses[behind][np.isfinite(losses[behind])]
-        least = _ROUNDINGS * epsilon(self.pair.terms.precision) * np.abs(varying).max(initial=0.0)
-        if len(varying) < _SEVERAL or np.ptp(varying) <= 100 * least:
+        least = ROUNDINGS * epsilon(self.pair.terms.precision) * np.abs(varying).max(initial=0.0)
+        if np.ptp(varying) <= 100 * least:
             return False
         if not end == len(self.runs[0].rows) == len(self.runs[1].rows):
             return True
@@ -180,13 +181,6 @@ def _known(sides: Sides, steps: int) -> Mask:
 def _first(differing: Mask) -> int:
     """The first step that differs, or how many there are."""
     return int(np.argmax(differing)) if differing.any() else len(differing)
-
-
-def _share(rates: Sides, steps: int) -> Floats:
-    """The share of a step's update that its rates differ by."""
-    a, b = (np.abs(one.values[:steps]) for one in rates)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(np.abs(a - b) / np.maximum(a, b))
 
 
 def _moved(column: Column, by: int) -> Column:

@@ -123,3 +123,8 @@ def of_rates(table: Table, step: int | None) -> set[str]:
 def of_stated_losses(table: Table, step: int | None) -> set[str]:
     """By a loss that is only recorded otherwise."""
     return {"loss"}
+
+
+def of_weights(table: Table, step: int | None) -> set[str]:
+    """By final weights: only these."""
+    return {"weights"}

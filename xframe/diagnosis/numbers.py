@@ -1,6 +1,7 @@
 """What two runs of the same steps computed, and what several causes ask of it. Nothing is judged again here.
 
-Where the two differ, and by what tolerance and precision, is the comparison's finding.
+Where the two differ, and by what tolerance and precision, is the comparison's finding. A number that was not recorded
+is NaN.
 """
 
 from __future__ import annotations
@@ -11,8 +12,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.comparison.checks.lr import behind, share
+from xframe.comparison.readings import ROUNDINGS, SEVERAL
+from xframe.precision import epsilon, rounding
+
 Floats = NDArray[np.float64]
-_ROUNDING = 1e-5  # what begins with larger differences is a different computation
+# Rounding begins at a few units in the last place and grows from there, in training that is unstable by a third a step.
+_SMALL = 16  # units that are no more than that
+_AT_FIRST = 4
+_A_STEP = 1.35
+_HALFWAY = 8  # times as much as halfway; what is added up step by step makes it twice, or four times
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +35,9 @@ class Numbers:
     weights: bool | None = None  # whether the final ones are the same; None if that cannot be judged
     starts: tuple[str | None, str | None] = (None, None)  # fingerprints of the starting weights, where recorded
     data: tuple[str | None, str | None] = (None, None)  # and of the data
+    precision: str = "float32"
+    device: str = "cpu"
+    weights_text: str = ""  # which of the final weights differ, and how far
 
     @property
     def other_data(self) -> bool:
@@ -38,20 +50,43 @@ class Numbers:
         return None not in self.starts and self.starts[0] != self.starts[1]
 
     @property
+    def same_data(self) -> bool:
+        """Whether they are known to hold the same data."""
+        return None not in self.data and self.data[0] == self.data[1]
+
+    @property
+    def same_starts(self) -> bool:
+        """Whether they are known to start from the same weights."""
+        return None not in self.starts and self.starts[0] == self.starts[1]
+
+    @property
     def other_rates(self) -> bool:
         """Whether the learning rates differ, and both are numbers where they first do."""
         if self.lr is None or self.lr_differs_at is None:
             return False
         return not any(np.isnan(rates[self.lr_differs_at]) for rates in self.lr)
 
+    @cached_property
+    def only_recorded(self) -> bool:
+        """Whether losses agree, as closely as rounding lets them, where they must show by what the rates differ."""
+        if self.lr is None or self.loss is None or not self.other_rates:
+            return False
+        a, b = self.loss
+        rows = behind(share(*self.lr))
+        rows = rows[np.isfinite(a[rows]) & np.isfinite(b[rows])][:SEVERAL]
+        if len(rows) < SEVERAL:
+            return False
+        closely = ROUNDINGS * epsilon(self.precision) * np.abs(b[rows])
+        return bool((np.abs(a - b)[rows] <= closely).all() and np.ptp(b[rows]) > closely.max())
+
     @property
     def stated(self) -> bool:
         """Whether something that the runs state themselves differs: then losses differ for that reason.
 
-        A rate acts on the losses behind its step.
+        A rate acts on the losses behind its step, if it is what was trained with.
         """
         loss, rate = self.loss_differs_at, self.lr_differs_at
-        by_rates = self.other_rates and (loss is None or rate is None or loss > rate)
+        by_rates = self.other_rates and not self.only_recorded and (loss is None or rate is None or loss > rate)
         return self.other_data or self.other_starts or by_rates
 
     @property
@@ -85,13 +120,18 @@ class Numbers:
 
     @cached_property
     def drifts(self) -> bool:
-        """Whether the losses' difference grows little by little from nothing: small ones come before the large."""
+        """Whether the losses' difference is rounding's: of that size, or grown from it as errors grow that training
+        amplifies, and not as what is added step by step."""
         assert self.loss is not None
         assert self.loss_differs_at is not None
-        (a, b), step = self.loss, self.loss_differs_at
-        by = np.abs(a - b) / np.maximum(np.abs(b), 1e-12)
-        before = by[max(0, step - 20) : step]
-        if step < 2 or not np.isfinite(by[: step + 1]).all():
-            return bool(step == 0 and by[0] < 1e-3) if np.isfinite(by[0]) else False
-        small = float(before[before > 0].min()) < _ROUNDING if (before > 0).any() else False
-        return bool(small and (before > 0).mean() > 0.5 and by[step] < 20 * max(float(before.max()), 1e-12))
+        until = self.loss_differs_at + 1
+        a, b = (one[:until] for one in self.loss)
+        if not (np.isfinite(a[-1]) and np.isfinite(b[-1])):
+            return False
+        units = np.abs(a - b) / np.maximum(np.abs(a), np.abs(b)) / rounding(self.precision, self.device)
+        largest = np.maximum.accumulate(np.nan_to_num(units))
+        if largest[-1] <= _SMALL:
+            return True
+        grows = largest <= _AT_FIRST * _A_STEP ** np.arange(until)
+        halfway = largest[until // 2]
+        return bool(grows.all() and 0 < _HALFWAY * halfway <= largest[-1])

@@ -23,6 +23,7 @@ OF_THE_RATE = 64
 OF_THE_PEAK = 8
 A_STEP = 1 / 4
 A_FALL = 2500  # of the rate at most, each time that it fell to 1/e: a base of 0.9999 takes as many steps, times four
+OF_AN_UPDATE = 0.05  # such a difference is seen in the next losses: 1e-4 of them and more, where rounding makes 1e-6
 
 
 class LearningRate(Check):
@@ -104,6 +105,19 @@ def compared(common: Common, peak: float, precision: str) -> tuple[NDArray[np.bo
         difference = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
     alike = (a == b) | (np.isnan(a) & np.isnan(b)) | (finite & (difference <= allowed))
     return ~alike, difference, allowed
+
+
+def behind(differing: Floats) -> NDArray[np.int64]:
+    """The steps whose losses must show it if each step's update differed by that share of itself: those behind enough
+    of an update in sum."""
+    return np.flatnonzero(np.concatenate([[0.0], np.cumsum(differing)])[:-1] >= OF_AN_UPDATE)
+
+
+def share(rates: Floats, expected: Floats) -> Floats:
+    """The share of each step's update that its rates differ by; none where one is not known."""
+    a, b = np.abs(rates), np.abs(expected)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(np.abs(a - b) / np.maximum(a, b))
 
 
 def _sizes(common: Common) -> Floats:

@@ -57,7 +57,7 @@ class FinalWeights(Check):
         if shapes != expected_shapes:
             names = self.pair.candidate.name, self.pair.reference.name
             return Judgement("fail", detail=f"{names[0]} has {shapes}, {names[1]} {expected_shapes}")
-        problem = ""
+        problem, beyond = "", []
         for name in sorted(weights):
             a, b = weights[name].astype(np.float64).ravel(), expected[name].astype(np.float64).ravel()
             kinds = classified(a), classified(b)
@@ -72,6 +72,9 @@ class FinalWeights(Check):
                 difference = float(np.abs(a - b).max())
             allowed = self.pair.terms.tolerance.allowed(np.abs(a).max(), np.abs(b).max())
             self.measure(difference, name)
-            if difference > allowed and not problem:
-                problem = f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed"
+            if difference > allowed:
+                beyond.append(f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed")
+        if beyond and not problem:
+            more = f"; {len(beyond):,} of {len(weights):,} weights differ" if len(weights) > 1 else ""
+            problem = beyond[0] + more
         return self.measured("fail" if problem else "pass", detail=problem)

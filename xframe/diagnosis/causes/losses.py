@@ -1,4 +1,4 @@
-"""Losses and weights that differ though samples, updates and rates are the same."""
+"""Losses that differ though samples, updates and rates are the same."""
 
 from __future__ import annotations
 
@@ -68,6 +68,21 @@ class LossScale(Cause):
             yield self.note(case, f"the first loss of {case.run} is {factor} that of {case.other}", 0)
 
 
+class DifferentLoss(Cause):
+    """The loss is computed otherwise."""
+
+    name = "different-loss"
+    rank = 635
+    fixes = settings(
+        any="the same label smoothing, weights and regularisation; logits where logits are expected; the same layers",
+        keras="from_logits=True for a model that ends without softmax",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if first := differ_from_the_start(case, numbers):
+            yield self.note(case, f"{first}, so the loss, or the model before it, may be computed otherwise", 0)
+
+
 class OtherGradient(Cause):
     """The same samples and updates, but different gradients entered them."""
 
@@ -80,8 +95,11 @@ class OtherGradient(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, scale, k = numbers.loss_differs_at, numbers.scale, case.window
+        updates = case.reference.updates
         if not numbers.other_losses or not step or scale is not None or numbers.constant:
             return  # before the first update no gradient has entered anything, nor does one a loss stated otherwise
+        if updates is not None and not updates[step - 1]:
+            return
         window = f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
         for rates, entered in (
             (claims.rates_agree, "different gradients entered the updates before it"),
@@ -97,70 +115,14 @@ class OtherGradient(Cause):
         return self.fixes
 
 
-class DifferentData(Cause):
-    """The same ids stand for different samples."""
-
-    name = "different-data"
-    rank = 510
-    explains = staticmethod(claims.of_rows)
-    fixes = settings(any="load both runs' samples from one file, in one order, scaled alike")
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if numbers.other_data:
-            a, b = (str(one)[:12] for one in numbers.data)
-            text = f"{case.run} trains on different data: the fingerprints are {a} and {b}"
-            yield self.note(case, text, 0, exact=True)
-        step = numbers.loss_differs_at
-        if first := _differ_from_the_start(case, numbers):
-            yield self.note(case, f"{first}, so the ids may stand for different samples", 0, rank=630)
-        elif step and numbers.other_losses and numbers.scale is None:
-            text = f"{case.run}: the ids of step {step:,} may stand for different samples or targets"
-            yield self.note(case, text, step, rank=650)
-
-
-class StartingWeights(Cause):
-    """The runs start from different weights."""
-
-    name = "starting-weights"
-    rank = 520
-    fixes = settings(any="start both runs from one file of weights")
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if numbers.other_starts:
-            a, b = (str(one)[:12] for one in numbers.starts)
-            text = f"{case.run} starts from different weights than {case.other}: the fingerprints are {a} and {b}"
-            yield self.note(case, text, 0, exact=True)
-        elif first := _differ_from_the_start(case, numbers):
-            yield self.note(case, f"{first}, so the weights, or what the ids stand for, differ", 0, rank=620)
-
-
-class WeightsElsewhere(Cause):
-    """Only the final weights differ: they are not those that were trained."""
-
-    name = "weights-elsewhere"
-    rank = 670
-    fixes = settings(
-        keras="EarlyStopping(restore_best_weights=False), and compare the model that was trained",
-        any="record the final weights, not a checkpoint's, an average's (EMA, SWA), or another layout's",
-    )
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if numbers.weights is False and numbers.loss_differs_at is None and not numbers.stated:
-            text = f"{case.run} ends in different weights"
-            agree = f"{text}, though every loss agrees: what was recorded is not what was trained"
-            yield self.note(case, agree, None, claims=(claims.every_loss_agrees,))
-            unknown = f"{text}; not every loss was recorded, so where the runs begin to differ is not known"
-            yield self.note(case, unknown, None, claims=(claims.some_loss_is_unknown,))
-
-
-def _differ_from_the_start(case: Case, numbers: Numbers) -> str:
+def differ_from_the_start(case: Case, numbers: Numbers) -> str:
     """That the losses differ before any update, and not by a factor; empty if they do not."""
     if not numbers.other_losses or numbers.loss is None or numbers.loss_differs_at != 0:
         return ""
     if numbers.scale is not None or numbers.constant or _factor_of_the_first(case, numbers):
         return ""
     a, b = (losses[0] for losses in numbers.loss)
-    return f"the first loss already differs, {a:.6g} and {b:.6g}: before any update"
+    return f"{case.run}: the first loss already differs, {a:.6g} and {b:.6g}: before any update"
 
 
 def _factor_of_all(case: Case, scale: float) -> str:

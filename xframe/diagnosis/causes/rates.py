@@ -8,13 +8,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.comparison.checks.lr import compared
+from xframe.comparison.pairing import Common
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import of_rates
 from xframe.diagnosis.numbers import Numbers
 
 Floats = NDArray[np.float64]
-_SAME = 1e-5  # schedulers that go from each rate to the next end in different last digits
 
 
 class LearningRate(Cause):
@@ -30,7 +31,8 @@ class LearningRate(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if numbers.other_rates and _reclocked(case, numbers) is None:
-            yield self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=True)
+            exact = not numbers.only_recorded
+            yield self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=exact)
 
 
 class _Reclocked(Cause):
@@ -42,7 +44,7 @@ class _Reclocked(Cause):
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         schedule = _reclocked(case, numbers) if numbers.other_rates else None
         if schedule is not None and schedule[0] == self.own_clock:
-            yield self.note(case, f"{_differing(case, numbers)}: {schedule[1]}", numbers.lr_differs_at)
+            yield self.note(case, _differing(case, numbers, schedule[1]), numbers.lr_differs_at)
 
 
 class ScheduleLate(_Reclocked):
@@ -70,23 +72,30 @@ class ScheduleClock(_Reclocked):
     )
 
 
-def _differing(case: Case, numbers: Numbers) -> str:
-    """Where the rates first differ, and by what factor if that is constant."""
+def _differing(case: Case, numbers: Numbers, why: str = "") -> str:
+    """Where the rates first differ, by what factor if that is constant, and what losses show of it."""
     assert numbers.lr is not None
     at = numbers.lr_differs_at or 0
     (a, b), rates = numbers.lr, [float(one[at]) for one in numbers.lr]
     candidate, reference = (f"{rate:.6g}" for rate in rates)
     if candidate == reference:
         candidate, reference = (repr(rate) for rate in rates)
-    text = f"{case.run} trains at the rate {candidate} in step {at:,}, {case.other} at {reference}"
-    factor = _factor(a, b)
-    return f"{text}, {factor} times as high all through" if factor else text
+    shown = numbers.loss_differs_at is not None and not numbers.only_recorded
+    verb = "trains at" if shown else "records"
+    text = f"{case.run} {verb} the rate {candidate} in step {at:,}, {case.other} {'at ' if shown else ''}{reference}"
+    if factor := _factor(a, b):
+        text += f", {factor} times as high all through"
+    text += f": {why}" if why else ""
+    if numbers.only_recorded:
+        text += "; the losses behind it agree, so that one of the two records a rate that it does not train with"
+    return text
 
 
 def _factor(candidate: Floats, reference: Floats) -> str:
     """By what all rates are multiples of the reference's; empty if they are not by one factor."""
-    ratios = candidate / reference
-    constant = np.isfinite(ratios).all() and (candidate != reference).all()
+    known = ~(np.isnan(candidate) | np.isnan(reference))
+    ratios = (candidate / reference)[known]
+    constant = len(ratios) > 0 and np.isfinite(ratios).all() and (candidate != reference)[known].all()
     constant = constant and np.ptp(ratios) <= 1e-6 * abs(ratios[0])
     return "" if not constant or (factor := f"{ratios[0]:.6g}") == "1" else factor
 
@@ -101,7 +110,7 @@ def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
     planned = [case.plan.schedule_clock or "updates"] if case.plan is not None else []
     for clock in dict.fromkeys([*planned, *clocks]):
         ticks = clocks.get(clock)
-        rates = None if ticks is None else _rates(ticks, reference)
+        rates = None if ticks is None else _rates(ticks, reference, numbers.precision)
         if ticks is None or rates is None or rates.are(ticks, candidate):
             continue
         for by, way in ((-1, "late"), (1, "early")):
@@ -130,22 +139,25 @@ class _Rates(NamedTuple):
 
     ticks: NDArray[Any]
     rates: Floats
+    precision: str
 
     def are(self, ticks: NDArray[Any], rates: Floats) -> bool:
         """Whether these are the rates of these ticks, as far as they are known, and they vary."""
         at = np.searchsorted(self.ticks, ticks).clip(max=len(self.ticks) - 1)
-        known = self.ticks[at] == ticks
-        expected = self.rates[at[known]]
-        varies = len(expected) > 1 and not _same(expected[0], expected).all()
-        return bool(varies and _same(expected, rates[known]).all())
+        expected = np.where(self.ticks[at] == ticks, self.rates[at], np.nan)
+        known = expected[np.isfinite(expected)]
+        varies = len(known) > 1 and not _same(np.broadcast_to(known[0], known.shape), known, self.precision)
+        return varies and _same(rates, expected, self.precision)
 
 
-def _rates(ticks: NDArray[Any], rates: Floats) -> _Rates | None:
+def _rates(ticks: NDArray[Any], rates: Floats, precision: str) -> _Rates | None:
     """The rate of each tick; None if one tick has several."""
+    ticks, rates = ticks[np.isfinite(rates)], rates[np.isfinite(rates)]
     known, first, where = np.unique(ticks, return_index=True, return_inverse=True)
-    return _Rates(known, rates[first]) if _same(rates[first][where], rates).all() else None
+    return _Rates(known, rates[first], precision) if _same(rates[first][where], rates, precision) else None
 
 
-def _same(a: Any, b: Floats) -> NDArray[np.bool_]:
-    close: NDArray[np.bool_] = (a == b) | (np.abs(a - b) <= _SAME * np.minimum(np.abs(a), np.abs(b)))
-    return close
+def _same(rates: Floats, expected: Floats, precision: str) -> bool:
+    """Whether these are the same where both are known, as rates are compared."""
+    rows = np.flatnonzero(~(np.isnan(rates) | np.isnan(expected)))
+    return not compared(Common(rates[rows], expected[rows], 0, rows), 0.0, precision)[0].any()

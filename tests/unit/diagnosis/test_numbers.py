@@ -1,0 +1,159 @@
+"""What is said of numbers that differ is what the numbers show, and no more."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.comparison.result import Comparison
+
+STEPS, N = 60, 200
+PLAN = xframe.TrainingPlan(batch_size=10, epochs=3)
+LOSS = 2 * np.exp(-np.arange(STEPS) / 40) * (1 + 0.1 * np.sin(1.7 * np.arange(STEPS)))
+RATE = 0.05 * (1 + np.cos(np.pi * np.arange(STEPS) / STEPS))
+NEARLY = LOSS * (1 + 2e-7 * np.cos(np.arange(STEPS)))
+ALONG = np.arange(STEPS)
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Callable[..., Comparison]:
+    """Compares a run with one that differs in these columns, weights and facts; ``both`` have what is given so."""
+    names = iter(string.ascii_letters)
+
+    def recorded(*, loss: Any = LOSS, lr: Any = RATE, k: int = 1, weights: Any = None, **facts: Any) -> Path:
+        path = tmp_path / f"{next(names)}.trace"
+        with xframe.record(path, num_samples=N, metadata=facts) as rec:
+            for i, step in enumerate(PLAN.each_step(N)):
+                known = {} if np.isnan(loss[i]) else {"loss": loss[i]}
+                rec.step(ids=step.sample_ids, updates=(i + 1) // k, epoch=step.epoch, lr=lr[i], **known)
+            if weights is not None:
+                rec.weights({name: np.full(3, value) for name, value in weights.items()})
+        return path
+
+    def compared(both: dict[str, Any] | None = None, /, **changes: Any) -> Comparison:
+        shared = both or {}
+        return xframe.compare(recorded(**shared), recorded(**(shared | changes)))
+
+    return compared
+
+
+def causes(comparison: Comparison) -> list[str]:
+    assert comparison.verdict == "failed"
+    return [cause.name for cause in comparison.causes]
+
+
+# Rates
+
+
+def test_the_rounding_of_a_schedule_hides_no_mistake_beside_it(compared: Any) -> None:
+    comparison = compared(lr=RATE * (1 + 1e-6), loss=NEARLY + 0.01 * (ALONG >= 1))
+    assert causes(comparison)[0] == "other-gradient"
+    assert "learning-rate" not in causes(comparison)
+
+
+def test_a_rate_explains_losses_from_the_next_step_on(compared: Any) -> None:
+    rates = np.where(ALONG >= 20, RATE / 2, RATE)
+    comparison = compared(lr=rates, loss=NEARLY + 0.01 * (ALONG >= 20))
+    assert {"other-gradient", "learning-rate"} <= set(causes(comparison))
+    assert not any(cause.certain for cause in comparison.causes)
+    comparison = compared(lr=rates, loss=NEARLY + 0.01 * (ALONG >= 21))
+    assert causes(comparison) == ["learning-rate"]
+    assert comparison.causes[0].certain
+
+
+@pytest.mark.parametrize("loss", [NEARLY, NEARLY + 0.01 * (ALONG >= 40)])
+def test_a_rate_that_losses_do_not_show_is_recorded_otherwise_than_trained_with(compared: Any, loss: Any) -> None:
+    """As from ``optimizer.defaults``: it is not certain, and explains no loss that differs later."""
+    comparison = compared(lr=np.full(STEPS, 0.1), loss=loss)
+    assert causes(comparison)[0] == "learning-rate"
+    assert "does not train with" in comparison.causes[0].sentence
+    assert not any(cause.certain for cause in comparison.causes)
+    assert ("other-gradient" in causes(comparison)) == (loss is not NEARLY)
+
+
+def test_a_schedule_evaluated_in_float32_is_known_again_a_tick_early(compared: Any) -> None:
+    early = (np.float32(0.05) * (1 + np.cos(np.float32(np.pi) * (ALONG + 1) / np.float32(STEPS)))).astype(float)
+    comparison = compared(lr=early, loss=NEARLY * (1 - 1e-3 * np.minimum(ALONG, 5)))
+    assert causes(comparison) == ["schedule-late"]
+    assert "one update early" in comparison.causes[0].sentence
+
+
+# Rounding
+
+
+@pytest.mark.parametrize(
+    ("relative", "is_rounding"),
+    [
+        (1.2e-7 * 1.3**ALONG, True),
+        (1.2e-7 * 1.2**ALONG * np.abs(np.cos(ALONG)), True),
+        (1e-3 * (ALONG >= 9), False),  # from nothing: other samples, kept states
+        (8e-6 * ALONG, False),  # a decay that adds up
+        (4e-7 * ALONG**2, False),
+        (3e-5 * 1.3**ALONG, False),  # begins too large
+        (1e-3 + 0 * ALONG, False),
+    ],
+)
+def test_rounding_is_a_cause_where_differences_grow_as_it_does(compared: Any, relative: Any, is_rounding: bool) -> None:
+    comparison = compared(loss=LOSS * (1 + relative))
+    assert (causes(comparison)[0] == "rounding") == is_rounding
+    assert ("rounding" in causes(comparison)) == is_rounding
+    fixes = " ".join(text for cause in comparison.causes for text in cause.fix.values())
+    assert ("--rtol" in fixes) == is_rounding
+
+
+def test_rounding_is_as_coarse_as_the_precision_and_the_device(compared: Any) -> None:
+    loss = LOSS * (1 + 1e-3 * 1.2**ALONG)
+    assert "rounding" not in causes(compared(loss=loss))
+    assert "rounding" in causes(compared({"runtime": {"device": "cuda:0"}}, loss=loss))
+
+
+# Losses and weights
+
+
+def test_no_gradient_is_blamed_before_the_first_update(compared: Any) -> None:
+    for step in (2, 3, 4):
+        comparison = compared({"k": 4}, loss=NEARLY + 0.01 * (step <= ALONG))
+        assert ("other-gradient" in causes(comparison)) == (step >= 4)
+
+
+FIRST = ["different-data", "different-loss", "starting-weights"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "names"),
+    [
+        ({}, FIRST),
+        ({"data_fingerprint": "aa"}, FIRST[1:]),
+        ({"weights_fingerprint": "aa"}, FIRST[:2]),
+        ({"data_fingerprint": "aa", "weights_fingerprint": "bb"}, FIRST[1:2]),
+    ],
+)
+def test_where_the_first_loss_differs_data_and_loss_come_before_the_starting_weights(
+    compared: Any, facts: Any, names: Any
+) -> None:
+    comparison = compared(facts, loss=LOSS + 0.1 * np.cos(ALONG))
+    assert causes(comparison) == names
+    assert not any(cause.certain for cause in comparison.causes)
+
+
+def test_starting_weights_come_first_where_they_are_known_to_differ(compared: Any) -> None:
+    comparison = compared({"weights_fingerprint": "aa"}, weights_fingerprint="bb", loss=LOSS + 0.1 * np.cos(ALONG))
+    assert causes(comparison) == ["starting-weights"]
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_what_shows_in_final_weights_only_is_stated_as_known(compared: Any, every: int) -> None:
+    weights = {"bias": 0.1, "head": 0.2, "kernel": 0.3}
+    losses = [np.where(ALONG % every == 0, loss, np.nan) for loss in (LOSS, NEARLY)]
+    comparison = compared({"weights": weights, "loss": losses[0]}, weights=weights | {"head": 0.5}, loss=losses[1])
+    (cause,) = comparison.causes
+    assert (cause.name, cause.certain) == ("weights-elsewhere", False)
+    assert "head: differs by up to 0.3" in cause.sentence
+    assert "1 of 3 weights differ" in cause.sentence
+    assert ("every loss agrees" in cause.sentence) == (every == 1)
