@@ -31,8 +31,8 @@ def composed(case: Case) -> list[Fit]:
     for first, second in _pairs(case):
         earlier, later = sorted((first, second), key=lambda fit: (fit.step or 0, not fit.cause.about_order))
         if second.cause is not first.cause and earlier.step in (case.differs_at, case.first_step):
-            run = later.sentence.removeprefix(case.run)
-            later = replace(later, sentence=f"{case.run}, besides,{run}")
+            if later.sentence.startswith(f"{case.run} "):
+                later = replace(later, sentence=f"{case.run}, besides,{later.sentence.removeprefix(case.run)}")
             return [replace(fit, exact=False) for fit in (earlier, later)]
     return []
 

@@ -56,16 +56,17 @@ def _in_the_references_order(case: Case) -> tuple[Rows, TrainingPlan] | None:
     where = cells(plan, n, part)
     if int(where.passes.max() + 1) * n > 4 * MOST_CELLS:
         return None
-    return rows.with_columns(ids=_filled(basis, plan, n, where)), plan
+    return rows.with_columns(ids=_filled(basis, plan, n, where, case.ids[0])), plan
 
 
-def _filled(basis: Reference, plan: TrainingPlan, n: int, where: Cells) -> Ints:
-    """The samples in these cells, where the reference doesn't show them any that the pass still lacks."""
+def _filled(basis: Reference, plan: TrainingPlan, n: int, where: Cells, own: Ints) -> Ints:
+    """The samples in these cells; its own in passes that the reference has not, else those that a pass still lacks."""
     ids, every = basis.ids(plan, n, where), np.arange(n, dtype=np.int64)
     if not (ids == UNKNOWN).any():
         return ids
     for one, chosen in by_pass(where.passes):
         of_pass = basis.ids(plan, n, Cells(np.full(n, one), every, np.zeros(n, np.bool_)))
-        of_pass[of_pass == UNKNOWN] = np.setdiff1d(every, of_pass)
-        ids[chosen] = of_pass[where.positions[chosen]]
+        unknown = of_pass == UNKNOWN
+        of_pass[unknown] = np.setdiff1d(every, of_pass)
+        ids[chosen] = own[chosen] if unknown.all() else of_pass[where.positions[chosen]]
     return ids

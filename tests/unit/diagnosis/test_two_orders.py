@@ -72,3 +72,10 @@ def test_no_seed_is_named_on_what_chance_gives() -> None:
         causes = diagnose(b, a, run="B", other="A", num_samples=n, plan=None)
         assert not [one.sentence for one in causes if "seed" in one.sentence]
         assert n > 4 or infer(b, n).seed is None
+
+
+@pytest.mark.parametrize(("epochs", "longer"), [(2, BASE), (3, changed(BASE, epochs=5))])
+def test_what_the_shorter_run_does_not_show_is_no_other_order(epochs: int, longer: TrainingPlan) -> None:
+    reference = shuffled(changed(BASE, epochs=epochs) or BASE, 1)
+    causes = diagnose(shuffled(longer, 1), reference, run="B", other="A", num_samples=N, plan=None)
+    assert [one.name for one in causes] == ["limit-confused"]
