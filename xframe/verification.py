@@ -153,8 +153,8 @@ def compare(
     Args:
         runs: the reference, then the candidates, as traces, their files, or folders that ``verify`` made, for all
             traces in them. One alone is compared with the plan only.
-        order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes and updates,
-            the same samples in each pass, no number judged.
+        order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes, updates
+            and learning rates, the same samples in each pass; losses and weights are not judged.
         plan: default: the one recorded in all traces, if it is the same.
         num_samples: size of the data set; default: as recorded.
         rtol, atol: tolerance of loss and weights, both or neither; default: by the runs' precision, see

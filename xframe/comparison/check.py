@@ -30,6 +30,7 @@ class Check(ABC):
         computed: it judges numbers that training computed, rather than was set to; if none of these is judged, the
             comparison's numbers are not.
         of_runs_only: no run is compared with the plan in it.
+        of_any_order: of numbers, it doesn't depend on the order of the samples, so that ``coverage`` judges it too.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
         rests_on: the column without which it judges nothing; ``weights`` if it is what lies beside the rows.
         each: what its ``rule`` adds to ``== plan``; not needed by one that has a rule of its own.
@@ -45,6 +46,7 @@ class Check(ABC):
     optional: ClassVar[bool] = False
     computed: ClassVar[bool] = False
     of_runs_only: ClassVar[bool] = False
+    of_any_order: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
     rests_on: ClassVar[str | None] = None
     shown: ClassVar[tuple[str, str]] = ("loss", "loss")

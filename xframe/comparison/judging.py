@@ -178,14 +178,13 @@ def _walk(runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], kinds
         pair.judgements.update((check.name, check.judge()) for check in fed if check.group != "structure")
         for kind in kinds:
             if kind.applies(pair) and not _is_fed(kind, pair):
-                detail = "the orders differ" if pair.diverged else ""
-                pair.judgements[kind.name] = Judgement("not judged", detail=detail)
+                pair.judgements[kind.name] = Judgement("not judged", detail="it depends on the order of the samples")
 
 
 def _is_fed(kind: type[Check], pair: Pair) -> bool:
-    """Whether that check judges that pair by its rows; of scripts that shuffled on their own no number is judged."""
-    numbers_of_two_orders = kind.group == "numbers" and not pair.reference.is_plan and pair.terms.order == "coverage"
-    return kind.applies(pair) and not numbers_of_two_orders
+    """Whether that check judges that pair; of scripts that shuffled on their own no number that the order decides."""
+    by_order = kind.group == "numbers" and not kind.of_any_order
+    return kind.applies(pair) and not (by_order and not pair.reference.is_plan and pair.terms.order == "coverage")
 
 
 def _comparison(

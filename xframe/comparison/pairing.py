@@ -169,6 +169,7 @@ class Pair:
         firsts: by column, the first row at which the two differ; ``lr`` by the precision judged, ``loss`` and
             ``accuracy`` by the tolerance in force.
         judged: by column, in how many rows both knew it and were compared, up to its first difference's block.
+        noticed: sentences on what a check noticed that is no failure.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.
@@ -179,6 +180,7 @@ class Pair:
     terms: Terms
     firsts: dict[str, int] = field(default_factory=dict)
     judged: Counter[str] = field(default_factory=Counter)
+    noticed: list[str] = field(default_factory=list)
     judgements: dict[str, Judgement] = field(default_factory=dict)
     diverged: bool = False
 

@@ -216,11 +216,17 @@ class Comparison:
 
     def __str__(self) -> str:
         judged = sum(check.result != "not judged" for check in self.checks)
-        lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged"]
+        only = ", structure only" if self.structure_only else ""
+        lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged{only}"]
         lines += plain(checks_table(self), indent=2, keep=2)
         lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.detail]
         lines += [f"  {text}" for text in self.explanation]
         return folded("\n".join(lines))
+
+    @property
+    def structure_only(self) -> bool:
+        """Whether the numbers that depend on the order of the samples, losses and weights, were left unjudged."""
+        return self.order == "coverage"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; its keys are a contract."""
@@ -236,6 +242,7 @@ class Comparison:
             "certificates": self.certificates,
             "endings": self.endings,
             "order": self.order,
+            "structure_only": self.structure_only,
             "plan": None if self.plan is None else self.plan.to_dict(),
             "num_samples": self.num_samples,
             "versions": self.versions,

@@ -105,7 +105,7 @@ def _of_pair(
         num_samples=terms.num_samples,
         plan=terms.plan,
         reference_is_plan=is_plan,
-        numbers=None if coverage or is_plan else _numbers(pair, candidate, reference),
+        numbers=None if is_plan else _numbers(pair, candidate, reference),
         stopping=_stopping(terms.plan, pair),
         table=table,
         rows=not numbers_alone,
@@ -142,13 +142,13 @@ def _known(rows: Rows, name: str, steps: int) -> Floats:
 
 
 def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
-    """What the two computed, and where the comparison saw it differ."""
-    shared = min(len(candidate), len(reference), pair.until)
+    """What the two computed, and where the comparison saw it differ; in orders of their own, the rates alone."""
+    coverage, shared = pair.terms.order == "coverage", min(len(candidate), len(reference), pair.until)
     a, b, facts = candidate, reference, (pair.candidate.facts, pair.reference.facts)
     firsts = {name: first for name, first in pair.firsts.items() if first < shared}
     weights = pair.judgements.get("weights")
     return Numbers(
-        loss=(_known(a, "loss", shared), _known(b, "loss", shared)),
+        loss=None if coverage else (_known(a, "loss", shared), _known(b, "loss", shared)),
         lr=(_known(a, "lr", shared), _known(b, "lr", shared)),
         loss_differs_at=firsts.get("loss"),
         lr_differs_at=firsts.get("lr"),

@@ -112,7 +112,11 @@ def closing(comparison: Comparison) -> str:
         basis = f"{results.count('fail')} of {len(results)} checks failed, {steps:,} steps compared"
     else:
         basis = f"{results.count('pass')} of {len(results)} checks passed, {steps:,} steps compared"
-    return f"{comparison.verdict.upper()}  structure {comparison.structure}, numbers {comparison.numbers}  ({basis})"
+    judged = f"structure {comparison.structure}, numbers {comparison.numbers}"
+    if comparison.structure_only:
+        rates = ", learning rates different" if comparison.numbers == "different" else ""
+        judged = f"structure only: {comparison.structure}{rates}; losses and weights not judged"
+    return f"{comparison.verdict.upper()}  {judged}  ({basis})"
 
 
 def reasons(comparison: Comparison) -> list[str]:

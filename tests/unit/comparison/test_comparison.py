@@ -829,7 +829,8 @@ def test_coverage_of_other_orders(follow, options):
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("passed", "identical", "not judged")
     assert "drew the samples in different orders" in str(comparison)
     assert comparison.check("boundaries").rule.endswith("per pass")
-    assert {results(comparison)[name] for name in ("lr", "loss", "weights")} == {"not judged"}
+    expected = {"lr": "pass", "loss": "not judged", "weights": "not judged"}  # a rate does not depend on the order
+    assert expected.items() <= results(comparison).items()
     departs(xframe.compare(*traces), 0, "boundaries")
 
 

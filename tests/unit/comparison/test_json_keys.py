@@ -20,7 +20,18 @@ def test_every_key(runs):
     shown = json.loads(json.dumps(comparison.to_dict()))
     assert set(shown) == {
         *("verdict", "structure", "numbers", "checks", "first_difference", "explanation", "runs", "causes"),
-        *("certificates", "endings", "order", "plan", "num_samples", "versions", "runtimes", "about", "run"),
+        *(
+            "certificates",
+            "endings",
+            "order",
+            "structure_only",
+            "plan",
+            "num_samples",
+            "versions",
+            "runtimes",
+            "about",
+            "run",
+        ),
     }
     assert {name for check in shown["checks"] for name in check} == {
         *("name", "result", "rule", "values", "first", "worst", "worst_at", "undecided", "detail"),

@@ -6,22 +6,31 @@ All ids are in memory at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import exp
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
+from xframe.comparison.passes import Drawn, NeverSeen, order_of, passes, repeats
 from xframe.comparison.result import Judgement
-from xframe.plan import counting
 
-Ids = list[NDArray[np.int64]]  # of each step, without padding
+_LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
+_TELL_TOTAL = "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
 
 
 class Coverage(Boundaries):
     """The size of each batch; its ids only pass by pass."""
 
     orders, each = ("coverage",), "per pass"
+
+    def note(self, column: str, row: int | None) -> None:
+        """Where the order differs, the structure does not: what doesn't depend on the order is judged on."""
+        until = self.pair.until
+        super().note(column, row)
+        if column == "ids_digest":
+            self.pair.until = until
 
     def judge(self) -> Judgement:
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
@@ -33,48 +42,86 @@ class Coverage(Boundaries):
         for run in (candidate, reference):
             if "ids" not in run.rows.known:
                 return Judgement("not judged", detail=f"{run.name} lists no sample ids")
-        drawn = _drawn(candidate, shared), _drawn(reference, shared)
+        sides = Drawn(candidate, shared), Drawn(reference, shared)
+        if not len(sides[0].ids):
+            return self.agreement()
         total = self.pair.terms.num_samples if reference.is_plan else reference.facts.num_samples
         if candidate.facts.num_samples != total:
             total = None
-        starts = _passes(self.pair, drawn, total)
-        if starts is None:
-            detail = "where a pass ends is not known"
-            if len(surplus(np.concatenate(drawn[0]), np.concatenate(drawn[1]))):
-                detail += ", and over the whole run the samples differ"
-            detail += "; give epoch= to rec.step and num_samples= to xframe.record in both scripts"
-            return Judgement("not judged", detail=detail)
-        return self._by_pass(drawn, starts, total)
+        plans = [self.pair.terms.plan if run.trace is None else run.trace.plan for run in (candidate, reference)]
+        bounds = passes(sides, next((plan for plan in plans if plan is not None), None), total)
+        if bounds is None:
+            return self._of_the_run(sides, total)
+        self._notice_orders(sides, bounds)
+        return self._by_pass(sides, bounds, total)
 
-    def _by_pass(self, drawn: tuple[Ids, Ids], starts: list[int], total: int | None) -> Judgement:
-        """The samples of each pass; ``starts`` has the first step of each."""
+    def _of_the_run(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement:
+        """The samples of the whole run, where no pass is known."""
+        samples = np.unique(np.concatenate([side.ids for side in sides]))
+        for side in sides:
+            never = NeverSeen(samples, total or len(samples))
+            never.draw(side.ids, exp(-len(side.ids) / never.total))  # at most, however passes were made
+            if never.certain:
+                return _leaves_out(side, never)
+        detail = "where a pass ends is not known"
+        if len(surplus(sides[0].ids, sides[1].ids)):
+            detail += ", and over the whole run the samples differ"
+        detail += "; give epoch= to rec.step and num_samples= to xframe.record in both scripts"
+        return Judgement("not judged", detail=detail)
+
+    def _by_pass(self, sides: tuple[Drawn, Drawn], bounds: list[int], total: int | None) -> Judgement:
+        """The samples of each pass; ``bounds`` has the first row of each and the end of the last."""
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
         cut = any(not run.rows.complete and len(run.rows) == shared for run in (candidate, reference))
-        sizes, left_out = candidate.rows.head(shared).batch_size.tolist(), False
-        for begin, end in zip(starts, [*starts[1:], shared], strict=True):
-            a, b = (np.concatenate(ids[begin:end]) for ids in drawn)
-            extra, missing = surplus(a, b), surplus(b, a)
-            if not len(extra):
+        samples, left_out, undecided = np.unique(np.concatenate([side.ids for side in sides])), False, ""
+        never = [NeverSeen(samples, total or len(samples)) for _ in sides]
+        known = total is not None  # how many samples there are
+        for start, stop in pairwise(bounds):
+            drawn = [side.of(start, stop) for side in sides]
+            known = known or all(len(np.unique(ids)) == len(samples) for ids in drawn)
+            for ids, one in zip(drawn, never, strict=True):
+                one.add(ids)
+            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
+            if not len(extra) and not len(missing):
                 continue
-            if cut and end == shared:
+            if cut and stop == bounds[-1]:
                 return Judgement("not judged", detail="the last pass was cut short")
-            unrepeated = all(len(np.unique(ids)) == len(ids) for ids in (a, b))
-            if unrepeated and total is not None and len(a) < total:
-                left_out = True  # each pass drew only some of the samples: no more can be asked
+            first, last = sides[0].step(start), sides[0].step(stop - 1)
+            sizes = np.diff(sides[0].bounds[first : last + 2])
+            twice = [bool(repeats(ids).any()) for ids in drawn]
+            if all(twice):
+                undecided = undecided or "both draw samples twice in a pass: how often each is drawn is chance"
                 continue
-            if unrepeated and total is None and len(set(sizes[begin:end])) == 1:
-                detail = "no pass has a short last batch: "
-                detail += "if both scripts drop it, give num_samples= to xframe.record in both"
-                return Judgement("not judged", detail=detail)
-            detail = f"steps {begin} to {end - 1}: {len(extra):,} samples differ: "
-            return Judgement("fail", begin, detail + members(candidate, extra, reference, missing))
-        if left_out:
-            return Judgement("pass", detail="a pass left some samples out, not the same ones")
-        return self.agreement()
+            if not any(twice) and len(drawn[0]) == len(drawn[1]) < never[0].total >= len(samples):
+                part = _part_of(sides, never, int(sizes.max()))
+                if part is not None:
+                    return part
+                left_out = True  # each pass drew only some of the samples: no more can be asked of one
+                if known:
+                    continue
+            if not any(twice) and not known and (sizes == sizes[0]).all():
+                undecided = undecided or _TELL_TOTAL
+                continue
+            detail = f"steps {first} to {last}: {max(len(extra), len(missing)):,} samples differ: "
+            return Judgement("fail", first, detail + members(candidate, extra, reference, missing))
+        if undecided:
+            return Judgement("not judged", detail=undecided)
+        return Judgement("pass", detail=_LEFT_OUT) if left_out else self.agreement()
+
+    def _notice_orders(self, sides: tuple[Drawn, Drawn], bounds: list[int]) -> None:
+        """Names a forgotten shuffle: it is no difference in which samples are drawn, and seldom meant."""
+        if "ids_digest" in self.pair.firsts:
+            orders = [order_of(side, bounds) for side in sides]
+            if None not in orders and orders[0] != orders[1]:
+                names = ["the plan" if side.run.is_plan else side.run.name for side in sides]
+                self.pair.noticed.append(
+                    "; ".join(f"{name} {order}" for name, order in zip(names, orders, strict=True))
+                )
 
     @classmethod
     def notes(cls, pairs: Sequence[Pair]) -> Iterator[str]:
         for pair in pairs:
+            yield from pair.noticed
             if pair.reference.is_plan:
                 continue
             for run in (pair.candidate, pair.reference):
@@ -84,37 +131,20 @@ class Coverage(Boundaries):
                 yield f"{pair.candidate.name} and {pair.reference.name} drew the samples in different orders"
 
 
-def _drawn(run: Run, steps: int) -> Ids:
-    """The sample ids of each step, without padding."""
-    rows = run.rows.head(steps)
-    ends = rows.bounds[1:] - rows.column("padding").values.clip(min=0)
-    ids = rows.column("ids").values
-    return [ids[start:end] for start, end in zip(rows.bounds[:-1].tolist(), ends.tolist(), strict=True)]
+def _part_of(sides: Sequence[Drawn], never: Sequence[NeverSeen], batch_size: int) -> Judgement | None:
+    """That a run draws from a part of the samples only; not where both leave out less than a batch, each in the one
+    order that it has."""
+    parts = [(side, one) for side, one in zip(sides, never, strict=True) if one.certain]
+    if len(parts) == 1 or any(one.count >= batch_size for _, one in parts):
+        return _leaves_out(*parts[0])
+    return None
 
 
-def _passes(pair: Pair, drawn: tuple[Ids, Ids], total: int | None) -> list[int] | None:
-    """The first step of each pass: by the plan if its epochs are no passes, else by the loops' labels, else where all
-    samples have been drawn; or None."""
-    sides = pair.candidate, pair.reference
-    plans = [pair.terms.plan if run.trace is None else run.trace.plan for run in sides]
-    plan = next((plan for plan in plans if plan is not None), None)
-    if plan is not None and (plan.steps_per_epoch is not None or plan.remainder == "carry"):
-        if plan.remainder == "carry" or total is None:
-            return None
-        begun = counting.rows(plan, total, 0, pair.shared).pass_index
-        return [int(i) for i in np.flatnonzero(np.diff(begun, prepend=-1))]
-    size = total if total else len(np.unique(np.concatenate([*drawn[0], *drawn[1]])))
-    for run, ids in zip(sides, drawn, strict=True):
-        if "epoch" in run.rows.known:
-            starts = np.flatnonzero(np.diff(run.rows.head(pair.shared).column("epoch").values, prepend=-1))
-            walked = np.add.reduceat(np.array([len(batch) for batch in ids]), starts)
-            if (walked <= size).all() and (walked[:-1] == walked[0]).all():
-                return [int(i) for i in starts]  # else epochs are no passes
-    seen = np.cumsum(sides[0].rows.head(pair.shared).batch_size)
-    ends = np.flatnonzero(seen % size == 0) + 1
-    if len(ends) != seen[-1] // size:  # a pass ends inside a batch, or leaves samples out
-        return None
-    return [0, *(int(end) for end in ends if end < pair.shared)]
+def _leaves_out(side: Drawn, never: NeverSeen) -> Judgement:
+    step = min(side.last_new() + 1, len(side.bounds) - 2)
+    detail = f"step {step}: {side.run.name} goes on without a sample that it has not had before: {never.count:,} of "
+    detail += f"{never.total:,} are never seen, where chance leaves out about {never.expected:.2g}"
+    return Judgement("fail", step, detail)
 
 
 def _not_finite(run: Run) -> Iterator[str]:

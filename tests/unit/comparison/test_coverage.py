@@ -1,0 +1,195 @@
+"""Scripts that shuffled on their own: what doesn't depend on the order is judged, and nothing else."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.report.markdown import markdown
+from xframe.report.text import text
+
+N, BATCH, PASSES = 100, 16, 4
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Records batches of ids as a script would, ``num_samples`` stated; ``labels`` are its epochs."""
+    number = itertools.count()
+
+    def make(batches, *, labels=None, num_samples=N, rates=None, padding=None, error=None):
+        path = tmp_path / f"run{next(number)}.trace"
+        try:
+            with xframe.record(path, num_samples=num_samples) as rec:
+                for i, ids in enumerate(batches):
+                    rec.step(
+                        ids=ids,
+                        updates=i + 1,
+                        loss=1.0 / (i + 1),
+                        lr=0.1 if rates is None else rates[i],
+                        epoch=None if labels is None else labels[i],
+                        padding=None if padding is None else padding[i],
+                    )
+                if error is not None:
+                    raise error
+        except RuntimeError:
+            pass
+        return xframe.Trace.open(path)
+
+    return make
+
+
+def orders(seed, samples=N, passes=PASSES):
+    draw = np.random.default_rng(seed)
+    return [draw.permutation(samples) for _ in range(passes)]
+
+
+def batches(passes, *, remainder="keep", batch=BATCH):
+    """The batches of these passes, and their labels."""
+    made = []
+    for epoch, order in enumerate(passes):
+        if remainder == "drop":
+            order = order[: len(order) // batch * batch]
+        if remainder == "pad":
+            order = np.concatenate([order, order[: -len(order) % batch]])
+        made += [(order[i : i + batch], epoch) for i in range(0, len(order), batch)]
+    return [ids for ids, _ in made], [epoch for _, epoch in made]
+
+
+def compare(*traces):
+    return xframe.compare(*traces, order="coverage")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("remainder", ["keep", "drop", "pad"])
+@pytest.mark.parametrize("seed", range(8))
+def test_faithful_shuffles_never_fail(script, remainder, labelled, seed):
+    pair = [batches(orders(100 * seed + i), remainder=remainder) for i in (1, 2)]
+    comparison = compare(*[script(made, labels=labels if labelled else None) for made, labels in pair])
+    assert comparison.verdict == ("inconclusive" if remainder == "drop" and not labelled else "passed")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_part_of_the_samples_is_not_all_of_them(script, labelled, side):
+    """A script that draws from 64 of 100 samples drops as many as one that is cut short, and always the same."""
+    whole = [order[:64] for order in orders(1, passes=8)]
+    part = orders(2, samples=64, passes=8)
+    pair = [script(made, labels=labels if labelled else None) for made, labels in map(batches, (whole, part))]
+    comparison = compare(*pair[::side])
+    assert comparison.verdict == "failed"
+    assert comparison.first_difference["check"] == "boundaries"
+    assert comparison.first_difference["step"] == 4  # the second pass has no sample that the first lacked
+    assert "36 of 100 are never seen" in comparison.check("boundaries").detail
+    assert f"{pair[1].path.stem} goes on" in comparison.check("boundaries").detail
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3, 9])
+def test_what_chance_leaves_out_is_no_part(script, passes):
+    pair = [batches([order[:64] for order in orders(seed, passes=passes)]) for seed in (1, 2)]
+    comparison = compare(*[script(made, labels=labels) for made, labels in pair])
+    assert comparison
+    assert "no more over the run than by chance" in comparison.check("boundaries").detail
+
+
+def test_a_remainder_always_dropped_from_one_order_is_no_part(script):
+    """Each keeps one order, so that each leaves out the same few; which these are is up to its order."""
+    pair = [batches(orders(seed, passes=1) * 9, remainder="drop") for seed in (1, 2)]
+    assert compare(*[script(made, labels=labels) for made, labels in pair])
+
+
+def test_two_parts_of_the_samples_are_not_the_same(script):
+    pair = [batches([part + order for order in orders(part, samples=64, passes=5)]) for part in (0, 36)]
+    comparison = compare(*[script(made, labels=labels) for made, labels in pair])
+    assert comparison.first_difference["check"] == "boundaries"
+    assert comparison.verdict == "failed"
+
+
+def test_the_same_part_in_both_is_the_same(script):
+    pair = [batches(orders(seed, samples=64)) for seed in (1, 2)]
+    assert compare(*[script(made, labels=labels) for made, labels in pair])
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_padding_is_distinguished_from_samples(script, declared):
+    """The rows that fill up a pass's last batch are no samples of it, declared or not."""
+    made, labels = batches(orders(1), remainder="pad")
+    padding = [12 if len(labels) == i + 1 or labels[i + 1] != epoch else 0 for i, epoch in enumerate(labels)]
+    reference = script(made, labels=labels, padding=padding if declared else None)
+    made, labels = batches(orders(2), remainder="pad")
+    assert compare(reference, script(made, labels=labels))
+    made[6] = np.concatenate([made[6][:3], made[6][:1], made[6][4:]])  # a sample twice instead of another
+    comparison = compare(reference, script(made, labels=labels))
+    assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("boundaries", 0)
+    assert "1 samples differ" in comparison.check("boundaries").detail
+
+
+def test_a_stream_is_cut_where_all_samples_were_drawn(script):
+    """Passes that end inside batches are passes all the same; labels of a fixed number of steps are none."""
+    pair = [np.concatenate(orders(seed)) for seed in (1, 2)]
+    made = [[stream[i : i + BATCH] for i in range(0, len(stream), BATCH)] for stream in pair]
+    labels = [i // 5 for i in range(25)]  # 80 samples
+    for options in ({}, {"labels": labels}):
+        assert compare(*[script(one, **options) for one in made])
+        wrong = [*made[1][:9], made[1][9][::-1] // 2, *made[1][10:]]
+        assert compare(script(made[0], **options), script(wrong, **options)).first_difference["step"] in (0, 6)
+
+
+def test_two_samplers_with_replacement_are_not_judged(script):
+    draw = np.random.default_rng(1)
+    pair = [batches([draw.integers(N, size=N) for _ in range(PASSES)]) for _ in range(2)]
+    comparison = compare(*[script(made, labels=labels) for made, labels in pair])
+    assert comparison.verdict == "inconclusive"
+    assert "draw samples twice in a pass" in comparison.check("boundaries").detail
+    made, labels = batches(orders(1))
+    assert compare(script(made, labels=labels), script(pair[0][0], labels=labels)).verdict == "failed"
+
+
+STORED, ONE = "goes through the samples in their stored order", "has the same order in each pass"
+
+
+@pytest.mark.parametrize("with_plan", [True, False])
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("forgotten", [STORED, ONE])
+def test_a_forgotten_shuffle_is_named(script, forgotten, side, with_plan):
+    again = batches([np.arange(N)] * PASSES if forgotten == STORED else orders(3, passes=1) * PASSES)
+    pair = [script(made, labels=labels) for made, labels in (batches(orders(1)), again)]
+    plan = xframe.TrainingPlan(batch_size=BATCH, epochs=PASSES) if with_plan else None
+    comparison = xframe.compare(*pair[::side], order="coverage", plan=plan)
+    assert comparison  # the samples are the same
+    said = " ".join(comparison.explanation)
+    assert f"run1 {forgotten}" in said
+    assert "run0 shuffles again for each pass" in said
+    assert f"run1 {forgotten}" in text(comparison)
+
+
+def test_orders_of_one_kind_are_not_named(script):
+    stored = batches([np.arange(N)] * PASSES)
+    for made in ([batches(orders(seed)) for seed in (1, 2)], [stored, stored]):
+        comparison = compare(*[script(one, labels=labels) for one, labels in made])
+        assert not any("stored order" in note or "each pass" in note for note in comparison.explanation)
+
+
+def test_rates_are_judged_in_any_order(script):
+    (made, labels), (others, _) = batches(orders(1)), batches(orders(2))
+    high, low = np.linspace(2e-3, 1.3e-3, len(made)), np.linspace(2e-3, 5e-5, len(made))
+    comparison = compare(script(made, labels=labels, rates=high), script(others, labels=labels, rates=low))
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")
+    assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("lr", 1)
+    for report in (text(comparison), markdown(comparison)):
+        assert "structure only: identical, learning rates different" in report
+
+
+def test_the_verdict_says_structure_only(script):
+    (made, labels), (others, _) = batches(orders(1)), batches(orders(2))
+    pair = script(made, labels=labels), script(others, labels=labels)
+    comparison = compare(*pair)
+    assert comparison
+    assert comparison.to_dict()["structure_only"]
+    assert "structure only" in str(comparison)
+    for report in (text(comparison), markdown(comparison)):
+        assert "PASSED  structure only: identical; losses and weights not judged" in report
+        assert "depends on the order of the samples" in report
+    exact = xframe.compare(*pair)
+    assert not exact.to_dict()["structure_only"]
+    assert "structure only" not in text(exact) + markdown(exact) + str(exact)
