@@ -125,7 +125,7 @@ class _Reader:
             return np.zeros(self.steps, bool)
         a, b = (one.values[: self.steps] for one in losses)
         allowed = ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(np.abs(a), np.abs(b))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             close: Mask = np.abs(a - b) <= allowed + (0.0 if slack is None else slack[: self.steps])
         return close | ~known
 
@@ -203,7 +203,8 @@ def _means(run: Run, other: Run, recorded: Column, pair: Pair) -> Iterator[Readi
     """The losses of which those recorded are the means so far, by batches or by samples."""
     means, steps = recorded.values, len(recorded.values)
     rows, known = run.rows, _known((recorded, recorded), steps)
-    in_float32 = bool((means == means.astype(np.float32)).all())
+    with np.errstate(over="ignore"):
+        in_float32 = bool((means == means.astype(np.float32)).all())
     eps = epsilon("float32" if in_float32 else pair.terms.precision)
     sizes = [np.ones(steps)] + ([rows.batch_size.astype(np.float64)] if "batch_size" in rows.known else [])
     for begins, since in _beginnings(run, other, pair):
