@@ -87,11 +87,11 @@ class Passes:
             total += int(inside.sum())
         return total > 3 and good >= 0.95 * total
 
-    @cached_property
-    def buffer(self) -> int | None:
+    def buffer(self, *, of_reference: bool = False) -> int | None:
         """The size of the buffer within which the stored order is shuffled; None if it is shuffled as a whole."""
         n = self.num_samples
-        early = max(int((one.ids - one.positions).max()) for one in self.passes)
-        late = float(np.mean([np.mean(np.abs(one.ids - one.positions)) for one in self.passes]))
+        passes = [((one.reference if of_reference else one.ids), one.positions) for one in self.passes]
+        early = max(int((ids - positions).max()) for ids, positions in passes)
+        late = float(np.mean([np.mean(np.abs(ids - positions)) for ids, positions in passes]))
         # A whole shuffle moves a sample n/3 on average, and some sample almost n.
-        return early + 1 if n >= 16 and early + 1 <= 0.6 * n and late < 0.25 * n else None
+        return early + 1 if n >= 16 and 1 < early + 1 <= 0.6 * n and late < 0.25 * n else None

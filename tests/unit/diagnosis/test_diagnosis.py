@@ -255,6 +255,15 @@ def test_orders_of_their_own(name: str, setting: str) -> None:
     assert not causes[0].certain or name == "not-shuffled"
 
 
+def test_a_buffer_of_the_reference_is_named_as_its_own() -> None:
+    buffered, shuffled = (
+        orders(DIGITS, 3, 64, SIGNATURES[name]) for name in ("buffer-shuffle", "shuffled-independently")
+    )
+    (cause, *_) = diagnose(shuffled, buffered, run="B", num_samples=DIGITS, plan=None, other="A")
+    assert (cause.name, cause.run) == ("buffer-shuffle", "A")
+    assert cause.sentence.startswith("A shuffles in a buffer of about 40")
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_short_batch_among_the_shuffled_ones(setting: str) -> None:
     plan, draw = plan_of({"epochs": 3}), np.random.default_rng(0)

@@ -285,7 +285,10 @@ class BufferShuffle(Cause):
         passes, plan = case.passes, case.plan
         if plan is None or not passes.permuted or passes.sequential or passes.contiguous(plan.batch_size):
             return
-        if passes.buffer is not None:
-            text = f"shuffles in a buffer of about {passes.buffer:,}: no sample comes more than "
-            text += f"{passes.buffer - 1:,} places before its own, of {passes.num_samples:,}"
-            yield self.fit(case, text, exact=False, guess=True)
+        own, other = passes.buffer(), None if case.given else passes.buffer(of_reference=True)
+        for size, run in ((own, case.run), (other, case.other)):
+            if size is not None and (own is None or other is None):
+                text = f"{run} shuffles in a buffer of about {size:,}: no sample comes more than {size - 1:,} places "
+                text += f"before its own, of {passes.num_samples:,}{case.lengths}"
+                fit = self.fit(case, "", exact=False, guess=True)
+                yield replace(fit, sentence=text, by_reference=run == case.other)
