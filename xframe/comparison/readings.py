@@ -65,17 +65,21 @@ class _Reader:
             yield self.runs[side], reading
             losses, slack = _with(losses, side, reading.values), reading.slack
         agree = self._agree_closely(losses, slack)
-        for column in ("updates", "lr"):
-            columns = self._columns(column)
-            by = self._differing(column, columns) * (
-                1.0 if column == "updates" else share(*(one.values[: self.steps] for one in columns))
-            )
-            shown = partial(self._shown, by, agree, losses[1].values)
-            best = self._best(column, columns, self._lagging(column, columns), shown)
-            if best is not None:
-                yield self.runs[best[0]], best[1]
-            if column == "updates":
-                self.steps = _first(self._differing(column, columns)) if best is None else best[2]
+        updates, rates = self._columns("updates"), self._columns("lr")
+        shown = partial(self._shown, agree, losses[1].values)
+        best = self._best("updates", updates, self._lagging("updates", updates), shown)
+        if best is not None:
+            side, reading, _ = best
+            yield self.runs[side], reading
+            updates = _with(updates, side, reading.values)
+        self.steps = _first(self._differing("updates", updates))
+        applied = np.diff(updates[1].values[: self.steps], prepend=0) > 0  # nowhere, of updates that are not known
+        by = share(*(one.values[: self.steps] for one in rates)) * applied
+        if slack is not None:  # what is computed from long means shows an update skipped, but not a twentieth of one
+            by = by * (slack[: self.steps] <= 4 * self._rounding(losses))
+        best = self._best("lr", rates, self._lagging("lr", rates), lambda explained: shown(explained, by))
+        if best is not None:
+            yield self.runs[best[0]], best[1]
 
     def _best(
         self, column: str, columns: Sides, readings: Iterable[tuple[int, Reading]], shown: Callable[[Mask], bool]
@@ -124,15 +128,21 @@ class _Reader:
         if known.sum() < self.steps - 1:
             return np.zeros(self.steps, bool)
         a, b = (one.values[: self.steps] for one in losses)
-        allowed = ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(np.abs(a), np.abs(b))
         with np.errstate(over="ignore", invalid="ignore"):
-            close: Mask = np.abs(a - b) <= allowed + (0.0 if slack is None else slack[: self.steps])
+            more = 0.0 if slack is None else slack[: self.steps]
+            close: Mask = np.abs(a - b) <= self._rounding(losses) + more
         return close | ~known
 
-    def _shown(self, by: Floats, agree: Mask, losses: Floats, explained: Mask) -> bool:
-        """Whether losses and weights show that training did not differ by that much of each update."""
+    def _rounding(self, losses: Sides) -> Floats:
+        """By how much these losses may differ if they are those of one training."""
+        a, b = (np.abs(one.values[: self.steps]) for one in losses)
+        largest: Floats = ROUNDINGS * epsilon(self.pair.terms.precision) * np.maximum(a, b)
+        return largest
+
+    def _shown(self, agree: Mask, losses: Floats, explained: Mask, by: Floats | float = 1.0) -> bool:
+        """Whether losses and weights show that training did not differ by that much of each update explained."""
         end = len(explained)
-        varying = losses[behind(by[:end])]
+        varying = losses[behind(explained * (by if isinstance(by, float) else by[:end]))]
         varying = varying[np.isfinite(varying)]
         if len(varying) < SEVERAL or not agree[:end].all():
             return False

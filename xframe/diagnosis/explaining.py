@@ -155,6 +155,7 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
         weights=None if weights is None else {"pass": True, "fail": False}.get(weights.result),
         starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
         data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
+        applied=None if b.updates is None else np.diff(b.updates[:shared], prepend=0) > 0,
         precision=pair.terms.precision,
         device=max(str(one.runtime.get("device", "cpu")) for one in facts),  # "cuda" comes after "cpu"
         weights_text="" if weights is None else weights.detail,

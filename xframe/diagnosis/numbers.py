@@ -35,6 +35,7 @@ class Numbers:
     weights: bool | None = None  # whether the final ones are the same; None if that cannot be judged
     starts: tuple[str | None, str | None] = (None, None)  # fingerprints of the starting weights, where recorded
     data: tuple[str | None, str | None] = (None, None)  # and of the data
+    applied: NDArray[np.bool_] | None = None  # the steps that an update follows, if updates were counted
     precision: str = "float32"
     device: str = "cpu"
     weights_text: str = ""  # which of the final weights differ, and how far
@@ -69,10 +70,10 @@ class Numbers:
     @cached_property
     def only_recorded(self) -> bool:
         """Whether losses agree, as closely as rounding lets them, where they must show by what the rates differ."""
-        if self.lr is None or self.loss is None or not self.other_rates:
+        if self.lr is None or self.loss is None or self.applied is None or not self.other_rates:
             return False
         a, b = self.loss
-        rows = behind(share(*self.lr))
+        rows = behind(share(*self.lr) * self.applied)
         rows = rows[np.isfinite(a[rows]) & np.isfinite(b[rows])][:SEVERAL]
         if len(rows) < SEVERAL:
             return False

@@ -77,6 +77,12 @@ def test_a_rate_that_losses_do_not_show_is_recorded_otherwise_than_trained_with(
     assert ("other-gradient" in causes(comparison)) == (loss is not NEARLY)
 
 
+def test_a_rate_acts_with_the_update_at_the_end_of_its_window(compared: Any) -> None:
+    comparison = compared({"k": 10}, lr=RATE * 10, loss=NEARLY + 0.01 * (ALONG >= 10))
+    assert causes(comparison) == ["learning-rate"]
+    assert "does not train with" not in comparison.causes[0].sentence
+
+
 def test_a_schedule_evaluated_in_float32_is_known_again_a_tick_early(compared: Any) -> None:
     early = (np.float32(0.05) * (1 + np.cos(np.float32(np.pi) * (ALONG + 1) / np.float32(STEPS)))).astype(float)
     comparison = compared(lr=early, loss=NEARLY * (1 - 1e-3 * np.minimum(ALONG, 5)))
