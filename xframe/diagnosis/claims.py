@@ -87,6 +87,11 @@ def only_orders_differ(table: Table) -> bool:
     return not {"steps", "updates", "lr"} & table.failed.keys()
 
 
+def only_validations_differ(table: Table) -> bool:
+    """No other check failed."""
+    return table.failed.keys() <= {"validation"}
+
+
 def nothing_differs_before(step: int) -> Claim:
     """No check first differs before that step."""
     return lambda table: not table.fails_before(step)

@@ -19,7 +19,7 @@ from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.fixes import in_use
-from xframe.diagnosis.numbers import Floats, Numbers
+from xframe.diagnosis.numbers import Floats, Numbers, Outcome
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
@@ -141,6 +141,17 @@ def _known(rows: Rows, name: str, steps: int) -> Floats:
     return values[:steps] if known is None else np.where(known, values, np.nan)[:steps]
 
 
+def _validation(pair: Pair) -> Outcome | None:
+    """The first validation that differs, if the two were of the same samples in the same batches."""
+    judged = pair.judgements.get("validation")
+    first = None if judged is None or judged.result != "fail" else judged.first
+    for a, b in zip(pair.candidate.validations, pair.reference.validations, strict=False):
+        same = (a.after, a.batch_sizes, a.ids_digest) == (b.after, b.batch_sizes, b.ids_digest)
+        if first is not None and a.after == first + 1 and a.batch_sizes is not None and same:
+            return Outcome(first, a.batch_sizes)
+    return None
+
+
 def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
     """What the two computed, and where the comparison saw it differ; in orders of their own, the rates alone."""
     coverage, shared = pair.terms.order == "coverage", min(len(candidate), len(reference), pair.until)
@@ -158,5 +169,7 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
         applied=None if b.updates is None else np.diff(b.updates[:shared], prepend=0) > 0,
         precision=pair.terms.precision,
         device=max(str(one.runtime.get("device", "cpu")) for one in facts),  # "cuda" comes after "cpu"
+        accuracy_differs_at=firsts.get("accuracy"),
+        validation=_validation(pair),
         weights_text="" if weights is None else weights.detail,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,13 @@ _A_STEP = 1.35
 _HALFWAY = 8  # times as much as halfway; what is added up step by step makes it twice, or four times
 
 
+class Outcome(NamedTuple):
+    """A validation of the same samples in the same batches, whose outcomes differ."""
+
+    step: int
+    batch_sizes: tuple[tuple[int, int], ...]  # pairs of a size and how many times in a row it came
+
+
 @dataclass(frozen=True, eq=False)
 class Numbers:
     """Numbers of the candidate, and of the reference after them."""
@@ -38,6 +46,8 @@ class Numbers:
     applied: NDArray[np.bool_] | None = None  # the steps that an update follows, if updates were counted
     precision: str = "float32"
     device: str = "cpu"
+    accuracy_differs_at: int | None = None
+    validation: Outcome | None = None  # the first that differs, if it was of the same samples
     weights_text: str = ""  # which of the final weights differ, and how far
 
     @property

@@ -1,0 +1,47 @@
+"""A measure that is taken differently is named as no more than that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from xframe.comparison.result import Comparison
+from xframe.recording.recorder import record
+from xframe.verification import compare
+
+
+def compared(folder: Path, *, loss: float, samples: int, accuracy: float, late: float = 0.0) -> Comparison:
+    """A run and one of another validation loss, or another accuracy, or from step 4 on other losses."""
+    traces = []
+    for name, by, right in (("a", 0.5, 0.75), ("b", loss, accuracy)):
+        with record(folder / name, num_samples=24) as rec:
+            for step in range(6):
+                other = late if name == "b" and step >= 4 else 0.0
+                rec.step(
+                    ids=range(4 * step, 4 * step + 4), updates=step + 1, loss=2.0 - step / 8 + other, accuracy=right
+                )
+            sizes = [4] * (samples // 4) + [samples % 4] * (samples % 4 > 0)
+            rec.validation(loss=by, ids=np.arange(samples), batch_sizes=sizes)
+        traces.append(folder / name)
+    return compare(*traces)
+
+
+def test_a_mean_of_batch_means_is_named_where_batches_differ_in_size(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, loss=0.51, samples=10, accuracy=0.75)
+    (cause,) = comparison.causes
+    assert (cause.name, cause.certain) == ("validation-by-batch", False)
+    assert "of 4 and 2" in cause.sentence
+
+
+def test_nor_is_it_named_where_all_batches_weigh_the_same_or_more_differs(tmp_path: Path) -> None:
+    (tmp_path / "even").mkdir()
+    (tmp_path / "late").mkdir()
+    even = compared(tmp_path / "even", loss=0.51, samples=8, accuracy=0.75)
+    late = compared(tmp_path / "late", loss=0.51, samples=10, accuracy=0.75, late=0.1)
+    assert not {one.name for one in (*even.causes, *late.causes)} & {"validation-by-batch"}
+
+
+def test_another_accuracy_beside_the_same_losses(tmp_path: Path) -> None:
+    (cause,) = compared(tmp_path, loss=0.5, samples=10, accuracy=0.25).causes
+    assert (cause.name, cause.step, cause.certain) == ("other-accuracy", 0, False)
