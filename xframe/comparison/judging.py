@@ -120,7 +120,7 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
     finest = min(stated.values())
     if finest == max(stated.values()):
         return _FINEST_FIRST[finest], ""
-    taken, why = finest, []
+    taken, why = finest, list[str]()
     for run in runs:
         types = run.trace.weight_types() if run.trace is not None and stated[run.name] > finest else set()
         shown = [_FINEST_FIRST.index(_STORED[name]) for name in types & _STORED.keys()]

@@ -40,7 +40,7 @@ def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str,
 def weight_types(trace: Path) -> set[str]:
     """The types of the arrays that lie beside ``trace``, by NumPy's names, from their heads alone; empty if there are
     none, or none that can be read."""
-    types = set()
+    types = set[str]()
     try:
         with zipfile.ZipFile(weights_path(trace)) as archive:
             for name in archive.namelist():

@@ -47,7 +47,7 @@ class Epochs(Check):
 
     def _from_one(self) -> str:
         """Which run counts labels from 1 where the other counts them from 0: they are compared counted from 0."""
-        sides, said = (self.pair.candidate, self.pair.reference), []
+        sides, said = (self.pair.candidate, self.pair.reference), list[str]()
         for name, text in (("epoch", "epochs"), ("step_in_epoch", "the steps of an epoch")):
             counting = [run.name for run in sides if run.counted_from(name)]
             said += [f"{counting[0]} counts {text} from 1"] if len(counting) == 1 else []
