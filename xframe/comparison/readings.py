@@ -119,8 +119,11 @@ class _Reader:
             return
         for by, when in ((-1, "earlier"), (1, "later")):
             for side, run in enumerate(self.runs):
-                text = f"{run.name} records each rate one step {when} than {self.runs[1 - side].name}"
-                yield side, Reading(column, text, _moved(columns[side], by))
+                moved = _moved(columns[side], by)
+                rates = moved.values[: self.steps][_known((moved, moved), self.steps)]
+                if (rates != rates[:1]).any():  # a rate that never changes cannot lag: what differs is another
+                    text = f"{run.name} records each rate one step {when} than {self.runs[1 - side].name}"
+                    yield side, Reading(column, text, moved)
 
     def _agree_closely(self, losses: Sides, slack: Floats | None) -> Mask:
         """Where the losses are those of one training, all of them known but for one at an end."""
