@@ -43,6 +43,28 @@ DIES_AT = 1500
 RAISES = f"            if i == {DIES_AT}: raise RuntimeError('out of luck')\n            yield batch"
 KILLED = f"            if i == {DIES_AT}: os.kill(os.getpid(), signal.SIGKILL)\n            yield batch"
 
+# Waits until another run is complete, and records what that one did, weights and all, without training.
+COPIES = """            yield batch
+
+    def run(self, plan, task, runtime, recorder):
+        import pathlib, time
+        import xframe
+
+        own = recorder._writer.path
+        for _ in range(100):
+            time.sleep(0.05)
+            for place in (own.parent, own.parent.parent, pathlib.Path("out")):
+                for other in set(place.glob("*.trace")) - {own}:
+                    copied = xframe.Trace.open(other)
+                    if other.absolute() == own or not copied.complete:
+                        continue
+                    names = ("ids", "updates", "loss", "lr", "accuracy", "epoch", "step_in_epoch", "padding")
+                    columns = {name: copied.column(name) for name in names}
+                    recorder.block(batch_sizes=copied.column("batch_size"), **columns)
+                    return copied.weights()
+        raise RuntimeError("nothing to copy")
+"""
+
 Verify = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -94,6 +116,16 @@ def test_a_third_partys_cheat_is_caught(verify: Verify) -> None:
     assert {name: counts["num_steps"] for name, counts in told["runs"].items()} == {"numpy": 29, "cheat": 28}
 
 
+def test_a_third_partys_cheat_finds_no_other_run_to_copy(verify: Verify, tmp_path: Path) -> None:
+    """While they go on no run can name another's files; when all have ended they are in the run's folder."""
+    done = verify(COPIES, "--adapters", "numpy,cheat", "--epochs", "1")
+    assert done.returncode == 3, done.stdout
+    assert "RuntimeError: nothing to copy" in done.stderr
+    left = {file.name for file in (tmp_path / "out").iterdir()}
+    assert left == {"plan.toml", "numpy.trace", "numpy.weights.npz", "numpy.log", "cheat.trace", "cheat.log"}
+    assert Trace.open(tmp_path / "out" / "numpy.trace").complete
+
+
 @pytest.mark.parametrize(
     ("body", "says", "ending", "rows"),
     [
@@ -113,7 +145,7 @@ def test_a_worker_that_dies_is_told_and_its_trace_stays(
     """Exit code 3, one message that names worker, cause and files, and all rows that reached the file."""
     done = verify(body, "--adapters", "cheat", "--batch-size", "1", "--epochs", "1", "--json")
     assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
+    assert json.loads(done.stdout)["error"]["exit_code"] == 3
     assert "Traceback" not in done.stderr
     messages = [line for line in done.stderr.splitlines() if line.startswith("xframe: ")]
     assert len(messages) == 1, done.stderr

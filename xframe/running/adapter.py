@@ -26,8 +26,10 @@ It gets a plan, a task, a runtime and a recorder, and
   names and layouts.
 
 What it cannot do natively and exactly it refuses in ``check``, with the reason. It never approximates.
-``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; reads from a
-device and the draws of TensorFlow's generators cannot.
+``xframe.testing.AdapterContract`` tests, for any adapter, what of this can be seen from outside on a CPU; the text of
+``xframe.testing.contract.adapter`` lists what cannot. An adapter takes its batches from ``steering.walk`` and asks a
+``Window`` for its updates, or leaves both to a trainer of its framework's, whose counting shows where it departs from a
+plan: code of its own that counted as they do could not be told from a copy of the plan's arithmetic.
 
 A loop that goes step by step is ``xframe.running.drive``'s: the adapter brings a pipeline, a training step and a
 validation, see ``Stepwise`` there.

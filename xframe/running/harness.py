@@ -13,6 +13,7 @@ from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
+from xframe.running.folders import apart
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
 from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
@@ -43,18 +44,26 @@ class Worker:
 def execute(request: Request, traces: Mapping[Selection, Path], progress: Progress) -> list[Done]:
     """Runs the plan of a checked request through these selections; returns what their workers report at the end.
 
-    ``traces`` has where the trace of each selection goes; a log is written beside it.
+    ``traces`` has where the trace of each selection is in the end, all in one folder; a log is written beside it. Until
+    all have ended each trace is where no other run can name it.
 
     Raises:
         UsageError: a worker cannot be started, or found that something does not fit.
         WorkerError: a worker died, or its framework is missing or broken.
     """
+    with apart(list(traces.values())) as places:
+        workers = _run(request, dict(zip(traces.items(), places, strict=True)), progress)
+    return [worker.done for worker in workers if worker.done is not None]
+
+
+def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progress: Progress) -> list[Worker]:
+    """The workers, once all have ended well; ``places`` has where each trace goes, by where it is in the end."""
     interpreters = request.interpreters()
     counts = counting.counts(request.plan, find_task(request.task).num_samples)
-    threads = request.runtime.threads or max(1, cores() // len(traces))
+    threads = request.runtime.threads or max(1, cores() // len(places))
     workers: list[Worker] = []
     try:
-        for selection, trace in traces.items():
+        for (selection, trace), place in places.items():
             job = Job(
                 adapter=selection.adapter,
                 label=selection.label,
@@ -62,7 +71,8 @@ def execute(request: Request, traces: Mapping[Selection, Path], progress: Progre
                 plan=request.plan.to_dict(),
                 task=request.task,
                 runtime=replace(request.runtime, threads=threads).to_dict(),
-                trace=str(trace.resolve()),
+                trace=str(place.resolve()),
+                home=str(trace.resolve().parent),
             )
             child = start(
                 "xframe.running.worker",
@@ -80,7 +90,7 @@ def execute(request: Request, traces: Mapping[Selection, Path], progress: Progre
         for worker in workers:
             if worker.child in stopped:
                 progress.end(worker.label, worker.steps, "stopped")
-    return [worker.done for worker in workers if worker.done is not None]
+    return workers
 
 
 def _watch(workers: list[Worker], device: str, progress: Progress) -> None:

@@ -36,6 +36,7 @@ class Job:
     task: str
     runtime: dict[str, Any]  # as its ``to_dict`` returns it
     trace: str
+    home: str = ""  # the folder that the worker takes it to when the harness is gone; empty: it stays
 
 
 @dataclass(frozen=True, slots=True)

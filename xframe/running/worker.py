@@ -16,6 +16,7 @@ from pathlib import Path
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
+from xframe.running.folders import take_home
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
@@ -66,9 +67,14 @@ def _train(harness: Parent) -> None:
     runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts.loop})
     facts = replace(facts, runtime=runtime.to_dict())
     setup = time.monotonic() - _BEGAN
-    with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
-        recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
-        recorder.weights(adapter.run(plan, task, runtime, recorder))
+    try:
+        with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
+            recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
+            recorder.weights(adapter.run(plan, task, runtime, recorder))
+    except KeyboardInterrupt:  # the harness stops this process, or is gone
+        if job.home:
+            take_home(Path(job.trace), Path(job.home))
+        raise
     harness.send(Done(recorder.num_steps, setup, peak_memory()))
 
 
