@@ -21,7 +21,7 @@ from xframe.tasks import schedules as schedule
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import SGD
 from xframe.tasks.task import Task
-from xframe.testing.contract.observing import observe
+from xframe.testing.contract.observing import bare_weights, observe
 from xframe.verification import compare
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ VALIDATIONS: dict[str, dict[str, Any]] = {
 
 
 @cache
-def _digits() -> tuple[Any, Any]:
+def digits() -> tuple[Any, Any]:
+    """Features and targets of the digits."""
     return find_task("digits-mlp").data("float64")
 
 
@@ -58,8 +59,8 @@ def small(**changes: Any) -> Task:
     fields: dict[str, Any] = {
         "name": "small-digits",
         "num_samples": NUM_SAMPLES,
-        "load": lambda: tuple(values[:NUM_SAMPLES] for values in _digits()),
-        "validation": lambda: tuple(values[NUM_SAMPLES:end] for values in _digits()),
+        "load": lambda: tuple(values[:NUM_SAMPLES] for values in digits()),
+        "validation": lambda: tuple(values[NUM_SAMPLES:end] for values in digits()),
         "num_validation": NUM_VALIDATION,
         "metrics": ("accuracy",),
     }
@@ -85,6 +86,7 @@ class FeatureContract:
 
     adapter: ClassVar[str | Adapter]
     loop: ClassVar[str | None] = None
+    twin: ClassVar[Path]
 
     def subject(self) -> Adapter:
         return registry.load(self.adapter) if isinstance(self.adapter, str) else self.adapter
@@ -125,6 +127,16 @@ class FeatureContract:
         if not self.subject().check(plan, task, place):
             assert not compare(self.observed(plan, task, folder / "departs.trace")), "a plan it does not follow passes"
         return True
+
+    def same_as_twin(self, plan: TrainingPlan, task: Task, folder: Path) -> None:
+        """The recorded run ends in the weights of the bare run, bit for bit."""
+        weights = self.observed(plan, task, folder / "recorded.trace", "float32").weights()
+        expected = bare_weights(self.twin, plan, folder, self.loop_name(), task)
+        assert weights is not None
+        assert weights.keys() == expected.keys()
+        for name, values in expected.items():
+            assert weights[name].dtype == values.dtype
+            assert np.array_equal(weights[name], values), f"{name} is not bit-equal to the bare run's"
 
     @pytest.mark.parametrize("name", SCHEDULES)
     def test_schedule(self, name: str, tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ class FeatureContract:
 
     def test_skipped_updates(self, tmp_path: Path) -> None:
         """Gradients that overflow in float16 are tried and not applied: the weights stay, and the counts say so."""
-        features, targets = (values[:NUM_SAMPLES] for values in _digits())
+        features, targets = (values[:NUM_SAMPLES] for values in digits())
         plan, task = plan_of(epochs=1), small(load=lambda: (features * 3e4, targets))
         if self._refuses(plan, task, "mixed_float16"):
             return

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,13 +23,16 @@ from numpy.typing import NDArray
 from xframe.plan import cadence, counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
+from xframe.running import steering
+from xframe.running.folders import take_home
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
+from xframe.tasks.task import Task
+from xframe.trace.source import exists_already
 from xframe.trace.trace import Trace
 
 if TYPE_CHECKING:
     from xframe.running.adapter import Adapter
-    from xframe.tasks.task import Task
 
 
 @contextmanager
@@ -48,6 +52,51 @@ def counting_forbidden() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def a_batch_less(step: int) -> Iterator[Callable[[], bool]]:
+    """While inside, ``steering.walk`` leaves out that step's batch, wherever the function was imported to.
+
+    Yields what returns whether anybody has walked.
+    """
+    honest, walked = steering.walk, []
+
+    def walk(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        walked.append(True)
+        return (batch for index, batch in enumerate(honest(*args, **kwargs)) if index != step)
+
+    def put(one: Any, other: Any) -> None:
+        for module in list(sys.modules.values()):
+            for name in [name for name, value in list(getattr(module, "__dict__", {}).items()) if value is one]:
+                setattr(module, name, other)
+
+    put(honest, walk)
+    try:
+        yield lambda: bool(walked)
+    finally:
+        put(walk, honest)  # in modules too that were imported meanwhile
+
+
+@contextmanager
+def an_update_less(step: int) -> Iterator[Callable[[], bool]]:
+    """While inside, a ``Window`` does not find that step's update due, and leaves its gradients to the next.
+
+    Yields what returns whether any was asked.
+    """
+    honest, asked = steering.Window.close, []
+
+    def close(window: steering.Window, place: steering.Place, rows: int) -> int | None:
+        asked.append(True)
+        divisor = honest(window, place, rows)
+        if divisor is None or window.steps != step + 1:
+            return divisor
+        window.updates -= 1
+        window.present, window.fresh = window.weight(rows), False
+        return None
+
+    with mock.patch.object(steering.Window, "close", close):
+        yield lambda: bool(asked)
+
+
 def observe(
     adapter: Adapter,
     plan: TrainingPlan,
@@ -58,7 +107,12 @@ def observe(
     loop: str | None = None,
     workers: int = 0,
 ) -> Trace:
-    """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace."""
+    """Runs the adapter in this process with the plan's own functions forbidden, and reads its trace.
+
+    While it runs, the trace is in a folder of its own, so that it stands beside no other that could be copied.
+    """
+    if path.exists():
+        raise exists_already(path)
     place = {
         "device": "cpu",
         "precision": precision,
@@ -68,16 +122,20 @@ def observe(
     }
     runtime = Runtime(**place)  # type: ignore[arg-type]
     facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
-    with record(path, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
-        recorder.weights(adapter.run(plan, task, runtime, recorder))
+    own = Path(tempfile.mkdtemp()) / path.name
+    try:
+        with record(own, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
+            recorder.weights(adapter.run(plan, task, runtime, recorder))
+    finally:
+        take_home(own, path.parent)
     return Trace.open(path)
 
 
 def bare_weights(
-    twin: Path, plan: TrainingPlan, folder: Path, loop: str, name: str = "digits-mlp"
+    twin: Path, plan: TrainingPlan, folder: Path, loop: str, task: str | Task = "digits-mlp"
 ) -> dict[str, NDArray[Any]]:
     """What the task's bare twin ends in, run in a process of its own on one thread."""
-    task = find_task(name)
+    task = find_task(task) if isinstance(task, str) else task
     features, targets = task.data("float32")
     counts = plan.counts(task.num_samples)
     assert counts.num_epochs is not None
