@@ -18,7 +18,8 @@ import numpy as np
 
 import xframe
 from sweeps import Result
-from sweeps.attacks.claims import Table, refuted
+from sweeps.attacks.claims import refuted
+from sweeps.attacks.tables import Table
 from sweeps.simulator import Refused
 from sweeps.simulator.drawing import everyday_case
 from sweeps.simulator.faults import KINDS, NUMBERS, STRUCTURE, Fault, drawn

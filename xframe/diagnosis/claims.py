@@ -105,9 +105,14 @@ def size_is_inferred(table: Table) -> bool:
 # Which failed checks are explained.
 
 
-def of_rows(table: Table, step: int | None) -> set[str]:
-    """By what differs in the rows of that step: all that first differs there or later."""
+def of_all(table: Table, step: int | None) -> set[str]:
+    """By what every number comes from: all that first differs there or later."""
     return {name for name, first in table.failed.items() if first is None or step is None or first >= step}
+
+
+def of_rows(table: Table, step: int | None) -> set[str]:
+    """By what differs in the rows of that step; numbers that differ at a step do so before the rows do."""
+    return {name for name in of_all(table, step) if name not in ("lr", "loss") or table.failed[name] is None}
 
 
 def of_labels(table: Table, step: int | None) -> set[str]:
@@ -117,12 +122,12 @@ def of_labels(table: Table, step: int | None) -> set[str]:
 
 def of_losses(table: Table, step: int | None) -> set[str]:
     """By what training computed otherwise from that step on."""
-    return of_rows(table, step) & set(_COMPUTED)
+    return of_all(table, step) & set(_COMPUTED)
 
 
 def of_rates(table: Table, step: int | None) -> set[str]:
     """By a rate of that step, which enters the update that follows its loss."""
-    return {"lr"} | (of_rows(table, None if step is None else step + 1) & set(_COMPUTED))
+    return {"lr"} | (of_all(table, None if step is None else step + 1) & set(_COMPUTED))
 
 
 def of_stated_losses(table: Table, step: int | None) -> set[str]:

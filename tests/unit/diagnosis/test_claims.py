@@ -128,3 +128,27 @@ def test_samples_beyond_those_of_the_reference_need_not_be_foreign(tmp_path: Pat
             for ids, updates in zip(run["ids"], run["updates"], strict=True):
                 rec.step(ids=ids, updates=int(updates))
     assert names(xframe.compare(tmp_path / "A", tmp_path / "B"))[0] == "short-batch-kept"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 60])
+def test_no_seed_is_named_that_chance_gives(tmp_path: Path, batch_size: int) -> None:
+    """Of two orders of their own, and of few samples, no seed is known."""
+
+    def shuffled(seed: int, n: int) -> list[int]:
+        return np.random.default_rng(seed).permutation(n).tolist()
+
+    for n in (5, 60):
+        for seed in range(6):
+            folder = tmp_path / f"{n} {seed}"
+            folder.mkdir()
+            for name, order in (("A", shuffled(99, n)), ("B", shuffled(seed, n))):
+                with xframe.record(folder / name, num_samples=n) as rec:
+                    for step, begin in enumerate(range(0, n, batch_size)):
+                        rec.step(ids=order[begin : begin + batch_size], updates=step + 1)
+            causes = xframe.compare(folder / "A", folder / "B").causes
+            assert not any("seed" in cause.sentence for cause in causes), causes
+
+
+def test_a_seed_is_named_where_the_order_is_its(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, columns(), columns(TrainingPlan(batch_size=5, epochs=3, seed=7)))
+    assert "shuffles by seed 7; A by seed 0" in comparison.causes[0].sentence

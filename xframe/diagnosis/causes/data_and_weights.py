@@ -16,7 +16,7 @@ class DifferentData(Cause):
 
     name = "different-data"
     rank = 510
-    explains = staticmethod(claims.of_rows)
+    explains = staticmethod(claims.of_all)
     fixes = settings(any="load both runs' samples from one file, in one order, scaled alike")
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

@@ -97,6 +97,7 @@ class ShortBatchPadded(_Remainder):
     name = "short-batch-padded"
     rank = 40
     remainder = "pad"
+    needs_epochs = True  # as below
     text = "fills the batch of the {r} left over at the end of each pass with {more} that it has seen"
 
     def find(self, case: Case) -> Iterator[Fit]:

@@ -38,9 +38,6 @@ def doubled(script: Script, rng: Random) -> Faults:
 def counted(script: Script, rng: Random) -> Faults:
     """A counter that is read or begun wrongly."""
 
-    def before(updates: list[int], steps: Steps) -> list[int]:
-        return [0, *updates[:-1]]
-
     def more(updates: list[int], steps: Steps) -> list[int]:
         return [one + 1 for one in updates]
 
@@ -51,7 +48,6 @@ def counted(script: Script, rng: Random) -> Faults:
         return [2 * one for one in updates]
 
     named = {
-        "read before the update": (before, {"update-offset", "updates-read-early"}),
         "begun at 1": (more, {"update-offset", "update-doubled"}),
         "counting where the data run out": (exhausted, {"counted-without-update"}),
         "counting double": (twice, {"update-doubled"}),
