@@ -58,7 +58,7 @@ LIES = {
     "samples due": "B has 4 samples in step 0, where 5 are due",
     "put in": "B has sample 99 put in at step 0",
     "never updates": "B never updates",
-    "updates after every": "B updates after every 1 steps; A after every 2",
+    "updates after every": "B updates after every 7 steps; A after every 2",
     "every step updates": "B updates after every step; A after every 2",
     "epochs of": "B has epochs of 2 steps; A has epochs of whole passes",
     "order inside": "B has the same samples in every batch, in a different order in 2 batches",

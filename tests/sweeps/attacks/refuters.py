@@ -297,9 +297,9 @@ def put_in(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 
 
 def updates_after(match: re.Match[str], table: Table, cause: Explanation) -> bool:
-    """No window is longer than that."""
+    """Some window is as long as that; ends may cut the others short, or make gaps longer."""
     at = np.flatnonzero(table.applied(table.candidate))
-    return bool((np.diff(at, prepend=-1) > _int(match[1])).any()) and "leftover" not in cause.sentence
+    return _int(match[1]) not in np.diff(at, prepend=-1)
 
 
 def alone(match: re.Match[str], table: Table, cause: Explanation) -> bool:
