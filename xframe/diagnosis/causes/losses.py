@@ -29,7 +29,6 @@ class Rounding(Cause):
         any="first look at what an optimizer does little by little: weight decay, momentum, its epsilon",
         torch='torch.set_float32_matmul_precision("highest")',
         tensorflow="tf.config.experimental.enable_tensor_float_32_execution(False)",
-        compare="--rtol and --atol, if that much is acceptable",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

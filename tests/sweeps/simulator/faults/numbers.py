@@ -40,7 +40,7 @@ def rate(script: Script, rng: Random) -> Faults:
 def gradient(script: Script, rng: Random) -> Faults:
     """Gradients that are another loss's, or not divided as they should be, and what an optimizer does to them."""
     causes = {"other-gradient", "starting-weights", "different-data"}
-    yield _computing("a loss that is summed over the batch", {"loss-scale", *causes}, total=True)
+    yield _computing("a loss that is summed over the batch", {"loss-scale", "different-loss", *causes}, total=True)
     k = resolve(script.fields)["gradient_accumulation_steps"]
     yield _computing("gradients divided once more", causes, divided=float(k if k > 1 else 2))
     for decay in (1e-3, 1e-1):
@@ -62,13 +62,11 @@ def _stating(text: str, causes: set[str], state: Callable[[list[Any], Steps], li
 
 def stated(script: Script, rng: Random) -> Faults:
     """A loss that is computed right and recorded wrong."""
-    k = resolve(script.fields)["gradient_accumulation_steps"]
+    k, names = resolve(script.fields)["gradient_accumulation_steps"], {"loss-scale", "different-loss"}
     for factor in (2.0, 1 / k if k > 1 else 0.5, float(script.fields["batch_size"])):
         if factor != 1.0:
-            yield _stating(
-                f"a loss recorded {factor:g} times", {"loss-scale"}, lambda one, s, f=factor: [f * x for x in one]
-            )
-    yield _stating("a constant loss recorded", {"loss-scale"}, lambda one, s: [one[0]] * len(one))
+            yield _stating(f"a loss recorded {factor:g} times", names, lambda one, s, f=factor: [f * x for x in one])
+    yield _stating("a constant loss recorded", names, lambda one, s: [one[0]] * len(one))
 
 
 def kept(script: Script, rng: Random) -> Faults:
