@@ -67,7 +67,8 @@ class Run:
 
     def read_as(self, reading: Reading) -> Run:
         """The same run, one column of it read as that."""
-        rows = self.rows.with_columns(**{reading.column: reading.values})
+        columns: dict[str, Any] = {reading.column: reading.values}
+        rows = self.rows.with_columns(**columns)
         return replace(self, rows=rows, readings={**self.readings, reading.column: reading})
 
     @property

@@ -145,7 +145,8 @@ class _Reader:
     def _shown(self, agree: Mask, losses: Floats, explained: Mask, by: Floats | float = 1.0) -> bool:
         """Whether losses and weights show that training did not differ by that much of each update explained."""
         end = len(explained)
-        varying = losses[behind(explained * (by if isinstance(by, float) else by[:end]))]
+        differing = explained.astype(np.float64) * (by if isinstance(by, float) else by[:end])
+        varying = losses[behind(differing)]
         varying = varying[np.isfinite(varying)]
         if len(varying) < SEVERAL or not agree[:end].all():
             return False
@@ -239,7 +240,7 @@ def _beginnings(run: Run, other: Run, pair: Pair) -> Iterator[tuple[Mask, str]]:
     steps = len(run.rows)
     for side in (run, other):
         if "epoch" in side.rows.known and len(side.rows) >= steps:
-            yield np.diff(side.rows.epoch[:steps], prepend=-1) != 0, "the epoch began"
+            yield np.diff(side.rows.column("epoch").values[:steps], prepend=-1) != 0, "the epoch began"
     total = pair.terms.num_samples or run.facts.num_samples
     if "batch_size" in run.rows.known and total:
         passes = (np.cumsum(run.rows.batch_size) - run.rows.batch_size) // total

@@ -14,7 +14,7 @@ and, where all rows agree, in the labels that the loops gave them (``find_in_lab
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import log
 from types import MappingProxyType
@@ -84,7 +84,7 @@ class Cause:
     explains_end: ClassVar[bool] = False  # it may be certain though the run merely ends before the plan does
     never_certain: ClassVar[bool] = False  # many a story has the same rows
     # Of a cause found in numbers: which failed checks it explains.
-    explains: ClassVar[Callable[[Table, int | None], set[str]]] = staticmethod(claims.of_losses)
+    explains: ClassVar[staticmethod[[Table, int | None], set[str]]] = staticmethod(claims.of_losses)
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         """What the run may follow instead of ``plan``, one of those that reproduce the reference's rows."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def _but_for(case: Case, columns: tuple[str, ...]) -> Case | None:
     a, b = case.candidate, case.reference
     if not columns or len(a) != len(b) or ("ids" not in columns and not case.same_sizes):
         return None
-    same = {name: b.column(name).values for name in columns if name in b.known & a.known}
+    same: dict[str, Any] = {name: b.column(name).values for name in columns if name in b.known & a.known}
     return case.over(a.with_columns(**same), case.basis, apart=True)
 
 

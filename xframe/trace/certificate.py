@@ -19,7 +19,7 @@ from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
 CERTIFICATE_BLOCK = 4096
 
 
-def ids_digests(ids: bytes | NDArray[np.uint8], sizes: NDArray[np.int64]) -> Column:
+def ids_digests(ids: bytes | memoryview, sizes: NDArray[np.int64]) -> Column:
     """The digests of batches of these sizes, the bytes of whose ids, little-endian int64, come one after the other."""
     data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
     digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
@@ -42,9 +42,9 @@ def block_digests(columns: Mapping[str, Column], covered: Mapping[str, Iterable[
     return {**digests, "finite": str(finite)}
 
 
-def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+def as_bytes(values: NDArray[Any]) -> memoryview:
     """The bytes of an array of one dimension; where it can, without a copy."""
-    return np.ascontiguousarray(values).view(np.uint8)
+    return np.ascontiguousarray(values).view(np.uint8).data
 
 
 class Certifier:
@@ -63,7 +63,7 @@ class Certifier:
         for name, values in zip(CERTIFIED, columns, strict=True):
             rows[name] = values
         self._num_rows += len(rows)
-        data, size = memoryview(as_bytes(rows)), CERTIFICATE_BLOCK * self._ROW.itemsize
+        data, size = as_bytes(rows), CERTIFICATE_BLOCK * self._ROW.itemsize
         if self._pending:
             data = memoryview(self._pending + data)
         whole = len(data) - len(data) % size

@@ -13,7 +13,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -117,11 +117,12 @@ def _json(facts: Mapping[str, Any]) -> bytes:
 class Journal:
     """Reads a journal, see ``xframe.trace.source.Source``: every frame is verified when it is opened."""
 
-    digests: list[dict[str, str]] | None = None
-    covered: ClassVar[dict[str, list[str]]] = {}
+    certificate: str
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
+        self.digests: list[dict[str, str]] | None = None
+        self.covered: dict[str, list[str]] = {}
         self.metadata: dict[str, Any] = {}
         self.columns: tuple[str, ...] = ()
         self.end: dict[str, Any] = {}

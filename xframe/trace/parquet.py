@@ -144,6 +144,8 @@ def _is_of(kind: str, stored: Any) -> bool:
 class Closed:
     """Reads a closed trace, see ``xframe.trace.source.Source``: the file's digest is verified when it is opened."""
 
+    certificate: str
+
     def __init__(self, path: Path, file: BinaryIO) -> None:
         import pyarrow.parquet as parquet
 
@@ -169,7 +171,9 @@ class Closed:
             sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
             self.bounds = np.cumsum([0, *sizes]).tolist()
             self.num_rows = self.bounds[-1]
-            self.digests = [{name: str(block[name]) for name in (*self.covered, "finite")} for block in digests]
+            self.digests: list[dict[str, str]] | None = [
+                {name: str(block[name]) for name in (*self.covered, "finite")} for block in digests
+            ]
             self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise damaged(path, f"its footer is none of a trace ({type(error).__name__}: {error})") from None

@@ -118,7 +118,8 @@ def share(rates: Floats, expected: Floats) -> Floats:
     """The share of each step's update that its rates differ by; none where one is not known."""
     a, b = np.abs(rates), np.abs(expected)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(np.abs(a - b) / np.maximum(a, b))
+        differing: Floats = np.nan_to_num(np.abs(a - b) / np.maximum(a, b))
+    return differing
 
 
 def _sizes(common: Common) -> Floats:

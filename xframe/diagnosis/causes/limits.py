@@ -158,6 +158,6 @@ class EarlyStopping(Cause):
             if stopping.after is None:
                 text += f", and its validations give no reason to with a patience of {patience:,}"
             else:
-                after = stopping.after - 1
-                text += f"; with a patience of {patience:,} validations its own stop it after step {after:,}"
+                stop = stopping.after - 1
+                text += f"; with a patience of {patience:,} validations its own stop it after step {stop:,}"
             yield self.note(case, text, case.shared, exact=True)
