@@ -203,3 +203,19 @@ def test_skipped_updates(run, tmp_path):
     assert (comparison.verdict, comparison.check("updates").first) == ("failed", 0)
     plain = replace(a, metadata={**a.metadata, "runtime": {"precision": "float32"}})
     assert xframe.compare(plain).check("updates").result == "fail"
+
+
+def test_in_orders_of_their_own_validations_are_judged_by_when_and_on_how_many(run):
+    """Outcomes depend on the order of training, and the digest of the ids on the order of validation."""
+    plain = {"plan": None}
+    reference = run(**plain)
+    other = tuple(v._replace(loss=v.loss + 0.3, accuracy=0.9) for v in HONEST)
+    assert xframe.compare(reference, run(other, **plain), order="coverage").check("validation").result == "pass"
+    for wrong, step in (
+        ((*other[:1], other[1]._replace(after=7), *other[2:]), 5),
+        ((*other[:2], other[2]._replace(ids=4, sizes=(3, 1)), *other[3:]), 8),
+    ):
+        comparison = xframe.compare(reference, run(wrong, **plain), order="coverage")
+        assert (comparison.verdict, comparison.check("validation").first) == ("failed", step)
+    assert xframe.compare(reference, run((), **plain), order="coverage")
+    assert xframe.compare(reference, run((), **plain)).verdict == "inconclusive"

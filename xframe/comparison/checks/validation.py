@@ -22,14 +22,16 @@ _DIFFERENT = {  # in what two validations may differ
 
 
 class Validations(Check):
-    """Part of a comparison where the plan asks for validation or a run has any."""
+    """Part of a comparison where the plan asks for validation or a run has any. In orders of their own runs are asked
+    when they validate, and on how many samples; what comes out is not the same, nor need a missing record be."""
 
     name, title, rank, group = "validation", "validation", 80, "numbers"
-    optional, each, worst = True, "", 0.0
+    optional, each, worst, of_any_order = True, "", 0.0, True
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self._names = pair.candidate.name, pair.reference.name
+        self._ordered = pair.terms.order == "exact"
         self._wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
         self._odd = ""  # the first outcome that is no number in both
         self._unknown: set[str] = set()
@@ -37,10 +39,6 @@ class Validations(Check):
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
         return f"{super().rule(terms, runs)}, {terms.tolerance}"
-
-    @classmethod
-    def applies(cls, pair: Pair) -> bool:
-        return pair.reference.is_plan or pair.terms.order == "exact"
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -55,7 +53,7 @@ class Validations(Check):
         if candidate.validations and reference.validations:
             return self._compare()
         missing = (reference if candidate.validations else candidate).name
-        undecided = bool(candidate.validations or reference.validations)
+        undecided = self._ordered and bool(candidate.validations or reference.validations)
         return Judgement("not judged", detail=f"{missing} recorded no validation", undecided=undecided)
 
     def _compare(self) -> Judgement:
@@ -70,7 +68,7 @@ class Validations(Check):
                 )
                 break
             self._samples(a, b)
-            for name in ("loss", "accuracy"):
+            for name in ("loss", "accuracy") if self._ordered else ():
                 self._outcome(name, a, b)
         complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
         if self._wrong is None and len(validations) != len(expected) and complete:
@@ -89,6 +87,8 @@ class Validations(Check):
     def _samples(self, a: Validation, b: Validation) -> None:
         """On which samples, in which batches."""
         for name, what in _DIFFERENT.items():
+            if name == "ids_digest" and not self._ordered:
+                continue  # it is of their order too
             value, expected = getattr(a, name), getattr(b, name)
             if value is None or expected is None:
                 self._unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
