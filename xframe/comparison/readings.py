@@ -58,12 +58,13 @@ class _Reader:
 
     def found(self) -> Iterator[tuple[Run, Reading]]:
         """Those taken, each with its run."""
-        losses, slack = self._columns("loss"), None
+        losses, slack = self._columns("loss"), np.zeros(self.steps)
         best = self._best("loss", losses, self._otherwise(losses), lambda explained: explained.sum() >= SEVERAL)
         if best is not None:
             side, reading, _ = best
             yield self.runs[side], reading
-            losses, slack = _with(losses, side, reading.values), reading.slack
+            losses = _with(losses, side, reading.values)
+            slack = slack if reading.slack is None else reading.slack[: self.steps]
         agree = self._agree_closely(losses, slack)
         updates, rates = self._columns("updates"), self._columns("lr")
         shown = partial(self._shown, agree, losses[1].values)
@@ -75,8 +76,8 @@ class _Reader:
         self.steps = _first(self._differing("updates", updates))
         applied = np.diff(updates[1].values[: self.steps], prepend=0) > 0  # nowhere, of updates that are not known
         by = share(*(one.values[: self.steps] for one in rates)) * applied
-        if slack is not None:  # what is computed from long means shows an update skipped, but not a twentieth of one
-            by = by * (slack[: self.steps] <= 4 * self._rounding(losses))
+        # What is computed from long means shows an update skipped, but not a twentieth of one.
+        by = by * (slack[: self.steps] <= 4 * self._rounding(losses))
         best = self._best("lr", rates, self._lagging("lr", rates), lambda explained: shown(explained, by))
         if best is not None:
             yield self.runs[best[0]], best[1]
@@ -87,7 +88,8 @@ class _Reader:
         """The side and the reading by which the two agree for longest, and how long; ``shown`` is asked whether the
         steps up to there that it explains are evidence enough. A lag is as well one of the other side the other way,
         which seems to last one step longer: the first that fits is taken then."""
-        differing, best = self._differing(column, columns), None
+        differing = self._differing(column, columns)
+        best: tuple[int, Reading, int] | None = None
         longest = _first(differing)
         for side, reading in readings if differing.any() else ():
             read = _with(columns, side, reading.values)
@@ -125,15 +127,14 @@ class _Reader:
                     text = f"{run.name} records each rate one step {when} than {self.runs[1 - side].name}"
                     yield side, Reading(column, text, moved)
 
-    def _agree_closely(self, losses: Sides, slack: Floats | None) -> Mask:
+    def _agree_closely(self, losses: Sides, slack: Floats) -> Mask:
         """Where the losses are those of one training, all of them known but for one at an end."""
         known = _known(losses, self.steps)
         if known.sum() < self.steps - 1:
             return np.zeros(self.steps, bool)
         a, b = (one.values[: self.steps] for one in losses)
         with np.errstate(over="ignore", invalid="ignore"):
-            more = 0.0 if slack is None else slack[: self.steps]
-            close: Mask = np.abs(a - b) <= self._rounding(losses) + more
+            close: Mask = np.abs(a - b) <= self._rounding(losses) + slack
         return close | ~known
 
     def _rounding(self, losses: Sides) -> Floats:
