@@ -19,10 +19,11 @@ _NAMED_BY = {  # a version in a run's facts
 
 
 def in_use(fixes: Mapping[str, str], runs: Iterable[Facts]) -> dict[str, str]:
-    """The fixes for what any of the runs uses; for a run that does not name a framework, those for the general ones."""
+    """The fixes for what any of the runs uses; for a run that does not say what it uses, those for the general ones."""
     used: set[str] = set()
     for facts in runs:
         named = {*facts.versions, facts.adapter}
-        used |= set[str]().union(*(used_so for name, used_so in _NAMED_BY.items() if name in named)) or _GENERAL
-    others = set[str]().union(*_NAMED_BY.values()) - used
+        own = set[str]().union(*(used_so for name, used_so in _NAMED_BY.items() if name in named))
+        used |= own if own or facts.adapter else _GENERAL
+    others = set[str]().union(*_NAMED_BY.values()) - (used or _GENERAL)
     return {where: text for where, text in fixes.items() if where not in others}

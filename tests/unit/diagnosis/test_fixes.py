@@ -29,6 +29,8 @@ def of(*packages, adapter=None):
         ((of("keras", "torch"), of("torch")), ANYWHERE | {"keras", "torch"}),
         ((of(adapter="tensorflow"), of("tensorflow")), ANYWHERE | {"tensorflow", "keras"}),
         ((of(), of()), GENERAL),
+        ((of(adapter="numpy"), of(adapter="numpy")), GENERAL),
+        ((of(adapter="numpy"), of("torch")), ANYWHERE | {"torch"}),
         ((Facts(), of("torch", "ignite")), GENERAL | {"ignite"}),
     ],
 )
