@@ -8,7 +8,7 @@ filled up, or anywhere, in a stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import exp, expm1, inf, log
 
@@ -85,14 +85,19 @@ def passes(sides: Sequence[Drawn], plan: TrainingPlan | None, total: int | None)
         return _closed(sides[0], np.flatnonzero(np.diff(begun, prepend=-1)))
     labels, by_batches = list(_by_labels(sides, size)), _by_batches(sides[0], size)
     guessed = [] if by_batches else list(_by_rows(sides[0], size))
-    ways = [(way, size) for way in (*labels, *by_batches, *guessed)] + [(way, 0) for way in labels]
-    for enough in (all, any):
-        for way, least in ways:
-            if enough is any and total is None and way in guessed:
-                continue
-            if enough(_are_passes(side, way, least) for side in sides):
-                return way
-    return next(iter([*labels, *by_batches]), None)
+    stated, partly = [(way, size) for way in (*labels, *by_batches)], [(way, 0) for way in labels]
+    filled = [(way, size) for way in guessed]
+    fitting = _fitting(sides, [*stated, *filled, *partly], all)
+    if fitting is None and (total is None or _fitting(sides, _whole_batches(sides[0], size), all)):
+        filled = []  # which of the two runs would not fit is not known either
+    return fitting or _fitting(sides, [*stated, *filled, *partly], any) or next(iter([*labels, *by_batches]), None)
+
+
+def _fitting(
+    sides: Sequence[Drawn], ways: Iterable[tuple[list[int], int]], enough: Callable[[Iterable[bool]], bool]
+) -> list[int] | None:
+    """The first of these ways that all of the sides follow, or any of them."""
+    return next((way for way, least in ways if enough(_are_passes(side, way, least) for side in sides)), None)
 
 
 def _are_passes(side: Drawn, way: Sequence[int], least: int) -> bool:
@@ -124,6 +129,13 @@ def _by_rows(side: Drawn, size: int) -> Iterator[list[int]]:
     if each and (np.diff(side.bounds) == each).all():
         yield [*range(0, rows, -(-size // each) * each), rows]
     yield [*range(0, rows, size), rows]
+
+
+def _whole_batches(side: Drawn, size: int) -> Iterator[tuple[list[int], int]]:
+    """Passes that drop what is left over: in small data these fit by chance what they are not, and are not believed."""
+    rows, each = len(side.ids), int(side.bounds[1])
+    if 0 < each <= size and (np.diff(side.bounds) == each).all():
+        yield [*range(0, rows, size // each * each), rows], 0
 
 
 def _closed(side: Drawn, steps: NDArray[np.int64]) -> list[int]:

@@ -114,8 +114,9 @@ def closing(comparison: Comparison) -> str:
         basis = f"{results.count('pass')} of {len(results)} checks passed, {steps:,} steps compared"
     judged = f"structure {comparison.structure}, numbers {comparison.numbers}"
     if comparison.structure_only:
-        rates = ", learning rates different" if comparison.numbers == "different" else ""
-        judged = f"structure only: {comparison.structure}{rates}; losses and weights not judged"
+        wrong = [check.title for check in comparison.checks if check.group == "numbers" and check.result == "fail"]
+        besides = f", {' and '.join(wrong)} different" if wrong else ""
+        judged = f"structure only: {comparison.structure}{besides}; losses and weights not judged"
     return f"{comparison.verdict.upper()}  {judged}  ({basis})"
 
 

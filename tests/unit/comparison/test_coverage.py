@@ -84,6 +84,13 @@ def test_a_part_of_the_samples_is_not_all_of_them(script, labelled, side):
     assert f"{pair[1].path.stem} goes on" in comparison.check("boundaries").detail
 
 
+def test_one_script_that_states_the_number_of_samples_is_enough(script):
+    pair = [batches(order, remainder="drop") for order in (orders(1), orders(2))]
+    stated = [script(made, labels=labels, num_samples=n) for (made, labels), n in zip(pair, (N, None), strict=True)]
+    assert compare(*stated)
+    assert compare(*stated[::-1])
+
+
 @pytest.mark.parametrize("passes", [1, 2, 3, 9])
 def test_what_chance_leaves_out_is_no_part(script, passes):
     pair = [batches([order[:64] for order in orders(seed, passes=passes)]) for seed in (1, 2)]
@@ -177,7 +184,7 @@ def test_rates_are_judged_in_any_order(script):
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")
     assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("lr", 1)
     for report in (text(comparison), markdown(comparison)):
-        assert "structure only: identical, learning rates different" in report
+        assert "structure only: identical, learning rate different" in report
 
 
 def test_the_verdict_says_structure_only(script):

@@ -45,9 +45,9 @@ class Coverage(Boundaries):
         sides = Drawn(candidate, shared), Drawn(reference, shared)
         if not len(sides[0].ids):
             return self.agreement()
-        total = self.pair.terms.num_samples if reference.is_plan else reference.facts.num_samples
-        if candidate.facts.num_samples != total:
-            total = None
+        expected = self.pair.terms.num_samples if reference.is_plan else reference.facts.num_samples
+        stated = {candidate.facts.num_samples, expected} - {None}
+        total = stated.pop() if len(stated) == 1 else None
         plans = [self.pair.terms.plan if run.trace is None else run.trace.plan for run in (candidate, reference)]
         bounds = passes(sides, next((plan for plan in plans if plan is not None), None), total)
         if bounds is None:
