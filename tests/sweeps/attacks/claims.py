@@ -31,8 +31,11 @@ CLAIMS: dict[str, tuple[str, Refuter]] = {
     ),
     "a seed": (rf"(?:shuffles by|xframe's) seed {N}(?=[;)])", refuters.seed),
     "in a row": (rf"every batch {N} times in a row", refuters.in_a_row),
-    "a rate": (r"trains at the rate (\S+) in step (\d[\d,]*), \S+ at (\S+?)(?=[,:;.]?(?: |$))", refuters.rates),
-    "rates all through": (r"at \S+, (\S+) times as high all through", refuters.rates_all_through),
+    "a rate": (
+        r"(?:trains at|records) the rate (\S+) in step (\d[\d,]*), \S+ (?:at )?(\S+?)(?=[,:;.]?(?: |$))",
+        refuters.rates,
+    ),
+    "rates all through": (r"\S+, (\S+) times as high all through", refuters.rates_all_through),
     "a scale": (rf"every loss of \S+(?: up to step {N}, .*?,)? is (\S+) times that", refuters.loss_scale),
     "a constant loss": (r"every loss that \S+ reports is", refuters.constant),
     "first losses": (r"the first loss already differs, (\S+) and (\S+):", refuters.first_losses),

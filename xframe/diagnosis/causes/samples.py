@@ -260,7 +260,8 @@ class ShardRepeated(Cause):
             for strided in (True, False):
                 if all(np.array_equal(one.ids, _share(one.reference, times, strided=strided)) for one in long):
                     text = f"trains on one of {times} shares {times} times in each pass, and never on the others"
-                    yield self.fit(case, text, exact=len(long) == len(passes.passes) and passes.same_counts)
+                    whole = len(long) == len(passes.passes) and passes.same_counts
+                    yield self.fit(case, text, exact=whole, guess=not case.given)
                     return
         for one in long[:1]:
             counts = np.unique(one.ids, return_counts=True)[1]
