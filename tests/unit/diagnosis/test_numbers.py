@@ -163,3 +163,19 @@ def test_what_shows_in_final_weights_only_is_stated_as_known(compared: Any, ever
     assert "head: differs by up to 0.3" in cause.sentence
     assert "1 of 3 weights differ" in cause.sentence
     assert ("every loss agrees" in cause.sentence) == (every == 1)
+
+
+def test_updates_counted_before_the_step_are_named_where_no_loss_shows_it(tmp_path: Path) -> None:
+    """With windows they are neither other windows nor other epochs, and they are not certain."""
+    plan = xframe.TrainingPlan(batch_size=10, epochs=3, gradient_accumulation_steps=4)
+    for name, by in (("a", 0), ("b", -1)):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=N) as rec:
+            updates = [0, *(step.update for step in plan.each_step(N))]
+            for step in plan.each_step(N):
+                rec.step(ids=step.sample_ids, updates=updates[step.index + 1 + by], epoch=step.epoch)
+    comparison = xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
+    assert comparison.first_difference is not None
+    assert comparison.first_difference["step"] == 3
+    assert causes(comparison) == ["update-offset"]
+    assert "counter is read before" in comparison.causes[0].sentence
+    assert not comparison.causes[0].certain

@@ -52,7 +52,7 @@ class Loss(Check):
         finite = int(odd[0]) if odd.size else len(a)
         with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
             difference = np.abs(a[:finite] - b[:finite])
-            allowed = self.pair.terms.tolerance.allowed(a[:finite], b[:finite]) + self._slack(losses)[:finite]
+            allowed = (self.pair.terms.tolerance.allowed(a, b) + self._slack(losses))[:finite]
         if finite:
             at = int(np.argmax(difference))
             self.measure(float(difference[at]), losses.row(at))
@@ -70,14 +70,13 @@ class Loss(Check):
                 first, self._detail = self._odd[0], f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
         self.note("loss", first)
 
-    def _slack(self, losses: Common) -> Floats:
+    def _slack(self, losses: Common) -> Floats | float:
         """By how much more losses may differ that were computed from what a run recorded."""
-        rows = losses.start + (np.arange(len(losses)) if losses.rows is None else losses.rows)
-        slack = np.zeros(len(losses))
-        for run in (self.pair.candidate, self.pair.reference):
-            if "loss" in run.readings and (computed := run.readings["loss"].slack) is not None:
-                slack += computed[rows]
-        return slack
+        readings = [
+            run.readings["loss"] for run in (self.pair.candidate, self.pair.reference) if "loss" in run.readings
+        ]
+        rows = losses.start + (np.arange(len(losses)) if losses.rows is None else losses.rows) if readings else None
+        return sum((reading.slack[rows] for reading in readings if reading.slack is not None), 0.0)
 
     def _compare_accuracies(self, block: Block) -> None:
         """Whether more samples are predicted differently than the one that rounding may turn; in a coarse precision

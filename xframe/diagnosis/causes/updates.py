@@ -88,10 +88,10 @@ class UpdateOffset(Cause):
         gaps = update_gaps(case)
         if gaps is None or case.updates is None:
             return
-        by = np.subtract(*case.updates)
-        if gaps.first == 0 and len(gaps.steps) == 1 and (by == -1).all():
+        (own, due), by = case.updates, np.subtract(*case.updates)
+        if own[0] == 0 and np.array_equal(own[1:], due[:-1]):
             text = "has its updates one step late all through, as where the counter is read before the update"
-            yield self.fit(case, text, step=0)
+            yield self.fit(case, text, guess=True, step=gaps.first)
         if gaps.first == 0 and by[0] > 0 and (by == by[0]).all():
             more = counted(int(by[0]), "update")
             text = f"counts {more} more from its first step on, as where the counter does not begin at 0"
