@@ -5,6 +5,7 @@ from __future__ import annotations
 from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.comparison.table import checks_table, notes
+from xframe.errors import counted
 from xframe.report import words
 from xframe.tables import plain
 
@@ -22,7 +23,8 @@ def text(comparison: Comparison) -> str:
     difference = comparison.first_difference
     if difference is not None:
         at = difference["step"]
-        lines.append(f"First difference: step {at} ({at:,} earlier steps agree), check {difference['check']}")
+        agree = f"{counted(at, 'earlier step')} {'agrees' if at == 1 else 'agree'}"
+        lines.append(f"First difference: step {at} ({agree}), check {difference['check']}")
         lines += [*plain([words.head_around(comparison), *words.rows_around(comparison)], indent=2), ""]
     for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:

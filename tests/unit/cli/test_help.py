@@ -98,6 +98,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 def test_in_bash(tmp_path):
     script = tmp_path / "completion.bash"

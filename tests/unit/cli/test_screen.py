@@ -169,6 +169,7 @@ def test_an_uncaught_exception_is_json_too(xf, monkeypatch):
     assert (code, json.loads(out)["error"]["what"]) == (3, "ZeroDivisionError: division by zero")
 
 
+@pytest.mark.thorough
 def test_a_run_folder_stands_for_its_traces(xf, tmp_path):
     for number in (1, 2):
         done = xf("verify", "--adapters", "numpy:eager,numpy", "--epochs", 1, "--out", f"run-{number}", "--json")
