@@ -92,7 +92,7 @@ MISTAKES = [
         where(only("fit", "tape", "windows"), note_accuracy="wrong"),
         "loss",
         at(0),
-        named("accuracy"),
+        named("other-accuracy"),
         forbidden=named("rounding", "starting-weights", "other-gradient", "different-data"),
         both={"note_accuracy": "right"},
     ),

@@ -65,7 +65,7 @@ MISTAKES = [
             {"ticks": pair.right.epochs * end_of_pass(pair)} if pair.right.schedule in ("cosine", "warmup") else None
         ),
         "lr",
-        at(1),
+        lambda pair: 1 if pair.right.schedule == "cosine" else pair.right.ticks // 5 + 1,  # the warm-up is as long
         named("learning-rate", "schedule-horizon"),
     ),
     Mistake(
