@@ -300,10 +300,10 @@ class Case:
 
     @cached_property
     def draws(self) -> Draws | None:
-        """What the candidate draws; None unless all of it is known to be of the data set."""
+        """What the candidate draws; None unless all of it is known, and of the data set."""
         n, rows = self.num_samples, self.drawn or (self.candidate if self.has_ids else None)
         ids = None if rows is None else rows.ids
-        if rows is None or ids is None or n is None or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
+        if rows is None or ids is None or n is None or self.apart or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
             return None
         if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
             return None

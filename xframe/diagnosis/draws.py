@@ -68,7 +68,7 @@ class Draws:
     @cached_property
     def different(self) -> int:
         """How many different samples each stretch has, summed up."""
-        return sum(len(np.unique(one)) for one in self.stretches)
+        return sum(np.count_nonzero(np.bincount(one, minlength=self.num_samples)) for one in self.stretches)
 
     @property
     def by_chance(self) -> float:
@@ -110,6 +110,10 @@ class Draws:
 
     def drawn_apart(self, length: int) -> bool:
         """Whether that is so, and each pass has samples of the one before, as passes drawn separately have."""
+        first, next_ones = self.ids[:length], self.ids[length : 2 * length]
+        drawn = np.bincount(first, minlength=self.num_samples)
+        if drawn.max() > 1 or not drawn[next_ones].any():
+            return False  # as most lengths are, which is soon seen
         passes = [one for one in self.passes_over(length) if len(one) == length]
         pairs = pairwise(passes) if length * length > _SHARED * self.num_samples else ()
         shared = [len(np.intersect1d(*pair, assume_unique=True)) for pair in pairs]

@@ -82,7 +82,7 @@ class PassesMixed(Cause):
         if draws is None or draws.batches_come_again:
             return
         passes, n = -(-len(draws.ids) // draws.num_samples), draws.num_samples
-        again = n - len(np.unique(draws.stretches[0]))
+        again = n - int(np.count_nonzero(np.bincount(draws.stretches[0], minlength=n)))
         level = bool((draws.counts == passes).all()) or (draws.counts.max() <= passes and again > n / 5)
         if passes > 1 and level and again > 1:
             text = f"mixes its passes: {again:,} of the first {n:,} samples come again before all have come, "
