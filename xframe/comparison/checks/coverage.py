@@ -81,9 +81,9 @@ class Coverage(Boundaries):
             known = known or all(len(np.unique(ids)) == len(samples) for ids in drawn)
             for ids, one in zip(drawn, never, strict=True):
                 one.add(ids)
-            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
-            if not len(extra) and not len(missing):
+            if np.array_equal(*map(np.sort, drawn)):
                 continue
+            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
             if cut and stop == bounds[-1]:
                 return Judgement("not judged", detail="the last pass was cut short")
             first, last = sides[0].step(start), sides[0].step(stop - 1)
