@@ -267,10 +267,22 @@ class Case:
         """How that plan's rows meet the candidate's; None if some row differs."""
         if plan not in self._matches:
             match = self.basis.match(self.candidate, plan)
-            if match is not None and self.drawn is not None and not self.basis.allows(self.drawn, plan):
+            if match is not None and self.drawn is not None and not (match.labels and self._explains_draws(plan)):
                 match = None
             self._matches[plan] = match
         return self._matches[plan]
+
+    def _explains_draws(self, plan: TrainingPlan) -> bool:
+        """Whether a plan allows the candidate's draws, and not just as the reference's plan does, if these differ."""
+        n, steps = self.num_samples, self.shared
+        if self.drawn is None or self.plan is None or n is None or not self.basis.allows(self.drawn, plan):
+            return False
+        if not self.same_batches or not self.same_updates or self.samples_differ_at is None:
+            return True
+        own, other = planned(plan, n, steps), planned(self.plan, n, steps)
+        if own is None or other is None:
+            return False
+        return bool((own.pass_index != other.pass_index).any() or (own.position != other.position).any())
 
     @cached_property
     def cells(self) -> Cells | None:

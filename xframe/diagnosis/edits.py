@@ -55,6 +55,13 @@ def _drawn_in(case: Case, where: Ints) -> bool:
     return plan.remainder in ("pad", "carry") or sorted_repeat(rows.ids[first], passes[first]) is None
 
 
+def ends_of_passes(case: Case) -> list[int]:
+    """Where no orders are compared: the last steps of the reference's first passes."""
+    plan, n = case.plan, case.num_samples
+    part = None if plan is None or n is None or case.drawn is None else planned(plan, n, len(case.reference))
+    return [] if part is None else np.flatnonzero(np.diff(part.pass_index))[:MOST_TRIED].tolist()
+
+
 def made_again(case: Case) -> tuple[int, int] | None:
     """Where no orders are compared: the first step whose batch has come before, and the step where it came."""
     if case.drawn is None:

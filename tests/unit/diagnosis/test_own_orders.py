@@ -73,6 +73,34 @@ def test_the_cause_is_the_one_that_one_order_would_show(tmp_path: Path, mistake:
     assert comparison.causes[0].step == comparison.first_difference["step"]
 
 
+def test_a_plan_with_the_same_passes_explains_no_other_samples(tmp_path: Path) -> None:
+    """Epochs of ten batches, of a new pass each; in the candidate of the first one again."""
+    passes = [np.random.default_rng(index).permutation(N) for index in range(4)]
+    made = [
+        [(order[start : start + 30], epoch, 1) for epoch, order in enumerate(orders) for start in range(0, 300, 30)]
+        for orders in (passes, [passes[0]] * 4)
+    ]
+    comparison = compare(trace(tmp_path / "a", made[0]), trace(tmp_path / "b", made[1]), order="coverage")
+    assert not comparison
+    assert {one.name for one in comparison.causes} <= {"subset"}
+
+
+def test_a_lost_batch_shows_where_all_batches_are_of_one_size(tmp_path: Path) -> None:
+    whole = [
+        [
+            (np.random.default_rng([seed, epoch]).permutation(N)[i : i + 25], epoch, 1)
+            for epoch in range(3)
+            for i in range(0, N, 25)
+        ]
+        for seed in (1, 2)
+    ]
+    comparison = compare(
+        trace(tmp_path / "a", whole[0]), trace(tmp_path / "b", whole[1][:30] + whole[1][31:]), order="coverage"
+    )
+    assert comparison.causes[0].name == "batch-lost"
+    assert "of the pass that ends with step 39" in comparison.causes[0].sentence
+
+
 def test_what_no_order_of_these_samples_gives_is_not_named(tmp_path: Path) -> None:
     """The sizes are those of a lost batch, but samples of the pass come twice."""
     made = changed(20, lambda before: [])

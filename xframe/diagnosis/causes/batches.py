@@ -11,6 +11,7 @@ from xframe.diagnosis.cause import LAST_RESORT, Cause, Fit, Prediction, settings
 from xframe.diagnosis.edits import (
     MOST_TRIED,
     edited,
+    ends_of_passes,
     first_edit,
     jumps,
     made_again,
@@ -39,9 +40,10 @@ class BatchLost(Cause):
             return
         if steps in (due - 1, due) or not case.whole:
             which = f"the batch of step {at:,} is missing, the next one follows at once"
+            for end in ends_of_passes(case):
+                text = f"loses a batch of the pass that ends with step {end:,}: some of its samples never come"
+                yield from edited(self, case, np.delete(steps_of(case), end)[:steps], text)
             text = f"loses a batch: {'its last batch is missing' if at == due - 1 else which}"
-            if case.drawn is not None and at < due - 1:
-                text = f"loses a batch before step {at:,}: some samples of that pass never come"
             yield from edited(self, case, np.delete(steps_of(case), at)[:steps], text)
         for jump in jumps(case):
             if jump.to > jump.at:

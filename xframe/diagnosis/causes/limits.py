@@ -118,7 +118,8 @@ class LimitConfused(Cause):
 
 def _goes_on(case: Case) -> bool:
     """Whether the rows are the same, and then one side goes on."""
-    return case.whole and len(case.keys) != len(case.reference_keys) and case.one_merely_ends
+    in_passes = case.drawn is None or case.draws is None or case.draws.in_passes
+    return case.whole and len(case.keys) != len(case.reference_keys) and case.one_merely_ends and in_passes
 
 
 def _agrees_before(case: Case) -> bool:
