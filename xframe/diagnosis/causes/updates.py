@@ -89,7 +89,8 @@ class UpdateOffset(Cause):
         if gaps is None or case.updates is None:
             return
         (own, due), by = case.updates, np.subtract(*case.updates)
-        if own[0] == 0 and np.array_equal(own[1:], due[:-1]):
+        late = own[0] == 0 and np.array_equal(own[1:], due[:-1])
+        if late or (gaps.first == 0 and (by == -1).all()):
             text = "has its updates one step late all through, as where the counter is read before the update"
             yield self.fit(case, text, guess=True, step=gaps.first)
         if gaps.first == 0 and by[0] > 0 and (by == by[0]).all():
