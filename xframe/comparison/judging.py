@@ -95,7 +95,6 @@ def judge(
     terms = Terms(order, plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {})
     planned, with_plan, across = _compared(runs, terms)
     if order == "exact" and (read := read_again(across)):
-        notes += [reading.sentence for run in read.values() for reading in run.readings.values()]
         runs = tuple(read.get(run.name, run) for run in runs)
         planned, with_plan, across = _compared(runs, terms)
     comparison = _comparison(runs, planned, (*with_plan, *across), terms, notes)

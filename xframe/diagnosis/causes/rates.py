@@ -26,6 +26,8 @@ class LearningRate(Cause):
     explains = staticmethod(of_rates)
     fixes = settings(
         any="one rate and one schedule, ticked by updates in both runs",
+        torch='record optimizer.param_groups[0]["lr"] of the step, not optimizer.defaults["lr"]',
+        keras="record the rate that the step's update uses: of a LearningRateSchedule, schedule(iterations before it)",
         accelerate="AcceleratedScheduler ticks once a process: Accelerator(step_scheduler_with_optimizer=...)",
     )
 
