@@ -56,8 +56,9 @@ def beginning(case: Case) -> list[Fit]:
 
 def _within(fit: Fit, case: Case, steps: int) -> Fit:
     """The cause, said of the first steps alone."""
-    does = fit.sentence.removeprefix(case.run)
-    return replace(fit, sentence=f"{case.run}, in its first {counted(steps, 'step')},{does}")
+    first, does = f"first {counted(steps, 'step')}", fit.sentence.removeprefix(f"{case.run} ")
+    own = f"{case.run}, in its {first}, {does}"
+    return replace(fit, sentence=own if does != fit.sentence else f"in the {first}, {does}")
 
 
 def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
@@ -72,7 +73,8 @@ def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
         for first in ranked([fit for fit in fits_of(part) if fit.exact])[:_MOST_FIRST]:
             rest = _beside(case, first) if first.plan is not None else _but_for(case, columns)
             if rest is not None and rest.differs_at is not None:
-                yield from ((first, second) for second in _seconds(rest))
+                said = first if columns else _within(first, case, len(part.candidate))
+                yield from ((said, second) for second in _seconds(rest))
     yield from _in_turn(case)
 
 

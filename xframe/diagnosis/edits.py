@@ -30,7 +30,14 @@ def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | No
     if len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
         return
     if np.array_equal(follow[where], case.keys) and (case.has_ids or _drawn_in(case, where)):
-        yield cause.fit(case, text, exact=updates_follow(case, where), rank=rank)
+        yield cause.fit(case, text, exact=_ends_so(case, where) and updates_follow(case, where), rank=rank)
+
+
+def _ends_so(case: Case, where: Ints) -> bool:
+    """Whether such an edit ends there: after as many steps as the reference, with its last batch, or for lack of it."""
+    due = len(case.reference_keys)
+    in_turn = len(where) == due - 1 and bool((np.diff(where) == 1).all())
+    return not case.whole or len(where) == due or int(where.max(initial=-1)) == due - 1 or in_turn
 
 
 def _drawn_in(case: Case, where: Ints) -> bool:

@@ -89,7 +89,7 @@ def refuted(table: Table, read: Counter[str]) -> list[str]:
     """What of the comparison's causes its table refutes; counts in ``read`` what was claimed, or that nothing was."""
     wrong = []
     for cause in table.comparison.causes:
-        claimed, part = 0, re.search(rf", in its first {N} steps?,", cause.sentence)
+        claimed, part = 0, re.search(rf"in (?:its|the) first {N} steps?,", cause.sentence)
         whole, table = table, table.head(int(part[1].replace(",", ""))) if part else table
         for name, (pattern, refuter) in CLAIMS.items():
             for match in re.finditer(pattern, cause.sentence):

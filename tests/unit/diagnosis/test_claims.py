@@ -152,3 +152,13 @@ def test_no_seed_is_named_that_chance_gives(tmp_path: Path, batch_size: int) -> 
 def test_a_seed_is_named_where_the_order_is_its(tmp_path: Path) -> None:
     comparison = compared(tmp_path, columns(), columns(TrainingPlan(batch_size=5, epochs=3, seed=7)))
     assert "shuffles by seed 7; A by seed 0" in comparison.causes[0].sentence
+
+
+def test_a_swap_does_not_explain_an_early_end(tmp_path: Path) -> None:
+    run = columns()
+    run["ids"][1], run["ids"][2] = run["ids"][2], run["ids"][1]
+    run = {name: column[:-4] for name, column in run.items()}
+    first, second = compared(tmp_path, columns(), run).causes[:2]
+    assert first.sentence.endswith("has the batches of steps 1 and 2 in each other's place")
+    assert (first.name, first.step, first.certain) == ("batches-swapped", 1, False)
+    assert second.sentence == "B, besides, ends after 26 steps, A after 30"
