@@ -50,7 +50,7 @@ def rough_digits(num_samples: int, draw: Random) -> Task:
     rows = generator.integers(0, len(targets), num_samples)
     noise = generator.uniform(0, 0.1, (num_samples, features.shape[1]))
     samples = features[rows] * generator.uniform(0.5, 1, (num_samples, 1)) + noise, targets[rows]
-    bare = {"validation": None, "num_validation": 0, "metrics": ()}
+    bare: dict[str, Any] = {"validation": None, "num_validation": 0, "metrics": ()}
     return replace(find_task("digits-mlp"), name="rough-digits", num_samples=num_samples, load=lambda: samples, **bare)
 
 

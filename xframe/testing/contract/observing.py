@@ -58,7 +58,8 @@ def a_batch_less(step: int) -> Iterator[Callable[[], bool]]:
 
     Yields what returns whether anybody has walked.
     """
-    honest, walked = steering.walk, []
+    honest = steering.walk
+    walked: list[bool] = []
 
     def walk(*args: Any, **kwargs: Any) -> Iterator[Any]:
         walked.append(True)
@@ -82,7 +83,8 @@ def an_update_less(step: int) -> Iterator[Callable[[], bool]]:
 
     Yields what returns whether any was asked.
     """
-    honest, asked = steering.Window.close, []
+    honest = steering.Window.close
+    asked: list[bool] = []
 
     def close(window: steering.Window, place: steering.Place, rows: int) -> int | None:
         asked.append(True)
