@@ -22,6 +22,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     os.environ.pop("COLUMNS", None)  # the screen's width would fold what tests read
+    os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it for child processes alone
     if config.getoption("quick"):
         from quick import Quick
 
