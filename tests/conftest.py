@@ -3,6 +3,7 @@
 Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -21,8 +22,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # when it is first imported, it sets COLUMNS for child processes alone
     os.environ.pop("COLUMNS", None)  # the screen's width would fold what tests read
-    os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it for child processes alone
+    os.unsetenv("COLUMNS")
     if config.getoption("quick"):
         from quick import Quick
 
