@@ -17,6 +17,12 @@ def other_clock(pair: Pair) -> str:
     return "updates" if pair.right.clock == "epochs" else "epochs"
 
 
+def after_warmup(pair: Pair) -> int:
+    """The first step after a fifth of the ticks, where the shorter horizon has as many; else they differ at once."""
+    shorter = pair.right.epochs * end_of_pass(pair)
+    return pair.right.ticks // 5 + 1 if shorter // 5 == pair.right.ticks // 5 else 1
+
+
 MISTAKES = [
     Mistake(
         "ten times the rate",
@@ -65,7 +71,7 @@ MISTAKES = [
             {"ticks": pair.right.epochs * end_of_pass(pair)} if pair.right.schedule in ("cosine", "warmup") else None
         ),
         "lr",
-        lambda pair: 1 if pair.right.schedule == "cosine" else pair.right.ticks // 5 + 1,  # the warm-up is as long
+        lambda pair: after_warmup(pair) if pair.right.schedule == "warmup" else 1,
         named("learning-rate", "schedule-horizon"),
     ),
     Mistake(
