@@ -17,8 +17,8 @@ from xframe.diagnosis.draws import Draws
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
-from xframe.inference.observed import Ints, counted_within, first
-from xframe.inference.reproducing import Cells, cells
+from xframe.inference.observed import Flags, Ints, counted_within, first
+from xframe.inference.reproducing import UNKNOWN, Cells, cells
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -133,6 +133,15 @@ class Case:
     def extended_keys(self) -> Keys:
         """One key a batch of the reference and of what would follow it."""
         return batch_keys(self.extended)
+
+    @cached_property
+    def unknown_keys(self) -> Flags:
+        """Which of these batches have samples that nothing shows."""
+        rows, ids = self.extended, self.extended.ids
+        if ids is None or not (ids == UNKNOWN).any():
+            return np.zeros(len(rows), np.bool_)
+        unknown = np.concatenate([np.zeros(1, np.int64), np.cumsum(ids == UNKNOWN)])
+        return np.asarray(np.diff(unknown[rows.bounds]) > 0)
 
     @cached_property
     def stored_keys(self) -> Keys | None:

@@ -29,8 +29,13 @@ def edited(cause: Cause, case: Case, where: Ints, text: str, *, rank: float | No
     follow = case.extended_keys
     if len(where) != len(case.keys) or (len(where) and where.max() >= len(follow)):
         return
-    if np.array_equal(follow[where], case.keys) and (case.has_ids or _drawn_in(case, where)):
-        yield cause.fit(case, text, exact=_ends_so(case, where) and updates_follow(case, where), rank=rank)
+    same, unknown = follow[where] == case.keys, case.unknown_keys[where]
+    if unknown.any() and (~unknown & (where != np.arange(len(where)))).sum() > 1:
+        # Some batches that are known to be elsewhere are enough: of the others the sizes must do.
+        same |= unknown & (case.extended.batch_size[where] == case.candidate.batch_size)
+    if same.all() and (case.has_ids or _drawn_in(case, where)):
+        exact = _ends_so(case, where) and updates_follow(case, where) and not unknown.any()
+        yield cause.fit(case, text, exact=exact, rank=rank)
 
 
 def _ends_so(case: Case, where: Ints) -> bool:

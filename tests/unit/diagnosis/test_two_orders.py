@@ -79,3 +79,11 @@ def test_what_the_shorter_run_does_not_show_is_no_other_order(epochs: int, longe
     reference = shuffled(changed(BASE, epochs=epochs) or BASE, 1)
     causes = diagnose(shuffled(longer, 1), reference, run="B", other="A", num_samples=N, plan=None)
     assert [one.name for one in causes] == ["limit-confused"]
+
+
+def test_a_run_that_goes_on_in_a_later_pass_needs_no_more_of_it_than_was_seen() -> None:
+    """From step 20 on it has the batches of the third pass; what follows the third, the reference never shows."""
+    reference, longer = shuffled(BASE, 1), shuffled(changed(BASE, epochs=5) or BASE, 1)
+    batches = [longer.batch(step).tolist() for step in (*range(20), *range(33, len(longer)))]
+    (cause, *_) = diagnose(Rows.of_batches(batches), reference, run="B", other="A", num_samples=N, plan=None)
+    assert (cause.name, cause.step, cause.certain) == ("resumed-at-wrong-place", 20, False)
