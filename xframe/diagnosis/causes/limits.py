@@ -40,7 +40,7 @@ class _OneStep(Cause):
         text = f"makes one step {self.way} than the {expected:,} of {case.other}"
         if self.by > 0 and steps > 1 and case.keys[-1] == case.keys[-2]:
             text += ", with the last batch again"
-        yield self.fit(case, text, exact=_agrees_before(case), step=case.shared, observed=steps)
+        yield self.fit(case, text, exact=_agrees_before(case), observed=steps)
 
 
 class OneStepLess(_OneStep):
@@ -123,8 +123,8 @@ def _goes_on(case: Case) -> bool:
 
 
 def _agrees_before(case: Case) -> bool:
-    """Whether updates and labels agree before the last step that both sides have."""
-    before, (a, b) = max(case.shared - 1, 0), (case.candidate, case.reference)
+    """Whether updates and labels agree before the last step that both sides have, where a window may end them."""
+    before, (a, b) = max(case.shared - (case.window > 1), 0), (case.candidate, case.reference)
     pairs = ((a.updates, b.updates), (a.epoch, b.epoch))
     return all(x is None or y is None or bool(np.array_equal(x[:before], y[:before])) for x, y in pairs)
 
