@@ -61,6 +61,10 @@ class LearningRate(Check):
         self.pair.judged["lr"] += len(common)
         if not len(common):
             return
+        if np.array_equal(common.candidate, common.reference):
+            self.measure(0.0, common.row(0))
+            self._peak = max(self._peak, _sizes(common).max())
+            return
         unequal, difference, allowed = compared(common, self._peak, self.pair.terms.precision)
         if self._unread and unequal.any():
             self._peak = max(self._peak, *(_sizes(one.common("lr")).max() for one in self._unread))
