@@ -35,7 +35,8 @@ class Subset(Cause):
         first = "the first " if seen[-1] + 1 == len(seen) else ""
         left = np.setdiff1d(np.arange(n), seen)
         listed = ", ".join(f"{one:,}" for one in left[:5].tolist()) + (", …" if len(left) > 5 else "")
-        text = f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the others ({listed})"
+        others = "others" if len(left) > 1 else "other"
+        text = f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed})"
         yield self.fit(case, text, exact=False)
 
 
