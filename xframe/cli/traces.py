@@ -120,7 +120,7 @@ def import_command(
     unjudged = checks.unjudged(imported.known)
     facts = {"trace": str(out), "num_steps": imported.rows, "columns": imported.columns, "not_judged": unjudged}
     answer(facts, f"{out}: {imported.rows:,} steps; {taken}", json=json)
-    remark(f"not judged: {', '.join(unjudged)}")
+    remark(f"not judged, or not at every step: {', '.join(unjudged)}")
     return 0
 
 

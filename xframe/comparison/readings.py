@@ -87,11 +87,14 @@ class _Reader:
     ) -> tuple[int, Reading, int] | None:
         """The side and the reading by which the two agree for longest, and how long; ``shown`` is asked whether the
         steps up to there that it explains are evidence enough. A lag is as well one of the other side the other way,
-        which seems to last one step longer: the first that fits is taken then."""
+        which seems to last one step longer: the first that fits is taken then. An adapter is to record each step's own
+        numbers; what it records is read as it stands."""
         differing = self._differing(column, columns)
         best: tuple[int, Reading, int] | None = None
         longest = _first(differing)
         for side, reading in readings if differing.any() else ():
+            if self.runs[side].facts.adapter is not None:
+                continue
             read = _with(columns, side, reading.values)
             end = _first(self._differing(column, read, reading.slack))
             if end > longest + (best is not None) and shown((differing & _known(read, self.steps))[:end]):

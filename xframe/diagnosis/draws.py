@@ -68,7 +68,7 @@ class Draws:
     @cached_property
     def different(self) -> int:
         """How many different samples each stretch has, summed up."""
-        return sum(np.count_nonzero(np.bincount(one, minlength=self.num_samples)) for one in self.stretches)
+        return sum(int(np.count_nonzero(np.bincount(one, minlength=self.num_samples))) for one in self.stretches)
 
     @property
     def by_chance(self) -> float:

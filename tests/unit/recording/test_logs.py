@@ -89,7 +89,7 @@ def test_what_is_absent_stays_unknown(imported, tmp_path):
     comparison = xframe.compare(trace, trace)
     assert comparison.verdict == "inconclusive"
     judged = {check.name for check in comparison.checks if check.result != "not judged"}
-    assert judged == {"steps", "loss"}
+    assert judged == {"steps", "lr", "loss"}  # the rate at the step that has one
 
 
 @pytest.mark.parametrize("separator", [" ", ";", "; ", "  "])

@@ -29,7 +29,7 @@ def of(order: str) -> tuple[type[Check], ...]:
 
 
 def unjudged(known: Collection[str]) -> tuple[str, ...]:
-    """The names of the checks that a run leaves unjudged which knows only these columns in every step."""
+    """The checks that a run leaves unjudged, at some steps at least, which knows only these columns in every step."""
     return tuple(check.name for check in of("exact") if check.rests_on is not None and check.rests_on not in known)
 
 

@@ -81,7 +81,7 @@ class Coverage(Boundaries):
             known = known or all(len(np.unique(ids)) == len(samples) for ids in drawn)
             for ids, one in zip(drawn, never, strict=True):
                 one.add(ids)
-            if np.array_equal(*map(np.sort, drawn)):
+            if np.array_equal(np.sort(drawn[0]), np.sort(drawn[1])):
                 continue
             extra, missing = surplus(*drawn), surplus(*drawn[::-1])
             if cut and stop == bounds[-1]:

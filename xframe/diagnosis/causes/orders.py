@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from math import lgamma, log
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
@@ -232,14 +234,18 @@ def _order_of(case: Case, plan: TrainingPlan, one: Pass, reach: int) -> int | No
                 continue
             expected = order[one.positions]
         else:
-            own = Order(n, "shuffle", plan.seed)
-            if not np.array_equal(own.ids(index, one.positions[_LOOK]), one.ids[_LOOK]):
+            if not np.array_equal(_first_ids(n, plan.seed, index, one.positions[_LOOK].tobytes()), one.ids[_LOOK]):
                 continue
-            expected = own.ids(index, one.positions)
+            expected = Order(n, "shuffle", plan.seed).ids(index, one.positions)
         known = expected != UNKNOWN
         if known.mean() > 0.5 and np.array_equal(expected[known], one.ids[known]):
             return index
     return None
+
+
+@lru_cache(maxsize=1 << 12)  # asked for again with every pass, and with every part of the runs that is looked at
+def _first_ids(num_samples: int, seed: int, pass_index: int, positions: bytes) -> NDArray[np.int64]:
+    return Order(num_samples, "shuffle", seed).ids(pass_index, np.frombuffer(positions, np.int64))
 
 
 class ShuffleAfterBatch(Cause):
