@@ -123,7 +123,7 @@ def observe(
         "workers": workers,
     }
     runtime = Runtime(**place)  # type: ignore[arg-type]
-    facts = {"label": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
+    facts = {"label": adapter.name, "adapter": adapter.name, "runtime": runtime.to_dict(), "task": task.name}
     own = Path(tempfile.mkdtemp()) / path.name
     try:
         with record(own, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
