@@ -40,6 +40,7 @@ def certified(path: Path, source: Source) -> str:
         if source.digests is not None and source.digests[index] != block_digests(columns, source.covered):
             raise damaged(path, f"the digests {where} are not those of the columns")
         certifier.add(*(columns[name].values for name in CERTIFIED))
+        del columns, column  # one block is held at a time
     certificate = certifier.result()
     if unknown != source.unknown:
         raise damaged(path, "it states a different number of unknown values than it has")
