@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 class XframeError(Exception):
@@ -86,6 +87,12 @@ def counted(count: int, noun: str) -> str:
     """A number with its noun: ``1 step``, ``1,797 samples``, ``2 passes``, ``3 batches``."""
     plural = {"batch": "batches", "pass": "passes"}.get(noun, noun + "s")
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def listed(values: Iterable[int], most: int = 5) -> str:
+    """The first of some numbers: ``3, 1,024, 7``, and ``, …`` where there are more."""
+    texts = [f"{int(value):,}" for value in islice(values, most + 1)]
+    return ", ".join([*texts[:most], "…"] if len(texts) > most else texts)
 
 
 class Verbatim(str):

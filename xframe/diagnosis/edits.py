@@ -10,7 +10,7 @@ import numpy as np
 from xframe.diagnosis.case import Case, Keys, batch_keys
 from xframe.diagnosis.cause import Cause, Fit
 from xframe.diagnosis.reference import changed, planned
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.inference.fits import steps_since
 from xframe.inference.observed import Flags, Ints
 from xframe.inference.orders import sorted_repeat
@@ -178,8 +178,7 @@ class Gaps(NamedTuple):
     @property
     def listed(self) -> str:
         """``step 3``, or ``steps 3, 4`` and so on: the first of them."""
-        listed = ", ".join(f"{step:,}" for step in self.steps[:5]) + (", …" if len(self.steps) > 5 else "")
-        return f"step{'' if len(self.steps) == 1 else 's'} {listed}"
+        return f"step{'' if len(self.steps) == 1 else 's'} {listed(self.steps)}"
 
 
 def update_gaps(case: Case) -> Gaps | None:

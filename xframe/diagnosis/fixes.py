@@ -15,6 +15,7 @@ _NAMED_BY = {  # a version in a run's facts
     "transformers": {"transformers"},
     "accelerate": {"accelerate"},
     "ignite": {"ignite"},
+    "optax": {"optax"},
 }
 
 

@@ -383,7 +383,7 @@ def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Even
 
 def _versions() -> dict[str, str]:
     """Versions of Python, xframe and of the frameworks and trainers that this process has loaded."""
-    frameworks = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "ignite")
+    frameworks = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "ignite", "optax")
     loaded = [name for name in frameworks if name in sys.modules]
     known = {"python": platform.python_version(), "xframe": _version("xframe-toolkit")}
     return known | {name: _version(name) for name in loaded}

@@ -9,7 +9,20 @@ from xframe.diagnosis.fixes import in_use
 from xframe.trace.facts import Facts
 
 EVERY = dict.fromkeys(
-    ("any", "plan", "compare", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "ignite"), "…"
+    (
+        "any",
+        "plan",
+        "compare",
+        "torch",
+        "tensorflow",
+        "keras",
+        "lightning",
+        "transformers",
+        "accelerate",
+        "ignite",
+        "optax",
+    ),
+    "…",
 )
 ANYWHERE = {"any", "plan", "compare"}
 GENERAL = ANYWHERE | {"torch", "tensorflow", "keras"}
@@ -26,6 +39,7 @@ def of(*packages, adapter=None):
         ((of("torch"), of("torch")), ANYWHERE | {"torch"}),
         ((of("torch"), of("torch", "lightning")), ANYWHERE | {"torch", "lightning"}),
         ((of("torch", "transformers", "accelerate"),), ANYWHERE | {"torch", "transformers", "accelerate"}),
+        ((of("torch"), of("optax")), ANYWHERE | {"torch", "optax"}),
         ((of("keras", "torch"), of("torch")), ANYWHERE | {"keras", "torch"}),
         ((of(adapter="tensorflow"), of("tensorflow")), ANYWHERE | {"tensorflow", "keras"}),
         ((of(), of()), GENERAL),

@@ -87,25 +87,6 @@ def test_update_evidence(path):
     assert xframe.Trace.open(path.with_name("b.trace")).end["evidence"] == "declared by the loop"
 
 
-def test_buffers_may_be_used_again(path):
-    ids, loss, updates = np.array([0, 1, 2]), np.array(0.0), np.array([0])
-    with xframe.record(path) as rec:
-        for k in range(3):
-            ids[:] = np.array([k, k + 1, k + 2])
-            loss[...] = k
-            updates[0] = k + 1
-            rec.step(ids=ids, loss=loss, updates=updates)
-            ids[:], loss[...], updates[0] = 99, math.nan, 99
-        weights = np.array([1.0, 2.0])
-        rec.weights({"w": weights})
-        weights[:] = 0
-    trace = xframe.Trace.open(path)
-    assert rows_of(path) == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
-    assert trace.column("loss").tolist() == [0, 1, 2]
-    assert trace.column("updates").tolist() == [1, 2, 3]
-    assert trace.weights()["w"].tolist() == [1, 2]
-
-
 def test_blocks_are_steps(path):
     single = path.with_name("single.trace")
     with xframe.record(single) as rec:

@@ -78,16 +78,17 @@ def test_a_keras_variable_of_the_torch_backend(path):
     assert (trace.column("loss").tolist(), trace.column("updates").tolist()) == ([2], [2])
 
 
-def test_buffers_may_be_used_again(path):
-    ids, loss, updates = torch.tensor([0, 1, 2]), torch.tensor(0.0), torch.tensor([0])
+@pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["numpy", "torch"])
+def test_buffers_may_be_used_again(path, make):
+    ids, loss, updates = make([0, 1, 2]), make(0.0), make([0])
     with xframe.record(path) as rec:
         for k in range(3):
-            ids[:] = torch.tensor([k, k + 1, k + 2])
+            ids[:] = make([k, k + 1, k + 2])
             loss[...] = k
             updates[0] = k + 1
             rec.step(ids=ids, loss=loss, updates=updates)
             ids[:], loss[...], updates[0] = 99, math.nan, 99
-        weights = torch.tensor([1.0, 2.0])
+        weights = make([1.0, 2.0])
         rec.weights({"w": weights})
         weights[:] = 0
     trace = xframe.Trace.open(path)

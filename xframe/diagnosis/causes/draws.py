@@ -9,7 +9,7 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.draws import Draws
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 
 _SHARDS = range(2, 17)  # ranks, workers
@@ -34,9 +34,10 @@ class Subset(Cause):
             return
         first = "the first " if seen[-1] + 1 == len(seen) else ""
         left = np.setdiff1d(np.arange(n), seen)
-        listed = ", ".join(f"{one:,}" for one in left[:5].tolist()) + (", …" if len(left) > 5 else "")
         others = "others" if len(left) > 1 else "other"
-        text = f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed})"
+        text = (
+            f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed(left)})"
+        )
         yield self.fit(case, text, exact=False)
 
 

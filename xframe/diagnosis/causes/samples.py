@@ -12,7 +12,7 @@ from xframe.diagnosis.case import Case, first_difference
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import size_is_inferred, size_is_known
 from xframe.diagnosis.edits import edited, first_edit, steps_of, updates_follow
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN
 
@@ -36,11 +36,12 @@ class ValidationInTraining(Cause):
         outside = (ids >= n) | (ids < 0)
         foreign = np.unique(ids[outside])
         if len(foreign):
-            listed = ", ".join(f"{one:,}" for one in foreign[:5].tolist()) + (", …" if len(foreign) > 5 else "")
             at = int(np.searchsorted(case.candidate.bounds, int(outside.argmax()), side="right")) - 1
             text = f"trains on {counted(len(foreign), 'sample')} from outside the {n:,} of the training set"
-            yield self.fit(case, f"{text} ({listed}), first in step {at:,}", guess=True, claims=(size_is_known,))
-            unseen = f"trains on {counted(len(foreign), 'sample')} that {case.other} never has ({listed}), "
+            yield self.fit(
+                case, f"{text} ({listed(foreign)}), first in step {at:,}", guess=True, claims=(size_is_known,)
+            )
+            unseen = f"trains on {counted(len(foreign), 'sample')} that {case.other} never has ({listed(foreign)}), "
             yield self.fit(case, f"{unseen}first in step {at:,}", exact=False, guess=True, claims=(size_is_inferred,))
 
 
