@@ -274,6 +274,22 @@ def test_steps_over_blocks(bad, imported, monkeypatch):
         imported("step,batch_size\n" + "".join(f"{step},1\n" for step in steps))
 
 
+@pytest.mark.parametrize("column", ["updates", "update_attempts"])
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_counts_that_fall_are_refused_with_their_line(column, name, block, imported, monkeypatch, tmp_path):
+    monkeypatch.setattr(log, "BLOCK_BYTES", block)
+    write = csv_of if name == "log.csv" else jsonl_of
+    counts = [1, 2, None, 2, 1, 3]
+    text = write({"step": list(range(6)), column: counts})
+    line = 5 + (name == "log.csv")
+    with pytest.raises(UsageError, match=rf"line {line}: {column} fall: got 1 after 2, expected 2 or more"):
+        imported(text, name)
+    assert not (tmp_path / "out.trace").exists()
+    trace, _ = imported(write({"step": list(range(6)), column: [1, 1, 2, 2, 3, 7]}), name)
+    assert trace.column(column).tolist() == [1, 1, 2, 2, 3, 7]
+
+
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_long_cells(quote, imported, monkeypatch):
     import csv

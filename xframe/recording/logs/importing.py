@@ -177,7 +177,7 @@ def _require_rows(log: Log, used: Mapping[str, str]) -> None:
 
 def _copy(log: Log, used: Mapping[str, str], rec: Recorder) -> tuple[int, set[str]]:
     """Copies all rows; returns how many they are, and which columns are not known in all of them."""
-    rows, first, partly = 0, 0, set()
+    rows, first, partly, counted = 0, 0, set(), dict.fromkeys(("updates", "update_attempts"), 0)
     for block in log.blocks(used):
         for name, (_, known) in block.columns.items():
             if known is not None:
@@ -188,6 +188,8 @@ def _copy(log: Log, used: Mapping[str, str], rec: Recorder) -> tuple[int, set[st
         if "step" in block.columns:
             first = first if rows else int(block.columns["step"].values[0])
             _require_consecutive(log, block, rows, first)
+        for name in counted.keys() & block.columns.keys():
+            counted[name] = _require_no_fall(log, block, name, counted[name])
         if block.ids is not None and "batch_size" in block.columns:
             present, sizes = block.ids.sizes, block.columns["batch_size"].values
             if (present != sizes).any():
@@ -225,6 +227,24 @@ def _require_consecutive(log: Log, block: Block, before: int, first: int) -> Non
         why = "steps are missing or out of order"
         remedy = "Log every step, once and in order."
     log.refuse(block.line(at), why, f"step {steps[at]}", expected, remedy)
+
+
+def _require_no_fall(log: Log, block: Block, name: str, before: int) -> int:
+    """The last number of a column that counts from the run's start on; refuses one below the number before it."""
+    values, known = block.columns[name]
+    rows = np.arange(len(values)) if known is None else np.flatnonzero(known)
+    counted = np.concatenate([[before], values[rows]])
+    falls = np.flatnonzero(np.diff(counted) < 0)
+    if falls.size:
+        last, number = counted[falls[0] : falls[0] + 2]
+        log.refuse(
+            block.line(int(rows[falls[0]])),
+            f"{name} fall",
+            f"{number} after {last}",
+            f"{last} or more, for they are counted from the run's first step on",
+            "Import one run by itself, and a resumed run with the count of its first part added.",
+        )
+    return int(counted[-1])
 
 
 def _write(block: Block, rec: Recorder) -> None:
