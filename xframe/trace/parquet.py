@@ -149,14 +149,17 @@ class Closed:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         import pyarrow.parquet as parquet
 
-        at = _digest_place(file)
+        # Arrow's own file: its threads may outlive a read, and one that still held a Python file when Python ends
+        # would take the whole process down.
+        with file:
+            opened = pa.OSFile(os.fsencode(path))
+        at = _digest_place(opened)
         if at is None:
             raise damaged(path, "it was cut or changed, or it is a Parquet file that is no trace")
-        file.seek(at)
-        if file.read(64) != _file_digest(file, at):
+        opened.seek(at)
+        if opened.read(64) != _file_digest(opened, at):
             raise damaged(path, "it is not what was written")
-        file.seek(0)
-        self._parquet = parquet.ParquetFile(pa.PythonFile(file, mode="r"))
+        self._parquet = parquet.ParquetFile(opened)
         self._held: dict[str, tuple[int, Any]] = {}  # the block last read of each column
         footer = self._parquet.metadata
         try:

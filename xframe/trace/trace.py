@@ -231,7 +231,7 @@ class Trace:
                 return pa.nulls(self.num_rows, kind)
             return pa.chunked_array([self.source.read(i, name) for i in blocks], type=kind)
 
-        frame: pd.DataFrame = pa.table({name: whole(name) for name in COLUMNS}).to_pandas()
+        frame: pd.DataFrame = pa.table({name: whole(name) for name in COLUMNS}).to_pandas(use_threads=False)
         frame["ids_digest"] = [None if value is None else value.hex() for value in frame["ids_digest"]]
         return frame
 

@@ -6,7 +6,6 @@ line: it names the line of what is wrong, and takes what is right but of mixed k
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -103,11 +102,12 @@ def _arrays(used: Mapping[str, str], lines: list[bytes]) -> dict[str, Any]:
     if not all(line.lstrip().startswith(b"{") for line in lines):  # Arrow crashes on a line that is null
         return {}
     schema = pa.schema([(name, _KINDS[BY_NAME[column].kind]) for column, name in used.items()])
-    text = b"".join(lines)
+    text = pa.BufferOutputStream()  # memory of Arrow's own: its threads may outlive the call, and Python
+    text.writelines(lines)
     try:
         table = arrow_json.read_json(
-            io.BytesIO(text),
-            read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            pa.BufferReader(text.getvalue()),
+            read_options=arrow_json.ReadOptions(use_threads=False, block_size=sum(map(len, lines)) + 1),
             parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
         )
     except pa.ArrowInvalid:
