@@ -8,6 +8,6 @@ Its files:
     fixes.py       which of a cause's fixes are for the frameworks in use
     cause.py       what a cause is: name, meaning, finders, sentence, fixes, rank
     case.py        a candidate beside its reference; reference.py the plans and order behind the reference
-    edits.py, passes.py, draws.py, numbers.py   what several causes ask of a case
+    keys.py, edits.py, passes.py, draws.py, numbers.py   what several causes ask of a case
     composing.py   two causes at once; two_orders.py of two runs with orders of their own
 """

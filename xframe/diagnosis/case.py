@@ -11,18 +11,17 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xframe.diagnosis.draws import Draws
+from xframe.diagnosis.keys import Keys, batch_keys, first_difference
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
-from xframe.inference.observed import Flags, Ints, counted_within, first
+from xframe.inference.observed import Flags, Ints
 from xframe.inference.reproducing import UNKNOWN, Cells, cells
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
-Keys = NDArray[np.uint64]
 _LABELS = ("epoch", "step_in_epoch", "padding")
 
 
@@ -53,7 +52,8 @@ class Case:
     run: str  # the candidate's name
     other: str  # "the plan", or the reference's name
     stopping: Stopping | None = None  # where the plan asks for it, or validations suggest it
-    apart: bool = False  # the reference's rows are a hypothesis's: no totals are compared with them
+    apart: bool = False  # a part of what differs is looked at: no totals are compared
+    supposed: bool = False  # a side's rows are what a different cause makes of them: sentences say what is then due
     # Where orders are not compared: the candidate with its ids, which its rows then lack, and the first step of the
     # first pass whose samples differ.
     drawn: Rows | None = None
@@ -185,6 +185,11 @@ class Case:
         """Whether the batches are the same until one side ends."""
         return self.batches_differ_at == self.shared
 
+    @property
+    def same_where_both_go_on(self) -> bool:
+        """Whether the batches are the same for as long as both sides go on."""
+        return self.batches_differ_at in (None, self.shared)
+
     @cached_property
     def same_sizes(self) -> bool:
         """Whether the batches that both sides have are of the same sizes."""
@@ -213,9 +218,14 @@ class Case:
 
     @property
     def may_have_other_windows(self) -> bool:
-        """Whether different accumulation may be all that differs: batches agree for as long as both sides go on."""
+        """Whether different accumulation may be all that differs."""
         updates = self.candidate.updates
-        return updates is not None and len(updates) > 0 and self.batches_differ_at in (None, self.shared)
+        return updates is not None and len(updates) > 0 and self.same_where_both_go_on
+
+    @property
+    def of_step(self) -> str:
+        """How sentences say where the reference has a sample or a batch: ``of step``, or ``due in step``."""
+        return "due in step" if self.supposed else "of step"
 
     @cached_property
     def lengths(self) -> str:
@@ -253,15 +263,15 @@ class Case:
 
     # Cases like this.
 
-    def over(self, candidate: Rows, basis: Reference, *, apart: bool = False) -> Case:
+    def over(self, candidate: Rows, basis: Reference, *, apart: bool = False, supposed: bool = False) -> Case:
         """The same runs, of which other rows are looked at."""
-        return Case(candidate, basis, self.run, self.other, self.stopping, apart)
+        return Case(candidate, basis, self.run, self.other, self.stopping, apart or supposed, supposed)
 
     def in_any_order(self, samples_differ_at: int | None) -> Case:
         """The same whatever the orders: sizes, updates and labels are compared, and samples looked at by run."""
         candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
-        basis, drawn = replace(self.basis, rows=reference), self.candidate
-        return Case(candidate, basis, self.run, self.other, self.stopping, self.apart, drawn, samples_differ_at)
+        own = {"drawn": self.candidate, "samples_differ_at": samples_differ_at}
+        return Case(candidate, replace(self.basis, rows=reference), self.run, self.other, self.stopping, **own)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:
         """The first steps of both sides; ``whole``: as if they were all."""
@@ -368,32 +378,3 @@ def where_due(observed: int, expected: int, noun: str) -> str:
     due = f"{expected:,} {'is' if expected == 1 else 'are'} due"
     by = f"{abs(observed - expected):,} {'more' if observed > expected else 'fewer'}"
     return f"{counted(observed, noun)} where {due}, {by}"
-
-
-def _mixed(ids: Ints) -> Keys:
-    """Each id as 64 bits that look random, so that the sums of different sets differ."""
-    x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def batch_keys(rows: Rows, *, ordered: bool = True) -> Keys:
-    """One number a batch: equal for batches of the same samples, in the same order if asked; without ids, the sizes."""
-    sizes = rows.batch_size.clip(min=0)
-    if rows.ids is None:
-        return rows.batch_size.astype(np.uint64)
-    bits = _mixed(rows.ids)
-    ends = np.cumsum(sizes)
-    if ordered:
-        bits = bits * (_mixed(counted_within(sizes)) | np.uint64(1))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(bits, dtype=np.uint64)])
-    keys: Keys = (sums[ends] - sums[ends - sizes]) ^ _mixed(sizes)
-    return keys
-
-
-def first_difference(a: NDArray[Any], b: NDArray[Any]) -> int | None:
-    """The first place at which two columns differ, the end of the shorter included."""
-    shared = min(len(a), len(b))
-    at = first(a[:shared] != b[:shared])
-    return None if at == len(a) == len(b) else at

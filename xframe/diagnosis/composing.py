@@ -30,7 +30,7 @@ _MOST_FIRST = 3  # causes of a part that are tried
 def composed(case: Case) -> list[Fit]:
     """Two causes that together give all rows, by the step at which each shows; empty if none do."""
     for first, second in _pairs(case):
-        earlier, later = sorted((first, second), key=lambda fit: (fit.step or 0, not fit.cause.about_order))
+        earlier, later = sorted((first, second), key=lambda fit: fit.step or 0)
         if second.cause is not first.cause and earlier.step in (case.differs_at, case.first_step):
             if later.sentence.startswith(f"{case.run} "):
                 later = replace(later, sentence=f"{case.run}, besides,{later.sentence.removeprefix(case.run)}")
@@ -73,7 +73,7 @@ def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
         for first in ranked([fit for fit in fits_of(part) if fit.exact])[:_MOST_FIRST]:
             rest = _beside(case, first) if first.plan is not None else _but_for(case, columns)
             if rest is not None and rest.differs_at is not None:
-                said = first if columns else _within(first, case, len(part.candidate))
+                said = _where_it_shows(first, case, rest) if columns else _within(first, case, len(part.candidate))
                 yield from ((said, second) for second in _seconds(rest))
     yield from _in_turn(case)
 
@@ -99,7 +99,13 @@ def _beside(case: Case, first: Fit) -> Case | None:
         return None
     seen = case.candidate.only(*(_ROWS if rows.ids is not None else _ROWS[:2]))
     basis = Reference(rows, (first.plan,), case.num_samples, case.basis.order, case.given)
-    return case.over(seen, basis, apart=True)
+    return case.over(seen, basis, apart=True, supposed=not case.over(rows, case.basis).same_where_both_go_on)
+
+
+def _where_it_shows(first: Fit, case: Case, rest: Case) -> Fit:
+    """The first cause, at the step where the rows of its plan first differ from the reference's."""
+    step = None if first.plan is None else case.over(rest.reference, case.basis, apart=True).differs_at
+    return first if step is None else replace(first, step=step)
 
 
 def _but_for(case: Case, columns: tuple[str, ...]) -> Case | None:
@@ -133,4 +139,4 @@ def _behind(case: Case, step: int) -> Case | None:
     if a.updates is not None and b.updates is not None:
         more = b.updates[step - 1] - a.updates[step - 1]
         columns["updates"] = np.concatenate([b.updates[:step], a.updates[step:] + more])
-    return case.over(Rows.of_arrays(complete=a.complete, **columns), case.basis, apart=True)
+    return case.over(Rows.of_arrays(complete=a.complete, **columns), case.basis, supposed=True)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xframe.diagnosis.case import Case, Keys, batch_keys
+from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit
+from xframe.diagnosis.keys import Keys, batch_keys
 from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted, listed
 from xframe.inference.fits import steps_since
@@ -136,7 +137,7 @@ def jumps(case: Case) -> Iterator[Jump]:
             many = counted(to - at, "batch")
         else:
             last = min(at, to + len(keys) - at) - 1
-            many = f"batches of steps {to:,} to {last:,}" if last > to else f"batch of step {to:,}"
+            many = f"batches {case.of_step}s {to:,} to {last:,}" if last > to else f"batch {case.of_step} {to:,}"
         yield Jump(at, to, where, many)
 
 

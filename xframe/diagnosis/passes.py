@@ -92,6 +92,7 @@ class Passes:
         n = self.num_samples
         passes = [((one.reference if of_reference else one.ids), one.positions) for one in self.passes]
         early = max(int((ids - positions).max()) for ids, positions in passes)
+        reached = 1 + max(int(ids.max()) for ids, _ in passes)
         late = float(np.mean([np.mean(np.abs(ids - positions)) for ids, positions in passes]))
         # A whole shuffle moves a sample n/3 on average, and some sample almost n.
-        return early + 1 if n >= 16 and 1 < early + 1 <= 0.6 * n and late < 0.25 * n else None
+        return early + 1 if n >= 16 and 1 < early + 1 <= 0.6 * reached and late < 0.25 * n else None

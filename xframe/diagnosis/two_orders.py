@@ -29,10 +29,10 @@ def order_and_rest(case: Case) -> Iterator[tuple[Fit, Fit]]:
     if replaced is None:
         return
     rows, plan = replaced
-    rest = case.over(rows, case.basis, apart=True)
+    rest = case.over(rows, case.basis, supposed=True)
     seen = case.candidate.only("batch_size", "ids")
     same = Reference(rows.only("batch_size", "ids"), (plan,), case.num_samples, case.basis.order, case.given)
-    order = case.over(seen, same, apart=True)
+    order = case.over(seen, same, apart=True, supposed=not rest.same_where_both_go_on)
     if rest.differs_at is None or order.differs_at is None:
         return
     for first in ranked([fit for fit in fits_of(order) if fit.cause.about_order])[:1]:

@@ -162,3 +162,37 @@ def test_a_swap_does_not_explain_an_early_end(tmp_path: Path) -> None:
     assert first.sentence.endswith("has the batches of steps 1 and 2 in each other's place")
     assert (first.name, first.step, first.certain) == ("batches-swapped", 1, False)
     assert second.sentence == "B, besides, ends after 26 steps, A after 30"
+
+
+def test_of_rows_that_another_cause_moved_only_what_is_due_is_said(tmp_path: Path) -> None:
+    run = columns(TrainingPlan(batch_size=5, epochs=3, remainder="carry"))
+    a, b = run["ids"][11:13]
+    a[-1], b[0] = b[0], a[-1]
+    (swapped,) = [one for one in compared(tmp_path, columns(), run).causes if one.name == "samples-swapped"]
+    assert f"has samples {b[0]} and {a[-1]}, due in steps 11 and 12, in each other's place" in swapped.sentence
+
+
+def test_passes_are_spoken_of_only_where_the_plan_is_known(tmp_path: Path) -> None:
+    """Of one-sample batches in epochs that begin again nothing shows where a pass ends."""
+    plan = TrainingPlan(batch_size=1, steps=9, steps_per_epoch=4, epoch_iterator="restart", on_exhaustion="repeat")
+    run = columns(plan)
+    run["ids"][5] = run["ids"][2]
+    for known in (None, plan):
+        folder = tmp_path / str(known is None)
+        folder.mkdir()
+        (first, *_) = [
+            one for one in compared(folder, columns(plan), run, plan=known).causes if "sample " in one.sentence
+        ]
+        assert "its pass" not in first.sentence
+        assert first.sentence.endswith("and in step 2 too") == (known is None)
+
+
+def test_a_foreign_sample_makes_no_buffer_of_the_other_run(tmp_path: Path) -> None:
+    """A size of the data set that one sample of the other run gives says nothing of how far a shuffle reaches."""
+    plan = TrainingPlan(batch_size=32, epochs=2, remainder="drop", seed=1)
+    run = columns(TrainingPlan(batch_size=32, epochs=2, remainder="drop", seed=2, reshuffle=False), 45)
+    run["ids"][0][0] = 80
+    for name, one in (("A", columns(plan, 45)), ("B", run)):
+        with xframe.record(tmp_path / name) as rec:
+            rec.block(ids=np.concatenate(one["ids"]), batch_sizes=[32, 32], updates=one["updates"])
+    assert "buffer-shuffle" not in names(xframe.compare(tmp_path / "A", tmp_path / "B"))

@@ -39,7 +39,7 @@ class BatchLost(Cause):
         if at is None:
             return
         if steps in (due - 1, due) or not case.whole:
-            which = f"the batch of step {at:,} is missing, the next one follows at once"
+            which = f"the batch {case.of_step} {at:,} is missing, the next one follows at once"
             for end in ends_of_passes(case):
                 text = f"loses a batch of the pass that ends with step {end:,}: some of its samples never come"
                 yield from edited(self, case, np.delete(steps_of(case), end)[:steps], text)
@@ -72,7 +72,7 @@ class BatchRepeated(Cause):
             where = np.concatenate([index[:then], np.arange(before, before + steps - then, dtype=np.int64)])
             yield from edited(self, case, where, f"trains on the {which} again at step {then:,}")
         for earlier in np.flatnonzero(follow[:at] == keys[at])[-MOST_TRIED:].tolist():
-            text = f"trains on the batch of step {earlier:,} again at step {at:,}"
+            text = f"trains on the batch {case.of_step} {earlier:,} again at step {at:,}"
             if steps in (due, due + 1) or not case.whole:
                 yield from edited(self, case, np.insert(index, at, earlier)[:steps], text)
             if steps == due:
@@ -80,7 +80,7 @@ class BatchRepeated(Cause):
                 yield from edited(self, case, where, f"{text}, in place of its own")
         for later in _later_places(case):
             where = np.where(index == at, later, index)[:steps]
-            text = f"trains on the batch of step {later:,} at step {at:,} already, in place of its own"
+            text = f"trains on the batch {case.of_step} {later:,} at step {at:,} already, in place of its own"
             yield from edited(self, case, where, text)
         for jump in jumps(case):
             if jump.to < jump.at:
@@ -103,7 +103,7 @@ class ResumedAtWrongPlace(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         for at, to, where, _ in jumps(case):
             away = f"{counted(at - to, 'step')} back" if to < at else f"{counted(to - at, 'step')} ahead"
-            text = f"goes on from a different place at step {at:,}: with the batch of step {to:,}, {away}"
+            text = f"goes on from a different place at step {at:,}: with the batch {case.of_step} {to:,}, {away}"
             yield from edited(self, case, where, text)
 
 
@@ -123,7 +123,7 @@ class BatchesSwapped(Cause):
         for later in _later_places(case):
             swapped = steps_of(case)[: len(case.keys)]
             swapped[[at, later]] = later, at
-            text = f"has the batches of steps {at:,} and {later:,} in each other's place"
+            text = f"has the batches {case.of_step}s {at:,} and {later:,} in each other's place"
             yield from edited(self, case, swapped, text)
         moved = moved_batches(case, case.reference_keys)
         if moved and not most_batches(case, moved):

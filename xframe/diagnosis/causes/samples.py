@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xframe.diagnosis.case import Case, first_difference
+from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import size_is_inferred, size_is_known
 from xframe.diagnosis.edits import edited, first_edit, steps_of, updates_follow
+from xframe.diagnosis.keys import first_difference
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN
@@ -68,7 +69,7 @@ class SampleLost(Cause):
             one_shorter = len(a) == len(b) and int((a.batch_size != b.batch_size).sum()) == 1
             one_fewer = len(a) == len(b) - 1 and int(b.batch_size.min()) == 1
             exact = (one_shorter or one_fewer) and updates_follow(case)
-            yield self.fit(case, f"is without sample {gone:,} of step {at:,}", exact=exact)
+            yield self.fit(case, f"is without sample {gone:,} {case.of_step} {at:,}", exact=exact)
         elif not _added_at(case, place) and (text := _filtered(case, place, gone, at)):
             yield self.fit(case, text, exact=False)
 
@@ -83,9 +84,7 @@ class SampleRepeated(Cause):
     def find(self, case: Case) -> Iterator[Fit]:
         new = _replaced(case)
         if new is not None and (new.again or new.alone):
-            its_pass = "its pass" if case.cells is not None else "the run"
-            text = new.text + (f", and so twice in {its_pass}" if new.again else "")
-            yield self.fit(case, text, exact=new.alone and updates_follow(case))
+            yield self.fit(case, new.text + new.again, exact=new.alone and updates_follow(case))
         place = _first_sample(case)
         if place is not None and case.ids is not None and _added_at(case, place):
             ids, reference = case.ids
@@ -110,14 +109,15 @@ class SamplesSwapped(Cause):
         at, steps, few = where.at, where.steps, max(4, int(case.candidate.bounds[case.shared]) // 10)
         a, b = (ids[at] for ids in case.ids)
         if len(at) == 2 and a[0] == b[1] and a[1] == b[0]:
-            text = f"has samples {b[0]:,} and {b[1]:,} in each other's place, in steps {steps[0]:,} and {steps[1]:,}"
+            samples, places = f"has samples {b[0]:,} and {b[1]:,}", f"in steps {steps[0]:,} and {steps[1]:,}"
+            text = f"{samples}, due {places}," if case.supposed else samples
+            text += " in each other's place" + ("" if case.supposed else f", {places}")
             yield self.fit(case, text, exact=updates_follow(case))
         elif len(at) <= few and np.array_equal(np.sort(a), np.sort(b)):
             yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
         new = _replaced(case)
         if new is not None and new.alone and not new.again:
-            text = f"{new.text}, which is in no other place that was reached"
-            yield self.fit(case, text, exact=updates_follow(case))
+            yield self.fit(case, f"{new.text}, which its pass has nowhere else", exact=updates_follow(case))
 
 
 class OrderInsideBatches(Cause):
@@ -144,11 +144,11 @@ class OrderInsideBatches(Cause):
 
 
 class _Replaced(NamedTuple):
-    """A few samples replaced by different ones: whether only one, and whether the first comes twice; in words."""
+    """A few samples replaced by different ones: whether only one; in words, with where the first comes again."""
 
     alone: bool
-    again: bool
     text: str
+    again: str  # empty if it does not
 
 
 def _replaced(case: Case) -> _Replaced | None:
@@ -163,16 +163,30 @@ def _replaced(case: Case) -> _Replaced | None:
     new, old = int(ids[at]), int(reference[at])
     if new < 0 or (n is not None and new >= n):
         return None
-    again = int((ids[_pass_around(case, at)] == new).sum()) > 1
-    text = f"has sample {new:,} in step {step:,} in place of {old:,}"
-    return _Replaced(len(where.at) == 1, again, text)
+    text = f"has sample {new:,} in step {step:,}" + (
+        f", where {old:,} is due" if case.supposed else f" in place of {old:,}"
+    )
+    return _Replaced(len(where.at) == 1, text, _again(case, at, step))
+
+
+def _again(case: Case, at: int, step: int) -> str:
+    """Where the sample of that place comes again; its pass is known if the plan is, and it alone moved the samples."""
+    ids, around = case.candidate.ids, _pass_around(case, at)
+    assert ids is not None
+    places = np.flatnonzero(ids[around] == ids[at]) + around.start
+    others = np.searchsorted(case.candidate.bounds, places[places != at], side="right") - 1
+    if not len(others):
+        return ""
+    if case.given and not case.supposed:
+        return ", and so twice in its pass"
+    return ", and so twice" if step in others else f", and in step {others[0]:,} too"
 
 
 def _pass_around(case: Case, place: int) -> slice:
     """Where the pass of that place begins and ends among the ids; all of them if that is not known."""
     where = case.cells
     if where is None or place >= len(where.passes):
-        return slice(int(case.reference.bounds[-1]))
+        return slice(0, int(case.reference.bounds[-1]))
     inside = np.flatnonzero((where.passes == where.passes[place]) & ~where.padding)
     return slice(int(inside[0]), int(inside[-1]) + 1)
 
@@ -224,7 +238,7 @@ def _filtered(case: Case, place: int, gone: int, at: int) -> str:
     # In the pass where it is missing the rest moves up; the other passes are whole.
     end = int(np.flatnonzero(where.passes == where.passes[place])[-1])
     if end <= len(ids) and end - place > 1 and np.array_equal(ids[place:end], reference[place + 1 : end + 1]):
-        return f"is without sample {gone:,} of step {at:,}: those behind it in the pass move up"
+        return f"is without sample {gone:,} {case.of_step} {at:,}: those behind it in the pass move up"
     return ""
 
 
