@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -156,8 +156,14 @@ def bare_weights(
     }
     np.savez(folder / "input.npz", **given)  # type: ignore[arg-type]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
-    command = [sys.executable, str(twin), str(folder / "input.npz"), str(folder / "output.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=False)
+    files = str(folder / "input.npz"), str(folder / "output.npz")
+    done = run_script(str(twin), *files, environment={**os.environ, **threads})
     assert done.returncode == 0, done.stderr
     with np.load(folder / "output.npz", allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def run_script(script: str, *tokens: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """``python SCRIPT TOKENS``, in a process of its own."""
+    command = [sys.executable, script, *tokens]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
