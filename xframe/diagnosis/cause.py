@@ -46,6 +46,7 @@ class Fit:
     sentence: str  # what happened, with the arithmetic
     exact: bool = True  # it reproduces every row of the run; in numbers, it leaves no other cause
     guess: bool = False  # the rows are as it states, but the intent that it states is not in them
+    shown: bool = False  # neither chance nor any two causes give the mark that it has left
     step: int | None = None  # the first at which it shows
     fields: Mapping[str, Any] = field(default_factory=dict)  # for the settings that fix it
     plan: TrainingPlan | None = None  # the plan that the run follows instead, if it is a prediction
@@ -145,6 +146,7 @@ class Cause:
         *,
         exact: bool = True,
         guess: bool = False,
+        shown: bool = False,
         step: int | None = None,
         observed: Any = None,
         rank: float | None = None,
@@ -161,7 +163,8 @@ class Cause:
         if fields and observed is not None:
             fields = {**fields, "observed": observed}
         step, rank = case.differs_at if step is None else step, self.rank if rank is None else rank
-        return Fit(self, f"{case.run} {text}{case.lengths}", exact, guess, step, fields, rank=rank, claims=claims)
+        text = f"{case.run} {text}{case.lengths}"
+        return Fit(self, text, exact, guess, shown, step, fields, rank=rank, claims=claims)
 
     def note(
         self,

@@ -155,7 +155,7 @@ def _standing(fits: Sequence[Fit], table: Table) -> list[Fit]:
 def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer]:
     """Why the rows differ: by one cause, by one a difference, or as far as a mark shows."""
     fits = _standing(fits_of(case), table)
-    if not any(fit.exact for fit in fits) and (both := composed(case)):
+    if not any(fit.exact or fit.shown for fit in fits) and (both := composed(case)):
         return [_in_words(fit, case) for fit in both]
     if not fits and case.has_ids:
         # Perhaps the order differs and something else does too: sizes and updates alone may show more.

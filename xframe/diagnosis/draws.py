@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.comparison.passes import NeverSeen
 from xframe.inference import passes as passes_of
 from xframe.inference.observed import Ints, Observed
 from xframe.inference.orders import sorted_repeat
@@ -108,13 +109,24 @@ class Draws:
                 return [self.ids[start : start + many] for start, many in zip(spans.start, spans.real, strict=True)]
         return []
 
-    def drawn_apart(self, length: int) -> bool:
-        """Whether that is so, and each pass has samples of the one before, as passes drawn separately have."""
-        first, next_ones = self.ids[:length], self.ids[length : 2 * length]
+    def drawn_apart(self, length: int) -> list[Ints]:
+        """The same, if each pass has samples of the one before, as passes drawn separately have."""
+        whole = length - length % int(self.rows.batch_size.max())
+        first, next_ones = self.ids[: whole or length], self.ids[length : 2 * length]
         drawn = np.bincount(first, minlength=self.num_samples)
         if drawn.max() > 1 or not drawn[next_ones].any():
-            return False  # as most lengths are, which is soon seen
-        passes = [one for one in self.passes_over(length) if len(one) == length]
-        pairs = pairwise(passes) if length * length > _SHARED * self.num_samples else ()
+            return []  # as most lengths are, which is soon seen
+        passes = self.passes_over(length)
+        alike = [one for one in passes if len(one) == len(passes[0])]
+        pairs = pairwise(alike) if length * length > _SHARED * self.num_samples else ()
         shared = [len(np.intersect1d(*pair, assume_unique=True)) for pair in pairs]
-        return bool(shared) and all(shared)
+        return alike if shared and all(shared) else []
+
+    @cached_property
+    def leaves_out(self) -> bool:
+        """Whether more samples never come than passes drawn separately would leave out by chance."""
+        passes = self.passes_over(len(self.seen))
+        never = NeverSeen(self.seen, self.num_samples)
+        for one in passes:
+            never.add(one)
+        return bool(passes) and not self.batches_come_again and never.certain

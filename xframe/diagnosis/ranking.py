@@ -33,7 +33,9 @@ def fits_of(case: Case) -> list[Fit]:
 def ranked(fits: Sequence[Fit]) -> list[Fit]:
     """One fit a cause, the likeliest first; only exact ones if there are any, since the rest are then no rivals."""
     best: dict[str, Fit] = {}
-    for fit in sorted(fits, key=lambda fit: (not fit.exact, fit.rank)):  # of one cause the first that it yielded
+    for fit in sorted(
+        fits, key=lambda fit: (not fit.exact, not fit.shown, fit.rank)
+    ):  # of one cause the first that it yielded
         best.setdefault(fit.cause.name, fit)
     exact = [fit for fit in best.values() if fit.exact]
     return exact or list(best.values())

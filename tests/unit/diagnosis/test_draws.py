@@ -71,3 +71,27 @@ def test_passes_over_all_samples_are_none_of_these(tmp_path: Path) -> None:
         other = trace(tmp_path / f"b{size}", ordinary, seed, size)
         comparison = compare(trace(tmp_path / f"a{size}", ordinary, 1, size), other)
         assert not {one.name for one in comparison.causes} & DRAWN.keys()
+
+
+SHARES: dict[str, Pass] = {
+    "subset": lambda order, index: order[order < 450],
+    "one-shard": lambda order, index: order[::2],
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_share_of_the_same_order_is_named_where_its_remainder_is_dropped(tmp_path: Path, name: str) -> None:
+    """Then its epochs, merely shorter, leave no more than a part of each pass: two causes would be one too many."""
+
+    def dropping(path: Path, share: Pass) -> Trace:
+        random, size = np.random.default_rng(1), 40
+        with record(path, num_samples=N) as rec:
+            for epoch in range(EPOCHS):
+                ids = share(random.permutation(N), epoch)
+                for start in range(0, len(ids) - size + 1, size):
+                    rec.step(ids=ids[start : start + size], epoch=epoch)
+        return Trace.open(path)
+
+    whole = dropping(tmp_path / "a", lambda order, index: order)
+    comparison = compare(whole, dropping(tmp_path / "b", SHARES[name]))
+    assert [one.name for one in comparison.causes][:1] == [name]

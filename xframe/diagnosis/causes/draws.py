@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.draws import Draws
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
+from xframe.inference.reproducing import UNKNOWN, Cells
 
 _SHARDS = range(2, 17)  # ranks, workers
 _MOST_ALIKE = 0.9  # of the samples that come equally often, where all have one chance or come in shares
@@ -38,7 +39,7 @@ class Subset(Cause):
         text = (
             f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed(left)})"
         )
-        yield self.fit(case, text, exact=False)
+        yield self.fit(case, text, exact=False, shown=draws.leaves_out)
 
 
 class OneShard(Cause):
@@ -59,13 +60,14 @@ class OneShard(Cause):
         shard = _shard(seen, n)
         if shard and len(draws.ids) > len(seen) and draws.passes_over(len(seen)):
             text = f"goes through {shard}: {len(seen):,} of the {n:,} samples, the same in each pass"
-            yield self.fit(case, text, exact=False)
+            yield self.fit(case, text, exact=False, shown=draws.leaves_out)
             return
         for shards in () if draws.batches_come_again else _SHARDS:
             for length in dict.fromkeys((-(-n // shards), n // shards)):
-                if 1 < length <= len(draws.ids) / 2 and draws.drawn_apart(length):
-                    text = f"draws {length:,} of the {n:,} samples in each pass, the share of one rank of {shards:,}"
-                    yield self.fit(case, text, exact=False, guess=True)
+                if 1 < length <= len(draws.ids) / 2 and (passes := draws.drawn_apart(length)):
+                    text = f"draws {len(passes[0]):,} of the {n:,} samples in each pass, "
+                    text += f"the share of one rank of {shards:,}"
+                    yield self.fit(case, text, exact=False, guess=True, shown=_one_in(case, passes, shards))
                     return
 
 
@@ -136,6 +138,21 @@ def _departing(case: Case) -> Draws | None:
     """The candidate's draws, if all are of the data set and are no whole passes over it."""
     draws = case.draws
     return None if draws is None or case.same_samples or draws.in_passes else draws
+
+
+def _one_in(case: Case, passes: Sequence[Ints], shards: int) -> bool:
+    """Whether each of these is one sample in so many of the reference's pass."""
+    plan, n = case.plan, case.num_samples
+    if plan is None or n is None or case.drawn is not None:
+        return False
+    every = np.arange(n, dtype=np.int64)
+    for index, ids in enumerate(passes):
+        order = case.basis.ids(plan, n, Cells(np.full(n, index), every, np.zeros(n, np.bool_)))
+        length = min(len(ids), n // shards)
+        ranks = [order[rank::shards][:length] for rank in range(shards)]
+        if not any(((one == ids[:length]) | (one == UNKNOWN)).all() and (one != UNKNOWN).mean() > 0.5 for one in ranks):
+            return False
+    return True
 
 
 def _shard(seen: Ints, n: int) -> str:
