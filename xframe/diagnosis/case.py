@@ -278,7 +278,12 @@ class Case:
         candidate, reference = (rows.head(steps) for rows in (self.candidate, self.reference))
         if whole:
             candidate, reference = (rows.with_columns(complete=True) for rows in (candidate, reference))
-        return self.over(candidate, replace(self.basis, rows=reference), apart=True)
+        return self.over(candidate, replace(self.basis, rows=reference), apart=True, supposed=self.supposed)
+
+    @property
+    def as_if_whole(self) -> Case:
+        """The same; of runs not seen to their end the steps that both have, as if they were all."""
+        return self if self.whole else self.head(self.shared, whole=True)
 
     # The plan behind the reference.
 

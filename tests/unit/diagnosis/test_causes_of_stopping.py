@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.trace.rows import Rows
@@ -66,3 +67,16 @@ def test_an_end_after_the_best_validation_is_no_early_stopping(tmp_path: Path) -
     a = trace(tmp_path / "a", [2.0, 1.0, 0.5], planned=False)
     b = trace(tmp_path / "b", [2.0, 1.0, 0.5, 0.4], planned=False)
     assert compare(a, b).causes[0].name == "limit-confused"
+
+
+def test_a_sample_lost_beside_a_skipped_update_is_named_before_an_early_stop() -> None:
+    """Runs that were not followed to their end lose samples like any other."""
+    rows = Rows.of_plan(TrainingPlan.from_mapping(FIELDS), N).only("batch_size", "updates", "ids").head(39)
+    batches = [rows.batch(step).tolist() for step in range(39)]
+    gone, updates = batches[20].pop(3), rows.column("updates").values
+    lost = Rows.of_batches(batches, updates.tolist()).with_columns(complete=False)
+    skipped = lost.with_columns(updates=updates - (np.arange(39) >= 5))
+    for run, names in ((lost, ["sample-lost"]), (skipped, ["update-skipped", "sample-lost"])):
+        found = diagnose(run, rows.with_columns(complete=False), run="B", other="A", num_samples=N, plan=None)
+        assert [one.name for one in found] == names
+        assert found[-1].sentence.endswith(f"is without sample {gone} of step 20")

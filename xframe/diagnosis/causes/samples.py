@@ -56,6 +56,7 @@ class SampleLost(Cause):
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
+        case = case.as_if_whole
         yield from self._in_the_stream(case)
         yield from _one_batch(self, case, fewer=True)
 
@@ -85,6 +86,7 @@ class SampleRepeated(Cause):
         new = _replaced(case)
         if new is not None and (new.again or new.alone):
             yield self.fit(case, new.text + new.again, exact=new.alone and updates_follow(case))
+        case = case.as_if_whole
         place = _first_sample(case)
         if place is not None and case.ids is not None and _added_at(case, place):
             ids, reference = case.ids
@@ -209,7 +211,7 @@ def _one_batch(cause: Cause, case: Case, *, fewer: bool) -> Iterator[Fit]:
 def _first_sample(case: Case) -> int | None:
     """Where the streams of all samples first differ, if one sample more or less may be what differs."""
     steps, due, differing = len(case.candidate), len(case.reference), case.differing_samples
-    if case.ids is None or case.same_batches or not case.whole or steps > due:
+    if case.ids is None or case.same_batches or steps > due:
         return None
     if steps == due and case.same_sizes and (differing is None or differing.same_members):
         return None
