@@ -16,8 +16,8 @@ from pyarrow import parquet
 from xxhash import xxh3_128_digest
 
 import xframe
-from xframe.trace import journal as writing
 from xframe.trace import parquet as closed_form
+from xframe.trace import writer as writing
 from xframe.trace.arrow import SCHEMA
 from xframe.trace.schema import NEVER_NULL, TABLE
 

@@ -21,8 +21,8 @@ import xframe
 from sweeps import Result
 from xframe.cli.app import execute
 from xframe.errors import TraceError
-from xframe.trace import journal as writer
 from xframe.trace import parquet as closed_form
+from xframe.trace import writer
 from xframe.trace.journal import MAGIC
 from xframe.trace.weights import weights_path
 

@@ -28,7 +28,7 @@ from xframe.running.messages import Failed, FailedError, Parent, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
 from xframe.tasks.task import Task
-from xframe.trace.journal import TraceWriter
+from xframe.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

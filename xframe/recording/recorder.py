@@ -8,17 +8,20 @@ It takes numbers, NumPy arrays and the tensors and variables of either framework
 What lies on the CPU is copied at once, so a buffer may be used again; what lies on a device stays
 there and comes home in blocks. It draws no random numbers. Rows reach the file at least once a
 second or every 1,000 steps, and when the block is left, by an exception too.
+
+An exception may come at any instruction, as Ctrl-C's does. So a step is taken by a single append to a list, and leaves
+that list only once the writer's state, replaced by a single assignment, says that it is in the file.
 """
 
 from __future__ import annotations
 
-import itertools
+import os
 import platform
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,20 +30,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from xxhash import xxh3_128_digest
+from numpy.typing import ArrayLike
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST, sample_count
 from xframe.recording import unclosed, values
 from xframe.recording.values import count, hold_ids, number
-from xframe.trace.certificate import ids_digests
+from xframe.recording.waiting import Item, Validation, block_of, columns_of, due, rows_of, validation_of
 from xframe.trace.facts import DECLARED, Facts
-from xframe.trace.journal import TraceWriter
-from xframe.trace.schema import Column, joined, unknown_column
+from xframe.trace.schema import Column
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
+from xframe.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -49,11 +51,7 @@ FLUSH_ROWS = 1000
 FLUSH_IDS = 1 << 20
 FLUSH_SECONDS = 1.0
 
-# A step's values, in the order in which ``step`` keeps them.
-_STEP = (
-    *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
-    *("lr", "loss", "accuracy", "time_ns"),
-)
+_CLOSED = UsageError("the trace is closed")
 
 
 def record(
@@ -90,45 +88,52 @@ def record(
         if file.exists():
             raise exists_already(file)
     try:
-        writer = TraceWriter(path, {**facts.metadata(), **(metadata or {})})
+        return Recorder(TraceWriter(path, {**facts.metadata(), **(metadata or {})}), keep_ids=ids)
     except TypeError as error:
         raise UsageError("the trace's metadata", got=Verbatim(error), expected="values that JSON has") from None
-    except OSError as error:
+    except FileExistsError:  # made since it was looked for, by another process
+        raise exists_already(path) from None
+    except (OSError, RuntimeError) as error:
         raise UsageError(
-            "cannot write the trace", got=str(path), expected=f"a place for a new file ({error.strerror or error})"
+            "cannot write the trace",
+            got=str(path),
+            expected=f"a place for a new file ({getattr(error, 'strerror', None) or error})",
         ) from None
-    return Recorder(writer, keep_ids=ids)
 
 
 class Recorder:
     """Collects rows and writes them in blocks. Made by ``xframe.record``.
 
     Attributes:
-        num_steps: steps recorded so far.
         on_flush: called after each block is written, with the steps so far and the last one's epoch and loss.
     """
 
     def __init__(self, writer: TraceWriter, *, keep_ids: bool) -> None:
-        self.num_steps = 0
         self.on_flush: Callable[[int, int | None, float | None], None] | None = None
         self.evidence: str | None = None
         self._writer = writer
         self._keep_ids = keep_ids
         self._weights: dict[str, str] = {}
         self._began = time.monotonic_ns()
-        self._chunks: list[dict[str, Column]] = []  # of rows that wait to be written
-        self._waiting = self._waiting_ids = 0
+        self._waiting: list[Item] = []
+        self._rows = self._ids = 0  # about how many of them came since the last flush
         self._lock = threading.RLock()
         self._closed = threading.Event()
-        self._trouble: BaseException | None = None
-        self._pending: list[tuple[Any, ...]] = []  # rows of steps taken one by one
-        self._over = False
+        self._entered = self._over = self._settled = False
+        self._stop: BaseException | None = None  # what the next step raises, after it was taken
         self._tensor: Any = None
         self._int64: Any = None
         self._know_torch()
         self._process = unclosed.watch(self)
         # A thread, since the next step may be long in coming: validation, a checkpoint, a hang.
         threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
+
+    @property
+    def num_steps(self) -> int:
+        """Steps recorded so far."""
+        with self._lock:
+            self._forget_written()
+            return self._writer.num_rows + (0 if self._writer.ended else rows_of(self._waiting))
 
     def step(
         self,
@@ -156,7 +161,7 @@ class Recorder:
             padding: how many of the last ids are padding.
         """
         if self._over:
-            raise UsageError("the trace is closed", expected="steps before the recorder is left")
+            raise self._refusal("steps")
         if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
@@ -165,7 +170,8 @@ class Recorder:
             held = ids.numpy().tobytes()
         else:
             held = hold_ids(ids)
-        row = (  # in the order of _STEP, and whole before it is kept: a step that is refused leaves nothing behind
+        size = len(held) >> 3 if type(held) is bytes else held.shape[0]
+        row = (  # in the order of STEP, and whole before it is kept: a step that is refused leaves nothing behind
             held,
             updates if type(updates) is int and 0 <= updates <= LARGEST else count(updates, "updates"),
             update_attempts
@@ -183,15 +189,13 @@ class Recorder:
             None if accuracy is None else number(accuracy, "accuracy"),
             time.monotonic_ns() - self._began,
         )
-        with self._lock:
-            self._pending.append(row)
-            if self._trouble is not None:
-                raise self._trouble
-            self.num_steps += 1
-            self._waiting += 1
-            self._waiting_ids += len(held) >> 3 if type(held) is bytes else held.shape[0]
-            if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
-                self.flush()
+        self._waiting.append(row)  # this takes the step: before it nothing is kept, and after it nothing is lost
+        self._rows += 1
+        self._ids += size
+        if self._stop is not None:
+            self._halt("steps")
+        if self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
+            self.flush()
 
     def block(
         self,
@@ -216,44 +220,21 @@ class Recorder:
             time_ns: when each step was received, since recording began; default: now.
             others: as in ``step``, each of shape (steps,); masked arrays say where a value is not known.
         """
-        now = time.monotonic_ns()
+        now = time.monotonic_ns() - self._began
         if self._over:
-            raise UsageError("the trace is closed", expected="steps before the recorder is left")
+            raise self._refusal("steps")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
-        chunk: dict[str, Column] = {}
-        if batch_sizes is not None:
-            chunk["batch_size"] = values.of_block(batch_sizes, "batch_sizes")
-        chunk |= {name: values.of_block(column, name) for name, column in given.items() if column is not None}
-        rows = len(next(iter(chunk.values())).values) if chunk else 0
-        for name, column in chunk.items():
-            if len(column.values) != rows:
-                raise UsageError(f"a block's {name}", got=len(column.values), expected=f"{rows} values, one a step")
-        flat = None if ids is None else values.array(ids, "ids")
-        if flat is not None and (np.ma.is_masked(ids) or np.ma.is_masked(batch_sizes)):
-            raise UsageError("a block's ids and batch_sizes", got=Verbatim("a mask"), expected="all known, or no ids")
-        sizes = chunk["batch_size"].values if batch_sizes is not None else np.zeros(0, dtype=np.int64)
-        if (sizes < 0).any() or (flat is not None and flat.shape != (sizes.sum(),)):
-            raise UsageError(
-                "a block's ids and batch_sizes don't fit",
-                got=Verbatim(f"ids of shape {None if flat is None else flat.shape}, batch_sizes {sizes.tolist()[:10]}"),
-                expected="sizes from 0 up, and as many ids as their sum",
-            )
-        if not rows:
+        block, num_ids = block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
+        if not block.rows:
             return
-        if flat is not None:
-            chunk |= self._batches(values.id_bytes(flat), sizes)
-        chunk.setdefault("time_ns", Column(np.full(rows, now - self._began)))
-        with self._lock:
-            self._settle()
-            self._chunks.append(chunk)
-            if self._trouble is not None:
-                raise self._trouble
-            self.num_steps += rows
-            self._waiting += rows
-            self._waiting_ids += 0 if flat is None else len(flat)
-            if self._waiting >= FLUSH_ROWS or self._waiting_ids >= FLUSH_IDS:
-                self.flush()
+        self._waiting.append(block)
+        self._rows += block.rows
+        self._ids += num_ids
+        if self._stop is not None:
+            self._halt("steps")
+        if self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
+            self.flush()
 
     def validation(
         self, *, loss: Any, accuracy: Any = None, ids: Any = None, batch_sizes: ArrayLike | None = None
@@ -266,101 +247,133 @@ class Recorder:
             batch_sizes: samples in each batch, of shape (num_batches,).
         """
         if self._over:
-            raise UsageError("the trace is closed", expected="validations before the recorder is left")
-        facts: dict[str, Any] = {"time_ns": time.monotonic_ns() - self._began}
-        for name, value in (("loss", loss), ("accuracy", accuracy)):
-            facts[name] = None if value is None else float(values.fetch_numbers([number(value, name)])[0])
-        if ids is not None:
-            flat = values.id_bytes(values.fetch(values.hold(ids, "ids")))
-            facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}
-        if batch_sizes is not None:
-            sizes = values.of_block(batch_sizes, "batch_sizes").values
-            runs = [[int(size), len(list(times))] for size, times in itertools.groupby(sizes.tolist())]
-            facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes), "batch_sizes": runs}
-            if ids is not None and 8 * facts["num_samples"] != len(flat):
-                raise UsageError(
-                    "a validation's ids and batch_sizes don't fit",
-                    got=Verbatim(f"{len(flat) // 8} ids, batch_sizes of {facts['num_samples']}"),
-                    expected="as many ids as the sizes' sum",
-                )
-        with self._lock:
-            if self._trouble is not None:
-                raise self._trouble
-            self.flush()
-            self._writer.validation(facts)
+            raise self._refusal("validations")
+        now = time.monotonic_ns() - self._began
+        self._waiting.append(validation_of(loss, accuracy, ids, batch_sizes, now))
+        if self._stop is not None:
+            self._halt("validations")
+        self.flush()
 
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
+        if self._over:
+            raise self._refusal("weights")
         arrays = {name: np.asarray(values.fetch(values.hold(weight))) for name, weight in weights.items()}
-        self._weights = write_weights(self._writer.path, arrays)
+        try:
+            self._weights = write_weights(self._writer.path, arrays, replace=bool(self._weights))
+        except FileExistsError:
+            raise exists_already(weights_path(self._writer.path)) from None
+
+    def _refusal(self, what: str) -> UsageError:
+        if self._process != os.getpid():
+            return UsageError(
+                "the recorder belongs to the process that made it",
+                got=Verbatim("a process forked from it"),
+                expected=f"{what} of that process",
+                remedy="Record in the child to a trace of its own.",
+            )
+        return UsageError("the trace is closed", expected=f"{what} before the recorder is left")
+
+    def _halt(self, what: str) -> None:
+        """Raises what went wrong since the last step; this one is taken."""
+        with self._lock:
+            if self._over:
+                raise self._refusal(what)
+            error, self._stop = self._stop, None
+        if error is not None:
+            raise error
 
     def _know_torch(self) -> None:
         """Learns torch's types once the loop has loaded it: such tensors on the CPU are then taken the short way."""
         torch = sys.modules.get("torch")
         self._int64, self._tensor = getattr(torch, "int64", None), getattr(torch, "Tensor", None)
 
-    def _settle(self) -> None:
-        """Turns the steps taken one by one into columns; what lies on a device comes home."""
-        self._know_torch()
-        rows, self._pending = self._pending, []
-        if not rows:
-            return
-        pending: dict[str, Any] = dict(zip(_STEP, zip(*rows, strict=True), strict=True))
-        batches = values.fetch_ids(pending.pop("ids"))
-        sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
-        chunk = {"batch_size": Column(sizes), **self._batches(b"".join(batches), sizes)}
-        chunk |= {name: values.of_steps(name, given) for name, given in pending.items()}
-        self._chunks.append(chunk)
-
-    def _batches(self, ids: bytes, sizes: NDArray[np.int64]) -> dict[str, Column]:
-        """The batches' digests, and their ids if they are kept."""
-        digested = {"ids_digest": ids_digests(ids, sizes)}
-        return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if self._keep_ids else {})
-
     def flush(self) -> None:
-        """Writes what is pending; the rows then survive whatever happens to the process."""
+        """Writes what waits; it then survives whatever happens to the process.
+
+        Raises:
+            OSError: the disk does not take it. It is kept, and tried again by the next flush.
+        """
+        if self._process != os.getpid():
+            return
         with self._lock:
-            self._settle()
-            chunks, waiting = self._chunks, self._waiting
-            self._chunks, self._waiting, self._waiting_ids = [], 0, 0
-            if not waiting:
-                return
-            first = self._writer.num_rows
-            sized = [(chunk, len(chunk["time_ns"].values)) for chunk in chunks]
-            rows = {
-                name: joined([(chunk.get(name) or unknown_column(name, size), size) for chunk, size in sized])
-                for name in {name for chunk in chunks for name in chunk}
-            }
+            self._rows = self._ids = 0
+            self._know_torch()
+            while not self._writer.ended and (items := self._due()):
+                try:
+                    self._write(items)
+                except (OSError, MemoryError):
+                    raise
+                except Exception:
+                    self._write_up_to_the_wrong_one(len(items) // 2)
+                    raise
+
+    def _due(self) -> Sequence[Item]:
+        self._forget_written()
+        return due(self._waiting)
+
+    def _forget_written(self) -> None:
+        """Lets go of what is in the file; the writer's mark says which that is."""
+        mark = self._writer.mark
+        if mark is not None:
+            count = len(mark)
+            if self._waiting and self._waiting[0] is mark[0]:  # no call from here on: a signal's handler may flush too
+                del self._waiting[:count]
+            self._writer.forget_mark()
+
+    def _write(self, items: Sequence[Item]) -> None:
+        if type(items[0]) is Validation:
+            self._writer.validation(items[0].facts, mark=items)
+            return
+        first = self._writer.num_rows
+        count, columns = columns_of(items, keep_ids=self._keep_ids)
+        rows = len(columns["time_ns"].values)
+        columns["step"] = Column(np.arange(first, first + rows))
+        if self._writer.write(columns, mark=items[:count]) and self.on_flush is not None:
+            epoch, loss = (values.last(columns.get(name)) for name in ("epoch", "loss"))
+            self.on_flush(first + rows, None if epoch is None else int(epoch), loss)
+
+    def _write_up_to_the_wrong_one(self, count: int) -> None:
+        """Of steps with one whose values cannot be had, such as a tensor of another shape on a device: those before."""
+        while count and (items := self._due()[:count]):
             try:
-                self._writer.write({"step": Column(np.arange(first, first + waiting)), **rows})
-            except BaseException as error:
-                self._trouble = error  # these rows are lost, so no later one may follow
-                raise
-            if self.on_flush is not None:
-                epoch, loss = (values.last(rows.get(name)) for name in ("epoch", "loss"))
-                self.on_flush(self._writer.num_rows, None if epoch is None else int(epoch), loss)
+                self._write(items)
+            except Exception:
+                count //= 2
 
     def close(self, outcome: str = COMPLETE) -> None:
-        """Writes what is pending and the end record."""
-        self._over = True
-        self._closed.set()
-        lost = self._trouble  # rows since the last step; a loop that takes itself for complete has not yet heard of it
-        try:
-            if lost is None:
-                self.flush()
-        finally:
-            ending = outcome
-            if self._trouble is not None and outcome == COMPLETE:
-                ending = f"interrupted by {type(self._trouble).__name__}"
-            self._writer.close(ending, evidence=self.evidence or DECLARED, weights=self._weights)
-        if lost is not None and outcome == COMPLETE:
-            raise lost
+        """Writes what waits and the end record. A second time does nothing.
+
+        Raises:
+            OSError: the disk does not take it. It is kept; close again once there is room.
+        """
+        if self._process != os.getpid() or self._writer.ended:
+            return
+        with self._lock:
+            self._over, self._stop = True, _CLOSED
+            unclosed.insist(lambda: self._end(outcome))
+            self._closed.set()
+            self._writer.compact()
+
+    def _end(self, outcome: str) -> None:
+        while not self._writer.ended:
+            self.flush()
+            self._writer.end(outcome, evidence=self.evidence or DECLARED, weights=self._weights)
 
     def __del__(self) -> None:
         if hasattr(self, "_process"):  # it was made to the end
             unclosed.settle(self, self._process)
 
     def __enter__(self) -> Self:
+        if self._over:
+            raise self._refusal("entering it")
+        if self._entered:
+            raise UsageError(
+                "the recorder was entered already",
+                expected="one 'with' for a recorder",
+                remedy="Use it inside that 'with' as it is, or record to a new trace.",
+            )
+        self._entered = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -368,7 +381,7 @@ class Recorder:
 
 
 def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Event) -> None:
-    """Until the recorder is closed, or gone. What goes wrong is raised by the next step."""
+    """Until the recorder is closed, or gone. What goes wrong is raised by the next step, and tried again."""
     while not closed.wait(FLUSH_SECONDS):
         recorder = reference()
         if recorder is None:
@@ -376,8 +389,8 @@ def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Even
         try:
             recorder.flush()
         except Exception as error:
-            recorder._trouble = error
-            return
+            with recorder._lock:
+                recorder._stop = error if recorder._stop is None else recorder._stop
         del recorder
 
 

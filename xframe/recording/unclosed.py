@@ -1,15 +1,18 @@
-"""Recorders that nobody closed: what they hold is written when they are forgotten or Python exits, with a warning.
+"""Recorders that nobody closed, that were interrupted as they were closed, or whose process forked.
 
-The trace stays truncated, since nothing shows that its run is over. A process that was forked from the recorder's has a
-copy of what it holds, and writes none of it.
+What a recorder holds is written when it is forgotten or Python exits, with a warning; the trace stays truncated, since
+nothing shows that its run is over. A process that was forked from the recorder's has a copy of what it holds, writes
+none of it, and can record nothing with it.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from xframe.errors import counted
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder
 
 _MADE: weakref.WeakSet[Recorder] = weakref.WeakSet()
+_ATTEMPTS = 20
 
 
 def watch(recorder: Recorder) -> int:
@@ -26,17 +30,41 @@ def watch(recorder: Recorder) -> int:
     return os.getpid()
 
 
+def insist(finish: Callable[[], object]) -> None:
+    """Does what must be done though exceptions come from outside, as Ctrl-C's do, and raises the first in the end.
+
+    What fails of itself, as on a full disk, is tried twice.
+    """
+    first: BaseException | None = None
+    failures = 0
+    for _ in range(_ATTEMPTS):
+        try:
+            finish()
+            break
+        except BaseException as error:
+            first = error if first is None else first
+            failures += isinstance(error, Exception)
+            if failures > 1:
+                break
+    if first is not None:
+        raise first
+
+
 def settle(recorder: Recorder, made_in: int) -> None:
     """Writes what a recorder of this process holds if nobody closed it, and warns."""
-    if recorder._over or made_in != os.getpid() or not recorder.num_steps:
+    if made_in != os.getpid() or recorder._writer.ended or recorder._settled:
         return
-    recorder._over = True
+    tried, recorder._over, recorder._settled = recorder._over, True, True
     recorder._closed.set()
     try:
-        recorder.flush()
+        insist(recorder.flush)
         kept = f"its rows are kept ({counted(recorder.num_steps, 'step')})"
     except Exception as error:
         kept = f"its last rows are lost ({type(error).__name__}: {error})"
+    if not recorder._writer.kept:
+        recorder._writer.discard()  # nothing was recorded
+    if tried or not recorder._writer.kept:  # whoever tried to close it has got the error
+        return
     warnings.warn(
         f"the recorder of {recorder._writer.path} was never closed: {kept}, and the trace counts as truncated, so no "
         "comparison of it passes. Record inside 'with xframe.record(...) as rec:', or end with rec.close().",
@@ -49,3 +77,12 @@ def settle(recorder: Recorder, made_in: int) -> None:
 def _settle_all() -> None:
     for recorder in list(_MADE):
         settle(recorder, recorder._process)
+
+
+def _leave_to_the_parent() -> None:
+    for recorder in list(_MADE):
+        recorder._over, recorder._lock = True, threading.RLock()  # the other is held by a thread that is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -98,7 +98,11 @@ def hold_ids(ids: Any) -> Any:
     if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
         return ids.tobytes()
     held = hold(ids, "ids")
-    return held if on_device(held) else id_bytes(held)
+    if not on_device(held):
+        return id_bytes(held)
+    if len(held.shape) != 1:
+        raise UsageError("a step's ids", got=Verbatim(f"shape {tuple(held.shape)}"), expected="shape (batch_size,)")
+    return held
 
 
 def id_bytes(ids: Any) -> bytes:

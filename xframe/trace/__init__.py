@@ -7,7 +7,8 @@ Its files:
     facts.py        Facts: what is known of a run beside its rows
     trace.py        Trace, as it is read and counted; weights.py has its final weights
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
-    journal.py      TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
+    writer.py       TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
+    files.py        new files: exclusive, whole, on the disk before they take another's place
     certificate.py  one digest of what was done; equal rows have had the same one in every version
     agreement.py    whether a file's digests are those of its rows
     plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only

@@ -17,6 +17,8 @@ from xxhash import xxh3_128_digest
 from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
 
 CERTIFICATE_BLOCK = 4096
+_JOINED = 4096  # bytes of hashes that are kept together
+_Hashes = tuple[Any, bytes]  # those before, or None, and the last
 
 
 def ids_digests(ids: bytes | memoryview, sizes: NDArray[np.int64]) -> Column:
@@ -48,14 +50,17 @@ def as_bytes(values: NDArray[Any]) -> memoryview:
 
 
 class Certifier:
-    """The certificate of rows that arrive in order, in pieces of any length; 64 bytes are kept of each block."""
+    """The certificate of rows that arrive in order, in pieces of any length; 64 bytes are kept of each block.
+
+    A copy (``copy.copy``) goes on by itself from where it was made: what it holds is replaced, never changed.
+    """
 
     _ROW = np.dtype([(name, DTYPES[BY_NAME[name].kind]) for name in CERTIFIED])
 
     def __init__(self) -> None:
         self._pending = b""
         self._num_rows = 0
-        self._blocks = bytearray()
+        self._blocks: _Hashes = (None, b"")
 
     def add(self, *columns: NDArray[Any]) -> None:
         """Takes rows, by the columns ``CERTIFIED``; -1, or zeros for a digest, stand for what is not known."""
@@ -67,12 +72,22 @@ class Certifier:
         if self._pending:
             data = memoryview(self._pending + data)
         whole = len(data) - len(data) % size
-        for start in range(0, whole, size):
-            self._blocks += hashlib.blake2b(data[start : start + size]).digest()
+        hashes = b"".join([hashlib.blake2b(data[start : start + size]).digest() for start in range(0, whole, size)])
+        before, last = self._blocks
+        self._blocks = (before, last + hashes) if len(last) < _JOINED else (self._blocks, hashes)
         self._pending = bytes(data[whole:])
 
     def result(self) -> str:
         """The certificate of the rows so far; more may follow."""
         last = hashlib.blake2b(self._pending).digest() if self._pending else b""
-        text = b"".join([b"xframe-certificate-1", self._num_rows.to_bytes(8, "little"), self._blocks, last])
+        text = b"".join([b"xframe-certificate-1", self._num_rows.to_bytes(8, "little"), *_all(self._blocks), last])
         return "xf1-" + hashlib.blake2b(text, digest_size=20).hexdigest()
+
+
+def _all(hashes: _Hashes) -> list[bytes]:
+    """The hashes in order."""
+    pieces, left = list[bytes](), hashes
+    while left is not None:
+        left, last = left
+        pieces.append(last)
+    return pieces[::-1]

@@ -11,18 +11,16 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from xframe.trace.arrow import TYPES, arrow_type, record_batch, values_of
-from xframe.trace.certificate import Certifier
-from xframe.trace.parquet import compact
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, Column
-from xframe.trace.source import damaged, head_of, newer, stated_columns
+from xframe.trace.arrow import TYPES, arrow_type
+from xframe.trace.schema import BY_NAME, COLUMNS
+from xframe.trace.source import damaged, newer, stated_columns
 
 FAMILY = b"XFRAME-TRACE-"  # begins journals of this format and of newer ones
 MAGIC = FAMILY + b"1\r\n"
@@ -30,88 +28,6 @@ HEAD, BATCH, VALIDATION, END = b"H", b"B", b"V", b"E"
 
 _HEADER = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HELD_BYTES = 1 << 25  # of frames, so that a block's columns are made from one reading
-
-
-class JournalWriter:
-    """Appends frames; each is handed to the operating system at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: Any = path.open("wb", buffering=0)
-        self._size = 0
-        self._append(MAGIC)
-        self._digest = _digest(MAGIC)
-
-    def write(self, kind: bytes, payload: Any) -> None:
-        """Appends a frame: the whole of it, or, if the disk is full, nothing."""
-        check = _check(self._digest, kind, len(payload))
-        digest = _digest(self._digest, check, payload)
-        self._append(_HEADER.pack(kind, len(payload), check, digest), payload)
-        self._digest = digest
-
-    def close(self) -> None:
-        """Closes the file; what it holds is whole, with an end or without."""
-        self._file.close()
-
-    def _append(self, *parts: Any) -> None:
-        try:
-            for part in parts:
-                left = memoryview(part)
-                while left:
-                    left = left[self._file.write(left) :]
-        except OSError:
-            self._file.truncate(self._size)
-            self._file.seek(self._size)
-            raise
-        self._size += sum(len(part) for part in parts)
-
-
-class TraceWriter:
-    """Writes a trace block by block; each block is handed to the operating system at once.
-
-    It is a journal while the run goes on, and becomes one Parquet file when it ends.
-
-    Attributes:
-        path: the file, absolute, for the loop may change its folder.
-        num_rows: rows written so far.
-    """
-
-    def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
-        """Begins the file.
-
-        Raises:
-            TypeError: the metadata are not JSON; no file was made.
-            OSError: the file cannot be written.
-        """
-        self.path, self.num_rows = path.absolute(), 0
-        head = _json(head_of(metadata))
-        self._certifier, self._journal = Certifier(), JournalWriter(path)
-        self._journal.write(HEAD, head)
-
-    def write(self, columns: Mapping[str, Column]) -> None:
-        """Appends rows. A column of the schema that is not given is unknown throughout."""
-        count = len(columns["step"].values)
-        batch = record_batch(columns, count)
-        self._journal.write(BATCH, memoryview(batch.serialize()))
-        self._certifier.add(*(values_of(batch.column(name)) for name in CERTIFIED))
-        self.num_rows += count
-
-    def validation(self, facts: Mapping[str, Any]) -> None:
-        """Appends a validation, made after the rows that are there."""
-        self._journal.write(VALIDATION, _json({**facts, "after": self.num_rows}))
-
-    def close(self, outcome: str, **facts: Any) -> None:
-        """Writes the end and makes the trace compact; ``outcome`` is ``complete`` or states what ended the run."""
-        end = {"rows": self.num_rows, "outcome": outcome, "certificate": self._certifier.result(), **facts}
-        try:
-            self._journal.write(END, _json(end))
-        finally:
-            self._journal.close()
-        with self.path.open("rb") as file:
-            compact(Journal(self.path, file), self.path)
-
-
-def _json(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True).encode()
 
 
 class Journal:
@@ -191,7 +107,7 @@ def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
         raise damaged(path, "its first bytes are not those of a trace")
-    digest, frames, ended = _digest(MAGIC), 0, False
+    digest, frames, ended = frames_digest(MAGIC), 0, False
     while len(header := file.read(_HEADER.size)) == _HEADER.size:
         kind, length, check, sealed = _HEADER.unpack(header)
         if ended or check != _check(digest, kind, length):
@@ -200,7 +116,7 @@ def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
         if length > size - at:
             return  # cut here: what came before is whole
         payload = file.read(length)
-        digest = _digest(digest, check, payload)
+        digest = frames_digest(digest, check, payload)
         if digest != sealed:
             raise damaged(path, f"frame {frames} is not what was written")
         yield kind, at, payload
@@ -214,7 +130,15 @@ def _check(before: bytes, kind: bytes, length: int) -> bytes:
     return hashlib.blake2b(before + kind + length.to_bytes(8, "little"), digest_size=8).digest()
 
 
-def _digest(*parts: Any) -> bytes:
+def frame_header(before: bytes, kind: bytes, payload: Any) -> tuple[bytes, bytes]:
+    """A new frame's header, and its digest; ``before`` is the digest of the frame before it."""
+    check = _check(before, kind, len(payload))
+    digest = frames_digest(before, check, payload)
+    return _HEADER.pack(kind, len(payload), check, digest), digest
+
+
+def frames_digest(*parts: Any) -> bytes:
+    """A frame's digest, of what comes before it and of what it holds."""
     digest = hashlib.blake2b(digest_size=32)
     for part in parts:
         digest.update(part)

@@ -6,7 +6,6 @@ memory does not grow with steps.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ import pyarrow as pa
 
 from xframe.trace.arrow import SCHEMA, TYPES, lists_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
+from xframe.trace.files import NewFile, Passing
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 
@@ -31,15 +31,16 @@ _CHUNK = 1 << 20
 _READ_AT_ONCE = 1 << 18  # bytes of a block up to which all of its columns are read as soon as one is asked for
 
 
-def compact(source: Source, path: Path) -> None:
-    """Rewrites a journal as Parquet, in place of ``path``. If that fails, as on a full disk, the journal stays."""
-    temporary = path.with_name(f".{path.name}.closing")
-    try:
-        _write(source, temporary)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def compact(source: Source, journal: NewFile) -> None:
+    """Rewrites a journal as Parquet, in its place.
+
+    Raises:
+        OSError: that cannot be, as on a full disk; the journal stays.
+    """
+    with Passing(journal.path) as file:
+        _write(source, file.path)
+        if journal.still_there():
+            file.put()
 
 
 def _write(source: Source, path: Path) -> None:

@@ -24,9 +24,9 @@ import numpy as np
 from xframe.errors import NotATraceError
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED
-from xframe.trace.journal import TraceWriter
 from xframe.trace.schema import COUNTS, REALS, Column
 from xframe.trace.source import damaged, exists_already, newer, unreadable
+from xframe.trace.writer import TraceWriter
 
 FORMAT = 1
 FIRST_BYTES = b'{"xframe": "plain", "format": '  # by which a file is known to be one

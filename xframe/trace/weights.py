@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.trace.files import Passing
 from xframe.trace.source import damaged
 
 
 def weights_path(trace: Path) -> Path:
-    """Where the final weights of the run recorded in ``trace`` are kept."""
+    """Where the final weights of the run recorded in ``trace`` are kept: ``lr0.1`` and ``lr0.2`` have two files."""
+    return trace.with_name(f"{trace.name.removesuffix('.trace') or trace.name}.weights.npz")
+
+
+def _earlier_path(trace: Path) -> Path:
+    """Where versions before 0.1 was finished kept them: without the last of a name's suffixes, whatever it was."""
     return trace.with_name(trace.stem + ".weights.npz")
 
 
@@ -27,13 +34,19 @@ def array_digest(array: NDArray[Any]) -> str:
     return hashlib.blake2b(head + values.tobytes(), digest_size=16).hexdigest()
 
 
-def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """Writes arrays by name beside ``trace``; returns the digest of each."""
+def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]], *, replace: bool = True) -> dict[str, str]:
+    """Writes arrays by name beside ``trace``, all or none; returns the digest of each.
+
+    Raises:
+        FileExistsError: there are weights already, and they are not to be replaced.
+    """
     # As np.savez does, which takes no array named "file".
-    with zipfile.ZipFile(weights_path(trace), "w") as archive:
-        for name, values in weights.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
+    with Passing(weights_path(trace)) as passing:
+        with os.fdopen(os.dup(passing.number), "wb") as file, zipfile.ZipFile(file, "w") as archive:
+            for name, values in weights.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
+        passing.put(replace=replace)
     return {name: array_digest(values) for name, values in weights.items()}
 
 
@@ -42,7 +55,7 @@ def weight_types(trace: Path) -> set[str]:
     none, or none that can be read."""
     types = set[str]()
     try:
-        with zipfile.ZipFile(weights_path(trace)) as archive:
+        with zipfile.ZipFile(_stored(trace)) as archive:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -52,13 +65,19 @@ def weight_types(trace: Path) -> set[str]:
     return types
 
 
+def _stored(trace: Path) -> Path:
+    """The file that there is."""
+    now, earlier = weights_path(trace), _earlier_path(trace)
+    return earlier if not now.exists() and earlier.exists() else now
+
+
 def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
     """The arrays that lie beside ``trace``; None if there is no such file.
 
     Raises:
         TraceError: the arrays are not those that the digests, by name, were made of.
     """
-    file = weights_path(trace)
+    file = _stored(trace)
     if not file.exists():
         return None
     try:
@@ -67,5 +86,7 @@ def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[A
     except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise damaged(file, f"{type(error).__name__}: {error}") from None
     if {name: array_digest(values) for name, values in weights.items()} != digests:
+        if file != weights_path(trace):
+            return None  # another trace's
         raise damaged(file, "these are not the weights that the trace vouches for")
     return weights

@@ -341,7 +341,7 @@ def test_what_goes_wrong_in_between_is_raised_by_the_next_step(path, monkeypatch
     monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.02)
     with pytest.raises(OSError, match="disk"), xframe.record(path) as rec:  # noqa: PT012
 
-        def full(*_):
+        def full(*_, **__):
             raise OSError("the disk is full")
 
         monkeypatch.setattr(rec._writer, "write", full)
@@ -355,7 +355,6 @@ def test_a_recorder_that_is_forgotten_leaves_no_thread(path, monkeypatch):
     before = threading.active_count()
     rec = xframe.record(path)
     assert threading.active_count() == before + 1
-    rec._writer._journal.close()
     del rec
     deadline = time.monotonic() + 20
     while threading.active_count() > before and time.monotonic() < deadline:

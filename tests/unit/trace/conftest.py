@@ -3,9 +3,9 @@
 import pytest
 
 import xframe
-from xframe.trace import journal as writing
-from xframe.trace.journal import TraceWriter
+from xframe.trace import writer as writing
 from xframe.trace.schema import COLUMNS
+from xframe.trace.writer import TraceWriter
 
 
 @pytest.fixture

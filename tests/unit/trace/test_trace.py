@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import xframe
 from xframe.trace.certificate import CERTIFICATE_BLOCK
-from xframe.trace.journal import TraceWriter
 from xframe.trace.schema import COLUMNS
 from xframe.trace.trace import open_different
+from xframe.trace.writer import TraceWriter
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=2)
 

@@ -13,13 +13,14 @@ from pyarrow import parquet
 
 import xframe
 from xframe.errors import NotATraceError
-from xframe.trace import journal as writing
 from xframe.trace import parquet as closed_form
 from xframe.trace import source
+from xframe.trace import writer as writing
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.journal import MAGIC, TraceWriter
+from xframe.trace.journal import MAGIC
 from xframe.trace.schema import Column
 from xframe.trace.source import FORMAT
+from xframe.trace.writer import TraceWriter
 
 
 def content(trace):

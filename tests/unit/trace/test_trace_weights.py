@@ -60,3 +60,33 @@ def test_array_digest():
     assert array_digest(values) == array_digest(values.astype(">f8"))
     assert array_digest(grid.T) == array_digest(np.ascontiguousarray(grid.T))
     assert len({array_digest(a) for a in (values, grid, grid.T, values.astype("f4"), values.astype("i8"))}) == 5
+
+
+def test_each_trace_has_its_own_weights_whatever_its_name(tmp_path):
+    """Only ``run`` and ``run.trace`` share a name; there, the second is refused and the first one's are kept."""
+    names = ("lr0.1", "lr0.2", "lr0.3.trace", "a.b", "run.trace", ".trace")
+    assert len({weights_path(tmp_path / name) for name in names}) == len(names)
+    recorders = {name: xframe.record(tmp_path / name) for name in ("lr0.1", "lr0.2", "run", "run.trace")}
+    for k, (name, rec) in enumerate(recorders.items()):
+        rec.step(ids=[0], updates=1)
+        if name == "run.trace":
+            with pytest.raises(xframe.UsageError, match="exists already"):
+                rec.weights({"w": np.full(2, k)})
+        else:
+            rec.weights({"w": np.full(2, -1)})
+            rec.weights({"w": np.full(2, k)})
+        rec.close()
+    kept = {name: xframe.Trace.open(tmp_path / name).weights() for name in recorders}
+    assert kept.pop("run.trace") is None
+    assert [weights["w"].tolist() for weights in kept.values()] == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_weights_under_an_earlier_name_are_read(tmp_path):
+    """Of ``lr0.1`` they were in ``lr0.weights.npz``; there, those of another trace are not damage."""
+    for k, name in enumerate(("lr0.1", "lr0.2")):
+        with xframe.record(tmp_path / name) as rec:
+            rec.step(ids=[0], updates=1)
+            rec.weights({"w": np.full(2, k)})
+        weights_path(tmp_path / name).replace(tmp_path / "lr0.weights.npz")
+    assert xframe.Trace.open(tmp_path / "lr0.1").weights() is None
+    assert xframe.Trace.open(tmp_path / "lr0.2").weights()["w"].tolist() == [1, 1]

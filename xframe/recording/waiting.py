@@ -1,0 +1,145 @@
+"""What a recorder has taken and not yet written: steps, blocks of steps and validations, in one list.
+
+A step is a tuple in the order of ``STEP``. Each is taken by one ``append``, and once it is written goes by one ``del``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
+
+from xframe.errors import UsageError, Verbatim
+from xframe.recording import values
+from xframe.trace.certificate import ids_digests
+from xframe.trace.schema import Column, joined, unknown_column
+
+FRAME_ITEMS = 1000
+FRAME_IDS = 1 << 24  # in a frame; more only if one step or block has more
+
+STEP = (
+    *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
+    *("lr", "loss", "accuracy", "time_ns"),
+)
+
+
+class Block(NamedTuple):
+    """Steps that were given as columns."""
+
+    rows: int
+    columns: dict[str, Column]
+
+
+class Validation(NamedTuple):
+    """A validation's facts, as they are written."""
+
+    facts: dict[str, Any]
+
+
+Item = tuple[Any, ...]  # a step's values, a Block, or a Validation
+
+
+def due(waiting: Sequence[Item]) -> Sequence[Item]:
+    """What is written next: the validation that comes first, or the steps before one, no more than a frame takes."""
+    first = waiting[:FRAME_ITEMS]
+    kinds = list(map(type, first))
+    if Validation not in kinds:
+        return first
+    return first[: kinds.index(Validation) or 1]
+
+
+def rows_of(items: Sequence[Item]) -> int:
+    """How many steps they are."""
+    kinds = list(map(type, items))
+    steps = kinds.count(tuple)
+    return steps if steps == len(items) else steps + sum(item.rows for item in items if type(item) is Block)
+
+
+def columns_of(items: Sequence[Item], *, keep_ids: bool) -> tuple[int, dict[str, Column]]:
+    """How many of these steps and blocks are written together, and their columns; what is on a device comes home."""
+    chunks = list[Block]()
+    for kind, group in groupby(items, type):
+        same: list[Any] = list(group)
+        chunks += same if kind is Block else [_of_steps(same, keep_ids=keep_ids)]
+    if (
+        len(items) > 1
+        and sum(len(chunk.columns["ids"].values) for chunk in chunks if "ids" in chunk.columns) > FRAME_IDS
+    ):
+        return columns_of(items[: len(items) // 2], keep_ids=keep_ids)
+    return len(items), {
+        name: joined([(chunk.columns.get(name) or unknown_column(name, chunk.rows), chunk.rows) for chunk in chunks])
+        for name in {name for chunk in chunks for name in chunk.columns}
+    }
+
+
+def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
+    given: dict[str, Any] = dict(zip(STEP, zip(*steps, strict=True), strict=True))
+    batches = values.fetch_ids(given.pop("ids"))
+    sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
+    columns = {"batch_size": Column(sizes), **batches_of(b"".join(batches), sizes, keep_ids=keep_ids)}
+    return Block(len(steps), columns | {name: values.of_steps(name, column) for name, column in given.items()})
+
+
+def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[str, Column]:
+    """The batches' digests, and their ids if they are kept."""
+    digested = {"ids_digest": ids_digests(ids, sizes)}
+    return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if keep_ids else {})
+
+
+def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[Block, int]:
+    """Many steps, as ``Recorder.block`` takes them, and how many ids they have.
+
+    Raises:
+        UsageError: they don't fit together, or are no columns.
+    """
+    chunk: dict[str, Column] = {}
+    if batch_sizes is not None:
+        chunk["batch_size"] = values.of_block(batch_sizes, "batch_sizes")
+    chunk |= {name: values.of_block(column, name) for name, column in given.items() if column is not None}
+    rows = len(next(iter(chunk.values())).values) if chunk else 0
+    for name, column in chunk.items():
+        if len(column.values) != rows:
+            raise UsageError(f"a block's {name}", got=len(column.values), expected=f"{rows} values, one a step")
+    flat = None if ids is None else values.array(ids, "ids")
+    if flat is not None and (np.ma.is_masked(ids) or np.ma.is_masked(batch_sizes)):
+        raise UsageError("a block's ids and batch_sizes", got=Verbatim("a mask"), expected="all known, or no ids")
+    sizes = chunk["batch_size"].values if batch_sizes is not None else np.zeros(0, dtype=np.int64)
+    if (sizes < 0).any() or (flat is not None and flat.shape != (sizes.sum(),)):
+        raise UsageError(
+            "a block's ids and batch_sizes don't fit",
+            got=Verbatim(f"ids of shape {None if flat is None else flat.shape}, batch_sizes {sizes.tolist()[:10]}"),
+            expected="sizes from 0 up, and as many ids as their sum",
+        )
+    if rows and flat is not None:
+        chunk |= batches_of(values.id_bytes(flat), sizes, keep_ids=keep_ids)
+    chunk.setdefault("time_ns", Column(np.full(rows, now)))
+    return Block(rows, chunk), 0 if flat is None else len(flat)
+
+
+def validation_of(loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int) -> Validation:
+    """A validation, as ``Recorder.validation`` takes it.
+
+    Raises:
+        UsageError: its parts don't fit together, or are no numbers.
+    """
+    facts: dict[str, Any] = {"time_ns": now}
+    for name, value in (("loss", loss), ("accuracy", accuracy)):
+        facts[name] = None if value is None else float(values.fetch_numbers([values.number(value, name)])[0])
+    if ids is not None:
+        flat = values.id_bytes(values.fetch(values.hold(ids, "ids")))
+        facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}
+    if batch_sizes is not None:
+        sizes = values.of_block(batch_sizes, "batch_sizes").values
+        runs = [[int(size), len(list(times))] for size, times in groupby(sizes.tolist())]
+        facts |= {"num_samples": int(sizes.sum()), "num_batches": len(sizes), "batch_sizes": runs}
+        if ids is not None and 8 * facts["num_samples"] != len(flat):
+            raise UsageError(
+                "a validation's ids and batch_sizes don't fit",
+                got=Verbatim(f"{len(flat) // 8} ids, batch_sizes of {facts['num_samples']}"),
+                expected="as many ids as the sizes' sum",
+            )
+    return Validation(facts)

@@ -1,0 +1,203 @@
+"""Writes a trace: a journal while a run goes on, one Parquet file when it ends. See FORMAT.md.
+
+What is written is what one tuple says: the journal's size, the digest of its last frame, its rows, their certifier. It
+is replaced by a single assignment once a frame is in the file. So an exception at any instruction, such as Ctrl-C's,
+leaves a frame written or not written. What an interrupted write left behind that size is cut off by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from xframe.errors import TraceError
+from xframe.trace.arrow import record_batch, values_of
+from xframe.trace.certificate import Certifier
+from xframe.trace.files import NewFile, remove_left
+from xframe.trace.journal import BATCH, END, HEAD, MAGIC, VALIDATION, Journal, frame_header, frames_digest
+from xframe.trace.parquet import compact
+from xframe.trace.schema import CERTIFIED, Column
+from xframe.trace.source import head_of
+
+
+def _seek_and_write(number: int, data: memoryview, at: int) -> int:
+    os.lseek(number, at, os.SEEK_SET)
+    return os.write(number, data)
+
+
+_write_at = getattr(os, "pwrite", _seek_and_write)
+
+
+class _Written(NamedTuple):
+    """What is in the file for certain."""
+
+    size: int
+    digest: bytes  # of the last frame
+    rows: int
+    certifier: Certifier
+    mark: Any = None  # what the owner gave with the last frame
+    ended: bool = False
+
+
+class TraceWriter:
+    """Writes a trace block by block; each block is handed to the operating system at once.
+
+    It is not for several threads at once. A signal's handler may use it while it is at work: what was begun before
+    then isn't written, and the call returns False.
+
+    Attributes:
+        path: the file, absolute, for the loop may change its folder.
+    """
+
+    def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Begins the file.
+
+        Raises:
+            TypeError: the metadata are not JSON; no file was made.
+            OSError: the file exists, or cannot be written; none was made.
+        """
+        self.path = path.absolute()
+        head = _json(head_of(metadata))
+        self._written = _Written(0, frames_digest(MAGIC), 0, Certifier())
+        self._file = NewFile(self.path)
+        try:
+            self._append(self._written, HEAD, head)
+            remove_left(self.path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def num_rows(self) -> int:
+        """Rows written so far."""
+        return self._written.rows
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end is written."""
+        return self._written.ended
+
+    @property
+    def mark(self) -> Any:
+        """What was given with the last frame: it tells whether that frame was written, after an exception too."""
+        return self._written.mark
+
+    def forget_mark(self) -> None:
+        """Lets go of the mark."""
+        before = self._written
+        without = before._replace(mark=None)
+        if self._written is before:
+            self._written = without
+
+    def write(self, columns: Mapping[str, Column], mark: Any = None) -> bool:
+        """Appends rows. A column of the schema that is not given is unknown throughout."""
+        before, steps = self._written, columns["step"].values
+        if mark is not None and len(steps) and steps[0] != before.rows:
+            return False
+        batch = record_batch(columns, len(steps))
+        certifier = copy.copy(before.certifier)
+        certifier.add(*(values_of(batch.column(name)) for name in CERTIFIED))
+        changed = before._replace(rows=before.rows + len(steps), certifier=certifier, mark=mark)
+        return self._append(before, BATCH, memoryview(batch.serialize()), changed)
+
+    def validation(self, facts: Mapping[str, Any], mark: Any = None) -> bool:
+        """Appends a validation, made after the rows that are there."""
+        before = self._written
+        return self._append(before, VALIDATION, _json({**facts, "after": before.rows}), before._replace(mark=mark))
+
+    def end(self, outcome: str, **facts: Any) -> bool:
+        """Writes the end, after which nothing follows; ``outcome`` is ``complete`` or states what ended the run."""
+        before = self._written
+        end = {"rows": before.rows, "outcome": outcome, "certificate": before.certifier.result(), **facts}
+        return self._append(before, END, _json(end), before._replace(ended=True, mark=None))
+
+    def close(self, outcome: str, **facts: Any) -> None:
+        """Writes the end and makes the trace compact."""
+        while not self.ended:
+            self.end(outcome, **facts)
+        self.compact()
+
+    def compact(self) -> None:
+        """Makes one Parquet file of a journal that has its end. If that fails, as on a full disk, the journal stays.
+
+        Raises:
+            TraceError: the file was removed while it was written, or is not what was written.
+        """
+        if self._file.closed:
+            return
+        number = self._file.number
+        try:
+            if self._file.still_there():
+                with os.fdopen(os.dup(number), "rb") as file:
+                    compact(Journal(self.path, file), self._file)
+            elif not os.fstat(number).st_nlink:
+                raise _removed(self.path)  # if it has another name, it stays a journal
+        except (OSError, ImportError, MemoryError, pa.ArrowException):
+            with contextlib.suppress(OSError):
+                os.fsync(number)
+        finally:
+            self._file.close()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the file stays: there is a row, a validation or an end in it."""
+        return self._file.kept
+
+    def discard(self) -> None:
+        """Closes the file, and removes it if it isn't kept."""
+        self._file.close()
+
+    def _append(self, before: _Written, kind: bytes, payload: Any, after: _Written | None = None) -> bool:
+        """Appends a frame to what was ``before``, which then is as ``after`` says; False if that is no longer so."""
+        header, digest = frame_header(before.digest, kind, payload)
+        parts = (header, payload) if before.size else (MAGIC, header, payload)
+        size = before.size + sum(len(part) for part in parts)
+        try:
+            return self._put(parts, before, (after or before)._replace(size=size, digest=digest), keep=kind != HEAD)
+        except (OSError, TraceError):
+            if self._written is not before:
+                return False
+            raise
+
+    def _put(self, parts: tuple[Any, ...], before: _Written, after: _Written, *, keep: bool) -> bool:
+        number, at = self._file.number, before.size
+        status = os.fstat(number)
+        if status.st_size < at or (not status.st_nlink and not os.path.lexists(self.path)):
+            raise _removed(self.path)
+        # A signal's handler runs after a call, and may record. So what it wrote is asked for right before each call.
+        if self._written is not before:
+            return False
+        os.ftruncate(number, at)
+        for part in parts:
+            left = memoryview(part)
+            while left:
+                if self._written is not before:
+                    return False
+                count = _write_at(number, left, at)
+                left, at = left[count:], at + count
+        if keep:
+            self._file.kept = True
+        if self._written is not before:
+            return False
+        self._written = after
+        return True
+
+
+def _removed(path: Path) -> TraceError:
+    return TraceError(
+        "the trace was removed or cut while it was recorded",
+        got=str(path),
+        expected="a file that is left alone until its recorder is closed",
+        remedy="Record the run again.",
+    )
+
+
+def _json(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True).encode()
