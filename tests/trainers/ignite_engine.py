@@ -21,10 +21,15 @@ def run_ignite(
     epoch_length: int | None = None,
     gradient_accumulation_steps: int = 1,
     drop_last: bool = False,
+    deterministic: bool = False,
 ) -> Observed:
     task = WatchedTask(num_samples, batch_size, drop_last)
     trainer = create_supervised_trainer(
-        task.model, task.optimizer, task.loss, gradient_accumulation_steps=gradient_accumulation_steps
+        task.model,
+        task.optimizer,
+        task.loss,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+        deterministic=deterministic,
     )
     trainer.run(task.loader, max_epochs=max_epochs, max_iters=max_iters, epoch_length=epoch_length)
     return task.seen

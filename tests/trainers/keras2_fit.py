@@ -47,8 +47,12 @@ def run_keras2(
     epochs: int,
     steps_per_epoch: int | None = None,
     steps_per_execution: int = 1,
+    **others: Any,
 ) -> KerasObserved:
-    """One fit. ``data`` is one of ``DATA``; Keras 2 refuses endless data sets without steps_per_epoch."""
+    """One fit, ``others`` as it takes them.
+
+    ``data`` is one of ``DATA``; Keras 2 refuses endless data sets without steps_per_epoch.
+    """
     if data == "generator-repeat" and steps_per_epoch is None:
         raise ValueError(f"Keras 2 trains for ever on {data} without steps_per_epoch")
     model = _model(width_for(num_samples), steps_per_execution)
@@ -63,7 +67,7 @@ def run_keras2(
         source = {"x": batches(x, ids, batch_size, endless=data == "generator-repeat")}
     else:
         source = {"x": DATASETS[data](tf.data.Dataset.from_tensor_slices((x, ids)), batch_size)}
-    model.fit(**source, epochs=epochs, steps_per_epoch=steps_per_epoch, shuffle=False, verbose=0)
+    model.fit(**source, epochs=epochs, steps_per_epoch=steps_per_epoch, shuffle=False, verbose=0, **others)
     return model.watch.end(int(model.optimizer.iterations))
 
 

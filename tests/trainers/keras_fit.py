@@ -129,8 +129,12 @@ def run_keras(
     steps_per_epoch: int | None = None,
     gradient_accumulation_steps: int | None = None,
     steps_per_execution: int = 1,
+    **others: Any,
 ) -> KerasObserved:
-    """One fit. ``data`` is one of ``DATA``; with those of ``ENDLESS``, fit never ends without steps_per_epoch."""
+    """One fit, ``others`` as it takes them.
+
+    ``data`` is one of ``DATA``; with those of ``ENDLESS``, fit never ends without steps_per_epoch.
+    """
     if data in ENDLESS and steps_per_epoch is None:
         raise ValueError(f"Keras 3 trains for ever on {data} without steps_per_epoch")
     accumulate = None if gradient_accumulation_steps == 1 else gradient_accumulation_steps  # Keras refuses 1
@@ -148,7 +152,7 @@ def run_keras(
         source = {"x": DATASETS[data](tf.data.Dataset.from_tensor_slices((x, ids)), batch_size)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Your input ran out of data")
-        model.fit(**source, epochs=epochs, steps_per_epoch=steps_per_epoch, shuffle=False, verbose=0)
+        model.fit(**source, epochs=epochs, steps_per_epoch=steps_per_epoch, shuffle=False, verbose=0, **others)
     return model.watch.end(int(model.optimizer.iterations))
 
 

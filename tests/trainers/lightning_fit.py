@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import lightning
@@ -34,6 +34,10 @@ class WatchedModule(lightning.LightningModule):
         self.seen = Observed()
         self.linear = nn.Linear(num_samples, 1, bias=False, dtype=torch.float64)
         nn.init.zeros_(self.linear.weight)
+        self.script: Iterator[float] = iter(())
+
+    def validation_step(self, batch: torch.Tensor) -> None:
+        self.log("val_loss", next(self.script))
 
     def training_step(self, batch: torch.Tensor) -> torch.Tensor:
         self.seen.ids.append(batch.argmax(dim=1).tolist())
@@ -61,28 +65,31 @@ def run_lightning(
     limit_train_batches: int | float | None = None,
     drop_last: bool = False,
     data: Literal["loader", "iterable"] = "loader",
+    script: Iterable[float] = (),
+    shuffle: bool = False,
+    **others: Any,
 ) -> Observed:
     """The arguments are those of ``Trainer`` and ``DataLoader``, with their defaults.
 
     Args:
+        script: what each validation of one batch comes to, if it validates.
         data: ``loader``: of a data set with a length. ``iterable``: of an ``IterableDataset`` without one.
     """
     rows = torch.eye(num_samples, dtype=torch.float64)
     module = WatchedModule(num_samples)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of workers, of logging, of max_epochs: none is about the counts
+        quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
         trainer = lightning.Trainer(
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **{"accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, **quiet, **others},
             max_epochs=max_epochs,
             max_steps=max_steps,
             accumulate_grad_batches=accumulate_grad_batches,
             limit_train_batches=limit_train_batches,
         )
         dataset = Stream(rows) if data == "iterable" else rows
-        trainer.fit(module, DataLoader(dataset, batch_size=batch_size, drop_last=drop_last))
+        module.script = iter(script)
+        validation = DataLoader(rows[:1]) if script else None
+        loader = DataLoader(dataset, batch_size=batch_size, drop_last=drop_last, shuffle=shuffle)
+        trainer.fit(module, loader, validation)
     return module.seen

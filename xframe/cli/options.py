@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
@@ -135,11 +135,11 @@ class PlanOptions:
 
         return TrainingPlan.from_mapping(self.fields(file))
 
-    def fields(self, file: Path | None) -> dict[str, Any]:
+    def fields(self, file: Path | None, default: Mapping[str, Any] = DEFAULT) -> dict[str, Any]:
         """The fields of the file, or the default ones, with these replaced."""
         from xframe.plan.training_plan import read_toml
 
-        fields = dict(DEFAULT) if file is None else read_toml(file)
+        fields = dict(default) if file is None else read_toml(file)
         given = {name: value for name, value in vars(self).items() if value is not None}
         if given.keys() & set(LIMITS):
             fields = {name: value for name, value in fields.items() if name not in LIMITS}

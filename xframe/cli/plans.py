@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from xframe.cli.grouping import WHAT
-from xframe.cli.options import NO_OPTIONS, Json, PlanFile, PlanOptions, known, number
+from xframe.cli.options import NO_OPTIONS, Json, PlanFile, PlanOptions, known, many, number, pairs
 from xframe.cli.printing import answer
 from xframe.errors import UsageError
+from xframe.plan.fields import DEFAULT
 from xframe.plan.presets import trainers as trainer_names
 
 if TYPE_CHECKING:
@@ -34,6 +37,14 @@ def plan_command(
             converter=lambda words, tokens: [known(words, token) for token in tokens],
         ),
     ] = None,
+    argument: Annotated[
+        list[str] | None,
+        many(
+            "NAME=VALUE is an argument of the trainer by its own name, as in a script; with several --like "
+            "TRAINER.NAME=VALUE.",
+            WHAT,
+        ),
+    ] = None,
     step: Annotated[int | None, number("Also show the step of this 0-based index.", WHAT)] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
@@ -43,15 +54,19 @@ def plan_command(
     For example: xframe plan --samples 60000 --batch-size 1000 --epochs 10
 
     What would others do? xframe plan --like keras --like lightning --gradient-accumulation-steps 4
+
+    What does a script do? xframe plan --like lightning --argument batch_size=32 --argument max_epochs=3
     """
     from xframe.report import plans, trainers
 
-    asked = plan.fields(file)
-    chosen = trainers.answers(like or [], samples, asked, beside=bool(like) and file is not None)
+    own = _arguments(like or [], argument)
+    asked = plan.fields(file, {} if own else DEFAULT)
+    beside = bool(like) and file is not None
+    chosen, samples = trainers.answers_to_calls(like or [], samples, asked, own, beside=beside)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
     if len(chosen) > 1:
-        facts = trainers.compared(chosen, samples, asked)
+        facts = trainers.compared(chosen, samples, asked, own)
         answer(facts, "\n".join(trainers.side_by_side(chosen, facts)), json=json)
         return 0
     ((name, only),) = chosen.items()
@@ -61,8 +76,33 @@ def plan_command(
     lines = [f"{name} {only.digest[:8]}: {fields}", *(arithmetic := plans.arithmetic(only, samples))]
     if like:
         result |= {"trainer": name, "plan": only.to_dict(), "digest": only.digest, "arithmetic": arithmetic}
+        result |= {"num_samples": samples}
     if shown is not None:
         result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
         lines += plans.one_step(only, shown, samples)
     answer(result, "\n".join(lines), json=json)
     return 0
+
+
+def _arguments(like: Sequence[str], texts: list[str] | None) -> dict[str, dict[str, Any]]:
+    """By trainer, the arguments given by its own names."""
+    own: dict[str, dict[str, Any]] = {}
+    for name, text in pairs("--argument", texts, "NAME=VALUE, as max_epochs=3", empty=True).items():
+        trainer, dot, argument = name.rpartition(".")
+        trainer = trainer if dot else like[0] if len(like) == 1 else ""
+        if trainer not in like:
+            each = " or ".join(f"--argument {one}.{argument}={text}" for one in like)
+            raise UsageError(
+                "--argument: which trainer's is not clear", got=name, expected=each or f"--like TRAINER beside {name}"
+            )
+        own.setdefault(trainer, {})[argument] = _value(text)
+    return own
+
+
+def _value(text: str) -> Any:
+    """The value that Python or JSON writes so; else the text."""
+    words = {"true": True, "false": False, "null": None}
+    try:
+        return words[text] if text in words else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text

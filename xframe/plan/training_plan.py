@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -72,10 +73,19 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
 
     @classmethod
     def like(cls, trainer: str, *, num_samples: int, **arguments: Any) -> Self:
-        """The plan that counts as that trainer does, from the trainer's own arguments. See ``xframe.plan.presets``."""
+        """The plan that counts as that trainer does, from the trainer's own arguments. See ``xframe.plan.presets``.
+
+        Where the trainer trains on a part of the samples, as by Keras' ``validation_split``, a warning says on how
+        many: the plan is to be counted over these.
+        """
         from xframe.plan.presets import like
 
-        return cls.from_mapping(like(trainer, num_samples=num_samples, **arguments))
+        fields = like(trainer, num_samples=num_samples, **arguments)
+        trained = fields.pop("num_samples")
+        if trained != num_samples:
+            text = f"{trainer} trains on {trained:,} of the {num_samples:,} samples: count this plan over these"
+            warnings.warn(text, stacklevel=2)
+        return cls.from_mapping(fields)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

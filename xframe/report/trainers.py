@@ -7,11 +7,11 @@ from itertools import chain, combinations
 from typing import Any
 
 from xframe import tables
-from xframe.errors import UsageError, counted
+from xframe.errors import UsageError, Verbatim, counted
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import DEPENDENTS, LIMITS
-from xframe.plan.presets import answer, preset
+from xframe.plan.presets import answer, like, preset, put
 from xframe.plan.training_plan import TrainingPlan
 
 _ROWS = {
@@ -52,25 +52,47 @@ def answers(
     Raises:
         UsageError: a trainer is unknown, given twice, or cannot be asked that.
     """
+    return answers_to_calls(names, num_samples, fields, {}, beside=beside)[0]
+
+
+def answers_to_calls(
+    names: Sequence[str],
+    num_samples: int,
+    fields: Mapping[str, Any],
+    own: Mapping[str, Mapping[str, Any]],
+    *,
+    beside: bool = False,
+) -> tuple[dict[str, TrainingPlan], int]:
+    """The same, and on how many samples all of them train.
+
+    Args:
+        own: by trainer, arguments by its own names, in place of what the fields say of the same.
+    """
     if not names:
-        return {PLAN: TrainingPlan.from_mapping(fields)}
+        return {PLAN: TrainingPlan.from_mapping(fields)}, num_samples
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError("a trainer is given twice", got=twice, expected="each once")
     question = _question(fields)
     beside = beside or question != fields
     plans = {PLAN: TrainingPlan.from_mapping(fields)} if beside else {}
+    sizes = dict.fromkeys(plans, num_samples)
     refused = []
     for name in names:
         try:
-            plans[name] = TrainingPlan.from_mapping(answer(name, num_samples, question))
+            fields_of_it = like(name, num_samples=num_samples, **{**put(name, question), **own.get(name, {})})
+            sizes[name] = fields_of_it.pop("num_samples")
+            plans[name] = TrainingPlan.from_mapping(fields_of_it)
         except UsageError as error:
             refused.append(error)
     if len(refused) > 1:
         raise UsageError("some trainers cannot be asked that:" + "".join(f"\n  - {error}" for error in refused))
     if refused:
         raise refused[0]
-    return plans
+    if len(set(sizes.values())) > 1:
+        got = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise UsageError("plans over different numbers of samples", got=Verbatim(got), expected="one number for all")
+    return plans, sizes.popitem()[1]
 
 
 def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,8 +103,13 @@ def _question(fields: Mapping[str, Any]) -> dict[str, Any]:
     return question
 
 
-def compared(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be said of several plans that answer the same fields; the JSON form.
+def compared(
+    plans: Mapping[str, TrainingPlan],
+    num_samples: int,
+    fields: Mapping[str, Any],
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What is to be said of several plans that answer the same fields, and ``own`` arguments; the JSON form.
 
     Returns:
         plans: counts by trainer; num_samples, asked: what they answer; agree: whether they make the same steps, and
@@ -100,11 +127,12 @@ def compared(plans: Mapping[str, TrainingPlan], num_samples: int, fields: Mappin
         "plans": counts,
         "num_samples": num_samples,
         "asked": dict(fields),
+        **({"arguments": own} if own else {}),
         "agree": alike,
         "differ_from_step": at,
         "why": [*reasons(plans, num_samples), *_gradients(plans, num_samples)],
         "notes": ["keras drops a short batch only of a tf.data, so that is what it is given here"] if drops else [],
-        "would_agree": [] if alike else settings(plans, num_samples, fields),
+        "would_agree": [] if alike or own else settings(plans, num_samples, fields),
     }
 
 
@@ -112,7 +140,10 @@ def side_by_side(plans: Mapping[str, TrainingPlan], facts: Mapping[str, Any]) ->
     """The table, what makes the differences, and what would remove them; ``facts`` as ``compared`` returns them."""
     num_samples, alike = facts["num_samples"], facts["agree"]
     shown = (f"{name} {value:,}" if type(value) is int else f"{name} {value}" for name, value in facts["asked"].items())
-    lines = [f"{num_samples:,} samples, " + ", ".join(shown), "", *table(plans, num_samples)]
+    lines = [", ".join([f"{num_samples:,} samples", *shown])]
+    for name, arguments in facts.get("arguments", {}).items():
+        lines.append(f"{name}: " + ", ".join(f"{key}={value!r}" for key, value in arguments.items()))
+    lines += ["", *table(plans, num_samples)]
     if alike:
         lines += ["", "all of them make the same steps, and their updates after the same steps"]
     elif (at := facts["differ_from_step"]) is not None:
@@ -121,7 +152,7 @@ def side_by_side(plans: Mapping[str, TrainingPlan], facts: Mapping[str, Any]) ->
         lines += ["", "and yet" if alike else "why", *(f"  {text}" for text in facts["why"])]
     if facts["notes"]:
         lines += ["", *facts["notes"]]
-    if not alike:
+    if not alike and "arguments" not in facts:
         fixes = facts["would_agree"] or ["xframe found no setting"]
         lines += ["", "what would make them agree", *(f"  {text}" for text in fixes)]
     return lines

@@ -138,6 +138,29 @@ def test_trainers_side_by_side_as_json(xf):
     assert set(one["arithmetic"]) <= set(xf(*tokens, "--like", "keras")[1].splitlines())
 
 
+def test_a_trainers_own_arguments_as_they_stand(xf):
+    own = ("--argument", "batch_size=10", "--argument", "max_epochs=2", "--argument", "precision=bf16-mixed")
+    one = json.loads(xf("plan", "--like", "lightning", *own, "--json")[1])
+    assert (one["num_samples"], one["num_steps"], one["plan"]["epochs"]) == (1797, 360, 2)
+    split = ("plan", "--samples", "1000", "--like", "keras", "--argument", "validation_split=0.2")
+    one = json.loads(xf(*split, "--json")[1])
+    assert (one["num_samples"], one["num_steps"]) == (800, 25)
+    both = ("--like", "keras", "--like", "lightning", "--batch-size", "10", "--epochs", "3")
+    several = json.loads(xf("plan", *both, "--argument", "keras.initial_epoch=1", "--json")[1])
+    assert [counts["num_epochs"] for counts in several["plans"].values()] == [2, 3]
+    assert several["arguments"] == {"keras": {"initial_epoch": 1}}
+    for wrong, part in (
+        ((*both, "--argument", "epochs=1"), "--argument keras.epochs=1 or --argument lightning.epochs=1"),
+        (("--argument", "epochs=1"), "expected --like TRAINER beside epochs"),
+        (("--like", "keras", "--argument", "epochs"), "expected NAME=VALUE"),
+        (("--like", "keras", "--argument", "epoks=1"), "Did you mean 'epochs'?"),
+        (("--like", "lightning", "--batch-size", "8", "--argument", "devices=2"), "one process on one device"),
+    ):
+        code, _, error = xf("plan", *wrong)
+        assert code == 2
+        assert part in error
+
+
 @pytest.mark.parametrize(
     ("tokens", "code", "facts"),
     [

@@ -246,6 +246,134 @@ def test_what_no_plan_says_is_refused_by_name(trainer, arguments, parts):
         assert part in text
 
 
+# Calls as they stand: tests/trainers compares the arguments with the installed trainers
+
+
+def callback(name, package="keras.src.callbacks", **attributes):
+    """One of a trainer's own package, or of a script."""
+    return type(name, (), {"__module__": package, **attributes})()
+
+
+STOPS = {
+    "keras": {
+        "callbacks": [
+            callback("ModelCheckpoint"),
+            callback(
+                "EarlyStopping",
+                monitor="val_accuracy",
+                mode="auto",
+                patience=0,
+                min_delta=-0.5,
+                baseline=0.25,
+                restore_best_weights=True,
+                start_from_epoch=0,
+            ),
+        ],
+        "validation_data": object(),
+        "validation_freq": 2,
+        "validation_batch_size": 7,
+        "epochs": 4,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments"),
+    [
+        ("keras", {"x": np.ones(3), "verbose": 0, "class_weight": {0: 1}, "jit_compile": True, "loss": "mse"}),
+        ("keras2", {"workers": 4, "use_multiprocessing": True, "optimizer": "sgd"}),
+        ("lightning", {"precision": "16-mixed", "logger": False, "devices": 1, "num_nodes": 1, "strategy": "ddp"}),
+        ("lightning", {"devices": "auto", "gradient_clip_val": 1.0, "num_workers": 8, "pin_memory": True}),
+        ("transformers", {"learning_rate": 1e-3, "bf16": True, "local_rank": -1, "fsdp": "", "report_to": []}),
+        ("accelerate", {"mixed_precision": "bf16", "log_with": "tensorboard", "num_workers": 2}),
+        ("ignite", {"device": "cuda:0", "amp_mode": "amp", "deterministic": True}),
+        ("optax", {"opt": object(), "accumulator_dtype": "float32", "should_skip_update_fn": None}),
+        ("pytorch", {"num_workers": 4, "pin_memory": True, "sampler": None, "generator": object()}),
+    ],
+)
+def test_arguments_that_change_no_counting_are_taken_as_they_stand(trainer, arguments):
+    assert like(trainer, **arguments) == like(trainer)
+
+
+@pytest.mark.parametrize("trainer", presets.trainers())
+def test_any_value_of_an_argument_without_effect_is_taken(trainer):
+    free = [name for name, only in presets.preset(trainer).accepts.items() if only is None]
+    assert free
+    assert like(trainer, **{name: object() for name in free}) == like(trainer)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "fields"),
+    [
+        ("keras", {"epochs": 5, "initial_epoch": 2}, {"epochs": 3}),
+        ("keras", {"shuffle": False}, {"order": "sequential"}),
+        ("keras", {"optimizer": callback("SGD", gradient_accumulation_steps=4)}, {"gradient_accumulation_steps": 4}),
+        (
+            "keras",
+            STOPS["keras"],
+            {
+                "validation_every": 2,
+                "validation_batch_size": 7,
+                "early_stopping_patience": 1,
+                "early_stopping_monitor": "accuracy",
+                "early_stopping_mode": "max",
+                "early_stopping_min_delta": 0.5,
+                "early_stopping_baseline": 0.25,
+                "restore_best": True,
+            },
+        ),
+        ("lightning", {"overfit_batches": 2}, {"steps_per_epoch": 2, "order": "sequential"}),
+        ("lightning", {"fast_dev_run": True}, {"epochs": 1, "updates": 1, "steps_per_epoch": 1}),
+        ("transformers", {"train_sampling_strategy": "sequential"}, {"order": "sequential"}),
+        ("pytorch", {"shuffle": True}, {"order": "shuffle"}),
+        ("pytorch", {"validation_every": 2, "early_stopping_patience": 3}, {"early_stopping_patience": 3}),
+    ],
+)
+def test_what_a_plan_can_express_it_does(trainer, arguments, fields):
+    plan = like(trainer, **arguments)
+    assert {name: getattr(plan, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "parts"),
+    [
+        ("lightning", {"devices": 4}, ("devices", "one process on one device", "got 4", "share out the samples")),
+        ("lightning", {"devices": [0, 1]}, ("one process on one device",)),
+        ("lightning", {"devices": -1}, ("one process on one device",)),
+        ("lightning", {"num_nodes": 2}, ("num_nodes", "one process on one device")),
+        ("transformers", {"local_rank": 3}, ("one process on one device",)),
+        ("transformers", {"deepspeed": "ds.json"}, ("one process on one device",)),
+        ("accelerate", {"fsdp_plugin": object()}, ("one process on one device",)),
+        ("lightning", {"max_time": "00:01:00"}, ("stops by time",)),
+        ("lightning", {"ckpt_path": "last"}, ("what is left of one", "as it was begun")),
+        ("transformers", {"auto_find_batch_size": True}, ("by trial",)),
+        ("keras", {"callbacks": [callback("Mine", "script")]}, ("callback Mine", "is not known", "Leave it out")),
+        ("keras", {"callbacks": callback("LambdaCallback")}, ("callback LambdaCallback", "is not known")),
+        ("keras", {"callbacks": STOPS["keras"]["callbacks"]}, ("nothing to validate on", "validation_data")),
+        ("keras", {"shuffle": "batch"}, ("shuffle", "sample by sample", "got 'batch'")),
+        ("keras", {"initial_epoch": 3, "epochs": 3}, ("trains no epoch",)),
+        ("keras", {"validation_split": 1.0}, ("validation_split", "got 1.0")),
+        ("keras", {"validation_split": 0.5, "data": "dataset"}, ("validation_split on dataset",)),
+        ("optax", {"every_k_schedule": len}, ("a function", "one length")),
+        ("pytorch", {"sampler": callback("WeightedRandomSampler", "torch")}, ("WeightedRandomSampler", "not known")),
+        ("pytorch", {"batch_sampler": [[1, 2]]}, ("batch_sampler", "batch_size and drop_last")),
+        ("lightning", {"presision": 32}, ("no argument 'presision'", "Did you mean 'precision'?")),
+        ("transformers", {"learning_rat": 32}, ("no argument 'learning_rat'", "Did you mean 'learning_rate'?")),
+    ],
+)
+def test_what_changes_counting_otherwise_is_refused(trainer, arguments, parts):
+    text = refused(trainer, **arguments)
+    for part in parts:
+        assert part in text
+
+
+def test_a_part_of_the_samples_is_said():
+    with pytest.warns(UserWarning, match="keras trains on 800 of the 1,000 samples"):
+        plan = like("keras", 1000, validation_split=0.2, epochs=2)
+    assert plan.counts(800).num_steps == 50
+    assert presets.like("keras", num_samples=1000, validation_split=0.2)["num_samples"] == 800
+
+
 def test_no_such_trainer():
     with pytest.raises(
         xframe.UsageError, match=r"unknown trainer: got 'kears', expected one of accelerate.*mean 'keras'"

@@ -1,8 +1,9 @@
 """How trainers count, as plans.
 
 ``TrainingPlan.like(trainer, num_samples=…, …)`` takes a trainer's own arguments, by its own names, and
-returns the plan that makes the same steps and updates. Where its maximum counts updates, so does the
-plan. What it does that no plan expresses is refused by name. Sample order is the plan's own (``order``,
+returns the plan that makes the same steps and updates. A call is taken as it stands: arguments that change no
+counting are known and accepted. Where its maximum counts updates, so does the plan, and where it stops early, so does
+the plan. What it does that no plan expresses is refused by name. Sample order is the plan's own (``order``,
 ``seed``, ``reshuffle`` may be given): each trainer shuffles with a generator of its own.
 
 Each preset says what it rests on. *ran*: ``make trainers`` runs the installed trainer on random
@@ -24,10 +25,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from xframe.errors import UsageError, did_you_mean, unknown
-from xframe.plan.fields import sample_count
-from xframe.plan.presets._preset import Fields, Preset
+from xframe.plan.fields import DEPENDENTS, sample_count
+from xframe.plan.presets._preset import TRAINED, Fields, Preset
 
 _ORDER = ("order", "seed", "reshuffle")
+_BESIDE = (  # fields of a plan that may be given beside any trainer's arguments
+    *_ORDER,
+    "validation_every",
+    *(field.name for needed in ("validation_every", "early_stopping_patience") for field in DEPENDENTS[needed]),
+)
 
 
 def trainers() -> tuple[str, ...]:
@@ -45,50 +51,60 @@ def preset(trainer: str) -> Preset:
 
 
 def like(trainer: str, *, num_samples: int, **arguments: Any) -> Fields:
-    """The fields of the plan that counts as that trainer does.
+    """The fields of the plan that counts as that trainer does, and ``num_samples``, on how many samples it trains.
 
     Args:
         trainer: one of ``trainers()``.
         num_samples: size of the data set.
-        arguments: the trainer's own, by its own names; see the file of its name. A plan's name for the same thing
-            will do, as ``epochs`` for Lightning's ``max_epochs``. Besides them ``order``, ``seed`` and
-            ``reshuffle``, as in a plan.
+        arguments: the trainer's own, by its own names, as they stand in a script; see the file of its name. A plan's
+            name for the same thing will do, as ``epochs`` for Lightning's ``max_epochs``. Besides them a plan's own
+            ``order``, ``seed`` and ``reshuffle``, and its fields of validation and early stopping.
 
     Raises:
         UsageError: no such trainer or argument, or something that no plan expresses.
     """
     known = preset(trainer)
-    ordering = {name: arguments.pop(name) for name in _ORDER if name in arguments}
     parameters = known.parameters
+    beside = {name: arguments.pop(name) for name in _BESIDE if name in arguments and name not in parameters}
     for name, own in known.names.items():
         if name in arguments and name not in parameters:
             if own in arguments:
                 raise UsageError(f"{trainer} with both {name} and {own}", got=arguments[name], expected=f"{own} alone")
             arguments[own] = arguments.pop(name)
-    for name in arguments:
-        if name not in parameters:
-            raise UsageError(
-                f"{trainer} has no argument {name!r} here",
-                got=arguments[name],
-                expected="one of " + ", ".join(parameters),
-                remedy=known.missing.get(name) or did_you_mean(name, parameters),
-            )
+    for name in arguments.keys() - parameters.keys():
+        if name not in known.accepts:
+            raise _unknown(trainer, known, name, arguments[name])
+        if (only := known.accepts[name]) is not None:
+            only.require(trainer, name, arguments[name])
+        del arguments[name]
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
             raise UsageError(f"{trainer} needs {name}", expected=f"{name} = 32, for example")
-    fields = known.make(num_samples=sample_count(num_samples), **arguments) | ordering
+    size = sample_count(num_samples)
+    fields = {TRAINED: size} | known.make(num_samples=size, **arguments) | beside
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> Fields:
-    """The trainer's plan for a question put in a plan's words: batch_size, limits, remainder, steps_per_epoch, …
+def _unknown(trainer: str, known: Preset, name: str, value: Any) -> UsageError:
+    """The error for an argument that the trainer doesn't have."""
+    counting = ", ".join(known.parameters)
+    return UsageError(
+        f"{trainer} has no argument {name!r}",
+        got=value,
+        expected=f"one of {trainer}'s own; those that change counting are {counting}",
+        remedy=known.missing.get(name) or did_you_mean(name, [*known.parameters, *known.accepts, *_BESIDE]),
+    )
+
+
+def put(trainer: str, question: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments for a question put in a plan's words: batch_size, limits, remainder, steps_per_epoch, …
 
     Raises:
-        UsageError: as ``like``; also where the trainer has no such thing.
+        UsageError: the trainer has no such thing.
     """
-    known, arguments = preset(trainer), dict(switches)
+    known, arguments = preset(trainer), dict[str, Any]()
     for name, value in question.items():
-        if name in _ORDER:
+        if name in _BESIDE:
             arguments[name] = value
         elif name == "remainder":
             if value not in ("keep", "drop"):
@@ -101,4 +117,11 @@ def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switch
             raise UsageError(
                 f"{trainer} has no {name}", got=value, expected=", ".join(can), remedy=known.missing.get(name)
             )
-    return like(trainer, num_samples=num_samples, **arguments)
+    return arguments
+
+
+def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> Fields:
+    """The trainer's plan for a question in a plan's words. Raises UsageError as ``like`` and ``put`` do."""
+    fields = like(trainer, num_samples=num_samples, **(dict(switches) | put(trainer, question)))
+    del fields[TRAINED]
+    return fields

@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.plan.fields import LARGEST
 
+if TYPE_CHECKING:
+    from xframe.plan.presets._arguments import Only
+
 Fields = dict[str, Any]  # of a plan, by name; None for a field that is not set
+TRAINED = "num_samples"  # beside them, where a trainer trains on a part of the samples: on how many
 _QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps")
 
 
@@ -25,6 +29,7 @@ class Preset:
     renamed: Mapping[str, str] = field(default_factory=dict)  # by field of a plan, what the trainer calls it, if else
     evidence: Literal["ran", "read"] = "ran"
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by words, arguments that change counting
+    accepts: Mapping[str, Only | None] = field(default_factory=dict)  # arguments that ``make`` doesn't take
 
     @property
     def text(self) -> str:

@@ -12,7 +12,11 @@ Source: accelerate/accelerator.py (``_do_sync``, ``backward``) and data_loader.p
 
 from __future__ import annotations
 
+from typing import Any
+
 from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import free, one_process
+from xframe.plan.presets._loader import ACCEPTS, drawn
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of, flag, loader, maybe, windows
 
 
@@ -26,7 +30,20 @@ def _fields(
     drop_last: bool = False,
     steps_per_epoch: int | None = None,
     max_train_steps: int | None = None,
+    gradient_accumulation_plugin: Any = None,
+    shuffle: bool | None = None,
+    sampler: Any = None,
 ) -> Fields:
+    if gradient_accumulation_plugin is not None:
+        plugin = gradient_accumulation_plugin
+        if gradient_accumulation_steps != 1:
+            raise UsageError(
+                "accelerate with both gradient_accumulation_steps and gradient_accumulation_plugin",
+                got=gradient_accumulation_steps,
+                expected="one of them, which is all that Accelerator takes",
+            )
+        gradient_accumulation_steps = 1 if plugin.num_steps is None else plugin.num_steps
+        sync_with_dataloader = plugin.sync_with_dataloader
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     flag("sync_with_dataloader", sync_with_dataloader)
     k = count("gradient_accumulation_steps", gradient_accumulation_steps)
@@ -55,6 +72,7 @@ def _fields(
         epochs = -(-updates // -(-batches // k))
     return {
         **loader(b, drop),
+        **drawn("accelerate", shuffle, sampler),
         "epochs": epochs,
         "updates": updates,
         **epochs_of(s, "restart", "short_epoch"),
@@ -73,5 +91,14 @@ PRESET = Preset(
     renamed={"epochs": "num_epochs", "updates": "max_train_steps"},
     missing={"steps": "Accelerate's loop is the script's; max_train_steps of its examples counts updates."},
     drop={"drop_last": True},
+    accepts=ACCEPTS
+    | free(
+        "device_placement split_batches mixed_precision cpu dataloader_config rng_types log_with project_dir",
+        "project_config step_scheduler_with_optimizer kwargs_handlers dynamo_backend dynamo_plugin",
+        "adjust_scheduler sync_each_batch",  # of GradientAccumulationPlugin
+    )
+    | one_process(
+        "deepspeed_plugin deepspeed_plugins fsdp_plugin torch_tp_plugin megatron_lm_plugin parallelism_config"
+    ),
     switches={"GradientAccumulationPlugin(sync_with_dataloader=False)": {"sync_with_dataloader": False}},
 )

@@ -9,7 +9,11 @@ Source: ignite/engine/engine.py (``run``, ``_run_once_on_dataset_as_gen``) and i
 
 from __future__ import annotations
 
+from typing import Any
+
 from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import free
+from xframe.plan.presets._loader import ACCEPTS, drawn
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of, flag, loader, maybe, windows
 
 
@@ -22,6 +26,8 @@ def _fields(
     epoch_length: int | None = None,
     gradient_accumulation_steps: int = 1,
     drop_last: bool = False,
+    shuffle: bool | None = None,
+    sampler: Any = None,
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     k, s = count("gradient_accumulation_steps", gradient_accumulation_steps), maybe("epoch_length", epoch_length)
@@ -35,6 +41,7 @@ def _fields(
         )
     return {
         **loader(b, drop),
+        **drawn("ignite", shuffle, sampler),
         "epochs": 1 if steps is None and epochs is None else epochs,
         "steps": steps,
         **epochs_of(s, "continue", "repeat"),
@@ -48,4 +55,9 @@ PRESET = Preset(
     renamed={"epochs": "max_epochs", "steps": "max_iters", "steps_per_epoch": "epoch_length"},
     missing={"updates": "Ignite's max_iters counts steps: ask for steps."},
     drop={"drop_last": True},
+    accepts=ACCEPTS
+    | free(
+        "data process_function model optimizer loss_fn non_blocking prepare_batch model_transform output_transform",
+        "deterministic amp_mode scaler model_fn device",
+    ),
 )

@@ -13,10 +13,11 @@ Source: keras/src/trainers/epoch_iterator.py, backend/tensorflow/trainer.py, opt
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from xframe.plan.presets._keras import DROP, NO_LIMITS, read_arguments
-from xframe.plan.presets._preset import Fields, Preset, count, epochs_of, maybe, windows
+from xframe.plan.presets._arguments import free
+from xframe.plan.presets._keras import ACCEPTS, DROP, NO_LIMITS, around, parts, read_arguments
+from xframe.plan.presets._preset import Fields, Preset, epochs_of, maybe, windows
 
 
 def _fields(
@@ -29,22 +30,43 @@ def _fields(
     gradient_accumulation_steps: int | None = None,
     data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
     drop_remainder: bool = False,
+    initial_epoch: int = 0,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    validation_freq: int = 1,
+    validation_batch_size: int | None = None,
+    shuffle: bool | None = None,
+    callbacks: Any = None,
+    optimizer: Any = None,
 ) -> Fields:
+    num_samples, epochs = parts("keras", num_samples, data, validation_split, epochs, initial_epoch)
     b, s, per_execution, drop = read_arguments(
         "keras", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
     )
+    if gradient_accumulation_steps is None:
+        gradient_accumulation_steps = getattr(optimizer, "gradient_accumulation_steps", None)
     if s is not None:
         s = -(-s // per_execution) * per_execution
     return {
         "batch_size": b,
         "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
-        "epochs": count("epochs", epochs),
+        "epochs": epochs,
         **epochs_of(s, "continue", {"batch-repeat": "repeat", "repeat-batch": None}.get(data, "short_epoch")),
         **windows(
             maybe("gradient_accumulation_steps", gradient_accumulation_steps),
             accumulation_remainder="carry",
             accumulation_at_end="drop",
             loss_normalization="window",
+        ),
+        **around(
+            "keras",
+            num_samples,
+            shuffle,
+            callbacks,
+            validation_data is not None or validation_split > 0,
+            validation_freq,
+            validation_batch_size,
+            initial_epoch,
         ),
     }
 
@@ -54,4 +76,5 @@ PRESET = Preset(
     trainer="keras 3.15.1",
     missing=NO_LIMITS,
     drop=DROP,
+    accepts=ACCEPTS | free("auto_scale_loss"),
 )

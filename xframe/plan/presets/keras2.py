@@ -9,11 +9,12 @@ Source: tf_keras/src/engine/data_adapter.py (``DataHandler``) and training.py.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from xframe.errors import UsageError, Verbatim, counted
-from xframe.plan.presets._keras import DROP, NO_LIMITS, read_arguments
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of
+from xframe.plan.presets._arguments import free
+from xframe.plan.presets._keras import ACCEPTS, DROP, NO_LIMITS, around, parts, read_arguments
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, epochs_of
 
 
 def _fields(
@@ -25,11 +26,19 @@ def _fields(
     steps_per_execution: int = 1,
     data: Literal["arrays", "dataset", "batch-repeat", "repeat-batch"] = "arrays",
     drop_remainder: bool = False,
+    initial_epoch: int = 0,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    validation_freq: int = 1,
+    validation_batch_size: int | None = None,
+    shuffle: bool | None = None,
+    callbacks: Any = None,
 ) -> Fields:
+    num_samples, epochs = parts("keras2", num_samples, data, validation_split, epochs, initial_epoch)
     b, s, per_execution, drop = read_arguments(
         "keras2", num_samples, batch_size, steps_per_epoch, steps_per_execution, data, drop_remainder
     )
-    batches, steps, epochs = batches_of_pass(num_samples, b, drop), None, count("epochs", epochs)
+    batches, steps = batches_of_pass(num_samples, b, drop), None
     iterator, exhaustion = "continue", None if data == "repeat-batch" else "repeat"
     if data == "arrays" and s is not None:
         steps = epochs * batches
@@ -48,6 +57,16 @@ def _fields(
         "epochs": epochs,
         "steps": steps,
         **epochs_of(s, iterator, exhaustion),
+        **around(
+            "keras2",
+            num_samples,
+            shuffle,
+            callbacks,
+            validation_data is not None or validation_split > 0,
+            validation_freq,
+            validation_batch_size,
+            initial_epoch,
+        ),
     }
 
 
@@ -56,4 +75,5 @@ PRESET = Preset(
     trainer="tf_keras 2.21.0",
     missing=NO_LIMITS | {"gradient_accumulation_steps": "Keras 2 accumulates no gradients."},
     drop=DROP,
+    accepts=ACCEPTS | free("optimizer max_queue_size workers use_multiprocessing pss_evaluation_shards"),
 )

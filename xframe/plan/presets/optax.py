@@ -8,6 +8,8 @@ Source: optax/transforms/_accumulation.py.
 
 from __future__ import annotations
 
+from xframe.errors import UsageError
+from xframe.plan.presets._arguments import free, unset
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, flag, loader, windows
 
 
@@ -22,6 +24,12 @@ def _fields(
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_remainder", drop_remainder)
     flag("use_grad_mean", use_grad_mean)
+    if callable(every_k_schedule):
+        raise UsageError(
+            "optax with a function as every_k_schedule: a plan's windows are all of one length",
+            expected="a number",
+            remedy="Give the number that it returns, if that is always the same.",
+        )
     batches_of_pass(num_samples, b, drop)
     return {
         **loader(b, drop),
@@ -43,4 +51,6 @@ PRESET = Preset(
         ("steps", "updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."
     ),
     drop={"drop_remainder": True},
+    accepts=free("opt accumulator_dtype")
+    | unset("should_skip_update_fn", "which updates it skips is decided by the gradients, which no plan knows"),
 )

@@ -11,8 +11,9 @@ Source: torch/utils/data/dataloader.py; the loops are tests/trainers/torch_loop.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+from xframe.plan.presets._loader import ACCEPTS, drawn
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, maybe, windows
 
 
@@ -26,6 +27,8 @@ def _fields(
     normalization: Literal["window", "sum"] = "window",
     drop_last: bool = False,
     max_steps: int | None = None,
+    shuffle: bool | None = None,
+    sampler: Any = None,
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
     choice("leftover", leftover, ("flush", "zero", "carry", "leak"))
@@ -33,6 +36,7 @@ def _fields(
     batches_of_pass(num_samples, b, drop)
     return {
         **loader(b, drop),
+        **drawn("pytorch", shuffle, sampler),
         "epochs": count("epochs", epochs),
         "steps": maybe("max_steps", max_steps),
         **windows(
@@ -51,6 +55,7 @@ PRESET = Preset(
     renamed={"steps": "max_steps"},
     missing=dict.fromkeys(("updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."),
     drop={"drop_last": True},
+    accepts=ACCEPTS,
     switches={
         "a last update at the end of each epoch": {"leftover": "flush"},
         "zero_grad() as each epoch begins": {"leftover": "zero"},

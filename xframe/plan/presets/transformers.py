@@ -5,7 +5,8 @@ Windows are cut at each epoch's end, which updates with what is there, divided b
 ``num_items_in_batch`` stands for a model whose loss is divided by that argument: with as many labels in every
 row, a mean over the rows of the window. ``data`` is ``iterable`` for a data set without a length: it needs
 ``max_steps``, keeps its last batch whatever ``dataloader_drop_last`` says, and leaks what is left of a window
-at its end, each part with a divisor of its own, which no plan expresses.
+at its end, each part with a divisor of its own, which no plan expresses. ``EarlyStoppingCallback`` without a
+threshold is a plan's; the Trainer validates as training ends only where an evaluation is due then.
 
 Source: transformers/trainer.py (``set_initial_training_values``, ``_inner_training_loop``, ``get_batch_samples``).
 """
@@ -13,9 +14,18 @@ Source: transformers/trainer.py (``set_initial_training_values``, ``_inner_train
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from xframe.errors import UsageError, Verbatim
+from xframe.plan.presets._arguments import (
+    RESUMED,
+    Callbacks,
+    free,
+    one_process,
+    require_plain,
+    stopping,
+    unset,
+)
 from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, windows
 
 
@@ -29,7 +39,24 @@ def _fields(
     dataloader_drop_last: bool = False,
     num_items_in_batch: bool = False,
     data: Literal["map", "iterable"] = "map",
+    train_sampling_strategy: str | None = None,
+    eval_strategy: str = "no",
+    eval_steps: float | None = None,
+    eval_delay: float = 0,
+    logging_steps: float = 500,
+    per_device_eval_batch_size: int | None = None,
+    metric_for_best_model: str | None = None,
+    greater_is_better: bool | None = None,
+    load_best_model_at_end: bool = False,
+    accelerator_config: Any = None,
+    callbacks: Any = None,
 ) -> Fields:
+    if accelerator_config is not None and _gradient_accumulation_of(accelerator_config):
+        raise UsageError(
+            "transformers with gradient_accumulation_kwargs in accelerator_config: how these cut windows is not known",
+            got=accelerator_config,
+            expected="gradient_accumulation_steps alone",
+        )
     b = count("per_device_train_batch_size", per_device_train_batch_size)
     drop = flag("dataloader_drop_last", dataloader_drop_last)
     samples = flag("num_items_in_batch", num_items_in_batch)
@@ -58,6 +85,7 @@ def _fields(
             )
     return {
         **loader(b, drop),
+        **({"order": _SAMPLED[train_sampling_strategy]} if train_sampling_strategy in _SAMPLED else {}),
         **limit,
         **windows(
             k,
@@ -65,7 +93,56 @@ def _fields(
             accumulation_remainder="flush",
             loss_normalization="samples" if samples else "actual",
         ),
+        **_stopping(
+            _CALLBACKS.read("transformers", callbacks, "EarlyStoppingCallback").get("EarlyStoppingCallback"),
+            getattr(eval_strategy, "value", eval_strategy),
+            logging_steps if eval_steps is None else eval_steps,
+            eval_delay,
+            metric_for_best_model or "loss",
+            greater_is_better,
+            bool(load_best_model_at_end),
+            per_device_eval_batch_size,
+        ),
     }
+
+
+def _gradient_accumulation_of(config: Any) -> Any:
+    if isinstance(config, dict):
+        return config.get("gradient_accumulation_kwargs")
+    return getattr(config, "gradient_accumulation_kwargs", None)
+
+
+def _stopping(
+    callback: Any, strategy: Any, steps: Any, delay: Any, metric: str, greater: Any, best: bool, batch_size: Any
+) -> Fields:
+    """The fields of validation and early stopping."""
+    if callback is None:
+        return {}
+    if strategy not in ("epoch", "steps") or delay:
+        raise UsageError(
+            "transformers with EarlyStoppingCallback and no evaluations from the start",
+            got=Verbatim(f"eval_strategy={strategy!r}, eval_delay={delay}"),
+            expected="eval_strategy epoch or steps, without delay",
+        )
+    require_plain("transformers", callback, early_stopping_threshold=0.0)
+    return {
+        "validation_every": 1
+        if strategy == "epoch"
+        else count("eval_steps", int(steps) if steps == int(steps) else steps),
+        "validation_unit": "epochs" if strategy == "epoch" else "updates",
+        "validation_batch_size": 8 if batch_size is None else count("per_device_eval_batch_size", batch_size),
+    } | stopping(
+        "transformers",
+        callback,
+        metric if metric.startswith("eval_") else f"eval_{metric}",
+        {True: "max", False: "min"}.get(greater, "auto"),
+        callback.early_stopping_patience,
+        restore_best=best,
+    )
+
+
+_SAMPLED = {"random": "shuffle", "sequential": "sequential"}
+_CALLBACKS = Callbacks(("transformers",), {})
 
 
 PRESET = Preset(
@@ -77,4 +154,32 @@ PRESET = Preset(
         "steps_per_epoch": "An epoch of the Trainer is a whole pass.",
     },
     drop={"dataloader_drop_last": True},
+    accepts=free(
+        # TrainingArguments, in its own order
+        "output_dir learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args weight_decay",
+        "adam_beta1 adam_beta2 adam_epsilon optim_target_modules average_tokens_across_devices max_grad_norm",
+        "label_smoothing_factor bf16 fp16 bf16_full_eval fp16_full_eval tf32 activation_checkpointing",
+        "activation_checkpointing_kwargs gradient_checkpointing gradient_checkpointing_kwargs torch_compile",
+        "torch_compile_backend torch_compile_mode use_liger_kernel liger_kernel_config use_cache neftune_noise_alpha",
+        "torch_empty_cache_steps logging_strategy logging_first_step log_on_each_node logging_nan_inf_filter",
+        "include_num_input_tokens_seen log_level log_level_replica disable_tqdm report_to run_name project",
+        "trackio_space_id trackio_bucket_id trackio_static_space_id prediction_loss_only eval_on_start",
+        "eval_do_concat_batches eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics",
+        "save_only_model save_strategy save_steps save_on_each_node save_total_limit enable_jit_checkpoint push_to_hub",
+        "hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision ignore_data_skip",
+        "restore_callback_states_from_checkpoint full_determinism data_seed use_cpu dataloader_num_workers",
+        "dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor",
+        "dataloader_multiprocessing_context dataloader_in_order remove_unused_columns label_names length_column_name",
+        "ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout",
+        "debug skip_memory_metrics do_train do_eval do_predict",
+        # Trainer, train
+        "model data_collator train_dataset eval_dataset processing_class model_init compute_loss_func compute_metrics",
+        "optimizers optimizer_cls_and_kwargs preprocess_logits_for_metrics ignore_keys_for_eval",
+    )
+    | one_process("fsdp fsdp_config deepspeed parallelism_config")
+    | one_process("local_rank", -1, 0)
+    | unset("resume_from_checkpoint", "a plan is of a whole run, not of what is left of one", RESUMED)
+    | unset("auto_find_batch_size", "it finds a batch size by trial", "Give the one that it found.")
+    | unset("trial", "a search makes many runs, of which a plan is one")
+    | unset("args", "they are asked for one by one", "Give what is in them: **args.to_dict()."),
 )
