@@ -39,6 +39,7 @@ def verify(
     rtol: float | None = None,
     atol: float | None = None,
     name: str | None = None,
+    timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs the plan through each adapter and compares what was observed.
@@ -56,11 +57,12 @@ def verify(
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
         rtol, atol: tolerance of loss and weights, both or neither.
         name: of the plan, in the default folder's name.
+        timeout: seconds that the runs may take; default: any number.
         progress: learns how far each run is.
 
     Raises:
         UsageError: anything asked for that does not exist or fit.
-        WorkerError: a worker died, or its framework is missing or broken.
+        WorkerError: a worker died, took too long, or its framework is missing or broken.
     """
     request = Request(
         plan=plan,
@@ -76,6 +78,7 @@ def verify(
         rtol=rtol,
         atol=atol,
         name=name,
+        timeout=timeout,
     )
     return run_and_compare(request, progress or Progress())
 

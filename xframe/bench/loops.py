@@ -198,7 +198,7 @@ def _segment(worker: Child, steps: int | None = None, index: int = -1) -> Segmen
                 return Segment(index, message.steps, message.seconds, message.cpu_seconds)
             failed = message or failed
     except TimeoutError:
-        worker.process.kill()
+        stop([worker])
         raise _LostError(f"no answer in {PATIENCE:g} s. Log: {worker.log}") from None
     if failed is not None:
         raise _LostError(f"{printable(failed.text.partition(chr(10))[0])}. Log: {worker.log}")

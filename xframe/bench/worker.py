@@ -205,4 +205,4 @@ def _measure(bench: Parent) -> None:
 
 
 if __name__ == "__main__":
-    leave(report(int(sys.argv[1]), _measure))
+    leave(report(sys.argv[1:], _measure))

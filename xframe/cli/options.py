@@ -165,6 +165,9 @@ class RunOptions:
         int, number("Processes (torch) or threads (tf.data) that read data. Default: the loop reads.", WHERE)
     ] = 0
     python: Python = None
+    timeout: Annotated[
+        float | None, option("Seconds that the runs may take; then they are stopped. Default: any number.", WHERE)
+    ] = None
 
     def request(self, plan: TrainingPlan, **others: Any) -> Request:
         """To run that plan."""

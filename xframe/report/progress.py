@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import Task
 
+_SILENT = "no sign of life for {:.0f} s; Ctrl-C stops it, --timeout limits it"
+
 
 @contextmanager
 def watching(stream: TextIO) -> Iterator[Progress]:
@@ -41,13 +43,16 @@ def watching(stream: TextIO) -> Iterator[Progress]:
 
 
 class Lines(Progress):
-    """One line when a run has ended."""
+    """One line when a run has ended, or is silent for long."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._totals = stream, dict[str, tuple[int, str]]()
 
     def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
         self._totals[label] = total, unit
+
+    def silent(self, label: str, seconds: float) -> None:
+        print(f"  {label:{max(map(len, self._totals))}}  {_SILENT.format(seconds)}", file=self._stream, flush=True)
 
     def end(self, label: str, steps: int, text: str) -> None:
         width = max(map(len, self._totals))
@@ -69,6 +74,9 @@ class Live(Progress):
 
     def state(self, label: str, text: str) -> None:
         self._bars.update(self._tasks[label].id, state=text, last=(time.monotonic(), 0))
+
+    def silent(self, label: str, seconds: float) -> None:
+        self._bars.update(self._tasks[label].id, state=_SILENT.format(seconds))
 
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
         now, task = time.monotonic(), self._tasks[label]

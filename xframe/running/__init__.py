@@ -9,6 +9,7 @@ Its files:
     folders.py      a folder of its own for each of several runs, until all have ended
     harness.py      starts a worker for each adapter and watches them until they end; worker.py is that child process
     processes.py    starts and stops any child process; messages.py: what parent and child send each other
+    guard.py        the process between a parent and its child, which ends the child when the parent is gone
     progress.py     how long runs report progress
     samplers.py     the plan's order for a user's own DataLoader or tf.data
 """

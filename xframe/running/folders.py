@@ -10,41 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_UNLISTED = 0o300  # what is in the folder can be opened by its name, and its names cannot be read
+from xframe.running.guard import take_home
 
 
 @contextlib.contextmanager
 def apart(traces: Sequence[Path]) -> Iterator[list[Path]]:
     """Where runs whose traces are to be there write them; afterwards what each has written is where it is to be.
 
-    The traces are to be in one folder. One alone is written there at once.
+    The traces are to be in one folder. One alone is written there at once; the folders of several are made by their
+    guards, which take what is in them home too if this process is killed.
     """
     if len(traces) == 1:
         yield list(traces)
         return
-    folder = Path(tempfile.mkdtemp(prefix=".running-", dir=traces[0].resolve().parent))
+    folder = traces[0].resolve().parent / f".running-{secrets.token_hex(8)}"
     places = [folder / secrets.token_hex(16) / trace.name for trace in traces]
-    for place in places:
-        place.parent.mkdir(mode=0o700)
-    folder.chmod(_UNLISTED)
     try:
         yield places
     finally:
         for place, trace in zip(places, traces, strict=True):
             take_home(place, trace.parent)
-        folder.rmdir()
-
-
-def take_home(trace: Path, folder: Path) -> None:
-    """Moves that trace, and what lies beside it, into the folder, if nobody has done so."""
-    if trace.parent == folder:
-        return
-    with contextlib.suppress(FileNotFoundError):
-        for file in trace.parent.iterdir():
-            shutil.move(file, folder / file.name)
-        trace.parent.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            folder.rmdir()

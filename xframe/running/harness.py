@@ -6,10 +6,13 @@ environments. A worker first reports what devices it has; when all have, the har
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from xframe.errors import UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
@@ -22,6 +25,10 @@ from xframe.running.request import Request, log_path
 from xframe.running.runtime import cores
 from xframe.tasks.lookup import find_task
 
+_LOOK_SECONDS = 1.0  # between looks at what is overdue
+_SILENT_SECONDS = 30.0  # without a word of a worker until that is reported, and again after twice as long
+_LEAVE_SECONDS = 10.0  # for a worker that has closed its pipe to be gone
+
 
 @dataclass(eq=False)
 class Worker:
@@ -32,6 +39,8 @@ class Worker:
     devices: Sequence[str] = ()
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)  # when it last said something
+    reported: float = 0.0  # how long it had been silent when that was last reported
     done: Done | None = None
     failed: Failed | None = None
 
@@ -39,6 +48,11 @@ class Worker:
     def label(self) -> str:
         """Of its run."""
         return self.child.label
+
+    @property
+    def where(self) -> str:
+        """How far it is, as the end of a sentence."""
+        return f"after {self.steps:,} recorded steps" if self.steps else "before its first recorded step"
 
 
 def execute(request: Request, traces: Mapping[Selection, Path], progress: Progress) -> list[Done]:
@@ -49,7 +63,7 @@ def execute(request: Request, traces: Mapping[Selection, Path], progress: Progre
 
     Raises:
         UsageError: a worker cannot be started, or found that something does not fit.
-        WorkerError: a worker died, or its framework is missing or broken.
+        WorkerError: a worker died, took too long, or its framework is missing or broken.
     """
     with apart(list(traces.values())) as places:
         workers = _run(request, dict(zip(traces.items(), places, strict=True)), progress)
@@ -72,8 +86,8 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
                 task=request.task,
                 runtime=replace(request.runtime, threads=threads).to_dict(),
                 trace=str(place.resolve()),
-                home=str(trace.resolve().parent),
             )
+            moved = {} if place == trace else {"place": job.trace, "home": str(trace.resolve().parent)}
             child = start(
                 "xframe.running.worker",
                 job,
@@ -81,10 +95,11 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
                 log=log_path(trace),
                 kinds=(Ready, Recorded, Done, Failed),
                 interpreter=interpreters[selection.adapter],
+                **moved,
             )
             workers.append(Worker(child, trace))
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)
-        _watch(workers, request.device, progress)
+        _watch(workers, request, progress)
     finally:
         stopped = stop([worker.child for worker in workers])
         for worker in workers:
@@ -93,35 +108,82 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
     return workers
 
 
-def _watch(workers: list[Worker], device: str, progress: Progress) -> None:
+def _watch(workers: list[Worker], request: Request, progress: Progress) -> None:
     """Takes in what the workers report until all have ended well."""
     by_child = {id(worker.child): worker for worker in workers}
     for worker in workers:
         progress.state(worker.label, "starting")
-    for child, message in listen([worker.child for worker in workers]):
-        worker = by_child[id(child)]
-        match message:
-            case None:
-                _finish(worker, progress)
-            case Ready():
-                worker.devices = message.devices
-                if all(each.devices for each in workers):
-                    go = Go(_device(device, workers))
-                    for each in workers:
-                        each.child.send(go)
-                        progress.state(each.label, "training")
-            case Recorded():
-                worker.steps = message.steps
-                progress.advance(worker.label, message.steps, message.epoch, message.loss)
-            case Done():
-                worker.done = message
-            case Failed():
-                worker.failed = message
+    limit = None if request.timeout is None else time.monotonic() + request.timeout
+    while any(not worker.child.silent for worker in workers):
+        with contextlib.suppress(TimeoutError):
+            for child, message in listen([worker.child for worker in workers], _LOOK_SECONDS):
+                _take(message, by_child[id(child)], workers, request.device, progress)
+        if limit is not None and time.monotonic() > limit:
+            raise _overdue(workers, request)
+        _report_silence(workers, progress)
+
+
+def _take(message: Any, worker: Worker, workers: list[Worker], device: str, progress: Progress) -> None:
+    """Takes in what one of the workers reports."""
+    worker.heard, worker.reported = time.monotonic(), 0.0
+    match message:
+        case None:
+            _finish(worker, progress)
+        case Ready():
+            worker.devices = message.devices
+            if all(each.devices for each in workers):
+                go = Go(_device(device, workers))
+                for each in workers:
+                    each.child.send(go)
+                    each.heard = time.monotonic()
+                    progress.state(each.label, "training")
+        case Recorded():
+            worker.steps = message.steps
+            progress.advance(worker.label, message.steps, message.epoch, message.loss)
+        case Done():
+            worker.done = message
+        case Failed():
+            worker.failed = message
+
+
+def _report_silence(workers: list[Worker], progress: Progress) -> None:
+    """Says so when nothing was heard for long of a worker that does not wait for others."""
+    started = all(worker.devices for worker in workers)
+    for worker in workers:
+        silent = time.monotonic() - worker.heard
+        if (
+            worker.child.silent
+            or (worker.devices and not started)
+            or silent < max(_SILENT_SECONDS, 2 * worker.reported)
+        ):
+            continue
+        worker.reported = silent
+        progress.silent(worker.label, silent)
+
+
+def _overdue(workers: list[Worker], request: Request) -> WorkerError:
+    """What the user reads when the time is over."""
+    late = [worker for worker in workers if not worker.child.silent]
+    now = time.monotonic()
+    states = (f"{w.label} {w.where}, silent for {now - w.heard:.0f} s, log {w.child.log}" for w in late)
+    kept = ", ".join(str(worker.trace) for worker in workers if worker.steps)
+    return WorkerError(
+        f"not done within --timeout {request.timeout:g} s",
+        got=Verbatim("; ".join(states)),
+        remedy=f"What was recorded so far: {kept}" if kept else None,
+    )
 
 
 def _finish(worker: Worker, progress: Progress) -> None:
     """Judges a worker's end: all is well, or an error says what happened."""
-    code = worker.child.process.wait()
+    try:
+        code = worker.child.process.wait(_LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise WorkerError(
+            f"worker {worker.label!r} closed its pipe to xframe {worker.where}, and went on",
+            expected="a task that closes only what it has opened",
+            remedy=f"Log: {worker.child.log}",
+        ) from None
     if worker.done is not None and code == 0:
         seconds = time.monotonic() - worker.began
         progress.end(worker.label, worker.done.steps, f"{seconds:5.1f} s   trace complete")
@@ -148,14 +210,18 @@ def _failure(worker: Worker) -> XframeError:
                 got=Verbatim(text),
                 remedy=f"The whole message is in {log}",
             )
-    where = f"after {worker.steps:,} recorded steps" if worker.steps else "before its first recorded step"
     remedy = f"Log: {log}"
     if worker.steps:
         remedy = f"What was recorded so far: {worker.trace}. {remedy}"
+    if failed is not None and failed.kind == "full":
+        remedy = f"Free some space, or choose another place with --out. {remedy}"
+        return WorkerError(f"worker {label!r} could not write {worker.where}", got=Verbatim(failed.text), remedy=remedy)
     if failed is not None:
         first_line = Verbatim(failed.text.partition("\n")[0])  # the rest, and the traceback, are in the log
-        return WorkerError(f"worker {label!r} failed {where}", got=first_line, remedy=remedy)
-    return WorkerError(f"worker {label!r} {worker.child.fate()} {where}", remedy=remedy + worker.child.last_words())
+        return WorkerError(f"worker {label!r} failed {worker.where}", got=first_line, remedy=remedy)
+    return WorkerError(
+        f"worker {label!r} {worker.child.fate()} {worker.where}", remedy=remedy + worker.child.last_words()
+    )
 
 
 def _device(wanted: str, workers: list[Worker]) -> str:

@@ -1,8 +1,8 @@
 """What a process and its child say to each other: JSON lines, each message of a kind.
 
-A message is a small frozen dataclass, and its line is ``{"kind": {"field": value, …}}``. The parent writes to the
-child's standard input. The child writes to a pipe of its own, whose number is its first argument, so that whatever a
-framework prints cannot be taken for a message. When its standard input ends, the parent is gone.
+A message is a small frozen dataclass, and its line is ``{"kind": {"field": value, …}}``. They go through two pipes of
+their own, whose numbers are the child's arguments: what a framework prints cannot be taken for a message, and what a
+task reads from standard input, which is empty, cannot be one. When the pipe to the child ends, the parent is gone.
 
 What every child says if it fails (``Failed``) and what the harness and its workers say is here; the bench and the
 self-test have further kinds of their own.
@@ -10,19 +10,24 @@ self-test have further kinds of their own.
 
 from __future__ import annotations
 
+import bdb
+import contextlib
+import errno
 import json
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import TypeAdapter
 
 from xframe.errors import UsageError, XframeError
 
 M = TypeVar("M")
+_NO_TERMINAL = "the task starts a debugger, and its process has no terminal: debug it in a script of your own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,6 @@ class Job:
     task: str
     runtime: dict[str, Any]  # as its ``to_dict`` returns it
     trace: str
-    home: str = ""  # the folder that the worker takes it to when the harness is gone; empty: it stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,11 @@ class Failed:
     """From any child, last: why it ends.
 
     ``usage``: what was asked for does not fit. ``missing``: a package is not installed. ``broken``: it is installed and
-    cannot be imported.
+    cannot be imported. ``full``: the disk is.
     """
 
     text: str
-    kind: Literal["failed", "usage", "missing", "broken"] = "failed"
+    kind: Literal["failed", "usage", "missing", "broken", "full"] = "failed"
     install: str = ""  # the command that installs what is missing
 
 
@@ -99,51 +103,93 @@ def encode(message: Any) -> bytes:
 
 
 def decode(line: bytes | str, kinds: Iterable[type[M]]) -> M:
-    """The message of a line, which is of one of these kinds."""
-    ((name, fields),) = json.loads(line).items()
-    return {_kind(kind): kind for kind in kinds}[name](**fields)
+    """The message of a line, which is of one of these kinds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        ((name, fields),) = json.loads(line).items()
+        kind = {_kind(kind): kind for kind in kinds}[name]
+    except (AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"no message: {error}") from None
+    return _checker(kind).validate_python(fields)
 
 
 def _kind(message: type) -> str:
     return message.__name__.lower()
 
 
-class Parent:
-    """A child's way back to its parent: messages on the file of that number, answers on standard input."""
+@cache
+def _checker(kind: type[M]) -> TypeAdapter[M]:
+    return TypeAdapter(kind)
 
-    def __init__(self, number: int) -> None:
-        self._file, self._input = os.fdopen(number, "wb", buffering=0), sys.stdin
+
+class Parent:
+    """A child's way back to its parent: messages out of the pipe of one number, and into that of the other."""
+
+    def __init__(self, numbers: Sequence[str]) -> None:
+        self._numbers = reading, writing = [int(number) for number in numbers]
+        self._process = os.getpid()
+        self._input, self._output = os.fdopen(reading, "rb", closefd=False), os.fdopen(writing, "wb", 0, closefd=False)
+        self._pipes = [self._pipe(number) for number in self._numbers]
+        for number in self._numbers:
+            os.set_inheritable(number, False)  # a program that the task starts in this one's place has no part in them
 
     def send(self, message: Any) -> None:
-        """One message, at once."""
-        self._file.write(encode(message))
+        """One message, at once.
+
+        Raises:
+            XframeError: this is a copy of the process, or its pipes were closed.
+        """
+        self._check()
+        self._output.write(encode(message))
 
     def receive(self, kind: type[M]) -> M | None:
-        """The next message, which is of that kind; None if the parent is gone."""
+        """The next message, which is of that kind; None if the parent is gone.
+
+        Raises:
+            XframeError: this is a copy of the process, or its pipes were closed.
+        """
+        self._check()
         line = self._input.readline()
         return decode(line, [kind]) if line else None
 
-    def leave_with_it(self) -> None:
-        """From now on this process gets SIGTERM when its parent is gone. Nothing can be received any more."""
-        threading.Thread(target=self._leave, daemon=True).start()
+    def _check(self) -> None:
+        # What a task did to the process it runs in; a number that was closed may be that of another file by now.
+        if os.getpid() != self._process:
+            raise XframeError("a copy of the worker went on", got=os.getpid(), expected="a fork that ends by os._exit")
+        if [self._pipe(number) for number in self._numbers] != self._pipes:
+            raise XframeError("the pipes to xframe were closed", expected="a task that closes only what it opened")
 
-    def _leave(self) -> None:
-        # Not self._input.read(): a process forked while that waits, as a DataLoader's are, would find its lock taken.
-        while os.read(self._input.fileno(), 1 << 10):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+    @staticmethod
+    def _pipe(number: int) -> tuple[int, int] | None:
+        """What identifies an open file."""
+        try:
+            status = os.fstat(number)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
 
-def report(number: int, work: Callable[[Parent], None]) -> int:
+def report(numbers: Sequence[str], work: Callable[[Parent], None]) -> int:
     """A child's life: does the work, lets the parent know if it fails, and returns the exit code."""
-    parent = Parent(number)
+    try:
+        parent = Parent(numbers)
+    except (OSError, ValueError):
+        print("xframe: a worker was started by itself: only xframe can, with pipes to it", file=sys.stderr)  # noqa: T201
+        return 2
+    if not os.environ.get("PYTHONBREAKPOINT"):  # else the user has chosen: none, or one that needs no terminal
+        sys.breakpointhook = _no_debugger
     try:
         work(parent)
     except KeyboardInterrupt:
         return 130
     except BaseException as error:
-        traceback.print_exc()
-        parent.send(_failure(error))
+        with contextlib.suppress(Exception):  # first: where the disk is full, the traceback cannot be printed
+            parent.send(_failure(error))
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         return error.exit_code if isinstance(error, XframeError) else 3
     return 0
 
@@ -153,11 +199,21 @@ def _failure(error: BaseException) -> Failed:
         return error.message
     if isinstance(error, XframeError):
         return Failed(str(error), "usage" if isinstance(error, UsageError) else "failed")
+    if isinstance(error, bdb.BdbQuit):
+        return Failed(_NO_TERMINAL)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failed(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", "full")
     return Failed(f"{type(error).__name__}: {error}")
+
+
+def _no_debugger(*_: Any, **__: Any) -> NoReturn:
+    raise XframeError(_NO_TERMINAL)
 
 
 def leave(code: int) -> NoReturn:
     """Ends this process at once: a framework's own teardown can crash or hang after all is written."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)

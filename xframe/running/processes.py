@@ -1,8 +1,8 @@
 """The one launcher of child processes: for the harness' workers, the bench's loops, the self-test's adapters.
 
-``start`` gives a child its first message, a pipe to report on and a log file for all it prints; ``listen`` returns
-what children report as it arrives; ``stop`` ends them all, and must be called whatever happened. What the messages
-are is in ``xframe.running.messages``.
+``start`` gives a child its first message, two pipes, a log file for all it prints, and a guard, ``guard.py``, that ends
+it when this process is gone; ``listen`` returns what children report as it arrives; ``stop`` ends them all, and must be
+called whatever happened. What the messages are is in ``xframe.running.messages``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from xframe.errors import UsageError, printable
+from xframe.errors import UsageError, WorkerError, printable
+from xframe.running import guard
 from xframe.running.messages import decode, encode
 
 _GRACE_SECONDS = 5.0  # for a child that is stopped to write what it has
+_GUARD_SECONDS = 5.0  # for its guard to see to what is left of it then
+_LOOK_SECONDS = 1.0  # between looks at whether a child that says nothing is still there
+_LONGEST = 1 << 24  # bytes of a message
 
 
 @dataclass(eq=False)
@@ -32,31 +37,57 @@ class Child:
 
     label: str  # its name in messages
     log: Path  # where all it prints goes
-    process: subprocess.Popen[bytes]
-    pipe: IO[bytes]
+    process: subprocess.Popen[bytes]  # its guard, which ends as it ends
+    inlet: IO[bytes]  # of the pipe to it
+    pipe: IO[bytes]  # from it
     kinds: tuple[type, ...]  # of the messages it may send
     silent: bool = False  # nothing more will arrive
     _lines: deque[bytes] = field(default_factory=deque)
     _rest: bytes = b""  # of a line that has not arrived in full
 
     def send(self, message: Any) -> None:
-        """A message to its standard input. A child that has died shows it by the end of its own messages."""
-        assert self.process.stdin is not None
+        """A message to it. A child that has died shows it by the end of its own messages."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(encode(message))
-            self.process.stdin.flush()
+            self.inlet.write(encode(message))
+
+    def hang_up(self) -> None:
+        """Nothing more is sent to it."""
+        self.inlet.close()
 
     def read(self) -> None:
-        """Takes in what is on the pipe; waits if there is nothing."""
+        """Takes in what is on the pipe; waits if there is nothing.
+
+        Raises:
+            WorkerError: there is no end to a message.
+        """
         data = os.read(self.pipe.fileno(), 1 << 16)
         self.silent = not data
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._lines.extend(lines)
+        if len(self._rest) > _LONGEST:
+            raise self._junk(self._rest)
 
     def arrived(self) -> Iterator[Any]:
-        """The messages that were read and not yet looked at."""
+        """The messages that were read and not yet looked at.
+
+        Raises:
+            WorkerError: something is no message.
+        """
         while self._lines:
-            yield decode(self._lines.popleft(), self.kinds)
+            line = self._lines.popleft()
+            try:
+                message = decode(line, self.kinds)
+            except ValueError:
+                raise self._junk(line) from None
+            yield message
+
+    def _junk(self, line: bytes) -> WorkerError:
+        return WorkerError(
+            f"process {self.label!r} wrote into xframe's pipe what is no message",
+            got=line[:200],
+            expected="a task that writes only into files which it has opened",
+            remedy=f"Log: {self.log}",
+        )
 
     def fate(self) -> str:
         """How the process ended; waits for that."""
@@ -89,11 +120,14 @@ def start(
     kinds: tuple[type, ...],
     interpreter: str = sys.executable,
     variables: Mapping[str, str] | None = None,
+    place: str = "",
+    home: str = "",
 ) -> Child:
-    """Starts ``interpreter -m module NUMBER``, where NUMBER is the pipe to report on.
+    """Starts ``interpreter -m module NUMBER NUMBER``, where the numbers are the pipes to it and from it.
 
     The module's main goes through ``xframe.running.messages.report``; ``first`` is the first message to it. ``label``,
-    ``log`` and ``kinds`` are those of ``Child``; ``variables`` are added to its environment.
+    ``log`` and ``kinds`` are those of ``Child``; ``variables`` are added to its environment. What it writes at
+    ``place``, if anything is given there, goes ``home`` when this process is gone.
 
     Raises:
         UsageError: the log cannot be written, or the interpreter not started.
@@ -104,29 +138,38 @@ def start(
         raise UsageError(
             "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
         ) from None
-    reading, writing = os.pipe()
     environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
-    try:
-        with output:
+    theirs, inlet = os.pipe()
+    pipe, reports = os.pipe()
+    with output, os.fdopen(theirs, "rb"), os.fdopen(reports, "wb"):
+        ours = os.fdopen(inlet, "wb", buffering=0), os.fdopen(pipe, "rb", buffering=0)
+        try:
+            # -P: what lies in the current folder is not in the way of what a framework imports.
+            child = [_found(interpreter, label), "-P", "-m", module, str(theirs), str(reports)]
+            options = [str(os.getpid()), str(_GRACE_SECONDS), place, home]
             process = subprocess.Popen(
-                [interpreter, "-m", module, str(writing)],
-                stdin=subprocess.PIPE,
+                [sys.executable, "-I", "-S", guard.__file__, *options, *child],
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=[writing],
+                pass_fds=[theirs, reports],
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the parent, which lets its children write what they have
+                start_new_session=True,
             )
-    except OSError as error:
-        os.close(reading)
-        raise UsageError(
-            f"cannot start {label!r} with that interpreter", got=interpreter, expected=f"a Python ({error})"
-        ) from None
-    finally:
-        os.close(writing)
-    child = Child(label, log, process, os.fdopen(reading, "rb", buffering=0), kinds)
-    child.send(first)
-    return child
+        except BaseException:
+            for end in ours:
+                end.close()
+            raise
+    started = Child(label, log, process, *ours, kinds)
+    started.send(first)
+    return started
+
+
+def _found(interpreter: str, label: str) -> str:
+    path = shutil.which(interpreter)
+    if path is None:
+        raise UsageError(f"cannot start {label!r} with that interpreter", got=interpreter, expected="a Python's path")
+    return path
 
 
 def listen(children: Iterable[Child], seconds: float | None = None) -> Iterator[tuple[Child, Any]]:
@@ -136,24 +179,29 @@ def listen(children: Iterable[Child], seconds: float | None = None) -> Iterator[
 
     Raises:
         TimeoutError: that long was listened, and some child could still report.
+        WorkerError: what a child wrote is no message.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = float("inf") if seconds is None else time.monotonic() + seconds
     while speaking := [child for child in children if not child.silent]:
+        ended = {id(child) for child in speaking if child.process.poll() is not None}
         with selectors.DefaultSelector() as selector:
             for child in speaking:
                 for message in child.arrived():
                     yield child, message
                 selector.register(child.pipe, selectors.EVENT_READ, child)
-            ready = selector.select(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise TimeoutError
-        for key, _ in ready:
-            child = key.data
-            child.read()
+            left = max(0.0, deadline - time.monotonic())
+            ready = [key.data for key, _ in selector.select(0 if ended else min(_LOOK_SECONDS, left))]
+        for child in speaking:
+            if child in ready:
+                child.read()
+            elif id(child) in ended:  # a copy of it may hold the pipe
+                child.silent = True
             for message in child.arrived():
                 yield child, message
             if child.silent:
                 yield child, None
+        if time.monotonic() >= deadline and any(not child.silent for child in children):
+            raise TimeoutError
 
 
 def stop(children: Sequence[Child]) -> list[Child]:
@@ -161,15 +209,13 @@ def stop(children: Sequence[Child]) -> list[Child]:
     running = [child for child in children if child.process.poll() is None]
     for child in running:
         child.process.terminate()
-    deadline = time.monotonic() + _GRACE_SECONDS
+    deadline = time.monotonic() + _GRACE_SECONDS + _GUARD_SECONDS
     for child in children:
         try:
             child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            child.process.kill()
+            child.process.kill()  # the guard; the kernel does the rest
             child.process.wait()
         child.pipe.close()
-        if child.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                child.process.stdin.close()
+        child.inlet.close()
     return running

@@ -18,6 +18,9 @@ class Progress:
     def state(self, label: str, text: str) -> None:
         """What it is doing."""
 
+    def silent(self, label: str, seconds: float) -> None:
+        """Nothing was heard of it for that long."""
+
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
         """That many of its steps are recorded; the last one's epoch, from 0, and loss."""
 

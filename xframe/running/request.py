@@ -48,6 +48,7 @@ class Request:
     name: str | None = None  # of the plan, in that folder's name; None for the plan's digest
     rtol: float | None = None
     atol: float | None = None
+    timeout: float | None = None  # seconds that the runs may take
     selections: tuple[Selection, ...] = field(init=False)  # each an existing adapter with an existing loop
     runtime: Runtime = field(init=False)  # of all of them; the loop is each selection's own
 
@@ -56,6 +57,8 @@ class Request:
             raise UsageError(
                 "verify", got=(self.plan, self.task), expected="an xframe.TrainingPlan and the name of a task"
             )
+        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+            raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
         runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]
         object.__setattr__(self, "selections", tuple(registry.select(names)))

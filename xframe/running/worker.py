@@ -1,7 +1,7 @@
 """The worker: the child process in which one adapter trains. Started by the harness.
 
-It gets its job, reports that its framework is there, waits for the word to go, trains and records. When the harness
-is gone, it stops too.
+It gets its job, reports that its framework is there, waits for the word to go, trains and records. When it is asked to
+stop, as its guard does when the harness is gone, it closes its trace.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import importlib.util
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
-from xframe.running.folders import take_home
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
@@ -25,10 +25,10 @@ from xframe.trace.facts import Facts
 _BEGAN = time.monotonic()
 
 
-def main(number: int) -> int:
-    """The worker's life, with the harness at the other end of that pipe; returns the exit code."""
+def main(numbers: Sequence[str]) -> int:
+    """The worker's life, with the harness at the other ends of those pipes; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop: leave by KeyboardInterrupt
-    return report(number, _train)
+    return report(numbers, _train)
 
 
 def _train(harness: Parent) -> None:
@@ -63,18 +63,12 @@ def _train(harness: Parent) -> None:
     go = harness.receive(Go)
     if go is None:
         raise KeyboardInterrupt
-    harness.leave_with_it()
     runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts.loop})
     facts = replace(facts, runtime=runtime.to_dict())
     setup = time.monotonic() - _BEGAN
-    try:
-        with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
-            recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
-            recorder.weights(adapter.run(plan, task, runtime, recorder))
-    except KeyboardInterrupt:  # the harness stops this process, or is gone
-        if job.home:
-            take_home(Path(job.trace), Path(job.home))
-        raise
+    with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
+        recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
+        recorder.weights(adapter.run(plan, task, runtime, recorder))
     harness.send(Done(recorder.num_steps, setup, peak_memory()))
 
 
@@ -93,4 +87,4 @@ def peak_memory() -> int | None:
 
 
 if __name__ == "__main__":
-    leave(main(int(sys.argv[1])))
+    leave(main(sys.argv[1:]))

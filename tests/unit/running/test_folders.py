@@ -2,13 +2,15 @@
 
 import contextlib
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 
 import xframe
-from xframe.running.folders import apart, take_home
-from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
-from xframe.running.processes import listen, start, stop
+from xframe.running.folders import apart
+from xframe.running.guard import make_place, take_home
 
 
 def written(place, text="rows"):
@@ -20,6 +22,8 @@ def written(place, text="rows"):
 def test_each_of_several_runs_has_a_folder_of_its_own(tmp_path, ends):
     traces = [tmp_path / f"{name}.trace" for name in "abc"]
     with contextlib.suppress(KeyboardInterrupt, ValueError), apart(traces) as places:
+        for place in places:
+            make_place(place)
         folders = [place.parent for place in places]
         assert [place.name for place in places] == [trace.name for trace in traces]
         assert len(set(folders)) == 3
@@ -51,30 +55,53 @@ def test_a_run_alone_writes_where_its_trace_is_to_be(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.npz"]
 
 
-def test_a_worker_may_have_taken_its_trace_home_before(tmp_path):
-    """As it does when its harness is gone."""
+def test_a_trace_may_have_been_taken_home_before(tmp_path):
     with apart([tmp_path / "a.trace", tmp_path / "b.trace"]) as places:
+        make_place(places[0])
         written(places[0], "kept")
         take_home(places[0], tmp_path)
     assert (tmp_path / "a.trace").read_text() == "kept"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.npz"]
 
 
-def test_a_worker_takes_its_trace_home_when_its_harness_is_gone(tmp_path):
-    with contextlib.ExitStack() as stack:
-        own, _ = stack.enter_context(apart([tmp_path / "a.trace", tmp_path / "b.trace"]))
-        plan = {"batch_size": 64, "epochs": 100_000}
-        job = Job("numpy", "numpy", None, plan, "digits-mlp", {"threads": 1}, str(own), str(tmp_path))
+STARTS = """
+import sys, time
+from pathlib import Path
+from xframe.running.folders import apart
+from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
+from xframe.running.processes import listen, start
+
+home = Path(sys.argv[1])
+with apart([home / "ended.trace", home / "runs.trace"]) as (ended, runs):
+    children = []
+    plan = {"batch_size": 64, "epochs": 100_000}
+    for place, adapter in ((ended, "none"), (runs, "numpy")):
+        job = Job(adapter, adapter, None, plan, "digits-mlp", {"threads": 1}, str(place))
+        taken = {"place": str(place), "home": str(home), "log": home / f"{adapter}.log"}
         kinds = (Ready, Recorded, Done, Failed)
-        child = start("xframe.running.worker", job, label="numpy", log=tmp_path / "a.log", kinds=kinds)
-        stack.callback(stop, [child])
-        for _, message in listen([child], seconds=60):
-            if isinstance(message, Ready):
-                child.send(Go("cpu"))
-            if isinstance(message, Recorded):
-                child.process.stdin.close()
-                break
-        child.process.wait(30)
-        trace = xframe.Trace.open(tmp_path / "a.trace")
-        assert trace.num_rows >= 1000
-        assert trace.ending == "interrupted by KeyboardInterrupt"
+        children.append(start("xframe.running.worker", job, label=adapter, kinds=kinds, **taken))
+    children[0].process.wait()  # there is no such adapter
+    ended.write_text("rows")
+    for _, message in listen(children):
+        if isinstance(message, Ready):
+            children[1].send(Go("cpu"))
+        if isinstance(message, Recorded):
+            print("recorded", flush=True)
+            time.sleep(600)
+"""
+
+
+def test_when_the_harness_is_killed_all_is_taken_home(tmp_path):
+    """What a run has left that ended before, too."""
+    with subprocess.Popen([sys.executable, "-c", STARTS, tmp_path], stdout=subprocess.PIPE) as harness:
+        assert harness.stdout.readline() == b"recorded\n"
+        (common,) = tmp_path.glob(".running-*")
+        harness.kill()
+    deadline = time.monotonic() + 10
+    while common.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (tmp_path / "ended.trace").read_text() == "rows"
+    trace = xframe.Trace.open(tmp_path / "runs.trace")
+    assert trace.num_rows >= 1000
+    assert trace.ending == "interrupted by KeyboardInterrupt"

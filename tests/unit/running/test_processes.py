@@ -37,7 +37,7 @@ def work(parent):
         say = parent.receive(Say)
 
 if __name__ == "__main__":
-    leave(report(int(sys.argv[1]), work))
+    leave(report(sys.argv[1:], work))
 """
 
 
@@ -84,7 +84,7 @@ def test_answers_until_nothing_more_is_said(begin):
         if message is not None and len(messages) < 3:
             child.send(message)
         elif message is not None:
-            child.process.stdin.close()
+            child.hang_up()
     assert messages == [Say("abab"), Say("abababab"), Say("ab" * 8), None]
     assert child.fate() == "ended with exit code 0"
     assert child.log.read_text() == "printed ab\nprinted abab\nprinted abababab\n"
@@ -112,7 +112,7 @@ def test_several_are_listened_to_as_they_come(begin):
         if len(children) == 1:
             children.append(begin("b", "second"))
         if message is not None:
-            child.process.stdin.close()
+            child.hang_up()
     assert sorted(spoken, key=str) == [
         ("first", None), ("first", Say("aa")), ("second", None), ("second", Say("bb")),
     ]  # fmt: skip

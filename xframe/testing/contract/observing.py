@@ -24,7 +24,7 @@ from xframe.plan import cadence, counting
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import steering
-from xframe.running.folders import take_home
+from xframe.running.guard import take_home
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
 from xframe.tasks.task import Task

@@ -35,7 +35,6 @@ def _work(parent: Parent) -> None:
     work = parent.receive(Work)
     if work is None:
         raise KeyboardInterrupt
-    parent.leave_with_it()
     for message in _train(work):
         parent.send(message)
 
@@ -84,4 +83,4 @@ def _run(adapter: Adapter, plan: TrainingPlan, task: Task, path: Path, label: st
 
 
 if __name__ == "__main__":
-    leave(report(int(sys.argv[1]), _work))
+    leave(report(sys.argv[1:], _work))
