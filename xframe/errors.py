@@ -16,6 +16,8 @@ import difflib
 from collections.abc import Iterable
 from itertools import islice
 
+_LONGEST = 4000  # characters of a message; a file may have a million names
+
 
 class XframeError(Exception):
     """Base of all errors raised by xframe; ``exit_code`` is what the command line exits with."""
@@ -32,7 +34,8 @@ class XframeError(Exception):
         if expected:
             parts.append(f"expected {expected}")
         message = ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
-        super().__init__(f"{message}. {remedy}" if remedy else message)
+        message = lines(f"{message}. {remedy}" if remedy else message)
+        super().__init__(message if len(message) <= _LONGEST else message[: _LONGEST - 1] + "…")
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form; what was got as text where JSON has no such value."""
@@ -80,7 +83,13 @@ def shown(value: object, limit: int = 300) -> str:
 
 def printable(value: object) -> str:
     """Text without control characters, so that a file cannot drive the terminal that shows what it says."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def lines(text: str) -> str:
+    """Lines of text, each ``printable``."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def counted(count: int, noun: str) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from xframe.trace.arrow import known_of, lists_of
 from xframe.trace.certificate import Certifier, as_bytes, block_digests, ids_digests
-from xframe.trace.schema import CERTIFIED, COLUMNS, Column
+from xframe.trace.limits import LARGEST
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, Column
 from xframe.trace.source import Source, damaged, read_between
 
 
@@ -25,7 +26,7 @@ def certified(path: Path, source: Source) -> str:
     Raises:
         TraceError: they do not.
     """
-    certifier, unknown = Certifier(), dict.fromkeys(COLUMNS, 0)
+    certifier, unknown, largest = Certifier(), dict.fromkeys(COLUMNS, 0), 0
     for index, (start, stop) in enumerate(pairwise(source.bounds)):
         columns = {name: read_between(source, name, start, stop) for name in COLUMNS if name != "ids"}
         where = f"of its rows {start:,} to {stop - 1:,}"
@@ -36,11 +37,17 @@ def certified(path: Path, source: Source) -> str:
             raise damaged(path, f"the ids {where} are not those of their batch sizes and digests")
         unknown["ids"] += unlisted
         for name, column in columns.items():
-            unknown[name] += 0 if column.known is None else int((~column.known).sum())
+            nulls = 0 if column.known is None else int((~column.known).sum())
+            unknown[name] += nulls
+            if BY_NAME[name].kind == "int64" and int((column.values.view(np.uint64) > LARGEST).sum()) > nulls:
+                raise damaged(path, f"the {name} {where} are not all from 0 to {LARGEST}")
         if source.digests is not None and source.digests[index] != block_digests(columns, source.covered):
             raise damaged(path, f"the digests {where} are not those of the columns")
         certifier.add(*(columns[name].values for name in CERTIFIED))
+        largest = max(largest, int(columns["batch_size"].values.max(initial=0)))
         del columns, column  # one block is held at a time
+    if largest * source.num_rows > LARGEST:
+        raise damaged(path, "its batches have more samples than can be counted")
     certificate = certifier.result()
     if unknown != source.unknown:
         raise damaged(path, "it states a different number of unknown values than it has")

@@ -5,11 +5,13 @@ Arrays are made from plain buffers and read as such: pa.array and to_numpy would
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
 from xframe.trace.schema import DTYPES, NEVER_NULL, NULLS, TABLE, Column
@@ -24,6 +26,40 @@ def arrow_type(kind: str) -> Any:
         return TYPES.get(kind) or pa.type_for_alias(kind)
     except (TypeError, ValueError):
         return None
+
+
+def read_batch(message: bytes, schema: Any) -> Any:
+    """The record batch in an Arrow IPC message, all of whose buffers lie in the message and are what Arrow expects.
+
+    Raises:
+        ValueError, struct.error: it is no such message, or compressed: Arrow would allocate what it declares.
+    """
+    if _compressed(message):
+        raise ValueError("a compressed record batch")
+    batch = ipc.read_record_batch(pa.py_buffer(message), schema)
+    batch.validate(full=True)
+    return batch
+
+
+def _compressed(message: bytes) -> bool:
+    """Whether a record batch message states a compression: the fourth field of the table that its third refers to."""
+
+    def follow(at: int) -> int:
+        """Where what an offset refers to lies."""
+        return at + int(struct.unpack_from("<I", flat, at)[0])
+
+    def field(table: int, index: int) -> int:
+        """Where a table's field lies; 0 if it has none of that index."""
+        vtable = table - struct.unpack_from("<i", flat, table)[0]
+        if vtable < 0 or struct.unpack_from("<H", flat, vtable)[0] < 6 + 2 * index:
+            return 0
+        offset = struct.unpack_from("<H", flat, vtable + 4 + 2 * index)[0]
+        return table + int(offset) if offset else 0
+
+    marker, size = struct.unpack_from("<iI", message)
+    flat = message[8 : 8 + size] if marker == -1 else message[4 : 4 + marker]
+    header = field(follow(0), 2)
+    return bool(header and field(follow(header), 3))
 
 
 def record_batch(columns: Mapping[str, Column], count: int) -> Any:

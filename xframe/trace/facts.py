@@ -1,7 +1,7 @@
 """What is known of a run beside its rows, typed: read once from a trace's metadata, and believed only where it fits.
 
-A trace's metadata is any JSON object. What stands there under a known name and is of the known kind is a fact; the
-rest is left in ``Trace.metadata`` and judged by nobody.
+A trace's metadata is any JSON object. What stands there under a known name and is of the known kind is a fact, its
+texts of one printable line; the rest is left in ``Trace.metadata`` and judged by nobody.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xframe.errors import printable
+from xframe.plan.fields import LARGEST
 from xframe.precision import PRECISIONS
 
+_LONGEST = 300  # characters of a text
 DECLARED = "declared by the loop"  # the evidence of updates where a recorder was given a bare count of them
 
 
@@ -61,7 +64,39 @@ class Facts:
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Facts:
         """The facts in a trace's metadata."""
-        kinds: dict[str, type] = {"plan": dict, "versions": dict, "runtime": dict}
-        kinds |= dict.fromkeys(("num_samples", "num_validation"), int)
-        fitting = {name: metadata[name] for name in cls.__slots__ if type(metadata.get(name)) is kinds.get(name, str)}
-        return cls(**fitting)
+        readers = {"plan": _plan, "versions": _versions, "runtime": _runtime}
+        readers |= dict.fromkeys(("num_samples", "num_validation"), _size)
+        facts = {name: readers.get(name, _text)(metadata.get(name)) for name in cls.__slots__}
+        return cls(**{name: value for name, value in facts.items() if value is not None})
+
+
+# Each fact of what a file states; None where that is of another kind.
+
+
+def text(value: Any) -> str:
+    """A text of a file as reports may show it: one line of bounded length."""
+    line = printable(str(value)[: _LONGEST + 1])
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def _text(value: Any) -> str | None:
+    return text(value) if type(value) is str and value else None
+
+
+def _size(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value <= LARGEST else None
+
+
+def _plan(value: Any) -> dict[str, Any] | None:
+    return value if type(value) is dict else None
+
+
+def _versions(value: Any) -> dict[str, str] | None:
+    return {text(name): text(of) for name, of in value.items() if type(of) is str} if type(value) is dict else None
+
+
+def _runtime(value: Any) -> dict[str, Any] | None:
+    if type(value) is not dict:
+        return None
+    scalars = {text(name): text(of) if type(of) is str else of for name, of in value.items()}
+    return {name: of for name, of in scalars.items() if of is None or type(of) in (str, int, float, bool)}

@@ -8,7 +8,6 @@ two frames looks like any other.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Iterator
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.ipc as ipc
 
-from xframe.trace.arrow import TYPES, arrow_type
+from xframe.errors import Verbatim, shown
+from xframe.trace.arrow import TYPES, arrow_type, read_batch
+from xframe.trace.limits import FRAME_BYTES, JSON_BYTES, JSON_VALUES, weighed
 from xframe.trace.schema import BY_NAME, COLUMNS
 from xframe.trace.source import damaged, newer, stated_columns
+from xframe.trace.stated import End, StatedValidation, fitted, object_of
 
 FAMILY = b"XFRAME-TRACE-"  # begins journals of this format and of newer ones
 MAGIC = FAMILY + b"1\r\n"
@@ -49,37 +50,48 @@ class Journal:
         self._schema: Any = None
         self._places: list[tuple[int, int]] = []
         self._held: dict[int, Any] = {}  # batches last read
+        self._weight = 0, 0  # of all validations: bytes and values
         for kind, at, payload in _frames(path, file):
             if (kind == HEAD) == (self._schema is not None):
                 raise damaged(path, "its head is not its first frame")
             try:
                 self._take(kind, at, payload)
-            except (AttributeError, LookupError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, OSError, struct.error, pa.ArrowException) as error:
                 raise damaged(path, f"a frame is none of a trace ({type(error).__name__}: {error})") from None
         self.num_rows = self.bounds[-1]
 
     def _take(self, kind: bytes, at: int, payload: bytes) -> None:
         if kind == BATCH:
-            batch = ipc.read_record_batch(pa.py_buffer(payload), self._schema)
+            batch = read_batch(payload, self._schema)
             self._places.append((at, len(payload)))
             self.bounds.append(self.bounds[-1] + batch.num_rows)
             for name in COLUMNS:
                 self.unknown[name] += batch.column(name).null_count if name in self.columns else batch.num_rows
         elif kind == HEAD:
-            self._begin(json.loads(payload))
+            self._begin(object_of(payload))
         elif kind == VALIDATION:
-            self.validations.append({**json.loads(payload)})
+            self._validation(payload)
         elif kind == END:
-            self.end = {**json.loads(payload)}
+            self.end = object_of(payload)
+            fitted(End, self.end)
         else:
             raise newer(self.path, f"has a frame of the kind {kind!r}", "frames of the kinds B, E, H and V")
+
+    def _validation(self, payload: bytes) -> None:
+        facts = object_of(payload)
+        if fitted(StatedValidation, facts).after != self.bounds[-1]:
+            raise ValueError(f"a validation after {facts['after']:,} steps of {self.bounds[-1]:,}")
+        self._weight = self._weight[0] + len(payload), self._weight[1] + weighed(payload)
+        if self._weight[0] > JSON_BYTES or self._weight[1] > JSON_VALUES:
+            raise ValueError("too many validations")
+        self.validations.append(facts)
 
     def _begin(self, head: dict[str, Any]) -> None:
         columns = stated_columns(self.path, head)
         fields = []
         for name, kind in columns.items():
             if (stored := arrow_type(kind)) is None:
-                raise newer(self.path, f"has the column {name!r} as {kind}", ", ".join(TYPES))
+                raise newer(self.path, f"has the column {shown(name)} as {shown(Verbatim(kind))}", ", ".join(TYPES))
             fields.append(pa.field(name, stored))
         self.metadata, self._schema = {**head["metadata"]}, pa.schema(fields)
         self.columns = tuple(name for name in columns if name in BY_NAME)
@@ -90,7 +102,7 @@ class Journal:
         if batch is None:
             at, length = self._places[block]
             self._file.seek(at)
-            batch = ipc.read_record_batch(pa.py_buffer(self._file.read(length)), self._schema)
+            batch = read_batch(self._file.read(length), self._schema)
             while self._held and length + sum(self._places[held][1] for held in self._held) > _HELD_BYTES:
                 del self._held[next(iter(self._held))]
             self._held[block] = batch
@@ -115,6 +127,8 @@ def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int, bytes]]:
         at = file.tell()
         if length > size - at:
             return  # cut here: what came before is whole
+        if length > FRAME_BYTES:
+            raise damaged(path, f"frame {frames} has {length:,} bytes, more than any that is written")
         payload = file.read(length)
         digest = frames_digest(digest, check, payload)
         if digest != sealed:

@@ -7,7 +7,6 @@ memory does not grow with steps.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -20,8 +19,11 @@ import pyarrow as pa
 from xframe.trace.arrow import SCHEMA, TYPES, lists_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.files import NewFile, Passing
+from xframe.trace.limits import FOOTER_BYTES, parsed, written
+from xframe.trace.pages import check_footer, check_pages
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
+from xframe.trace.stated import Blocks, Index, fitted, object_of
 
 BLOCK_ROWS = 131_072  # in a block; fewer where these have more than this many ids:
 BLOCK_IDS = 1 << 21
@@ -48,7 +50,7 @@ def _write(source: Source, path: Path) -> None:
 
     blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
-    index = json.dumps({"head": head_of(source.metadata), **beside}, sort_keys=True)
+    index = written({"head": head_of(source.metadata), **beside})
     integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
     with parquet.ParquetWriter(
         path,
@@ -68,7 +70,7 @@ def _write(source: Source, path: Path) -> None:
         if certifier.result() != source.end["certificate"]:
             raise damaged(path, "its rows are not those that were certified")
         table = [[start for start, _ in blocks], digests]
-        texts = {"xframe": index, "xframe.blocks": json.dumps(table)}
+        texts = {"xframe": index, "xframe.blocks": written(table)}
         writer.add_key_value_metadata(texts | {"xframe.digest": "blake2b-256:" + "0" * 64})
     _seal(path)
 
@@ -114,11 +116,19 @@ def _digest_place(file: BinaryIO) -> int | None:
     file.seek(size - 8)
     tail = file.read(8)
     length = int.from_bytes(tail[:4], "little")
-    if tail[4:] != b"PAR1" or length > size - 12:
+    if tail[4:] != b"PAR1" or length > min(size - 12, FOOTER_BYTES):
         return None
     file.seek(size - 8 - length)
     matches = list(_DIGEST.finditer(file.read(length)))
     return size - 8 - length + matches[-1].start(1) if matches else None
+
+
+def _footer(file: Any) -> bytes:
+    """The bytes of a Parquet file's footer, whose length was checked."""
+    size = file.seek(-8, os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(size - length)
+    return file.read(length)
 
 
 def _file_digest(file: BinaryIO, at: int) -> bytes:
@@ -160,29 +170,38 @@ class Closed:
         opened.seek(at)
         if opened.read(64) != _file_digest(opened, at):
             raise damaged(path, "it is not what was written")
-        self._parquet = parquet.ParquetFile(opened)
-        self._held: dict[str, tuple[int, Any]] = {}  # the block last read of each column
-        footer = self._parquet.metadata
+        self.path, self._held = path, dict[str, tuple[int, Any]]()  # the block last read of each column
         try:
-            index, (starts, digests) = (json.loads(footer.metadata[key]) for key in (b"xframe", b"xframe.blocks"))
-            stated, self.covered = stated_columns(path, index["head"]), covered_columns(index["head"])
-            self.metadata, self.validations = {**index["head"]["metadata"]}, [{**one} for one in index["validations"]]
-            self.columns = tuple(name for name in stated if name in BY_NAME)
-            stored = self._parquet.schema_arrow
-            if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:
-                raise TypeError(", ".join(odd))
-            self.end = {**index["end"]}
-            sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
-            self.bounds = np.cumsum([0, *sizes]).tolist()
-            self.num_rows = self.bounds[-1]
-            self.digests: list[dict[str, str]] | None = [
-                {name: str(block[name]) for name in (*self.covered, "finite")} for block in digests
-            ]
-            self.unknown = {name: index["unknown"].get(name, self.num_rows) for name in COLUMNS}
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            check_footer(_footer(opened))
+            self._parquet = parquet.ParquetFile(opened)
+            self._begin(opened)
+        except (LookupError, TypeError, ValueError, OSError, pa.ArrowException) as error:
             raise damaged(path, f"its footer is none of a trace ({type(error).__name__}: {error})") from None
-        if starts != self.bounds[:-1] or len(digests) != len(starts):
-            raise damaged(path, "its blocks are not those that its footer lists")
+
+    def _begin(self, file: Any) -> None:
+        """Takes what the footer states, and checks what it declares of the columns."""
+        footer = self._parquet.metadata
+        facts, table = object_of(footer.metadata[b"xframe"]), parsed(footer.metadata[b"xframe.blocks"])
+        stated = stated_columns(self.path, fitted(Index, facts).head)
+        starts, digests = table if type(table) is list and len(table) == 2 else ([], None)
+        blocks = fitted(Blocks, {"starts": starts, "digests": digests})
+        self.covered, self.end = covered_columns(facts["head"]), facts["end"]
+        self.metadata, self.validations = facts["head"]["metadata"], facts["validations"]
+        self.columns = tuple(name for name in stated if name in BY_NAME)
+        stored = self._parquet.schema_arrow
+        if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:
+            raise TypeError(", ".join(odd))
+        check_pages(file, footer, frozenset(self.columns))
+        sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        self.bounds = np.cumsum([0, *sizes]).tolist()
+        self.num_rows = self.bounds[-1]
+        self.digests: list[dict[str, str]] | None = [
+            {name: block[name] for name in (*self.covered, "finite")} for block in blocks.digests
+        ]
+        self.unknown = {name: facts["unknown"].get(name, self.num_rows) for name in COLUMNS}
+        made = [0, *(one["after"] for one in self.validations), self.num_rows]
+        if blocks.starts != self.bounds[:-1] or len(self.digests) != len(sizes) or made != sorted(made):
+            raise ValueError("its blocks or validations are not those of its rows")
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""
@@ -190,7 +209,13 @@ class Closed:
         if held != block:
             small = self._parquet.metadata.row_group(block).total_byte_size <= _READ_AT_ONCE
             names = self.columns if small else (name,)
-            table = self._parquet.read_row_group(block, columns=[*names], use_threads=False)
+            try:
+                table = self._parquet.read_row_group(block, columns=[*names], use_threads=False)
+                table.validate(full=True)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise damaged(self.path, f"its block {block} cannot be read ({error})") from None
+            if len(table) != self.bounds[block + 1] - self.bounds[block]:
+                raise damaged(self.path, f"its block {block} has other rows than its footer states")
             for one, chunks in zip(table.column_names, table.columns, strict=True):
                 array = chunks.combine_chunks() if chunks.num_chunks != 1 else chunks.chunk(0)
                 self._held[one] = block, array

@@ -13,8 +13,8 @@ import contextlib
 import hashlib
 import json
 import re
+from array import array
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn, Self
@@ -24,6 +24,7 @@ import numpy as np
 from xframe.errors import NotATraceError
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED
+from xframe.trace.limits import JSON_BYTES, opened, parsed, weighed
 from xframe.trace.schema import COUNTS, REALS, Column
 from xframe.trace.source import damaged, exists_already, newer, unreadable
 from xframe.trace.writer import TraceWriter
@@ -38,7 +39,9 @@ _NEEDED = {"step", "ids", "time_ns"}
 _KNOWN = _NEEDED.union(COUNTS, REALS)
 _ODD = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _LARGEST = 2**63 - 1
-_LINE = 1 << 28  # bytes in one line at most; a batch of ten million ids has fewer
+_LINE = JSON_BYTES  # bytes in one line at most
+_SHORT = 1 << 12  # bytes of a line that need not be weighed
+_UNVERIFIED_IDS = 1 << 24  # ids without a digest at most
 _UNVERIFIED = 1 << 16  # rows without a digest at most; the writer puts one every 1,000
 _VOUCHED = re.compile(rb'(?s:(\{"digest": "|\{"end": (\{.*\}), "digest": ")([0-9a-f]{64})"\}\n)')
 
@@ -64,8 +67,8 @@ class Reader:
         self._digest = hashlib.sha256()
         self._line = 0
         try:
-            self._file: BinaryIO = self.path.open("rb")
-        except OSError as error:
+            self._file: BinaryIO = opened(self.path)
+        except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from None
         try:
             self.metadata = self._head()
@@ -96,7 +99,7 @@ class Reader:
         line = self._next()
         facts: Any = None
         if line is not None and line.startswith(FIRST_BYTES):
-            facts = self._parsed(line)
+            facts = self._parsed(line, once=True)
         if not isinstance(facts, dict) or facts.pop("xframe", None) != "plain":
             raise NotATraceError(
                 "not a trace", got=str(self.path), expected="a file written by xframe.record or by plainwriter.py"
@@ -125,10 +128,15 @@ class Reader:
         end: bytes | None = match[2]
         return end
 
-    def _parsed(self, line: bytes) -> Any:
-        """The line as JSON, strictly; None where it is none."""
+    def _parsed(self, line: bytes, *, once: bool = False) -> Any:
+        """The line as JSON, strictly, and if asked for with no key twice; None where it is none."""
         try:
-            return json.loads(line.decode("ascii"), parse_constant=_refuse)
+            text = line.decode("ascii")
+            if once:
+                parsed(line)
+            elif len(line) > _SHORT:
+                weighed(line)
+            return json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError):
             return None
 
@@ -136,17 +144,18 @@ class Reader:
         """The rows, in order, all of them verified."""
         ready: list[dict[str, Any]] = []
         fresh: list[dict[str, Any]] = []  # under no digest yet
-        num_ids, end = 0, None
+        num_ids, unverified, end = 0, 0, None
         while end is None and (line := self._next()) is not None:
             if line.startswith(b'{"step": '):
                 self._digest.update(line)
                 fresh.append(self._row(line, self.num_rows + len(fresh)))
-                if len(fresh) > _UNVERIFIED:
+                unverified += len(fresh[-1]["ids"])
+                if len(fresh) > _UNVERIFIED or unverified > _UNVERIFIED_IDS:
                     self._damaged(f"{len(fresh):,} steps before line {self._line} are under no digest")
                 continue
             end = self._vouched(line)
             self.num_rows += len(fresh)
-            num_ids += sum(len(row["ids"]) for row in fresh)
+            num_ids, unverified = num_ids + unverified, 0
             ready += fresh
             fresh = []
             if len(ready) >= BLOCK_ROWS or num_ids >= BLOCK_IDS:
@@ -157,7 +166,7 @@ class Reader:
             self._finish(end)
 
     def _finish(self, text: bytes) -> None:
-        end = self._parsed(text)
+        end = self._parsed(text, once=True)
         if not isinstance(end, dict) or type(end.get("rows")) is not int or not isinstance(end.get("outcome"), str):
             self._damaged("its end does not say how the run ended")
         if end["rows"] != self.num_rows:
@@ -171,6 +180,8 @@ class Reader:
         row = self._parsed(line)
         if not isinstance(row, dict) or not row.keys() <= _KNOWN or not row.keys() >= _NEEDED:
             self._damaged(f"line {self._line} is no step")
+        if line.count(b":") > len(row):
+            self._damaged(f"line {self._line} has a key twice")
         ids = row["ids"]
         if type(ids) is not list or not set(map(type, ids)) <= {int} or (ids and max(max(ids), -min(ids)) > _LARGEST):
             self._damaged(f"line {self._line}: its ids are no list of integers")
@@ -181,6 +192,7 @@ class Reader:
                     self._damaged(f"line {self._line}: its {name} is no number")
             elif name != "ids" and (type(value) is not int or not 0 <= value <= _LARGEST):
                 self._damaged(f"line {self._line}: its {name} is no count")
+        row["ids"] = array("q", ids)  # a quarter of the list
         if row["step"] != index:
             self._damaged(f"line {self._line} is step {row['step']} where {index} follows")
         return row
@@ -192,7 +204,7 @@ def _columns(rows: list[dict[str, Any]]) -> Iterator[dict[str, Column]]:
         part = rows[start : start + BLOCK_ROWS]
         ids = [row["ids"] for row in part]
         sizes = np.array(list(map(len, ids)), dtype=np.int64)
-        columns = {"batch_size": Column(sizes), "ids": Column(np.array(list(chain.from_iterable(ids)), dtype=np.int64))}
+        columns = {"batch_size": Column(sizes), "ids": Column(np.frombuffer(b"".join(ids), dtype=np.int64))}
         for name in ("step", "time_ns", *COUNTS, *REALS):
             values = [row.get(name) for row in part]
             known = np.array([value is not None for value in values])
@@ -221,7 +233,10 @@ def convert(source: str | Path, target: str | Path) -> None:
         raise exists_already(target)
     with Reader(source) as reader:
         # Straight to the writer: the recorder would put this process's clock and versions in place of the run's.
-        writer = TraceWriter(target, reader.metadata)
+        try:
+            writer = TraceWriter(target, reader.metadata)
+        except TypeError as error:
+            raise damaged(reader.path, f"its metadata are none of a trace ({error})") from None
         try:
             for block in reader.blocks():
                 ids = block["ids"].values.astype("<i8").tobytes()

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from xframe.errors import NotATraceError, TraceError, UsageError
+from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim, printable, shown
 from xframe.trace.arrow import column_of
 from xframe.trace.schema import BY_NAME, COLUMNS, GROUPS, TABLE, Column, joined, unknown_column
+from xframe.trace.stated import Head, fitted
 
 FORMAT = 1
 
@@ -80,23 +81,23 @@ def stated_columns(path: Path, head: Mapping[str, Any]) -> dict[str, str]:
 
     Raises:
         NotATraceError: its format, or one of its required columns, is newer than this version of xframe.
-        TraceError: the head states no columns.
+        TraceError: the head does not fit the schema.
     """
-    if head.get("format") != FORMAT:
-        raise newer(path, f"is a trace of format {head.get('format')}", f"format {FORMAT}")
+    if type(head.get("format")) is int and head["format"] != FORMAT:
+        raise newer(path, f"is a trace of format {head['format']}", f"format {FORMAT}")
     try:
-        columns = {str(c["name"]): str(c["kind"]) for c in head["columns"]}
-        required = [str(c["name"]) for c in head["columns"] if c["required"]]
-    except (KeyError, TypeError):
-        columns = {}
-    if "step" not in columns:
+        columns = fitted(Head, head).columns
+    except ValueError as error:
+        raise damaged(path, f"its head does not state its columns as it must ({error})") from None
+    if head.get("format") != FORMAT or "step" not in [column.name for column in columns]:
         raise damaged(path, "its head does not state its columns")
-    for name, kind in columns.items():
-        if name not in BY_NAME and name in required:
-            raise newer(path, f"requires the column {name!r}", ", ".join(COLUMNS))
-        if name in BY_NAME and BY_NAME[name].kind != kind:
-            raise newer(path, f"has the column {name!r} as {kind}", BY_NAME[name].kind)
-    return columns
+    for column in columns:
+        name, known = column.name, BY_NAME.get(column.name)
+        if known is None and column.required:
+            raise newer(path, f"requires the column {shown(name)}", ", ".join(COLUMNS))
+        if known is not None and known.kind != column.kind:
+            raise newer(path, f"has the column {name!r} as {shown(Verbatim(column.kind))}", known.kind)
+    return {column.name: column.kind for column in columns}
 
 
 def covered_columns(head: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -118,7 +119,7 @@ def covered_columns(head: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def newer(path: Path, what: str, expected: str) -> NotATraceError:
     """The error for a trace that has something which this version of xframe doesn't know."""
-    return NotATraceError(f"{path} {what}", expected=expected, remedy="Update xframe.")
+    return NotATraceError(f"{printable(path)} {what}", expected=expected, remedy="Update xframe.")
 
 
 def exists_already(path: Path) -> UsageError:
@@ -130,7 +131,7 @@ def exists_already(path: Path) -> UsageError:
 def damaged(path: Path, why: str) -> TraceError:
     """The error for a file that is not what was written."""
     return TraceError(
-        f"{path} is damaged: {why}",
+        f"{printable(path)} is damaged: {printable(why)}",
         remedy="Nothing can be judged from it; record the run again, or copy the file again.",
     )
 
@@ -142,8 +143,7 @@ def not_a_trace(path: Path) -> NotATraceError:
     )
 
 
-def unreadable(path: Path, error: OSError) -> NotATraceError:
+def unreadable(path: Path, error: OSError | ValueError) -> NotATraceError:
     """The error for a file that cannot be opened."""
-    return NotATraceError(
-        "cannot read the trace", got=str(path), expected=f"a readable file ({error.strerror or error})"
-    )
+    why = getattr(error, "strerror", None) or error
+    return NotATraceError("cannot read the trace", got=str(path), expected=f"a readable file ({printable(why)})")

@@ -21,17 +21,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xframe.errors import PlanError, UsageError, Verbatim
+from xframe.errors import PlanError, UsageError, Verbatim, printable
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace import plainreader
 from xframe.trace.agreement import certified
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.facts import Facts
+from xframe.trace.facts import Facts, text
 from xframe.trace.journal import FAMILY, MAGIC, Journal
+from xframe.trace.limits import opened
 from xframe.trace.parquet import Closed
 from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.source import FORMAT, Source, newer, not_a_trace, read_between, unreadable
+from xframe.trace.stated import StatedValidation, fitted
 from xframe.trace.weights import read_weights, weight_types
 
 if TYPE_CHECKING:
@@ -66,8 +68,8 @@ class Validation:
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Validation:
         """From what stands in a file; what it does not know is left out."""
-        known = {name: facts[name] for name in cls.__slots__ if name in facts}
-        sizes = known.get("batch_sizes")
+        known = fitted(StatedValidation, facts).model_dump()
+        sizes = known["batch_sizes"]
         return cls(**{**known, "batch_sizes": sizes and tuple(map(tuple, sizes))})
 
 
@@ -97,13 +99,13 @@ class Trace:
         """
         path = Path(path)
         source = _open(path)
-        ending = str(source.end.get("outcome")) if source.end else "truncated"
+        ending = text(source.end["outcome"]) if source.end else "truncated"
         return cls(path, source.metadata, ending, source.end, source)
 
     @property
     def name(self) -> str:
         """What a report calls this run: its adapter if a harness recorded it, else the file's name."""
-        return self.facts.label or self.path.stem
+        return self.facts.label or text(self.path.stem)
 
     @cached_property
     def facts(self) -> Facts:
@@ -351,10 +353,10 @@ def open_different(paths: Sequence[str | Path]) -> list[Trace]:
 def _open(path: Path) -> Source:
     """Opens a file of any form and verifies it; the file is closed when nobody holds the source any more."""
     try:
-        file = path.open("rb")
+        file = opened(path)
         start = file.read(len(MAGIC))
         file.seek(0)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise unreadable(path, error) from None
     try:
         source = _reader(path, file, start)
@@ -378,6 +380,6 @@ def _reader(path: Path, file: BinaryIO, start: bytes) -> Source:
             plainreader.convert(path, converted)
             return _open(converted)  # a file that is open stays readable without its name
     if start.startswith(FAMILY):
-        version = start[len(FAMILY) :].split(b"\r")[0].decode(errors="replace")
+        version = printable(start[len(FAMILY) :].split(b"\r")[0].decode(errors="replace"))
         raise newer(path, f"is a trace of format {version}", f"format {FORMAT}")
     raise not_a_trace(path)

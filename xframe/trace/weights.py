@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.trace.files import Passing
+from xframe.trace.limits import opened
 from xframe.trace.source import damaged
 
 
@@ -55,11 +57,10 @@ def weight_types(trace: Path) -> set[str]:
     none, or none that can be read."""
     types = set[str]()
     try:
-        with zipfile.ZipFile(_stored(trace)) as archive:
+        with opened(_stored(trace)) as file, zipfile.ZipFile(file) as archive:
             for name in archive.namelist():
                 with archive.open(name) as member:
-                    head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                    types.add(head[np.lib.format.read_magic(member)](member)[2].name)
+                    types.add(_head(member)[2].name)
     except Exception:  # whoever reads the weights says what is wrong with them
         return set()
     return types
@@ -69,6 +70,26 @@ def _stored(trace: Path) -> Path:
     """The file that there is."""
     now, earlier = weights_path(trace), _earlier_path(trace)
     return earlier if not now.exists() and earlier.exists() else now
+
+
+def _check_sizes(file: BinaryIO) -> None:
+    """That an archive unpacks to no more than it is, as one that is not compressed does, and its arrays to no more."""
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise ValueError("it would be larger than its file")
+        for member in archive.infolist():
+            with archive.open(member) as array:
+                shape, _, kind = _head(array)
+                if math.prod(shape) * kind.itemsize > member.file_size:
+                    raise ValueError(f"{member.filename!r} is larger than its file")
+    file.seek(0)
+
+
+def _head(array: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, order and type in the head of a ``.npy`` file."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    return read[np.lib.format.read_magic(array)](array)
 
 
 def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
@@ -81,8 +102,12 @@ def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[A
     if not file.exists():
         return None
     try:
-        with file.open("rb") as source, np.load(source, allow_pickle=False) as stored:
-            weights = {name: stored[name] for name in stored.files}
+        with opened(file) as source:
+            _check_sizes(source)
+            with np.load(source, allow_pickle=False) as stored:
+                weights = {name: stored[name] for name in stored.files}
+        if odd := [name for name, values in weights.items() if values.dtype.kind not in "biuf"]:
+            raise ValueError(f"{odd[0]!r} is no array of real numbers")
     except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise damaged(file, f"{type(error).__name__}: {error}") from None
     if {name: array_digest(values) for name, values in weights.items()} != digests:

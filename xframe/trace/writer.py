@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from xframe.errors import TraceError
+from xframe.errors import TraceError, UsageError
 from xframe.trace.arrow import record_batch, values_of
 from xframe.trace.certificate import Certifier
 from xframe.trace.files import NewFile, remove_left
 from xframe.trace.journal import BATCH, END, HEAD, MAGIC, VALIDATION, Journal, frame_header, frames_digest
+from xframe.trace.limits import JSON_BYTES, JSON_VALUES, weighed, written
 from xframe.trace.parquet import compact
 from xframe.trace.schema import CERTIFIED, Column
 from xframe.trace.source import head_of
@@ -44,6 +44,7 @@ class _Written(NamedTuple):
     certifier: Certifier
     mark: Any = None  # what the owner gave with the last frame
     ended: bool = False
+    stated: tuple[int, int] = (0, 0)  # of all validations: bytes and values
 
 
 class TraceWriter:
@@ -64,7 +65,7 @@ class TraceWriter:
             OSError: the file exists, or cannot be written; none was made.
         """
         self.path = path.absolute()
-        head = _json(head_of(metadata))
+        head = written(head_of(metadata))
         self._written = _Written(0, frames_digest(MAGIC), 0, Certifier())
         self._file = NewFile(self.path)
         try:
@@ -108,15 +109,23 @@ class TraceWriter:
         return self._append(before, BATCH, memoryview(batch.serialize()), changed)
 
     def validation(self, facts: Mapping[str, Any], mark: Any = None) -> bool:
-        """Appends a validation, made after the rows that are there."""
+        """Appends a validation, made after the rows that are there.
+
+        Raises:
+            UsageError: it is one more than a reader takes.
+        """
         before = self._written
-        return self._append(before, VALIDATION, _json({**facts, "after": before.rows}), before._replace(mark=mark))
+        text = written({**facts, "after": before.rows})
+        stated = before.stated[0] + len(text), before.stated[1] + weighed(text)
+        if stated[0] > JSON_BYTES or stated[1] > JSON_VALUES:
+            raise UsageError("a validation", expected=f"at most {JSON_BYTES:,} bytes of them in a trace")
+        return self._append(before, VALIDATION, text, before._replace(mark=mark, stated=stated))
 
     def end(self, outcome: str, **facts: Any) -> bool:
         """Writes the end, after which nothing follows; ``outcome`` is ``complete`` or states what ended the run."""
         before = self._written
         end = {"rows": before.rows, "outcome": outcome, "certificate": before.certifier.result(), **facts}
-        return self._append(before, END, _json(end), before._replace(ended=True, mark=None))
+        return self._append(before, END, written(end), before._replace(ended=True, mark=None))
 
     def close(self, outcome: str, **facts: Any) -> None:
         """Writes the end and makes the trace compact."""
@@ -139,7 +148,13 @@ class TraceWriter:
                     compact(Journal(self.path, file), self._file)
             elif not os.fstat(number).st_nlink:
                 raise _removed(self.path)  # if it has another name, it stays a journal
-        except (OSError, ImportError, MemoryError, pa.ArrowException):
+        except (
+            OSError,
+            TypeError,
+            ImportError,
+            MemoryError,
+            pa.ArrowException,
+        ):  # TypeError: more than one JSON text has
             with contextlib.suppress(OSError):
                 os.fsync(number)
         finally:
@@ -197,7 +212,3 @@ def _removed(path: Path) -> TraceError:
         expected="a file that is left alone until its recorder is closed",
         remedy="Record the run again.",
     )
-
-
-def _json(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True).encode()

@@ -39,11 +39,24 @@ def test_what_is_not_stated_is_unknown():
 
 
 @pytest.mark.parametrize("name", STATED)
-@pytest.mark.parametrize("wrong", [None, True, 1.5, ["a"], {1: 2}, "text", 7])
+@pytest.mark.parametrize("wrong", [None, True, 1.5, ["a"], {"a": [2]}, "text", 7])
 def test_what_is_of_another_kind_is_no_fact(name, wrong):
     kind = type(STATED[name])
     expected = wrong if type(wrong) is kind else getattr(Facts(), name)
+    if name in ("versions", "runtime"):  # of which each is a text, or a scalar
+        expected = {}
     assert getattr(Facts.of({name: wrong}), name) == expected
+
+
+def test_texts_are_one_printable_line_and_sizes_are_sizes():
+    hostile = "\x1b[31ma\nPASSED"
+    facts = Facts.of(
+        {"label": hostile, "versions": {hostile: hostile}, "runtime": {"device": hostile}, "task": "x" * 10**6}
+    )
+    shown = "?[31ma?PASSED"
+    assert (facts.label, facts.versions, facts.runtime) == (shown, {shown: shown}, {"device": shown})
+    assert len(facts.task) == 300
+    assert {Facts.of({"num_samples": size}).num_samples for size in (-1, 0, 2**63, 10**400)} == {None}
 
 
 @pytest.mark.parametrize("runtime", [{}, {"precision": "float32"}, {"precision": "float7"}, {"precision": 3}])

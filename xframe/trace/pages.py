@@ -1,0 +1,178 @@
+"""What a Parquet file says of itself, read before Arrow reads it: Arrow allocates what a footer or a page declares.
+
+The footer and the head of each page are structs of Thrift's compact protocol. They are walked here, and refused
+where they declare more than their bytes can hold, or than a trace has: 2,864 bytes can declare 300,000,000 ids.
+"""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+from xframe.trace.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
+
+_ENCODINGS = {0, 2, 3, 5, 8, 9}  # plain, dictionary, run lengths, packed differences, split bytes: none of which grows
+_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
+_SLACK = 1 << 16  # bytes of a page beside its values
+_VALUE_BYTES = 24  # of a value in a page at most, with its levels
+_HEAD_BYTES = 1 << 10  # of a page at most
+_DEPTH = 16
+_STRUCT, _LIST = 12, 9
+_FILE_SCHEMA, _FILE_GROUPS = 2, 4  # the fields of the footer
+_GROUP_COLUMNS, _COLUMN_FACTS = 1, 3
+
+
+class Walk:
+    """Reads a struct of Thrift's compact protocol; every ValueError and IndexError means that it is none."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.at = data, 0
+
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        """The fields by their numbers; bytes as their length."""
+        if depth > _DEPTH:
+            raise ValueError("structs nested too deep")
+        fields: dict[int, Any] = {}
+        for number, kind in self.fields():
+            fields[number] = self.value(kind, depth + 1)
+        return fields
+
+    def fields(self) -> Any:
+        """The number and kind of each field, after which its value is to be read."""
+        last, seen = 0, set[int]()
+        while head := self._byte():
+            last = last + (head >> 4) if head >> 4 else self._signed()
+            if last in seen or not 0 < last < 100:
+                raise ValueError(f"field {last}")
+            seen.add(last)
+            yield last, head & 15
+
+    def items(self) -> tuple[int, int]:
+        """The number and kind of a list's items."""
+        head = self._byte()
+        size = head >> 4 if head >> 4 < 15 else self.unsigned()
+        if size > len(self._data) - self.at:
+            raise ValueError(f"a list of {size:,} items")
+        return size, head & 15
+
+    def value(self, kind: int, depth: int) -> Any:
+        """A value of that kind."""
+        if kind in (1, 2):
+            return kind == 1
+        if kind == 3:
+            return self._byte()
+        if kind in (4, 5, 6):
+            return self._signed()
+        if kind == 7:
+            return self.skip(8)
+        if kind == 8:
+            return self.skip(self.unsigned())
+        if kind == _STRUCT:
+            return self.struct(depth)
+        if kind != _LIST:
+            raise ValueError(f"a value of kind {kind}")
+        size, kind = self.items()
+        return [self._byte() if kind in (1, 2) else self.value(kind, depth + 1) for _ in range(size)]
+
+    def skip(self, size: int) -> int:
+        """Leaves bytes out; their number."""
+        if size > len(self._data) - self.at:
+            raise IndexError("bytes beyond the end")
+        self.at += size
+        return size
+
+    def unsigned(self) -> int:
+        """A number of seven bits a byte, the lowest first."""
+        number = shift = 0
+        while True:
+            byte = self._byte()
+            number |= (byte & 127) << shift
+            if byte < 128:
+                return number
+            shift += 7
+            if shift > 63:
+                raise ValueError("a number too long")
+
+    def _signed(self) -> int:
+        number = self.unsigned()
+        return number >> 1 ^ -(number & 1)
+
+    def _byte(self) -> int:
+        byte = self._data[self.at]
+        self.at += 1
+        return byte
+
+
+def check_footer(footer: bytes) -> None:
+    """That a footer asks Arrow for no more memory than an honest one of its size.
+
+    Raises:
+        ValueError, LookupError: it does.
+    """
+    walk, leaves, chunks = Walk(footer), None, 0
+    for number, kind in walk.fields():
+        if kind != _LIST or number not in (_FILE_SCHEMA, _FILE_GROUPS):
+            walk.value(kind, 1)
+            continue
+        size, kind = walk.items()
+        if number == _FILE_SCHEMA:
+            if size > 1000:
+                raise ValueError(f"a schema of {size:,} elements")
+            leaves = sum(5 not in walk.value(kind, 1) for _ in range(size))
+            continue
+        for _ in range(size):
+            columns = walk.value(kind, 1)[_GROUP_COLUMNS]
+            if len(columns) != leaves or not all(_COLUMN_FACTS in column for column in columns):
+                raise ValueError("a row group without all of its columns")
+            chunks += len(columns)
+            if chunks > CHUNKS:
+                raise ValueError(f"more than {CHUNKS:,} columns of row groups")
+
+
+def check_pages(file: BinaryIO, metadata: Any, columns: frozenset[str]) -> None:
+    """That the pages of these columns declare no more than they can hold, and than a block of a trace has.
+
+    Raises:
+        ValueError, LookupError: they do.
+    """
+    size = file.seek(0, 2)
+    for group in range(metadata.num_row_groups):
+        facts = metadata.row_group(group)
+        if facts.num_rows > GROUP_ROWS:
+            raise ValueError(f"a row group of {facts.num_rows:,} rows, where a block has at most {GROUP_ROWS:,}")
+        for index in range(facts.num_columns):
+            chunk = facts.column(index)
+            name = chunk.path_in_schema
+            if name.partition(".")[0] not in columns:
+                continue
+            most = GROUP_IDS if "." in name else facts.num_rows
+            if not 0 <= chunk.num_values <= most or ("." not in name and chunk.num_values != most):
+                raise ValueError(f"{chunk.num_values:,} values of {name}, where there are at most {most:,}")
+            if chunk.compression not in _CODECS:
+                raise ValueError(f"compressed by {chunk.compression}")
+            _check_chunk(file, size, chunk)
+
+
+def _check_chunk(file: BinaryIO, size: int, chunk: Any) -> None:
+    at = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < at:
+        at = chunk.dictionary_page_offset
+    end, values = at + chunk.total_compressed_size, 0
+    if not 0 < at <= end <= size:
+        raise ValueError("a column outside of the file")
+    while at < end:
+        file.seek(at)
+        walk = Walk(file.read(min(_HEAD_BYTES, end - at)))
+        head = walk.struct()
+        held = head.get(5) or head.get(8) or head.get(7)  # of a data page, of the second version, of a dictionary
+        if not isinstance(held, dict):
+            raise ValueError("a page that holds no values")
+        count, encoding = held[1], held[4 if 8 in head else 2]
+        plain, packed = head[2], head[3]
+        if not 0 <= count <= chunk.num_values or encoding not in _ENCODINGS:
+            raise ValueError(f"a page of {count:,} values, of encoding {encoding}")
+        if not 0 <= plain <= _VALUE_BYTES * count + _SLACK or not 0 <= packed <= end - at:
+            raise ValueError(f"a page of {plain:,} bytes for {count:,} values")
+        values += 0 if 7 in head else count
+        at += walk.at + packed
+    if values != chunk.num_values or at != end:
+        raise ValueError(f"pages of {values:,} values in a column of {chunk.num_values:,}")

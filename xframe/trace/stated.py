@@ -1,0 +1,129 @@
+"""What stands in a trace beside its columns: the one schema of head, end, validations and index.
+
+It is checked when a trace is opened, and nothing is taken from a file that it does not fit; what it does not name is
+left alone, for a later version may add keys. FORMAT.md describes each.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+
+from xframe.errors import shown
+from xframe.trace.limits import LARGEST, parsed
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Hex128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
+Certificate = Annotated[str, StringConstraints(pattern="^xf1-[0-9a-f]{40}$")]
+
+
+class _Stated(BaseModel, strict=True, frozen=True, extra="ignore"):
+    pass
+
+
+class StatedColumn(_Stated):
+    """A column in the head; its kind may be Arrow's name of a type that this version does not know."""
+
+    name: Name
+    kind: Name
+    required: bool
+    group: Name | None = None
+
+
+class Head(_Stated):
+    """The first frame of a journal, and ``head`` of a closed trace's index."""
+
+    columns: Annotated[list[StatedColumn], Field(min_length=1, max_length=1000)]
+    metadata: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Head:
+        if len({column.name for column in self.columns}) < len(self.columns):
+            raise ValueError("a column twice")
+        return self
+
+
+class End(_Stated):
+    """The end record; which rows and certificate it states is checked against the rows."""
+
+    rows: Count
+    outcome: str
+    certificate: Certificate
+    evidence: str | None = None
+    weights: dict[str, Hex128] = Field(default_factory=dict)
+
+
+class StatedValidation(_Stated):
+    """A validation, as ``Validation`` documents it."""
+
+    after: Count
+    num_batches: Count | None = None
+    num_samples: Count | None = None
+    batch_sizes: list[Annotated[list[Count], Field(min_length=2, max_length=2)]] | None = None
+    ids_digest: Hex128 | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    time_ns: Count | None = None
+
+    @model_validator(mode="after")
+    def _sums(self) -> StatedValidation:
+        sizes = self.batch_sizes
+        if sizes is not None:
+            sums = sum(times for _, times in sizes), sum(size * times for size, times in sizes)
+            if sums != (self.num_batches, self.num_samples):
+                raise ValueError("batch sizes that sum to other numbers")
+        return self
+
+
+class Index(_Stated):
+    """The JSON under ``xframe`` in a closed trace's footer; its head has the form of ``Head``."""
+
+    head: dict[str, Any]
+    end: End
+    validations: list[StatedValidation]
+    unknown: dict[str, Count]
+
+
+class Blocks(_Stated):
+    """The JSON under ``xframe.blocks``: of each block its first row, and its digests by group."""
+
+    starts: list[Count]
+    digests: list[dict[str, str]]
+
+
+Model = TypeVar("Model", bound=_Stated)
+
+
+def fitted(model: type[Model], facts: Any) -> Model:
+    """What JSON states, as ``model`` has it.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_context=False)
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg']}, got {_short(first['input'])}".lstrip(": ")) from None
+
+
+def object_of(text: bytes) -> dict[str, Any]:
+    """A JSON object, within the limits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    facts = parsed(text)
+    if type(facts) is not dict:
+        raise ValueError(f"no JSON object: {_short(facts)}")
+    return facts
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it; of what may be large its kind."""
+    if isinstance(value, (dict, list)):
+        return {dict: "an object", list: "a list"}[type(value)]
+    return shown(value[:80] if isinstance(value, str) else value, 80)
