@@ -16,6 +16,7 @@ import difflib
 from collections.abc import Iterable
 from itertools import islice
 
+_MOST_NAMES = 200  # that are listed
 _LONGEST = 4000  # characters of a message; a file may have a million names
 
 
@@ -118,4 +119,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> 
     """The error for a name that does not exist: it lists those that do."""
     names = sorted(known)
     hint = " ".join(part for part in (did_you_mean(name, names), remedy) if part)
-    return UsageError(f"unknown {kind}", got=name, expected="one of " + ", ".join(names), remedy=hint or None)
+    listed = [printable(name) for name in names[:_MOST_NAMES]] + ["…"] * (len(names) > _MOST_NAMES)
+    return UsageError(f"unknown {kind}", got=name, expected="one of " + ", ".join(listed), remedy=hint or None)

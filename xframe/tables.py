@@ -143,6 +143,14 @@ def indented(lines: Sequence[str]) -> list[str]:
     return ["  " + line for line in lines]
 
 
+def fenced(lines: Sequence[str]) -> list[str]:
+    """The lines as a block of Markdown that shows them as they are; no line of theirs can end it."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, *map(printable, lines), fence]
+
+
 def escaped(value: str) -> str:
-    """Text in which nothing is Markdown."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", printable(value))
+    """Text in which nothing is Markdown: no markup, no entity, and no address that would become a link."""
+    text = re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", printable(value))
+    return re.sub(r"(?i)(www)(?=\.)|(:)(?=//)", lambda found: (found[1] or "") + "\\" + (found[2] or ""), text)

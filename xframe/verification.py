@@ -14,6 +14,7 @@ from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.running import harness
 from xframe.running.progress import Progress
@@ -98,7 +99,7 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
 
     comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
-    (folder / _REPORT).write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    (folder / _REPORT).write_text(dumped(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
     return comparison
 

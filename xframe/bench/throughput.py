@@ -6,7 +6,6 @@ say nothing about the frameworks.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from xframe.errors import UsageError, Verbatim
 from xframe.report import words
 from xframe.report.bench import MeasuredRun, PlanBench, environment, versions
+from xframe.report.json_form import dumped
 from xframe.running import harness, registry
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
@@ -62,7 +62,7 @@ def bench_plan(request: Request, *, rounds: int = ROUNDS, seed: int = 0, progres
         comparisons=tuple(comparisons),
         folder=folder,
     )
-    (folder / "bench.json").write_text(json.dumps(result.to_dict()) + "\n", encoding="utf-8")
+    (folder / "bench.json").write_text(dumped(result.to_dict()) + "\n", encoding="utf-8")
     return result
 
 

@@ -9,7 +9,6 @@ Each command imports what it needs when it runs, so that ``xframe plan`` starts 
 from __future__ import annotations
 
 import inspect
-import json as jsonlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from cyclopts import App, CycloptsError
 
 from xframe import __version__
 from xframe.cli import grouping, plans, proofs, runs, traces
-from xframe.cli.printing import remark
+from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError
 
 app = App(
@@ -70,7 +69,7 @@ def execute(tokens: Sequence[str]) -> int:
             traceback.print_exception(error)
     remark(f"xframe: {trouble}")
     if "--json" in tokens:
-        print(jsonlib.dumps({"error": trouble.to_dict()}))
+        answer({"error": trouble.to_dict()}, "", json=True)
     return code
 
 

@@ -1,11 +1,14 @@
-"""What commands print: results on stdout, as text within the screen's width or as JSON; all else on stderr."""
+"""What commands print: results on stdout, as text within the screen's width or as JSON; all else on stderr.
+
+Nothing else than printable text is printed, whatever a file says of itself.
+"""
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from xframe.errors import lines
 from xframe.tables import folded, screen_width
 
 if TYPE_CHECKING:
@@ -21,13 +24,14 @@ def progress_bars() -> Any:
 
 def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
     """Prints the comparison; returns its exit code."""
+    from xframe.report.json_form import dumped
     from xframe.report.markdown import markdown
     from xframe.report.text import text
 
     if form == "json":
-        print(jsonlib.dumps(comparison.to_dict(), indent=2))
+        print(dumped(comparison.to_dict(), indent=2))
     elif form == "md":
-        print(markdown(comparison))
+        print(lines(markdown(comparison)))
     else:
         show(text(comparison))
     return comparison.exit_code
@@ -36,20 +40,23 @@ def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
 def answer(facts: Any, text: str, *, json: bool) -> None:
     """Prints a result in the form that was asked for."""
     if json:
-        print(jsonlib.dumps(facts))
+        from xframe.report.json_form import dumped
+
+        print(dumped(facts))
     else:
         show(text)
 
 
 def remark(text: str) -> None:
     """Prints what is no result."""
+    text = lines(text)
     width = screen_width(2)
     print(text if width is None else folded(text, width), file=sys.stderr)
 
 
 def show(text: str) -> None:
     """Prints within the screen's width; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
-    text = folded(text)
+    text = folded(lines(text))
     if not sys.stdout.isatty():
         print(text)
         return

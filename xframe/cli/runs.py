@@ -12,6 +12,7 @@ from xframe.cli.grouping import GIVEN, PRINTED, WHAT
 from xframe.cli.names import listed
 from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option
 from xframe.cli.printing import answer, progress_bars, report
+from xframe.errors import printable
 from xframe.tables import plain
 
 
@@ -62,7 +63,9 @@ def run(
     with progress_bars() as progress:
         trace = verification.run(request, progress)
     counts, certificate = trace.counts(), trace.certificate
-    text = f"{out}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples"
+    text = (
+        f"{printable(out)}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples"
+    )
     facts = {**counts.to_dict(), "certificate": certificate, "trace": str(out)}
     answer(facts, f"{text}\ncertificate: {certificate}", json=json)
     return 0

@@ -12,7 +12,7 @@ from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT
 from xframe.cli.names import columns
 from xframe.cli.options import Atol, Json, Rtol, flag, many, number, option, pairs, word
 from xframe.cli.printing import answer, remark, report, show
-from xframe.errors import TraceError, UsageError, Verbatim, counted
+from xframe.errors import TraceError, UsageError, Verbatim, counted, printable
 
 
 def compare(
@@ -91,7 +91,7 @@ def explain(
     inference = infer(Rows.of_trace(opened).limited(), opened.facts.num_samples if samples is None else samples)
     answer(inference.to_dict(), one(inference, opened.name), json=json)
     if not opened.complete:
-        remark(f"xframe: {trace} is {opened.ending} after {opened.num_rows:,} steps")
+        remark(f"xframe: {printable(trace)} is {opened.ending} after {opened.num_rows:,} steps")
     return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
 
 
@@ -119,7 +119,7 @@ def import_command(
     taken = ", ".join(f"{name} from {source!r}" for name, source in imported.columns.items())
     unjudged = checks.unjudged(imported.known)
     facts = {"trace": str(out), "num_steps": imported.rows, "columns": imported.columns, "not_judged": unjudged}
-    answer(facts, f"{out}: {imported.rows:,} steps; {taken}", json=json)
+    answer(facts, f"{printable(out)}: {imported.rows:,} steps; {taken}", json=json)
     remark(f"not judged, or not at every step: {', '.join(unjudged)}")
     return 0
 
@@ -136,13 +136,13 @@ def certificate(
     opened = Trace.open(trace)
     if not opened.complete:
         raise TraceError(
-            f"{trace} is {opened.ending} after {counted(opened.num_rows, 'step')}",
+            f"{printable(trace)} is {opened.ending} after {counted(opened.num_rows, 'step')}",
             expected="a complete trace: a certificate would vouch for an unfinished run",
         )
     stated = {"ids_digest": "which samples were in a step", "updates": "how many updates were applied"}
     unstated = [what for name, what in stated.items() if not opened.known_throughout(name)]
     for what in unstated:
-        remark(f"xframe: {trace} does not state {what}, so its certificate does not either.")
+        remark(f"xframe: {printable(trace)} does not state {what}, so its certificate does not either.")
     answer(
         {"certificate": opened.certificate, "trace": str(trace), "num_steps": opened.num_rows, "unstated": unstated},
         opened.certificate,

@@ -6,6 +6,7 @@ Its files:
                             and its causes; inferred.py: the plan that was inferred from one run
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
+    json_form.py            any result as valid JSON
     progress.py             live bars and lines on stderr
 
 ``xframe/tables.py`` is the one writer of tables.

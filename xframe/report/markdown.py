@@ -7,7 +7,7 @@ from xframe.comparison.result import Comparison
 from xframe.comparison.table import checks_table, notes
 from xframe.report import words
 from xframe.report.plans import arithmetic
-from xframe.tables import escaped
+from xframe.tables import escaped, fenced
 
 
 def markdown(comparison: Comparison) -> str:
@@ -23,8 +23,7 @@ def markdown(comparison: Comparison) -> str:
     if words.reasons(comparison):
         lines.append("")
     if comparison.causes:
-        # Indented, and not fenced: no name of a run can end it.
-        lines += [*("    " + line for line in words.causes_text(comparison.causes)), ""]
+        lines += [*fenced(words.causes_text(comparison.causes)), ""]
     head, *rows = checks_table(comparison)
     beside = dict(notes(comparison))
     lines += [*tables.markdown([*head, "note"], [[*row, beside.get(row[0], "")] for row in rows]), ""]
@@ -33,7 +32,7 @@ def markdown(comparison: Comparison) -> str:
         lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
         lines += ["## Plan", "", escaped(words.plan_line(comparison.plan, comparison.num_samples)), ""]
-        lines += ["```", *arithmetic(comparison.plan, comparison.num_samples), "```", ""]
+        lines += [*fenced(arithmetic(comparison.plan, comparison.num_samples)), ""]
     lines += ["## Runs", ""]
     rows = []
     for name, counts in comparison.runs.items():

@@ -56,7 +56,8 @@ def title(comparison: Comparison) -> str:
         elif packages:
             packages = [f"{name} ({', '.join(packages)})"]
         sides.append(printable(packages[0] if packages else name))
-    places = {f"{r.get('device')}, {r.get('precision')}" for r in comparison.runtimes.values() if r}
+    stated = [r for r in comparison.runtimes.values() if r.keys() >= {"device", "precision"}]
+    places = {f"{r['device']}, {r['precision']}" for r in stated}
     return " vs ".join(sides) + (f"  ({printable(' / '.join(sorted(places)))})" if places else "")
 
 

@@ -78,15 +78,16 @@ def parsed(text: bytes) -> Any:
     """
     decoded = text.decode()  # before it is weighed: as UTF-16 brackets would look otherwise
     weighed(text)
-    return json.loads(decoded, object_pairs_hook=_once)
+    return json.loads(decoded, object_pairs_hook=once)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of these pairs, for ``json.loads``. Raises ValueError: a key comes twice."""
     keys = dict(pairs)
     if len(keys) < len(pairs):
         seen = set[str]()
         doubled = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {doubled!r} twice")
+        raise ValueError(f"the key {doubled[:100]!r} twice")
     return keys
 
 

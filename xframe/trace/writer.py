@@ -148,13 +148,8 @@ class TraceWriter:
                     compact(Journal(self.path, file), self._file)
             elif not os.fstat(number).st_nlink:
                 raise _removed(self.path)  # if it has another name, it stays a journal
-        except (
-            OSError,
-            TypeError,
-            ImportError,
-            MemoryError,
-            pa.ArrowException,
-        ):  # TypeError: more than one JSON text has
+        # TypeError: all that it states is more JSON than one text may have.
+        except (OSError, TypeError, ImportError, MemoryError, pa.ArrowException):
             with contextlib.suppress(OSError):
                 os.fsync(number)
         finally:

@@ -221,7 +221,7 @@ def test_json_lines_of_mixed_kinds(imported):
     text = """\ufeff{"step": 0, "batch_size": 2, "loss": 1, "lr": 1}
 {"step": 1.0, "batch_size": 2, "loss": "NaN", "note": {"a": [1, "b"]}}
 
-{"step": 2, "batch_size": 1, "batch_size": 2, "loss": "-Infinity", "lr": ""}
+{"step": 2, "batch_size": 2, "loss": "-Infinity", "lr": ""}
 {"step": 3, "batch_size": 2, "loss": 9007199254740993, "lr": null}
 """
     trace, run = imported(text, "log.jsonl")
@@ -229,6 +229,43 @@ def test_json_lines_of_mixed_kinds(imported):
     assert str(trace.column("loss").tolist()) == "[1.0, nan, -inf, 9007199254740992.0]"
     assert trace.known("lr").tolist() == [True, False, False, False]
     assert "lr" in checks.unjudged(run.known)
+
+
+@pytest.mark.parametrize("at", [0, 1, 70_000])
+@pytest.mark.parametrize("doubled", ['"loss": 2', '"loss": 1.0', '"batch_size": 2'])
+def test_a_key_that_comes_twice_is_refused(imported, at, doubled):
+    """Two readers of such a line read two things."""
+    rows = [f'{{"step": {k}, "batch_size": 2, "loss": 1.0}}' for k in range(at + 2)]
+    rows[at] = rows[at][:-1] + f", {doubled}}}"
+    with pytest.raises(UsageError, match=rf"line {at + 1}: not JSON: got the key '\w+' twice"):
+        imported("\n".join(rows), "log.jsonl")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "events.out.tfevents.1", "log"])
+def test_a_pipe_is_refused_at_once(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError):
+        import_run(tmp_path / name, tmp_path / "out.trace", form=None if "." in name else "csv")
+
+
+def test_columns_beyond_counting_are_refused_at_once(imported):
+    for name, text in {
+        "log.csv": ",".join(["step", "loss", *map(str, range(200_000))]) + "\n",
+        "log.jsonl": "{" + ", ".join(f'"{k}": 1' for k in range(200_000)) + "}\n",
+    }.items():
+        with pytest.raises(UsageError, match=r"too many columns: got 200,\d+, expected at most 10,000"):
+            imported(text, name)
+
+
+def test_an_event_file_reads_no_more_than_it_has(tmp_path):
+    """65 bytes that state a record of 40 GB, its checksum right."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    length = (40 * 10**9).to_bytes(8, "little")
+    file = tmp_path / "events.out.tfevents.1"
+    file.write_bytes((length + masked_crc32c(length).to_bytes(4, "little")).ljust(65, b"x"))
+    with pytest.raises(UsageError, match="no scalars"):
+        import_run(file, tmp_path / "out.trace")
 
 
 def test_options_that_are_refused(imported, tmp_path):

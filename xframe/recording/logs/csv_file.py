@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -48,7 +48,9 @@ class CsvFile(TextLog):
         self.names = next(self._records(), (1, []))[1]
         if not any(name.strip() for name in self.names):
             self.refuse(1, "no names of columns", repr(head[:80]), "a header line")
-        doubled = [name for name in self.names if self.names.count(name) > 1]
+        if len(self.names) > log.MOST_NAMES:
+            self.refuse(1, "too many columns", f"{len(self.names):,}", f"at most {log.MOST_NAMES:,}")
+        doubled = [name for name, times in Counter(self.names).items() if times > 1]
         if doubled:
             self.refuse(1, "two columns have one name", doubled[0], "each column by a name of its own")
         if quoted:

@@ -5,17 +5,21 @@ Such files hold the points of all scalars mixed, so all of them are kept in memo
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.logs.log import Block, Log, fits
+from xframe.trace.limits import opened
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 
+_LONGEST = 1 << 23  # bytes of a record
 _NUMERIC = {1, 2, 3, 4, 5, 6, 9, 14, 17, 19, 22, 23}  # the protocol's numbers for floats and integers
 
 
@@ -53,28 +57,39 @@ class EventFiles(Log):
         from google.protobuf.message import DecodeError
 
         reader = PyRecordReader_New(str(file))
-        while True:
-            try:
-                reader.GetNext()
-                event = event_pb2.Event.FromString(reader.record())
-            except errors.OutOfRangeError:
-                return
-            except (errors.DataLossError, DecodeError) as error:
-                if isinstance(error, errors.DataLossError) and "truncated" in str(error):
-                    self.ending = "truncated"
+        reader.file_handle.close()
+        with opened(file) as handle:
+            reader.file_handle = _Bounded(handle)
+            while True:
+                try:
+                    reader.GetNext()
+                    event = event_pb2.Event.FromString(reader.record())
+                except errors.OutOfRangeError:
                     return
-                self.refuse(0, f"{file.name} is damaged", str(error), remedy="Copy the file again.")
-            for value in event.summary.value:
-                kind = value.WhichOneof("value")
-                if kind == "simple_value":
-                    number = float(value.simple_value)
-                elif kind == "tensor" and value.tensor.dtype in _NUMERIC and not value.tensor.tensor_shape.dim:
-                    number = float(tensor_util.make_ndarray(value.tensor))
-                else:  # text, images, histograms
-                    continue
-                steps, numbers = self._points.setdefault(value.tag, (array("q"), array("d")))
-                steps.append(event.step)
-                numbers.append(number)
+                except OSError as error:
+                    self.refuse(0, f"{file.name} cannot be read", str(error))
+                except (errors.DataLossError, DecodeError) as error:
+                    if isinstance(error, errors.DataLossError) and "truncated" in str(error):
+                        self.ending = "truncated"
+                        return
+                    self.refuse(0, f"{file.name} is damaged", str(error), remedy="Copy the file again.")
+                for value in event.summary.value:
+                    kind = value.WhichOneof("value")
+                    if kind == "simple_value":
+                        number = float(value.simple_value)
+                    elif kind == "tensor" and value.tensor.dtype in _NUMERIC and not value.tensor.tensor_shape.dim:
+                        number = self._number(file, value.tensor, tensor_util)
+                    else:  # text, images, histograms
+                        continue
+                    steps, numbers = self._points.setdefault(value.tag, (array("q"), array("d")))
+                    steps.append(event.step)
+                    numbers.append(number)
+
+    def _number(self, file: Path, tensor: Any, tensor_util: Any) -> float:
+        try:
+            return float(tensor_util.make_ndarray(tensor).real)
+        except (LookupError, TypeError, ValueError) as error:
+            self.refuse(0, f"{file.name} is damaged", f"a scalar without a number ({error})")
 
     def candidates(self, column: str, usual: Sequence[str]) -> list[str]:
         """The step is the events' own, whatever scalars are called."""
@@ -118,6 +133,19 @@ class EventFiles(Log):
         known = np.isin(steps, at)
         values[known] = numbers
         return Column(values, None if known.all() else known)
+
+
+class _Bounded:
+    """A file of which no more is read than it has, and no record beyond all measure: a record states its length."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._size = file, os.fstat(file.fileno()).st_size
+
+    def read(self, size: int) -> bytes:
+        left = self._size - self._file.tell()
+        if _LONGEST < size <= left:
+            raise OSError(f"a record of {size:,} bytes, where one has at most {_LONGEST:,}")
+        return self._file.read(max(min(size, left), 0))
 
 
 def _event_files(path: Path) -> list[Path]:

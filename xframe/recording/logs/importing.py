@@ -8,6 +8,7 @@ breaks off inside a record the trace is *truncated*.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def import_run(
     """
     path = Path(source)
     kind = _kind(path, form)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError("cannot read the log", got=str(source), expected="a file, or a folder of event files")
     log = kind(path)
     used = match_columns(log, columns or {})

@@ -19,8 +19,10 @@ import pyarrow.json as arrow_json
 
 from xframe.recording.logs import log
 from xframe.recording.logs.log import Block, Ids, TextLog, as_column
+from xframe.trace.limits import once, weighed
 from xframe.trace.schema import BY_NAME
 
+_SHORT = 1 << 12  # bytes of a line that need not be weighed
 _ODD = {"nan": math.nan, "inf": math.inf, "infinity": math.inf, "-inf": -math.inf, "-infinity": -math.inf}
 _KINDS = {"int64": pa.int64(), "float64": pa.float64(), "ids": pa.list_(pa.int64())}
 
@@ -41,6 +43,8 @@ class JsonLines(TextLog):
         super().__init__(path)
         objects = self._objects(next(self._line_blocks(), []))
         self.names = list(dict.fromkeys(key for row in objects for key in row))
+        if len(self.names) > log.MOST_NAMES:
+            self.refuse(0, "too many columns", f"{len(self.names):,}", f"at most {log.MOST_NAMES:,}")
 
     def _line_blocks(self) -> Iterator[list[tuple[int, bytes]]]:
         block: list[tuple[int, bytes]] = []
@@ -60,12 +64,14 @@ class JsonLines(TextLog):
         rows = []
         for number, line in lines:
             try:
-                row = json.loads(line, parse_float=_real)
+                if len(line) > _SHORT:
+                    weighed(line)
+                row = json.loads(line.decode(), parse_float=_real, object_pairs_hook=once)
             except (ValueError, RecursionError) as error:
                 cut = None if line.endswith(b"\n") else "Is the last line whole? Remove it if not."
                 self.refuse(number, "not JSON", str(error), "one JSON object a line", cut)
             if type(row) is not dict:
-                self.refuse(number, "not an object", repr(row), "one JSON object a line")
+                self.refuse(number, "not an object", type(row).__name__, "one JSON object a line")
             rows.append(row)
         return rows
 

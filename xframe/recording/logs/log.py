@@ -17,13 +17,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, printable, shown
+from xframe.trace.limits import opened
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 from xframe.trace.trace import COMPLETE
 
 BLOCK_ROWS = 1 << 16
 BLOCK_BYTES = 1 << 22  # of text; more where a single row has more
-LONGEST_LINE = 1 << 26  # bytes
+LONGEST_LINE = 1 << 24  # bytes; two million ids in a row
+MOST_NAMES = 10_000  # of columns
 
 _LARGEST = 2**63 - 1
 _EXACT = 2**53  # below it a float is one whole number and no other
@@ -167,13 +169,14 @@ class Log:
         self, line: int, what: str, got: str | None, expected: str | None = None, remedy: str | None = None
     ) -> NoReturn:
         """Raises the error that this line of the log (0: the log as a whole) cannot be imported."""
-        where = f"{self.path.name}, line {line}" if line else self.path.name
+        name = printable(self.path.name)
+        where = f"{name}, line {line}" if line else name
         shown = None if got is None else Verbatim(got if len(got) <= 100 else got[:99] + "…")
         raise UsageError(f"{where}: {what}", got=shown, expected=expected, remedy=remedy)
 
     def refuse_cell(self, line: int, cell: Any, column: str, name: str, expected: str) -> NoReturn:
         """Raises the error that this cell is not what its column takes."""
-        called = column if name == column else f"{column} (column {name!r})"
+        called = column if name == column else f"{column} (column {shown(name, 100)})"
         missing = cell is None or cell == ""
         remedy = None if column in ("step", "batch_size") else _LEAVE_OUT.format(column)
         self.refuse(line, f"the {called}", "nothing" if missing else repr(cell), expected, remedy)
@@ -185,7 +188,7 @@ class TextLog(Log):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         if not path.is_file():
-            raise UsageError("cannot read the log", got=str(path), expected="a file")
+            raise UsageError("cannot read the log", got=str(path), expected="a regular file")
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Each line with its number, from 1.
@@ -194,7 +197,7 @@ class TextLog(Log):
             UsageError: the file cannot be read, is no text in UTF-8, or has a line beyond all measure.
         """
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
                     if len(line) == LONGEST_LINE:
                         self.refuse(number, "a line too long", None, f"less than {LONGEST_LINE:,} bytes")
