@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from diagnosed import diagnose
 
 from sweeps import Result
 from sweeps.attacks.edits import edits
@@ -22,7 +23,6 @@ from sweeps.attacks.rows import COLUMNS, Attack, Orders, made, rows_of, unlabell
 from sweeps.attacks.words import untrue
 from sweeps.simulator import random_case
 from xframe.comparison.result import Explanation
-from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan

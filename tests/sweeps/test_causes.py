@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import diagnose
 
 from sweeps import causes
 from sweeps.causes import run
 from xframe.comparison.result import Explanation
-from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 

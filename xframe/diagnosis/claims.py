@@ -39,11 +39,6 @@ class Table:
         sized = any(pair.terms.num_samples is not None for pair in pairs)
         return cls(firsts, passed, frozenset.intersection(*known) if known else frozenset(), sized, judged=True)
 
-    @classmethod
-    def of_steps(cls, **steps: int | None) -> Table:
-        """What differs where, by check, if nothing else is known; None: nowhere."""
-        return cls({name: step for name, step in steps.items() if step is not None})
-
     def fails_before(self, step: int) -> bool:
         """Whether some check first differs before that step."""
         return any(first is not None and first < step for first in self.failed.values())

@@ -38,38 +38,6 @@ class Answer(NamedTuple):
     explained: frozenset[str]  # the failed checks that it explains
 
 
-def diagnose(
-    candidate: Rows,
-    reference: Rows,
-    *,
-    run: str,
-    num_samples: int | None,
-    plan: TrainingPlan | None,
-    reference_is_plan: bool = False,
-    numbers: Numbers | None = None,
-    other: str = "",
-    stopping: Stopping | None = None,
-) -> tuple[Explanation, ...]:
-    """Why the candidate differs from one reference, see ``answers``."""
-    differing = Case(candidate, Reference(reference), run, other)
-    steps = {"boundaries": differing.differs_at, "epochs": differing.labels_differ_at}
-    numeric = {} if numbers is None else {"loss": numbers.loss_differs_at, "lr": numbers.lr_differs_at}
-    table = Table.of_steps(**steps, **numeric)
-    found = answers(
-        candidate,
-        reference,
-        run=run,
-        num_samples=num_samples,
-        plan=plan,
-        reference_is_plan=reference_is_plan,
-        numbers=numbers,
-        other=other,
-        stopping=stopping,
-        table=table,
-    )
-    return in_order(found, table)
-
-
 def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
     """The explanations of one run by where they show; certain only if all that is certain explains all that failed."""
     explained = {name for one in found if one.explanation.certain for name in one.explained}
@@ -86,11 +54,11 @@ def answers(
     run: str,
     num_samples: int | None,
     plan: TrainingPlan | None,
+    table: Table,
     reference_is_plan: bool = False,
     numbers: Numbers | None = None,
     other: str = "",
     stopping: Stopping | None = None,
-    table: Table | None = None,
     rows: bool = True,
     ordered: bool = True,
 ) -> list[Answer]:
@@ -101,10 +69,10 @@ def answers(
         run, other: their names, for sentences.
         num_samples: size of the data set, if known.
         plan: that the reference follows, if known.
+        table: what the checks found, which no sentence may contradict.
         reference_is_plan: the reference's rows are the plan's own.
         numbers: of the steps before the rows differ.
         stopping: where the plan asks for early stopping.
-        table: what the checks found, which no sentence may contradict.
         rows: whether rows and labels are to be explained too, not the numbers alone.
         ordered: whether the order of the samples is compared.
     """
@@ -114,7 +82,7 @@ def answers(
         # Where its own validations stop it, no limit of any plan does.
         candidate, reference = (rows.with_columns(complete=False) for rows in (candidate, reference))
     num_samples = num_samples or _reaching(candidate, reference)
-    basis, table = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan), table or Table()
+    basis = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan)
     case = Case(candidate, basis, run, THE_PLAN if reference_is_plan else other or "the other run", stopping)
     if not ordered and case.has_ids:
         case = case.in_any_order(table.failed.get("boundaries"))

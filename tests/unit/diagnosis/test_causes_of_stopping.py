@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import diagnose
 
-from xframe.diagnosis.diagnosing import diagnose
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.trace.rows import Rows

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import diagnose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xframe import compare
 from xframe.comparison.result import TOLERANCES, Explanation, Tolerance
 from xframe.diagnosis import causes
-from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import changed
 from xframe.errors import UsageError

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import diagnose
 
 from xframe.diagnosis.causes import by_name
-from xframe.diagnosis.diagnosing import diagnose
 from xframe.diagnosis.reference import changed
 from xframe.inference.inferring import infer
 from xframe.plan.training_plan import TrainingPlan
