@@ -33,11 +33,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xframe.errors import UsageError, Verbatim
-from xframe.plan.fields import LARGEST, sample_count
+from xframe.plan.fields import sample_count
 from xframe.recording import unclosed, values
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.waiting import Item, Validation, block_of, columns_of, due, rows_of, validation_of
 from xframe.trace.facts import DECLARED, Facts
+from xframe.trace.limits import LARGEST
 from xframe.trace.schema import Column
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST
+from xframe.trace import limits
 from xframe.trace.schema import REALS, Column
+
+_WHOLE = f"whole numbers from 0 to {limits.LARGEST}"
 
 
 @functools.cache
@@ -111,6 +114,8 @@ def id_bytes(ids: Any) -> bytes:
     Raises:
         UsageError: they are no integers below 2**63 in one dimension.
     """
+    if np.ma.is_masked(ids):
+        raise UsageError("a step's ids", got=Verbatim("a mask"), expected="all of the batch's sample ids")
     values = np.asarray(ids)
     kind = values.dtype.kind
     if values.ndim != 1 or kind not in ("iu" if values.size else "iuf") or (kind == "u" and (values > LARGEST).any()):
@@ -154,13 +159,13 @@ def number(value: Any, name: str) -> Any:
 
 def count(value: Any, name: str) -> Any:
     """``number`` of a whole number; one still on a device is checked when it comes home."""
-    if value is None or (type(value) is int and -LARGEST <= value <= LARGEST):
+    if value is None or (type(value) is int and 0 <= value <= limits.LARGEST):
         return value
     held = number(value, name)
     if held is None or on_device(held):
         return held
-    if not math.isfinite(held) or held != int(held) or abs(held) > LARGEST:
-        raise UsageError(f"a step's {name}", got=held, expected="a whole number")
+    if not math.isfinite(held) or held != int(held) or not 0 <= held <= limits.LARGEST:
+        raise UsageError(f"a step's {name}", got=held, expected=_WHOLE)
     return int(held)
 
 
@@ -195,9 +200,9 @@ def of_steps(name: str, values: tuple[Any, ...]) -> Column:
 
 
 def _whole(value: Any) -> int | None:
-    if value is None or type(value) is int:
+    if value is None:
         return value
-    return int(value) if math.isfinite(value) and value == int(value) else None
+    return int(value) if math.isfinite(value) and value == int(value) and 0 <= value <= limits.LARGEST else None
 
 
 def _partly_known(values: list[Any], kind: type) -> Column:
@@ -212,7 +217,7 @@ def of_block(given: Any, name: str) -> Column:
         UsageError: they are no real numbers, or no whole ones though the column counts.
     """
     counts = name not in REALS
-    values, expected = array(given, name), "whole numbers" if counts else "real numbers"
+    values, expected = array(given, name), _WHOLE if counts else "real numbers"
     known = ~np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     kind = values.dtype.kind
     if kind not in "iufb" or (counts and kind == "u" and (values > LARGEST).any()):
@@ -222,7 +227,10 @@ def of_block(given: Any, name: str) -> Column:
         wrong = ~np.isfinite(values) | (values != np.trunc(values)) | (np.abs(values) >= 2.0**63)
         if wrong.any():
             raise UsageError(f"a block's {name}", got=float(values[wrong][0]), expected=expected)
-    return Column(values.astype(np.int64 if counts else np.float64), known)
+    values = values.astype(np.int64 if counts else np.float64)
+    if counts and (wrong := (values.view(np.uint64) > limits.LARGEST) & (True if known is None else known)).any():
+        raise UsageError(f"a block's {name}", got=int(values[wrong][0]), expected=expected)
+    return Column(values, known)
 
 
 def last(column: Column | None) -> float | None:

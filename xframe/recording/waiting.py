@@ -16,6 +16,7 @@ from xxhash import xxh3_128_digest
 from xframe.errors import UsageError, Verbatim
 from xframe.recording import values
 from xframe.trace.certificate import ids_digests
+from xframe.trace.limits import BATCH_IDS
 from xframe.trace.schema import Column, joined, unknown_column
 
 FRAME_ITEMS = 1000
@@ -85,9 +86,10 @@ def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
 
 
 def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[str, Column]:
-    """The batches' digests, and their ids if they are kept."""
+    """The batches' digests, and their ids if they are kept, and not more than a trace lists."""
     digested = {"ids_digest": ids_digests(ids, sizes)}
-    return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if keep_ids else {})
+    kept = keep_ids and sizes.max(initial=0) <= BATCH_IDS
+    return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if kept else {})
 
 
 def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[Block, int]:
