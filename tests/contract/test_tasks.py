@@ -130,7 +130,7 @@ def test_lowering_draws_no_random_numbers(name, framework):
     import torch
 
     task, adapter = find_task(name), registry.load(framework)
-    task.weights(), task.data("float32")  # imports scikit-learn
+    task.weights(), task.data("float32")
     tf.random.set_seed(1)
     first = tf.random.uniform([4]).numpy()
     tf.random.set_seed(1)

@@ -130,3 +130,10 @@ def test_a_value_that_cannot_be_shown():
 
     assert str(xframe.XframeError("what", got=Broken())) == "what: got <Broken>"
     assert str(xframe.XframeError("what", got=10**5000)) == "what: got <int>"
+
+
+def test_the_built_in_data_do_without_an_import_of_scikit_learn():
+    """It would take each worker a second, to read a small table."""
+    names = ["digits-mlp", "digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression"]
+    load = f"from xframe.tasks.lookup import find_task\nfor name in {names}: find_task(name).load()"
+    assert loaded(load, ("sklearn", "scipy")) == []

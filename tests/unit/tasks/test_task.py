@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import xframe
 from xframe.running.runtime import cores
+from xframe.tasks.builtin import bundled
 from xframe.tasks.builtin.ledger import digits, ledger, tally
 from xframe.tasks.lookup import BUILT_IN, find_task
 
@@ -359,3 +360,22 @@ def test_wrong_runtime(fields, match):
     with pytest.raises(xframe.UsageError, match=re.escape(match)) as caught:
         xframe.Runtime(**fields)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.thorough
+def test_the_bundled_tables_are_those_that_scikit_learn_loads():
+    from sklearn.datasets import load_diabetes, load_digits
+
+    for ours, theirs in (
+        (bundled.digits(), load_digits(return_X_y=True)),
+        (bundled.diabetes(), load_diabetes(return_X_y=True, scaled=False)),
+    ):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other)
+
+
+def test_without_scikit_learn_its_tables_are_refused(monkeypatch):
+    monkeypatch.setattr(bundled, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="sklearn"):
+        bundled.digits()

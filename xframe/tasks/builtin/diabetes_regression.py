@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from xframe.tasks.builtin import bundled
 from xframe.tasks.initial import initial_weights, split, standardised
 from xframe.tasks.layers import Dense
 from xframe.tasks.optimizers import SGD
@@ -21,10 +22,8 @@ _LAYERS = (Dense(16, "tanh"), Dense(1))
 
 
 def _patients(validation: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-    from sklearn.datasets import load_diabetes
-
-    patients = load_diabetes(scaled=False)
-    return split(standardised(patients.data), validation), split(standardised(patients.target[:, None]), validation)
+    measurements, progression = bundled.diabetes()
+    return split(standardised(measurements), validation), split(standardised(progression[:, None]), validation)
 
 
 task = Task(

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from xframe.tasks.builtin import bundled
 from xframe.tasks.initial import initial_weights, split
 from xframe.tasks.layers import Activation, AveragePool2D, BatchNorm, Conv2D, Dense, Flatten
 from xframe.tasks.optimizers import SGD
@@ -33,11 +34,9 @@ _LAYERS = (
 
 def digits(validation: bool, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """(images, labels), either the fifth that is for validation or the others."""
-    from sklearn.datasets import load_digits
-
-    loaded = load_digits()
-    images = split(loaded.data, validation).reshape(-1, *shape) / 16.0  # pixels are 0 to 16: exact in every precision
-    return images, split(loaded.target, validation)
+    images, labels = bundled.digits()
+    images = split(images, validation).reshape(-1, *shape) / 16.0  # pixels are 0 to 16: exact in every precision
+    return images, split(labels, validation)
 
 
 task = Task(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.tasks.builtin import bundled
 from xframe.tasks.initial import initial_weights
 from xframe.tasks.layers import Dense
 from xframe.tasks.optimizers import SGD
@@ -26,10 +27,8 @@ _LAYERS = (Dense(32, "relu"), Dense(10))
 
 
 def _load() -> tuple[NDArray[Any], NDArray[Any]]:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    return digits.data / 16.0, digits.target  # pixels are 0 to 16: exact in every precision
+    images, labels = bundled.digits()
+    return images / 16.0, labels  # pixels are 0 to 16: exact in every precision
 
 
 def _moved() -> tuple[NDArray[Any], NDArray[Any]]:
