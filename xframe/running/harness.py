@@ -27,7 +27,7 @@ from xframe.tasks.lookup import find_task
 
 _LOOK_SECONDS = 1.0  # between looks at what is overdue
 _SILENT_SECONDS = 30.0  # without a word of a worker until that is reported, and again after twice as long
-_LEAVE_SECONDS = 10.0  # for a worker that has closed its pipe to be gone
+_LEAVE_SECONDS = 6.0  # for a worker that has closed its pipe to be gone
 
 
 @dataclass(eq=False)

@@ -25,9 +25,9 @@ from typing import Any, Literal, NoReturn, TypeVar
 from pydantic import TypeAdapter
 
 from xframe.errors import UsageError, XframeError
+from xframe.tasks.lookup import NO_TERMINAL, breakpoint_hook
 
 M = TypeVar("M")
-_NO_TERMINAL = "the task starts a debugger, and its process has no terminal: debug it in a script of your own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +179,7 @@ def report(numbers: Sequence[str], work: Callable[[Parent], None]) -> int:
     except (OSError, ValueError):
         print("xframe: a worker was started by itself: only xframe can, with pipes to it", file=sys.stderr)  # noqa: T201
         return 2
-    if not os.environ.get("PYTHONBREAKPOINT"):  # else the user has chosen: none, or one that needs no terminal
-        sys.breakpointhook = _no_debugger
+    sys.breakpointhook = breakpoint_hook()
     try:
         work(parent)
     except KeyboardInterrupt:
@@ -200,14 +199,10 @@ def _failure(error: BaseException) -> Failed:
     if isinstance(error, XframeError):
         return Failed(str(error), "usage" if isinstance(error, UsageError) else "failed")
     if isinstance(error, bdb.BdbQuit):
-        return Failed(_NO_TERMINAL)
+        return Failed(NO_TERMINAL)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failed(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", "full")
     return Failed(f"{type(error).__name__}: {error}")
-
-
-def _no_debugger(*_: Any, **__: Any) -> NoReturn:
-    raise XframeError(_NO_TERMINAL)
 
 
 def leave(code: int) -> NoReturn:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xframe.errors import UsageError, WorkerError
+from xframe.errors import UsageError, Verbatim, WorkerError
 from xframe.plan.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -72,15 +72,23 @@ def index_dataset(plan: TrainingPlan, num_samples: int) -> tf.data.Dataset:
 
     Raises:
         UsageError: ``plan`` is no plan, or ``num_samples`` no count.
-        WorkerError: no installed adapter makes one.
+        WorkerError: no installed adapter makes one, or its framework is not there.
     """
     from xframe.running import registry
 
     _order(plan, num_samples)
     for name in registry.available():
-        make: Any = getattr(registry.load(name), "index_dataset", None)
+        adapter = registry.load(name)
+        make: Any = getattr(adapter, "index_dataset", None)
         if make is not None:
-            return make(plan, num_samples)
+            try:
+                return make(plan, num_samples)
+            except ImportError as error:
+                raise WorkerError(
+                    f"adapter {name!r} makes no tf.data.Dataset without its framework",
+                    got=Verbatim(error),
+                    remedy=f"Install it: {adapter.install}",
+                ) from None
     raise WorkerError(
         "no adapter makes a tf.data.Dataset", expected="the tensorflow adapter, which is part of xframe-toolkit"
     )

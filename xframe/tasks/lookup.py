@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bdb
 import contextlib
 import importlib
 import inspect
+import io
+import os
 import sys
+import sysconfig
 import traceback
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from xframe.errors import UsageError, Verbatim, unknown
+from xframe.errors import UsageError, Verbatim, XframeError, unknown
 from xframe.tasks.task import Task
 
 BUILT_IN = ("digits-mlp", "digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression", "ledger")
@@ -29,8 +34,8 @@ def find_task(name: str) -> Task:
     else:
         raise unknown("task", name, BUILT_IN, remedy="Your own is named package.module:name.")
     module_name, _, attribute = target.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a module in the current folder, as python -m finds it
+    if not target.startswith("xframe."):
+        _find_in_the_current_folder()
     module = _import(module_name)
     task = getattr(module, attribute, None)
     if task is None:
@@ -47,12 +52,21 @@ def find_task(name: str) -> Task:
     return task
 
 
+def _find_in_the_current_folder() -> None:
+    """Makes its modules found too, before what is installed, but after Python's own: a random.py there is no random."""
+    if "" in sys.path or os.getcwd() in sys.path:
+        return
+    own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+    last = max((i for i, path in enumerate(sys.path) if path in own or path.endswith("lib-dynload")), default=-1)
+    sys.path.insert(last + 1, "")
+
+
 def _import(name: str) -> ModuleType:
-    """The user's module; what it prints goes to stderr, and however it fails, the error names it."""
+    """The user's module. However it fails, the error names it."""
     try:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ModuleNotFoundError(name=name)
-        with contextlib.redirect_stdout(sys.stderr):
+        with _without_a_terminal():
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name == name or name.startswith(f"{error.name}."):
@@ -66,12 +80,38 @@ def _import(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         problem = error
     places = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
+    if isinstance(problem, bdb.BdbQuit):
+        problem = XframeError(NO_TERMINAL)
     where = f" ({places[-1].filename}, line {places[-1].lineno})" if len(places) > 1 else ""
     raise UsageError(
         f"the task's module {name!r} cannot be imported",
         got=Verbatim(f"{type(problem).__name__}: {problem}{where}"),
         expected="a module that imports without an error",
     ) from problem
+
+
+@contextlib.contextmanager
+def _without_a_terminal() -> Iterator[None]:
+    """What a module prints goes to stderr, what it reads is empty, and a debugger is refused, as in a run."""
+    before = sys.stdin, sys.breakpointhook
+    sys.stdin, sys.breakpointhook = io.StringIO(), breakpoint_hook()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stdin, sys.breakpointhook = before
+
+
+NO_TERMINAL = "the task starts a debugger, and a run has no terminal: debug it in a script of your own"
+
+
+def breakpoint_hook() -> Callable[..., Any]:
+    """What ``breakpoint()`` is to do in a task: what the user chose in PYTHONBREAKPOINT, else raise why it cannot."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise XframeError(NO_TERMINAL)
+
+    return sys.breakpointhook if os.environ.get("PYTHONBREAKPOINT") else refuse
 
 
 def _takes_nothing(value: Any) -> bool:

@@ -213,6 +213,49 @@ def test_workers_do_not_outlive_the_harness(tmp_path):
     assert xframe.Trace.open(trace).ending == "interrupted by KeyboardInterrupt"
 
 
+OWN_TASK = """
+import sys
+from dataclasses import replace
+from xframe.tasks.builtin.digits_mlp import task as digits
+
+def load():
+    if "worker.py" in sys.argv[0]:
+        {}
+    return digits.load()
+
+task = replace(digits, load=load)
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "message"),
+    [
+        ("import os; os.fork()", 0, ""),
+        ("breakpoint()", 3, "got the task starts a debugger, and a run has no terminal: debug it in a script of your"),
+        ("import os; os.execvp('sleep', ['sleep', '60'])", 3, "'numpy' closed its pipe to xframe before its first"),
+        ("import time; time.sleep(60)", 3, "not done within --timeout 5 s: got numpy before its first recorded step"),
+    ],
+    ids=["forks", "debugs", "is replaced", "takes long"],
+)
+def test_what_a_task_does_to_its_process(tmp_path, does, code, message):
+    (tmp_path / "own.py").write_text(OWN_TASK.replace("{}", does, 1))
+    options = ["--task", "own:task", "--adapters", "numpy", "--epochs", 1, "--timeout", 5 if "time." in does else 60]
+    done = xf("verify", *options, cwd=tmp_path, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_files_in_the_current_folder_are_no_modules_of_pythons(tmp_path):
+    (tmp_path / "random.py").write_text("open('ran', 'w'); raise SystemExit('ran')")
+    (tmp_path / "own.py").write_text(OWN_TASK.replace("{}", "import random", 1))
+    assert xf("tasks", cwd=tmp_path).returncode == 0
+    for task in ("digits-mlp", "own:task"):
+        done = xf("verify", "--adapters", "numpy", "--epochs", 1, "--task", task, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["mine.trace", "mine.log", "mine.weights.npz"])
 def test_nothing_beside_the_trace_is_overwritten(tmp_path, name):
     (tmp_path / "plan.toml").write_text("batch_size = 50\nsteps = 9\n")

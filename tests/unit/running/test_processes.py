@@ -1,18 +1,21 @@
 """The launcher: messages of a child, several at once, and every way in which one can end."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from xframe.errors import UsageError
+from xframe.errors import UsageError, WorkerError
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded, decode, encode
 from xframe.running.processes import listen, start, stop
 
 CHILD = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 from dataclasses import dataclass
 from xframe.errors import UsageError
 from xframe.running.messages import leave, report
@@ -33,6 +36,25 @@ def work(parent):
             os.kill(os.getpid(), signal.SIGKILL)
         if say.text == "hang":
             time.sleep(600)
+        if say.text == "hang for good":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ctypes.PyDLL(None).pause()  # in native code, with Python's lock
+        if say.text == "close":
+            os.closerange(3, 99)
+        if say.text == "again":
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        if say.text == "write":
+            os.write(int(sys.argv[2]), b"{}\\n")
+        if say.text == "read":
+            say = Say(repr(sys.stdin.read()))
+        if say.text == "fork":
+            os.fork()  # both go on
+        if say.text == "leave a daemon" and not os.fork():
+            os.setsid()
+            if not os.fork():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(600)
+            os._exit(0)
         parent.send(Say(say.text * 2))
         say = parent.receive(Say)
 
@@ -127,6 +149,66 @@ def test_one_that_hangs(begin):
     assert stop([child]) == [child]
     assert child.fate() == "was killed by SIGTERM"
     assert stop([child]) == []
+
+
+@pytest.mark.parametrize("word", ["read", "fork", "leave a daemon"])
+def test_what_leaves_a_child_well(begin, word):
+    """Nothing to read, a copy that goes on, a process that wants to stay: its messages end all the same."""
+    child, messages = begin(word), []
+    for _, message in listen([child], 30):
+        messages.append(message)
+        child.hang_up()
+    assert messages == [Say("''" * 2 if word == "read" else word * 2), None]
+    assert child.fate() == "ended with exit code 0"
+    assert ("a copy of the worker went on" in child.log.read_text()) is (word == "fork")
+
+
+def test_a_child_that_closes_its_pipes(begin):
+    child = begin("close")
+    assert [message for _, message in listen([child], 30)] == [None]
+    assert child.fate() == "ended with exit code 3"
+    assert "the pipes to xframe were closed" in child.last_words()
+
+
+def test_a_child_that_starts_itself_again(begin):
+    child = begin("again")
+    assert [message for _, message in listen([child], 30)] == [None]
+    assert child.fate() == "ended with exit code 2"
+    assert "a worker was started by itself" in child.last_words()
+
+
+def test_a_child_that_writes_what_is_no_message(begin):
+    child = begin("write")
+    with pytest.raises(WorkerError, match=r"wrote into xframe's pipe what is no message: got b'{}', expected a task"):
+        list(listen([child], 30))
+
+
+@pytest.mark.parametrize("word", ["hang for good", "stop"])
+def test_no_child_outlives_its_parent(tmp_path, begin, word):
+    """Hung in native code and deaf, or stopped: it is gone ten seconds after its parent was killed."""
+    begin("a")  # writes the module
+    starts = f"""
+import time
+from pathlib import Path
+from unit.running.test_processes import Say
+from xframe.running.processes import listen, start
+child = start("a_child", Say({word!r}), label="x", log=Path({str(tmp_path / "x.log")!r}), kinds=())
+print(child.process.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as parent:
+        guard = int(parent.stdout.readline())
+        child = None
+        while child is None:
+            child = next(iter(Path(f"/proc/{guard}/task/{guard}/children").read_text().split()), None)
+        for number in (guard, int(child)):
+            if word == "stop":
+                os.kill(number, signal.SIGSTOP)
+        parent.kill()
+    began = time.monotonic()
+    while any(Path("/proc", str(number)).exists() for number in (guard, child)):
+        assert time.monotonic() < began + 10
+        time.sleep(0.05)
 
 
 def test_what_cannot_be_started(tmp_path):

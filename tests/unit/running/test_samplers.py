@@ -113,3 +113,17 @@ def test_no_adapter_makes_a_dataset(monkeypatch):
     monkeypatch.setattr(registry, "load", lambda name: object())
     with pytest.raises(xframe.WorkerError, match=r"no adapter makes a tf.data.Dataset"):
         xframe.index_dataset(PLANS["shuffle"], 9)
+
+
+def test_no_dataset_without_its_framework(monkeypatch):
+    class Adapter:
+        install = "pip install it"
+
+        def index_dataset(self, plan, num_samples):
+            raise ModuleNotFoundError("No module named 'tensorflow'")
+
+    monkeypatch.setattr(registry, "available", lambda: {"tensorflow": None})
+    monkeypatch.setattr(registry, "load", lambda name: Adapter())
+    message = "without its framework: got No module named 'tensorflow'. Install it: pip install it"
+    with pytest.raises(xframe.WorkerError, match=message):
+        xframe.index_dataset(PLANS["shuffle"], 9)

@@ -1,7 +1,9 @@
 """Tasks by name, their data, the built-in ones; and the runtime, which says where they run."""
 
+import os
 import re
 import sys
+import sysconfig
 import textwrap
 from dataclasses import replace
 
@@ -127,6 +129,28 @@ def test_a_module_that_fails_says_so_itself(module):
         with pytest.raises(xframe.UsageError, match=f"module '{name}' cannot be imported: got {message}") as caught:
             find_task(f"{module(source, name)}:x")
         assert "SyntaxError" in message or f"{name}.py, line " in str(caught.value)
+
+
+def test_a_module_has_no_terminal(module, monkeypatch):
+    """What it reads is empty, and a debugger, which would wait for words, says why it cannot."""
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
+    assert find_task(f"{module(SOURCE + '    import sys; assert sys.stdin.read() == str()', 'own_tasks_8')}:mine")
+    with pytest.raises(xframe.UsageError, match="the task starts a debugger, and a run has no terminal"):
+        find_task(f"{module('breakpoint()', 'own_tasks_debugged')}:mine")
+
+
+def test_the_current_folder_hides_nothing_of_pythons_own(tmp_path, monkeypatch):
+    (tmp_path / "own_tasks_9.py").write_text(textwrap.dedent(SOURCE))
+    monkeypatch.chdir(tmp_path)
+    own = [path for path in sys.path if path not in ("", os.getcwd())]
+    monkeypatch.setattr("sys.path", own.copy())
+    assert find_task("digits-mlp")
+    assert sys.path == own
+    assert find_task("own_tasks_9:mine").name == "mine"
+    place = sys.path.index("")
+    assert [path for path in sys.path if path] == own
+    assert sysconfig.get_path("stdlib") in sys.path[:place]
+    assert not any("site-packages" in path for path in sys.path[sys.path.index(sysconfig.get_path("stdlib")) : place])
 
 
 def test_what_a_module_prints_is_no_result(module, capsys):
