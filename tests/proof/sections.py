@@ -203,6 +203,8 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "pairs": (sweep("pairs"), 1000),
     "damage": (sweep("damage"), 10_000),
     "kills": (sweep("kills"), 200),
+    "orphans": (sweep("orphans"), 300),
+    "endings": (sweep("endings"), 1200),
     "quality": (quality, 1),
     "bench": (bench, 9),
     "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),

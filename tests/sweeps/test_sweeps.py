@@ -9,7 +9,7 @@ from sweeps import Result, __main__, load, names
 
 
 def test_names():
-    all_of_them = "causes contract counting damage doubles features inference kills order pairs"
+    all_of_them = "causes contract counting damage doubles endings features inference kills order orphans pairs"
     assert names() == all_of_them.split()
 
 

@@ -9,8 +9,8 @@ its pipes, which the guard does not keep open.
 
 The guard never waits for an answer, so no child can hold it up: one that hangs in native code, is stopped, forks, or
 is replaced by a different program. On Linux the kernel helps: it kills a command whose guard was killed, makes orphans
-the guard's children, and wakes a guard that was stopped when its parent is gone. Elsewhere, processes that leave the
-command's group escape.
+the guard's children, and wakes a guard that was stopped when its parent is gone. Elsewhere, and where the guard itself
+is killed, processes that leave the command's group escape.
 
 It runs as a file, whatever the environment holds, and so imports nothing but the standard library.
 """
