@@ -18,7 +18,7 @@ from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.running import harness
 from xframe.running.progress import Progress
-from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request, make_way, new_folder
+from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request, make_way, new_folder, write_text
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_all
 
@@ -99,8 +99,9 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
 
     comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
-    (folder / _REPORT).write_text(dumped(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(comparison), encoding="utf-8")
+    remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
+    write_text(folder / _REPORT, dumped(comparison.to_dict(), indent=2) + "\n", remedy)
+    write_text(folder / "report.md", markdown(comparison), remedy)
     return comparison
 
 

@@ -9,6 +9,7 @@ Each command imports what it needs when it runs, so that ``xframe plan`` starts 
 from __future__ import annotations
 
 import inspect
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -90,5 +91,8 @@ def _described(error: BaseException) -> tuple[XframeError, int]:
 
 
 def main() -> None:
-    """The ``xframe`` command."""
+    """The ``xframe`` command. What the screen's encoding lacks is written as an escape: the verdict matters more."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))

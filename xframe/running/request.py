@@ -5,13 +5,14 @@ A request is validated once, when it is made. What exists is never overwritten.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, XframeError
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
@@ -128,6 +129,7 @@ def new_folder(request: Request, prefix: str = "") -> Path:
 
     Raises:
         UsageError: ``out`` exists, or no folder can be made there.
+        XframeError: the plan cannot be written in it.
     """
     if request.out is None:
         folder = _next_free(f"{prefix}{request.name or request.plan.digest[:8]}")
@@ -135,8 +137,27 @@ def new_folder(request: Request, prefix: str = "") -> Path:
         folder = Path(request.out)
         _refuse_existing(folder)
         _make(folder)
-    (folder / "plan.toml").write_text(request.plan.to_toml(), encoding="utf-8")
+    try:
+        write_text(folder / "plan.toml", request.plan.to_toml(), "Free some space, or choose another place with --out.")
+    except XframeError:
+        folder.rmdir()  # it would be in the way of the next try
+        raise
     return folder
+
+
+def write_text(path: Path, text: str, remedy: str) -> None:
+    """Writes a file, all of it or none.
+
+    Raises:
+        XframeError: the disk is full, or cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        expected = f"a place that can be written ({error.strerror})"
+        raise XframeError(f"cannot write {path.name}", got=str(path), expected=expected, remedy=remedy) from None
 
 
 def make_way(trace: Path) -> None:

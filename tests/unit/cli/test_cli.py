@@ -1,6 +1,7 @@
 """The command line, in this process: output, messages, exit codes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -260,3 +261,15 @@ def test_the_forms_of_logs_are_those_that_can_be_imported():
 
     hints = typing.get_type_hints(traces.import_command)
     assert set(typing.get_args(typing.get_args(hints["form"])[0])) == set(LOGS)
+
+
+def test_a_terminal_of_few_letters_gets_its_verdict(tmp_path):
+    paths = [tmp_path / name for name in ("größe.trace", "größer.trace")]
+    for path in paths:
+        write_trace(path)
+    variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "xframe", "compare", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, env=variables, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"gr\\xf6\\xdfer" in done.stdout
+    assert b"PASSED" in done.stdout

@@ -32,6 +32,8 @@ def work(parent):
             raise ValueError("no such\\nluck")
         if say.text == "refuse":
             raise UsageError("a wrong word", got=say.text)
+        if say.text == "fill":
+            raise OSError(28, "No space left on device", "a.trace")
         if say.text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if say.text == "hang":
@@ -117,6 +119,7 @@ def test_answers_until_nothing_more_is_said(begin):
     ("word", "failed", "fate"),
     [("raise", Failed("ValueError: no such\nluck"), "ended with exit code 3"),
      ("refuse", Failed("a wrong word: got 'refuse'", "usage"), "ended with exit code 2"),
+     ("fill", Failed("No space left on device: a.trace", "full"), "ended with exit code 3"),
      ("die", None, "was killed by SIGKILL")],
 )  # fmt: skip
 def test_how_a_child_ends(begin, word, failed, fate):

@@ -2,12 +2,13 @@
 
 import sys
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 
-from xframe.errors import UsageError
+from xframe.errors import UsageError, XframeError
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running.request import Request
+from xframe.running.request import Request, new_folder
 from xframe.running.runtime import Runtime
 
 PLAN = TrainingPlan(batch_size=50, steps=9)
@@ -71,3 +72,21 @@ def test_interpreters():
     for python, message in (({"jax": "x"}, "not chosen"), ({"torch": "/no/python"}, "no such interpreter for 'torch'")):
         with pytest.raises(UsageError, match=message):
             replace(request, python=python).interpreters()
+
+
+def test_a_plan_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):
+    def full(self, text, encoding):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(XframeError, match=r"cannot write plan\.toml: .* expected .*No space left on device") as one:
+        new_folder(Request(plan=PLAN, adapters="numpy", out=tmp_path / "out"))
+    assert one.value.exit_code == 3
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("timeout", [0, -1.5, float("nan"), float("inf")])
+def test_a_time_limit_is_a_number_of_seconds(timeout):
+    with pytest.raises(UsageError, match=r"timeout: got .*, expected a number of seconds above 0"):
+        Request(plan=PLAN, adapters="numpy", timeout=timeout)
