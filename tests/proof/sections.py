@@ -205,6 +205,8 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "kills": (sweep("kills"), 200),
     "orphans": (sweep("orphans"), 300),
     "endings": (sweep("endings"), 1200),
+    "signals": (sweep("signals"), 2000),
+    "instructions": (sweep("instructions"), 4000),
     "quality": (quality, 1),
     "bench": (bench, 9),
     "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),

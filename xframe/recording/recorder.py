@@ -15,6 +15,7 @@ that list only once the writer's state, replaced by a single assignment, says th
 
 from __future__ import annotations
 
+import _thread
 import os
 import platform
 import sys
@@ -126,8 +127,9 @@ class Recorder:
         self._int64: Any = None
         self._know_torch()
         self._process = unclosed.watch(self)
-        # A thread, since the next step may be long in coming: validation, a checkpoint, a hang.
-        threading.Thread(target=_flush_every_second, args=(weakref.ref(self), self._closed), daemon=True).start()
+        # A thread, since the next step may be long in coming: validation, a checkpoint, a hang. By the bare call, which
+        # is made or not: Ctrl-C in the midst of Thread.start comes out as a KeyError.
+        _thread.start_new_thread(_flush_every_second, (weakref.ref(self), self._closed))
 
     @property
     def num_steps(self) -> int:

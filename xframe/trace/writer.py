@@ -166,6 +166,8 @@ class TraceWriter:
 
     def _append(self, before: _Written, kind: bytes, payload: Any, after: _Written | None = None) -> bool:
         """Appends a frame to what was ``before``, which then is as ``after`` says; False if that is no longer so."""
+        if before.ended:
+            return False
         header, digest = frame_header(before.digest, kind, payload)
         parts = (header, payload) if before.size else (MAGIC, header, payload)
         size = before.size + sum(len(part) for part in parts)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import numpy as np
@@ -352,14 +351,17 @@ def test_what_goes_wrong_in_between_is_raised_by_the_next_step(path, monkeypatch
 
 def test_a_recorder_that_is_forgotten_leaves_no_thread(path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.02)
-    before = threading.active_count()
+    before = set(sys._current_frames())
     rec = xframe.record(path)
-    assert threading.active_count() == before + 1
+    deadline = time.monotonic() + 20
+    while not (begun := set(sys._current_frames()) - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (thread,) = begun
     del rec
     deadline = time.monotonic() + 20
-    while threading.active_count() > before and time.monotonic() < deadline:
+    while thread in sys._current_frames() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert thread not in sys._current_frames()
 
 
 def test_kill_minus_9(path):
