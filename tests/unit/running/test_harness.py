@@ -1,5 +1,6 @@
 """The harness and its workers: the main job, interpreters, failures, interruption."""
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 import xframe
+from xframe.report.progress import Lines
+from xframe.running import harness
+from xframe.running.progress import Progress
 
 ROOT = Path(__file__).parents[3]
 
@@ -244,6 +248,26 @@ def test_what_a_task_does_to_its_process(tmp_path, does, code, message):
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_without_a_sign_of_life_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(harness, "_LOOK_SECONDS", 0.05)
+    reported = []
+
+    class Noting(Progress):
+        def silent(self, label, seconds):
+            reported.append(seconds)
+
+    plan = xframe.TrainingPlan(batch_size=64, epochs=1)
+    assert xframe.verify(plan, adapters="numpy", out=tmp_path / "out", progress=Noting())
+    assert reported[0] >= 0.05
+    assert 1 < len(reported) < 20  # each time after twice as long
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.begin("numpy", 29)
+    lines.silent("numpy", 61.7)
+    assert stream.getvalue() == "  numpy  no sign of life for 62 s; Ctrl-C stops it, --timeout limits it\n"
 
 
 def test_files_in_the_current_folder_are_no_modules_of_pythons(tmp_path):
