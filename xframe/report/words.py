@@ -117,7 +117,9 @@ def closing(comparison: Comparison) -> str:
     if comparison.structure_only:
         wrong = [check.title for check in comparison.checks if check.group == "numbers" and check.result == "fail"]
         besides = f", {' and '.join(wrong)} different" if wrong else ""
-        judged = f"structure only: {comparison.structure}{besides}; losses and weights not judged"
+        validated = any(check.name == "validation" for check in comparison.checks)
+        unjudged = "losses, weights and what validations gave" if validated else "losses and weights"
+        judged = f"structure only: {comparison.structure}{besides}; {unjudged} not judged"
     return f"{comparison.verdict.upper()}  {judged}  ({basis})"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import xframe
 from xframe import Trace
+from xframe.report.words import closing
 
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=4, validation_every=1, validation_batch_size=3)
 STOPS = xframe.TrainingPlan.from_mapping({**PLAN.to_dict(), "early_stopping_patience": 2})
@@ -33,7 +34,7 @@ def run(tmp_path):
     """Records a run of 10 samples with these validations; returns its trace."""
     made = iter(range(99))
 
-    def run(validations=HONEST, plan=PLAN, steps=12, rates=None, **facts):
+    def run(validations=HONEST, plan=PLAN, steps=12, rates=None, shift=0, **facts):
         path = tmp_path / f"{next(made)}.trace"
         with xframe.record(path, plan=plan, num_samples=10, metadata=facts) as rec:
             for step in PLAN.each_step(10):
@@ -41,7 +42,8 @@ def run(tmp_path):
                     break
                 labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch}
                 lr = 0.1 if rates is None else rates[step.index]
-                rec.step(ids=step.sample_ids, updates=step.update, loss=1.0, lr=lr, accuracy=0.5, **labels)
+                ids = (step.sample_ids + shift) % 10
+                rec.step(ids=ids, updates=step.update, loss=1.0, lr=lr, accuracy=0.5, **labels)
                 for v in validations:
                     if v.after == step.index + 1:
                         ids = None if v.ids is None else np.arange(v.ids)
@@ -111,11 +113,52 @@ def test_what_is_no_number_in_both_is_not_judged(run, loss):
     assert (comparison.check("validation").result, comparison.verdict) == ("not judged", "inconclusive")
 
 
-@pytest.mark.parametrize("fields", [{"ids": None}, {"accuracy": None}, {"ids": None, "sizes": None}])
-def test_what_was_not_recorded_is_not_judged(run, fields):
-    comparison = xframe.compare(run(), run(edited(1, **fields)))
-    assert comparison.check("validation").result in ("not judged", "fail")
-    assert not comparison
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"ids": None}, "did not record which samples it validated on, which is not judged"),
+        ({"accuracy": None}, "did not record the validation's accuracy, which is not judged"),
+        ({"ids": None, "sizes": None}, "did not record which samples it validated on, which is not judged"),
+    ],
+)
+def test_what_one_run_alone_recorded_is_said_and_the_rest_is_judged(run, fields, said):
+    """As final weights that one run lacks, it keeps nothing from passing; what both recorded is judged all the same."""
+    own = {"plan": None}
+    lacking = tuple(v._replace(**fields) for v in HONEST)
+    a, b = run(**own), run(lacking, **own)
+    for sides in ((a, b), (b, a)):
+        comparison = xframe.compare(*sides)
+        assert (comparison.verdict, comparison.check("validation").result) == ("passed", "pass"), comparison
+        assert comparison.check("validation").detail == f"{b.name} {said}"
+    wrong = run((lacking[0]._replace(loss=1.1), *lacking[1:]), **own)
+    assert (xframe.compare(a, wrong).check("validation").first) == 2
+
+
+def test_under_a_plan_a_validation_without_the_samples_of_the_first_does_not_pass(run):
+    assert not xframe.compare(run(), run(edited(1, ids=None, sizes=None)))
+
+
+@pytest.mark.parametrize("order", ["exact", "coverage"])
+def test_no_validation_passes_whose_values_were_not_compared(run, order):
+    """In another order, and where the samples differ from step 0 on."""
+    own = {"plan": None}
+    other = tuple(v._replace(loss=29.0) for v in HONEST)
+    comparison = xframe.compare(run(**own), run(other, shift=1, **own), order=order)
+    check = comparison.check("validation")
+    assert check.worst is None
+    if order == "exact":
+        assert (check.result, check.detail) == ("not judged", "no step to judge")
+    else:
+        assert check.result == "pass"
+        assert "its values depend on the order of the samples" in check.detail
+        assert check.rule.endswith("when, and how many samples")
+        assert "what validations gave not judged" in closing(comparison)
+
+
+def test_losses_stand_beside_batches_that_differ(run):
+    own = {"plan": None}
+    check = xframe.compare(run(**own), run(edited(0, sizes=(5,)), **own)).check("validation")
+    assert "in a different number of batches than 0 (1 and 2), with the losses 1 and 1" in check.detail
 
 
 def test_a_run_cut_short_before_its_validation(run, tmp_path):
@@ -218,4 +261,4 @@ def test_in_orders_of_their_own_validations_are_judged_by_when_and_on_how_many(r
         comparison = xframe.compare(reference, run(wrong, **plain), order="coverage")
         assert (comparison.verdict, comparison.check("validation").first) == ("failed", step)
     assert xframe.compare(reference, run((), **plain), order="coverage")
-    assert xframe.compare(reference, run((), **plain)).verdict == "inconclusive"
+    assert xframe.compare(reference, run((), **plain)).check("validation").result == "not judged"

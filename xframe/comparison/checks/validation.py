@@ -23,10 +23,11 @@ _DIFFERENT = {  # in what two validations may differ
 
 class Validations(Check):
     """Part of a comparison where the plan asks for validation or a run has any. In orders of their own runs are asked
-    when they validate, and on how many samples; what comes out is not the same, nor need a missing record be."""
+    when they validate, and on how many samples; what comes out is not the same. What one run alone recorded is not
+    judged, and said."""
 
     name, title, rank, group = "validation", "validation", 80, "numbers"
-    optional, each, worst, of_any_order = True, "", 0.0, True
+    optional, each, of_any_order = True, "", True
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
@@ -34,11 +35,13 @@ class Validations(Check):
         self._ordered = pair.terms.order == "exact"
         self._wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
         self._odd = ""  # the first outcome that is no number in both
-        self._unknown: set[str] = set()
+        self._unknown: dict[str, None] = {}  # what one run alone recorded, with its name
+        self._compared = 0
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"{super().rule(terms, runs)}, {terms.tolerance}"
+        what = terms.tolerance if terms.order == "exact" else "when, and how many samples"
+        return f"{super().rule(terms, runs)}, {what}"
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -53,8 +56,7 @@ class Validations(Check):
         if candidate.validations and reference.validations:
             return self._compare()
         missing = (reference if candidate.validations else candidate).name
-        undecided = self._ordered and bool(candidate.validations or reference.validations)
-        return Judgement("not judged", detail=f"{missing} recorded no validation", undecided=undecided)
+        return Judgement("not judged", detail=f"{missing} recorded no validation")
 
     def _compare(self) -> Judgement:
         """Two runs' validations, one after the other, up to where the runs diverge."""
@@ -67,6 +69,7 @@ class Validations(Check):
                     min(a.after, b.after), f"{self._names[0]} validated {_place(a)}, {self._names[1]} {_place(b)}"
                 )
                 break
+            self._compared += 1
             self._samples(a, b)
             for name in ("loss", "accuracy") if self._ordered else ():
                 self._outcome(name, a, b)
@@ -76,13 +79,23 @@ class Validations(Check):
             return Judgement("fail", detail=detail)
         if self._wrong is not None:
             return self.measured("fail", *self._wrong)
-        if self._odd or self._unknown:
-            detail = self._odd or f"a run did not record {' and '.join(sorted(self._unknown))}"
-            return self.measured("not judged", detail=detail, undecided=True)
-        return self.measured("pass", detail=self.up_to_here())
+        if self._odd:
+            return self.measured("not judged", detail=self._odd, undecided=True)
+        if not self._compared:
+            before = f"no validation before step {pair.until:,}, from which on nothing is judged"
+            return Judgement("not judged", detail=before if pair.until else "no step to judge")
+        said = [*self._unknown, self.up_to_here()]
+        if not self._ordered:
+            said.append("judged by when, and on how many samples: its values depend on the order of the samples")
+        elif self.worst is None:
+            return Judgement("not judged", detail="; ".join(filter(None, ["no outcome of both runs", *said])))
+        return self.measured("pass", detail="; ".join(filter(None, said)))
 
     def _differ(self, after: int, detail: str) -> None:
         self._wrong = self._wrong or (max(after - 1, 0), detail)
+
+    def _lacks(self, names: str, what: str) -> None:
+        self._unknown[f"{names} did not record {what}, which is not judged"] = None
 
     def _samples(self, a: Validation, b: Validation) -> None:
         """On which samples, in which batches."""
@@ -91,16 +104,21 @@ class Validations(Check):
                 continue  # it is of their order too
             value, expected = getattr(a, name), getattr(b, name)
             if value is None or expected is None:
-                self._unknown |= {"which samples were validated on"} if name == "ids_digest" else set()
+                if name == "ids_digest":
+                    lacking = [run for run, ids in zip(self._names, (value, expected), strict=True) if ids is None]
+                    self._lacks(" and ".join(lacking), "which samples it validated on")
             elif value != expected:
                 counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
+                if self._ordered and a.loss is not None and b.loss is not None:
+                    counts += f", with the losses {a.loss:.9g} and {b.loss:.9g}"
                 self._differ(a.after, f"{_place(a)}: {self._names[0]} validated {what} than {self._names[1]}{counts}")
 
     def _outcome(self, name: str, a: Validation, b: Validation) -> None:
         """Loss or accuracy, within the tolerance; what is no number is classified first."""
         value, expected = getattr(a, name), getattr(b, name)
         if value is None or expected is None:
-            self._unknown |= {f"the validation's {name}"} if value is not expected else set()
+            if value is not expected:
+                self._lacks(self._names[value is not None], f"the validation's {name}")
             return
         detail = f"{_place(a)}: validation {name} {self._names[0]} {value:.9g}, {self._names[1]} {expected:.9g}"
         if not (np.isfinite(value) and np.isfinite(expected)):
