@@ -1,7 +1,8 @@
-"""Two causes at once, one a difference: a first that explains a part of what was seen, a second what then differs.
+"""Several causes at once, one a difference: a first that explains a part of what was seen, a second what then differs.
 
 A part is some columns of the rows, or their beginning. Where the first is a plan, the second is looked for between the
-candidate and that plan's rows; where it is an edit, between the reference and what the candidate does behind it.
+candidate and that plan's rows; where it is an edit, between the reference and what the candidate does behind it. Where
+no two causes give all rows, one after the other is taken away until nothing explains the rest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _LABELS = ("epoch", "step_in_epoch", "padding")
 _COLUMNS = (("batch_size", "ids"), ("batch_size", "updates"), ("batch_size",))
 _PARTS = (*((*columns, *_LABELS) for columns in _COLUMNS), *_COLUMNS)
 _MOST_FIRST = 3  # causes of a part that are tried
+_MOST_IN_TURN = 4
 
 
 def composed(case: Case) -> list[Fit]:
@@ -32,10 +34,62 @@ def composed(case: Case) -> list[Fit]:
     for first, second in _pairs(case):
         earlier, later = sorted((first, second), key=lambda fit: fit.step or 0)
         if second.cause is not first.cause and earlier.step in (case.differs_at, case.first_step):
-            if later.sentence.startswith(f"{case.run} "):
-                later = replace(later, sentence=f"{case.run}, besides,{later.sentence.removeprefix(case.run)}")
-            return [replace(fit, exact=False) for fit in (earlier, later)]
+            return _said_of(case, [earlier, later])
     return []
+
+
+def in_turn(case: Case) -> tuple[list[Fit], bool]:
+    """Causes that each explain a part of what those before it leave, by their steps; and whether nothing is left."""
+    found: list[Fit] = []
+    rest: Case | None = case
+    while rest is not None and rest.differs_at is not None and len(found) < _MOST_IN_TURN:
+        fit, behind = _next(rest)
+        if fit is None or fit.cause in [one.cause for one in found]:
+            break
+        found.append(fit)
+        rest = behind
+    found.sort(key=lambda fit: fit.step or 0)
+    if not found or found[0].step not in (case.differs_at, case.first_step):
+        return [], False
+    left = None if rest is None else rest.differs_at
+    if left is not None:
+        unexplained = f"{found[-1].sentence}; what else differs, first at step {left:,}, is not explained"
+        found[-1] = replace(found[-1], sentence=unexplained)
+    return _said_of(case, found), left is None
+
+
+def _next(rest: Case) -> tuple[Fit | None, Case | None]:
+    """A cause of all that differs, or of a part of it; and what it leaves to be explained, if anything."""
+    whole = ranked([fit for fit in fits_of(rest) if fit.exact])[:1]
+    if whole:
+        return whole[0], None
+    parts = [(columns, _over(rest, columns)) for columns in _COLUMNS]
+    for columns, part in [*parts, *(((), rest.head(steps)) for steps in _lengths(rest))]:
+        if part.differs_at is None:
+            continue
+        for fit in ranked([fit for fit in fits_of(part) if fit.exact])[:1]:
+            if fit.plan is not None:
+                behind = _beside(rest, fit)
+            else:
+                behind = _but_for(rest, columns) if columns else _behind(rest, len(part.candidate))
+            if behind is not None:
+                said = _where_it_shows(fit, rest, behind) if columns else _within(fit, rest, len(part.candidate))
+                return said, behind
+    for columns, head in [(columns, rest.head(steps)) for steps in _lengths(rest) for columns in _COLUMNS[:2]]:
+        for fit in ranked([fit for fit in fits_of(_over(head, columns)) if fit.plan is not None and fit.exact])[:1]:
+            behind = _beside(rest, fit)
+            if behind is not None:
+                return _where_it_shows(fit, rest, behind), behind
+    return None, rest
+
+
+def _said_of(case: Case, fits: list[Fit]) -> list[Fit]:
+    """Causes of one run, none of which gives all rows; those after the first are there besides."""
+    said, own = [replace(fits[0], exact=False)], f"{case.run} "
+    for fit in fits[1:]:
+        besides = f"{case.run}, besides, {fit.sentence.removeprefix(own)}"
+        said.append(replace(fit, exact=False, sentence=besides if fit.sentence.startswith(own) else fit.sentence))
+    return said
 
 
 def _lengths(case: Case) -> list[int]:
@@ -75,7 +129,7 @@ def _pairs(case: Case) -> Iterator[tuple[Fit, Fit]]:
             if rest is not None and rest.differs_at is not None:
                 said = _where_it_shows(first, case, rest) if columns else _within(first, case, len(part.candidate))
                 yield from ((said, second) for second in _seconds(rest))
-    yield from _in_turn(case)
+    yield from _before_and_behind(case)
 
 
 def _over(case: Case, columns: tuple[str, ...]) -> Case:
@@ -117,7 +171,7 @@ def _but_for(case: Case, columns: tuple[str, ...]) -> Case | None:
     return case.over(a.with_columns(**same), case.basis, apart=True)
 
 
-def _in_turn(case: Case) -> Iterator[tuple[Fit, Fit]]:
+def _before_and_behind(case: Case) -> Iterator[tuple[Fit, Fit]]:
     """One cause before some step and one from it on: where another column begins to differ, or one side ends."""
     points = {case.sizes_differ_at, case.batches_differ_at, case.updates_differ_at, case.shared}
     for step in sorted(point for point in points if point is not None and point > (case.differs_at or 0)):

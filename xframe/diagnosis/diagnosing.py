@@ -19,7 +19,7 @@ from xframe.diagnosis import causes, claims
 from xframe.diagnosis.case import Case, Stopping
 from xframe.diagnosis.cause import Fit
 from xframe.diagnosis.claims import Table
-from xframe.diagnosis.composing import beginning, composed
+from xframe.diagnosis.composing import beginning, composed, in_turn
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.ranking import by_chance, certain, fits_of, ranked
 from xframe.diagnosis.reference import Reference
@@ -123,8 +123,12 @@ def _standing(fits: Sequence[Fit], table: Table) -> list[Fit]:
 def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer]:
     """Why the rows differ: by one cause, by one a difference, or as far as a mark shows."""
     fits = _standing(fits_of(case), table)
-    if not any(fit.exact or fit.shown for fit in fits) and (both := composed(case)):
-        return [_in_words(fit, case) for fit in both]
+    if not any(fit.exact or fit.shown for fit in fits):
+        several, all_explained = composed(case), True
+        if not several:
+            several, all_explained = in_turn(case)
+        if several and (all_explained or not fits):
+            return [_in_words(fit, case) for fit in several]
     if not fits and case.has_ids:
         # Perhaps the order differs and something else does too: sizes and updates alone may show more.
         candidate, reference = (rows.with_columns(ids=None) for rows in (case.candidate, case.reference))

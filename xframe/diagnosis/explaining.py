@@ -26,7 +26,8 @@ from xframe.trace.rows import Rows
 
 _MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
 _ROWS = {"batch_size", "ids_digest", "updates", "epoch", "step_in_epoch", "padding"}  # columns that a plan has
-_IN_SENTENCES = 2  # causes of one run
+_IN_SENTENCES = 2  # causes of one difference
+_DIFFERENCES = 4  # of one run
 
 
 def explain(findings: Findings) -> Comparison:
@@ -61,7 +62,7 @@ def _foremost(explanations: Sequence[Explanation]) -> Sequence[Explanation]:
     """Those of one run that reports put in sentences: one a difference, or of one difference the likeliest two."""
     first = {one.step: one for one in reversed(explanations)}
     foremost = [one for one in explanations if first[one.step] is one]
-    return (foremost if len(foremost) > 1 else explanations)[:_IN_SENTENCES]
+    return foremost[:_DIFFERENCES] if len(foremost) > 1 else explanations[:_IN_SENTENCES]
 
 
 def sentences_of(explanation: Explanation) -> Iterator[str]:

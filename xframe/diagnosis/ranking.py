@@ -18,6 +18,7 @@ from xframe.diagnosis.cause import Fit
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 
+_FEW_STEPS = 6
 _RARE = log(1e-6)  # an explanation of an order that other orders meet more often than that is not certain
 
 
@@ -61,6 +62,8 @@ def _provable(fit: Fit, case: Case) -> bool:
     cause = fit.cause
     if fit.guess or cause.never_certain:
         return False
+    if fit.plan is None and len(case.candidate) < _FEW_STEPS:
+        return False  # two causes together may look like one
     if not case.has_ids and not (case.given and (fit.plan is not None or case.same_batches)):
         return False  # of sizes alone many a story can be told
     if case.one_merely_ends and not (case.given and cause.explains_end):
@@ -78,9 +81,14 @@ def _provable(fit: Fit, case: Case) -> bool:
 
 
 def _well_inferred(case: Case) -> bool:
-    """Whether the reference's rows say what its plan is: no batch as large as the data set, no labels that differ."""
+    """Whether the reference's rows say what its plan is: no batch as large as the data set, no labels that differ.
+
+    A remainder that is dropped shows in the same rows as epochs that begin again before it.
+    """
     plan, n = case.plan, case.num_samples
     if plan is None or n is None or plan.batch_size >= n or plan.steps_per_epoch is not None:
+        return False
+    if plan.remainder == "drop" and n % plan.batch_size:
         return False
     own = case.basis.match(case.reference, plan)
     return own is not None and own.labels

@@ -92,7 +92,7 @@ class SampleRepeated(Cause):
             ids, reference = case.ids
             at = int(np.searchsorted(case.candidate.bounds, place, side="right")) - 1
             text = f"has sample {ids[place]:,} put in at step {at:,}"
-            yield self.fit(case, text, exact=bool((reference == ids[place]).any()))
+            yield self.fit(case, text, exact=bool((reference == ids[place]).any()) and updates_follow(case))
         yield from _one_batch(self, case, fewer=False)
 
 
