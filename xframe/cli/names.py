@@ -37,6 +37,19 @@ def adapters(_: CompletionContext) -> Iterator[str]:
         yield from (f"{name}:{loop}" for loop in registry.load(name).loops)
 
 
+def loops(context: CompletionContext) -> Iterator[str]:
+    """What bench measures: the adapters with their loops, and each adapter's other loops."""
+    from xframe.bench.loops import WORKLOADS
+    from xframe.bench.worker import loops_of
+    from xframe.running import registry
+    from xframe.tasks.lookup import find_task
+
+    yield from adapters(context)
+    task = find_task(WORKLOADS[0])  # the others have no more
+    for name in registry.available():
+        yield from (loop.name for loop in loops_of(registry.load(name), task))
+
+
 def interpreters(_: CompletionContext) -> Iterator[str]:
     """The adapters, each before the interpreter that is to run it."""
     from xframe.running import registry

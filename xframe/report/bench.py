@@ -155,7 +155,7 @@ class LoopBench:
         work, lines = self.workload, []
         lines.append(f"{work['task']}: {work['description']}; batch {work['batch_size']}, float32")
         for framework in dict.fromkeys(loop.framework for loop in self.loops):
-            rows = [[framework, "", "µs/step", "ratio to base", "ratio to its bare twin"]]
+            rows = [[framework, "µs/step", "ratio to base", "ratio to its bare twin", "about"]]
             for loop in (loop for loop in self.loops if loop.framework == framework):
                 cost = f"{median(s.us_per_step for s in loop.segments):,.1f}" if loop.segments else ""
                 base, twin = self.base_of(loop), self.twin_of(loop)
@@ -163,10 +163,10 @@ class LoopBench:
                 shown = "base" if loop is base else "" if ratio is None else str(ratio)
                 beside = "" if twin in (None, base) or to_twin is None else f"{to_twin} of {loop.twin}"
                 shown = f"failed  {shown}".rstrip() if loop.failed else shown
-                rows.append([loop.name, loop.about, cost, shown, beside])
-            if not any(row[-1] for row in rows[1:]):  # the base is every loop's twin, or there is none
-                rows = [row[:-1] for row in rows]
-            lines += ["", *tables.plain(rows, right=(2,), indent=2)]
+                rows.append([loop.name, cost, shown, beside, loop.about])
+            if not any(row[3] for row in rows[1:]):  # the base is every loop's twin, or there is none
+                rows = [[*row[:3], *row[4:]] for row in rows]
+            lines += ["", *tables.plain(rows, right=(1,), indent=2)]
         lines.append("")
         lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):

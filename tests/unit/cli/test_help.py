@@ -80,6 +80,7 @@ def test_names_are_completed(capsys):
     adapters = completed(capsys, "run", "plan.toml", "--adapter", "")
     assert set(registry.available()) < set(adapters)
     assert "tensorflow:fit" in adapters
+    assert {"numpy", "numpy:eager", "numpy-indexed"} <= set(completed(capsys, "bench", "--loops", ""))
     lists = completed(capsys, "verify", "--adapters", "torch,tens")
     assert "torch,tensorflow" in lists
     assert "torch,torch" not in lists
