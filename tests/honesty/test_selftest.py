@@ -324,8 +324,6 @@ def test_the_faults_causes_are_most_of_all() -> None:
         "early-stopping",
         "counted-without-update",
         "different-loss",
-        "validation-by-batch",
-        "other-accuracy",
     }  # see feature cheats, fit, the harness of pairs
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 

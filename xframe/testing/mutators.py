@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xframe.plan.training_plan import TrainingPlan
-    from xframe.trace.trace import Trace
+    from xframe.trace.trace import Trace, Validation
 
 # Whose rows are changed. In all of them an epoch is a pass, so that "in the same pass" is plain from the labels.
 BASES = (PLAN, DROPPED, changed(PLAN, order="sequential"), KEPT_ORDER, FOURS, FOURS_CARRIED, PADDED)
@@ -47,11 +47,23 @@ def write(
     num_samples: int | None,
     metadata: Mapping[str, Any],
     weights: Mapping[str, Any] | None = None,
+    validations: Sequence[Validation] = (),
 ) -> None:
-    """Records the rows as a run that was not interrupted."""
+    """Records the rows as a run that was not interrupted; its validations, as of samples in their stored order."""
     columns = {name: rows.column(name).values for name in GIVEN if name in rows.known}
     with record(path, plan=plan, num_samples=num_samples, metadata=metadata) as recorder:
-        recorder.block(ids=rows.ids, batch_sizes=rows.batch_size, **columns)
+        begin = 0
+        for one in (*validations, None):
+            end = len(rows) if one is None else one.after
+            ids = None if rows.ids is None else rows.ids[rows.bounds[begin] : rows.bounds[end]]
+            part = {name: values[begin:end] for name, values in columns.items()}
+            recorder.block(ids=ids, batch_sizes=rows.batch_size[begin:end], **part)
+            if one is not None:
+                sizes = [size for size, times in one.batch_sizes or () for _ in range(times)]
+                recorder.validation(
+                    loss=one.loss, accuracy=one.accuracy, ids=np.arange(one.num_samples or 0), batch_sizes=sizes
+                )
+            begin = end
         if weights is not None:
             recorder.weights(weights)
 

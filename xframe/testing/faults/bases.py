@@ -36,6 +36,9 @@ class Faulty:
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         return super().train_step(plan, task, runtime)  # type: ignore[misc]
 
+    def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Any) -> Any:
+        return super().validator(plan, task, runtime, model)  # type: ignore[misc]
+
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Any) -> Any:
         return super().run(plan, task, runtime, recorder)  # type: ignore[misc]
 

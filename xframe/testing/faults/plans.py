@@ -7,6 +7,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.testing.faults.bases import changed
 
 PLAN = TrainingPlan(batch_size=64, epochs=2)  # steps 0 to 28 and 29 to 57
+VALIDATED = changed(PLAN, validation_every=1)  # after steps 28 and 57, on 360 samples: the last batch has 40
 DROPPED = changed(PLAN, remainder="drop")  # steps 0 to 27 and 28 to 55
 PADDED = changed(PLAN, remainder="pad")
 CARRIED = changed(PLAN, remainder="carry")  # step 28 has 5 samples of the first pass and 59 of the second

@@ -51,8 +51,9 @@ class Store:
         place = self.path(f"bare-{kind}", name)
         if not place.exists():
             trace = Trace.open(self.path(kind, name))
-            samples, weights = trace.facts.num_samples, trace.weights()
-            write(place, rows_of(trace), plan=None, num_samples=samples, metadata=facts_of(trace), weights=weights)
+            known: dict[str, Any] = {"num_samples": trace.facts.num_samples, "metadata": facts_of(trace)}
+            known |= {"weights": trace.weights(), "validations": trace.validations}
+            write(place, rows_of(trace), plan=None, **known)
         return Trace.open(place)
 
 
