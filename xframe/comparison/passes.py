@@ -93,6 +93,22 @@ def passes(sides: Sequence[Drawn], plan: TrainingPlan | None, total: int | None)
     return fitting or _fitting(sides, [*stated, *filled, *partly], any) or next(iter([*labels, *by_batches]), None)
 
 
+def dropping(sides: Sequence[Drawn]) -> list[int] | None:
+    """The passes if both runs drop what is left over: whole batches of as many samples as either ever drew.
+
+    Believed where passes that leave none out would not fit them by chance: then those left over at the end of the first
+    come again in the next.
+    """
+    side, size = sides[0], sides[0].size
+    way = _fitting(sides, _whole_batches(side, size), all)
+    rest = size % int(side.bounds[1])
+    if way is None or len(way) < 3 or not rest:
+        return None
+    next_ones = min(way[2] - way[1], size) - rest
+    log_chance = sum(log((size - next_ones - i) / (size - i)) for i in range(min(rest, max(size - next_ones, 0))))
+    return way if next_ones > 0 and -len(sides) * log_chance > _CERTAIN else None
+
+
 def _fitting(
     sides: Sequence[Drawn], ways: Iterable[tuple[list[int], int]], enough: Callable[[Iterable[bool]], bool]
 ) -> list[int] | None:
@@ -132,7 +148,7 @@ def _by_rows(side: Drawn, size: int) -> Iterator[list[int]]:
 
 
 def _whole_batches(side: Drawn, size: int) -> Iterator[tuple[list[int], int]]:
-    """Passes that drop what is left over: in small data these fit by chance what they are not, and are not believed."""
+    """Passes that drop what is left over: in small data these fit by chance what they are not."""
     rows, each = len(side.ids), int(side.bounds[1])
     if 0 < each <= size and (np.diff(side.bounds) == each).all():
         yield [*range(0, rows, size // each * each), rows], 0

@@ -74,10 +74,16 @@ def _provable(fit: Fit, case: Case) -> bool:
         return True
     if fit.plan is not None and not _well_inferred(case):
         return False
-    if cause.about_windows or (case.window > 1 and case.same_batches):
+    if cause.about_windows or (case.same_batches and not _updates_each_step(case)):
         return False  # where the windows of the reference end is itself but inferred
     labelled = case.candidate.epoch is not None and case.reference.epoch is not None
     return labelled or not cause.needs_epochs
+
+
+def _updates_each_step(case: Case) -> bool:
+    """Whether the reference's rows show one update a step, as far as they count any."""
+    updates = case.reference.updates
+    return updates is None or bool((np.diff(updates, prepend=0) == 1).all())
 
 
 def _well_inferred(case: Case) -> bool:

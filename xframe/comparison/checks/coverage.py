@@ -13,7 +13,7 @@ import numpy as np
 
 from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
-from xframe.comparison.passes import Drawn, NeverSeen, order_of, passes, repeats
+from xframe.comparison.passes import Drawn, NeverSeen, dropping, order_of, passes, repeats
 from xframe.comparison.result import Judgement
 
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
@@ -50,6 +50,8 @@ class Coverage(Boundaries):
         total = stated.pop() if len(stated) == 1 else None
         plans = [self.pair.terms.plan if run.trace is None else run.trace.plan for run in (candidate, reference)]
         bounds = passes(sides, next((plan for plan in plans if plan is not None), None), total)
+        if bounds is None and (bounds := dropping(sides)) is not None:
+            total = sides[0].size
         if bounds is None:
             return self._of_the_run(sides, total)
         self._notice_orders(sides, bounds)
