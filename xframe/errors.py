@@ -120,4 +120,6 @@ def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> 
     names = sorted(known)
     hint = " ".join(part for part in (did_you_mean(name, names), remedy) if part)
     listed = [printable(name) for name in names[:_MOST_NAMES]] + ["…"] * (len(names) > _MOST_NAMES)
-    return UsageError(f"unknown {kind}", got=name, expected="one of " + ", ".join(listed), remedy=hint or None)
+    return UsageError(
+        f"unknown {printable(kind)}", got=name, expected="one of " + ", ".join(listed), remedy=hint or None
+    )

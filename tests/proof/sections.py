@@ -202,6 +202,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "doubles": (sweep("doubles"), 5000),
     "pairs": (sweep("pairs"), 1000),
     "damage": (sweep("damage"), 10_000),
+    "forged": (sweep("forged"), 20_000),
     "kills": (sweep("kills"), 200),
     "orphans": (sweep("orphans"), 300),
     "endings": (sweep("endings"), 1200),

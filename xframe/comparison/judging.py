@@ -26,7 +26,7 @@ from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
-from xframe.errors import PlanError, UsageError, unknown
+from xframe.errors import UsageError, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
@@ -137,13 +137,10 @@ def _nothing_to_compare_with(traces: int) -> UsageError:
 
 def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | None:
     """The plan recorded in all traces, if it is one."""
-    plans = list[TrainingPlan | None]()
-    for trace in traces:
-        try:
-            plans.append(trace.plan)
-        except PlanError:  # a script's own, or of a newer version
-            notes.append(f"what {trace.name} states as its plan is no valid plan, so no run is compared with it")
-            plans.append(None)
+    plans = [trace.plan for trace in traces]
+    for name, trace, plan in zip(named(traces), traces, plans, strict=True):
+        if plan is None and trace.facts.plan:  # a script's own, or of a newer version
+            notes.append(f"what {name} states as its plan is no valid plan, so no run is compared with it")
     if len({plan.digest for plan in plans if plan is not None}) > 1 and None not in plans:
         notes.append("the runs were recorded under different plans, so none is compared with a plan")
         return None

@@ -32,23 +32,27 @@ class Observed(Protocol):
         """The same of the accuracy."""
 
 
-def due(plan: TrainingPlan, num_samples: int) -> NDArray[np.int64]:
-    """After how many steps the plan validates, in order, if nothing stops it early."""
+def due(plan: TrainingPlan, num_samples: int, most: int | None = None) -> NDArray[np.int64]:
+    """After how many steps the plan validates, in order, if nothing stops it early; up to ``most`` steps if given."""
     every, total = plan.validation_every, counting.num_steps(plan, num_samples)
+    last = total if most is None else min(total, most)
     if every is None:
         return np.zeros(0, dtype=np.int64)
     if plan.validation_unit == "steps":
-        after = np.arange(every, total + 1, every, dtype=np.int64)
+        after = np.arange(every, last + 1, every, dtype=np.int64)
     else:
-        after = np.concatenate([*_crossings(plan, num_samples, total, every), np.zeros(0, dtype=np.int64)])
-    return after if after.size and after[-1] == total else np.append(after, total)
+        after = np.concatenate([*_crossings(plan, num_samples, last, every), np.zeros(0, dtype=np.int64)])
+    return after if last < total or (after.size and after[-1] == total) else np.append(after, total)
 
 
-def _crossings(plan: TrainingPlan, num_samples: int, total: int, every: int) -> Iterator[NDArray[np.int64]]:
-    """After which steps a multiple of ``every`` updates or epochs is reached, but for epochs that end with training."""
-    before = 0
-    for start in range(0, total, _ROWS):
-        stop = min(start + _ROWS, total)
+def _crossings(plan: TrainingPlan, num_samples: int, last: int, every: int) -> Iterator[NDArray[np.int64]]:
+    """After which steps, up to ``last``, a multiple of ``every`` updates or epochs is reached.
+
+    Not where an epoch ends with training.
+    """
+    before, total = 0, counting.num_steps(plan, num_samples)
+    for start in range(0, last, _ROWS):
+        stop = min(start + _ROWS, last)
         if plan.validation_unit == "updates":
             count = counting.rows(plan, num_samples, start, stop).updates
         else:  # an epoch is over where the next step has a different label

@@ -149,7 +149,9 @@ def _file_digest(file: BinaryIO, at: int) -> bytes:
 
 def _is_of(kind: str, stored: Any) -> bool:
     """Whether an Arrow type is what columns of that kind are stored in."""
-    return bool(stored.value_type == pa.int64() if pa.types.is_list(stored) else stored == TYPES[kind])
+    if kind == "ids":  # whatever its items are called
+        return bool(pa.types.is_list(stored) and stored.value_type == pa.int64())
+    return bool(stored == TYPES[kind])
 
 
 class Closed:

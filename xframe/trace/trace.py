@@ -239,13 +239,10 @@ class Trace:
 
     @cached_property
     def plan(self) -> TrainingPlan | None:
-        """The plan it was recorded under, if there was one.
-
-        Raises:
-            PlanError: what stands there is no valid plan.
-        """
-        fields = self.facts.plan
-        return TrainingPlan.from_mapping(fields) if fields else None
+        """The plan it was recorded under; None if there was none, or what ``facts.plan`` states is no valid one."""
+        with suppress(PlanError):
+            return TrainingPlan.from_mapping(self.facts.plan) if self.facts.plan else None
+        return None
 
     def counts(self) -> Counts:
         """What the rows amount to. Epochs are the loop's own labels; what cannot be known is None."""
@@ -316,7 +313,7 @@ class _Tally:
         Only for rows that all have labels. None where it cannot be known.
         """
         steps, samples, num_samples = self.steps, self.samples, trace.facts.num_samples
-        with suppress(PlanError):  # it is no valid plan, or does not fit the data
+        with suppress(PlanError):  # it does not fit the data
             if trace.plan is not None:
                 total = int(samples.sum())
                 return observed_epochs(trace.plan, num_samples, self.labels, steps, total)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import xframe
 from xframe.trace.facts import Facts
 
 STATED = {
@@ -63,3 +64,21 @@ def test_texts_are_one_printable_line_and_sizes_are_sizes():
 def test_precision(runtime):
     assert Facts.of({"runtime": runtime}).precision == "float32"
     assert Facts.of({"runtime": {**runtime, "precision": "float64"}}).precision == "float64"
+
+
+@pytest.mark.parametrize(
+    "plan", ["baseline", {"name": "baseline"}, {"batch_size": 2}, {"batch_size": 2.5, "epochs": 1}]
+)
+def test_a_plan_of_a_script_s_own_does_not_break_what_reads_plans(tmp_path, plan):
+    traces = []
+    for name in ("a", "b"):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=4, metadata={"plan": plan}) as rec:
+            rec.block(ids=[0, 1, 2, 3], batch_sizes=[2, 2], updates=[1, 2], epoch=[0, 0])
+        traces.append(xframe.Trace.open(tmp_path / f"{name}.trace"))
+    assert [trace.plan for trace in traces] == [None, None]
+    for order in ("exact", "coverage"):
+        comparison = xframe.compare(*traces, order=order)
+        assert comparison.structure == "identical"
+        named = f"what {traces[0].name} states as its plan is no valid plan, so no run is compared with it"
+        assert (named in comparison.explanation) == isinstance(plan, dict)
+    assert traces[0].counts().num_steps == 2

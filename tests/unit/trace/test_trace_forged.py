@@ -1,10 +1,13 @@
 """A trace whose rows and digests disagree is refused, however right the digest of its file has been made again."""
 
 import json
+import os
+import tracemalloc
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from by_hand import FRAME, framed, frames_of, rewritten, sealed
+from by_hand import FRAME, framed, frames_of, resealed, rewritten, sealed
 from pyarrow import parquet
 
 import xframe
@@ -224,3 +227,95 @@ def test_what_is_forged_throughout_is_a_trace_like_any_other(path):
     """There is no key in a trace: who makes all digests again has made another trace, see FORMAT.md."""
     rewritten(path, lambda stated, columns: columns.update(loss=pa.array([0.25] * ROWS)))
     assert xframe.Trace.open(path).column("loss").tolist() == [0.25] * ROWS
+
+
+def test_300_million_ids_in_3574_bytes_are_not_read(tmp_path):
+    """As they are, and with every number of them in footer and pages replaced by a smaller one."""
+    data = (Path(__file__).parents[2] / "fixtures" / "many-ids.trace").read_bytes()
+    stated = b"\x80\x8c\x8d\x9e\x02"  # 600,000,000, as Thrift writes 300,000,000
+    places = [at for at in range(len(data)) if data.startswith(stated, at)]
+    for chosen in ([], *([at] for at in places), places):
+        forged = data
+        for at in chosen:
+            forged = forged[:at] + b"\x82\x80\x80\x80\x00" + forged[at + 5 :]
+        path = tmp_path / "forged.trace"
+        path.write_bytes(resealed(forged))
+        tracemalloc.start()
+        with pytest.raises(xframe.TraceError, match="is damaged"):
+            xframe.Trace.open(path)
+        held = pa.total_allocated_bytes() + tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert held < 50e6
+
+
+@pytest.mark.parametrize("odd", [[[1]] * ROWS, ["1"] * ROWS, [1.0] * ROWS, [[None]] * ROWS])
+def test_a_column_of_another_type_is_refused(path, capsys, odd):
+    forge(path, lambda table: table.set_column(2, "batch_size", pa.array(odd)))
+    refuse(path, capsys, "TypeError: batch_size")
+
+
+def test_a_compressed_record_batch_is_refused_before_it_is_unpacked(small, as_journal):
+    data = as_journal(small).read_bytes()
+    payloads = [(kind, data[start + FRAME.size : stop]) for kind, start, stop in frames_of(data)]
+    batch = pa.ipc.read_record_batch(payloads[1][1], SCHEMA)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_batch(batch)
+    reader = pa.ipc.MessageReader.open_stream(pa.BufferReader(sink.getvalue()))
+    reader.read_next_message()
+    payloads[1] = b"B", reader.read_next_message().serialize().to_pybytes()
+    small.write_bytes(framed(payloads))
+    with pytest.raises(xframe.TraceError, match=r"is damaged: .*a compressed record batch"):
+        xframe.Trace.open(small)
+
+
+DEEP = 200_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * DEEP + b"]" * DEEP,
+        b'{"a": ' * DEEP + b"1" + b"}" * DEEP,
+        b"[" * DEEP,
+        b'{"rows": ' + b"7" * 5000 + b"}",
+        b'{"format": 1, "format": 1}',
+        b"[" + b"{}," * 5_000_000 + b"{}]",
+        b'{"a": "' + b'\\"' * 10_000_000,
+        '{"format": 1}'.encode("utf-16"),
+        b"\xff",
+    ],
+    ids=["lists", "objects", "open lists", "digits", "a key twice", "values", "quotes", "utf-16", "no text"],
+)
+@pytest.mark.parametrize("frame", [0, -1])
+def test_json_beyond_all_measure_is_refused_before_it_is_parsed(small, as_journal, text, frame):
+    data = as_journal(small).read_bytes()
+    payloads = [(kind, data[start + FRAME.size : stop]) for kind, start, stop in frames_of(data)]
+    payloads[frame] = payloads[frame][0], text
+    small.write_bytes(framed(payloads))
+    with pytest.raises(xframe.TraceError, match="is damaged") as caught:
+        xframe.Trace.open(small)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["updates", "batch_size", "epoch", "time_ns", "padding"])
+@pytest.mark.parametrize("value", [-1, -(2**63), 2**63 - 1])
+def test_counts_that_are_none(path, capsys, name, value):
+    """Two traces of -1 updates would agree."""
+
+    def change(stated, columns):
+        values = columns[name].to_pylist()
+        values[3] = value
+        columns[name] = pa.array(values, pa.int64())
+        if name == "batch_size":
+            columns["ids"] = pa.nulls(ROWS, columns["ids"].type)
+
+    rewritten(path, change)
+    refuse(path, capsys, f"the {name} of its rows 0 to .* are not all from 0 to")
+
+
+def test_a_pipe_or_device_is_refused_at_once(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.trace")
+    for name in (str(tmp_path / "pipe.trace"), "/dev/zero"):
+        assert cli.execute(["explain", name]) == 2
+        assert "it is a folder, a pipe or a device" in capsys.readouterr().err

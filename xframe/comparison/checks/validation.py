@@ -166,8 +166,7 @@ def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement | None:
     if not validations:
         return Judgement("not judged", detail=f"{candidate.name} recorded no validation", undecided=True)
     assert pair.terms.num_samples is not None
-    expected = due(plan, pair.terms.num_samples)
-    expected = expected[expected <= pair.shared]
+    expected = due(plan, pair.terms.num_samples, pair.shared)
     steps = len(candidate.rows)
     if not candidate.rows.complete and len(expected) == len(validations) + 1 and expected[-1] == steps:
         expected = expected[:-1]  # it was cut short before, or while, it validated

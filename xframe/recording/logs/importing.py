@@ -134,7 +134,7 @@ def match_columns(log: Log, given: Mapping[str, str]) -> dict[str, str]:
         name = given[column] if column in given else _guess(log, column, given)
         if name:
             if name not in log.names:
-                raise unknown(f"column of {log.path.name}", name, log.names)
+                raise unknown(f"column of {log.name}", name, log.names)
             used[column] = name
     names = list(used.values())
     doubled = [name for name in names if names.count(name) > 1]
@@ -149,7 +149,7 @@ def _guess(log: Log, column: str, given: Mapping[str, str]) -> str:
     fitting = [name for name in log.candidates(column, usual) if name not in given.values()]
     if len(fitting) > 1:
         raise UsageError(
-            f"more than one column of {log.path.name} could be the {column}",
+            f"more than one column of {log.name} could be the {column}",
             got=Verbatim(", ".join(fitting)),
             expected="one",
             remedy=f"Name it, in Python with columns={{{column!r}: {fitting[0]!r}}}, "
@@ -162,14 +162,14 @@ def _require_rows(log: Log, used: Mapping[str, str]) -> None:
     names = Verbatim(", ".join(log.names[:20]))
     if not used.keys() & {"step", "ids", "batch_size"}:
         raise UsageError(
-            f"nothing says which step a row of {log.path.name} is",
+            f"nothing says which step a row of {log.name} is",
             got=Verbatim(f"columns {names}"),
             expected="a column with the step, one row a step; or with ids or batch_size",
             remedy="Name it, in Python with columns={'step': ...}, on the command line with --column step=…",
         )
     if used.keys() == {"step"}:
         raise UsageError(
-            f"none of the columns of {log.path.name} is known by its name",
+            f"none of the columns of {log.name} is known by its name",
             got=names,
             expected="one beside the step: " + ", ".join(IMPORTABLE[1:]),
             remedy="Name it, in Python with columns={'loss': ...}, on the command line with --column loss=…",

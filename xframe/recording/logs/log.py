@@ -109,6 +109,11 @@ class Log:
         self.names: list[str] = []
         self.ending = COMPLETE
 
+    @property
+    def name(self) -> str:
+        """What an error calls the file."""
+        return printable(self.path.name)
+
     @classmethod
     def is_at(cls, path: Path) -> bool:
         """Whether such a log lies there, by its name."""
@@ -169,8 +174,7 @@ class Log:
         self, line: int, what: str, got: str | None, expected: str | None = None, remedy: str | None = None
     ) -> NoReturn:
         """Raises the error that this line of the log (0: the log as a whole) cannot be imported."""
-        name = printable(self.path.name)
-        where = f"{name}, line {line}" if line else name
+        where = f"{self.name}, line {line}" if line else self.name
         shown = None if got is None else Verbatim(got if len(got) <= 100 else got[:99] + "…")
         raise UsageError(f"{where}: {what}", got=shown, expected=expected, remedy=remedy)
 
