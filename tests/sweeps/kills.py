@@ -15,6 +15,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +62,11 @@ class Kills(Result):
         return sum(n for (name, ending), n in self.endings.items() if name == framework and "truncated" in ending)
 
 
-def run(size: int, seed: int) -> Kills:
+def run(size: int, seed: int, plans: Mapping[str, xframe.TrainingPlan] = PLANS) -> Kills:
     """That many kills, half of each framework, two at a time."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(PLANS)) as pool:
         shares = [size // 2, size - size // 2]
-        one, other = pool.map(_killed, PLANS, shares, [seed] * 2, [Path(folder)] * 2)
+        one, other = pool.map(_killed, plans, plans.values(), shares, [seed] * 2, [Path(folder)] * 2)
     return Kills(
         one.cases + other.cases,
         one.mismatches + other.mismatches,
@@ -75,10 +76,10 @@ def run(size: int, seed: int) -> Kills:
     )
 
 
-def _killed(framework: str, kills: int, seed: int, folder: Path) -> Kills:
+def _killed(framework: str, plan: xframe.TrainingPlan, kills: int, seed: int, folder: Path) -> Kills:
     rng, result = random.Random(f"{framework} {seed}"), Kills()
-    steps = PLANS[framework].counts(NUM_SAMPLES).num_steps
-    with Forks(framework) as forks:
+    steps = plan.counts(NUM_SAMPLES).num_steps
+    with Forks(framework, plan) as forks:
         honest, flushing, closing = _undisturbed(forks, folder / f"{framework}-honest.trace", steps)
         for i in itertools.count():
             if result.cases >= kills:
@@ -201,8 +202,8 @@ class Worker(NamedTuple):
 class Forks:
     """A process that has imported a framework, and forks workers."""
 
-    def __init__(self, framework: str) -> None:
-        self.framework = framework
+    def __init__(self, framework: str, plan: xframe.TrainingPlan) -> None:
+        self.framework, self.plan = framework, plan
 
     def __enter__(self) -> "Forks":
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -226,7 +227,7 @@ class Forks:
             adapter=self.framework,
             label=self.framework,
             loop=None,
-            plan=PLANS[self.framework].to_dict(),
+            plan=self.plan.to_dict(),
             task="digits-mlp",
             runtime=Runtime(device="cpu", threads=1).to_dict(),
             trace=str(trace),
@@ -249,7 +250,6 @@ def _fork_workers(framework: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         __import__(framework)
-        __import__("sklearn.datasets")
         __import__("pyarrow.parquet")
     pid = 0
     for line in sys.stdin:

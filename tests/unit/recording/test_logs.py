@@ -465,6 +465,7 @@ def test_event_files_that_are_refused(events, tmp_path):
 def test_what_torch_writes(tmp_path):
     code = """
 import sys
+sys.modules["tensorflow"] = None  # which tensorboard would import, for its files: seconds
 from torch.utils.tensorboard import SummaryWriter
 for new_style in (False, True):
     with SummaryWriter(f"{sys.argv[1]}/{new_style}") as writer:

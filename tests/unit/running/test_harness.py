@@ -29,35 +29,39 @@ def xf(*tokens, cwd, timeout=None, **environment):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "steps", "samples", "last"),
-    [((), 87, 5391, 5), (("--remainder", "drop"), 84, 5376, 64), (("--steps", 100), 100, 6223, 64)],
+    ("names", "tokens", "steps", "samples", "last"),
+    [
+        (("torch", "tensorflow"), (), 87, 5391, 5),
+        (("numpy", "torch"), ("--remainder", "drop"), 84, 5376, 64),
+        (("numpy", "torch"), ("--steps", 100), 100, 6223, 64),
+    ],
     ids=["keep", "drop", "steps"],
 )
-def test_the_main_job(tmp_path, tokens, steps, samples, last):
+def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
+    if tokens:  # which frameworks there are by default, the job without options shows
+        tokens = (*tokens, "--adapters", ",".join(names))
     done = xf("verify", *tokens, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["verdict"], result["structure"]) == ("passed", "identical")
     assert result["numbers"] == "within tolerance"
     assert [check["result"] for check in result["checks"]] == ["pass"] * 7
-    assert list(result["runs"]) == ["torch", "tensorflow"]
+    assert tuple(result["runs"]) == names
     for counts in result["runs"].values():
         assert counts["num_steps"] == counts["num_updates"] == steps
         assert (counts["samples_seen"], counts["last_batch_size"]) == (samples, last)
     assert len(set(result["certificates"].values())) == 1
     assert done.stderr.count("trace complete") == 2
     folder = tmp_path / result["run"]
-    assert {path.name for path in folder.iterdir()} == {
-        "plan.toml", "report.json", "report.md", "torch.trace", "torch.log", "torch.weights.npz",
-        "tensorflow.trace", "tensorflow.log", "tensorflow.weights.npz",
-    }  # fmt: skip
+    written = {f"{name}.{end}" for name in names for end in ("trace", "log", "weights.npz")}
+    assert {path.name for path in folder.iterdir()} == {"plan.toml", "report.json", "report.md", *written}
     assert json.loads((folder / "report.json").read_text())["verdict"] == "passed"
-    assert (folder / "report.md").read_text().startswith("# PASSED: torch vs tensorflow")
+    assert (folder / "report.md").read_text().startswith(f"# PASSED: {' vs '.join(names)}")
 
 
 def test_workers_that_read_data(tmp_path):
     """Processes of a DataLoader, forked from a worker that waits for word from the harness."""
-    done = xf("verify", "--workers", 2, "--epochs", 1, "--json", cwd=tmp_path, timeout=100)
+    done = xf("verify", "--adapters", "torch", "--workers", 2, "--epochs", 1, "--json", cwd=tmp_path, timeout=100)
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "passed"), done.stderr
 
 
