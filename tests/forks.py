@@ -7,6 +7,7 @@ which holds nothing but the imported modules: nothing was computed with them bef
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import runpy
@@ -47,11 +48,16 @@ class Forks:
         self.errors.close()
 
 
+LATER = {"torch.compile": "torch._inductor.compile_fx"}  # imported when the first is called: as costly as torch
+
+
 def imported(script: str) -> tuple[str, ...]:
-    """The modules that the script's text imports."""
-    nodes = list(ast.walk(ast.parse(Path(script).read_text())))
+    """The modules that the script's text imports, and those that the framework will."""
+    text = Path(script).read_text()
+    nodes = list(ast.walk(ast.parse(text)))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    names |= {module for call, module in LATER.items() if call in text}
     return tuple(sorted(names - {"sys"}))
 
 
@@ -75,7 +81,7 @@ def running() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
 def _serve(errors: str, modules: list[str]) -> None:
     for name in modules:
-        __import__(name)
+        importlib.import_module(name)
     for line in sys.stdin:
         pid = os.fork()
         if not pid:

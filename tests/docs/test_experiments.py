@@ -1,17 +1,15 @@
 """The faithful pair under experiments/: it passes, and a single changed option is found at its first step."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
+import forks
 import pytest
 
+from xframe.cli.app import execute
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-
-
-def python(*tokens, cwd):
-    return subprocess.run([sys.executable, *map(str, tokens)], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +24,28 @@ def traces(tmp_path_factory):
         "keras_drop": keras_script.replace(".batch(64)", ".batch(64, drop_remainder=True)"),
     }
     assert len(set(scripts.values())) == 4
-    for name, text in scripts.items():
-        (folder / f"{name}.py").write_text(text)
-        done = python(f"{name}.py", f"{name}.trace", cwd=folder)
-        assert done.returncode == 0, done.stderr
+    with forks.running() as run:
+        for name, text in scripts.items():
+            (folder / f"{name}.py").write_text(text)
+            done = run(str(folder / f"{name}.py"), str(folder / f"{name}.trace"), environment=os.environ)
+            assert done.returncode == 0, done.stderr
     return folder
 
 
-def compare(folder, *names):
-    done = python("-m", "xframe", "compare", *(f"{name}.trace" for name in names), "--json", cwd=folder)
-    return done.returncode, json.loads(done.stdout)
+@pytest.fixture
+def compare(traces, capsys):
+    """The exit code and the JSON of ``xframe compare``."""
+
+    def execute_it(*names):
+        code = execute(["compare", *(str(traces / f"{name}.trace") for name in names), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return execute_it
 
 
 @pytest.mark.parametrize("pair", [("torch_keep", "keras_keep"), ("torch_drop", "keras_drop")])
-def test_the_pair_passes(traces, pair):
-    code, result = compare(traces, *pair)
+def test_the_pair_passes(compare, pair):
+    code, result = compare(*pair)
     assert code == 0
     assert (result["structure"], result["numbers"]) == ("identical", "within tolerance")
     assert len(set(result["certificates"].values())) == 1
@@ -49,8 +54,8 @@ def test_the_pair_passes(traces, pair):
 @pytest.mark.parametrize(
     "pair", [("torch_keep", "torch_drop"), ("keras_keep", "torch_drop"), ("torch_keep", "keras_drop")]
 )
-def test_a_dropped_last_batch_is_found_where_it_begins(traces, pair):
-    code, result = compare(traces, *pair)
+def test_a_dropped_last_batch_is_found_where_it_begins(compare, pair):
+    code, result = compare(*pair)
     assert code == 1
     difference = result["first_difference"]
     assert (difference["step"], difference["check"]) == (28, "boundaries")
