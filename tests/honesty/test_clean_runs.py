@@ -21,7 +21,8 @@ from xframe.tasks.builtin.ledger import ledger, most_updates
 from xframe.testing import observe
 
 CHECKS = checks.names()
-PLANS = {("numpy", "torch", "tensorflow"): 60, ("numpy", "torch"): 180}  # TensorFlow takes half a second for each
+# TensorFlow takes half a second for each; 60 more of all three are in the self-test of ``make proof``.
+PLANS = {("numpy", "torch", "tensorflow"): 40, ("numpy", "torch"): 180}
 MOST_SAMPLES, STEPS = 40, range(6, 61)
 
 
@@ -94,4 +95,4 @@ def test_the_draws_are_of_every_kind() -> None:
         assert any(one.counts.num_epochs > 2 and one.counts.steps_per_epoch is None for one in drawn)
     assert any(one.counts.num_updates == 0 for drawn in samples for one in drawn)
     assert any(one.counts.samples_padded > one.counts.samples_seen for drawn in samples for one in drawn)
-    assert [len(drawn) for drawn in samples] == [60, 180]
+    assert [len(drawn) for drawn in samples] == [40, 180]
