@@ -9,63 +9,17 @@ filled up, or anywhere, in a stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from math import exp, expm1, inf, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.comparison.pairing import Run
+from xframe.comparison.drawn import Drawn, Ids, Piece, distinct, places_of
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
 
-Ids = NDArray[np.int64]
-
 _CERTAIN = 13.8  # a chance of one in a million, as minus its logarithm
 _FEWEST = 10  # samples whose order is evidence: one in 10! orders is the stored one
-
-
-class Drawn:
-    """The samples of one run, in the first steps of it.
-
-    Attributes:
-        run: whose they are.
-        bounds: batch i is rows ``bounds[i]`` to ``bounds[i + 1]``.
-        ids: of each row.
-        size: how many samples there are.
-    """
-
-    size: int
-
-    def __init__(self, run: Run, steps: int) -> None:
-        rows = run.rows.head(steps)
-        self.run, self.bounds = run, rows.bounds
-        self.ids: Ids = rows.column("ids").values
-        ends = self.bounds[1:] - rows.column("padding").values.clip(min=0)
-        self._kept = np.arange(len(self.ids)) < np.repeat(ends, np.diff(self.bounds))
-
-    def of(self, start: int, stop: int) -> Ids:
-        """The samples of a pass, without the rows that fill up its last batch: those declared, and what its last batch
-        has beyond as many samples as there are."""
-        kept = self._kept[start:stop]
-        ids = self.ids[start:stop][kept]
-        last = max(int(self.bounds[self.step(stop - 1)]) - start, 0)
-        return ids[: self.size] if self.size >= np.count_nonzero(kept[:last]) else ids
-
-    def step(self, row: int) -> int:
-        """The step that a row belongs to."""
-        return int(np.searchsorted(self.bounds, row, side="right")) - 1
-
-    def last_new(self) -> int:
-        """The last step that draws a sample for the first time."""
-        return self.step(int(np.flatnonzero(~repeats(self.ids))[-1]))
-
-
-def repeats(ids: Ids) -> NDArray[np.bool_]:
-    """Where a sample stands that stood before."""
-    again = np.ones(len(ids), dtype=bool)
-    again[np.unique(ids, return_index=True)[1]] = False
-    return again
 
 
 def passes(sides: Sequence[Drawn], plan: TrainingPlan | None, total: int | None) -> list[int] | None:
@@ -75,7 +29,7 @@ def passes(sides: Sequence[Drawn], plan: TrainingPlan | None, total: int | None)
     first in which one of them draws none twice, else what labels or the ends of batches say. Labels are also believed
     where they delimit parts of all samples, if in no other way all are drawn.
     """
-    size = total or len(np.unique(np.concatenate([side.ids for side in sides])))
+    size = total or len(union(sides))
     for side in sides:
         side.size = size
     if plan is not None and plan.steps_per_epoch is not None and plan.remainder != "carry":
@@ -118,8 +72,14 @@ def _fitting(
 
 def _are_passes(side: Drawn, way: Sequence[int], least: int) -> bool:
     """Whether no sample comes twice in any of these, and all but the last have at least so many."""
-    drawn = [side.of(*one) for one in pairwise(way)]
-    return all(len(ids) >= least for ids in drawn[:-1]) and not any(repeats(ids).any() for ids in drawn)
+    if (side.drawn(way)[:-1] < least).any():
+        return False
+    return not any(piece.repeats.any() for piece in side.pieces(way))
+
+
+def union(sides: Sequence[Drawn]) -> Ids:
+    """The samples that any of the runs drew, in order."""
+    return distinct(side.samples for side in sides)
 
 
 def _by_labels(sides: Sequence[Drawn], size: int) -> Iterator[list[int]]:
@@ -128,20 +88,24 @@ def _by_labels(sides: Sequence[Drawn], size: int) -> Iterator[list[int]]:
         if "epoch" in side.run.rows.known:
             labels = side.run.rows.head(len(side.bounds) - 1).column("epoch").values
             way = _closed(side, np.flatnonzero(np.diff(labels, prepend=-1)))
-            drawn = [len(side.of(*one)) for one in pairwise(way)]
-            if max(drawn) <= size and len(set(drawn[:-1])) <= 1:
+            drawn = side.drawn(way)
+            if drawn.max() <= size and (drawn[:-1] == drawn[0]).all():
                 yield way
 
 
 def _by_batches(side: Drawn, size: int) -> list[list[int]]:
     """Passes that end with a batch, if as many samples as there are always do."""
-    starts = range(0, len(side.ids), size)
-    return [[*starts, len(side.ids)]] if np.isin(starts, side.bounds).all() else []
+    starts = np.arange(0, side.num_rows, size)
+    return (
+        [[*starts.tolist(), side.num_rows]]
+        if (side.bounds[np.searchsorted(side.bounds, starts)] == starts).all()
+        else []
+    )
 
 
 def _by_rows(side: Drawn, size: int) -> Iterator[list[int]]:
     """Passes whose last batch is filled up, and passes in a stream, which end anywhere."""
-    rows, each = len(side.ids), int(side.bounds[1])
+    rows, each = side.num_rows, int(side.bounds[1])
     if each and (np.diff(side.bounds) == each).all():
         yield [*range(0, rows, -(-size // each) * each), rows]
     yield [*range(0, rows, size), rows]
@@ -149,13 +113,13 @@ def _by_rows(side: Drawn, size: int) -> Iterator[list[int]]:
 
 def _whole_batches(side: Drawn, size: int) -> Iterator[tuple[list[int], int]]:
     """Passes that drop what is left over: in small data these fit by chance what they are not."""
-    rows, each = len(side.ids), int(side.bounds[1])
+    rows, each = side.num_rows, int(side.bounds[1])
     if 0 < each <= size and (np.diff(side.bounds) == each).all():
         yield [*range(0, rows, size // each * each), rows], 0
 
 
 def _closed(side: Drawn, steps: NDArray[np.int64]) -> list[int]:
-    return [*map(int, side.bounds[steps]), len(side.ids)]
+    return [*map(int, side.bounds[steps]), side.num_rows]
 
 
 class NeverSeen:
@@ -176,8 +140,18 @@ class NeverSeen:
 
     def draw(self, ids: Ids, chance: float) -> None:
         """Samples drawn with that chance of leaving one out."""
-        self._seen[np.searchsorted(self.samples, ids)] = True
+        self._see(ids)
         self._log_chance += log(chance) if chance > 0 else -inf
+
+    def add_all(self, piece: Piece) -> None:
+        """The next passes, each as ``add`` takes one."""
+        self._see(piece.ids)
+        for length, passes in zip(*np.unique(piece.lengths, return_counts=True), strict=True):
+            chance = (self.total - int(length)) / self.total
+            self._log_chance += int(passes) * log(chance) if chance > 0 else -inf
+
+    def _see(self, ids: Ids) -> None:
+        self._seen[places_of(ids, self.samples)] = True
 
     @property
     def count(self) -> int:
@@ -203,12 +177,24 @@ class NeverSeen:
 
 def order_of(side: Drawn, bounds: Sequence[int]) -> str | None:
     """In which order it goes through the samples, in words; None if there are too few to say."""
-    drawn = [side.of(*one) for one in pairwise(bounds)]
-    if not drawn or len(drawn[0]) < _FEWEST:
+    lengths = side.drawn(bounds)
+    if not len(lengths) or lengths[0] < _FEWEST:
         return None
-    if all((np.diff(ids) > 0).all() for ids in drawn):
+    stored, alike, unlike = True, False, False
+    first = side.rows(bounds[0], bounds[0])
+    for piece in side.pieces(bounds):
+        first = piece.of(0) if piece.first == 0 else first
+        ids, sizes = piece.ids, piece.lengths
+        falls = np.flatnonzero(np.diff(ids) <= 0) + 1
+        stored = stored and bool(np.isin(falls, piece.starts).all())
+        places = np.arange(len(ids)) - np.repeat(piece.starts[:-1], sizes)
+        differ = (ids != first[np.minimum(places, len(first) - 1)]) & (places < len(first))
+        many = np.bincount(np.repeat(np.arange(len(piece)), sizes)[differ], minlength=len(piece))
+        judged = (sizes >= _FEWEST) & (np.arange(len(piece)) + piece.first > 0)
+        unlike = unlike or bool((many[judged] > 0).any())
+        alike = alike or bool((many[judged] == 0).any())
+        if unlike and not stored:
+            return "shuffles again for each pass"
+    if stored:
         return "goes through the samples in their stored order"
-    alike = [np.array_equal(ids[: len(drawn[0])], drawn[0][: len(ids)]) for ids in drawn[1:] if len(ids) >= _FEWEST]
-    if not alike:
-        return "shuffles"
-    return "has the same order in each pass" if all(alike) else "shuffles again for each pass"
+    return "has the same order in each pass" if alike else "shuffles"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xframe
+from xframe.comparison import drawn
 from xframe.report.markdown import markdown
 from xframe.report.text import text
 
@@ -221,3 +222,31 @@ def test_the_verdict_says_structure_only(script):
     exact = xframe.compare(*pair)
     assert not exact.to_dict()["structure_only"]
     assert "structure only" not in text(exact) + markdown(exact) + str(exact)
+
+
+@pytest.mark.parametrize("remainder", ["keep", "drop", "pad"])
+@pytest.mark.parametrize("fault", [None, "subset", "twice", "other", "stored"])
+def test_in_pieces_as_in_one(script, remainder, fault, monkeypatch):
+    """However few samples are looked at together, the judgement is the same; no more than a pass is read at once."""
+    drawn_by = [orders(1, passes=9), orders(2, passes=9)]
+    if fault == "subset":
+        drawn_by[1] = orders(2, samples=64, passes=9)
+    elif fault == "stored":
+        drawn_by[1] = [np.arange(N)] * 9
+    elif fault is not None:
+        drawn_by[1][6][-1] = 50 if fault == "twice" else N
+    pair = [script(batches(order, remainder=remainder)[0]) for order in drawn_by]
+    whole, read = compare(*pair), []
+    rows = drawn.Drawn.rows
+    monkeypatch.setattr(drawn, "_PIECE", 1)
+    monkeypatch.setattr(drawn.Drawn, "rows", lambda side, a, b: read.append(b - a) or rows(side, a, b))
+    in_pieces = compare(*pair)
+    assert in_pieces.to_dict() == whole.to_dict()
+    assert max(read, default=N) <= N + BATCH
+
+
+def test_numbers_far_apart_are_told_apart(script):
+    """Ids that are no small numbers, as fingerprints are none, are compared all the same."""
+    far = 2**62 // 3
+    pair = [script(batches([order * far % (2**63 - 25) for order in orders(seed)])[0]) for seed in (1, 2)]
+    assert compare(*pair).check("boundaries").result == "pass"

@@ -1,19 +1,20 @@
 """For scripts that shuffled on their own: equal batch sizes, and the same samples in each pass, in whatever order.
 
-All ids are in memory at once.
+Ids are read in pieces, each run's as often as there are ways in which passes may end that do not fit, and twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from math import exp
+from typing import NamedTuple
 
 import numpy as np
 
 from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
+from xframe.comparison.drawn import Drawn, Ids, places_of, together
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
-from xframe.comparison.passes import Drawn, NeverSeen, dropping, order_of, passes, repeats
+from xframe.comparison.passes import NeverSeen, dropping, order_of, passes, union
 from xframe.comparison.result import Judgement
 
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
@@ -43,7 +44,7 @@ class Coverage(Boundaries):
             if "ids" not in run.rows.known:
                 return Judgement("not judged", detail=f"{run.name} lists no sample ids")
         sides = Drawn(candidate, shared), Drawn(reference, shared)
-        if not len(sides[0].ids):
+        if not sides[0].num_rows:
             return self.agreement()
         expected = self.pair.terms.num_samples if reference.is_plan else reference.facts.num_samples
         stated = {candidate.facts.num_samples, expected} - {None}
@@ -59,14 +60,17 @@ class Coverage(Boundaries):
 
     def _of_the_run(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement:
         """The samples of the whole run, where no pass is known."""
-        samples = np.unique(np.concatenate([side.ids for side in sides]))
-        for side in sides:
+        samples = union(sides)
+        counts = np.zeros(len(samples), dtype=np.int64)  # how often the candidate drew each more than the reference
+        for side, sign in zip(sides, (1, -1), strict=True):
+            for _, ids in side.each_rows():
+                counts += sign * np.bincount(places_of(ids, samples), minlength=len(samples))
             never = NeverSeen(samples, total or len(samples))
-            never.draw(side.ids, exp(-len(side.ids) / never.total))  # at most, however passes were made
+            never.draw(side.samples, exp(-side.num_rows / never.total))  # at most, however passes were made
             if never.certain:
                 return _leaves_out(side, never)
         detail = "where a pass ends is not known"
-        if len(surplus(sides[0].ids, sides[1].ids)):
+        if (counts > 0).any():
             detail += ", and over the whole run the samples differ"
         detail += "; give epoch= to rec.step and num_samples= to xframe.record in both scripts"
         return Judgement("not judged", detail=detail)
@@ -75,22 +79,16 @@ class Coverage(Boundaries):
         """The samples of each pass; ``bounds`` has the first row of each and the end of the last."""
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
         cut = any(not run.rows.complete and len(run.rows) == shared for run in (candidate, reference))
-        samples, left_out, undecided = np.unique(np.concatenate([side.ids for side in sides])), False, ""
+        samples, left_out, undecided = union(sides), False, ""
         never = [NeverSeen(samples, total or len(samples)) for _ in sides]
         known = total is not None  # how many samples there are
-        for start, stop in pairwise(bounds):
-            drawn = [side.of(start, stop) for side in sides]
-            known = known or all(len(np.unique(ids)) == len(samples) for ids in drawn)
-            for ids, one in zip(drawn, never, strict=True):
-                one.add(ids)
-            if np.array_equal(np.sort(drawn[0]), np.sort(drawn[1])):
-                continue
-            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
+        for one in _unlike(sides, bounds, never, len(samples)):
+            start, stop, drawn, twice = bounds[one.index], bounds[one.index + 1], one.drawn, one.twice
+            known = known or one.whole
             if cut and stop == bounds[-1]:
                 return Judgement("not judged", detail="the last pass was cut short")
             first, last = sides[0].step(start), sides[0].step(stop - 1)
             sizes = np.diff(sides[0].bounds[first : last + 2])
-            twice = [bool(repeats(ids).any()) for ids in drawn]
             if all(twice):
                 undecided = undecided or "both draw samples twice in a pass: how often each is drawn is chance"
                 continue
@@ -104,6 +102,7 @@ class Coverage(Boundaries):
             if not any(twice) and not known and (sizes == sizes[0]).all():
                 undecided = undecided or _TELL_TOTAL
                 continue
+            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
             detail = f"steps {first} to {last}: {max(len(extra), len(missing)):,} samples differ: "
             return Judgement("fail", first, detail + members(candidate, extra, reference, missing))
         if undecided:
@@ -131,6 +130,35 @@ class Coverage(Boundaries):
             sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
             if drawn < sized:  # else nothing but the sizes is known to differ
                 yield f"{pair.candidate.name} and {pair.reference.name} drew the samples in different orders"
+
+
+class _Unlike(NamedTuple):
+    """A pass of which the two runs drew different samples."""
+
+    index: int
+    drawn: list[Ids]  # by each of them
+    twice: list[bool]  # whether it drew one twice
+    whole: bool  # a pass before this one, or this one, drew all samples in both
+
+
+def _unlike(
+    sides: tuple[Drawn, Drawn], bounds: list[int], never: Sequence[NeverSeen], samples: int
+) -> Iterator[_Unlike]:
+    """Those passes in order, while ``never`` follows both runs, up to each of them."""
+    whole = False
+    for pieces in together(sides, bounds):
+        different, begun = pieces[0].unlike(pieces[1]), 0
+        full = [(piece.lengths - piece.repeats) == samples for piece in pieces]
+        for index in map(int, different):
+            for piece, one in zip(pieces, never, strict=True):
+                one.add_all(piece.between(begun, index + 1))
+            begun = index + 1
+            whole = whole or bool((full[0] & full[1])[:begun].any())
+            drawn, twice = [piece.of(index) for piece in pieces], [bool(piece.repeats[index]) for piece in pieces]
+            yield _Unlike(pieces[0].first + index, drawn, twice, whole)
+        whole = whole or bool((full[0] & full[1]).any())
+        for piece, one in zip(pieces, never, strict=True):
+            one.add_all(piece.between(begun, len(piece)))
 
 
 def _part_of(sides: Sequence[Drawn], never: Sequence[NeverSeen], batch_size: int) -> Judgement | None:
