@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 import xframe
+from xframe.recording import unclosed
+from xframe.trace import plainwriter
 
 IDS = 8  # a step's first id is this many times k
 HANDLERS_STEPS = 1 << 20  # from here on they are those of a signal's handler
@@ -31,7 +33,7 @@ def row(k: int) -> dict[str, Any]:
     return {"ids": ids, "updates": k + 1, "loss": k / 4, "lr": 1 / (k + 1), "epoch": k // 10, "step_in_epoch": k % 10}
 
 
-def give(rec: xframe.Recorder, k: int, rows: int) -> None:
+def give(rec: Any, k: int, rows: int) -> None:
     """Hands over the steps ``k`` to ``k + rows`` (excluded): one as a step, many as a block, none as a validation."""
     if rows == 1:
         rec.step(**row(k))
@@ -55,18 +57,25 @@ class Account:
     signals: int = 0
     stated: int | None = None  # the recorder's own count, once it was closed
     left: bool = False  # the recorder was left without an exception
-    closed: bool = False  # by a signal's handler
+    closed: bool = False  # a signal's handler has begun to close it
+    ended: bool = False  # and has done so
 
-    def take(self, rec: xframe.Recorder, rows: int) -> None:
+    def take(self, rec: Any, rows: int) -> None:
         """Gives the next steps; a call that is interrupted is not made again."""
         k = self.begun[-1] + 1 if self.begun else 0
         self.begun += range(k, k + rows)
         give(rec, k, rows)
         self.done += range(k, k + rows)
 
-    def record(self, path: Path) -> xframe.Recorder:
-        self.rec = xframe.record(path)
+    def record(self, path: Path, style: str) -> Any:
+        self.rec = plainwriter.record(path) if style == "plain" else xframe.record(path)
         return self.rec
+
+    def settle(self) -> None:
+        """As Python's end does, for recorders that are forgotten."""
+        if isinstance(getattr(self, "rec", None), plainwriter.Recorder):
+            self.rec.flush()
+        unclosed._settle_all()
 
     def dumped(self) -> str:
         return json.dumps({name: value for name, value in vars(self).items() if name != "rec"})
@@ -90,9 +99,9 @@ class Handler:
         if "raise" in self.what:
             raise self.raised
 
-    def _record(self, account: Account, rec: xframe.Recorder) -> None:
+    def _record(self, account: Account, rec: Any) -> None:
         if self.what == "step":
-            with contextlib.suppress(xframe.UsageError):  # it is closed already
+            with contextlib.suppress(*REFUSED):  # it is closed already
                 k = HANDLERS_STEPS + len(account.handled)
                 account.handled.append(k)
                 rec.step(**row(k))
@@ -102,21 +111,22 @@ class Handler:
         elif "close" in self.what:
             account.closed = True
             rec.close()
-            account.left = True
+            account.ended = True
 
 
-STYLES = ("steps", "blocks", "mixed")
+STYLES = ("steps", "blocks", "mixed", "plain")  # plain: by plainwriter
+REFUSED = (xframe.UsageError, ValueError)  # what a recorder raises, and a plain one
 
 
 def sizes_of(style: str, call: int) -> int:
     """How many steps a script's call hands over."""
-    return {"steps": 1, "blocks": 3, "mixed": (1, 1, 3, 0)[call % 4]}[style]
+    return {"steps": 1, "plain": 1, "blocks": 3, "mixed": (1, 1, 3, 0)[call % 4]}[style]
 
 
 def leaving(account: Account, path: Path, style: str, calls: int, pause: Callable[[], None]) -> None:
     """What interrupts it leaves the ``with``, as it would a script."""
     try:
-        with account.record(path) as rec:
+        with account.record(path, style) as rec:
             for call in range(calls):
                 account.take(rec, sizes_of(style, call))
                 pause()
@@ -124,7 +134,7 @@ def leaving(account: Account, path: Path, style: str, calls: int, pause: Callabl
         account.stated = rec.num_steps
     except INTERRUPTIONS:
         account.caught += 1
-    except xframe.UsageError:
+    except REFUSED:
         if not account.closed:
             raise
 
@@ -132,7 +142,7 @@ def leaving(account: Account, path: Path, style: str, calls: int, pause: Callabl
 def going_on(account: Account, path: Path, style: str, calls: int, pause: Callable[[], None]) -> None:
     """Catches inside the ``with`` and goes on with the next step."""
     try:
-        with account.record(path) as rec:
+        with account.record(path, style) as rec:
             for call in range(calls):
                 try:
                     account.take(rec, sizes_of(style, call))
@@ -143,7 +153,7 @@ def going_on(account: Account, path: Path, style: str, calls: int, pause: Callab
         account.stated = rec.num_steps
     except INTERRUPTIONS:
         account.caught += 1
-    except xframe.UsageError:
+    except REFUSED:
         if not account.closed:
             raise
 
@@ -153,7 +163,7 @@ def catching(account: Account, path: Path, style: str, calls: int, pause: Callab
     rec = None
     for _ in range(100):
         try:
-            rec = account.record(path) if rec is None else rec
+            rec = account.record(path, style) if rec is None else rec
             for call in range(0 if account.caught else calls):
                 account.take(rec, sizes_of(style, call))
                 pause()
@@ -162,7 +172,7 @@ def catching(account: Account, path: Path, style: str, calls: int, pause: Callab
             return
         except INTERRUPTIONS:
             account.caught += 1
-        except xframe.UsageError:
+        except REFUSED:
             if account.closed:
                 return
             if account.begun:
@@ -197,6 +207,8 @@ def wrong(account: Account, path: Path) -> str | None:
             return f"step {k} is torn"
     if account.left and not trace.complete:
         return f"it was left, and is {trace.ending}"
+    if account.ended and trace.ending == "truncated":
+        return "it was closed, and is truncated"
     if account.stated not in (None, len(found)):
         return f"{account.stated} steps counted, {len(found)} written"
     return None

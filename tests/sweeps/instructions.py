@@ -6,7 +6,6 @@ handler that itself records is run at the returns of calls, where a signal's is.
 """
 
 import contextlib
-import gc
 import random
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import xframe
 from sweeps import Result
 from sweeps._recorded import INTERRUPTIONS, SCRIPTS, STYLES, Account, Handler, wrong
 from xframe.recording import recorder as recorder_module
-from xframe.trace import parquet
+from xframe.trace import parquet, plainwriter
 
 ROOT = str(Path(xframe.__file__).parent)
 CALLS = 14
@@ -49,7 +48,7 @@ def run(size: int, seed: int) -> Instructions:
     rng, result = random.Random(seed), Instructions()
     with small_flushes(), tempfile.TemporaryDirectory() as folder:
         kinds = [(script, style, how) for script in SCRIPTS for style in STYLES for how in ("raise", "twice", "handle")]
-        kinds = [kind for kind in kinds if kind[2] != "handle" or kind[:2] == ("catching", "steps")]
+        kinds = [kind for kind in kinds if kind[2] != "handle" or kind[0] == "catching"]
         for i, (script, style, how) in enumerate(kinds):
             most = _count(script, style, how, Path(folder) / f"count-{i}")
             result.instructions[f"{script} {style} {how}"] = most
@@ -65,6 +64,7 @@ def small_flushes() -> Iterator[None]:
     with (
         patch.object(recorder_module, "FLUSH_ROWS", 5),
         patch.object(recorder_module, "FLUSH_SECONDS", 1e9),
+        patch.object(plainwriter, "FLUSH_ROWS", 5),
         patch.object(parquet, "BLOCK_ROWS", 7),
         warnings.catch_warnings(),
     ):
@@ -93,7 +93,7 @@ def _try(result: Instructions, rng: random.Random, kind: tuple[str, str, str], a
     try:
         tracer.run(lambda: SCRIPTS[script](account, path, style, CALLS, lambda: None))
         tracer.handle = None
-        gc.collect()
+        account.settle()
         problem = wrong(account, path)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"

@@ -23,7 +23,6 @@ import xframe
 from sweeps import Result
 from sweeps._recorded import INTERRUPTIONS, SCRIPTS, STYLES, Account, Handler, wrong
 from xframe.recording import recorder as recorder_module
-from xframe.recording import unclosed
 
 HANDLERS = ("raise", "raise", "raise", "flush", "step", "flush and raise", "close and raise")
 CALLS = {"fast": 1500, "slow": 40}
@@ -101,7 +100,7 @@ def _child(folder: Path, kind: str, rng: random.Random) -> None:
     account = Account()
     most = rng.choice((1, 1, 2, 4)) if name != "going_on" else 40
     gap = 0.002 if name == "going_on" else rng.uniform(0.002, 0.03)
-    armed = [True]
+    armed = [False]
 
     def handle(number: int, _: Any) -> None:
         if not armed[0] or account.signals >= most:
@@ -112,17 +111,18 @@ def _child(folder: Path, kind: str, rng: random.Random) -> None:
         Handler(what, account, INTERRUPTIONS[account.signals % 2])()
 
     def script() -> None:
+        armed[0] = True
+        signal.setitimer(signal.ITIMER_REAL, rng.expovariate(1 / gap))
         (folder / "armed").touch()
         SCRIPTS[name](account, folder / "run.trace", style, CALLS[pace], lambda: pace == "slow" and time.sleep(0.001))
 
     for number in (signal.SIGINT, signal.SIGALRM):
         signal.signal(number, handle)
-    signal.setitimer(signal.ITIMER_REAL, rng.expovariate(1 / gap))
     try:
-        _shielded(lambda: _shielded(lambda: _shielded(script)))
+        _shielded(script, 6)
     finally:
         armed[0] = False
-    unclosed._settle_all()  # as Python's end does
+    account.settle()
     (folder / "account").write_text(account.dumped())
     os._exit(0)
 
@@ -131,6 +131,7 @@ def _fail(said: str) -> NoReturn:
     raise AssertionError(said)
 
 
-def _shielded(script: Callable[[], None]) -> None:
+def _shielded(script: Callable[[], None], times: int) -> None:
+    """Runs a script, and stops what its signals raise beyond it, or raise while that is stopped."""
     with contextlib.suppress(*INTERRUPTIONS):
-        script()
+        _shielded(script, times - 1) if times else script()

@@ -3,7 +3,9 @@
 Its files:
 
     recorder.py  Recorder and ``record``: takes steps, blocks of steps, validations, weights
-    unclosed.py  recorders that nobody closed keep their rows
+    waiting.py   what was taken and is not yet written
+    unclosed.py  recorders that nobody closed keep their rows; forked processes leave them alone
+    versions.py  of what a process has loaded
     values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``
     logs/        CSV, JSON lines and TensorBoard's events as traces, one file a kind
 """

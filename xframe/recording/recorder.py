@@ -24,8 +24,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -37,6 +35,7 @@ from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import sample_count
 from xframe.recording import unclosed, values
 from xframe.recording.values import count, hold_ids, number
+from xframe.recording.versions import loaded_versions
 from xframe.recording.waiting import Item, Validation, block_of, columns_of, due, rows_of, validation_of
 from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.limits import LARGEST
@@ -79,7 +78,7 @@ def record(
     facts = Facts(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         platform=f"{platform.system()} {platform.machine()}",
-        versions=_versions(),
+        versions=loaded_versions(),
         plan={} if plan is None else plan.to_dict(),
         num_samples=None if num_samples is None else sample_count(num_samples),
     )
@@ -228,11 +227,9 @@ class Recorder:
             raise self._refusal("steps")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
-        block, num_ids = block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
-        if not block.rows:
-            return
-        self._waiting.append(block)
-        self._rows += block.rows
+        blocks, num_ids = block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
+        self._waiting.extend(blocks)  # all of them or none, as in ``step``
+        self._rows += sum(block.rows for block in blocks)
         self._ids += num_ids
         if self._stop is not None:
             self._halt("steps")
@@ -326,7 +323,12 @@ class Recorder:
 
     def _write(self, items: Sequence[Item]) -> None:
         if type(items[0]) is Validation:
-            self._writer.validation(items[0].facts, mark=items)
+            try:
+                self._writer.validation(items[0].facts, mark=items)
+            except UsageError:  # it can never be written
+                if self._waiting and self._waiting[0] is items[0]:
+                    del self._waiting[:1]
+                raise
             return
         first = self._writer.num_rows
         count, columns = columns_of(items, keep_ids=self._keep_ids)
@@ -395,19 +397,3 @@ def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Even
             with recorder._lock:
                 recorder._stop = error if recorder._stop is None else recorder._stop
         del recorder
-
-
-def _versions() -> dict[str, str]:
-    """Versions of Python, xframe and of the frameworks and trainers that this process has loaded."""
-    frameworks = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "ignite", "optax")
-    loaded = [name for name in frameworks if name in sys.modules]
-    known = {"python": platform.python_version(), "xframe": _version("xframe-toolkit")}
-    return known | {name: _version(name) for name in loaded}
-
-
-@cache  # to look one up reads a file
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return str(getattr(sys.modules.get(distribution), "__version__", "unknown"))

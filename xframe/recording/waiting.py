@@ -5,7 +5,7 @@ A step is a tuple in the order of ``STEP``. Each is taken by one ``append``, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from xframe.trace.limits import BATCH_IDS
 from xframe.trace.schema import Column, joined, unknown_column
 
 FRAME_ITEMS = 1000
-FRAME_IDS = 1 << 24  # in a frame; more only if one step or block has more
+FRAME_IDS = 1 << 24  # in a frame; more only if one step has more
+FRAME_ROWS = 1 << 20
 
 STEP = (
     *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
@@ -66,10 +67,8 @@ def columns_of(items: Sequence[Item], *, keep_ids: bool) -> tuple[int, dict[str,
     for kind, group in groupby(items, type):
         same: list[Any] = list(group)
         chunks += same if kind is Block else [_of_steps(same, keep_ids=keep_ids)]
-    if (
-        len(items) > 1
-        and sum(len(chunk.columns["ids"].values) for chunk in chunks if "ids" in chunk.columns) > FRAME_IDS
-    ):
+    ids = sum(len(chunk.columns["ids"].values) for chunk in chunks if "ids" in chunk.columns)
+    if len(items) > 1 and (ids > FRAME_IDS or sum(chunk.rows for chunk in chunks) > FRAME_ROWS):
         return columns_of(items[: len(items) // 2], keep_ids=keep_ids)
     return len(items), {
         name: joined([(chunk.columns.get(name) or unknown_column(name, chunk.rows), chunk.rows) for chunk in chunks])
@@ -92,8 +91,8 @@ def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[
     return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if kept else {})
 
 
-def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[Block, int]:
-    """Many steps, as ``Recorder.block`` takes them, and how many ids they have.
+def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[list[Block], int]:
+    """Many steps, as ``Recorder.block`` takes them, in blocks that a frame takes, and how many ids they have.
 
     Raises:
         UsageError: they don't fit together, or are no columns.
@@ -119,7 +118,22 @@ def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, kee
     if rows and flat is not None:
         chunk |= batches_of(values.id_bytes(flat), sizes, keep_ids=keep_ids)
     chunk.setdefault("time_ns", Column(np.full(rows, now)))
-    return Block(rows, chunk), 0 if flat is None else len(flat)
+    return list(_cut(Block(rows, chunk), sizes)), 0 if flat is None else len(flat)
+
+
+def _cut(block: Block, sizes: NDArray[np.int64]) -> Iterator[Block]:
+    """A block in pieces that a frame takes."""
+    ends = np.concatenate([[0], np.cumsum(sizes)]) if "ids" in block.columns else np.zeros(block.rows + 1, np.int64)
+    start = 0
+    while start < block.rows:
+        fitting = int(np.searchsorted(ends, ends[start] + FRAME_IDS, side="right")) - 1
+        stop = min(max(fitting, start + 1), start + FRAME_ROWS, block.rows)
+        columns = {}
+        for name, (column, known) in block.columns.items():
+            a, b = (ends[start], ends[stop]) if name == "ids" else (start, stop)
+            columns[name] = Column(column[a:b], None if known is None else known[start:stop])
+        yield Block(stop - start, columns)
+        start = stop
 
 
 def validation_of(loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int) -> Validation:

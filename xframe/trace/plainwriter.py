@@ -23,6 +23,9 @@ covers them are handed to the operating system in one piece, so a process that i
 it had flushed readable, and no end: the trace is then truncated. Floats are written so that they
 come back bit for bit; NaN and infinity are the strings "NaN", "Infinity" and "-Infinity".
 
+An exception may come at any instruction, as Ctrl-C's does. So a step is taken by one append, what is in the
+file is what one tuple says, and whatever an interrupted write left behind that is cut off by the next.
+
 It must stay in the language that Python 2.7 and 3.4 share, and must observe only: it draws no
 random numbers and changes nothing that it is given.
 """
@@ -36,6 +39,7 @@ import json
 import operator
 import os
 import platform
+import threading
 import time
 import warnings
 
@@ -77,29 +81,39 @@ class Recorder(object):
         head = '{"xframe": "plain", "format": %d, %s\n' % (FORMAT, rest[1:])
         if not isinstance(path, (bytes, str, type(""))):
             path = str(path)  # a pathlib.Path, which os.open of Python 3.4 does not take
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        numbers = []
+        self._lock, self._process = threading.RLock(), os.getpid()
+        self._clock = getattr(time, "monotonic", time.time)
+        self._began = self._flushed = self._clock()
+        self._waiting = []  # of each step a list of its line, less its number
+        self._ids = 0
+        self._over = self._entered = False
+        self._writing = None
         try:
-            descriptor = os.open(path, flags, 0o666)
-        except OSError as error:
-            if os.path.exists(path):
+            numbers.extend(map(os.open, (path,), (flags,), (0o666,)))  # one call: nothing comes between
+            self._file = io.FileIO(numbers[0], "w")  # unbuffered: a write is what the operating system has
+            # What is in the file: its size, the digest over it, how many steps, those written last, and whether all is.
+            self._written = (0, hashlib.sha256(), 0, None, False)
+            self._write(self._written, head + '{"digest": "', '"}\n', 0, None)
+        except BaseException as error:
+            if numbers:
+                os.remove(path)  # it was never begun
+            if isinstance(error, OSError) and os.path.exists(path):
                 raise ValueError(
                     "the trace exists already: got %r, expected a new file. Remove it or choose another name." % (path,)
                 )
-            raise ValueError("cannot write the trace: got %r, expected a place for a new file (%s)" % (path, error))
-        self._file = io.FileIO(descriptor, "w")  # unbuffered: a write is what the operating system has
-        self._digest = hashlib.sha256()
-        self._clock = getattr(time, "monotonic", time.time)
-        self._began = self._flushed = self._clock()
-        self._written = 0
-        self._pending = []
-        self._pending_ids = 0
-        self._write(head + '{"digest": "', '"}\n')
-        atexit.register(self._leave_open, path, os.getpid())
+            if isinstance(error, OSError):
+                raise ValueError("cannot write the trace: got %r, expected a place for a new file (%s)" % (path, error))
+            raise
+        atexit.register(self._leave_open, path)
 
     @property
     def num_steps(self):
         """Steps recorded so far."""
-        return self._written + len(self._pending)
+        with self._lock:
+            self._forget_written()
+            return self._written[2] + (0 if self._written[4] else len(self._waiting))
 
     def step(
         self,
@@ -123,11 +137,11 @@ class Recorder(object):
         padding: how many of the last ids are padding.
         accuracy: share of this step's targets that were predicted correctly.
         """
-        if self._file is None:
-            raise ValueError("the trace is closed: no step can be added")
+        if self._over or self._process != os.getpid():
+            self._refuse()
         now = self._clock()
         members = _ids(ids)
-        parts = ['{"step": %d, "ids": [%s]' % (self.num_steps, ", ".join(["%d" % i for i in members]))]
+        parts = ['"ids": [%s]' % ", ".join(["%d" % i for i in members])]
         counts = (
             ("updates", updates),
             ("update_attempts", update_attempts),
@@ -142,56 +156,101 @@ class Recorder(object):
             if value is not None:
                 parts.append('"%s": %s' % (name, _shown(_number(value, name))))
         parts.append('"time_ns": %d}\n' % max(0, int((now - self._began) * 1e9)))
-        self._pending.append(", ".join(parts))  # only now, so that a step that is refused leaves no part of itself
-        self._pending_ids += len(members)
+        self._waiting.append(
+            [", ".join(parts)]
+        )  # this takes the step: nothing is kept before it, nothing lost after it
+        self._ids += len(members)
+        if self._over:
+            self._refuse()
         if (
-            len(self._pending) >= FLUSH_ROWS
-            or self._pending_ids >= FLUSH_IDS
+            len(self._waiting) >= FLUSH_ROWS
+            or self._ids >= FLUSH_IDS
             or not 0 <= now - self._flushed < FLUSH_SECONDS  # a wall clock may also go back
         ):
             self.flush()
 
+    def _refuse(self):
+        if self._process != os.getpid():
+            raise ValueError("the recorder belongs to the process that made it, and this one was forked from it")
+        raise ValueError("the trace is closed: no step can be added")
+
     def flush(self):
-        """Hands the steps so far to the operating system; they then survive whatever happens to the process."""
-        self._flushed = self._clock()
-        if not self._pending or self._file is None:
+        """Hands the steps so far to the operating system; they then survive whatever happens to the process.
+
+        What the disk does not take is kept, and tried again by the next flush.
+        """
+        if self._process != os.getpid():
             return
-        try:
-            self._write("".join(self._pending) + '{"digest": "', '"}\n')
-            self._written += len(self._pending)
-            self._pending, self._pending_ids = [], 0
-        except BaseException:  # Ctrl-C between two of these lines: what is counted may not be what was written
-            self._abandon()
-            raise
+        with self._lock:
+            self._flushed, self._ids = self._clock(), 0
+            while not self._written[4]:
+                self._forget_written()
+                lines = self._waiting[:FLUSH_ROWS]
+                if not lines:
+                    return
+                before = self._written
+                text = "".join(['{"step": %d, %s' % (before[2] + k, line) for k, (line,) in enumerate(lines)])
+                self._write(before, text + '{"digest": "', '"}\n', len(lines), lines)
+
+    def _forget_written(self):
+        before = self._written
+        lines = before[3]
+        if lines is not None:
+            count = len(lines)
+            after = (before[0], before[1], before[2], None, before[4])
+            if self._written is before and self._waiting and self._waiting[0] is lines[0]:
+                del self._waiting[:count]
+            if self._written is before:
+                self._written = after
 
     def close(self, outcome="complete"):
-        """Writes the steps so far and the end; without it the trace is truncated."""
-        if self._file is None:
+        """Writes the steps so far and the end; without it the trace is truncated. A second time does nothing."""
+        if self._process != os.getpid():
             return
-        try:
-            self.flush()
-            end = json.dumps({"rows": self.num_steps, "outcome": outcome}, sort_keys=True)
-            self._write('{"end": %s, "digest": "' % end, '"}\n')
-        finally:
-            self._abandon()
+        with self._lock:
+            self._over = True
+            first, failures = None, 0
+            while not self._written[4] and failures < 2:
+                try:
+                    self.flush()
+                    before = self._written
+                    if not before[4]:
+                        end = json.dumps({"rows": before[2], "outcome": outcome}, sort_keys=True)
+                        self._write(before, '{"end": %s, "digest": "' % end, '"}\n', 0, None, True)
+                except BaseException as error:  # Ctrl-C: the trace is finished all the same; a full disk: tried twice
+                    first = first or error
+                    failures += isinstance(error, Exception)
+            if self._written[4]:
+                self._file.close()
+            if first is not None:
+                raise first
 
-    def _write(self, before, after):
-        """Writes ``before``, the digest of all up to here, and ``after``, in one piece."""
-        data = before.encode("ascii")
-        self._digest.update(data)
-        last = self._digest.hexdigest().encode("ascii") + after.encode("ascii")
-        self._digest.update(last)
+    def _write(self, before, text, after, steps, lines, ended=False):
+        """Writes ``text``, the digest of all up to here, and ``after``, in one piece, behind what was ``before``.
+
+        A signal's handler may have written in the meantime. That stays, and this is left out.
+        """
+        data, digest = text.encode("ascii"), before[1].copy()
+        digest.update(data)
+        last = digest.hexdigest().encode("ascii") + after.encode("ascii")
+        digest.update(last)
         data = memoryview(data + last)
-        try:
-            while len(data):
-                data = data[self._file.write(data) or 0 :]
-        except BaseException:  # a part of it may stand in the file: whatever followed would make that damage
-            self._abandon()
-            raise
+        written = (before[0] + len(data), digest, before[2] + steps, lines, ended)
+        mine = self._writing = object()
+        if self._writing is mine and self._written is before:
+            self._file.truncate(before[0])
+        if self._writing is mine and self._written is before:
+            self._file.seek(before[0])
+        while len(data):
+            if self._writing is not mine or self._written is not before:
+                return
+            data = data[self._file.write(data) or 0 :]
+        if self._writing is mine and self._written is before:
+            self._written = written
 
-    def _leave_open(self, path, process):
+    def _leave_open(self, path):
         """Keeps the steps of a recorder that was never closed, and warns; in that process, none forked from it."""
-        if self._file is None or not self.num_steps or os.getpid() != process:
+        if self._over or self._process != os.getpid() or not self.num_steps:
             return
         self.flush()
         warnings.warn(
@@ -202,12 +261,10 @@ class Recorder(object):
             stacklevel=2,
         )
 
-    def _abandon(self):
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
     def __enter__(self):
+        if self._over or self._entered:
+            raise ValueError("the recorder was entered already: use it inside that 'with', or record to a new trace")
+        self._entered = True
         return self
 
     def __exit__(self, kind, error, at):

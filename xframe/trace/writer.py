@@ -67,6 +67,7 @@ class TraceWriter:
         self.path = path.absolute()
         head = written(head_of(metadata))
         self._written = _Written(0, frames_digest(MAGIC), 0, Certifier())
+        self._writing: object = None  # changed by whoever begins to write
         self._file = NewFile(self.path)
         try:
             self._append(self._written, HEAD, head)
@@ -183,20 +184,21 @@ class TraceWriter:
         status = os.fstat(number)
         if status.st_size < at or (not status.st_nlink and not os.path.lexists(self.path)):
             raise _removed(self.path)
-        # A signal's handler runs after a call, and may record. So what it wrote is asked for right before each call.
-        if self._written is not before:
+        # A signal's handler runs after a call, and may record. So whether it did is asked right before each call.
+        mine = self._writing = object()
+        if self._writing is not mine or self._written is not before:
             return False
         os.ftruncate(number, at)
         for part in parts:
             left = memoryview(part)
             while left:
-                if self._written is not before:
+                if self._writing is not mine:
                     return False
                 count = _write_at(number, left, at)
                 left, at = left[count:], at + count
         if keep:
             self._file.kept = True
-        if self._written is not before:
+        if self._writing is not mine:
             return False
         self._written = after
         return True

@@ -1,6 +1,7 @@
 """A recorder among processes, threads and signals: it belongs to one process, has one file, and is closed once."""
 
 import contextlib
+import math
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 import xframe
 from xframe.recording import recorder as recorder_module
+from xframe.recording import waiting
+from xframe.trace import writer
 
 
 @pytest.fixture
@@ -281,3 +284,35 @@ def test_steps_with_one_whose_values_cannot_be_had_are_kept_up_to_it(path):
         rec.close()
     assert xframe.Trace.open(path).ending == "truncated"
     assert ids_of(path) == [[k] for k in range(217)]
+
+
+def test_a_huge_block_is_written_in_frames_that_a_reader_takes(path, monkeypatch):
+    monkeypatch.setattr(waiting, "FRAME_ROWS", 4)
+    monkeypatch.setattr(waiting, "FRAME_IDS", 6)
+    sizes = [1, 9, 0, 2, 2, 2, 1, 0, 0, 0, 0, 0, 3]
+    ids = np.arange(sum(sizes))
+    loss = np.ma.masked_array(np.arange(13.0), mask=[k % 3 == 0 for k in range(13)])
+    with xframe.record(path) as rec:
+        flushed = []
+        rec.on_flush = lambda steps, *_: flushed.append(steps)
+        rec.block(ids=ids, batch_sizes=sizes, loss=loss, updates=np.arange(1, 14))
+        rec.step(ids=[99], updates=14)
+        assert rec.num_steps == 14
+    trace = xframe.Trace.open(path)
+    assert np.diff([0, *flushed]).max() <= 4
+    assert ids_of(path) == [part.tolist() for part in np.split(ids, np.cumsum(sizes)[:-1])] + [[99]]
+    assert trace.column("updates").tolist() == list(range(1, 15))
+    known = [not math.isnan(loss) for loss in trace.column("loss").tolist()]
+    assert known == [k % 3 != 0 for k in range(13)] + [False]
+
+
+def test_a_validation_that_is_refused_leaves_the_steps_whole(path, monkeypatch):
+    with xframe.record(path) as rec:
+        rec.step(ids=[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "JSON_BYTES", 10)
+            with pytest.raises(xframe.UsageError, match="a validation"):
+                rec.validation(loss=1.0)
+        rec.step(ids=[1])
+    assert xframe.Trace.open(path).complete
+    assert ids_of(path) == [[0], [1]]
