@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from xframe.comparison.pairing import Block, Pair, Run, Terms
-from xframe.comparison.result import CheckResult, Judgement, Result
+from xframe.comparison.result import TOLERANCES, CheckResult, Judgement, Result
 from xframe.trace.schema import Group
 
 ORDERS = ("exact", "coverage")
@@ -68,6 +68,11 @@ class Check(ABC):
         """What is required, for the table."""
         other = "plan" if terms.plan is not None and terms.num_samples is not None else runs[0].name
         return f"== {other}, {cls.each}" if cls.each else f"== {other}"
+
+    @classmethod
+    def brief(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        """The rule in a few words, for the table of a check that passes by the default tolerance."""
+        return cls.rule(terms, runs)
 
     @classmethod
     def applies(cls, pair: Pair) -> bool:
@@ -154,23 +159,26 @@ def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, ru
     failed = [j for j in judgements if j.result == "fail"]
     unjudged = [j for j in judgements if j.result == "not judged"]
     decisive = failed or unjudged or judgements
-    measured = [j for j in judgements if j.worst is not None]
+    worst_of = next((j.worst_of for j in decisive), "")
+    measured = [j for j in judgements if j.worst is not None and j.worst_of == worst_of]
     largest = max(measured, key=lambda j: j.worst or 0.0, default=None)
     details = [j.detail for j in decisive] + [
-        run.readings[check.name].sentence for run in runs if check.name in run.readings
+        reading.sentence for run in runs for reading in run.readings.values() if reading.check == check.name
     ]
     return CheckResult(
         name=check.name,
         result="fail" if failed else "not judged" if unjudged or not judgements else "pass",
         rule=check.rule(terms, runs),
+        brief=check.brief(terms, runs) if terms.tolerance == TOLERANCES[terms.precision] else "",
         values=check.values(runs),
         first=min((j.first for j in failed if j.first is not None), default=None),
         worst=largest.worst if largest else None,
         worst_at=largest.worst_at if largest else None,
+        worst_of=worst_of,
         undecided=any(j.undecided for j in judgements),
         detail="; ".join(dict.fromkeys(filter(None, details))),
         title=check.title,
         group=check.group,
         computed=check.computed,
-        shown=check.shown,
+        shown=(worst_of, worst_of) if worst_of else check.shown,
     )

@@ -35,7 +35,7 @@ class Reading:
     """What a run means by a column in which a row's number is not its own step's; see ``readings``.
 
     Attributes:
-        column: its name, which is also that of the check that judges it.
+        column: its name.
         sentence: what the run records, for reports.
         values: of each step, as it is then read.
         slack: by how much more than is allowed two values may differ, since these are computed; none if None.
@@ -45,6 +45,11 @@ class Reading:
     sentence: str
     values: Column
     slack: NDArray[np.float64] | None = None
+
+    @property
+    def check(self) -> str:
+        """The name of the check that judges it."""
+        return "loss" if self.column == "accuracy" else self.column
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ Keras' logs have the mean of the losses since the epoch began; a loop may note e
 early, or count updates before its optimizer steps. Two such runs differ in the record and not in training. A reading
 is looked for only where two runs differ, and taken only on evidence from the steps whose batches agree:
 
-    losses          read so, they agree where they did not as recorded, at several steps
-    updates, rates  all losses were recorded, vary, and agree as closely as rounding lets them at several steps behind
-                    what differs, and the final weights agree: training shows that nothing but the record differs
+    losses, accuracies  read so, they agree where they did not as recorded, at several steps
+    updates, rates      all losses were recorded, vary, and agree as closely as rounding lets them at several steps
+                        behind what differs, and the final weights agree: nothing but the record differs
 
 What is judged then is what the run computed, by that reading: a mistake beside it differs at its own step.
 """
@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.comparison.checks.loss import classified
+from xframe.comparison.checks.loss import classified, counted_differently
 from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.pairing import Common, Pair, Reading, Run
@@ -40,7 +40,7 @@ def read_again(pairs: Sequence[Pair]) -> dict[str, Run]:
     read: dict[str, Run] = {}
     for pair in pairs:
         longest = max(len(pair.candidate.rows), len(pair.reference.rows))
-        if pair.firsts.keys() & {"loss", "lr", "updates"} and longest <= MOST_ROWS and not pair.other_data:
+        if pair.firsts.keys() & {"loss", "accuracy", "lr", "updates"} and longest <= MOST_ROWS and not pair.other_data:
             for run, reading in _Reader(pair).found():
                 latest = read.get(run.name, run)
                 if reading.column not in latest.readings:
@@ -59,12 +59,13 @@ class _Reader:
     def found(self) -> Iterator[tuple[Run, Reading]]:
         """Those taken, each with its run."""
         losses, slack = self._columns("loss"), np.zeros(self.steps)
-        best = self._best("loss", losses, self._otherwise(losses), lambda explained: explained.sum() >= SEVERAL)
-        if best is not None:
+        if best := self._measured("loss", losses):
             side, reading, _ = best
             yield self.runs[side], reading
             losses = _with(losses, side, reading.values)
             slack = slack if reading.slack is None else reading.slack[: self.steps]
+        if "accuracy" in self.pair.firsts and (best := self._measured("accuracy", self._columns("accuracy"))):
+            yield self.runs[best[0]], best[1]
         agree = self._agree_closely(losses, slack)
         updates, rates = self._columns("updates"), self._columns("lr")
         shown = partial(self._shown, agree, losses[1].values)
@@ -101,18 +102,25 @@ class _Reader:
                 best, longest = (side, reading, end), end
         return best
 
-    def _otherwise(self, losses: Sides) -> Iterator[tuple[int, Reading]]:
-        """What the losses of either side may be, the commoner first."""
+    def _measured(self, column: str, columns: Sides) -> tuple[int, Reading, int] | None:
+        """The reading of losses or accuracies by which the two agree at several steps where they did not."""
+        return self._best(
+            column, columns, self._otherwise(column, columns), lambda explained: explained.sum() >= SEVERAL
+        )
+
+    def _otherwise(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
+        """What the losses or accuracies of either side may be, the commoner first."""
         for side in (0, 1):
-            yield from ((side, mean) for mean in _means(self.runs[side], self.runs[1 - side], losses[side], self.pair))
+            means = _means(self.runs[side], self.runs[1 - side], column, columns[side], self.pair)
+            yield from ((side, mean) for mean in means)
         total = self.pair.terms.num_samples or self.runs[0].facts.num_samples
         sizes = self.runs[0].rows.column("batch_size").values[: self.steps]
         if total is None or sizes.max(initial=0) >= total:
             return  # where each batch is the whole data set, training itself may lag like that
         for by, when in ((1, "later"), (-1, "earlier")):
             for side, run in enumerate(self.runs):
-                text = f"{run.name} records each loss one step {when} than {self.runs[1 - side].name}"
-                yield side, Reading("loss", text, _moved(losses[side], by))
+                text = f"{run.name} records each {column} one step {when} than {self.runs[1 - side].name}"
+                yield side, Reading(column, text, _moved(columns[side], by))
 
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """Updates or rates of a neighbouring step, on either side."""
@@ -174,6 +182,10 @@ class _Reader:
             unequal = a != b
         elif column == "lr":
             unequal = compared(Common(a, b, 0, rows), 0.0, self.pair.terms.precision)[0]
+        elif column == "accuracy":
+            sizes = self.runs[0].rows.column("batch_size").values[rows]
+            more = self.pair.terms.tolerance.atol + (0.0 if slack is None else slack[rows])
+            unequal = counted_differently(a, b, sizes, more)
         else:
             with np.errstate(over="ignore", invalid="ignore"):
                 allowed = self.pair.terms.tolerance.allowed(a, b) + (0.0 if slack is None else slack[rows])
@@ -217,13 +229,14 @@ def _after(recorded: Column, other: Column) -> Column | None:
     return Column(np.append(values[1:], values[-1] + like[len(values) - 1] - like[len(values) - 2]))
 
 
-def _means(run: Run, other: Run, recorded: Column, pair: Pair) -> Iterator[Reading]:
-    """The losses of which those recorded are the means so far, by batches or by samples."""
+def _means(run: Run, other: Run, column: str, recorded: Column, pair: Pair) -> Iterator[Reading]:
+    """The losses or accuracies of which those recorded are the means so far, by batches or by samples."""
     means, steps = recorded.values, len(recorded.values)
     rows, known = run.rows, _known((recorded, recorded), steps)
     with np.errstate(over="ignore"):
         in_float32 = bool((means == means.astype(np.float32)).all())
     eps = epsilon("float32" if in_float32 else pair.terms.precision)
+    what = {"loss": "losses", "accuracy": "accuracies"}[column]
     sizes = [np.ones(steps)] + ([rows.batch_size.astype(np.float64)] if "batch_size" in rows.known else [])
     for begins, since in _beginnings(run, other, pair):
         for weights, by in zip(sizes[::-1], ("samples", "batches")[2 - len(sizes) :], strict=True):
@@ -234,9 +247,10 @@ def _means(run: Run, other: Run, recorded: Column, pair: Pair) -> Iterator[Readi
             with np.errstate(invalid="ignore", over="ignore"):
                 before = np.where(begins, 0.0, np.roll(total * means, 1))
                 largest = np.where(begins, np.abs(means), np.maximum(np.abs(means), np.abs(np.roll(means, 1))))
-                losses, slack = (total * means - before) / weights, 2 * eps * total / weights * largest
-            text = f"{run.name} records the mean of the losses since {since}, by {by}: each is computed back from it"
-            yield Reading("loss", text, Column(losses, known & (begins | np.roll(known, 1))), slack)
+                values, slack = (total * means - before) / weights, 2 * eps * total / weights * largest
+            text = f"{run.name} records the mean of the {what} since {since}, by {by}: each is computed back from it"
+            computed = known & (begins | np.roll(known, 1))
+            yield Reading(column, text, Column(values, None if computed.all() else computed), slack)
 
 
 def _beginnings(run: Run, other: Run, pair: Pair) -> Iterator[tuple[Mask, str]]:

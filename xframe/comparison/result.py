@@ -20,7 +20,8 @@ from xframe.tables import folded, plain
 from xframe.trace.schema import Group
 
 Result = Literal["pass", "fail", "not judged"]
-_IN_JSON = ("name", "result", "rule", "values", "first", "worst", "worst_at", "undecided", "detail")  # of a check
+# Of a check.
+_IN_JSON = ("name", "result", "rule", "values", "first", "worst", "worst_at", "worst_of", "undecided", "detail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Judgement:
         worst: largest difference between two runs, absolute; None where nothing was measured.
         worst_at: the step or weight at which it occurred.
         undecided: data was present but could not be judged, so the comparison cannot pass.
+        worst_of: which number that is, where it is not the one that the check is called after.
     """
 
     result: Result
@@ -113,6 +115,7 @@ class Judgement:
     worst: float | None = None
     worst_at: int | str | None = None
     undecided: bool = False
+    worst_of: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ class CheckResult(Judgement):
     Attributes:
         name, title, group, computed, shown: those of the ``Check``.
         rule: what was required, with its tolerance.
+        brief: the same in a few words, where it passes by the default tolerance; else empty.
         values: what each run shows, by its name.
     """
 
@@ -131,6 +135,7 @@ class CheckResult(Judgement):
     computed: bool
     shown: tuple[str, str]
     rule: str
+    brief: str = ""
     values: Mapping[str, int | str | None]
 
     def to_dict(self) -> dict[str, Any]:

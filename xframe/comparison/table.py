@@ -20,13 +20,18 @@ def checks_table(comparison: Comparison) -> list[list[str]]:
         cells = [
             "" if value is None else f"{value:,}" if isinstance(value, int) else printable(value) for value in values
         ]
-        rows.append([check.title, _result(check), *cells, _measured(check), printable(check.rule)])
+        rows.append([check.title, _result(check), *cells, _measured(check), printable(_rule(check))])
     return rows
 
 
 def notes(comparison: Comparison) -> list[list[str]]:
     """What is to be said of checks that did not fail, each with its title."""
     return [[c.title, printable(c.detail)] for c in comparison.checks if c.result != "fail" and c.detail]
+
+
+def _rule(check: CheckResult) -> str:
+    """What was required; in few words, unless it fails."""
+    return check.brief if check.brief and check.result != "fail" else check.rule
 
 
 def _result(check: CheckResult) -> str:
@@ -40,4 +45,4 @@ def _measured(check: CheckResult) -> str:
     if check.worst is None:
         return ""
     where = "" if check.worst_at is None or not check.worst else f" @{printable(check.worst_at)}"
-    return f"max abs {check.worst:.2g}{where}"
+    return f"{check.worst_of} max abs {check.worst:.2g}{where}".lstrip()

@@ -34,7 +34,7 @@ def test_every_key(runs):
         ),
     }
     assert {name for check in shown["checks"] for name in check} == {
-        *("name", "result", "rule", "values", "first", "worst", "worst_at", "undecided", "detail"),
+        *("name", "result", "rule", "values", "first", "worst", "worst_at", "worst_of", "undecided", "detail"),
     }
     difference = shown["first_difference"]
     assert set(difference) == {"step", "check", "reference", "candidate", "expected", "names", "detail"}

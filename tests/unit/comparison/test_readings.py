@@ -32,11 +32,12 @@ def late(values, first):
 
 @pytest.fixture
 def compared(tmp_path):
-    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None):
+    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None, accuracy=None):
         with xframe.record(tmp_path / f"{name}.trace", num_samples=N, plan=plan) as rec:
             for i, step in enumerate(PLAN.each_step(N)):
                 labels = {} if epoch is None else {"epoch": int(epoch[i])}
                 known = {"loss": loss[i], "lr": lr[i], "updates": int(updates[i])}
+                known["accuracy"] = None if accuracy is None else accuracy[i]
                 rec.step(ids=step.sample_ids, **{k: v for k, v in known.items() if v is not None}, **labels)
             if weights is not None:
                 rec.weights({"w": np.full(3, weights)})
@@ -53,6 +54,7 @@ def compared(tmp_path):
     return compared
 
 
+RIGHT = (np.arange(STEPS) * 7 % (SIZES + 1)) / SIZES  # of each batch, the share predicted rightly
 NEARLY = LOSS * (1 + 2e-7 * np.cos(np.arange(STEPS)))  # the same training, with its rounding
 RECORDS = {
     "the mean since the epoch began, by samples": {"loss": averaged(NEARLY, SIZES)},
@@ -89,6 +91,39 @@ def test_a_record_that_averages_or_lags_passes_and_is_named(compared, record, si
             detail = comparison.check(column).detail
             names = f"{'ab'[side]} records the mean", f"{'ab'[side]} counts", "one step earlier", "one step later"
             assert any(name in detail for name in names)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("loss", [NEARLY, averaged(NEARLY, SIZES)])
+@pytest.mark.parametrize("weights", [None, SIZES])
+def test_a_mean_of_accuracies_is_read_as_one(compared, weights, loss, side):
+    sides = [{"accuracy": RIGHT}, {"accuracy": RIGHT}]
+    sides[side] = {"accuracy": averaged(RIGHT, weights), "loss": loss}
+    comparison = compared(*sides)
+    assert comparison.verdict == "passed", comparison
+    means = f"{'ab'[side]} records the mean of the accuracies since the epoch began"
+    assert means in comparison.check("loss").detail
+
+
+def test_an_accuracy_that_differs_beside_its_mean_fails_at_its_step_and_shows_in_the_table(compared):
+    wrong = RIGHT.copy()
+    wrong[33] = abs(wrong[33] - 0.5)
+    for options in ({"accuracy": wrong}, {"accuracy": averaged(wrong, SIZES), "loss": averaged(NEARLY, SIZES)}):
+        comparison = compared({"accuracy": RIGHT}, options)
+        check = comparison.check("loss")
+        assert (check.result, check.first, check.worst_of, check.worst_at) == ("fail", 33, "accuracy", 33)
+        assert check.worst == pytest.approx(0.5, abs=1e-4)
+        assert "accuracy max abs 0.5 @33" in str(comparison)
+        assert comparison.first_difference["reference"]["accuracy"] == pytest.approx(RIGHT[33])
+
+
+def test_by_how_much_more_means_may_differ_is_in_the_rule(compared):
+    comparison = compared({}, {"loss": averaged(LOSS, SIZES)}, rtol=0, atol=0)
+    check = comparison.check("loss")
+    assert check.result == "pass"
+    assert check.rule.startswith("rtol 0, atol 0; means + ")
+    assert check.worst <= float(check.rule.rpartition(" ")[2])
+    assert check.rule in str(comparison)
 
 
 def mistaken(at, by=5e-3):

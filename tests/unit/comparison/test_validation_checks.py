@@ -116,9 +116,9 @@ def test_what_is_no_number_in_both_is_not_judged(run, loss):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"ids": None}, "did not record which samples it validated on, which is not judged"),
-        ({"accuracy": None}, "did not record the validation's accuracy, which is not judged"),
-        ({"ids": None, "sizes": None}, "did not record which samples it validated on, which is not judged"),
+        ({"ids": None}, "recorded no ids of validation samples, so that these are not judged"),
+        ({"accuracy": None}, "recorded no accuracies of validations, so that these are not judged"),
+        ({"ids": None, "sizes": None}, "recorded no ids of validation samples, so that these are not judged"),
     ],
 )
 def test_what_one_run_alone_recorded_is_said_and_the_rest_is_judged(run, fields, said):

@@ -26,9 +26,16 @@ class Loss(Check):
         self._detail = ""  # of the first two that differ beyond the tolerance, or in kind
         self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
         self._accuracies = (0.0, 0.0)  # where they first differ
+        self._farthest = (0.0, 0)  # how far two of them differ at most, and at which step
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        slacks = [one.slack for run in runs for one in run.readings.values() if one.column == "loss"]
+        slack = max((np.nan_to_num(one).max(initial=0.0) for one in slacks if one is not None), default=0.0)
+        return cls.brief(terms, runs) + (f"; means + {slack:.2g}" if slack else "")
+
+    @classmethod
+    def brief(cls, terms: Terms, runs: Sequence[Run]) -> str:
         accuracy = len(runs) > 1 and all("accuracy" in run.rows.known for run in runs)
         return str(terms.tolerance) + ("; accuracy ± 1" if accuracy else "")
 
@@ -42,8 +49,7 @@ class Loss(Check):
         self.pair.judged["loss"] += len(losses)
         if self._odd is None:
             self._compare(losses)
-        if "accuracy" not in self.pair.firsts:
-            self._compare_accuracies(block)
+        self._compare_accuracies(block)
 
     def _compare(self, losses: Common) -> None:
         a, b = losses.candidate, losses.reference
@@ -52,7 +58,7 @@ class Loss(Check):
         finite = int(odd[0]) if odd.size else len(a)
         with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
             difference = np.abs(a[:finite] - b[:finite])
-            allowed = (self.pair.terms.tolerance.allowed(a, b) + self._slack(losses))[:finite]
+            allowed = (self.pair.terms.tolerance.allowed(a, b) + self._slack("loss", losses))[:finite]
         if finite:
             at = int(np.argmax(difference))
             self.measure(float(difference[at]), losses.row(at))
@@ -70,12 +76,11 @@ class Loss(Check):
                 first, self._detail = self._odd[0], f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
         self.note("loss", first)
 
-    def _slack(self, losses: Common) -> Floats | float:
-        """By how much more losses may differ that were computed from what a run recorded."""
-        readings = [
-            run.readings["loss"] for run in (self.pair.candidate, self.pair.reference) if "loss" in run.readings
-        ]
-        rows = losses.start + (np.arange(len(losses)) if losses.rows is None else losses.rows) if readings else None
+    def _slack(self, column: str, common: Common) -> Floats | float:
+        """By how much more numbers may differ that were computed from what a run recorded."""
+        sides = self.pair.candidate, self.pair.reference
+        readings = [run.readings[column] for run in sides if column in run.readings]
+        rows = common.start + (np.arange(len(common)) if common.rows is None else common.rows) if readings else None
         return sum((reading.slack[rows] for reading in readings if reading.slack is not None), 0.0)
 
     def _compare_accuracies(self, block: Block) -> None:
@@ -84,8 +89,14 @@ class Loss(Check):
         common = block.common("accuracy")
         a, b, sizes = common.candidate, common.reference, block.both("batch_size")[0].values
         sizes = sizes if common.rows is None else sizes[common.rows]
-        beyond = np.flatnonzero(~(np.abs(a - b) * sizes <= 1.5 + self.pair.terms.tolerance.atol * sizes))
-        if beyond.size:
+        more = self.pair.terms.tolerance.atol + self._slack("accuracy", common)
+        beyond = np.flatnonzero(counted_differently(a, b, sizes, more))
+        if not beyond.size:
+            return
+        differences = np.nan_to_num(np.abs(a - b)[beyond])
+        at = int(np.argmax(differences))
+        self._farthest = max(self._farthest, (float(differences[at]), common.row(int(beyond[at]))))
+        if "accuracy" not in self.pair.firsts:
             i = int(beyond[0])
             self._accuracies = float(a[i]), float(b[i])
             self.note("accuracy", common.row(i))
@@ -97,7 +108,7 @@ class Loss(Check):
         if "accuracy" in firsts and (self._odd is None or firsts["accuracy"] < self._odd[0]):
             step, (accuracy, expected) = firsts["accuracy"], self._accuracies
             detail = f"step {step}: accuracy {candidate.name} {accuracy:.6g}, {reference.name} {expected:.6g}"
-            return self.measured("fail", step, detail)
+            return Judgement("fail", step, detail, *self._farthest, worst_of="accuracy")
         if not self.pair.judged["loss"]:
             detail = "no step has a loss of both runs" if self.pair.until else "no step to judge"
             return Judgement("not judged", detail=detail)
@@ -105,6 +116,12 @@ class Loss(Check):
             detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
             return self.measured("not judged", detail=detail, undecided=True)
         return self.measured("pass", detail=self.up_to_here("loss"))
+
+
+def counted_differently(a: Floats, b: Floats, sizes: NDArray[np.int64], more: Floats | float) -> NDArray[np.bool_]:
+    """Where accuracies differ by more than one sample of as many, and by that much more."""
+    differing: NDArray[np.bool_] = ~(np.abs(a - b) * sizes <= 1.5 + more * sizes)
+    return differing
 
 
 def classified(values: Floats) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ class Validations(Check):
         self._ordered = pair.terms.order == "exact"
         self._wrong: tuple[int, str] | None = None  # the first difference: its step, and a sentence
         self._odd = ""  # the first outcome that is no number in both
-        self._unknown: dict[str, None] = {}  # what one run alone recorded, with its name
+        self._unknown: dict[str, None] = {}  # what a run did not record, with its name
         self._compared = 0
 
     @classmethod
@@ -95,7 +95,7 @@ class Validations(Check):
         self._wrong = self._wrong or (max(after - 1, 0), detail)
 
     def _lacks(self, names: str, what: str) -> None:
-        self._unknown[f"{names} did not record {what}, which is not judged"] = None
+        self._unknown[f"{names} recorded no {what}, so that these are not judged"] = None
 
     def _samples(self, a: Validation, b: Validation) -> None:
         """On which samples, in which batches."""
@@ -106,7 +106,7 @@ class Validations(Check):
             if value is None or expected is None:
                 if name == "ids_digest":
                     lacking = [run for run, ids in zip(self._names, (value, expected), strict=True) if ids is None]
-                    self._lacks(" and ".join(lacking), "which samples it validated on")
+                    self._lacks(" and ".join(lacking), "ids of validation samples")
             elif value != expected:
                 counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
                 if self._ordered and a.loss is not None and b.loss is not None:
@@ -118,7 +118,8 @@ class Validations(Check):
         value, expected = getattr(a, name), getattr(b, name)
         if value is None or expected is None:
             if value is not expected:
-                self._lacks(self._names[value is not None], f"the validation's {name}")
+                what = {"loss": "losses", "accuracy": "accuracies"}[name]
+                self._lacks(self._names[value is not None], f"{what} of validations")
             return
         detail = f"{_place(a)}: validation {name} {self._names[0]} {value:.9g}, {self._names[1]} {expected:.9g}"
         if not (np.isfinite(value) and np.isfinite(expected)):
