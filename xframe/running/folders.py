@@ -31,6 +31,8 @@ def apart(traces: Sequence[Path]) -> Iterator[list[Path]]:
     try:
         yield places
     finally:
+        with contextlib.suppress(FileNotFoundError):
+            folder.chmod(0o700)  # first: what is left if this process is killed can be read
         for place, trace in zip(places, traces, strict=True):
             take_home(place, trace.parent)
         with contextlib.suppress(FileNotFoundError):

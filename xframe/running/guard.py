@@ -18,7 +18,6 @@ It runs as a file, whatever the environment holds, and so imports nothing but th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -53,6 +52,8 @@ def make_place(trace: str | os.PathLike[str]) -> int:
 
     Returns a file that locks it until it is closed.
     """
+    import fcntl  # which Windows lacks, where traces can be compared all the same
+
     folder = os.path.dirname(trace)
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.dirname(folder), 0o300)
@@ -87,6 +88,8 @@ def take_all_home(folder: str, home: str) -> None:
 
 
 def _take_one_home(folder: str, home: str) -> None:
+    import fcntl
+
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -137,13 +137,14 @@ class Parent:
             os.set_inheritable(number, False)  # a program that the task starts in this one's place has no part in them
 
     def send(self, message: Any) -> None:
-        """One message, at once.
+        """One message, at once. A parent that is gone does not get it; this process will soon be asked to stop.
 
         Raises:
             XframeError: this is a copy of the process, or its pipes were closed.
         """
         self._check()
-        self._output.write(encode(message))
+        with contextlib.suppress(BrokenPipeError):
+            self._output.write(encode(message))
 
     def receive(self, kind: type[M]) -> M | None:
         """The next message, which is of that kind; None if the parent is gone.

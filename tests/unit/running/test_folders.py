@@ -102,6 +102,7 @@ def test_when_the_harness_is_killed_all_is_taken_home(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (tmp_path / "ended.trace").read_text() == "rows"
+    assert "Traceback" not in (tmp_path / "numpy.log").read_text()
     trace = xframe.Trace.open(tmp_path / "runs.trace")
     assert trace.num_rows >= 1000
     assert trace.ending == "interrupted by KeyboardInterrupt"
