@@ -182,7 +182,7 @@ class TraceWriter:
     def _put(self, parts: tuple[Any, ...], before: _Written, after: _Written, *, keep: bool) -> bool:
         number, at = self._file.number, before.size
         status = os.fstat(number)
-        if status.st_size < at or (not status.st_nlink and not os.path.lexists(self.path)):
+        if status.st_size < at or (not status.st_nlink and not self._file.still_there()):
             raise _removed(self.path)
         # A signal's handler runs after a call, and may record. So whether it did is asked right before each call.
         mine = self._writing = object()
