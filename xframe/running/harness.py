@@ -87,7 +87,6 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
                 runtime=replace(request.runtime, threads=threads).to_dict(),
                 trace=str(place.resolve()),
             )
-            moved = {} if place == trace else {"place": job.trace, "home": str(trace.resolve().parent)}
             child = start(
                 "xframe.running.worker",
                 job,
@@ -95,7 +94,8 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
                 log=log_path(trace),
                 kinds=(Ready, Recorded, Done, Failed),
                 interpreter=interpreters[selection.adapter],
-                **moved,
+                place=job.trace if place != trace else "",
+                home=str(trace.resolve().parent),
             )
             workers.append(Worker(child, trace))
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)

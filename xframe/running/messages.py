@@ -25,7 +25,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 from pydantic import TypeAdapter
 
 from xframe.errors import UsageError, XframeError
-from xframe.tasks.lookup import NO_TERMINAL, breakpoint_hook
+from xframe.tasks.lookup import NO_TERMINAL
 
 M = TypeVar("M")
 
@@ -113,7 +113,8 @@ def decode(line: bytes | str, kinds: Iterable[type[M]]) -> M:
         kind = {_kind(kind): kind for kind in kinds}[name]
     except (AttributeError, LookupError, RecursionError, TypeError) as error:
         raise ValueError(f"no message: {error}") from None
-    return _checker(kind).validate_python(fields)
+    message: M = _checker(kind).validate_python(fields)
+    return message
 
 
 def _kind(message: type) -> str:
@@ -121,7 +122,7 @@ def _kind(message: type) -> str:
 
 
 @cache
-def _checker(kind: type[M]) -> TypeAdapter[M]:
+def _checker(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
@@ -180,7 +181,6 @@ def report(numbers: Sequence[str], work: Callable[[Parent], None]) -> int:
     except (OSError, ValueError):
         print("xframe: a worker was started by itself: only xframe can, with pipes to it", file=sys.stderr)  # noqa: T201
         return 2
-    sys.breakpointhook = breakpoint_hook()
     try:
         work(parent)
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from typing import IO, Any
 from xframe.errors import UsageError, WorkerError, printable
 from xframe.running import guard
 from xframe.running.messages import decode, encode
+from xframe.tasks.lookup import BREAKPOINT, REFUSED
 
 _GRACE_SECONDS = 5.0  # for a child that is stopped to write what it has
 _GUARD_SECONDS = 5.0  # for its guard to see to what is left of it then
@@ -138,7 +139,8 @@ def start(
         raise UsageError(
             "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
         ) from None
-    environment = {**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **(variables or {})}
+    debugger = os.environ.get(BREAKPOINT) or REFUSED
+    own = {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", BREAKPOINT: debugger, **(variables or {})}
     theirs, inlet = os.pipe()
     pipe, reports = os.pipe()
     with output, os.fdopen(theirs, "rb"), os.fdopen(reports, "wb"):
@@ -153,7 +155,7 @@ def start(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs, reports],
-                env=environment,
+                env={**os.environ, **own},
                 start_new_session=True,
             )
         except BaseException:

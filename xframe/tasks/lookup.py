@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -93,25 +93,25 @@ def _import(name: str) -> ModuleType:
 @contextlib.contextmanager
 def _without_a_terminal() -> Iterator[None]:
     """What a module prints goes to stderr, what it reads is empty, and a debugger is refused, as in a run."""
-    before = sys.stdin, sys.breakpointhook
-    sys.stdin, sys.breakpointhook = io.StringIO(), breakpoint_hook()
+    before, chosen = sys.stdin, os.environ.get(BREAKPOINT)
+    sys.stdin, os.environ[BREAKPOINT] = io.StringIO(), chosen or REFUSED
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.stdin, sys.breakpointhook = before
+        sys.stdin = before
+        os.environ.pop(BREAKPOINT)
+        os.environ |= {} if chosen is None else {BREAKPOINT: chosen}
 
 
+# The environment variable that names what breakpoint() calls, and its value where the user has chosen none.
+BREAKPOINT, REFUSED = "PYTHONBREAKPOINT", f"{__name__}.refuse_a_debugger"
 NO_TERMINAL = "the task starts a debugger, and a run has no terminal: debug it in a script of your own"
 
 
-def breakpoint_hook() -> Callable[..., Any]:
-    """What ``breakpoint()`` is to do in a task: what the user chose in PYTHONBREAKPOINT, else raise why it cannot."""
-
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise XframeError(NO_TERMINAL)
-
-    return sys.breakpointhook if os.environ.get("PYTHONBREAKPOINT") else refuse
+def refuse_a_debugger(*_: Any, **__: Any) -> NoReturn:
+    """What ``breakpoint()`` does in a task."""
+    raise XframeError(NO_TERMINAL)
 
 
 def _takes_nothing(value: Any) -> bool:

@@ -134,9 +134,11 @@ def test_a_module_that_fails_says_so_itself(module):
 def test_a_module_has_no_terminal(module, monkeypatch):
     """What it reads is empty, and a debugger, which would wait for words, says why it cannot."""
     monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
+    monkeypatch.setattr("sys.breakpointhook", sys.__breakpointhook__)  # pytest has its own
     assert find_task(f"{module(SOURCE + '    import sys; assert sys.stdin.read() == str()', 'own_tasks_8')}:mine")
     with pytest.raises(xframe.UsageError, match="the task starts a debugger, and a run has no terminal"):
         find_task(f"{module('breakpoint()', 'own_tasks_debugged')}:mine")
+    assert "PYTHONBREAKPOINT" not in os.environ
 
 
 def test_the_current_folder_hides_nothing_of_pythons_own(tmp_path, monkeypatch):
