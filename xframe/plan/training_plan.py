@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from xframe.plan.order import Order
 
 
+_LARGEST_FILE = 1 << 20  # bytes of a plan file
+
+
 class Limits(NamedTuple):
     """The plan's limits; training stops at the first one reached."""
 
@@ -153,7 +156,10 @@ if TrainingPlan.__doc__:  # python -OO has none
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The top-level table of a TOML file. Raises UsageError: the file cannot be read, or is no TOML."""
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
     except (OSError, ValueError) as error:
         raise UsageError(
             "cannot read the plan file", got=str(path), expected=f"a readable TOML file ({error})"

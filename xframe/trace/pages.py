@@ -16,8 +16,9 @@ _SLACK = 1 << 16  # bytes of a page beside its values
 _VALUE_BYTES = 24  # of a value in a page at most, with its levels
 _HEAD_BYTES = 1 << 10  # of a page at most
 _DEPTH = 16
+_SHORT = 64  # bytes that are kept
 _STRUCT, _LIST = 12, 9
-_FILE_SCHEMA, _FILE_GROUPS = 2, 4  # the fields of the footer
+_FILE_SCHEMA, _FILE_GROUPS, _FILE_TEXTS = 2, 4, 5  # the fields of the footer
 _GROUP_COLUMNS, _COLUMN_FACTS = 1, 3
 
 
@@ -28,7 +29,7 @@ class Walk:
         self._data, self.at = data, 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """The fields by their numbers; bytes as their length."""
+        """The fields by their numbers; many bytes as their number."""
         if depth > _DEPTH:
             raise ValueError("structs nested too deep")
         fields: dict[int, Any] = {}
@@ -65,7 +66,8 @@ class Walk:
         if kind == 7:
             return self.skip(8)
         if kind == 8:
-            return self.skip(self.unsigned())
+            size = self.skip(self.unsigned())
+            return self._data[self.at - size : self.at] if size <= _SHORT else size
         if kind == _STRUCT:
             return self.struct(depth)
         if kind != _LIST:
@@ -110,10 +112,14 @@ def check_footer(footer: bytes) -> None:
     """
     walk, leaves, chunks = Walk(footer), None, 0
     for number, kind in walk.fields():
-        if kind != _LIST or number not in (_FILE_SCHEMA, _FILE_GROUPS):
+        if kind != _LIST or number not in (_FILE_SCHEMA, _FILE_GROUPS, _FILE_TEXTS):
             walk.value(kind, 1)
             continue
         size, kind = walk.items()
+        if number == _FILE_TEXTS:
+            if b"ARROW:schema" in [walk.value(kind, 1)[1] for _ in range(size)]:
+                raise ValueError("types of Arrow's own")  # which may be anybody's extension
+            continue
         if number == _FILE_SCHEMA:
             if size > 1000:
                 raise ValueError(f"a schema of {size:,} elements")

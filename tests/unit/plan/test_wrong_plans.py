@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.errors import shown
+from xframe.errors import UsageError, shown
 from xframe.plan.fields import ACCUMULATION, FIELDS, LARGEST
 from xframe.plan.training_plan import TrainingPlan
 
@@ -569,3 +569,8 @@ def test_toml_that_is_no_plan(tmp_path, content, match):
     with pytest.raises(xframe.PlanError, match=re.escape(match)) as caught:
         TrainingPlan.from_toml(file)
     assert caught.value.exit_code == 2
+
+
+def test_a_plan_file_without_end_is_refused_at_once():
+    with pytest.raises(UsageError, match=r"cannot read the plan file: got '/dev/zero', .*more than 1,048,576 bytes"):
+        TrainingPlan.from_toml("/dev/zero")

@@ -319,3 +319,10 @@ def test_a_pipe_or_device_is_refused_at_once(tmp_path, capsys):
     for name in (str(tmp_path / "pipe.trace"), "/dev/zero"):
         assert cli.execute(["explain", name]) == 2
         assert "it is a folder, a pipe or a device" in capsys.readouterr().err
+
+
+def test_types_of_arrow_s_own_are_refused(path, capsys):
+    table = parquet.read_table(path)
+    texts = {key.decode(): text for key, text in parquet.read_metadata(path).metadata.items()}
+    sealed(path, table, texts | {"ARROW:schema": "x"}, rows=5)
+    refuse(path, capsys, "types of Arrow's own")
