@@ -6,7 +6,7 @@ explains is stated here too: what is certain must leave none unexplained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from xframe.comparison.pairing import Pair
@@ -85,6 +85,11 @@ def only_orders_differ(table: Table) -> bool:
 def only_validations_differ(table: Table) -> bool:
     """No other check failed."""
     return table.failed.keys() <= {"validation"}
+
+
+def only_differ(names: Set[str]) -> Claim:
+    """No check failed but these."""
+    return lambda table: table.failed.keys() <= names
 
 
 def nothing_differs_before(step: int) -> Claim:

@@ -11,15 +11,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from xframe.comparison.check import Check
+from xframe.comparison.checks.validation import Validations
+from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
 from xframe.comparison.pairing import Pair
-from xframe.comparison.result import Comparison, Explanation
+from xframe.comparison.result import TOLERANCES, Comparison, Explanation
 from xframe.diagnosis import causes
 from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.fixes import in_use
 from xframe.diagnosis.numbers import Floats, Numbers, Outcome
+from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
@@ -27,6 +31,7 @@ from xframe.trace.rows import Rows
 _MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
 _ROWS = {"batch_size", "ids_digest", "updates", "epoch", "step_in_epoch", "padding"}  # columns that a plan has
 _IN_SENTENCES = 2  # causes of one difference
+_JUDGED_AGAIN: dict[str, type[Check]] = {check.name: check for check in (FinalWeights, Validations)}
 _DIFFERENCES = 4  # of one run
 
 
@@ -143,14 +148,39 @@ def _known(rows: Rows, name: str, steps: int) -> Floats:
 
 
 def _validation(pair: Pair) -> Outcome | None:
-    """The first validation that differs, if the two were of the same samples in the same batches."""
+    """The first validation that differs, if its outcome does and the two were of the same samples."""
     judged = pair.judgements.get("validation")
     first = None if judged is None or judged.result != "fail" else judged.first
     for a, b in zip(pair.candidate.validations, pair.reference.validations, strict=False):
-        same = (a.after, a.batch_sizes, a.ids_digest) == (b.after, b.batch_sizes, b.ids_digest)
-        if first is not None and a.after == first + 1 and a.batch_sizes is not None and same:
-            return Outcome(first, a.batch_sizes)
+        same = (a.after, a.num_samples, a.ids_digest) == (b.after, b.num_samples, b.ids_digest)
+        if first is None or a.after != first + 1 or not same or a.num_samples is None:
+            continue
+        size, rest = a.num_samples, (a.accuracy, b.accuracy)
+        accuracies_agree = None not in rest and abs(np.subtract(*rest)) * size < 0.5
+        if (None not in rest and not accuracies_agree) or _apart(pair, a.loss, b.loss):
+            samples = counted(size, "sample")
+            samples = f"as many samples, {size:,}" if a.ids_digest is None else f"the same {samples}"
+            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes), accuracies_agree)
     return None
+
+
+def _apart(pair: Pair, a: float | None, b: float | None) -> bool:
+    """Whether two losses differ beyond the tolerance."""
+    if a is None or b is None or not np.isfinite(a - b):
+        return False
+    return bool(abs(a - b) > pair.terms.tolerance.allowed(a, b))
+
+
+def _rounded(pair: Pair) -> frozenset[str]:
+    """The failed checks whose numbers agree by the default tolerance, where a finer one is in force."""
+    default, given = TOLERANCES[pair.terms.precision], pair.terms.tolerance
+    if given.rtol >= default.rtol and given.atol >= default.atol:
+        return frozenset()
+    again = replace(pair, terms=replace(pair.terms, tolerance=default))
+    again.until = pair.until
+    judged = pair.judgements.items()
+    failed = [name for name, judgement in judged if name in _JUDGED_AGAIN and judgement.result == "fail"]
+    return frozenset(name for name in failed if _JUDGED_AGAIN[name](again).judge().result == "pass")
 
 
 def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
@@ -172,5 +202,6 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
         device=max(str(one.runtime.get("device", "cpu")) for one in facts),  # "cuda" comes after "cpu"
         accuracy_differs_at=firsts.get("accuracy"),
         validation=_validation(pair),
+        rounded=_rounded(pair),
         weights_text="" if weights is None else weights.detail,
     )

@@ -18,6 +18,7 @@ from xframe.comparison.readings import ROUNDINGS, SEVERAL
 from xframe.precision import epsilon, rounding
 
 Floats = NDArray[np.float64]
+Sizes = tuple[tuple[int, int], ...]  # of batches: pairs of a size and how many times in a row it came
 # Rounding begins at a few units in the last place and grows from there, in training that is unstable by a third a step.
 _SMALL = 16  # units that are no more than that
 _AT_FIRST = 4
@@ -26,10 +27,12 @@ _HALFWAY = 8  # times as much as halfway; what is added up step by step makes it
 
 
 class Outcome(NamedTuple):
-    """A validation of the same samples in the same batches, whose outcomes differ."""
+    """A validation of the same samples whose outcomes differ."""
 
     step: int
-    batch_sizes: tuple[tuple[int, int], ...]  # pairs of a size and how many times in a row it came
+    samples: str  # on which both validated
+    batch_sizes: tuple[Sizes | None, Sizes | None]  # of the candidate and the reference, where recorded
+    accuracies_agree: bool  # both are known, and the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,7 @@ class Numbers:
     device: str = "cpu"
     accuracy_differs_at: int | None = None
     validation: Outcome | None = None  # the first that differs, if it was of the same samples
+    rounded: frozenset[str] = frozenset()  # failed checks whose numbers agree by the default tolerance
     weights_text: str = ""  # which of the final weights differ, and how far
 
     @property

@@ -5,16 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from xframe.comparison.result import Comparison
 from xframe.recording.recorder import record
 from xframe.verification import compare
 
 
-def compared(folder: Path, *, loss: float, samples: int, accuracy: float, late: float = 0.0) -> Comparison:
+def compared(
+    folder: Path,
+    *,
+    loss: float,
+    samples: int,
+    accuracy: float,
+    late: float = 0.0,
+    batches: tuple[bool, bool] = (True, True),
+    weights: float | None = None,
+    **tolerance: float,
+) -> Comparison:
     """A run and one of another validation loss, or another accuracy, or from step 4 on other losses."""
     traces = []
-    for name, by, right in (("a", 0.5, 0.75), ("b", loss, accuracy)):
+    for name, by, right, sized in (("a", 0.5, 0.75, batches[0]), ("b", loss, accuracy, batches[1])):
         with record(folder / name, num_samples=24) as rec:
             for step in range(6):
                 other = late if name == "b" and step >= 4 else 0.0
@@ -22,16 +33,42 @@ def compared(folder: Path, *, loss: float, samples: int, accuracy: float, late: 
                     ids=range(4 * step, 4 * step + 4), updates=step + 1, loss=2.0 - step / 8 + other, accuracy=right
                 )
             sizes = [4] * (samples // 4) + [samples % 4] * (samples % 4 > 0)
-            rec.validation(loss=by, ids=np.arange(samples), batch_sizes=sizes)
+            rec.validation(loss=by, ids=np.arange(samples), batch_sizes=sizes if sized else None)
+            if weights is not None:
+                rec.weights({"w": np.full(3, weights if name == "b" else 1.0)})
         traces.append(folder / name)
-    return compare(*traces)
+    return compare(*traces, **tolerance)
 
 
 def test_a_mean_of_batch_means_is_named_where_batches_differ_in_size(tmp_path: Path) -> None:
     comparison = compared(tmp_path, loss=0.51, samples=10, accuracy=0.75)
-    (cause,) = comparison.causes
+    cause, mode = comparison.causes
     assert (cause.name, cause.certain) == ("validation-by-batch", False)
     assert "of 4 and 2" in cause.sentence
+    assert (mode.name, mode.certain) == ("validation-in-training-mode", False)
+
+
+@pytest.mark.parametrize("batches", [(False, False), (True, False), (False, True)])
+def test_where_batches_were_not_recorded_it_says_no_more_than_is_known(
+    tmp_path: Path, batches: tuple[bool, bool]
+) -> None:
+    causes = compared(tmp_path, loss=0.51, samples=10, accuracy=0.75, batches=batches).causes
+    assert [cause.name for cause in causes] == ["validation-by-batch", "validation-in-training-mode"]
+    assert "the same 10 samples (rec.validation(batch_sizes=...) would show in which batches)" in causes[0].sentence
+    assert not any(cause.certain for cause in causes)
+
+
+def test_what_only_a_finer_tolerance_refuses_is_named_as_that(tmp_path: Path) -> None:
+    given = {"rtol": 1e-9, "atol": 0.0}
+    comparison = compared(tmp_path, loss=0.5 + 1e-8, samples=10, accuracy=0.75, weights=1 + 1e-7, **given)
+    assert [check.name for check in comparison.checks if check.result == "fail"] == ["weights", "validation"]
+    assert [cause.name for cause in comparison.causes] == ["tolerance-below-rounding"]
+
+
+def test_nor_is_what_the_default_refuses_too(tmp_path: Path) -> None:
+    given = {"rtol": 1e-9, "atol": 0.0}
+    comparison = compared(tmp_path, loss=0.5, samples=10, accuracy=0.75, weights=1.01, **given)
+    assert [cause.name for cause in comparison.causes] == ["weights-elsewhere"]
 
 
 def test_nor_is_it_named_where_all_batches_weigh_the_same_or_more_differs(tmp_path: Path) -> None:

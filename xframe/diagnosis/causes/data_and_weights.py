@@ -62,7 +62,8 @@ class WeightsElsewhere(Cause):
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if numbers.weights is False and numbers.loss_differs_at is None and not numbers.stated:
+        differ = numbers.weights is False and "weights" not in numbers.rounded
+        if differ and numbers.loss_differs_at is None and not numbers.stated:
             text = f"{case.run} ends in different weights ({numbers.weights_text})"
             agree = (
                 f"{text}, though every loss agrees: they are not those that gave these losses, or the last update made"

@@ -8,8 +8,10 @@ from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import Table
-from xframe.diagnosis.numbers import Numbers
+from xframe.diagnosis.numbers import Numbers, Outcome
 from xframe.errors import counted
+
+_ROUNDED = {"weights": "the final weights", "validation": "the validations"}
 
 
 def _of_validations(table: Table, step: int | None) -> set[str]:
@@ -27,16 +29,70 @@ class ValidationByBatch(Cause):
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        outcome = numbers.validation
-        if outcome is None or numbers.loss_differs_at is not None:
+        outcome = _only_the_outcome(numbers)
+        if outcome is None:
             return
-        sizes = sorted({size for size, _ in outcome.batch_sizes}, reverse=True)
-        if len(sizes) > 1:
+        both, other = outcome.batch_sizes
+        text = f"{case.run} and {case.other} validate on {outcome.samples}"
+        if both is None or other is None:
+            text += (
+                " (rec.validation(batch_sizes=...) would show in which batches), with different outcomes, and nothing "
+            )
+            text += (
+                "else differs: as where one of them takes the mean of the batches' means, in which a short last batch "
+            )
+            text += "weighs as much as a full one"
+        elif both != other:
+            text += " in different batches, with different outcomes, and nothing else differs: as where one of them "
+            text += "takes the mean of the batches' means"
+        elif len(sizes := sorted({size for size, _ in both}, reverse=True)) > 1:
             each = " and ".join(f"{size:,}" for size in sizes[:2])
-            text = f"{case.run} and {case.other} validate on the same samples in the same batches, of {each}, "
-            text += "with different outcomes, and nothing else differs: as where one of them takes the mean of the "
-            text += f"batches' means, in which {counted(sizes[-1], 'sample')} of the last weigh as much as {sizes[0]:,}"
-            yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+            text += f" in the same batches, of {each}, with different outcomes, and nothing else differs: as where one "
+            text += f"of them takes the mean of the batches' means, in which {counted(sizes[-1], 'sample')} of the "
+            text += f"last weigh as much as {sizes[0]:,}"
+        else:
+            return
+        yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+
+
+class ValidationInTrainingMode(Cause):
+    """It validates a model that is still in training mode."""
+
+    name = "validation-in-training-mode"
+    rank = 705
+    explains = staticmethod(_of_validations)
+    fixes = settings(
+        torch="model.eval() before the validation, model.train() after it",
+        tensorflow="model(features, training=False)",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        outcome = _only_the_outcome(numbers)
+        if outcome is not None:
+            text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
+            text += "batch's own statistics; nothing but what validations give differs"
+            rank = self.rank if outcome.accuracies_agree else ValidationByBatch.rank + 1
+            yield self.note(case, text, outcome.step, rank=rank, claims=(claims.only_validations_differ,))
+
+
+class ToleranceBelowRounding(Cause):
+    """It differs by less than the default tolerance allows, and the one in force is finer."""
+
+    name = "tolerance-below-rounding"
+    rank = 605
+    fixes = settings(any="leave out rtol and atol: two frameworks, or two machines, do not round alike")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if numbers.rounded and numbers.loss_differs_at is None:
+            what = " and ".join(_ROUNDED[name] for name in sorted(numbers.rounded))
+            text = f"{what} of {case.run} and {case.other} differ by less than the default tolerance of "
+            text += f"{numbers.precision} allows, and by more than the one given"
+            yield self.note(case, text, None, claims=(claims.only_differ(numbers.rounded),))
+
+
+def _only_the_outcome(numbers: Numbers) -> Outcome | None:
+    """The validation that differs, where neither losses nor rounding are why."""
+    return None if numbers.loss_differs_at is not None or "validation" in numbers.rounded else numbers.validation
 
 
 class OtherAccuracy(Cause):
