@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnosed import diagnose
 
 import xframe
 from xframe.comparison.result import Comparison
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
 
 PLAN = TrainingPlan(batch_size=5, epochs=3)
 N = 49
@@ -196,3 +198,12 @@ def test_a_foreign_sample_makes_no_buffer_of_the_other_run(tmp_path: Path) -> No
         with xframe.record(tmp_path / name) as rec:
             rec.block(ids=np.concatenate(one["ids"]), batch_sizes=[32, 32], updates=one["updates"])
     assert "buffer-shuffle" not in names(xframe.compare(tmp_path / "A", tmp_path / "B"))
+
+
+def test_padding_is_no_second_time_in_a_pass(tmp_path: Path) -> None:
+    plan = TrainingPlan(batch_size=18, epochs=2, remainder="pad", order="sequential")
+    run = columns(plan, 12)
+    run["ids"][0][13] = 11
+    given, own = (Rows.of_batches(one["ids"], one["updates"].tolist()) for one in (columns(plan, 12), run))
+    (cause,) = [one for one in diagnose(own, given, num_samples=12, plan=plan) if one.name == "sample-repeated"]
+    assert cause.sentence == "B has sample 11 in step 0 in place of 1, and so twice"

@@ -179,7 +179,8 @@ def _again(case: Case, at: int, step: int) -> str:
     others = np.searchsorted(case.candidate.bounds, places[places != at], side="right") - 1
     if not len(others):
         return ""
-    if case.given and not case.supposed:
+    padded = case.cells is not None and bool(case.cells.padding[[at, *places]].any())
+    if case.given and not case.supposed and not padded:
         return ", and so twice in its pass"
     return ", and so twice" if step in others else f", and in step {others[0]:,} too"
 
