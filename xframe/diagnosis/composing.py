@@ -75,8 +75,9 @@ def _next(rest: Case) -> tuple[Fit | None, Case | None]:
             if behind is not None:
                 said = _where_it_shows(fit, rest, behind) if columns else _within(fit, rest, len(part.candidate))
                 return said, behind
-    for columns, head in [(columns, rest.head(steps)) for steps in _lengths(rest) for columns in _COLUMNS[:2]]:
-        for fit in ranked([fit for fit in fits_of(_over(head, columns)) if fit.plan is not None and fit.exact])[:1]:
+    for part in [_over(rest.head(steps), columns) for steps in _lengths(rest) for columns in _COLUMNS[:2]]:
+        fits = [] if part.differs_at is None else fits_of(part)
+        for fit in ranked([fit for fit in fits if fit.plan is not None and fit.exact])[:1]:
             behind = _beside(rest, fit)
             if behind is not None:
                 return _where_it_shows(fit, rest, behind), behind

@@ -114,7 +114,7 @@ class AccumulationSteps(Cause):
         if updates is None or not case.may_have_other_windows:
             return
         at = np.flatnonzero(np.diff(updates, prepend=0)) + 1
-        gaps = [int(at[0]), int(np.diff(at, prepend=0).max())] if len(at) else []
+        gaps = [int(at[0]), int(np.diff(at, prepend=0).max())] if len(at) else [len(updates) + 1]
         ways: list[dict[str, Any]] = [{}]
         if k == 1:
             ways = [{"accumulation_remainder": kind} for kind in ("flush", "carry", "drop")]
