@@ -208,6 +208,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "endings": (sweep("endings"), 1200),
     "signals": (sweep("signals"), 2000),
     "instructions": (sweep("instructions"), 4000),
+    "interrupts": (sweep("interrupts"), 100),
     "disks": (sweep("disks"), 1200),
     "quality": (quality, 1),
     "bench": (bench, 9),

@@ -75,7 +75,7 @@ class Account:
         """As Python's end does, for recorders that are forgotten."""
         if isinstance(getattr(self, "rec", None), plainwriter.Recorder):
             self.rec.flush()
-        unclosed._settle_all()
+        unclosed.settle_all()
 
     def dumped(self) -> str:
         return json.dumps({name: value for name, value in vars(self).items() if name != "rec"})

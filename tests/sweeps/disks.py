@@ -293,7 +293,7 @@ def _forked(folder: Path, rng: random.Random, lasting: contextlib.ExitStack) -> 
                     elif rec is not None and what in ("flush", "close"):
                         getattr(rec, what)()
                     elif what == "exit":
-                        recorder_module.unclosed._settle_all()
+                        recorder_module.unclosed.settle_all()
                     elif what == "killed":
                         os.kill(os.getpid(), signal.SIGKILL)
                 os._exit(0)

@@ -74,7 +74,8 @@ def settle(recorder: Recorder, made_in: int) -> None:
 
 
 @atexit.register
-def _settle_all() -> None:
+def settle_all() -> None:
+    """Settles what recorders this process still has; Python's end calls it, and whoever leaves without that."""
     for recorder in list(_MADE):
         settle(recorder, recorder._process)
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xframe.plan.training_plan import TrainingPlan
+from xframe.recording import unclosed
 from xframe.running import registry
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
@@ -28,7 +29,10 @@ _BEGAN = time.monotonic()
 def main(numbers: Sequence[str]) -> int:
     """The worker's life, with the harness at the other ends of those pipes; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop: leave by KeyboardInterrupt
-    return report(numbers, _train)
+    try:
+        return report(numbers, _train)
+    finally:
+        unclosed.settle_all()  # of a recorder that was interrupted as it was being left
 
 
 def _train(harness: Parent) -> None:
