@@ -15,11 +15,12 @@ from xframe.comparison.check import Check
 from xframe.comparison.checks.validation import Validations
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
-from xframe.comparison.pairing import Pair
+from xframe.comparison.pairing import Pair, first_unequal
 from xframe.comparison.result import TOLERANCES, Comparison, Explanation
 from xframe.diagnosis import causes
 from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
+from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.fixes import in_use
 from xframe.diagnosis.numbers import Floats, Numbers, Outcome
@@ -103,6 +104,8 @@ def _of_pair(
 ) -> list[Answer]:
     terms, candidate = pair.terms, rows[pair.candidate.name]
     coverage, is_plan = terms.order == "coverage", pair.reference.is_plan
+    as_recorded = candidate, reference
+    candidate, reference = filled(candidate, reference)
     found = answers(
         candidate,
         reference,
@@ -117,6 +120,8 @@ def _of_pair(
         rows=not numbers_alone,
         ordered=not coverage,
     )
+    if candidate is not as_recorded[0] or reference is not as_recorded[1]:
+        found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]
     return [one for one in found if not coverage or not causes.by_name()[one.explanation.name].about_order]
 
 
@@ -186,6 +191,9 @@ def _rounded(pair: Pair) -> frozenset[str]:
 def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
     """What the two computed, and where the comparison saw it differ; in orders of their own, the rates alone."""
     coverage, shared = pair.terms.order == "coverage", min(len(candidate), len(reference), pair.until)
+    if candidate.updates is not None and reference.updates is not None:  # counts filled in may differ earlier
+        unequal = first_unequal(candidate.updates[:shared], reference.updates[:shared])
+        shared = shared if unequal is None else unequal
     a, b, facts = candidate, reference, (pair.candidate.facts, pair.reference.facts)
     firsts = {name: first for name, first in pair.firsts.items() if first < shared}
     weights = pair.judgements.get("weights")

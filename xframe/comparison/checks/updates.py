@@ -35,11 +35,7 @@ class Updates(Check):
         candidate, reference = self.pair.candidate, self.pair.reference
         firsts = self.pair.firsts
         if not firsts.keys() & {"updates", "update_attempts"}:
-            for run in (candidate, reference):
-                if "updates" not in run.rows.known:
-                    detail = f"{run.name} recorded no evidence of updates{self.gaps('updates')}"
-                    return Judgement("not judged", detail=detail)
-            return self.agreement()
+            return self._agreed()
         step, compared, did = firsts.get("updates"), (self._column, "updates"), "applied"
         if step is None or firsts.get("update_attempts", step) < step:
             step, compared = firsts["update_attempts"], ("update_attempts", "update_attempts")
@@ -48,3 +44,15 @@ class Updates(Check):
         return Judgement(
             "fail", step, f"step {step}: {candidate.name} had {did} {count:,} updates, {reference.says} {expected:,}"
         )
+
+    def _agreed(self) -> Judgement:
+        """Counts that agree wherever both runs have one."""
+        judged, shared, agreed = self.pair.judged["updates"], self.pair.shared, self.agreement()
+        sides = ((self.pair.candidate, self._column), (self.pair.reference, "updates"))
+        lacking = [run.name for run, column in sides if column not in run.rows.known]
+        if not lacking or not shared:
+            return agreed
+        if not judged:
+            return Judgement("not judged", detail=f"{lacking[0]} recorded no evidence of updates")
+        sparse = f"recorded at {judged:,} of {shared:,} steps" if judged < shared else ""
+        return Judgement("pass", detail=", ".join(filter(None, (sparse, agreed.detail))))
