@@ -7,7 +7,7 @@ judged", and a comparison whose structure was not judged never passes.
     judging.py    ``judge``: from traces to ``Findings``
     pairing.py    the sides, and a candidate and its reference walked through block by block
     readings.py   records that average or lag, recognised where runs differ, and read as what they are
-    passes.py     where the passes of two runs begin, and what they drew
+    passes.py     where the passes of two runs begin; drawn.py reads what they drew in pieces
     check.py      what a check is
     checks/       the checks, one file each; a new one is a new file there
     result.py     what comes out: tolerance, results, causes, the comparison; table.py: its table

@@ -6,6 +6,7 @@ where they declare more than their bytes can hold, or than a trace has: 2,864 by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from xframe.trace.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
@@ -33,11 +34,17 @@ class Walk:
         if depth > _DEPTH:
             raise ValueError("structs nested too deep")
         fields: dict[int, Any] = {}
-        for number, kind in self.fields():
-            fields[number] = self.value(kind, depth + 1)
+        data, last = self._data, 0
+        while head := data[self.at]:
+            self.at += 1
+            last = last + (head >> 4) if head >> 4 else self._signed()
+            if last in fields or not 0 < last < 100:
+                raise ValueError(f"field {last}")
+            fields[last] = self.value(head & 15, depth + 1)
+        self.at += 1
         return fields
 
-    def fields(self) -> Any:
+    def fields(self) -> Iterator[tuple[int, int]]:
         """The number and kind of each field, after which its value is to be read."""
         last, seen = 0, set[int]()
         while head := self._byte():
@@ -57,23 +64,23 @@ class Walk:
 
     def value(self, kind: int, depth: int) -> Any:
         """A value of that kind."""
-        if kind in (1, 2):
-            return kind == 1
-        if kind == 3:
-            return self._byte()
-        if kind in (4, 5, 6):
+        if 4 <= kind <= 6:
             return self._signed()
-        if kind == 7:
-            return self.skip(8)
         if kind == 8:
             size = self.skip(self.unsigned())
             return self._data[self.at - size : self.at] if size <= _SHORT else size
         if kind == _STRUCT:
             return self.struct(depth)
-        if kind != _LIST:
-            raise ValueError(f"a value of kind {kind}")
-        size, kind = self.items()
-        return [self._byte() if kind in (1, 2) else self.value(kind, depth + 1) for _ in range(size)]
+        if kind == _LIST:
+            size, kind = self.items()
+            return [self._byte() if kind in (1, 2) else self.value(kind, depth + 1) for _ in range(size)]
+        if kind in (1, 2):
+            return kind == 1
+        if kind == 3:
+            return self._byte()
+        if kind == 7:
+            return self.skip(8)
+        raise ValueError(f"a value of kind {kind}")
 
     def skip(self, size: int) -> int:
         """Leaves bytes out; their number."""
@@ -84,15 +91,19 @@ class Walk:
 
     def unsigned(self) -> int:
         """A number of seven bits a byte, the lowest first."""
-        number = shift = 0
-        while True:
-            byte = self._byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-            shift += 7
+        byte = self._data[self.at]
+        self.at += 1
+        if byte < 128:
+            return byte
+        number, shift = byte & 127, 7
+        while byte > 127:
             if shift > 63:
                 raise ValueError("a number too long")
+            byte = self._data[self.at]
+            self.at += 1
+            number |= (byte & 127) << shift
+            shift += 7
+        return number
 
     def _signed(self) -> int:
         number = self.unsigned()

@@ -30,6 +30,7 @@ BLOCK_IDS = 1 << 21
 
 _DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
 _CHUNK = 1 << 20
+_FEW_ROWS = 1 << 10  # of which a file is hardly smaller compressed, and read twice as fast if it is not
 _READ_AT_ONCE = 1 << 18  # bytes of a block up to which all of its columns are read as soon as one is asked for
 
 
@@ -57,8 +58,7 @@ def _write(source: Source, path: Path) -> None:
         SCHEMA,
         use_dictionary=["lr"],
         column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"},
-        compression="zstd",
-        compression_level=1,
+        compression="none" if source.num_rows <= _FEW_ROWS else "zstd",
         write_statistics=False,
         store_schema=False,
     ) as writer:

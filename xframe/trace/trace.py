@@ -7,6 +7,7 @@ Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.npz``; the tr
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 COMPLETE = "complete"
 BLOCK_ROWS = 131_072  # held in memory at once
+_SMALL = 1 << 20  # bytes of traces that are opened sooner than a thread is begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +334,10 @@ class _Tally:
 
 
 def open_all(paths: Sequence[str | Path]) -> list[Trace]:
-    """Opens traces, several at once, since most of the time goes into digests, which run in parallel."""
+    """Opens traces; large ones several at once, since most of the time goes into digests, which run in parallel."""
+    with suppress(OSError):
+        if sum(os.path.getsize(path) for path in paths) < _SMALL:
+            return [Trace.open(path) for path in paths]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=4) as pool:

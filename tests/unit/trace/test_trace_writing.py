@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import xframe
@@ -188,3 +189,15 @@ def test_metadata_may_hold_what_looks_like_a_digest(runs):
     trace = runs([{"ids": [1]}], metadata={"data": "blake2b-256:" + "a" * 64})
     assert trace.complete
     assert trace.path.read_bytes().startswith(b"PAR1")
+
+
+@pytest.mark.parametrize(("rows", "codec"), [(1024, "UNCOMPRESSED"), (1025, "ZSTD")])
+def test_few_rows_are_not_compressed(tmp_path, rows, codec):
+    """They would hardly be smaller, and take twice as long to open."""
+    import pyarrow.parquet as parquet
+
+    with xframe.record(tmp_path / "run.trace") as rec:
+        rec.block(batch_sizes=np.ones(rows, np.int64), updates=np.arange(rows))
+    group = parquet.ParquetFile(tmp_path / "run.trace").metadata.row_group(0)
+    assert {group.column(i).compression for i in range(group.num_columns)} == {codec}
+    assert xframe.Trace.open(tmp_path / "run.trace").num_rows == rows
