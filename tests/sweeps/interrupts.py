@@ -22,6 +22,11 @@ from sweeps.kills import SURE_TO_COMPARE
 
 PLAN = "batch_size = 8\nepochs = 16\n"
 DEADLINE = 120.0
+ENDED = (
+    0,
+    130,
+    -signal.SIGINT,
+)  # the last where it comes as Python itself ends, after all was said; shells call it 130
 
 
 @dataclass
@@ -40,6 +45,14 @@ class Interrupts(Result):
 def run(size: int, seed: int) -> Interrupts:
     """That many interrupted runs."""
     rng, result = random.Random(seed), Interrupts()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, children ignore it too
+    try:
+        return _all(result, rng, size)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _all(result: Interrupts, rng: random.Random, size: int) -> Interrupts:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "plan.toml").write_text(PLAN)
         began = time.monotonic()
@@ -87,7 +100,7 @@ def _run(folder: Path, trace: Path, moments: list[float]) -> tuple[int, str]:
 
 def _wrong(result: Interrupts, code: int, said: str, trace: Path, honest: xframe.Trace) -> str | None:
     left = [file.name for file in trace.parent.iterdir() if file.name.startswith(f".{trace.name}.")]
-    if left or code not in (0, 130) or "Traceback" in said:
+    if left or code not in ENDED or "Traceback" in said:
         return f"exit code {code}, left behind {left}: {said}"
     if not trace.exists():
         result.endings["no trace yet"] += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -48,7 +49,7 @@ class Journal:
         self.validations: list[dict[str, Any]] = []
         self._file = file
         self._schema: Any = None
-        self._places: list[tuple[int, int]] = []
+        self._places, self._lengths = array("q"), array("q")  # of frames of rows; a long run has many
         self._held: dict[int, Any] = {}  # batches last read
         self._weight = 0, 0  # of all validations: bytes and values
         for kind, at, payload in _frames(path, file):
@@ -63,7 +64,8 @@ class Journal:
     def _take(self, kind: bytes, at: int, payload: bytes) -> None:
         if kind == BATCH:
             batch = read_batch(payload, self._schema)
-            self._places.append((at, len(payload)))
+            self._places.append(at)
+            self._lengths.append(len(payload))
             self.bounds.append(self.bounds[-1] + batch.num_rows)
             for name in COLUMNS:
                 self.unknown[name] += batch.column(name).null_count if name in self.columns else batch.num_rows
@@ -100,10 +102,10 @@ class Journal:
         """A block's column, as an Arrow array."""
         batch = self._held.get(block)
         if batch is None:
-            at, length = self._places[block]
-            self._file.seek(at)
+            length = self._lengths[block]
+            self._file.seek(self._places[block])
             batch = read_batch(self._file.read(length), self._schema)
-            while self._held and length + sum(self._places[held][1] for held in self._held) > _HELD_BYTES:
+            while self._held and length + sum(self._lengths[held] for held in self._held) > _HELD_BYTES:
                 del self._held[next(iter(self._held))]
             self._held[block] = batch
         return batch.column(name)
