@@ -18,6 +18,8 @@ from itertools import islice
 
 _MOST_NAMES = 200  # that are listed
 _LONGEST = 4000  # characters of a message; a file may have a million names
+_SHORT = 60  # characters of what is expected, after which a hint is overlooked
+_HINT = "Did you mean "
 
 
 class XframeError(Exception):
@@ -32,10 +34,13 @@ class XframeError(Exception):
         parts = [what]
         if got is not None:
             parts.append(f"got {shown(got)}")
-        if expected:
+        late = bool(expected and len(expected) > _SHORT and remedy and remedy.startswith(_HINT))
+        if expected and not late:
             parts.append(f"expected {expected}")
         message = ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
-        message = lines(f"{message}. {remedy}" if remedy else message)
+        message = f"{message}. {remedy}" if remedy else message
+        message += "" if message.endswith((".", "?")) or not late else "."
+        message = lines(f"{message} Expected {expected}." if late else message)
         super().__init__(message if len(message) <= _LONGEST else message[: _LONGEST - 1] + "…")
 
     def to_dict(self) -> dict[str, object]:
@@ -112,7 +117,7 @@ class Verbatim(str):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with a leading blank, or the empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]!r}?" if close else ""
+    return f"{_HINT}{close[0]!r}?" if close else ""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> UsageError:

@@ -18,7 +18,7 @@ from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.running import harness
 from xframe.running.progress import Progress
-from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request, make_way, new_folder, write_text
+from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, PLAN_FILE, Request, make_way, new_folder, write_text
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_all
 
@@ -119,6 +119,13 @@ def run_files(path: str | Path) -> list[Path]:
         order = [_trace_file(label) for label in json.loads((path / _REPORT).read_text(encoding="utf-8"))["runs"]]
     files = sorted(path.glob("*.trace"))
     files.sort(key=lambda file: order.index(file.name) if file.name in order else len(order))
+    if not files and (path / PLAN_FILE).is_file():
+        raise UsageError(
+            "a run's folder without traces",
+            got=str(path),
+            expected="a run that recorded at least one step",
+            remedy="It ended before its first rows came: see its logs, and run it again.",
+        )
     if not files:
         raise UsageError("a folder without traces", got=str(path), expected="a trace, or a folder that verify made")
     return files

@@ -14,12 +14,19 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from xframe import __version__
 from xframe.cli import grouping, plans, proofs, runs, traces
 from xframe.cli.printing import answer, remark
-from xframe.errors import UsageError, Verbatim, XframeError
+from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
 
 app = App(
     name="xframe",
@@ -79,8 +86,7 @@ def _described(error: BaseException) -> tuple[XframeError, int]:
     if isinstance(error, XframeError):
         return error, error.exit_code
     if isinstance(error, CycloptsError):
-        command = " ".join(["xframe", *(error.command_chain or ())])
-        return UsageError(str(error).strip().rstrip("."), remedy=f"See: {command} --help"), 2
+        return _wrong_words(error), 2
     if isinstance(error, KeyboardInterrupt):
         kept = f"What was recorded so far stays readable: {error}" if str(error) else None
         return XframeError("interrupted", remedy=kept), 130
@@ -88,6 +94,26 @@ def _described(error: BaseException) -> tuple[XframeError, int]:
         return XframeError("cannot read or write", got=Verbatim(error)), 3
     advice = "This is a fault of xframe or of your task; --debug shows where."
     return XframeError(f"{type(error).__name__}: {error}", remedy=advice), 3
+
+
+def _wrong_words(error: CycloptsError) -> UsageError:
+    """An error of the words of a command line in xframe's own form."""
+    see = f"See: {' '.join(['xframe', *(error.command_chain or ())])} --help"
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        return unknown("command", error.unused_tokens[0], grouping.COMMANDS, remedy=see)
+    if isinstance(error, UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        names = [name for argument in error.argument_collection for name in argument.names]
+        hint = did_you_mean(word.partition("=")[0], names).replace("'", "")
+        return UsageError("unknown option", got=Verbatim(word), remedy=" ".join(filter(None, (hint, see))))
+    if isinstance(error, UnusedCliTokensError):
+        words = " ".join(error.unused_tokens or ())
+        return UsageError("too many words", got=Verbatim(words), expected="no more than the command takes", remedy=see)
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        name = error.argument.name
+        name = name if name.startswith("-") else name.upper()  # as help writes it
+        return UsageError(f"{name} is missing" if error.keyword is None else f"{name} without a value", remedy=see)
+    return UsageError(str(error).strip().rstrip("."), remedy=see)
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def columns(_: CompletionContext) -> Iterator[str]:
     return (f"{name}=" for name in COLUMNS)
 
 
-def faults(_: CompletionContext) -> Iterable[str]:
+def faults(_: CompletionContext | None = None) -> Iterable[str]:
     """The known faults."""
     from xframe.testing.faults import BY_NAME
 

@@ -27,7 +27,7 @@ def plan_command(
     file: PlanFile = None,
     /,
     *,
-    samples: Annotated[int, number("Size of the data set. Default: the handwritten digits.", WHAT)] = DIGITS,
+    samples: Annotated[int | None, number("Size of the data set. Default: 1797, that of digits-mlp.", WHAT)] = None,
     like: Annotated[
         list[Trainer] | None,
         Parameter(
@@ -59,15 +59,17 @@ def plan_command(
     """
     from xframe.report import plans, trainers
 
+    given = DIGITS if samples is None else samples
+    assumed = [f"(no --samples given: {given:,} are those of the task digits-mlp)"] * (samples is None)
     own = _arguments(like or [], argument)
     asked = plan.fields(file, {} if own else DEFAULT)
     beside = bool(like) and file is not None
-    chosen, samples = trainers.answers_to_calls(like or [], samples, asked, own, beside=beside)
+    chosen, samples = trainers.answers_to_calls(like or [], given, asked, own, beside=beside)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
     if len(chosen) > 1:
         facts = trainers.compared(chosen, samples, asked, own)
-        answer(facts, "\n".join(trainers.side_by_side(chosen, facts)), json=json)
+        answer(facts, "\n".join([*trainers.side_by_side(chosen, facts), *assumed]), json=json)
         return 0
     ((name, only),) = chosen.items()
     shown = None if step is None else only.step(step, samples)
@@ -80,7 +82,7 @@ def plan_command(
     if shown is not None:
         result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
         lines += plans.one_step(only, shown, samples)
-    answer(result, "\n".join(lines), json=json)
+    answer(result, "\n".join([*lines, *assumed]), json=json)
     return 0
 
 

@@ -33,7 +33,9 @@ def selftest(
         str | None,
         option("Comma separated. Default: those whose framework is installed.", WHAT, listed(names.adapters)),
     ] = None,
-    fault: Annotated[list[str] | None, many("Only this one. Default: all.", WHAT, names.faults)] = None,
+    fault: Annotated[
+        list[str] | None, many("Only this one; list prints their names. Default: all.", WHAT, names.faults)
+    ] = None,
     mutations: Annotated[int, number("Random changes of recorded rows, for each adapter. Default: 200.", WHAT)] = 200,
     clean_runs: Annotated[
         int, number("Random plans run without a fault, through every adapter. Default: 60.", WHAT)
@@ -49,6 +51,10 @@ def selftest(
     from xframe.testing.selftest import selftest as prove
     from xframe.testing.selftest.results import text
 
+    if fault == ["list"]:
+        known = list(names.faults())
+        answer({"faults": known}, "\n".join(known), json=json)
+        return 0
     chosen = None if adapters is None else adapters.split(",")
     with progress_bars() as progress:
         result = prove(chosen, fault, mutations, clean_runs, seed, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -125,27 +125,41 @@ def import_command(
 
 
 def certificate(
-    trace: Annotated[Path, Parameter(name="TRACE", help="A complete trace.", group=GIVEN)], /, *, json: Json = False
+    *traces: Annotated[Path, Parameter(name="TRACE", help="Complete traces.", group=GIVEN)], json: Json = False
 ) -> int:
     """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
 
-    What the trace doesn't know, ids or updates, the line can't vouch for: that is said on stderr.
+    Of several traces, a line each, with its file. What a trace doesn't know, ids or updates, the line can't vouch
+    for: that is said on stderr.
     """
+    if not traces:
+        raise UsageError("TRACE is missing", remedy="See: xframe certificate --help")
+    facts = [_certified(trace) for trace in traces]
+    if len(facts) == 1:
+        answer(facts[0], str(facts[0]["certificate"]), json=json)
+    else:
+        lines = [f"{one['certificate']}  {printable(one['trace'])}" for one in facts]
+        answer({"certificates": facts}, "\n".join(lines), json=json)
+    return 0
+
+
+def _certified(path: Path) -> dict[str, Any]:
+    """The certificate of a trace, and what it can't vouch for, which is said."""
     from xframe.trace.trace import Trace
 
-    opened = Trace.open(trace)
+    opened = Trace.open(path)
     if not opened.complete:
         raise TraceError(
-            f"{printable(trace)} is {opened.ending} after {counted(opened.num_rows, 'step')}",
+            f"{printable(path)} is {opened.ending} after {counted(opened.num_rows, 'step')}",
             expected="a complete trace: a certificate would vouch for an unfinished run",
         )
     stated = {"ids_digest": "which samples were in a step", "updates": "how many updates were applied"}
     unstated = [what for name, what in stated.items() if not opened.known_throughout(name)]
     for what in unstated:
-        remark(f"xframe: {printable(trace)} does not state {what}, so its certificate does not either.")
-    answer(
-        {"certificate": opened.certificate, "trace": str(trace), "num_steps": opened.num_rows, "unstated": unstated},
-        opened.certificate,
-        json=json,
-    )
-    return 0
+        remark(f"xframe: {printable(path)} does not state {what}, so its certificate does not either.")
+    return {
+        "certificate": opened.certificate,
+        "trace": str(path),
+        "num_steps": opened.num_rows,
+        "unstated": unstated,
+    }

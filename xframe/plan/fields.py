@@ -24,6 +24,7 @@ from xframe.errors import PlanError
 
 LARGEST = 2**63 - 1  # sample ids and steps are int64 in every trace
 MOST_SAMPLES = 2**63  # ids from 0 on
+_MANY = f"an integer from 1 to {MOST_SAMPLES}, as many as there are ids from 0 to {LARGEST}"
 DEFAULT: dict[str, Any] = {"batch_size": 64, "epochs": 3}  # what the command line starts from without a plan file
 
 
@@ -46,7 +47,7 @@ def sample_count(value: object) -> int:
     """The size of a data set as Python's integer. Raises PlanError: it is not a size."""
     number = as_int(value)
     if type(number) is not int or not 1 <= number <= MOST_SAMPLES:
-        raise PlanError("the number of samples", got=value, expected=f"an integer from 1 to {MOST_SAMPLES}")
+        raise PlanError("the number of samples", got=value, expected=_MANY)
     return number
 
 

@@ -5,6 +5,7 @@ All that is wrong is reported at once.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +77,28 @@ def together(problems: Sequence[PlanError]) -> PlanError:
 def of_fields(error: ValidationError) -> PlanError:
     """The error of fields that are wrong each by itself."""
     details = error.errors(include_url=False, include_context=False)
-    return together([_of_field(one["type"], [str(name) for name in one["loc"]], one["input"]) for one in details])
+    found = [(one["type"], [str(name) for name in one["loc"]], one["input"]) for one in details]
+    others = [(location[0], got) for kind, location, got in found if kind == "extra_forbidden"]
+    meant = {_meant(name) for name, _ in others}
+    table = any(isinstance(got, Mapping) for _, got in others)
+    return together([_of_field(*one) for one in found if one[0] != "missing" or not (table or one[1][0] in meant)])
+
+
+def _meant(name: str) -> str | None:
+    """The field that a name that is none stands for."""
+    if name in ELSEWHERE:
+        return ELSEWHERE[name].partition(",")[0]
+    return next(iter(difflib.get_close_matches(name, FIELDS, n=1)), None)
 
 
 def _of_field(kind: str, location: list[str], got: Any) -> PlanError:
     if not location:
         return PlanError("invalid plan", got=got, expected="fields by name, such as batch_size and epochs")
     name, names = location[0], "one of " + ", ".join(FIELDS)
+    if kind == "extra_forbidden" and isinstance(got, Mapping):
+        table = f"[{name[:60]}]"
+        top = f"the fields at the top level, as {FIELDS['batch_size'].assignment}"
+        return PlanError(f"invalid plan: a table {table}", expected=top, remedy=f"Remove the line {table}.")
     if kind == "extra_forbidden":
         hint = f"A plan calls it {ELSEWHERE[name]}." if name in ELSEWHERE else did_you_mean(name, FIELDS)
         return PlanError(

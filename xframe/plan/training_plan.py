@@ -161,9 +161,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         if len(content) > _LARGEST_FILE:
             raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
     except (OSError, ValueError) as error:
-        raise UsageError(
-            "cannot read the plan file", got=str(path), expected=f"a readable TOML file ({error})"
-        ) from None
+        why = getattr(error, "strerror", None) or error
+        raise UsageError("cannot read the plan file", got=str(path), expected=f"a readable TOML file ({why})") from None
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOML's own errors, bytes that are no UTF-8, endless digits

@@ -108,11 +108,11 @@ def closing(comparison: Comparison) -> str:
     steps = min(counts.num_steps for counts in comparison.runs.values())
     if comparison.structure == "different" and comparison.first_difference:
         steps = min(steps, comparison.first_difference["step"])
-        basis = f"{results.count('fail')} of {len(results)} checks failed, {steps:,} steps identical before"
+        basis = f"{results.count('fail')} of {len(results)} checks failed, {counted(steps, 'step')} identical before"
     elif "fail" in results:
-        basis = f"{results.count('fail')} of {len(results)} checks failed, {steps:,} steps compared"
+        basis = f"{results.count('fail')} of {len(results)} checks failed, {counted(steps, 'step')} compared"
     else:
-        basis = f"{results.count('pass')} of {len(results)} checks passed, {steps:,} steps compared"
+        basis = f"{results.count('pass')} of {len(results)} checks passed, {counted(steps, 'step')} compared"
     judged = f"structure {comparison.structure}, numbers {comparison.numbers}"
     if comparison.structure_only:
         wrong = [check.title for check in comparison.checks if check.group == "numbers" and check.result == "fail"]

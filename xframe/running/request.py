@@ -22,6 +22,8 @@ from xframe.tasks.lookup import find_task
 from xframe.tasks.task import Task
 from xframe.trace.weights import weights_path
 
+PLAN_FILE = "plan.toml"  # in a run's folder
+
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
 RUNS = Path("xframe-runs")
@@ -138,7 +140,7 @@ def new_folder(request: Request, prefix: str = "") -> Path:
         _refuse_existing(folder)
         _make(folder)
     try:
-        write_text(folder / "plan.toml", request.plan.to_toml(), "Free some space, or choose another place with --out.")
+        write_text(folder / PLAN_FILE, request.plan.to_toml(), "Free some space, or choose another place with --out.")
     except XframeError:
         folder.rmdir()  # it would be in the way of the next try
         raise

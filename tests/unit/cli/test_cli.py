@@ -105,7 +105,7 @@ def test_the_options_are_the_fields_of_the_plan():
         (("plan", "--sampels", 4), ("--sampels", "Did you mean --samples")),
         (("plan", "--step", 87), ("no such step", "got 87", "0 to 86")),
         (("plan", "nowhere.toml"), ("cannot read the plan file", "nowhere.toml")),
-        (("paln",), ("Unknown command", "Did you mean", "plan")),
+        (("paln",), ("unknown command: got 'paln'. Did you mean 'plan'? See: xframe --help. Expected one",)),
         (
             ("verify", "--task", "digits-mpl"),
             ("unknown task", "digits-mlp, ledger, rows-lstm", "Did you mean 'digits-mlp'"),
@@ -130,6 +130,14 @@ def test_the_options_are_the_fields_of_the_plan():
         (("compare", "."), ("a folder without traces", "a folder that verify made")),
         (("compare", "a.trace", "b.trace"), ("cannot read the trace", "a.trace")),
         (("certificate", "a.trace"), ("cannot read the trace", "a.trace")),
+        (("certificate",), ("TRACE is missing",)),
+        (("plan", "--batchsize", 4), ("unknown option: got --batchsize. Did you mean --batch-size? See",)),
+        (("run", "--adapter", "numpy", "--out", "a.trace"), ("PLAN.TOML is missing. See: xframe run --help",)),
+        (("run", "a", "b", "--adapter", "numpy", "--out", "c"), ("too many words: got b", "xframe run --help")),
+        (("import", "a.py", "--out", "a.trace"), ("Say which with --form",)),
+        (("selftest", "--fault", "drops-batch"), ("expected one of 1", "Did you mean 'drops-a-batch'?")),
+        (("selftest", "--fault", "nosuch"), ("xframe selftest --fault list prints them",)),
+        (("plan", "nowhere.toml"), ("expected a readable TOML file (No such file or directory)",)),
     ],
     ids=lambda value: " ".join(map(str, value))[:60] if isinstance(value, tuple) else None,
 )
@@ -141,6 +149,36 @@ def test_bad_input_gets_one_clear_message_and_exit_2(xf, tokens, parts):
     assert "Traceback" not in err
     for part in parts:
         assert part in err
+
+
+def test_the_folder_of_a_run_that_recorded_nothing_is_named_as_that(xf, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.toml").write_text("batch_size = 4\nepochs = 1\n")
+    code, _, err = xf("compare", "run")
+    assert code == 2
+    assert "a run's folder without traces: got 'run'" in err
+
+
+def test_plan_says_whose_number_of_samples_it_takes(xf):
+    assert "1,797 are those of the task digits-mlp" in xf("plan")[1]
+    assert "1,797 are those" in xf("plan", "--like", "keras", "--like", "lightning")[1]
+    assert "those of the task" not in xf("plan", "--samples", 1797)[1]
+
+
+def test_the_known_faults_are_listed(xf):
+    code, out, _ = xf("selftest", "--fault", "list")
+    assert code == 0
+    assert "drops-a-batch" in out.split()
+
+
+def test_certificates_of_several_traces_each_on_a_line(xf):
+    for name in ("a.trace", "b.trace"):
+        write_trace(name)
+    line = xf("certificate", "a.trace")[1].strip()
+    code, out, _ = xf("certificate", "a.trace", "b.trace")
+    assert (code, out) == (0, f"{line}  a.trace\n{line}  b.trace\n")
+    several = json.loads(xf("certificate", "a.trace", "b.trace", "--json")[1])["certificates"]
+    assert [one["trace"] for one in several] == ["a.trace", "b.trace"]
 
 
 def test_debug_shows_the_traceback(xf):

@@ -103,7 +103,13 @@ PLANS = {
     "the task's business": unknown("learning_rate", "Remove it.", 0.1),
     "a name that is close to no field": unknown("step_limit", "Remove it."),
     "a property": unknown("limits", "Remove it."),
-    "a table": unknown("plan", "Remove it.", {"batch_size": 64}),
+    "a table": Wrong(
+        {**GOOD, "plan": {"batch_size": 64}},
+        "a table [plan]",
+        None,
+        "the fields at the top level, as batch_size = 64",
+        "Remove the line [plan].",
+    ),
     # words
     "remainder misspelt": choice("remainder", "kep", "Did you mean 'keep'?"),
     "remainder capitalised": choice("remainder", "Keep", "Did you mean 'keep'?"),
@@ -242,6 +248,12 @@ def refused(**fields):
     return caught.value
 
 
+def refused_alone(fields):
+    with pytest.raises(xframe.PlanError) as caught:
+        TrainingPlan.from_mapping(fields)
+    return caught.value
+
+
 def says(error, what, got, expected, remedy):
     """The error has these parts, and its text shows them."""
     assert isinstance(error, xframe.PlanError)
@@ -251,8 +263,11 @@ def says(error, what, got, expected, remedy):
     text = str(error)
     assert text.startswith(what)
     assert got is None or f"got {shown(error.got)}" in text
-    assert f"expected {expected}" in text
-    assert remedy is None or text.endswith(f". {remedy}")
+    if remedy and remedy.startswith("Did you mean") and len(expected) > 60:
+        assert text.endswith(f". {remedy} Expected {expected}.")
+    else:
+        assert f"expected {expected}" in text
+        assert remedy is None or text.endswith(f". {remedy}")
     assert text.isprintable()
 
 
@@ -346,7 +361,7 @@ def test_wrong_number_of_samples(num_samples):
         assert caught.value.exit_code == 2
         assert caught.value.what == "the number of samples"
         assert caught.value.got is num_samples
-        assert caught.value.expected == f"an integer from 1 to {2**63}"
+        assert caught.value.expected == f"an integer from 1 to {2**63}, as many as there are ids from 0 to {2**63 - 1}"
         assert num_samples is None or f"got {num_samples!r}" in str(caught.value)
 
 
@@ -421,7 +436,7 @@ def test_what_only_looks_like_an_integer(field, value):
                 "remainder: got 'padd', expected one of keep, drop, pad, carry, error. Did you mean 'pad'?",
                 "order: got 'x', expected one of sequential, shuffle. Set order",
                 f"seed: got '1', expected {SEED}. Set seed = 0",
-                "unknown field 'epoc': got 1, expected one of batch_size, epochs",
+                "unknown field 'epoc': got 1. Did you mean 'epochs'? Expected one of batch_size, epochs",
             ],
         ),
         (
@@ -450,9 +465,23 @@ def test_several_at_once(fields, parts):
     assert len(lines) == len(parts)
     for line, part in zip(lines, parts, strict=True):
         assert line.startswith(part)
-        assert ", expected " in line
+        assert ", expected " in line or " Expected " in line
         assert line.endswith((".", "?"))
     assert error.exit_code == 2
+
+
+def test_a_field_misspelt_is_not_missing_too():
+    error = str(refused_alone({"batchsize": 64, "epochs": 3}))
+    assert error.startswith("invalid plan: unknown field 'batchsize': got 64. Did you mean 'batch_size'? Expected one")
+    assert "missing" in str(refused_alone({"epochz": 3}))
+
+
+def test_a_table_in_a_plan_file_is_named_as_that():
+    error = refused_alone({"plan": dict(GOOD)})
+    assert str(error) == (
+        "invalid plan: a table [plan]: expected the fields at the top level, as batch_size = 64. "
+        "Remove the line [plan]."
+    )
 
 
 @pytest.mark.parametrize("values", [{1: 2, **GOOD}, {None: 2, **GOOD}, {("a",): 1, **GOOD}], ids=repr)
@@ -540,7 +569,7 @@ def test_no_toml(tmp_path, content):
         ("", "batch_size is missing"),
         ("batch_size = 1979-05-27\nepochs = 1", "batch_size: got datetime"),
         ("batch_size = 0x" + "f" * 5000 + "\nepochs = 1", "batch_size: got <int>"),
-        ("[plan]\nbatch_size = 1", "unknown field 'plan'"),
+        ("[plan]\nbatch_size = 1", "a table [plan]"),
         ("batch_size = 9223372036854775808\nepochs = 1", "batch_size: got 9223372036854775808"),
         ("batch_size = 1\nepochs = inf", "epochs: got inf"),
         ("batch_size = 1\nepochs = 1e3", "epochs: got 1000.0"),

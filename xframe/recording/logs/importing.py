@@ -116,7 +116,7 @@ def _kind(path: Path, form: str | None) -> type[Log]:
         "a log of an unknown form",
         got=path.name,
         expected="a name that ends in " + ", ".join(endings) + ", or TensorBoard's event files",
-        remedy="Say which with form=: " + ", ".join(LOGS) + ".",
+        remedy="Say which with --form (in Python form=): " + ", ".join(LOGS) + ".",
     )
 
 

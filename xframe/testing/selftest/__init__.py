@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from xframe.errors import UsageError, Verbatim, unknown
+from xframe.errors import UsageError, Verbatim, did_you_mean
 from xframe.running import registry
 from xframe.running.progress import Progress
 from xframe.testing import clean
@@ -57,7 +57,8 @@ def selftest(
     names = _adapters(adapters)
     for name in faults or ():
         if name not in BY_NAME:
-            raise unknown("fault", name, BY_NAME)
+            hint = did_you_mean(name, BY_NAME) or "xframe selftest --fault list prints them."
+            raise UsageError("unknown fault", got=name, expected=f"one of {len(BY_NAME)} names", remedy=hint)
     if mutations < 0 or clean_runs < 0:
         raise UsageError("mutations and clean runs", got=Verbatim(f"{mutations}, {clean_runs}"), expected="from 0 up")
     chosen = FAULTS if faults is None else tuple(BY_NAME[name] for name in faults)
