@@ -19,6 +19,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.comparison.averages import means, rounded, smoothed
 from xframe.comparison.checks.loss import classified, counted_differently
 from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
@@ -88,8 +89,8 @@ class _Reader:
     ) -> tuple[int, Reading, int] | None:
         """The side and the reading by which the two agree for longest, and how long; ``shown`` is asked whether the
         steps up to there that it explains are evidence enough. A lag is as well one of the other side the other way,
-        which seems to last one step longer: the first that fits is taken then. An adapter is to record each step's own
-        numbers; what it records is read as it stands."""
+        which seems to last one step longer: the first that fits is taken then; what has slack is no lag. An adapter is
+        to record each step's own numbers; what it records is read as it stands."""
         differing = self._differing(column, columns)
         best: tuple[int, Reading, int] | None = None
         longest = _first(differing)
@@ -98,7 +99,8 @@ class _Reader:
                 continue
             read = _with(columns, side, reading.values)
             end = _first(self._differing(column, read, reading.slack))
-            if end > longest + (best is not None) and shown((differing & _known(read, self.steps))[:end]):
+            margin = best is not None and reading.slack is None
+            if end > longest + margin and shown((differing & _known(read, self.steps))[:end]):
                 best, longest = (side, reading, end), end
         return best
 
@@ -111,8 +113,8 @@ class _Reader:
     def _otherwise(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """What the losses or accuracies of either side may be, the commoner first."""
         for side in (0, 1):
-            means = _means(self.runs[side], self.runs[1 - side], column, columns[side], self.pair)
-            yield from ((side, mean) for mean in means)
+            for found in (means, smoothed, rounded):
+                yield from ((side, one) for one in found(self.pair, self.runs[side], self.runs[1 - side], column))
         total = self.pair.terms.num_samples or self.runs[0].facts.num_samples
         sizes = self.runs[0].rows.column("batch_size").values[: self.steps]
         if total is None or sizes.max(initial=0) >= total:
@@ -227,40 +229,3 @@ def _after(recorded: Column, other: Column) -> Column | None:
         return None
     like = expected if len(expected) >= len(values) else values
     return Column(np.append(values[1:], values[-1] + like[len(values) - 1] - like[len(values) - 2]))
-
-
-def _means(run: Run, other: Run, column: str, recorded: Column, pair: Pair) -> Iterator[Reading]:
-    """The losses or accuracies of which those recorded are the means so far, by batches or by samples."""
-    means, steps = recorded.values, len(recorded.values)
-    rows, known = run.rows, _known((recorded, recorded), steps)
-    with np.errstate(over="ignore"):
-        in_float32 = bool((means == means.astype(np.float32)).all())
-    eps = epsilon("float32" if in_float32 else pair.terms.precision)
-    what = {"loss": "losses", "accuracy": "accuracies"}[column]
-    sizes = [np.ones(steps)] + ([rows.batch_size.astype(np.float64)] if "batch_size" in rows.known else [])
-    for begins, since in _beginnings(run, other, pair):
-        for weights, by in zip(sizes[::-1], ("samples", "batches")[2 - len(sizes) :], strict=True):
-            if not (weights > 0).all():
-                continue
-            total = np.cumsum(weights)
-            total -= np.maximum.accumulate(np.where(begins, total - weights, 0.0))
-            with np.errstate(invalid="ignore", over="ignore"):
-                before = np.where(begins, 0.0, np.roll(total * means, 1))
-                largest = np.where(begins, np.abs(means), np.maximum(np.abs(means), np.abs(np.roll(means, 1))))
-                values, slack = (total * means - before) / weights, 2 * eps * total / weights * largest
-            text = f"{run.name} records the mean of the {what} since {since}, by {by}: each is computed back from it"
-            computed = known & (begins | np.roll(known, 1))
-            yield Reading(column, text, Column(values, None if computed.all() else computed), slack)
-
-
-def _beginnings(run: Run, other: Run, pair: Pair) -> Iterator[tuple[Mask, str]]:
-    """Where a mean may begin anew: by the labels of either loop, by passes, at the start only."""
-    steps = len(run.rows)
-    for side in (run, other):
-        if "epoch" in side.rows.known and len(side.rows) >= steps:
-            yield np.diff(side.rows.column("epoch").values[:steps], prepend=-1) != 0, "the epoch began"
-    total = pair.terms.num_samples or run.facts.num_samples
-    if "batch_size" in run.rows.known and total:
-        passes = (np.cumsum(run.rows.batch_size) - run.rows.batch_size) // total
-        yield np.diff(passes, prepend=-1) != 0, "the pass began"
-    yield np.arange(steps) == 0, "the start"

@@ -146,6 +146,87 @@ def test_a_mistake_beside_it_fails_at_its_step(compared, record, at):
         assert "records" in comparison.check("loss").detail
 
 
+def each(k, values, offset=0):
+    return [value if i % k == offset else None for i, value in enumerate(values)]
+
+
+def moving(losses, keep=0.9, unbiased=False):
+    """The exponential moving average, which starts with the first loss, or at 0 with its bias corrected."""
+    averages, average = [], 0.0 if unbiased else losses[0]
+    for i, loss in enumerate(losses):
+        average = keep * average + (1 - keep) * loss
+        averages.append(float(average / (1 - keep ** (i + 1)) if unbiased else average))
+    return averages
+
+
+def since_the_last(losses, ends):
+    means, start = [None] * STEPS, 0
+    for i in np.flatnonzero(ends):
+        means[i], start = float(np.mean(losses[start : i + 1])), i + 1
+    return means
+
+
+SPARSE = {
+    "the mean since the epoch began, every 5": (lambda x: each(5, averaged(x)), "since the epoch began", 4),
+    "the same by samples, every 4": (lambda x: each(4, averaged(x, SIZES), 3), "since the epoch began, by samples", 3),
+    "the mean of the last 10": (
+        lambda x: since_the_last(x, np.arange(STEPS) % 10 == 9),
+        "since the last one recorded, by batches",
+        9,
+    ),
+    "the mean of each window of 3": (
+        lambda x: since_the_last(x, np.arange(STEPS) % IN_EPOCH % 3 == 1),
+        "since the last one recorded, by batches",
+        2,
+    ),
+    "a moving average": (moving, "an exponential moving average of the losses, of which 0.9", 0),
+    "a moving average, unbiased": (
+        lambda x: moving(x, 0.98, True),
+        "an exponential moving average of the losses, of which 0.98",
+        0,
+    ),
+    "two decimals": (lambda x: np.round(x, 2), "has 2 decimals of each loss", 0),
+    "four digits": (lambda x: [float(f"{value / 100:.3e}") * 100 for value in x], "has 4 digits of each loss", 0),
+}
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("record", SPARSE)
+def test_losses_averaged_or_rounded_some_other_way_are_judged_as_what_they_are(compared, record, side):
+    """A mistake beside them fails by the next loss recorded; of rounded ones, if it is larger than their rounding."""
+    make, words, behind = SPARSE[record]
+    sides = [{}, {}]
+    sides[side] = {"loss": make(NEARLY)}
+    comparison = compared(*sides)
+    assert comparison.verdict == "passed", comparison
+    assert f"{'ab'[side]} " in comparison.check("loss").detail
+    assert words in comparison.check("loss").detail
+    sides[side] = {"loss": make(mistaken(33, by=0.03))}
+    first = compared(*sides).first_difference
+    assert first["check"] == "loss"
+    assert 33 <= first["step"] <= 33 + behind
+
+
+def test_one_pass_whose_mean_is_by_batches_is_not_read_by_samples(tmp_path):
+    """Both fit until the short batch, the last."""
+    sizes, losses = [10] * 15 + [4], LOSS[:16]
+    for by, weights in (("none", None), ("batches", np.ones(16)), ("samples", sizes)):
+        means = losses if weights is None else np.cumsum(losses * weights) / np.cumsum(weights)
+        with xframe.record(tmp_path / by, num_samples=154) as rec:
+            rec.block(ids=np.arange(154), batch_sizes=sizes, updates=np.arange(16) + 1, loss=means)
+        comparison = xframe.compare(tmp_path / "none", tmp_path / by)
+        assert comparison.verdict == "passed", comparison
+        assert by == "none" or f"by {by}" in comparison.check("loss").detail
+
+
+def test_what_is_no_number_stays_so_in_any_record(compared):
+    for make, _, _ in SPARSE.values():
+        losses = [value if value is None or i < 40 else np.nan for i, value in enumerate(make(NEARLY))]
+        comparison = compared({}, {"loss": losses})
+        assert comparison.verdict == "failed"
+        assert comparison.first_difference["check"] == "loss"
+
+
 def test_an_update_skipped_behind_updates_counted_before_the_step_fails_at_its_own(compared):
     skipped = UPDATES - (np.arange(STEPS) >= 30)
     comparison = compared({}, {"updates": late(skipped, 0), "loss": mistaken(31)})
