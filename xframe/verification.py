@@ -58,7 +58,7 @@ def verify(
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
         rtol, atol: tolerance of loss and weights, both or neither.
         name: of the plan, in the default folder's name.
-        timeout: seconds that the runs may take; default: any number.
+        timeout: seconds that the runs may take; default: no limit.
         progress: learns how far each run is.
 
     Raises:

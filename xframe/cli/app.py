@@ -41,6 +41,19 @@ app = App(
     suppress_keyboard_interrupt=False,  # main reports what was kept
 )
 app.register_install_completion_command(help="Install shell completion for xframe.", group=grouping.ABOUT)
+_USAGE = {  # how each command is called, which its parameters don't say as a reader would
+    "verify": "verify [PLAN.toml] [OPTIONS]",
+    "run": "run PLAN.toml --adapter ADAPTER --out TRACE [OPTIONS]",
+    "compare": "compare REFERENCE.trace CANDIDATE.trace... [OPTIONS]",
+    "explain": "explain TRACE [TRACE] [OPTIONS]",
+    "import": "import LOG --out TRACE [OPTIONS]",
+    "certificate": "certificate TRACE [OPTIONS]",
+    "plan": "plan [PLAN.toml] [OPTIONS]",
+    "adapters": "adapters [OPTIONS]",
+    "tasks": "tasks [OPTIONS]",
+    "selftest": "selftest [OPTIONS]",
+    "bench": "bench [PLAN.toml] [OPTIONS]",
+}
 for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
@@ -50,7 +63,7 @@ for function in (
     name = function.__name__.removesuffix("_command")
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # which the screen's width breaks into lines
     text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-    app.command(function, name=name, group=grouping.COMMANDS[name], help=text)
+    app.command(function, name=name, group=grouping.COMMANDS[name], help=text, usage=f"Usage: xframe {_USAGE[name]}")
 
 
 def execute(tokens: Sequence[str]) -> int:

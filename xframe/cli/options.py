@@ -166,7 +166,7 @@ class RunOptions:
     ] = 0
     python: Python = None
     timeout: Annotated[
-        float | None, option("Seconds that the runs may take; then they are stopped. Default: any number.", WHERE)
+        float | None, option("Seconds that the runs may take; then they are stopped. Default: no limit.", WHERE)
     ] = None
 
     def request(self, plan: TrainingPlan, **others: Any) -> Request:

@@ -21,7 +21,12 @@ def verify(
     /,
     *,
     adapters: Annotated[
-        str, option("Two or more, comma separated; a loop after a colon.", WHAT, listed(names.adapters))
+        str,
+        option(
+            "Separated by commas; one alone is compared with the plan; a loop after a colon, as torch:compile.",
+            WHAT,
+            listed(names.adapters),
+        ),
     ] = "torch,tensorflow",
     options: RunOptions = DEFAULTS,
     out: Annotated[

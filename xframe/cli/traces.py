@@ -35,6 +35,8 @@ def compare(
 ) -> int:
     """Compare traces: structure first, numbers up to the first difference.
 
+    For example: xframe compare reference.trace candidate.trace
+
     A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan.
     """
     from xframe.comparison.result import Tolerance

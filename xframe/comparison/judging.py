@@ -26,7 +26,7 @@ from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
-from xframe.errors import UsageError, unknown
+from xframe.errors import UsageError, Verbatim, counted, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.trace.rows import Rows
@@ -132,7 +132,12 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
 
 
 def _nothing_to_compare_with(traces: int) -> UsageError:
-    return UsageError("nothing to compare with", got=traces, expected="two traces, or one with its plan")
+    return UsageError(
+        "nothing to compare with",
+        got=Verbatim(counted(traces, "trace") + (" that states no plan and number of samples" if traces else "")),
+        expected="two traces, or one with its plan",
+        remedy="Name a second one, as in: xframe compare reference.trace candidate.trace",
+    )
 
 
 def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | None:
