@@ -139,14 +139,16 @@ class Drawn:
         kept = np.diff(self._kept_before(ends))
         last = self.bounds[np.searchsorted(self.bounds, ends[1:] - 1, side="right") - 1]
         before = self._kept_before(np.maximum(last, ends[:-1])) - self._kept_before(ends[:-1])
-        return np.where(self.size >= before, np.minimum(kept, self.size), kept)
+        drawn: Ids = np.where(self.size >= before, np.minimum(kept, self.size), kept)
+        return drawn
 
     def _kept_before(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many of the rows before each of these hold a sample that is not declared to fill up a batch."""
         if self._kept is None or self._before is None:
             return rows
         steps = np.minimum(np.searchsorted(self.bounds, rows, side="right") - 1, len(self._kept) - 1)
-        return self._before[steps] + np.minimum(rows - self.bounds[steps], self._kept[steps])
+        kept: Ids = self._before[steps] + np.minimum(rows - self.bounds[steps], self._kept[steps])
+        return kept
 
     def pieces(self, way: Sequence[int]) -> Iterator[Piece]:
         """What each of these passes drew, some passes at a time."""
@@ -168,7 +170,8 @@ class Drawn:
         if np.array_equal(sizes, lengths):
             return ids
         begun = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return ids[np.arange(len(ids)) - begun < np.repeat(lengths, sizes)]
+        kept: Ids = ids[np.arange(len(ids)) - begun < np.repeat(lengths, sizes)]
+        return kept
 
     @cached_property
     def samples(self) -> Ids:
@@ -202,13 +205,15 @@ def distinct(pieces: Iterable[Ids]) -> Ids:
 def _unique(ids: Ids) -> Ids:
     """By a sort, which is many times faster than NumPy's way."""
     ids = np.sort(ids)
-    return ids[np.concatenate([np.ones(min(len(ids), 1), dtype=bool), ids[1:] != ids[:-1]])]
+    once: Ids = ids[np.concatenate([np.ones(min(len(ids), 1), dtype=bool), ids[1:] != ids[:-1]])]
+    return once
 
 
 def places_of(ids: Ids, samples: Ids) -> NDArray[np.int64]:
     """Where in the samples, which are in order, each of these stands."""
     if samples[-1] - samples[0] + 1 == len(samples):
-        return ids - samples[0]
+        places: Ids = ids - samples[0]
+        return places
     return np.searchsorted(samples, ids)
 
 

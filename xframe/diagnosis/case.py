@@ -270,8 +270,8 @@ class Case:
     def in_any_order(self, samples_differ_at: int | None) -> Case:
         """The same whatever the orders: sizes, updates and labels are compared, and samples looked at by run."""
         candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
-        own = {"drawn": self.candidate, "samples_differ_at": samples_differ_at}
-        return Case(candidate, replace(self.basis, rows=reference), self.run, self.other, self.stopping, **own)
+        case = Case(candidate, replace(self.basis, rows=reference), self.run, self.other, self.stopping)
+        return replace(case, drawn=self.candidate, samples_differ_at=samples_differ_at)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:
         """The first steps of both sides; ``whole``: as if they were all."""

@@ -102,7 +102,7 @@ def encode(message: Any) -> bytes:
     return json.dumps({_kind(type(message)): asdict(message)}).encode() + b"\n"
 
 
-def decode(line: bytes | str, kinds: Iterable[type[M]]) -> M:
+def decode(line: bytes | str, kinds: Iterable[type]) -> Any:
     """The message of a line, which is of one of these kinds.
 
     Raises:
@@ -113,8 +113,7 @@ def decode(line: bytes | str, kinds: Iterable[type[M]]) -> M:
         kind = {_kind(kind): kind for kind in kinds}[name]
     except (AttributeError, LookupError, RecursionError, TypeError) as error:
         raise ValueError(f"no message: {error}") from None
-    message: M = _checker(kind).validate_python(fields)
-    return message
+    return _checker(kind).validate_python(fields)
 
 
 def _kind(message: type) -> str:

@@ -77,7 +77,7 @@ class Child:
         while self._lines:
             line = self._lines.popleft()
             try:
-                message = decode(line, self.kinds)
+                message: Any = decode(line, self.kinds)
             except ValueError:
                 raise self._junk(line) from None
             yield message

@@ -37,7 +37,7 @@ def certified(path: Path, source: Source) -> str:
             raise damaged(path, f"the ids {where} are not those of their batch sizes and digests")
         unknown["ids"] += unlisted
         for name, column in columns.items():
-            nulls = 0 if column.known is None else len(column.known) - np.count_nonzero(column.known)
+            nulls = 0 if column.known is None else len(column.known) - int(np.count_nonzero(column.known))
             unknown[name] += nulls
             if BY_NAME[name].kind == "int64" and np.count_nonzero(column.values.view(np.uint64) > LARGEST) > nulls:
                 raise damaged(path, f"the {name} {where} are not all from 0 to {LARGEST}")

@@ -6,7 +6,7 @@ texts of one printable line; the rest is left in ``Trace.metadata`` and judged b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,10 +64,14 @@ class Facts:
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Facts:
         """The facts in a trace's metadata."""
-        readers = {"plan": _plan, "versions": _versions, "runtime": _runtime}
+        readers: dict[str, Callable[[Any], Any]] = {"plan": _plan, "versions": _versions, "runtime": _runtime}
         readers |= dict.fromkeys(("num_samples", "num_validation"), _size)
-        facts = {name: readers.get(name, _text)(metadata.get(name)) for name in cls.__slots__}
-        return cls(**{name: value for name, value in facts.items() if value is not None})
+        facts: dict[str, Any] = {}
+        for name in cls.__slots__:
+            read: Callable[[Any], Any] = readers.get(name, _text)
+            if (value := read(metadata.get(name))) is not None:
+                facts[name] = value
+        return cls(**facts)
 
 
 # Each fact of what a file states; None where that is of another kind.

@@ -128,7 +128,8 @@ def _footer(file: Any) -> bytes:
     size = file.seek(-8, os.SEEK_END)
     length = int.from_bytes(file.read(4), "little")
     file.seek(size - length)
-    return file.read(length)
+    footer: bytes = file.read(length)
+    return footer
 
 
 def _file_digest(file: BinaryIO, at: int) -> bytes:

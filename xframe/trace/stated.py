@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from xframe.errors import shown
 from xframe.trace.limits import LARGEST, parsed
@@ -19,8 +19,8 @@ Hex128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 Certificate = Annotated[str, StringConstraints(pattern="^xf1-[0-9a-f]{40}$")]
 
 
-class _Stated(BaseModel, strict=True, frozen=True, extra="ignore"):
-    pass
+class _Stated(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
 class StatedColumn(_Stated):

@@ -83,7 +83,7 @@ class Coverage(Boundaries):
         never = [NeverSeen(samples, total or len(samples)) for _ in sides]
         known = total is not None  # how many samples there are
         for one in _unlike(sides, bounds, never, len(samples)):
-            start, stop, drawn, twice = bounds[one.index], bounds[one.index + 1], one.drawn, one.twice
+            start, stop, drawn, twice = bounds[one.place], bounds[one.place + 1], one.drawn, one.twice
             known = known or one.whole
             if cut and stop == bounds[-1]:
                 return Judgement("not judged", detail="the last pass was cut short")
@@ -135,7 +135,7 @@ class Coverage(Boundaries):
 class _Unlike(NamedTuple):
     """A pass of which the two runs drew different samples."""
 
-    index: int
+    place: int
     drawn: list[Ids]  # by each of them
     twice: list[bool]  # whether it drew one twice
     whole: bool  # a pass before this one, or this one, drew all samples in both

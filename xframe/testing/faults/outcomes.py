@@ -25,13 +25,12 @@ class AveragesValidationByBatch(Faulty):
             return None
         features, targets = task.validation_data("float64")
         parts = [slice(begin, begin + plan.batch_size) for begin in range(0, len(features), plan.batch_size)]
-        alone = [
-            replace(
-                task, validation=lambda part=part: (features[part], targets[part]), num_validation=len(targets[part])
-            )
-            for part in parts
-        ]
-        batches = [super(AveragesValidationByBatch, self).validator(plan, one, runtime, model) for one in alone]
+
+        def part_of(part: slice) -> Task:
+            return replace(task, validation=lambda: (features[part], targets[part]), num_validation=len(targets[part]))
+
+        honestly = super().validator
+        batches = [honestly(plan, part_of(part), runtime, model) for part in parts]
 
         def validate() -> dict[str, Any]:
             return {**honest(), "loss": sum(float(batch()["loss"]) for batch in batches) / len(batches)}
