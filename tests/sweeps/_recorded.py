@@ -54,6 +54,7 @@ class Account:
     done: list[int] = field(default_factory=list)
     handled: list[int] = field(default_factory=list)  # steps that a signal's handler gave
     caught: int = 0
+    kept_weights: bool = False
     signals: int = 0
     stated: int | None = None  # the recorder's own count, once it was closed
     left: bool = False  # the recorder was left without an exception
@@ -70,6 +71,11 @@ class Account:
     def record(self, path: Path, style: str) -> Any:
         self.rec = plainwriter.record(path) if style == "plain" else xframe.record(path)
         return self.rec
+
+    def keep_weights(self, rec: Any, style: str) -> None:
+        if style == "mixed" and not self.kept_weights:
+            rec.weights(WEIGHTS)
+            self.kept_weights = True
 
     def settle(self) -> None:
         """As Python's end does, for recorders that are forgotten."""
@@ -114,6 +120,7 @@ class Handler:
             account.ended = True
 
 
+WEIGHTS = {"w": np.arange(3.0)}
 STYLES = ("steps", "blocks", "mixed", "plain")  # plain: by plainwriter
 REFUSED = (xframe.UsageError, ValueError)  # what a recorder raises, and a plain one
 
@@ -130,6 +137,7 @@ def leaving(account: Account, path: Path, style: str, calls: int, pause: Callabl
             for call in range(calls):
                 account.take(rec, sizes_of(style, call))
                 pause()
+            account.keep_weights(rec, style)
         account.left = True
         account.stated = rec.num_steps
     except INTERRUPTIONS:
@@ -167,6 +175,7 @@ def catching(account: Account, path: Path, style: str, calls: int, pause: Callab
             for call in range(0 if account.caught else calls):
                 account.take(rec, sizes_of(style, call))
                 pause()
+            account.keep_weights(rec, style)
             rec.close()
             account.left, account.stated = True, rec.num_steps
             return
@@ -185,7 +194,7 @@ SCRIPTS = {script.__name__: script for script in (leaving, going_on, catching)}
 
 def wrong(account: Account, path: Path) -> str | None:
     """What is wrong with the trace that a script left."""
-    strangers = [file.name for file in path.parent.iterdir() if file.name.startswith(f".{path.name}.")]
+    strangers = [file.name for file in path.parent.iterdir() if file.name.endswith(".closing")]
     if strangers:
         return f"left behind: {strangers}"
     if not path.exists():
@@ -209,6 +218,11 @@ def wrong(account: Account, path: Path) -> str | None:
         return f"it was left, and is {trace.ending}"
     if account.ended and trace.ending == "truncated":
         return "it was closed, and is truncated"
+    weights = trace.weights()
+    if (weights is None and account.kept_weights and trace.ending != "truncated") or (weights or WEIGHTS).keys() != {
+        "w"
+    }:
+        return "its weights are not there"
     if account.stated not in (None, len(found)):
         return f"{account.stated} steps counted, {len(found)} written"
     return None

@@ -120,7 +120,7 @@ class Recorder:
         self._rows = self._ids = 0  # about how many of them came since the last flush
         self._lock = threading.RLock()
         self._closed = threading.Event()
-        self._entered = self._over = self._settled = False
+        self._entered = self._over = self._settled = self._own_weights = False
         self._stop: BaseException | None = None  # what the next step raises, after it was taken
         self._tensor: Any = None
         self._int64: Any = None
@@ -259,10 +259,11 @@ class Recorder:
         if self._over:
             raise self._refusal("weights")
         arrays = {name: np.asarray(values.fetch(values.hold(weight))) for name, weight in weights.items()}
-        try:
-            self._weights = write_weights(self._writer.path, arrays, replace=bool(self._weights))
-        except FileExistsError:
-            raise exists_already(weights_path(self._writer.path)) from None
+        file = weights_path(self._writer.path)
+        if not self._own_weights and os.path.lexists(file):  # made since recording began, by another
+            raise exists_already(file)
+        self._own_weights = True
+        self._weights = write_weights(self._writer.path, arrays)
 
     def _refusal(self, what: str) -> UsageError:
         if self._process != os.getpid():

@@ -79,18 +79,14 @@ class Passing(NewFile):
         self.target = target
         super().__init__(target.with_name(f".{target.name}.{secrets.token_hex(_RANDOM)}.closing"))
 
-    def put(self, *, replace: bool = True) -> None:
+    def put(self) -> None:
         """Gives it the target's name, after the disk has all of it.
 
         Raises:
-            FileExistsError: there is such a file, and it is not to be replaced.
             OSError: the disk does not take it, or the folder.
         """
         os.fsync(self.number)
-        if replace:
-            os.replace(self.path, self.target)
-        else:
-            _name_once(self.path, self.target)
+        os.replace(self.path, self.target)
         sync_folder(self.target.parent)
 
     def __enter__(self) -> Self:
@@ -98,18 +94,6 @@ class Passing(NewFile):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _name_once(path: Path, target: Path) -> None:
-    """Gives a file a name that none has."""
-    try:
-        os.link(path, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without second names
-        if os.path.lexists(target):
-            raise FileExistsError(str(target)) from None
-        os.replace(path, target)
 
 
 def remove_left(target: Path) -> None:

@@ -36,19 +36,15 @@ def array_digest(array: NDArray[Any]) -> str:
     return hashlib.blake2b(head + values.tobytes(), digest_size=16).hexdigest()
 
 
-def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]], *, replace: bool = True) -> dict[str, str]:
-    """Writes arrays by name beside ``trace``, all or none; returns the digest of each.
-
-    Raises:
-        FileExistsError: there are weights already, and they are not to be replaced.
-    """
+def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Writes arrays by name beside ``trace``, all or none; returns the digest of each."""
     # As np.savez does, which takes no array named "file".
     with Passing(weights_path(trace)) as passing:
         with os.fdopen(os.dup(passing.number), "wb") as file, zipfile.ZipFile(file, "w") as archive:
             for name, values in weights.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, values, allow_pickle=False)
-        passing.put(replace=replace)
+        passing.put()
     return {name: array_digest(values) for name, values in weights.items()}
 
 
