@@ -21,6 +21,11 @@ _LABEL = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")  # a line's first cell
 _JOINTS = re.compile(r"(?<=[-/_.,=:])(?=[^-/_.,=:])")  # where a word that is wider than the screen may break
 
 
+def plain_only() -> bool:
+    """Whether nothing but letters is to be written (NO_COLOR): no bold either, which rich would write then."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def screen_width(output: int = 1) -> int | None:
     """Columns of the screen: by COLUMNS, else as the terminal of that output has it; None where it goes elsewhere."""
     given = os.environ.get("COLUMNS", "")

@@ -13,6 +13,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cyclopts import (
     App,
@@ -27,6 +28,10 @@ from xframe import __version__
 from xframe.cli import grouping, plans, proofs, runs, traces
 from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
+from xframe.tables import plain_only
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = App(
     name="xframe",
@@ -77,6 +82,7 @@ def execute(tokens: Sequence[str]) -> int:
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
+            console=_letters() if plain_only() else None,
         )
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -92,6 +98,13 @@ def execute(tokens: Sequence[str]) -> int:
     if "--json" in tokens:
         answer({"error": trouble.to_dict()}, "", json=True)
     return code
+
+
+def _letters() -> Console:
+    """What help is written to where no colour is wanted."""
+    from rich.console import Console
+
+    return Console(color_system=None)
 
 
 def _described(error: BaseException) -> tuple[XframeError, int]:

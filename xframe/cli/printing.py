@@ -5,11 +5,12 @@ Nothing else than printable text is printed, whatever a file says of itself.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from xframe.errors import lines
-from xframe.tables import folded, screen_width
+from xframe.tables import folded, plain_only, screen_width
 
 if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
@@ -55,9 +56,9 @@ def remark(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Prints within the screen's width; in a terminal, PASS and FAIL in colour (rich heeds NO_COLOR)."""
+    """Prints within the screen's width; in a terminal, or where FORCE_COLOR asks for it, PASS and FAIL in colour."""
     text = folded(lines(text))
-    if not sys.stdout.isatty():
+    if plain_only() or not (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
         print(text)
         return
     from rich.console import Console

@@ -17,6 +17,7 @@ a run of one block has its columns in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -217,8 +218,24 @@ def _comparison(
         order=terms.order,
         versions={run.name: dict(run.facts.versions) for run in runs},
         runtimes={run.name: dict(run.facts.runtime) for run in runs},
+        by_run={run.name: _alone(run, pairs, terms) for run in runs if any(pair.candidate is run for pair in pairs)},
         about={run.name: {key: value for key in _ABOUT if (value := getattr(run.facts, key))} for run in runs},
     )
+
+
+def _alone(run: Run, pairs: Sequence[Pair], terms: Terms) -> dict[str, Any]:
+    """What the comparison shows of one run that was compared with something: its verdict, and what fails first."""
+    judged = [one for pair in pairs if pair.candidate is run for one in pair.judgements.items()]
+    judged += [("weights", Judgement("fail"))] * bool(terms.audits.get(run.name))
+    ranks = {kind.name: kind.rank for kind in checks.of(terms.order)}
+    failing = [(math.inf if one.first is None else one.first, ranks[name], name) for name, one in judged]
+    failing = sorted(place for place, (_, one) in zip(failing, judged, strict=True) if one.result == "fail")
+    structure = {kind.name for kind in checks.of(terms.order) if kind.group == "structure"}
+    passed = all(one.result == "pass" for name, one in judged if name in structure) and run.rows.complete
+    passed = passed and not any(one.undecided for _, one in judged)
+    step, _, check = failing[0] if failing else (math.inf, 0, None)
+    verdict = "failed" if failing else "passed" if passed else "inconclusive"
+    return {"verdict": verdict, "check": check, "step": None if step == math.inf else step}
 
 
 def _first_difference(

@@ -153,6 +153,7 @@ class Comparison:
         first_difference: the earliest failing step, with that step of each side; None if no step fails.
         runs: what each run's rows amount to, by its name, the reference first.
         certificates, endings, versions, runtimes, about: of each run, by its name.
+        by_run: of each run that was compared with something: its verdict, and the check and step that first fail.
         explanation: sentences: what was noticed, and why it failed.
         plan, num_samples: what the runs were compared with.
         order: ``exact`` or ``coverage``.
@@ -172,6 +173,7 @@ class Comparison:
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
     about: dict[str, dict[str, str]] = field(default_factory=dict)
+    by_run: dict[str, dict[str, Any]] = field(default_factory=dict)
     folder: Path | None = None
     seconds: float | None = None
     causes: tuple[Explanation, ...] = ()
@@ -253,5 +255,6 @@ class Comparison:
             "versions": self.versions,
             "runtimes": self.runtimes,
             "about": self.about,
+            "by_run": self.by_run,
             "run": None if self.folder is None else str(self.folder),
         }

@@ -24,6 +24,8 @@ def markdown(comparison: Comparison) -> str:
         lines.append("")
     if comparison.causes:
         lines += [*fenced(words.causes_text(comparison.causes)), ""]
+    if each := words.by_run(comparison):
+        lines += [*tables.markdown(each[0], each[1:]), ""]
     head, *rows = checks_table(comparison)
     beside = dict(notes(comparison))
     lines += [*tables.markdown([*head, "note"], [[*row, beside.get(row[0], "")] for row in rows]), ""]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from xframe.running.progress import Progress
+from xframe.tables import plain_only
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -27,7 +28,7 @@ def watching(stream: TextIO) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
     from rich.table import Column
 
-    console = Console(file=stream)
+    console = Console(file=stream, color_system=None if plain_only() else "auto")
     wide = [BarColumn(bar_width=20), TimeRemainingColumn(compact=True)]
     bars = Bars(
         TextColumn("  {task.description:12}"),

@@ -29,6 +29,8 @@ def text(comparison: Comparison) -> str:
     for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:
             lines += [*part, ""]
+    if beside := words.by_run(comparison):
+        lines += [*plain(beside), ""]
     certificates = set(comparison.certificates.values())
     if comparison.structure == "identical" and len(certificates) == 1 and len(comparison.certificates) > 1:
         lines.append(f"certificate of {'both' if len(comparison.runs) == 2 else 'all'}: {certificates.pop()}")

@@ -11,6 +11,7 @@ from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
 
+_FEW = 3  # runs whose report is seen at a glance
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 
 
@@ -100,6 +101,22 @@ def head_around(comparison: Comparison) -> list[str]:
     difference = comparison.first_difference
     number = "loss" if difference is None else comparison.check(difference["check"]).shown[1]
     return ["side", "epoch", "batch", "updates", number, "ids digest"]
+
+
+def by_run(comparison: Comparison) -> list[list[str]]:
+    """Of more than three runs a line each: its verdict, where it first differs, and the likeliest cause."""
+    if len(comparison.runs) <= _FEW:
+        return []
+    rows = [["run", "verdict", "first difference", "cause"]]
+    for name in comparison.runs:
+        alone = comparison.by_run.get(name)
+        if alone is None:
+            rows.append([printable(name), "", "the others are compared with it", ""])
+            continue
+        at = "" if alone["step"] is None else f"step {alone['step']}, "
+        cause = next((cause.name for cause in comparison.causes if cause.run == name), "")
+        rows.append([printable(name), alone["verdict"], f"{at}{alone['check'] or ''}", cause])
+    return rows
 
 
 def closing(comparison: Comparison) -> str:

@@ -218,7 +218,12 @@ class Trace:
         return tuple(map(Validation.of, self.source.validations))
 
     def epochs(self) -> pd.DataFrame:
-        """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample."""
+        """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample.
+
+        Each step's number is taken as it was recorded, for one trace does not show what it means. Where a script
+        recorded the mean since the epoch began, as Keras' logs have it, an epoch's mean is that of its last step:
+        ``frame().groupby("epoch")["loss"].last()``. A comparison with a run that recorded each step's own shows which.
+        """
         frame, means = self.frame(), ["loss", "accuracy"]
         frame[means] = frame[means].mul(frame["batch_size"].astype("float64"), axis=0)
         groups = frame.groupby("epoch")

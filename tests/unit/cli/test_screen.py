@@ -165,7 +165,7 @@ def test_a_trainers_own_arguments_as_they_stand(xf):
     ("tokens", "code", "facts"),
     [
         (("plan", "--batch-size", 0), 2, {"got": 0, "expected": "an integer from 1 to 9223372036854775807"}),
-        (("plan", "--sampels", 4), 2, {"remedy": "See: xframe plan --help"}),
+        (("plan", "--sampels", 4), 2, {"what": "unknown option", "got": "--sampels"}),
         (("compare", "no.trace", "more.trace"), 2, {"got": "no.trace"}),
         (("certificate", "open.trace"), 4, {"what": "open.trace is truncated after 1 step"}),
         (("verify", "--device", "gpu"), 2, {"what": "unknown device", "got": "gpu"}),
@@ -261,3 +261,26 @@ def test_tables_of_proof_and_speed_fit(capsys, monkeypatch, columns, result):
         shown.append(capsys.readouterr().out)
     assert max(map(len, shown[0].splitlines())) <= columns
     assert words(shown[0]) == words(shown[1])
+
+
+@pytest.mark.parametrize(("wanted", "refused", "coloured"), [("1", "", True), ("1", "1", False), ("", "", False)])
+def test_colours_as_the_environment_asks(xf, monkeypatch, wanted, refused, coloured):
+    monkeypatch.setenv("FORCE_COLOR", wanted)
+    monkeypatch.setenv("NO_COLOR", refused)
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("a", "b"):
+        write(f"{name}.trace")
+    assert ("\x1b[" in xf("compare", "a.trace", "b.trace")[1]) == coloured
+
+
+def test_of_many_runs_a_line_each(xf):
+    for name in ("a", "b", "c"):
+        write(f"{name}.trace")
+    assert "the others are compared with it" not in xf("compare", "a.trace", "b.trace", "c.trace")[1]
+    with xframe.record("d.trace", num_samples=8) as rec:
+        rec.step(ids=[0, 1, 2], updates=1, loss=1.0)
+    text = xf("compare", "a.trace", "b.trace", "c.trace", "d.trace")[1]
+    table = [line.split() for line in text[text.index("run  verdict") :].splitlines()]
+    assert table[1][:2] == ["a", "the"]
+    assert [row[:2] for row in table[2:5]] == [["b", "passed"], ["c", "passed"], ["d", "failed"]]
+    assert table[4][2] == "step"

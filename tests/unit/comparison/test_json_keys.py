@@ -30,6 +30,7 @@ def test_every_key(runs):
             "versions",
             "runtimes",
             "about",
+            "by_run",
             "run",
         ),
     }
@@ -41,6 +42,8 @@ def test_every_key(runs):
     assert set(difference["reference"]) == set(difference["candidate"]) == ROW | {"lr", "loss"}
     assert set(difference["expected"]) == ROW
     assert set(difference["names"]) == {"reference", "candidate"}
+    assert shown["by_run"]["reference"] == {"verdict": "passed", "check": None, "step": None}
+    assert shown["by_run"]["candidate"] == {"verdict": "failed", "check": "boundaries", "step": 2}
     assert shown["causes"]
     for cause in shown["causes"]:
         assert set(cause) == {"name", "run", "certain", "sentence", "mend", "step", "by_chance"}
