@@ -80,6 +80,8 @@ class Explanation:
         fix: by framework or trainer (``torch``, ``tensorflow``, ``plan`` …), the setting that fixes it.
         step: the first step at which it shows.
         by_chance: where totals agree in spite of it, the arithmetic of that.
+        besides: it holds together with a cause listed before it, of something else that differs; else it is one that
+            may be right instead.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Explanation:
     fix: Mapping[str, str] = field(default_factory=dict)
     step: int | None = None
     by_chance: str = ""
+    besides: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -53,6 +53,7 @@ class Fit:
     labels: bool = True  # the loop's own are as it predicts, where it predicts any
     by_reference: bool = False  # it is the reference that does so
     rank: float = 0.0  # in place of the cause's own
+    besides: bool = False  # it holds together with the cause before it
     claims: tuple[Claim, ...] = ()  # what the sentence says besides, and the comparison's table must not refute
 
 
@@ -163,7 +164,8 @@ class Cause:
         if fields and observed is not None:
             fields = {**fields, "observed": observed}
         step, rank = case.differs_at if step is None else step, self.rank if rank is None else rank
-        text = f"{case.run} {text}{case.lengths}"
+        totals = "" if self.about_order and not exact else case.lengths  # no order makes fewer steps or updates
+        text = f"{case.run} {text}{totals}"
         return Fit(self, text, exact, guess, shown, step, fields, rank=rank, claims=claims)
 
     def note(

@@ -89,7 +89,8 @@ def _said_of(case: Case, fits: list[Fit]) -> list[Fit]:
     said, own = [replace(fits[0], exact=False)], f"{case.run} "
     for fit in fits[1:]:
         besides = f"{case.run}, besides, {fit.sentence.removeprefix(own)}"
-        said.append(replace(fit, exact=False, sentence=besides if fit.sentence.startswith(own) else fit.sentence))
+        sentence = besides if fit.sentence.startswith(own) else fit.sentence
+        said.append(replace(fit, exact=False, besides=True, sentence=sentence))
     return said
 
 

@@ -41,10 +41,17 @@ class Answer(NamedTuple):
 def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
     """The explanations of one run by where they show; certain only if all that is certain explains all that failed."""
     explained = {name for one in found if one.explanation.certain for name in one.explained}
-    explanations = [one.explanation for one in found]
-    if not explained >= table.failed.keys():
-        explanations = [replace(one, certain=False) for one in explanations]
-    return tuple(sorted(explanations, key=lambda one: (one.step is None, one.step or 0)))
+    sure = explained >= table.failed.keys()
+    by_step: list[Explanation] = []
+    shown: set[str] = set()
+    for one, of in sorted(found, key=lambda answer: (answer.explanation.step is None, answer.explanation.step or 0)):
+        # What a cause is of: the checks that first fail where it shows. A different step is a different difference.
+        own = {name for name in of if table.failed.get(name, -1) == one.step}
+        elsewhere = one.step not in [earlier.step for earlier in by_step]
+        besides = bool(by_step) and (one.besides or elsewhere or not own <= shown)
+        by_step.append(replace(one, certain=one.certain and sure, besides=besides))
+        shown |= own
+    return tuple(by_step)
 
 
 def answers(
@@ -127,8 +134,8 @@ def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer
         several, all_explained = composed(case), True
         if not several:
             several, all_explained = in_turn(case)
-        if several and (all_explained or not fits):
-            return [_in_words(fit, case) for fit in several]
+        if several and (all_explained or not any(_of_the_first(fit, case) for fit in fits)):
+            return [_in_words(fit, case, claims.of_rows(table, fit.step)) for fit in several]
     if not fits and case.has_ids:
         # Perhaps the order differs and something else does too: sizes and updates alone may show more.
         candidate, reference = (rows.with_columns(ids=None) for rows in (case.candidate, case.reference))
@@ -147,6 +154,11 @@ def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer
         )
         for fit in ranked(fits)[:_MOST_CAUSES]
     ]
+
+
+def _of_the_first(fit: Fit, case: Case) -> bool:
+    """Whether what fits explains the first difference: no order of batches makes an update that is missing."""
+    return not fit.cause.about_order or case.batches_differ_at == case.differs_at
 
 
 def _of_labels(case: Case, table: Table) -> list[Answer]:
@@ -187,5 +199,6 @@ def _in_words(
         fix=fit.cause.fix(fit.fields),
         step=fit.step,
         by_chance=chance,
+        besides=fit.besides,
     )
     return Answer(explanation, frozenset(explained))

@@ -6,7 +6,7 @@ trace is opened or read again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -77,8 +77,13 @@ def sentences_of(explanation: Explanation) -> Iterator[str]:
     if explanation.by_chance:
         yield f"By chance: {explanation.by_chance.replace(' only by chance', '')}."
     if explanation.fix:
-        settings = {"or else the plan" if where == "plan" else where: text for where, text in explanation.fix.items()}
-        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in settings.items()) + "."
+        yield "Fix: " + "; ".join(f"{where}: {text}" for where, text in fix_places(explanation.fix).items()) + "."
+
+
+def fix_places(fix: Mapping[str, str]) -> dict[str, str]:
+    """Fixes by where they are made, as reports show them: the plan is what else may be changed, if anything."""
+    plan = "or else the plan" if next(iter(fix), "plan") != "plan" else "the plan"
+    return {plan if where == "plan" else where: text for where, text in fix.items()}
 
 
 def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explanation]:

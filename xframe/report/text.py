@@ -47,4 +47,4 @@ def explained(comparison: Comparison) -> str:
     lines = [words.closing(comparison)]
     if difference is not None:
         lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
-    return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes, most=None), *lines])
+    return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes), *lines])

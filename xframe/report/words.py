@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
-from xframe.diagnosis.explaining import sentences_of
+from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
@@ -149,24 +149,21 @@ def reasons(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def causes_text(causes: Sequence[Explanation], *, most: int | None = 2) -> list[str]:
-    """The causes of each run, most likely first: the first ``most`` in full (None: all), the others named."""
+def causes_text(causes: Sequence[Explanation]) -> list[str]:
+    """The causes of each run, most likely first, each with its sentence and its fixes."""
     lines: list[str] = []
     for run in dict.fromkeys(cause.run for cause in causes):
-        own = [cause for cause in causes if cause.run == run]
-        for i, cause in enumerate(own[:most]):
+        for i, cause in enumerate(cause for cause in causes if cause.run == run):
             lines += _cause_lines(cause, first=i == 0)
-        if most is not None and (rest := own[most:]):
-            lines.append(f"  or: {', '.join(cause.name for cause in rest)}")
     return lines
 
 
 def _cause_lines(cause: Explanation, *, first: bool) -> Iterator[str]:
-    head = "Why" if cause.certain else "Likely" if first else "Or"
+    head = "Why" if cause.certain else "Likely" if first else "And" if cause.besides else "Or"
     yield f"{head}: {printable(cause.sentence)}. [{cause.name}]"
     if cause.by_chance:
         yield f"  By chance: {printable(cause.by_chance)}."
-    settings = {"or else the plan" if where == "plan" else where: setting for where, setting in cause.fix.items()}
+    settings = fix_places(cause.fix)
     width = max(map(len, settings), default=0)
     for i, (where, setting) in enumerate(settings.items()):
         yield f"  {'Fix:' if i == 0 else '    '} {where.ljust(width)}  {printable(setting)}"

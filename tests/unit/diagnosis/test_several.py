@@ -72,3 +72,14 @@ def test_what_stays_unexplained_is_said_to_be() -> None:
     assert [one.name for one in found] == ["batches-swapped", "update-skipped"]
     assert found[-1].sentence.endswith("; what else differs, first at step 20, is not explained")
     assert not any(one.certain for one in found)
+
+
+def test_a_swap_explains_no_update_that_is_missing_before_it() -> None:
+    """Nor, in its sentence, totals that no order of the batches changes."""
+    rows = edited(rows_of(), swapped=19, skipped=5)
+    updates = rows.column("updates").values.copy()
+    updates[25:] -= np.cumsum([1, 0, 0, 1, 1, 0, 1, 0, 1, 0, 0, 1, 0, 0])[: len(updates) - 25]
+    candidate = rows.with_columns(updates=updates)
+    found = diagnose(candidate, rows_of(), num_samples=N, plan=PLAN)
+    assert [(one.name, one.step) for one in found][:2] == [("update-skipped", 5), ("batches-swapped", 19)]
+    assert not any("updates where" in one.sentence for one in found if one.name == "batches-swapped")
