@@ -107,7 +107,8 @@ def _keras(rng: random.Random) -> tuple[int, Arguments, Arguments]:
     s = _length(rng, n, b)
     if "repeat" in data and s is None:
         s = rng.randint(1, 8)
-    common = {"batch_size": b, "epochs": rng.randint(1, 4), "steps_per_epoch": s}
+    first = rng.choice([0, 0, 1, 3])
+    common = {"batch_size": b, "epochs": first + rng.randint(1, 4), "steps_per_epoch": s, "initial_epoch": first}
     common["steps_per_execution"] = rng.choice([1, 1, 2, 3, 4])
     names = {"batch-repeat": "dataset-repeat", "dataset": "dataset"}
     given = {"batch-repeat": "dataset-drop-repeat", "dataset": "dataset-drop"} if drop else names
@@ -133,6 +134,8 @@ def _lightning(rng: random.Random) -> tuple[int, Arguments, Arguments]:
         "limit_train_batches": limit,
         "drop_last": rng.random() < 0.3,
         "data": data,
+        "overfit_batches": rng.choice([*[0.0] * 6, rng.randint(1, 9), round(rng.random(), 2)]),
+        "fast_dev_run": rng.choice([*[False] * 6, True, rng.randint(2, 9)]),
     }
     return n, arguments, arguments
 

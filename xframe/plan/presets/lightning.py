@@ -62,7 +62,8 @@ def _fields(
         max_epochs, max_steps = 1, count("fast_dev_run", int(fast_dev_run))
         limit_train_batches = limit_train_batches if overfit_batches else max_steps
     batches, remainder = batches_of_pass(num_samples, b, drop), "flush"
-    s = _limit(limit_train_batches, batches, data)
+    name = "overfit_batches" if overfit_batches else "limit_train_batches"
+    s = _limit(name, limit_train_batches, batches, data)
     if s is not None and s > batches and data == "iterable":
         remainder = "drop"
     updates = None if max_steps == -1 else count("max_steps", max_steps, remedy="-1 stands for no limit.")
@@ -86,16 +87,14 @@ def _fields(
     }
 
 
-def _limit(limit: Any, batches: int, data: str) -> int | None:
+def _limit(name: str, limit: Any, batches: int, data: str) -> int | None:
     """The batches of an epoch; None where all are trained on."""
     if isinstance(limit, float) and limit != 1.0 and not (1 < limit < math.inf and limit == int(limit)):
         if not 0 < limit < 1:
-            raise UsageError("the argument limit_train_batches", got=limit, expected="a count, or a share from 0 to 1")
+            raise UsageError(f"the argument {name}", got=limit, expected="a count, or a share from 0 to 1")
         if data == "iterable" or int(batches * limit) == 0:
             raise UsageError(
-                "limit_train_batches as a share leaves no batch"
-                if data == "loader"
-                else "limit_train_batches as a share of an iterable",
+                f"{name} as a share leaves no batch" if data == "loader" else f"{name} as a share of an iterable",
                 got=limit,
                 expected="a count"
                 if data == "iterable"
@@ -104,7 +103,7 @@ def _limit(limit: Any, batches: int, data: str) -> int | None:
         return int(batches * limit)
     if limit is None or (isinstance(limit, float) and limit == 1):
         return None
-    return count("limit_train_batches", int(limit) if isinstance(limit, float) else limit)
+    return count(name, int(limit) if isinstance(limit, float) else limit)
 
 
 def _window(steps: Any, scheduler: Any) -> int:
