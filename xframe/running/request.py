@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim, XframeError
@@ -60,7 +61,8 @@ class Request:
             raise UsageError(
                 "verify", got=(self.plan, self.task), expected="an xframe.TrainingPlan and the name of a task"
             )
-        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+        limit = self.timeout
+        if limit is not None and not (isinstance(limit, Real) and 0 < limit < float("inf")):
             raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
         runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]

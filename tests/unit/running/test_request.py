@@ -86,7 +86,7 @@ def test_a_plan_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("timeout", [0, -1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout", [0, -1.5, float("nan"), float("inf"), "5"])
 def test_a_time_limit_is_a_number_of_seconds(timeout):
     with pytest.raises(UsageError, match=r"timeout: got .*, expected a number of seconds above 0"):
         Request(plan=PLAN, adapters="numpy", timeout=timeout)
