@@ -5,8 +5,8 @@ early, or count updates before its optimizer steps. Two such runs differ in the 
 is looked for only where two runs differ, and taken only on evidence from the steps whose batches agree:
 
     losses, accuracies  read so, they agree where they did not as recorded, at several steps
-    updates, rates      all losses were recorded, vary, and agree as closely as rounding lets them at several steps
-                        behind what differs, and the final weights agree: nothing but the record differs
+    updates, rates      losses vary, and agree as closely as rounding lets them wherever both runs have one, at several
+                        steps behind what differs, and the final weights agree: nothing but the record differs
 
 What is judged then is what the run computed, by that reading: a mistake beside it differs at its own step.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,20 +70,27 @@ class _Reader:
             yield self.runs[best[0]], best[1]
         agree = self._agree_closely(losses, slack)
         updates, rates = self._columns("updates"), self._columns("lr")
-        shown = partial(self._shown, agree, losses[1].values)
+        shown = partial(
+            self._shown, agree, np.where(_known(losses, self.steps), losses[1].values[: self.steps], np.nan)
+        )
         best = self._best("updates", updates, self._lagging("updates", updates), shown)
         if best is not None:
             side, reading, _ = best
             yield self.runs[side], reading
             updates = _with(updates, side, reading.values)
         self.steps = _first(self._differing("updates", updates))
-        applied = np.diff(updates[1].values[: self.steps], prepend=0) > 0  # nowhere, of updates that are not known
+        counts = np.where(_known(updates[1:], self.steps), updates[1].values[: self.steps], 0)
+        applied = np.diff(np.maximum.accumulate(counts), prepend=0) > 0  # nowhere, of updates that are not known
         by = share(*(one.values[: self.steps] for one in rates)) * applied
         # What is computed from long means shows an update skipped, but not a twentieth of one.
-        by = by * (slack[: self.steps] <= 4 * self._rounding(losses))
+        by = by * ~(slack[: self.steps] > 4 * self._rounding(losses))
         best = self._best("lr", rates, self._lagging("lr", rates), lambda explained: shown(explained, by))
         if best is not None:
             yield self.runs[best[0]], best[1]
+        elif shown(self._differing("lr", rates), by):
+            lags = ((self.runs[side], one) for side, one in self._lagging("lr", rates))
+            fitting = ((run, one) for run, one in lags if run.facts.adapter is None and self._fits(run, one, rates))
+            yield from islice(fitting, 1)
 
     def _best(
         self, column: str, columns: Sides, readings: Iterable[tuple[int, Reading]], shown: Callable[[Mask], bool]
@@ -140,11 +148,25 @@ class _Reader:
                     text = f"{run.name} records each rate one step {when} than {self.runs[1 - side].name}"
                     yield side, Reading(column, text, moved)
 
+    def _fits(self, run: Run, reading: Reading, rates: Sides) -> bool:
+        """Whether rates read so, none of a step whose rate the other run recorded, lie between those that it recorded
+        before and after."""
+        values, known = reading.values
+        others, recorded = rates[1 - self.runs.index(run)]
+        if known is None or recorded is None:
+            return False
+        rows, at = np.flatnonzero(known), np.flatnonzero(recorded)
+        if len(at) < 2 or np.intersect1d(rows, at).size:
+            return False
+        rows = rows[(rows > at[0]) & (rows < at[-1])]
+        after = np.searchsorted(at, rows)
+        a, b, read = others[at[after - 1]], others[at[after]], values[rows]
+        inside = (read >= np.minimum(a, b)) & (read <= np.maximum(a, b))
+        return len(rows) >= SEVERAL and bool(inside.all())
+
     def _agree_closely(self, losses: Sides, slack: Floats) -> Mask:
-        """Where the losses are those of one training, all of them known but for one at an end."""
+        """Where the losses are not known to be those of two trainings."""
         known = _known(losses, self.steps)
-        if known.sum() < self.steps - 1:
-            return np.zeros(self.steps, bool)
         a, b = (one.values[: self.steps] for one in losses)
         with np.errstate(over="ignore", invalid="ignore"):
             close: Mask = np.abs(a - b) <= self._rounding(losses) + slack
@@ -157,7 +179,8 @@ class _Reader:
         return largest
 
     def _shown(self, agree: Mask, losses: Floats, explained: Mask, by: Floats | float = 1.0) -> bool:
-        """Whether losses and weights show that training did not differ by that much of each update explained."""
+        """Whether losses and weights show that training did not differ by that much of each update explained. Where
+        more losses are unknown than one at an end, the final weights must be known to agree."""
         end = len(explained)
         differing = explained.astype(np.float64) * (by if isinstance(by, float) else by[:end])
         varying = losses[behind(differing)]
@@ -167,10 +190,11 @@ class _Reader:
         least = ROUNDINGS * epsilon(self.pair.terms.precision) * np.abs(varying).max(initial=0.0)
         if np.ptp(varying) <= 100 * least:
             return False
+        sparse = np.isnan(losses[:end]).sum() > 1
         if not end == len(self.runs[0].rows) == len(self.runs[1].rows):
-            return True
+            return not sparse
         weights = FinalWeights(self.pair).compared()
-        return weights is None or weights.result != "fail"
+        return not sparse if weights is None else weights.result == "pass" if sparse else weights.result != "fail"
 
     def _columns(self, name: str) -> Sides:
         a, b = (run.rows.column(name) for run in self.runs)
@@ -203,7 +227,7 @@ def _with(sides: Sides, side: int, values: Column) -> Sides:
     return (values, sides[1]) if side == 0 else (sides[0], values)
 
 
-def _known(sides: Sides, steps: int) -> Mask:
+def _known(sides: Sequence[Column], steps: int) -> Mask:
     known = np.ones(steps, bool)
     for one in sides:
         known &= True if one.known is None else one.known[:steps]

@@ -239,7 +239,8 @@ DIFFERENT = {
     "losses that differ from the next step on": {"loss": mistaken(1)},
     "losses that merely pass the tolerance": {"loss": LOSS * (1 + 2e-5)},
     "no loss": {"loss": [None] * STEPS},
-    "a loss at every tenth step": {"loss": [x if i % 10 == 0 else None for i, x in enumerate(NEARLY)]},
+    "a loss at every tenth step and no weights": {"loss": each(10, NEARLY), "weights": None},
+    "a loss at every tenth step, one of them other": {"loss": each(10, mistaken(41))},
     "other final weights": {"loss": NEARLY, "weights": 1.1},
 }
 
@@ -249,6 +250,31 @@ DIFFERENT = {
 def test_what_training_does_not_show_to_be_the_record_stays_a_failure(compared, column, training):
     comparison = compared({"weights": 1.0}, {"weights": 1.0, column: SHIFTS[column], **DIFFERENT[training]})
     assert (comparison.first_difference["check"], comparison.first_difference["step"]) == (column, 0)
+
+
+@pytest.mark.parametrize("column", SHIFTS)
+@pytest.mark.parametrize("sides", [[0], [1], [0, 1]])
+def test_losses_at_some_steps_and_equal_weights_show_what_is_only_the_record(compared, column, sides):
+    runs = [{"weights": 1.0}, {"weights": 1.0, "loss": NEARLY, column: SHIFTS[column]}]
+    for side in sides:
+        runs[side] |= {"loss": each(10, LOSS)}
+    comparison = compared(*runs)
+    assert comparison.verdict == "passed", comparison
+    assert "b counts" in str(comparison) or "one step" in comparison.check("lr").detail
+
+
+def test_rates_of_neighbouring_steps_that_were_never_recorded_at_one_step_are_not_judged(compared):
+    runs = (
+        {"weights": 1.0, "lr": each(10, RATE)},
+        {"weights": 1.0, "lr": each(5, np.append(RATE[1:], 0.0)), "loss": NEARLY},
+    )
+    for sides in (runs, runs[::-1]):
+        comparison = compared(*sides)
+        assert comparison.verdict == "passed", comparison
+        assert comparison.check("lr").result == "not judged"
+        assert "one step" in comparison.check("lr").detail
+    other = {**runs[1], "lr": each(5, 0.5 * RATE)}
+    assert compared(runs[0], other).first_difference["check"] == "lr"
 
 
 @pytest.mark.parametrize("column", SHIFTS)

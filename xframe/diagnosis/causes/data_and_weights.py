@@ -28,10 +28,11 @@ class DifferentData(Cause):
         if numbers.same_data:
             return
         if first := differ_from_the_start(case, numbers):
-            yield self.note(case, f"{first}, so the ids may stand for different samples or targets", 0, rank=630)
+            text = f"{first}, so the ids may stand for different samples or targets"
+            yield self.note(case, text, 0, rank=630, claims=(claims.weights_may_differ,))
         elif step and numbers.other_losses and numbers.scale is None:
             text = f"{case.run}: the ids of step {step:,} may stand for different samples or targets"
-            yield self.note(case, text, step, rank=650)
+            yield self.note(case, text, step, rank=650, claims=(claims.weights_may_differ,))
 
 
 class StartingWeights(Cause):
@@ -47,7 +48,8 @@ class StartingWeights(Cause):
             text = f"{case.run} starts from different weights than {case.other}: the fingerprints are {a} and {b}"
             yield self.note(case, text, 0, exact=True)
         elif not numbers.same_starts and (first := differ_from_the_start(case, numbers)):
-            yield self.note(case, f"{first}, so the starting weights may differ", 0, rank=660)
+            text = f"{first}, so the starting weights may differ"
+            yield self.note(case, text, 0, rank=660, claims=(claims.weights_may_differ,))
 
 
 class WeightsElsewhere(Cause):

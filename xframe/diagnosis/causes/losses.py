@@ -67,6 +67,23 @@ class LossScale(Cause):
             yield self.note(case, f"the first loss of {case.run} is {factor} that of {case.other}", 0)
 
 
+class LossRecordedOtherwise(Cause):
+    """Its loss is recorded in another way: training is the same, since it ends in the same weights."""
+
+    name = "loss-recorded-otherwise"
+    rank = 605
+    explains = staticmethod(claims.of_stated_losses)
+    fixes = settings(any="record each step's own loss in both runs: no mean of several, not smoothed or rounded")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        step = numbers.loss_differs_at
+        if not numbers.other_losses or numbers.weights is not True or numbers.scale is not None or numbers.constant:
+            return
+        if not numbers.drifts:
+            text = f"the final weights of {case.run} and {case.other} agree, so the training is the same; "
+            yield self.note(case, f"{text}the loss is recorded in another way", step)
+
+
 class DifferentLoss(Cause):
     """The loss is computed otherwise."""
 

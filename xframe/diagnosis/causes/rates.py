@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -46,19 +47,31 @@ class _Reclocked(Cause):
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         schedule = _reclocked(case, numbers) if numbers.other_rates else None
         if schedule is not None and schedule[0] == self.own_clock:
-            yield self.note(case, _differing(case, numbers, schedule[1]), numbers.lr_differs_at)
+            text = _differing(case, numbers, schedule[1], only_records=self.own_clock)
+            fit = self.note(case, text, numbers.lr_differs_at)
+            yield replace(fit, fields={**fit.fields, "only_recorded": numbers.only_recorded})
 
 
 class ScheduleLate(_Reclocked):
-    """Its learning rate schedule is a tick late or early."""
+    """Its learning rate schedule is a tick late or early, or is recorded so: rates show no more than that."""
 
     name = "schedule-late"
     rank = 540
     own_clock = True
     fixes = settings(
-        torch="scheduler.step() once after each tick, not before the first optimizer.step()",
-        keras="a LearningRateSchedule is asked with the updates made before",
+        torch="read the rate before scheduler.step()",
+        keras="read the rate before the update: of a LearningRateSchedule, schedule(iterations before it)",
     )
+    _of_training: ClassVar[Mapping[str, str]] = settings(
+        torch="if training itself is a tick off, scheduler.step() once after each tick, not before the first "
+        "optimizer.step()",
+        keras="if training itself is a tick off, a LearningRateSchedule is asked with the updates made before",
+    )
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        if fields.get("only_recorded"):
+            return self.fixes
+        return {where: f"{text}; {self._of_training[where]}" for where, text in self.fixes.items()}
 
 
 class ScheduleClock(_Reclocked):
@@ -74,15 +87,16 @@ class ScheduleClock(_Reclocked):
     )
 
 
-def _differing(case: Case, numbers: Numbers, why: str = "") -> str:
-    """Where the rates first differ, by what factor if that is constant, and what losses show of it."""
+def _differing(case: Case, numbers: Numbers, why: str = "", *, only_records: bool = False) -> str:
+    """Where the rates first differ, by what factor if that is constant, and what losses show of it; ``only_records``:
+    they may be rates of a neighbouring tick, so that nothing is said of what it trains at."""
     assert numbers.lr is not None
     at = numbers.lr_differs_at or 0
     (a, b), rates = numbers.lr, [float(one[at]) for one in numbers.lr]
     candidate, reference = (f"{rate:.6g}" for rate in rates)
     if candidate == reference:
         candidate, reference = (repr(rate) for rate in rates)
-    shown = numbers.loss_differs_at is not None and not numbers.only_recorded
+    shown = numbers.loss_differs_at is not None and not numbers.only_recorded and not only_records
     verb = "trains at" if shown else "records"
     text = f"{case.run} {verb} the rate {candidate} in step {at:,}, {case.other} {'at ' if shown else ''}{reference}"
     if factor := _factor(a, b):
@@ -117,7 +131,9 @@ def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
             continue
         for by, way in ((-1, "late"), (1, "early")):
             if rates.are(np.maximum(ticks + by, 0), candidate):
-                return True, f"these are {case.other}'s rates one {clock[:-1]} {way}"
+                reader = case.run if by == 1 else case.other
+                why = f"these are {case.other}'s rates one {clock[:-1]} {way}"
+                return True, f"{why}, as where {reader} reads the rate after the schedule's tick"
         for other, its in clocks.items():
             if other != clock and rates.are(its, candidate):
                 why = f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}"
