@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim, XframeError
@@ -62,7 +61,7 @@ class Request:
                 "verify", got=(self.plan, self.task), expected="an xframe.TrainingPlan and the name of a task"
             )
         limit = self.timeout
-        if limit is not None and not (isinstance(limit, Real) and 0 < limit < float("inf")):
+        if limit is not None and not (isinstance(limit, (int, float)) and 0 < limit < float("inf")):
             raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
         runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]
