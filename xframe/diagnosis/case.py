@@ -14,6 +14,7 @@ import numpy as np
 
 from xframe.diagnosis.draws import Draws
 from xframe.diagnosis.keys import Keys, batch_keys, first_difference
+from xframe.diagnosis.numbers import same_losses
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
 from xframe.errors import counted
@@ -210,6 +211,12 @@ class Case:
     def same_updates(self) -> bool:
         """Whether the steps that both sides have are followed by the same updates, as far as known."""
         return self.updates is None or bool(np.array_equal(*self.updates))
+
+    @cached_property
+    def only_counted(self) -> bool:
+        """Whether updates differ and the losses behind agree, as closely as rounding lets them, in the same batches."""
+        at = self.updates_differ_at
+        return at is not None and self.same_batches and same_losses(self.candidate, self.reference, at + 1, self.shared)
 
     @property
     def may_be_reordered(self) -> bool:

@@ -201,4 +201,7 @@ def _in_words(
         by_chance=chance,
         besides=fit.besides,
     )
+    if case.only_counted:  # what the counts show was perhaps not done
+        counts = f"{fit.sentence}; the losses behind it agree, so that perhaps only the counts of updates differ"
+        explanation = replace(explanation, sentence=counts, certain=False)
     return Answer(explanation, frozenset(explained))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from xframe.inference.observed import Flags, Ints
 from xframe.inference.orders import sorted_repeat
 from xframe.plan.training_plan import TrainingPlan
 
+_FEW = 8  # steps or more, for one in which an update is skipped or doubled
 MOST_TRIED = 8  # places of one batch among the reference's that are tried
 
 
@@ -153,13 +156,15 @@ def most_batches(case: Case, moved: int) -> bool:
     return moved > len(case.keys) // 2 > 4
 
 
-class Gaps(NamedTuple):
+@dataclass(frozen=True)
+class Gaps:
     """The steps after which the candidate counts more or fewer updates than the reference, in the same batches."""
 
     steps: Ints
     more: Ints  # updates of these steps that the candidate has and the reference has not; negative: the other way round
     due: Ints  # that the reference has
     forwards: bool  # the candidate's counter never goes down
+    of: int  # steps
 
     @property
     def first(self) -> int:
@@ -176,6 +181,17 @@ class Gaps(NamedTuple):
         """Whether there are too many updates in all of them."""
         return bool((self.more > 0).all())
 
+    @cached_property
+    def single(self) -> bool:
+        """Whether updates are missing here and too many there, at a few steps that each have one due."""
+        few = len(self.steps) * _FEW <= self.of
+        return few and self.forwards and bool((self.due > 0).all()) and not (self.only_fewer or self.only_more)
+
+    def some(self, *, fewer: bool) -> Gaps:
+        """Those in which updates are missing, or too many."""
+        these = (self.more < 0) == fewer
+        return replace(self, steps=self.steps[these], more=self.more[these], due=self.due[these])
+
     @property
     def listed(self) -> str:
         """``step 3``, or ``steps 3, 4`` and so on: the first of them."""
@@ -190,7 +206,7 @@ def update_gaps(case: Case) -> Gaps | None:
     differing = np.flatnonzero(a != b)
     if not len(differing):
         return None
-    return Gaps(differing, (a - b)[differing], b[differing], bool((a >= 0).all()))
+    return Gaps(differing, (a - b)[differing], b[differing], bool((a >= 0).all()), len(a))
 
 
 def window_ends(case: Case) -> Flags | None:

@@ -23,7 +23,7 @@ from xframe.diagnosis.claims import Table
 from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.fixes import in_use
-from xframe.diagnosis.numbers import Floats, Numbers, Outcome
+from xframe.diagnosis.numbers import Numbers, Outcome, numbers_of
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -151,12 +151,6 @@ def _stopping(plan: TrainingPlan | None, pair: Pair) -> Stopping | None:
     return Stopping(plan.early_stopping_patience, after, bool(validations), pair.reference.is_plan)
 
 
-def _known(rows: Rows, name: str, steps: int) -> Floats:
-    """A column of numbers up to there, NaN where nothing was recorded."""
-    values, known = rows.column(name)
-    return values[:steps] if known is None else np.where(known, values, np.nan)[:steps]
-
-
 def _validation(pair: Pair) -> Outcome | None:
     """The first validation that differs, if its outcome does and the two were of the same samples."""
     judged = pair.judgements.get("validation")
@@ -204,8 +198,8 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
     firsts = {name: first for name, first in pair.firsts.items() if first < shared}
     weights = pair.judgements.get("weights")
     return Numbers(
-        loss=None if coverage else (_known(a, "loss", shared), _known(b, "loss", shared)),
-        lr=(_known(a, "lr", shared), _known(b, "lr", shared)),
+        loss=None if coverage else (numbers_of(a, "loss")[:shared], numbers_of(b, "loss")[:shared]),
+        lr=(numbers_of(a, "lr")[:shared], numbers_of(b, "lr")[:shared]),
         loss_differs_at=firsts.get("loss"),
         lr_differs_at=firsts.get("lr"),
         weights=None if weights is None else {"pass": True, "fail": False}.get(weights.result),

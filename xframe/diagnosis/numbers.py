@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xframe.comparison.checks.lr import behind, share
 from xframe.comparison.readings import ROUNDINGS, SEVERAL
 from xframe.precision import epsilon, rounding
+from xframe.trace.rows import Rows
 
 Floats = NDArray[np.float64]
 Sizes = tuple[tuple[int, int], ...]  # of batches: pairs of a size and how many times in a row it came
@@ -150,3 +151,21 @@ class Numbers:
         grows = largest <= _AT_FIRST * _A_STEP ** np.arange(until)
         halfway = largest[until // 2]
         return bool(grows.all() and 0 < _HALFWAY * halfway <= largest[-1])
+
+
+def numbers_of(rows: Rows, name: str) -> Floats:
+    """A column of numbers, NaN where nothing was recorded."""
+    values, known = rows.column(name)
+    return values if known is None else np.where(known, values, np.nan)
+
+
+def same_losses(candidate: Rows, reference: Rows, start: int, stop: int) -> bool:
+    """Whether several losses of these steps are known, vary, and agree as closely as rounding lets them."""
+    if any("loss" not in rows.known for rows in (candidate, reference)):
+        return False
+    a, b = (numbers_of(rows, "loss")[start:stop] for rows in (candidate, reference))
+    known = np.isfinite(a) & np.isfinite(b)
+    closely = ROUNDINGS * epsilon("float32") * np.abs(b[known])
+    if known.sum() < SEVERAL or (np.abs(a - b)[known] > closely).any():
+        return False
+    return bool(np.ptp(b[known]) > closely.max())

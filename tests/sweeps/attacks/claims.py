@@ -67,7 +67,7 @@ CLAIMS: dict[str, tuple[str, Refuter]] = {
     "put in": (rf"has sample {N} put in at step {N}", refuters.put_in),
     "never updates": (r"never updates", refuters.never_updates),
     "updates after every": (rf"updates after every {N} steps;", refuters.updates_after),
-    "every step updates": (r"updates after every step;", refuters.every_step_updates),
+    "every step updates": (r"(?:updates|counts an update) after every step;", refuters.every_step_updates),
     "epochs of": (rf"has epochs of {N} steps?;", refuters.epochs_of),
     "order inside": (r"has the same samples in every batch, in a different order", refuters.inside),
     "from outside": (rf"trains on {N} samples? from outside the {N}", refuters.outside),

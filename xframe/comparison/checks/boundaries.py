@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Run
 from xframe.comparison.result import Judgement
+from xframe.errors import counted
 
 
 class Boundaries(Check):
@@ -47,7 +48,7 @@ def difference(candidate: Run, reference: Run, step: int) -> str:
     """How two batches differ."""
     size, expected = (run.value("batch_size", step) for run in (candidate, reference))
     if size != expected and None not in (size, expected):
-        return f"step {step}: {candidate.name} trained on {size:,} samples, {reference.says} {expected:,}"
+        return f"step {step}: {candidate.name} trained on {counted(size, 'sample')}, {reference.says} {expected:,}"
     ids, reference_ids = candidate.rows.batch(step), reference.rows.batch(step)
     if ids is None or reference_ids is None:
         other = f"different samples than {reference.name}, or in a different order"

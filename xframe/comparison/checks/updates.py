@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Pair, Run
 from xframe.comparison.result import Judgement
+from xframe.errors import counted
 
 
 class Updates(Check):
@@ -41,9 +42,8 @@ class Updates(Check):
             step, compared = firsts["update_attempts"], ("update_attempts", "update_attempts")
         did = "applied" if compared[0] == "updates" else "tried"
         count, expected = candidate.value(compared[0], step), reference.value(compared[1], step)
-        return Judgement(
-            "fail", step, f"step {step}: {candidate.name} had {did} {count:,} updates, {reference.says} {expected:,}"
-        )
+        had = counted(count, "update")
+        return Judgement("fail", step, f"step {step}: {candidate.name} had {did} {had}, {reference.says} {expected:,}")
 
     def _agreed(self) -> Judgement:
         """Counts that agree wherever both runs have one."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.edits import has_updates, update_gaps, updates_of, window_ends
+from xframe.diagnosis.edits import Gaps, has_updates, update_gaps, updates_of, window_ends
 from xframe.errors import counted
 
 _LONGEST_WINDOW = 64  # steps by which a window may be shifted
+
+
+def _totals_of(case: Case, gaps: Gaps) -> Case:
+    """The case, of which no totals are stated where some updates are missing and others are too many."""
+    return case.over(case.candidate, case.basis, apart=True) if gaps.single else case
 
 
 class UpdateSkipped(Cause):
@@ -27,10 +34,11 @@ class UpdateSkipped(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         gaps = update_gaps(case)
-        if gaps is None or not gaps.only_fewer:
+        if gaps is None or not (gaps.only_fewer or gaps.single):
             return
+        fewer = gaps.some(fewer=True)
         exact = len(gaps.steps) == 1 and gaps.more[0] == -1
-        yield self.fit(case, f"skips the update of {gaps.listed}", exact=exact, step=gaps.first)
+        yield self.fit(_totals_of(case, gaps), f"skips the update of {fewer.listed}", exact=exact, step=fewer.first)
 
 
 class UpdateDoubled(Cause):
@@ -42,12 +50,12 @@ class UpdateDoubled(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         gaps = update_gaps(case)
-        if gaps is None or not gaps.only_more:
+        if gaps is None or not (gaps.only_more or gaps.single):
             return
-        one = len(gaps.steps) == 1
-        text = f"applies {'an update' if one else 'updates'} too many at {gaps.listed}"
-        exact = one and gaps.more[0] == 1 and bool((gaps.due > 0).all())
-        yield self.fit(case, text, exact=exact, step=gaps.first)
+        more = gaps.some(fewer=False)
+        text = f"applies {'an update' if len(more.steps) == 1 else 'updates'} too many at {more.listed}"
+        exact = len(gaps.steps) == 1 and gaps.more[0] == 1 and bool((gaps.due > 0).all())
+        yield self.fit(_totals_of(case, gaps), text, exact=exact, step=more.first)
 
 
 class CountedWithoutUpdate(Cause):
@@ -82,6 +90,7 @@ class UpdateOffset(Cause):
     fixes = settings(
         torch="update if (i + 1) % {k} == 0, not i % {k} == 0; read the counter after optimizer.step()",
         tensorflow="the same; read optimizer.iterations after apply_gradients",
+        any="begin the counter at 0; where a run resumes, subtract the updates of its checkpoint, or keep its steps",
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
@@ -96,8 +105,18 @@ class UpdateOffset(Cause):
         if gaps.first == 0 and by[0] > 0 and (by == by[0]).all():
             more = counted(int(by[0]), "update")
             text = f"counts {more} more from its first step on, as where the counter does not begin at 0"
-            yield self.fit(case, text, guess=True, step=0)
+            fit = self.fit(case, text, guess=True, step=0)
+            yield replace(fit, fields={**fit.fields, "begins": int(by[0])})
         yield from self._shifted(case)
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        if fields.get("begins"):
+            return {"any": self.fixes["any"]}
+        windows = {where: text for where, text in self.fixes.items() if where != "any"}
+        if fields.get("k") == 1:
+            windows |= {"torch": "read the counter after optimizer.step()"}
+            windows |= {"tensorflow": "read optimizer.iterations after apply_gradients"}
+        return windows
 
     def _shifted(self, case: Case) -> Iterator[Fit]:
         """Windows begun elsewhere."""

@@ -32,7 +32,7 @@ class UpdatesCountedAsSteps(Cause):
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         k = plan.gradient_accumulation_steps
         if k > 1 and case.may_have_other_windows:
-            text = f"updates after every step; {case.other} after every {k:,}"
+            text = f"counts an update after every step; {case.other} after {_every(k)}"
             yield Prediction({"gradient_accumulation_steps": None}, text, 1)
 
 
@@ -120,12 +120,11 @@ class AccumulationSteps(Cause):
             ways = [{"accumulation_remainder": kind} for kind in ("flush", "carry", "drop")]
             ways += [{**way, "accumulation_at_end": "flush"} for way in ways]
         for steps in dict.fromkeys([*gaps, 1, 2, k // 2, k - 1, k + 1, 2 * k]):
-            if steps < 1 or steps == k:
+            if steps < 1 or steps == k or (steps == 1 and case.only_counted):
                 continue
-            often = "step" if steps == 1 else f"{steps:,} steps"
-            text = f"updates after every {often}; {case.other} after every {k:,}"
+            text = f"updates after {_every(steps)}; {case.other} after {_every(k)}"
             if not len(at):  # of how long its windows are, only that none is over
-                text = f"never updates; {case.other} does after every {k:,}"
+                text = f"never updates; {case.other} does after {_every(k)}"
             for way in ways:
                 # Alone it is to be written into the plan only where the rest is as a plan without more has it.
                 alone = len(at) and way in ({}, {"accumulation_remainder": "flush"})
@@ -133,14 +132,23 @@ class AccumulationSteps(Cause):
 
     def find(self, case: Case) -> Iterator[Fit]:
         gaps = update_gaps(case)
-        if gaps is None or gaps.only_fewer or gaps.only_more:
+        if gaps is None or gaps.only_fewer or gaps.only_more or gaps.single:
             return
         at = gaps.first
         text = f"has its updates after other steps: first at step {at:,}, in {counted(len(gaps.steps), 'step')} in all"
         yield self.fit(case, text, exact=False, step=at)
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
-        return {**self.fixes, "torch": "optimizer.step() in every step"} if fields.get("k") == 1 else self.fixes
+        if fields.get("k") != 1:
+            return self.fixes
+        without = {"torch": "optimizer.step() in every step", "keras": "optimizer=Adam(...) without its argument"}
+        without["keras"] += " gradient_accumulation_steps, which must be 2 or more where it is given"
+        return {**self.fixes, **without}
+
+
+def _every(steps: int) -> str:
+    """``every step``, or ``every 4 steps``."""
+    return "every step" if steps == 1 else f"every {steps:,} steps"
 
 
 _DOES = {
