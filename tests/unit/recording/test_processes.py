@@ -224,6 +224,14 @@ def test_of_processes_that_open_one_path_at_once_one_records(path):
         assert ids_of(trace.path) == [[codes.index("0")]] * 50
 
 
+def test_a_link_to_nowhere_is_not_followed(path):
+    path.symlink_to(path.with_name("aim"))
+    with pytest.raises(xframe.UsageError, match="exists already"):
+        xframe.record(path)
+    assert path.is_symlink()
+    assert not path.exists()
+
+
 # Signals
 
 

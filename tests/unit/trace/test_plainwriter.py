@@ -1,6 +1,7 @@
 """The writer for old scripts and what reads it: every interpreter here, every byte of the file."""
 
 import ast
+import contextlib
 import inspect
 import json
 import math
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -276,6 +278,64 @@ def test_a_full_disk_leaves_what_was_written_and_takes_the_rest_once_there_is_ro
     rec.close()
     found = read(tmp_path / "old.trace")
     assert (found.ending, found.num_rows) == ("complete", 2)
+
+
+def test_it_is_entered_once_and_closed_once(tmp_path):
+    rec = plainwriter.record(tmp_path / "old.trace")
+    with rec:
+        rec.step(ids=[0])
+        with pytest.raises(ValueError, match="entered already"), rec:
+            pytest.fail("entered")
+        rec.step(ids=[1])
+    rec.close("interrupted by Me")
+    found = read(tmp_path / "old.trace")
+    assert (found.ending, found.num_rows) == ("complete", 2)
+
+
+def test_a_forked_child_is_refused_and_leaves_the_trace_alone(tmp_path):
+    with plainwriter.record(tmp_path / "old.trace") as rec:
+        rec.step(ids=[0])
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                rec.flush()
+                rec.close()
+                rec.step(ids=[9])
+            except ValueError as error:
+                code = 0 if "the process that made it" in str(error) else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        rec.step(ids=[1])
+    found = read(tmp_path / "old.trace")
+    assert (found.ending, found.columns["ids"].values.tolist()) == ("complete", [0, 1])
+
+
+def test_threads_record_and_flush_and_one_closes(tmp_path):
+    rec, done = plainwriter.record(tmp_path / "old.trace"), []
+
+    def train(thread):
+        with contextlib.suppress(ValueError):  # it was closed
+            for k in range(10**6):
+                rec.step(ids=[k], epoch=thread)
+                done.append((thread, k))
+                if k % 50 == 0:
+                    rec.flush()
+
+    threads = [threading.Thread(target=train, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(done) < 300:
+        time.sleep(0.001)
+    rec.close()
+    for thread in threads:
+        thread.join()
+    found = read(tmp_path / "old.trace")
+    rows = list(zip(found.columns["epoch"].values.tolist(), found.columns["ids"].values.tolist(), strict=True))
+    assert found.ending == "complete"
+    assert found.num_rows == rec.num_steps == len(rows) == len(set(rows))
+    assert set(done) <= set(rows)
 
 
 def test_killed(script, tmp_path):
