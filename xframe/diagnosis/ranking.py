@@ -144,7 +144,8 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
     """How one total of updates comes about in two ways."""
     plan, n, other = case.plan, case.num_samples, fit.plan
     steps = len(case.keys), len(case.reference_keys)
-    by_both = f"both are {total:,}, over {steps[0]:,} steps and over {steps[1]:,}"
+    over = f"{steps[0]:,} steps and over {steps[1]:,}" if len(set(steps)) > 1 else f"{steps[0]:,} steps"
+    by_both = f"both are {total:,}, over {over}"
     if plan is None or n is None or other is None:
         return by_both
     k = plan.gradient_accumulation_steps
@@ -161,7 +162,25 @@ def _update_sum(fit: Fit, case: Case, total: int) -> str:
     carries = plan.accumulation_remainder == "carry" == other.accumulation_remainder
     if carries and all(length // k == total for length in steps):  # a last window that is flushed is not in it
         return " = ".join(f"⌊{length:,}/{k:,}⌋" for length in dict.fromkeys(steps)) + f" = {total:,}"
+    divisions = [_updates(one, n, many) for one, many in zip((other, plan), steps, strict=True)]
+    if divisions[0] != divisions[1] and all(total == one[1] for one in divisions):
+        return f"{divisions[0][0]} = {divisions[1][0]} = {total:,}"
     return by_both
+
+
+def _updates(plan: TrainingPlan, n: int, steps: int) -> tuple[str, int]:
+    """The plan's updates in that many steps as a division, and what it comes to; 0 if they are none.
+
+    Windows that nothing cuts are counted through; else those between two cuts, as often as these come.
+    """
+    k, length, rest = plan.gradient_accumulation_steps, Cadence(plan, n).cut_every, plan.accumulation_remainder
+    if rest == "carry":
+        return f"⌊{steps:,}/{k:,}⌋", steps // k
+    if length is None or steps % length:
+        return "", 0
+    open_, close = "⌈⌉" if rest == "flush" else "⌊⌋"
+    each = -(-length // k) if rest == "flush" else length // k
+    return f"{steps // length:,} x {open_}{length:,}/{k:,}{close}", steps // length * each
 
 
 def _steps(plan: TrainingPlan, n: int) -> str:

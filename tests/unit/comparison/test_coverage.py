@@ -124,7 +124,10 @@ def test_what_chance_leaves_out_is_no_part(script, passes):
 def test_a_remainder_always_dropped_from_one_order_is_no_part(script):
     """Each keeps one order, so that each leaves out the same few; which these are is up to its order."""
     pair = [batches(orders(seed, passes=1) * 9, remainder="drop") for seed in (1, 2)]
-    assert compare(*[script(made, labels=labels) for made, labels in pair])
+    comparison = compare(*[script(made, labels=labels) for made, labels in pair])
+    assert comparison
+    assert "the same samples out of all passes" in comparison.check("boundaries").detail
+    assert "by chance" not in comparison.check("boundaries").detail
 
 
 def test_two_parts_of_the_samples_are_not_the_same(script):
@@ -150,7 +153,7 @@ def test_padding_is_distinguished_from_samples(script, declared):
     made[6] = np.concatenate([made[6][:3], made[6][:1], made[6][4:]])  # a sample twice instead of another
     comparison = compare(reference, script(made, labels=labels))
     assert (comparison.first_difference["check"], comparison.first_difference["step"]) == ("boundaries", 0)
-    assert "1 samples differ" in comparison.check("boundaries").detail
+    assert "1 sample differs" in comparison.check("boundaries").detail
 
 
 def test_a_stream_is_cut_where_all_samples_were_drawn(script):
@@ -162,6 +165,31 @@ def test_a_stream_is_cut_where_all_samples_were_drawn(script):
         assert compare(*[script(one, **options) for one in made])
         wrong = [*made[1][:9], made[1][9][::-1] // 2, *made[1][10:]]
         assert compare(script(made[0], **options), script(wrong, **options)).first_difference["step"] in (0, 6)
+
+
+OTHER_ORDERS = "drew the samples in different orders"
+
+
+def test_orders_are_said_to_differ_where_the_samples_are_known_to_be_the_same(script):
+    faithful, random = batches(orders(1)), np.random.default_rng(3)
+    others = {
+        "a subset": batches(orders(2, samples=N - 10)),
+        "other samples": batches([np.append(order[order != 37], 38) for order in orders(2)]),
+    }
+    for made, labels in others.values():
+        assert OTHER_ORDERS not in " ".join(compare(script(*faithful[:1]), script(made, labels=labels)).explanation)
+    drawn = [batches([random.integers(N, size=N) for _ in range(PASSES)])[0] for _ in range(2)]
+    assert OTHER_ORDERS not in " ".join(compare(*map(script, drawn)).explanation)
+    said = " ".join(compare(*map(script, drawn)).explanation)
+    assert "drew different samples, or the same in different orders" in said
+
+
+def test_what_chance_leaves_out_is_a_plain_number(script):
+    """Two fixed halves."""
+    half = [np.random.default_rng(seed).permutation(2 * N)[:N] for seed in (1, 2)]
+    pair = [batches([np.random.default_rng(i).permutation(one) for i in range(2)]) for one in half]
+    made = [script(ids, labels=labels, num_samples=2 * N) for ids, labels in pair]
+    assert "where chance leaves out about 50" in compare(*made).check("boundaries").detail
 
 
 def test_two_samplers_with_replacement_are_not_judged(script):

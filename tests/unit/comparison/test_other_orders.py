@@ -55,7 +55,7 @@ def test_coverage_of_other_samples(follow, labels):
 
     reference = follow(unlabelled if labels == "none" else None)
     comparison = departs(xframe.compare(reference, follow(replaced), order="coverage"), 3, "boundaries")
-    assert "1 samples differ" in comparison.check("boundaries").detail
+    assert "1 sample differs" in comparison.check("boundaries").detail
 
 
 @pytest.mark.parametrize("name", ["batch dropped", "last batch short", "update lost", "one step more"])

@@ -311,6 +311,16 @@ def test_totals_that_agree_by_chance() -> None:
     assert causes[0].by_chance == "step totals agree only by chance: ⌈3,069/256⌉ = 3 x ⌈1,023/256⌉ = 12"
 
 
+def test_totals_that_agree_by_chance_where_one_drops_and_one_carries() -> None:
+    """Not how many steps both made, which are the same, but how each comes to its updates."""
+    plan = plan_of({"batch_size": 32, "epochs": 3, **FOURS, "gradient_accumulation_steps": 5})
+    dropping, carrying = (changed(plan, accumulation_remainder=rest) for rest in ("drop", "carry"))
+    assert dropping is not None
+    assert carrying is not None
+    causes = explained(Rows.of_plan(carrying, 500), Rows.of_plan(dropping, 500), 500, dropping, "plan")
+    assert causes[0].by_chance == "update totals agree only by chance: ⌊48/5⌋ = 3 x ⌊16/5⌋ = 9"
+
+
 def test_what_agrees_has_no_cause() -> None:
     rows = Rows.of_plan(plan_of({}), DIGITS)
     for setting in SETTINGS:

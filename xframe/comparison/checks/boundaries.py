@@ -63,6 +63,11 @@ def difference(candidate: Run, reference: Run, step: int) -> str:
     return f"step {step}: {len(extra):,} of {size:,} samples differ: " + members(candidate, extra, reference, missing)
 
 
+def differing(many: int) -> str:
+    """How many samples differ, in words."""
+    return f"{counted(many, 'sample')} differ{'s' if many == 1 else ''}"
+
+
 def surplus(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """The members of ``a`` that ``b`` lacks, as often as it lacks them."""
     values, inverse = np.unique(np.concatenate([a, b]), return_inverse=True)

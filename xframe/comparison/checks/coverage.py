@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xframe.comparison.checks.boundaries import Boundaries, difference, members, surplus
+from xframe.comparison.checks.boundaries import Boundaries, difference, differing, members, surplus
 from xframe.comparison.drawn import Drawn, Ids, places_of, together
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
 from xframe.comparison.passes import NeverSeen, dropping, order_of, passes, union
 from xframe.comparison.result import Judgement
 
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
+_KEPT_OUT = "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one order"
+_KEPT_OUT += " of its own whose remainder is dropped"
 _TELL_TOTAL = "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
 
 
@@ -103,11 +105,12 @@ class Coverage(Boundaries):
                 undecided = undecided or _TELL_TOTAL
                 continue
             extra, missing = surplus(*drawn), surplus(*drawn[::-1])
-            detail = f"steps {first} to {last}: {max(len(extra), len(missing)):,} samples differ: "
+            detail = f"steps {first} to {last}: {differing(max(len(extra), len(missing)))}: "
             return Judgement("fail", first, detail + members(candidate, extra, reference, missing))
         if undecided:
             return Judgement("not judged", detail=undecided)
-        return Judgement("pass", detail=_LEFT_OUT) if left_out else self.agreement()
+        kept_out = left_out and all(one.certain for one in never)
+        return Judgement("pass", detail=_KEPT_OUT if kept_out else _LEFT_OUT) if left_out else self.agreement()
 
     def _notice_orders(self, sides: tuple[Drawn, Drawn], bounds: list[int]) -> None:
         """Names a forgotten shuffle: it is no difference in which samples are drawn, and seldom meant."""
@@ -127,9 +130,7 @@ class Coverage(Boundaries):
                 continue
             for run in (pair.candidate, pair.reference):
                 yield from _not_finite(run)
-            sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
-            if drawn < sized:  # else nothing but the sizes is known to differ
-                yield f"{pair.candidate.name} and {pair.reference.name} drew the samples in different orders"
+            yield from _own_orders(pair)
 
 
 class _Unlike(NamedTuple):
@@ -173,8 +174,23 @@ def _part_of(sides: Sequence[Drawn], never: Sequence[NeverSeen], batch_size: int
 def _leaves_out(side: Drawn, never: NeverSeen) -> Judgement:
     step = min(side.last_new() + 1, len(side.bounds) - 2)
     detail = f"step {step}: {side.run.name} goes on without a sample that it has not had before: {never.count:,} of "
-    detail += f"{never.total:,} are never seen, where chance leaves out about {never.expected:.2g}"
+    detail += f"{never.total:,} are never seen, where chance leaves out about {_plain(never.expected)}"
     return Judgement("fail", step, detail)
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _own_orders(pair: Pair) -> Iterator[str]:
+    """That the orders differ; not where a run lists no samples, or where it is the samples that do."""
+    sized, drawn = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
+    if drawn < sized and all("ids" in run.rows.known for run in (pair.candidate, pair.reference)):
+        sides, result = f"{pair.candidate.name} and {pair.reference.name} drew", pair.judgements["boundaries"].result
+        if result == "pass":
+            yield f"{sides} the samples in different orders"
+        elif result == "not judged" or sized < pair.shared:
+            yield f"{sides} different samples, or the same in different orders"
 
 
 def _not_finite(run: Run) -> Iterator[str]:
