@@ -55,9 +55,10 @@ class Case:
     stopping: Stopping | None = None  # where the plan asks for it, or validations suggest it
     apart: bool = False  # a part of what differs is looked at: no totals are compared
     supposed: bool = False  # a side's rows are what a different cause makes of them: sentences say what is then due
-    # Where orders are not compared: the candidate with its ids, which its rows then lack, and the first step of the
+    # Where orders are not compared: both sides with their ids, which the rows then lack, and the first step of the
     # first pass whose samples differ.
     drawn: Rows | None = None
+    drawn_by_reference: Rows | None = None
     samples_differ_at: int | None = None
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
@@ -278,7 +279,8 @@ class Case:
         """The same whatever the orders: sizes, updates and labels are compared, and samples looked at by run."""
         candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
         case = Case(candidate, replace(self.basis, rows=reference), self.run, self.other, self.stopping)
-        return replace(case, drawn=self.candidate, samples_differ_at=samples_differ_at)
+        drawn = {"drawn": self.candidate, "drawn_by_reference": self.reference}
+        return replace(case, **drawn, samples_differ_at=samples_differ_at)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:
         """The first steps of both sides; ``whole``: as if they were all."""
@@ -344,13 +346,25 @@ class Case:
     @cached_property
     def draws(self) -> Draws | None:
         """What the candidate draws; None unless all of it is known, and of the data set."""
-        n, rows = self.num_samples, self.drawn or (self.candidate if self.has_ids else None)
-        ids = None if rows is None else rows.ids
+        return self._draws_of(self.drawn or (self.candidate if self.has_ids else None))
+
+    @cached_property
+    def draws_of_reference(self) -> Draws | None:
+        """What the reference draws; None likewise."""
+        return self._draws_of(self.drawn_by_reference or (self.reference if self.has_ids else None))
+
+    def _draws_of(self, rows: Rows | None) -> Draws | None:
+        n, ids = self.num_samples, None if rows is None else rows.ids
         if rows is None or ids is None or n is None or self.apart or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
             return None
         if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
             return None
         return Draws(rows, ids, batch_keys(rows), n)
+
+    @property
+    def draws_of_no_passes(self) -> bool:
+        """Whether, where sizes alone are compared, the candidate's samples show that it has no passes."""
+        return self.drawn is not None and self.draws is not None and not self.draws.in_passes
 
     @cached_property
     def differing_samples(self) -> DifferingSamples | None:

@@ -36,6 +36,7 @@ class Answer(NamedTuple):
 
     explanation: Explanation  # certain if what else differs is explained too
     explained: frozenset[str]  # the failed checks that it explains
+    shown: bool = False  # by a mark that nothing else leaves
 
 
 def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
@@ -130,7 +131,7 @@ def _standing(fits: Sequence[Fit], table: Table) -> list[Fit]:
 def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer]:
     """Why the rows differ: by one cause, by one a difference, or as far as a mark shows."""
     fits = _standing(fits_of(case), table)
-    if not any(fit.exact or fit.shown for fit in fits):
+    if not any(fit.exact or fit.shown for fit in fits) and not (fits and case.draws_of_no_passes):
         several, all_explained = composed(case), True
         if not several:
             several, all_explained = in_turn(case)
@@ -204,4 +205,4 @@ def _in_words(
     if case.only_counted:  # what the counts show was perhaps not done
         counts = f"{fit.sentence}; the losses behind it agree, so that perhaps only the counts of updates differ"
         explanation = replace(explanation, sentence=counts, certain=False)
-    return Answer(explanation, frozenset(explained))
+    return Answer(explanation, frozenset(explained), fit.shown)

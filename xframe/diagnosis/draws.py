@@ -123,6 +123,14 @@ class Draws:
         return alike if shared and all(shared) else []
 
     @cached_property
+    def one_order(self) -> Ints | None:
+        """The samples of each pass in the order that all passes have; None if they have not one."""
+        first, *others = self.passes_over(len(self.seen)) or [self.ids[:0]]
+        if not others or len(first) < len(self.seen):
+            return None
+        return first if all(np.array_equal(one, first[: len(one)]) for one in others) else None
+
+    @cached_property
     def leaves_out(self) -> bool:
         """Whether more samples never come than passes drawn separately would leave out by chance."""
         passes = self.passes_over(len(self.seen))

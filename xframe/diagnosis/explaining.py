@@ -127,7 +127,7 @@ def _of_pair(
     )
     if candidate is not as_recorded[0] or reference is not as_recorded[1]:
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]
-    return [one for one in found if not coverage or not causes.by_name()[one.explanation.name].about_order]
+    return [one for one in found if not coverage or one.shown or not causes.by_name()[one.explanation.name].about_order]
 
 
 def _agree(pair: Pair) -> bool:

@@ -107,3 +107,48 @@ def test_what_no_order_of_these_samples_gives_is_not_named(tmp_path: Path) -> No
     made[18] = (made[17][0], *made[18][1:])
     comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
     assert "batch-lost" not in {one.name for one in comparison.causes}
+
+
+def passes_of(*orders: Any, last: str = "keep") -> Steps:
+    made: Steps = []
+    for epoch, ids in enumerate(orders):
+        stop = len(ids) // SIZE * SIZE if last == "drop" else len(ids)
+        made += [(ids[start : start + SIZE], epoch, 1) for start in range(0, stop, SIZE)]
+    return made
+
+
+ONE_ORDER = {
+    "not-shuffled": [np.arange(N)] * 3,
+    "same-order-every-pass": [np.random.default_rng(5).permutation(N)] * 3,
+}
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("name", ONE_ORDER)
+def test_one_order_leaves_the_same_samples_out_of_all_passes(tmp_path: Path, name: str, side: int) -> None:
+    """Both drop the remainder, so that the order decides which samples are ever drawn."""
+    made = passes_of(*ONE_ORDER[name], last="drop")
+    pair = [trace(tmp_path / "a", steps(1, last="drop")), trace(tmp_path / "b", made)]
+    comparison = compare(*pair[::side], order="coverage")
+    assert [one.name for one in comparison.causes] == [name]
+    assert comparison.causes[0].run == "b"
+    assert comparison.causes[0].sentence.startswith("b ")
+    assert "never has 20 samples" in comparison.causes[0].sentence
+
+
+@pytest.mark.parametrize("name", ONE_ORDER)
+def test_a_forgotten_shuffle_is_named_beside_other_sizes(tmp_path: Path, name: str) -> None:
+    made = passes_of(*ONE_ORDER[name], last="drop")
+    comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
+    assert [one.name for one in comparison.causes] == ["short-batch-dropped"]
+    words = {"not-shuffled": "b goes through the samples in their stored order"}
+    said = f"{words.get(name, 'b has the same order in each pass')}; a shuffles again for each pass"
+    assert said in comparison.explanation
+
+
+def test_passes_that_run_into_one_another_are_no_remainder(tmp_path: Path) -> None:
+    """Repeated first and shuffled after that, in batches of other sizes than the reference's."""
+    stream = np.random.default_rng(2).permutation(np.tile(np.arange(N), 3))
+    made: Steps = [(stream[start : start + SIZE], start // N, 1) for start in range(0, len(stream), SIZE)]
+    comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
+    assert [one.name for one in comparison.causes] == ["passes-mixed"]

@@ -16,9 +16,12 @@ from xframe.comparison.drawn import Drawn, Ids, places_of, together
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
 from xframe.comparison.passes import NeverSeen, dropping, order_of, passes, union
 from xframe.comparison.result import Judgement
+from xframe.plan.training_plan import TrainingPlan
 
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
-_KEPT_OUT = "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one order"
+_KEPT_OUT = (
+    "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one order"
+)
 _KEPT_OUT += " of its own whose remainder is dropped"
 _TELL_TOTAL = "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
 
@@ -39,6 +42,8 @@ class Coverage(Boundaries):
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
         if "batch_size" in self.pair.firsts:
             step = self.pair.firsts["batch_size"]
+            if self.pair.firsts.get("ids_digest", step) < step:
+                self._notice_orders_apart()
             return Judgement("fail", step, difference(candidate, reference, step))
         if not shared:
             return Judgement("not judged")
@@ -51,13 +56,13 @@ class Coverage(Boundaries):
         expected = self.pair.terms.num_samples if reference.is_plan else reference.facts.num_samples
         stated = {candidate.facts.num_samples, expected} - {None}
         total = stated.pop() if len(stated) == 1 else None
-        plans = [self.pair.terms.plan if run.trace is None else run.trace.plan for run in (candidate, reference)]
+        plans = [self._plan_of(run) for run in (candidate, reference)]
         bounds = passes(sides, next((plan for plan in plans if plan is not None), None), total)
         if bounds is None and (bounds := dropping(sides)) is not None:
             total = sides[0].size
         if bounds is None:
             return self._of_the_run(sides, total)
-        self._notice_orders(sides, bounds)
+        self._notice_orders(sides, (bounds, bounds))
         return self._by_pass(sides, bounds, total)
 
     def _of_the_run(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement:
@@ -112,10 +117,25 @@ class Coverage(Boundaries):
         kept_out = left_out and all(one.certain for one in never)
         return Judgement("pass", detail=_KEPT_OUT if kept_out else _LEFT_OUT) if left_out else self.agreement()
 
-    def _notice_orders(self, sides: tuple[Drawn, Drawn], bounds: list[int]) -> None:
+    def _plan_of(self, run: Run) -> TrainingPlan | None:
+        return self.pair.terms.plan if run.trace is None else run.trace.plan
+
+    def _notice_orders_apart(self) -> None:
+        """The same where the batches are not of the same sizes: each run has passes of its own."""
+        bounds, sides = [], []
+        for run in (self.pair.candidate, self.pair.reference):
+            if "ids" not in run.rows.known or "batch_size" not in run.rows.known:
+                return
+            side = Drawn(run, len(run.rows))
+            total = self.pair.terms.num_samples if run.is_plan else run.facts.num_samples
+            sides.append(side)
+            bounds.append(passes((side,), self._plan_of(run), total) or dropping((side,)))
+        self._notice_orders(sides, bounds)
+
+    def _notice_orders(self, sides: Sequence[Drawn], bounds: Sequence[list[int] | None]) -> None:
         """Names a forgotten shuffle: it is no difference in which samples are drawn, and seldom meant."""
         if "ids_digest" in self.pair.firsts:
-            orders = [order_of(side, bounds) for side in sides]
+            orders = [None if way is None else order_of(side, way) for side, way in zip(sides, bounds, strict=True)]
             if None not in orders and orders[0] != orders[1]:
                 names = ["the plan" if side.run.is_plan else side.run.name for side in sides]
                 self.pair.noticed.append(

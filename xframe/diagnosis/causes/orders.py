@@ -16,7 +16,7 @@ from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.claims import only_orders_differ
 from xframe.diagnosis.edits import most_batches, moved_batches
 from xframe.diagnosis.passes import Pass
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.inference.observed import SEEDS, UNLIKELY, seeds_of
 from xframe.inference.reproducing import UNKNOWN
 from xframe.plan.order import Order
@@ -56,6 +56,7 @@ class NotShuffled(_OneOfAll):
             yield Prediction({"order": "sequential"}, text)
 
     def find(self, case: Case) -> Iterator[Fit]:
+        yield from _leaves_out(self, case, "goes through the samples in their stored order", stored=True)
         passes, plan = case.passes, case.plan
         if not passes.permuted or plan is None:
             return
@@ -85,6 +86,7 @@ class SameOrderEveryPass(_OneOfAll):
             yield Prediction({"reshuffle": False}, text)
 
     def find(self, case: Case) -> Iterator[Fit]:
+        yield from _leaves_out(self, case, "has one order in all passes", stored=False)
         passes, plan = case.passes, case.plan
         if plan is None or not passes.permuted or passes.sequential:
             return
@@ -207,6 +209,26 @@ class ShuffledIndependently(Cause):
                 text = "shuffles on its own: nothing but the order of the samples differs"
                 yield self.fit(case, text, exact=False, guess=True, claims=(only_orders_differ,))
             yield self.fit(case, "shuffles on its own", exact=False, guess=True)
+
+
+def _leaves_out(cause: Cause, case: Case, text: str, *, stored: bool) -> Iterator[Fit]:
+    """That a run has one order, the stored one or its own, where orders are not compared: what it leaves out is then
+    the same in each pass, and no difference in the order alone."""
+    own, other = case.draws, case.draws_of_reference
+    if case.drawn is None or not case.same_batches or case.same_samples or own is None or other is None:
+        return
+    if not (own.in_passes and other.in_passes) or (own.one_order is None) == (other.one_order is None):
+        return
+    by_reference = own.one_order is None
+    order, left = (other.one_order, other) if by_reference else (own.one_order, own)
+    if order is None or bool((np.diff(order) > 0).all()) != stored:
+        return
+    never = np.setdiff1d(np.arange(left.num_samples), left.seen)
+    runs = (case.other, case.run) if by_reference else (case.run, case.other)
+    sentence = f"{runs[0]} {text}, and so never has {counted(len(never), 'sample')} ({listed(never)}); "
+    sentence += f"{runs[1]} shuffles each pass"
+    fit = cause.fit(case, "", exact=False, shown=True)
+    yield replace(fit, sentence=sentence, by_reference=by_reference)
 
 
 def _seeds(case: Case, plan: TrainingPlan, n: int) -> list[int]:

@@ -15,6 +15,7 @@ from xframe.inference.observed import counted_within
 from xframe.inference.reproducing import UNKNOWN, cells
 from xframe.plan import counting
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
 
 _DOES = {
     "keep": "keeps them as a short batch",
@@ -156,7 +157,7 @@ def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
             continue
         if rows.updates is not None and not np.array_equal(rows.updates, kept.updates):
             continue
-        if rows.ids is not None and not _begins_as(case, base, n, kept):
+        if (case.drawn or rows).ids is not None and not _begins_as(case, base, n, kept):
             continue
         if plan.remainder == "pad" and rows.ids is not None:
             padded = changed(base, remainder="pad")
@@ -169,10 +170,13 @@ def _filled_up(case: Case) -> tuple[TrainingPlan, int, bool] | None:
 
 
 def _begins_as(case: Case, plan: TrainingPlan, n: int, kept: counting.PlannedRows) -> bool:
-    """Whether every batch begins with the plan's samples, and all samples are of the data set."""
-    rows = case.candidate
+    """Whether every batch begins with the plan's samples, whatever their order if that is not compared; and all
+    samples are of the data set."""
+    rows = case.drawn or case.candidate
     assert rows.ids is not None
-    expected = case.basis.ids(plan, n, cells(plan, n, kept))
     observed = rows.ids[np.repeat(rows.bounds[:-1], kept.batch_size) + counted_within(kept.batch_size)]
+    if case.drawn is not None:
+        return case.basis.allows(Rows.of_arrays(batch_size=kept.batch_size, ids=observed), plan)
+    expected = case.basis.ids(plan, n, cells(plan, n, kept))
     known = expected != UNKNOWN
     return not (observed[known] != expected[known]).any() and bool(rows.ids.min() >= 0 and rows.ids.max() < n)
