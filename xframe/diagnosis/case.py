@@ -346,20 +346,14 @@ class Case:
     @cached_property
     def draws(self) -> Draws | None:
         """What the candidate draws; None unless all of it is known, and of the data set."""
-        return self._draws_of(self.drawn or (self.candidate if self.has_ids else None))
+        known = not self.apart and (self.has_ids or self.drawn is not None)
+        return Draws.of(self.drawn or self.candidate, self.num_samples) if known else None
 
     @cached_property
     def draws_of_reference(self) -> Draws | None:
         """What the reference draws; None likewise."""
-        return self._draws_of(self.drawn_by_reference or (self.reference if self.has_ids else None))
-
-    def _draws_of(self, rows: Rows | None) -> Draws | None:
-        n, ids = self.num_samples, None if rows is None else rows.ids
-        if rows is None or ids is None or n is None or self.apart or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
-            return None
-        if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
-            return None
-        return Draws(rows, ids, batch_keys(rows), n)
+        known = not self.apart and (self.has_ids or self.drawn is not None)
+        return Draws.of(self.drawn_by_reference or self.reference, self.num_samples) if known else None
 
     @property
     def draws_of_no_passes(self) -> bool:

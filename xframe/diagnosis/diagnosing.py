@@ -45,7 +45,7 @@ def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
     sure = explained >= table.failed.keys()
     by_step: list[Explanation] = []
     shown: set[str] = set()
-    for one, of in sorted(found, key=lambda answer: (answer.explanation.step is None, answer.explanation.step or 0)):
+    for one, of, _ in sorted(found, key=lambda answer: (answer.explanation.step is None, answer.explanation.step or 0)):
         # What a cause is of: the checks that first fail where it shows. A different step is a different difference.
         own = {name for name in of if table.failed.get(name, -1) == one.step}
         elsewhere = one.step not in [earlier.step for earlier in by_step]

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.passes import NeverSeen
+from xframe.diagnosis.keys import batch_keys
+from xframe.diagnosis.reference import MOST_CELLS
 from xframe.inference import passes as passes_of
 from xframe.inference.observed import Ints, Observed
 from xframe.inference.orders import sorted_repeat
@@ -27,6 +29,16 @@ class Draws:
     ids: Ints
     keys: NDArray[np.uint64]  # of the batches, equal for equal ones
     num_samples: int
+
+    @classmethod
+    def of(cls, rows: Rows, num_samples: int | None) -> Draws | None:
+        """These rows' draws; None unless all of them are known, and of the data set."""
+        n, ids = num_samples, rows.ids
+        if ids is None or n is None or not 1 < len(ids) <= MOST_CELLS or n > MOST_CELLS:
+            return None
+        if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
+            return None
+        return cls(rows, ids, batch_keys(rows), n)
 
     @cached_property
     def counts(self) -> Ints:
