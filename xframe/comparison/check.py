@@ -144,11 +144,16 @@ class Check(ABC):
         steps, shared = self.pair.judged[column], self.pair.shared
         return f" at some steps; the {steps:,} of {shared:,} judged agree" if steps else ""
 
+    def at_some(self, column: str) -> str:
+        """What to add of numbers that a run recorded at some steps; empty where it did at all."""
+        judged, until = self.pair.judged[column], self.pair.until
+        return f"recorded at {judged:,} of {until:,} steps" if judged < until else ""
+
     def up_to_here(self, column: str | None = None) -> str:
         """What to add where numbers were judged up to the structure's first difference only, or at some steps."""
         pair, said = self.pair, []
-        if column is not None and pair.judged[column] < pair.until:
-            said.append(f"recorded at {pair.judged[column]:,} of {pair.until:,} steps")
+        if column is not None and (sparse := self.at_some(column)):
+            said.append(sparse)
         if not pair.until == len(pair.candidate.rows) == len(pair.reference.rows):
             said.append(f"before step {pair.until}, not judged from there on")
         return ", ".join(said)

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from xframe.comparison import checks
 from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
@@ -259,4 +261,17 @@ def _first_difference(
         "expected": None if planned is None else planned.step(step, number),
         "names": {"reference": reference.name, "candidate": None if candidate is None else candidate.name},
         "detail": pair.judgements[name].detail,
+        **_compared_before(pair, step, number if name in ("lr", "loss") else name),
     }
+
+
+def _compared_before(pair: Pair, step: int, column: str) -> dict[str, int | None]:
+    """In how many steps before that one both sides know a column, and the last of these."""
+    if column in pair.known or column not in ("lr", "loss", "accuracy", "updates"):
+        return {"compared": step, "last_compared": step - 1 if step else None}
+    known = np.ones(step, np.bool_)
+    for side in (pair.candidate, pair.reference):
+        mask = side.rows.column(column).known
+        known &= True if mask is None else mask[:step]
+    steps = np.flatnonzero(known)
+    return {"compared": len(steps), "last_compared": int(steps[-1]) if len(steps) else None}

@@ -95,13 +95,20 @@ class Numbers:
         closely = ROUNDINGS * epsilon(self.precision) * np.abs(b[rows])
         return bool((np.abs(a - b)[rows] <= closely).all() and np.ptp(b[rows]) > closely.max())
 
+    def last_known(self, of: tuple[Floats, Floats] | None, before: int | None) -> int:
+        """The last step before that one, or of all, at which both runs recorded these; -1 if there is none."""
+        known = np.array([]) if of is None else np.flatnonzero(~np.isnan(of[0][:before]) & ~np.isnan(of[1][:before]))
+        return int(known[-1]) if len(known) else -1
+
     @property
     def stated(self) -> bool:
         """Whether something that the runs state themselves differs: then losses differ for that reason.
 
-        A rate acts on the losses behind its step, if it is what was trained with.
+        A rate acts on the losses behind its step, if it is what was trained with, or behind a step before it at which
+        it was not recorded.
         """
         loss, rate = self.loss_differs_at, self.lr_differs_at
+        rate = None if rate is None else self.last_known(self.lr, rate) + 1
         by_rates = self.other_rates and not self.only_recorded and (loss is None or rate is None or loss > rate)
         return self.other_data or self.other_starts or by_rates
 
@@ -109,6 +116,20 @@ class Numbers:
     def other_losses(self) -> bool:
         """Whether it is the losses that must be explained."""
         return self.loss_differs_at is not None and self.loss is not None and not self.stated
+
+    @property
+    def ends_unseen(self) -> bool:
+        """Whether final weights differ, no loss does, and more losses lack at the end than between two recorded."""
+        if (
+            self.weights is not False
+            or "weights" in self.rounded
+            or self.loss is None
+            or self.loss_differs_at is not None
+        ):
+            return False
+        known = np.flatnonzero(~np.isnan(self.loss[0]) & ~np.isnan(self.loss[1]))
+        between = int(np.diff(known).max()) if len(known) > 1 else 0
+        return len(self.loss[0]) > 0 and (not len(known) or int(known[-1]) + between < len(self.loss[0]) - 1)
 
     @cached_property
     def scale(self) -> float | None:

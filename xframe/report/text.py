@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.comparison.table import checks_table, notes
@@ -23,8 +26,7 @@ def text(comparison: Comparison) -> str:
     difference = comparison.first_difference
     if difference is not None:
         at = difference["step"]
-        agree = f"{counted(at, 'earlier step')} {'agrees' if at == 1 else 'agree'}"
-        lines.append(f"First difference: step {at} ({agree}), check {difference['check']}")
+        lines.append(f"First difference: step {at} ({_agreeing(difference)}), check {difference['check']}")
         lines += [*plain([words.head_around(comparison), *words.rows_around(comparison)], indent=2), ""]
     for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:
@@ -39,6 +41,17 @@ def text(comparison: Comparison) -> str:
     took = "" if comparison.seconds is None else f"  {comparison.seconds:.1f} s"
     lines.append(words.closing(comparison) + took)
     return "\n".join(lines)
+
+
+def _agreeing(difference: Mapping[str, Any]) -> str:
+    """How many steps before the first difference agree, and of numbers that some steps lack, where it may lie."""
+    at, compared, last = difference["step"], difference["compared"], difference["last_compared"]
+    verb = "agrees" if compared == 1 else "agree"
+    if last is None and at:
+        return f"none of {counted(at, 'earlier step')} was compared"
+    if last is None or last == at - 1:
+        return f"{counted(compared, 'earlier step')} {verb}"
+    return f"{compared:,} of {at:,} earlier steps compared, which {verb}; none from step {last + 1:,} to {at - 1:,}"
 
 
 def explained(comparison: Comparison) -> str:

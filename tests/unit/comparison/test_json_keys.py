@@ -38,7 +38,8 @@ def test_every_key(runs):
         *("name", "result", "rule", "values", "first", "worst", "worst_at", "worst_of", "undecided", "detail"),
     }
     difference = shown["first_difference"]
-    assert set(difference) == {"step", "check", "reference", "candidate", "expected", "names", "detail"}
+    keys = {"step", "check", "reference", "candidate", "expected", "names", "detail", "compared", "last_compared"}
+    assert set(difference) == keys
     assert set(difference["reference"]) == set(difference["candidate"]) == ROW | {"lr", "loss"}
     assert set(difference["expected"]) == ROW
     assert set(difference["names"]) == {"reference", "candidate"}

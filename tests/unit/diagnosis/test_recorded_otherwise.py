@@ -10,6 +10,7 @@ import pytest
 
 import xframe
 from xframe.comparison.result import Comparison
+from xframe.report.text import text
 
 STEPS, N = 48, 480
 LOSS = 2 * np.exp(-np.arange(STEPS) / 40) * (1 + 0.1 * np.sin(1.7 * np.arange(STEPS)))
@@ -60,3 +61,35 @@ def test_where_losses_do_not_show_which_both_fixes_are_offered(tmp_path: Path, o
     assert (cause.name, cause.certain) == ("schedule-late", False)
     assert cause.sentence.startswith("b records the rate")
     assert "read the rate before scheduler.step(); if training itself is a tick off" in cause.fix["torch"]
+
+
+def test_between_which_steps_sparse_losses_begin_to_differ_is_said(tmp_path: Path) -> None:
+    other = LOSS + 0.05 * (np.arange(STEPS) > 0)
+    comparison = compared(tmp_path, {"loss": LOSS, "weights": 1.0}, {"loss": each(10, other), "weights": 2.0})
+    assert comparison.check("loss").detail.endswith("; recorded at 5 of 48 steps")
+    difference = comparison.first_difference
+    assert difference is not None
+    assert (difference["step"], difference["compared"], difference["last_compared"]) == (10, 1, 0)
+    assert "step 10 (1 of 10 earlier steps compared, which agrees; none from step 1 to 9)" in text(comparison)
+    assert comparison.causes[0].name == "other-gradient"
+    assert "first differ between step 1 and 10" in comparison.causes[0].sentence
+    for cause in comparison.causes:
+        assert "from step 10 on" not in cause.sentence
+        assert "of step 10 may" not in cause.sentence
+
+
+def test_a_rate_not_recorded_where_losses_begin_to_differ_comes_first(tmp_path: Path) -> None:
+    late = np.arange(STEPS)
+    rates, other = np.full(STEPS, 0.05), np.where(late < 25, 0.05, 0.025)
+    runs = {"loss": LOSS, "lr": rates}, {"loss": LOSS + 0.05 * (late > 25), "lr": each(7, other)}
+    comparison = compared(tmp_path, *runs)
+    assert [(cause.name, cause.certain) for cause in comparison.causes] == [("learning-rate", False)]
+    assert "from step 22 to 27 a rate is not known, and losses differ from step 26 on" in comparison.causes[0].sentence
+
+
+def test_weights_that_differ_behind_the_last_loss_compared_are_not_said_to_be_others(tmp_path: Path) -> None:
+    runs = [{"loss": each(k, LOSS), "weights": float(k)} for k in (7, 10)]
+    comparison = compared(tmp_path, *runs)
+    assert [cause.name for cause in comparison.causes] == ["other-gradient"]
+    assert "no loss behind step 0 was recorded by both" in comparison.causes[0].sentence
+    assert "rates that were not recorded" in comparison.causes[0].sentence

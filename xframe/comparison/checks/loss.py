@@ -104,7 +104,8 @@ class Loss(Check):
     def judge(self) -> Judgement:
         candidate, reference, firsts = self.pair.candidate, self.pair.reference, self.pair.firsts
         if "loss" in firsts:
-            return self.measured("fail", firsts["loss"], f"step {firsts['loss']}: loss {self._detail}")
+            texts = f"step {firsts['loss']}: loss {self._detail}", self.at_some("loss")
+            return self.measured("fail", firsts["loss"], "; ".join(filter(None, texts)))
         if "accuracy" in firsts and (self._odd is None or firsts["accuracy"] < self._odd[0]):
             step, (accuracy, expected) = firsts["accuracy"], self._accuracies
             detail = f"step {step}: accuracy {candidate.name} {accuracy:.6g}, {reference.name} {expected:.6g}"

@@ -96,7 +96,8 @@ class LearningRate(Check):
             return Judgement("not judged", detail=detail)
         first = self.pair.firsts.get("lr")
         if first is not None:
-            return self.measured("fail", first, f"step {first}: learning rate {self._detail}")
+            texts = f"step {first}: learning rate {self._detail}", self.at_some("lr")
+            return self.measured("fail", first, "; ".join(filter(None, texts)))
         return self.measured("pass", detail=self.up_to_here("lr"))
 
 

@@ -31,7 +31,9 @@ class DifferentData(Cause):
             text = f"{first}, so the ids may stand for different samples or targets"
             yield self.note(case, text, 0, rank=630, claims=(claims.weights_may_differ,))
         elif step and numbers.other_losses and numbers.scale is None:
-            text = f"{case.run}: the ids of step {step:,} may stand for different samples or targets"
+            first = numbers.last_known(numbers.loss, step) + 1
+            steps = f"step {step:,}" if first == step else f"a step from {first:,} to {step:,}"
+            text = f"{case.run}: the ids of {steps} may stand for different samples or targets"
             yield self.note(case, text, step, rank=650, claims=(claims.weights_may_differ,))
 
 
@@ -72,5 +74,7 @@ class WeightsElsewhere(Cause):
             )
             agree += " them differ"
             yield self.note(case, agree, None, claims=(claims.every_loss_agrees,))
+            if numbers.ends_unseen:
+                return  # more may differ than the weights
             unknown = f"{text}; not every loss was recorded, so that where the runs begin to differ is not known"
             yield self.note(case, unknown, None, claims=(claims.some_loss_is_unknown,))

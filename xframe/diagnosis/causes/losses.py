@@ -111,18 +111,31 @@ class OtherGradient(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, scale, k = numbers.loss_differs_at, numbers.scale, case.window
-        updates = case.reference.updates
-        if not numbers.other_losses or not step or scale is not None or numbers.constant:
-            return  # before the first update no gradient has entered anything, nor does one a loss stated otherwise
-        if updates is not None and not updates[step - 1]:
+        updates, where = case.reference.updates, ""
+        if numbers.other_losses and step and scale is None and not numbers.constant:
+            if updates is not None and not updates[step - 1]:
+                return  # before the first update no gradient has entered anything, nor does one a loss stated otherwise
+            last = numbers.last_known(numbers.loss, step)
+            where = f"and different losses from step {step:,} on"
+            if last < step - 1:
+                where = (
+                    f"and losses that first differ between step {last + 1:,} and {step:,}, of which only that of step "
+                )
+                where += f"{step:,} was recorded by both"
+            where = f"the same samples and updates up to there, {where}"
+        elif numbers.ends_unseen and not numbers.stated:
+            where = f"the same samples and updates, and different final weights ({numbers.weights_text}); "
+            where += f"no loss behind step {numbers.last_known(numbers.loss, None):,} was recorded by both"
+            where = where.replace("behind step -1 ", "")
+        if not where:
             return
         window = f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
+        before = "the updates before it" if step else "the updates"
         for rates, entered in (
-            (claims.rates_agree, "different gradients entered the updates before it"),
-            (claims.rates_may_differ, "the updates before it had different gradients, or rates that were not recorded"),
+            (claims.rates_agree, f"different gradients entered {before}"),
+            (claims.rates_may_differ, f"{before} had different gradients, or rates that were not recorded"),
         ):
-            text = f"the same samples and updates up to there, and different losses from step {step:,} on: {entered}"
-            text = f"{case.run}: {text}{window if k > 1 else ''}"
+            text = f"{case.run}: {where}: {entered}{window if k > 1 else ''}"
             yield self.note(case, text, step, claims=(claims.weights_may_differ, rates))
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:

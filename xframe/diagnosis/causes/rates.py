@@ -34,7 +34,8 @@ class LearningRate(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if numbers.other_rates and _reclocked(case, numbers) is None:
-            exact = not numbers.only_recorded
+            loss, rate = numbers.loss_differs_at, numbers.lr_differs_at or 0
+            exact = not numbers.only_recorded and not (loss is not None and loss <= rate)
             yield self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=exact)
 
 
@@ -102,6 +103,9 @@ def _differing(case: Case, numbers: Numbers, why: str = "", *, only_records: boo
     if factor := _factor(a, b):
         text += f", {factor} times as high all through"
     text += f": {why}" if why else ""
+    last, loss = numbers.last_known(numbers.lr, at), numbers.loss_differs_at
+    if last < at - 1 and loss is not None and last + 1 < loss <= at:
+        text += f"; from step {last + 1:,} to {at - 1:,} a rate is not known, and losses differ from step {loss:,} on"
     if numbers.only_recorded:
         text += "; the losses behind it agree, so that one of the two records a rate that it does not train with"
     return text
