@@ -47,6 +47,6 @@ def test_every_key(runs):
     assert shown["by_run"]["candidate"] == {"verdict": "failed", "check": "boundaries", "step": 2}
     assert shown["causes"]
     for cause in shown["causes"]:
-        assert set(cause) == {"name", "run", "certain", "sentence", "mend", "step", "by_chance"}
+        assert set(cause) == {"name", "run", "certain", "sentence", "mend", "step", "by_chance", "besides"}
     assert set(shown["runs"]) == {"reference", "candidate"}
     assert all(set(counts) == COUNTS for counts in shown["runs"].values())
