@@ -32,6 +32,14 @@ def pytest_configure(config):
         config.pluginmanager.register(Quick())
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _unsynchronised():
+    """Traces of tests need not outlast the machine: each would wait for the disk twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Puts tests into groups, each of which runs in one process, and the folders of long tests first."""
