@@ -144,9 +144,19 @@ def reasons(comparison: Comparison) -> list[str]:
     """What to say below the table: what failed, what was cut short, what else was noticed."""
     texts = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
     texts += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
+    if lacking := _keeping_from_passing(comparison):
+        texts.append(f"{' and '.join(lacking)} could not be judged: nothing passes without")
     shown = {sentence for cause in comparison.causes for sentence in sentences_of(cause)}
     texts += [printable(text) for text in comparison.explanation if text not in shown]  # causes are shown separately
     return list(dict.fromkeys(texts))
+
+
+def _keeping_from_passing(comparison: Comparison) -> list[str]:
+    """The checks because of which a comparison is inconclusive."""
+    if comparison.verdict != "inconclusive":
+        return []
+    checks = comparison.checks
+    return [c.title for c in checks if c.undecided or (c.group == "structure" and c.result == "not judged")]
 
 
 def causes_text(causes: Sequence[Explanation]) -> list[str]:

@@ -284,3 +284,12 @@ def test_of_many_runs_a_line_each(xf):
     assert table[1][:2] == ["a", "the"]
     assert [row[:2] for row in table[2:5]] == [["b", "passed"], ["c", "passed"], ["d", "failed"]]
     assert table[4][2] == "step"
+
+
+def test_an_inconclusive_verdict_says_what_it_lacks(xf):
+    for name in ("a.trace", "b.trace"):
+        with xframe.record(name) as rec:
+            rec.step(ids=[0, 1], loss=1.0)
+    code, out, _ = xf("compare", "a.trace", "b.trace")
+    assert code == 4
+    assert "updates could not be judged: nothing passes without" in out
