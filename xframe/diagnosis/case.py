@@ -17,6 +17,7 @@ from xframe.diagnosis.keys import Keys, batch_keys, first_difference
 from xframe.diagnosis.numbers import same_losses
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
+from xframe.diagnosis.shares import BothDraw
 from xframe.errors import counted
 from xframe.inference.observed import Flags, Ints
 from xframe.inference.reproducing import UNKNOWN, Cells, cells
@@ -55,8 +56,7 @@ class Case:
     stopping: Stopping | None = None  # where the plan asks for it, or validations suggest it
     apart: bool = False  # a part of what differs is looked at: no totals are compared
     supposed: bool = False  # a side's rows are what a different cause makes of them: sentences say what is then due
-    # Where orders are not compared: both sides with their ids, which the rows then lack, and the first step of the
-    # first pass whose samples differ.
+    # Where orders are not compared: the sides with their ids, and the first step of a pass whose samples differ.
     drawn: Rows | None = None
     drawn_by_reference: Rows | None = None
     samples_differ_at: int | None = None
@@ -344,16 +344,16 @@ class Case:
         return Passes(tuple(pairs), n, same_length and self.same_updates)
 
     @cached_property
-    def draws(self) -> Draws | None:
-        """What the candidate draws; None unless all of it is known, and of the data set."""
+    def both_draw(self) -> BothDraw:
+        """What either side draws; None unless all of it is known, and of the data set."""
         known = not self.apart and (self.has_ids or self.drawn is not None)
-        return Draws.of(self.drawn or self.candidate, self.num_samples) if known else None
+        sides = self.drawn or self.candidate, self.drawn_by_reference or self.reference
+        return BothDraw(*(Draws.of(rows, self.num_samples) if known else None for rows in sides))
 
-    @cached_property
-    def draws_of_reference(self) -> Draws | None:
-        """What the reference draws; None likewise."""
-        known = not self.apart and (self.has_ids or self.drawn is not None)
-        return Draws.of(self.drawn_by_reference or self.reference, self.num_samples) if known else None
+    @property
+    def draws(self) -> Draws | None:
+        """What the candidate draws."""
+        return self.both_draw.own
 
     @property
     def draws_of_no_passes(self) -> bool:

@@ -84,6 +84,17 @@ def _next(rest: Case) -> tuple[Fit | None, Case | None]:
     return None, rest
 
 
+def of_a_share(case: Case) -> Iterator[Fit]:
+    """Of two runs that each train on a share of the samples, what sizes show, as were the share the data set."""
+    if (shares := case.both_draw.shares) is None or case.same_sizes:
+        return
+    own, other = (rows.only("batch_size", "updates") for rows in (case.candidate, case.reference))
+    sized = case.over(own, Reference.of(other, shares.length, None, is_plan=False))
+    for fit in [] if sized.differs_at is None else ranked([fit for fit in fits_of(sized) if fit.exact])[:1]:
+        sentence = f"{case.run}, in each pass over its share, {fit.sentence.removeprefix(case.run + ' ')}"
+        yield replace(fit, exact=False, shown=True, besides=True, sentence=sentence)
+
+
 def _said_of(case: Case, fits: list[Fit]) -> list[Fit]:
     """Causes of one run, none of which gives all rows; those after the first are there besides."""
     said, own = [replace(fits[0], exact=False)], f"{case.run} "

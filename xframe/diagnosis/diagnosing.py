@@ -19,7 +19,7 @@ from xframe.diagnosis import causes, claims
 from xframe.diagnosis.case import Case, Stopping
 from xframe.diagnosis.cause import Fit
 from xframe.diagnosis.claims import Table
-from xframe.diagnosis.composing import beginning, composed, in_turn
+from xframe.diagnosis.composing import beginning, composed, in_turn, of_a_share
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.ranking import by_chance, certain, fits_of, ranked
 from xframe.diagnosis.reference import Reference
@@ -130,7 +130,7 @@ def _standing(fits: Sequence[Fit], table: Table) -> list[Fit]:
 
 def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer]:
     """Why the rows differ: by one cause, by one a difference, or as far as a mark shows."""
-    fits = _standing(fits_of(case), table)
+    fits = _standing([*fits_of(case), *of_a_share(case)], table)
     if not any(fit.exact or fit.shown for fit in fits) and not (fits and case.draws_of_no_passes):
         several, all_explained = composed(case), True
         if not several:

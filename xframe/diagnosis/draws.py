@@ -17,6 +17,7 @@ from xframe.inference.observed import Ints, Observed
 from xframe.inference.orders import sorted_repeat
 from xframe.trace.rows import Rows
 
+SHARDS = range(2, 17)  # ranks, workers
 _FEW = 16  # samples of a data set that show no chances
 _SHARED = 14  # samples that two passes must be expected to share: by chance alone they never have none
 

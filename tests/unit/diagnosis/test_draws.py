@@ -95,3 +95,63 @@ def test_a_share_of_the_same_order_is_named_where_its_remainder_is_dropped(tmp_p
     whole = dropping(tmp_path / "a", lambda order, index: order)
     comparison = compare(whole, dropping(tmp_path / "b", SHARES[name]))
     assert [one.name for one in comparison.causes][:1] == [name]
+
+
+class Ranks:
+    """Of two ranks; the same order for both, as one seed makes it."""
+
+    @staticmethod
+    def one(rank: int = 0, *, order: str = "each") -> Pass:
+        def draw(random: Any, index: int) -> Any:
+            ids = np.random.default_rng([7, index if order == "each" else 0]).permutation(N)
+            return (np.arange(N) if order == "stored" else ids)[rank::2]
+
+        return draw
+
+
+SHARED: dict[str, tuple[Pass, bool]] = {
+    "same-order-every-pass": (Ranks.one(order="one"), False),
+    "not-shuffled": (Ranks.one(order="stored"), False),
+    "one-shard": (Ranks.one(1), False),
+    "short-batch-dropped": (Ranks.one(), True),
+}
+
+
+def dropping(path: Path, draw: Pass, *, drop: bool) -> Trace:
+    with record(path, num_samples=N) as rec:
+        for epoch in range(EPOCHS):
+            ids = draw(np.random.default_rng([3, epoch]), epoch)
+            for start in range(0, len(ids) - (SIZE - 1 if drop else 0), SIZE):
+                rec.step(ids=ids[start : start + SIZE], epoch=epoch)
+    return Trace.open(path)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_share_that_both_have_is_no_cause(tmp_path: Path, name: str) -> None:
+    """Both train as one rank of two; what differs is something else, or which rank."""
+    draw, drop = SHARED[name]
+    rank = dropping(tmp_path / "a", Ranks.one(), drop=False)
+    comparison = compare(rank, dropping(tmp_path / "b", draw, drop=drop))
+    assert [one.name for one in comparison.causes] == [name]
+    assert ("different rank" in comparison.causes[0].sentence) == (name == "one-shard")
+
+
+def test_two_differences_of_a_share_are_both_named(tmp_path: Path) -> None:
+    rank = dropping(tmp_path / "a", Ranks.one(), drop=False)
+    comparison = compare(rank, dropping(tmp_path / "b", Ranks.one(order="one"), drop=True))
+    assert [one.name for one in comparison.causes] == ["short-batch-dropped", "same-order-every-pass"]
+    assert comparison.causes[1].besides
+    assert str(comparison.causes[0].sentence).count("3 fewer") <= 1
+
+
+def test_two_fixed_parts_are_named_both(tmp_path: Path) -> None:
+    """Of either run, not as though the other had all samples."""
+    parts = [np.random.default_rng(seed).permutation(N)[: N // 2] for seed in (5, 6)]
+    pair = [
+        dropping(tmp_path / name, lambda random, index, part=part: random.permutation(part), drop=False)
+        for name, part in zip("ab", parts, strict=True)
+    ]
+    for order in ("exact", "coverage"):
+        comparison = compare(*pair, order=order)
+        assert [one.name for one in comparison.causes] == ["subset"]
+        assert "a goes through as many, not the same ones" in comparison.causes[0].sentence

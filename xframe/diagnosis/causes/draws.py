@@ -8,12 +8,12 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
-from xframe.diagnosis.draws import Draws
+from xframe.diagnosis.draws import SHARDS, Draws
+from xframe.diagnosis.shares import Shares
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN, Cells
 
-_SHARDS = range(2, 17)  # ranks, workers
 _MOST_ALIKE = 0.9  # of the samples that come equally often, where all have one chance or come in shares
 
 
@@ -31,7 +31,8 @@ class Subset(Cause):
         if draws is None or not 1 < len(draws.seen) < min(draws.num_samples, len(draws.ids)):
             return
         seen, n = draws.seen, draws.num_samples
-        if _shard(seen, n) or not draws.passes_over(len(seen)):
+        shares = case.both_draw.shares
+        if _shard(seen, n) or not draws.passes_over(len(seen)) or (shares is not None and not _own_part(shares)):
             return
         first = "the first " if seen[-1] + 1 == len(seen) else ""
         left = np.setdiff1d(np.arange(n), seen)
@@ -39,7 +40,9 @@ class Subset(Cause):
         text = (
             f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed(left)})"
         )
-        yield self.fit(case, text, exact=False, shown=draws.leaves_out)
+        if shares is not None and shares.other.fixed:
+            text += f"; {case.other} goes through as many, not the same ones"
+        yield self.fit(case, text, exact=False, shown=draws.leaves_out or shares is not None)
 
 
 class OneShard(Cause):
@@ -48,7 +51,7 @@ class OneShard(Cause):
     name = "one-shard"
     rank = 174
     fixes = settings(
-        torch="one process: DataLoader(shuffle=True), no DistributedSampler; several: record every rank's samples",
+        torch="one process: DataLoader(shuffle=True), no DistributedSampler; several: rank=rank, all recorded",
         tensorflow="Dataset.shard(num_shards, index) under several workers only, with every worker recorded",
     )
 
@@ -58,11 +61,19 @@ class OneShard(Cause):
             return
         seen, n = draws.seen, draws.num_samples
         shard = _shard(seen, n)
+        if (shares := case.both_draw.shares) is not None:
+            if shares.disjoint:
+                text = (
+                    f"draws the share of a different rank: {len(shares.own.passes[0]):,} of the {n:,} samples in each "
+                )
+                text += f"pass, and none of those that {case.other} draws in it"
+                yield self.fit(case, text, exact=False, shown=True)
+            return
         if shard and len(draws.ids) > len(seen) and draws.passes_over(len(seen)):
             text = f"goes through {shard}: {len(seen):,} of the {n:,} samples, the same in each pass"
             yield self.fit(case, text, exact=False, shown=draws.leaves_out)
             return
-        for shards in () if draws.batches_come_again else _SHARDS:
+        for shards in () if draws.batches_come_again else SHARDS:
             for length in dict.fromkeys((-(-n // shards), n // shards)):
                 if 1 < length <= len(draws.ids) / 2 and (passes := draws.drawn_apart(length)):
                     text = f"draws {len(passes[0]):,} of the {n:,} samples in each pass, "
@@ -129,6 +140,12 @@ class WeightedSampling(Cause):
             yield self.fit(case, f"{text}{draws.by_chance:,.0f}", exact=False, guess=True)
 
 
+def _own_part(shares: Shares) -> bool:
+    """Whether it is the samples of its share that are the candidate's own, not the order of them."""
+    own, other = shares.own, shares.other
+    return own.fixed and not shares.same_samples and not shares.disjoint and (other.fixed or not own.one_order)
+
+
 def _different(draws: Draws) -> str:
     passes = counted(len(draws.stretches), "pass")
     return f"{draws.different:,} different ones in {draws.drawn:,} draws over {passes}"
@@ -157,7 +174,7 @@ def _one_in(case: Case, passes: Sequence[Ints], shards: int) -> bool:
 
 def _shard(seen: Ints, n: int) -> str:
     """Of what share of the stored order these are all samples, in words; empty if of none."""
-    for shards in _SHARDS:
+    for shards in SHARDS:
         first, length = int(seen[0]), -(-n // shards)
         if first < shards and np.array_equal(seen, np.arange(first, n, shards)):
             return f"one sample in {shards:,}"

@@ -16,6 +16,7 @@ from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.claims import only_orders_differ
 from xframe.diagnosis.edits import most_batches, moved_batches
 from xframe.diagnosis.passes import Pass
+from xframe.diagnosis.shares import Shares
 from xframe.errors import counted, listed
 from xframe.inference.observed import SEEDS, UNLIKELY, seeds_of
 from xframe.inference.reproducing import UNKNOWN
@@ -211,10 +212,24 @@ class ShuffledIndependently(Cause):
             yield self.fit(case, "shuffles on its own", exact=False, guess=True)
 
 
+def _of_a_share(cause: Cause, case: Case, shares: Shares, *, stored: bool) -> Iterator[Fit]:
+    """The same of two runs that each train on a share of the samples."""
+    own, other = shares.own, shares.other
+    if other.stored or other.one_order or (not own.stored if stored else own.stored or not own.one_order):
+        return
+    its = f"its share ({shares.length:,} of the {case.num_samples or 0:,} samples)"
+    text = f"goes through {its} in the stored order" if stored else f"has one order in all passes over {its}"
+    fit = cause.fit(case, f"{text}; {case.other} shuffles each pass", exact=False, shown=True)
+    yield replace(fit, sentence=fit.sentence.removesuffix(case.lengths), besides=not case.same_sizes)
+
+
 def _leaves_out(cause: Cause, case: Case, text: str, *, stored: bool) -> Iterator[Fit]:
     """That a run has one order, the stored one or its own, where orders are not compared: what it leaves out is then
     the same in each pass, and no difference in the order alone."""
-    own, other = case.draws, case.draws_of_reference
+    if (shares := case.both_draw.shares) is not None:
+        yield from _of_a_share(cause, case, shares, stored=stored)
+        return
+    own, other = case.both_draw.own, case.both_draw.other
     if case.drawn is None or not case.same_batches or case.same_samples or own is None or other is None:
         return
     if not (own.in_passes and other.in_passes) or (own.one_order is None) == (other.one_order is None):
