@@ -75,7 +75,9 @@ def read_arguments(
     return b, s, count("steps_per_execution", steps_per_execution), drop
 
 
-def parts(name: str, num_samples: int, data: str, validation_split: Any, epochs: Any, initial_epoch: Any) -> Any:
+def parts(
+    name: str, num_samples: int, data: str, validation_split: Any, epochs: Any, initial_epoch: Any
+) -> tuple[int, int]:
     """How many samples are trained on, in how many epochs."""
     share, first, last = validation_split, initial_epoch, count("epochs", epochs)
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
