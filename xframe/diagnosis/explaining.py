@@ -160,12 +160,10 @@ def _validation(pair: Pair) -> Outcome | None:
         if first is None or a.after != first + 1 or not same or a.num_samples is None:
             continue
         size = a.num_samples
-        answers = None if a.accuracy is None or b.accuracy is None else abs(a.accuracy - b.accuracy) * size
-        accuracies_agree = answers is not None and answers < 0.5
-        if (answers is not None and not accuracies_agree) or _apart(pair, a.loss, b.loss):
-            samples = counted(size, "sample")
-            samples = f"as many samples, {size:,}" if a.ids_digest is None else f"the same {samples}"
-            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes), accuracies_agree)
+        answers = 0.0 if a.accuracy is None or b.accuracy is None else abs(a.accuracy - b.accuracy) * size
+        if answers > 1.5 or _apart(pair, a.loss, b.loss):
+            samples = f"as many samples, {size:,}" if a.ids_digest is None else f"the same {counted(size, 'sample')}"
+            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes))
     return None
 
 

@@ -33,7 +33,6 @@ class Outcome(NamedTuple):
     step: int
     samples: str  # on which both validated
     batch_sizes: tuple[Sizes | None, Sizes | None]  # of the candidate and the reference, where recorded
-    accuracies_agree: bool  # both are known, and the same
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,8 +71,7 @@ class ValidationInTrainingMode(Cause):
         if outcome is not None:
             text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
             text += "batch's own statistics; nothing but what validations give differs"
-            rank = self.rank if outcome.accuracies_agree else ValidationByBatch.rank + 1
-            yield self.note(case, text, outcome.step, rank=rank, claims=(claims.only_validations_differ,))
+            yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
 
 
 class ToleranceBelowRounding(Cause):
