@@ -324,6 +324,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
         "early-stopping",
         "counted-without-update",
         "different-loss",
+        "rate-in-velocity",
     }  # see feature cheats, fit, the harness of pairs
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 

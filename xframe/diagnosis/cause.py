@@ -54,6 +54,7 @@ class Fit:
     by_reference: bool = False  # it is the reference that does so
     rank: float = 0.0  # in place of the cause's own
     besides: bool = False  # it holds together with the cause before it
+    follows: bool = False  # from what other causes explain, which are reported first
     claims: tuple[Claim, ...] = ()  # what the sentence says besides, and the comparison's table must not refute
 
 

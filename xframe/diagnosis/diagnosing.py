@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     explanation: Explanation  # certain if what else differs is explained too
     explained: frozenset[str]  # the failed checks that it explains
     shown: bool = False  # by a mark that nothing else leaves
+    follows: bool = False  # from what others explain
 
 
 def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
@@ -45,7 +46,7 @@ def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
     sure = explained >= table.failed.keys()
     by_step: list[Explanation] = []
     shown: set[str] = set()
-    for one, of, _ in sorted(found, key=lambda answer: (answer.explanation.step is None, answer.explanation.step or 0)):
+    for one, of, *_ in sorted(found, key=_place):
         # What a cause is of: the checks that first fail where it shows. A different step is a different difference.
         own = {name for name in of if table.failed.get(name, -1) == one.step}
         elsewhere = one.step not in [earlier.step for earlier in by_step]
@@ -53,6 +54,11 @@ def in_order(found: Sequence[Answer], table: Table) -> tuple[Explanation, ...]:
         by_step.append(replace(one, certain=one.certain and sure, besides=besides))
         shown |= own
     return tuple(by_step)
+
+
+def _place(answer: Answer) -> tuple[bool, bool, int]:
+    step = answer.explanation.step
+    return answer.follows, step is None, step or 0
 
 
 def answers(
@@ -205,4 +211,4 @@ def _in_words(
     if case.only_counted:  # what the counts show was perhaps not done
         counts = f"{fit.sentence}; the losses behind it agree, so that perhaps only the counts of updates differ"
         explanation = replace(explanation, sentence=counts, certain=False)
-    return Answer(explanation, frozenset(explained), fit.shown)
+    return Answer(explanation, frozenset(explained), fit.shown, fit.follows)

@@ -27,6 +27,7 @@ from xframe.diagnosis.numbers import Numbers, Outcome, numbers_of
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
+from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
 
 _MORE_ROWS = 4096  # of a plan that are looked at beyond twice a run's own
@@ -186,6 +187,17 @@ def _rounded(pair: Pair) -> frozenset[str]:
     return frozenset(name for name in failed if _JUDGED_AGAIN[name](again).judge().result == "pass")
 
 
+def _folds(facts: Facts) -> bool | None:
+    """Whether the run's SGD puts the rate into the velocity, as Keras does and torch does not; None if not known."""
+    keras, torch = (name in facts.versions for name in ("keras", "torch"))
+    return None if keras == torch else keras
+
+
+def _updates(rows: Rows) -> int:
+    """Updates in all; steps where these were not counted."""
+    return len(rows) if rows.updates is None or not len(rows) else int(rows.updates[-1])
+
+
 def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
     """What the two computed, and where the comparison saw it differ; in orders of their own, the rates alone."""
     coverage, shared = pair.terms.order == "coverage", min(len(candidate), len(reference), pair.until)
@@ -204,6 +216,9 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
         starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
         data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
         applied=None if b.updates is None else np.diff(b.updates[:shared], prepend=0) > 0,
+        may_fold=None in (folding := {_folds(one) for one in facts}) or len(folding) > 1,
+        before=None if b.updates is None else np.concatenate([[0], b.updates[: shared - 1]])[:shared],
+        totals=(_updates(a), _updates(b)),
         precision=pair.terms.precision,
         device=max(str(one.runtime.get("device", "cpu")) for one in facts),  # "cuda" comes after "cpu"
         accuracy_differs_at=firsts.get("accuracy"),

@@ -52,6 +52,9 @@ class Numbers:
     accuracy_differs_at: int | None = None
     validation: Outcome | None = None  # the first that differs, if it was of the same samples
     rounded: frozenset[str] = frozenset()  # failed checks whose numbers agree by the default tolerance
+    may_fold: bool = True  # one of them may put the rate into the velocity, as Keras does, and the other not, as torch
+    before: NDArray[np.int64] | None = None  # updates made before each step
+    totals: tuple[int, int] = (0, 0)  # updates in all, or steps where updates were not counted
     weights_text: str = ""  # which of the final weights differ, and how far
 
     @property

@@ -17,14 +17,16 @@ N = 200
 PLAN = TrainingPlan(batch_size=16, epochs=3)
 
 
-def compared(folder: Path, other: TrainingPlan = PLAN, order: str = "exact", **changes: Any) -> Comparison:
+def compared(
+    folder: Path, other: TrainingPlan = PLAN, order: str = "exact", of_a: Any = None, **changes: Any
+) -> Comparison:
     """A run of the plan beside one of another, with these columns."""
     for name, plan in (("a", PLAN), ("b", other)):
-        own = changes if name == "b" else {}
+        own = changes if name == "b" else of_a or {}
         with xframe.record(folder / name, num_samples=N) as rec:
             for i, step in enumerate(plan.each_step(N)):
                 numbers = {"lr": 0.1, "loss": 1 / (i + 1), "updates": i + 1}
-                numbers |= {key: column[i] for key, column in own.items() if key != "swapped"}
+                numbers |= {key: column[i] for key, column in own.items()}
                 rec.step(ids=step.sample_ids, epoch=step.epoch, **numbers)
     return xframe.compare(folder / "a", folder / "b", order=order)
 
@@ -57,3 +59,12 @@ def test_every_cause_that_is_named_has_a_sentence_and_a_fix(tmp_path: Path) -> N
     assert len(comparison.causes) == 3
     assert report.count("Fix: ") == 3
     assert [word for word, _ in heads(comparison)] == ["Likely", "Or", "Or"]
+
+
+def test_a_schedule_as_long_as_the_run_follows_from_what_makes_it_shorter(tmp_path: Path) -> None:
+    dropping = TrainingPlan(batch_size=16, epochs=3, remainder="drop")
+    of_a, of_b = ({"lr": 0.05 * (1 + np.cos(np.pi * np.arange(n) / n))} for n in (39, 36))
+    comparison = compared(tmp_path, dropping, of_a=of_a, **of_b)
+    assert [word[1] for word in heads(comparison)] == ["short-batch-dropped", "learning-rate"]
+    assert comparison.causes[1].besides
+    assert "its schedule is that of a over its own 36 updates, where a makes 39" in comparison.causes[1].sentence

@@ -90,6 +90,27 @@ def test_a_schedule_evaluated_in_float32_is_known_again_a_tick_early(compared: A
     assert "one update early" in comparison.causes[0].sentence
 
 
+def test_when_a_rate_changes_is_said_where_one_changes_by_epochs(compared: Any) -> None:
+    by_epoch = 0.05 * (1 + np.cos(np.pi * (ALONG // 20) / 4))
+    for rates, moving in ((by_epoch, "changes only where an epoch ends"), (np.full(STEPS, 0.07), "is constant")):
+        comparison = compared(lr=rates, loss=NEARLY * (1 - 1e-2 * (ALONG > 1)))
+        sentence, (other, _) = comparison.causes[0].sentence, comparison.runs
+        assert sentence.endswith(f"its rate {moving}, that of {other} changes with each update")
+
+
+@pytest.mark.parametrize(
+    ("loss", "fixes"),
+    [
+        (NEARLY * (1 - 1e-2 * (ALONG > 0)), {"any"}),  # which losses show that both trained with
+        (NEARLY, {"torch", "keras"}),  # which they show that one did not
+        (np.full(STEPS, np.nan), {"any", "torch", "keras"}),
+    ],
+)
+def test_a_rate_that_was_trained_with_is_not_to_be_recorded_otherwise(compared: Any, loss: Any, fixes: Any) -> None:
+    first = compared(lr=RATE / 2, loss=loss).causes[0]
+    assert (first.name, set(first.fix)) == ("learning-rate", fixes)
+
+
 # Rounding
 
 
@@ -179,3 +200,48 @@ def test_updates_counted_before_the_step_are_named_where_no_loss_shows_it(tmp_pa
     assert causes(comparison) == ["update-offset"]
     assert "counter is read before" in comparison.causes[0].sentence
     assert not comparison.causes[0].certain
+
+
+# Momentum
+
+
+def sgd(rates: Any, *, folded: bool) -> Any:
+    """Losses of SGD with momentum on a bowl, the rate folded into the velocity or multiplied by afterwards."""
+    weight, velocity, losses = 1.0, 0.0, []
+    for rate in rates:
+        losses.append(1 + weight**2)
+        gradient = 0.2 * weight
+        if folded:
+            velocity = 0.9 * velocity - rate * gradient
+            weight += velocity
+        else:
+            velocity = 0.9 * velocity + gradient
+            weight -= rate * velocity
+    return np.array(losses)
+
+
+@pytest.mark.parametrize("rates", [RATE / 10, np.where(ALONG < 24, 0.1, 0.01), np.minimum(1, (ALONG + 1) / 10) / 10])
+def test_momentum_under_a_changing_rate_is_where_keras_and_torch_part(compared: Any, rates: Any) -> None:
+    keras, torch = ({"versions": {name: "1"}} for name in ("keras", "torch"))
+    both = {"lr": rates, "loss": sgd(rates, folded=True)}
+    comparison = compared(both | keras, loss=sgd(rates, folded=False), **torch)
+    first = comparison.causes[0]
+    assert (first.name, first.certain) == ("rate-in-velocity", False)
+    assert "v = m*v - lr*gradient" in first.sentence
+    assert "until the rate first changes, in step " in first.sentence
+    assert set(first.fix) == {"any", "torch", "keras"}
+    same = compared(both | torch, loss=sgd(rates, folded=False))  # of one framework
+    assert "rate-in-velocity" not in causes(same)
+
+
+def test_momentum_is_no_cause_where_losses_part_before_the_rate_changes(compared: Any) -> None:
+    rates = np.where(ALONG < 24, 0.1, 0.01)
+    for parts in (10, 50):
+        assert "rate-in-velocity" not in causes(compared({"lr": rates}, loss=LOSS * (1 + 0.01 * (parts < ALONG))))
+
+
+def test_a_rate_recorded_a_tick_early_hides_no_momentum(compared: Any) -> None:
+    both = {"lr": RATE / 10, "loss": sgd(RATE / 10, folded=True)}
+    comparison = compared(both, lr=np.append(RATE[1:], 0) / 10, loss=sgd(RATE / 10, folded=False))
+    names = [(cause.name, cause.besides) for cause in comparison.causes]
+    assert names == [("schedule-late", False), ("rate-in-velocity", True)]

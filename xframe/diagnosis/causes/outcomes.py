@@ -78,7 +78,7 @@ class ToleranceBelowRounding(Cause):
     """It differs by less than the default tolerance allows, and the one in force is finer."""
 
     name = "tolerance-below-rounding"
-    rank = 605
+    rank = 607
     fixes = settings(any="leave out rtol and atol: two frameworks, or two machines, do not round alike")
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from xframe.comparison.checks.lr import compared
 from xframe.comparison.pairing import Common
+from xframe.comparison.readings import SEVERAL
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import of_rates
 from xframe.diagnosis.numbers import Numbers
 
 Floats = NDArray[np.float64]
+_MOST = 0.8  # of the updates behind which a rate changes
+_NEARLY = 0.1  # of what two rates differ by, within which one is the other's over fewer updates
 
 
 class LearningRate(Cause):
@@ -26,17 +29,27 @@ class LearningRate(Cause):
     rank = 530
     explains = staticmethod(of_rates)
     fixes = settings(
-        any="one rate and one schedule, ticked by updates in both runs",
+        any="one rate and one schedule, of one length and ticked by updates, in both runs",
         torch='record optimizer.param_groups[0]["lr"] of the step, not optimizer.defaults["lr"]',
         keras="record the rate that the step's update uses: of a LearningRateSchedule, schedule(iterations before it)",
         accelerate="AcceleratedScheduler ticks once a process: Accelerator(step_scheduler_with_optimizer=...)",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if numbers.other_rates and _reclocked(case, numbers) is None:
+        if numbers.other_rates and reclocked(case, numbers) is None:
             loss, rate = numbers.loss_differs_at, numbers.lr_differs_at or 0
             exact = not numbers.only_recorded and not (loss is not None and loss <= rate)
-            yield self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=exact)
+            fit = self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=exact)
+            yield replace(
+                fit, fields={**fit.fields, "trained_with": _trained_with(numbers)}, follows=_stretched(numbers)
+            )
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        """What records a rate is no fix where the losses show that the runs trained with what they recorded."""
+        records = () if fields.get("trained_with") is None else ("torch", "keras")
+        if fields.get("trained_with") is False:
+            return {where: text for where, text in self.fixes.items() if where in records}
+        return {where: text for where, text in self.fixes.items() if where not in records}
 
 
 class _Reclocked(Cause):
@@ -46,7 +59,7 @@ class _Reclocked(Cause):
     explains = staticmethod(of_rates)
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        schedule = _reclocked(case, numbers) if numbers.other_rates else None
+        schedule = reclocked(case, numbers) if numbers.other_rates else None
         if schedule is not None and schedule[0] == self.own_clock:
             text = _differing(case, numbers, schedule[1], only_records=self.own_clock)
             fit = self.note(case, text, numbers.lr_differs_at)
@@ -97,18 +110,65 @@ def _differing(case: Case, numbers: Numbers, why: str = "", *, only_records: boo
     candidate, reference = (f"{rate:.6g}" for rate in rates)
     if candidate == reference:
         candidate, reference = (repr(rate) for rate in rates)
-    shown = numbers.loss_differs_at is not None and not numbers.only_recorded and not only_records
+    shown = _trained_with(numbers) and not only_records
     verb = "trains at" if shown else "records"
     text = f"{case.run} {verb} the rate {candidate} in step {at:,}, {case.other} {'at ' if shown else ''}{reference}"
     if factor := _factor(a, b):
         text += f", {factor} times as high all through"
-    text += f": {why}" if why else ""
+    text += f": {why}" if why else _moving(case, a, b)
     last, loss = numbers.last_known(numbers.lr, at), numbers.loss_differs_at
     if last < at - 1 and loss is not None and last + 1 < loss <= at:
         text += f"; from step {last + 1:,} to {at - 1:,} a rate is not known, and losses differ from step {loss:,} on"
+    if _stretched(numbers):
+        own, its = numbers.totals
+        text += f"; its schedule is that of {case.other} over its own {own:,} updates, where {case.other} makes {its:,}"
     if numbers.only_recorded:
         text += "; the losses behind it agree, so that one of the two records a rate that it does not train with"
     return text
+
+
+def _trained_with(numbers: Numbers) -> bool | None:
+    """Whether the losses show that both trained with the rates that they recorded; None if they show nothing."""
+    if numbers.only_recorded:
+        return False
+    return None if numbers.loss_differs_at is None else True
+
+
+def _moving(case: Case, candidate: Floats, reference: Floats) -> str:
+    """When either rate changes, in words, if that is not alike."""
+    epochs, updates, end = case.candidate.epoch, case.candidate.updates, len(candidate)
+    begins = None if epochs is None else np.diff(epochs[:end]) != 0
+    updated = np.ones(max(end - 1, 0), np.bool_) if updates is None else np.diff(updates[:end], prepend=0)[:-1] > 0
+    words = []
+    for rates in (candidate, reference):
+        changes = rates[1:] != rates[:-1]
+        if not np.isfinite(rates).all() or not len(changes):
+            return ""
+        if not changes.any():
+            words.append("is constant")
+        elif begins is not None and not changes[~begins].any() and begins.sum() < len(begins):
+            words.append("changes only where an epoch ends")
+        else:
+            words.append("changes with each update" if changes[updated].mean() > _MOST else "changes")
+    own, its = words
+    return "" if own == its else f": its rate {own}, that of {case.other} {its}"
+
+
+def _stretched(numbers: Numbers) -> bool:
+    """Whether the candidate's schedule is the reference's over as many updates as it makes itself, not as many."""
+    assert numbers.lr is not None
+    own, its = numbers.totals
+    candidate, reference = numbers.lr
+    if own == its or not min(own, its) or not np.isfinite(candidate).all() or not np.isfinite(reference).all():
+        return False
+    ticks = np.arange(len(reference)) if numbers.before is None else numbers.before
+    inside = ticks * its / own <= ticks.max(initial=0)
+    if inside.sum() < SEVERAL or np.ptp(reference) == 0:
+        return False
+    first = np.unique(ticks, return_index=True)[1]
+    expected = np.interp(ticks[inside] * its / own, ticks[first], reference[first])
+    by = np.abs(reference - candidate)[inside].max()
+    return bool(by > 0 and np.abs(expected - candidate[inside]).max() <= _NEARLY * by)
 
 
 def _factor(candidate: Floats, reference: Floats) -> str:
@@ -120,7 +180,7 @@ def _factor(candidate: Floats, reference: Floats) -> str:
     return "" if not constant or (factor := f"{ratios[0]:.6g}") == "1" else factor
 
 
-def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
+def reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
     """How the candidate's rates follow from the reference's, if so: by the clock that these tick by, and in words."""
     assert numbers.lr is not None
     candidate, reference = numbers.lr
@@ -143,6 +203,12 @@ def _reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
                 why = f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}"
                 return False, why
     return None
+
+
+def a_tick_off(case: Case, numbers: Numbers) -> bool:
+    """Whether the rates are the reference's a tick late or early, as perhaps the record alone is."""
+    schedule = reclocked(case, numbers)
+    return schedule is not None and schedule[0]
 
 
 def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
