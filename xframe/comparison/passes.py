@@ -63,6 +63,29 @@ def dropping(sides: Sequence[Drawn]) -> list[int] | None:
     return way if next_ones > 0 and -len(sides) * log_chance > _CERTAIN else None
 
 
+def labelled(sides: Sequence[Drawn]) -> list[int] | None:
+    """The epochs, if all runs that label any label the same: a pass may draw some samples more often than others."""
+    ways = [_closed(side, _begun(side)) for side in sides if "epoch" in side.run.rows.known]
+    return ways[0] if ways and all(way == ways[0] for way in ways) else None
+
+
+def kept_draws(side: Drawn, way: Sequence[int]) -> bool:
+    """Whether each of several passes draws the same samples, each as often, which chance does not."""
+    first: Ids | None = None
+    for piece in side.pieces(way):
+        for one in map(piece.sorted.of, range(len(piece))):
+            if first is not None and not np.array_equal(one, first):
+                return False
+            first = one
+    return len(way) > 2
+
+
+def _begun(side: Drawn) -> NDArray[np.int64]:
+    """The steps with which its epochs begin."""
+    labels = side.run.rows.head(len(side.bounds) - 1).column("epoch").values
+    return np.flatnonzero(np.diff(labels, prepend=-1))
+
+
 def _fitting(
     sides: Sequence[Drawn], ways: Iterable[tuple[list[int], int]], enough: Callable[[Iterable[bool]], bool]
 ) -> list[int] | None:
@@ -86,8 +109,7 @@ def _by_labels(sides: Sequence[Drawn], size: int) -> Iterator[list[int]]:
     """Each run's epochs, if none is more than a pass and all but the last are alike."""
     for side in sides:
         if "epoch" in side.run.rows.known:
-            labels = side.run.rows.head(len(side.bounds) - 1).column("epoch").values
-            way = _closed(side, np.flatnonzero(np.diff(labels, prepend=-1)))
+            way = _closed(side, _begun(side))
             drawn = side.drawn(way)
             if drawn.max() <= size and (drawn[:-1] == drawn[0]).all():
                 yield way

@@ -192,6 +192,37 @@ def test_what_chance_leaves_out_is_a_plain_number(script):
     assert "where chance leaves out about 50" in compare(*made).check("boundaries").detail
 
 
+def oversampled(seed, twice):
+    """Some samples twice in each pass."""
+    draw = np.random.default_rng(seed)
+    return batches([draw.permutation(np.concatenate([np.arange(N), twice])) for _ in range(PASSES)])
+
+
+def test_epochs_that_oversample_are_passes(script):
+    """What the labels of both runs delimit, where these draw the same samples, each as often."""
+    pair = [oversampled(seed, np.arange(20)) for seed in (1, 2)]
+    assert compare(*[script(made, labels=labels) for made, labels in pair])
+    other = oversampled(2, np.arange(20, 40))
+    comparison = compare(script(pair[0][0], labels=pair[0][1]), script(other[0], labels=other[1]))
+    assert comparison.first_difference["step"] == 0
+    assert "20 samples differ" in comparison.check("boundaries").detail
+
+
+def test_epochs_of_more_and_more_samples_are_passes(script):
+    """A curriculum."""
+    sizes = (40, 70, N)
+
+    def growing(seed, *, begin=0):
+        return batches([begin + np.random.default_rng([seed, size]).permutation(size) for size in sizes])
+
+    pair = [growing(seed) for seed in (1, 2)]
+    assert compare(*[script(made, labels=labels) for made, labels in pair])
+    drawn = [batches([np.random.default_rng([seed, n]).permutation(N)[:n] for n in sizes]) for seed in (1, 2)]
+    comparison = compare(*[script(made, labels=labels) for made, labels in drawn])
+    assert comparison.verdict == "inconclusive"
+    assert "give" not in comparison.check("boundaries").detail  # labels and size are there
+
+
 def test_two_samplers_with_replacement_are_not_judged(script):
     draw = np.random.default_rng(1)
     pair = [batches([draw.integers(N, size=N) for _ in range(PASSES)]) for _ in range(2)]

@@ -14,7 +14,7 @@ import numpy as np
 from xframe.comparison.checks.boundaries import Boundaries, difference, differing, members, surplus
 from xframe.comparison.drawn import Drawn, Ids, places_of, together
 from xframe.comparison.pairing import BLOCK_ROWS, Pair, Run
-from xframe.comparison.passes import NeverSeen, dropping, order_of, passes, union
+from xframe.comparison.passes import NeverSeen, dropping, kept_draws, labelled, order_of, passes, union
 from xframe.comparison.result import Judgement
 from xframe.plan.training_plan import TrainingPlan
 
@@ -61,9 +61,32 @@ class Coverage(Boundaries):
         if bounds is None and (bounds := dropping(sides)) is not None:
             total = sides[0].size
         if bounds is None:
-            return self._of_the_run(sides, total)
+            return self._by_labels(sides, total) or self._of_the_run(sides, total)
         self._notice_orders(sides, (bounds, bounds))
         return self._by_pass(sides, bounds, total)
+
+    def _by_labels(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement | None:
+        """Epochs that draw samples more often than others, or not all; None if this leaves open what differs."""
+        bounds = labelled(sides)
+        cut = any(not run.rows.complete for run in (self.pair.candidate, self.pair.reference))
+        if bounds is None or cut or len(bounds) < 3:
+            return None
+        for pieces in together(sides, bounds):
+            for index in map(int, pieces[0].unlike(pieces[1])):
+                of_run = self._of_the_run(sides, total)
+                if of_run.result == "fail" or not all(kept_draws(side, bounds) for side in sides):
+                    return of_run
+                start, stop = (bounds[pieces[0].first + one] for one in (index, index + 1))
+                return self._differ(sides, start, stop, [piece.of(index) for piece in pieces])
+        self._notice_orders(sides, (bounds, bounds))
+        return self.agreement()
+
+    def _differ(self, sides: tuple[Drawn, Drawn], start: int, stop: int, drawn: Sequence[Ids]) -> Judgement:
+        """That the runs drew different samples in these rows."""
+        first, last = sides[0].step(start), sides[0].step(stop - 1)
+        extra, missing = surplus(*drawn), surplus(*drawn[::-1])
+        detail = f"steps {first} to {last}: {differing(max(len(extra), len(missing)))}: "
+        return Judgement("fail", first, detail + members(self.pair.candidate, extra, self.pair.reference, missing))
 
     def _of_the_run(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement:
         """The samples of the whole run, where no pass is known."""
@@ -79,7 +102,9 @@ class Coverage(Boundaries):
         detail = "where a pass ends is not known"
         if (counts > 0).any():
             detail += ", and over the whole run the samples differ"
-        detail += "; give epoch= to rec.step and num_samples= to xframe.record in both scripts"
+        asked = {"epoch= to rec.step": labelled(sides), "num_samples= to xframe.record": total}
+        missing = " and ".join(text for text, known in asked.items() if known is None)
+        detail += f"; give {missing} in both scripts" if missing else ": the labelled epochs draw other samples each"
         return Judgement("not judged", detail=detail)
 
     def _by_pass(self, sides: tuple[Drawn, Drawn], bounds: list[int], total: int | None) -> Judgement:
@@ -109,9 +134,7 @@ class Coverage(Boundaries):
             if not any(twice) and not known and (sizes == sizes[0]).all():
                 undecided = undecided or _TELL_TOTAL
                 continue
-            extra, missing = surplus(*drawn), surplus(*drawn[::-1])
-            detail = f"steps {first} to {last}: {differing(max(len(extra), len(missing)))}: "
-            return Judgement("fail", first, detail + members(candidate, extra, reference, missing))
+            return self._differ(sides, start, stop, drawn)
         if undecided:
             return Judgement("not judged", detail=undecided)
         kept_out = left_out and all(one.certain for one in never)
