@@ -24,6 +24,7 @@ _NAMES = {"loss": "losses", "accuracy": "accuracies"}
 _FIRST = 7  # steps by which the weight of a moving average is measured
 _DIGITS = range(1, 7)
 _DIFFERENT = 3  # values that are enough to see how they are rounded
+_CUT = 0.1  # of a place, that rounding takes off or adds in the mean, at least: a quarter is expected
 _FINER = 8  # than a place: float32's own, so that it is no place that was rounded to
 
 
@@ -84,19 +85,26 @@ def smoothed(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]
 
 
 def rounded(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
-    """The numbers as they were recorded, with half of their last place as slack."""
+    """The numbers as they were recorded, with half of their last place as slack, if the other run's lie around them as
+    what was rounded does: to both sides, and not all near."""
     recorded, known = _values(run, column)
+    shared = min(len(recorded), len(other.rows))
+    both = np.isfinite(recorded[:shared]) & np.isfinite(others := _values(other, column)[0][:shared])
     values = recorded[np.isfinite(recorded)]
     if column != "loss" or len(np.unique(values)) < _DIFFERENT:
         return  # accuracies are judged by whole samples
     for text, place in (("decimals", _decimal), ("digits", _digit)):
         for digits in _DIGITS:
-            if _is_rounded(values, place(values, digits)):
+            if not _is_rounded(values, place(values, digits)):
+                continue
+            units = place(np.where(np.isfinite(recorded), recorded, 0.0), digits)
+            cut = ((others - recorded[:shared]) / units[:shared])[both]
+            cut = cut[np.abs(cut) <= 0.5]
+            if len(cut) >= _DIFFERENT and cut.min() < 0 < cut.max() and np.abs(cut).mean() > _CUT:
                 places = f"{digits} {text if digits > 1 else text[:-1]}"
                 text = f"{run.name} has {places} of each loss, which is judged by these"
-                slack = 0.5 * place(np.where(np.isfinite(recorded), recorded, 0.0), digits)
-                yield Reading(column, text, _column(recorded, known), slack)
-                break
+                yield Reading(column, text, _column(recorded, known), 0.5 * units)
+            break
 
 
 def _beginnings(run: Run, other: Run, known: Mask, pair: Pair) -> Iterator[tuple[Mask, str]]:

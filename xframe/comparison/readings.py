@@ -119,18 +119,32 @@ class _Reader:
         )
 
     def _otherwise(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
-        """What the losses or accuracies of either side may be, the commoner first."""
-        for side in (0, 1):
-            for found in (means, smoothed, rounded):
-                yield from ((side, one) for one in found(self.pair, self.runs[side], self.runs[1 - side], column))
+        """What the losses or accuracies of either side may be, the commoner first. Where each batch is the whole data
+        set training itself may lag, or be as smooth as an average of some losses."""
         total = self.pair.terms.num_samples or self.runs[0].facts.num_samples
         sizes = self.runs[0].rows.column("batch_size").values[: self.steps]
-        if total is None or sizes.max(initial=0) >= total:
-            return  # where each batch is the whole data set, training itself may lag like that
+        parts = total is not None and sizes.max(initial=0) < total
+        for side in (0, 1):
+            run, other = self.runs[side], self.runs[1 - side]
+            averages = (
+                (means, smoothed)
+                if parts or (total is None and self._batches_differ)
+                else (means,) * (column in run.rows.known)
+            )
+            for found in (*averages, rounded):
+                yield from ((side, one) for one in found(self.pair, run, other, column))
+        if not parts:
+            return
         for by, when in ((1, "later"), (-1, "earlier")):
             for side, run in enumerate(self.runs):
                 text = f"{run.name} records each {column} one step {when} than {self.runs[1 - side].name}"
                 yield side, Reading(column, text, _moved(columns[side], by))
+
+    @property
+    def _batches_differ(self) -> bool:
+        """Whether steps are known to have different samples."""
+        digests, known = self.runs[1].rows.column("ids_digest")
+        return self.steps > 1 and (known is None or bool(known[:2].all())) and bool(digests[0] != digests[1])
 
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """Updates or rates of a neighbouring step, on either side."""

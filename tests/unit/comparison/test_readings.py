@@ -219,6 +219,22 @@ def test_one_pass_whose_mean_is_by_batches_is_not_read_by_samples(tmp_path):
         assert by == "none" or f"by {by}" in comparison.check("loss").detail
 
 
+@pytest.mark.parametrize("by", [0.004, -0.004])
+def test_losses_that_all_lie_on_one_side_of_round_ones_were_not_rounded(compared, by):
+    comparison = compared({"loss": np.round(LOSS, 2)}, {"loss": np.round(LOSS, 2) + by})
+    assert comparison.first_difference["step"] == 0
+
+
+@pytest.mark.parametrize("make", [moving, lambda x: since_the_last(x, np.arange(STEPS) % 10 == 9)])
+def test_where_each_batch_is_the_whole_data_set_training_itself_may_be_as_smooth(tmp_path, make):
+    for name, losses in (("a", LOSS), ("b", make(NEARLY))):
+        with xframe.record(tmp_path / name, num_samples=4) as rec:
+            for i, loss in enumerate(losses):
+                rec.step(ids=np.arange(4), updates=i + 1, **({} if loss is None else {"loss": loss}))
+    comparison = xframe.compare(tmp_path / "a", tmp_path / "b")
+    assert comparison.first_difference["check"] == "loss"
+
+
 def test_what_is_no_number_stays_so_in_any_record(compared):
     for make, _, _ in SPARSE.values():
         losses = [value if value is None or i < 40 else np.nan for i, value in enumerate(make(NEARLY))]

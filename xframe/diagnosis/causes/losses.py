@@ -71,7 +71,7 @@ class LossRecordedOtherwise(Cause):
     """Its loss is recorded in another way: training is the same, since it ends in the same weights."""
 
     name = "loss-recorded-otherwise"
-    rank = 605
+    rank = 615
     explains = staticmethod(claims.of_stated_losses)
     fixes = settings(any="record each step's own loss in both runs: no mean of several, not smoothed or rounded")
 
