@@ -101,7 +101,7 @@ STRUCTURAL = {
         5,
         "boundaries",
         ["boundaries"],
-        "step 5: b trained on 1 samples, a has 2",
+        "step 5: b trained on 1 sample, a has 2",
     ),
     "a sample twice": (
         lambda rows: rows[0]["ids"].__setitem__(1, rows[0]["ids"][0]),
