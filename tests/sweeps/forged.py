@@ -14,6 +14,8 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -31,7 +33,9 @@ from xframe.cli.app import execute
 from xframe.trace.schema import CERTIFIED, COLUMNS
 
 MOST_BYTES, MOST_SECONDS = 500 << 20, 30
+MOST_ADDRESSES = 2 << 30  # of a process: a command on a small file takes 1.4 GB of them
 BOMB = 0.04  # of the cases
+PROCESS = 0.01
 
 
 @dataclass
@@ -120,6 +124,9 @@ def _command(path: Path, honest: Honest, rng: random.Random, *, is_log: bool) ->
     if "explain" in words and rng.random() < 0.3:
         words[1], words[2:2] = one, []
 
+    if rng.random() < PROCESS:
+        return lambda: _as_a_process(words), " ".join(["a process of", words[0]])
+
     def act() -> Outcome:
         out, errors = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
@@ -127,6 +134,19 @@ def _command(path: Path, honest: Honest, rng: random.Random, *, is_log: bool) ->
         return str(code), _wrong(words, code, out.getvalue(), errors.getvalue())
 
     return act, " ".join(words[:1] + [word for word in words if word.startswith("--")])
+
+
+def _as_a_process(words: list[str]) -> Outcome:
+    """The outcome of the command by itself, with little memory."""
+    command = [sys.executable, "-m", "xframe", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * MOST_SECONDS, preexec_fn=_limited)
+    return str(done.returncode), _wrong(words, done.returncode, done.stdout, done.stderr)
+
+
+def _limited() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESSES, MOST_ADDRESSES))
 
 
 def _wrong(words: list[str], code: int, out: str, errors: str) -> str | None:

@@ -30,6 +30,7 @@ Read = Callable[[str, int, int], Column]  # of a column's name and the rows to r
 
 MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22
+_BATCH_IDS = 1 << 20
 _DIGESTED_ROWS = 1 << 20  # samples of a plan whose digests are made at once
 
 
@@ -154,10 +155,15 @@ class Rows:
         return self.between(0, rows)
 
     def limited(self, most_rows: int = MOST_ROWS, most_ids: int = MOST_IDS) -> Rows:
-        """The first rows: at most ``most_rows``, and no more than have ``most_ids`` ids, but at least one."""
+        """The first rows: at most ``most_rows``, and no more than have ``most_ids`` ids, but at least one.
+
+        Without ids if a batch has more than a diagnosis can hold many times over.
+        """
         head = self.head(most_rows)
         if "ids" not in self.known or not len(head):
             return head
+        if int(head.batch_size.max()) > _BATCH_IDS:
+            return head.with_columns(ids=None)
         return head.head(max(int(np.searchsorted(head.bounds[1:], most_ids, side="right")), 1))
 
     def only(self, *names: str) -> Rows:

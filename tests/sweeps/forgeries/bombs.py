@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from xxhash import xxh3_128_digest
 
 from sweeps.forgeries.pieces import ZEROS, Honest, framed, resealed, text_of
+from xframe.trace.limits import BATCH_IDS
 from xframe.trace.weights import weights_path
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -88,6 +90,22 @@ def many_ids(path: Path, honest: Honest, rng: random.Random) -> Path:
         for i in at if rng.random() < 0.5 else [rng.choice(at)]:
             data = data[:i] + other + data[i + 5 :]
     path.write_bytes(resealed(data))
+    return path
+
+
+def many_ids_in_a_row(path: Path, honest: Honest, rng: random.Random) -> Path:
+    """As many equal ids as a row may list, in 4 kB."""
+    closed = honest.closed()
+    many = BATCH_IDS + rng.choice([0, 0, 0, 1])
+    ids = np.full(many, rng.choice([0, 1, 2**62]))
+    if rng.random() < 0.5:
+        ids[:: rng.choice([2, 1000])] = 3
+    values = {"step": 0, "batch_size": many, "updates": 1, "ids_digest": xxh3_128_digest(ids), "lr": 0.1, "loss": 1.0}
+    for name, array in closed.columns.items():
+        closed.columns[name] = pa.array([values.get(name)], array.type)
+    closed.columns["ids"] = pa.ListArray.from_arrays(pa.array([0, many], pa.int32()), pa.array(ids))
+    closed.right_again()
+    path.write_bytes(closed.data())
     return path
 
 
@@ -267,7 +285,16 @@ BOMBS: dict[str, Bomb] = {
     f.__name__: f
     for f in (
         *(in_a_frame, in_the_metadata, in_the_footer, in_a_plain_line, a_long_frame, many_ids, a_large_row_group),
-        *(large_pages, a_large_footer, a_compressed_frame, a_large_plan, large_labels, large_validations, weights),
+        *(
+            many_ids_in_a_row,
+            large_pages,
+            a_large_footer,
+            a_compressed_frame,
+            a_large_plan,
+            large_labels,
+            large_validations,
+            weights,
+        ),
         *(a_pipe, a_device, a_log),
     )
 }
