@@ -152,7 +152,7 @@ class Case:
         if not self.has_ids or self.same_batches or plan is None or n is None or steps < 3:
             return None
         rows = planned(plan, n, steps)
-        if rows is None or int(rows.batch_size.sum()) > MOST_CELLS or not 2 <= plan.batch_size < n / 2:
+        if rows is None or rows.batch_size.sum(dtype=float) > MOST_CELLS or not 2 <= plan.batch_size < n / 2:
             return None
         return batch_keys(Rows.of_arrays(batch_size=rows.batch_size, ids=cells(plan, n, rows).positions))
 
@@ -319,11 +319,11 @@ class Case:
 
     @cached_property
     def cells(self) -> Cells | None:
-        """Pass and position of each of the reference's samples; None if not known."""
+        """Pass and position of each of the reference's samples; None if not known, or they are too many."""
         plan, n = self.plan, self.num_samples
         if plan is None or n is None or (rows := planned(plan, n, len(self.reference))) is None:
             return None
-        return cells(plan, n, rows)
+        return cells(plan, n, rows) if rows.batch_size.sum(dtype=float) <= 2 * MOST_CELLS else None
 
     @cached_property
     def passes(self) -> Passes:

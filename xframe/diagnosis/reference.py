@@ -138,7 +138,7 @@ class Reference:
         if n is None or part is None:
             return None
         samples = None
-        if ids and int(part.batch_size.sum()) <= MOST_CELLS:
+        if ids and part.batch_size.sum(dtype=float) <= MOST_CELLS:
             samples = self.ids(plan, n, cells(plan, n, part))
             samples = None if (samples == UNKNOWN).any() else samples
         return Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=samples)
@@ -159,7 +159,7 @@ class Reference:
             return self.rows  # what ended the reference made its last batch what it is
         samples = None
         if ids:
-            if int(part.batch_size.sum()) > 2 * MOST_CELLS:
+            if part.batch_size.sum(dtype=float) > 2 * MOST_CELLS:
                 return self.rows
             after = self.ids(endless, n, cells(endless, n, counting.rows(endless, n, have, steps)))
             samples = np.concatenate([self.rows.ids, after])

@@ -279,7 +279,8 @@ class Cadence:
     def largest_product(self, steps: int) -> int:
         """A bound of all numbers that arise for that many steps; beyond int64 only Python's integers hold them."""
         n, b = self.num_samples, self.batch_size
-        return 4 * max(steps * b, n + b, (self.stream_passes or 0) * n, self._period * self._y)
+        epoch = (self.steps_per_epoch or 0) * b // n  # passes of one
+        return 4 * max(steps * b, n + b, epoch, (self.stream_passes or 0) * n, self._period * self._y)
 
     def short_batches(self) -> int:
         """Passes whose last batch was trained."""

@@ -8,7 +8,7 @@ other ``Rows`` to compare it with. Nothing of a run's facts is in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xframe.errors import UsageError
 from xframe.plan import counting
+from xframe.plan.fields import LARGEST
 from xframe.trace.certificate import ids_digests
 from xframe.trace.schema import COUNTED, UNKNOWN, Column, unknown_column
 
@@ -31,6 +32,7 @@ Read = Callable[[str, int, int], Column]  # of a column's name and the rows to r
 MOST_ROWS = 1 << 18  # that ``limited`` keeps
 MOST_IDS = 1 << 22
 _BATCH_IDS = 1 << 20
+_LARGEST_BATCH = 1 << 24  # of a plan, whose samples are looked at
 _DIGESTED_ROWS = 1 << 20  # samples of a plan whose digests are made at once
 
 
@@ -95,9 +97,12 @@ class Rows:
             rate: the learning rate at each tick of the plan's ``schedule_clock``; without it ``lr`` is unknown.
             num_rows: only that many rows, the first, as where early stopping ends the run; these are then complete.
         """
-        total = counting.num_steps(plan, num_samples)
-        planned = _Planned(plan, num_samples, rate)
-        known = {*_PLANNED, "ids", "ids_digest", *(() if rate is None else ("lr",))}
+        total = min(counting.num_steps(plan, num_samples), LARGEST)  # beyond it no trace could number a step
+        whole = plan.remainder in ("pad", "carry")  # batches are of any number of samples
+        largest = plan.batch_size if whole else min(plan.batch_size, num_samples)
+        listed = ("ids", "ids_digest") if largest <= _LARGEST_BATCH else ()
+        known = {*_PLANNED, *listed, *(() if rate is None else ("lr",))}
+        planned = _Planned(plan, num_samples, rate, known)
         return cls(planned.read, total if num_rows is None else min(total, num_rows), known)
 
     @classmethod
@@ -253,8 +258,10 @@ _PLANNED = ("batch_size", "updates", "epoch", "step_in_epoch", "padding", "pass_
 class _Planned:
     """Computes a plan's columns; the block last computed is kept, for its columns are made together."""
 
-    def __init__(self, plan: TrainingPlan, num_samples: int, rate: Callable[[int], float] | None) -> None:
-        self.plan, self.num_samples, self.rate = plan, num_samples, rate
+    def __init__(
+        self, plan: TrainingPlan, num_samples: int, rate: Callable[[int], float] | None, known: Collection[str]
+    ) -> None:
+        self.plan, self.num_samples, self.rate, self.known = plan, num_samples, rate, known
         self._held: tuple[int, int, Any] | None = None
 
     def rows(self, start: int, stop: int) -> Any:
@@ -267,13 +274,13 @@ class _Planned:
             return Column(unknown_column(name, 0).values)
         if name in _PLANNED:
             return Column(getattr(self.rows(start, stop), name))
+        if name not in self.known:
+            return unknown_column(name, stop - start)
         if name == "ids":
             return Column(counting.sample_ids(self.plan, self.num_samples, self.rows(start, stop)))
         if name == "ids_digest":
             return Column(self._digests(start, stop))
-        if name == "lr" and self.rate is not None:
-            return Column(self._rates(start, stop))
-        return unknown_column(name, stop - start)
+        return Column(self._rates(start, stop))
 
     def _digests(self, start: int, stop: int) -> NDArray[np.void]:
         digests, block = [], max(1, _DIGESTED_ROWS // self.plan.batch_size)

@@ -104,6 +104,7 @@ def many_ids_in_a_row(path: Path, honest: Honest, rng: random.Random) -> Path:
     for name, array in closed.columns.items():
         closed.columns[name] = pa.array([values.get(name)], array.type)
     closed.columns["ids"] = pa.ListArray.from_arrays(pa.array([0, many], pa.int32()), pa.array(ids))
+    closed.index["validations"] = []
     closed.right_again()
     path.write_bytes(closed.data())
     return path
@@ -114,6 +115,7 @@ def a_large_row_group(path: Path, honest: Honest, rng: random.Random) -> Path:
     for name, array in closed.columns.items():
         closed.columns[name] = pa.nulls(rows, array.type) if name != "step" else pa.array(np.arange(rows))
     closed.rows = rows
+    closed.index["validations"] = []
     closed.right_again()
     path.write_bytes(closed.data())
     return path
@@ -173,7 +175,7 @@ def a_compressed_frame(path: Path, honest: Honest, rng: random.Random) -> Path:
 
 
 def a_large_plan(path: Path, honest: Honest, rng: random.Random) -> Path:
-    closed, much = honest.closed(), [10**9, 10**12, 2**62, 2**63 - 1]
+    closed, much = honest.closed(), [2 * 10**8, 10**9, 10**12, 2**62, 2**63 - 1]
     plan = {"batch_size": rng.choice([1, 2, 64, *much]), "epochs": rng.choice([1, *much])}
     extra: dict[str, object] = {
         "steps_per_epoch": rng.choice(much),
@@ -295,6 +297,6 @@ BOMBS: dict[str, Bomb] = {
             large_validations,
             weights,
         ),
-        *(a_pipe, a_device, a_log),
+        *(large_validations, weights, a_pipe, a_device, a_log),
     )
 }

@@ -350,3 +350,18 @@ def test_no_rows():
     assert (
         repr(Rows.of_batches([[1, 2], [3]], [1, 2]).between(1, 2)) == "<1 Rows from 1, known: batch_size, ids, updates>"
     )
+
+
+def test_a_plan_of_more_steps_than_can_be_numbered():
+    plan = xframe.TrainingPlan(batch_size=1, epochs=2**62)
+    rows = Rows.of_plan(plan, 2**62)
+    assert len(rows) == 2**63 - 1
+    assert rows.between(3, 5).batch_size.tolist() == [1, 1]
+
+
+def test_a_plan_of_batches_beyond_what_is_looked_at_has_sizes_alone():
+    plan = xframe.TrainingPlan(batch_size=10**9, epochs=1)
+    rows = Rows.of_plan(plan, 10**9)
+    assert not {"ids", "ids_digest"} & rows.known
+    assert (rows.batch_size.tolist(), rows.column("ids_digest").known.tolist()) == ([10**9], [False])
+    assert "ids" in Rows.of_plan(plan, 100).known
