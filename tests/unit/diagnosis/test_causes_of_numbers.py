@@ -245,3 +245,21 @@ def test_a_rate_recorded_a_tick_early_hides_no_momentum(compared: Any) -> None:
     comparison = compared(both, lr=np.append(RATE[1:], 0) / 10, loss=sgd(RATE / 10, folded=False))
     names = [(cause.name, cause.besides) for cause in comparison.causes]
     assert names == [("schedule-late", False), ("rate-in-velocity", True)]
+
+
+# A factor, and something besides
+
+
+@pytest.mark.parametrize(("factor", "k"), [(10, 1), (0.25, 4)])
+def test_a_factor_of_the_first_loss_alone_is_not_all_that_differs(compared: Any, factor: float, k: int) -> None:
+    bent = LOSS * (1 - 0.01 * np.maximum(0, ALONG - 6))
+    weights = {"weights": {"w": 1.0}}, {"weights": {"w": 2.0}}
+    comparison = compared({"k": k, "lr": np.full(STEPS, 0.1)} | weights[0], loss=factor * bent, **weights[1])
+    assert [(cause.name, cause.step) for cause in comparison.causes] == [("loss-scale", 0), ("other-gradient", 7)]
+    assert "from step 7 on they are not, so that not the record alone differs" in comparison.causes[0].sentence
+    assert comparison.causes[1].besides
+
+
+def test_weights_that_differ_beside_losses_of_one_factor_are_mentioned(compared: Any) -> None:
+    comparison = compared({"weights": {"w": 1.0}}, loss=10 * LOSS, weights={"w": 2.0})
+    assert "the final weights differ too" in comparison.causes[0].sentence

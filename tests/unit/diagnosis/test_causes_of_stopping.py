@@ -61,6 +61,28 @@ def test_without_a_plan_too_a_run_may_be_stopped_early(tmp_path: Path) -> None:
     cause = compare(a, b).causes[0]
     assert (cause.name, cause.step, cause.certain) == ("early-stopping", 39, False)
     assert "a ends after step 38, 1 validation after its best one" in cause.sentence
+    assert cause.fix["any"] == "the same monitor, patience and min_delta in both runs"
+    assert "plan" not in cause.fix  # the validations agree: no rounding ended it
+
+
+def plain(path: Path, passes: float, *, part: int = 0) -> Trace:
+    """A run of whole passes, and of a part of one more."""
+    rows = Rows.of_plan(TrainingPlan(batch_size=16, epochs=8), N)
+    with record(path, num_samples=N, metadata={"versions": {"torch": "2"}}) as rec:
+        for step in range(int(13 * passes) + part):
+            rec.step(ids=rows.batch(step), updates=step + 1, epoch=step // 13)
+    return Trace.open(path)
+
+
+def test_whole_passes_more_or_fewer_are_counted_as_such(tmp_path: Path) -> None:
+    three, four = plain(tmp_path / "a", 3), plain(tmp_path / "b", 4)
+    (cause,) = compare(three, four).causes
+    assert cause.name == "limit-confused"
+    assert "after 4 passes where 3 are due: 52 steps where 39 are due, 13 more" in cause.sentence
+    assert cause.fix == {"torch": "for epoch in range(3), in both runs", "plan": "epochs = 4"}
+    (cause,) = compare(three, plain(tmp_path / "c", 2, part=9)).causes
+    assert "pass" not in cause.sentence
+    assert next(iter(cause.fix)) == "any"
 
 
 def test_an_end_after_the_best_validation_is_no_early_stopping(tmp_path: Path) -> None:

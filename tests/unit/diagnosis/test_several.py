@@ -83,3 +83,13 @@ def test_a_swap_explains_no_update_that_is_missing_before_it() -> None:
     found = diagnose(candidate, rows_of(), num_samples=N, plan=PLAN)
     assert [(one.name, one.step) for one in found][:2] == [("update-skipped", 5), ("batches-swapped", 19)]
     assert not any("updates where" in one.sentence for one in found if one.name == "batches-swapped")
+
+
+def test_two_swaps_of_batches_are_batches_in_other_places_not_samples() -> None:
+    rows = rows_of()
+    batches = [rows.batch(step).tolist() for step in range(len(rows))]
+    for one, other in ((3, 9), (33, 36)):
+        batches[one], batches[other] = batches[other], batches[one]
+    found = diagnose(rows.with_columns(ids=np.concatenate(batches)), rows, num_samples=N, plan=PLAN)
+    assert [(one.name, one.step) for one in found] == [("batches-swapped", 3)]
+    assert found[0].sentence.endswith("has the batches of steps 3, 9, 33, 36 in other places")

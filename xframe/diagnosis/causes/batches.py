@@ -19,7 +19,7 @@ from xframe.diagnosis.edits import (
     moved_batches,
     steps_of,
 )
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.plan.training_plan import TrainingPlan
 
 
@@ -107,6 +107,9 @@ class ResumedAtWrongPlace(Cause):
             yield from edited(self, case, where, text)
 
 
+_MOST_LISTED = 8  # batches in other places
+
+
 class BatchesSwapped(Cause):
     """Batches have changed places."""
 
@@ -127,7 +130,10 @@ class BatchesSwapped(Cause):
             yield from edited(self, case, swapped, text)
         moved = moved_batches(case, case.reference_keys)
         if moved and not most_batches(case, moved):
-            text = f"has {counted(moved, 'batch')} in other places"
+            of = case.of_step.removesuffix(" step")
+            at = np.flatnonzero(case.keys != case.reference_keys)
+            named = f"the batches {of} steps {listed(at, _MOST_LISTED)}" if moved <= _MOST_LISTED else ""
+            text = f"has {named or counted(moved, 'batch')} in other places"
             yield self.fit(case, text, exact=False, guess=True)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class OneStepMore(_OneStep):
 
 
 class LimitConfused(Cause):
-    """It counts a limit of epochs, steps or updates in a different unit, or ignores it."""
+    """It counts a limit of epochs, steps or updates in a different unit, ignores it, or has a different one."""
 
     name = "limit-confused"
     rank = 210
@@ -72,8 +73,21 @@ class LimitConfused(Cause):
         lightning="Trainer(max_steps=) counts updates, max_epochs= epochs; the first one reached ends training",
         transformers="TrainingArguments(max_steps=) counts updates and overrides num_train_epochs",
         ignite="trainer.run(max_iters=) counts steps, max_epochs= epochs",
+        any="one limit in both runs, in one unit: epochs, steps or updates",
         plan="the limit in the unit that the run counts: epochs, steps or updates",
     )
+    _of_passes: ClassVar[Mapping[str, str]] = settings(
+        torch="for epoch in range({passes}), in both runs",
+        tensorflow="for epoch in range({passes}), in both runs",
+        keras="Model.fit(epochs={passes}); where training resumes, initial_epoch counts among them",
+        lightning="Trainer(max_epochs={passes})",
+        transformers="TrainingArguments(num_train_epochs={passes})",
+        ignite="trainer.run(max_epochs={passes})",
+        plan="epochs = {observed}",
+    )
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        return self._of_passes if "passes" in fields else self.fixes
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
         """Each limit removed, or put in another's unit."""
@@ -112,8 +126,28 @@ class LimitConfused(Cause):
         text = f"agrees with {case.other} before step {case.shared:,}, and ends elsewhere{unit}"
         if case.apart:
             text = f"ends after {counted(steps, 'step')}, {case.other} after {expected:,}"
-        agree = nothing_differs_before(case.shared)
-        yield self.fit(case, text, exact=False, step=case.shared, observed=steps, claims=() if case.apart else (agree,))
+        passes = _whole_passes(case)
+        if passes and not case.apart:
+            own, due = passes
+            text = f"agrees with {case.other} before step {case.shared:,}, and ends elsewhere, "
+            text += f"after {counted(own, 'pass')} where {due:,} {'is' if due == 1 else 'are'} due"
+        claims = () if case.apart else (nothing_differs_before(case.shared),)
+        fit = self.fit(case, text, exact=False, step=case.shared, observed=steps, claims=claims)
+        if passes:
+            fit = replace(fit, fields={**fit.fields, "observed": passes[0], "passes": passes[1]})
+        yield fit
+
+
+def _whole_passes(case: Case) -> tuple[int, int] | None:
+    """The passes that both sides make, where these are whole, and the loops' epochs as far as anything shows."""
+    plan, n = case.plan, case.num_samples
+    if plan is None or n is None or plan.steps_per_epoch is not None:
+        return None
+    a_pass = Cadence(plan, n).steps_per_pass
+    steps = len(case.candidate), len(case.reference)
+    if a_pass < 2 or any(one % a_pass for one in steps):  # 0: passes are one stream
+        return None
+    return steps[0] // a_pass, steps[1] // a_pass
 
 
 def _goes_on(case: Case) -> bool:
@@ -141,6 +175,13 @@ class EarlyStopping(Cause):
         torch="count the validations since the best one as the other run does, and stop at the same number of them",
         plan="early_stopping_min_delta larger than what rounding turns",
     )
+    _unplanned: ClassVar[Mapping[str, str]] = settings(any="the same monitor, patience and min_delta in both runs")
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        """Only where the plan says how long to wait is it rounding of the validations that ends runs elsewhere."""
+        if not fields.get("unplanned"):
+            return self.fixes
+        return {**self._unplanned, **{where: text for where, text in self.fixes.items() if where != "plan"}}
 
     def find(self, case: Case) -> Iterator[Fit]:
         stopping, steps, due = case.stopping, len(case.candidate), len(case.reference)
@@ -150,7 +191,8 @@ class EarlyStopping(Cause):
             shorter, longer = (case.run, case.other) if steps < due else (case.other, case.run)
             after = counted(stopping.waited, "validation")
             text = f"{shorter} ends after step {case.shared - 1:,}, {after} after its best one, as by early stopping; "
-            yield self.note(case, f"{text}{longer} goes on to step {max(steps, due) - 1:,}", case.shared)
+            fit = self.note(case, f"{text}{longer} goes on to step {max(steps, due) - 1:,}", case.shared)
+            yield replace(fit, fields={**fit.fields, "unplanned": True})
         elif not stopping.by_plan:
             text = f"the validations of {case.run} stop it after step {steps - 1:,}, "
             yield self.note(case, f"{text}those of {case.other} after {due - 1:,}", case.shared)

@@ -58,13 +58,18 @@ class LossScale(Cause):
             until = "" if rate is None else f" up to step {rate:,}, as long as the rates agree,"
             text = f"{every} loss of {case.run}{until} is {scale:.6g} times that of {case.other}"
             text += _factor_of_all(case, scale)
+            if numbers.weights is False:
+                text += "; the final weights differ too, which a loss that is only recorded otherwise does not explain"
             rank = 650 if numbers.weights is False else None
             yield self.note(case, text, step, exact=numbers.weights is True, rank=rank)
         elif numbers.constant:
             text = f"every loss that {case.run} reports is {numbers.loss[0][0]:.6g}, whatever it trains on"
             yield self.note(case, text, step)
         elif step == 0 and (factor := _factor_of_the_first(case, numbers)):
-            yield self.note(case, f"the first loss of {case.run} is {factor} that of {case.other}", 0)
+            text = f"the first loss of {case.run} is {factor} that of {case.other}"
+            if until := _beyond_the_factor(case, numbers):
+                text += f"; from step {until:,} on they are not, so that not the record alone differs"
+            yield self.note(case, text, 0)
 
 
 class LossRecordedOtherwise(Cause):
@@ -123,6 +128,8 @@ class OtherGradient(Cause):
                 )
                 where += f"{step:,} was recorded by both"
             where = f"the same samples and updates up to there, {where}"
+        elif step == 0 and numbers.other_losses and (until := _beyond_the_factor(case, numbers)):
+            step, where = until, f"from step {until:,} on the losses are no longer multiples of each other"
         elif numbers.ends_unseen and not numbers.stated:
             where = f"the same samples and updates, and different final weights ({numbers.weights_text}); "
             where += f"no loss behind step {numbers.last_known(numbers.loss, None):,} was recorded by both"
@@ -162,6 +169,15 @@ def _factor_of_all(case: Case, scale: float) -> str:
         if factor > 1 and min(abs(scale - factor), abs(1 / scale - factor)) < _CLOSE:
             return f", by {text}"
     return ""
+
+
+def _beyond_the_factor(case: Case, numbers: Numbers) -> int | None:
+    """The first step whose losses are not multiples as the first ones are; None if these are by nothing known."""
+    if numbers.loss is None or numbers.loss_differs_at != 0 or not _factor_of_the_first(case, numbers):
+        return None
+    a, b = numbers.loss
+    differ = np.abs(a - b * (a[0] / b[0])) > _CLOSE * np.abs(a)  # not where either is unknown
+    return int(np.argmax(differ)) if differ.any() else None
 
 
 def _factor_of_the_first(case: Case, numbers: Numbers) -> str:

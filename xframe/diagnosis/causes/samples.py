@@ -11,7 +11,7 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import size_is_inferred, size_is_known
-from xframe.diagnosis.edits import edited, first_edit, steps_of, updates_follow
+from xframe.diagnosis.edits import edited, first_edit, moved_batches, steps_of, updates_follow
 from xframe.diagnosis.keys import first_difference
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
@@ -115,7 +115,7 @@ class SamplesSwapped(Cause):
             text = f"{samples}, due {places}," if case.supposed else samples
             text += " in each other's place" + ("" if case.supposed else f", {places}")
             yield self.fit(case, text, exact=updates_follow(case))
-        elif len(at) <= few and np.array_equal(np.sort(a), np.sort(b)):
+        elif len(at) <= few and np.array_equal(np.sort(a), np.sort(b)) and not moved_batches(case, case.reference_keys):
             yield self.fit(case, f"has {counted(len(at), 'sample')} in other places", exact=False)
         new = _replaced(case)
         if new is not None and new.alone and not new.again:
