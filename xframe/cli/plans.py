@@ -63,8 +63,7 @@ def plan_command(
     assumed = [f"(no --samples given: {given:,} are those of the task digits-mlp)"] * (samples is None)
     own = _arguments(like or [], argument)
     asked = plan.fields(file, {} if own else DEFAULT)
-    beside = bool(like) and file is not None
-    chosen, samples = trainers.answers_to_calls(like or [], given, asked, own, beside=beside)
+    chosen, samples = trainers.answers_to_calls(like or [], given, asked, own, beside=bool(like) and file is not None)
     if len(chosen) > 1 and step is not None:
         raise UsageError("--step with several plans", got=step, expected="one plan, or one --like")
     if len(chosen) > 1:
