@@ -20,8 +20,8 @@ from xframe.trace.limits import BATCH_IDS
 from xframe.trace.schema import Column, joined, unknown_column
 
 FRAME_ITEMS = 1000
-FRAME_IDS = 1 << 24  # in a frame; more only if one step has more
-FRAME_ROWS = 1 << 20
+FRAME_IDS = 1 << 22  # in a frame; more only if one step has more
+FRAME_ROWS = 1 << 17
 
 STEP = (
     *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
