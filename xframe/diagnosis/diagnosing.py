@@ -71,6 +71,7 @@ def answers(
     table: Table,
     reference_is_plan: bool = False,
     numbers: Numbers | None = None,
+    rates: Numbers | None = None,
     other: str = "",
     stopping: Stopping | None = None,
     rows: bool = True,
@@ -86,6 +87,7 @@ def answers(
         table: what the checks found, which no sentence may contradict.
         reference_is_plan: the reference's rows are the plan's own.
         numbers: of the steps before the rows differ.
+        rates: beyond that, where no more than the order does, if some of them differ.
         stopping: where the plan asks for early stopping.
         rows: whether rows and labels are to be explained too, not the numbers alone.
         ordered: whether the order of the samples is compared.
@@ -95,6 +97,8 @@ def answers(
     if stopping is not None and stopping.by_plan and stopping.after == len(candidate):
         # Where its own validations stop it, no limit of any plan does.
         candidate, reference = (rows.with_columns(complete=False) for rows in (candidate, reference))
+    if rates is not None:
+        table = replace(table, failed={**table.failed, "lr": rates.lr_differs_at})
     num_samples = num_samples or _reaching(candidate, reference)
     basis = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan)
     case = Case(candidate, basis, run, THE_PLAN if reference_is_plan else other or "the other run", stopping)
@@ -110,7 +114,13 @@ def answers(
             found += _of_labels(alike, table)
         if numbers is not None:
             found += _of_numbers(alike, numbers, table)
+        if rates is not None and found and all(causes.by_name()[one.explanation.name].about_order for one in found):
+            found += [_besides(one) for one in _of_numbers(case.in_any_order(None), rates, table)]
     return found
+
+
+def _besides(answer: Answer) -> Answer:
+    return answer._replace(explanation=replace(answer.explanation, certain=False, besides=True))
 
 
 def _reaching(candidate: Rows, reference: Rows) -> int | None:

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from xframe.comparison.check import Check
+from xframe.comparison.checks.lr import compared
 from xframe.comparison.checks.validation import Validations
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
-from xframe.comparison.pairing import Pair, first_unequal
+from xframe.comparison.pairing import Common, Pair, first_unequal
 from xframe.comparison.result import TOLERANCES, Comparison, Explanation
 from xframe.diagnosis import causes
 from xframe.diagnosis.case import Stopping
@@ -121,6 +122,7 @@ def _of_pair(
         plan=terms.plan,
         reference_is_plan=is_plan,
         numbers=None if is_plan else _numbers(pair, candidate, reference),
+        rates=None if is_plan or coverage else _rates_beyond(pair, candidate, reference),
         stopping=_stopping(terms.plan, pair),
         table=table,
         rows=not numbers_alone,
@@ -198,9 +200,27 @@ def _updates(rows: Rows) -> int:
     return len(rows) if rows.updates is None or not len(rows) else int(rows.updates[-1])
 
 
-def _numbers(pair: Pair, candidate: Rows, reference: Rows) -> Numbers:
-    """What the two computed, and where the comparison saw it differ; in orders of their own, the rates alone."""
-    coverage, shared = pair.terms.order == "coverage", min(len(candidate), len(reference), pair.until)
+def _rates_beyond(pair: Pair, candidate: Rows, reference: Rows) -> Numbers | None:
+    """The rates behind the first batch that differs, up to where sizes or updates do: an order does not change them.
+
+    None if none of them differs, or the comparison has found one that does.
+    """
+    steps = min(len(candidate), len(reference))
+    unequal = first_unequal(candidate.batch_size[:steps], reference.batch_size[:steps])
+    numbers = _numbers(pair, candidate, reference, steps if unequal is None else unequal)
+    assert numbers.lr is not None
+    known = np.flatnonzero(~np.isnan(numbers.lr).any(axis=0))
+    if numbers.lr_differs_at is not None or not len(known):
+        return None
+    differ, *_ = compared(Common(*(one[known] for one in numbers.lr), 0, known), 0.0, numbers.precision)
+    return replace(numbers, lr_differs_at=int(known[differ.argmax()]), loss_differs_at=None) if differ.any() else None
+
+
+def _numbers(pair: Pair, candidate: Rows, reference: Rows, until: int | None = None) -> Numbers:
+    """What the two computed, and where the comparison saw it differ; in orders of their own, and up to ``until`` if
+    that is given, the rates alone."""
+    coverage = pair.terms.order == "coverage" or until is not None
+    shared = min(len(candidate), len(reference), pair.until if until is None else until)
     if candidate.updates is not None and reference.updates is not None:  # counts filled in may differ earlier
         unequal = first_unequal(candidate.updates[:shared], reference.updates[:shared])
         shared = shared if unequal is None else unequal

@@ -56,11 +56,11 @@ MISTAKES: dict[str, tuple[tuple[str, ...], Steps]] = {
 }
 
 
-def trace(path: Path, made: Steps) -> Trace:
+def trace(path: Path, made: Steps, *, rate: float | None = None) -> Trace:
     with record(path, num_samples=N) as rec:
         updates = np.cumsum([applied for *_, applied in made])
         for (ids, epoch, _), count in zip(made, updates.tolist(), strict=True):
-            rec.step(ids=ids, updates=count, epoch=epoch)
+            rec.step(ids=ids, updates=count, epoch=epoch, lr=rate)
     return Trace.open(path)
 
 
@@ -73,7 +73,7 @@ def test_the_cause_is_the_one_that_one_order_would_show(tmp_path: Path, mistake:
     assert comparison.causes[0].step == comparison.first_difference["step"]
 
 
-def test_a_plan_with_the_same_passes_explains_no_other_samples(tmp_path: Path) -> None:
+def test_epochs_of_one_order_explain_other_samples_and_a_plan_with_the_same_passes_does_not(tmp_path: Path) -> None:
     """Epochs of ten batches, of a new pass each; in the candidate of the first one again."""
     passes = [np.random.default_rng(index).permutation(N) for index in range(4)]
     made = [
@@ -82,7 +82,7 @@ def test_a_plan_with_the_same_passes_explains_no_other_samples(tmp_path: Path) -
     ]
     comparison = compare(trace(tmp_path / "a", made[0]), trace(tmp_path / "b", made[1]), order="coverage")
     assert not comparison
-    assert {one.name for one in comparison.causes} <= {"subset"}
+    assert [one.name for one in comparison.causes] == ["same-order-every-pass"]
 
 
 def test_a_lost_batch_shows_where_all_batches_are_of_one_size(tmp_path: Path) -> None:
@@ -152,3 +152,22 @@ def test_passes_that_run_into_one_another_are_no_remainder(tmp_path: Path) -> No
     made: Steps = [(stream[start : start + SIZE], start // N, 1) for start in range(0, len(stream), SIZE)]
     comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
     assert [one.name for one in comparison.causes] == ["passes-mixed"]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1])
+def test_rates_are_looked_at_behind_another_order(tmp_path: Path, rate: float) -> None:
+    """An order does not change them: where they differ, more than the order does."""
+    comparison = compare(trace(tmp_path / "a", steps(1), rate=0.05), trace(tmp_path / "b", steps(2), rate=rate))
+    assert [one.name for one in comparison.causes] == ["shuffled-independently", "learning-rate"][: 1 + (rate == 0.1)]
+    assert ("nothing but the order" in comparison.causes[0].sentence) == (rate == 0.05)
+
+
+def test_a_sample_in_place_of_a_different_one_is_named(tmp_path: Path) -> None:
+    made = passes_of(*[np.where(order == 37, 38, order) for order in map(order_of, range(3))])
+    comparison = compare(trace(tmp_path / "a", steps(1)), trace(tmp_path / "b", made), order="coverage")
+    assert [one.name for one in comparison.causes] == ["sample-repeated"]
+    assert "sample 38 in place of 37" in comparison.causes[0].sentence
+
+
+def order_of(index: int) -> Any:
+    return np.random.default_rng([3, index]).permutation(N)

@@ -217,8 +217,10 @@ def _of_a_share(cause: Cause, case: Case, shares: Shares, *, stored: bool) -> It
     own, other = shares.own, shares.other
     if other.stored or other.one_order or (not own.stored if stored else own.stored or not own.one_order):
         return
-    its = f"its share ({shares.length:,} of the {case.num_samples or 0:,} samples)"
-    text = f"goes through {its} in the stored order" if stored else f"has one order in all passes over {its}"
+    its = f"{shares.length:,} of the {case.num_samples or 0:,} samples"
+    text = f"has one order in all passes, each over the same {its}"
+    if stored:
+        text = f"goes through its {its} in their stored order"
     fit = cause.fit(case, f"{text}; {case.other} shuffles each pass", exact=False, shown=True)
     yield replace(fit, sentence=fit.sentence.removesuffix(case.lengths), besides=not case.same_sizes)
 

@@ -83,6 +83,8 @@ class SampleRepeated(Cause):
     fixes = settings(any="look for a sampler or index that is not a permutation of the samples")
 
     def find(self, case: Case) -> Iterator[Fit]:
+        if text := _in_any_order(case):
+            yield self.fit(case, text, exact=False, shown=True)
         new = _replaced(case)
         if new is not None and (new.again or new.alone):
             yield self.fit(case, new.text + new.again, exact=new.alone and updates_follow(case))
@@ -169,6 +171,23 @@ def _replaced(case: Case) -> _Replaced | None:
         f", where {old:,} is due" if case.supposed else f" in place of {old:,}"
     )
     return _Replaced(len(where.at) == 1, text, _again(case, at, step))
+
+
+def _in_any_order(case: Case) -> str:
+    """That one sample is drawn in place of another, where orders are not compared; empty if that is not so."""
+    own, other = case.both_draw.own, case.both_draw.other
+    if case.drawn is None or case.same_samples or not case.same_sizes or own is None or other is None:
+        return ""
+    if len(own.ids) != len(other.ids) or not other.in_passes:
+        return ""
+    more = own.counts - other.counts
+    extra, missing = np.flatnonzero(more > 0), np.flatnonzero(more < 0)
+    if len(extra) != 1 or len(missing) != 1:
+        return ""
+    (new,), (old,) = extra.tolist(), missing.tolist()
+    times = counted(int(own.counts[new]), "time")
+    text = f"has sample {new:,} in place of {old:,}, whatever the order: over the run {times} and {own.counts[old]:,},"
+    return f"{text} where {case.other} has {other.counts[new]:,} and {other.counts[old]:,}"
 
 
 def _again(case: Case, at: int, step: int) -> str:
