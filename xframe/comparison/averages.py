@@ -25,6 +25,7 @@ _FIRST = 7  # steps by which the weight of a moving average is measured
 _DIGITS = range(1, 7)
 _DIFFERENT = 3  # values that are enough to see how they are rounded
 _CUT = 0.1  # of a place, that rounding takes off or adds in the mean, at least: a quarter is expected
+_SELDOM = 0.05  # of the steps: what two runs round to different sides
 _FINER = 8  # than a place: float32's own, so that it is no place that was rounded to
 
 
@@ -105,6 +106,26 @@ def rounded(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
                 text = f"{run.name} has {places} of each loss, which is judged by these"
                 yield Reading(column, text, _column(recorded, known), 0.5 * units)
             break
+
+
+def both_rounded(run: Run, other: Run) -> Reading | None:
+    """The losses as they were recorded, with one place as slack, if both runs' have as few decimals and nearly all are
+    equal: a number between two places may be rounded to either."""
+    (recorded, known), others = _values(run, "loss"), _values(other, "loss")[0]
+    shared = min(len(recorded), len(others))
+    both = np.isfinite(recorded[:shared]) & np.isfinite(others[:shared])
+    a, b = recorded[:shared][both], others[:shared][both]
+    if min(len(np.unique(one)) for one in (a, b)) < _DIFFERENT or (a != b).mean() > _SELDOM:
+        return None
+    for digits in _DIGITS:
+        units = _decimal(a, digits)
+        if _is_rounded(a, units) and _is_rounded(b, units):
+            text = (
+                f"{run.name} and {other.name} have {digits} decimal{'s' * (digits > 1)} of each loss, which is judged "
+            )
+            text += "by these"
+            return Reading("loss", text, _column(recorded, known), np.full(len(recorded), 10.0**-digits * 1.001))
+    return None
 
 
 def _beginnings(run: Run, other: Run, known: Mask, pair: Pair) -> Iterator[tuple[Mask, str]]:

@@ -20,7 +20,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.comparison.averages import means, rounded, smoothed
+from xframe.comparison.averages import both_rounded, means, rounded, smoothed
 from xframe.comparison.checks.loss import classified, counted_differently
 from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
@@ -113,7 +113,13 @@ class _Reader:
         return best
 
     def _measured(self, column: str, columns: Sides) -> tuple[int, Reading, int] | None:
-        """The reading of losses or accuracies by which the two agree at several steps where they did not."""
+        """The reading of losses or accuracies by which the two agree at several steps where they did not; or by which
+        losses that both runs rounded agree everywhere."""
+        if not self._differing(column, columns).any():
+            return None
+        either = both_rounded(*self.runs) if column == "loss" and self.runs[0].facts.adapter is None else None
+        if either is not None and not self._differing(column, columns, either.slack).any():
+            return 0, either, self.steps
         return self._best(
             column, columns, self._otherwise(column, columns), lambda explained: explained.sum() >= SEVERAL
         )

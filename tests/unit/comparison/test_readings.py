@@ -235,6 +235,16 @@ def test_where_each_batch_is_the_whole_data_set_training_itself_may_be_as_smooth
     assert comparison.first_difference["check"] == "loss"
 
 
+def test_what_two_runs_round_to_different_sides_is_judged_by_their_places(compared):
+    a = np.round(LOSS, 2)
+    b = a + 0.01 * (np.arange(STEPS) == 17)
+    comparison = compared({"loss": a}, {"loss": b})
+    assert comparison.verdict == "passed", comparison
+    assert "b and a have 2 decimals of each loss" in comparison.check("loss").detail
+    for wrong in (a + 0.02 * (np.arange(STEPS) == 17), a + 0.01 * (np.arange(STEPS) > 17)):
+        assert compared({"loss": a}, {"loss": wrong}).first_difference["step"] in (17, 18)
+
+
 def test_what_is_no_number_stays_so_in_any_record(compared):
     for make, _, _ in SPARSE.values():
         losses = [value if value is None or i < 40 else np.nan for i, value in enumerate(make(NEARLY))]
