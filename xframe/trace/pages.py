@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from xframe.trace.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
 
 _ENCODINGS = {0, 2, 3, 5, 8, 9}  # plain, dictionary, run lengths, packed differences, split bytes: none of which grows
-_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
+_TYPES, _CODECS = range(8), (0, 1, 2, 5, 6, 7)  # none, Snappy, gzip, Zstandard and LZ4
 _SLACK = 1 << 16  # bytes of a page beside its values
 _VALUE_BYTES = 24  # of a value in a page at most, with its levels
 _HEAD_BYTES = 1 << 10  # of a page at most
@@ -138,11 +138,22 @@ def check_footer(footer: bytes) -> None:
             continue
         for _ in range(size):
             columns = walk.value(kind, 1)[_GROUP_COLUMNS]
-            if len(columns) != leaves or not all(_COLUMN_FACTS in column for column in columns):
+            if len(columns) != leaves:
                 raise ValueError("a row group without all of its columns")
+            for column in columns:
+                _check_column(column)
             chunks += len(columns)
             if chunks > CHUNKS:
                 raise ValueError(f"more than {CHUNKS:,} columns of row groups")
+
+
+def _check_column(column: dict[int, Any]) -> None:
+    """That a column is of types and codecs that there are: pyarrow ends the process where it is asked for another."""
+    facts = column[_COLUMN_FACTS]
+    if column.keys() & {1, 8, 9}:
+        raise ValueError("a column in another file, or encrypted")
+    if facts[1] not in _TYPES or facts[4] not in _CODECS or not set(facts[2]) <= set(range(10)):
+        raise ValueError(f"a column of type {facts[1]}, compressed by {facts[4]}, encoded by {facts[2]}")
 
 
 def check_pages(file: BinaryIO, metadata: Any, columns: frozenset[str]) -> None:
@@ -164,8 +175,6 @@ def check_pages(file: BinaryIO, metadata: Any, columns: frozenset[str]) -> None:
             most = GROUP_IDS if "." in name else facts.num_rows
             if not 0 <= chunk.num_values <= most or ("." not in name and chunk.num_values != most):
                 raise ValueError(f"{chunk.num_values:,} values of {name}, where there are at most {most:,}")
-            if chunk.compression not in _CODECS:
-                raise ValueError(f"compressed by {chunk.compression}")
             _check_chunk(file, size, chunk)
 
 

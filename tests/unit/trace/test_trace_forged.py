@@ -1,5 +1,6 @@
 """A trace whose rows and digests disagree is refused, however right the digest of its file has been made again."""
 
+import contextlib
 import json
 import os
 import tracemalloc
@@ -326,3 +327,14 @@ def test_types_of_arrow_s_own_are_refused(path, capsys):
     texts = {key.decode(): text for key, text in parquet.read_metadata(path).metadata.items()}
     sealed(path, table, texts | {"ARROW:schema": "x"}, rows=5)
     refuse(path, capsys, "types of Arrow's own")
+
+
+def test_a_codec_that_there_is_not_does_not_end_the_process(path):
+    """Of every byte that the footer has on a column; pyarrow aborts where it is asked for such a codec."""
+    data = path.read_bytes()
+    first = data.rindex(b"\x19\x18\x04step")  # the path of a column, before its codec
+    for at in range(first - 10, first + 30):
+        for mask in (0x80, 0x40, 1):
+            path.write_bytes(resealed(data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]))
+            with contextlib.suppress(xframe.TraceError):
+                xframe.Trace.open(path)
