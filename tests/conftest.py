@@ -13,7 +13,7 @@ pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
 
 TESTS = Path(__file__).parent
 # Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
-LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "proof", "gpu", "unit")
+LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "scripts", "proof", "gpu", "unit")
 
 
 def pytest_addoption(parser):

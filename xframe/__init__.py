@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
     from xframe.plan.training_plan import TrainingPlan
+    from xframe.recording.attach.watching import watch
     from xframe.recording.recorder import Recorder, record
     from xframe.running.runtime import Runtime
     from xframe.running.samplers import index_dataset, sampler
@@ -50,6 +51,7 @@ _NAMES = {  # by module
     "comparison.result": ("Comparison",),
     "errors": ("PlanError", "TraceError", "UsageError", "WorkerError", "XframeError"),
     "plan.training_plan": ("TrainingPlan",),
+    "recording.attach.watching": ("watch",),
     "recording.recorder": ("Recorder", "record"),
     "running.runtime": ("Runtime",),
     "running.samplers": ("index_dataset", "sampler"),
@@ -86,6 +88,7 @@ __all__ = [
     "record",
     "sampler",
     "verify",
+    "watch",
 ]
 
 

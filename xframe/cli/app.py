@@ -49,6 +49,7 @@ app.register_install_completion_command(help="Install shell completion for xfram
 _USAGE = {  # how each command is called, which its parameters don't say as a reader would
     "verify": "verify [PLAN.toml] [OPTIONS]",
     "run": "run PLAN.toml --adapter ADAPTER --out TRACE [OPTIONS]",
+    "record": "record --out TRACE [OPTIONS] -- COMMAND...",
     "compare": "compare REFERENCE.trace CANDIDATE.trace... [OPTIONS]",
     "explain": "explain TRACE [TRACE] [OPTIONS]",
     "import": "import LOG --out TRACE [OPTIONS]",
@@ -62,7 +63,7 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
 for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
-    *(runs.verify, runs.run, traces.compare, traces.explain, traces.import_command, traces.certificate),
+    *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
     *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")

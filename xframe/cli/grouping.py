@@ -66,6 +66,7 @@ ABOUT = _group("About xframe")
 COMMANDS = {
     "verify": _RUN,
     "run": _RUN,
+    "record": _SEEN,
     "compare": _SEEN,
     "explain": _SEEN,
     "import": _SEEN,

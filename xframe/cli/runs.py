@@ -11,7 +11,7 @@ from xframe.cli import names
 from xframe.cli.grouping import GIVEN, PRINTED, WHAT
 from xframe.cli.names import listed
 from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option
-from xframe.cli.printing import answer, progress_bars, report
+from xframe.cli.printing import answer, progress_bars, remark, report
 from xframe.errors import printable
 from xframe.tables import plain
 
@@ -74,6 +74,36 @@ def run(
     facts = {**counts.to_dict(), "certificate": certificate, "trace": str(out)}
     answer(facts, f"{text}\ncertificate: {certificate}", json=json)
     return 0
+
+
+def record(
+    *command: Annotated[
+        str,
+        Parameter(
+            name="COMMAND",
+            help="After --, as it is: python train.py, its arguments.",
+            allow_leading_hyphen=True,
+            group=GIVEN,
+        ),
+    ],
+    out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
+    json: Json = False,
+) -> int:
+    """Run a training script as it is and record its steps, without a line of xframe in it.
+
+    Seen are PyTorch loops by hand (over a DataLoader, or over rows taken from a tensor by index) and Keras' fit and
+    train_on_batch. Which samples were in a step is known where the pipeline has an index for them; elsewhere only how
+    many. Input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
+
+    For example: xframe record --out new.trace -- python train.py --epochs 3
+    """
+    from xframe.recording.attach.launching import run_recorded
+
+    outcome = run_recorded(command, out)
+    if json:
+        answer({"exit_code": outcome.exit_code, "steps": outcome.steps, "trace": str(out)}, "", json=True)
+    remark(f"xframe: {outcome.words}")
+    return outcome.exit_code or (4 if outcome.steps == 0 else 0)
 
 
 def adapters(*, json: Json = False) -> int:

@@ -8,4 +8,5 @@ Its files:
     versions.py  of what a process has loaded
     values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``
     logs/        CSV, JSON lines and TensorBoard's events as traces, one file a kind
+    attach/      scripts as they are, watched from outside
 """

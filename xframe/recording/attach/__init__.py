@@ -1,0 +1,10 @@
+"""Scripts as they are: a training is seen from outside, nothing in it is written for xframe.
+
+Its files:
+
+    watching.py     ``xframe.watch``: whatever trains inside its block is recorded
+    launching.py    ``xframe record``: runs a command that watches itself
+    site/           what such a command's Python finds first; it imports the standard library alone
+    instruments.py  what adapters bring to see a framework's training, found by entry point
+    machine.py      makes rows of what instruments see: batches, uses, backward passes, updates
+"""
