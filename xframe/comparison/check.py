@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from xframe.comparison.pairing import Block, Pair, Run, Terms
 from xframe.comparison.result import TOLERANCES, CheckResult, Judgement, Result
+from xframe.errors import counted
 from xframe.trace.schema import Group
 
 ORDERS = ("exact", "coverage")
@@ -136,7 +137,7 @@ class Check(ABC):
         """What passes on the steps that both made; nothing compared is nothing judged."""
         pair = self.pair
         whole = len(pair.candidate.rows) == len(pair.reference.rows)
-        detail = "" if whole else f"equal over the first {pair.shared:,} steps, which both made"
+        detail = "" if whole else f"equal over the first {counted(pair.shared, 'step')}, which both made"
         return Judgement("pass" if pair.shared else "not judged", detail=detail)
 
     def gaps(self, column: str) -> str:
@@ -147,7 +148,7 @@ class Check(ABC):
     def at_some(self, column: str) -> str:
         """What to add of numbers that a run recorded at some steps; empty where it did at all."""
         judged, until = self.pair.judged[column], self.pair.until
-        return f"recorded at {judged:,} of {until:,} steps" if judged < until else ""
+        return f"recorded at {judged:,} of {counted(until, 'step')}" if judged < until else ""
 
     def up_to_here(self, column: str | None = None) -> str:
         """What to add where numbers were judged up to the structure's first difference only, or at some steps."""

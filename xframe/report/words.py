@@ -25,7 +25,7 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     more = ""
     if plan.steps_per_epoch is not None:
         ends = f", {plan.on_exhaustion}" if plan.on_exhaustion else ""
-        more += f"epochs of {plan.steps_per_epoch:,} steps ({plan.epoch_iterator}{ends}), "
+        more += f"epochs of {counted(plan.steps_per_epoch, 'step')} ({plan.epoch_iterator}{ends}), "
     if plan.gradient_accumulation_steps > 1:
         policy: list[str] = [plan.accumulation_remainder or ""]
         policy += ["by pass"] if plan.accumulation_boundary == "pass" else []
@@ -41,8 +41,9 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
         more += f"early stopping by {plan.early_stopping_monitor} (patience {plan.early_stopping_patience:,}), "
         at_most = "at most "
     return (
-        f"{num_samples:,} samples, batch {plan.batch_size:,}, {plan.remainder} remainder, {order}, {more}{limits} "
-        f"-> {at_most}{counts.num_steps:,} steps, {counts.num_updates or 0:,} updates"
+        f"{counted(num_samples, 'sample')}, batch {plan.batch_size:,}, {plan.remainder} remainder, "
+        f"{order}, {more}{limits} "
+        f"-> {at_most}{counted(counts.num_steps, 'step')}, {counted(counts.num_updates or 0, 'update')}"
     )
 
 

@@ -256,7 +256,7 @@ def test_a_factor_of_the_first_loss_alone_is_not_all_that_differs(compared: Any,
     weights = {"weights": {"w": 1.0}}, {"weights": {"w": 2.0}}
     comparison = compared({"k": k, "lr": np.full(STEPS, 0.1)} | weights[0], loss=factor * bent, **weights[1])
     assert [(cause.name, cause.step) for cause in comparison.causes] == [("loss-scale", 0), ("other-gradient", 7)]
-    assert "from step 7 on they are not, so that not the record alone differs" in comparison.causes[0].sentence
+    assert "from step 7 on losses are not, so that more than the record differs" in comparison.causes[0].sentence
     assert comparison.causes[1].besides
 
 

@@ -78,3 +78,13 @@ def test_a_skip_that_the_losses_do_not_show_is_not_certain(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         (first, *_) = compared(tmp_path / name, SIMPLE, updates, loss=loss).causes
         assert (first.name, first.certain) == ("update-skipped", certain)
+
+
+def test_one_is_counted_in_the_singular(tmp_path: Path) -> None:
+    for name, ids in (("a", (4, 3)), ("b", (5,))):
+        with xframe.record(tmp_path / name, num_samples=10) as rec:
+            for i, sample in enumerate(ids):
+                rec.step(ids=[sample], updates=i + 1)
+    report = text(xframe.compare(tmp_path / "a", tmp_path / "b"))
+    assert "b made 1 step, a has 2" in report
+    assert "1 of 1 sample differs" in report

@@ -93,3 +93,13 @@ def test_two_swaps_of_batches_are_batches_in_other_places_not_samples() -> None:
     found = diagnose(rows.with_columns(ids=np.concatenate(batches)), rows, num_samples=N, plan=PLAN)
     assert [(one.name, one.step) for one in found] == [("batches-swapped", 3)]
     assert found[0].sentence.endswith("has the batches of steps 3, 9, 33, 36 in other places")
+
+
+def test_fixes_of_several_causes_bring_the_reference_back() -> None:
+    """Not what one of the other causes makes of it."""
+    stored = rows_of(TrainingPlan(batch_size=15, epochs=3, remainder="drop", order="sequential"))
+    found = diagnose(stored, rows_of(), num_samples=N, plan=PLAN, other="A")
+    by_name = {one.name: one for one in found}
+    assert by_name.keys() == {"batch-size", "not-shuffled", "short-batch-dropped"}
+    assert by_name["short-batch-dropped"].fix["torch"] == "DataLoader(..., batch_size=16, drop_last=False)"
+    assert [one.besides for one in found] == [False, True, True]

@@ -60,7 +60,10 @@ def difference(candidate: Run, reference: Run, step: int) -> str:
             f"first place {at[0]}: {candidate.name} {ids[at[0]]}, {reference.name} {reference_ids[at[0]]}"
         )
     extra, missing = surplus(ids, reference_ids), surplus(reference_ids, ids)
-    return f"step {step}: {len(extra):,} of {size:,} samples differ: " + members(candidate, extra, reference, missing)
+    return (
+        f"step {step}: {len(extra):,} of {counted(size, 'sample')} {'differs' if size == 1 else 'differ'}: "
+        + members(candidate, extra, reference, missing)
+    )
 
 
 def differing(many: int) -> str:

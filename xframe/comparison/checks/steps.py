@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Run
 from xframe.comparison.result import Judgement
-from xframe.errors import printable
+from xframe.errors import counted, printable
 from xframe.plan import counting
 from xframe.plan.validation import decidable
 
@@ -32,9 +32,11 @@ class Steps(Check):
             return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
         for side in (candidate, reference):
             if side.trace is not None and not side.rows.complete and len(side.rows) == shared:
-                detail = f"{side.name} is {printable(side.trace.ending)} after {shared:,} steps"
+                detail = f"{side.name} is {printable(side.trace.ending)} after {counted(shared, 'step')}"
                 return Judgement("not judged", detail=detail)
-        detail = f"{candidate.name} made {len(candidate.rows):,} steps, {reference.says} {len(reference.rows):,}"
+        detail = (
+            f"{candidate.name} made {counted(len(candidate.rows), 'step')}, {reference.says} {len(reference.rows):,}"
+        )
         if reference.is_plan and plan is not None and num_samples is not None:
             early = len(reference.rows) < counting.num_steps(plan, num_samples)
             detail += ", where its validations stop it early" if early else ""

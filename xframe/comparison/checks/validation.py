@@ -9,6 +9,7 @@ import numpy as np
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
+from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import closest, due, stopped_after
 from xframe.trace.trace import Validation
@@ -75,7 +76,9 @@ class Validations(Check):
                 self._outcome(name, a, b)
         complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
         if self._wrong is None and len(validations) != len(expected) and complete:
-            detail = f"{self._names[0]} validated {len(validations):,} times, {self._names[1]} {len(expected):,}"
+            detail = (
+                f"{self._names[0]} validated {counted(len(validations), 'time')}, {self._names[1]} {len(expected):,}"
+            )
             return Judgement("fail", detail=detail)
         if self._wrong is not None:
             return self.measured("fail", *self._wrong)
@@ -191,7 +194,7 @@ def _on_all_samples(run: Run, plan: TrainingPlan) -> Judgement | None:
     for validation in run.validations:
         count, place = validation.num_samples, _place(validation)
         if count is not None and total and count != total:
-            detail = f"{place}: {run.name} validated on {count:,} samples, the task has {total:,}"
+            detail = f"{place}: {run.name} validated on {counted(count, 'sample')}, the task has {total:,}"
             return _fails(validation, detail)
         if count is not None and validation.batch_sizes not in (None, _in_batches(count, size)):
             detail = f"{place}: {run.name} validated in batches other than of {size:,} and the remainder"

@@ -69,7 +69,8 @@ class ShortEpoch(Cause):
             return
         for kind, text in _EXHAUSTED.items():
             if kind != exhaustion:
-                words = f"{text} where the data run out before its {s:,} steps; {case.other} {_EXHAUSTED[exhaustion]}"
+                where = f"{text} where the data run out before its {counted(s, 'step')}"
+                words = f"{where}; {case.other} {_EXHAUSTED[exhaustion]}"
                 yield Prediction({"on_exhaustion": kind}, words, kind)
 
 

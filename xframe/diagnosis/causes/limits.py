@@ -103,7 +103,7 @@ class LimitConfused(Cause):
                 yield Prediction({**_NO_LIMIT, **limits, name: None, unit: value}, words)
                 yield Prediction({**_NO_LIMIT, unit: value}, words)
             if name == "epochs" and plan.steps_per_epoch is not None:
-                epochs = f"{counted(value, 'epoch')} of {plan.steps_per_epoch:,} steps"
+                epochs = f"{counted(value, 'epoch')} of {counted(plan.steps_per_epoch, 'step')}"
                 words = f"ends after {counted(value, 'pass')}, where {epochs} are due"
                 a_pass = Cadence(plan, num_samples).steps_per_pass  # 0: passes are one stream
                 steps = value * a_pass or -(-value * num_samples // plan.batch_size)
@@ -202,5 +202,5 @@ class EarlyStopping(Cause):
                 text += f", and its validations give no reason to with a patience of {patience:,}"
             else:
                 stop = stopping.after - 1
-                text += f"; with a patience of {patience:,} validations its own stop it after step {stop:,}"
+                text += f"; with a patience of {counted(patience, 'validation')} its own stop it after step {stop:,}"
             yield self.note(case, text, case.shared, exact=True)

@@ -68,7 +68,7 @@ class LossScale(Cause):
         elif step == 0 and (factor := _factor_of_the_first(case, numbers)):
             text = f"the first loss of {case.run} is {factor} that of {case.other}"
             if until := _beyond_the_factor(case, numbers):
-                text += f"; from step {until:,} on they are not, so that not the record alone differs"
+                text += f"; from step {until:,} on losses are not, so that more than the record differs"
             yield self.note(case, text, 0)
 
 
