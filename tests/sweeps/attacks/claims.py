@@ -41,7 +41,7 @@ CLAIMS: dict[str, tuple[str, Refuter]] = {
     "first losses": (r"the first loss already differs, (\S+) and (\S+):", refuters.first_losses),
     "slowly": (rf"diverge slowly, beyond the tolerance from step {N} on", refuters.slowly),
     "agrees before": (rf"agrees with .* before step {N}, and ends elsewhere", refuters.agree_before),
-    "batches of": (rf"takes batches of {N};", refuters.batches_of),
+    "batches of": (rf"(?:in its first {N} steps?, )?takes batches of {N};", refuters.batches_of),
     "due": (rf"{N} (step|update)s? where {N} (?:is|are) due, {N} (more|fewer)", refuters.due),
     "batch missing": (rf"the batch of step {N} is missing, the next one follows", refuters.batch_missing),
     "batch again": (rf"trains on the batch of step {N} again at step {N}", refuters.batch_again),

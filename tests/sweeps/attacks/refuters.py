@@ -14,6 +14,7 @@ from xframe.plan.order import Order
 
 _SEEDS_TRIED = 5000  # an order that so many seeds would meet by chance shows no seed
 _CHANCE = 1e-3
+_FACTOR = 1e-3  # within which losses are multiples of each other
 Refuter = Callable[[re.Match[str], Table, Explanation], bool]
 
 
@@ -34,8 +35,13 @@ def every_loss(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 
 
 def gradients(match: re.Match[str], table: Table, cause: Explanation) -> bool:
-    """Different gradients leave different weights, and show in the loss of a later step."""
-    first = table.first("loss")
+    """Different gradients leave different weights, and show in the loss of a later step; where the first losses differ
+    already, in that of a step from which they are no longer multiples of each other."""
+    first, losses = table.first("loss"), table.both("loss")
+    if first == 0 and cause.step and losses is not None:
+        factors = losses[0][: cause.step + 1] / losses[1][: cause.step + 1]
+        if np.allclose(factors[:-1], factors[0], rtol=_FACTOR) and not np.isclose(*factors[[0, -1]], rtol=_FACTOR):
+            first = cause.step
     return table.result("weights") == "pass" or not first or table.until <= first or table.result("lr") != "pass"
 
 
@@ -101,7 +107,8 @@ def agree_before(match: re.Match[str], table: Table, cause: Explanation) -> bool
 
 
 def batches_of(match: re.Match[str], table: Table, cause: Explanation) -> bool:
-    return _int(match[1]) != int(table.candidate.batch_size.max())
+    sizes = table.candidate.batch_size[: _int(match[1]) if match[1] else None]
+    return _int(match[2]) != int(sizes.max())
 
 
 def due(match: re.Match[str], table: Table, cause: Explanation) -> bool:

@@ -91,7 +91,7 @@ def groups(name: str) -> set[str]:
     if kind.find_in_labels is not Cause.find_in_labels:
         found |= {"epochs"}
     if kind.find_in_numbers is not Cause.find_in_numbers:
-        found |= {"lr"} if name in RATES or "rate" in name else {"loss", "weights"}
+        found |= {"lr"} if name in RATES else {"loss", "weights"}
     return found | ({"boundaries"} if name == "different-data" else set())
 
 

@@ -19,7 +19,7 @@ NUMBER = r"(\d[\d,]*)"
 STATED = {
     "mod": rf"\({NUMBER} mod {NUMBER} = {NUMBER}\)",
     "due": rf"[:,] (?:and )?{NUMBER} (step|update)s? where {NUMBER} (?:is|are) due, {NUMBER} (more|fewer)",
-    "batches of": rf"takes batches of {NUMBER}; .* has {NUMBER}",
+    "batches of": rf"(?:in its first {NUMBER} steps?, )?takes batches of {NUMBER}; .* has {NUMBER}",
     "product": rf"{NUMBER} = {NUMBER} x {NUMBER},",
     "sample in step": rf"has sample {NUMBER} in step {NUMBER} in place of {NUMBER}",
     "twice": r"and so twice in its pass",
@@ -50,8 +50,9 @@ def untrue(cause: Explanation, attack: Attack, *, planned: bool, read: Counter[s
             wrong.append("due")
         if (counted[0] > counted[1]) != (way == "more"):
             wrong.append("more or fewer")
-    for size, other in stated["batches of"]:
-        if _int(size) != int(candidate.batch_size.max()) or (planned and _int(other) != plan.batch_size):
+    for first, size, other in stated["batches of"]:
+        sizes = candidate.batch_size[: _int(first) if first else None]
+        if _int(size) != int(sizes.max()) or (planned and _int(other) != plan.batch_size):
             wrong.append("batches of")
     for product, a, b in stated["product"]:
         if _int(product) != _int(a) * _int(b):
