@@ -234,6 +234,15 @@ def test_momentum_under_a_changing_rate_is_where_keras_and_torch_part(compared: 
     assert "rate-in-velocity" not in causes(same)
 
 
+def test_a_slight_change_of_the_rate_explains_no_large_difference(compared: Any) -> None:
+    """As where one run has no momentum at all."""
+    rates, plain = RATE / 10, [1.0]
+    for rate in rates[:-1]:
+        plain.append(plain[-1] * (1 - 0.2 * rate))
+    comparison = compared({"lr": rates, "loss": sgd(rates, folded=True)}, loss=1 + np.array(plain) ** 2)
+    assert "rate-in-velocity" not in causes(comparison)
+
+
 def test_momentum_is_no_cause_where_losses_part_before_the_rate_changes(compared: Any) -> None:
     rates = np.where(ALONG < 24, 0.1, 0.01)
     for parts in (10, 50):

@@ -13,6 +13,7 @@ from xframe.diagnosis.numbers import Numbers
 
 _SOON = 20  # steps behind a change of the rate within which losses show it
 _SLIGHT = 0.1  # by which share a rate may have changed that they do not show yet
+_LENIENT = 3  # times the difference that the rates make by themselves
 _FOLDED, _AFTERWARDS = "v = m*v - lr*gradient; weight += v", "v = m*v + gradient; weight -= lr*v"
 
 
@@ -39,9 +40,21 @@ class RateInVelocity(Cause):
         # The update of the step whose rate is the first new one is the first that differs, and the next loss shows it.
         if not len(changed) or step <= (at := int(changed[0])):
             return
-        slightly = abs(own[step - 1] - own[at - 1]) <= _SLIGHT * abs(own[at - 1])
-        if step - at > _SOON and not slightly:
+        used = own[at - 1 : step][np.isfinite(own[at - 1 : step])]
+        by = np.inf if used.min() <= 0 else used.max() / used.min() - 1
+        if (step - at > _SOON and by > _SLIGHT) or not _within(numbers, step, by):
             return
         text = f"the losses of {case.run} and {case.other} agree until the rate first changes, in step {at:,}, and not "
         text += f"from step {step:,} on, as where SGD has momentum: Keras puts the rate into the velocity "
         yield self.note(case, f"{text}({_FOLDED}), torch multiplies by it afterwards ({_AFTERWARDS})", step)
+
+
+def _within(numbers: Numbers, step: int, by: float) -> bool:
+    """Whether the losses differ by no more than rates that changed by that share can make them.
+
+    Weights move differently by at most that share of the way that they have come, and losses with them.
+    """
+    assert numbers.loss is not None
+    a, b = numbers.loss
+    known = b[: step + 1][np.isfinite(b[: step + 1])]
+    return bool(abs(a[step] - b[step]) <= _LENIENT * by * np.ptp(known))
