@@ -108,7 +108,9 @@ class Drawn:
         self._rows = rows = run.rows.head(steps)
         self.run, self.bounds = run, rows.bounds
         padding = rows.column("padding").values.clip(min=0)
-        self._kept = np.diff(self.bounds) - padding if padding.any() else None  # of each batch, its first rows
+        self._kept = (
+            np.maximum(np.diff(self.bounds) - padding, 0) if padding.any() else None
+        )  # of each batch, its first rows
         self._before = None if self._kept is None else np.concatenate([np.zeros(1, np.int64), np.cumsum(self._kept)])
 
     @property

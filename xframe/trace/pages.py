@@ -6,8 +6,8 @@ where they declare more than their bytes can hold, or than a trace has: 2,864 by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from xframe.trace.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
 
@@ -20,7 +20,7 @@ _DEPTH = 16
 _SHORT = 64  # bytes that are kept
 _STRUCT, _LIST = 12, 9
 _FILE_SCHEMA, _FILE_GROUPS, _FILE_TEXTS = 2, 4, 5  # the fields of the footer
-_GROUP_COLUMNS, _COLUMN_FACTS = 1, 3
+_ELEMENTS = 1000  # of a schema
 
 
 class Walk:
@@ -115,74 +115,104 @@ class Walk:
         return byte
 
 
-def check_footer(footer: bytes) -> None:
-    """That a footer asks Arrow for no more memory than an honest one of its size.
+class Chunk(NamedTuple):
+    """A column of a row group, as the footer states it."""
+
+    values: int
+    bytes: int
+    data: int  # where its first page of data lies
+    dictionary: int  # where its dictionary lies, or 0
+
+
+class Group(NamedTuple):
+    """A row group, with the chunk of each leaf of the schema."""
+
+    rows: int
+    chunks: list[Chunk]
+
+
+def checked_footer(footer: bytes) -> tuple[list[tuple[bytes, bool]], list[Group]]:
+    """The schema's leaves, each with its column and whether it is an item of it, and the row groups.
+
+    pyarrow is asked for none of it: it ends the process where it meets a codec or statistics that it does not know.
 
     Raises:
-        ValueError, LookupError: it does.
+        ValueError, LookupError, TypeError: it asks Arrow for more memory than an honest one of its size.
     """
-    walk, leaves, chunks = Walk(footer), None, 0
+    walk, elements, groups, chunks = Walk(footer), list[dict[int, Any]](), list[Group](), 0
     for number, kind in walk.fields():
         if kind != _LIST or number not in (_FILE_SCHEMA, _FILE_GROUPS, _FILE_TEXTS):
             walk.value(kind, 1)
             continue
         size, kind = walk.items()
-        if number == _FILE_TEXTS:
+        if number == _FILE_SCHEMA:
+            if size > _ELEMENTS:
+                raise ValueError(f"a schema of {size:,} elements")
+            elements = [walk.value(kind, 1) for _ in range(size)]
+        elif number == _FILE_TEXTS:
             if b"ARROW:schema" in [walk.value(kind, 1)[1] for _ in range(size)]:
                 raise ValueError("types of Arrow's own")  # which may be anybody's extension
-            continue
-        if number == _FILE_SCHEMA:
-            if size > 1000:
-                raise ValueError(f"a schema of {size:,} elements")
-            leaves = sum(5 not in walk.value(kind, 1) for _ in range(size))
-            continue
-        for _ in range(size):
-            columns = walk.value(kind, 1)[_GROUP_COLUMNS]
-            if len(columns) != leaves:
-                raise ValueError("a row group without all of its columns")
-            for column in columns:
-                _check_column(column)
-            chunks += len(columns)
-            if chunks > CHUNKS:
-                raise ValueError(f"more than {CHUNKS:,} columns of row groups")
+        else:
+            for _ in range(size):
+                group = walk.value(kind, 1)
+                groups.append(Group(group[3], [_chunk(column) for column in group[1]]))
+                chunks += len(groups[-1].chunks)
+                if chunks > CHUNKS:
+                    raise ValueError(f"more than {CHUNKS:,} columns of row groups")
+    leaves = _leaves(elements)
+    if any(len(group.chunks) != len(leaves) for group in groups):
+        raise ValueError("a row group without all of its columns")
+    return leaves, groups
 
 
-def _check_column(column: dict[int, Any]) -> None:
-    """That a column is of types and codecs that there are: pyarrow ends the process where it is asked for another."""
-    facts = column[_COLUMN_FACTS]
+def _leaves(elements: list[dict[int, Any]]) -> list[tuple[bytes, bool]]:
+    """The leaves of a schema, whose elements stand in it before their children."""
+    leaves, left, top = list[tuple[bytes, bool]](), [elements[0][5]], b""
+    for element in elements[1:]:
+        while left and not left[-1]:
+            left.pop()
+        left[-1] -= 1
+        if len(left) == 1:
+            top = element[4]
+        if children := element.get(5):
+            left.append(children)
+        else:
+            leaves.append((top, len(left) > 1))
+    return leaves
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    facts = column[3]
     if column.keys() & {1, 8, 9}:
         raise ValueError("a column in another file, or encrypted")
-    if facts[1] not in _TYPES or facts[4] not in _CODECS or not set(facts[2]) <= set(range(10)):
-        raise ValueError(f"a column of type {facts[1]}, compressed by {facts[4]}, encoded by {facts[2]}")
+    if facts[1] not in _TYPES or facts[4] not in _CODECS:
+        raise ValueError(f"a column of type {facts[1]}, compressed by {facts[4]}")
+    return Chunk(facts[5], facts[7], facts[9], facts.get(11, 0))
 
 
-def check_pages(file: BinaryIO, metadata: Any, columns: frozenset[str]) -> None:
+def check_pages(
+    file: Any, leaves: Sequence[tuple[bytes, bool]], groups: Sequence[Group], columns: Collection[str]
+) -> None:
     """That the pages of these columns declare no more than they can hold, and than a block of a trace has.
 
     Raises:
-        ValueError, LookupError: they do.
+        ValueError, LookupError, TypeError: they do.
     """
-    size = file.seek(0, 2)
-    for group in range(metadata.num_row_groups):
-        facts = metadata.row_group(group)
-        if facts.num_rows > GROUP_ROWS:
-            raise ValueError(f"a row group of {facts.num_rows:,} rows, where a block has at most {GROUP_ROWS:,}")
-        for index in range(facts.num_columns):
-            chunk = facts.column(index)
-            name = chunk.path_in_schema
-            if name.partition(".")[0] not in columns:
-                continue
-            most = GROUP_IDS if "." in name else facts.num_rows
-            if not 0 <= chunk.num_values <= most or ("." not in name and chunk.num_values != most):
-                raise ValueError(f"{chunk.num_values:,} values of {name}, where there are at most {most:,}")
-            _check_chunk(file, size, chunk)
+    size, names = file.seek(0, 2), {name.encode() for name in columns}
+    for group in groups:
+        if not 0 <= group.rows <= GROUP_ROWS:
+            raise ValueError(f"a row group of {group.rows:,} rows, where a block has at most {GROUP_ROWS:,}")
+        for (name, item), chunk in zip(leaves, group.chunks, strict=True):
+            if name in names:
+                most = GROUP_IDS if item else group.rows
+                if not 0 <= chunk.values <= most or (not item and chunk.values != most):
+                    raise ValueError(f"{chunk.values:,} values of {name.decode()}, where there are at most {most:,}")
+                _check_chunk(file, size, chunk)
 
 
-def _check_chunk(file: BinaryIO, size: int, chunk: Any) -> None:
-    at = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < at:
-        at = chunk.dictionary_page_offset
-    end, values = at + chunk.total_compressed_size, 0
+def _check_chunk(file: Any, size: int, chunk: Chunk) -> None:
+    at = chunk.dictionary if 0 < chunk.dictionary < chunk.data else chunk.data
+    end, values = at + chunk.bytes, 0
     if not 0 < at <= end <= size:
         raise ValueError("a column outside of the file")
     while at < end:
@@ -194,11 +224,11 @@ def _check_chunk(file: BinaryIO, size: int, chunk: Any) -> None:
             raise ValueError("a page that holds no values")
         count, encoding = held[1], held[4 if 8 in head else 2]
         plain, packed = head[2], head[3]
-        if not 0 <= count <= chunk.num_values or encoding not in _ENCODINGS:
+        if not 0 <= count <= chunk.values or encoding not in _ENCODINGS:
             raise ValueError(f"a page of {count:,} values, of encoding {encoding}")
         if not 0 <= plain <= _VALUE_BYTES * count + _SLACK or not 0 <= packed <= end - at:
             raise ValueError(f"a page of {plain:,} bytes for {count:,} values")
         values += 0 if 7 in head else count
         at += walk.at + packed
-    if values != chunk.num_values or at != end:
-        raise ValueError(f"pages of {values:,} values in a column of {chunk.num_values:,}")
+    if values != chunk.values or at != end:
+        raise ValueError(f"pages of {values:,} values in a column of {chunk.values:,}")

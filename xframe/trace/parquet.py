@@ -20,7 +20,7 @@ from xframe.trace.arrow import SCHEMA, TYPES, lists_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.files import NewFile, Passing
 from xframe.trace.limits import FOOTER_BYTES, parsed, written
-from xframe.trace.pages import check_footer, check_pages
+from xframe.trace.pages import check_pages, checked_footer
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 from xframe.trace.stated import Blocks, Index, fitted, object_of
@@ -175,14 +175,15 @@ class Closed:
             raise damaged(path, "it is not what was written")
         self.path, self._held = path, dict[str, tuple[int, Any]]()  # the block last read of each column
         try:
-            check_footer(_footer(opened))
+            leaves, groups = checked_footer(_footer(opened))
             self._parquet = parquet.ParquetFile(opened)
-            self._begin(opened)
+            self._begin([group.rows for group in groups])
+            check_pages(opened, leaves, groups, self.columns)
         except (LookupError, TypeError, ValueError, OSError, pa.ArrowException) as error:
             raise damaged(path, f"its footer is none of a trace ({type(error).__name__}: {error})") from None
 
-    def _begin(self, file: Any) -> None:
-        """Takes what the footer states, and checks what it declares of the columns."""
+    def _begin(self, sizes: list[int]) -> None:
+        """Takes what the footer states."""
         footer = self._parquet.metadata
         facts, table = object_of(footer.metadata[b"xframe"]), parsed(footer.metadata[b"xframe.blocks"])
         stated = stated_columns(self.path, fitted(Index, facts).head)
@@ -194,8 +195,6 @@ class Closed:
         stored = self._parquet.schema_arrow
         if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:
             raise TypeError(", ".join(odd))
-        check_pages(file, footer, frozenset(self.columns))
-        sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
         self.bounds = np.cumsum([0, *sizes]).tolist()
         self.num_rows = self.bounds[-1]
         self.digests: list[dict[str, str]] | None = [

@@ -309,3 +309,12 @@ def test_numbers_far_apart_are_told_apart(script):
     far = 2**62 // 3
     pair = [script(batches([order * far % (2**63 - 25) for order in orders(seed)])[0]) for seed in (1, 2)]
     assert compare(*pair).check("boundaries").result == "pass"
+
+
+def test_more_padding_than_a_batch_has_is_all_of_it(tmp_path):
+    traces = []
+    for name in ("a", "b"):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=4) as rec:
+            rec.block(ids=[0, 1, 2, 3] * 2, batch_sizes=[4, 4], updates=[1, 2], epoch=[0, 1], padding=[9, 0])
+        traces.append(xframe.Trace.open(tmp_path / f"{name}.trace"))
+    assert xframe.compare(*traces, order="coverage").verdict in ("failed", "inconclusive", "passed")
