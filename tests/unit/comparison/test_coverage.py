@@ -313,8 +313,8 @@ def test_numbers_far_apart_are_told_apart(script):
 
 def test_more_padding_than_a_batch_has_is_all_of_it(tmp_path):
     traces = []
-    for name in ("a", "b"):
+    for name, ids in (("a", [0, 1, 2, 3]), ("b", [3, 2, 1, 0])):
         with xframe.record(tmp_path / f"{name}.trace", num_samples=4) as rec:
-            rec.block(ids=[0, 1, 2, 3] * 2, batch_sizes=[4, 4], updates=[1, 2], epoch=[0, 1], padding=[9, 0])
+            rec.block(ids=ids * 3, batch_sizes=[2] * 6, updates=range(1, 7), epoch=[0, 0, 1, 1, 2, 2], padding=[9] * 6)
         traces.append(xframe.Trace.open(tmp_path / f"{name}.trace"))
-    assert xframe.compare(*traces, order="coverage").verdict in ("failed", "inconclusive", "passed")
+    assert xframe.compare(*traces, order="coverage").structure != "identical"
