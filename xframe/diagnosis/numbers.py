@@ -24,6 +24,8 @@ Sizes = tuple[tuple[int, int], ...]  # of batches: pairs of a size and how many 
 _SMALL = 16  # units that are no more than that
 _AT_FIRST = 4
 _A_STEP = 1.35
+_FIRST_FEW, _FEWEST = 12, 8  # losses of nearly the first weights
+_TOGETHER = 0.9  # at which two rows of losses go up and down with the same batches
 _HALFWAY = 8  # times as much as halfway; what is added up step by step makes it twice, or four times
 
 
@@ -158,6 +160,22 @@ class Numbers:
         return bool(np.ptp(self.loss[0]) == 0 and np.ptp(self.loss[1]) != 0)
 
     @cached_property
+    def go_together(self) -> bool:
+        """Whether the first losses go up and down together, their trends aside: an easy batch is easy in both runs, as
+        where the same samples go through nearly the same weights. Either may have recorded means since the start."""
+        if self.loss is None:
+            return False
+        a, b = self.loss
+        rows = np.flatnonzero(np.isfinite(a) & np.isfinite(b))[:_FIRST_FEW]
+        if len(rows) < _FEWEST:
+            return False
+        a, b = a[rows], b[rows]
+        pairs = [(a, b)]
+        if rows[-1] == len(rows) - 1:
+            pairs += [(np.diff(a * (rows + 1), prepend=0), b), (a, np.diff(b * (rows + 1), prepend=0))]
+        return any(_together(*pair) for pair in pairs)
+
+    @cached_property
     def drifts(self) -> bool:
         """Whether the losses' difference is rounding's: of that size, or grown from it as errors grow that training
         amplifies, and not as what is added step by step."""
@@ -192,3 +210,11 @@ def same_losses(candidate: Rows, reference: Rows, start: int, stop: int) -> bool
     if known.sum() < SEVERAL or (np.abs(a - b)[known] > closely).any():
         return False
     return bool(np.ptp(b[known]) > closely.max())
+
+
+def _together(a: Floats, b: Floats) -> bool:
+    """Whether what these are off their trends by is nearly the same, up to a factor."""
+    at = np.arange(len(a))
+    off = [one - np.polyval(np.polyfit(at, one, 2), at) for one in (a, b)]
+    size = float(np.linalg.norm(off[0]) * np.linalg.norm(off[1]))
+    return size > 0 and float(np.dot(*off)) >= _TOGETHER * size

@@ -57,6 +57,7 @@ MISTAKES = [
         where(lambda pair: pair.right.smoothing > 0, smoothing=0.0),
         "loss",
         at(0),
+        "different-loss",
         "other-gradient",
         "different-data",
         forbidden=_AT_ONCE,

@@ -169,6 +169,19 @@ def test_where_the_first_loss_differs_data_and_loss_come_before_the_starting_wei
     assert not any(cause.certain for cause in comparison.causes)
 
 
+@pytest.mark.parametrize("shift", [0.1, 0.1 + 0.02 * ALONG])
+def test_losses_that_go_up_and_down_together_are_of_the_same_samples(compared: Any, shift: Any) -> None:
+    """As of smoothed labels, of a doubled softmax or of one bias: different samples are the last to think of."""
+    trend, random = 2 * np.exp(-ALONG / 40), np.random.default_rng(0).normal(0, 0.05, STEPS)
+    comparison = compared({"loss": trend + random}, loss=trend + 0.9 * random + shift)
+    assert causes(comparison) == ["different-loss", "starting-weights", "different-data"]
+    assert "go up and down together" in comparison.causes[-1].sentence
+    means = np.cumsum(trend + 0.9 * random + shift) / (ALONG + 1)  # as Keras logs them in an epoch
+    assert causes(compared({"loss": trend + random}, loss=means))[-1] == "different-data"
+    apart = compared({"loss": trend + random}, loss=trend + random[::-1] + shift)
+    assert causes(apart) == FIRST
+
+
 def test_starting_weights_come_first_where_they_are_known_to_differ(compared: Any) -> None:
     comparison = compared({"weights_fingerprint": "aa"}, weights_fingerprint="bb", loss=LOSS + 0.1 * np.cos(ALONG))
     assert causes(comparison) == ["starting-weights"]

@@ -372,7 +372,8 @@ def numbers_of(tolerance: Tolerance = TOLERANCES["float32"], **fields: Any) -> N
         (numbers_of(data=("aa", "bb")), "different-data", True),
         (numbers_of(starts=("aa", "bb"), loss=(LOSS + 1, LOSS)), "starting-weights", True),
         (numbers_of(loss=(LOSS / 4, LOSS), weights=True), "loss-scale", True),
-        (numbers_of(loss=(LOSS + 1, LOSS)), "different-data", False),
+        (numbers_of(loss=(LOSS + 1, LOSS)), "different-loss", False),  # up and down with the same batches
+        (numbers_of(loss=(LOSS[::-1], LOSS)), "different-data", False),
         (numbers_of(loss=(LOSS + (np.arange(58) > 8), LOSS)), "other-gradient", False),
         (numbers_of(loss=(LOSS, LOSS), weights=False), "weights-elsewhere", False),
         (numbers_of(loss=(LOSS + 1e-7 * 1.3 ** np.arange(58), LOSS)), "rounding", False),

@@ -29,7 +29,10 @@ class DifferentData(Cause):
             return
         if first := differ_from_the_start(case, numbers):
             text = f"{first}, so the ids may stand for different samples or targets"
-            yield self.note(case, text, 0, rank=630, claims=(claims.weights_may_differ,))
+            if numbers.go_together:
+                text += ", though the first losses go up and down together, as those of the same samples do"
+            rank = 665 if numbers.go_together else 630
+            yield self.note(case, text, 0, rank=rank, claims=(claims.weights_may_differ,))
         elif step and numbers.other_losses and numbers.scale is None:
             first = numbers.last_known(numbers.loss, step) + 1
             steps = f"step {step:,}" if first == step else f"a step from {first:,} to {step:,}"
