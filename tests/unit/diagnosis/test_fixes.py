@@ -5,6 +5,7 @@ import pytest
 
 import xframe
 from xframe.diagnosis import causes
+from xframe.diagnosis.explaining import fix_places
 from xframe.diagnosis.fixes import in_use
 from xframe.trace.facts import Facts
 
@@ -76,3 +77,9 @@ def test_a_comparison_lists_the_fixes_for_its_runs(tmp_path, packages, framework
     cause = comparison.causes[0]
     assert cause.name == "short-batch-dropped"
     assert set(cause.fix) == set(comparison.to_dict()["causes"][0]["mend"]) == frameworks
+
+
+def test_the_plan_is_an_alternative_only_where_there_is_something_else():
+    assert list(fix_places({"torch": "…", "plan": "…"})) == ["torch", "or else the plan"]
+    assert list(fix_places({"plan": "…"})) == ["the plan"]
+    assert fix_places({}) == {}
