@@ -151,6 +151,7 @@ def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer
         several, all_explained = composed(case), True
         if not several:
             several, all_explained = in_turn(case)
+        several = several if len(_standing(several, table)) == len(several) else []
         if several and (all_explained or not any(_of_the_first(fit, case) for fit in fits)):
             return [_in_words(fit, case, claims.of_rows(table, fit.step)) for fit in several]
     if not fits and case.has_ids:
@@ -159,7 +160,7 @@ def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer
         bare = case.over(candidate, Reference.of(reference, case.num_samples, plan, is_plan=case.other == THE_PLAN))
         fits = [] if bare.differs_at is None else _standing(fits_of(bare), table)
         # What shows later is no cause of the first difference.
-        first = [fit for fit in fits if fit.step == case.differs_at] or beginning(case)
+        first = [fit for fit in fits if fit.step == case.differs_at] or _standing(beginning(case), table)
         return [_in_words(fit, case) for fit in ranked(first)[:_MOST_CAUSES]]
     return [
         _in_words(

@@ -155,3 +155,29 @@ def test_two_fixed_parts_are_named_both(tmp_path: Path) -> None:
         comparison = compare(*pair, order=order)
         assert [one.name for one in comparison.causes] == ["subset"]
         assert "a goes through as many, not the same ones" in comparison.causes[0].sentence
+
+
+def test_what_the_reference_never_has_is_outside_no_training_set_of_unknown_size(tmp_path: Path) -> None:
+    """The candidate's larger batches reach samples that the reference, of which no plan is known, does not."""
+
+    def stored(name: str, size: int) -> Trace:
+        with record(tmp_path / name) as rec:
+            for step in range(18):
+                ids = np.arange(step * size, (step + 1) * size) % 79
+                rec.step(ids=ids, updates=(step + 1) // 9 + (step % 9 == 7))
+        return Trace.open(tmp_path / name)
+
+    comparison = compare(stored("a", 4), stored("b", 22))
+    assert not any("training set" in one.sentence for one in comparison.causes)
+
+
+def test_an_epoch_longer_than_the_steps_compared_has_no_known_length(tmp_path: Path) -> None:
+    def labelled(name: str, steps: int, each: int) -> Trace:
+        order = [np.random.default_rng(index // 3).permutation(48)[index % 3 * 16 :][:16] for index in range(steps)]
+        with record(tmp_path / name, num_samples=48) as rec:
+            for step, ids in enumerate(order):
+                rec.step(ids=ids, updates=step + 1, epoch=step // each)
+        return Trace.open(tmp_path / name)
+
+    comparison = compare(labelled("a", 6, 3), labelled("b", 78, 8))
+    assert not any("has epochs of 6 steps" in one.sentence for one in comparison.causes)

@@ -93,3 +93,4 @@ def test_weights_that_differ_behind_the_last_loss_compared_are_not_said_to_be_ot
     assert [cause.name for cause in comparison.causes] == ["other-gradient"]
     assert "no loss behind step 0 was recorded by both" in comparison.causes[0].sentence
     assert "rates that were not recorded" in comparison.causes[0].sentence
+    assert "or the weights recorded are not those that they made" in comparison.causes[0].sentence

@@ -95,15 +95,25 @@ class StepsPerEpoch(Cause):
         for steps in dict.fromkeys(_lengths(case, s)):
             if steps < 1 or steps == s:
                 continue
-            text = f"has epochs of {counted(steps, 'step')}; {case.other} has epochs of {due}"
+            cut = _begins_one(case) and steps == len(case.candidate)  # before its epoch is over
+            text = (
+                f"has epochs of {'at least ' if cut else ''}{counted(steps, 'step')}; {case.other} has epochs of {due}"
+            )
             kinds: tuple[str | None, ...] = (plan.epoch_iterator,)
             if s is None:  # whole passes without their short batch are no epochs of a different length
                 kinds = ("continue",) if steps == num_samples // plan.batch_size else ("restart", "continue")
             for kind in kinds:
-                yield Prediction({"steps_per_epoch": steps, "epoch_iterator": kind}, text, steps)
+                fields = {"steps_per_epoch": steps, "epoch_iterator": kind}
+                yield Prediction(fields, text, None if cut else steps)
         if s is not None:
             text = f"has epochs of whole passes; {case.other} has epochs of {due}"
             yield Prediction({"steps_per_epoch": None}, text)
+
+
+def _begins_one(case: Case) -> bool:
+    """Whether all steps of the candidate are labelled one epoch, and more may follow."""
+    labels = case.candidate.epoch
+    return not case.candidate.complete and labels is not None and len(labels) > 0 and bool((labels == labels[0]).all())
 
 
 def _lengths(case: Case, s: int | None) -> Iterator[int]:

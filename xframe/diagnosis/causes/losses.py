@@ -138,9 +138,11 @@ class OtherGradient(Cause):
             return
         window = f" (a window of {k:,}: look at what its gradients are divided by, and when they are zeroed)"
         before = "the updates before it" if step else "the updates"
+        had, enter = f"{before} had different gradients", f"different gradients entered {before}"
+        unseen = ", or the weights recorded are not those that they made" if step is None else ""
         for rates, entered in (
-            (claims.rates_agree, f"different gradients entered {before}"),
-            (claims.rates_may_differ, f"{before} had different gradients, or rates that were not recorded"),
+            (claims.rates_agree, f"{had}{unseen}" if unseen else enter),
+            (claims.rates_may_differ, f"{had}, or rates that were not recorded{unseen}"),
         ):
             text = f"{case.run}: {where}: {entered}{window if k > 1 else ''}"
             yield self.note(case, text, step, claims=(claims.weights_may_differ, rates))
