@@ -72,7 +72,6 @@ SENSIBLE = st.integers(1, 30) | st.sampled_from(WORDS) | st.booleans()  # such v
 FIELD_VALUES = st.dictionaries(st.sampled_from(list(FIELDS)), SENSIBLE | OBJECTS, max_size=len(FIELDS))
 BASED = st.builds(lambda fields: {"batch_size": 4, "epochs": 2, **fields}, FIELD_VALUES)
 SETTINGS = settings(max_examples=300, deadline=None, derandomize=True)
-COMMANDS = settings(SETTINGS, max_examples=150)  # a command line takes twenty times as long to be read
 
 
 def toml_value(value):
@@ -179,7 +178,7 @@ def test_any_file(file):
 
     @given(CONTENT)
     @example(b"batch_size = 4\nepochs = 2")
-    @COMMANDS
+    @SETTINGS
     def check(content):
         file.write_bytes(content)
         plan = plan_or_error(TrainingPlan.from_toml, file)
@@ -211,7 +210,7 @@ def test_any_options():
 
     @given(TOKENS, st.booleans())
     @example([("--batch-size", "10")], True)
-    @COMMANDS
+    @SETTINGS
     def check(given, as_json):
         tokens = [token for name, value in given for token in (name, value) if token is not None]
         code, _ = printed("plan", *tokens, *["--json"] * as_json)
