@@ -67,6 +67,9 @@ def smoothed(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]
     at = np.arange(1, _FIRST)
     if min(len(recorded), len(others)) < _FIRST or not np.isfinite(recorded[:_FIRST] + others[:_FIRST]).all():
         return
+    apart = recorded[at] - others[at]
+    if np.ptp(apart) <= 1e-6 * np.abs(apart).max():
+        return  # no average of numbers that vary stays so far from them: something was added
     with np.errstate(all="ignore"):
         plain = np.median((recorded[at] - others[at]) / (recorded[at - 1] - others[at]))
         corrected = (recorded[1] - others[1]) / (others[0] - recorded[1])

@@ -279,8 +279,8 @@ class Case:
         """The same whatever the orders: sizes, updates and labels are compared, and samples looked at by run."""
         candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
         case = Case(candidate, replace(self.basis, rows=reference), self.run, self.other, self.stopping)
-        drawn = {"drawn": self.candidate, "drawn_by_reference": self.reference}
-        return replace(case, **drawn, samples_differ_at=samples_differ_at)
+        sides = replace(case, drawn=self.candidate, drawn_by_reference=self.reference)
+        return replace(sides, samples_differ_at=samples_differ_at)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:
         """The first steps of both sides; ``whole``: as if they were all."""

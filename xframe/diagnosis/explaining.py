@@ -212,7 +212,8 @@ def _rates_beyond(pair: Pair, candidate: Rows, reference: Rows) -> Numbers | Non
     known = np.flatnonzero(~np.isnan(numbers.lr).any(axis=0))
     if numbers.lr_differs_at is not None or not len(known):
         return None
-    differ, *_ = compared(Common(*(one[known] for one in numbers.lr), 0, known), 0.0, numbers.precision)
+    a, b = (one[known] for one in numbers.lr)
+    differ, *_ = compared(Common(a, b, 0, known), 0.0, numbers.precision)
     return replace(numbers, lr_differs_at=int(known[differ.argmax()]), loss_differs_at=None) if differ.any() else None
 
 

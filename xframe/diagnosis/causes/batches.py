@@ -131,8 +131,8 @@ class BatchesSwapped(Cause):
         moved = moved_batches(case, case.reference_keys)
         if moved and not most_batches(case, moved):
             of = case.of_step.removesuffix(" step")
-            at = np.flatnonzero(case.keys != case.reference_keys)
-            named = f"the batches {of} steps {listed(at, _MOST_LISTED)}" if moved <= _MOST_LISTED else ""
+            places = np.flatnonzero(case.keys != case.reference_keys)
+            named = f"the batches {of} steps {listed(places, _MOST_LISTED)}" if moved <= _MOST_LISTED else ""
             text = f"has {named or counted(moved, 'batch')} in other places"
             yield self.fit(case, text, exact=False, guess=True)
 

@@ -27,8 +27,8 @@ class DifferentData(Cause):
         step = numbers.loss_differs_at
         if numbers.same_data:
             return
-        if first := differ_from_the_start(case, numbers):
-            text = f"{first}, so the ids may stand for different samples or targets"
+        if sentence := differ_from_the_start(case, numbers):
+            text = f"{sentence}, so the ids may stand for different samples or targets"
             if numbers.go_together:
                 text += ", though the first losses go up and down together, as those of the same samples do"
             rank = 665 if numbers.go_together else 630

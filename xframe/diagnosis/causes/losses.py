@@ -67,8 +67,8 @@ class LossScale(Cause):
             yield self.note(case, text, step)
         elif step == 0 and (factor := _factor_of_the_first(case, numbers)):
             text = f"the first loss of {case.run} is {factor} that of {case.other}"
-            if until := _beyond_the_factor(case, numbers):
-                text += f"; from step {until:,} on losses are not, so that more than the record differs"
+            if beyond := _beyond_the_factor(case, numbers):
+                text += f"; from step {beyond:,} on losses are not, so that more than the record differs"
             yield self.note(case, text, 0)
 
 
