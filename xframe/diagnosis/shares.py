@@ -33,6 +33,11 @@ class Share(NamedTuple):
         first, *others = self.passes
         return bool(others) and all(np.array_equal(*_cut(first, one)) for one in others)
 
+    @property
+    def kept(self) -> bool:
+        """Whether all are in one order, the stored one or another."""
+        return self.stored or self.one_order
+
 
 class Shares(NamedTuple):
     """The shares of both runs, and how many samples each has."""
@@ -81,9 +86,11 @@ def _share(draws: Draws, length: int) -> Share | None:
     """The passes over that many samples, if they are not all of one; the remainder of each may be dropped."""
     if 2 * int(draws.rows.batch_size.max()) > length or len(draws.ids) <= length:
         return None
+    passes = draws.passes_over(length)
+    if sum(map(len, passes)) < len(draws.ids):
+        return None  # its last batches would be filled up, as passes over a few samples more seem to be
     if length - int(draws.rows.batch_size.max()) < len(draws.seen) <= length:
-        passes = draws.passes_over(length)
-        return Share(passes, fixed=True) if passes else None
+        return Share(passes, fixed=True)
     passes = draws.drawn_apart(length)
     return Share(passes, fixed=False) if passes else None
 

@@ -37,9 +37,13 @@ def every_loss(match: re.Match[str], table: Table, cause: Explanation) -> bool:
 def gradients(match: re.Match[str], table: Table, cause: Explanation) -> bool:
     """Different gradients leave different weights, and show in the loss of a later step; where the first losses differ
     already, in that of a step from which they are no longer multiples of each other."""
-    first, losses = table.first("loss"), table.both("loss")
-    if first == 0 and cause.step and losses is not None:
-        factors = losses[0][: cause.step + 1] / losses[1][: cause.step + 1]
+    first = table.first("loss")
+    if first == 0 and cause.step:
+        columns = [rows.column("loss") for rows in (table.candidate, table.reference)]
+        both = [
+            np.where(True if known is None else known, values, np.nan)[: cause.step + 1] for values, known in columns
+        ]
+        factors = (both[0] / both[1])[~np.isnan(both[0] + both[1])]
         if np.allclose(factors[:-1], factors[0], rtol=_FACTOR) and not np.isclose(*factors[[0, -1]], rtol=_FACTOR):
             first = cause.step
     return table.result("weights") == "pass" or not first or table.until <= first or table.result("lr") != "pass"

@@ -130,9 +130,12 @@ def dropping(path: Path, draw: Pass, *, drop: bool) -> Trace:
 def test_a_share_that_both_have_is_no_cause(tmp_path: Path, name: str) -> None:
     """Both train as one rank of two; what differs is something else, or which rank."""
     draw, drop = SHARED[name]
-    rank = dropping(tmp_path / "a", Ranks.one(), drop=False)
-    comparison = compare(rank, dropping(tmp_path / "b", draw, drop=drop))
+    rank, other = dropping(tmp_path / "a", Ranks.one(), drop=False), dropping(tmp_path / "b", draw, drop=drop)
+    comparison = compare(rank, other)
     assert [one.name for one in comparison.causes] == [name]
+    if not drop:
+        back = compare(other, rank).causes
+        assert [(one.name, one.run) for one in back] == [(name, "a" if name == "one-shard" else "b")]
     assert ("different rank" in comparison.causes[0].sentence) == (name == "one-shard")
 
 
@@ -181,3 +184,11 @@ def test_an_epoch_longer_than_the_steps_compared_has_no_known_length(tmp_path: P
 
     comparison = compare(labelled("a", 6, 3), labelled("b", 78, 8))
     assert not any("has epochs of 6 steps" in one.sentence for one in comparison.causes)
+
+
+def test_epochs_a_little_longer_than_a_part_are_no_share_of_its_size(tmp_path: Path) -> None:
+    """Thirteen whole batches of each pass in the reference, all of 400 samples in the candidate."""
+    begun = dropping(tmp_path / "a", lambda random, index: random.permutation(N)[: 13 * SIZE], drop=False)
+    part = dropping(tmp_path / "b", lambda random, index: random.permutation(400), drop=False)
+    for order in ("exact", "coverage"):
+        assert compare(begun, part, order=order).causes[0].name == "subset"

@@ -215,14 +215,16 @@ class ShuffledIndependently(Cause):
 def _of_a_share(cause: Cause, case: Case, shares: Shares, *, stored: bool) -> Iterator[Fit]:
     """The same of two runs that each train on a share of the samples."""
     own, other = shares.own, shares.other
-    if other.stored or other.one_order or (not own.stored if stored else own.stored or not own.one_order):
+    if own.kept == other.kept or (own if own.kept else other).stored != stored:
         return
     its = f"{shares.length:,} of the {case.num_samples or 0:,} samples"
-    text = f"has one order in all passes, each over the same {its}"
-    if stored:
-        text = f"goes through its {its} in their stored order"
-    fit = cause.fit(case, f"{text}; {case.other} shuffles each pass", exact=False, shown=True)
-    yield replace(fit, sentence=fit.sentence.removesuffix(case.lengths), besides=not case.same_sizes)
+    does = f"goes through its {its} in their stored order"
+    if not stored:
+        does = f"has one order in all passes, each over the same {its}"
+    runs = (case.run, case.other) if own.kept else (case.other, case.run)
+    fit = cause.fit(case, "", exact=False, shown=True)
+    sentence = f"{runs[0]} {does}; {runs[1]} shuffles each pass"
+    yield replace(fit, sentence=sentence, by_reference=other.kept, besides=not case.same_sizes)
 
 
 def _leaves_out(cause: Cause, case: Case, text: str, *, stored: bool) -> Iterator[Fit]:
