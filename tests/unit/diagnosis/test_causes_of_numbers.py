@@ -28,6 +28,7 @@ def compared(tmp_path: Path) -> Callable[..., Comparison]:
 
     def recorded(*, loss: Any = LOSS, lr: Any = RATE, k: int = 1, weights: Any = None, **facts: Any) -> Path:
         path = tmp_path / f"{next(names)}.trace"
+        facts = {"versions": {}} | facts  # whatever this process has loaded
         with xframe.record(path, num_samples=N, metadata=facts) as rec:
             for i, step in enumerate(PLAN.each_step(N)):
                 known = {} if np.isnan(loss[i]) else {"loss": loss[i]}
