@@ -321,6 +321,19 @@ def test_totals_that_agree_by_chance_where_one_drops_and_one_carries() -> None:
     assert causes[0].by_chance == "update totals agree only by chance: ⌊48/5⌋ = 3 x ⌊16/5⌋ = 9"
 
 
+def test_labels_that_two_fields_give_are_not_certainly_a_label() -> None:
+    """Longer epochs that begin the next pass, where those of the plan end with their pass."""
+    plan = plan_of({"batch_size": 15, "epochs": None, "updates": 11, "order": "sequential", "steps_per_epoch": 8})
+    short, longer = (changed(plan, on_exhaustion=kind, steps_per_epoch=s) for kind, s in EXHAUSTED.items())
+    assert short is not None
+    assert longer is not None
+    causes = explained(Rows.of_plan(longer, 60), Rows.of_plan(short, 60), 60, short, "plan")
+    assert [(one.name, one.certain) for one in causes] == [("epoch-labels", False), ("steps-per-epoch", False)]
+
+
+EXHAUSTED = {"short_epoch": 8, "repeat": 16}
+
+
 def test_what_agrees_has_no_cause() -> None:
     rows = Rows.of_plan(plan_of({}), DIGITS)
     for setting in SETTINGS:

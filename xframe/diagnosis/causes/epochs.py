@@ -105,6 +105,9 @@ class StepsPerEpoch(Cause):
             for kind in kinds:
                 fields = {"steps_per_epoch": steps, "epoch_iterator": kind}
                 yield Prediction(fields, text, None if cut else steps)
+                if s is not None and plan.on_exhaustion not in (None, "repeat"):
+                    goes_on = f"{text}, and begins the next pass inside them"
+                    yield Prediction({**fields, "on_exhaustion": "repeat"}, goes_on)
         if s is not None:
             text = f"has epochs of whole passes; {case.other} has epochs of {due}"
             yield Prediction({"steps_per_epoch": None}, text)
