@@ -68,7 +68,7 @@ def test_every_command_works_as_written(ran):
             assert {name: run["num_steps"] for name, run in counts.items()} == {"torch": 84, "tensorflow": 84}
         if command.startswith("xframe compare"):
             assert ("PASSED" if expected == 0 else "step 28") in done.stdout
-        if command.startswith("xframe compare") and "old.trace" in command:
+        if command.startswith("xframe compare") and "before.trace" in command:
             (pasted,) = (block for block in blocks("text") if block.startswith("Likely: "))
             assert pasted.strip() in done.stdout
         if command.startswith("xframe explain") and expected == 0:

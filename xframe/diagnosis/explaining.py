@@ -189,6 +189,12 @@ def _rounded(pair: Pair) -> frozenset[str]:
     return frozenset(name for name in failed if _JUDGED_AGAIN[name](again).judge().result == "pass")
 
 
+def _may_fold_otherwise(a: Facts, b: Facts) -> bool:
+    """Whether one run's SGD may put the rate into the velocity, and the other's not; adapters all do as the task says."""
+    folding = {_folds(a), _folds(b)}
+    return None in (a.adapter, b.adapter) and (None in folding or len(folding) > 1)
+
+
 def _folds(facts: Facts) -> bool | None:
     """Whether the run's SGD puts the rate into the velocity, as Keras does and torch does not; None if not known."""
     keras, torch = (name in facts.versions for name in ("keras", "torch"))
@@ -237,7 +243,7 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows, until: int | None = N
         starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
         data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
         applied=None if b.updates is None else np.diff(b.updates[:shared], prepend=0) > 0,
-        may_fold=None in (folding := {_folds(one) for one in facts}) or len(folding) > 1,
+        may_fold=_may_fold_otherwise(*facts),
         before=None if b.updates is None else np.concatenate([[0], b.updates[: shared - 1]])[:shared],
         totals=(_updates(a), _updates(b)),
         precision=pair.terms.precision,
