@@ -190,7 +190,7 @@ def _rounded(pair: Pair) -> frozenset[str]:
 
 
 def _may_fold_otherwise(a: Facts, b: Facts) -> bool:
-    """Whether one run's SGD may put the rate into the velocity, and the other's not; adapters all do as the task says."""
+    """Whether one's SGD may put the rate into the velocity, the other's not; adapters all do as the task says."""
     folding = {_folds(a), _folds(b)}
     return None in (a.adapter, b.adapter) and (None in folding or len(folding) > 1)
 
