@@ -149,7 +149,8 @@ def _moving(case: Case, candidate: Floats, reference: Floats) -> str:
         elif begins is not None and not changes[~begins].any() and begins.sum() < len(begins):
             words.append("changes only where an epoch ends")
         else:
-            words.append("changes with each update" if changes[updated].mean() > _MOST else "changes")
+            share = changes[updated].mean() if updated.any() else 0
+            words.append("changes with each update" if share > _MOST else "changes")
     own, its = words
     return "" if own == its else f": its rate {own}, that of {case.other} {its}"
 
