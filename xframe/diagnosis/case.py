@@ -273,6 +273,7 @@ class Case:
 
     def over(self, candidate: Rows, basis: Reference, *, apart: bool = False, supposed: bool = False) -> Case:
         """The same runs, of which other rows are looked at."""
+        supposed = supposed or self.supposed
         return Case(candidate, basis, self.run, self.other, self.stopping, apart or supposed, supposed)
 
     def in_any_order(self, samples_differ_at: int | None) -> Case:
@@ -287,7 +288,7 @@ class Case:
         candidate, reference = (rows.head(steps) for rows in (self.candidate, self.reference))
         if whole:
             candidate, reference = (rows.with_columns(complete=True) for rows in (candidate, reference))
-        return self.over(candidate, replace(self.basis, rows=reference), apart=True, supposed=self.supposed)
+        return self.over(candidate, replace(self.basis, rows=reference), apart=True)
 
     @property
     def as_if_whole(self) -> Case:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from diagnosed import diagnose
 
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.reference import Reference
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -103,3 +105,12 @@ def test_fixes_of_several_causes_bring_the_reference_back() -> None:
     assert by_name.keys() == {"batch-size", "not-shuffled", "short-batch-dropped"}
     assert by_name["short-batch-dropped"].fix["torch"] == "DataLoader(..., batch_size=16, drop_last=False)"
     assert [one.besides for one in found] == [False, True, True]
+
+
+def test_what_is_supposed_stays_supposed_in_every_part() -> None:
+    """Sentences of a part say where a batch is due, not where the reference has it, as those of the whole do."""
+    rows = rows_of()
+    case = Case(edited(rows, lost=3), Reference(rows), "B", "A")
+    supposed = case.over(case.candidate, case.basis, supposed=True)
+    parts = (supposed.over(rows, case.basis, apart=True), supposed.head(9))
+    assert [part.of_step for part in (case, supposed, *parts)] == ["of step", *3 * ["due in step"]]
