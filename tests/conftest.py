@@ -1,11 +1,15 @@
 """What all tests share: the sizes of random samples, how tests are shared out among processes, ``--quick``.
 
 Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
+Where XFRAME_SAMPLE is a share, as in CI, so many of each parametrized test's cases are run, drawn by XFRAME_SEED.
 """
 
 import contextlib
+import math
 import os
+from itertools import groupby
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,6 +17,8 @@ pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
 
 TESTS = Path(__file__).parent
 # Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
+SHARE, SEED = float(os.environ.get("XFRAME_SAMPLE", "1")), os.environ.get("XFRAME_SEED", "1")
+FEWEST = 8  # cases of a test that are all run
 LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "scripts", "proof", "gpu", "unit")
 
 
@@ -40,9 +46,19 @@ def _unsynchronised():
         yield
 
 
+def pytest_report_header():
+    if SHARE < 1:
+        return f"sample: of each test with more than {FEWEST} cases {SHARE:.0%}, drawn by seed {SEED}"
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Puts tests into groups, each of which runs in one process, and the folders of long tests first."""
+def pytest_collection_modifyitems(config, items):
+    """Draws the sample; puts tests into groups, each of which runs in one process, and folders of long tests first."""
+    if SHARE < 1:
+        drawn = set(sampled(items))
+        config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
+        items[:] = [item for item in items if item in drawn]
     for item in items:
         if (group := group_of(item)) is not None:
             item.add_marker(pytest.mark.xdist_group(group))
@@ -55,6 +71,14 @@ def pytest_collection_finish(session):
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
     if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in grouped):
         raise pytest.UsageError("this pytest-xdist does not group tests under this pytest: see constraints.txt")
+
+
+def sampled(items):
+    """Each test's cases, or of many as large a share as is asked for."""
+    rng = Random(SEED)
+    for _, cases in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
+        cases = list(cases)
+        yield from cases if len(cases) <= FEWEST else rng.sample(cases, max(FEWEST, math.ceil(SHARE * len(cases))))
 
 
 def group_of(item):
