@@ -341,20 +341,20 @@ def test_long_cells(quote, imported, monkeypatch):
 @pytest.mark.thorough
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is read from /proc")
 def test_many_rows_in_constant_memory(tmp_path, record_property):
-    """A process that imports them needs hardly more memory for 900,000 rows than for 300,000."""
+    """A process that imports them needs hardly more memory for 1,200,000 rows than for 300,000."""
     code = (
         "import re, sys; from xframe.recording.logs import import_run; import_run(*sys.argv[1:]);"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"  # maxrss is the parent's too
     )
     peaks = []
-    for count in (300_000, 900_000):
+    for count in (300_000, 1_200_000):
         path = tmp_path / f"{count}.csv"
         path.write_text("step,batch_size,loss\n" + "".join(f"{k},64,{1 / (k + 1)!r}\n" for k in range(count)))
         command = [sys.executable, "-c", code, str(path), str(tmp_path / f"{count}.trace")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
-    assert peaks[1] < peaks[0] + 50_000, peaks  # in kB; all of it at once would take 300 MB more
+    assert peaks[1] < peaks[0] + 100_000, peaks  # in kB; all of it at once would take 450 MB more
 
 
 # --- TensorBoard ---
