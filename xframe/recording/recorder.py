@@ -36,7 +36,17 @@ from xframe.plan.fields import sample_count
 from xframe.recording import unclosed, values
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.versions import loaded_versions
-from xframe.recording.waiting import Item, Validation, block_of, columns_of, due, rows_of, validation_of
+from xframe.recording.waiting import (
+    BESIDE,
+    Item,
+    Settings,
+    block_of,
+    columns_of,
+    due,
+    rows_of,
+    settings_of,
+    validation_of,
+)
 from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.limits import LARGEST
 from xframe.trace.schema import Column
@@ -254,6 +264,16 @@ class Recorder:
             self._halt("validations")
         self.flush()
 
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        """Takes what is set, such as ``{"optimizer.learning_rate": 0.001}``: numbers, texts, None or lists of those.
+
+        Further calls add to them, and replace those of the same name. FORMAT.md has the usual names.
+        """
+        if self._over:
+            raise self._refusal("settings")
+        self._waiting.append(settings_of(settings))
+        self.flush()
+
     def weights(self, weights: Mapping[str, Any]) -> None:
         """Keeps the final weights, arrays or tensors by name, in a file beside the trace."""
         if self._over:
@@ -266,14 +286,7 @@ class Recorder:
         self._weights = write_weights(self._writer.path, arrays)
 
     def _refusal(self, what: str) -> UsageError:
-        if self._process != os.getpid():
-            return UsageError(
-                "the recorder belongs to the process that made it",
-                got=Verbatim("a process forked from it"),
-                expected=f"{what} of that process",
-                remedy="Record in the child to a trace of its own.",
-            )
-        return UsageError("the trace is closed", expected=f"{what} before the recorder is left")
+        return unclosed.refusal(self._process, what)
 
     def _halt(self, what: str) -> None:
         """Raises what went wrong since the last step; this one is taken."""
@@ -323,9 +336,10 @@ class Recorder:
             self._writer.forget_mark()
 
     def _write(self, items: Sequence[Item]) -> None:
-        if type(items[0]) is Validation:
+        if type(items[0]) in BESIDE:
+            write = self._writer.settings if type(items[0]) is Settings else self._writer.validation
             try:
-                self._writer.validation(items[0].facts, mark=items)
+                write(items[0].facts, mark=items)
             except UsageError:  # it can never be written
                 if self._waiting and self._waiting[0] is items[0]:
                     del self._waiting[:1]

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from xframe.errors import counted
+from xframe.errors import UsageError, Verbatim, counted
 
 if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder
@@ -71,6 +71,18 @@ def settle(recorder: Recorder, made_in: int) -> None:
         RuntimeWarning,
         stacklevel=3,
     )
+
+
+def refusal(made_in: int, what: str) -> UsageError:
+    """Why a recorder made in that process takes no more: it was closed, or this process was forked from it."""
+    if made_in != os.getpid():
+        return UsageError(
+            "the recorder belongs to the process that made it",
+            got=Verbatim("a process forked from it"),
+            expected=f"{what} of that process",
+            remedy="Record in the child to a trace of its own.",
+        )
+    return UsageError("the trace is closed", expected=f"{what} before the recorder is left")
 
 
 @atexit.register

@@ -1,11 +1,11 @@
-"""What a recorder has taken and not yet written: steps, blocks of steps and validations, in one list.
+"""What a recorder has taken and not yet written: steps, blocks of steps, validations and settings, in one list.
 
 A step is a tuple in the order of ``STEP``. Each is taken by one ``append``, and once it is written goes by one ``del``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from xframe.recording import values
 from xframe.trace.certificate import ids_digests
 from xframe.trace.limits import BATCH_IDS
 from xframe.trace.schema import Column, joined, unknown_column
+from xframe.trace.stated import StatedSettings, fitted
 
 FRAME_ITEMS = 1000
 FRAME_IDS = 1 << 22  # in a frame; more only if one step has more
@@ -42,16 +43,23 @@ class Validation(NamedTuple):
     facts: dict[str, Any]
 
 
-Item = tuple[Any, ...]  # a step's values, a Block, or a Validation
+class Settings(NamedTuple):
+    """What was set, by name, as it is written."""
+
+    facts: dict[str, Any]
+
+
+Item = tuple[Any, ...]  # a step's values, a Block, a Validation, or Settings
+BESIDE = (Validation, Settings)  # what stands in a frame of its own
 
 
 def due(waiting: Sequence[Item]) -> Sequence[Item]:
-    """What is written next: the validation that comes first, or the steps before one, no more than a frame takes."""
+    """What is written next: what stands beside the steps if it comes first, or the steps before it, at most a frame."""
     first = waiting[:FRAME_ITEMS]
     kinds = list(map(type, first))
-    if Validation not in kinds:
+    if not any(map(kinds.count, BESIDE)):
         return first
-    return first[: kinds.index(Validation) or 1]
+    return first[: min(kinds.index(kind) for kind in BESIDE if kind in kinds) or 1]
 
 
 def rows_of(items: Sequence[Item]) -> int:
@@ -159,3 +167,29 @@ def validation_of(loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int
                 expected="as many ids as the sizes' sum",
             )
     return Validation(facts)
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Settings, as ``Recorder.settings`` takes them.
+
+    Raises:
+        UsageError: a name is no text, or a value none that a trace can hold.
+    """
+    facts = {name: _plain(value) for name, value in given.items()}
+    try:
+        return Settings(fitted(StatedSettings, {"settings": facts}).settings)
+    except ValueError as error:
+        expected = "names of 1 to 200 characters; texts, numbers, truth values, None, or lists of those"
+        raise UsageError("the settings", got=Verbatim(error), expected=expected) from None
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; NumPy's scalars, tuples and arrays as Python's numbers and lists."""
+    if isinstance(value, (list, tuple)):
+        return list(map(_plain, value))
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    for plain in (str, bool, int, float):  # and their subclasses, such as an enumeration of texts
+        if isinstance(value, plain):
+            return plain(value)
+    return value

@@ -13,10 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-JSON_BYTES = 1 << 25  # of one text, and of all validations of a journal together
+JSON_BYTES = 1 << 25  # of one text, and of all validations and settings of a journal together
 JSON_VALUES = 1 << 22  # in it, keys included
 JSON_DEPTH = 64
 JSON_DIGITS = 400  # of one number
+SETTING_CHARACTERS = 1 << 14  # of a setting that is a text
+SETTING_VALUES = 1 << 14  # of a setting that is a list
 LARGEST = 1 << 62  # that a count or a label may be, so that sums and differences of two stay within int64
 BATCH_IDS = 1 << 21  # that a row may list; a larger batch is recorded by its size and digest
 FRAME_BYTES = 1 << 28  # of a journal

@@ -51,6 +51,7 @@ def _write(source: Source, path: Path) -> None:
 
     blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
+    beside |= {"settings": source.settings} if source.settings else {}
     index = written({"head": head_of(source.metadata), **beside})
     integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
     with parquet.ParquetWriter(
@@ -191,6 +192,7 @@ class Closed:
         blocks = fitted(Blocks, {"starts": starts, "digests": digests})
         self.covered, self.end = covered_columns(facts["head"]), facts["end"]
         self.metadata, self.validations = facts["head"]["metadata"], facts["validations"]
+        self.settings = facts.get("settings", {})
         self.columns = tuple(name for name in stated if name in BY_NAME)
         stored = self._parquet.schema_arrow
         if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:

@@ -32,6 +32,7 @@ class Source(Protocol):
         digests: of each block, by the groups ``covered`` and ``finite``; None if the file has none.
         covered: the columns that each digest covers, by group.
         validations: those made between the rows, as JSON objects.
+        settings: what was set, by name; empty if the file states none.
         certificate: of the rows; made from them when the file is opened.
     """
 
@@ -44,6 +45,7 @@ class Source(Protocol):
     digests: list[dict[str, str]] | None
     covered: dict[str, list[str]]
     validations: list[dict[str, Any]]
+    settings: dict[str, Any]
     certificate: str
 
     def read(self, block: int, name: str) -> Any:

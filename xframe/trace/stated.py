@@ -8,15 +8,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from xframe.errors import shown
-from xframe.trace.limits import LARGEST, parsed
+from xframe.trace.limits import LARGEST, SETTING_CHARACTERS, SETTING_VALUES, parsed
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Hex128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 Certificate = Annotated[str, StringConstraints(pattern="^xf1-[0-9a-f]{40}$")]
+
+
+def _setting(value: Any) -> Any:
+    """What may stand as a setting: a scalar, or a list of scalars."""
+    values = value if type(value) is list else [value]
+    if len(values) > SETTING_VALUES:
+        raise ValueError(f"a list of {len(values):,} values, more than {SETTING_VALUES:,}")
+    for one in values:
+        if type(one) not in (str, int, float, bool, type(None)):
+            raise ValueError("no text, number, truth value, null or list of those")
+        if type(one) is str and len(one) > SETTING_CHARACTERS:
+            raise ValueError(f"a text of {len(one):,} characters, more than {SETTING_CHARACTERS:,}")
+        if type(one) is int and abs(one) >= 1 << 64:
+            raise ValueError("a whole number beyond 64 bits")
+    return value
+
+
+Settings = dict[Name, Annotated[Any, AfterValidator(_setting)]]
 
 
 class _Stated(BaseModel):
@@ -55,6 +73,12 @@ class End(_Stated):
     weights: dict[str, Hex128] = Field(default_factory=dict)
 
 
+class StatedSettings(_Stated):
+    """What was set, by name; names are free, FORMAT.md lists the usual ones."""
+
+    settings: Settings
+
+
 class StatedValidation(_Stated):
     """A validation, as ``Validation`` documents it."""
 
@@ -83,6 +107,7 @@ class Index(_Stated):
     head: dict[str, Any]
     end: End
     validations: list[StatedValidation]
+    settings: Settings = Field(default_factory=dict)
     unknown: dict[str, Count]
 
 

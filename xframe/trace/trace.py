@@ -212,6 +212,11 @@ class Trace:
         """The types of the final weights, by NumPy's names; empty if there are none beside the trace."""
         return weight_types(self.path) if self.end.get("weights") else set()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was set, as ``Recorder.settings`` was told, by name; empty where nothing was."""
+        return dict(self.source.settings)
+
     @cached_property
     def validations(self) -> tuple[Validation, ...]:
         """What was validated between the steps, in order."""

@@ -20,7 +20,7 @@ from xframe.errors import TraceError, UsageError
 from xframe.trace.arrow import record_batch, values_of
 from xframe.trace.certificate import Certifier
 from xframe.trace.files import NewFile, remove_left
-from xframe.trace.journal import BATCH, END, HEAD, MAGIC, VALIDATION, Journal, frame_header, frames_digest
+from xframe.trace.journal import BATCH, END, HEAD, MAGIC, SETTINGS, VALIDATION, Journal, frame_header, frames_digest
 from xframe.trace.limits import JSON_BYTES, JSON_VALUES, weighed, written
 from xframe.trace.parquet import compact
 from xframe.trace.schema import CERTIFIED, Column
@@ -44,7 +44,7 @@ class _Written(NamedTuple):
     certifier: Certifier
     mark: Any = None  # what the owner gave with the last frame
     ended: bool = False
-    stated: tuple[int, int] = (0, 0)  # of all validations: bytes and values
+    stated: tuple[int, int] = (0, 0)  # of all validations and settings: bytes and values
 
 
 class TraceWriter:
@@ -116,11 +116,23 @@ class TraceWriter:
             UsageError: it is one more than a reader takes.
         """
         before = self._written
-        text = written({**facts, "after": before.rows})
+        return self._state(VALIDATION, before, {**facts, "after": before.rows}, mark)
+
+    def settings(self, facts: Mapping[str, Any], mark: Any = None) -> bool:
+        """Appends settings, which are added to those before and replace what they name again.
+
+        Raises:
+            UsageError: they are more than a reader takes.
+        """
+        return self._state(SETTINGS, self._written, facts, mark)
+
+    def _state(self, kind: bytes, before: _Written, facts: Mapping[str, Any], mark: Any) -> bool:
+        text = written(facts)
         stated = before.stated[0] + len(text), before.stated[1] + weighed(text)
         if stated[0] > JSON_BYTES or stated[1] > JSON_VALUES:
-            raise UsageError("a validation", expected=f"at most {JSON_BYTES:,} bytes of them in a trace")
-        return self._append(before, VALIDATION, text, before._replace(mark=mark, stated=stated))
+            what = "a validation" if kind == VALIDATION else "the settings"
+            raise UsageError(what, expected=f"at most {JSON_BYTES:,} bytes of validations and settings in a trace")
+        return self._append(before, kind, text, before._replace(mark=mark, stated=stated))
 
     def end(self, outcome: str, **facts: Any) -> bool:
         """Writes the end, after which nothing follows; ``outcome`` is ``complete`` or states what ended the run."""
@@ -173,7 +185,9 @@ class TraceWriter:
         parts = (header, payload) if before.size else (MAGIC, header, payload)
         size = before.size + sum(len(part) for part in parts)
         try:
-            return self._put(parts, before, (after or before)._replace(size=size, digest=digest), keep=kind != HEAD)
+            return self._put(
+                parts, before, (after or before)._replace(size=size, digest=digest), keep=kind not in (HEAD, SETTINGS)
+            )
         except (OSError, TraceError):
             if self._written is not before:
                 return False
