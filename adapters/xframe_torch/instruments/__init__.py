@@ -1,0 +1,14 @@
+"""Sees a training in PyTorch from outside: nothing is read from a device, no random number drawn, no batch kept alive.
+
+Its files:
+
+    watching.py    ``TorchInstrument``: attaches the others to a machine, and puts everything back
+    patches.py     what replaces a function for a time, and how it stays unnoticed
+    batches.py     batches as loaders and indexing hand them out, and which batch a tensor belongs to
+    computing.py   models' and losses' inputs, backward passes
+    updates.py     optimizers' steps, gradient scalers
+"""
+
+from xframe_torch.instruments.watching import TorchInstrument
+
+__all__ = ["TorchInstrument"]

@@ -1,0 +1,177 @@
+"""Batches as loaders and indexing hand them out, and which batch a tensor belongs to."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, Subset
+from torch.utils.data import dataloader as loaders
+
+from xframe.recording.attach.machine import Batch, Walk
+from xframe_torch.instruments.patches import Patches
+
+
+class Batches:
+    """Knows the tensors of batches, as long as they live.
+
+    What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``, and
+    ``Tensor.__getitem__``.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[weakref.ref[torch.Tensor], Batch]] = {}
+        self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
+
+    def attach(self, patches: Patches) -> None:
+        """From now on."""
+        self._watch_loaders(patches)
+        patches.replace(torch.Tensor, "__getitem__", self._seen_getitem)
+
+    def _watch_loaders(self, patches: Patches) -> None:
+        this = self
+
+        def iterated(original: Callable[..., Any]) -> Callable[..., Any]:
+            def iterate(loader: DataLoader[Any]) -> Any:
+                iterator = original(loader)
+                iterator._xframe_walk = Walk()
+                return iterator
+
+            return iterate
+
+        def indexed(original: Callable[..., Any]) -> Callable[..., Any]:
+            def _next_index(iterator: Any) -> Any:
+                index = original(iterator)
+                waiting = iterator.__dict__.setdefault("_xframe_indices", {})
+                waiting[getattr(iterator, "_send_idx", None)] = index
+                return index
+
+            return _next_index
+
+        def processed(original: Callable[..., Any]) -> Callable[..., Any]:
+            def _process_data(iterator: Any, data: Any, worker: int) -> Any:
+                # In order, the batch before the one that is waited for is handed out; otherwise nobody says which.
+                waiting = iterator.__dict__.get("_xframe_indices", {})
+                iterator._xframe_index = waiting.pop(iterator._rcvd_idx - 1, None) if iterator._in_order else None
+                return original(iterator, data, worker)
+
+            return _process_data
+
+        def handed_out(original: Callable[..., Any]) -> Callable[..., Any]:
+            def hand_out(iterator: Any) -> Any:
+                data = original(iterator)
+                if hasattr(iterator, "_send_idx"):
+                    index = iterator.__dict__.pop("_xframe_index", None)
+                else:
+                    index = iterator.__dict__.get("_xframe_indices", {}).pop(None, None)
+                walk = iterator.__dict__.get("_xframe_walk")
+                if walk is not None:
+                    this._handed_out(data, _ids(index, iterator._dataset), walk)
+                return data
+
+            return hand_out
+
+        patches.replace(loaders.DataLoader, "__iter__", iterated)
+        patches.replace(loaders._BaseDataLoaderIter, "_next_index", indexed)
+        patches.replace(loaders._MultiProcessingDataLoaderIter, "_process_data", processed)
+        patches.replace(loaders._BaseDataLoaderIter, "__next__", handed_out)
+
+    def _handed_out(self, data: Any, ids: Any, walk: Walk) -> None:
+        tensors = list(tensors_in(data))
+        size = len(ids) if ids is not None else next((t.shape[0] for t in tensors if t.ndim), None)
+        batch = Batch(ids, size, walk, walk.taken)
+        walk.taken += 1
+        for tensor in tensors:
+            self._know(tensor, batch)
+
+    def _know(self, tensor: torch.Tensor, batch: Batch) -> None:
+        key = _place(tensor)
+        known = self._known
+        known[key] = (weakref.ref(tensor, lambda gone: known.get(key, (None,))[0] is gone and known.pop(key)), batch)
+
+    def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def getitem(tensor: torch.Tensor, index: Any) -> Any:
+            taken = original(tensor, index)
+            if not isinstance(index, (torch.Tensor, np.ndarray, list)) or torch.compiler.is_compiling():
+                return taken
+            if isinstance(index, list) and not (index and type(index[0]) is int):
+                return taken
+            integral = isinstance(index, list) or str(index.dtype).split(".")[-1] in ("int64", "int32")
+            if integral and len(getattr(index, "shape", "x")) == 1 and not taken.requires_grad:
+                self._know(taken, self._rows(index))
+            return taken
+
+        return getitem
+
+    def _rows(self, index: Any) -> Batch:
+        """The batch of the rows with these indices: one for inputs and targets taken by the same."""
+        last = self._chosen
+        if last is not None and last[0]() is index:
+            return last[1]
+        # A copy, since the index may be used again; what lies on a device stays there.
+        ids = index.to(torch.int64, copy=True) if isinstance(index, torch.Tensor) else np.array(index, dtype=np.int64)
+        batch = Batch(ids, len(index))
+        if not isinstance(index, list):
+            self._chosen = (weakref.ref(index), batch)
+        return batch
+
+    def batch_of(self, tensor: torch.Tensor) -> Batch | None:
+        """The batch that this tensor, or the one it is a view of, was handed out with."""
+        base = tensor._base
+        for seen in (tensor,) if base is None else (tensor, base):
+            held = self._known.get(_place(seen))
+            if held is not None:
+                known = held[0]()
+                if known is not None and known.untyped_storage()._cdata == seen.untyped_storage()._cdata:
+                    return held[1]
+        batch = None if base is None else _slice_of(tensor, base)
+        if batch is not None:
+            self._know(tensor, batch)  # once for all that is computed from it
+        return batch
+
+
+def tensors_in(data: Any) -> Iterator[torch.Tensor]:
+    """Those in nested tuples, lists and mappings."""
+    if isinstance(data, torch.Tensor):
+        yield data
+    elif isinstance(data, (tuple, list)):
+        for one in data:
+            yield from tensors_in(one)
+    elif hasattr(data, "values") and callable(data.values) and hasattr(data, "keys"):
+        yield from tensors_in(list(data.values()))
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, int, int]:
+    """Where its numbers lie, and how many they are: the same for a tensor and another view of all of it."""
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.numel()
+
+
+def _ids(index: Any, dataset: Any) -> Any:
+    """The samples' indices in the data set that subsets are of; None if a batch was not chosen by indices."""
+    if isinstance(dataset, IterableDataset) or index is None:
+        return None
+    try:
+        ids = np.asarray(index)
+    except (TypeError, ValueError):
+        return None
+    if ids.dtype.kind not in "iu" or ids.ndim > 1:
+        return None
+    ids = ids.astype(np.int64).reshape(-1)
+    while isinstance(dataset, Subset):
+        ids, dataset = np.asarray(dataset.indices)[ids], dataset.dataset
+    return np.ascontiguousarray(ids, dtype=np.int64)
+
+
+def _slice_of(tensor: torch.Tensor, base: torch.Tensor) -> Batch | None:
+    """Consecutive rows of a larger tensor, as a batch."""
+    if not base.ndim or not base.is_contiguous() or not tensor.is_contiguous() or not tensor.numel():
+        return None
+    row = base.stride(0) if base.ndim > 1 else 1
+    start, apart = divmod(int(tensor.storage_offset()) - int(base.storage_offset()), row)
+    rows, rest = divmod(tensor.numel(), row)
+    if apart or rest or rows >= base.shape[0]:
+        return None
+    return Batch(np.arange(start, start + rows, dtype=np.int64), rows)

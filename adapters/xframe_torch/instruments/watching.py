@@ -1,0 +1,38 @@
+"""The instrument as a whole."""
+
+from __future__ import annotations
+
+import torch
+
+from xframe.recording.attach.instruments import refuse_untested
+from xframe.recording.attach.machine import Machine
+from xframe_torch.instruments.batches import Batches
+from xframe_torch.instruments.computing import Computing
+from xframe_torch.instruments.patches import Patches
+from xframe_torch.instruments.updates import Updates
+
+TESTED = ("2.13.",)
+
+
+class TorchInstrument:
+    """Gives a machine what happens in torch, from ``attach`` until ``detach``."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.batches = Batches()
+        self.updates = Updates(machine)
+        self.computing = Computing(machine, self.batches, self.updates.unscaled)
+        self._patches = Patches()
+
+    def attach(self) -> None:
+        """From now on.
+
+        Raises:
+            UsageError: of this version nobody has tried what is replaced.
+        """
+        refuse_untested("torch", torch.__version__, TESTED)
+        for part in (self.batches, self.updates, self.computing):
+            part.attach(self._patches)
+
+    def detach(self) -> None:
+        """No longer, and everything is as it was."""
+        self._patches.undo()
