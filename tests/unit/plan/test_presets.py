@@ -1,13 +1,16 @@
 """Presets without their trainers: arguments, refusals, and what each plan says. tests/trainers runs the trainers."""
 
 import inspect
+from itertools import islice
 
 import numpy as np
 import pytest
+from sweeps.simulator import simulate
 
 import xframe
 from xframe.plan import presets
 from xframe.report import trainers
+from xframe.testing import clean
 
 CASE = {"batch_size": 10, "gradient_accumulation_steps": 4, "epochs": 3}
 LEAST = {  # the arguments without which a trainer cannot be asked
@@ -237,7 +240,7 @@ def test_a_plans_name_for_the_same_thing_will_do(trainer):
         ("ignite", {"updates": 4}, ("no argument", "max_iters counts steps")),
         ("optax", {"use_grad_mean": "yes"}, ("use_grad_mean", "True or False")),
         ("pytorch", {"leftover": "flsh"}, ("unknown leftover", "Did you mean 'flush'?")),
-        ("pytorch", {"epochs": None}, ("epochs", "got None")),
+        ("pytorch", {"epochs": None}, ("pytorch needs epochs or max_steps",)),
     ],
 )
 def test_what_no_plan_says_is_refused_by_name(trainer, arguments, parts):
@@ -529,3 +532,61 @@ def test_of_one_plan_with_policies_and_a_trainer():
     assert [plan.counts(103).num_updates for plan in found.values()] == [6, 9]
     lines = side_by_side(found, 103, fields)
     assert any(line.split() == ["updates", "6", "9", "!"] for line in lines)
+
+
+# Read backwards: from a plan to the trainer's arguments
+
+def steps_of(plan, num_samples):
+    steps = list(plan.each_step(num_samples))
+    return [(step.epoch, step.step_in_epoch, step.sample_ids.tolist(), step.padding, step.update) for step in steps]
+
+
+@pytest.mark.parametrize("trainer", presets.trainers())
+def test_arguments_for_a_plan_make_that_plan(trainer):
+    """Of random plans those that the trainer can follow: the same steps, updates and divisors of gradients."""
+    fitting, refused = 0, 0
+    for drawn in islice(clean.draws(5), 250):
+        plan, num_samples = drawn
+        arguments, reasons = presets.settings(trainer, plan, num_samples)
+        assert bool(arguments) != bool(reasons)
+        refused += bool(reasons)
+        if reasons:
+            continue
+        fitting += 1
+        order = {name: getattr(plan, name) for name in ("order", "seed", "reshuffle")}
+        made = xframe.TrainingPlan.like(trainer, num_samples=num_samples, **arguments, **order)
+        assert steps_of(made, num_samples) == steps_of(plan, num_samples), (plan, num_samples, arguments)
+        if plan.gradient_accumulation_steps > 1:
+            assert weighted(made, num_samples) == weighted(plan, num_samples), (plan, num_samples, arguments)
+    assert fitting > 5
+    assert refused > 100
+
+
+def weighted(plan, num_samples):
+    """Each update's steps, with the weights that these have in it."""
+    order = plan.sample_order(num_samples)
+    return [update.weights for update in simulate(plan.to_dict(), num_samples, lambda p: order.ids(p).tolist()).updates]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "fields", "reason"),
+    [
+        ("lightning", {"remainder": "carry"}, "lightning with remainder 'carry': got 'carry', expected keep or drop"),
+        ("ignite", {"gradient_accumulation_steps": 3}, "has accumulation_remainder 'carry', and the plan 'flush'"),
+        ("transformers", {"steps_per_epoch": 3}, "An epoch of the Trainer is a whole pass."),
+        ("lightning", {"gradient_accumulation_steps": 3}, "has loss_normalization 'window', and the plan 'actual'"),
+        ("accelerate", {"steps": 4, "gradient_accumulation_steps": 3}, "accelerate has no steps"),
+    ],
+)
+def test_what_a_trainer_has_no_setting_for_is_named(trainer, fields, reason):
+    plan = xframe.TrainingPlan.from_mapping({"batch_size": 10, "epochs": 2, **fields})
+    arguments, reasons = presets.settings(trainer, plan, 103)
+    assert arguments == {}
+    assert reason in "; ".join(reasons)
+
+
+def test_what_makes_no_difference_here_is_no_reason_to_refuse():
+    """Over 100 samples nothing is left over, and ten batches are two windows of five."""
+    plan = xframe.TrainingPlan(batch_size=10, epochs=2, remainder="pad", gradient_accumulation_steps=5)
+    assert presets.settings("ignite", plan, 100)[1] == []
+    assert presets.settings("ignite", plan, 101)[1] != []

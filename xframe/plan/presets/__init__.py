@@ -10,6 +10,9 @@ Each preset says what it rests on. *ran*: ``make trainers`` runs the installed t
 configurations and compares sample ids, update positions and every update's gradient, step by step.
 *read*: the source of the version named. All are of one process on one device.
 
+``settings`` reads a preset backwards: from a plan to the trainer's arguments, which are right if ``like`` makes that plan
+of them. So what a trainer does is stated once.
+
 A file of this folder is a trainer: its docstring says how it counts, its ``PRESET`` does it. What several share is in
 the files whose names begin with an underscore.
 
@@ -22,11 +25,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from xframe.errors import UsageError, did_you_mean, unknown
-from xframe.plan.fields import DEPENDENTS, sample_count
-from xframe.plan.presets._preset import TRAINED, Fields, Preset
+from xframe.plan import equivalence
+from xframe.plan.fields import ACCUMULATION, DEPENDENTS, LIMITS, sample_count
+from xframe.plan.presets._preset import QUESTION, TRAINED, Fields, Preset, batches_of_pass
+
+if TYPE_CHECKING:
+    from xframe.plan.training_plan import TrainingPlan
 
 _ORDER = ("order", "seed", "reshuffle")
 _BESIDE = (  # fields of a plan that may be given beside any trainer's arguments
@@ -125,3 +133,84 @@ def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switch
     fields = like(trainer, num_samples=num_samples, **(dict(switches) | put(trainer, question)))
     del fields[TRAINED]
     return fields
+
+
+_EPOCHS = {"steps_per_epoch", *(field.name for field in DEPENDENTS["steps_per_epoch"])}
+_COUNTED = frozenset({*QUESTION, "remainder", *_EPOCHS, *ACCUMULATION})  # what a trainer's arguments decide
+_UNCUT = {"accumulation_boundary": "epoch", "accumulation_remainder": "carry"}  # where no window is cut short
+
+
+def settings(trainer: str, plan: TrainingPlan, num_samples: int) -> tuple[Fields, list[str]]:
+    """The trainer's arguments that make this plan of these samples; and why there are none, else nothing."""
+    known, wanted = preset(trainer), _plain(plan, num_samples)
+    question = {name: value for name, value in wanted.to_dict().items() if name in (*QUESTION, "remainder")}
+    if plan.gradient_accumulation_steps == 1:  # each step has its update: a trainer may count whichever it likes
+        for one, other in (("steps", "updates"), ("updates", "steps")):
+            if one in question and one not in known.names and other in known.names:
+                question[other] = question.pop(one)
+    arguments, reasons = dict[str, Any](), list[str]()
+    for name, value in question.items():
+        try:
+            arguments |= put(trainer, {name: value})
+        except UsageError as error:
+            reasons.append(str(error))
+    if reasons:
+        return {}, reasons
+    refused: list[list[str]] = []
+    for values in product(*known.variants.values()):
+        chosen = arguments | dict(zip(known.variants, values, strict=True))
+        try:
+            made = _made(known, plan, num_samples, chosen)
+        except UsageError as error:
+            refused.append([str(error)])
+            continue
+        if equivalence.meaning(made) == equivalence.meaning(wanted):
+            return chosen, []
+        refused.append(_departures(known, made, wanted))
+    return {}, min(refused, key=len)
+
+
+def _made(known: Preset, plan: TrainingPlan, num_samples: int, arguments: Fields) -> TrainingPlan:
+    """The plan that these arguments make, with what else the given one says."""
+    beside = {name: value for name, value in plan.to_dict().items() if name not in _COUNTED}
+    made = known.make(num_samples=num_samples, **arguments)
+    beside |= {name: value for name, value in made.items() if name != TRAINED and value is not None}
+    return _plain(type(plan).from_mapping(beside), num_samples)
+
+
+def _plain(plan: TrainingPlan, num_samples: int) -> TrainingPlan:
+    """The plan in the words that all trainers share, where over this many samples these make no difference."""
+    fields: dict[str, Any] = plan.to_dict()
+    length, window, policy = plan.steps_per_epoch, plan.gradient_accumulation_steps, plan.on_exhaustion
+    if num_samples % plan.batch_size == 0 and plan.remainder in ("drop", "pad", "error"):
+        fields["remainder"] = "keep"
+    if window == 1 and plan.updates is not None:
+        fields["steps"] = min(plan.updates, plan.steps or plan.updates)
+        del fields["updates"]
+    if plan.remainder == "carry":
+        return type(plan).from_mapping(fields)
+    batches, restarts = batches_of_pass(num_samples, plan.batch_size, plan.remainder == "drop"), "restart"
+    if length == batches and (plan.epoch_iterator == restarts or policy != "stop"):  # epochs are passes
+        length = None
+        fields = {name: value for name, value in fields.items() if name not in _EPOCHS}
+        if window > 1:
+            fields["accumulation_boundary"] = "epoch"
+    elif length is not None and length < batches and plan.epoch_iterator == restarts:  # no pass is ever over
+        fields["on_exhaustion"] = "repeat"
+        if plan.accumulation_boundary == "pass":
+            fields |= _UNCUT
+    if length is None and window > 1 and batches % window == 0:
+        fields |= _UNCUT
+    return type(plan).from_mapping(fields)
+
+
+def _departures(known: Preset, made: TrainingPlan, wanted: TrainingPlan) -> list[str]:
+    """In which fields the trainer's plan is another."""
+    does, asked = made.to_dict(), wanted.to_dict()
+    fields = [name for name in _COUNTED if does.get(name) != asked.get(name)]
+    ordered = sorted(fields, key=lambda name: (name not in LIMITS, name))
+    return [f"{known.trainer} has {name} {_word(does, name)}, and the plan {_word(asked, name)}" for name in ordered]
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    return repr(fields[name]) if name in fields else "unset"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]  # of a plan, by name; None for a field that is not set
 TRAINED = "num_samples"  # beside them, where a trainer trains on a part of the samples: on how many
-_QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps")
+QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Preset:
     renamed: Mapping[str, str] = field(default_factory=dict)  # by field of a plan, what the trainer calls it, if else
     evidence: Literal["ran", "read"] = "ran"
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by words, arguments that change counting
+    variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # by argument, what it may be for any question
     accepts: Mapping[str, Only | None] = field(default_factory=dict)  # arguments that ``make`` doesn't take
 
     @property
@@ -39,7 +40,7 @@ class Preset:
     @property
     def names(self) -> dict[str, str]:
         """By field of a plan that it has, what the trainer calls it: for asking several trainers one question."""
-        names = {name: self.renamed.get(name, name) for name in _QUESTION}
+        names = {name: self.renamed.get(name, name) for name in QUESTION}
         return {name: own for name, own in names.items() if own in self.parameters}
 
     @property

@@ -101,4 +101,5 @@ PRESET = Preset(
         "deepspeed_plugin deepspeed_plugins fsdp_plugin torch_tp_plugin megatron_lm_plugin parallelism_config"
     ),
     switches={"GradientAccumulationPlugin(sync_with_dataloader=False)": {"sync_with_dataloader": False}},
+    variants={"sync_with_dataloader": (True, False)},
 )

@@ -76,5 +76,6 @@ PRESET = Preset(
     trainer="keras 3.15.1",
     missing=NO_LIMITS,
     drop=DROP,
+    variants={"data": ("dataset", "batch-repeat")},
     accepts=ACCEPTS | free("auto_scale_loss"),
 )

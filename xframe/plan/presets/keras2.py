@@ -75,5 +75,6 @@ PRESET = Preset(
     trainer="tf_keras 2.21.0",
     missing=NO_LIMITS | {"gradient_accumulation_steps": "Keras 2 accumulates no gradients."},
     drop=DROP,
+    variants={"data": ("dataset", "batch-repeat")},
     accepts=ACCEPTS | free("optimizer max_queue_size workers use_multiprocessing pss_evaluation_shards"),
 )

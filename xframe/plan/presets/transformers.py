@@ -154,6 +154,7 @@ PRESET = Preset(
         "steps_per_epoch": "An epoch of the Trainer is a whole pass.",
     },
     drop={"dataloader_drop_last": True},
+    variants={"num_items_in_batch": (False, True)},
     accepts=free(
         # TrainingArguments, in its own order
         "output_dir learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args weight_decay",
