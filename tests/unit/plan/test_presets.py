@@ -536,6 +536,7 @@ def test_of_one_plan_with_policies_and_a_trainer():
 
 # Read backwards: from a plan to the trainer's arguments
 
+
 def steps_of(plan, num_samples):
     steps = list(plan.each_step(num_samples))
     return [(step.epoch, step.step_in_epoch, step.sample_ids.tolist(), step.padding, step.update) for step in steps]

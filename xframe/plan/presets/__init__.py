@@ -10,8 +10,8 @@ Each preset says what it rests on. *ran*: ``make trainers`` runs the installed t
 configurations and compares sample ids, update positions and every update's gradient, step by step.
 *read*: the source of the version named. All are of one process on one device.
 
-``settings`` reads a preset backwards: from a plan to the trainer's arguments, which are right if ``like`` makes that plan
-of them. So what a trainer does is stated once.
+``settings`` reads a preset backwards: from a plan to the trainer's arguments, which are right if ``like`` makes that
+plan of them. So what a trainer does is stated once.
 
 A file of this folder is a trainer: its docstring says how it counts, its ``PRESET`` does it. What several share is in
 the files whose names begin with an underscore.

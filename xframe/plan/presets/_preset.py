@@ -29,7 +29,9 @@ class Preset:
     renamed: Mapping[str, str] = field(default_factory=dict)  # by field of a plan, what the trainer calls it, if else
     evidence: Literal["ran", "read"] = "ran"
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by words, arguments that change counting
-    variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # by argument, what it may be for any question
+    variants: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=dict
+    )  # by argument, what it may be for any question
     accepts: Mapping[str, Only | None] = field(default_factory=dict)  # arguments that ``make`` doesn't take
 
     @property
