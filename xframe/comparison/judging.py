@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from xframe.comparison import checks
+from xframe.comparison import checks, settings
 from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
@@ -221,8 +221,16 @@ def _comparison(
         versions={run.name: dict(run.facts.versions) for run in runs},
         runtimes={run.name: dict(run.facts.runtime) for run in runs},
         by_run={run.name: _alone(run, pairs, terms) for run in runs if any(pair.candidate is run for pair in pairs)},
+        settings=_settings(runs),
         about={run.name: {key: value for key in _ABOUT if (value := getattr(run.facts, key))} for run in runs},
     )
+
+
+def _settings(runs: Sequence[Run]) -> tuple[settings.Difference, ...]:
+    """What each further run set differently than the first."""
+    stated = [{} if run.trace is None else run.trace.settings for run in runs]
+    further = zip(runs[1:], stated[1:], strict=True)
+    return tuple(one for run, own in further for one in settings.differing(stated[0], own, run.name))
 
 
 def _alone(run: Run, pairs: Sequence[Pair], terms: Terms) -> dict[str, Any]:

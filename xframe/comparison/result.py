@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xframe.comparison.settings import Difference
 from xframe.comparison.table import checks_table
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.counting import Counts
@@ -162,6 +163,7 @@ class Comparison:
         order: ``exact`` or ``coverage``.
         folder: where ``verify`` put traces and reports.
         causes: why it failed, most likely first.
+        settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
     """
 
     checks: tuple[CheckResult, ...]
@@ -180,6 +182,7 @@ class Comparison:
     folder: Path | None = None
     seconds: float | None = None
     causes: tuple[Explanation, ...] = ()
+    settings: tuple[Difference, ...] = ()
 
     def check(self, name: str) -> CheckResult:
         """The result of the check of that name."""
@@ -249,6 +252,7 @@ class Comparison:
             "explanation": list(self.explanation),
             "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
             "causes": [cause.to_dict() for cause in self.causes],
+            "settings": [one.to_dict() for one in self.settings],
             "certificates": self.certificates,
             "endings": self.endings,
             "order": self.order,

@@ -32,6 +32,8 @@ def markdown(comparison: Comparison) -> str:
     if comparison.first_difference is not None:
         lines += [f"## First difference: step {comparison.first_difference['step']}", ""]
         lines += [*tables.markdown(words.head_around(comparison), words.rows_around(comparison)), ""]
+    if different := words.settings(comparison):
+        lines += ["## Settings that differ", "", *tables.markdown(different[0], different[1:]), ""]
     if comparison.plan is not None and comparison.num_samples is not None:
         lines += ["## Plan", "", escaped(words.plan_line(comparison.plan, comparison.num_samples)), ""]
         lines += [*fenced(arithmetic(comparison.plan, comparison.num_samples)), ""]

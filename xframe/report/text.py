@@ -31,6 +31,8 @@ def text(comparison: Comparison) -> str:
     for part in (words.reasons(comparison), words.causes_text(comparison.causes)):
         if part:
             lines += [*part, ""]
+    if different := words.settings(comparison):
+        lines += ["Settings that differ, whatever the verdict:", *plain(different, indent=2), ""]
     if beside := words.by_run(comparison):
         lines += [*plain(beside), ""]
     certificates = set(comparison.certificates.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
+from xframe.comparison.settings import shown
 from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
@@ -102,6 +103,20 @@ def head_around(comparison: Comparison) -> list[str]:
     difference = comparison.first_difference
     number = "loss" if difference is None else comparison.check(difference["check"]).shown[1]
     return ["side", "epoch", "batch", "updates", number, "ids digest"]
+
+
+def settings(comparison: Comparison) -> list[list[str]]:
+    """The settings that differ, of every further run against the first one; empty if none does."""
+    if not comparison.settings:
+        return []
+    first, *others = comparison.runs
+    several = len(others) > 1
+    rows = [["setting", *["run"] * several, printable(first), "candidate" if several else printable(others[0])]]
+    rows[0].append("matters")
+    for one in comparison.settings:
+        values = [printable(shown(value)) for value in (one.reference, one.candidate)]
+        rows.append([printable(one.name), *[printable(one.run)] * several, *values, one.matters])
+    return rows
 
 
 def by_run(comparison: Comparison) -> list[list[str]]:

@@ -32,6 +32,7 @@ def test_every_key(runs):
             "about",
             "by_run",
             "run",
+            "settings",
         ),
     }
     assert {name for check in shown["checks"] for name in check} == {

@@ -1,0 +1,117 @@
+"""Settings that differ: listed by what matters, without what is the same thing, apart from the verdict."""
+
+import json
+
+import pytest
+
+import xframe
+from xframe.comparison.settings import differing
+from xframe.report.markdown import markdown
+from xframe.report.text import text
+
+KERAS = {
+    "optimizer.class": "Adam",
+    "optimizer.learning_rate": 0.0010000000474974513,
+    "optimizer.beta_1": 0.9,
+    "optimizer.beta_2": 0.999,
+    "optimizer.epsilon": 1e-7,
+    "optimizer.weight_decay": None,
+    "optimizer.clip_norm": None,
+    "loss.class": "cross_entropy",
+    "loss.reduction": "mean",
+    "loss.from_logits": True,
+    "loader.class": "ArrayDataAdapter",
+    "loader.batch_size": 64,
+    "loader.shuffle": False,
+    "dropout.0.rate": 0.2,
+    "normalisation.0.momentum": 0.99,
+    "weights.0.shape": [64, 10],
+    "weights.0.fingerprint": "aa",
+    "weights.0.mean": 0.01,
+    "weights.0.std": 0.2,
+    "backend": "tensorflow",
+}
+TORCH = {
+    **KERAS,
+    "optimizer.class": "torch.optim.adam.Adam",
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.weight_decay": 0,
+    "optimizer.decay": "none",
+    "optimizer.foreach": None,
+    "optimizer.capturable": False,
+    "weights.0.shape": [10, 64],
+    "weights.0.fingerprint": "bb",
+    "backend": "torch",
+}
+del TORCH["optimizer.clip_norm"]
+
+
+def _names(changes, base=TORCH, reference=KERAS):
+    return [one.name for one in differing(reference, {**base, **changes}, "new")]
+
+
+def test_the_same_settings_of_two_frameworks_do_not_differ():
+    assert _names({}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "matters"),
+    [
+        ("optimizer.epsilon", 1e-8, "much"),
+        ("optimizer.learning_rate", 1.00001e-3, "much"),
+        ("optimizer.clip_global_norm", 1.0, "much"),
+        ("optimizer.weight_decay", 0.004, "much"),
+        ("loss.reduction", "sum", "much"),
+        ("loader.shuffle", True, "much"),
+        ("dropout.0.rate", 0.8, "much"),
+        ("dropout.1.rate", 0.5, "much"),
+        ("normalisation.0.momentum", 0.01, "much"),
+        ("weights.0.std", 0.3, "much"),
+        ("loss.input_shape", [1], None),
+        ("optimizer.fused", True, None),
+        ("optimizer.rho", 0.9, None),
+    ],
+)
+def test_a_setting_that_differs_is_listed_unless_one_has_no_notion_of_it(name, value, matters):
+    found = {one.name.removesuffix(".std"): one for one in differing(KERAS, {**TORCH, name: value}, "new")}
+    assert set(found) == ({name.removesuffix(".std")} if matters else set())
+    if matters:
+        assert found[name.removesuffix(".std")].matters == matters
+
+
+def test_what_matters_comes_first():
+    changes = {"optimizer.epsilon": 1e-8, "dropout.0.rate": 0.8, "loader.workers": 4, "loader.drop_last": True}
+    reference = {**KERAS, "loader.workers": 0, "loader.drop_last": False}
+    names = _names(changes, reference=reference)
+    assert names == ["optimizer.epsilon", "loader.drop_last", "dropout.0.rate", "loader.workers"]
+
+
+def test_decay_of_another_kind_is_one_setting_however_the_optimizers_are_called():
+    decayed = {**KERAS, "optimizer.weight_decay": 0.004, "optimizer.decay": "decoupled"}
+    same = {"optimizer.class": "AdamW", "optimizer.weight_decay": 0.004, "optimizer.decay": "decoupled"}
+    assert _names(same, reference=decayed) == []
+    coupled = {"optimizer.weight_decay": 0.004, "optimizer.decay": "coupled"}
+    assert _names(coupled, reference=decayed) == ["optimizer.decay"]
+
+
+def test_of_two_optimizers_the_second_is_compared_with_the_second():
+    second = {"optimizer.1.class": "SGD", "optimizer.1.momentum": 0.9}
+    assert _names({**second, "optimizer.1.clip_norm": 1.0}, reference={**KERAS, **second}) == ["optimizer.1.clip_norm"]
+    assert _names(second) == []
+
+
+def test_settings_that_differ_change_no_verdict_and_are_in_every_report(tmp_path):
+    traces = []
+    for name, rate in (("old", 0.2), ("new", 0.8)):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"dropout.0.rate": rate, "model.class": "Net"})
+            rec.step(ids=[0], updates=1, loss=0.5, lr=0.1)
+        traces.append(xframe.Trace.open(tmp_path / f"{name}.trace"))
+    comparison = xframe.compare(*traces)
+    assert comparison
+    shown = json.loads(json.dumps(comparison.to_dict()))["settings"]
+    expected = {"name": "dropout.0.rate", "reference": 0.2, "candidate": 0.8, "matters": "much", "run": "new"}
+    assert shown == [expected]
+    for report in (text(comparison), markdown(comparison)):
+        assert "ettings that differ" in report
+        assert "dropout.0.rate" in report
