@@ -19,7 +19,7 @@ import xframe
 from xframe.trace import parquet as closed_form
 from xframe.trace import writer as writing
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.schema import NEVER_NULL, TABLE
+from xframe.trace.schema import FURTHER, NEVER_NULL, TABLE
 
 PAGE = (Path(__file__).parents[2] / "FORMAT.md").read_text()
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -221,7 +221,7 @@ def test_block_digests(tmp_path, monkeypatch):
     assert starts == [0, 3000, 6000, 9000]
     columns = {
         "structure": ("step", "ids_digest", "batch_size", "updates"),
-        "numbers": ("update_attempts", "lr", "loss", "accuracy"),
+        "numbers": ("update_attempts", "lr", "loss", "accuracy", *FURTHER),
         "labels": ("epoch", "step_in_epoch", "padding"),
     }
     for start, stop, found in zip(starts, [*starts[1:], len(rows)], digests, strict=True):
@@ -238,7 +238,7 @@ def packed_column(name, values):
     known = [value is not None for value in values]
     if name == "ids_digest":
         data = b"".join(value or bytes(16) for value in values)
-    elif name in ("lr", "loss", "accuracy"):
+    elif name in ("lr", "loss", "accuracy", "gradient_norm", "clipped_norm"):
         data = np.array([np.nan if value is None else value for value in values], "<f8").tobytes()
     else:
         data = np.array([-1 if value is None else value for value in values], "<i8").tobytes()

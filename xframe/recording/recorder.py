@@ -43,6 +43,8 @@ from xframe.recording.waiting import (
     block_of,
     columns_of,
     due,
+    further,
+    held_further,
     rows_of,
     settings_of,
     validation_of,
@@ -159,6 +161,7 @@ class Recorder:
         step_in_epoch: int | None = None,
         padding: int | None = None,
         accuracy: Any = None,
+        also: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes one training step, just after it was made.
 
@@ -171,6 +174,7 @@ class Recorder:
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: labels, counted from 0 or from 1.
             padding: how many of the last ids are padding.
+            also: values of the columns in ``schema.FURTHER``, by name.
         """
         if self._over:
             raise self._refusal("steps")
@@ -200,6 +204,7 @@ class Recorder:
             loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else number(loss, "loss"),
             None if accuracy is None else number(accuracy, "accuracy"),
             time.monotonic_ns() - self._began,
+            None if also is None else held_further(also),
         )
         self._waiting.append(row)  # this takes the step: before it nothing is kept, and after it nothing is lost
         self._rows += 1
@@ -223,6 +228,7 @@ class Recorder:
         padding: Any = None,
         accuracy: Any = None,
         time_ns: Any = None,
+        also: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes many steps at once.
 
@@ -237,6 +243,7 @@ class Recorder:
             raise self._refusal("steps")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
+        given |= further(also or {})
         blocks, num_ids = block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
         self._waiting.extend(blocks)  # all of them or none, as in ``step``
         self._rows += sum(block.rows for block in blocks)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST
 from xframe.trace import limits
-from xframe.trace.schema import REALS, Column
+from xframe.trace.schema import BY_NAME, Column
 
 _WHOLE = f"whole numbers from 0 to {limits.LARGEST}"
 
@@ -185,12 +185,16 @@ def fetch_numbers(values: list[Any]) -> list[Any]:
 # The columns that a recorder writes, from single steps' values and from blocks'.
 
 
+def _real(name: str) -> bool:
+    return name in BY_NAME and BY_NAME[name].kind == "float64"
+
+
 def of_steps(name: str, values: tuple[Any, ...]) -> Column:
     """A column of single steps' values, as ``number`` and ``count`` left them; None is unknown.
 
     What lies on a device comes home; a counter from there that is no whole number is unknown.
     """
-    if name in REALS:
+    if _real(name):
         if set(map(type, values)) <= {float, int}:
             return Column(np.array(values, dtype=np.float64))
         return _partly_known(fetch_numbers(list(values)), np.float64)
@@ -216,7 +220,7 @@ def of_block(given: Any, name: str) -> Column:
     Raises:
         UsageError: they are no real numbers, or no whole ones though the column counts.
     """
-    counts = name not in REALS
+    counts = not _real(name)
     values, expected = array(given, name), _WHOLE if counts else "real numbers"
     known = ~np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
     kind = values.dtype.kind

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, unknown
 from xframe.recording import values
 from xframe.trace.certificate import ids_digests
 from xframe.trace.limits import BATCH_IDS
-from xframe.trace.schema import Column, joined, unknown_column
+from xframe.trace.schema import BY_NAME, FURTHER, Column, joined, unknown_column
 from xframe.trace.stated import StatedSettings, fitted
 
 FRAME_ITEMS = 1000
@@ -26,7 +26,7 @@ FRAME_ROWS = 1 << 17
 
 STEP = (
     *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
-    *("lr", "loss", "accuracy", "time_ns"),
+    *("lr", "loss", "accuracy", "time_ns", "also"),
 )
 
 
@@ -86,7 +86,10 @@ def columns_of(items: Sequence[Item], *, keep_ids: bool) -> tuple[int, dict[str,
 
 def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
     given: dict[str, Any] = dict(zip(STEP, zip(*steps, strict=True), strict=True))
-    batches = values.fetch_ids(given.pop("ids"))
+    batches, also = values.fetch_ids(given.pop("ids")), given.pop("also")
+    if any(also):
+        more = {name: tuple((each or {}).get(name) for each in also) for name in FURTHER}
+        given |= {name: column for name, column in more.items() if column.count(None) < len(column)}
     sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
     columns = {"batch_size": Column(sizes), **batches_of(b"".join(batches), sizes, keep_ids=keep_ids)}
     return Block(len(steps), columns | {name: values.of_steps(name, column) for name, column in given.items()})
@@ -97,6 +100,27 @@ def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[
     digested = {"ids_digest": ids_digests(ids, sizes)}
     kept = keep_ids and sizes.max(initial=0) <= BATCH_IDS
     return digested | ({"ids": Column(np.frombuffer(ids, dtype="<i8"))} if kept else {})
+
+
+def further(also: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values of further columns by name, if there are such columns.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    for name in also.keys() - set(FURTHER):
+        raise unknown("further column of a step", name, FURTHER)
+    return also
+
+
+def held_further(also: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's values of further columns, held as its others are.
+
+    Raises:
+        UsageError: there is no such column, or a value does not fit it.
+    """
+    kinds = {"float64": values.number, "int64": values.count}
+    return {name: kinds[BY_NAME[name].kind](value, name) for name, value in further(also).items()}
 
 
 def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[list[Block], int]:

@@ -41,6 +41,7 @@ class ColumnDefinition:
         group: the digest of a block that covers it, see FORMAT.md; None: no digest does.
         certified: the certificate covers it.
         given: the loop gives it to the recorder as one number a step; the recorder makes the others itself.
+        further: it goes to the recorder in ``also``, not as an argument of its own.
     """
 
     name: str
@@ -52,10 +53,15 @@ class ColumnDefinition:
     group: Group | None = None
     certified: bool = False
     given: bool = True
+    further: bool = False
 
 
 def _certified(name: str, kind: Kind, unit: str, null: str, *, given: bool = False) -> ColumnDefinition:
     return ColumnDefinition(name, kind, unit, null, required=True, group="structure", certified=True, given=given)
+
+
+def _further(name: str, kind: Kind, unit: str, null: str) -> ColumnDefinition:
+    return ColumnDefinition(name, kind, unit, null, group="numbers", given=False, further=True)
 
 
 def _label(name: str, unit: str, null: str) -> ColumnDefinition:
@@ -96,6 +102,10 @@ TABLE = (
         "not measured",
         group="numbers",
     ),
+    _further("training", "int64", "1 if the model was in training mode, 0 if it was in evaluation mode", "not known"),
+    _further("loss_rows", "int64", "rows that the loss was averaged over", "not known, or no mean"),
+    _further("gradient_norm", "float64", "L2 norm of all gradients before clipping", "no update, or not known"),
+    _further("clipped_norm", "float64", "L2 norm of all gradients as they were applied", "no update, or not known"),
 )
 
 BY_NAME = {column.name: column for column in TABLE}
@@ -107,6 +117,7 @@ CERTIFIED = tuple(column.name for column in TABLE if column.certified)
 COUNTS = tuple(column.name for column in TABLE if column.given and column.kind == "int64")
 COUNTED = ("epoch", "step_in_epoch")  # labels that a loop counts from 0 or from 1
 REALS = tuple(column.name for column in TABLE if column.given and column.kind == "float64")
+FURTHER = tuple(column.name for column in TABLE if column.further)
 IMPORTABLE = tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
 
 

@@ -111,14 +111,30 @@ def test_blocks_are_steps(path):
 
 def test_every_column_that_a_loop_can_give_is_taken(path):
     names = {*schema.COUNTS, *schema.REALS}
-    for take, others in ((Recorder.step, {"self", "ids"}), (Recorder.block, {"self", "ids", "batch_sizes", "time_ns"})):
+    steps, blocks = {"self", "ids", "also"}, {"self", "ids", "batch_sizes", "time_ns", "also"}
+    for take, others in ((Recorder.step, steps), (Recorder.block, blocks)):
         assert set(inspect.signature(take).parameters) == names | others
     with xframe.record(path) as rec:
+        rec.step(ids=[0], **dict.fromkeys(names, 1), also=dict.fromkeys(schema.FURTHER, 1))
+        rec.block(ids=[1], batch_sizes=[1], **dict.fromkeys(names, (1,)), also=dict.fromkeys(schema.FURTHER, (1,)))
         rec.step(ids=[0], **dict.fromkeys(names, 1))
-        rec.block(ids=[1], batch_sizes=[1], **dict.fromkeys(names, (1,)))
+        rec.step(ids=[0], **dict.fromkeys(names, 1), also={"loss_rows": 3})
     trace = xframe.Trace.open(path)
     for name in names:
-        assert trace.column(name).tolist() == [1, 1], name
+        assert trace.column(name).tolist() == [1, 1, 1, 1], name
+    for name in schema.FURTHER:
+        assert trace.known(name).tolist() == [True, True, False, name == "loss_rows"], name
+
+
+@pytest.mark.parametrize(
+    ("also", "words"),
+    [({"gradient": 1.0}, "further column of a step"), ({"loss_rows": -1}, "a step's loss_rows: got -1")],
+)
+def test_a_further_column_that_does_not_fit_is_refused(path, also, words):
+    with xframe.record(path) as rec:
+        with pytest.raises(xframe.UsageError, match=words):
+            rec.step(ids=[0], also=also)
+        assert rec.num_steps == 0
 
 
 @pytest.mark.parametrize("ids", [[], np.array([], dtype=np.int64)])

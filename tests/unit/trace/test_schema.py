@@ -20,7 +20,7 @@ def test_what_the_recorder_takes():
 
 
 def test_what_a_log_may_have():
-    assert set(schema.IMPORTABLE) == {"step", "batch_size", "ids", *schema.COUNTS, *schema.REALS}
+    assert set(schema.IMPORTABLE) == {"step", "batch_size", "ids", *schema.COUNTS, *schema.REALS, *schema.FURTHER}
 
 
 def test_the_certificate_covers_what_every_reader_must_know():

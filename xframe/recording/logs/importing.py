@@ -23,7 +23,7 @@ from xframe.recording.logs.event_files import EventFiles
 from xframe.recording.logs.json_lines import JsonLines
 from xframe.recording.logs.log import Block, Log
 from xframe.recording.recorder import Recorder, record
-from xframe.trace.schema import IMPORTABLE
+from xframe.trace.schema import FURTHER, IMPORTABLE
 
 LOGS: Mapping[str, type[Log]] = {kind.form: kind for kind in (CsvFile, JsonLines, EventFiles)}
 ALIASES: Mapping[str, tuple[str, ...]] = {  # usual names beside the column's own, in lower case
@@ -33,6 +33,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {  # usual names beside the column's ow
     "lr": ("learning_rate", "train/lr", "train/learning_rate"),
     "loss": ("train_loss", "train/loss"),
     "epoch": ("train/epoch",),
+    "gradient_norm": ("grad_norm", "train/grad_norm"),
     "accuracy": ("train_accuracy", "train/accuracy"),
 }
 
@@ -260,4 +261,5 @@ def _write(block: Block, rec: Recorder) -> None:
         given |= {"ids": block.ids.flat, "batch_sizes": block.ids.sizes}
     elif "batch_size" in block.columns:
         given["batch_sizes"] = block.columns["batch_size"].values
-    rec.block(**given)
+    further = {name: given.pop(name) for name in FURTHER if name in given}
+    rec.block(**given, also=further)
