@@ -4,7 +4,6 @@ A recorded run and a bare one end in the same weights, bit by bit.
 """
 
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -107,21 +106,10 @@ def test_a_command_is_run_as_it_is(tmp_path):
     assert xframe.Trace.open(tmp_path / "a.trace").num_rows == 10
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "words"),
-    [
-        ([sys.executable, "-c", "print(1)"], 4, "ran no Python that imported a framework"),
-        ([sys.executable, "-c", "raise SystemExit(5)"], 5, "nothing was recorded"),
-        ([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], 137, "nothing was recorded"),
-        ([sys.executable, "-c", "import torch"], 4, "nothing was trained with it"),
-        (["no-such-command"], 2, "cannot run 'no-such-command'"),
-        ([], 2, "no command to record"),
-    ],
-)
-def test_a_command_without_training_says_so(tmp_path, command, code, words):
-    done = recorded(tmp_path, *command)
-    assert done.returncode == code, done.stderr
-    assert words in " ".join(done.stderr.split())
+def test_a_framework_with_which_nothing_is_trained(tmp_path):
+    done = recorded(tmp_path, sys.executable, "-c", "import torch")
+    assert done.returncode == 4
+    assert "torch was imported, and nothing was trained with it" in " ".join(done.stderr.split())
     assert not (tmp_path / "a.trace").exists()
 
 
@@ -131,22 +119,6 @@ def test_a_version_that_nobody_tried_is_refused():
     refuse_untested("torch", "2.13.1+cpu", ("2.13.",))
     with pytest.raises(xframe.UsageError, match=r"this torch cannot be watched: got '2\.14\.0'"):
         refuse_untested("torch", "2.14.0", ("2.13.",))
-
-
-def test_the_sitecustomize_that_is_hidden_runs_too(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.customized = True")
-    (tmp_path / "script.py").write_text(
-        "import sys; print(customized, any(entry.endswith('site') for entry in sys.path))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "xframe", "record", "--out", "a.trace", "--", sys.executable, "script.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
-    )
-    assert done.stdout.split() == ["True", "False"], done.stderr
 
 
 def test_a_script_that_applies_its_gradients_itself_is_recorded_without_updates(tmp_path):

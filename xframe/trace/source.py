@@ -124,9 +124,8 @@ def newer(path: Path, what: str, expected: str) -> NotATraceError:
     return NotATraceError(f"{printable(path)} {what}", expected=expected, remedy="Update xframe.")
 
 
-def exists_already(path: Path) -> UsageError:
+def exists_already(path: Path, remedy: str = "Remove it or choose another name.") -> UsageError:
     """The error for a trace that would replace a file."""
-    remedy = "Remove it or choose another name."
     return UsageError("the trace exists already", got=str(path), expected="a new file", remedy=remedy)
 
 

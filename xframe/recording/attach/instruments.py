@@ -6,13 +6,14 @@ An instrument is attached when its framework has been imported: at once, or as s
 from __future__ import annotations
 
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "xframe.instruments"
 
@@ -29,6 +30,8 @@ class Instrument(Protocol):
 
 def available() -> dict[str, EntryPoint]:
     """Instruments by the framework that they watch."""
+    from importlib.metadata import entry_points  # a while, which Python under xframe record need not wait at its start
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
@@ -50,7 +53,7 @@ def refuse_untested(framework: str, version: str, tested: Sequence[str]) -> None
 
 
 class OnImport(importlib.abc.MetaPathFinder):
-    """Calls a function each time that one of some modules has been imported, those that are there already at once."""
+    """Calls a function once each of some modules has been imported, for those that are there already at once."""
 
     def __init__(self, names: Sequence[str], then: Callable[[str], None]) -> None:
         self.names, self.then = set(names), then
@@ -59,8 +62,7 @@ class OnImport(importlib.abc.MetaPathFinder):
         """From now on."""
         for name in sorted(self.names):
             if name in sys.modules:
-                self.names.discard(name)
-                self.then(name)
+                self._loaded(name)
         sys.meta_path.insert(0, self)
 
     def stop(self) -> None:
@@ -71,14 +73,24 @@ class OnImport(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The module's own spec, with a loader that says when the module is there."""
+        """The module's own spec, with a loader that says when the module is there.
+
+        Whoever only looks whether the module exists, as libraries do, or fails to import it, has changed nothing.
+        """
         if fullname not in self.names:
             return None
-        self.names.discard(fullname)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Telling(spec.loader, lambda: self.then(fullname))
-        return spec
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Telling(spec.loader, lambda: self._loaded(fullname))
+                return spec
+        return None
+
+    def _loaded(self, name: str) -> None:
+        if name in self.names:
+            self.names.discard(name)
+            self.then(name)
 
 
 class _Telling(importlib.abc.Loader):

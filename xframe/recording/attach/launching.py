@@ -1,34 +1,34 @@
-"""``xframe record``: a command runs as it is, and the Python process in it that trains records itself.
+"""``xframe record``: a command runs as it is, and each Python process in it that trains is recorded by itself.
 
 The command's environment leads Python to ``site/sitecustomize.py``. Each Python process that the command starts watches
-the frameworks that it imports; the first that makes a step opens the trace.
+the frameworks that it imports (``here.py``); with its first step it opens a trace. What it has to say it writes into a
+file that only the launcher reads.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 from typing import Any, NamedTuple
 
-from xframe.errors import UsageError, Verbatim, XframeError, counted
+from xframe.errors import UsageError, Verbatim, counted, printable
+from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available
-from xframe.recording.attach.machine import Machine
-from xframe.recording.recorder import Recorder, record
 from xframe.trace.source import exists_already
-from xframe.trace.trace import COMPLETE
 
-_OUT, _SAID, _FRAMEWORKS = "XFRAME_OUT", "XFRAME_SAID", "XFRAME_FRAMEWORKS"
-_SITE = Path(__file__).with_name("site")
-_PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
+_SITE = Path(__file__).absolute().with_name("site")
+_PASSED_ON = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+_GRACE = 0.5  # seconds in which what a command leaves behind may end
+
+Words = dict[str, Any]
 
 
 class Outcome(NamedTuple):
@@ -43,29 +43,41 @@ def run_recorded(command: Sequence[str], out: Path) -> Outcome:
     """Runs a command with its own input, output and signals, and records the training in it.
 
     Raises:
-        UsageError: no command, none of that name, or the trace exists.
+        UsageError: no command, none of that name, the trace exists or cannot be written.
     """
     if not command:
         raise UsageError("no command to record", expected="-- python train.py, with its arguments")
-    if out.exists():
-        raise exists_already(out)
-    if not out.absolute().parent.is_dir():
-        raise UsageError("cannot write the trace", got=str(out), expected="a file in a folder that exists")
+    _look_at(out)
     with tempfile.TemporaryDirectory(prefix="xframe-") as folder:
         said = Path(folder) / "said"
         environment = {
             **os.environ,
-            _OUT: str(out.absolute()),
-            _SAID: str(said),
-            _FRAMEWORKS: ",".join(available()),
+            "XFRAME_OUT": str(out.absolute()),
+            "XFRAME_SAID": str(said),
+            "XFRAME_FRAMEWORKS": ",".join(available()),
             "PYTHONPATH": os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         code = _run(command, environment)
-        words = [json.loads(line) for line in said.read_text().splitlines()] if said.exists() else []
-    return Outcome(code, *_recorded(words, out))
+        return Outcome(code, *_recorded(_settled(said), out))
+
+
+def _look_at(out: Path) -> None:
+    """Refuses a trace that could not be written, before hours of training and not after them."""
+    if os.path.lexists(out):
+        raise exists_already(out)
+    try:
+        with tempfile.TemporaryFile(dir=out.absolute().parent):
+            pass
+    except OSError as error:
+        raise UsageError(
+            "cannot write the trace",
+            got=str(out),
+            expected=f"a file in a folder that exists and can be written to ({error.strerror})",
+        ) from None
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Runs it; its exit code, as a shell has it."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
 
     def be_default() -> None:
@@ -73,11 +85,22 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
             signal.signal(number, handler)
 
     try:
-        process = subprocess.Popen(command, env=environment, preexec_fn=be_default)
+        # Descriptors that a shell opened for the command are passed on too; those of this process are never inherited.
+        process = subprocess.Popen(command, env=environment, preexec_fn=be_default, close_fds=False)
     except OSError as error:
-        raise UsageError(f"cannot run {command[0]!r}", got=Verbatim(error.strerror or error)) from None
+        be_default()
+        remedy = "Begin with the interpreter: -- python train.py" if command[0].endswith(".py") else None
+        what = f"cannot run {command[0]!r}"
+        raise UsageError(what, got=Verbatim(error.strerror or error), remedy=remedy) from None
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number in _PASSED_ON or not _in_a_terminal():  # a terminal sends Ctrl-C to the command too
+            process.send_signal(number)
+
     for number in _PASSED_ON:
-        before[number] = signal.signal(number, lambda which, _frame: process.send_signal(which))
+        before[number] = signal.signal(number, pass_on)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, pass_on)
     try:
         code = process.wait()
     finally:
@@ -85,72 +108,98 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _recorded(words: list[dict[str, Any]], out: Path) -> tuple[int | None, str]:
+def _in_a_terminal() -> bool:
+    """Whether a terminal sends its signals to this process, and so to the command."""
+    try:
+        with open("/dev/tty") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _settled(said: Path) -> list[Words]:
+    """What the processes said; of those that the command left behind only the ones that stay are marked as running."""
+    deadline = time.monotonic() + _GRACE
+    while True:
+        words = [json.loads(line) for line in said.read_text().splitlines()] if said.exists() else []
+        running = [process for process in sorted({word["process"] for word in words}) if _runs(process, said)]
+        if not running or time.monotonic() > deadline:
+            return [*words, *({"running": process} for process in running)]
+        time.sleep(_GRACE / 10)
+
+
+def _runs(process: int, said: Path) -> bool:
+    """Whether it still runs; its number may be that of a different process by now."""
+    try:
+        os.kill(process, 0)
+        if Path("/proc/self/environ").exists():
+            return os.fsencode(said) in Path(f"/proc/{process}/environ").read_bytes()
+    except OSError:
+        return False
+    return True
+
+
+def _recorded(words: list[Words], out: Path) -> tuple[int | None, str]:
     """What the processes said: how many steps were recorded, and that in words."""
-    lines = [str(word["trouble"]) for word in words if "trouble" in word]
-    steps = sum(word.get("steps", 0) for word in words)
-    if steps:
-        lines.append(f"{counted(steps, 'step')} recorded in {out}")
-    elif out.exists():
-        lines.append(f"what trained did not end by itself; {out} has what was recorded until then")
+    lines = list(dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word))
+    running = [word["running"] for word in words if "running" in word]
+    ended = {word["ended"]: word["steps"] for word in words if "ended" in word}
+    opened = {word["opened"]: word["process"] for word in words if "opened" in word}
+    traces = {path: ended.get(path) for path in opened if ended.get(path) != 0}
+    if len(traces) > 1:
+        lines.append(f"{len(traces)} processes trained, and each has a trace of its own:")
+    for path, steps in traces.items():
+        name = printable(out.with_name(Path(path).name))
+        if steps is not None:
+            lines.append(f"{counted(steps, 'step')} recorded in {name}")
+        elif opened[path] in running:
+            lines.append(f"process {opened[path]} goes on, and its steps to {name}")
+        else:
+            lines.append(f"{_cut_short(path)} recorded in {name}: what trained was ended before it could close it")
+    if traces:
+        return (None if None in traces.values() else sum(traces.values())), "\n".join(lines)
+    if running:
+        left = ", ".join(map(str, running))
+        lines.append(f"the command ended, and process {left} of it goes on: what it trains is recorded in {out}")
         return None, "\n".join(lines)
-    elif not any("attached" in word or "trouble" in word for word in words):
-        lines.append(
-            "nothing was recorded: the command ran no Python that imported a framework "
-            "(python -I and -E hide from xframe)"
-        )
-    elif not lines:
-        lines.append("nothing was recorded: a framework was imported, and nothing was trained with it")
-    return steps, "\n".join(lines)
+    if not lines:
+        lines.append(f"nothing was recorded: {_why_nothing(words)}")
+    return 0, "\n".join(lines)
 
 
-class _Here:
-    """This process, which may train."""
+def _cut_short(path: str) -> str:
+    """How many steps a trace has that nobody closed."""
+    from xframe.errors import XframeError
+    from xframe.trace.trace import Trace
 
-    def __init__(self) -> None:
-        self.machine = Machine(self._open)
-        self._process = os.getpid()
-        self._recorder: Recorder | None = None
-        self._outcome = COMPLETE
-        before = sys.excepthook
+    try:
+        return counted(Trace.open(path).num_rows, "step")
+    except XframeError:
+        return "nothing that can be read"
 
-        def noted(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-            self._outcome = f"interrupted by {kind.__name__}"
-            before(kind, error, at)
 
-        sys.excepthook = noted
-        atexit.register(self._close)
-
-    def _open(self) -> Recorder:
-        self._recorder = record(os.environ[_OUT])
-        return self._recorder
-
-    def _close(self) -> None:
-        """When the process ends by itself."""
-        if self._process != os.getpid():  # one that was forked since
-            return
-        self.machine.finish()
-        if self._recorder is not None:
-            self._recorder.close(self._outcome)
-            say(steps=self._recorder.num_steps)
+def _why_nothing(words: list[Words]) -> str:
+    attached = list(dict.fromkeys(word["attached"] for word in words if "attached" in word))
+    if attached:
+        return f"{' and '.join(attached)} was imported, and nothing was trained with it that xframe sees"
+    if any("python" in word for word in words):
+        return f"Python ran and imported none of {', '.join(available())}"
+    return (
+        "the command ran no Python that xframe can follow: none at all, or one that is kept from it "
+        "(python -I, -E or -S, an emptied environment, a version before 3.8)"
+    )
 
 
 @cache
-def _here() -> _Here:
-    return _Here()
+def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> Here:
+    return Here(out, say, trouble)
 
 
-def say(**words: Any) -> None:
-    """Tells the launcher."""
-    with open(os.environ[_SAID], "a", encoding="utf-8") as file:
-        file.write(json.dumps(words) + "\n")
-
-
-def attach_here(framework: str) -> None:
+def attach_here(framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> None:
     """Watches a framework that has just been imported. What goes wrong is said, and the script goes on."""
     try:
-        available()[framework].load()(_here().machine).attach()
-    except XframeError as error:
-        say(trouble=f"nothing of {framework} is recorded: {error}")
+        available()[framework].load()(_here(out, say, trouble).machine).attach()
+    except Exception as error:
+        trouble(f"nothing of {framework} is recorded: {error or type(error).__name__}")
     else:
         say(attached=framework)

@@ -1,0 +1,136 @@
+"""A machine that never gets in the way of what it watches: what goes wrong in it is reported, and the training goes on.
+
+From then on nothing more is recorded, so that no row is wrong. A process forked from the one that is watched has a
+machine of its own; of threads that train at once nobody could say whose rows these are, so that is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from xframe.errors import UsageError, Verbatim
+from xframe.recording.attach.machine import Batch, Machine
+from xframe.recording.recorder import Recorder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Nowhere:
+    """Stands for a recorder where there is none: it takes everything and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
+
+
+class GuardedMachine(Machine):
+    """A machine whose methods never raise an error.
+
+    Attributes:
+        trouble: what went wrong; from then on nothing is recorded.
+    """
+
+    def __init__(self, opened: Callable[[], Recorder], troubled: Callable[[Exception], None]) -> None:
+        super().__init__(opened)
+        self.trouble: Exception | None = None
+        self._troubled = troubled
+        self._trains: int | None = None  # the thread that trains
+        self._trained: set[int] = set()  # threads that did before
+        self._used_in: dict[int, deque[tuple[Batch, bool]]] = {}  # by threads that do not train so far
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forked(this()))
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where the rows go; nowhere once something went wrong."""
+        if self.trouble is None:
+            try:
+                return super().recorder
+            except Exception as error:
+                self.stop(error)
+        nowhere: Any = _Nowhere()
+        return nowhere
+
+    def stop(self, error: Exception) -> None:
+        """Nothing more is recorded, for this reason."""
+        if self.trouble is None:
+            self.trouble = error
+            self._troubled(error)
+
+    def forked(self) -> None:
+        """This process is a copy of another: what was seen so far is that one's to write."""
+        self._recorder = self._step = self._used = self._loss = self._trains = None
+        self._early, self._trained = [], set()
+        self._used_in = {}
+        self.before_end = []
+
+    def closed(self) -> None:
+        """The trace is closed: a step that comes yet is reported, and lost."""
+
+        def refuse() -> Recorder:
+            raise UsageError("a step came after the recording had ended, and is lost")
+
+        self._recorder, self._opened = None, refuse
+
+    def used(self, batch: Batch, *, by_loss: bool = False) -> None:
+        """As a machine's; what another thread than the one that trains uses waits until that one trains."""
+        if threading.get_ident() == self._trains:
+            super().used(batch, by_loss=by_loss)
+        else:
+            self._used_in.setdefault(threading.get_ident(), deque(maxlen=8)).append((batch, by_loss))
+
+    def backward(self, *args: Any, **kwargs: Any) -> None:
+        """As a machine's, by one thread after the other."""
+        if threading.get_ident() != self._trains:
+            self._trains_now(threading.get_ident())
+        super().backward(*args, **kwargs)
+
+    def rows(self, **columns: Any) -> None:
+        """As a machine's, by one thread after the other."""
+        if threading.get_ident() != self._trains:
+            self._trains_now(threading.get_ident())
+        super().rows(**columns)
+
+    def _trains_now(self, thread: int) -> None:
+        if thread in self._trained:
+            raise UsageError(
+                "two threads train at once, so that nobody can say whose steps these are",
+                got=Verbatim(f"{len(self._trained) + 1} threads"),
+                expected="one training after the other",
+                remedy="Give each training a process of its own.",
+            )
+        if self._trains is not None:
+            self._trained.add(self._trains)
+        self._trains, self._used = thread, None
+        for batch, by_loss in self._used_in.pop(thread, ()):
+            super().used(batch, by_loss=by_loss)
+
+
+def _forked(machine: GuardedMachine | None) -> None:
+    if machine is not None:
+        machine.forked()
+
+
+def _guarded(method: F) -> F:
+    @functools.wraps(method)
+    def call(self: GuardedMachine, *args: Any, **kwargs: Any) -> Any:
+        if self.trouble is not None:
+            return None
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            self.stop(error)
+
+    guarded: Any = call
+    return guarded
+
+
+for _name, _method in inspect.getmembers(GuardedMachine, inspect.isfunction):
+    if not _name.startswith("_") and _name not in ("stop", "forked", "closed"):
+        setattr(GuardedMachine, _name, _guarded(_method))
