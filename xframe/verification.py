@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from xframe.comparison.identity import Identity
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
@@ -152,7 +153,8 @@ def run(request: Request, progress: Progress) -> Trace:
 
 def compare(
     *runs: Trace | str | Path,
-    order: str = "exact",
+    order: str | None = None,
+    identity: Identity | None = None,
     plan: TrainingPlan | None = None,
     num_samples: int | None = None,
     rtol: float | None = None,
@@ -166,7 +168,10 @@ def compare(
         runs: the reference, then the candidates, as traces, their files, or folders that ``verify`` made, for all
             traces in them. One alone is compared with the plan only.
         order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes, updates
-            and learning rates, the same samples in each pass; losses and weights are not judged.
+            and learning rates, the same samples in each pass; losses and weights are not judged. Default: exact; of
+            scripts that were recorded as they are, coverage if they have no order in common, which is said.
+        identity: which samples are the same: those of one ``index``, or by their features those that are ``exact``ly
+            equal or ``close``, up to rounding. Default: by index, or close where not all runs have indices.
         plan: default: the one recorded in all traces, if it is the same.
         num_samples: size of the data set; default: as recorded.
         rtol, atol: tolerance of loss and weights, both or neither; default: by the runs' precision, see
@@ -184,7 +189,14 @@ def compare(
     opened = iter(open_all([file for each in files if not isinstance(each, Trace) for file in each]))
     traces = [run for each in files for run in ([each] if isinstance(each, Trace) else [next(opened) for _ in each])]
     findings = judge(
-        traces, order=order, plan=plan, num_samples=num_samples, tolerance=tolerance, audits=audits, rate=rate
+        traces,
+        order=order,
+        identity=identity,
+        plan=plan,
+        num_samples=num_samples,
+        tolerance=tolerance,
+        audits=audits,
+        rate=rate,
     )
     return explain(findings)
 

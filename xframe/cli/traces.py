@@ -25,9 +25,13 @@ def compare(
         ),
     ],
     order: Annotated[
-        Literal["exact", "coverage"],
+        Literal["exact", "coverage"] | None,
         word("coverage is for scripts that shuffled on their own: the same samples in each pass.", JUDGED),
-    ] = "exact",
+    ] = None,
+    identity: Annotated[
+        Literal["index", "exact", "close"] | None,
+        word("Which samples are the same: by index, or by content. Default: index if all runs have it.", JUDGED),
+    ] = None,
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
@@ -46,7 +50,7 @@ def compare(
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
-    comparison = compare_traces(*open_different(_files(runs)), order=order, rtol=rtol, atol=atol)
+    comparison = compare_traces(*open_different(_files(runs)), order=order, identity=identity, rtol=rtol, atol=atol)
     return report(comparison, "json" if json else "md" if md else "text")
 
 

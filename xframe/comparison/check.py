@@ -32,6 +32,8 @@ class Check(ABC):
             comparison's numbers are not.
         of_runs_only: no run is compared with the plan in it.
         of_any_order: of numbers, it doesn't depend on the order of the samples, so that ``coverage`` judges it too.
+        witness: what it judges shows in the next step's loss, so that its first difference is the comparison's only
+            where no other check differs.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
         rests_on: the column without which it judges nothing; ``weights`` if it is what lies beside the rows.
         each: what its ``rule`` adds to ``== plan``; not needed by one that has a rule of its own.
@@ -48,6 +50,7 @@ class Check(ABC):
     computed: ClassVar[bool] = False
     of_runs_only: ClassVar[bool] = False
     of_any_order: ClassVar[bool] = False
+    witness: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
     rests_on: ClassVar[str | None] = None
     shown: ClassVar[tuple[str, str]] = ("loss", "loss")

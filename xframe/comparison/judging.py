@@ -19,13 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from xframe.comparison import checks, settings
 from xframe.comparison.check import ORDERS, Check, merged
+from xframe.comparison.identity import IDENTITIES, Identity, identified
+from xframe.comparison.own_orders import orders_apart
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
@@ -59,7 +61,8 @@ class Findings:
 def judge(
     traces: Sequence[Trace],
     *,
-    order: str = "exact",
+    order: str | None = None,
+    identity: Identity | None = None,
     plan: TrainingPlan | None = None,
     num_samples: int | None = None,
     tolerance: Tolerance | None = None,
@@ -71,8 +74,9 @@ def judge(
     Raises:
         UsageError: nothing to compare with.
     """
-    if order not in ORDERS:
-        raise unknown("order", order, ORDERS)
+    for what, given, choices in (("order", order, ORDERS), ("identity", identity, IDENTITIES)):
+        if given is not None and given not in choices:
+            raise unknown(what, given, choices)
     if not traces:
         raise _nothing_to_compare_with(0)
     notes: list[str] = []
@@ -95,9 +99,17 @@ def judge(
     precision, why = _precision(runs)
     if why and tolerance is None:
         notes.append(why)
-    terms = Terms(order, plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {})
+    runs, said = identified(runs, identity)
+    notes += said
+    terms = Terms(
+        order or "exact", plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {}
+    )
     planned, with_plan, across = _compared(runs, terms)
-    if order == "exact" and (read := read_again(across)):
+    if order is None and (why := orders_apart(with_plan, across)):
+        notes.append(why)
+        terms = replace(terms, order="coverage")
+        planned, with_plan, across = _compared(runs, terms)
+    if terms.order == "exact" and (read := read_again(across)):
         runs = tuple(read.get(run.name, run) for run in runs)
         planned, with_plan, across = _compared(runs, terms)
     comparison = _comparison(runs, planned, (*with_plan, *across), terms, notes)
@@ -237,13 +249,15 @@ def _alone(run: Run, pairs: Sequence[Pair], terms: Terms) -> dict[str, Any]:
     """What the comparison shows of one run that was compared with something: its verdict, and what fails first."""
     judged = [one for pair in pairs if pair.candidate is run for one in pair.judgements.items()]
     judged += [("weights", Judgement("fail"))] * bool(terms.audits.get(run.name))
-    ranks = {kind.name: kind.rank for kind in checks.of(terms.order)}
-    failing = [(math.inf if one.first is None else one.first, ranks[name], name) for name, one in judged]
+    ranks = {kind.name: (kind.witness, kind.rank) for kind in checks.of(terms.order)}
+    failing = [
+        (ranks[name][0], math.inf if one.first is None else one.first, ranks[name][1], name) for name, one in judged
+    ]
     failing = sorted(place for place, (_, one) in zip(failing, judged, strict=True) if one.result == "fail")
     structure = {kind.name for kind in checks.of(terms.order) if kind.group == "structure"}
     passed = all(one.result == "pass" for name, one in judged if name in structure) and run.rows.complete
     passed = passed and not any(one.undecided for _, one in judged)
-    step, _, check = failing[0] if failing else (math.inf, 0, None)
+    _, step, _, check = failing[0] if failing else (False, math.inf, 0, None)
     verdict = "failed" if failing else "passed" if passed else "inconclusive"
     return {"verdict": verdict, "check": check, "step": None if step == math.inf else step}
 
@@ -252,10 +266,11 @@ def _first_difference(
     results: Sequence[CheckResult], runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair]
 ) -> dict[str, Any] | None:
     """The earliest failing step; at one step, the earliest check."""
-    failing = [(result.first, i) for i, result in enumerate(results) if result.first is not None]
+    witnesses = {kind.name for kind in checks.of(pairs[0].terms.order) if kind.witness} if pairs else set()
+    failing = [(one.name in witnesses, one.first, i) for i, one in enumerate(results) if one.first is not None]
     if not failing:
         return None
-    step, i = min(failing)
+    _, step, i = min(failing)
     name, number, reference = results[i].name, results[i].shown[0], runs[0]
     pair = next(p for p in pairs if name in p.judgements and p.judgements[name].first == step)
     candidate: Run | None = pair.candidate

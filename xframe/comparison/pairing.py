@@ -62,6 +62,7 @@ class Run:
         facts: what is known of it beside its rows.
         trace: what was recorded; None for the plan's side.
         readings: by column, what is not read as it was recorded.
+        by_content: its ids were made from its features, not recorded.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Run:
     facts: Facts = field(default_factory=Facts)
     trace: Trace | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    by_content: bool = False
 
     def read_as(self, reading: Reading) -> Run:
         """The same run, one column of it read as that."""
@@ -114,7 +116,8 @@ class Run:
         """The digests of a block of a closed trace, by the group of columns they cover; empty where there are none."""
         if self.trace is None or block is None or self.trace.source.digests is None or self.readings:
             return {}
-        return self.trace.source.digests[block]
+        digests = self.trace.source.digests[block]
+        return {name: of for name, of in digests.items() if name != "structure"} if self.by_content else digests
 
     def step(self, index: int, number: str = "loss") -> dict[str, Any] | None:
         """That step as a report shows it, with a column of numbers; None where the run has no such step."""
@@ -304,6 +307,12 @@ def first_unequal(a: NDArray[Any], b: NDArray[Any]) -> int | None:
     else:
         unequal = a != b
     return int(np.argmax(unequal)) if unequal.any() else None
+
+
+def recorded(run: Run, column: str) -> bool:
+    """Whether a run recorded that column at any step."""
+    source = None if run.trace is None else run.trace.source
+    return source is not None and source.unknown.get(column, source.num_rows) < source.num_rows
 
 
 def blocks(runs: Sequence[Run], planned: Run | None, batch_size: int) -> Iterator[tuple[int, int, int | None]]:

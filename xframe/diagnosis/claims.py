@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from xframe.comparison.pairing import Pair
 
-_COMPUTED = ("loss", "weights", "validation")  # checks of what training computes
+_COMPUTED = ("loss", "weights", "validation", "gradient norm")  # checks of what training computes
 
 
 @dataclass(frozen=True)

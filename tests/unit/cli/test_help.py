@@ -13,6 +13,7 @@ import pytest
 from xframe.cli import app as cli
 from xframe.cli import grouping, options, traces
 from xframe.comparison.check import ORDERS
+from xframe.comparison.identity import IDENTITIES
 from xframe.plan.fields import FIELDS
 from xframe.precision import PRECISIONS
 from xframe.running import registry
@@ -58,7 +59,9 @@ def test_words_of_options_are_those_of_the_library():
     assert typing.get_args(options.Device) == DEVICES
     assert typing.get_args(options.Precision) == PRECISIONS
     hints = typing.get_type_hints(traces.compare)
-    assert typing.get_args(hints["order"]) == tuple(ORDERS)
+    for name, words in (("order", ORDERS), ("identity", IDENTITIES)):
+        (literal, none) = typing.get_args(hints[name])
+        assert (typing.get_args(literal), none) == (tuple(words), type(None))
 
 
 @pytest.mark.parametrize("shell", SHELLS)

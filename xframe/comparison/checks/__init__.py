@@ -19,6 +19,7 @@ def every() -> tuple[type[Check], ...]:
         for module in modules
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Check) and value.__module__ == module.__name__
+        if hasattr(value, "name")  # else what several share
     ]
     return tuple(sorted(checks, key=lambda check: check.rank))
 

@@ -1,0 +1,80 @@
+"""Checks of what is recorded beside losses: the mode, the gradients' norms."""
+
+import pytest
+
+import xframe
+
+STEPS = 12
+
+
+@pytest.fixture
+def record(tmp_path):
+    def record(name, change=None, **also):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            for k in range(STEPS):
+                row = {"ids": [2 * k, 2 * k + 1], "updates": k + 1, "lr": 0.1, "loss": 1.0 / (k + 1)}
+                row["also"] = {column: value(k) if callable(value) else value for column, value in also.items()}
+                if change is not None:
+                    change(k, row)
+                rec.step(**row)
+        return xframe.Trace.open(tmp_path / f"{name}.trace")
+
+    return record
+
+
+def _other_losses_from(step):
+    def change(k, row):
+        if k >= step:
+            row["loss"] *= 1.5
+
+    return change
+
+
+def test_a_check_of_what_a_run_lacks_is_not_shown(record):
+    comparison = xframe.compare(record("a", training=1), record("b", gradient_norm=1.0))
+    assert [check.name for check in comparison.checks] == [
+        *("steps", "boundaries", "updates", "epochs", "lr", "loss", "weights"),
+    ]
+
+
+def test_evaluation_mode_from_a_step_on_fails_there(record):
+    candidate = record("b", _other_losses_from(5), training=lambda k: int(k < 5))
+    comparison = xframe.compare(record("a", training=1), candidate)
+    assert comparison.check("mode").first == 5
+    assert comparison.check("mode").detail == "step 5: b in evaluation mode, a in training mode"
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (5, "mode")
+
+
+def test_a_mode_that_makes_no_difference_is_no_failure(record):
+    comparison = xframe.compare(record("a", training=1), record("b", training=0))
+    assert comparison
+    assert "makes no difference" in comparison.check("mode").detail
+
+
+def test_gradients_four_times_too_small_fail_though_losses_agree(record):
+    comparison = xframe.compare(
+        record("a", gradient_norm=lambda k: 2.0 - k / 10), record("b", gradient_norm=lambda k: 0.5 - k / 40)
+    )
+    check = comparison.check("gradient norm")
+    assert (comparison.verdict, check.result, check.first) == ("failed", "fail", 0)
+    assert comparison.first_difference["check"] == "gradient norm"
+    assert comparison.first_difference["reference"]["gradient_norm"] == 2.0
+
+
+def test_a_norm_that_only_rounding_moves_passes_while_losses_agree(record):
+    norms = {"gradient_norm": lambda k: 0.1 if k % 2 else None}
+    near = {"gradient_norm": lambda k: 0.1005 if k % 2 else None}
+    assert xframe.compare(record("a", **norms), record("b", **near))
+
+
+def test_the_first_difference_is_that_of_the_loss_where_gradients_only_announce_it(record):
+    candidate = record("b", _other_losses_from(4), gradient_norm=lambda k: 0.25 if k >= 3 else 1.0)
+    comparison = xframe.compare(record("a", gradient_norm=1.0), candidate)
+    assert comparison.check("gradient norm").first == 3
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (4, "loss")
+
+
+def test_norms_after_clipping_are_judged_too(record):
+    reference = record("a", gradient_norm=2.0, clipped_norm=1.0)
+    comparison = xframe.compare(reference, record("b", gradient_norm=2.0, clipped_norm=1.3))
+    assert "after clipping b 1.3, a 1" in comparison.check("gradient norm").detail

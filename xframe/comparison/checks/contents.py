@@ -1,0 +1,118 @@
+"""The same features, or the same targets, of the samples of each step, by their prints; what two checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Block, Pair, Run, Terms, recorded
+from xframe.comparison.prints import Line, close, line, numbers, prints_of
+from xframe.comparison.result import Judgement
+from xframe.errors import counted
+
+_KEPT = 4096  # samples that differ, by which a factor is estimated
+
+
+class Contents(Check):
+    """Prints of two runs, sample by sample, in the steps known in both: equal, close up to rounding, or different.
+
+    Where the losses agree throughout, what differs is how it was recorded, or where it was scaled.
+
+    Attributes:
+        column: of the prints.
+        how: in what way those that differ do, if it is one way for all of them.
+    """
+
+    group, optional, of_runs_only = "numbers", True, True
+    column: ClassVar[str]
+
+    def __init__(self, pair: Pair) -> None:
+        super().__init__(pair)
+        self._samples = self._rounded = self._different = 0
+        self._at_first = (0, 0)  # of the first step that differs: samples that do, and all
+        self._kept: tuple[np.ndarray, np.ndarray] = (np.zeros((0, 4)), np.zeros((0, 4)))
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return f"== {runs[0].name}, up to rounding"
+
+    @classmethod
+    def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        return len(runs) > 1 and all(recorded(run, cls.column) for run in runs)
+
+    @classmethod
+    def applies(cls, pair: Pair) -> bool:
+        return not pair.reference.is_plan and cls.present(pair.terms, (pair.candidate, pair.reference))
+
+    def feed(self, block: Block) -> None:
+        if block.alike(self.column) and self.column in self.pair.known:
+            self.pair.judged[self.column] += block.length
+            self._samples += int(block.candidate.batch_size[: block.length].sum())
+            return
+        own, others = (prints_of(side, self.column, block.length) for side in (block.candidate, block.reference))
+        rows = own.known & others.known & (own.counts == others.counts)
+        self.pair.judged[self.column] += int(rows.sum())
+        a, b = own.of(rows), others.of(rows)
+        self._samples += len(a)
+        unequal = np.flatnonzero(a[:, 0] != b[:, 0])
+        if not unequal.size:
+            return
+        exact = numbers(a[unequal]), numbers(b[unequal])
+        near = close(*exact)
+        self._rounded += int(near.sum())
+        differing = unequal[~near]
+        if not differing.size:
+            return
+        self._different += len(differing)
+        if len(self._kept[0]) < _KEPT:
+            self._kept = (
+                np.concatenate([self._kept[0], exact[0][~near]])[:_KEPT],
+                np.concatenate([self._kept[1], exact[1][~near]])[:_KEPT],
+            )
+        if self.column not in self.pair.firsts:
+            counts = own.counts[rows]
+            ends = np.cumsum(counts)
+            place = int(np.searchsorted(ends, differing[0], side="right"))
+            self._at_first = int(np.searchsorted(differing, ends[place])), int(counts[place])
+            self.note(self.column, block.start + int(np.flatnonzero(rows)[place]))
+
+    @property
+    def how(self) -> Line | None:
+        return line(self._kept[1], self._kept[0])
+
+    def judge(self) -> Judgement:
+        first, pair = self.pair.firsts.get(self.column), self.pair
+        if not pair.judged[self.column]:
+            detail = f"no step has {self.title} of both runs" if pair.until else "no step to judge"
+            return Judgement("not judged", detail=detail)
+        sparse = self.up_to_here(self.column)
+        if first is None:
+            rounded = (
+                f"up to rounding in {self._rounded:,} of {counted(self._samples, 'sample')}" if self._rounded else ""
+            )
+            return Judgement("pass", detail="; ".join(filter(None, (rounded, sparse))))
+        how = in_words(self.how, self.title, pair.candidate.name, pair.reference.name)
+        text = f"{self.title} differ in {self._different:,} of {counted(self._samples, 'sample')}"
+        text += f"; {how}" if how else ""
+        if "loss" not in pair.firsts and pair.judged["loss"]:
+            return Judgement("pass", detail=f"{text}; the losses agree, so that it enters training the same")
+        many, all_ = self._at_first
+        return Judgement(
+            "fail", first, f"step {first:,}: the {self.title} of {many:,} of {all_:,} samples differ; {text}"
+        )
+
+
+def in_words(how: Line | None, what: str, candidate: str, reference: str) -> str:
+    """How the candidate's values follow from the reference's; empty if they follow in no one way."""
+    if how is None:
+        return ""
+    factor = f"{how.factor:.6g}"
+    inverse = 1 / how.factor
+    if abs(inverse) > 1.5 and abs(inverse - round(inverse)) <= 1e-4 * abs(inverse):
+        factor = f"1/{round(inverse):,}"
+    if factor == "1":
+        return f"{candidate}'s {what} are {reference}'s, shifted by a constant" if how.shifted else ""
+    return f"{candidate}'s {what} are {factor} x {reference}'s" + (", shifted by a constant" if how.shifted else "")
