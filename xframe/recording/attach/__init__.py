@@ -8,5 +8,6 @@ Its files:
     guarding.py     a machine that reports what goes wrong in it, and never stops the training
     site/           what such a command's Python finds first; it imports the standard library alone
     instruments.py  what adapters bring to see a framework's training, found by entry point
+    patches.py      functions replaced for a time
     machine.py      makes rows of what instruments see: batches, uses, backward passes, updates
 """

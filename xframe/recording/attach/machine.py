@@ -91,6 +91,11 @@ class Machine:
         self._lr: Any = None  # of the last update
 
     @property
+    def begun(self) -> bool:
+        """Whether there are rows already."""
+        return self._recorder is not None and self._recorder.num_steps > 0
+
+    @property
     def recorder(self) -> Recorder:
         """Where the rows go; made with the first."""
         if self._recorder is None:

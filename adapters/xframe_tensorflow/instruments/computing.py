@@ -1,0 +1,141 @@
+"""Models' calls, tapes and losses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.losses import loss as losses
+from tensorflow.python import pywrap_tfe
+
+from xframe.errors import UsageError, Verbatim
+from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.instruments.steps import Steps
+
+_MEANS = "sum_over_batch_size", "mean"
+
+
+class Computing:
+    """What is computed with a batch: by the outermost layer, by losses, by tapes."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self._inside = threading.local()
+        self._averaged: tuple[Any, Any] = (None, None)  # the last loss that is a mean, and of how many rows
+        self._scaled: tuple[Any, Any] = (None, None)  # the last scaled loss, and what it was before
+
+    def attach(self, patches: Patches) -> None:
+        """From now on."""
+        patches.replace(keras.layers.Layer, "__call__", self._seen_call)
+        patches.replace(tf.GradientTape, "_push_tape", self._seen_push)
+        patches.replace(tf.GradientTape, "gradient", self._seen_gradient)
+        patches.replace(losses, "reduce_values", self._seen_reduction)
+        for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
+            patches.replace(kind, "scale_loss", self._seen_scaling)
+
+    def _seen_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        inside, no_tape = self._inside, pywrap_tfe.TFE_Py_TapeSetIsEmpty
+
+        def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(inside, "layer", False) or no_tape():
+                return original(layer, *args, **kwargs)
+            inside.layer = True
+            try:
+                leaf = first_leaf((args, kwargs))
+                if leaf is not None:
+                    self.steps.used(leaf, _training(layer, args, kwargs))
+                return original(layer, *args, **kwargs)
+            finally:
+                inside.layer = False
+
+        return call
+
+    def _seen_push(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _push_tape(tape: Any) -> None:
+            original(tape)
+            tape._xframe_since = self.steps.gradients
+
+        return _push_tape
+
+    def _seen_gradient(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
+            returned = original(tape, target, sources, *args, **kwargs)
+            if any(isinstance(one, (tf.Variable, keras.Variable)) for one in tf.nest.flatten(sources)):
+                refuse_replicas()
+                since = getattr(tape, "_xframe_since", 0)
+                self.steps.backward(*self._loss(target), fresh=since == self.steps.gradients)
+            return returned
+
+        return gradient
+
+    def _loss(self, target: Any) -> tuple[Any, Any]:
+        """The loss as it was before it was scaled, and the rows that it is the mean of; None where not known."""
+        if self._scaled[0] is target:
+            target = self._scaled[1]
+        if not isinstance(target, tf.Tensor) or target.shape.rank != 0:
+            return None, None
+        rows = self._averaged[1] if self._averaged[0] is target else _mean_of(target)
+        return target, rows
+
+    def _seen_reduction(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def reduce_values(
+            values: Any, sample_weight: Any = None, reduction: Any = "sum_over_batch_size", **kwargs: Any
+        ) -> Any:
+            reduced = original(values, sample_weight, reduction, **kwargs)
+            if reduction in _MEANS and reduced is not values and not no_tape():
+                self._averaged = reduced, tf.size(values, tf.int64)
+            return reduced
+
+        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+        return reduce_values
+
+    def _seen_scaling(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def scale_loss(optimizer: Any, loss: Any, *args: Any, **kwargs: Any) -> Any:
+            scaled = original(optimizer, loss, *args, **kwargs)
+            if scaled is not loss:
+                self._scaled = scaled, loss
+            return scaled
+
+        return scale_loss
+
+
+def first_leaf(data: Any) -> Any:
+    """The first tensor or array with rows in nested arguments; None: there is none."""
+    return next((one for one in tf.nest.flatten(data) if len(getattr(one, "shape", ())) > 0), None)
+
+
+def refuse_replicas() -> None:
+    """Refuses a training on several replicas.
+
+    Raises:
+        UsageError: there are several.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas > 1:
+        raise UsageError(
+            "a training on several replicas cannot be recorded", got=Verbatim(f"{replicas} replicas"), expected="one"
+        )
+
+
+def _mean_of(loss: Any) -> Any:
+    """How many values a graph's operation took the mean of."""
+    operation = None if tf.executing_eagerly() else loss.op
+    if operation is None or operation.type != "Mean":
+        return None
+    return tf.size(operation.inputs[0], tf.int64)
+
+
+def _training(layer: Any, args: Any, kwargs: dict[str, Any]) -> bool | None:
+    """Whether the model is called in training mode; None: that is not known before it runs."""
+    value = kwargs.get("training")
+    if value is None and args[1:] and getattr(layer, "_call_has_training_arg", False):
+        names = list(layer._call_signature.parameters)
+        places = dict(zip(names, args, strict=False))
+        value = places.get("training")
+    if value is None:
+        parameter = getattr(layer, "_call_signature", None) and layer._call_signature.parameters.get("training")
+        value = parameter.default if parameter is not None and parameter.default is not parameter.empty else None
+    return bool(value) if value is None or isinstance(value, (bool, int)) else None

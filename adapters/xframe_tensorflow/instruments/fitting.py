@@ -1,0 +1,193 @@
+"""Keras' ``fit``, ``train_on_batch`` and ``evaluate``. Arrays take each row's index along into the step.
+
+The index goes through Keras' own shuffle with the row that it is of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.tensorflow import trainer as trainers
+from keras.src.callbacks.callback_list import CallbackList
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.evidence import FIT
+from xframe_tensorflow.instruments.computing import refuse_replicas
+from xframe_tensorflow.instruments.steps import Steps
+
+_OURS = "xframe_data", "xframe_ids"
+_FUNCTIONS = "train_function", "test_function"
+
+
+class Fitting:
+    """Models that are trained by Keras' own loop."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self._models: weakref.WeakSet[keras.Model] = weakref.WeakSet()
+        self._loops = 0  # fit and evaluate, one inside of the other
+        self._largest = 0  # batch that arrays were cut into
+
+    def attach(self, patches: Patches) -> None:
+        """From now on."""
+        trainer = trainers.TensorFlowTrainer
+        for name in ("fit", "evaluate"):
+            patches.replace(trainer, name, self._seen_loop)
+        patches.replace(trainer, "predict", self._seen_predict)
+        patches.replace(trainer, "make_train_function", self._seen_make_train)
+        patches.replace(trainer, "make_test_function", self._seen_make_test)
+        patches.replace(trainers.TFEpochIterator, "__init__", self._seen_iterator)
+        patches.replace(CallbackList, "on_epoch_begin", self._seen_epoch)
+        patches.replace(CallbackList, "on_test_end", self._seen_test_end)
+        patches.add(self._release)
+
+    def _release(self) -> None:
+        """The models' own methods again."""
+        for model in list(self._models):
+            for name in ("train_step", "test_step"):
+                vars(model).pop(name, None)
+            for name in _FUNCTIONS:
+                setattr(model, name, None)
+
+    def _seen_loop(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def loop(model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+            with model.distribute_strategy.scope() if model._distribute_strategy else contextlib.nullcontext():
+                refuse_replicas()
+            self._watch(model)
+            self.steps.end_outside()
+            self._loops += 1
+            try:
+                return original(model, *args, **kwargs)
+            finally:
+                self._loops -= 1
+                if not self._loops:
+                    self.steps.ring.begin_epoch(None)
+                    self.steps.ring.bring_home()
+
+        return loop
+
+    def _seen_predict(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def predict(model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+            loops, self._loops = self._loops, 0
+            try:
+                return original(model, *args, **kwargs)
+            finally:
+                self._loops = loops
+
+        return predict
+
+    def _watch(self, model: keras.Model) -> None:
+        """Each step of this model that is built from now on is seen."""
+        if model in self._models:
+            return
+        self._models.add(model)
+        for name in _FUNCTIONS:
+            setattr(model, name, None)
+        for name in ("train_step", "test_step"):
+            setattr(model, name, self._seen_step(getattr(model, name), test=name == "test_step"))
+
+    def _seen_step(self, original: Callable[..., Any], *, test: bool) -> Callable[..., Any]:
+        def step(data: Any) -> Any:
+            ids = None
+            if isinstance(data, dict) and tuple(sorted(data)) == tuple(sorted(_OURS)):
+                data, ids = (data[name] for name in _OURS)
+            self.steps.begin(fixed=True, test=test, data=data, ids=ids)
+            try:
+                logs = original(data)
+            except BaseException:
+                self.steps.drop()
+                raise
+            self.steps.end()
+            return logs
+
+        return step
+
+    def _seen_make_train(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def make_train_function(model: keras.Model, force: bool = False) -> Any:
+            return self._make(original, model, force, "train_function")
+
+        return make_train_function
+
+    def _seen_make_test(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def make_test_function(model: keras.Model, force: bool = False) -> Any:
+            return self._make(original, model, force, "test_function")
+
+        return make_test_function
+
+    def _make(self, original: Callable[..., Any], model: keras.Model, force: bool, name: str) -> Any:
+        self._watch(model)
+        self.steps.ring.machine.evidence = FIT
+        if getattr(model, name) is not None and not force:
+            return original(model, force)
+        original(model, force)
+        setattr(model, name, self._counting(getattr(model, name), model.steps_per_execution))
+        return getattr(model, name)
+
+    def _counting(self, function: Callable[[Any], Any], steps: int) -> Callable[[Any], Any]:
+        """A training function, before which rows come home in time."""
+
+        def counted(iterator: Any) -> Any:
+            self.steps.ring.count(steps * (16 + self._largest))
+            return function(iterator)
+
+        return counted
+
+    @contextlib.contextmanager
+    def _with_ids(self) -> Iterator[None]:
+        given = ArrayDataAdapter.get_tf_dataset
+
+        def with_ids(adapter: Any) -> Any:
+            self._largest = max(self._largest, adapter._batch_size)
+            adapter._inputs = dict(zip(_OURS, (adapter._inputs, np.arange(adapter._num_samples)), strict=True))
+            return given(adapter)
+
+        ArrayDataAdapter.get_tf_dataset = with_ids
+        try:
+            yield
+        finally:
+            ArrayDataAdapter.get_tf_dataset = given
+
+    def _seen_iterator(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def init(iterator: Any, *args: Any, **kwargs: Any) -> None:
+            with self._with_ids() if self._loops else contextlib.nullcontext():  # not of a prediction
+                original(iterator, *args, **kwargs)
+
+        return init
+
+    def _seen_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def on_epoch_begin(callbacks: Any, epoch: int, logs: Any = None) -> Any:
+            returned = original(callbacks, epoch, logs)
+            self.steps.ring.begin_epoch(epoch)
+            return returned
+
+        return on_epoch_begin
+
+    def _seen_test_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def on_test_end(callbacks: Any, logs: Any = None) -> Any:
+            self._validated(logs or {})
+            return original(callbacks, logs)
+
+        return on_test_end
+
+    def _validated(self, logs: dict[str, Any]) -> None:
+        """An evaluation has ended; without a training it is none's."""
+        ring = self.steps.ring
+        ring.bring_home()
+        rows, ring.tested = ring.tested, []
+        if not ring.machine.begun or "loss" not in logs:
+            return
+        accuracy = next((value for name, value in logs.items() if "accuracy" in name or name == "acc"), None)
+        sizes = [row.size for row in rows]
+        known = rows and all(row.ids is not None for row in rows)
+        ring.machine.recorder.validation(
+            loss=logs["loss"],
+            accuracy=accuracy,
+            ids=np.concatenate([row.ids for row in rows]) if known else None,
+            batch_sizes=np.array(sizes) if rows and None not in sizes else None,
+        )

@@ -1,0 +1,263 @@
+"""Rows that graphs write where they run, one after the other in one table, and how they come home.
+
+A row begins with the number of its kind, which says what follows: facts known when the graph was made are not written
+at all. Rows of steps that run outside of graphs wait here too, each with the place in the table that it came after.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from xframe.recording.attach.machine import Batch, Machine
+from xframe.recording.recorder import FLUSH_SECONDS
+from xframe_tensorflow.evidence import STEP
+from xframe_tensorflow.instruments.rows import Optimizer, Row, Totals, blocks
+
+CAPACITY = 1 << 18  # numbers that the table holds
+_MOST_EARLY = 1000  # rows that wait for the first optimizer
+_HEAD = 2  # kind and size
+
+
+@dataclass(eq=False, slots=True)
+class Kind:
+    """What the rows that one place in a graph writes have in common.
+
+    Attributes:
+        wholes, optimizers, reals: what follows the head; of an optimizer its iterations before (-1: not read)
+            and after.
+        known: values that are the same for all.
+        ids: whether the samples' ids come last.
+        sized: whether the batch's size is known.
+        alone: each call of the function that it stands in writes this row and no other.
+        test: it is of an evaluation.
+    """
+
+    number: int
+    wholes: tuple[str, ...]
+    optimizers: tuple[Optimizer, ...]
+    reals: tuple[str, ...]
+    known: dict[str, Any]
+    ids: bool
+    sized: bool
+    test: bool
+    alone: bool = False
+
+    @property
+    def length(self) -> int:
+        """Numbers in a row, without ids."""
+        return _HEAD + len(self.wholes) + 2 * len(self.optimizers) + len(self.reals)
+
+
+class Ring:
+    """Where rows wait.
+
+    Attributes:
+        optimizers: those seen so far, by id.
+        calls: the batches of calls whose functions write one row each, in order.
+        tested: sizes and ids of an evaluation's batches.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.optimizers: dict[int, Optimizer] = {}
+        self.calls: deque[Batch | None] = deque()
+        self.tested: list[Row] = []
+        self._kinds: list[Kind] = []
+        self._at: tf.Variable | None = None
+        self._table: tf.Variable | None = None
+        self._log: list[tuple[Any, Row | int | None]] = []  # rows of no graph, and epochs that began, by place
+        self._epoch: int | None = None
+        self._place = 0
+        self._walks = 0
+        self._waiting = 0
+        self._totals = Totals()
+        self._early: list[Row] = []
+        self._next_home = time.monotonic() + FLUSH_SECONDS
+
+    # Rows of graphs.
+
+    def kind(self, **facts: Any) -> Kind:
+        """A kind of its own for one place in a graph."""
+        self._kinds.append(Kind(len(self._kinds), **facts))
+        return self._kinds[-1]
+
+    def write(self, kind: Kind, head: list[Any], reals: list[Any], ids: Any, *, guarded: bool) -> None:
+        """One row, by the graph that is being made; ``guarded``: no one else sees to it that there is room."""
+        self._make_table()
+        assert self._at is not None
+        assert self._table is not None
+        numbers = [tf.stack([tf.constant(kind.number, tf.int64), *(tf.cast(one, tf.int64) for one in head)])]
+        if reals:
+            numbers.append(tf.bitcast(_stacked(reals), tf.int64))
+        if kind.ids:
+            numbers.append(tf.cast(ids, tf.int64))
+        values = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
+        length = tf.size(values, tf.int64)
+        if guarded:
+            self._make_room(length)
+        end = self._at.assign_add(length)
+        start = tf.minimum(end, CAPACITY) - length  # a graph may go on writing when nobody looks any more
+        places = start + tf.range(length, dtype=tf.int64)
+        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=places, updates=values)
+
+    def _make_room(self, length: Any) -> None:
+        def home() -> Any:
+            tf.py_function(self.bring_home, [], [])
+            return tf.constant(0)
+
+        assert self._at is not None
+        tf.cond(self._at + length > CAPACITY, home, lambda: tf.constant(0))
+
+    def _make_table(self) -> None:
+        if self._table is None:
+            with tf.init_scope():
+                self._at = tf.Variable(0, dtype=tf.int64, trainable=False)
+                self._table = tf.Variable(tf.zeros([CAPACITY], tf.int64), trainable=False)
+
+    # Rows of steps outside of graphs.
+
+    def add(self, row: Row) -> None:
+        """A row that is no graph's."""
+        self._log.append((self._here(), row))
+        self.count(1)
+
+    def begin_epoch(self, epoch: int | None) -> None:
+        """Rows are of this epoch from now on."""
+        self._log.append((self._here(), epoch))
+
+    def _here(self) -> Any:
+        """How much has been written; nothing is read back for it."""
+        return 0 if self._at is None else self._at.read_value()
+
+    def count(self, numbers: int) -> None:
+        """So much more may have been written; it comes home in time."""
+        self._waiting += numbers
+        if self._waiting > CAPACITY // 2 or len(self._log) > _MOST_EARLY or time.monotonic() > self._next_home:
+            self.bring_home()
+
+    def optimizer(self, keras: Any) -> Optimizer:
+        """What is known of this optimizer, or of the one inside of it."""
+        inner = getattr(keras, "inner_optimizer", keras)
+        if id(inner) not in self.optimizers:
+            with tf.init_scope():
+                first = int(inner._iterations)
+            self.machine.evidence = self.machine.evidence or STEP
+            self.optimizers[id(inner)] = Optimizer(inner, first, inner.gradient_accumulation_steps or 1)
+        return self.optimizers[id(inner)]
+
+    # The way home.
+
+    def bring_home(self) -> None:
+        """Hands the machine what waits."""
+        self._next_home = time.monotonic() + FLUSH_SECONDS
+        written, log = list(self._written()), self._log
+        self._waiting, self._log = 0, []
+        self._link([row for _, row, alone in written if alone])
+        # What came after so much of the table comes before the row that starts there.
+        items: list[tuple[int, int, Row | int | None]] = [(int(place), 0, one) for place, one in log]
+        items += [(start, 1, row) for start, row, _ in written]
+        self._take([one for _, _, one in sorted(items, key=lambda item: item[:2])])
+
+    def _written(self) -> Iterator[tuple[int, Row, bool]]:
+        if self._at is None or self._table is None:
+            return
+        end = int(self._at)
+        if not end:
+            return
+        table = self._table[: min(end, CAPACITY)].numpy()
+        self._at.assign(0)
+        reals, numbers = table.view(np.float64).tolist(), table.tolist()
+        start = 0
+        while start < len(numbers):
+            kind = self._kinds[numbers[start]]
+            row, place = Row(test=kind.test), start + _HEAD
+            size = numbers[start + 1]
+            row.size = size if kind.sized else None
+            row.wholes = {**kind.known, **dict(zip(kind.wholes, numbers[place:], strict=False))}
+            place += len(kind.wholes)
+            for optimizer in kind.optimizers:
+                row.updates.append((optimizer, numbers[place], numbers[place + 1]))
+                place += 2
+            row.reals = {name: reals[place + i] for i, name in enumerate(kind.reals)}
+            place += len(kind.reals)
+            if kind.ids:
+                row.ids = table[place : place + size]
+                place += size
+            yield start, row, kind.alone
+            start = place
+
+    def _link(self, rows: list[Row]) -> None:
+        """Batches of calls with the rows that these wrote; if they are not as many, nobody knows which is whose."""
+        calls, self.calls = self.calls, deque()
+        if len(calls) == len(rows):
+            for row, batch in zip(rows, calls, strict=True):
+                if batch is not None and batch.size in (None, row.size):
+                    row.batch = batch
+
+    def _take(self, ordered: list[Row | int | None]) -> None:
+        rows: list[Row] = []
+        for row in ordered:
+            if not isinstance(row, Row):
+                self._epoch, self._place = row, 0
+            elif row.test:
+                row.settle()
+                self.tested.append(row)
+            elif row.amends:
+                row.settle()
+                self._amend(rows, row)
+            else:
+                row.settle()
+                self._label(row)
+                rows.append(row)
+        self._early += rows
+        if self.optimizers or len(self._early) > _MOST_EARLY:
+            self._hand_over()
+
+    def _amend(self, rows: list[Row], later: Row) -> None:
+        if not rows and not self._early:  # the row itself has gone: the next one shows it
+            self._totals.add(later)
+            return
+        row = (rows or self._early)[-1]
+        row.updates += later.updates
+        row.reals = {**later.reals, **row.reals}
+
+    def _label(self, row: Row) -> None:
+        batch = row.batch
+        if batch is not None:
+            row.ids = batch.ids if row.ids is None else row.ids
+            if batch.walk is not None:
+                if batch.walk.number is None:
+                    batch.walk.number, self._walks = self._walks, self._walks + 1
+                row.epoch, row.place = batch.walk.number, batch.place
+        elif self._epoch is not None:
+            row.epoch, row.place = self._epoch, self._place
+            self._place += 1
+
+    def _hand_over(self) -> None:
+        rows, self._early = self._early, []
+        counted: list[tuple[int, int] | None] = []
+        for row in rows:
+            self._totals.add(row)
+            counted.append((self._totals.applied, self._totals.tried) if self.optimizers else None)
+        for block in blocks(rows, counted):
+            self.machine.rows(**block)
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        self.bring_home()
+        self._hand_over()
+
+
+def _stacked(reals: list[Any]) -> Any:
+    """Numbers of any kind of float, as float64."""
+    kinds = {one.dtype for one in reals}
+    if len(kinds) == 1:
+        return tf.cast(tf.stack(reals), tf.float64)
+    return tf.stack([tf.cast(one, tf.float64) for one in reals])

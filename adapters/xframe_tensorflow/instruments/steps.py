@@ -1,0 +1,311 @@
+"""Makes steps of what is seen. A gradient of a loss with respect to variables is a step's evidence.
+
+Gradients on the same batch are one step, until the same optimizer steps again; inside Keras' ``fit`` a call of the
+training step is one. The step of a graph is written down where the graph ends or the next step begins.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.ops import control_flow_util
+from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
+
+from xframe.recording.attach.machine import Batch
+from xframe_tensorflow.instruments.batches import Batches
+from xframe_tensorflow.instruments.ring import Ring
+from xframe_tensorflow.instruments.rows import Optimizer, Row
+
+_KEPT = {  # operations after which there is a row for each row before
+    *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "Reshape", "ExpandDims", "Transpose", "ConcatV2"),
+    *("Neg", "Div", "Maximum", "Minimum", "Squeeze"),
+}
+
+
+@dataclass(eq=False, slots=True)
+class Update:
+    """What an optimizer did in a step; without ``after`` it is read when the step is written down."""
+
+    optimizer: Optimizer
+    before: Any = None
+    after: Any = None
+    reals: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """A step that may still go on.
+
+    Attributes:
+        graph: that it is in; None: none.
+        fixed: its call says where it ends.
+        leaves: what models took, as long as it is alive.
+        data, ids: the batch, where its pipeline gave it to the step.
+        loss, loss_rows: of its first gradient.
+    """
+
+    graph: Any
+    fixed: bool = False
+    test: bool = False
+    data: Any = None
+    ids: Any = None
+    leaves: list[Any] = field(default_factory=list)
+    size: Any = None
+    batch: Batch | None = None
+    training: bool | None = None
+    loss: Any = None
+    loss_rows: Any = None
+    updates: list[Update] = field(default_factory=list)
+
+    def shares(self, leaves: list[Any]) -> bool:
+        """Whether one of these is of this step's batch."""
+        mine = [leaf() for leaf in self.leaves]
+        return any(leaf() is one for leaf in leaves for one in mine if one is not None)
+
+
+class Steps:
+    """The steps under way: one in each graph that is being made, and one outside of graphs."""
+
+    def __init__(self, ring: Ring, batches: Batches) -> None:
+        self.ring = ring
+        self.batches = batches
+        self.written: list[tuple[Any, Any]] = []  # since somebody last asked: graphs and the kinds of rows in them
+        self.elsewhere: list[Optimizer] = []  # likewise: what stepped in a graph without a step
+        self.gradients = 0  # taken so far
+        self._steps: weakref.WeakKeyDictionary[Any, Step] = weakref.WeakKeyDictionary()
+        self._outside: Step | None = None
+        self._leaves: list[Any] = []  # taken since the last gradient
+        self._training: bool | None = None
+        self._backward: tuple[Any, Any] = (None, None)  # the last gradient's loss, and its rows
+
+    # What is seen.
+
+    def used(self, leaf: Any, training: bool | None) -> None:
+        """A model took this under a tape."""
+        try:
+            self._leaves.append(weakref.ref(leaf))
+        except TypeError:
+            self._leaves.append(lambda: leaf)
+        self._training = training
+
+    def backward(self, loss: Any, rows: Any, *, fresh: bool) -> None:
+        """A gradient was taken of this loss, the mean over so many rows, if that is known.
+
+        ``fresh``: its tape began after the gradient before; what that recorded is a computation of its own.
+        """
+        leaves, self._leaves = self._leaves, []
+        self.gradients += 1
+        self._backward = loss, rows
+        step = self._here()
+        if step is None or not (step.fixed or (step.shares(leaves) if leaves else not fresh)):
+            step = self.begin()
+        if step.loss is None:
+            step.loss, step.loss_rows = loss, rows
+        if leaves:
+            step.leaves += leaves
+            if step.training is None:
+                step.training = self._training
+            if step.graph is None and not step.fixed:
+                self._look_at(step, leaves)
+
+    def stepped(self, update: Update) -> None:
+        """An optimizer stepped."""
+        step = self._here()
+        if step is None:
+            self._stepped_elsewhere(update)
+            return
+        if not step.fixed and any(one.optimizer is update.optimizer for one in step.updates):
+            before, step = step, self.begin()
+            step.leaves, step.size, step.batch, step.training = (
+                before.leaves,
+                before.size,
+                before.batch,
+                before.training,
+            )
+            step.loss, step.loss_rows = self._backward
+        step.updates.append(update)
+
+    def _stepped_elsewhere(self, update: Update) -> None:
+        graph = _graph()
+        if graph is None:  # the gradients come from a graph that has written its row
+            self.ring.add(_row(Step(None, updates=[update]), amends=True))
+            return
+        while isinstance(graph := getattr(graph, "outer_graph", None), FuncGraph):
+            if graph in self._steps:  # in a branch of the step's graph
+                self._steps[graph].updates.append(Update(update.optimizer))
+                return
+        self.elsewhere.append(update.optimizer)
+
+    def stepped_by_call(self, optimizer: Optimizer) -> None:
+        """An optimizer stepped in a call that has just returned, of a function without a gradient."""
+        update = Update(optimizer, None, optimizer.keras._iterations.value.read_value())
+        rate = getattr(optimizer.keras, "_learning_rate", None)
+        if hasattr(rate, "value"):
+            update.reals["lr"] = rate.value.read_value()
+        if self._outside is not None:
+            self._outside.updates.append(update)
+        else:
+            self.ring.add(_row(Step(None, updates=[update]), amends=True))
+
+    # Where a step begins and ends.
+
+    def _here(self) -> Step | None:
+        graph = _graph()
+        return self._outside if graph is None else self._steps.get(graph)
+
+    def begin(self, **facts: Any) -> Step:
+        """The step before ends, if there is one, and another begins."""
+        self.end()
+        step = Step(_graph(), **facts)
+        if step.graph is None:
+            self._outside = step
+        else:
+            self._steps[step.graph] = step
+        return step
+
+    def end(self) -> None:
+        """The step here is whole."""
+        step = self._here()
+        if step is None:
+            return
+        self.drop()
+        if step.graph is None:
+            self.ring.add(_row(step))
+        else:
+            self._write(step)
+
+    def drop(self) -> None:
+        """The step here, if there is one, is none."""
+        graph = _graph()
+        if graph is None:
+            self._outside = None
+        else:
+            self._steps.pop(graph, None)
+
+    def end_outside(self) -> None:
+        """The step outside of graphs is whole."""
+        step, self._outside = self._outside, None
+        if step is not None:
+            self.ring.add(_row(step))
+
+    # What is written of it.
+
+    def _look_at(self, step: Step, leaves: list[Any]) -> None:
+        """Outside of graphs: which batch this is, by the tensors that went into the model."""
+        tensors = [tensor for leaf in leaves if (tensor := leaf()) is not None]
+        known = next((batch for tensor in tensors if (batch := self.batches.of(tensor)) is not None), None)
+        if step.batch is None:
+            step.batch = known
+        if known is not None and known.size is not None:
+            step.size = known.size
+        elif step.size is None:
+            step.size = next((int(tensor.shape[0]) for tensor in tensors if len(tensor.shape)), None)
+
+    def _write(self, step: Step) -> None:
+        """A row by the graph."""
+        leaf = _leaf_of_data(step.data) if step.fixed else _leaf_of_graph(step)
+        reals = {"loss": step.loss} if _is_here(step.loss, step.graph) else {}
+        for update in step.updates:
+            reals = {**{name: one for name, one in update.reals.items() if _is_here(one, step.graph)}, **reals}
+        reals = {name: tf.cast(one, tf.float32) if one.dtype.size < 4 else one for name, one in reals.items()}
+        rows = step.loss_rows if _is_here(step.loss_rows, step.graph) else None
+        known = {} if step.training is None or step.test else {"training": int(step.training)}
+        kind = self.ring.kind(
+            wholes=() if rows is None else ("loss_rows",),
+            optimizers=tuple(update.optimizer for update in step.updates),
+            reals=tuple(reals),
+            known=known,
+            ids=step.ids is not None,
+            sized=leaf is not None,
+            test=step.test,
+        )
+        with tf.control_dependencies([] if leaf is None else [leaf]):  # a step that gets no data is no row
+            head = [tf.constant(-1) if leaf is None else tf.shape(leaf, tf.int64)[0], *([] if rows is None else [rows])]
+            for update in step.updates:
+                after = update.optimizer.keras._iterations.value.read_value() if update.after is None else update.after
+                head += [tf.constant(-1) if update.before is None else update.before, after]
+            in_xla = control_flow_util.GraphOrParentsInXlaContext(step.graph)
+            guarded = not in_xla and (_is_looped(step.graph) if not step.fixed else step.ids is not None)
+            self.ring.write(kind, head, list(reals.values()), step.ids, guarded=guarded)
+        self.written.append((step.graph, kind))
+
+
+def _row(step: Step, *, amends: bool = False) -> Row:
+    reals: dict[str, Any] = {} if step.loss is None else {"loss": step.loss}
+    for update in step.updates:
+        reals = {**update.reals, **reals}
+    wholes = {} if step.training is None or step.test else {"training": int(step.training)}
+    wholes |= {} if step.loss_rows is None else {"loss_rows": step.loss_rows}
+    size = step.size
+    if step.fixed and (leaf := _leaf_of_data(step.data)) is not None:
+        size = int(leaf.shape[0])
+    updates = [
+        (one.optimizer, one.before, one.optimizer.last if one.after is None else one.after) for one in step.updates
+    ]
+    return Row(size, step.ids, reals, wholes, updates, step.batch, amends=amends, test=step.test)
+
+
+def _graph() -> Any:
+    """The graph that is being made, if one is."""
+    return None if tf.executing_eagerly() else ops.get_default_graph()
+
+
+def _is_here(tensor: Any, graph: Any) -> bool:
+    return getattr(tensor, "graph", None) is graph
+
+
+def _is_looped(graph: Any) -> bool:
+    """Whether a call may run this graph any number of times."""
+    while isinstance(graph, FuncGraph):
+        if isinstance(graph, ControlFlowFuncGraph) or str(graph.name).startswith("Dataset"):
+            return True
+        graph = graph.outer_graph
+    return False
+
+
+def _leaf_of_data(data: Any) -> Any:
+    return next((leaf for leaf in tf.nest.flatten(data) if leaf is not None and len(leaf.shape)), None)
+
+
+def _leaf_of_graph(step: Step) -> Any:
+    """The batch: an argument of the graph from which the model's input was made, or else that input itself."""
+    arguments = _arguments(step.graph)
+    leaves = [leaf for one in step.leaves if (leaf := one()) is not None and len(leaf.shape)]
+    for leaf in leaves:
+        if _is_here(leaf, step.graph) and (found := _behind(leaf, arguments, _KEPT)) is not None:
+            return found
+    if leaves:
+        here = [leaf for leaf in leaves if _is_here(leaf, step.graph)]
+        return here[0] if here else tf.constant(leaves[0])
+    return _behind(step.loss, arguments, None) if _is_here(step.loss, step.graph) else None
+
+
+def _arguments(graph: Any) -> set[int]:
+    captured = {id(inside) for _, inside in graph.captures}
+    return {id(one) for one in graph.inputs if id(one) not in captured and one.shape.rank != 0} | {
+        id(op.outputs[0]) for op in graph.get_operations() if op.type == "IteratorGetNext"
+    }
+
+
+def _behind(tensor: Any, arguments: set[int], kept: set[str] | None) -> Any:
+    """The argument that a tensor was computed from, by these operations alone (None: by any)."""
+    waiting, seen = [tensor], set()
+    for one in _popped(waiting):
+        if id(one) in arguments:
+            return one
+        if id(one.op) in seen or (kept is not None and one.op.type not in kept):
+            continue
+        seen.add(id(one.op))
+        waiting += [source for source in one.op.inputs if source.dtype not in (tf.resource, tf.variant)]
+    return None
+
+
+def _popped(waiting: list[Any]) -> Iterator[Any]:
+    while waiting:
+        yield waiting.pop(0)

@@ -1,0 +1,147 @@
+"""Optimizers: updates applied and tried, learning rates, gradients' norms before and after clipping."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
+from tensorflow.python.framework import ops
+
+from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.instruments.steps import Steps, Update
+
+_CLIPPERS = ("clip_by_global_norm", "clip_by_norm", "clip_by_value")
+
+
+class Updates:
+    """What optimizers do, and when it counts: their own ``iterations``, read before and after."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self._inside = threading.local()
+        self._applying: tuple[Update, Any] | None = None  # and the graph that it began in
+        self._norms: tf.Variable | None = None  # where a branch of a graph leaves them
+        self._in_branch = False
+        self._clipped: dict[int, tuple[Any, Any]] = {}  # by the script itself: what came out, and what went in
+
+    def attach(self, patches: Patches) -> None:
+        """From now on."""
+        for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
+            patches.replace(kind, "apply", self._seen_apply)
+        patches.replace(keras.optimizers.Optimizer, "_clip_gradients", self._seen_clipping)
+        patches.replace(TFOptimizer, "_backend_update_step", self._seen_update)
+        for name in _CLIPPERS:
+            patches.replace(tf, name, self._seen_script_clipping)
+
+    def _seen_apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def apply(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._applying is not None:
+                return original(optimizer, *args, **kwargs)
+            update = self._begin(optimizer)
+            try:
+                returned = original(optimizer, *args, **kwargs)
+                update.after = _read(update.optimizer.keras._iterations)
+                self._end(update)
+            finally:
+                self._applying = None
+                self._clipped.clear()
+            self.steps.stepped(update)
+            return returned
+
+        return apply
+
+    def _begin(self, optimizer: Any) -> Update:
+        known = self.steps.ring.optimizer(optimizer)
+        update = Update(known, _read(known.keras._iterations))
+        self._applying, self._in_branch = (update, _graph()), False
+        if known.keras is not optimizer or known.window > 1:
+            update.reals["lr"] = tf.convert_to_tensor(known.keras.learning_rate)
+            if self._norms is None:
+                with tf.init_scope():
+                    self._norms = tf.Variable([0.0, 0.0], trainable=False)
+            if not tf.executing_eagerly():
+                self._norms.assign([-1.0, -1.0])
+        return update
+
+    def _end(self, update: Update) -> None:
+        if self._in_branch:
+            assert self._norms is not None
+            norms = self._norms.read_value()
+            update.reals |= {"gradient_norm": norms[0], "clipped_norm": norms[1]}
+
+    def _seen_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _clip_gradients(optimizer: Any, grads: Any) -> Any:
+            clipped = original(optimizer, grads)
+            if self._applying is not None:
+                self._take_norms(*self._applying, list(grads), list(clipped))
+            return clipped
+
+        return _clip_gradients
+
+    def _take_norms(self, update: Update, graph: Any, grads: list[Any], clipped: list[Any]) -> None:
+        given = [self._clipped.get(id(one), (None, one))[1] for one in grads]
+        before = _half_square(given)
+        after = before if all(a is b for a, b in zip(given, clipped, strict=True)) else _half_square(clipped)
+        if before is None or after is None:
+            return
+        if _graph() is graph:
+            update.reals |= {"gradient_norm": before, "clipped_norm": after}
+        elif self._norms is not None:
+            self._norms.assign([tf.cast(before, tf.float32), tf.cast(after, tf.float32)])
+            self._in_branch = True
+
+    def _seen_update(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _backend_update_step(optimizer: Any, grads: Any, variables: Any, learning_rate: Any) -> Any:
+            if self._applying is not None and _graph() is self._applying[1]:
+                self._applying[0].reals.setdefault("lr", _now(learning_rate))
+            return original(optimizer, grads, variables, learning_rate)
+
+        return _backend_update_step
+
+    def _seen_script_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def clip(given: Any, *args: Any, **kwargs: Any) -> Any:
+            returned = original(given, *args, **kwargs)
+            inside = list(given) if isinstance(given, (list, tuple)) else [given]
+            outside = returned[0] if isinstance(given, (list, tuple)) else [returned]
+            if len(self._clipped) > 10_000:
+                self._clipped.clear()
+            for one, other in zip(inside, outside, strict=False):
+                if one is not None:
+                    self._clipped[id(other)] = other, self._clipped.get(id(one), (None, one))[1]
+            return returned
+
+        return clip
+
+
+def _graph() -> Any:
+    return None if tf.executing_eagerly() else ops.get_default_graph()
+
+
+def _read(variable: Any) -> Any:
+    return variable.value.read_value()
+
+
+def _now(rate: Any) -> Any:
+    """A rate as it is now, whatever becomes of the variable."""
+    return _read(rate) if isinstance(rate, keras.Variable) else tf.convert_to_tensor(rate)
+
+
+def _half_square(gradients: list[Any]) -> Any:
+    """Half of the square of all gradients' norm, which is one operation for each."""
+    parts = []
+    for one in gradients:
+        if one is None:
+            continue
+        if isinstance(one, tf.IndexedSlices):  # a row that comes twice is added up
+            places, where = tf.unique(one.indices)
+            one = tf.math.unsorted_segment_sum(one.values, where, tf.size(places))
+        if one.dtype.size < 4:
+            one = tf.cast(one, tf.float32)
+        parts.append(tf.raw_ops.L2Loss(t=one))
+    if len({one.dtype for one in parts}) > 1:
+        parts = [tf.cast(one, tf.float64) for one in parts]
+    return tf.add_n(parts) if parts else None

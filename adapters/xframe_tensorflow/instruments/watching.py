@@ -1,0 +1,55 @@
+"""The instrument as a whole."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from xframe.recording.attach.instruments import refuse_untested
+from xframe.recording.attach.machine import Machine
+from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.instruments.batches import Batches
+from xframe_tensorflow.instruments.computing import Computing
+from xframe_tensorflow.instruments.fitting import Fitting
+from xframe_tensorflow.instruments.functions import Functions
+from xframe_tensorflow.instruments.ring import Ring
+from xframe_tensorflow.instruments.steps import Steps
+from xframe_tensorflow.instruments.updates import Updates
+
+TESTED_KERAS, TESTED_TENSORFLOW = ("3.15.",), ("2.21.",)
+
+
+class KerasInstrument:
+    """Gives a machine what happens in Keras and TensorFlow, from ``attach`` until ``detach``."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.ring = Ring(machine)
+        self.batches = Batches()
+        self.steps = Steps(self.ring, self.batches)
+        self._patches = Patches()
+
+    def attach(self) -> None:
+        """From now on.
+
+        Raises:
+            UsageError: of these versions nobody has tried what is replaced.
+        """
+        refuse_untested("keras", keras.__version__, TESTED_KERAS)
+        if keras.backend.backend() != "tensorflow":
+            return
+        refuse_untested("tensorflow", tf.__version__, TESTED_TENSORFLOW)
+        parts = (Computing(self.steps), Updates(self.steps), Functions(self.steps, self.batches), Fitting(self.steps))
+        for part in (self.batches, *parts):
+            part.attach(self._patches)
+        self.ring.machine.before_end.append(self._finish)
+
+    def _finish(self) -> None:
+        self.steps.end_outside()
+        self.ring.finish()
+
+    def detach(self) -> None:
+        """No longer, and everything is as it was."""
+        try:
+            self._finish()
+        finally:
+            self._patches.undo()

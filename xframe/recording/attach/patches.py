@@ -1,0 +1,41 @@
+"""Functions replaced for a time.
+
+A replacement passes on all that it is given and returns. Warnings name the place in the user's script, as without it:
+Python passes over frames of its import system when it looks for that place, by their file's name, and so over these.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+_UNSEEN = " (importlib._bootstrap)"  # by these words Python knows such a frame
+
+
+class Patches:
+    """What is replaced, until ``undo``."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def replace(self, owner: Any, name: str, seen: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """``seen`` makes the replacement of what ``owner`` has under that name."""
+        own, original = vars(owner).get(name), getattr(owner, name)
+        setattr(owner, name, _unseen(seen(original), original))
+        self._undo.append(lambda: delattr(owner, name) if own is None else setattr(owner, name, own))
+
+    def add(self, undo: Callable[[], object]) -> None:
+        """Something else to be undone."""
+        self._undo.append(undo)
+
+    def undo(self) -> None:
+        """Everything is as it was, the last replaced first."""
+        while self._undo:
+            self._undo.pop()()
+
+
+def _unseen(replacement: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+    code = replacement.__code__
+    replacement.__code__ = code.replace(co_filename=code.co_filename + _UNSEEN)
+    return functools.wraps(original)(replacement)
