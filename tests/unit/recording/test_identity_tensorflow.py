@@ -20,7 +20,7 @@ def test_eagerly(kind):
 def test_in_a_graph(compiled):
     """Whose shapes are not known; compiled ones for the types that differ."""
     for index, dtype in enumerate(DTYPES if not compiled else ("f4", "f8", "u1")):
-        signature = [tf.TensorSpec([None, 3, 2], dtype)]
+        signature = [tf.TensorSpec([None, 3, 2], np.dtype(dtype))]
         made = tf.function(lambda x: in_tensorflow.prints([x]), signature, autograph=False, jit_compile=compiled)
         values = np.concatenate([one.reshape(-1) for one in drawn(90, seed=index) if one.dtype == dtype])
         values = values[: 6 * (len(values) // 6)].reshape(-1, 3, 2)
