@@ -140,6 +140,17 @@ def packed(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.ascontiguousarray(numbers, dtype="<f4").view("<i8")
 
 
+def canonical(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Prints one after the other, in which each NaN has one form, whatever made it."""
+    floats = values.view("<f4").reshape(-1, 2 * WIDTH)[:, 2:]
+    unlike = np.isnan(floats)
+    if not unlike.any():
+        return values
+    made = values.copy()
+    made.view("<f4").reshape(-1, 2 * WIDTH)[:, 2:][unlike] = np.nan
+    return made
+
+
 # What a reader does with them.
 
 

@@ -51,7 +51,7 @@ from xframe.recording.waiting import (
 )
 from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.limits import LARGEST
-from xframe.trace.schema import Column
+from xframe.trace.schema import LISTS, Column
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 FLUSH_ROWS = 1000
 FLUSH_IDS = 1 << 20
 FLUSH_SECONDS = 1.0
+_WITH_PRINTS = sum(LISTS.values())  # values that a sample has in the lists of a row
 
 _CLOSED = UsageError("the trace is closed")
 
@@ -174,7 +175,8 @@ class Recorder:
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: labels, counted from 0 or from 1.
             padding: how many of the last ids are padding.
-            also: values of the columns in ``schema.FURTHER``, by name.
+            also: values of the columns in ``schema.FURTHER``, by name; ``features`` and ``targets`` are prints, of
+                shape (batch_size, 3), as ``identity.py`` of an adapter makes them.
         """
         if self._over:
             raise self._refusal("steps")
@@ -204,11 +206,11 @@ class Recorder:
             loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else number(loss, "loss"),
             None if accuracy is None else number(accuracy, "accuracy"),
             time.monotonic_ns() - self._began,
-            None if also is None else held_further(also),
+            None if also is None else held_further(also, size),
         )
         self._waiting.append(row)  # this takes the step: before it nothing is kept, and after it nothing is lost
         self._rows += 1
-        self._ids += size
+        self._ids += size if also is None else _WITH_PRINTS * size
         if self._stop is not None:
             self._halt("steps")
         if self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:

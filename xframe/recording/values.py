@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import LARGEST
 from xframe.trace import limits
-from xframe.trace.schema import BY_NAME, Column
+from xframe.trace.schema import BY_NAME, PER_SAMPLE, Column
 
 _WHOLE = f"whole numbers from 0 to {limits.LARGEST}"
 
@@ -125,6 +125,24 @@ def id_bytes(ids: Any) -> bytes:
             expected="the batch's sample ids: integers below 2**63, of shape (batch_size,)",
         )
     return values.astype("<i8", copy=False).tobytes()
+
+
+def prints(value: Any, name: str, size: int) -> Any:
+    """The prints of a batch of that size: their bytes, or a tensor still on its device; None is unknown.
+
+    Raises:
+        UsageError: they are not of shape (size, 3).
+    """
+    if value is None:
+        return None
+    held = value if hasattr(value, "is_cpu") else hold(value, name)  # a tensor is copied with its bytes
+    shape = tuple(held.shape) if hasattr(held, "shape") else ()
+    if shape != (size, PER_SAMPLE["prints"]) or not str(held.dtype).endswith("int64"):
+        got = Verbatim(f"{type(value).__name__} of shape {shape}")
+        raise UsageError(f"a step's {name}", got=got, expected=f"prints, int64 of shape ({size}, 3)")
+    if getattr(held, "is_cpu", False):
+        return held.detach().numpy().tobytes()
+    return held.reshape(-1) if on_device(held) else held.astype("<i8", copy=False).tobytes()
 
 
 def fetch_ids(held: list[Any]) -> list[bytes]:

@@ -15,9 +15,10 @@ from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.recording import values
+from xframe.recording.identity import canonical
 from xframe.trace.certificate import ids_digests
 from xframe.trace.limits import BATCH_IDS
-from xframe.trace.schema import BY_NAME, FURTHER, Column, joined, unknown_column
+from xframe.trace.schema import BY_NAME, FURTHER, LISTS, PRINTS, Column, joined, unknown_column
 from xframe.trace.stated import StatedSettings, fitted
 
 FRAME_ITEMS = 1000
@@ -75,8 +76,8 @@ def columns_of(items: Sequence[Item], *, keep_ids: bool) -> tuple[int, dict[str,
     for kind, group in groupby(items, type):
         same: list[Any] = list(group)
         chunks += same if kind is Block else [_of_steps(same, keep_ids=keep_ids)]
-    ids = sum(len(chunk.columns["ids"].values) for chunk in chunks if "ids" in chunk.columns)
-    if len(items) > 1 and (ids > FRAME_IDS or sum(chunk.rows for chunk in chunks) > FRAME_ROWS):
+    listed = sum(len(chunk.columns[name].values) for chunk in chunks for name in LISTS if name in chunk.columns)
+    if len(items) > 1 and (listed > FRAME_IDS or sum(chunk.rows for chunk in chunks) > FRAME_ROWS):
         return columns_of(items[: len(items) // 2], keep_ids=keep_ids)
     return len(items), {
         name: joined([(chunk.columns.get(name) or unknown_column(name, chunk.rows), chunk.rows) for chunk in chunks])
@@ -92,7 +93,15 @@ def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
         given |= {name: column for name, column in more.items() if column.count(None) < len(column)}
     sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
     columns = {"batch_size": Column(sizes), **batches_of(b"".join(batches), sizes, keep_ids=keep_ids)}
+    columns |= {name: _prints_of(name, given.pop(name), sizes) for name in PRINTS if name in given}
     return Block(len(steps), columns | {name: values.of_steps(name, column) for name, column in given.items()})
+
+
+def _prints_of(name: str, batches: Sequence[Any], sizes: NDArray[np.int64]) -> Column:
+    """The prints of single steps' batches; those of a batch that lists too many are not kept."""
+    known = np.array([each is not None for each in batches]) & (LISTS[name] * sizes <= BATCH_IDS)
+    fetched = values.fetch_ids([each for each, kept in zip(batches, known, strict=True) if kept])
+    return Column(canonical(np.frombuffer(b"".join(fetched), dtype="<i8")), None if known.all() else known)
 
 
 def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[str, Column]:
@@ -113,18 +122,21 @@ def further(also: Mapping[str, Any]) -> Mapping[str, Any]:
     return also
 
 
-def held_further(also: Mapping[str, Any]) -> dict[str, Any]:
-    """A step's values of further columns, held as its others are.
+def held_further(also: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """A step's values of further columns, held as its others are; its batch has that size.
 
     Raises:
         UsageError: there is no such column, or a value does not fit it.
     """
     kinds = {"float64": values.number, "int64": values.count}
-    return {name: kinds[BY_NAME[name].kind](value, name) for name, value in further(also).items()}
+    return {
+        name: values.prints(value, name, size) if name in PRINTS else kinds[BY_NAME[name].kind](value, name)
+        for name, value in further(also).items()
+    }
 
 
 def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[list[Block], int]:
-    """Many steps, as ``Recorder.block`` takes them, in blocks that a frame takes, and how many ids they have.
+    """Many steps, as ``Recorder.block`` takes them, in blocks that a frame takes, and how many values their lists have.
 
     Raises:
         UsageError: they don't fit together, or are no columns.
@@ -132,7 +144,8 @@ def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, kee
     chunk: dict[str, Column] = {}
     if batch_sizes is not None:
         chunk["batch_size"] = values.of_block(batch_sizes, "batch_sizes")
-    chunk |= {name: values.of_block(column, name) for name, column in given.items() if column is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    chunk |= {name: values.of_block(column, name) for name, column in given.items() if name not in PRINTS}
     rows = len(next(iter(chunk.values())).values) if chunk else 0
     for name, column in chunk.items():
         if len(column.values) != rows:
@@ -149,20 +162,26 @@ def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, kee
         )
     if rows and flat is not None:
         chunk |= batches_of(values.id_bytes(flat), sizes, keep_ids=keep_ids)
+    for name in given.keys() & {*PRINTS}:
+        held = values.prints(given[name], name, int(sizes.sum()))
+        if LISTS[name] * sizes.max(initial=0) <= BATCH_IDS:
+            chunk[name] = Column(canonical(np.frombuffer(values.fetch_ids([held])[0], dtype="<i8")))
     chunk.setdefault("time_ns", Column(np.full(rows, now)))
-    return list(_cut(Block(rows, chunk), sizes)), 0 if flat is None else len(flat)
+    listed = sum(len(chunk[name].values) for name in PRINTS if name in chunk)
+    return list(_cut(Block(rows, chunk), sizes)), listed + (0 if flat is None else len(flat))
 
 
 def _cut(block: Block, sizes: NDArray[np.int64]) -> Iterator[Block]:
     """A block in pieces that a frame takes."""
-    ends = np.concatenate([[0], np.cumsum(sizes)]) if "ids" in block.columns else np.zeros(block.rows + 1, np.int64)
+    listed = [LISTS[name] for name in block.columns if name in LISTS]
+    ends = np.concatenate([[0], np.cumsum(sizes)]) if listed else np.zeros(block.rows + 1, np.int64)
     start = 0
     while start < block.rows:
-        fitting = int(np.searchsorted(ends, ends[start] + FRAME_IDS, side="right")) - 1
+        fitting = int(np.searchsorted(ends, ends[start] + FRAME_IDS // max(sum(listed), 1), side="right")) - 1
         stop = min(max(fitting, start + 1), start + FRAME_ROWS, block.rows)
         columns = {}
         for name, (column, known) in block.columns.items():
-            a, b = (ends[start], ends[stop]) if name == "ids" else (start, stop)
+            a, b = (LISTS[name] * ends[start], LISTS[name] * ends[stop]) if name in LISTS else (start, stop)
             columns[name] = Column(column[a:b], None if known is None else known[start:stop])
         yield Block(stop - start, columns)
         start = stop

@@ -98,7 +98,7 @@ def _column(rows: Rows, name: str) -> NDArray[Any]:
 def _taken(rows: Rows, places: Sequence[int]) -> Rows:
     """These rows in this order; updates are counted again, each step's as often as it is there."""
     columns: dict[str, Any] = {
-        name: _column(rows, name)[list(places)] for name in rows.known if name not in ("ids", "updates")
+        name: _column(rows, name)[list(places)] for name in rows.known if name not in (*schema.LISTS, "updates")
     }
     batches = [sample for place in places for sample in _batch(rows, place)]
     return Rows.of_arrays(ids=batches, updates=np.cumsum(_applied(rows)[list(places)]), **columns)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from xframe.trace.arrow import known_of, lists_of
+from xframe.trace.arrow import known_of, lengths_of, lists_of
 from xframe.trace.certificate import Certifier, as_bytes, block_digests, ids_digests
 from xframe.trace.limits import LARGEST
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, Column
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, LISTS, Column
 from xframe.trace.source import Source, damaged, read_between
 
 
@@ -28,14 +28,16 @@ def certified(path: Path, source: Source) -> str:
     """
     certifier, unknown, largest = Certifier(), dict.fromkeys(COLUMNS, 0), 0
     for index, (start, stop) in enumerate(pairwise(source.bounds)):
-        columns = {name: read_between(source, name, start, stop) for name in COLUMNS if name != "ids"}
+        columns = {name: read_between(source, name, start, stop) for name in COLUMNS if name not in LISTS}
         where = f"of its rows {start:,} to {stop - 1:,}"
         if not np.array_equal(columns["step"].values, np.arange(start, stop)):
             raise damaged(path, f"the steps {where} are not numbered one after the other")
-        unlisted = _unlisted(source, index, columns)
-        if unlisted is None:
-            raise damaged(path, f"the ids {where} are not those of their batch sizes and digests")
-        unknown["ids"] += unlisted
+        for name in LISTS:
+            unlisted = _unlisted(source, index, name, columns)
+            if unlisted is None:
+                beside = " and digests" if name == "ids" else ""
+                raise damaged(path, f"the {name} {where} are not those of their batch sizes{beside}")
+            unknown[name] += unlisted
         for name, column in columns.items():
             nulls = 0 if column.known is None else len(column.known) - int(np.count_nonzero(column.known))
             unknown[name] += nulls
@@ -57,15 +59,18 @@ def certified(path: Path, source: Source) -> str:
     return certificate
 
 
-def _unlisted(source: Source, index: int, columns: dict[str, Column]) -> int | None:
-    """How many batches of a block list no ids; None if one lists others than its size and digest are of."""
+def _unlisted(source: Source, index: int, name: str, columns: dict[str, Column]) -> int | None:
+    """How many batches of a block have no such list; None if one is not that of its batch's size, or of its digest."""
     rows = source.bounds[index + 1] - source.bounds[index]
-    if "ids" not in source.columns:
+    if name not in source.columns:
         return rows
-    lists = source.read(index, "ids")
+    lists = source.read(index, name)
     if lists.null_count == rows:
         return rows
     listed = known_of(lists)
+    if name != "ids":
+        fitting = lengths_of(lists) == LISTS[name] * columns["batch_size"].values
+        return int((~listed).sum()) if fitting[listed].all() else None
     ids, lengths = lists_of(lists)
     sizes, (digests, known) = columns["batch_size"].values, columns["ids_digest"]
     same = (lengths == sizes) & (ids_digests(as_bytes(ids), lengths).values == digests)

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
-from xframe.trace.schema import DTYPES, NEVER_NULL, NULLS, TABLE, Column
+from xframe.trace.schema import DTYPES, LISTS, NEVER_NULL, NULLS, PER_SAMPLE, TABLE, Column
 
-TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16), "ids": pa.list_(pa.int64())}
+TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16)}
+TYPES |= dict.fromkeys(PER_SAMPLE, pa.list_(pa.int64()))
 SCHEMA = pa.schema([pa.field(c.name, TYPES[c.kind], nullable=c.null != NEVER_NULL) for c in TABLE])
 
 
@@ -62,13 +63,13 @@ def _compressed(message: bytes) -> bool:
     return bool(header and field(follow(header), 3))
 
 
-def record_batch(columns: Mapping[str, Column], count: int) -> Any:
-    """Columns of ``count`` rows as a record batch of ``SCHEMA``; one that is not given is unknown throughout."""
-    return pa.record_batch([_array(field, columns, count) for field in SCHEMA], schema=SCHEMA)
+def record_batch(columns: Mapping[str, Column], count: int, schema: Any = SCHEMA) -> Any:
+    """Columns of ``count`` rows as a record batch of ``schema``; one that is not given is unknown throughout."""
+    return pa.record_batch([_array(field, columns, count) for field in schema], schema=schema)
 
 
 def _array(field: Any, columns: Mapping[str, Column], count: int) -> Any:
-    """An Arrow array of ``count`` rows; a list is as long as its batch."""
+    """An Arrow array of ``count`` rows; a list is as long as its batch requires."""
     column, kind = columns.get(field.name), field.type
     if column is None:
         return pa.nulls(count, kind)
@@ -77,7 +78,8 @@ def _array(field: Any, columns: Mapping[str, Column], count: int) -> Any:
     values = pa.py_buffer(np.ascontiguousarray(column.values))
     if not pa.types.is_list(kind):
         return pa.Array.from_buffers(kind, count, [valid, values])
-    lengths = columns["batch_size"].values if known is None else np.where(known, columns["batch_size"].values, 0)
+    lengths = LISTS[field.name] * columns["batch_size"].values
+    lengths = lengths if known is None else np.where(known, lengths, 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     members = pa.Array.from_buffers(kind.value_type, len(column.values), [None, values])
     return pa.Array.from_buffers(kind, count, [valid, pa.py_buffer(offsets)], children=[members])
@@ -109,6 +111,12 @@ def lists_of(array: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return members, lengths
     known = known_of(array)
     return members[np.repeat(known, lengths)], np.where(known, lengths, 0)
+
+
+def lengths_of(array: Any) -> NDArray[np.int64]:
+    """How long the lists of an Arrow array are; an unknown list has no members."""
+    lengths = np.diff(_buffer(array, "<i4", more=1)).astype("<i8")
+    return np.where(known_of(array), lengths, 0) if array.null_count else lengths
 
 
 def _buffer(array: Any, dtype: str, more: int = 0) -> NDArray[Any]:

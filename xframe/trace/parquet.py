@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from xframe.trace.arrow import SCHEMA, TYPES, lists_of, record_batch
+from xframe.trace.arrow import SCHEMA, TYPES, lengths_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.files import NewFile, Passing
 from xframe.trace.limits import FOOTER_BYTES, parsed, written
 from xframe.trace.pages import check_pages, checked_footer
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, TABLE
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, TABLE
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 from xframe.trace.stated import Blocks, Index, fitted, object_of
 
@@ -52,22 +52,24 @@ def _write(source: Source, path: Path) -> None:
     blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
     beside |= {"settings": source.settings} if source.settings else {}
-    index = written({"head": head_of(source.metadata), **beside})
+    names = [name for name in COLUMNS if name not in PRINTS or source.unknown[name] < source.num_rows]
+    index = written({"head": head_of(source.metadata, names), **beside})
     integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
+    schema, small = pa.schema([SCHEMA.field(name) for name in names]), source.num_rows <= _FEW_ROWS
     with parquet.ParquetWriter(
         path,
-        SCHEMA,
+        schema,
         use_dictionary=["lr"],
         column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") | {"loss": "BYTE_STREAM_SPLIT"},
-        compression="none" if source.num_rows <= _FEW_ROWS else "zstd",
+        compression="none" if small and not set(names) & {*PRINTS} else "zstd",
         write_statistics=False,
         store_schema=False,
     ) as writer:
         for start, stop in blocks:
-            columns = {name: read_between(source, name, start, stop) for name in COLUMNS}
+            columns = {name: read_between(source, name, start, stop) for name in names}
             certifier.add(*(columns[name].values for name in CERTIFIED))
             digests.append(block_digests(columns, GROUPS))
-            writer.write_batch(record_batch(columns, stop - start), row_group_size=max(stop - start, 1))
+            writer.write_batch(record_batch(columns, stop - start, schema), row_group_size=max(stop - start, 1))
         if certifier.result() != source.end["certificate"]:
             raise damaged(path, "its rows are not those that were certified")
         table = [[start for start, _ in blocks], digests]
@@ -77,14 +79,15 @@ def _write(source: Source, path: Path) -> None:
 
 
 def _block_bounds(source: Source) -> Iterator[tuple[int, int]]:
-    """The rows of each block: ``BLOCK_ROWS``, or up to the row at which it has ``BLOCK_IDS`` ids."""
-    if source.unknown["ids"] == source.num_rows:
+    """The rows of each block: ``BLOCK_ROWS``, or up to the row at which its lists have ``BLOCK_IDS`` values."""
+    listed = [name for name in LISTS if source.unknown[name] < source.num_rows]
+    if not listed:
         for start in range(0, source.num_rows, BLOCK_ROWS):
             yield start, min(start + BLOCK_ROWS, source.num_rows)
         return
     start, rows, ids = 0, 0, 0
     for i in range(len(source.bounds) - 1):
-        lengths = lists_of(source.read(i, "ids"))[1]
+        lengths = sum(lengths_of(source.read(i, name)) for name in listed)
         while len(lengths):
             ends = np.cumsum(lengths)
             take = min(int(np.searchsorted(ends, BLOCK_IDS - ids)) + 1, BLOCK_ROWS - rows, len(lengths))
@@ -151,7 +154,7 @@ def _file_digest(file: BinaryIO, at: int) -> bytes:
 
 def _is_of(kind: str, stored: Any) -> bool:
     """Whether an Arrow type is what columns of that kind are stored in."""
-    if kind == "ids":  # whatever its items are called
+    if kind in PER_SAMPLE:  # whatever its items are called
         return bool(pa.types.is_list(stored) and stored.value_type == pa.int64())
     return bool(stored == TYPES[kind])
 

@@ -19,7 +19,7 @@ from xframe.errors import UsageError
 from xframe.plan import counting
 from xframe.plan.fields import LARGEST
 from xframe.trace.certificate import ids_digests
-from xframe.trace.schema import COUNTED, UNKNOWN, Column, unknown_column
+from xframe.trace.schema import COUNTED, LISTS, UNKNOWN, Column, unknown_column
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -144,13 +144,13 @@ class Rows:
             return held
         whole = self.complete and stop == self._num_rows
         part = Rows(self._read, stop - start, self.known, start=self.start + start, complete=whole)
-        if "ids" in self._columns:
+        if LISTS.keys() & self._columns.keys():
             self.column("batch_size")  # which says where each batch begins
         for name, (values, known) in self._columns.items():
             first, last = start, stop
-            if name == "ids":
+            if name in LISTS:
                 bounds = self.bounds if known is None else _bounds(np.where(known, self.batch_size, 0))
-                first, last = int(bounds[start]), int(bounds[stop])
+                first, last = LISTS[name] * int(bounds[start]), LISTS[name] * int(bounds[stop])
             part._columns[name] = Column(values[first:last], known if known is None else known[start:stop])
         self._block = part
         return part
@@ -179,13 +179,14 @@ class Rows:
         """The same rows with other values in these columns; None makes one unknown.
 
         Raises:
-            UsageError: a column doesn't have one value a row, or ``ids`` not as many as the batches' sizes sum to.
+            UsageError: a column doesn't have one value a row, or a list not as many as the batches' sizes sum to.
         """
         given = {name: _column(values) for name, values in columns.items() if values is not None}
         complete = self.complete if complete is None else complete
         rows = self._seen_as(lambda name: columns.get(name, name) is not None, given, complete)
         for name, (values, known) in given.items():
-            expected = len(rows) if name != "ids" else None if known is not None else int(rows.bounds[-1])
+            listed = None if known is not None or name not in LISTS else LISTS[name] * int(rows.bounds[-1])
+            expected = listed if name in LISTS else len(rows)
             if expected not in (None, len(values)):
                 raise UsageError(f"the column {name}", got=len(values), expected=f"{expected} values")
         return rows

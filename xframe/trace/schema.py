@@ -17,13 +17,26 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["int64", "float64", "digest", "ids"]
+Kind = Literal["int64", "float64", "digest", "ids", "prints"]
 Origin = Literal["observed", "declared"]
 Group = Literal["structure", "numbers", "labels"]
 
-DTYPES: dict[str, str] = {"int64": "<i8", "float64": "<f8", "digest": "V16", "ids": "<i8"}  # of the values, by kind
+DTYPES: dict[str, str] = {  # of the values, by kind
+    "int64": "<i8",
+    "float64": "<f8",
+    "digest": "V16",
+    "ids": "<i8",
+    "prints": "<i8",
+}
 UNKNOWN = -1  # stands for null in columns of int64, none of which can be negative
-NULLS: dict[str, Any] = {"int64": UNKNOWN, "float64": np.nan, "digest": np.void(bytes(16)), "ids": UNKNOWN}
+NULLS: dict[str, Any] = {
+    "int64": UNKNOWN,
+    "float64": np.nan,
+    "digest": np.void(bytes(16)),
+    "ids": UNKNOWN,
+    "prints": UNKNOWN,
+}
+PER_SAMPLE = {"ids": 1, "prints": 3}  # int64 of a list, by kind
 NEVER_NULL = "never null"
 
 
@@ -33,7 +46,8 @@ class ColumnDefinition:
 
     Attributes:
         name: in the file, in Python and in a plain trace.
-        kind: ``int64`` (from 0 up), ``float64``, ``digest`` (16 bytes) or ``ids`` (a list of int64).
+        kind: ``int64`` (from 0 up), ``float64``, ``digest`` (16 bytes), ``ids`` (a list of int64, one for each row of
+            the batch) or ``prints`` (three for each, see ``xframe.recording.identity``).
         unit: what one value is.
         null: what it means that a step has no value.
         origin: ``observed`` in the training step, or ``declared`` by the loop, as a label.
@@ -62,6 +76,10 @@ def _certified(name: str, kind: Kind, unit: str, null: str, *, given: bool = Fal
 
 def _further(name: str, kind: Kind, unit: str, null: str) -> ColumnDefinition:
     return ColumnDefinition(name, kind, unit, null, group="numbers", given=False, further=True)
+
+
+def _prints(name: str, unit: str) -> ColumnDefinition:
+    return ColumnDefinition(name, "prints", unit, "not known, or not asked for", given=False, further=True)
 
 
 def _label(name: str, unit: str, null: str) -> ColumnDefinition:
@@ -106,6 +124,8 @@ TABLE = (
     _further("loss_rows", "int64", "rows that the loss was averaged over", "not known, or no mean"),
     _further("gradient_norm", "float64", "L2 norm of all gradients before clipping", "no update, or not known"),
     _further("clipped_norm", "float64", "L2 norm of all gradients as they were applied", "no update, or not known"),
+    _prints("features", "what the model took, a print for each row of the batch"),
+    _prints("targets", "what the loss took beside the predictions, a print for each row of the batch"),
 )
 
 BY_NAME = {column.name: column for column in TABLE}
@@ -118,13 +138,15 @@ COUNTS = tuple(column.name for column in TABLE if column.given and column.kind =
 COUNTED = ("epoch", "step_in_epoch")  # labels that a loop counts from 0 or from 1
 REALS = tuple(column.name for column in TABLE if column.given and column.kind == "float64")
 FURTHER = tuple(column.name for column in TABLE if column.further)
-IMPORTABLE = tuple(column.name for column in TABLE if column.name not in ("ids_digest", "time_ns"))
+LISTS = {column.name: PER_SAMPLE[column.kind] for column in TABLE if column.kind in PER_SAMPLE}  # int64 a sample
+PRINTS = tuple(column.name for column in TABLE if column.kind == "prints")
+IMPORTABLE = tuple(name for name in COLUMNS if name not in ("ids_digest", "time_ns", *PRINTS))
 
 
 class Column(NamedTuple):
     """A column of rows: its values, and where they are known (None: everywhere).
 
-    Values are int64 (``UNKNOWN`` where not known), float64 (NaN) or voids of 16 bytes (zeros). The column ``ids``
+    Values are int64 (``UNKNOWN`` where not known), float64 (NaN) or voids of 16 bytes (zeros). A column of ``LISTS``
     holds the batches one after the other; a batch that is not known has none.
     """
 
@@ -146,5 +168,5 @@ def joined(pieces: Sequence[tuple[Column, int]]) -> Column:
 def unknown_column(name: str, rows: int) -> Column:
     """A column of ``rows`` rows without any value."""
     kind = BY_NAME[name].kind if name in BY_NAME else "int64"
-    values = np.full(0 if kind == "ids" else rows, NULLS[kind], DTYPES[kind])
+    values = np.full(0 if kind in PER_SAMPLE else rows, NULLS[kind], DTYPES[kind])
     return Column(values, np.zeros(rows, dtype=bool))

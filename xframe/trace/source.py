@@ -7,7 +7,7 @@ doesn't know, and refuses a required one; a column that it knows and the file la
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,11 +69,12 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
     return joined(pieces) if pieces else Column(unknown_column(name, 0).values)
 
 
-def head_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def head_of(metadata: Mapping[str, Any], names: Collection[str] = COLUMNS) -> dict[str, Any]:
     """The head of a new trace, a JSON object: the format's number, its columns, and what is known of the run."""
     columns = [
         {"name": c.name, "kind": c.kind, "required": c.required} | ({"group": c.group} if c.group else {})
         for c in TABLE
+        if c.name in names
     ]
     return {"format": FORMAT, "columns": columns, "metadata": dict(metadata)}
 

@@ -115,8 +115,10 @@ def test_every_column_that_a_loop_can_give_is_taken(path):
     for take, others in ((Recorder.step, steps), (Recorder.block, blocks)):
         assert set(inspect.signature(take).parameters) == names | others
     with xframe.record(path) as rec:
-        rec.step(ids=[0], **dict.fromkeys(names, 1), also=dict.fromkeys(schema.FURTHER, 1))
-        rec.block(ids=[1], batch_sizes=[1], **dict.fromkeys(names, (1,)), also=dict.fromkeys(schema.FURTHER, (1,)))
+        prints = dict.fromkeys(schema.PRINTS, np.ones((1, 3), dtype=np.int64))
+        rec.step(ids=[0], **dict.fromkeys(names, 1), also=dict.fromkeys(schema.FURTHER, 1) | prints)
+        also = dict.fromkeys(schema.FURTHER, (1,)) | prints
+        rec.block(ids=[1], batch_sizes=[1], **dict.fromkeys(names, (1,)), also=also)
         rec.step(ids=[0], **dict.fromkeys(names, 1))
         rec.step(ids=[0], **dict.fromkeys(names, 1), also={"loss_rows": 3})
     trace = xframe.Trace.open(path)
@@ -128,7 +130,12 @@ def test_every_column_that_a_loop_can_give_is_taken(path):
 
 @pytest.mark.parametrize(
     ("also", "words"),
-    [({"gradient": 1.0}, "further column of a step"), ({"loss_rows": -1}, "a step's loss_rows: got -1")],
+    [
+        ({"gradient": 1.0}, "further column of a step"),
+        ({"loss_rows": -1}, "a step's loss_rows: got -1"),
+        ({"features": np.zeros((2, 3), dtype=np.int64)}, r"a step's features: got ndarray of shape \(2, 3\)"),
+        ({"targets": np.zeros((1, 3))}, r"a step's targets: .* expected prints, int64 of shape \(1, 3\)"),
+    ],
 )
 def test_a_further_column_that_does_not_fit_is_refused(path, also, words):
     with xframe.record(path) as rec:

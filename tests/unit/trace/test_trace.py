@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import xframe
 from xframe.trace.certificate import CERTIFICATE_BLOCK
-from xframe.trace.schema import COLUMNS
+from xframe.trace.schema import COLUMNS, LISTS
 from xframe.trace.trace import open_different
 from xframe.trace.writer import TraceWriter
 
@@ -87,7 +87,7 @@ def test_no_rows(runs):
     assert trace.frame().shape == (0, len(COLUMNS))
     assert trace.counts().num_steps == 0
     assert trace.counts().last_batch_size is None
-    assert all(len(trace.column(name)) == 0 for name in COLUMNS if name != "ids")
+    assert all(len(trace.column(name)) == 0 for name in COLUMNS if name not in LISTS)
 
 
 def test_empty_batches(runs):
