@@ -3,10 +3,10 @@
 Its files:
 
     watching.py    ``TorchInstrument``: attaches the others to a machine, and puts everything back
-    patches.py     what replaces a function for a time, and how it stays unnoticed
     batches.py     batches as loaders and indexing hand them out, and which batch a tensor belongs to
     computing.py   models' and losses' inputs, backward passes
-    updates.py     optimizers' steps, gradient scalers
+    updates.py     optimizers' steps, gradient scalers, clipping and norms
+    noting.py      what is set, as it comes into use
 """
 
 from xframe_torch.instruments.watching import TorchInstrument

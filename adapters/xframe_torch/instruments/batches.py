@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 from torch.utils.data import dataloader as loaders
 
-from xframe.recording.attach.machine import Batch, Walk
-from xframe_torch.instruments.patches import Patches
+from xframe.recording.attach.machine import Batch, Machine, Walk
+from xframe.recording.attach.patches import Patches
+from xframe_torch.instruments.noting import Noting
 
 
 class Batches:
@@ -22,7 +24,9 @@ class Batches:
     ``Tensor.__getitem__``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Machine, noting: Noting) -> None:
+        self.machine = machine
+        self._noting = noting
         self._known: dict[tuple[int, int, int], tuple[weakref.ref[torch.Tensor], Batch]] = {}
         self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
 
@@ -37,7 +41,7 @@ class Batches:
         def iterated(original: Callable[..., Any]) -> Callable[..., Any]:
             def iterate(loader: DataLoader[Any]) -> Any:
                 iterator = original(loader)
-                iterator._xframe_walk = Walk()
+                iterator._xframe_walk = Walk(functools.partial(this._noting.loader, loader))
                 return iterator
 
             return iterate
@@ -84,6 +88,7 @@ class Batches:
         size = len(ids) if ids is not None else next((t.shape[0] for t in tensors if t.ndim), None)
         batch = Batch(ids, size, walk, walk.taken)
         walk.taken += 1
+        self.machine.handed_out += 1
         for tensor in tensors:
             self._know(tensor, batch)
 
@@ -114,6 +119,7 @@ class Batches:
         # A copy, since the index may be used again; what lies on a device stays there.
         ids = index.to(torch.int64, copy=True) if isinstance(index, torch.Tensor) else np.array(index, dtype=np.int64)
         batch = Batch(ids, len(index))
+        self.machine.handed_out += 1
         if not isinstance(index, list):
             self._chosen = (weakref.ref(index), batch)
         return batch
@@ -129,6 +135,7 @@ class Batches:
                     return held[1]
         batch = None if base is None else _slice_of(tensor, base)
         if batch is not None:
+            self.machine.handed_out += 1
             self._know(tensor, batch)  # once for all that is computed from it
         return batch
 

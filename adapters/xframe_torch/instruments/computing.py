@@ -7,60 +7,86 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.modules.loss import _Loss
 
 from xframe.recording.attach.machine import Batch, Machine
+from xframe.recording.attach.patches import Patches
 from xframe_torch.instruments.batches import Batches, tensors_in
-from xframe_torch.instruments.patches import Patches
-
-_LOSSES = tuple(
-    name
-    for name in dir(torch.nn.functional)
-    if (name.endswith("_loss") or name.startswith(("cross_entropy", "binary_cross_entropy", "kl_div")))
-)
+from xframe_torch.instruments.noting import Noting
+from xframe_torch.instruments.updates import Updates
+from xframe_torch.settings import LOSSES, reduction_of
 
 
 class _Inside(threading.local):
-    """Where a thread is: in a model's or a loss's call, in a backward pass."""
+    """Where a thread is: in a model's or a loss's call, in a loss of torch's own, in a backward pass."""
 
     it = False
+    loss = False
     backward = False
+    evaluating: bool | None = (
+        None  # if the model that computed last may do so for an evaluation: with gradients or without
+    )
 
 
 class Computing:
     """Gives a machine what models and losses take, and backward passes.
 
-    What is replaced: ``Module.__call__``, the losses of ``torch.nn.functional``, ``torch.autograd.backward``.
+    What is replaced: ``Module.__call__``, the losses of ``torch.nn.functional``, ``torch.autograd.backward`` and
+    ``grad``.
     """
 
-    def __init__(self, machine: Machine, batches: Batches, unscaled: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, machine: Machine, batches: Batches, updates: Updates, noting: Noting) -> None:
         self.machine = machine
         self._batches = batches
-        self._unscaled = unscaled
+        self._noting = noting
+        self._updates = updates
         self._inside = _Inside()
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
-        patches.replace(torch.nn.Module, "__call__", self._seen_call)
-        for name in _LOSSES:
-            patches.replace(torch.nn.functional, name, self._seen_call)
+        patches.replace(torch.nn.Module, "__call__", self._seen_module)
+        for name in LOSSES:
+            patches.replace(torch.nn.functional, name, self._seen_loss(name))
         patches.replace(torch.autograd, "backward", self._seen_backward)
+        patches.replace(torch.autograd, "grad", self._seen_grad)
 
-    def _seen_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        inside, is_compiling, is_grad_enabled = self._inside, torch.compiler.is_compiling, torch.is_grad_enabled
+    def _seen_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        inside, is_compiling = self._inside, torch.compiler.is_compiling
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or inside.it or not is_grad_enabled():
-                return original(*args, **kwargs)
+        def call(module: torch.nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+            if is_compiling() or inside.it:
+                return original(module, *args, **kwargs)
             inside.it = True
             try:
-                self._look_at(args, kwargs)
-                return original(*args, **kwargs)
+                self._model(module, args, kwargs)
+                return original(module, *args, **kwargs)
             finally:
                 inside.it = False
 
         return call
 
-    def _look_at(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """A module that no other calls is about to compute."""
+        batch, by_loss = self._batch_of(args, kwargs)
+        training = module.training
+        if torch.is_grad_enabled():
+            if batch is not None:
+                self.machine.used(batch, by_loss=by_loss)
+            if isinstance(module, _Loss):
+                return
+            if not by_loss or self.machine.training is None:
+                self.machine.called(training=training)
+            self._noting.model(module)
+            self._inside.evaluating = None if training else True
+        elif next(module.parameters(), None) is not None:  # a loss has none
+            self._inside.evaluating = False
+        else:
+            return
+        if self._inside.evaluating is not None and not by_loss and batch is not None:
+            self.machine.evaluated(batch)
+
+    def _batch_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Batch | None, bool]:
+        """The batch that these are of, and whether they look like a loss's: the first comes of a computation."""
         by_loss, size = None, None
         for tensor in tensors_in((args, kwargs)):
             if by_loss is None:
@@ -68,26 +94,83 @@ class Computing:
             if tensor.requires_grad:
                 continue
             if (batch := self._batches.batch_of(tensor)) is not None:
-                self.machine.used(batch, by_loss=by_loss)
-                return
+                return batch, by_loss
             if size is None and tensor.ndim:
                 size = tensor.shape[0]
-        if by_loss is False and size is not None:
-            self.machine.used(Batch(None, size))
+        return (None if by_loss or size is None else Batch(None, size)), bool(by_loss)
+
+    def _seen_loss(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        inside, is_compiling = self._inside, torch.compiler.is_compiling
+
+        def seen(original: Callable[..., Any]) -> Callable[..., Any]:
+            reduction = reduction_of(original)
+
+            def loss(*args: Any, **kwargs: Any) -> Any:
+                if is_compiling() or inside.loss:
+                    return original(*args, **kwargs)
+                inside.loss = True
+                try:
+                    if not inside.it and torch.is_grad_enabled():
+                        batch, by_loss = self._batch_of(args, kwargs)
+                        if batch is not None:
+                            self.machine.used(batch, by_loss=by_loss)
+                    value = original(*args, **kwargs)
+                finally:
+                    inside.loss = False
+                self._loss(name, original, value, reduction(args, kwargs), args, kwargs)
+                return value
+
+            return loss
+
+        return seen
+
+    def _loss(
+        self, name: str, function: Any, value: Any, reduction: str | None, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        given = args[0] if args else kwargs.get("input")
+        rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
+        mean = reduction in ("mean", "batchmean")
+        if torch.is_grad_enabled() and value.requires_grad:
+            self._noting.loss(name, function, reduction, args, kwargs)
+            self.machine.averaged(rows if mean else None)
+        if self._inside.evaluating == value.requires_grad and value.ndim == 0:
+            value = value.detach()
+            self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
 
     def _seen_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        inside = self._inside
+
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            if self._inside.backward:
+            if inside.backward:
                 return original(tensors, *args, **kwargs)
-            inside, self._inside.it, self._inside.backward = self._inside.it, True, True
+            it, inside.it, inside.backward = inside.it, True, True
             try:
                 returned = original(tensors, *args, **kwargs)
             finally:
-                self._inside.it, self._inside.backward = inside, False
-            loss = next(tensors_in(tensors), None)
-            if loss is not None:
-                loss = self._unscaled(loss)
-                self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)
+                inside.it, inside.backward = it, False
+            self._computed_gradients(tensors)
             return returned
 
         return backward
+
+    def _seen_grad(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        inside = self._inside
+
+        def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            returned = original(outputs, inputs, *args, **kwargs)
+            again = kwargs.get("create_graph", len(args) > 2 and args[2])
+            # Of weights: somebody applies them. Of inputs they are a penalty's, or a picture of what matters.
+            of_weights = any(isinstance(tensor, torch.nn.Parameter) for tensor in tensors_in(inputs))
+            if of_weights and not (again or inside.backward or torch.compiler.is_compiling()):
+                self._computed_gradients(outputs)
+            return returned
+
+        return grad
+
+    def _computed_gradients(self, tensors: Any) -> None:
+        self._inside.evaluating = None
+        self._updates.forget_clipping()
+        loss = next(tensors_in(tensors), None)
+        if loss is not None:
+            loss = self._updates.unscaled(loss)
+            self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)

@@ -1,36 +1,75 @@
-"""What optimizers do: steps taken and updates applied, with gradient scalers or without."""
+"""What optimizers do: steps taken and updates applied, with gradient scalers or without, and their gradients' norms."""
 
 from __future__ import annotations
 
+import itertools
+import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils import clip_grad
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from xframe.recording.attach.machine import Machine
+from xframe.recording.attach.patches import Patches
 from xframe_torch.evidence import UpdateCounter
-from xframe_torch.instruments.patches import Patches
+from xframe_torch.instruments.noting import Noting
+
+_NUMBERS = itertools.count()  # an optimizer's address may be another's later
+Norms = tuple[torch.Tensor, torch.Tensor]
 
 
 class Updates:
     """Gives a machine what optimizers do.
 
-    Optimizers are seen by torch's own global hooks. What is replaced: ``GradScaler.step`` and ``scale``.
+    Optimizers are seen by torch's own global hooks. What is replaced: ``GradScaler.step``, ``scale`` and ``unscale_``,
+    ``clip_grad_norm_`` and ``clip_grad_value_``.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
-        self._counters: weakref.WeakKeyDictionary[torch.optim.Optimizer, UpdateCounter] = weakref.WeakKeyDictionary()
+        self.clipped: dict[torch.Tensor, torch.Tensor] = {}  # gradients' norms before they were clipped, by parameter
+        self._noting = noting
+        self._counters: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Counter] = weakref.WeakKeyDictionary()
         self._scaled: tuple[weakref.ref[torch.Tensor], torch.Tensor] | None = None
+        self._clipping: list[tuple[str, float, int]] = []  # what was clipped since the last backward pass
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
         patches.replace(torch.amp.GradScaler, "scale", self._seen_scale)
+        patches.replace(torch.amp.GradScaler, "unscale_", self._seen_unscale)
         patches.replace(torch.amp.GradScaler, "step", self._seen_scaler_step)
+        patches.replace_inner(clip_grad.clip_grad_norm_, self._seen_clipping("norm"))
+        patches.replace_inner(clip_grad.clip_grad_value_, self._seen_clipping("value"))
         patches.add(register_optimizer_step_pre_hook(self._before_step).remove)
         patches.add(register_optimizer_step_post_hook(self._after_step).remove)
+
+    def forget_clipping(self) -> None:
+        """Gradients are other ones now."""
+        if self.clipped:
+            self.clipped.clear()
+            self._clipping.clear()
+
+    def _seen_clipping(self, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def seen(original: Callable[..., Any]) -> Callable[..., Any]:
+            def clip(parameters: Any, limit: Any = None, *args: Any, **kwargs: Any) -> Any:
+                several = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
+                graded = [p for p in several if p.grad is not None]
+                if limit is None:
+                    limit = kwargs.pop("max_norm" if kind == "norm" else "clip_value")
+                for parameter, norm in zip(graded, norms_of([p.grad for p in graded]), strict=True):
+                    self.clipped.setdefault(parameter, norm)
+                order = kwargs.get("norm_type", args[0] if args and kind == "norm" else 2.0)
+                self._clipping.append((kind if order == 2 else f"{kind}_{order}", float(limit), len(graded)))
+                if isinstance(parameters, types.GeneratorType):
+                    parameters = (p for p in several)
+                return original(parameters, limit, *args, **kwargs)
+
+            return clip
+
+        return seen
 
     def _seen_scale(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def scale(scaler: Any, outputs: Any) -> Any:
@@ -45,9 +84,20 @@ class Updates:
         """The loss as it was before a gradient scaler took it."""
         return self._scaled[1] if self._scaled is not None and self._scaled[0]() is loss else loss
 
+    def _seen_unscale(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def unscale_(scaler: Any, optimizer: Any) -> Any:
+            returned = original(scaler, optimizer)
+            if self.clipped and scaler.is_enabled():  # what was clipped before was too large by the scale
+                for parameter in parameters_of(optimizer):
+                    if parameter in self.clipped:
+                        self.clipped[parameter] = self.clipped[parameter] / scaler._scale
+            return returned
+
+        return unscale_
+
     def _seen_scaler_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            if optimizer not in self._counters:
+            if optimizer not in self._counters and isinstance(optimizer, torch.optim.Optimizer):
                 self._count(optimizer, scaler)
                 return scaler.step(optimizer, *args, **kwargs)  # the counter's own now, which comes here again
             return original(scaler, optimizer, *args, **kwargs)
@@ -59,9 +109,79 @@ class Updates:
             self._count(optimizer, None)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        self.machine.stepped(id(optimizer), optimizer.param_groups[0]["lr"])
+        counter = self._counters[optimizer]
+        self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], counter.take_norms())
+        if self._clipping:
+            self._note_clipping(optimizer)
+
+    def _note_clipping(self, optimizer: torch.optim.Optimizer) -> None:
+        counter = self._counters[optimizer]
+        kind, limit, count = self._clipping[0]
+        if kind == "norm":
+            kind = "global_norm" if count > 1 or len(self._clipping) == 1 else "norm"
+        if counter.clipping != (kind, limit):
+            counter.clipping = (kind, limit)
+            self._noting.clipping(optimizer, {f"clip_{kind}": limit})
 
     def _count(self, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
-        counter = UpdateCounter(optimizer, scaler)
-        self._counters[optimizer] = self.machine.counters[id(optimizer)] = counter
+        counter = _Counter(optimizer, scaler, self.clipped)
+        self._counters[optimizer] = self.machine.counters[counter.number] = counter
         self.machine.evidence = counter.evidence
+        self._noting.optimizer(optimizer, scaler)
+
+
+class _Counter(UpdateCounter):
+    """Counts an optimizer's updates, and takes its gradients' norms when it looks at them."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, scaler: Any, clipped: dict[torch.Tensor, torch.Tensor]
+    ) -> None:
+        super().__init__(optimizer, scaler)
+        self.number = next(_NUMBERS)
+        self.clipping: tuple[str, float] | None = None
+        self._clipped = clipped
+        self._norms: Norms | None = None
+        self._parameters: list[torch.Tensor] = []
+        self._groups: tuple[int, ...] = ()
+
+    def take_norms(self) -> Norms | None:
+        """Of the last step: all gradients' norm before clipping, and as the optimizer got them."""
+        norms, self._norms = self._norms, None
+        return norms
+
+    def _look(self, optimizer: torch.optim.Optimizer) -> None:
+        super()._look(optimizer)
+        groups = tuple([len(group["params"]) for group in optimizer.param_groups])
+        if groups != self._groups:
+            self._groups, self._parameters = groups, list(parameters_of(optimizer))
+        graded = [p for p in self._parameters if p.grad is not None]
+        if not graded:
+            return
+        with torch.no_grad():
+            norms = norms_of([p.grad for p in graded])
+            after = together(norms)
+            before = after
+            if self._clipped:
+                before = together([self._clipped.get(p, norm) for p, norm in zip(graded, norms, strict=True)])
+            scale = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it itself
+            self._norms = (before, after) if scale is None else (before / scale, after / scale)
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
+    """All that it updates."""
+    return (p for group in optimizer.param_groups for p in group["params"])
+
+
+def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:
+    """The L2 norm of each."""
+    if all(not tensor.is_sparse for tensor in tensors):
+        return torch._foreach_norm(tensors) if tensors else []
+    return [tensor.coalesce().values().norm() if tensor.is_sparse else tensor.norm() for tensor in tensors]
+
+
+def together(norms: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The norm of all from those of each."""
+    if len(norms) == 1:
+        return norms[0]
+    first = norms[0].device
+    return torch.linalg.vector_norm(torch.stack([norm if norm.device == first else norm.to(first) for norm in norms]))

@@ -6,9 +6,10 @@ import torch
 
 from xframe.recording.attach.instruments import refuse_untested
 from xframe.recording.attach.machine import Machine
+from xframe.recording.attach.patches import Patches
 from xframe_torch.instruments.batches import Batches
 from xframe_torch.instruments.computing import Computing
-from xframe_torch.instruments.patches import Patches
+from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 
 TESTED = ("2.13.",)
@@ -18,9 +19,10 @@ class TorchInstrument:
     """Gives a machine what happens in torch, from ``attach`` until ``detach``."""
 
     def __init__(self, machine: Machine) -> None:
-        self.batches = Batches()
-        self.updates = Updates(machine)
-        self.computing = Computing(machine, self.batches, self.updates.unscaled)
+        self.noting = Noting(machine)
+        self.batches = Batches(machine, self.noting)
+        self.updates = Updates(machine, self.noting)
+        self.computing = Computing(machine, self.batches, self.updates, self.noting)
         self._patches = Patches()
 
     def attach(self) -> None:
@@ -30,7 +32,7 @@ class TorchInstrument:
             UsageError: of this version nobody has tried what is replaced.
         """
         refuse_untested("torch", torch.__version__, TESTED)
-        for part in (self.batches, self.updates, self.computing):
+        for part in (self.noting, self.batches, self.updates, self.computing):
             part.attach(self._patches)
 
     def detach(self) -> None:

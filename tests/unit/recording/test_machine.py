@@ -94,3 +94,94 @@ def test_walks_that_trained_are_counted_as_epochs(machine):
     rows = machine.rows_of().frame()
     assert rows.epoch.tolist() == [0, 1]
     assert rows.step_in_epoch.tolist() == [0, 4]
+
+
+def test_what_one_loss_and_another_share_of_a_batch_is_one_step(machine):
+    train(machine, batch(1, 2), 1)
+    machine.backward(2.0)  # of the same model's call
+    machine.used(Batch(None, 2))  # noise
+    machine.backward(3.0)
+    update(machine, 2)
+    rows = machine.rows_of()
+    assert [rows.num_rows, rows.ids(0).tolist(), rows.frame().updates.tolist()] == [1, [1, 2], [2]]
+
+
+def test_noise_beside_a_batch_does_not_stand_for_it_and_a_later_unknown_batch_does(machine):
+    machine.used(batch(1, 2))
+    machine.used(Batch(None, 2))
+    machine.backward(1.0)
+    update(machine)
+    machine.handed_out += 1  # something that nobody could follow
+    machine.used(Batch(None, 2))
+    machine.backward(1.0)
+    update(machine)
+    rows = machine.rows_of().frame()
+    assert rows.ids_digest.isna().tolist() == [False, True]
+    assert rows.batch_size.tolist() == [2, 2]
+
+
+def test_mode_rows_and_norms_stand_with_their_step(machine):
+    for training, rows, norms in ((True, 4, None), (False, None, (2.0, 1.0)), (True, 4, (3.0, 3.0))):
+        machine.used(batch(rows or 9))
+        machine.called(training=training)
+        machine.averaged(rows)
+        machine.backward(1.0)
+        if norms:
+            update(machine)
+            machine.stepped(2, 0.5, norms)
+            machine.stepped(3, 0.5, (7.0, 7.0))  # a further optimizer's: the first one's are recorded
+    rows = machine.rows_of().frame()
+    assert rows.training.tolist() == [1, 0, 1]
+    assert rows.loss_rows.fillna(0).tolist() == [4, 0, 4]
+    assert rows.gradient_norm.fillna(0).tolist() == [0, 2, 3]
+    assert rows.clipped_norm.fillna(0).tolist() == [0, 1, 3]
+
+
+def evaluate(machine, *batches, losses=()):
+    for each in batches:
+        machine.evaluated(each)
+        for loss in losses:
+            machine.evaluated_loss(loss, each.size)
+
+
+def test_a_walk_that_trains_nothing_is_a_validation(machine):
+    training, held_out = Walk(), Walk()
+    for epoch in range(2):
+        train(machine, batch(1, 2, walk=training, place=epoch), 1)
+        evaluate(machine, batch(1, 2, walk=training))  # an accuracy of what was trained
+        evaluate(machine, batch(5, 6, 7, walk=held_out), batch(8, walk=held_out))
+        machine.evaluated(Batch(None, 30))  # a prediction
+    validations = machine.rows_of().validations
+    assert [each.after for each in validations] == [1, 2]
+    assert [(each.num_samples, each.num_batches, each.loss) for each in validations] == [(4, 2, None)] * 2
+
+
+def test_a_validation_s_loss_is_weighted_by_rows_and_unknown_if_there_are_two(machine):
+    train(machine, batch(1), 1)
+    for losses in ((3.0,), (3.0, 4.0)):
+        walk = Walk()
+        evaluate(machine, batch(5, 6, 7, walk=walk), losses=losses)
+        evaluate(machine, batch(8, walk=walk), losses=[loss * 2 for loss in losses])
+    assert [each.loss for each in machine.rows_of().validations] == [(3 * 3.0 + 6.0) / 4, None]
+
+
+def test_what_is_trained_in_evaluation_mode_is_no_validation(machine):
+    walk = Walk()
+    for index in range(3):
+        used = batch(index, walk=walk, place=index)
+        evaluate(machine, used, losses=[1.0])
+        train(machine, used, 1)
+    trace = machine.rows_of()
+    assert (trace.num_rows, trace.validations) == (3, ())
+
+
+def test_settings_wait_for_the_first_row(tmp_path):
+    opened = []
+    machine = Machine(lambda: opened.append(xframe.record(tmp_path / "a.trace")) or opened[0])
+    machine.settings({"optimizer.class": "SGD"})
+    walk = Walk(lambda: {"loader.batch_size": 1})
+    assert not opened
+    train(machine, batch(1, walk=walk), 1)
+    machine.finish()
+    opened[0].close()
+    assert xframe.Trace.open(tmp_path / "a.trace").settings == {"optimizer.class": "SGD", "loader.batch_size": 1}

@@ -10,4 +10,6 @@ Its files:
     instruments.py  what adapters bring to see a framework's training, found by entry point
     patches.py      functions replaced for a time
     machine.py      makes rows of what instruments see: batches, uses, backward passes, updates
+    batch.py        what pipelines hand out
+    passes.py       evaluation passes, which become validations
 """

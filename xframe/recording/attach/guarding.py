@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.machine import Batch, Machine
+from xframe.recording.attach.passes import Passes
 from xframe.recording.recorder import Recorder
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,7 +67,7 @@ class GuardedMachine(Machine):
     def forked(self) -> None:
         """This process is a copy of another: what was seen so far is that one's to write."""
         self._recorder = self._step = self._used = self._loss = self._trains = None
-        self._early, self._trained = [], set()
+        self._early, self._trained, self._passes = [], set(), Passes()
         self._used_in = {}
         self.before_end = []
 
@@ -108,8 +109,10 @@ class GuardedMachine(Machine):
         if self._trains is not None:
             self._trained.add(self._trains)
         self._trains, self._used = thread, None
+        training, rows = self.training, self._loss_rows
         for batch, by_loss in self._used_in.pop(thread, ()):
             super().used(batch, by_loss=by_loss)
+        self.training, self._loss_rows = training, rows
 
 
 def _forked(machine: GuardedMachine | None) -> None:

@@ -2,19 +2,25 @@
 
 An instrument says what happened: tensors of a batch went into a model or a loss, gradients were computed, an optimizer
 stepped. A backward pass is a step; those on the same batch are one step, until the same optimizer steps again. Of a
-step whose batch is not known only the size is.
+step whose batch is not known only the size is. What was computed and led to no gradients may be an evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from xframe.recording.attach.batch import Batch, Walk
+from xframe.recording.attach.passes import Passes
 from xframe.recording.recorder import Recorder
+from xframe.trace.schema import BY_NAME
 
+__all__ = ["Batch", "Counter", "Machine", "Walk"]
+
+_TYPES: dict[str, Callable[[Any], float]] = {"float64": float, "int64": int}
 _MOST_EARLY = 1000  # steps that wait for the first update
 
 
@@ -26,43 +32,14 @@ class Counter(Protocol):
     evidence: str
 
 
-class Walk:
-    """One iteration over a pipeline.
-
-    Attributes:
-        number: how many walks before it had trained a step; None as long as none of its batches has.
-        taken: batches that were handed out.
-    """
-
-    __slots__ = ("number", "taken")
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self.taken = 0
-
-
-@dataclass(eq=False, slots=True)
-class Batch:
-    """A batch as its pipeline handed it out.
-
-    Attributes:
-        ids: of its samples, None where the pipeline has no index for them.
-        size: its rows, if known.
-        walk, place: the iteration over its pipeline, if it is of one, and its place there.
-    """
-
-    ids: Any
-    size: int | None = None
-    walk: Walk | None = None
-    place: int | None = None
-
-
 @dataclass(slots=True)
 class _Step:
     """A step that may still go on."""
 
     batch: Batch | None
     loss: Any
+    also: dict[str, Any]  # further columns
+    handed_out: int  # batches until then
     lr: Any = None
     stepped: set[int] = field(default_factory=set)  # optimizers that have stepped in it
 
@@ -74,19 +51,29 @@ class Machine:
         counters: what watches each optimizer that has stepped, by a number of the optimizer's.
         evidence: by what signs an update counts as applied.
         before_end: what instruments do before the last row.
+        handed_out: batches that pipelines have handed out so far.
+        training: whether a model that the coming step used was in training mode; None if none was used yet.
     """
 
     def __init__(self, opened: Callable[[], Recorder]) -> None:
         self.counters: dict[int, Counter] = {}
         self.evidence: str | None = None
         self.before_end: list[Callable[[], None]] = []
+        self.handed_out = 0
+        self.training: bool | None = None
         self._opened = opened
         self._recorder: Recorder | None = None
         self._walks = 0  # that have trained a step
+        self._settings: dict[str, Any] = {}  # so far
+        self._passes = Passes()
         self._used: Batch | None = None  # by the step that is to come
+        self._used_at = 0  # when it was used: batches handed out until then
+        self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
         self._step: _Step | None = None
         self._early: list[_Step] = []  # before any optimizer stepped
-        self._loss: Any = None  # of the first backward pass since a step began or an optimizer stepped
+        # Of the first backward pass since a step began or an optimizer stepped: its loss, and further columns.
+        self._loss: Any = None
+        self._also: dict[str, Any] = {}
         self._applied: tuple[Any, Any] = (0, 0)  # updates applied and tried, before the last backward pass
         self._lr: Any = None  # of the last update
 
@@ -100,27 +87,77 @@ class Machine:
         """Where the rows go; made with the first."""
         if self._recorder is None:
             self._recorder = self._opened()
+            if self._settings:
+                self._recorder.settings(self._settings)
         return self._recorder
+
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        """What is set, as ``Recorder.settings`` takes it."""
+        self._settings.update(settings)
+        if settings and self._recorder is not None:
+            self.recorder.settings(settings)
 
     def used(self, batch: Batch, *, by_loss: bool = False) -> None:
         """A tensor of that batch went into the computation.
 
-        What a model takes replaces what was used before. What a loss takes beside predictions only tells whose they
+        What a model takes replaces what was used before, but for tensors of an unknown origin beside a known batch:
+        those were made from it, or beside it, such as noise. What a loss takes beside predictions only tells whose they
         are, where the model's input does not.
         """
-        if not by_loss or self._used is None or (self._used.ids is None and batch.ids is not None):
-            self._used = batch
+        before = self._used
+        if before is None or (batch.known and not before.known):
+            pass
+        elif by_loss or (not batch.known and before.known and self._used_at == self.handed_out):
+            return
+        elif batch is not before:
+            self.training, self._loss_rows = None, set()  # what was computed before led to no gradients
+        self._used, self._used_at = batch, self.handed_out
+
+    def called(self, *, training: bool) -> None:
+        """A model that is called by no other computes, in training mode or in evaluation mode."""
+        self.training = training or bool(self.training)
+
+    def averaged(self, rows: int | None) -> None:
+        """A loss was averaged over so many rows; None: it is no mean."""
+        self._loss_rows.add(rows or 0)
+
+    def evaluated(self, batch: Batch) -> None:
+        """A model computed, and no gradients can come of it, or it was in evaluation mode."""
+        self._passes.called(batch, trained=self._step is not None and batch is self._step.batch)
+
+    def evaluated_loss(self, mean: Any, rows: int | None) -> None:
+        """A loss was computed of what was evaluated: its mean over so many rows; None: it is no mean."""
+        self._passes.loss(mean, rows)
 
     def backward(self, loss: Any) -> None:
         """Gradients of a loss were computed."""
         batch, self._used = self._used, None
-        self._loss = loss if self._loss is None else self._loss
+        self._passes.trained(batch)
+        also = {} if self.training is None else {"training": int(self.training)}
+        if len(self._loss_rows) == 1 and 0 not in self._loss_rows:
+            also["loss_rows"] = next(iter(self._loss_rows))
+        self.training, self._loss_rows = None, set()
+        if self._loss is None:
+            self._loss, self._also = loss, also
         self._applied = self._totals()
-        if self._step is None or batch is None or batch is not self._step.batch:
+        if not self._goes_on(batch):
             self._begin(batch, *self._applied)
 
-    def stepped(self, optimizer: int, lr: Any) -> None:
-        """An optimizer, by a number of its own, stepped at a learning rate."""
+    def _goes_on(self, batch: Batch | None) -> bool:
+        """Whether a backward pass is of the step that there is: it is on the same batch, or made from it."""
+        step = self._step
+        if step is None or step.batch is None:
+            return False
+        made_of_it = batch is None or (step.batch.known and not batch.known)
+        return batch is step.batch or (made_of_it and step.handed_out == self.handed_out)
+
+    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
+        """An optimizer, by a number of its own, stepped at a learning rate.
+
+        Args:
+            optimizer, lr: those.
+            norms: of its gradients, before they were clipped and as it got them.
+        """
         step = self._step
         if step is None:
             return
@@ -128,6 +165,8 @@ class Machine:
             step = self._begin(step.batch, *self._applied)
         step.stepped.add(optimizer)
         step.lr = lr if step.lr is None else step.lr
+        if norms is not None and "clipped_norm" not in step.also:
+            step.also["gradient_norm"], step.also["clipped_norm"] = norms
         self._lr, self._loss = lr, None
 
     def rows(self, **columns: Any) -> None:
@@ -140,15 +179,24 @@ class Machine:
         """Nothing more will come."""
         for function in self.before_end:
             function()
+        self._passes.end()
         self._emit(*self._totals())
         self._emit_early(None)
+        if self._recorder is not None:
+            self._write_validations()
 
     def _begin(self, batch: Batch | None, applied: Any, attempts: Any) -> _Step:
         """The step before ends with so many updates, and another begins."""
         self._emit(applied, attempts)
-        self._step = _Step(batch, self._loss)
+        self._write_validations()
+        self._step = _Step(batch, self._loss, dict(self._also), self.handed_out)
         self._loss = None
         return self._step
+
+    def _write_validations(self) -> None:
+        if not self._early:  # otherwise they wait for the steps before them
+            for facts in self._passes.take(trained=self._recorder is not None):
+                self.recorder.validation(**facts)
 
     def _emit(self, applied: Any, attempts: Any) -> None:
         step, self._step = self._step, None
@@ -177,17 +225,22 @@ class Machine:
 
     def _write(self, step: _Step, updates: Any, attempts: Any) -> None:
         batch = step.batch or Batch(None)
-        if batch.walk is not None and batch.walk.number is None:
-            batch.walk.number = self._walks
+        walk = batch.walk
+        if walk is not None and walk.number is None:
+            walk.number = self._walks
             self._walks += 1
-        epoch = None if batch.walk is None else batch.walk.number
+            if walk.settings is not None:
+                self.settings(walk.settings())
+        epoch = None if walk is None else walk.number
         given = {"loss": step.loss, "lr": self._lr if step.lr is None else step.lr}
         given |= {"updates": updates, "update_attempts": attempts, "epoch": epoch, "step_in_epoch": batch.place}
         self.recorder.evidence = self.evidence
         if batch.ids is not None:
-            self.recorder.step(ids=batch.ids, **given)
+            self.recorder.step(ids=batch.ids, **given, also=step.also)
             return
         sizes = None if batch.size is None else np.array([batch.size])
-        kinds = {"loss": float, "lr": float}
-        row = {name: np.array([kinds.get(name, int)(value)]) for name, value in given.items() if value is not None}
-        self.recorder.block(batch_sizes=sizes, **row)
+        row, also = (
+            {name: np.array([_TYPES[BY_NAME[name].kind](value)]) for name, value in some.items() if value is not None}
+            for some in (given, step.also)
+        )
+        self.recorder.block(batch_sizes=sizes, **row, also=also)

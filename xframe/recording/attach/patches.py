@@ -25,6 +25,13 @@ class Patches:
         setattr(owner, name, _unseen(seen(original), original))
         self._undo.append(lambda: delattr(owner, name) if own is None else setattr(owner, name, own))
 
+    def replace_inner(self, wrapper: Any, seen: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """``seen`` makes the replacement of what ``wrapper`` calls: for whoever has imported it by its name, too."""
+        (cell,) = wrapper.__closure__
+        original = cell.cell_contents
+        cell.cell_contents = _unseen(seen(original), original)
+        self._undo.append(lambda: setattr(cell, "cell_contents", original))
+
     def add(self, undo: Callable[[], object]) -> None:
         """Something else to be undone."""
         self._undo.append(undo)

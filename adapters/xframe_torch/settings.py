@@ -1,0 +1,266 @@
+"""What is set in live objects of torch, under names that are the same in every framework. Nothing here is changed.
+
+Values that lie on a device are read once, when an object is first used, and never after.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
+from torch.optim import lr_scheduler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from xxhash import xxh3_128_hexdigest
+
+LOSSES = tuple(
+    name
+    for name in dir(functional)
+    if (name.endswith("_loss") or name.startswith(("cross_entropy", "binary_cross_entropy", "kl_div")))
+)
+SCHEDULES = tuple(
+    kind
+    for kind in vars(lr_scheduler).values()
+    if isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)
+)
+_NAMES = {  # of an optimizer's arguments, where the usual name is another
+    "lr": "learning_rate",
+    "eps": "epsilon",
+    "alpha": "rho",
+}
+_SWITCHES = ("nesterov", "amsgrad", "centered", "fused", "foreach", "capturable", "differentiable", "maximize")
+_CANONICAL = {
+    "cross_entropy": "cross_entropy",
+    "nll_loss": "cross_entropy",
+    "binary_cross_entropy": "binary_cross_entropy",
+    "binary_cross_entropy_with_logits": "binary_cross_entropy",
+    "mse_loss": "mean_squared_error",
+    "l1_loss": "mean_absolute_error",
+    "huber_loss": "huber",
+    "kl_div": "kl_divergence",
+}
+# Log probabilities, as nll_loss takes them, are logits too: their log softmax is themselves.
+_FROM_LOGITS = {
+    "cross_entropy": True,
+    "nll_loss": True,
+    "binary_cross_entropy": False,
+    "binary_cross_entropy_with_logits": True,
+}
+_TOTALS = ("T_max", "total_iters", "num_training_steps")
+_MOST_VALUES = 64  # of a list
+_MOST_READ = 1 << 26  # numbers of a model's weights that are brought home for a fingerprint
+_MOST_WEIGHTS = 256  # tensors
+_CHOSEN = 1 << 53  # seeds from here on are torch's own, another in each process
+
+
+def numbered(kind: str, number: int) -> str:
+    """The name of the object of that kind and number."""
+    return kind if not number else f"{kind}.{number}"
+
+
+def plain(value: Any) -> Any:
+    """A setting's value as a trace holds it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        return value.item() if value.numel() == 1 else plain(value.reshape(-1)[:_MOST_VALUES].tolist())
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value[:_MOST_VALUES]]
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def optimizer(optimizer: torch.optim.Optimizer, scaler: Any = None) -> dict[str, Any]:
+    """An optimizer's hyper-parameters, those of its first group and how others differ."""
+    groups = [_group(optimizer, group) for group in optimizer.param_groups]
+    found = {"class": type(optimizer).__name__, **groups[0], "groups": len(groups)}
+    for number, group in enumerate(groups[1:_MOST_VALUES], start=1):
+        found |= {f"group{number}.{name}": value for name, value in group.items() if value != groups[0].get(name)}
+    found["parameters"] = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+    found |= {"clip_norm": None, "clip_global_norm": None, "clip_value": None}
+    if scaler is not None and scaler.is_enabled():
+        found["loss_scale"] = float(scaler._init_scale)
+    return found
+
+
+def _group(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"learning_rate": plain(group.get("initial_lr", group["lr"]))}
+    for name, value in group.items():
+        if name == "betas":
+            found |= {"beta_1": plain(value[0]), "beta_2": plain(value[1])}
+        elif name not in ("params", "lr", "initial_lr", "param_names", "decoupled_weight_decay"):
+            found[_NAMES.get(name, name)] = plain(value)
+    if found.get("weight_decay"):
+        decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, torch.optim.AdamW))
+        found["decay"] = "decoupled" if decoupled else "coupled"
+    elif "weight_decay" in found:
+        found["decay"] = None
+    return found
+
+
+def schedule(schedule: Any) -> dict[str, Any]:
+    """A schedule's arguments; a total number of ticks is ``total_steps`` whatever its own name."""
+    kind = type(schedule)
+    found: dict[str, Any] = {"class": kind.__name__}
+    for name in inspect.signature(kind.__init__).parameters:
+        if name in ("self", "optimizer", "last_epoch", "schedulers") or name not in vars(schedule):
+            continue
+        found[_named(name)] = plain(vars(schedule)[name])
+    if isinstance(schedule, lr_scheduler.OneCycleLR):
+        found["max_lr"] = plain(schedule.optimizer.param_groups[0]["max_lr"])
+    for function in getattr(schedule, "lr_lambdas", [])[:1]:
+        inner = getattr(function, "func", function)
+        found["function"] = getattr(inner, "__name__", type(inner).__name__)
+        found |= {_named(name): plain(value) for name, value in getattr(function, "keywords", {}).items()}
+    parts = getattr(schedule, "_schedulers", [])
+    for number, part in enumerate(parts[:_MOST_VALUES]):
+        found |= {f"part{number}.{name}": value for name, value in globals()["schedule"](part).items()}
+    return found
+
+
+def _named(argument: str) -> str:
+    return "total_steps" if argument in _TOTALS else argument
+
+
+def schedules_of(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """Schedules that were made for an optimizer, wherever they are."""
+    return [each for each in gc.get_objects() if isinstance(each, SCHEDULES) and each.optimizer is optimizer]
+
+
+def reduction_of(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], str | None]:
+    """What reads the reduction from the arguments of such a loss; None if it is given in a way of old."""
+    names = list(inspect.signature(function).parameters)
+    if "reduction" not in names:
+        return lambda args, kwargs: None
+    place = names.index("reduction")
+    default = inspect.signature(function).parameters["reduction"].default
+    old = [names.index(name) for name in ("size_average", "reduce") if name in names]
+
+    def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        if kwargs.get("size_average") is not None or kwargs.get("reduce") is not None:
+            return None
+        if any(len(args) > index and args[index] is not None for index in old):
+            return None
+        given: str = kwargs["reduction"] if "reduction" in kwargs else args[place] if len(args) > place else default
+        return given
+
+    return read
+
+
+def loss(
+    name: str, function: Any, reduction: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A loss function of torch, as it is called."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    given = bound.arguments
+    canonical = _CANONICAL.get(name, name)
+    if name == "smooth_l1_loss" and given.get("beta") == 1:
+        canonical = "huber"
+    found: dict[str, Any] = {"class": canonical, "reduction": reduction}
+    if name in _FROM_LOGITS:
+        found["from_logits"] = _FROM_LOGITS[name]
+    if "label_smoothing" in given:
+        found["label_smoothing"] = plain(given["label_smoothing"])
+    for argument in ("beta", "delta", "margin", "pos_weight", "ignore_index"):
+        if argument in given:
+            found["delta" if argument == "beta" else argument] = plain(given[argument])
+    if "weight" in given:
+        found["weights"] = plain(given["weight"])
+    names = list(bound.signature.parameters)
+    for role, tensor in (("input_shape", given.get(names[0])), ("target_shape", given.get(names[1]))):
+        if isinstance(tensor, torch.Tensor):
+            found[role] = list(tensor.shape[1:])
+    return found
+
+
+def loader(loader: DataLoader[Any]) -> dict[str, Any]:
+    """How a loader draws batches."""
+    sampler, batches = loader.sampler, loader.batch_sampler
+    own = batches is not None and type(batches).__module__.startswith("torch.")
+    shuffle = True if isinstance(sampler, RandomSampler) else False if isinstance(sampler, SequentialSampler) else None
+    if batches is not None and not own:  # whatever it draws from
+        sampler, shuffle = batches, None
+    data = loader.dataset
+    return {
+        "class": type(loader).__name__,
+        "batch_size": getattr(batches, "batch_size", loader.batch_size),
+        "shuffle": shuffle,
+        "drop_last": getattr(batches, "drop_last", loader.drop_last),
+        "workers": loader.num_workers,
+        "sampler": None if isinstance(data, IterableDataset) else type(sampler).__name__,
+        "num_samples": None if isinstance(data, IterableDataset) or not hasattr(data, "__len__") else len(data),
+    }
+
+
+def model(module: torch.nn.Module) -> dict[str, Any]:
+    """What model it is."""
+    module = getattr(module, "_orig_mod", module)
+    return {"class": type(module).__name__, "parameters": sum(p.numel() for p in module.parameters() if not is_lazy(p))}
+
+
+def layers(module: torch.nn.Module, known: Collection[Any] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kinds of layers that matter, and of each its settings, in the order of registration; starting weights at the end.
+
+    Args:
+        module: the model.
+        known: weights that were noted with another model.
+    """
+    for layer in module.modules():
+        kind = type(layer).__name__
+        if next(layer.parameters(recurse=False), None) is not None:
+            yield "layer", {"class": kind}
+        if isinstance(layer, _DropoutNd):
+            yield "dropout", {"rate": layer.p}
+        elif isinstance(layer, torch.nn.RNNBase):
+            yield "recurrent", {"batch_first": layer.batch_first, "class": kind, "dropout": layer.dropout}
+        elif hasattr(layer, "eps") and ("Norm" in kind or isinstance(layer, _NormBase)):
+            momentum = getattr(layer, "momentum", None)
+            kept = {} if momentum is None else {"momentum": round(1 - momentum, 12)}
+            yield "normalisation", {"class": kind, "epsilon": layer.eps, **kept}
+    weights = [p for p in module.parameters() if not is_lazy(p) and p not in known][:_MOST_WEIGHTS]
+    read = sum(p.numel() for p in weights) <= _MOST_READ
+    for tensor in weights:
+        yield "weights", weight(tensor.detach(), read=read)
+
+
+def weight(tensor: torch.Tensor, *, read: bool = True) -> dict[str, Any]:
+    """A tensor's shape, a fingerprint of its numbers as float32, their mean and standard deviation."""
+    found: dict[str, Any] = {"shape": list(tensor.shape)}
+    if read and tensor.layout is torch.strided and not tensor.is_complex():
+        numbers = tensor.float().cpu().contiguous().numpy()
+        found["fingerprint"] = xxh3_128_hexdigest(numbers.tobytes())
+        mean, std = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
+        if math.isfinite(mean) and math.isfinite(std):
+            found |= {"mean": mean, "std": std}
+    return found
+
+
+def environment(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Precision, determinism and seed as they are now."""
+    autocast = torch.is_autocast_enabled(device)
+    seed = torch.initial_seed()
+    found = {
+        "backend": "torch",
+        "device": device,
+        "precision.default": plain(torch.get_default_dtype()),
+        "precision.policy": plain(dtype),
+        "precision.autocast": plain(torch.get_autocast_dtype(device)) if autocast else None,
+        "precision.tf32": torch.get_float32_matmul_precision() != "highest",
+        "determinism.algorithms": torch.are_deterministic_algorithms_enabled(),
+        "determinism.cudnn": torch.backends.cudnn.deterministic,
+        "determinism.benchmark": torch.backends.cudnn.benchmark,
+    }
+    return found | ({"seed.torch": seed} if seed < _CHOSEN else {})

@@ -1,0 +1,47 @@
+"""Batches as their pipelines hand them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Walk:
+    """One iteration over a pipeline.
+
+    Attributes:
+        number: how many walks before it had trained a step; None as long as none of its batches has.
+        taken: batches that were handed out.
+        trained: gradients were computed on one of its batches.
+        settings: gives the pipeline's, as ``Recorder.settings`` takes them.
+    """
+
+    __slots__ = ("number", "settings", "taken", "trained")
+
+    def __init__(self, settings: Callable[[], Mapping[str, Any]] | None = None) -> None:
+        self.number: int | None = None
+        self.taken = 0
+        self.trained = False
+        self.settings = settings
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """A batch as its pipeline handed it out.
+
+    Attributes:
+        ids: of its samples, None where the pipeline has no index for them.
+        size: its rows, if known.
+        walk, place: the iteration over its pipeline, if it is of one, and its place there.
+    """
+
+    ids: Any
+    size: int | None = None
+    walk: Walk | None = None
+    place: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a pipeline handed it out."""
+        return self.ids is not None or self.walk is not None
