@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify quick test trainers proof check lint format clean
+.PHONY: verify quick test trainers proof check lint style types format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
@@ -28,13 +28,20 @@ trainers: $(VENV)/.trainers
 proof: $(VENV)/.proof
 	PYTHONPATH=tests $(BIN)/python -m proof
 
-check: lint test trainers
+# The trainers come last, for the tests must do without them; they take one process, and so leave one for the types.
+check: $(VENV)/.dev
+	$(MAKE) style test
+	$(MAKE) --jobs 2 types trainers
 
-lint: $(VENV)/.dev
+lint: style types
+
+style: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -62,6 +69,8 @@ $(VENV)/.proof: $(VENV)/.trainers
 	$(PIP) --editable ".[proof]"
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.test
-	$(PIP) --editable ".[all,dev]"
-	touch $@
+# At once, for `make check`: each pip goes through all that the others have installed.
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) "$$(grep '^torch==' constraints.txt)" --editable ".[all,dev]"
+	touch $(VENV)/.user $(VENV)/.test $@

@@ -5,9 +5,10 @@ Where XFRAME_SAMPLE is a share, as in CI, so many of each parametrized test's ca
 """
 
 import contextlib
+import gc
 import math
 import os
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ TESTS = Path(__file__).parent
 # Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
 SHARE, SEED = float(os.environ.get("XFRAME_SAMPLE", "1")), os.environ.get("XFRAME_SEED", "1")
 FEWEST = 8  # cases of a test that are all run
+TEARDOWNS = count(1)
 LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "scripts", "proof", "gpu", "unit")
 
 
@@ -30,6 +32,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # when it is first imported, it sets COLUMNS for child processes alone
+    # Frameworks and thousands of tests are objects that stay: to look through them all the time takes a tenth of it.
+    gc.disable()
     os.environ.pop("COLUMNS", None)  # the screen's width would fold what tests read
     os.unsetenv("COLUMNS")
     if config.getoption("quick"):
@@ -44,6 +48,13 @@ def _unsynchronised():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda number: None)
         yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Collects garbage now and then, see ``pytest_configure``."""
+    if next(TEARDOWNS) % 250 == 0:
+        gc.collect()
 
 
 def pytest_report_header():
@@ -74,10 +85,12 @@ def pytest_collection_finish(session):
 
 
 def sampled(items):
-    """Each test's cases, or of many as large a share as is asked for."""
-    rng = Random(SEED)
-    for _, cases in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
-        cases = list(cases)
+    """Each test's cases, or of many as large a share as is asked for.
+
+    Tests of one class or module that have as many cases get the same of them, since they share what cases train.
+    """
+    for test, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
+        cases, rng = list(group), Random(f"{SEED} {test.rpartition('::')[0]}")
         yield from cases if len(cases) <= FEWEST else rng.sample(cases, max(FEWEST, math.ceil(SHARE * len(cases))))
 
 

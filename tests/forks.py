@@ -7,6 +7,7 @@ which holds nothing but the imported modules: nothing was computed with them bef
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import json
 import os
@@ -80,8 +81,11 @@ def running() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
 
 def _serve(errors: str, modules: list[str]) -> None:
+    gc.disable()
     for name in modules:
         importlib.import_module(name)
+    gc.freeze()  # what is imported stays, and would be copied by each fork that looks at it
+    gc.enable()
     for line in sys.stdin:
         pid = os.fork()
         if not pid:

@@ -194,6 +194,7 @@ def _measure(bench: Parent) -> None:
         return train.steps
 
     gate = Gate(lambda *trained: bench.send(Trained(*trained)), wait)
+    registry.probe(adapter)
     if job.loop is None:
         (loop,) = (loop for loop in loops_of(adapter, workload.task) if loop.name == job.name)
         loop.train(workload, gate)

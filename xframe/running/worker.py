@@ -44,7 +44,7 @@ def _train(harness: Parent) -> None:
         if importlib.util.find_spec(module) is None:
             raise FailedError(Failed(f"no module {module!r} for {sys.executable}", "missing", adapter.install))
     try:
-        probe = adapter.probe()
+        probe = registry.probe(adapter)
     except Exception as error:
         raise FailedError(Failed(f"{type(error).__name__}: {error}", "broken")) from error
     harness.send(Ready(probe.devices, probe.versions))

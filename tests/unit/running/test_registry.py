@@ -1,5 +1,6 @@
 """Adapters by name, found through entry points."""
 
+import gc
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -134,6 +135,21 @@ def test_a_name_claimed_twice(installed, monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: entries)
     registry.available.cache_clear()
     assert registry.available()["x"].value == here("Good")
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_no_garbage_is_looked_for_while_a_framework_is_imported(collecting):
+    class Looks(Good):
+        def probe(self):
+            return Probe({"collecting": str(gc.isenabled())}, ("cpu",))
+
+    before = gc.isenabled()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        assert registry.probe(Looks()).versions == {"collecting": "False"}
+        assert gc.isenabled() is collecting
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_reasons_why_not():

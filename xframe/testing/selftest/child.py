@@ -42,7 +42,7 @@ def _work(parent: Parent) -> None:
 def _train(work: Work) -> Iterator[Trained | Broke]:
     adapter = registry.load(work.adapter)
     task, store = find_task(TASK), Store(work.adapter, Path(work.folder))
-    adapter.probe()
+    registry.probe(adapter)
     for fields in work.plans:
         plan = TrainingPlan.from_mapping(fields)
         path = store.path("honest", plan.digest)
