@@ -12,6 +12,7 @@ Its files:
     updates.py     optimizers: updates applied and tried, rates, gradients' norms
     functions.py   ``tf.function``: what is traced and called, and with which batch
     batches.py     batches as eager iteration over a data set hands them out
+    noting.py      what is set, noted as it comes into use
     fitting.py     Keras' ``fit``, ``train_on_batch`` and ``evaluate``
 """
 

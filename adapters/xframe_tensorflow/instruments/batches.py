@@ -13,6 +13,16 @@ from xframe.recording.attach.machine import Batch, Walk
 from xframe.recording.attach.patches import Patches
 
 
+class Pass(Walk):
+    """An iteration over a data set."""
+
+    __slots__ = ("dataset",)
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__()
+        self.dataset = dataset
+
+
 class Batches:
     """Which batch an eager tensor was handed out with. No batch is kept alive."""
 
@@ -36,7 +46,7 @@ class Batches:
     def _handed_out(self, iterator: Any, data: Any) -> None:
         walk = self._walks.get(iterator)
         if walk is None:
-            walk = self._walks[iterator] = Walk()
+            walk = self._walks[iterator] = Pass(getattr(iterator, "_dataset", None))
         tensors = [one for one in tf.nest.flatten(data) if isinstance(one, tf.Tensor)]
         size = next((int(one.shape[0]) for one in tensors if one.shape.rank), None)
         batch = Batch(None, size, walk, walk.taken)

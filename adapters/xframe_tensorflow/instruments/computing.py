@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.losses import loss as losses
+from keras.src.trainers.compile_utils import CompileLoss
 from tensorflow.python import pywrap_tfe
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps
 
 _MEANS = "sum_over_batch_size", "mean"
@@ -21,8 +23,9 @@ _MEANS = "sum_over_batch_size", "mean"
 class Computing:
     """What is computed with a batch: by the outermost layer, by losses, by tapes."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.noting = noting
         self._inside = threading.local()
         self._averaged: tuple[Any, Any] = (None, None)  # the last loss that is a mean, and of how many rows
         self._scaled: tuple[Any, Any] = (None, None)  # the last scaled loss, and what it was before
@@ -33,6 +36,7 @@ class Computing:
         patches.replace(tf.GradientTape, "_push_tape", self._seen_push)
         patches.replace(tf.GradientTape, "gradient", self._seen_gradient)
         patches.replace(losses, "reduce_values", self._seen_reduction)
+        patches.replace(losses.Loss, "__call__", self._seen_loss)
         for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
             patches.replace(kind, "scale_loss", self._seen_scaling)
 
@@ -47,6 +51,7 @@ class Computing:
                 leaf = first_leaf((args, kwargs))
                 if leaf is not None:
                     self.steps.used(leaf, _training(layer, args, kwargs))
+                    self.noting.model(layer)
                 return original(layer, *args, **kwargs)
             finally:
                 inside.layer = False
@@ -79,6 +84,16 @@ class Computing:
             return None, None
         rows = self._averaged[1] if self._averaged[0] is target else _mean_of(target)
         return target, rows
+
+    def _seen_loss(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+
+        def call(loss: Any, y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
+            if not no_tape() and not isinstance(loss, CompileLoss):
+                self.noting.loss(loss, y_true, y_pred)
+            return original(loss, y_true, y_pred, *args, **kwargs)
+
+        return call
 
     def _seen_reduction(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def reduce_values(

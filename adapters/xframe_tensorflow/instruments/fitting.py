@@ -6,6 +6,7 @@ The index goes through Keras' own shuffle with the row that it is of.
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,10 +16,14 @@ import numpy as np
 from keras.src.backend.tensorflow import trainer as trainers
 from keras.src.callbacks.callback_list import CallbackList
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from xframe.recording.attach.patches import Patches
+from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import FIT
 from xframe_tensorflow.instruments.computing import refuse_replicas
+from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps
 
 _OURS = "xframe_data", "xframe_ids"
@@ -28,8 +33,10 @@ _FUNCTIONS = "train_function", "test_function"
 class Fitting:
     """Models that are trained by Keras' own loop."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.noting = noting
+        self._unnoted = False  # the data of the fit that begins
         self._models: weakref.WeakSet[keras.Model] = weakref.WeakSet()
         self._loops = 0  # fit and evaluate, one inside of the other
         self._largest = 0  # batch that arrays were cut into
@@ -37,8 +44,8 @@ class Fitting:
     def attach(self, patches: Patches) -> None:
         """From now on."""
         trainer = trainers.TensorFlowTrainer
-        for name in ("fit", "evaluate"):
-            patches.replace(trainer, name, self._seen_loop)
+        patches.replace(trainer, "fit", functools.partial(self._seen_loop, True))
+        patches.replace(trainer, "evaluate", functools.partial(self._seen_loop, False))
         patches.replace(trainer, "predict", self._seen_predict)
         patches.replace(trainer, "make_train_function", self._seen_make_train)
         patches.replace(trainer, "make_test_function", self._seen_make_test)
@@ -55,13 +62,16 @@ class Fitting:
             for name in _FUNCTIONS:
                 setattr(model, name, None)
 
-    def _seen_loop(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _seen_loop(self, fits: bool, original: Callable[..., Any]) -> Callable[..., Any]:
         def loop(model: keras.Model, *args: Any, **kwargs: Any) -> Any:
             with model.distribute_strategy.scope() if model._distribute_strategy else contextlib.nullcontext():
                 refuse_replicas()
             self._watch(model)
             self.steps.end_outside()
             self._loops += 1
+            if fits:
+                self._unnoted = True
+                self.noting.weights_of_classes(kwargs.get("class_weight"))
             try:
                 return original(model, *args, **kwargs)
             finally:
@@ -157,12 +167,17 @@ class Fitting:
         def init(iterator: Any, *args: Any, **kwargs: Any) -> None:
             with self._with_ids() if self._loops else contextlib.nullcontext():  # not of a prediction
                 original(iterator, *args, **kwargs)
+            unnoted, self._unnoted = self._unnoted, False
+            if unnoted:
+                self.noting.loader(_loader(iterator.data_adapter, iterator.steps_per_epoch))
 
         return init
 
     def _seen_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def on_epoch_begin(callbacks: Any, epoch: int, logs: Any = None) -> Any:
             returned = original(callbacks, epoch, logs)
+            for callback in callbacks.callbacks:
+                self.noting.callback(callback)
             self.steps.ring.begin_epoch(epoch)
             return returned
 
@@ -191,3 +206,17 @@ class Fitting:
             ids=np.concatenate([row.ids for row in rows]) if known else None,
             batch_sizes=np.array(sizes) if rows and None not in sizes else None,
         )
+
+
+def _loader(adapter: Any, steps: int | None) -> dict[str, Any]:
+    """How a training draws batches."""
+    if isinstance(adapter, ArrayDataAdapter):
+        found = settings.arrays(adapter)
+    elif isinstance(adapter, TFDatasetAdapter):
+        found = settings.pipeline(adapter._dataset)
+    elif isinstance(adapter, PyDatasetAdapter):
+        data = adapter.py_dataset
+        found = {"class": type(data).__name__, "shuffle": bool(adapter.shuffle), "workers": int(data.workers)}
+    else:
+        found = {"class": type(adapter).__name__.removesuffix("DataAdapter").lower()}
+    return found if steps is None else {**found, "steps_per_epoch": int(steps)}

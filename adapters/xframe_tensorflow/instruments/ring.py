@@ -17,7 +17,10 @@ import tensorflow as tf
 
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.recorder import FLUSH_SECONDS
+from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import STEP
+from xframe_tensorflow.instruments.batches import Pass
+from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.rows import Optimizer, Row, Totals, blocks
 
 CAPACITY = 1 << 18  # numbers that the table holds
@@ -64,8 +67,9 @@ class Ring:
         tested: sizes and ids of an evaluation's batches.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
+        self.noting = noting
         self.optimizers: dict[int, Optimizer] = {}
         self.calls: deque[Batch | None] = deque()
         self.tested: list[Row] = []
@@ -235,6 +239,8 @@ class Ring:
             if batch.walk is not None:
                 if batch.walk.number is None:
                     batch.walk.number, self._walks = self._walks, self._walks + 1
+                    if isinstance(batch.walk, Pass):
+                        self.noting.loader(settings.pipeline(batch.walk.dataset))
                 row.epoch, row.place = batch.walk.number, batch.place
         elif self._epoch is not None:
             row.epoch, row.place = self._epoch, self._place

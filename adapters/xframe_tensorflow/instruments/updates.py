@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,21 +13,25 @@ from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from tensorflow.python.framework import ops
 
 from xframe.recording.attach.patches import Patches
+from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
-_CLIPPERS = ("clip_by_global_norm", "clip_by_norm", "clip_by_value")
+_CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
+_BOUNDS = "clip_norm", "clip_value_max"
 
 
 class Updates:
     """What optimizers do, and when it counts: their own ``iterations``, read before and after."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.noting = noting
         self._inside = threading.local()
         self._applying: tuple[Update, Any] | None = None  # and the graph that it began in
         self._norms: tf.Variable | None = None  # where a branch of a graph leaves them
         self._in_branch = False
-        self._clipped: dict[int, tuple[Any, Any]] = {}  # by the script itself: what came out, and what went in
+        # By the script itself: what came out, what went in, by which rule and bound.
+        self._clipped: dict[int, tuple[Any, Any, tuple[str, Any]]] = {}
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -34,13 +39,15 @@ class Updates:
             patches.replace(kind, "apply", self._seen_apply)
         patches.replace(keras.optimizers.Optimizer, "_clip_gradients", self._seen_clipping)
         patches.replace(TFOptimizer, "_backend_update_step", self._seen_update)
-        for name in _CLIPPERS:
-            patches.replace(tf, name, self._seen_script_clipping)
+        for name, rule in _CLIPPERS.items():
+            patches.replace(tf, name, functools.partial(self._seen_script_clipping, rule))
 
     def _seen_apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def apply(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
             if self._applying is not None:
                 return original(optimizer, *args, **kwargs)
+            variables = args[1] if len(args) > 1 else kwargs.get("trainable_variables")
+            self.noting.optimizer(optimizer, variables or optimizer._trainable_variables)
             update = self._begin(optimizer)
             try:
                 returned = original(optimizer, *args, **kwargs)
@@ -83,7 +90,10 @@ class Updates:
         return _clip_gradients
 
     def _take_norms(self, update: Update, graph: Any, grads: list[Any], clipped: list[Any]) -> None:
-        given = [self._clipped.get(id(one), (None, one))[1] for one in grads]
+        held = [self._clipped.get(id(one)) for one in grads]
+        given = [one if known is None else known[1] for one, known in zip(grads, held, strict=True)]
+        for rule, bound in {known[2] for known in held if known is not None and isinstance(known[2][1], (int, float))}:
+            self.noting.clipping(update.optimizer.keras, rule, bound)
         before = _half_square(given)
         after = before if all(a is b for a, b in zip(given, clipped, strict=True)) else _half_square(clipped)
         if before is None or after is None:
@@ -102,7 +112,7 @@ class Updates:
 
         return _backend_update_step
 
-    def _seen_script_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _seen_script_clipping(self, rule: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def clip(given: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(given, *args, **kwargs)
             inside = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -111,7 +121,9 @@ class Updates:
                 self._clipped.clear()
             for one, other in zip(inside, outside, strict=False):
                 if one is not None:
-                    self._clipped[id(other)] = other, self._clipped.get(id(one), (None, one))[1]
+                    before = self._clipped.get(id(one))
+                    bound = args[-1] if args else next((kwargs[name] for name in _BOUNDS if name in kwargs), None)
+                    self._clipped[id(other)] = other, one if before is None else before[1], (rule, bound)
             return returned
 
         return clip

@@ -12,6 +12,7 @@ from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.computing import Computing
 from xframe_tensorflow.instruments.fitting import Fitting
 from xframe_tensorflow.instruments.functions import Functions
+from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.ring import Ring
 from xframe_tensorflow.instruments.steps import Steps
 from xframe_tensorflow.instruments.updates import Updates
@@ -23,7 +24,8 @@ class KerasInstrument:
     """Gives a machine what happens in Keras and TensorFlow, from ``attach`` until ``detach``."""
 
     def __init__(self, machine: Machine) -> None:
-        self.ring = Ring(machine)
+        self.noting = Noting(machine)
+        self.ring = Ring(machine, self.noting)
         self.batches = Batches()
         self.steps = Steps(self.ring, self.batches)
         self._patches = Patches()
@@ -38,8 +40,9 @@ class KerasInstrument:
         if keras.backend.backend() != "tensorflow":
             return
         refuse_untested("tensorflow", tf.__version__, TESTED_TENSORFLOW)
-        parts = (Computing(self.steps), Updates(self.steps), Functions(self.steps, self.batches), Fitting(self.steps))
-        for part in (self.batches, *parts):
+        seers = (Computing, Updates, Fitting)
+        parts = [kind(self.steps, self.noting) for kind in seers]
+        for part in (self.batches, Functions(self.steps, self.batches), *parts):
             part.attach(self._patches)
         self.ring.machine.before_end.append(self._finish)
 
