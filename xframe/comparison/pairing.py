@@ -178,6 +178,7 @@ class Pair:
         firsts: by column, the first row at which the two differ; ``lr`` by the precision judged, ``loss`` and
             ``accuracy`` by the tolerance in force.
         judged: by column, in how many rows both knew it and were compared, up to its first difference's block.
+        details: by column, what a check noticed of its differences, for the diagnosis.
         noticed: sentences on what a check noticed that is no failure.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
@@ -190,6 +191,7 @@ class Pair:
     firsts: dict[str, int] = field(default_factory=dict)
     judged: Counter[str] = field(default_factory=Counter)
     noticed: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
     judgements: dict[str, Judgement] = field(default_factory=dict)
     diverged: bool = False
 

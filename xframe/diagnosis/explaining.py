@@ -19,10 +19,12 @@ from xframe.comparison.judging import Findings
 from xframe.comparison.pairing import Common, Pair, first_unequal
 from xframe.comparison.result import TOLERANCES, Comparison, Explanation
 from xframe.diagnosis import causes
+from xframe.diagnosis.backing import backed
 from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
 from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
+from xframe.diagnosis.evidence import Evidence
 from xframe.diagnosis.fixes import in_use
 from xframe.diagnosis.numbers import Numbers, Outcome, numbers_of
 from xframe.errors import counted
@@ -103,7 +105,7 @@ def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explana
         reference = rows[pair.reference.name]
         found[name] = found.get(name, []) + _of_pair(pair, rows, reference, tables[name], numbers_alone=planned)
     for name, answers_of_run in found.items():
-        yield from in_order(answers_of_run, tables[name])
+        yield from backed(in_order(answers_of_run, tables[name]), across.get(name))
 
 
 def _of_pair(
@@ -234,13 +236,14 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows, until: int | None = N
     a, b, facts = candidate, reference, (pair.candidate.facts, pair.reference.facts)
     firsts = {name: first for name, first in pair.firsts.items() if first < shared}
     weights = pair.judgements.get("weights")
+    evidence = Evidence.of(pair, candidate, reference, shared)
     return Numbers(
         loss=None if coverage else (numbers_of(a, "loss")[:shared], numbers_of(b, "loss")[:shared]),
         lr=(numbers_of(a, "lr")[:shared], numbers_of(b, "lr")[:shared]),
         loss_differs_at=firsts.get("loss"),
         lr_differs_at=firsts.get("lr"),
         weights=None if weights is None else {"pass": True, "fail": False}.get(weights.result),
-        starts=(facts[0].weights_fingerprint, facts[1].weights_fingerprint),
+        starts=_starts(facts, evidence),
         data=(facts[0].data_fingerprint, facts[1].data_fingerprint),
         applied=None if b.updates is None else np.diff(b.updates[:shared], prepend=0) > 0,
         may_fold=_may_fold_otherwise(*facts),
@@ -252,4 +255,11 @@ def _numbers(pair: Pair, candidate: Rows, reference: Rows, until: int | None = N
         validation=_validation(pair),
         rounded=_rounded(pair),
         weights_text="" if weights is None else weights.detail,
+        evidence=evidence,
     )
+
+
+def _starts(facts: tuple[Facts, Facts], evidence: Evidence) -> tuple[str | None, str | None]:
+    """Fingerprints of the starting weights, or what the tensors stated show of these."""
+    fingerprints = facts[0].weights_fingerprint, facts[1].weights_fingerprint
+    return evidence.starts if fingerprints == (None, None) else fingerprints

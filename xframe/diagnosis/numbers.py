@@ -6,7 +6,7 @@ is NaN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xframe.comparison.checks.lr import behind, share
 from xframe.comparison.readings import ROUNDINGS, SEVERAL
+from xframe.diagnosis.evidence import Evidence
 from xframe.precision import epsilon, rounding
 from xframe.trace.rows import Rows
 
@@ -58,6 +59,7 @@ class Numbers:
     before: NDArray[np.int64] | None = None  # updates made before each step
     totals: tuple[int, int] = (0, 0)  # updates in all, or steps where updates were not counted
     weights_text: str = ""  # which of the final weights differ, and how far
+    evidence: Evidence = field(default_factory=Evidence)  # what was recorded beside
 
     @property
     def other_data(self) -> bool:
@@ -72,7 +74,7 @@ class Numbers:
     @property
     def same_data(self) -> bool:
         """Whether they are known to hold the same data."""
-        return None not in self.data and self.data[0] == self.data[1]
+        return (None not in self.data and self.data[0] == self.data[1]) or self.evidence.same_inputs
 
     @property
     def same_starts(self) -> bool:

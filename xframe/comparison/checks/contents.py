@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Pair, Run, Terms, recorded
@@ -13,7 +14,21 @@ from xframe.comparison.prints import Line, close, line, numbers, prints_of
 from xframe.comparison.result import Judgement
 from xframe.errors import counted
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 _KEPT = 4096  # samples that differ, by which a factor is estimated
+
+
+class Differing(NamedTuple):
+    """What the first contents that differ show.
+
+    Attributes:
+        how: in words, how they follow from the reference's; empty if they do in no one way.
+        others: the share of them that the reference has at other places.
+    """
+
+    how: str
+    others: float
 
 
 class Contents(Check):
@@ -23,7 +38,6 @@ class Contents(Check):
 
     Attributes:
         column: of the prints.
-        how: in what way those that differ do, if it is one way for all of them.
     """
 
     group, optional, of_runs_only = "numbers", True, True
@@ -33,7 +47,8 @@ class Contents(Check):
         super().__init__(pair)
         self._samples = self._rounded = self._different = 0
         self._at_first = (0, 0)  # of the first step that differs: samples that do, and all
-        self._kept: tuple[np.ndarray, np.ndarray] = (np.zeros((0, 4)), np.zeros((0, 4)))
+        self._hashes: tuple[list[Ints], list[Ints]] = ([], [])  # of those kept, and of all that the reference has there
+        self._kept: tuple[Floats, Floats] = (np.zeros((0, 4)), np.zeros((0, 4)))
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
@@ -68,6 +83,8 @@ class Contents(Check):
             return
         self._different += len(differing)
         if len(self._kept[0]) < _KEPT:
+            self._hashes[0].append(a[differing[:_KEPT], 0])
+            self._hashes[1].append(b[: differing[:_KEPT][-1] + 1, 0])
             self._kept = (
                 np.concatenate([self._kept[0], exact[0][~near]])[:_KEPT],
                 np.concatenate([self._kept[1], exact[1][~near]])[:_KEPT],
@@ -79,9 +96,11 @@ class Contents(Check):
             self._at_first = int(np.searchsorted(differing, ends[place])), int(counts[place])
             self.note(self.column, block.start + int(np.flatnonzero(rows)[place]))
 
-    @property
-    def how(self) -> Line | None:
-        return line(self._kept[1], self._kept[0])
+    def _differing(self) -> Differing:
+        names = self.pair.candidate.name, self.pair.reference.name
+        own, others = (np.concatenate(hashes) for hashes in self._hashes)
+        how = in_words(line(self._kept[1], self._kept[0]), self.title, *names)
+        return Differing(how, float(np.isin(own, others).mean()))
 
     def judge(self) -> Judgement:
         first, pair = self.pair.firsts.get(self.column), self.pair
@@ -94,7 +113,8 @@ class Contents(Check):
                 f"up to rounding in {self._rounded:,} of {counted(self._samples, 'sample')}" if self._rounded else ""
             )
             return Judgement("pass", detail="; ".join(filter(None, (rounded, sparse))))
-        how = in_words(self.how, self.title, pair.candidate.name, pair.reference.name)
+        how = (found := self._differing()).how
+        pair.details[self.column] = found
         text = f"{self.title} differ in {self._different:,} of {counted(self._samples, 'sample')}"
         text += f"; {how}" if how else ""
         if "loss" not in pair.firsts and pair.judged["loss"]:

@@ -151,6 +151,7 @@ class BatchSizePerReplica(Cause):
 
     name = "batch-size-per-replica"
     rank = 70
+    settings_behind = r"loader\.batch_size"
     cuts_passes = True
     fixes = settings(
         torch="DataLoader(batch_size=...) is per process under DistributedDataParallel: global {b} / world size",
@@ -174,6 +175,7 @@ class BatchSize(Cause):
 
     name = "batch-size"
     rank = 80
+    settings_behind = r"loader\.batch_size"
     cuts_passes = True
     fixes = settings(
         torch="DataLoader(..., batch_size={b})",

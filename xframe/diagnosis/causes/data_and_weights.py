@@ -45,6 +45,7 @@ class StartingWeights(Cause):
 
     name = "starting-weights"
     rank = 520
+    settings_behind = r"weights\..*"
     fixes = settings(any="start both runs from one file of weights")
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

@@ -43,6 +43,7 @@ class LossScale(Cause):
 
     name = "loss-scale"
     rank = 610
+    settings_behind = r"loss\.reduction"
     explains = staticmethod(claims.of_stated_losses)
     fixes = settings(
         torch="record the mean loss of the batch: before it is divided by the accumulation steps; reduction='mean'",

@@ -44,6 +44,7 @@ class NotShuffled(_OneOfAll):
 
     name = "not-shuffled"
     rank = 120
+    settings_behind = r"loader\.(shuffle|sampler)"
     fixes = settings(
         **_ONE_ORDER,
         torch="for an order of its own: DataLoader(..., shuffle=True)",
@@ -75,6 +76,7 @@ class SameOrderEveryPass(_OneOfAll):
 
     name = "same-order-every-pass"
     rank = 130
+    settings_behind = r"loader\.(shuffle|sampler)"
     fixes = settings(
         torch="DistributedSampler.set_epoch(epoch) in each epoch; no generator reseeded before each pass",
         tensorflow="Dataset.shuffle(..., reshuffle_each_iteration=True), and no cache() behind it",
@@ -102,6 +104,7 @@ class Reshuffled(_OneOfAll):
 
     name = "reshuffled"
     rank = 140
+    settings_behind = r"loader\.(shuffle|sampler)"
     fixes = settings(
         torch="a generator seeded alike before each pass; DataLoader(shuffle=False) for the stored order",
         tensorflow="Dataset.shuffle(..., seed=..., reshuffle_each_iteration=False), or no shuffle",
@@ -197,6 +200,7 @@ class ShuffledIndependently(Cause):
 
     name = "shuffled-independently"
     rank = 440
+    settings_behind = r"loader\.(shuffle|sampler)"
     about_order = True
     fixes = settings(
         compare="xframe compare --order coverage judges the samples of each pass and not their order",

@@ -27,6 +27,7 @@ class LearningRate(Cause):
 
     name = "learning-rate"
     rank = 530
+    settings_behind = r"optimizer\.(group\d+\.)?learning_rate|schedule\..*"
     explains = staticmethod(of_rates)
     fixes = settings(
         any="one rate and one schedule, of one length and ticked by updates, in both runs",
@@ -71,6 +72,7 @@ class ScheduleLate(_Reclocked):
 
     name = "schedule-late"
     rank = 540
+    settings_behind = r"schedule\..*"
     own_clock = True
     fixes = settings(
         torch="read the rate before scheduler.step()",
@@ -93,6 +95,7 @@ class ScheduleClock(_Reclocked):
 
     name = "schedule-clock"
     rank = 550
+    settings_behind = r"schedule\..*"
     own_clock = False
     fixes = settings(
         torch="scheduler.step() after each optimizer.step() for updates, after each epoch for epochs",

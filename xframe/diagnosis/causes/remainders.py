@@ -77,6 +77,7 @@ class ShortBatchDropped(_Remainder):
 
     name = "short-batch-dropped"
     rank = 20
+    settings_behind = r"loader\.drop_last"
     remainder = "drop"
     text = "drops the {r} left over at the end of each pass"
     cuts_passes = True
@@ -87,6 +88,7 @@ class ShortBatchKept(_Remainder):
 
     name = "short-batch-kept"
     rank = 30
+    settings_behind = r"loader\.drop_last"
     remainder = "keep"
     text = "trains on a short batch of the {r} left over at the end of each pass"
     cuts_passes = True

@@ -21,6 +21,7 @@ class UpdatesCountedAsSteps(Cause):
 
     name = "updates-counted-as-steps"
     rank = 220
+    settings_behind = r"optimizer\.accumulation_steps"
     about_windows = True
     fixes = settings(
         keras="record optimizer.iterations, not the number of batches",
@@ -98,6 +99,7 @@ class AccumulationSteps(Cause):
 
     name = "accumulation-steps"
     rank = 290
+    settings_behind = r"optimizer\.accumulation_steps"
     about_windows = True
     changes_counts = True
     fixes = settings(

@@ -1,0 +1,43 @@
+"""Explanations that a setting speaks for: these are named first among those of one difference, with the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from xframe.comparison.pairing import Pair
+from xframe.comparison.result import Explanation
+from xframe.diagnosis import causes
+from xframe.diagnosis.evidence import Evidence, set_to
+
+
+def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Explanation]:
+    """The explanations of one run, of each step those first that rest on a setting in which the two runs differ.
+
+    What is certain stays where it is.
+    """
+    if pair is None:
+        return list(explanations)
+    evidence, in_order = Evidence.of_settings(pair), list[Explanation]()
+    for _, group in groupby(explanations, key=lambda one: one.step):
+        several = list(group)
+        texts = [_settings(one, evidence, pair) for one in several]
+        places = sorted(range(len(several)), key=lambda i: (not several[i].certain, texts[i] is None))
+        first = places[0]
+        for i in places:
+            one = several[i]
+            besides = several[0].besides if i == first else one.besides and i != 0
+            sentence = f"{one.sentence}; {texts[i]}" if texts[i] else one.sentence
+            in_order.append(replace(one, sentence=sentence, besides=besides))
+    return in_order
+
+
+def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str | None:
+    """The settings that speak for an explanation, which may name them already; None if none does."""
+    pattern = causes.by_name()[explanation.name].settings_behind
+    differing = evidence.differing(pattern) if pattern else []
+    if not differing:
+        return None
+    named = all(one.name in explanation.sentence for one in differing)
+    return "" if named else set_to(differing, pair.candidate.name, pair.reference.name)
