@@ -11,6 +11,7 @@ from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.numbers import Numbers
+from xframe.errors import counted
 
 _CLOSE = 1e-3  # of a factor
 _DIVISION = {
@@ -102,7 +103,12 @@ class DifferentLoss(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if first := differ_from_the_start(case, numbers):
-            yield self.note(case, f"{first}, so the loss, or the model before it, may be computed otherwise", 0)
+            text = f"{first}, so the loss, or the model before it, may be computed otherwise"
+            if numbers.evidence.same_inputs:
+                size = counted(int(case.reference.batch_size[0]), "sample")
+                text += "; features and targets agree, so that nothing else is left, such as a term that one sums over "
+                text += f"a batch's {size} where the other averages"
+            yield self.note(case, text, 0)
 
 
 class OtherGradient(Cause):

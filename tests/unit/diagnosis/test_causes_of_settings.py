@@ -1,0 +1,223 @@
+"""What two scripts set otherwise, or fed into training, is named where it fits what they recorded."""
+
+import string
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.recording.identity import prints
+
+N, BATCH, STEPS = 40, 8, 15
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(N, 5)).astype(np.float32), RNG.integers(10, size=N)
+ORDERS = [np.random.default_rng(seed).permutation(N) for seed in range(3)]
+LOSS = 2 * np.exp(-np.arange(STEPS) / 40) * (1 + 0.1 * np.sin(1.7 * np.arange(STEPS)))
+LATER = LOSS * (1 + 0.01 * (np.arange(STEPS) >= 1))
+FIRST = LOSS * 1.3 + 0.1 * np.sin(np.arange(STEPS))
+SETTINGS = {
+    "optimizer.class": "Adam",
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.epsilon": 1e-7,
+    "loss.class": "cross_entropy",
+    "model.class": "Net",
+}
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Compares a run with one that differs in these columns and settings; ``both`` have what is given so."""
+    names = iter(string.ascii_letters)
+
+    def recorded(*, loss=LOSS, features=X, targets=Y, columns=None, validations=(), settings=None, **options):
+        path = tmp_path / f"{next(names)}.trace"
+        columns = columns or {}
+        with xframe.record(path, metadata={"versions": {}}, **options) as rec:
+            rec.settings({**SETTINGS, **(settings or {})})
+            for k in range(STEPS):
+                ids = ORDERS[k // 5][BATCH * (k % 5) : BATCH * (k % 5 + 1)]
+                also = {name: values[k] for name, values in columns.items() if values[k] is not None}
+                also["features"] = prints(features[ids] if isinstance(features, np.ndarray) else features(k, ids))
+                also["targets"] = prints(targets[ids] if isinstance(targets, np.ndarray) else targets(k, ids))
+                rec.step(ids=ids, updates=k + 1, lr=1e-3, loss=loss[k], epoch=k // 5, also=also)
+                for after, value in validations:
+                    if after == k + 1:
+                        rec.validation(loss=value, batch_sizes=[8, 2])
+        return path
+
+    def compared(both=None, /, **changes):
+        shared = both or {}
+        return xframe.compare(recorded(**shared), recorded(**(shared | changes)))
+
+    return compared
+
+
+def _first(comparison):
+    assert comparison.verdict == "failed"
+    assert not any(cause.certain for cause in comparison.causes)
+    return comparison.causes[0].name, comparison.causes[0].sentence
+
+
+def _set(**settings):
+    return {"settings": {name.replace("__", "."): value for name, value in settings.items()}}
+
+
+def test_another_epsilon_is_named_with_both_values(compared):
+    name, sentence = _first(compared(loss=LATER, **_set(optimizer__epsilon=1e-8)))
+    assert name == "optimizer-settings"
+    assert "optimizer.epsilon is 1e-08 in b, 1e-07 in a; which frameworks default differently" in sentence
+
+
+def test_no_epsilon_explains_a_first_loss(compared):
+    comparison = compared(loss=FIRST, **_set(optimizer__epsilon=1e-8))
+    assert "optimizer-settings" not in [cause.name for cause in comparison.causes]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "loss", "said"),
+    [
+        ("coupled", "decoupled", LATER, "goes through momentum"),
+        (None, None, LATER, "optimizer.weight_decay is 0.004 in b, 0.008 in a"),
+    ],
+)
+def test_decay_is_named_before_the_rest_of_the_rule(compared, own, other, loss, said):
+    both = _set(optimizer__weight_decay=0.004 if own else 0.008, optimizer__decay=other)
+    changed = {"optimizer__weight_decay": 0.004, "optimizer__decay": own, "optimizer__epsilon": 1e-8}
+    name, sentence = _first(compared(both, loss=loss, **_set(**changed)))
+    assert (name, said in sentence) == ("weight-decay", True)
+
+
+def test_an_l2_term_against_a_decay_differs_from_the_first_loss_on(compared):
+    both = _set(regularizer__0__l2=5e-4)
+    name, sentence = _first(compared(both, loss=FIRST, **_set(optimizer__weight_decay=5e-4)))
+    assert (name, "the gradient 2c * w" in sentence) == ("weight-decay", True)
+
+
+def test_a_keep_probability_given_as_one_of_dropping(compared):
+    both = _set(dropout__0__rate=0.2)
+    name, sentence = _first(compared(both, loss=FIRST, **_set(dropout__0__rate=0.8)))
+    assert name == "dropout-rate"
+    assert "dropout.0.rate is 0.8 in b, 0.2 in a; the one is 1 minus the other" in sentence
+
+
+def test_momentum_of_normalisation_shows_in_the_validation_alone(compared):
+    both = {**_set(normalisation__0__momentum=0.99), "validations": [(5, 0.5), (10, 0.4)]}
+    changed = {**_set(normalisation__0__momentum=0.01), "validations": [(5, 0.9), (10, 0.8)]}
+    comparison = compared(both, **changed)
+    name, sentence = _first(comparison)
+    assert comparison.first_difference["check"] == "validation"
+    assert (name, "torch's that of the new batch" in sentence) == ("normalisation-settings", True)
+    assert "normalisation-settings" not in [c.name for c in compared(both, loss=LATER, **{**changed, **both}).causes]
+
+
+def test_batch_first(compared):
+    name, sentence = _first(
+        compared(_set(recurrent__0__batch_first=True), loss=FIRST, **_set(recurrent__0__batch_first=False))
+    )
+    assert (name, "features and targets agree, and the prediction does not" in sentence) == ("batch-first", True)
+
+
+def test_clipping_by_another_rule_is_named_with_how_often_it_fired(compared):
+    norms = [0.5, 0.8, 2.0] * 5
+    both = {**_set(optimizer__clip_norm=1.0, optimizer__clip_global_norm=None)}
+    both["columns"] = {"gradient_norm": norms, "clipped_norm": [min(one, 1.7) for one in norms]}
+    changed = _set(optimizer__clip_norm=None, optimizer__clip_global_norm=1.0)
+    changed["columns"] = {"gradient_norm": norms, "clipped_norm": [min(one, 1.0) for one in norms]}
+    comparison = compared(both, loss=LOSS * (1 + 0.01 * (np.arange(STEPS) >= 3)), **changed)
+    name, sentence = _first(comparison)
+    assert name == "clipping"
+    assert "in b it fired at 5 of 15 updates, first in step 2" in sentence
+    assert comparison.first_difference["step"] == 3
+    both["columns"] = changed["columns"] = {"gradient_norm": [0.5] * STEPS, "clipped_norm": [0.5] * STEPS}
+    never = compared(both, loss=LATER, **changed)
+    assert "clipping" not in [cause.name for cause in never.causes]
+
+
+def test_a_loss_of_other_shapes_is_broadcast(compared):
+    both = _set(loss__class="mean_squared_error", loss__input_shape=[1], loss__target_shape=[1])
+    changed = _set(loss__class="mean_squared_error", loss__input_shape=[1], loss__target_shape=[])
+    name, sentence = _first(compared(both, loss=FIRST, **changed))
+    assert name == "loss-broadcast"
+    assert "outputs of shape (8, 1) and targets of shape (8,), broadcast to (8, 8)" in sentence
+
+
+def test_a_sum_for_a_mean(compared):
+    name, sentence = _first(
+        compared(_set(loss__reduction="mean"), loss=LOSS * 8 + 0.1 * LOSS[::-1], **_set(loss__reduction="sum"))
+    )
+    assert (name, "8 times its mean" in sentence) == ("loss-settings", True)
+
+
+def test_where_all_that_enters_agrees_only_the_loss_is_left(compared):
+    name, sentence = _first(compared(loss=FIRST))
+    assert name == "different-loss"
+    assert "one sums over a batch's 8 samples where the other averages" in sentence
+
+
+def test_targets_of_other_samples(compared):
+    name, sentence = _first(compared(loss=FIRST, targets=lambda k, ids: Y[ORDERS[(k // 5 + 1) % 3]][:BATCH]))
+    assert (name, "targets belong to other samples" in sentence) == ("targets-of-other-samples", True)
+
+
+def test_targets_that_no_sample_has(compared):
+    assert _first(compared(loss=FIRST, targets=Y + 100))[0] == "other-targets"
+
+
+def test_the_same_draws_in_every_worker(compared):
+    def shifted(k, ids):
+        return np.roll(X[ids], k % 3 + 1, axis=1)
+
+    comparison = compared(_set(loader__workers=0), loss=FIRST, features=shifted, **_set(loader__workers=4))
+    name, sentence = _first(comparison)
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (0, "features")
+    assert (name, "b reads in 4 workers" in sentence) == ("same-draws-in-workers", True)
+    assert _first(compared(loss=FIRST, features=shifted))[0] == "other-features"
+
+
+def test_rescaled_features_are_said_to_be(compared):
+    name, sentence = _first(compared(loss=FIRST, features=X * 16))
+    assert (name, "b's features are 16 x a's" in sentence) == ("rescaled-features", True)
+    assert "features are 1/255 x c's, shifted by a constant" in _first(compared(loss=FIRST, features=X / 255 + 1))[1]
+
+
+def test_rescaled_features_that_losses_do_not_show_are_no_failure(compared):
+    comparison = compared(features=X * 16)
+    assert comparison
+    assert "16 x a's; the losses agree" in comparison.check("features").detail
+
+
+def test_features_that_rounding_moved_are_the_same(compared):
+    comparison = compared(features=X * np.float32(1 + 2e-7))
+    assert comparison.check("features").detail.startswith("up to rounding in")
+
+
+def test_evaluation_mode_since_a_validation(compared):
+    modes = {"training": [1] * STEPS}
+    changed = {"columns": {"training": [1] * 5 + [0] * 10}, "loss": LOSS * (1 + 0.1 * (np.arange(STEPS) >= 5))}
+    comparison = compared({"columns": modes, "validations": [(5, 0.5)]}, **changed)
+    name, sentence = _first(comparison)
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (5, "mode")
+    assert name == "evaluation-mode"
+    assert "b trains in evaluation mode from step 5 on, since the validation before it" in sentence
+
+
+@pytest.mark.parametrize("loss", [LOSS, LOSS * (1 + 0.01 * (np.arange(STEPS) >= 4))])
+def test_gradients_divided_twice(compared, loss):
+    both = {"columns": {"gradient_norm": [1.0 + k / 10 for k in range(STEPS)]}}
+    changed = {"columns": {"gradient_norm": [(1.0 + k / 10) / (4 if k >= 3 else 1) for k in range(STEPS)]}}
+    name, sentence = _first(compared(both, loss=loss, **changed))
+    assert name == "gradient-scale"
+    assert "1/4 of those of a, 0.325 and 1.3 in step 3" in sentence
+
+
+def test_a_setting_puts_the_cause_that_it_speaks_for_first(tmp_path):
+    for name, drop in (("old", False), ("new", True)):
+        plan = xframe.TrainingPlan(batch_size=8, epochs=3, remainder="drop" if drop else "keep")
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=45) as rec:
+            rec.settings({"loader.drop_last": drop})
+            for step in plan.each_step(45):
+                rec.step(ids=step.sample_ids, updates=step.update, epoch=step.epoch)
+    comparison = xframe.compare(tmp_path / "old.trace", tmp_path / "new.trace")
+    assert comparison.causes[0].name == "short-batch-dropped"
+    assert "(45 mod 8 = 5)" in comparison.causes[0].sentence
+    assert "loader.drop_last is True in new, False in old" in comparison.causes[0].sentence
