@@ -50,7 +50,7 @@ def _numeric(tensor: torch.Tensor) -> bool:
     kind = tensor.device.type
     if not tensor.ndim or tensor.dtype not in _KNOWN or kind not in _DEVICES or tensor.layout is not torch.strided:
         return False
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # type: ignore[attr-defined]
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return False
     return kind == "cpu" or not torch.cuda.is_current_stream_capturing()
 

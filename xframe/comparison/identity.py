@@ -193,7 +193,8 @@ class _Universe:
         if found is None:
             return own
         self.scaled = True
-        return found.factor * own + (b - found.factor * a).mean(axis=0) * found.shifted
+        moved: NDArray[np.float64] = found.factor * own + (b - found.factor * a).mean(axis=0) * found.shifted
+        return moved
 
     def dense(self) -> Ints:
         """The id of each content: its index if one is known; beyond those by hash, which is the order of no run."""

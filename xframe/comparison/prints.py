@@ -74,7 +74,7 @@ def line(a: Floats, b: Floats) -> Line | None:
         return None
     x, y = a - a.mean(axis=0), b - b.mean(axis=0)
     spread = float((x * x).sum())
-    scale = max(float(np.abs(b).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(b).max()), float(np.finfo(np.float32).tiny))
     if spread <= (CLOSE * float(np.abs(a).max())) ** 2 * a.size:
         return None
     factor = float((x * y).sum()) / spread

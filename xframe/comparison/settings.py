@@ -233,7 +233,7 @@ def _one(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two tensors are one, perhaps in another layout."""
     if a.get("fingerprint") is not None and a.get("fingerprint") == b.get("fingerprint"):
         return True
-    moments = [(one.get("mean"), one.get("std")) for one in (a, b)]
+    moments: list[tuple[Any, Any]] = [(one.get("mean"), one.get("std")) for one in (a, b)]
     if _size(a) is None or _size(a) != _size(b) or not all(type(m) in (int, float) for two in moments for m in two):
         return False
     scale = max(abs(m) for two in moments for m in two)

@@ -59,7 +59,8 @@ def _raw(stream: int, count: int) -> NDArray[np.uint64]:
 def _directions(stream: int, count: int) -> NDArray[np.float64]:
     """Evenly drawn, of mean 0 and variance 1."""
     drawn = (_raw(stream, 4 * count) >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
-    return drawn.reshape(count, 4) * 3.0**0.5
+    scaled: NDArray[np.float64] = drawn.reshape(count, 4) * 3.0**0.5
+    return scaled
 
 
 def prints(data: Any, kind: Kind = "close") -> Prints | None:
@@ -96,7 +97,7 @@ def leaves(data: Any) -> Iterator[Any]:
 
 
 def _periods(words: NDArray[Any]) -> int:
-    return max(1, -(-words.shape[1] // PERIOD))
+    return max(1, -(-int(words.shape[1]) // PERIOD))
 
 
 def _words(values: NDArray[Any]) -> NDArray[np.int64]:

@@ -345,10 +345,11 @@ class Recorder:
             self._writer.forget_mark()
 
     def _write(self, items: Sequence[Item]) -> None:
-        if type(items[0]) in BESIDE:
-            write = self._writer.settings if type(items[0]) is Settings else self._writer.validation
+        beside: Any = items[0]
+        if type(beside) in BESIDE:
+            write = self._writer.settings if type(beside) is Settings else self._writer.validation
             try:
-                write(items[0].facts, mark=items)
+                write(beside.facts, mark=items)
             except UsageError:  # it can never be written
                 if self._waiting and self._waiting[0] is items[0]:
                     del self._waiting[:1]

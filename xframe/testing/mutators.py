@@ -56,7 +56,7 @@ def write(
         for one in (*validations, None):
             end = len(rows) if one is None else one.after
             ids = None if rows.ids is None else rows.ids[rows.bounds[begin] : rows.bounds[end]]
-            part = {name: values[begin:end] for name, values in columns.items()}
+            part: dict[str, Any] = {name: values[begin:end] for name, values in columns.items()}
             recorder.block(ids=ids, batch_sizes=rows.batch_size[begin:end], **part)
             if one is not None:
                 sizes = [size for size, times in one.batch_sizes or () for _ in range(times)]

@@ -87,7 +87,7 @@ def _block_bounds(source: Source) -> Iterator[tuple[int, int]]:
         return
     start, rows, ids = 0, 0, 0
     for i in range(len(source.bounds) - 1):
-        lengths = sum(lengths_of(source.read(i, name)) for name in listed)
+        lengths = np.sum([lengths_of(source.read(i, name)) for name in listed], axis=0)
         while len(lengths):
             ends = np.cumsum(lengths)
             take = min(int(np.searchsorted(ends, BLOCK_IDS - ids)) + 1, BLOCK_ROWS - rows, len(lengths))

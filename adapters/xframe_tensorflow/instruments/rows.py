@@ -117,5 +117,5 @@ def _column(values: list[Any], kind: type) -> Any:
     missing = [value is None for value in values]
     if all(missing):
         return None
-    array = np.array([0 if value is None else value for value in values], dtype=kind)
+    array: Any = np.array([0 if value is None else value for value in values], dtype=kind)
     return np.ma.array(array, mask=missing) if any(missing) else array

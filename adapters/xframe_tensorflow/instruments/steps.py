@@ -145,7 +145,7 @@ class Steps:
     def stepped_by_call(self, optimizer: Optimizer) -> None:
         """An optimizer stepped in a call that has just returned, of a function without a gradient."""
         update = Update(optimizer, None, optimizer.keras._iterations.value.read_value())
-        rate = getattr(optimizer.keras, "_learning_rate", None)
+        rate: Any = getattr(optimizer.keras, "_learning_rate", None)
         if hasattr(rate, "value"):
             update.reals["lr"] = rate.value.read_value()
         if self._outside is not None:

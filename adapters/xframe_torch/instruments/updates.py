@@ -175,7 +175,7 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
 def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:
     """The L2 norm of each."""
     if all(not tensor.is_sparse for tensor in tensors):
-        return torch._foreach_norm(tensors) if tensors else []
+        return torch._foreach_norm(list(tensors)) if tensors else []
     return [tensor.coalesce().values().norm() if tensor.is_sparse else tensor.norm() for tensor in tensors]
 
 
@@ -184,4 +184,6 @@ def together(norms: Sequence[torch.Tensor]) -> torch.Tensor:
     if len(norms) == 1:
         return norms[0]
     first = norms[0].device
-    return torch.linalg.vector_norm(torch.stack([norm if norm.device == first else norm.to(first) for norm in norms]))
+    all_there = [norm if norm.device == first else norm.to(first) for norm in norms]
+    whole: torch.Tensor = torch.linalg.vector_norm(torch.stack(all_there))
+    return whole

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.machine import Batch, Machine
@@ -52,11 +52,10 @@ class GuardedMachine(Machine):
         """Where the rows go; nowhere once something went wrong."""
         if self.trouble is None:
             try:
-                return super().recorder
+                return cast("Recorder", super().recorder)
             except Exception as error:
                 self.stop(error)
-        nowhere: Any = _Nowhere()
-        return nowhere
+        return cast("Recorder", _Nowhere())
 
     def stop(self, error: Exception) -> None:
         """Nothing more is recorded, for this reason."""
@@ -130,8 +129,7 @@ def _guarded(method: F) -> F:
         except Exception as error:
             self.stop(error)
 
-    guarded: Any = call
-    return guarded
+    return cast("F", call)
 
 
 for _name, _method in inspect.getmembers(GuardedMachine, inspect.isfunction):

@@ -157,7 +157,8 @@ def _recorded(words: list[Words], out: Path) -> tuple[int | None, str]:
         else:
             lines.append(f"{_cut_short(path)} recorded in {name}: what trained was ended before it could close it")
     if traces:
-        return (None if None in traces.values() else sum(traces.values())), "\n".join(lines)
+        known = [steps for steps in traces.values() if steps is not None]
+        return (sum(known) if len(known) == len(traces) else None), "\n".join(lines)
     if running:
         left = ", ".join(map(str, running))
         lines.append(f"the command ended, and process {left} of it goes on: what it trains is recorded in {out}")

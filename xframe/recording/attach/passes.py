@@ -58,10 +58,11 @@ class Pass:
     def _loss(self) -> float | None:
         """The mean over its rows; None unless each call had one loss over a known number of rows."""
         losses = [call.losses[0] for call in self.calls if len(call.losses) == 1]
-        if len(losses) < len(self.calls) or any(rows is None for _, rows in losses):
+        weights = [rows for _, rows in losses if rows is not None]
+        if len(weights) < len(self.calls):
             return None
         means = values.fetch_numbers([values.number(mean, "loss") for mean, _ in losses])
-        return float(np.average(np.array(means, dtype=np.float64), weights=[rows for _, rows in losses]))
+        return float(np.average(np.array(means, dtype=np.float64), weights=weights))
 
 
 class Passes:
