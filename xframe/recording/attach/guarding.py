@@ -52,7 +52,7 @@ class GuardedMachine(Machine):
         """Where the rows go; nowhere once something went wrong."""
         if self.trouble is None:
             try:
-                return cast("Recorder", super().recorder)
+                return super().recorder
             except Exception as error:
                 self.stop(error)
         return cast("Recorder", _Nowhere())
