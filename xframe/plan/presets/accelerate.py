@@ -50,6 +50,22 @@ def _fields(
     s = maybe("steps_per_epoch", steps_per_epoch)
     epochs, updates = maybe("num_epochs", num_epochs), maybe("max_train_steps", max_train_steps)
     batches = batches_of_pass(num_samples, b, drop)
+    return {
+        **loader(b, drop),
+        **drawn("accelerate", shuffle, sampler),
+        **_limits(epochs, updates, s, batches, k, sync_with_dataloader),
+        **epochs_of(s, "restart", "short_epoch"),
+        **windows(
+            k,
+            accumulation_boundary="pass",
+            accumulation_remainder="flush" if sync_with_dataloader else "carry",
+            loss_normalization="window",
+        ),
+    }
+
+
+def _limits(epochs: int | None, updates: int | None, s: int | None, batches: int, k: int, sync: bool) -> Fields:
+    """The limits, as the examples' loops have them, of passes of that many batches in windows of k."""
     if epochs is None and updates is None:
         raise UsageError("accelerate needs num_epochs or max_train_steps", expected="at least one of them")
     if updates is not None and s is not None:
@@ -59,7 +75,7 @@ def _fields(
             expected="one of them: scripts with both count in ways of their own",
         )
     if updates is not None and epochs is not None:
-        before = (epochs - 1) * -(-batches // k) if sync_with_dataloader else (epochs - 1) * batches // k
+        before = (epochs - 1) * -(-batches // k) if sync else (epochs - 1) * batches // k
         if before >= updates:
             raise UsageError(
                 "accelerate with epochs left to begin after max_train_steps, which no plan expresses: "
@@ -68,21 +84,9 @@ def _fields(
                 expected=f"max_train_steps beyond the {before:,} updates of the first {epochs - 1:,} epochs",
                 remedy="Leave out num_epochs, as the examples work it out, or break from both loops.",
             )
-    elif updates is not None and not sync_with_dataloader:
+    elif updates is not None and not sync:
         epochs = -(-updates // -(-batches // k))
-    return {
-        **loader(b, drop),
-        **drawn("accelerate", shuffle, sampler),
-        "epochs": epochs,
-        "updates": updates,
-        **epochs_of(s, "restart", "short_epoch"),
-        **windows(
-            k,
-            accumulation_boundary="pass",
-            accumulation_remainder="flush" if sync_with_dataloader else "carry",
-            loss_normalization="window",
-        ),
-    }
+    return {"epochs": epochs, "updates": updates}
 
 
 PRESET = Preset(

@@ -64,29 +64,10 @@ def _fields(
     choice("data", data, ("map", "iterable"))
     drop = drop and data == "map"
     batches = batches_of_pass(num_samples, b, drop)
-    updates = None
-    if max_steps != 0 and type(max_steps) is int and max_steps < 0:
-        if data == "iterable":
-            raise UsageError("transformers on an iterable without max_steps", got=max_steps, expected="max_steps > 0")
-        epochs = num_train_epochs
-        if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not 0 < epochs < math.inf:
-            raise UsageError("the argument num_train_epochs", got=epochs, expected="a number above 0")
-        if epochs != int(epochs):
-            updates = math.ceil(epochs * -(-batches // k))
-        limit: Fields = {"epochs": int(epochs)} if updates is None else {"updates": updates}
-    else:
-        limit = {"updates": count("max_steps", max_steps, remedy="-1 stands for num_train_epochs.")}
-        if data == "iterable" and batches % k and limit["updates"] > batches // k:
-            raise UsageError(
-                "transformers on an iterable that ends inside a window, whose gradients leak with a divisor of their "
-                "own: no plan expresses that",
-                got=Verbatim(f"{batches:,} batches, gradient_accumulation_steps={k:,}"),
-                expected=f"gradient_accumulation_steps that divides {batches:,}, or max_steps up to {batches // k:,}",
-            )
     return {
         **loader(b, drop),
         **({"order": _SAMPLED[train_sampling_strategy]} if train_sampling_strategy in _SAMPLED else {}),
-        **limit,
+        **_limit(num_train_epochs, max_steps, batches, k, data),
         **windows(
             k,
             accumulation_boundary="epoch",
@@ -104,6 +85,27 @@ def _fields(
             per_device_eval_batch_size,
         ),
     }
+
+
+def _limit(num_train_epochs: Any, max_steps: Any, batches: int, k: int, data: str) -> Fields:
+    """The limit, of epochs or of updates, of passes of that many batches in windows of k."""
+    if max_steps != 0 and type(max_steps) is int and max_steps < 0:
+        if data == "iterable":
+            raise UsageError("transformers on an iterable without max_steps", got=max_steps, expected="max_steps > 0")
+        epochs = num_train_epochs
+        if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not 0 < epochs < math.inf:
+            raise UsageError("the argument num_train_epochs", got=epochs, expected="a number above 0")
+        whole = epochs == int(epochs)
+        return {"epochs": int(epochs)} if whole else {"updates": math.ceil(epochs * -(-batches // k))}
+    updates = count("max_steps", max_steps, remedy="-1 stands for num_train_epochs.")
+    if data == "iterable" and batches % k and updates > batches // k:
+        raise UsageError(
+            "transformers on an iterable that ends inside a window, whose gradients leak with a divisor of their "
+            "own: no plan expresses that",
+            got=Verbatim(f"{batches:,} batches, gradient_accumulation_steps={k:,}"),
+            expected=f"gradient_accumulation_steps that divides {batches:,}, or max_steps up to {batches // k:,}",
+        )
+    return {"updates": updates}
 
 
 def _gradient_accumulation_of(config: Any) -> Any:
