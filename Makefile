@@ -1,14 +1,16 @@
 # make verify   run the main job in a private environment (.venv)
 # make quick    the first answer while working: the unit tests that need no framework
-# make test     run all tests there
+# make test     run the tests there, of sweeps over many cases alike a sample; with XFRAME_SAMPLE=1 all
 # make trainers  compare the presets with the trainers they are named for, installed beside it
-# make proof  the figures at full size, into results/proof.md; resumable
+# make proof  all cases of the sweeps, and the figures at full size, into results/proof.md; resumable
 # make check    format, lint, types, import rules, tests: what CI runs
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # In two processes, in the groups and the order that tests/conftest.py makes.
 IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Of sampled cases each commit has others.
+export XFRAME_SEED ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: verify quick test trainers proof check lint style types format clean
@@ -16,6 +18,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
+test: export XFRAME_SWEEPS := $(or $(XFRAME_SAMPLE),0.4)
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(IN_TWO)
 
@@ -26,6 +29,7 @@ trainers: $(VENV)/.trainers
 	$(BIN)/python -m pytest tests/trainers
 
 proof: $(VENV)/.proof
+	$(BIN)/python -m pytest $(IN_TWO) -m sweep
 	PYTHONPATH=tests $(BIN)/python -m proof
 
 # The trainers come last, for the tests must do without them; they take one process, and so leave one for the types.

@@ -1,7 +1,8 @@
 """What all tests share: the sizes of random samples, how tests are shared out among processes, ``--quick``.
 
 Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
-Where XFRAME_SAMPLE is a share, as in CI, so many of each parametrized test's cases are run, drawn by XFRAME_SEED.
+Where XFRAME_SAMPLE is a share, as in CI, that share of each parametrized test's cases is run, drawn by XFRAME_SEED;
+where XFRAME_SWEEPS is one, as in ``make test``, of the tests marked ``sweep``, whose cases are many and alike.
 """
 
 import contextlib
@@ -18,7 +19,8 @@ pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
 
 TESTS = Path(__file__).parent
 # Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
-SHARE, SEED = float(os.environ.get("XFRAME_SAMPLE", "1")), os.environ.get("XFRAME_SEED", "1")
+SHARE = float(os.environ.get("XFRAME_SAMPLE", "1"))
+SWEEPS, SEED = float(os.environ.get("XFRAME_SWEEPS", SHARE)), os.environ.get("XFRAME_SEED", "1")
 FEWEST = 8  # cases of a test that are all run
 TEARDOWNS = count(1)
 LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "scripts", "proof", "gpu", "unit")
@@ -58,15 +60,16 @@ def pytest_runtest_teardown():
 
 
 def pytest_report_header():
-    if SHARE < 1:
-        return f"sample: of each test with more than {FEWEST} cases {SHARE:.0%}, drawn by seed {SEED}"
+    if SWEEPS < 1:
+        which = "test" if SHARE < 1 else "sweep"
+        return f"sample: of each {which} with more than {FEWEST} cases {SWEEPS:.0%}, drawn by seed {SEED}"
     return None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Draws the sample; puts tests into groups, each of which runs in one process, and folders of long tests first."""
-    if SHARE < 1:
+    if min(SHARE, SWEEPS) < 1:
         drawn = set(sampled(items))
         config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
         items[:] = [item for item in items if item in drawn]
@@ -91,7 +94,8 @@ def sampled(items):
     """
     for test, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
         cases, rng = list(group), Random(f"{SEED} {test.rpartition('::')[0]}")
-        yield from cases if len(cases) <= FEWEST else rng.sample(cases, max(FEWEST, math.ceil(SHARE * len(cases))))
+        share = SWEEPS if cases[0].get_closest_marker("sweep") else SHARE
+        yield from cases if len(cases) <= FEWEST else rng.sample(cases, max(FEWEST, math.ceil(share * len(cases))))
 
 
 def group_of(item):

@@ -55,6 +55,7 @@ OWN = (
 PARTING = tuple(plan for plan in PLANS if not follows(plan) and not load("tensorflow").check(plan, LEDGER, CPU))
 
 
+@pytest.mark.sweep
 class TestTensorflowFit(AdapterContract):
     adapter, loop = "tensorflow", "fit"
     twin = Path(__file__).parents[1] / "native" / "keras_fit_digits.py"

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from xframe.testing import AdapterContract
 from xframe.testing.contract import PLANS
 
+pytestmark = pytest.mark.sweep
 TWIN = Path(__file__).parents[1] / "native" / "torch_digits.py"
 
 

@@ -123,6 +123,7 @@ def message(test: str, step: int | None) -> str:
     return told if step is not None else f"{told}|nothing was recorded"
 
 
+@pytest.mark.sweep
 @each(LEDGER_CASES)
 def test_the_contract_suite_catches_it(lab: Lab, framework: str, case: Case, tmp_path: Path) -> None:
     """These tests fail, each for its own reason, and the others of the suite pass."""
@@ -137,6 +138,7 @@ def test_the_contract_suite_catches_it(lab: Lab, framework: str, case: Case, tmp
             test(case.plan, tmp_path)
 
 
+@pytest.mark.sweep
 @each(LEDGER_CASES)
 def test_compare_with_the_plan_catches_it(lab: Lab, framework: str, case: Case) -> None:
     """By structure, or by the ledger's audit; a lie about numbers alone needs another run."""
@@ -147,6 +149,7 @@ def test_compare_with_the_plan_catches_it(lab: Lab, framework: str, case: Case) 
     assert_found(compare(trace, audits={"cheat": problems}), expected, case.says)
 
 
+@pytest.mark.sweep
 @each(LEDGER_CASES)
 def test_compare_with_an_honest_run_catches_it(lab: Lab, framework: str, case: Case) -> None:
     """Without a plan, and with one; whatever the plan can't tell, the honest run's numbers do."""
@@ -157,6 +160,7 @@ def test_compare_with_an_honest_run_catches_it(lab: Lab, framework: str, case: C
     assert_found(compare(honest, cheat), expected, case.says)
 
 
+@pytest.mark.sweep
 @each(LEDGER_CASES)
 def test_the_command_line_catches_it(lab: Lab, framework: str, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     """xframe compare exits with 1, and its JSON names the same checks and steps."""
