@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 _PIECE = 1 << 19  # samples that are looked at together
 _FIRST = 4096  # samples by which features that are all scaled are recognised
 _ENOUGH = 0.01  # of the contents, which two runs share unless one's are scaled
+_MOST_INDICES = 1 << 30  # up to which samples of equal content are counted
 _MOST_NEAR = 1 << 12  # contents, so close in one number, that one is compared with
 
 
@@ -40,6 +41,13 @@ class Contents:
     hashes: Ints
     prints: Ints  # of shape (contents, 3)
     indices: Ints  # -1 where not known
+
+    def has(self, hashes: Ints) -> NDArray[np.bool_]:
+        """Which of these hashes are among them."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes), np.bool_)
+        at = np.searchsorted(self.hashes, hashes).clip(max=len(self.hashes) - 1)
+        return np.asarray(self.hashes[at] == hashes)
 
 
 class _Found(NamedTuple):
@@ -90,7 +98,8 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
 
 def _said(runs: Sequence[Run], found: Sequence[_Found], universe: _Universe, by: Identity | None) -> list[str]:
     how = "exactly" if by == "exact" else "up to rounding"
-    text = f"samples are identified by their content ({how}): {counted(len(universe.prints), 'content')}"
+    text = f"samples are identified by their content ({how}), other content being another sample: "
+    text += counted(len(universe.prints), "content")
     if universe.near:
         text += f", of which {universe.near:,} agree only up to rounding"
     said = [text]
@@ -113,26 +122,25 @@ def _pieces(rows: Rows) -> Iterator[Rows]:
 def _contents(run: Run) -> _Found:
     empty = np.zeros(0, np.int64)
     held, waiting, size = Contents(empty, np.zeros((0, 3), np.int64), empty), list[Contents](), 0
-    first, listed, indices = None, "ids" in run.rows.known, list[Ints]()
-    twice = 0
+    first, listed, twice = None, "ids" in run.rows.known, 0
+    seen = np.zeros(0, np.bool_)  # indices
     for rows in _pieces(run.rows):
         prints = prints_of(rows, "features", len(rows))
-        first = prints.values[:_FIRST].copy() if first is None else first
         ids = rows.column("ids").values if listed else np.full(len(prints.values), -1)
-        waiting.append(distinct(prints.values, ids))
-        if listed:
-            indices.append(np.unique(ids))
-        else:
-            twice = max(twice, _twice(prints))
+        if first is None:
+            first, twice = prints.values[:_FIRST].copy(), 0 if listed else _twice(prints)
+        if listed and int(ids.min(initial=0)) >= 0 and int(ids.max(initial=0)) < _MOST_INDICES:
+            seen = np.pad(seen, (0, max(int(ids.max(initial=-1)) + 1 - len(seen), 0)))
+            seen[ids] = True
+        new = ~held.has(prints.values[:, 0])
+        waiting.append(distinct(prints.values[new], ids[new]))
         size += len(waiting[-1].hashes)
-        if size > max(len(held.hashes), _PIECE):  # joined only as often as they double
+        if size > len(held.hashes) // 2:  # joined only when it is much
             held, waiting, size = _all((held, *waiting)), [], 0
-            indices = [np.unique(np.concatenate(indices))] if indices else []
     held = _all((held, *waiting))
-    first = np.zeros((0, 3), np.int64) if first is None else first
-    if indices:
-        twice = len(np.unique(np.concatenate(indices))) - len(held.hashes)
-    return _Found(held, first, max(twice, 0), listed)
+    if seen.any():
+        twice = max(int(seen.sum()) - len(held.hashes), 0)
+    return _Found(held, np.zeros((0, 3), np.int64) if first is None else first, twice, listed)
 
 
 def _twice(prints: Prints) -> int:
@@ -192,7 +200,7 @@ class _Universe:
         found = line(a, b)
         if found is None:
             return own
-        self.scaled = True
+        self.scaled = found.shifted or abs(found.factor - 1) > CLOSE
         moved: NDArray[np.float64] = found.factor * own + (b - found.factor * a).mean(axis=0) * found.shifted
         return moved
 
