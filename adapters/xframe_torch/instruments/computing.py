@@ -12,6 +12,7 @@ from torch.nn.modules.loss import _Loss
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.attach.patches import Patches
 from xframe_torch.instruments.batches import Batches, tensors_in
+from xframe_torch.instruments.contents import Contents
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
@@ -41,6 +42,7 @@ class Computing:
         self._noting = noting
         self._updates = updates
         self._inside = _Inside()
+        self._contents = Contents(machine)
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -68,12 +70,17 @@ class Computing:
     def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """A module that no other calls is about to compute."""
         batch, by_loss = self._batch_of(args, kwargs)
+        by_loss |= isinstance(module, _Loss)
         training = module.training
         if torch.is_grad_enabled():
             if batch is not None:
                 self.machine.used(batch, by_loss=by_loss)
             if isinstance(module, _Loss):
                 return
+            if batch is not None and not by_loss:
+                self._contents.of_model(module, args, kwargs, batch.size)
+            elif by_loss:
+                self._contents.of_loss(type(module).forward, (module, *args), kwargs)
             if not by_loss or self.machine.training is None:
                 self.machine.called(training=training)
             self._noting.model(module)
@@ -111,9 +118,11 @@ class Computing:
                 inside.loss = True
                 try:
                     if not inside.it and torch.is_grad_enabled():
-                        batch, by_loss = self._batch_of(args, kwargs)
+                        batch, _ = self._batch_of(args, kwargs)
                         if batch is not None:
-                            self.machine.used(batch, by_loss=by_loss)
+                            self.machine.used(batch, by_loss=True)
+                    if torch.is_grad_enabled():
+                        self._contents.of_loss(original, args, kwargs)
                     value = original(*args, **kwargs)
                 finally:
                     inside.loss = False
