@@ -36,7 +36,18 @@ _NAMES = {  # of an optimizer's arguments, where the usual name is another
     "eps": "epsilon",
     "alpha": "rho",
 }
-_SWITCHES = ("nesterov", "amsgrad", "centered", "fused", "foreach", "capturable", "differentiable", "maximize")
+_NO_SETTINGS = (
+    "params",
+    "lr",
+    "initial_lr",
+    "max_lr",
+    "min_lr",
+    "param_names",
+    "decoupled_weight_decay",
+    "max_momentum",
+    "base_momentum",
+)
+_RARE = ("differentiable", "maximize")
 _CANONICAL = {
     "cross_entropy": "cross_entropy",
     "nll_loss": "cross_entropy",
@@ -100,7 +111,7 @@ def _group(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[s
     for name, value in group.items():
         if name == "betas":
             found |= {"beta_1": plain(value[0]), "beta_2": plain(value[1])}
-        elif name not in ("params", "lr", "initial_lr", "param_names", "decoupled_weight_decay"):
+        elif name not in _NO_SETTINGS and (value or name not in _RARE):
             found[_NAMES.get(name, name)] = plain(value)
     if found.get("weight_decay"):
         decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, torch.optim.AdamW))

@@ -4,7 +4,6 @@ A recorded run and a bare one end in the same weights, bit by bit.
 """
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,41 +14,6 @@ import pytest
 import xframe
 
 WRITTEN = Path(__file__).parent / "written"
-TORCH = sorted(path.stem for path in WRITTEN.glob("torch_*.py"))
-
-
-def run(name):
-    return runpy.run_path(str(WRITTEN / f"{name}.py"), run_name="__main__")
-
-
-@pytest.mark.xdist_group("torch")
-@pytest.mark.parametrize("name", TORCH)
-def test_a_torch_script_is_recorded_as_it_counts(tmp_path, name):
-    bare = run(name)
-    with xframe.watch(tmp_path / "a.trace"):
-        left = run(name)
-    assert all(map(np.array_equal, *([p.detach() for p in one["model"].parameters()] for one in (left, bare))))
-    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
-    ids, updates, epochs, losses, rates = zip(*left["steps"], strict=True)
-    assert [row.tolist() for row in rows.ids] == [[round(150 * value) for value in batch] for batch in ids]
-    assert rows.updates.tolist() == list(updates)
-    assert rows.epoch.fillna(-1).tolist() == [-1 if epoch is None else epoch for epoch in epochs]
-    assert rows.lr.tolist() == list(rates)
-    if losses[0] is not None:
-        np.testing.assert_allclose(rows.loss, losses, rtol=1e-6)
-    assert (WRITTEN / f"{name}.py").read_text().count("xframe") == 0
-
-
-@pytest.mark.xdist_group("torch")
-def test_nothing_is_left_behind(tmp_path):
-    import torch
-
-    places = [(torch.Tensor, "__getitem__"), (torch.nn.Module, "__call__"), (torch.autograd, "backward")]
-    before = [getattr(owner, name) for owner, name in places]
-    with pytest.raises(RuntimeError, match="of the script"), xframe.watch(tmp_path / "a.trace"):
-        raise RuntimeError("of the script")
-    assert [getattr(owner, name) for owner, name in places] == before
-    assert "interrupted by RuntimeError" in xframe.Trace.open(tmp_path / "a.trace").ending
 
 
 @pytest.fixture(scope="module")
