@@ -51,6 +51,14 @@ def test_a_mode_that_makes_no_difference_is_no_failure(record):
     assert "makes no difference" in comparison.check("mode").detail
 
 
+def test_a_mode_behind_which_losses_agree_for_several_updates_is_not_what_parts_them(record):
+    candidate = record("b", _other_losses_from(6), training=0)
+    comparison = xframe.compare(record("a", training=1), candidate)
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (6, "loss")
+    soon = xframe.compare(record("c", training=1), record("d", _other_losses_from(2), training=0))
+    assert (soon.first_difference["step"], soon.first_difference["check"]) == (0, "mode")
+
+
 def test_gradients_four_times_too_small_fail_though_losses_agree(record):
     comparison = xframe.compare(
         record("a", gradient_norm=lambda k: 2.0 - k / 10), record("b", gradient_norm=lambda k: 0.5 - k / 40)
