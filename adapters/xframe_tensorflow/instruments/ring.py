@@ -83,6 +83,7 @@ class Ring:
         self._waiting = 0
         self._totals = Totals()
         self._early: list[Row] = []
+        self._rate: Any = None  # of the last update
         self._next_home = time.monotonic() + FLUSH_SECONDS
 
     # Rows of graphs.
@@ -250,6 +251,7 @@ class Ring:
         rows, self._early = self._early, []
         counted: list[tuple[int, int] | None] = []
         for row in rows:
+            self._rate = row.reals.setdefault("lr", self._rate)
             self._totals.add(row)
             counted.append((self._totals.applied, self._totals.tried) if self.optimizers else None)
         for block in blocks(rows, counted):
