@@ -95,10 +95,13 @@ def record(
 ) -> int:
     """Run a training script as it is and record its steps, without a line of xframe in it.
 
-    Seen are PyTorch loops by hand (over a DataLoader, or over rows taken from a tensor by index) and Keras' fit and
-    train_on_batch. Which samples were in a step is known by their index, where the pipeline has one, and by their
-    content: prints of what the model and the loss take. Input, output, signals and exit code are the command's own; 4
-    if it ended well and nothing was recorded.
+    Two such traces are then compared: xframe compare old.trace new.trace. Seen are PyTorch loops by hand and those of
+    Lightning, Transformers and Accelerate; Keras' fit and train_on_batch, and GradientTape loops, on TensorFlow. Which
+    samples were in a step is known by their index, where the pipeline has one, and by their content.
+
+    Arguments, input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
+    Each process that trains has a trace: the second NAME-2.trace. Trainings one after the other in one process go on in
+    one. In a notebook: with xframe.watch("new.trace").
 
     For example: xframe record --out new.trace -- python train.py --epochs 3
     """
