@@ -10,12 +10,14 @@ import torch
 from torch.nn.modules.loss import _Loss
 
 from xframe.recording.attach.machine import Batch, Machine
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.batches import Batches, tensors_in
 from xframe_torch.instruments.contents import Contents
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
+
+_transformed = torch._C._functorch.peek_interpreter_stack  # by torch.func: such tensors have no storage of their own
 
 
 class _Inside(threading.local):
@@ -56,7 +58,7 @@ class Computing:
         inside, is_compiling = self._inside, torch.compiler.is_compiling
 
         def call(module: torch.nn.Module, /, *args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or inside.it:
+            if is_compiling() or inside.it or _transformed() is not None:
                 return original(module, *args, **kwargs)
             inside.it = True
             try:
@@ -67,6 +69,7 @@ class Computing:
 
         return call
 
+    @harmless
     def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """A module that no other calls is about to compute."""
         batch, by_loss = self._batch_of(args, kwargs)
@@ -113,7 +116,7 @@ class Computing:
             reduction = reduction_of(original)
 
             def loss(*args: Any, **kwargs: Any) -> Any:
-                if is_compiling() or inside.loss:
+                if is_compiling() or inside.loss or _transformed() is not None:
                     return original(*args, **kwargs)
                 inside.loss = True
                 try:
@@ -133,6 +136,7 @@ class Computing:
 
         return seen
 
+    @harmless
     def _loss(
         self, name: str, function: Any, value: Any, reduction: str | None, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
@@ -176,6 +180,7 @@ class Computing:
 
         return grad
 
+    @harmless
     def _computed_gradients(self, tensors: Any) -> None:
         self._inside.evaluating = None
         self._updates.forget_clipping()

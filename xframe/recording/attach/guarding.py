@@ -63,6 +63,10 @@ class GuardedMachine(Machine):
             self.trouble = error
             self._troubled(error)
 
+    def failed(self, error: Exception) -> None:
+        """As a machine's: nothing more is recorded."""
+        self.stop(error)
+
     def forked(self) -> None:
         """This process is a copy of another: what was seen so far is that one's to write."""
         self._recorder = self._step = self._used = self._loss = self._trains = None

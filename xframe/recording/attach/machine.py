@@ -95,6 +95,10 @@ class Machine:
                 self._recorder.settings(self._settings)
         return self._recorder
 
+    def failed(self, error: Exception) -> None:
+        """What watches has failed."""
+        raise error
+
     def settings(self, settings: Mapping[str, Any]) -> None:
         """What is set, as ``Recorder.settings`` takes it."""
         self._settings.update(settings)
