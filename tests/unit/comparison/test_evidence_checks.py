@@ -75,6 +75,29 @@ def test_a_norm_that_only_rounding_moves_passes_while_losses_agree(record):
     assert xframe.compare(record("a", **norms), record("b", **near))
 
 
+def test_norms_that_only_drift_pass_while_losses_agree_and_a_factor_that_lasts_does_not(record):
+    one = {"gradient_norm": lambda k: 0.1}
+    assert xframe.compare(record("a", **one), record("b", gradient_norm=lambda k: 0.1 + 0.01 * (k >= 4)))
+    assert xframe.compare(record("c", **one), record("d", gradient_norm=lambda k: 0.1 * (4 if k % 5 == 4 else 1)))
+    lasting = xframe.compare(record("e", **one), record("f", gradient_norm=lambda k: 0.1 / (4 if k >= 7 else 1)))
+    assert lasting.check("gradient norm").first == 7
+
+
+def test_a_mode_that_acts_on_no_layer_is_no_failure(tmp_path):
+    for name, dropout in (
+        ("a", {}),
+        ("b", {}),
+        ("c", {"dropout.0.rate": 0.5}),
+        ("d", {"normalisation.0.epsilon": 1e-3}),
+    ):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"model.class": "Net", **dropout})
+            for k in range(STEPS):
+                rec.step(ids=[k], updates=k + 1, loss=1.0 + (name != "a"), also={"training": int(name == "a")})
+    first = [xframe.compare(tmp_path / "a.trace", tmp_path / f"{name}.trace").first_difference for name in "bcd"]
+    assert [one["check"] for one in first] == ["loss", "mode", "loss"]
+
+
 def test_the_first_difference_is_that_of_the_loss_where_gradients_only_announce_it(record):
     candidate = record("b", _other_losses_from(4), gradient_norm=lambda k: 0.25 if k >= 3 else 1.0)
     comparison = xframe.compare(record("a", gradient_norm=1.0), candidate)

@@ -94,6 +94,17 @@ def test_decay_of_another_kind_is_one_setting_however_the_optimizers_are_called(
     assert _names(coupled, reference=decayed) == ["optimizer.decay"]
 
 
+def test_what_only_names_or_a_device_make_differ_matters_little_or_is_left_out():
+    schedule = {"schedule.class": "CosineDecay", "schedule.total_steps": 87}
+    names = {"schedule.class": "CosineAnnealingLR", "schedule.total_steps": 87}
+    (found,) = differing({**KERAS, **schedule, "precision.tf32": True}, {**TORCH, **names, "device": "cpu"}, "new")
+    assert (found.name, found.matters) == ("schedule.class", "little")
+    assert _names({**names, "precision.tf32": False}, reference={**KERAS, "precision.tf32": True}) == [
+        "schedule.class",
+        "precision.tf32",
+    ]
+
+
 def test_of_two_optimizers_the_second_is_compared_with_the_second():
     second = {"optimizer.1.class": "SGD", "optimizer.1.momentum": 0.9}
     assert _names({**second, "optimizer.1.clip_norm": 1.0}, reference={**KERAS, **second}) == ["optimizer.1.clip_norm"]
