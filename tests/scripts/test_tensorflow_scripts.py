@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import xframe
+from xframe.recording.identity import prints
 
 WRITTEN = Path(__file__).parent / "written"
 NAMES = sorted(path.stem for path in WRITTEN.glob("*.py") if path.stem.startswith(("keras_", "tensorflow_")))
@@ -93,6 +94,25 @@ def test_the_mode_and_the_rows_of_a_mean_are_recorded(recorded):
     assert rows.training.tolist() == [1] * len(rows)
     assert rows.loss_rows.tolist() == rows.batch_size.tolist()
     assert recorded["tensorflow_epoch"][1].frame().loss_rows.isna().all()  # a sum
+
+
+def test_samples_are_known_by_their_content_as_numpy_knows_them(recorded):
+    rows = recorded["keras_fit"][1].frame()
+    x = np.random.default_rng(0).random((150, 6), dtype=np.float32)
+    x[:, 0] = np.arange(150) / 150
+    y = np.random.default_rng(1).integers(0, 3, 150)
+    for row in rows.itertuples():
+        for given, data in ((row.features, x), (row.targets, y)):
+            made, there = prints([data[row.ids]]), np.reshape(given, (-1, 3))
+            assert there[:, 0].tolist() == made[:, 0].tolist()
+            np.testing.assert_allclose(
+                there[:, 1:].copy().view(np.float32), made[:, 1:].copy().view(np.float32), rtol=1e-5, atol=1e-6
+            )
+    loop = recorded["tensorflow_apart"][1].frame()
+    hashes = [np.reshape(given, (-1, 3))[:, 0].tolist() for given in loop.features]
+    x = np.random.default_rng(0).random((150, 6), dtype=np.float32)
+    assert np.concatenate(hashes).tolist() == prints([x])[:, 0].tolist()
+    assert recorded["tensorflow_eager"][1].frame().targets.notna().all()
 
 
 def test_norms_stand_on_the_step_that_updates(recorded):
