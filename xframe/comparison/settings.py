@@ -54,7 +54,7 @@ _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the 
     r"optimizer\.(group\d+\.)?(weight_decay|momentum|dampening)|regularizer\.\d+\.l2": (None, 0),
     r"optimizer\.(group\d+\.)?(nesterov|amsgrad|centered)": (None, False),
     r"optimizer\.(group\d+\.)?decay": (None, "none"),
-    r"optimizer\.accumulation_steps|optimizer\.groups": (None, 1),
+    r"optimizer\.groups": (None, 1),
     r"schedule\.class|precision\.autocast|loss\.weights": (None, False, "none"),
     r"loss\.label_smoothing": (None, 0),
     r"dropout\.\d+\.rate": (None, 0),

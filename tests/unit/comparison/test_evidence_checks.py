@@ -1,5 +1,6 @@
 """Checks of what is recorded beside losses: the mode, the gradients' norms."""
 
+import numpy as np
 import pytest
 
 import xframe
@@ -103,6 +104,24 @@ def test_the_first_difference_is_that_of_the_loss_where_gradients_only_announce_
     comparison = xframe.compare(record("a", gradient_norm=1.0), candidate)
     assert comparison.check("gradient norm").first == 3
     assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (4, "loss")
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_losses_divided_for_accumulation_are_read_whole(tmp_path, twice):
+    """Divided once, training is the same; divided in the gradients too, the loss behind the first update shows it."""
+    for name, by in (("a", 1), ("b", 16 if twice else 4)):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"model.class": "Net"})
+            for k in range(STEPS):
+                parts = 1.1 if twice and name == "b" and k >= 4 else 1.0
+                norm = {"gradient_norm": (1.0 if by < 16 else 0.25)} if k % 4 == 3 else {}
+                rec.step(ids=[k], updates=(k + 1) // 4, loss=parts * (2 + np.cos(k)) / by, also=norm)
+    comparison = xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
+    assert bool(comparison) is not twice
+    assert "by the 4 steps of a window" in comparison.check("loss").detail
+    if twice:
+        assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (4, "loss")
+        assert comparison.causes[0].name == "gradient-scale"
 
 
 def test_norms_after_clipping_are_judged_too(record):
