@@ -269,7 +269,7 @@ def environment(device: str, dtype: torch.dtype) -> dict[str, Any]:
         "precision.default": plain(torch.get_default_dtype()),
         "precision.policy": plain(dtype),
         "precision.autocast": plain(torch.get_autocast_dtype(device)) if autocast else None,
-        "precision.tf32": torch.get_float32_matmul_precision() != "highest",
+        "precision.tf32": torch.get_float32_matmul_precision() != "highest" if device == "cuda" else None,
         "determinism.algorithms": torch.are_deterministic_algorithms_enabled(),
         "determinism.cudnn": torch.backends.cudnn.deterministic,
         "determinism.benchmark": torch.backends.cudnn.benchmark,

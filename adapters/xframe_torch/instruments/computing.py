@@ -13,6 +13,7 @@ from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.batches import Batches, tensors_in
 from xframe_torch.instruments.contents import Contents
+from xframe_torch.instruments.dividing import Mean
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
@@ -26,6 +27,7 @@ class _Inside(threading.local):
     it = False
     loss = False
     backward = False
+    mean: Mean | None = None  # that a loss gave, until its backward pass
     evaluating: bool | None = (
         None  # if the model that computed last may do so for an evaluation: with gradients or without
     )
@@ -146,6 +148,8 @@ class Computing:
         if torch.is_grad_enabled() and value.requires_grad:
             self._noting.loss(name, function, reduction, args, kwargs)
             self.machine.averaged(rows if mean else None)
+            if mean and value.ndim == 0 and self._inside.evaluating is None:
+                self._inside.mean = Mean(value)
         if self._inside.evaluating == value.requires_grad and value.ndim == 0:
             value = value.detach()
             self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
@@ -157,11 +161,12 @@ class Computing:
             if inside.backward:
                 return original(tensors, *args, **kwargs)
             it, inside.it, inside.backward = inside.it, True, True
+            loss = self._loss_of(tensors)
             try:
                 returned = original(tensors, *args, **kwargs)
             finally:
                 inside.it, inside.backward = it, False
-            self._computed_gradients(tensors)
+            self._computed_gradients(loss)
             return returned
 
         return backward
@@ -175,16 +180,25 @@ class Computing:
             # Of weights: somebody applies them. Of inputs they are a penalty's, or a picture of what matters.
             of_weights = any(isinstance(tensor, torch.nn.Parameter) for tensor in tensors_in(inputs))
             if of_weights and not (again or inside.backward or torch.compiler.is_compiling()):
-                self._computed_gradients(outputs)
+                self._computed_gradients(next(tensors_in(outputs), None))
             return returned
 
         return grad
 
     @harmless
-    def _computed_gradients(self, tensors: Any) -> None:
+    def _loss_of(self, tensors: Any) -> torch.Tensor | None:
+        """The loss of which gradients are about to be computed, as it was before it was scaled and divided."""
+        mean, self._inside.mean = self._inside.mean, None
+        given = next(tensors_in(tensors), None)
+        if given is None:
+            return None
+        loss = self._updates.unscaled(given)
+        undivided = None if mean is None else mean.divided(given, scaled=loss is not given)
+        return loss if undivided is None else undivided
+
+    @harmless
+    def _computed_gradients(self, loss: torch.Tensor | None) -> None:
         self._inside.evaluating = None
         self._updates.forget_clipping()
-        loss = next(tensors_in(tensors), None)
         if loss is not None:
-            loss = self._updates.unscaled(loss)
             self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)

@@ -41,7 +41,8 @@ class Judged(NamedTuple):
 def record(folder: Path, rows: Sequence[str]) -> None:
     """Runs both sides of the rows, each framework in a process of its own."""
     start(folder)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
+    environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     for side in ("left", "right"):
         command = [sys.executable, "-m", "scripts.pairs.running", side, str(folder), *rows]
@@ -53,7 +54,8 @@ def judge(folder: Path, row: str) -> Judged:
     """What is found of one row."""
     pair = PAIRS[row]
     files = {side: folder / f"{row}-{side}.trace" for side in ("left", "right")}
-    slip = {**files, pair.slip_of: folder / f"{row}-{pair.slip_of}_slip.trace"}
+    slipped = {side: folder / f"{row}-{side}_slip.trace" for side in files}
+    slip = {side: slipped[side] if slipped[side].exists() else file for side, file in files.items()}
     twin = xframe.compare(*files.values(), order=pair.order)
     comparison = xframe.compare(*slip.values(), order=pair.order)
     facts = comparison.to_dict()
@@ -64,7 +66,7 @@ def judge(folder: Path, row: str) -> Judged:
     wrong = []
     if pair.twin and twin.verdict != "passed":
         wrong.append(f"the faithful twin {twin.verdict}: {twin.to_dict()['first_difference']}")
-    if found != pair.first:
+    if found != (found[0] if pair.first[0] is None else pair.first[0], pair.first[1]):
         wrong.append(f"first difference {found}, expected {pair.first}")
     where = settings if pair.named.startswith("settings: ") else [str(causes[0]), *map(str, facts["explanation"][:1])]
     if not any(pair.named.removeprefix("settings: ") in text for text in where):

@@ -30,8 +30,13 @@ def scripts(row: str) -> dict[str, str]:
     pair = PAIRS[row]
     edits = {"left": pair.left_edits, "right": pair.right_edits}
     texts = {side: edited(getattr(pair, side), edits[side]) for side in SIDES}
-    slip = edited(getattr(pair, pair.slip_of), edits[pair.slip_of] + pair.slip)
-    return {**texts, f"{pair.slip_of}_slip": slip}
+    slips = {pair.slip_of: pair.slip, **({_other(pair.slip_of): pair.also} if pair.also else {})}
+    slipped = {f"{side}_slip": edited(getattr(pair, side), edits[side] + slip) for side, slip in slips.items()}
+    return {**texts, **slipped}
+
+
+def _other(side: str) -> str:
+    return SIDES[1 - SIDES.index(side)]
 
 
 def start(folder: Path) -> None:

@@ -14,9 +14,10 @@ class Pair(NamedTuple):
         left, right: the scripts, before any edit.
         left_edits, right_edits: make of them the two that agree.
         slip: the edit that makes the mistake, of the right script, or of the left.
-        first: the step and the check of the first difference; no step where what differs has none.
+        first: the step and the check of the first difference; any step if None.
         named: words of the first cause, or, if they begin with "settings:", of the settings that differ.
         slip_of: which script it is made in.
+        also: the edit of the other script, if it takes one in both.
         order: how the two are compared.
         twin: whether there is a faithful twin that passes; random masks differ between frameworks.
     """
@@ -30,11 +31,11 @@ class Pair(NamedTuple):
     left_edits: Edits = ()
     right_edits: Edits = ()
     slip_of: str = "right"
+    also: Edits = ()
     order: str = "exact"
     twin: bool = True
 
 
-_ADAM = ("torch.optim.SGD(model.parameters(), lr=0.1)", "torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)")
 _BY_BATCH = ("        optimizer.step()\n", "        optimizer.step()\n        scheduler.step()\n")
 _CYCLE = '''
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
@@ -125,14 +126,18 @@ PAIRS = {
         "epsilon left to the framework",
         "keras_fit",
         "torch_loader",
-        ((", eps=1e-7", ""),),
-        (None, "none"),
+        ((", eps=1e-12", ""),),
+        (None, "gradient norm"),
         "settings: epsilon",
-        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.Adam()"), ("features / 16", "features / 1e4")),
-        right_edits=(
-            (_SGD_RIGHT, "torch.optim.Adam(model.parameters(), eps=1e-7)"),
+        left_edits=(
+            (_SGD_LEFT, "optimizer = keras.optimizers.Adam(epsilon=1e-12)"),
             ("features / 16", "features / 1e4"),
         ),
+        right_edits=(
+            (_SGD_RIGHT, "torch.optim.Adam(model.parameters(), eps=1e-12)"),
+            ("features / 16", "features / 1e4"),
+        ),
+        also=(("epsilon=1e-12", ""),),
     ),
     "5b": Pair(
         "RMSprop's defaults left to the framework",
@@ -191,7 +196,8 @@ PAIRS = {
             ("@tf.function", "hidden = keras.Model(model.inputs, model.layers[0].output)\n\n\n@tf.function"),
             (
                 "model(inputs, training=True))",
-                "model(inputs, training=True))\n        loss += 1e-4 * tf.reduce_sum(tf.square(hidden(inputs)))",
+                "model(inputs, training=True))\n"
+                "        loss += 1e-4 * tf.reduce_sum(tf.square(hidden(inputs, training=True)))",
             ),
         ),
         right_edits=(("labels)\n", "labels)\n        loss = loss + 1e-4 * model[:2](inputs).square().sum()\n"),),
@@ -212,10 +218,10 @@ PAIRS = {
         "keras_fit",
         "torch_loader",
         (("AdamW", "Adam"),),
-        (1, "loss"),
+        (None, "loss"),
         "settings: decay",
-        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.004)"),),
-        right_edits=((_SGD_RIGHT, "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-7, weight_decay=0.004)"),),
+        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.004, epsilon=1e-12)"),),
+        right_edits=((_SGD_RIGHT, "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-12, weight_decay=0.004)"),),
     ),
     "16": Pair(
         "iterations of one are updates of the other",
@@ -315,7 +321,7 @@ PAIRS = {
         right_edits=(
             (
                 "        optimizer.zero_grad()\n",
-                "        if step % 10 == 0:\n            validate()\n            model.train()\n"
+                "        if step and step % 10 == 0:\n            validate()\n            model.train()\n"
                 "        optimizer.zero_grad()\n",
             ),
             ("    for inputs, labels in loader:", "    for step, (inputs, labels) in enumerate(loader):"),
