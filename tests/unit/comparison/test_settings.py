@@ -111,6 +111,18 @@ def test_of_two_optimizers_the_second_is_compared_with_the_second():
     assert _names(second) == []
 
 
+def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
+    for name, mean in (("old", 0.1), ("new", 0.2)):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            for i in range(40):
+                rec.settings({f"weights.{i}.shape": [i + 1], f"weights.{i}.mean": mean, f"weights.{i}.std": 1.0})
+            rec.step(ids=[0], updates=1, loss=0.5, lr=0.1)
+    comparison = xframe.compare(tmp_path / "old.trace", tmp_path / "new.trace")
+    assert len(comparison.settings) == 40
+    assert text(comparison).count("weights.") == 3
+    assert "and 37 more, see --json" in text(comparison)
+
+
 def test_settings_that_differ_change_no_verdict_and_are_in_every_report(tmp_path):
     traces = []
     for name, rate in (("old", 0.2), ("new", 0.8)):
