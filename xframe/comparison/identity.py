@@ -28,6 +28,9 @@ IDENTITIES: tuple[Identity, ...] = get_args(Identity)
 Ints = NDArray[np.int64]
 
 _PIECE = 1 << 19  # samples that are looked at together
+_STEPS = 64  # whose targets are compared place by place
+_FEWEST = 32
+_NEARLY_ALL = 0.99
 _FIRST = 4096  # samples by which features that are all scaled are recognised
 _ENOUGH = 0.01  # of the contents, which two runs share unless one's are scaled
 _MOST_INDICES = 1 << 30  # up to which samples of equal content are counted
@@ -86,6 +89,12 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
                 expected="traces that have them: by xframe record, or xframe.watch",
             )
         return tuple(runs), []
+    augmented = [run.name for run in runs[1:] if by is None and _other_features_in_order(run, runs[0])]
+    if augmented:
+        text = (
+            f"{runs[0].name} and {' and '.join(augmented)} have the same targets in the same order, of other features: "
+        )
+        return tuple(runs), [f"{text}samples are compared by their places"]
     universe, found = _Universe(), [_contents(run) for run in runs]
     ids = [universe.place(one.contents, one.first, exact=by == "exact") for one in found]
     dense = universe.dense()
@@ -94,6 +103,26 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
         for run, one in zip(runs, ids, strict=True)
     )
     return named, _said(runs, found, universe, by)
+
+
+def _other_features_in_order(run: Run, other: Run) -> bool:
+    """Whether, place by place, the first targets of two runs are the same and most of their features are not: then the
+    samples are, and were augmented or prepared otherwise."""
+    if not all(recorded(one, "targets") and "targets" in one.rows.known for one in (run, other)):
+        return False
+    steps = min(len(run.rows), len(other.rows), _STEPS)
+    own, others = (one.rows.head(steps) for one in (run, other))
+    if not np.array_equal(own.batch_size, others.batch_size):
+        return False
+    same = []
+    for column in ("targets", "features"):
+        a, b = (prints_of(rows, column, len(rows)).values[:_FIRST] for rows in (own, others))
+        same.append((a[:, 0] == b[:, 0]) | close(numbers(a), numbers(b)))
+        if column == "targets" and (len(a) < _FEWEST or (a[1:, 0] == a[:-1, 0]).mean() > 0.5):
+            return False  # too much alike to show an order
+        if column == "features" and line(numbers(b), numbers(a)) is not None:
+            return False  # all scaled: found by content
+    return bool(same[0].mean() > _NEARLY_ALL and same[1].mean() < 0.5)
 
 
 def _said(runs: Sequence[Run], found: Sequence[_Found], universe: _Universe, by: Identity | None) -> list[str]:

@@ -162,7 +162,7 @@ PAIRS = {
         "keras_fit",
         "torch_loader",
         (("torch.tensor(targets[order])", "torch.tensor(targets[rng.permutation(len(targets))])"),),
-        (0, "targets"),
+        (0, "loss"),
         "targets",
         left_edits=(
             (

@@ -85,6 +85,24 @@ def test_scaled_features_are_matched_and_said_to_be(record):
     assert "16 x a's, shifted by a constant" in comparison.check("features").detail
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_features_augmented_otherwise_are_no_other_samples_where_targets_come_in_order(tmp_path, listed):
+    labels, rng = np.random.default_rng(1).integers(10, size=N), np.random.default_rng(2)
+    for name in ("a", "b"):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"loader.workers": 4 if name == "b" else 0})
+            for k in range(N // BATCH):
+                batch = np.arange(BATCH * k, BATCH * (k + 1))
+                also = {"features": prints(X[batch] + rng.normal(size=(BATCH, 6))), "targets": prints(labels[batch])}
+                given = {"ids": batch} if listed and name == "b" else {}
+                rec.block(**given, batch_sizes=[BATCH], updates=[k + 1], loss=[rng.random()], also=also)
+    comparison = xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (0, "features")
+    assert comparison.check("boundaries").result == "not judged"
+    assert comparison.causes[0].name == "same-draws-in-workers"
+    assert "compared by their places" in comparison.explanation[0]
+
+
 def test_samples_of_equal_content_share_an_identity_and_are_counted(record):
     twice = X.copy()
     twice[[5, 9]] = twice[3]
