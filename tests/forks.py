@@ -49,8 +49,7 @@ class Forks:
         self.errors.close()
 
 
-# Imported when these are first called, and as costly as torch.
-LATER = {"torch.optim": "torch._dynamo", "torch.compile": "torch._inductor.compile_fx"}
+LATER = {"torch.compile": "torch._inductor.compile_fx"}  # imported when the first is called: as costly as torch
 
 
 def imported(script: str) -> tuple[str, ...]:

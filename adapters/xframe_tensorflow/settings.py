@@ -180,12 +180,12 @@ def weight(variable: Any, *, read: bool = True) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Precision, determinism and seed as they are now."""
-    seed, rounding = context.global_seed(), tf.config.experimental.tensor_float_32_execution_enabled()
+    seed = context.global_seed()
     found = {
         "backend": "tensorflow",
         "precision.default": keras.config.floatx(),
         "precision.policy": keras.config.dtype_policy().name,
-        "precision.tf32": rounding if tf.config.list_logical_devices("GPU") else None,  # no other device has it
+        "precision.tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
         "determinism.algorithms": config.is_op_determinism_enabled(),
     }
     return found | ({} if seed is None else {"seed.tensorflow": int(seed)})

@@ -15,6 +15,7 @@ from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks import layers
 from xframe.tasks.task import Task
+from xframe_torch.loops.settings import MODULES, TRAINERS, load, refusals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +36,15 @@ class TorchAdapter:
     """Autograd and torch.optim over a DataLoader. See ``xframe.running.adapter`` for what it must hold to.
 
     Its loops: ``eager``; ``compile``, forward and loss through torch.compile; ``graph``, forward and backward
-    as CUDA graphs.
+    as CUDA graphs; and those that people use, see ``xframe_torch.loops``: ``loader``, a tutorial's over a DataLoader
+    that cuts the batches, and trainers, each with a plan as its own settings.
     """
 
     name = "torch"
-    loops: tuple[str, ...] = ("eager", "compile", "graph")
+    loops: tuple[str, ...] = ("eager", "compile", "graph", *TRAINERS)
+    stepwise = "eager"
     requires: tuple[str, ...] = ("torch",)
+    loops_require = MODULES
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
@@ -54,7 +58,7 @@ class TorchAdapter:
                 reasons.append("torch.compile does not take an LSTM")
             if runtime.precision == "mixed_float16" and runtime.device == "cpu":
                 reasons.append("torch has no LSTM in float16 on the CPU")
-        return reasons
+        return [*reasons, *refusals(plan, task, runtime)] if runtime.loop in TRAINERS else reasons
 
     def probe(self) -> Probe:
         import torch
@@ -98,6 +102,9 @@ class TorchAdapter:
         if runtime.loop == "graph" and runtime.device == "cpu":
             raise UsageError("loop 'graph' replays CUDA graphs", got="the device cpu", expected="a CUDA device")
         self.configure(runtime)
+        if runtime.loop is not None and runtime.loop in TRAINERS:
+            weights: dict[str, NDArray[Any]] = load(runtime.loop).train(plan, task, runtime, recorder)
+            return weights
         return Drive(self, plan, task, runtime, recorder)()
 
 

@@ -208,9 +208,15 @@ def _transformers(workload: Workload, gate: Gate) -> None:
 _LOOPS = (
     Loop("torch-indexed", "bare loop, shuffled index batches", _indexed, base=True, bare=True, twin_of=("eager",)),
     Loop("torch-slices", "bare loop, slices in order", _slices, bare=True),
-    Loop("torch-dataloader", "DataLoader over a TensorDataset", _dataloader, bare=True),
-    Loop("ignite", "Ignite's supervised trainer", _ignite, ("ignite",)),
-    Loop("accelerate", "Accelerate", _accelerate, ("accelerate",)),
-    Loop("lightning", "Lightning's Trainer", _lightning, ("lightning",)),
-    Loop("transformers", "Transformers' Trainer", _transformers, ("transformers", "accelerate")),
+    Loop("torch-dataloader", "DataLoader over a TensorDataset", _dataloader, bare=True, twin_of=("loader",)),
+    Loop("ignite", "Ignite's supervised trainer", _ignite, ("ignite",), twin_of=("ignite",)),
+    Loop("accelerate", "Accelerate", _accelerate, ("accelerate",), twin_of=("accelerate",)),
+    Loop("lightning", "Lightning's Trainer", _lightning, ("lightning",), twin_of=("lightning",)),
+    Loop(
+        "transformers",
+        "Transformers' Trainer",
+        _transformers,
+        ("transformers", "accelerate"),
+        twin_of=("transformers",),
+    ),
 )

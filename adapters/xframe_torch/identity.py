@@ -100,9 +100,8 @@ def _of_many(flat: list[torch.Tensor], kind: Kind, made: torch.Tensor, near: tor
             start, place = start + size, place + size
     if kind == "layout":
         total = _sums(total)
-    elif kind == "exact":
-        total.fill_(_NAN)
-    near.copy_(total)
+    if kind != "exact":
+        near.copy_(total)
 
 
 def _powers(values: torch.Tensor) -> torch.Tensor:

@@ -43,14 +43,14 @@ class Validator:
         module.train()
         sizes = [len(ids) for ids in batches]
         return {
-            "loss": _by_sample(losses, sizes),
-            "accuracy": _by_sample(accuracies, sizes) if accuracies else None,
+            "loss": by_sample(losses, sizes),
+            "accuracy": by_sample(accuracies, sizes) if accuracies else None,
             "ids": torch.cat(batches),
             "batch_sizes": sizes,
         }
 
 
-def _by_sample(means: list[torch.Tensor], sizes: list[int]) -> float:
+def by_sample(means: list[torch.Tensor], sizes: list[int]) -> float:
     """The mean over all samples, from the batches' means, in double precision."""
     weights = torch.tensor(sizes, dtype=torch.float64)
     return float(torch.stack(means).cpu().double() @ weights / weights.sum())

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from cheats import ADAPTERS
-from sampling import part
 from sweeps.simulator import VALUES, random_case
 
 from xframe import Comparison, compare
@@ -50,13 +49,11 @@ def draws(frameworks: tuple[str, ...]) -> list[Draw]:
     return found
 
 
-@pytest.mark.sweep
-@pytest.mark.parametrize("frameworks", PLANS, ids="-".join)
+@pytest.mark.parametrize("frameworks", PLANS, ids=lambda names: f"{PLANS[names]}-plans-{'-'.join(names)}")
 def test_clean_runs_pass(frameworks: tuple[str, ...], tmp_path: Path, record_property: Any) -> None:
     compared = steps = updates = 0
-    number = part(PLANS[frameworks])
-    for i, drawn in enumerate(draws(frameworks)[:number]):
-        task, where = ledger(drawn.num_samples), f"plan {i + 1} of {number}, {drawn}"
+    for i, drawn in enumerate(draws(frameworks)):
+        task, where = ledger(drawn.num_samples), f"plan {i + 1} of {PLANS[frameworks]}, {drawn}"
         traces = {
             name: observe(ADAPTERS[name](), drawn.plan, task, tmp_path / f"{i}-{name}.trace") for name in frameworks
         }
@@ -68,8 +65,8 @@ def test_clean_runs_pass(frameworks: tuple[str, ...], tmp_path: Path, record_pro
             assert_clean(compare(*pair), where)
             compared += 1
         steps, updates = steps + drawn.counts.num_steps, updates + drawn.counts.num_updates
-    assert compared == number * len(list(combinations(frameworks, 2)))
-    size = f"{number} plans of {steps:,} steps and {updates:,} updates, {compared} pairs of runs compared"
+    assert compared == PLANS[frameworks] * len(list(combinations(frameworks, 2)))
+    size = f"{PLANS[frameworks]} plans of {steps:,} steps and {updates:,} updates, {compared} pairs of runs compared"
     record_property("sample", f"clean runs of {', '.join(frameworks)}: {size}")
 
 

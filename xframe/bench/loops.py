@@ -20,6 +20,7 @@ from xframe.bench.worker import THREADS, VARIABLES, Measure, Train, Trained, end
 from xframe.errors import UsageError, printable, unknown
 from xframe.report.bench import LoopBench, MeasuredLoop, Segment, environment, versions
 from xframe.running import registry
+from xframe.running.adapter import modules
 from xframe.running.messages import Failed
 from xframe.running.processes import Child, listen, start, stop
 from xframe.running.progress import Progress
@@ -99,7 +100,7 @@ def _candidates(task: Task) -> list[_Candidate]:
             twin = next((other.name for other in others if own in other.twin_of), None)
             loop = MeasuredLoop(f"{name}:{own}", name, "recorded by xframe", True, False, twin)
             reasons = tuple(adapter.check(endless(BATCH_SIZE), task, runtime(own)))
-            here.append(_Candidate(loop, own, adapter.requires, reasons))
+            here.append(_Candidate(loop, own, tuple(modules(adapter, own)), reasons))
         candidates += sorted(here, key=lambda candidate: (not candidate.loop.base, candidate.own is None))
     return candidates
 

@@ -72,7 +72,8 @@ class Adapter(Protocol):
     """See the module's text.
 
     An adapter may have more: ``stepwise``, the loop that is ``xframe.running.drive``'s, into whose ``pipeline`` and
-    ``train_step`` ``xframe.testing.faults`` puts bugs.
+    ``train_step`` ``xframe.testing.faults`` puts bugs; ``loops_require``, by loop, the modules that it imports beside
+    ``requires`` and the command that installs these.
     """
 
     name: str  # as in ``--adapters``
@@ -88,6 +89,12 @@ class Adapter(Protocol):
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         """Trains, and returns the final weights by canonical name."""
+
+
+def modules(adapter: Adapter, loop: str | None) -> dict[str, str]:
+    """What a run of that loop imports, each with the command that installs it."""
+    further, install = getattr(adapter, "loops_require", {}).get(loop, ((), ""))
+    return dict.fromkeys(adapter.requires, adapter.install) | dict.fromkeys(further, install)
 
 
 def unsupported(

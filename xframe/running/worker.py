@@ -18,6 +18,7 @@ from pathlib import Path
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording import unclosed
 from xframe.running import registry
+from xframe.running.adapter import modules
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
@@ -40,9 +41,9 @@ def _train(harness: Parent) -> None:
     if job is None:
         raise KeyboardInterrupt
     adapter = registry.load(job.adapter)
-    for module in adapter.requires:
+    for module, install in modules(adapter, job.loop).items():
         if importlib.util.find_spec(module) is None:
-            raise FailedError(Failed(f"no module {module!r} for {sys.executable}", "missing", adapter.install))
+            raise FailedError(Failed(f"no module {module!r} for {sys.executable}", "missing", install))
     try:
         probe = registry.probe(adapter)
     except Exception as error:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xframe.errors import UsageError
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.recorder import FLUSH_SECONDS
 from xframe_tensorflow import settings
@@ -37,7 +36,7 @@ class Kind:
         wholes, optimizers, reals: what follows the head; of an optimizer its iterations before (-1: not read)
             and after.
         known: values that are the same for all.
-        lists: what comes last, each with its numbers for a sample; their lengths stand before the optimizers.
+        ids: whether the samples' ids come last.
         sized: whether the batch's size is known.
         alone: each call of the function that it stands in writes this row and no other.
         test: it is of an evaluation.
@@ -48,20 +47,15 @@ class Kind:
     optimizers: tuple[Optimizer, ...]
     reals: tuple[str, ...]
     known: dict[str, Any]
-    lists: tuple[tuple[str, int], ...]
+    ids: bool
     sized: bool
     test: bool
     alone: bool = False
 
     @property
     def length(self) -> int:
-        """Numbers in a row, without the lists."""
-        return _HEAD + len(self.wholes) + len(self.lists) + 2 * len(self.optimizers) + len(self.reals)
-
-    @property
-    def for_sample(self) -> int:
-        """Numbers in the lists for a sample."""
-        return sum(numbers for _, numbers in self.lists)
+        """Numbers in a row, without ids."""
+        return _HEAD + len(self.wholes) + 2 * len(self.optimizers) + len(self.reals)
 
 
 class Ring:
@@ -89,7 +83,6 @@ class Ring:
         self._waiting = 0
         self._totals = Totals()
         self._early: list[Row] = []
-        self._rate: Any = None  # of the last update
         self._next_home = time.monotonic() + FLUSH_SECONDS
 
     # Rows of graphs.
@@ -99,7 +92,7 @@ class Ring:
         self._kinds.append(Kind(len(self._kinds), **facts))
         return self._kinds[-1]
 
-    def write(self, kind: Kind, head: list[Any], reals: list[Any], lists: list[Any], *, guarded: bool) -> None:
+    def write(self, kind: Kind, head: list[Any], reals: list[Any], ids: Any, *, guarded: bool) -> None:
         """One row, by the graph that is being made; ``guarded``: no one else sees to it that there is room."""
         self._make_table()
         assert self._at is not None
@@ -107,7 +100,8 @@ class Ring:
         numbers = [tf.stack([tf.constant(kind.number, tf.int64), *(tf.cast(one, tf.int64) for one in head)])]
         if reals:
             numbers.append(tf.bitcast(_stacked(reals), tf.int64))
-        numbers += [tf.reshape(tf.cast(one, tf.int64), [-1]) for one in lists]
+        if kind.ids:
+            numbers.append(tf.cast(ids, tf.int64))
         values = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
         length = tf.size(values, tf.int64)
         if guarded:
@@ -181,12 +175,8 @@ class Ring:
         end = int(self._at)
         if not end:
             return
+        table = self._table[: min(end, CAPACITY)].numpy()
         self._at.assign(0)
-        if end > CAPACITY:
-            raise UsageError(
-                "steps came faster than they could be written down", got=end, expected=f"{CAPACITY} numbers"
-            )
-        table = self._table[:end].numpy()
         reals, numbers = table.view(np.float64).tolist(), table.tolist()
         start = 0
         while start < len(numbers):
@@ -196,18 +186,14 @@ class Ring:
             row.size = size if kind.sized else None
             row.wholes = {**kind.known, **dict(zip(kind.wholes, numbers[place:], strict=False))}
             place += len(kind.wholes)
-            lengths = numbers[place : place + len(kind.lists)]
-            place += len(kind.lists)
             for optimizer in kind.optimizers:
                 row.updates.append((optimizer, numbers[place], numbers[place + 1]))
                 place += 2
             row.reals = {name: reals[place + i] for i, name in enumerate(kind.reals)}
             place += len(kind.reals)
-            for (name, width), length in zip(kind.lists, lengths, strict=True):
-                end = place + length * width
-                if length == size:
-                    row.take(name, table[place:end])
-                place = end
+            if kind.ids:
+                row.ids = table[place : place + size]
+                place += size
             yield start, row, kind.alone
             start = place
 
@@ -264,7 +250,6 @@ class Ring:
         rows, self._early = self._early, []
         counted: list[tuple[int, int] | None] = []
         for row in rows:
-            self._rate = row.reals.setdefault("lr", self._rate)
             self._totals.add(row)
             counted.append((self._totals.applied, self._totals.tried) if self.optimizers else None)
         for block in blocks(rows, counted):

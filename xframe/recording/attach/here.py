@@ -16,7 +16,6 @@ from typing import Any
 
 from xframe.errors import UsageError
 from xframe.recording.attach.guarding import GuardedMachine
-from xframe.recording.identity import checked_kind, stated
 from xframe.recording.recorder import Recorder, record
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path
@@ -33,9 +32,8 @@ class Here:
 
     current: Here | None = None
 
-    def __init__(self, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> None:
+    def __init__(self, out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> None:
         self.machine = GuardedMachine(self._open, self._stopped)
-        self.machine.identity = checked_kind(identity)
         self.out, self._say, self._trouble = Path(out), say, trouble
         self._recorder: Recorder | None = None
         Here.current = self
@@ -49,7 +47,7 @@ class Here:
         for number in count(1):
             path = self.out.with_stem(f"{self.out.stem}-{number}") if number > 1 else self.out
             try:
-                self._recorder = record(path, metadata=stated(self.machine.identity))
+                self._recorder = record(path)
                 break
             except UsageError:
                 if not any(map(os.path.lexists, (path, weights_path(path)))):

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from xframe.errors import UsageError, Verbatim, counted, printable
 from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available
-from xframe.recording.identity import checked_kind
 from xframe.trace.source import exists_already
 
 _SITE = Path(__file__).absolute().with_name("site")
@@ -40,7 +39,7 @@ class Outcome(NamedTuple):
     words: str
 
 
-def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> Outcome:
+def run_recorded(command: Sequence[str], out: Path) -> Outcome:
     """Runs a command with its own input, output and signals, and records the training in it.
 
     Raises:
@@ -56,7 +55,6 @@ def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> 
             "XFRAME_OUT": str(out.absolute()),
             "XFRAME_SAID": str(said),
             "XFRAME_FRAMEWORKS": ",".join(available()),
-            "XFRAME_IDENTITY": checked_kind(identity),
             "PYTHONPATH": os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         code = _run(command, environment)
@@ -194,16 +192,14 @@ def _why_nothing(words: list[Words]) -> str:
 
 
 @cache
-def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> Here:
-    return Here(out, say, trouble, identity)
+def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> Here:
+    return Here(out, say, trouble)
 
 
-def attach_here(
-    framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str = "close"
-) -> None:
+def attach_here(framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> None:
     """Watches a framework that has just been imported. What goes wrong is said, and the script goes on."""
     try:
-        available()[framework].load()(_here(out, say, trouble, identity).machine).attach()
+        available()[framework].load()(_here(out, say, trouble).machine).attach()
     except Exception as error:
         trouble(f"nothing of {framework} is recorded: {error or type(error).__name__}")
     else:

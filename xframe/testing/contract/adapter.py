@@ -9,8 +9,8 @@ What each test rests on:
   recorded run must end in its weights bit for bit;
 - the NumPy adapter, whose arithmetic is written out, for the losses;
 - ``steering.walk`` and ``Window``, which now and then leave something out: a run that they steer leaves it out too, and
-  one that counts by arithmetic of its own does not. A trainer that asks neither must be seen to count for itself, in
-  plans that it does not follow;
+  one that counts by arithmetic of its own does not. A trainer that asks neither must be seen to count for itself: in
+  plans that it does not follow, or by batches and updates that its framework leaves out;
 - sizes, plans and samples that are drawn anew each time, see ``drawn``: no adapter can have been made to fit them.
 
 What cannot be seen from outside, so that an adapter which passes may still be wrong in it:

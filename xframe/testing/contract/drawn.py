@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -57,6 +57,17 @@ def rough_digits(num_samples: int, draw: Random) -> Task:
 class DrawnContract(FeatureContract):
     """Tests of ``AdapterContract``, which documents what is bound."""
 
+    def without_batch(self, step: int) -> AbstractContextManager[Callable[[], bool]]:
+        """While inside, that step's batch never arrives. A loop whose framework draws the batches overrides it.
+
+        Returns what says whether anybody drew any.
+        """
+        return a_batch_less(step)
+
+    def without_update(self, step: int) -> AbstractContextManager[Callable[[], bool]]:
+        """While inside, that step's update is not made, under ``pairs``; else as ``without_batch``."""
+        return an_update_less(step)
+
     def _trains(self, plan: TrainingPlan, task: Task, precision: str) -> bool:
         """Whether the loop's framework follows the plan, and the adapter takes it."""
         place: Any = {"device": "cpu", "precision": precision, "loop": self.loop_name()}
@@ -69,7 +80,9 @@ class DrawnContract(FeatureContract):
             fields = {name: draw.choice(values) for name, values in policies.items()}
             size = draw.randint(least, max(least, min(150, task.num_samples)))
             steps = draw.randint(max(120, task.num_samples // size + 2), 420)
-            fields |= {"batch_size": size, "steps": steps, "seed": draw.getrandbits(40)}
+            limit = draw.choice(("steps", "updates"))  # a trainer may have but one of them
+            steps //= fields.get("gradient_accumulation_steps", 1) if limit == "updates" else 1
+            fields |= {"batch_size": size, limit: steps, "seed": draw.getrandbits(40)}
             plan = TrainingPlan.from_mapping({name: value for name, value in fields.items() if value is not None})
             if self._trains(plan, task, precision):
                 return plan
@@ -110,7 +123,7 @@ class DrawnContract(FeatureContract):
     def test_it_draws_the_batches_it_counts(self, tmp_path: Path) -> None:
         """A batch that never arrives is in no step."""
         plan, left_out = TrainingPlan(batch_size=5, epochs=2), 7
-        with a_batch_less(left_out) as walked:
+        with self.without_batch(left_out) as walked:
             trace = self.observed(plan, LEDGER, tmp_path / "run.trace")
         if not walked():
             self._counts_by_its_trainer(tmp_path)
@@ -122,7 +135,7 @@ class DrawnContract(FeatureContract):
     def test_it_makes_the_updates_it_counts(self, tmp_path: Path) -> None:
         """An update that is not due is not made."""
         plan, left_out = TrainingPlan.from_mapping({"batch_size": 5, "epochs": 2, **self.pairs()}), 3
-        with an_update_less(left_out) as asked:
+        with self.without_update(left_out) as asked:
             trace = self.observed(plan, LEDGER, tmp_path / "run.trace")
         if not asked():
             self._counts_by_its_trainer(tmp_path)

@@ -1,0 +1,181 @@
+"""What your trainer really does: each trainer asked the same questions, recorded, explained, set against its preset.
+
+    python experiments/trainers [FILE]
+
+writes the table to results/trainers.md, or to FILE. Each trainer runs in a process of its own; one that is not
+installed is named as such. The scripts are in scripts.py, and know nothing of being recorded.
+"""
+
+import importlib.metadata
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import xframe
+from xframe.inference.inferring import infer
+from xframe.plan import presets
+from xframe.trace.rows import Rows
+
+HERE = Path(__file__).parent
+COMMAND = "python experiments/trainers"
+TRAINERS = {  # by preset, as a reader knows it
+    "pytorch": "PyTorch, by hand",
+    "lightning": "Lightning",
+    "transformers": "Transformers",
+    "accelerate": "Accelerate",
+    "ignite": "Ignite",
+    "keras": "Keras fit",
+}
+SAMPLES, BATCH = 103, 10  # a pass has eleven batches, the last of three samples
+QUESTIONS = {
+    "Three epochs": {"epochs": 3},
+    "Three epochs, the short batch dropped": {"epochs": 3, "remainder": "drop"},
+    "Three epochs in windows of 4 steps": {"epochs": 3, "gradient_accumulation_steps": 4},
+    "The same, the short batch dropped": {"epochs": 3, "gradient_accumulation_steps": 4, "remainder": "drop"},
+    "Three epochs in windows of 12 steps, more than a pass has": {"epochs": 3, "gradient_accumulation_steps": 12},
+    "17 steps": {"steps": 17},
+    "7 updates in windows of 4 steps": {"updates": 7, "gradient_accumulation_steps": 4},
+    "Four epochs of 4 steps": {"epochs": 4, "steps_per_epoch": 4},
+    "The same in windows of 3 steps": {"epochs": 4, "steps_per_epoch": 4, "gradient_accumulation_steps": 3},
+    "Three epochs of 15 steps, more than a pass has": {"epochs": 3, "steps_per_epoch": 15},
+    "The same in windows of 4 steps": {"epochs": 3, "steps_per_epoch": 15, "gradient_accumulation_steps": 4},
+}
+UPDATES, STEPS, PASSES = "updates", "steps", "passes begun"
+CLAIMS = {  # what a trainer says of itself, and what was observed of that
+    "global_step": UPDATES,
+    "completed_steps": UPDATES,
+    "optimizer.iterations": UPDATES,
+    "state.iteration": STEPS,
+    "current_epoch": PASSES,
+    "state.epoch": PASSES,
+    "epochs in history": PASSES,
+    "epoch + 1": PASSES,
+}
+STRUCTURE = "steps", "boundaries", "updates"
+SAME = "batch_size", "per_device_train_batch_size"
+SHOWN = (  # of the plan that explains the rows, beside its size and limits
+    *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "gradient_accumulation_steps"),
+    *("accumulation_boundary", "accumulation_remainder", "accumulation_at_end"),
+)
+HEAD = ["trainer", STEPS, UPDATES, PASSES, "samples seen", "explained by", "its preset", "says of itself"]
+
+
+def arguments_of(trainer, question):
+    """The trainer's own for this question, or why it has none."""
+    try:
+        arguments = presets.put(trainer, {"batch_size": BATCH, **question})
+        plan = xframe.TrainingPlan.like(trainer, num_samples=SAMPLES, order="sequential", **arguments)
+    except xframe.UsageError as error:
+        return None, None, (error.remedy or str(error)).rstrip(".")
+    return arguments, plan, None
+
+
+def run(trainer, folder):
+    """In a process of its own: all questions to one trainer."""
+    sys.path.insert(0, str(HERE))
+    import scripts
+
+    said = {}
+    for i, question in enumerate(QUESTIONS.values()):
+        arguments, plan, _ = arguments_of(trainer, question)
+        if arguments is not None:
+            with xframe.watch(folder / f"{trainer}-{i}.trace", plan=plan, num_samples=SAMPLES):
+                said[i] = getattr(scripts, trainer)(SAMPLES, **arguments)
+    (folder / f"{trainer}.json").write_text(json.dumps(said))
+
+
+def explained(trace):
+    """What is particular in the plan that the rows follow, as ``xframe explain`` infers it."""
+    inference = infer(Rows.of_trace(trace).limited(), SAMPLES)
+    if inference.plan is None or inference.first_misfit is not None:
+        return f"no plan, from step {inference.first_misfit} on"
+    fields = inference.plan.to_dict()
+    words = [f"{name} {fields[name]}" for name in SHOWN if name in fields and name not in inference.undecided]
+    return ", ".join(words) or "nothing particular"
+
+
+def judged(trace):
+    """Whether the run is its preset's plan, but for what either calls an epoch."""
+    checks = [check for check in xframe.compare(trace).to_dict()["checks"] if check["name"] in STRUCTURE]
+    failed = [f"{check['name']} at step {check['first']}" for check in checks if check["result"] == "fail"]
+    open_ = [check["detail"] for check in checks if check["result"] == "not judged"]
+    return f"**differs: {', '.join(failed)}**" if failed else "; ".join(["the same", *open_])
+
+
+def passes(trace):
+    """How often a pass was begun: in stored order each begins with sample 0. None if samples are not known."""
+    if not trace.has_ids:
+        return None
+    return sum(int((ids == 0).sum()) for ids in trace.batches())
+
+
+def own(said, seen):
+    """The trainer's own counts; one that is not what was observed says so."""
+    words = []
+    for name, value in said.items():
+        observed = seen[CLAIMS[name]]
+        differs = observed is not None and observed != math.ceil(value)  # 2.36 epochs are three begun
+        words.append(f"**{name} {value}, {observed} {CLAIMS[name]}**" if differs else f"{name} {value}")
+    return ", ".join(words)
+
+
+def row(trainer, index, question, folder, said):
+    arguments, _, reason = arguments_of(trainer, question)
+    if arguments is None:
+        return [TRAINERS[trainer], *["–"] * 4, f"has no setting: {reason}", "–", "–"]
+    trace = xframe.Trace.open(folder / f"{trainer}-{index}.trace")
+    counts = trace.counts()
+    seen = {STEPS: counts.num_steps, UPDATES: counts.num_updates, PASSES: passes(trace)}
+    given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if name not in SAME)
+    numbers = ["not seen" if number is None else number for number in (*seen.values(), counts.samples_seen)]
+    own_counts = own(said[str(index)], seen)
+    return [f"{TRAINERS[trainer]} ({given})", *numbers, explained(trace), judged(trace), own_counts]
+
+
+def table(lines):
+    return ["| " + " | ".join(map(str, line)) + " |" for line in (HEAD, ["---"] * len(HEAD), *lines)]
+
+
+def page(folder, failed):
+    versions = {presets.preset(name).trainer.split()[0] for name in TRAINERS} | {"tensorflow"}
+    installed = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(versions))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    text = [
+        "# What your trainer really does",
+        "",
+        f"Each trainer was asked the same, over {SAMPLES} samples in batches of {BATCH}: {SAMPLES // BATCH} full ones "
+        f"and one of {SAMPLES % BATCH} in a pass. Its script was recorded by `xframe.watch`, explained as by "
+        "`xframe explain`, and compared with its preset (`xframe plan --like`) step by step: samples and updates. The "
+        "last column has the trainer's own counts; one that is not what was observed is in bold.",
+        "",
+        f"Made by `{COMMAND}` at commit {commit.stdout.strip()}, with {installed}.",
+    ]
+    said = {name: json.loads((folder / f"{name}.json").read_text()) for name in TRAINERS if name not in failed}
+    for index, (title, question) in enumerate(QUESTIONS.items()):
+        lines = [row(name, index, question, folder, said[name]) for name in said]
+        text += ["", f"## {title}", "", *table(lines)]
+    text += ["", *(f"{TRAINERS[name]} did not run: {why}" for name, why in failed.items())]
+    return "\n".join(text).rstrip() + "\n"
+
+
+def main(out):
+    failed = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for trainer in TRAINERS:
+            print(trainer, file=sys.stderr)
+            done = subprocess.run([sys.executable, str(HERE), trainer, name], capture_output=True, text=True)
+            if done.returncode:
+                failed[trainer] = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        out.write_text(page(folder, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        run(sys.argv[1], Path(sys.argv[2]))
+    else:
+        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) == 2 else HERE.parents[1] / "results" / "trainers.md"))
