@@ -73,7 +73,7 @@ def optimizer(optimizer: keras.optimizers.Optimizer, variables: Collection[Any] 
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     found: dict[str, Any] = {"class": type(inner).__name__, "learning_rate": rate(inner)}
-    for name, value in inner.get_config().items():
+    for name, value in _config(inner).items():
         if name not in _LEFT_OUT:
             found[_OPTIMIZERS.get(name, name)] = plain(value)
     found["weight_decay"] = found.get("weight_decay") or 0.0
@@ -89,10 +89,22 @@ def rate(optimizer: keras.optimizers.Optimizer) -> Any:
     """The learning rate that an optimizer has, or its schedule begins with."""
     given = optimizer._learning_rate
     if isinstance(given, keras.optimizers.schedules.LearningRateSchedule):
-        given = next((value for name, value in given.get_config().items() if name == "initial_learning_rate"), None)
+        given = _config(given).get("initial_learning_rate")
     elif callable(given) and not isinstance(given, keras.Variable):
         return None
     return plain(given)
+
+
+def _config(given: Any) -> dict[str, Any]:
+    """What something states of itself; an optimizer's attributes where its schedule, a script's own, states nothing."""
+    try:
+        return dict(given.get_config())
+    except NotImplementedError:
+        if isinstance(given, keras.optimizers.schedules.LearningRateSchedule):
+            return {}
+        numbers = (bool, int, float, type(None))
+        stated = {name: value for name, value in vars(given).items() if type(value) in numbers}
+        return {name: value for name, value in stated.items() if not name.startswith("_") and name != "built"}
 
 
 def schedule(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
@@ -100,10 +112,7 @@ def schedule(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     given = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
     if not isinstance(given, keras.optimizers.schedules.LearningRateSchedule):
         return {}
-    try:
-        arguments = given.get_config()
-    except NotImplementedError:  # the script's own, which need not have one
-        arguments = {}
+    arguments = _config(given)
     values = {"total_steps" if name in _TOTALS else name: plain(value) for name, value in arguments.items()}
     return {"class": type(given).__name__, **{name: one for name, one in values.items() if name != "name"}}
 
