@@ -1,28 +1,23 @@
 """What all tests share: the sizes of random samples, how tests are shared out among processes, ``--quick``.
 
 Tests on random samples say how large these were, ``record_property("sample", ...)``, which is printed at the end.
-Where XFRAME_SAMPLE is a share, as in CI, that share of each parametrized test's cases is run, drawn by XFRAME_SEED;
-where XFRAME_SWEEPS is one, as in ``make test``, of the tests marked ``sweep``, whose cases are many and alike.
+Where not all cases are run, see ``sampling``.
 """
 
 import contextlib
 import gc
-import math
 import os
-from itertools import count, groupby
+from itertools import count
 from pathlib import Path
-from random import Random
 
 import pytest
+import sampling
 
 pytest_plugins = ["pytester"]  # the plugin that is shipped is tested with it
 
 TESTS = Path(__file__).parent
-# Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
-SHARE = float(os.environ.get("XFRAME_SAMPLE", "1"))
-SWEEPS, SEED = float(os.environ.get("XFRAME_SWEEPS", SHARE)), os.environ.get("XFRAME_SEED", "1")
-FEWEST = 8  # cases of a test that are all run
 TEARDOWNS = count(1)
+# Those that train come first: long tests at the end would leave all processes but one idle. Unit tests fill up.
 LONG_FIRST = ("honesty", "contract", "sweeps", "docs", "scripts", "proof", "gpu", "unit")
 
 
@@ -60,17 +55,14 @@ def pytest_runtest_teardown():
 
 
 def pytest_report_header():
-    if SWEEPS < 1:
-        which = "test" if SHARE < 1 else "sweep"
-        return f"sample: of each {which} with more than {FEWEST} cases {SWEEPS:.0%}, drawn by seed {SEED}"
-    return None
+    return sampling.header()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Draws the sample; puts tests into groups, each of which runs in one process, and folders of long tests first."""
-    if min(SHARE, SWEEPS) < 1:
-        drawn = set(sampled(items))
+    drawn = set(sampling.sampled(items))
+    if len(drawn) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
         items[:] = [item for item in items if item in drawn]
     for item in items:
@@ -85,17 +77,6 @@ def pytest_collection_finish(session):
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
     if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in grouped):
         raise pytest.UsageError("this pytest-xdist does not group tests under this pytest: see constraints.txt")
-
-
-def sampled(items):
-    """Each test's cases, or of many as large a share as is asked for.
-
-    Tests of one class or module that have as many cases get the same of them, since they share what cases train.
-    """
-    for test, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
-        cases, rng = list(group), Random(f"{SEED} {test.rpartition('::')[0]}")
-        share = SWEEPS if cases[0].get_closest_marker("sweep") else SHARE
-        yield from cases if len(cases) <= FEWEST else rng.sample(cases, max(FEWEST, math.ceil(share * len(cases))))
 
 
 def group_of(item):

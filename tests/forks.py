@@ -49,7 +49,8 @@ class Forks:
         self.errors.close()
 
 
-LATER = {"torch.compile": "torch._inductor.compile_fx"}  # imported when the first is called: as costly as torch
+# Imported when these are first called, and as costly as torch.
+LATER = {"torch.optim": "torch._dynamo", "torch.compile": "torch._inductor.compile_fx"}
 
 
 def imported(script: str) -> tuple[str, ...]:

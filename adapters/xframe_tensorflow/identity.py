@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from xframe.recording.identity import NAN_BITS, PERIOD, Kind, coefficients, folds
+from xframe.recording.identity import NAN_BITS, PERIOD, UNKNOWN, Kind, coefficients, folds
 
 _MOST_FOLDS = 1 << 12
 
@@ -29,7 +29,7 @@ def prints(tensors: Sequence[Any], kind: Kind = "close") -> Any:
     words = _joined([_words(values) for values in flat])
     hashes = _hash(words)
     if kind == "exact":
-        return tf.pad(hashes[:, None], [[0, 0], [0, 2]])
+        return tf.pad(hashes[:, None], [[0, 0], [0, 2]], constant_values=UNKNOWN)
     numbers = _joined([tf.cast(values, tf.float64) for values in flat])
     near = tf.cast(_sums(numbers) if kind == "layout" else _projected(numbers), tf.float32)
     packed = tf.bitcast(tf.reshape(near, [-1, 2, 2]), tf.int64)

@@ -189,12 +189,12 @@ def weight(variable: Any, *, read: bool = True) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Precision, determinism and seed as they are now."""
-    seed = context.global_seed()
+    seed, rounding = context.global_seed(), tf.config.experimental.tensor_float_32_execution_enabled()
     found = {
         "backend": "tensorflow",
         "precision.default": keras.config.floatx(),
         "precision.policy": keras.config.dtype_policy().name,
-        "precision.tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "precision.tf32": rounding if tf.config.list_logical_devices("GPU") else None,  # no other device has it
         "determinism.algorithms": config.is_op_determinism_enabled(),
     }
     return found | ({} if seed is None else {"seed.tensorflow": int(seed)})

@@ -100,8 +100,9 @@ def _of_many(flat: list[torch.Tensor], kind: Kind, made: torch.Tensor, near: tor
             start, place = start + size, place + size
     if kind == "layout":
         total = _sums(total)
-    if kind != "exact":
-        near.copy_(total)
+    elif kind == "exact":
+        total.fill_(_NAN)
+    near.copy_(total)
 
 
 def _powers(values: torch.Tensor) -> torch.Tensor:

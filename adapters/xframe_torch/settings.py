@@ -36,7 +36,18 @@ _NAMES = {  # of an optimizer's arguments, where the usual name is another
     "eps": "epsilon",
     "alpha": "rho",
 }
-_SWITCHES = ("nesterov", "amsgrad", "centered", "fused", "foreach", "capturable", "differentiable", "maximize")
+_NO_SETTINGS = (
+    "params",
+    "lr",
+    "initial_lr",
+    "max_lr",
+    "min_lr",
+    "param_names",
+    "decoupled_weight_decay",
+    "max_momentum",
+    "base_momentum",
+)
+_RARE = ("differentiable", "maximize")
 _CANONICAL = {
     "cross_entropy": "cross_entropy",
     "nll_loss": "cross_entropy",
@@ -100,7 +111,7 @@ def _group(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[s
     for name, value in group.items():
         if name == "betas":
             found |= {"beta_1": plain(value[0]), "beta_2": plain(value[1])}
-        elif name not in ("params", "lr", "initial_lr", "param_names", "decoupled_weight_decay"):
+        elif name not in _NO_SETTINGS and (value or name not in _RARE):
             found[_NAMES.get(name, name)] = plain(value)
     if found.get("weight_decay"):
         decoupled = group.get("decoupled_weight_decay", isinstance(optimizer, torch.optim.AdamW))
@@ -258,7 +269,7 @@ def environment(device: str, dtype: torch.dtype) -> dict[str, Any]:
         "precision.default": plain(torch.get_default_dtype()),
         "precision.policy": plain(dtype),
         "precision.autocast": plain(torch.get_autocast_dtype(device)) if autocast else None,
-        "precision.tf32": torch.get_float32_matmul_precision() != "highest",
+        "precision.tf32": torch.get_float32_matmul_precision() != "highest" if device == "cuda" else None,
         "determinism.algorithms": torch.are_deterministic_algorithms_enabled(),
         "determinism.cudnn": torch.backends.cudnn.deterministic,
         "determinism.benchmark": torch.backends.cudnn.benchmark,

@@ -7,18 +7,20 @@ import pytest
 from xframe.testing import AdapterContract
 from xframe.testing.contract import PLANS
 
-pytestmark = pytest.mark.sweep
 TWIN = Path(__file__).parents[1] / "native" / "tensorflow_digits.py"
 
 
+@pytest.mark.sweep
 class TestBlock(AdapterContract):
     adapter, loop, twin = "tensorflow", "block", TWIN
 
 
+@pytest.mark.sweep
 class TestFunction(AdapterContract):
     adapter, loop, twin = "tensorflow", "function", TWIN
 
 
+@pytest.mark.sweep(fewest=3)
 class TestXla(AdapterContract):
     """Its pipeline and windows are those of ``function``: every third plan suffices, since each is compiled again."""
 

@@ -7,14 +7,15 @@ import pytest
 from xframe.testing import AdapterContract
 from xframe.testing.contract import PLANS
 
-pytestmark = pytest.mark.sweep
 TWIN = Path(__file__).parents[1] / "native" / "torch_digits.py"
 
 
+@pytest.mark.sweep
 class TestEager(AdapterContract):
     adapter, loop, twin = "torch", "eager", TWIN
 
 
+@pytest.mark.sweep(fewest=3)
 class TestCompile(AdapterContract):
     """Its pipeline and windows are those of ``eager``: every third plan suffices, since each is compiled again."""
 

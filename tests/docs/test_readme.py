@@ -33,6 +33,11 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 
 
+def numberless(line):
+    """A line without its fractions: a loss may end in another digit on another machine."""
+    return re.sub(r"\d\.\d+", "#", line)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
@@ -69,8 +74,9 @@ def test_every_command_works_as_written(ran):
         if command.startswith("xframe compare"):
             assert ("PASSED" if expected == 0 else "step 28") in done.stdout
         if command.startswith("xframe compare") and "before.trace" in command:
-            (pasted,) = (block for block in blocks("text") if block.startswith("Likely: "))
-            assert pasted.strip() in done.stdout
+            (pasted,) = (block for block in blocks("text") if "loader.drop_last" in block)
+            printed = {numberless(line) for line in done.stdout.splitlines()}
+            assert {numberless(line) for line in pasted.splitlines()} - {"…", ""} <= printed
         if command.startswith("xframe explain") and expected == 0:
             (pasted,) = (block for block in blocks("text") if block.startswith("drop_last: "))
             assert done.stdout.startswith(pasted)
@@ -176,7 +182,7 @@ def test_the_pasted_report_is_what_the_command_prints(ran):
 
 
 def test_the_pasted_difference_is_what_the_command_prints(ran):
-    (pasted,) = (block for block in blocks("text") if "First difference" in block)
+    (pasted,) = (block for block in blocks("text") if "First difference" in block and "drop_last  1" in block)
     printed = ran["xframe compare torch.trace drop_last.trace  # exit 1"].stdout
     # The digests stand as printed; a loss may end in another digit on another machine.
     digests = re.findall(r"\b[0-9a-f]{8}…", pasted)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sampling import part
 
 from xframe.cli.app import execute
 from xframe.comparison import checks
@@ -42,7 +43,7 @@ from xframe.trace.trace import Trace
 
 CHECKS = tuple(check.name for check in checks.of("exact"))
 ADAPTERS = ("numpy", "torch", "tensorflow")
-SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, 16))
+SAMPLE = sorted(fault.name for fault in Random("selftest").sample(FAULTS, part(16)))
 FEW = ("drops-the-remainder", "skips-an-update", "never-zeroes", "returns-an-earlier-checkpoint")
 
 

@@ -5,6 +5,7 @@ A script that fails leaves its error beside its trace.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import sys
@@ -26,7 +27,9 @@ def script_of(settings: dict[str, Any]) -> Script:
 
 
 def main(framework: str, jobs: str) -> None:
+    gc.disable()  # what an import makes stays
     run = importlib.import_module(f"pairs.{framework}_scripts").run
+    gc.enable()
     for job in json.loads(Path(jobs).read_text()):
         try:
             with warnings.catch_warnings():

@@ -1,23 +1,45 @@
-"""Runs the scripts in Keras, bare and then watched, and writes down what they left."""
+"""Runs the scripts on TensorFlow, bare and then watched, and writes down what they left."""
 
+import contextlib
+import io
 import json
+import random
 import runpy
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 import xframe
 
 WRITTEN = Path(__file__).with_name("written")
-folder, facts = Path(sys.argv[1]), {}
-for name in ("keras_fit", "keras_batches"):
-    bare = runpy.run_path(str(WRITTEN / f"{name}.py"))
-    with xframe.watch(folder / f"{name}.trace"):
+folder, names = Path(sys.argv[1]), sys.argv[2:]
+
+
+def run(name):
+    """What the script left, what it printed, and the random numbers drawn after it."""
+    keras.utils.set_random_seed(7)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         left = runpy.run_path(str(WRITTEN / f"{name}.py"))
-    weights = zip(bare["model"].get_weights(), left["model"].get_weights(), strict=True)
-    losses = left["history"].history["loss"] if "history" in left else left["losses"]
-    rates = [float(left["rate"](step)) for step in range(8)] if "rate" in left else []
-    same = all(np.array_equal(a, b) for a, b in weights)
-    facts[name] = {"same_weights": same, "losses": [float(loss) for loss in losses], "rates": rates}
-(folder / "left.json").write_text(json.dumps(facts))
+    of_numpy = np.random.random()  # noqa: NPY002
+    drawn = random.random(), of_numpy, float(tf.random.uniform([])), float(keras.random.uniform([]))
+    return left, printed.getvalue(), drawn
+
+
+facts = {}
+for name in names:
+    bare, printed, drawn = run(name)
+    with xframe.watch(folder / f"{name}.trace"):
+        left, printed_too, drawn_too = run(name)
+    weights = zip(bare["weights"], left["weights"], strict=True)
+    kept = ("steps", "ids", "means", "validations", "attempts", "norms")
+    facts[name] = {
+        "same_weights": all(np.array_equal(a, b) for a, b in weights),
+        "same_print": [line for line in printed.splitlines() if "step" not in line]
+        == [line for line in printed_too.splitlines() if "step" not in line],  # Keras prints how long a step took
+        "same_numbers": drawn == drawn_too,
+        **{key: left[key] for key in kept if key in left},
+    }
+(folder / "left.json").write_text(json.dumps(facts, default=lambda value: np.asarray(value).tolist()))

@@ -4,6 +4,7 @@ A framework is imported once, by a process that forks the workers: each is ``xfr
 starts it.
 """
 
+import gc
 import itertools
 import json
 import os
@@ -35,6 +36,7 @@ PLANS = {
     "torch": xframe.TrainingPlan(batch_size=64, steps=12_000, gradient_accumulation_steps=2),
     "tensorflow": xframe.TrainingPlan(batch_size=64, steps=4_000, gradient_accumulation_steps=2),
 }
+LOADED = {"torch": ("torch", "torch._dynamo"), "tensorflow": ("tensorflow",)}  # what a worker of it imports
 SURE_TO_COMPARE = ("step", "batch_size", "ids_digest", "ids", "updates", "lr", "loss", "epoch", "step_in_epoch")
 NUM_SAMPLES = 1797  # the digits
 DEADLINE = 120.0
@@ -249,8 +251,11 @@ def _fork_workers(framework: str) -> None:
     """Runs in a process of its own: answers the number of a worker, or how it ended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        __import__(framework)
-        __import__("pyarrow.parquet")
+        gc.disable()
+        for module in (*LOADED[framework], "pyarrow.parquet"):
+            __import__(module)
+        gc.freeze()  # of what stays as it is, forks then need no copy
+        gc.enable()
     pid = 0
     for line in sys.stdin:
         if line.strip() == "wait":

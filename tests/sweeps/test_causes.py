@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnosed import diagnose
+from sampling import part
 
 from sweeps import causes
 from sweeps.causes import run
@@ -16,12 +17,13 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
 
+@pytest.mark.sweep
 def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:
-    found = run(100, seed=7)
+    found = run(part(100), seed=7)
     assert not found.wrong_certain
     assert not found.untrue
     assert not found.mismatches
-    assert found.certain > 10  # it does commit itself
+    assert found.certain > found.cases / 10  # it does commit itself
     assert all(found.read[stated] for stated in ("due", "sample in step", "batches of", "twice"))
     assert found.right >= 0.65 * found.cases, found
     record_property("sample", f"causes: {found.cases} runs, {found.right} right, {found.certain} certain, none wrong")
@@ -34,7 +36,7 @@ def test_the_attack_can_find_something(monkeypatch: pytest.MonkeyPatch) -> None:
         return tuple(replace(cause, certain=True) for cause in diagnose(*args, **options)[:1])
 
     monkeypatch.setattr(causes, "diagnose", sure)
-    assert run(20, seed=7).wrong_certain
+    assert run(1, seed=7).wrong_certain
 
 
 def told(candidate: Rows, reference: Rows, n: int, plan: TrainingPlan | None) -> tuple[Explanation, ...]:

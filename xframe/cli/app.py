@@ -37,9 +37,13 @@ app = App(
     name="xframe",
     version=__version__,
     help=(
-        "Were two training runs the same run? xframe executes a training plan through native PyTorch and TensorFlow "
-        "loops, or takes traces of your own, and compares steps, batch boundaries, updates and numbers from what was "
-        "observed.\n\nExit codes: 0 passed, 1 failed, 2 usage or invalid plan, 3 a worker or xframe itself failed, "
+        "Were two training runs the same run? xframe compares steps, samples, updates and numbers from what was "
+        "observed. Of two scripts as they are, neither of which imports xframe:\n\n"
+        "xframe record --out old.trace -- python train_keras.py --epochs 3\n\n"
+        "xframe record --out new.trace -- python train_torch.py\n\n"
+        "xframe compare old.trace new.trace\n\n"
+        "Or of one plan that native PyTorch and TensorFlow loops execute: xframe verify.\n\n"
+        "Exit codes: 0 passed, 1 failed, 2 usage or invalid plan, 3 a worker or xframe itself failed, "
         "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."
     ),
     help_format="plaintext",

@@ -58,19 +58,19 @@ _DEPENDENT = {
     "validation_every": _group("Plan: validation"),
     "early_stopping_patience": _group("Plan: early stopping", "Of a plan with --validation-every."),
 }
-_RUN = _group("Train and compare")
-_SEEN = _group("What was recorded")
+_SEEN = _group("Scripts as they are, and what was recorded")
+_RUN = _group("One plan in several frameworks")
 _EXPECTED = _group("Without training")
 _PROOF = _group("Proof and speed")
 ABOUT = _group("About xframe")
 COMMANDS = {
-    "verify": _RUN,
-    "run": _RUN,
     "record": _SEEN,
     "compare": _SEEN,
     "explain": _SEEN,
     "import": _SEEN,
     "certificate": _SEEN,
+    "verify": _RUN,
+    "run": _RUN,
     "plan": _EXPECTED,
     "adapters": _EXPECTED,
     "tasks": _EXPECTED,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from xframe.cli import names
 from xframe.cli.grouping import GIVEN, PRINTED, WHAT
 from xframe.cli.names import listed
-from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option
+from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option, word
 from xframe.cli.printing import answer, progress_bars, remark, report
 from xframe.errors import printable
 from xframe.tables import plain
@@ -87,19 +87,27 @@ def record(
         ),
     ],
     out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
+    identity: Annotated[
+        Literal["index", "exact", "close", "layout"],
+        word("How samples are known by content, beside their index: up to rounding, or in any layout too.", WHAT),
+    ] = "close",
     json: Json = False,
 ) -> int:
     """Run a training script as it is and record its steps, without a line of xframe in it.
 
-    Seen are PyTorch loops by hand (over a DataLoader, or over rows taken from a tensor by index) and Keras' fit and
-    train_on_batch. Which samples were in a step is known where the pipeline has an index for them; elsewhere only how
-    many. Input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
+    Two such traces are then compared: xframe compare old.trace new.trace. Seen are PyTorch loops by hand and those of
+    Lightning, Transformers and Accelerate; Keras' fit and train_on_batch, and GradientTape loops, on TensorFlow. Which
+    samples were in a step is known by their index, where the pipeline has one, and by their content.
+
+    Arguments, input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
+    Each process that trains has a trace: the second NAME-2.trace. Trainings one after the other in one process go on in
+    one. In a notebook: with xframe.watch("new.trace").
 
     For example: xframe record --out new.trace -- python train.py --epochs 3
     """
     from xframe.recording.attach.launching import run_recorded
 
-    outcome = run_recorded(command, out)
+    outcome = run_recorded(command, out, identity)
     if json:
         answer({"exit_code": outcome.exit_code, "steps": outcome.steps, "trace": str(out)}, "", json=True)
     remark(f"xframe: {outcome.words}")

@@ -60,6 +60,21 @@ def means(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
             yield Reading(column, text, _column(values, whole), slack)
 
 
+def divided(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
+    """The losses times the steps of a window, or these squared, of a script recorded as it is: what it hands to
+    ``backward`` is recorded, and to accumulate it hands over a part of the loss."""
+    updates = run.rows.updates
+    if column != "loss" or run.trace is None or not run.trace.settings or updates is None or not updates.any():
+        return
+    k, (recorded, known) = int(np.argmax(updates > 0)) + 1, _values(run, column)
+    for times in (1, 2) if k > 1 and updates[k - 1] == 1 else ():
+        twice = " twice" if times > 1 else ""
+        text = (
+            f"{run.name} records each loss divided by the {k:,} steps of a window{twice}: it is read times {k**times:,}"
+        )
+        yield Reading(column, text, _column(recorded * float(k**times), known))
+
+
 def smoothed(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
     """The numbers of which those recorded are the exponential moving average: one that starts with the first of them,
     at 0 with its bias corrected, or at 0. The other run's first numbers show how much is kept of the average before."""

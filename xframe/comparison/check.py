@@ -16,6 +16,7 @@ from xframe.errors import counted
 from xframe.trace.schema import Group
 
 ORDERS = ("exact", "coverage")
+_SEVERAL = 3  # updates behind which losses show what entered them
 
 
 class Check(ABC):
@@ -147,6 +148,18 @@ class Check(ABC):
         """What to add of a column that some rows lack, if it agrees in the rows where both sides know it."""
         steps, shared = self.pair.judged[column], self.pair.shared
         return f" at some steps; the {steps:,} of {shared:,} judged agree" if steps else ""
+
+    def harmless(self, first: int) -> bool:
+        """Whether the losses show that what differs from that step on makes no difference to training: they agree
+        throughout, or for several updates behind it, so that what parts them later is something else."""
+        pair = self.pair
+        parts = pair.firsts.get("loss")
+        if parts is None:
+            return bool(pair.judged["loss"])
+        updates = [pair.reference.value("updates", row) if row >= 0 else 0 for row in (first - 1, parts - 1)]
+        made = parts - first if None in updates else updates[1] - updates[0]
+        known = all(run.value("loss", first) is not None for run in (pair.candidate, pair.reference))
+        return known and min(parts - first, made) >= _SEVERAL
 
     def at_some(self, column: str) -> str:
         """What to add of numbers that a run recorded at some steps; empty where it did at all."""

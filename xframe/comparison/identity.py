@@ -28,8 +28,12 @@ IDENTITIES: tuple[Identity, ...] = get_args(Identity)
 Ints = NDArray[np.int64]
 
 _PIECE = 1 << 19  # samples that are looked at together
+_STEPS = 64  # whose targets are compared place by place
+_FEWEST = 32
+_NEARLY_ALL = 0.99
 _FIRST = 4096  # samples by which features that are all scaled are recognised
 _ENOUGH = 0.01  # of the contents, which two runs share unless one's are scaled
+_MOST_INDICES = 1 << 30  # up to which samples of equal content are counted
 _MOST_NEAR = 1 << 12  # contents, so close in one number, that one is compared with
 
 
@@ -40,6 +44,13 @@ class Contents:
     hashes: Ints
     prints: Ints  # of shape (contents, 3)
     indices: Ints  # -1 where not known
+
+    def has(self, hashes: Ints) -> NDArray[np.bool_]:
+        """Which of these hashes are among them."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes), np.bool_)
+        at = np.searchsorted(self.hashes, hashes).clip(max=len(self.hashes) - 1)
+        return np.asarray(self.hashes[at] == hashes)
 
 
 class _Found(NamedTuple):
@@ -78,6 +89,12 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
                 expected="traces that have them: by xframe record, or xframe.watch",
             )
         return tuple(runs), []
+    augmented = [run.name for run in runs[1:] if by is None and _other_features_in_order(run, runs[0])]
+    if augmented:
+        text = (
+            f"{runs[0].name} and {' and '.join(augmented)} have the same targets in the same order, of other features: "
+        )
+        return tuple(runs), [f"{text}samples are compared by their places"]
     universe, found = _Universe(), [_contents(run) for run in runs]
     ids = [universe.place(one.contents, one.first, exact=by == "exact") for one in found]
     dense = universe.dense()
@@ -88,9 +105,30 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
     return named, _said(runs, found, universe, by)
 
 
+def _other_features_in_order(run: Run, other: Run) -> bool:
+    """Whether, place by place, the first targets of two runs are the same and most of their features are not: then the
+    samples are, and were augmented or prepared otherwise."""
+    if not all(recorded(one, "targets") and "targets" in one.rows.known for one in (run, other)):
+        return False
+    steps = min(len(run.rows), len(other.rows), _STEPS)
+    own, others = (one.rows.head(steps) for one in (run, other))
+    if not np.array_equal(own.batch_size, others.batch_size):
+        return False
+    same = []
+    for column in ("targets", "features"):
+        a, b = (prints_of(rows, column, len(rows)).values[:_FIRST] for rows in (own, others))
+        same.append((a[:, 0] == b[:, 0]) | close(numbers(a), numbers(b)))
+        if column == "targets" and (len(a) < _FEWEST or (a[1:, 0] == a[:-1, 0]).mean() > 0.5):
+            return False  # too much alike to show an order
+        if column == "features" and line(numbers(b), numbers(a)) is not None:
+            return False  # all scaled: found by content
+    return bool(same[0].mean() > _NEARLY_ALL and same[1].mean() < 0.5)
+
+
 def _said(runs: Sequence[Run], found: Sequence[_Found], universe: _Universe, by: Identity | None) -> list[str]:
     how = "exactly" if by == "exact" else "up to rounding"
-    text = f"samples are identified by their content ({how}): {counted(len(universe.prints), 'content')}"
+    text = f"samples are identified by their content ({how}), other content being another sample: "
+    text += counted(len(universe.prints), "content")
     if universe.near:
         text += f", of which {universe.near:,} agree only up to rounding"
     said = [text]
@@ -113,26 +151,25 @@ def _pieces(rows: Rows) -> Iterator[Rows]:
 def _contents(run: Run) -> _Found:
     empty = np.zeros(0, np.int64)
     held, waiting, size = Contents(empty, np.zeros((0, 3), np.int64), empty), list[Contents](), 0
-    first, listed, indices = None, "ids" in run.rows.known, list[Ints]()
-    twice = 0
+    first, listed, twice = None, "ids" in run.rows.known, 0
+    seen = np.zeros(0, np.bool_)  # indices
     for rows in _pieces(run.rows):
         prints = prints_of(rows, "features", len(rows))
-        first = prints.values[:_FIRST].copy() if first is None else first
         ids = rows.column("ids").values if listed else np.full(len(prints.values), -1)
-        waiting.append(distinct(prints.values, ids))
-        if listed:
-            indices.append(np.unique(ids))
-        else:
-            twice = max(twice, _twice(prints))
+        if first is None:
+            first, twice = prints.values[:_FIRST].copy(), 0 if listed else _twice(prints)
+        if listed and int(ids.min(initial=0)) >= 0 and int(ids.max(initial=0)) < _MOST_INDICES:
+            seen = np.pad(seen, (0, max(int(ids.max(initial=-1)) + 1 - len(seen), 0)))
+            seen[ids] = True
+        new = ~held.has(prints.values[:, 0])
+        waiting.append(distinct(prints.values[new], ids[new]))
         size += len(waiting[-1].hashes)
-        if size > max(len(held.hashes), _PIECE):  # joined only as often as they double
+        if size > len(held.hashes) // 2:  # joined only when it is much
             held, waiting, size = _all((held, *waiting)), [], 0
-            indices = [np.unique(np.concatenate(indices))] if indices else []
     held = _all((held, *waiting))
-    first = np.zeros((0, 3), np.int64) if first is None else first
-    if indices:
-        twice = len(np.unique(np.concatenate(indices))) - len(held.hashes)
-    return _Found(held, first, max(twice, 0), listed)
+    if seen.any():
+        twice = max(int(seen.sum()) - len(held.hashes), 0)
+    return _Found(held, np.zeros((0, 3), np.int64) if first is None else first, twice, listed)
 
 
 def _twice(prints: Prints) -> int:
@@ -192,7 +229,7 @@ class _Universe:
         found = line(a, b)
         if found is None:
             return own
-        self.scaled = True
+        self.scaled = found.shifted or abs(found.factor - 1) > CLOSE
         moved: NDArray[np.float64] = found.factor * own + (b - found.factor * a).mean(axis=0) * found.shifted
         return moved
 

@@ -20,7 +20,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.comparison.averages import both_rounded, means, rounded, smoothed
+from xframe.comparison.averages import both_rounded, divided, means, rounded, smoothed
 from xframe.comparison.checks.loss import classified, counted_differently
 from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
@@ -137,7 +137,7 @@ class _Reader:
                 if parts or (total is None and self._batches_differ)
                 else (means,) * (column in run.rows.known)
             )
-            for found in (*averages, rounded):
+            for found in (divided, *averages, rounded):
                 yield from ((side, one) for one in found(self.pair, run, other, column))
         if not parts:
             return

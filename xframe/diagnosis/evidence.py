@@ -78,7 +78,8 @@ class Evidence:
     def differing(self, pattern: str) -> list[Difference]:
         """The settings that differ whose names, without the number of a second optimizer or loss, are of a pattern."""
         bare = re.compile(rf"(?:{pattern})")
-        return [one for one in self.settings if bare.fullmatch(re.sub(r"^(\w+)\.\d+\.(?=[a-z])", r"\1.", one.name))]
+        of_weight = [one for one in self.settings if one.matters != "little"]
+        return [one for one in of_weight if bare.fullmatch(re.sub(r"^(\w+)\.\d+\.(?=[a-z])", r"\1.", one.name))]
 
     @property
     def same_inputs(self) -> bool:

@@ -43,6 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 
 VERSION = "xframe-order-1"
 _BLOCK = 1 << 14  # numbers worked on at once: four arrays of them, 512 KiB, stay in a core's cache
+_SMALL = 1 << 8  # numbers of a permutation that takes a few kilobytes: a thousand of those are kept
 _FEW = 1 << 11  # numbers that are permuted all together nearly as fast as one of them
 
 
@@ -76,7 +77,8 @@ class Order:
     def _mapped(self, x: NDArray[np.uint64], pass_index: int, *, backwards: bool) -> NDArray[np.int64]:
         if self.kind == "shuffle" and self.num_samples > 1:
             p = index(pass_index) if self.reshuffle else 0
-            permutation = _permutation(index(self.num_samples), index(self.seed), p)
+            kept = _small_permutation if self.num_samples <= _SMALL else _permutation
+            permutation = kept(index(self.num_samples), index(self.seed), p)
             if not backwards and self.num_samples <= min(_BLOCK, max(_FEW, 8 * x.size)):
                 return permutation.images[x]
             permutation.apply(x.reshape(-1), backwards)
@@ -177,6 +179,9 @@ def _keys(n: int, seeds: Sequence[int], pass_index: int) -> NDArray[np.uint64]:
 @lru_cache(maxsize=32)
 def _permutation(n: int, seed: int, pass_index: int) -> _Permutation:
     return _Permutation(n, _keys(n, (seed,), pass_index)[:, 0])
+
+
+_small_permutation = lru_cache(maxsize=1024)(_permutation.__wrapped__)
 
 
 @lru_cache(maxsize=8)

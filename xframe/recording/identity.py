@@ -26,6 +26,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.errors import unknown
+
 Kind = Literal["index", "exact", "close", "layout"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 WIDTH = 3  # int64 of a print
@@ -33,6 +35,7 @@ PERIOD = 1 << 13
 LEAST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 LARGEST_SMALL = float(np.nextafter(np.float32(LEAST_NORMAL), np.float32(0)))  # the largest that counts as zero
 NAN_BITS = 0x7FC00000
+UNKNOWN = NAN_BITS << 32 | NAN_BITS  # two NaN: of the kind ``exact`` nothing says what is close
 TOLERANCE = 1e-5
 
 Prints = NDArray[np.int64]
@@ -63,6 +66,23 @@ def _directions(stream: int, count: int) -> NDArray[np.float64]:
     return scaled
 
 
+def checked_kind(identity: str) -> Kind:
+    """One of ``KINDS``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    for kind in KINDS:
+        if identity == kind:
+            return kind
+    raise unknown("identity", identity, KINDS)
+
+
+def stated(kind: Kind, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Metadata of a trace whose prints are of that kind."""
+    return {"identity": kind, **(metadata or {})}
+
+
 def prints(data: Any, kind: Kind = "close") -> Prints | None:
     """The prints of a batch, of shape (B, 3): of an array, or of several in lists or by name, whose values are taken
     one array after the other, by sorted names.
@@ -81,6 +101,8 @@ def prints(data: Any, kind: Kind = "close") -> Prints | None:
         if kind != "exact":
             numbers = np.concatenate([values.astype(np.float64) for values in flat], axis=1)
             made[:, 1:] = packed(_sums(numbers) if kind == "layout" else _projected(numbers))
+        else:
+            made[:, 1:] = UNKNOWN
     return made
 
 

@@ -141,7 +141,7 @@ class Recorder:
         self._process = unclosed.watch(self)
         # A thread, since the next step may be long in coming: validation, a checkpoint, a hang. By the bare call, which
         # is made or not: Ctrl-C in the midst of Thread.start comes out as a KeyError.
-        _thread.start_new_thread(_flush_every_second, (weakref.ref(self), self._closed))
+        _thread.start_new_thread(unclosed.flush_often, (weakref.ref(self), self._closed, lambda: FLUSH_SECONDS))
 
     @property
     def num_steps(self) -> int:
@@ -408,17 +408,3 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close(COMPLETE if kind is None else f"interrupted by {kind.__name__}")
-
-
-def _flush_every_second(reference: weakref.ref[Recorder], closed: threading.Event) -> None:
-    """Until the recorder is closed, or gone. What goes wrong is raised by the next step, and tried again."""
-    while not closed.wait(FLUSH_SECONDS):
-        recorder = reference()
-        if recorder is None:
-            return
-        try:
-            recorder.flush()
-        except Exception as error:
-            with recorder._lock:
-                recorder._stop = error if recorder._stop is None else recorder._stop
-        del recorder

@@ -85,6 +85,20 @@ def refusal(made_in: int, what: str) -> UsageError:
     return UsageError("the trace is closed", expected=f"{what} before the recorder is left")
 
 
+def flush_often(reference: weakref.ref[Recorder], closed: threading.Event, seconds: Callable[[], float]) -> None:
+    """Until the recorder is closed, or gone. What goes wrong is raised by the next step, and tried again."""
+    while not closed.wait(seconds()):
+        recorder = reference()
+        if recorder is None:
+            return
+        try:
+            recorder.flush()
+        except Exception as error:
+            with recorder._lock:
+                recorder._stop = error if recorder._stop is None else recorder._stop
+        del recorder
+
+
 @atexit.register
 def settle_all() -> None:
     """Settles what recorders this process still has; Python's end calls it, and whoever leaves without that."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
-from xframe.comparison.settings import shown
+from xframe.comparison.settings import Difference, shown
 from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
 
-_FEW = 3  # runs whose report is seen at a glance
+_FEW = 3  # runs whose report is seen at a glance; starting weights that are listed
+_MOST_SETTINGS = 20
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 
 
@@ -113,10 +114,19 @@ def settings(comparison: Comparison) -> list[list[str]]:
     several = len(others) > 1
     rows = [["setting", *["run"] * several, printable(first), "candidate" if several else printable(others[0])]]
     rows[0].append("matters")
-    for one in comparison.settings:
+    listed = _few_weights(comparison.settings)
+    for one in listed[:_MOST_SETTINGS]:
         values = [printable(shown(value)) for value in (one.reference, one.candidate)]
         rows.append([printable(one.name), *[printable(one.run)] * several, *values, one.matters])
+    if more := len(comparison.settings) - len(rows) + 1:
+        rows.append([f"and {more:,} more, see --json", *[""] * (len(rows[0]) - 1)])
     return rows
+
+
+def _few_weights(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences, of starting weights only the first few."""
+    weights = [one for one in differences if one.name.startswith("weights.")]
+    return [one for one in differences if one not in weights[_FEW:]]
 
 
 def by_run(comparison: Comparison) -> list[list[str]]:

@@ -13,6 +13,7 @@ Its files:
     functions.py   ``tf.function``: what is traced and called, and with which batch
     batches.py     batches as eager iteration over a data set hands them out
     noting.py      what is set, noted as it comes into use
+    contents.py    prints of what steps consume
     fitting.py     Keras' ``fit``, ``train_on_batch`` and ``evaluate``
 """
 

@@ -14,6 +14,7 @@ from tensorflow.python import pywrap_tfe
 
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.patches import Patches
+from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps
 
@@ -48,9 +49,9 @@ class Computing:
                 return original(layer, *args, **kwargs)
             inside.layer = True
             try:
-                leaf = first_leaf((args, kwargs))
-                if leaf is not None:
-                    self.steps.used(leaf, _training(layer, args, kwargs))
+                given = with_rows((args, kwargs))
+                if given:
+                    self.steps.used(given, _training(layer, args, kwargs))
                     self.noting.model(layer)
                 return original(layer, *args, **kwargs)
             finally:
@@ -91,6 +92,7 @@ class Computing:
         def call(loss: Any, y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
             if not no_tape() and not isinstance(loss, CompileLoss):
                 self.noting.loss(loss, y_true, y_pred)
+                self.steps.compared(with_rows(y_true))
             return original(loss, y_true, y_pred, *args, **kwargs)
 
         return call
@@ -117,9 +119,9 @@ class Computing:
         return scale_loss
 
 
-def first_leaf(data: Any) -> Any:
-    """The first tensor or array with rows in nested arguments; None: there is none."""
-    return next((one for one in tf.nest.flatten(data) if len(getattr(one, "shape", ())) > 0), None)
+def with_rows(data: Any) -> list[Any]:
+    """The tensors and arrays in nested arguments that have rows."""
+    return [one for one in leaves([data]) if len(getattr(one, "shape", ())) > 0]
 
 
 def refuse_replicas() -> None:

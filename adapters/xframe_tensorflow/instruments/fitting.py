@@ -22,8 +22,9 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from xframe.recording.attach.patches import Patches
 from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import FIT
-from xframe_tensorflow.instruments.computing import refuse_replicas
+from xframe_tensorflow.instruments.computing import refuse_replicas, with_rows
 from xframe_tensorflow.instruments.noting import Noting
+from xframe_tensorflow.instruments.ring import CAPACITY
 from xframe_tensorflow.instruments.steps import Steps
 
 _OURS = "xframe_data", "xframe_ids"
@@ -51,6 +52,8 @@ class Fitting:
         patches.replace(trainer, "make_test_function", self._seen_make_test)
         patches.replace(trainers.TFEpochIterator, "__init__", self._seen_iterator)
         patches.replace(CallbackList, "on_epoch_begin", self._seen_epoch)
+        patches.replace(trainer, "train_on_batch", self._seen_batch)
+        patches.replace(CallbackList, "on_test_begin", self._seen_test_begin)
         patches.replace(CallbackList, "on_test_end", self._seen_test_end)
         patches.add(self._release)
 
@@ -143,7 +146,7 @@ class Fitting:
         """A training function, before which rows come home in time."""
 
         def counted(iterator: Any) -> Any:
-            self.steps.ring.count(steps * (16 + self._largest))
+            self.steps.ring.count(steps * (32 + 7 * self._largest))
             return function(iterator)
 
         return counted
@@ -153,7 +156,6 @@ class Fitting:
         given = ArrayDataAdapter.get_tf_dataset
 
         def with_ids(adapter: Any) -> Any:
-            self._largest = max(self._largest, adapter._batch_size)
             adapter._inputs = dict(zip(_OURS, (adapter._inputs, np.arange(adapter._num_samples)), strict=True))
             return given(adapter)
 
@@ -168,6 +170,9 @@ class Fitting:
             with self._with_ids() if self._loops else contextlib.nullcontext():  # not of a prediction
                 original(iterator, *args, **kwargs)
             unnoted, self._unnoted = self._unnoted, False
+            size = iterator.data_adapter.batch_size  # in arrays, and in data sets of one known size
+            self.steps.bounded = bool(size) and 7 * size * (iterator.steps_per_execution or 1) < CAPACITY // 4
+            self._largest = max(self._largest, size or 0)
             if unnoted:
                 self.noting.loader(_loader(iterator.data_adapter, iterator.steps_per_epoch))
 
@@ -182,6 +187,22 @@ class Fitting:
             return returned
 
         return on_epoch_begin
+
+    def _seen_batch(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def train_on_batch(model: keras.Model, x: Any, *args: Any, **kwargs: Any) -> Any:
+            self.steps.end_outside()
+            self._largest = max([self._largest, *(int(one.shape[0]) for one in with_rows(x))])
+            return original(model, x, *args, **kwargs)
+
+        return train_on_batch
+
+    def _seen_test_begin(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def on_test_begin(callbacks: Any, logs: Any = None) -> Any:
+            self.steps.ring.bring_home()
+            self.steps.ring.tested.clear()  # of single batches
+            return original(callbacks, logs)
+
+        return on_test_begin
 
     def _seen_test_end(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def on_test_end(callbacks: Any, logs: Any = None) -> Any:

@@ -19,7 +19,7 @@ from tensorflow.python.util import tf_decorator
 
 from xframe.recording.attach.patches import Patches
 from xframe_tensorflow.instruments.batches import Batches
-from xframe_tensorflow.instruments.computing import first_leaf
+from xframe_tensorflow.instruments.computing import with_rows
 from xframe_tensorflow.instruments.rows import Optimizer
 from xframe_tensorflow.instruments.steps import Steps
 
@@ -30,12 +30,13 @@ class _Traced:
 
     Attributes:
         alone: they write one row each.
-        numbers: that they write, at most, without loops.
+        numbers, for_sample: that they write, at most, without loops; and further ones for each sample.
         optimizers: that step in them without a gradient.
     """
 
     alone: bool = True
     numbers: int = 0
+    for_sample: int = 0
     optimizers: dict[int, Optimizer] = field(default_factory=dict)
 
 
@@ -71,8 +72,8 @@ class Functions:
                 returned = original(function, *args, **kwargs)
                 self._called_inside(self._calling, self._traced[function])
                 return returned
-            if not no_tape() and (leaf := first_leaf((args, kwargs))) is not None:
-                self.steps.used(leaf, None)
+            if not no_tape() and (given := with_rows((args, kwargs))):
+                self.steps.used(given, None)
             self._calling = function
             try:
                 returned = original(function, *args, **kwargs)
@@ -93,13 +94,15 @@ class Functions:
             )
         for optimizer in traced.optimizers.values():
             self.steps.stepped_by_call(optimizer)
-        self.steps.ring.count(traced.numbers)
+        rows = next((one.shape[0] for one in with_rows(given)), 0) if traced.for_sample else 0
+        self.steps.ring.count(traced.numbers + traced.for_sample * rows)
 
     def _called_inside(self, outer: Function, inner: _Traced | None) -> None:
         if inner is not None and not tf.executing_eagerly():
             traced = self._of(outer)
             traced.alone = False
             traced.numbers += inner.numbers
+            traced.for_sample += inner.for_sample
             traced.optimizers |= inner.optimizers
 
     def _of(self, function: Function) -> _Traced:
@@ -137,4 +140,5 @@ class Functions:
         if traced.alone:
             written[0][1].alone = True
         traced.numbers += sum(kind.length for _, kind in written)
+        traced.for_sample += sum(kind.for_sample for _, kind in written)
         traced.optimizers |= {id(one): one for one in elsewhere}

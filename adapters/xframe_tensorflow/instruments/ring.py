@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from xframe.errors import UsageError
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.recorder import FLUSH_SECONDS
 from xframe_tensorflow import settings
@@ -36,7 +37,7 @@ class Kind:
         wholes, optimizers, reals: what follows the head; of an optimizer its iterations before (-1: not read)
             and after.
         known: values that are the same for all.
-        ids: whether the samples' ids come last.
+        lists: what comes last, each with its numbers for a sample; their lengths stand before the optimizers.
         sized: whether the batch's size is known.
         alone: each call of the function that it stands in writes this row and no other.
         test: it is of an evaluation.
@@ -47,15 +48,20 @@ class Kind:
     optimizers: tuple[Optimizer, ...]
     reals: tuple[str, ...]
     known: dict[str, Any]
-    ids: bool
+    lists: tuple[tuple[str, int], ...]
     sized: bool
     test: bool
     alone: bool = False
 
     @property
     def length(self) -> int:
-        """Numbers in a row, without ids."""
-        return _HEAD + len(self.wholes) + 2 * len(self.optimizers) + len(self.reals)
+        """Numbers in a row, without the lists."""
+        return _HEAD + len(self.wholes) + len(self.lists) + 2 * len(self.optimizers) + len(self.reals)
+
+    @property
+    def for_sample(self) -> int:
+        """Numbers in the lists for a sample."""
+        return sum(numbers for _, numbers in self.lists)
 
 
 class Ring:
@@ -83,6 +89,7 @@ class Ring:
         self._waiting = 0
         self._totals = Totals()
         self._early: list[Row] = []
+        self._rate: Any = None  # of the last update
         self._next_home = time.monotonic() + FLUSH_SECONDS
 
     # Rows of graphs.
@@ -92,7 +99,7 @@ class Ring:
         self._kinds.append(Kind(len(self._kinds), **facts))
         return self._kinds[-1]
 
-    def write(self, kind: Kind, head: list[Any], reals: list[Any], ids: Any, *, guarded: bool) -> None:
+    def write(self, kind: Kind, head: list[Any], reals: list[Any], lists: list[Any], *, guarded: bool) -> None:
         """One row, by the graph that is being made; ``guarded``: no one else sees to it that there is room."""
         self._make_table()
         assert self._at is not None
@@ -100,8 +107,7 @@ class Ring:
         numbers = [tf.stack([tf.constant(kind.number, tf.int64), *(tf.cast(one, tf.int64) for one in head)])]
         if reals:
             numbers.append(tf.bitcast(_stacked(reals), tf.int64))
-        if kind.ids:
-            numbers.append(tf.cast(ids, tf.int64))
+        numbers += [tf.reshape(tf.cast(one, tf.int64), [-1]) for one in lists]
         values = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
         length = tf.size(values, tf.int64)
         if guarded:
@@ -175,8 +181,12 @@ class Ring:
         end = int(self._at)
         if not end:
             return
-        table = self._table[: min(end, CAPACITY)].numpy()
         self._at.assign(0)
+        if end > CAPACITY:
+            raise UsageError(
+                "steps came faster than they could be written down", got=end, expected=f"{CAPACITY} numbers"
+            )
+        table = self._table[:end].numpy()
         reals, numbers = table.view(np.float64).tolist(), table.tolist()
         start = 0
         while start < len(numbers):
@@ -186,14 +196,18 @@ class Ring:
             row.size = size if kind.sized else None
             row.wholes = {**kind.known, **dict(zip(kind.wholes, numbers[place:], strict=False))}
             place += len(kind.wholes)
+            lengths = numbers[place : place + len(kind.lists)]
+            place += len(kind.lists)
             for optimizer in kind.optimizers:
                 row.updates.append((optimizer, numbers[place], numbers[place + 1]))
                 place += 2
             row.reals = {name: reals[place + i] for i, name in enumerate(kind.reals)}
             place += len(kind.reals)
-            if kind.ids:
-                row.ids = table[place : place + size]
-                place += size
+            for (name, width), length in zip(kind.lists, lengths, strict=True):
+                end = place + length * width
+                if length == size:
+                    row.take(name, table[place:end])
+                place = end
             yield start, row, kind.alone
             start = place
 
@@ -250,6 +264,7 @@ class Ring:
         rows, self._early = self._early, []
         counted: list[tuple[int, int] | None] = []
         for row in rows:
+            self._rate = row.reals.setdefault("lr", self._rate)
             self._totals.add(row)
             counted.append((self._totals.applied, self._totals.tried) if self.optimizers else None)
         for block in blocks(rows, counted):

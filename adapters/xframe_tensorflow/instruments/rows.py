@@ -38,6 +38,7 @@ class Row:
         updates: optimizers that stepped in it, each with its iterations before (None: not read) and after.
         amends: it only says what came later of the last row before it.
         test: it is of an evaluation.
+        prints: of its samples, by the name of their column.
     """
 
     size: Any = None
@@ -45,11 +46,19 @@ class Row:
     reals: dict[str, Any] = field(default_factory=dict)
     wholes: dict[str, Any] = field(default_factory=dict)
     updates: list[tuple[Optimizer, Any, Any]] = field(default_factory=list)
+    prints: dict[str, Any] = field(default_factory=dict)
     batch: Batch | None = None
     epoch: int | None = None
     place: int | None = None
     amends: bool = False
     test: bool = False
+
+    def take(self, name: str, numbers: Any) -> None:
+        """A list, as it stands in the table."""
+        if name == "ids":
+            self.ids = numbers
+        else:
+            self.prints[name] = numbers.reshape(-1, 3)
 
     def settle(self) -> None:
         """Reads what lies on a device."""
@@ -57,6 +66,8 @@ class Row:
         self.reals = {name: _real(name, float(value)) for name, value in self.reals.items()}
         self.wholes = {name: int(value) for name, value in self.wholes.items()}
         self.updates = [(one, None if b is None else int(b), int(a)) for one, b, a in self.updates]
+        self.prints = {name: np.asarray(made) for name, made in self.prints.items()}
+        self.prints = {name: made for name, made in self.prints.items() if len(made) == self.size}
         self.ids = None if self.ids is None else np.asarray(self.ids, dtype=np.int64)
 
 
@@ -91,9 +102,7 @@ def blocks(rows: Sequence[Row], counted: Sequence[tuple[int, int] | None]) -> li
     """What ``Recorder.block`` takes, of rows and the updates applied and tried after each (None: not known)."""
     made = []
     pairs = list(zip(rows, counted, strict=True))
-    for (has_ids, has_size), group in groupby(
-        pairs, key=lambda pair: (pair[0].ids is not None, pair[0].size is not None)
-    ):
+    for (has_ids, has_size, prints), group in groupby(pairs, key=lambda pair: _lists_of(pair[0])):
         some = list(group)
         columns: dict[str, Any] = {
             "updates": _column([None if count is None else count[0] for _, count in some], np.int64),
@@ -108,9 +117,14 @@ def blocks(rows: Sequence[Row], counted: Sequence[tuple[int, int] | None]) -> li
             columns["batch_sizes"] = np.array([row.size for row, _ in some], dtype=np.int64)
         if has_ids:
             columns["ids"] = np.concatenate([row.ids for row, _ in some])
+        also |= {name: np.concatenate([row.prints[name] for row, _ in some]) for name in prints}
         known = {name: column for name, column in columns.items() if column is not None}
         made.append({**known, "also": {name: column for name, column in also.items() if column is not None}})
     return made
+
+
+def _lists_of(row: Row) -> tuple[bool, bool, tuple[str, ...]]:
+    return row.ids is not None, row.size is not None, tuple(sorted(row.prints))
 
 
 def _column(values: list[Any], kind: type) -> Any:

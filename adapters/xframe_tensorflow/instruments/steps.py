@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
@@ -18,14 +19,19 @@ from tensorflow.python.ops import control_flow_util
 from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from xframe.recording.attach.machine import Batch
+from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.batches import Batches
+from xframe_tensorflow.instruments.contents import Contents
 from xframe_tensorflow.instruments.ring import Ring
 from xframe_tensorflow.instruments.rows import Optimizer, Row
 
-_KEPT = {  # operations after which there is a row for each row before
-    *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "Reshape", "ExpandDims", "Transpose", "ConcatV2"),
-    *("Neg", "Div", "Maximum", "Minimum", "Squeeze"),
+# Operations after which there is a row for each row before, and those after which there may be others.
+_KEPT = {
+    *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "ExpandDims", "Neg", "Div", "Maximum", "Minimum", "Squeeze")
 }
+_MOVED = {"Reshape", "Transpose", "ConcatV2"}
+_MOST_CALLS = 16  # since a gradient
+_MOST_NUMBERS = 1 << 16  # of a row's list
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +51,9 @@ class Step:
     Attributes:
         graph: that it is in; None: none.
         fixed: its call says where it ends.
-        leaves: what models took, as long as it is alive.
+        calls: what models took, as long as it is alive.
+        targets: what its loss compared predictions with.
+        prints: of its samples, by the name of their column.
         data, ids: the batch, where its pipeline gave it to the step.
         loss, loss_rows: of its first gradient.
     """
@@ -55,7 +63,9 @@ class Step:
     test: bool = False
     data: Any = None
     ids: Any = None
-    leaves: list[Any] = field(default_factory=list)
+    calls: list[list[Any]] = field(default_factory=list)
+    targets: list[Any] = field(default_factory=list)
+    prints: dict[str, Any] = field(default_factory=dict)
     size: Any = None
     batch: Batch | None = None
     training: bool | None = None
@@ -63,56 +73,63 @@ class Step:
     loss_rows: Any = None
     updates: list[Update] = field(default_factory=list)
 
-    def shares(self, leaves: list[Any]) -> bool:
+    def shares(self, calls: list[list[Any]]) -> bool:
         """Whether one of these is of this step's batch."""
-        mine = [leaf() for leaf in self.leaves]
-        return any(leaf() is one for leaf in leaves for one in mine if one is not None)
+        mine = {id(leaf) for call in self.calls for held in call if (leaf := held()) is not None}
+        return any(id(leaf) in mine for call in calls for leaf in call)
 
 
 class Steps:
     """The steps under way: one in each graph that is being made, and one outside of graphs."""
 
-    def __init__(self, ring: Ring, batches: Batches) -> None:
+    def __init__(self, ring: Ring, batches: Batches, contents: Contents) -> None:
         self.ring = ring
         self.batches = batches
+        self.contents = contents
         self.written: list[tuple[Any, Any]] = []  # since somebody last asked: graphs and the kinds of rows in them
         self.elsewhere: list[Optimizer] = []  # likewise: what stepped in a graph without a step
         self.gradients = 0  # taken so far
+        self.bounded = False  # in Keras' loop somebody sees to it that there is room
         self._steps: weakref.WeakKeyDictionary[Any, Step] = weakref.WeakKeyDictionary()
         self._outside: Step | None = None
-        self._leaves: list[Any] = []  # taken since the last gradient
+        self._calls: list[list[Any]] = []  # of models since the last gradient, with what they took
+        self._targets: list[Any] = []
         self._training: bool | None = None
         self._backward: tuple[Any, Any] = (None, None)  # the last gradient's loss, and its rows
 
     # What is seen.
 
-    def used(self, leaf: Any, training: bool | None) -> None:
-        """A model took this under a tape."""
-        try:
-            self._leaves.append(weakref.ref(leaf))
-        except TypeError:
-            self._leaves.append(lambda: leaf)
+    def used(self, leaves: list[Any], training: bool | None) -> None:
+        """A model took these under a tape."""
+        self._calls = [*self._calls[-_MOST_CALLS:], leaves]
         self._training = training
+
+    def compared(self, targets: list[Any]) -> None:
+        """A loss compared predictions with these under a tape."""
+        self._targets = self._targets or targets
 
     def backward(self, loss: Any, rows: Any, *, fresh: bool) -> None:
         """A gradient was taken of this loss, the mean over so many rows, if that is known.
 
         ``fresh``: its tape began after the gradient before; what that recorded is a computation of its own.
         """
-        leaves, self._leaves = self._leaves, []
+        (calls, self._calls), (targets, self._targets) = (self._calls, []), (self._targets, [])
         self.gradients += 1
         self._backward = loss, rows
         step = self._here()
-        if step is None or not (step.fixed or (step.shares(leaves) if leaves else not fresh)):
+        if step is None or not (step.fixed or (step.shares(calls) if calls else not fresh)):
             step = self.begin()
         if step.loss is None:
             step.loss, step.loss_rows = loss, rows
-        if leaves:
-            step.leaves += leaves
+        step.targets = step.targets or targets
+        if calls:
+            step.calls += [[_held(leaf) for leaf in call] for call in calls]
             if step.training is None:
                 step.training = self._training
             if step.graph is None and not step.fixed:
-                self._look_at(step, leaves)
+                self._look_at(step, calls)
+        if step.graph is None:
+            step.targets = []
 
     def stepped(self, update: Update) -> None:
         """An optimizer stepped."""
@@ -122,12 +139,8 @@ class Steps:
             return
         if not step.fixed and any(one.optimizer is update.optimizer for one in step.updates):
             before, step = step, self.begin()
-            step.leaves, step.size, step.batch, step.training = (
-                before.leaves,
-                before.size,
-                before.batch,
-                before.training,
-            )
+            step.calls, step.targets, step.prints = before.calls, before.targets, before.prints
+            step.size, step.batch, step.training = before.size, before.batch, before.training
             step.loss, step.loss_rows = self._backward
         step.updates.append(update)
 
@@ -176,6 +189,10 @@ class Steps:
             return
         self.drop()
         if step.graph is None:
+            if step.fixed and not step.test:
+                for name, data in zip(("features", "targets"), _divided(step.data), strict=True):
+                    if (made := self.contents.of(data)) is not None:
+                        step.prints[name] = made
             self.ring.add(_row(step))
         else:
             self._write(step)
@@ -196,20 +213,34 @@ class Steps:
 
     # What is written of it.
 
-    def _look_at(self, step: Step, leaves: list[Any]) -> None:
+    def _look_at(self, step: Step, calls: list[list[Any]]) -> None:
         """Outside of graphs: which batch this is, by the tensors that went into the model."""
-        tensors = [tensor for leaf in leaves if (tensor := leaf()) is not None]
-        known = next((batch for tensor in tensors if (batch := self.batches.of(tensor)) is not None), None)
-        if step.batch is None:
-            step.batch = known
-        if known is not None and known.size is not None:
-            step.size = known.size
-        elif step.size is None:
-            step.size = next((int(tensor.shape[0]) for tensor in tensors if len(tensor.shape)), None)
+        known = [(batch, call) for call in calls for leaf in call if (batch := self.batches.of(leaf)) is not None]
+        if step.batch is None and known:
+            step.batch = known[0][0]
+        call = known[0][1] if known else calls[0]
+        if step.size is None:
+            step.size = next((int(leaf.shape[0]) for leaf in call if len(leaf.shape)), None)
+        for name, data in (("features", call), ("targets", step.targets)):
+            if name not in step.prints and (made := self.contents.of(data)) is not None:
+                step.prints[name] = made
+
+    def _data_of(self, step: Step) -> tuple[Any, list[Any], list[Any]]:
+        """The batch, in a graph: what says how many samples it has, what the model took of it, and the targets."""
+        if step.fixed:
+            return (_leaf_of_data(step.data), *_divided(step.data))
+        targets = [one for one in step.targets if _is_here(one, step.graph)]
+        return (*_batch_of_graph(step), targets)
 
     def _write(self, step: Step) -> None:
         """A row by the graph."""
-        leaf = _leaf_of_data(step.data) if step.fixed else _leaf_of_graph(step)
+        leaf, features, targets = self._data_of(step)
+        lists = [] if step.ids is None else [("ids", 1, step.ids)]
+        if leaf is not None and not step.test:
+            for name, data in (("features", features), ("targets", targets)):
+                if (made := self.contents.of(data)) is not None:
+                    lists.append((name, 3, made))
+        lists = [(name, width, one) for name, width, one in lists if (one.shape[0] or 0) * width < _MOST_NUMBERS]
         reals = {"loss": step.loss} if _is_here(step.loss, step.graph) else {}
         for update in step.updates:
             reals = {**{name: one for name, one in update.reals.items() if _is_here(one, step.graph)}, **reals}
@@ -221,18 +252,20 @@ class Steps:
             optimizers=tuple(update.optimizer for update in step.updates),
             reals=tuple(reals),
             known=known,
-            ids=step.ids is not None,
+            lists=tuple((name, width) for name, width, _ in lists),
             sized=leaf is not None,
             test=step.test,
         )
         with tf.control_dependencies([] if leaf is None else [leaf]):  # a step that gets no data is no row
             head = [tf.constant(-1) if leaf is None else tf.shape(leaf, tf.int64)[0], *([] if rows is None else [rows])]
+            head += [tf.shape(one, tf.int64)[0] for _, _, one in lists]
             for update in step.updates:
                 after = update.optimizer.keras._iterations.value.read_value() if update.after is None else update.after
                 head += [tf.constant(-1) if update.before is None else update.before, after]
             in_xla = control_flow_util.GraphOrParentsInXlaContext(step.graph)
-            guarded = not in_xla and (_is_looped(step.graph) if not step.fixed else step.ids is not None)
-            self.ring.write(kind, head, list(reals.values()), step.ids, guarded=guarded)
+            bounded = self.bounded if step.fixed else not _is_looped(step.graph)
+            data = [one for _, _, one in lists]
+            self.ring.write(kind, head, list(reals.values()), data, guarded=not (in_xla or bounded))
         self.written.append((step.graph, kind))
 
 
@@ -248,7 +281,7 @@ def _row(step: Step, *, amends: bool = False) -> Row:
     updates = [
         (one.optimizer, one.before, one.optimizer.last if one.after is None else one.after) for one in step.updates
     ]
-    return Row(size, step.ids, reals, wholes, updates, step.batch, amends=amends, test=step.test)
+    return Row(size, step.ids, reals, wholes, updates, step.prints, step.batch, amends=amends, test=step.test)
 
 
 def _graph() -> Any:
@@ -273,17 +306,42 @@ def _leaf_of_data(data: Any) -> Any:
     return next((leaf for leaf in tf.nest.flatten(data) if leaf is not None and len(leaf.shape)), None)
 
 
-def _leaf_of_graph(step: Step) -> Any:
-    """The batch: an argument of the graph from which the model's input was made, or else that input itself."""
+def _divided(data: Any) -> tuple[list[Any], list[Any]]:
+    """Features and targets of what ``fit`` hands to a training step."""
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data) if isinstance(data, (tuple, list)) else (data, None, None)
+    return list(leaves([x])), list(leaves([y]))
+
+
+def _batch_of_graph(step: Step) -> tuple[Any, list[Any]]:
+    """What says how many samples a batch has, and what a model took of it.
+
+    That is an argument of the graph from which a model's input was made, or else the input itself.
+    """
     arguments = _arguments(step.graph)
-    leaves = [leaf for one in step.leaves if (leaf := one()) is not None and len(leaf.shape)]
-    for leaf in leaves:
-        if _is_here(leaf, step.graph) and (found := _behind(leaf, arguments, _KEPT)) is not None:
-            return found
-    if leaves:
-        here = [leaf for leaf in leaves if _is_here(leaf, step.graph)]
-        return here[0] if here else tf.constant(leaves[0])
-    return _behind(step.loss, arguments, None) if _is_here(step.loss, step.graph) else None
+    calls = [[leaf for held in call if (leaf := held()) is not None and len(leaf.shape)] for call in step.calls]
+    for call in calls:
+        for leaf in call:
+            if not _is_here(leaf, step.graph):
+                continue
+            if (found := _behind(leaf, arguments, _KEPT)) is not None:
+                return found, call
+            if (found := _behind(leaf, arguments, _KEPT | _MOVED)) is not None:
+                return found, [found]
+    here = [[leaf for leaf in call if _is_here(leaf, step.graph)] for call in calls]
+    found = next((call for call in here if call), None)
+    if found is not None:
+        return found[0], found
+    if any(calls):
+        return tf.constant(next(call for call in calls if call)[0]), []
+    leaf = _behind(step.loss, arguments, None) if _is_here(step.loss, step.graph) else None
+    return leaf, []
+
+
+def _held(leaf: Any) -> Any:
+    try:
+        return weakref.ref(leaf)
+    except TypeError:
+        return lambda: leaf
 
 
 def _arguments(graph: Any) -> set[int]:

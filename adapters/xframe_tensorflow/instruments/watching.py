@@ -10,6 +10,7 @@ from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.computing import Computing
+from xframe_tensorflow.instruments.contents import Contents
 from xframe_tensorflow.instruments.fitting import Fitting
 from xframe_tensorflow.instruments.functions import Functions
 from xframe_tensorflow.instruments.noting import Noting
@@ -27,7 +28,7 @@ class KerasInstrument:
         self.noting = Noting(machine)
         self.ring = Ring(machine, self.noting)
         self.batches = Batches()
-        self.steps = Steps(self.ring, self.batches)
+        self.steps = Steps(self.ring, self.batches, Contents(machine))
         self._patches = Patches()
 
     def attach(self) -> None:

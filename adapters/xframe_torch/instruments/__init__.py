@@ -5,6 +5,7 @@ Its files:
     watching.py    ``TorchInstrument``: attaches the others to a machine, and puts everything back
     batches.py     batches as loaders and indexing hand them out, and which batch a tensor belongs to
     computing.py   models' and losses' inputs, backward passes
+    contents.py    prints of what models and losses take
     updates.py     optimizers' steps, gradient scalers, clipping and norms
     noting.py      what is set, as it comes into use
 """

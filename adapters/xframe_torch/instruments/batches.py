@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 from torch.utils.data import dataloader as loaders
 
 from xframe.recording.attach.machine import Batch, Machine, Walk
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.noting import Noting
+
+_CHOOSING = (torch.Tensor, np.ndarray, list)  # what chooses rows
 
 
 class Batches:
@@ -27,7 +30,7 @@ class Batches:
     def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
         self._noting = noting
-        self._known: dict[tuple[int, int, int], tuple[weakref.ref[torch.Tensor], Batch]] = {}
+        self._known: dict[tuple[int, int], tuple[weakref.ref[torch.Tensor], Batch]] = {}
         self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
 
     def attach(self, patches: Patches) -> None:
@@ -83,14 +86,16 @@ class Batches:
         patches.replace(loaders._MultiProcessingDataLoaderIter, "_process_data", processed)
         patches.replace(loaders._BaseDataLoaderIter, "__next__", handed_out)
 
+    @harmless
     def _handed_out(self, data: Any, ids: Any, walk: Walk) -> None:
         tensors = list(tensors_in(data))
         size = len(ids) if ids is not None else next((t.shape[0] for t in tensors if t.ndim), None)
         batch = Batch(ids, size, walk, walk.taken)
         walk.taken += 1
         self.machine.handed_out += 1
-        for tensor in tensors:
-            self._know(tensor, batch)
+        with suppress(RuntimeError, NotImplementedError):
+            for tensor in tensors:
+                self._know(tensor, batch)
 
     def _know(self, tensor: torch.Tensor, batch: Batch) -> None:
         key = _place(tensor)
@@ -100,16 +105,22 @@ class Batches:
     def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def getitem(tensor: torch.Tensor, index: Any) -> Any:
             taken = original(tensor, index)
-            if not isinstance(index, (torch.Tensor, np.ndarray, list)) or torch.compiler.is_compiling():
+            kind = type(index)  # nearly all are numbers, as data sets take a single sample: no time for more
+            if kind not in _CHOOSING or torch.compiler.is_compiling():
                 return taken
-            if isinstance(index, list) and not (index and type(index[0]) is int):
+            if kind is list and not (index and type(index[0]) is int):
                 return taken
-            integral = isinstance(index, list) or str(index.dtype).split(".")[-1] in ("int64", "int32")
+            integral = kind is list or str(index.dtype).split(".")[-1] in ("int64", "int32")
             if integral and len(getattr(index, "shape", "x")) == 1 and not taken.requires_grad:
-                self._know(taken, self._rows(index))
+                self._chose(taken, index)
             return taken
 
         return getitem
+
+    @harmless
+    def _chose(self, taken: torch.Tensor, index: Any) -> None:
+        with suppress(RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func
+            self._know(taken, self._rows(index))
 
     def _rows(self, index: Any) -> Batch:
         """The batch of the rows with these indices: one for inputs and targets taken by the same."""
@@ -126,12 +137,19 @@ class Batches:
 
     def batch_of(self, tensor: torch.Tensor) -> Batch | None:
         """The batch that this tensor, or the one it is a view of, was handed out with."""
+        try:
+            return self._held(tensor)
+        except (RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func
+            return None
+
+    def _held(self, tensor: torch.Tensor) -> Batch | None:
         base = tensor._base
         for seen in (tensor,) if base is None else (tensor, base):
-            held = self._known.get(_place(seen))
-            if held is not None:
+            place = _place(seen)
+            held = self._known.get(place)
+            if held is not None and place[0]:
                 known = held[0]()
-                if known is not None and known.untyped_storage()._cdata == seen.untyped_storage()._cdata:
+                if known is seen or (known is not None and known.data_ptr() == place[0]):
                     return held[1]
         batch = None if base is None else _slice_of(tensor, base)
         if batch is not None:
@@ -142,18 +160,20 @@ class Batches:
 
 def tensors_in(data: Any) -> Iterator[torch.Tensor]:
     """Those in nested tuples, lists and mappings."""
-    if isinstance(data, torch.Tensor):
-        yield data
-    elif isinstance(data, (tuple, list)):
+    if type(data) is tuple or type(data) is list:  # the commonest first: asking whether it is a tensor takes longer
         for one in data:
             yield from tensors_in(one)
+    elif isinstance(data, torch.Tensor):
+        yield data
+    elif isinstance(data, (tuple, list)):
+        yield from tensors_in(list(data))
     elif hasattr(data, "values") and callable(data.values) and hasattr(data, "keys"):
         yield from tensors_in(list(data.values()))
 
 
-def _place(tensor: torch.Tensor) -> tuple[int, int, int]:
+def _place(tensor: torch.Tensor) -> tuple[int, int]:
     """Where its numbers lie, and how many they are: the same for a tensor and another view of all of it."""
-    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tensor.numel()
+    return tensor.data_ptr(), tensor.numel()
 
 
 def _ids(index: Any, dataset: Any) -> Any:

@@ -10,11 +10,15 @@ import torch
 from torch.nn.modules.loss import _Loss
 
 from xframe.recording.attach.machine import Batch, Machine
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.batches import Batches, tensors_in
+from xframe_torch.instruments.contents import Contents
+from xframe_torch.instruments.dividing import Mean
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
+
+_transformed = torch._C._functorch.peek_interpreter_stack  # by torch.func: such tensors have no storage of their own
 
 
 class _Inside(threading.local):
@@ -23,6 +27,7 @@ class _Inside(threading.local):
     it = False
     loss = False
     backward = False
+    mean: Mean | None = None  # that a loss gave, until its backward pass
     evaluating: bool | None = (
         None  # if the model that computed last may do so for an evaluation: with gradients or without
     )
@@ -41,6 +46,7 @@ class Computing:
         self._noting = noting
         self._updates = updates
         self._inside = _Inside()
+        self._contents = Contents(machine)
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -54,7 +60,7 @@ class Computing:
         inside, is_compiling = self._inside, torch.compiler.is_compiling
 
         def call(module: torch.nn.Module, /, *args: Any, **kwargs: Any) -> Any:
-            if is_compiling() or inside.it:
+            if is_compiling() or inside.it or _transformed() is not None:
                 return original(module, *args, **kwargs)
             inside.it = True
             try:
@@ -65,15 +71,21 @@ class Computing:
 
         return call
 
+    @harmless
     def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """A module that no other calls is about to compute."""
         batch, by_loss = self._batch_of(args, kwargs)
+        by_loss |= isinstance(module, _Loss)
         training = module.training
         if torch.is_grad_enabled():
             if batch is not None:
                 self.machine.used(batch, by_loss=by_loss)
             if isinstance(module, _Loss):
                 return
+            if batch is not None and not by_loss:
+                self._contents.of_model(module, args, kwargs, batch.size)
+            elif by_loss:
+                self._contents.of_loss(type(module).forward, (module, *args), kwargs)
             if not by_loss or self.machine.training is None:
                 self.machine.called(training=training)
             self._noting.model(module)
@@ -106,14 +118,16 @@ class Computing:
             reduction = reduction_of(original)
 
             def loss(*args: Any, **kwargs: Any) -> Any:
-                if is_compiling() or inside.loss:
+                if is_compiling() or inside.loss or _transformed() is not None:
                     return original(*args, **kwargs)
                 inside.loss = True
                 try:
                     if not inside.it and torch.is_grad_enabled():
-                        batch, by_loss = self._batch_of(args, kwargs)
+                        batch, _ = self._batch_of(args, kwargs)
                         if batch is not None:
-                            self.machine.used(batch, by_loss=by_loss)
+                            self.machine.used(batch, by_loss=True)
+                    if torch.is_grad_enabled():
+                        self._contents.of_loss(original, args, kwargs)
                     value = original(*args, **kwargs)
                 finally:
                     inside.loss = False
@@ -124,6 +138,7 @@ class Computing:
 
         return seen
 
+    @harmless
     def _loss(
         self, name: str, function: Any, value: Any, reduction: str | None, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> None:
@@ -133,6 +148,8 @@ class Computing:
         if torch.is_grad_enabled() and value.requires_grad:
             self._noting.loss(name, function, reduction, args, kwargs)
             self.machine.averaged(rows if mean else None)
+            if mean and value.ndim == 0 and self._inside.evaluating is None:
+                self._inside.mean = Mean(value)
         if self._inside.evaluating == value.requires_grad and value.ndim == 0:
             value = value.detach()
             self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
@@ -144,11 +161,12 @@ class Computing:
             if inside.backward:
                 return original(tensors, *args, **kwargs)
             it, inside.it, inside.backward = inside.it, True, True
+            loss = self._loss_of(tensors)
             try:
                 returned = original(tensors, *args, **kwargs)
             finally:
                 inside.it, inside.backward = it, False
-            self._computed_gradients(tensors)
+            self._computed_gradients(loss)
             return returned
 
         return backward
@@ -162,15 +180,25 @@ class Computing:
             # Of weights: somebody applies them. Of inputs they are a penalty's, or a picture of what matters.
             of_weights = any(isinstance(tensor, torch.nn.Parameter) for tensor in tensors_in(inputs))
             if of_weights and not (again or inside.backward or torch.compiler.is_compiling()):
-                self._computed_gradients(outputs)
+                self._computed_gradients(next(tensors_in(outputs), None))
             return returned
 
         return grad
 
-    def _computed_gradients(self, tensors: Any) -> None:
+    @harmless
+    def _loss_of(self, tensors: Any) -> torch.Tensor | None:
+        """The loss of which gradients are about to be computed, as it was before it was scaled and divided."""
+        mean, self._inside.mean = self._inside.mean, None
+        given = next(tensors_in(tensors), None)
+        if given is None:
+            return None
+        loss = self._updates.unscaled(given)
+        undivided = None if mean is None else mean.divided(given, scaled=loss is not given)
+        return loss if undivided is None else undivided
+
+    @harmless
+    def _computed_gradients(self, loss: torch.Tensor | None) -> None:
         self._inside.evaluating = None
         self._updates.forget_clipping()
-        loss = next(tensors_in(tensors), None)
         if loss is not None:
-            loss = self._updates.unscaled(loss)
             self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)

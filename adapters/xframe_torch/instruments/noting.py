@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -15,7 +17,20 @@ from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches
 from xframe_torch import settings
 
+F = TypeVar("F", bound=Callable[..., Any])
 _MOST = 32  # of a kind
+
+
+def _if_it_can(method: F) -> F:
+    """Settings of objects that are of no usual kind may not be readable: they are not known then."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with suppress(Exception):
+            return method(*args, **kwargs)
+
+    guarded: Any = call
+    return guarded
 
 
 class Noting:
@@ -51,6 +66,7 @@ class Noting:
         if name is not None:
             self.machine.settings({f"{name}.{each}": value for each, value in found.items()})
 
+    @_if_it_can
     def model(self, module: torch.nn.Module) -> None:
         """A model that computes for a training, before it does."""
         if module in self._models:
@@ -74,6 +90,7 @@ class Noting:
         self._weights.update(dict.fromkeys(mine))
         self.machine.settings(noted)
 
+    @_if_it_can
     def optimizer(self, optimizer: torch.optim.Optimizer, scaler: Any = None) -> None:
         """An optimizer that is about to step for the first time, or has another number of groups."""
         key = id(optimizer), len(optimizer.param_groups)
@@ -93,6 +110,7 @@ class Noting:
             for seen in settings.schedules_of(optimizer):
                 self._note("schedule", settings.schedule(seen))
 
+    @_if_it_can
     def clipping(self, optimizer: torch.optim.Optimizer, found: Mapping[str, Any]) -> None:
         """How an optimizer's gradients were clipped."""
         known = [each for each, _ in self._noted.get("optimizer", [])]
@@ -108,6 +126,7 @@ class Noting:
 
         return init
 
+    @_if_it_can
     def loss(
         self, name: str, function: Any, reduction: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> None:
@@ -119,6 +138,10 @@ class Noting:
 
     def loader(self, loader: DataLoader[Any]) -> Mapping[str, Any]:
         """The settings of a loader that a training draws from; none if they were noted."""
+        return self._loader(loader) or {}
+
+    @_if_it_can
+    def _loader(self, loader: DataLoader[Any]) -> Mapping[str, Any]:
         found = settings.loader(loader)
         name = self._name("loader", found)
         return {} if name is None else {f"{name}.{each}": value for each, value in found.items()}

@@ -6,6 +6,7 @@ import itertools
 import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.utils import clip_grad
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from xframe.recording.attach.machine import Machine
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.evidence import UpdateCounter
 from xframe_torch.instruments.noting import Noting
 
@@ -46,6 +47,7 @@ class Updates:
         patches.add(register_optimizer_step_pre_hook(self._before_step).remove)
         patches.add(register_optimizer_step_post_hook(self._after_step).remove)
 
+    @harmless
     def forget_clipping(self) -> None:
         """Gradients are other ones now."""
         if self.clipped:
@@ -104,10 +106,12 @@ class Updates:
 
         return step
 
+    @harmless
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         if optimizer not in self._counters:
             self._count(optimizer, None)
 
+    @harmless
     def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         counter = self._counters[optimizer]
         self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], counter.take_norms())
@@ -155,16 +159,17 @@ class _Counter(UpdateCounter):
         if groups != self._groups:
             self._groups, self._parameters = groups, list(parameters_of(optimizer))
         graded = [p for p in self._parameters if p.grad is not None]
-        if not graded:
-            return
-        with torch.no_grad():
-            norms = norms_of([p.grad for p in graded])
-            after = together(norms)
-            before = after
-            if self._clipped:
-                before = together([self._clipped.get(p, norm) for p, norm in zip(graded, norms, strict=True)])
-            scale = getattr(optimizer, "grad_scale", None)  # a fused optimizer divides by it itself
-            self._norms = (before, after) if scale is None else (before / scale, after / scale)
+        if graded:
+            with torch.no_grad() if graded[0].grad.requires_grad else nullcontext():
+                self._norms = self._norms_of(graded, getattr(optimizer, "grad_scale", None))
+
+    def _norms_of(self, graded: list[torch.Tensor], scale: torch.Tensor | None) -> Norms:
+        norms = norms_of([p.grad for p in graded])
+        before = after = together(norms)
+        if self._clipped:
+            before = together([self._clipped.get(p, norm) for p, norm in zip(graded, norms, strict=True)])
+        # A fused optimizer divides by the scale itself.
+        return (before, after) if scale is None else (before / scale, after / scale)
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:

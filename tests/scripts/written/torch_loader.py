@@ -14,7 +14,7 @@ loader = DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True)
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
 criterion = nn.CrossEntropyLoss()
-steps, updates = [], 0
+steps, updates, validations = [], 0, []
 for epoch in range(2):
     model.train()
     for inputs, targets in loader:
@@ -27,5 +27,7 @@ for epoch in range(2):
         steps.append((inputs[:, 0].tolist(), updates, epoch, loss.item(), scheduler.get_last_lr()[0]))
     model.eval()
     with torch.no_grad():
-        print(epoch, criterion(model(x), y).item())
+        loss = criterion(model(x), y)
+        print(epoch, loss.item())
+    validations.append((updates, [150], loss.item()))
     scheduler.step()

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sampling import part
 
 from xframe.cli import app as cli
 from xframe.errors import UsageError
 from xframe.plan.fields import FIELDS, LARGEST
 from xframe.plan.training_plan import TrainingPlan
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.sweep]
 
 WORDS = (
     "keep",
@@ -71,7 +72,7 @@ OBJECTS = JSON | st.sampled_from(
 SENSIBLE = st.integers(1, 30) | st.sampled_from(WORDS) | st.booleans()  # such values often make a plan
 FIELD_VALUES = st.dictionaries(st.sampled_from(list(FIELDS)), SENSIBLE | OBJECTS, max_size=len(FIELDS))
 BASED = st.builds(lambda fields: {"batch_size": 4, "epochs": 2, **fields}, FIELD_VALUES)
-SETTINGS = settings(max_examples=300, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=part(300), deadline=None, derandomize=True)
 
 
 def toml_value(value):

@@ -24,6 +24,7 @@ from following import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import part
 
 import xframe
 from xframe.plan import counting
@@ -330,13 +331,14 @@ def _made(runs):
 # Any single departure is found
 
 
+@pytest.mark.sweep
 @pytest.mark.thorough
 def test_any_departure_is_found_at_its_step(runs):
     plan = xframe.TrainingPlan(batch_size=3, epochs=3, seed=1)
     number = itertools.count()
 
     @given(st.integers(0, 11), st.sampled_from(["ids", "updates", "loss", "lr", "epoch"]))
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=part(60), deadline=None, derandomize=True)
     def check(at, column):
         rows = runs.rows(plan, 11)
         row = rows[at]

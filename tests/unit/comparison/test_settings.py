@@ -94,10 +94,33 @@ def test_decay_of_another_kind_is_one_setting_however_the_optimizers_are_called(
     assert _names(coupled, reference=decayed) == ["optimizer.decay"]
 
 
+def test_what_only_names_or_a_device_make_differ_matters_little_or_is_left_out():
+    schedule = {"schedule.class": "CosineDecay", "schedule.total_steps": 87}
+    names = {"schedule.class": "CosineAnnealingLR", "schedule.total_steps": 87}
+    (found,) = differing({**KERAS, **schedule, "precision.tf32": True}, {**TORCH, **names, "device": "cpu"}, "new")
+    assert (found.name, found.matters) == ("schedule.class", "little")
+    assert _names({**names, "precision.tf32": False}, reference={**KERAS, "precision.tf32": True}) == [
+        "schedule.class",
+        "precision.tf32",
+    ]
+
+
 def test_of_two_optimizers_the_second_is_compared_with_the_second():
     second = {"optimizer.1.class": "SGD", "optimizer.1.momentum": 0.9}
     assert _names({**second, "optimizer.1.clip_norm": 1.0}, reference={**KERAS, **second}) == ["optimizer.1.clip_norm"]
     assert _names(second) == []
+
+
+def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
+    for name, mean in (("old", 0.1), ("new", 0.2)):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            for i in range(40):
+                rec.settings({f"weights.{i}.shape": [i + 1], f"weights.{i}.mean": mean, f"weights.{i}.std": 1.0})
+            rec.step(ids=[0], updates=1, loss=0.5, lr=0.1)
+    comparison = xframe.compare(tmp_path / "old.trace", tmp_path / "new.trace")
+    assert len(comparison.settings) == 40
+    assert text(comparison).count("weights.") == 3
+    assert "and 37 more, see --json" in text(comparison)
 
 
 def test_settings_that_differ_change_no_verdict_and_are_in_every_report(tmp_path):

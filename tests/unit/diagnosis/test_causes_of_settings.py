@@ -194,7 +194,8 @@ def test_features_that_rounding_moved_are_the_same(compared):
 def test_evaluation_mode_since_a_validation(compared):
     modes = {"training": [1] * STEPS}
     changed = {"columns": {"training": [1] * 5 + [0] * 10}, "loss": LOSS * (1 + 0.1 * (np.arange(STEPS) >= 5))}
-    comparison = compared({"columns": modes, "validations": [(5, 0.5)]}, **changed)
+    both = {"columns": modes, "validations": [(5, 0.5)], **_set(normalisation__0__momentum=0.99)}
+    comparison = compared(both, **changed)
     name, sentence = _first(comparison)
     assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (5, "mode")
     assert name == "evaluation-mode"

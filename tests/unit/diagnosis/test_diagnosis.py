@@ -12,6 +12,7 @@ import pytest
 from diagnosed import diagnose
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import part
 
 from xframe import compare
 from xframe.comparison.result import TOLERANCES, Explanation, Tolerance
@@ -344,8 +345,9 @@ def test_what_agrees_has_no_cause() -> None:
 columns = st.lists(st.integers(-3, 9), max_size=12)
 
 
+@pytest.mark.sweep
 @pytest.mark.thorough
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=part(150), deadline=None)
 @given(st.lists(columns, max_size=8), st.lists(columns, max_size=8), columns, st.booleans(), st.integers(1, 12))
 def test_odd_rows_raise_nothing(a: Any, b: Any, updates: list[int], ids: bool, n: int) -> None:
     rows = [Rows.of_batches(batches, (updates * 9 + [0] * 9)[: len(batches)]) for batches in (a, b)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sampling import part
 from sweeps import inference as sweep
 from sweeps.inference import check_case, passes_impossible, run, walked
 from sweeps.simulator import EDGES, Refused
@@ -32,8 +33,9 @@ def inferred(num_samples, **fields):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("cases", [300])
-def test_random_plans_are_inferred_from_their_rows(cases, record_property):
+@pytest.mark.sweep
+def test_random_plans_are_inferred_from_their_rows(record_property):
+    cases = part(300)
     result = run(cases, seed=1)
     record_property(
         "sample", f"plans inferred from rows: {cases:,} random plans, {result.corrupted:,} damaged rows, seed 1"
@@ -329,9 +331,9 @@ def walkable(cases):
 )
 def test_every_inference_has_words(fields, num_samples):
     rows = walked(fields, num_samples, lambda _: range(num_samples))
-    for part in (rows, rows.with_columns(ids=None), rows.with_columns(updates=None), rows.head(max(1, len(rows) // 2))):
+    for some in (rows, rows.with_columns(ids=None), rows.with_columns(updates=None), rows.head(max(1, len(rows) // 2))):
         for samples in (num_samples, None):
-            inference = infer(part, samples)
+            inference = infer(some, samples)
             json.dumps(inference.to_dict())
             assert one(inference, "run").startswith("run: ")
 

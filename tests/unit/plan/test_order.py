@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import part
 from sweeps import order as quality
 
 from xframe.plan.order import VERSION, Order, first_samples
@@ -246,8 +247,9 @@ def test_all_permutations_are_equally_frequent(n, seeds, threshold):
 SMALL_N = [2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 49, 50]
 
 
+@pytest.mark.sweep
 @pytest.mark.thorough
-@pytest.mark.parametrize(("sizes", "seeds"), [(range(2, 51), 400), (SMALL_N, 1200)])
+@pytest.mark.parametrize(("sizes", "seeds"), [(range(2, 51), part(400)), (SMALL_N, part(1200))])
 def test_small_orders(sizes, seeds, record_property):
     record_property(
         "sample", f"order: {len(sizes)} sizes from {min(sizes)} to {max(sizes)}, {seeds:,} seeds each, against chance"
@@ -259,8 +261,9 @@ def test_small_orders(sizes, seeds, record_property):
     assert_chance(p_values)
 
 
+@pytest.mark.sweep
 @pytest.mark.thorough
-@pytest.mark.parametrize("seeds", [500])
+@pytest.mark.parametrize("seeds", [part(500)])
 def test_consecutive_small_orders_are_independent(seeds):
     p_values = {}
     for n in SMALL_N:

@@ -1,5 +1,6 @@
 """Samples in memory, in memory maps and in Parquet files: the same samples, by id, and no more of them in memory."""
 
+import functools
 import pickle
 import tracemalloc
 from dataclasses import replace
@@ -50,18 +51,26 @@ def test_the_same_samples_by_id(tmp_path, source, precision):
         assert np.array_equal(y, DIGITS.data(precision)[1][ids])
 
 
+def trained(name, task, workers, path):
+    name, _, loop = name.partition(":")
+    return observe(registry.load(name), PLAN, task, path, workers=workers, loop=loop or None)
+
+
+@pytest.fixture(scope="module")
+def in_memory(tmp_path_factory):
+    """The run of an adapter's loop whose samples are arrays, by their names."""
+    return functools.cache(lambda name: trained(name, DIGITS, 0, tmp_path_factory.mktemp("runs") / "run.trace"))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("name", ["numpy", "torch", "tensorflow:block", "tensorflow:function", "tensorflow:fit"])
-def test_a_run_is_the_same_wherever_the_samples_are(tmp_path, name, source, workers):
-    name, _, loop = name.partition(":")
-    adapter, runs = registry.load(name), []
-    for i, task in enumerate((DIGITS, replace(DIGITS, load=source(tmp_path)))):
-        where = {"workers": workers if i else 0, "loop": loop or None}
-        runs.append(observe(adapter, PLAN, task, tmp_path / f"{i}.trace", **where))
-    assert runs[0].certificate == runs[1].certificate
-    assert runs[0].end["weights"] == runs[1].end["weights"]
-    assert np.array_equal(runs[0].column("loss"), runs[1].column("loss"))
+def test_a_run_is_the_same_wherever_the_samples_are(in_memory, tmp_path, name, source, workers):
+    task = replace(DIGITS, load=source(tmp_path))
+    run, reference = trained(name, task, workers, tmp_path / "run.trace"), in_memory(name)
+    assert reference.certificate == run.certificate
+    assert reference.end["weights"] == run.end["weights"]
+    assert np.array_equal(reference.column("loss"), run.column("loss"))
 
 
 def test_what_is_kept_of_a_file_is_bounded(tmp_path):

@@ -117,7 +117,7 @@ class Contents(Check):
         pair.details[self.column] = found
         text = f"{self.title} differ in {self._different:,} of {counted(self._samples, 'sample')}"
         text += f"; {how}" if how else ""
-        if "loss" not in pair.firsts and pair.judged["loss"]:
+        if self.harmless(first):
             return Judgement("pass", detail=f"{text}; the losses agree, so that it enters training the same")
         many, all_ = self._at_first
         return Judgement(

@@ -100,10 +100,9 @@ class SameDrawsInWorkers(Cause):
             return
         side = int(workers[1] > workers[0])
         run, many = (case.run, case.other)[side], workers[side]
-        text = (
-            f"the ids agree, and the features differ from step {step:,} on: {run} reads in {many:,} workers, and where "
-        )
-        text += "each has a copy of one NumPy or Python generator, the same draws come in every worker"
+        same = "ids" if "boundaries" in numbers.evidence.passed else "targets"
+        text = f"the {same} agree, and the features differ from step {step:,} on: {run} reads in {many:,} workers, and "
+        text += "where each has a copy of one NumPy or Python generator, the same draws come in every worker"
         yield self.note(case, text, step)
 
 
@@ -166,4 +165,4 @@ def _differ_at(numbers: Numbers, column: str) -> int | None:
 
 
 def _same_samples(numbers: Numbers) -> bool:
-    return "boundaries" in numbers.evidence.passed
+    return bool({"boundaries", "targets"} & numbers.evidence.passed)

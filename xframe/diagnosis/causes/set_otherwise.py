@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isclose
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,7 +74,9 @@ class OptimizerSettings(_SetOtherwise):
 
 def _default(one: Difference) -> bool:
     values = _OTHER_DEFAULTS.get(one.name.rpartition(".")[2], ())
-    return all(any(np.isclose(value, default) for default in values) for value in _numbers(one)) and bool(_numbers(one))
+    return all(any(isclose(value, default, rel_tol=1e-6) for default in values) for value in _numbers(one)) and bool(
+        _numbers(one)
+    )
 
 
 def _numbers(one: Difference) -> list[float]:

@@ -63,6 +63,10 @@ class GuardedMachine(Machine):
             self.trouble = error
             self._troubled(error)
 
+    def failed(self, error: Exception) -> None:
+        """As a machine's: nothing more is recorded."""
+        self.stop(error)
+
     def forked(self) -> None:
         """This process is a copy of another: what was seen so far is that one's to write."""
         self._recorder = self._step = self._used = self._loss = self._trains = None
@@ -83,7 +87,11 @@ class GuardedMachine(Machine):
         if threading.get_ident() == self._trains:
             super().used(batch, by_loss=by_loss)
         else:
-            self._used_in.setdefault(threading.get_ident(), deque(maxlen=8)).append((batch, by_loss))
+            waiting = self._used_in.setdefault(threading.get_ident(), deque(maxlen=8))
+            before = waiting[-1][0] if waiting else None
+            if batch is not before and not by_loss and (batch.known or before is None or not before.known):
+                self._prints = {}
+            waiting.append((batch, by_loss))
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
         """As a machine's, by one thread after the other."""
@@ -108,10 +116,10 @@ class GuardedMachine(Machine):
         if self._trains is not None:
             self._trained.add(self._trains)
         self._trains, self._used = thread, None
-        training, rows = self.training, self._loss_rows
+        training, rows, prints = self.training, self._loss_rows, self._prints
         for batch, by_loss in self._used_in.pop(thread, ()):
             super().used(batch, by_loss=by_loss)
-        self.training, self._loss_rows = training, rows
+        self.training, self._loss_rows, self._prints = training, rows, prints
 
 
 def _forked(machine: GuardedMachine | None) -> None:

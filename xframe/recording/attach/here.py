@@ -16,6 +16,7 @@ from typing import Any
 
 from xframe.errors import UsageError
 from xframe.recording.attach.guarding import GuardedMachine
+from xframe.recording.identity import checked_kind, stated
 from xframe.recording.recorder import Recorder, record
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path
@@ -32,8 +33,9 @@ class Here:
 
     current: Here | None = None
 
-    def __init__(self, out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> None:
+    def __init__(self, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> None:
         self.machine = GuardedMachine(self._open, self._stopped)
+        self.machine.identity = checked_kind(identity)
         self.out, self._say, self._trouble = Path(out), say, trouble
         self._recorder: Recorder | None = None
         Here.current = self
@@ -47,7 +49,7 @@ class Here:
         for number in count(1):
             path = self.out.with_stem(f"{self.out.stem}-{number}") if number > 1 else self.out
             try:
-                self._recorder = record(path)
+                self._recorder = record(path, metadata=stated(self.machine.identity))
                 break
             except UsageError:
                 if not any(map(os.path.lexists, (path, weights_path(path)))):

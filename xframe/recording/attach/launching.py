@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from xframe.errors import UsageError, Verbatim, counted, printable
 from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available
+from xframe.recording.identity import checked_kind
 from xframe.trace.source import exists_already
 
 _SITE = Path(__file__).absolute().with_name("site")
@@ -39,7 +40,7 @@ class Outcome(NamedTuple):
     words: str
 
 
-def run_recorded(command: Sequence[str], out: Path) -> Outcome:
+def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> Outcome:
     """Runs a command with its own input, output and signals, and records the training in it.
 
     Raises:
@@ -55,6 +56,7 @@ def run_recorded(command: Sequence[str], out: Path) -> Outcome:
             "XFRAME_OUT": str(out.absolute()),
             "XFRAME_SAID": str(said),
             "XFRAME_FRAMEWORKS": ",".join(available()),
+            "XFRAME_IDENTITY": checked_kind(identity),
             "PYTHONPATH": os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         code = _run(command, environment)
@@ -192,14 +194,16 @@ def _why_nothing(words: list[Words]) -> str:
 
 
 @cache
-def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> Here:
-    return Here(out, say, trouble)
+def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> Here:
+    return Here(out, say, trouble, identity)
 
 
-def attach_here(framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None]) -> None:
+def attach_here(
+    framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str = "close"
+) -> None:
     """Watches a framework that has just been imported. What goes wrong is said, and the script goes on."""
     try:
-        available()[framework].load()(_here(out, say, trouble).machine).attach()
+        available()[framework].load()(_here(out, say, trouble, identity).machine).attach()
     except Exception as error:
         trouble(f"nothing of {framework} is recorded: {error or type(error).__name__}")
     else:

@@ -15,8 +15,9 @@ import numpy as np
 
 from xframe.recording.attach.batch import Batch, Walk
 from xframe.recording.attach.passes import Passes
+from xframe.recording.identity import Kind
 from xframe.recording.recorder import Recorder
-from xframe.trace.schema import BY_NAME
+from xframe.trace.schema import BY_NAME, PRINTS
 
 __all__ = ["Batch", "Counter", "Machine", "Walk"]
 
@@ -53,6 +54,7 @@ class Machine:
         before_end: what instruments do before the last row.
         handed_out: batches that pipelines have handed out so far.
         training: whether a model that the coming step used was in training mode; None if none was used yet.
+        identity: what prints are made of samples; ``index`` stands for none.
     """
 
     def __init__(self, opened: Callable[[], Recorder]) -> None:
@@ -61,12 +63,14 @@ class Machine:
         self.before_end: list[Callable[[], None]] = []
         self.handed_out = 0
         self.training: bool | None = None
+        self.identity: Kind = "close"
         self._opened = opened
         self._recorder: Recorder | None = None
         self._walks = 0  # that have trained a step
         self._settings: dict[str, Any] = {}  # so far
         self._passes = Passes()
         self._used: Batch | None = None  # by the step that is to come
+        self._prints: dict[str, Any] = {}  # of what the coming step takes
         self._used_at = 0  # when it was used: batches handed out until then
         self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
         self._step: _Step | None = None
@@ -91,6 +95,10 @@ class Machine:
                 self._recorder.settings(self._settings)
         return self._recorder
 
+    def failed(self, error: Exception) -> None:
+        """What watches has failed."""
+        raise error
+
     def settings(self, settings: Mapping[str, Any]) -> None:
         """What is set, as ``Recorder.settings`` takes it."""
         self._settings.update(settings)
@@ -106,12 +114,28 @@ class Machine:
         """
         before = self._used
         if before is None or (batch.known and not before.known):
-            pass
+            self._prints = self._prints if by_loss else {}
         elif by_loss or (not batch.known and before.known and self._used_at == self.handed_out):
             return
         elif batch is not before:
-            self.training, self._loss_rows = None, set()  # what was computed before led to no gradients
+            # What was computed before led to no gradients.
+            self.training, self._loss_rows, self._prints = None, set(), {}
         self._used, self._used_at = batch, self.handed_out
+
+    def lacks(self, column: str) -> bool:
+        """Whether prints are asked for, and there are none yet of what the coming step takes."""
+        return self.identity != "index" and column not in self._prints
+
+    @property
+    def rows_used(self) -> int | None:
+        """Rows of the batch that the coming step uses, if known."""
+        if self._used is not None:
+            return self._used.size
+        return len(self._prints["features"]) if "features" in self._prints else None
+
+    def consumed(self, column: str, prints: Any) -> None:
+        """The coming step takes samples with these prints, of shape (rows, 3): as ``features`` or as ``targets``."""
+        self._prints[column] = prints
 
     def called(self, *, training: bool) -> None:
         """A model that is called by no other computes, in training mode or in evaluation mode."""
@@ -136,7 +160,8 @@ class Machine:
         also = {} if self.training is None else {"training": int(self.training)}
         if len(self._loss_rows) == 1 and 0 not in self._loss_rows:
             also["loss_rows"] = next(iter(self._loss_rows))
-        self.training, self._loss_rows = None, set()
+        also |= self._prints
+        self.training, self._loss_rows, self._prints = None, set(), {}
         if self._loss is None:
             self._loss, self._also = loss, also
         self._applied = self._totals()
@@ -235,12 +260,15 @@ class Machine:
         given = {"loss": step.loss, "lr": self._lr if step.lr is None else step.lr}
         given |= {"updates": updates, "update_attempts": attempts, "epoch": epoch, "step_in_epoch": batch.place}
         self.recorder.evidence = self.evidence
+        prints = {name: step.also.pop(name) for name in PRINTS if name in step.also}
+        size = batch.size if batch.ids is None else len(batch.ids)
+        fitting = {name: one for name, one in prints.items() if len(one) == size}
         if batch.ids is not None:
-            self.recorder.step(ids=batch.ids, **given, also=step.also)
+            self.recorder.step(ids=batch.ids, **given, also=step.also | fitting)
             return
         sizes = None if batch.size is None else np.array([batch.size])
         row, also = (
             {name: np.array([_TYPES[BY_NAME[name].kind](value)]) for name, value in some.items() if value is not None}
             for some in (given, step.also)
         )
-        self.recorder.block(batch_sizes=sizes, **row, also=also)
+        self.recorder.block(batch_sizes=sizes, **row, also=also | fitting)

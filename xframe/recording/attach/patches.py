@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+F = TypeVar("F", bound=Callable[..., Any])
 _UNSEEN = " (importlib._bootstrap)"  # by these words Python knows such a frame
 
 
@@ -40,6 +41,26 @@ class Patches:
         """Everything is as it was, the last replaced first."""
         while self._undo:
             self._undo.pop()()
+
+
+class Watcher(Protocol):
+    """What has a machine."""
+
+    machine: Any
+
+
+def harmless(method: F) -> F:
+    """A watcher's method whose errors go to its machine, and never into the script; it then returns None."""
+
+    @functools.wraps(method)
+    def call(self: Watcher, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            self.machine.failed(error)
+
+    guarded: Any = call
+    return guarded
 
 
 def _unseen(replacement: Any, original: Callable[..., Any]) -> Callable[..., Any]:

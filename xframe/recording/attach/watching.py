@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.guarding import GuardedMachine
 from xframe.recording.attach.instruments import Instrument, OnImport, available
+from xframe.recording.identity import Kind, checked_kind, stated
 from xframe.recording.recorder import Recorder, record
 from xframe.trace.source import exists_already
 
@@ -34,6 +35,7 @@ def watch(
     plan: TrainingPlan | None = None,
     num_samples: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    identity: Kind = "close",
 ) -> Iterator[Recorder]:
     """Records what trains inside the block into ``path``.
 
@@ -43,18 +45,21 @@ def watch(
         path: the trace; must not exist.
         replace: whether an earlier trace there is removed first, as when a notebook's cell runs again.
         plan, num_samples, metadata: as of ``xframe.record``.
+        identity: how samples are known by their content, beside their index where there is one: ``close`` (up to
+            rounding), ``exact``, ``layout`` (close, in any order of their values), or ``index``: not at all.
 
     Raises:
         UsageError: the trace exists or cannot be written, another is recorded in this process, several threads train.
     """
-    path = Path(path)
+    path, identity = Path(path), checked_kind(identity)
     with _alone(path):
         if replace:
             _remove(path)
         elif path.exists():
             raise exists_already(path, "Remove it, choose another name, or say replace=True.")
-        with record(path, plan=plan, num_samples=num_samples, metadata=metadata) as recorder:
+        with record(path, plan=plan, num_samples=num_samples, metadata=stated(identity, metadata)) as recorder:
             machine = GuardedMachine(lambda: recorder, _report)
+            machine.identity = identity
             try:
                 with _attached(machine):
                     yield recorder

@@ -1,0 +1,331 @@
+"""The table: each mistake, the scripts, the slip, and where it is to be found under which name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Edits = tuple[tuple[str, str], ...]
+
+
+class Pair(NamedTuple):
+    """A mistake between two scripts.
+
+    Attributes:
+        left, right: the scripts, before any edit.
+        left_edits, right_edits: make of them the two that agree.
+        slip: the edit that makes the mistake, of the right script, or of the left.
+        first: the step and the check of the first difference; any step if None.
+        named: words of the first cause, or, if they begin with "settings:", of the settings that differ.
+        slip_of: which script it is made in.
+        also: the edit of the other script, if it takes one in both.
+        order: how the two are compared.
+        twin: whether there is a faithful twin that passes; random masks differ between frameworks.
+    """
+
+    mistake: str
+    left: str
+    right: str
+    slip: Edits
+    first: tuple[int | None, str]
+    named: str
+    left_edits: Edits = ()
+    right_edits: Edits = ()
+    slip_of: str = "right"
+    also: Edits = ()
+    order: str = "exact"
+    twin: bool = True
+
+
+_BY_BATCH = ("        optimizer.step()\n", "        optimizer.step()\n        scheduler.step()\n")
+_CYCLE = '''
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Up in three tenths of the updates, down in the rest, along cosines."""
+
+    def __init__(self, peak, updates):
+        self.peak, self.updates = peak, updates
+
+    def __call__(self, step):
+        ops, step = keras.ops, keras.ops.cast(step, "float32")
+        turn, end = 0.3 * self.updates - 1, self.updates - 1.0
+
+        def along(start, stop, share):
+            return stop + (start - stop) / 2 * (1 + ops.cos(np.pi * share))
+
+        up = along(self.peak / 25, self.peak, step / turn)
+        down = along(self.peak, self.peak / 25e4, (step - turn) / (end - turn))
+        return ops.where(step <= turn, up, down)
+
+
+optimizer = keras.optimizers.SGD(OneCycle(0.01, 87))
+'''
+_SGD_LEFT, _SGD_RIGHT = "optimizer = keras.optimizers.SGD(0.1)", "torch.optim.SGD(model.parameters(), lr=0.1)"
+_LOOP = "for _ in range(3):\n"
+
+PAIRS = {
+    "1": Pair(
+        "a schedule's horizon in samples instead of batches",
+        "keras_fit",
+        "torch_loader",
+        (("steps_per_epoch=len(loader)", "steps_per_epoch=len(dataset)"),),
+        (1, "lr"),
+        "5,391",
+        left_edits=((f"{_SGD_LEFT}\n", _CYCLE),),
+        right_edits=(
+            (
+                "criterion = nn",
+                "scheduler = torch.optim.lr_scheduler.OneCycleLR(\n    optimizer, 0.01, epochs=3, "
+                "steps_per_epoch=len(loader), cycle_momentum=False\n)\ncriterion = nn",
+            ),
+            _BY_BATCH,
+        ),
+    ),
+    "2": Pair(
+        "stepped by batch where the other steps by epoch",
+        "keras_fit",
+        "torch_loader",
+        (("    scheduler.step()\n", "        scheduler.step()\n"),),
+        (1, "lr"),
+        "epoch",
+        left_edits=(
+            ("verbose=0)", "verbose=0, callbacks=[halve])"),
+            (
+                "model.compile",
+                "halve = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)\nmodel.compile",
+            ),
+        ),
+        right_edits=(
+            ("criterion = nn", "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)\ncriterion = nn"),
+            ("        optimizer.step()\n", "        optimizer.step()\n    scheduler.step()\n"),
+        ),
+    ),
+    "3": Pair(
+        "a schedule's length from n / b, not rounded up",
+        "keras_fit",
+        "torch_loader",
+        (("math.ceil(len(features) / 64) * 3", "int(len(features) / 64 * 3)"),),
+        (1, "lr"),
+        "84",
+        left_edits=(
+            ("import keras\n", "import math\n\nimport keras\n"),
+            (
+                _SGD_LEFT,
+                "updates = math.ceil(len(features) / 64) * 3\n"
+                "optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, updates))",
+            ),
+        ),
+        right_edits=(
+            (
+                "criterion = nn",
+                "scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(loader) * 3)\ncriterion = nn",
+            ),
+            _BY_BATCH,
+        ),
+        slip_of="left",
+    ),
+    "5": Pair(
+        "epsilon left to the framework",
+        "keras_fit",
+        "torch_loader",
+        ((", eps=1e-12", ""),),
+        (None, "gradient norm"),
+        "settings: epsilon",
+        left_edits=(
+            (_SGD_LEFT, "optimizer = keras.optimizers.Adam(epsilon=1e-12)"),
+            ("features / 16", "features / 1e4"),
+        ),
+        right_edits=(
+            (_SGD_RIGHT, "torch.optim.Adam(model.parameters(), eps=1e-12)"),
+            ("features / 16", "features / 1e4"),
+        ),
+        also=(("epsilon=1e-12", ""),),
+    ),
+    "5b": Pair(
+        "RMSprop's defaults left to the framework",
+        "keras_fit",
+        "torch_loader",
+        ((_SGD_RIGHT, "torch.optim.RMSprop(model.parameters())"),),
+        (0, "lr"),
+        "settings: rho",
+        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.RMSprop()"),),
+        twin=False,
+    ),
+    "7": Pair(
+        "one random generator copied to all workers",
+        "keras_shifted",
+        "torch_workers",
+        (("batch_size=64)", 'batch_size=64, num_workers=4, multiprocessing_context="fork")'),),
+        (0, "features"),
+        "features",
+    ),
+    "8": Pair(
+        "targets of another row",
+        "keras_fit",
+        "torch_loader",
+        (("torch.tensor(targets[order])", "torch.tensor(targets[rng.permutation(len(targets))])"),),
+        (0, "loss"),
+        "targets",
+        left_edits=(
+            (
+                "start = np",
+                "rng = np.random.default_rng(3)\norder = rng.permutation(len(targets))\n"
+                "features, targets = features[order], targets[order]\nstart = np",
+            ),
+        ),
+        right_edits=(
+            ("dataset = Ten", "rng = np.random.default_rng(3)\norder = rng.permutation(len(targets))\ndataset = Ten"),
+            ("features / 16,", "features[order] / 16,"),
+            ("torch.tensor(targets)", "torch.tensor(targets[order])"),
+        ),
+    ),
+    "9": Pair(
+        "targets of shape (B,) against predictions of shape (B, 1)",
+        "keras_regression",
+        "torch_regression",
+        (("targets.reshape(-1, 1)", "targets"),),
+        (0, "loss"),
+        "settings: target_shape",
+    ),
+    "11": Pair(
+        "a mean for a sum in one term of the loss",
+        "keras_tape",
+        "torch_loader",
+        ((".square().sum()", ".square().sum(1).mean()"),),
+        (0, "loss"),
+        "loss",
+        left_edits=(
+            ("@tf.function", "hidden = keras.Model(model.inputs, model.layers[0].output)\n\n\n@tf.function"),
+            (
+                "model(inputs, training=True))",
+                "model(inputs, training=True))\n"
+                "        loss += 1e-4 * tf.reduce_sum(tf.square(hidden(inputs, training=True)))",
+            ),
+        ),
+        right_edits=(("labels)\n", "labels)\n        loss = loss + 1e-4 * model[:2](inputs).square().sum()\n"),),
+    ),
+    "12": Pair(
+        "no shuffle",
+        "keras_fit",
+        "torch_loader",
+        ((", shuffle=True", ""),),
+        (None, "none"),
+        "shuffle",
+        left_edits=(("shuffle=False, ", ""),),
+        right_edits=(("batch_size=64", "batch_size=64, shuffle=True"),),
+        order="coverage",
+    ),
+    "14": Pair(
+        "L2 for decoupled decay",
+        "keras_fit",
+        "torch_loader",
+        (("AdamW", "Adam"),),
+        (None, "loss"),
+        "settings: decay",
+        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.004, epsilon=1e-12)"),),
+        right_edits=((_SGD_RIGHT, "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-12, weight_decay=0.004)"),),
+    ),
+    "16": Pair(
+        "iterations of one are updates of the other",
+        "keras_fit",
+        "torch_loader",
+        (
+            ("loss.backward()", "(loss / 10).backward()"),
+            ("        optimizer.zero_grad()\n", ""),
+            (
+                "        optimizer.step()\n",
+                "        if (step + 1) % 10 == 0:\n            optimizer.step()\n            optimizer.zero_grad()\n"
+                "        step += 1\n",
+            ),
+        ),
+        (0, "updates"),
+        "10",
+        right_edits=(("for _ in", "step = 0\nfor _ in"),),
+    ),
+    "18": Pair(
+        "sequence and batch swapped",
+        "keras_lstm",
+        "torch_lstm",
+        ((", batch_first=True", ""),),
+        (0, "loss"),
+        "settings: batch_first",
+    ),
+    "20": Pair(
+        "batch normalisation's momentum copied",
+        "keras_cnn",
+        "torch_cnn",
+        (("momentum=0.01", "momentum=0.99"),),
+        (28, "validation"),
+        "settings: momentum",
+    ),
+    "22": Pair(
+        "gradients divided twice by the steps of a window",
+        "keras_fit",
+        "torch_loader",
+        (("(loss / 4)", "(loss / 4 / 4)"),),
+        (4, "loss"),
+        "gradient",
+        left_edits=(("SGD(0.1)", "SGD(0.1, gradient_accumulation_steps=4)"),),
+        right_edits=(
+            ("loss.backward()", "(loss / 4).backward()"),
+            ("        optimizer.zero_grad()\n", ""),
+            (
+                "        optimizer.step()\n",
+                "        step += 1\n        if step % 4 == 0:\n            optimizer.step()\n"
+                "            optimizer.zero_grad()\n",
+            ),
+            ("for _ in", "step = 0\nfor _ in"),
+        ),
+    ),
+    "24": Pair(
+        "resumed in mid-epoch on another permutation",
+        "keras_permuted",
+        "torch_resumed",
+        (('rng.bit_generator.state = checkpoint["generator"]\n', ""),),
+        (40, "boundaries"),
+        "",
+    ),
+    "27": Pair(
+        "keep probability given to Dropout",
+        "keras_fit",
+        "torch_loader",
+        (("nn.Dropout(0.2)", "nn.Dropout(0.8)"),),
+        (0, "loss"),
+        "settings: dropout",
+        left_edits=(('64, "relu"), ', '64, "relu"), keras.layers.Dropout(1 - 0.8), '),),
+        right_edits=(("nn.ReLU(), ", "nn.ReLU(), nn.Dropout(0.2), "), ('"2.', '"3.')),
+        twin=False,
+    ),
+    "28": Pair(
+        "clipped by tensor against by global norm",
+        "keras_fit",
+        "torch_loader",
+        (),
+        (1, "loss"),
+        "settings: clip",
+        left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.SGD(0.5, global_clipnorm=0.5)"),),
+        right_edits=(
+            ("lr=0.1", "lr=0.5"),
+            (
+                "        optimizer.step()",
+                "        nn.utils.clip_grad_norm_(model.parameters(), 0.5)\n        optimizer.step()",
+            ),
+        ),
+    )._replace(slip=(("global_clipnorm", "clipnorm"),), slip_of="left"),
+    "29": Pair(
+        "still in evaluation mode after a validation",
+        "keras_cnn",
+        "torch_cnn",
+        (("            model.train()\n", ""),),
+        (10, "mode"),
+        "evaluation",
+        left_edits=((", validation_data=validation", ""),),
+        right_edits=(
+            (
+                "        optimizer.zero_grad()\n",
+                "        if step and step % 10 == 0:\n            validate()\n            model.train()\n"
+                "        optimizer.zero_grad()\n",
+            ),
+            ("    for inputs, labels in loader:", "    for step, (inputs, labels) in enumerate(loader):"),
+            ("        optimizer.step()\n    validate()\n", "        optimizer.step()\n"),
+        ),
+    ),
+}
