@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from xframe.recording.attach.machine import Machine
+from xframe.recording.attach.patches import harmless
 from xframe_tensorflow import settings
 
 _SCHEDULES = keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau
@@ -42,6 +43,7 @@ class Noting:
         self._known.add(one)
         return True
 
+    @harmless
     def optimizer(self, optimizer: Any, variables: Collection[Any]) -> None:
         """An optimizer that is about to step for the first time."""
         inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -56,32 +58,38 @@ class Noting:
             if name is not None:
                 self._optimizers[id(inner)] = name
 
+    @harmless
     def clipping(self, optimizer: Any, rule: str, bound: Any) -> None:
         """The script clips the gradients that this optimizer gets."""
         name = self._optimizers.get(id(optimizer))
         if name is not None:
             self.machine.settings({f"{name}.{rule}": settings.plain(bound)})
 
+    @harmless
     def loss(self, loss: Any, target: Any, output: Any) -> None:
         """A loss that a training computes."""
         if self._first_seen(loss):
             self._note("loss", settings.loss(loss, target, output), id(loss))
 
+    @harmless
     def weights_of_classes(self, weights: Mapping[int, float] | None) -> None:
         """What ``fit`` weights the losses of classes by."""
         if weights:
             listed = [float(weights.get(one, 1.0)) for one in range(max(weights) + 1)]
             self.machine.settings({"loss.weights": listed})
 
+    @harmless
     def callback(self, callback: Any) -> None:
         """What ``fit`` calls as it goes."""
         if isinstance(callback, _SCHEDULES) and self._first_seen(callback):
             self._note("schedule", {"class": type(callback).__name__}, id(callback))
 
+    @harmless
     def loader(self, found: Mapping[str, Any]) -> None:
         """How a training draws batches."""
         self._note("loader", found)
 
+    @harmless
     def model(self, model: Any) -> None:
         """A model that computes for a training, before it does."""
         if model in self._known:

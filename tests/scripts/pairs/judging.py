@@ -68,14 +68,14 @@ def judge(folder: Path, row: str) -> Judged:
         wrong.append(f"the faithful twin {twin.verdict}: {twin.to_dict()['first_difference']}")
     if found != (found[0] if pair.first[0] is None else pair.first[0], pair.first[1]):
         wrong.append(f"first difference {found}, expected {pair.first}")
-    where = settings if pair.named.startswith("settings: ") else [str(causes[0]), *map(str, facts["explanation"][:1])]
+    where = settings if pair.named.startswith("settings: ") else [str(causes[0].get("sentence"))]
     if not any(pair.named.removeprefix("settings: ") in text for text in where):
-        wrong.append(f"{pair.named!r} not in {where}")
+        wrong.append(f"{pair.named!r} is not in {where}")
     return Judged(
         twin.verdict if pair.twin else None,
         comparison.verdict,
         found,
-        str(facts["explanation"][0]) if facts["explanation"] else "",
+        str(causes[0].get("sentence", "")),
         bool(causes[0].get("certain")),
         settings,
         wrong,

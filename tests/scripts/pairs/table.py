@@ -41,12 +41,15 @@ _CYCLE = '''
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """Up in three tenths of the updates, down in the rest, along cosines."""
 
-    def __init__(self, peak, updates):
-        self.peak, self.updates = peak, updates
+    def __init__(self, peak, total_steps):
+        self.peak, self.total_steps = peak, total_steps
+
+    def get_config(self):
+        return {"peak": self.peak, "total_steps": self.total_steps}
 
     def __call__(self, step):
         ops, step = keras.ops, keras.ops.cast(step, "float32")
-        turn, end = 0.3 * self.updates - 1, self.updates - 1.0
+        turn, end = 0.3 * self.total_steps - 1, self.total_steps - 1.0
 
         def along(start, stop, share):
             return stop + (start - stop) / 2 * (1 + ops.cos(np.pi * share))
@@ -154,7 +157,7 @@ PAIRS = {
         "keras_shifted",
         "torch_workers",
         (("batch_size=64)", 'batch_size=64, num_workers=4, multiprocessing_context="fork")'),),
-        (0, "features"),
+        (1, "features"),
         "features",
     ),
     "8": Pair(
@@ -163,7 +166,7 @@ PAIRS = {
         "torch_loader",
         (("torch.tensor(targets[order])", "torch.tensor(targets[rng.permutation(len(targets))])"),),
         (0, "loss"),
-        "targets",
+        "targets belong to other samples",
         left_edits=(
             (
                 "start = np",
