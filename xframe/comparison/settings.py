@@ -127,9 +127,15 @@ def differing(reference: Mapping[str, Any], candidate: Mapping[str, Any], run: s
         )
         if listed and not _alike(name, reference, candidate):
             values = reference.get(name), candidate.get(name)
-            named = name.endswith("schedule.class") and None not in values  # by either framework; its rates are judged
+            # A schedule's name, and what its rates begin with, are a framework's own; the rates are judged.
+            named = name.endswith("schedule.class") and None not in values
+            named = named or (name.endswith(".learning_rate") and any(map(_scheduled, (reference, candidate))))
             found.append(Difference(name, run, *values, "little" if named else matters(name)))
     return tuple(sorted(found, key=_order))
+
+
+def _scheduled(settings: Mapping[str, Any]) -> bool:
+    return any(name.endswith("schedule.class") and value is not None for name, value in settings.items())
 
 
 def matters(name: str) -> Matters:
