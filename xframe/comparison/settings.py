@@ -110,6 +110,8 @@ def shown(value: Any) -> str:
     """A setting's value for reports: one line."""
     if isinstance(value, float):
         return f"{value:.7g}"
+    if type(value) is int:
+        return f"{value:,}"
     if isinstance(value, (list, tuple)):
         return text("(" + ", ".join(map(shown, value)) + ("," if len(value) == 1 else "") + ")")
     return "none" if value is None else text(value)
@@ -158,9 +160,9 @@ def _order(difference: Difference) -> tuple[int, int, list[tuple[bool, int, str]
 
 
 def _comparable(name: str, reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
-    """Whether both runs have a notion of a setting."""
+    """Whether both runs have a notion of a setting, and it is known; None is not known, unless it means none."""
     if name in reference and name in candidate:
-        return True
+        return _neutral(name) is not None or None not in (reference[name], candidate[name])
     return _neutral(name) is not None and _states(reference if name in candidate else candidate, name)
 
 

@@ -68,6 +68,7 @@ def test_the_same_settings_of_two_frameworks_do_not_differ():
         ("normalisation.0.momentum", 0.01, "much"),
         ("weights.0.std", 0.3, "much"),
         ("loss.input_shape", [1], None),
+        ("loader.shuffle", None, None),
         ("optimizer.fused", True, None),
         ("optimizer.rho", 0.9, None),
     ],

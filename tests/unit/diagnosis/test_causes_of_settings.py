@@ -211,6 +211,20 @@ def test_gradients_divided_twice(compared, loss):
     assert "1/4 of those of a, 0.325 and 1.3 in step 3" in sentence
 
 
+def test_a_schedule_as_long_as_the_samples_is_counted_out(tmp_path):
+    plan = xframe.TrainingPlan(batch_size=8, epochs=3)
+    for name, total in (("old", 18), ("new", 135)):
+        with xframe.record(tmp_path / f"{name}.trace", num_samples=45) as rec:
+            rec.settings({"schedule.class": "CosineDecay", "schedule.total_steps": total})
+            for step in plan.each_step(45):
+                rate = 0.05 * (1 + np.cos(np.pi * step.index / total))
+                rec.step(ids=step.sample_ids, updates=step.update, epoch=step.epoch, lr=rate)
+    comparison = xframe.compare(tmp_path / "old.trace", tmp_path / "new.trace")
+    assert comparison.causes[0].name == "learning-rate"
+    assert "lasts 135 ticks = 3 x 45 samples, where it makes 18 updates" in comparison.causes[0].sentence
+    assert "schedule.total_steps is 135 in new, 18 in old" in comparison.causes[0].sentence
+
+
 def test_a_setting_puts_the_cause_that_it_speaks_for_first(tmp_path):
     for name, drop in (("old", False), ("new", True)):
         plan = xframe.TrainingPlan(batch_size=8, epochs=3, remainder="drop" if drop else "keep")

@@ -16,6 +16,7 @@ from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import of_rates
 from xframe.diagnosis.numbers import Numbers
+from xframe.errors import counted
 
 Floats = NDArray[np.float64]
 _MOST = 0.8  # of the updates behind which a rate changes
@@ -40,7 +41,9 @@ class LearningRate(Cause):
         if numbers.other_rates and reclocked(case, numbers) is None:
             loss, rate = numbers.loss_differs_at, numbers.lr_differs_at or 0
             exact = not numbers.only_recorded and not (loss is not None and loss <= rate)
-            fit = self.note(case, _differing(case, numbers), numbers.lr_differs_at, exact=exact)
+            rule = numbers.evidence.differing(r"optimizer\.(class|momentum|beta_[12]|rho|epsilon)")
+            text = _differing(case, numbers) + _horizons(case, numbers)
+            fit = self.note(case, text, numbers.lr_differs_at, exact=exact and not rule)
             yield replace(
                 fit, fields={**fit.fields, "trained_with": _trained_with(numbers)}, follows=_stretched(numbers)
             )
@@ -127,6 +130,19 @@ def _differing(case: Case, numbers: Numbers, why: str = "", *, only_records: boo
         text += f"; its schedule is that of {case.other} over its own {own:,} updates, where {case.other} makes {its:,}"
     if numbers.only_recorded:
         text += "; the losses behind it agree, so that one of the two records a rate that it does not train with"
+    return text
+
+
+def _horizons(case: Case, numbers: Numbers) -> str:
+    """The schedules whose length as set is not the number of updates that their run makes, in words."""
+    text, n = "", case.num_samples
+    for stated, run, updates in zip(numbers.evidence.stated, (case.run, case.other), numbers.totals, strict=True):
+        total = stated.get("schedule.total_steps")
+        if type(total) is int and total > 0 and total != updates:
+            passes = f" = {total // n:,} x {n:,} samples" if n and n > 1 and total % n == 0 else ""
+            text += (
+                f"; the schedule of {run} lasts {total:,} ticks{passes}, where it makes {counted(updates, 'update')}"
+            )
     return text
 
 
