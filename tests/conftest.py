@@ -49,9 +49,9 @@ def _unsynchronised():
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
-    """Collects garbage now and then, see ``pytest_configure``."""
-    if next(TEARDOWNS) % 250 == 0:
-        gc.collect()
+    """Collects now and then what garbage the last tests left, see ``pytest_configure``."""
+    if next(TEARDOWNS) % 50 == 0:
+        gc.collect(0)
 
 
 def pytest_report_header():
