@@ -22,8 +22,10 @@ class TestFunction(AdapterContract):
 
 @pytest.mark.sweep(fewest=2)
 class TestXla(AdapterContract):
-    """Its pipeline and windows are those of ``function``: every third plan suffices, and a share of all else that has cases,
-    since each is compiled again."""
+    """Its pipeline and windows are those of ``function``: every third plan suffices, and a share of all else.
+
+    Each is compiled again.
+    """
 
     adapter, loop, twin = "tensorflow", "xla", TWIN
     plans = PLANS[::3]

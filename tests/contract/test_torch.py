@@ -17,8 +17,10 @@ class TestEager(AdapterContract):
 
 @pytest.mark.sweep(fewest=2)
 class TestCompile(AdapterContract):
-    """Its pipeline and windows are those of ``eager``: every third plan suffices, and a share of all else that has cases,
-    since each is compiled again."""
+    """Its pipeline and windows are those of ``eager``: every third plan suffices, and a share of all else.
+
+    Each is compiled again.
+    """
 
     adapter, loop, twin = "torch", "compile", TWIN
     plans = PLANS[::3]
