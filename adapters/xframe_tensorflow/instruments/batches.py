@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.data.ops import iterator_ops
 
-from xframe.recording.attach.machine import Batch, Walk
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.machine import Batch, Machine, Walk
+from xframe.recording.attach.patches import Patches, harmless
 
 
 class Pass(Walk):
@@ -26,7 +26,8 @@ class Pass(Walk):
 class Batches:
     """Which batch an eager tensor was handed out with. No batch is kept alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
         self._known: dict[int, tuple[weakref.ref[Any], Batch]] = {}
         self._walks: weakref.WeakKeyDictionary[Any, Walk] = weakref.WeakKeyDictionary()
 
@@ -43,6 +44,7 @@ class Batches:
 
         return next_internal
 
+    @harmless
     def _handed_out(self, iterator: Any, data: Any) -> None:
         walk = self._walks.get(iterator)
         if walk is None:

@@ -13,7 +13,7 @@ from keras.src.trainers.compile_utils import CompileLoss
 from tensorflow.python import pywrap_tfe
 
 from xframe.errors import UsageError, Verbatim
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps
@@ -26,6 +26,7 @@ class Computing:
 
     def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.machine = steps.machine
         self.noting = noting
         self._inside = threading.local()
         self._averaged: tuple[Any, Any] = (None, None)  # the last loss that is a mean, and of how many rows
@@ -49,15 +50,19 @@ class Computing:
                 return original(layer, *args, **kwargs)
             inside.layer = True
             try:
-                given = with_rows((args, kwargs))
-                if given:
-                    self.steps.used(given, _training(layer, args, kwargs))
-                    self.noting.model(layer)
+                self._take_call(layer, args, kwargs)
                 return original(layer, *args, **kwargs)
             finally:
                 inside.layer = False
 
         return call
+
+    @harmless
+    def _take_call(self, layer: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        given = with_rows((args, kwargs))
+        if given:
+            self.steps.used(given, _training(layer, args, kwargs))
+            self.noting.model(layer)
 
     def _seen_push(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _push_tape(tape: Any) -> None:
@@ -70,12 +75,16 @@ class Computing:
         def gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(tape, target, sources, *args, **kwargs)
             if any(isinstance(one, (tf.Variable, keras.Variable)) for one in tf.nest.flatten(sources)):
-                refuse_replicas()
-                since = getattr(tape, "_xframe_since", 0)
-                self.steps.backward(*self._loss(target), fresh=since == self.steps.gradients)
+                self._taken(tape, target)
             return returned
 
         return gradient
+
+    @harmless
+    def _taken(self, tape: Any, target: Any) -> None:
+        refuse_replicas(tf.distribute.get_strategy())
+        since = getattr(tape, "_xframe_since", 0)
+        self.steps.backward(*self._loss(target), fresh=since == self.steps.gradients)
 
     def _loss(self, target: Any) -> tuple[Any, Any]:
         """The loss as it was before it was scaled, and the rows that it is the mean of; None where not known."""
@@ -103,11 +112,15 @@ class Computing:
         ) -> Any:
             reduced = original(values, sample_weight, reduction, **kwargs)
             if reduction in _MEANS and reduced is not values and not no_tape():
-                self._averaged = reduced, tf.size(values, tf.int64)
+                self._take_mean(reduced, values)
             return reduced
 
         no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
         return reduce_values
+
+    @harmless
+    def _take_mean(self, reduced: Any, values: Any) -> None:
+        self._averaged = reduced, tf.size(values, tf.int64)
 
     def _seen_scaling(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def scale_loss(optimizer: Any, loss: Any, *args: Any, **kwargs: Any) -> Any:
@@ -124,13 +137,13 @@ def with_rows(data: Any) -> list[Any]:
     return [one for one in leaves([data]) if len(getattr(one, "shape", ())) > 0]
 
 
-def refuse_replicas() -> None:
+def refuse_replicas(strategy: Any) -> None:
     """Refuses a training on several replicas.
 
     Raises:
         UsageError: there are several.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
     if replicas > 1:
         raise UsageError(
             "a training on several replicas cannot be recorded", got=Verbatim(f"{replicas} replicas"), expected="one"

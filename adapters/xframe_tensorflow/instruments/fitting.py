@@ -19,7 +19,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import FIT
 from xframe_tensorflow.instruments.computing import refuse_replicas, with_rows
@@ -36,6 +36,7 @@ class Fitting:
 
     def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.machine = steps.machine
         self.noting = noting
         self._unnoted = False  # the data of the fit that begins
         self._models: weakref.WeakSet[keras.Model] = weakref.WeakSet()
@@ -67,8 +68,6 @@ class Fitting:
 
     def _seen_loop(self, fits: bool, original: Callable[..., Any]) -> Callable[..., Any]:
         def loop(model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-            with model.distribute_strategy.scope() if model._distribute_strategy else contextlib.nullcontext():
-                refuse_replicas()
             self._watch(model)
             self.steps.end_outside()
             self._loops += 1
@@ -95,8 +94,10 @@ class Fitting:
 
         return predict
 
+    @harmless
     def _watch(self, model: keras.Model) -> None:
         """Each step of this model that is built from now on is seen."""
+        refuse_replicas(model.distribute_strategy)
         if model in self._models:
             return
         self._models.add(model)
@@ -170,13 +171,18 @@ class Fitting:
             with self._with_ids() if self._loops else contextlib.nullcontext():  # not of a prediction
                 original(iterator, *args, **kwargs)
             unnoted, self._unnoted = self._unnoted, False
-            size = iterator.data_adapter.batch_size  # in arrays, and in data sets of one known size
-            self.steps.bounded = bool(size) and 7 * size * (iterator.steps_per_execution or 1) < CAPACITY // 4
-            self._largest = max(self._largest, size or 0)
             if unnoted:
-                self.noting.loader(_loader(iterator.data_adapter, iterator.steps_per_epoch))
+                self._look_at(iterator)
 
         return init
+
+    @harmless
+    def _look_at(self, iterator: Any) -> None:
+        """At what a fit draws batches from."""
+        size = iterator.data_adapter.batch_size  # in arrays, and in data sets of one known size
+        self.steps.bounded = bool(size) and 7 * size * (iterator.steps_per_execution or 1) < CAPACITY // 4
+        self._largest = max(self._largest, size or 0)
+        self.noting.loader(_loader(iterator.data_adapter, iterator.steps_per_epoch))
 
     def _seen_epoch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def on_epoch_begin(callbacks: Any, epoch: int, logs: Any = None) -> Any:
@@ -211,6 +217,7 @@ class Fitting:
 
         return on_test_end
 
+    @harmless
     def _validated(self, logs: dict[str, Any]) -> None:
         """An evaluation has ended; without a training it is none's."""
         ring = self.steps.ring

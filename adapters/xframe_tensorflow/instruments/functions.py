@@ -17,7 +17,7 @@ from tensorflow.python.framework import func_graph
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.util import tf_decorator
 
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.computing import with_rows
 from xframe_tensorflow.instruments.rows import Optimizer
@@ -45,6 +45,7 @@ class Functions:
 
     def __init__(self, steps: Steps, batches: Batches) -> None:
         self.steps = steps
+        self.machine = steps.machine
         self.batches = batches
         self._traced: weakref.WeakKeyDictionary[Function, _Traced | None] = weakref.WeakKeyDictionary()
         self._calling: Function | None = None
@@ -66,8 +67,7 @@ class Functions:
         def call(function: Function, *args: Any, **kwargs: Any) -> Any:
             if function not in self._traced:
                 self._traced[function] = None
-                if len(function._function_cache):
-                    function._function_cache.clear()
+                function._function_cache.clear()
             if self._calling is not None:
                 returned = original(function, *args, **kwargs)
                 self._called_inside(self._calling, self._traced[function])
@@ -86,6 +86,7 @@ class Functions:
 
         return call
 
+    @harmless
     def _called(self, traced: _Traced, given: Any) -> None:
         if traced.alone:
             leaves = (one for one in tf.nest.flatten(given) if isinstance(one, tf.Tensor))
@@ -97,6 +98,7 @@ class Functions:
         rows = next((one.shape[0] for one in with_rows(given)), 0) if traced.for_sample else 0
         self.steps.ring.count(traced.numbers + traced.for_sample * rows)
 
+    @harmless
     def _called_inside(self, outer: Function, inner: _Traced | None) -> None:
         if inner is not None and not tf.executing_eagerly():
             traced = self._of(outer)
@@ -129,6 +131,7 @@ class Functions:
 
         return func_graph_from_py_func
 
+    @harmless
     def _look_back(self) -> None:
         """What has been written in the graph that ends here, and in those inside of it."""
         written, self.steps.written = self.steps.written, []

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from xframe.errors import UsageError
 from xframe.recording.attach.machine import Batch, Machine
+from xframe.recording.attach.patches import harmless
 from xframe.recording.recorder import FLUSH_SECONDS
 from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import STEP
@@ -138,6 +139,7 @@ class Ring:
         self._log.append((self._here(), row))
         self.count(1)
 
+    @harmless
     def begin_epoch(self, epoch: int | None) -> None:
         """Rows are of this epoch from now on."""
         self._log.append((self._here(), epoch))
@@ -146,6 +148,7 @@ class Ring:
         """How much has been written; nothing is read back for it."""
         return 0 if self._at is None else self._at.read_value()
 
+    @harmless
     def count(self, numbers: int) -> None:
         """So much more may have been written; it comes home in time."""
         self._waiting += numbers
@@ -164,6 +167,7 @@ class Ring:
 
     # The way home.
 
+    @harmless
     def bring_home(self) -> None:
         """Hands the machine what waits."""
         self._next_home = time.monotonic() + FLUSH_SECONDS
@@ -270,6 +274,7 @@ class Ring:
         for block in blocks(rows, counted):
             self.machine.rows(**block)
 
+    @harmless
     def finish(self) -> None:
         """Nothing more will come."""
         self.bring_home()

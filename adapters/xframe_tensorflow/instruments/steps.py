@@ -19,6 +19,7 @@ from tensorflow.python.ops import control_flow_util
 from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from xframe.recording.attach.machine import Batch
+from xframe.recording.attach.patches import harmless
 from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.contents import Contents
@@ -84,6 +85,7 @@ class Steps:
 
     def __init__(self, ring: Ring, batches: Batches, contents: Contents) -> None:
         self.ring = ring
+        self.machine = ring.machine
         self.batches = batches
         self.contents = contents
         self.written: list[tuple[Any, Any]] = []  # since somebody last asked: graphs and the kinds of rows in them
@@ -99,15 +101,18 @@ class Steps:
 
     # What is seen.
 
+    @harmless
     def used(self, leaves: list[Any], training: bool | None) -> None:
         """A model took these under a tape."""
         self._calls = [*self._calls[-_MOST_CALLS:], leaves]
         self._training = training
 
+    @harmless
     def compared(self, targets: list[Any]) -> None:
         """A loss compared predictions with these under a tape."""
         self._targets = self._targets or targets
 
+    @harmless
     def backward(self, loss: Any, rows: Any, *, fresh: bool) -> None:
         """A gradient was taken of this loss, the mean over so many rows, if that is known.
 
@@ -131,6 +136,7 @@ class Steps:
         if step.graph is None:
             step.targets = []
 
+    @harmless
     def stepped(self, update: Update) -> None:
         """An optimizer stepped."""
         step = self._here()
@@ -155,6 +161,7 @@ class Steps:
                 return
         self.elsewhere.append(update.optimizer)
 
+    @harmless
     def stepped_by_call(self, optimizer: Optimizer) -> None:
         """An optimizer stepped in a call that has just returned, of a function without a gradient."""
         update = Update(optimizer, None, optimizer.keras._iterations.value.read_value())
@@ -182,6 +189,7 @@ class Steps:
             self._steps[step.graph] = step
         return step
 
+    @harmless
     def end(self) -> None:
         """The step here is whole."""
         step = self._here()
@@ -205,6 +213,7 @@ class Steps:
         else:
             self._steps.pop(graph, None)
 
+    @harmless
     def end_outside(self) -> None:
         """The step outside of graphs is whole."""
         step, self._outside = self._outside, None

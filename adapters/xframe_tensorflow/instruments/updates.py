@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 from tensorflow.python.framework import ops
 
-from xframe.recording.attach.patches import Patches
+from xframe.recording.attach.patches import Patches, harmless
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
@@ -25,6 +25,7 @@ class Updates:
 
     def __init__(self, steps: Steps, noting: Noting) -> None:
         self.steps = steps
+        self.machine = steps.machine
         self.noting = noting
         self._inside = threading.local()
         self._applying: tuple[Update, Any] | None = None  # and the graph that it began in
@@ -51,16 +52,16 @@ class Updates:
             update = self._begin(optimizer)
             try:
                 returned = original(optimizer, *args, **kwargs)
-                update.after = _read(update.optimizer.keras._iterations)
-                self._end(update)
+                if update is not None:
+                    self._end(update)
             finally:
                 self._applying = None
                 self._clipped.clear()
-            self.steps.stepped(update)
             return returned
 
         return apply
 
+    @harmless
     def _begin(self, optimizer: Any) -> Update:
         known = self.steps.ring.optimizer(optimizer)
         update = Update(known, _read(known.keras._iterations))
@@ -74,11 +75,14 @@ class Updates:
                 self._norms.assign([-1.0, -1.0])
         return update
 
+    @harmless
     def _end(self, update: Update) -> None:
+        update.after = _read(update.optimizer.keras._iterations)
         if self._in_branch:
             assert self._norms is not None
             norms = self._norms.read_value()
             update.reals |= {"gradient_norm": norms[0], "clipped_norm": norms[1]}
+        self.steps.stepped(update)
 
     def _seen_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _clip_gradients(optimizer: Any, grads: Any) -> Any:
@@ -89,6 +93,7 @@ class Updates:
 
         return _clip_gradients
 
+    @harmless
     def _take_norms(self, update: Update, graph: Any, grads: list[Any], clipped: list[Any]) -> None:
         held = [self._clipped.get(id(one)) for one in grads]
         given = [one if known is None else known[1] for one, known in zip(grads, held, strict=True)]
@@ -107,26 +112,34 @@ class Updates:
     def _seen_update(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _backend_update_step(optimizer: Any, grads: Any, variables: Any, learning_rate: Any) -> Any:
             if self._applying is not None and _graph() is self._applying[1]:
-                self._applying[0].reals.setdefault("lr", _now(learning_rate))
+                self._take_rate(self._applying[0], learning_rate)
             return original(optimizer, grads, variables, learning_rate)
 
         return _backend_update_step
 
+    @harmless
+    def _take_rate(self, update: Update, rate: Any) -> None:
+        update.reals.setdefault("lr", _read(rate) if isinstance(rate, keras.Variable) else tf.convert_to_tensor(rate))
+
     def _seen_script_clipping(self, rule: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def clip(given: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(given, *args, **kwargs)
-            inside = list(given) if isinstance(given, (list, tuple)) else [given]
-            outside = returned[0] if isinstance(given, (list, tuple)) else [returned]
-            if len(self._clipped) > 10_000:
-                self._clipped.clear()
-            for one, other in zip(inside, outside, strict=False):
-                if one is not None:
-                    before = self._clipped.get(id(one))
-                    bound = args[-1] if args else next((kwargs[name] for name in _BOUNDS if name in kwargs), None)
-                    self._clipped[id(other)] = other, one if before is None else before[1], (rule, bound)
+            self._take_clipping(rule, given, returned, args, kwargs)
             return returned
 
         return clip
+
+    @harmless
+    def _take_clipping(self, rule: str, given: Any, returned: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        inside = list(given) if isinstance(given, (list, tuple)) else [given]
+        outside = returned[0] if isinstance(given, (list, tuple)) else [returned]
+        if len(self._clipped) > 10_000:
+            self._clipped.clear()
+        for one, other in zip(inside, outside, strict=False):
+            if one is not None:
+                before = self._clipped.get(id(one))
+                bound = args[-1] if args else next((kwargs[name] for name in _BOUNDS if name in kwargs), None)
+                self._clipped[id(other)] = other, one if before is None else before[1], (rule, bound)
 
 
 def _graph() -> Any:
@@ -135,11 +148,6 @@ def _graph() -> Any:
 
 def _read(variable: Any) -> Any:
     return variable.value.read_value()
-
-
-def _now(rate: Any) -> Any:
-    """A rate as it is now, whatever becomes of the variable."""
-    return _read(rate) if isinstance(rate, keras.Variable) else tf.convert_to_tensor(rate)
 
 
 def _half_square(gradients: list[Any]) -> Any:

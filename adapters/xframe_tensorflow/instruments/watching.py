@@ -27,7 +27,7 @@ class KerasInstrument:
     def __init__(self, machine: Machine) -> None:
         self.noting = Noting(machine)
         self.ring = Ring(machine, self.noting)
-        self.batches = Batches()
+        self.batches = Batches(machine)
         self.steps = Steps(self.ring, self.batches, Contents(machine))
         self._patches = Patches()
 
