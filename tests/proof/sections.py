@@ -9,6 +9,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -188,6 +189,19 @@ def slower(text: str) -> list[str]:
     return bad
 
 
+def pairs_of_scripts(_size: int) -> Outcome:
+    """Mistakes that people made, each between two scripts that are recorded as they are."""
+    from scripts.pairs import judging
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [row for row in judging.PAIRS if judging.possible(row)]
+        judging.record(Path(folder), rows)
+        judged = {row: judging.judge(Path(folder), row) for row in rows}
+    bad = [f"{row}: {problem}" for row, one in judged.items() for problem in one.wrong]
+    twins = sum(one.twin is not None for one in judged.values())
+    return {"size": f"{len(rows)} pairs, {twins} faithful twins", "bad": bad, "text": judging.table(judged)}
+
+
 SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "counting": (counting, 50_000),
     "memory": (memory, 10**15),
@@ -201,6 +215,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "causes": (sweep("causes"), 1000),
     "doubles": (sweep("doubles"), 5000),
     "pairs": (sweep("pairs"), 1000),
+    "pairs of scripts": (pairs_of_scripts, 1),
     "damage": (sweep("damage"), 10_000),
     "forged": (sweep("forged"), 20_000),
     "kills": (sweep("kills"), 200),

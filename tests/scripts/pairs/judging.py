@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +40,11 @@ class Judged(NamedTuple):
     wrong: list[str]
 
 
+def possible(row: str) -> bool:
+    """Whether what the row's scripts import is installed."""
+    return all(importlib.util.find_spec(name) for name in PAIRS[row].needs)
+
+
 def record(folder: Path, rows: Sequence[str]) -> None:
     """Runs both sides of the rows, each framework in a process of its own."""
     start(folder)
@@ -68,26 +75,39 @@ def judge(folder: Path, row: str) -> Judged:
         wrong.append(f"the faithful twin {twin.verdict}: {twin.to_dict()['first_difference']}")
     if found != (found[0] if pair.first[0] is None else pair.first[0], pair.first[1]):
         wrong.append(f"first difference {found}, expected {pair.first}")
-    where = settings if pair.named.startswith("settings: ") else [str(causes[0].get("sentence"))]
+    cause = str(causes[0].get("sentence") or (facts["explanation"] or [""])[0])
+    where = settings if pair.named.startswith("settings: ") else [cause]
     if not any(pair.named.removeprefix("settings: ") in text for text in where):
         wrong.append(f"{pair.named!r} is not in {where}")
     return Judged(
         twin.verdict if pair.twin else None,
         comparison.verdict,
         found,
-        str(causes[0].get("sentence", "")),
+        cause,
         bool(causes[0].get("certain")),
         settings,
         wrong,
     )
 
 
+def table(judged: Mapping[str, Judged]) -> str:
+    """What is found of each row, as Markdown."""
+    lines = ["| # | mistake | faithful twin | first difference | named first | settings that differ |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for row, one in judged.items():
+        step, check = one.first
+        where = "none" if check == "none" else f"step {step}, {check}"
+        differ = ", ".join(re.findall(r"'name': '([\w.]+)'", " ".join(one.settings)))
+        sure = "Why" if one.certain else "Likely"
+        cause = f"{sure}: {one.cause}" if one.cause else ""
+        lines.append(f"| {row} | {PAIRS[row].mistake} | {one.twin or 'none'} | {where} | {cause} | {differ} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    chosen = sys.argv[2:] or list(PAIRS)
-    place = Path(sys.argv[1]).absolute()
+    place, chosen = Path(sys.argv[1]).absolute(), sys.argv[2:] or list(PAIRS)
     place.mkdir(exist_ok=True)
     record(place, chosen)
-    for name in chosen:
-        print(name, PAIRS[name].mistake)
-        for key, value in judge(place, name)._asdict().items():
-            print("   ", key, value)
+    found = {name: judge(place, name) for name in chosen}
+    print(table(found))
+    print(*(f"{name}: {problem}" for name, one in found.items() for problem in one.wrong), sep="\n")

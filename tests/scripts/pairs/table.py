@@ -19,6 +19,7 @@ class Pair(NamedTuple):
         slip_of: which script it is made in.
         also: the edit of the other script, if it takes one in both.
         order: how the two are compared.
+        needs: what is to be installed beside the frameworks.
         twin: whether there is a faithful twin that passes; random masks differ between frameworks.
     """
 
@@ -34,6 +35,7 @@ class Pair(NamedTuple):
     also: Edits = ()
     order: str = "exact"
     twin: bool = True
+    needs: tuple[str, ...] = ()
 
 
 _BY_BATCH = ("        optimizer.step()\n", "        optimizer.step()\n        scheduler.step()\n")
@@ -71,7 +73,7 @@ PAIRS = {
         "torch_loader",
         (("steps_per_epoch=len(loader)", "steps_per_epoch=len(dataset)"),),
         (1, "lr"),
-        "5,391",
+        "5391",
         left_edits=((f"{_SGD_LEFT}\n", _CYCLE),),
         right_edits=(
             (
@@ -211,7 +213,7 @@ PAIRS = {
         "torch_loader",
         ((", shuffle=True", ""),),
         (None, "none"),
-        "shuffle",
+        "goes through the samples in their stored order",
         left_edits=(("shuffle=False, ", ""),),
         right_edits=(("batch_size=64", "batch_size=64, shuffle=True"),),
         order="coverage",
