@@ -9,6 +9,7 @@ from itertools import groupby
 from xframe.comparison.pairing import Pair
 from xframe.comparison.result import Explanation
 from xframe.diagnosis import causes
+from xframe.diagnosis.cause import Cause
 from xframe.diagnosis.evidence import Evidence, set_to
 
 
@@ -27,10 +28,20 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
         first = places[0]
         for i in places:
             one = several[i]
+            one = replace(one, certain=one.certain and not _rivalled(one, evidence))
             besides = several[0].besides if i == first else one.besides and i != 0
             sentence = f"{one.sentence}; {texts[i]}" if texts[i] else one.sentence
             in_order.append(replace(one, sentence=sentence, besides=besides))
     return in_order
+
+
+def _rivalled(explanation: Explanation, evidence: Evidence) -> bool:
+    """Whether something else that matters was set otherwise, which may be why numbers differ."""
+    cause = causes.by_name()[explanation.name]
+    if type(cause).find_in_numbers is Cause.find_in_numbers:
+        return False
+    own = {one.name for one in evidence.differing(cause.settings_behind)} if cause.settings_behind else set()
+    return any(one.matters == "much" and one.name not in own for one in evidence.settings)
 
 
 def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str | None:

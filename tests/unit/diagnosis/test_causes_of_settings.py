@@ -225,6 +225,17 @@ def test_a_schedule_as_long_as_the_samples_is_counted_out(tmp_path):
     assert "schedule.total_steps is 135 in new, 18 in old" in comparison.causes[0].sentence
 
 
+def test_no_rate_is_certainly_why_where_decay_differs_too(tmp_path):
+    for name, rate, decay in (("a", 0.1, 0.0), ("b", 0.2, 0.01), ("c", 0.2, 0.0)):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"optimizer.learning_rate": rate, "optimizer.weight_decay": decay})
+            for k in range(STEPS):
+                rec.step(ids=[k], updates=k + 1, lr=rate, loss=LOSS[k] if name == "a" or not k else LOSS[k] + 0.1 * k)
+    for name, certain in (("b", False), ("c", True)):
+        comparison = xframe.compare(tmp_path / "a.trace", tmp_path / f"{name}.trace")
+        assert (comparison.causes[0].name, comparison.causes[0].certain) == ("learning-rate", certain)
+
+
 def test_a_setting_puts_the_cause_that_it_speaks_for_first(tmp_path):
     for name, drop in (("old", False), ("new", True)):
         plan = xframe.TrainingPlan(batch_size=8, epochs=3, remainder="drop" if drop else "keep")

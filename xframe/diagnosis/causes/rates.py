@@ -41,9 +41,8 @@ class LearningRate(Cause):
         if numbers.other_rates and reclocked(case, numbers) is None:
             loss, rate = numbers.loss_differs_at, numbers.lr_differs_at or 0
             exact = not numbers.only_recorded and not (loss is not None and loss <= rate)
-            rule = numbers.evidence.differing(r"optimizer\.(class|momentum|beta_[12]|rho|epsilon)")
             text = _differing(case, numbers) + _horizons(case, numbers)
-            fit = self.note(case, text, numbers.lr_differs_at, exact=exact and not rule)
+            fit = self.note(case, text, numbers.lr_differs_at, exact=exact)
             yield replace(
                 fit, fields={**fit.fields, "trained_with": _trained_with(numbers)}, follows=_stretched(numbers)
             )
