@@ -101,7 +101,7 @@ def judged(trace):
     """Whether the run is its preset's plan, but for what either calls an epoch."""
     checks = [check for check in xframe.compare(trace).to_dict()["checks"] if check["name"] in STRUCTURE]
     failed = [f"{check['name']} at step {check['first']}" for check in checks if check["result"] == "fail"]
-    open_ = [check["detail"] for check in checks if check["result"] == "not judged"]
+    open_ = [check["detail"].removeprefix(f"{trace.name} ") for check in checks if check["result"] == "not judged"]
     return f"**differs: {', '.join(failed)}**" if failed else "; ".join(["the same", *open_])
 
 

@@ -7,7 +7,7 @@ from trained import bound, made
 
 from xframe.running.registry import load
 from xframe.running.runtime import Runtime
-from xframe.testing.contract import LEDGER
+from xframe.testing.contract import LEDGER, observe
 
 TWIN = Path(__file__).parents[1] / "native" / "torch_digits.py"
 
@@ -32,3 +32,9 @@ class TestLoader(bound("loader", TWIN, fewest=18, loss_normalization="window")):
 def test_what_it_has_no_setting_for_is_refused_by_name(fields, precision, reason):
     reasons = load("torch").check(made(**fields), LEDGER, Runtime(device="cpu", precision=precision, loop="loader"))
     assert reason in "; ".join(reasons)
+
+
+def test_the_trainer_and_its_arguments_are_settings_of_the_trace(tmp_path):
+    trace = observe(load("torch"), made(epochs=2, remainder="drop"), LEDGER, tmp_path / "a.trace", loop="loader")
+    assert trace.settings["trainer"].startswith("torch 2.")
+    assert (trace.settings["trainer.batch_size"], trace.settings["trainer.drop_last"]) == (5, True)

@@ -12,14 +12,13 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.settings import arguments
 from xframe_torch.loops.watched import Watched, quiet
 
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched(plan, task, runtime, recorder)
-    given = arguments("ignite", plan, task.num_samples)
+    watched = Watched("ignite", plan, task, runtime, recorder)
+    given = dict(watched.arguments)
     loader = watched.loader(drop_last=given.pop("drop_last", False))
     window, _ = given.pop("gradient_accumulation_steps", 1), given.pop("batch_size")
 

@@ -13,7 +13,6 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.settings import arguments
 from xframe_torch.loops.watched import Watched, quiet
 
 _QUIET = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
@@ -57,8 +56,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc]
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched(plan, task, runtime, recorder)
-    given = arguments("lightning", plan, task.num_samples)
+    watched = Watched("lightning", plan, task, runtime, recorder)
+    given = dict(watched.arguments)
     loader = watched.loader(drop_last=given.pop("drop_last", False))
     del given["batch_size"]
     validation, every = None, plan.validation_every

@@ -11,15 +11,14 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.settings import arguments
 from xframe_torch.loops.watched import Watched, quiet
 
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched(plan, task, runtime, recorder)
+    watched = Watched("loader", plan, task, runtime, recorder)
     with quiet():  # a schedule by steps that fill no window is stepped before the optimizer
-        _train(watched, **arguments("loader", plan, task.num_samples))
+        _train(watched, **watched.arguments)
     if watched.validates_last:
         watched.test()
     return watched.final()

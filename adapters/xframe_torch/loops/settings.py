@@ -6,7 +6,7 @@ scheduler is stepped, and when it validates.
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
 import importlib.util
 import warnings
 from collections.abc import Mapping
@@ -90,6 +90,12 @@ def load(loop: str) -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what the trainer's own modules use
         return importlib.import_module(f"xframe_torch.loops.{loop}")
+
+
+def version(loop: str) -> str:
+    """The trainer's distribution and the version that is installed."""
+    distribution = presets.preset(TRAINERS[loop].preset).trainer.split()[0]
+    return f"{distribution} {importlib.metadata.version(distribution)}"
 
 
 def arguments(loop: str, plan: TrainingPlan, num_samples: int) -> dict[str, Any]:

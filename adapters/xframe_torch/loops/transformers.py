@@ -13,7 +13,6 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.settings import arguments
 from xframe_torch.loops.watched import PassOrder, Watched, quiet
 
 _NAMES = "features", "labels", "ids"  # of a batch, by which the Trainer calls the model
@@ -37,7 +36,7 @@ class Forward(torch.nn.Module):
 class CountingForward(Forward):
     """One that divides by the items of the whole window itself: the Trainer knows it by its arguments."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, features: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor, **loss_kwargs: Any
     ) -> dict[str, torch.Tensor]:
         loss = super().forward(features, labels, ids)["loss"]
@@ -80,8 +79,8 @@ class Trainer(transformers.Trainer):  # type: ignore[misc]
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched(plan, task, runtime, recorder)
-    given = arguments("transformers", plan, task.num_samples)
+    watched = Watched("transformers", plan, task, runtime, recorder)
+    given = dict(watched.arguments)
     kind = CountingForward if given.pop("num_items_in_batch", False) else Forward
     validation = None
     if plan.validation_every is not None:

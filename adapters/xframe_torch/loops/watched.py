@@ -24,6 +24,7 @@ from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
 from xframe.tasks.task import Task
 from xframe_torch.evidence import UpdateCounter
+from xframe_torch.loops.settings import arguments, version
 from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
 from xframe_torch.optimizers import clipping, lower
@@ -66,13 +67,16 @@ class Watched:
     """A run in a trainer's hands.
 
     Attributes:
+        arguments: the trainer's own, for the plan.
         parameters: that are trained.
         scheduler: torch's own, at the task's rates; None without a schedule.
         clip: clips the gradients of parameters as the task's optimizer says; None if it does not.
     """
 
-    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
+    def __init__(self, loop: str, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
         self.plan, self.task, self.runtime, self.recorder = plan, task, runtime, recorder
+        self.arguments = arguments(loop, plan, task.num_samples)
+        recorder.settings({"trainer": version(loop)} | {f"trainer.{k}": v for k, v in self.arguments.items()})
         self.model = Model(task, runtime.precision, runtime.device)
         self.module, self._loss, self._rule = self.model.module, LOSSES[task.loss], task.optimizer
         self.parameters: list[Any] = [p for p in self.module.parameters() if p.requires_grad]
