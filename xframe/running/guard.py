@@ -41,7 +41,7 @@ def main(parent: int, grace: float, place: str, home: str, command: list[str]) -
         os.close(int(number))
     code, gone = _watch(child, parent, grace)
     _end_what_is_left(child, 0.0 if gone else _LEAVE)
-    if gone and lock is not None:
+    if (gone or os.getppid() != parent) and lock is not None:  # it may have gone meanwhile
         os.close(lock)
         take_all_home(os.path.dirname(os.path.dirname(place)), home)
     _end_with(code)

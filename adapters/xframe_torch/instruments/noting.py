@@ -6,7 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.nn.parameter import is_lazy
@@ -29,8 +29,7 @@ def _if_it_can(method: F) -> F:
         with suppress(Exception):
             return method(*args, **kwargs)
 
-    guarded: Any = call
-    return guarded
+    return cast("F", call)
 
 
 class Noting:

@@ -160,7 +160,8 @@ class _Counter(UpdateCounter):
             self._groups, self._parameters = groups, list(parameters_of(optimizer))
         graded = [p for p in self._parameters if p.grad is not None]
         if graded:
-            with torch.no_grad() if graded[0].grad.requires_grad else nullcontext():
+            first: Any = graded[0].grad
+            with torch.no_grad() if first.requires_grad else nullcontext():
                 self._norms = self._norms_of(graded, getattr(optimizer, "grad_scale", None))
 
     def _norms_of(self, graded: list[torch.Tensor], scale: torch.Tensor | None) -> Norms:

@@ -60,7 +60,8 @@ def _train(
         for index, (features, targets, ids) in enumerate(loader):
             watched.took(ids)
             loss = watched.loss(module(features.to(device)), targets.to(device))
-            (loss / k if normalization == "window" else loss).backward()
+            part: Any = loss / k if normalization == "window" else loss
+            part.backward()
             done = made["steps"] + 1 if leftover == "carry" else index + 1
             updates = done % k == 0 or (leftover == "flush" and done == len(loader))
             if updates:
