@@ -82,7 +82,8 @@ def _import(name: str) -> ModuleType:
     places = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
     if isinstance(problem, bdb.BdbQuit):
         problem = XframeError(NO_TERMINAL)
-    places = [frame for frame in places if frame.filename != __file__] or places
+    while len(places) > 1 and places[-1].filename == __file__:  # where a debugger was refused
+        places.pop()
     where = f" ({places[-1].filename}, line {places[-1].lineno})" if len(places) > 1 else ""
     raise UsageError(
         f"the task's module {name!r} cannot be imported",
