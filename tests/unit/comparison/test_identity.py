@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xframe
+from xframe.cli.app import execute
 from xframe.comparison import identity
 from xframe.comparison.pairing import Run
 from xframe.errors import UsageError
@@ -125,6 +126,21 @@ def test_scripts_without_a_common_order_are_compared_by_coverage_and_told_so(rec
     assert any("no order in common" in text for text in comparison.explanation)
     assert xframe.compare(a, b, order="exact").verdict == "failed"
     assert xframe.compare(a, record("c", orders=other)).order == "exact"  # recorded by hand: the order was meant
+
+
+def test_orders_of_contents_are_compared_by_coverage_too(record):
+    other = [np.random.default_rng(10 + p).permutation(N) for p in range(EPOCHS)]
+    comparison = xframe.compare(record("a", ids=False), record("b", X / 255, other, ids=False))
+    assert (comparison.verdict, comparison.order) == ("failed", "exact")  # nothing in common, not even by a scale
+    comparison = xframe.compare(record("c", ids=False), record("d", orders=other, ids=False))
+    assert (comparison.verdict, comparison.order) == ("passed", "coverage")
+    assert comparison.check("features").result == "not judged"
+
+
+def test_the_command_line_asks_for_an_identity(record, capsys):
+    paths = [str(record("a").path), str(record("b", X * np.float32(1 + 2e-7)).path)]
+    assert [execute(["compare", *paths, "--identity", kind]) for kind in ("index", "close", "exact")] == [0, 0, 1]
+    assert "identified by their content (exactly)" in capsys.readouterr().out
 
 
 def test_scripts_that_train_on_other_samples_are_not_excused(record):
