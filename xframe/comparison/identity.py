@@ -215,9 +215,10 @@ class _Universe:
         new = np.flatnonzero(places < 0)
         places[new] = len(self.prints) + np.arange(len(new))
         self.prints = np.concatenate([self.prints, contents.prints[new]])
-        self.indices = np.concatenate([self.indices, contents.indices[new]])
-        known = (self.indices[places] < 0) & (contents.indices >= 0)
-        self.indices[places[known]] = contents.indices[known]
+        indices = contents.indices if (self.indices < 0).all() else np.full(len(contents.hashes), -1)  # one run's count
+        self.indices = np.concatenate([self.indices, indices[new]])
+        known = (self.indices[places] < 0) & (indices >= 0)
+        self.indices[places[known]] = indices[known]
         self._first = first if self._first is None else self._first
         return contents.hashes, places
 
