@@ -65,6 +65,20 @@ _FROM_LOGITS = {
     "binary_cross_entropy": False,
     "binary_cross_entropy_with_logits": True,
 }
+_KERAS = {
+    "clipnorm": "clip_norm",
+    "global_clipnorm": "clip_global_norm",
+    "clipvalue": "clip_value",
+    "use_ema": "ema",
+    "loss_scale_factor": "loss_scale",
+    "gradient_accumulation_steps": "accumulation_steps",
+}
+_KERAS_LOSSES = {
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy",
+}
+_HOLDERS = (torch.nn.ParameterDict, torch.nn.ParameterList)
 _TOTALS = ("T_max", "total_iters", "num_training_steps")
 _MOST_VALUES = 64  # of a list
 _MOST_READ = 1 << 26  # numbers of a model's weights that are brought home for a fingerprint
@@ -197,6 +211,31 @@ def loss(
     return found
 
 
+def keras_optimizer(optimizer: Any, variables: Sequence[Any]) -> dict[str, Any]:
+    """The hyper-parameters of an optimizer of Keras' own."""
+    found: dict[str, Any] = {"class": type(optimizer).__name__}
+    for name, value in optimizer.get_config().items():
+        if name == "learning_rate" and isinstance(value, dict):
+            found["learning_rate"] = plain(value["config"].get("initial_learning_rate"))
+        elif name == "learning_rate":
+            found["learning_rate"] = float(str(np.float32(value)))  # as it was written, before it was rounded
+        elif name not in ("name", "ema_momentum", "ema_overwrite_frequency"):
+            found[_KERAS.get(name, name)] = plain(value)
+    decay = found.get("weight_decay") or 0.0
+    parameters = sum(math.prod(variable.shape) for variable in variables)
+    return found | {"weight_decay": decay, "decay": "decoupled" if decay else None, "parameters": parameters}
+
+
+def keras_loss(loss: Any, reduction: str, y_true: Any, y_pred: Any) -> dict[str, Any]:
+    """A loss of Keras' own."""
+    config = loss.get_config()
+    name = getattr(getattr(loss, "fn", None), "__name__", type(loss).__name__)
+    found = {"class": _KERAS_LOSSES.get(name, name), "reduction": reduction}
+    found |= {each: config[each] for each in ("from_logits", "label_smoothing", "delta") if each in config}
+    shapes = (("input_shape", y_pred), ("target_shape", y_true))
+    return found | {role: list(tensor.shape[1:]) for role, tensor in shapes if hasattr(tensor, "shape")}
+
+
 def loader(loader: DataLoader[Any]) -> dict[str, Any]:
     """How a loader draws batches."""
     sampler, batches = loader.sampler, loader.batch_sampler
@@ -219,32 +258,52 @@ def loader(loader: DataLoader[Any]) -> dict[str, Any]:
 def model(module: torch.nn.Module) -> dict[str, Any]:
     """What model it is."""
     module = getattr(module, "_orig_mod", module)
-    return {"class": type(module).__name__, "parameters": sum(p.numel() for p in module.parameters() if not is_lazy(p))}
+    weights = [p for p in module.parameters() if not is_lazy(p) and p.is_floating_point()]
+    return {"class": type(module).__name__, "parameters": sum(p.numel() for p in weights)}
 
 
-def layers(module: torch.nn.Module, known: Collection[Any] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+def layers(
+    module: torch.nn.Module, noted: Collection[Any] = (), known: Collection[Any] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kinds of layers that matter, and of each its settings, in the order of registration; starting weights at the end.
 
     Args:
         module: the model.
-        known: weights that were noted with another model.
+        noted: modules that were noted before.
+        known: weights that were.
     """
     for layer in module.modules():
+        if layer in noted:
+            continue
         kind = type(layer).__name__
-        if next(layer.parameters(recurse=False), None) is not None:
+        holders = [each for each in layer.children() if isinstance(each, _HOLDERS)]
+        own = (p for each in (layer, *holders) for p in each.parameters(recurse=False) if p.is_floating_point())
+        model_of_keras = type(layer).__module__.startswith("keras.") and hasattr(
+            layer, "layers"
+        )  # has all their weights
+        if not (isinstance(layer, _HOLDERS) or model_of_keras) and next(own, None) is not None:
             yield "layer", {"class": kind}
         if isinstance(layer, _DropoutNd):
             yield "dropout", {"rate": layer.p}
+        elif kind.endswith("Dropout") and hasattr(layer, "rate"):  # Keras' own
+            yield "dropout", {"rate": plain(layer.rate)}
         elif isinstance(layer, torch.nn.RNNBase):
             yield "recurrent", {"batch_first": layer.batch_first, "class": kind, "dropout": layer.dropout}
-        elif hasattr(layer, "eps") and ("Norm" in kind or isinstance(layer, _NormBase)):
-            momentum = getattr(layer, "momentum", None)
-            kept = {} if momentum is None else {"momentum": round(1 - momentum, 12)}
-            yield "normalisation", {"class": kind, "epsilon": layer.eps, **kept}
-    weights = [p for p in module.parameters() if not is_lazy(p) and p not in known][:_MOST_WEIGHTS]
+        elif "Norm" in kind and (hasattr(layer, "eps") or hasattr(layer, "epsilon")):
+            yield "normalisation", _normalisation(layer)
+    weights = [p for p in module.parameters() if not is_lazy(p) and p.is_floating_point() and p not in known]
+    weights = weights[:_MOST_WEIGHTS]
     read = sum(p.numel() for p in weights) <= _MOST_READ
     for tensor in weights:
         yield "weights", weight(tensor.detach(), read=read)
+
+
+def _normalisation(layer: Any) -> dict[str, Any]:
+    """The momentum as Keras has it: what is kept of the old statistic."""
+    momentum = getattr(layer, "momentum", None)
+    own = isinstance(layer, _NormBase)
+    kept = {} if momentum is None else {"momentum": round(1 - momentum, 12) if own else plain(momentum)}
+    return {"class": type(layer).__name__, "epsilon": layer.eps if hasattr(layer, "eps") else layer.epsilon, **kept}
 
 
 def weight(tensor: torch.Tensor, *, read: bool = True) -> dict[str, Any]:

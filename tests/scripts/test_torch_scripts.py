@@ -3,8 +3,11 @@
 A recorded run and a bare one end in the same weights, bit by bit, draw the same random numbers and print the same.
 """
 
+import json
 import random
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +172,52 @@ def test_what_is_set_is_read_from_the_live_objects(tmp_path, capsys, name):
     found = xframe.Trace.open(tmp_path / "a.trace").settings
     wanted = SETTINGS[name]
     assert {each: found.get(each, "absent") for each in wanted} == wanted
+
+
+IN_KERAS = """
+import json, runpy, sys
+import numpy as np
+import xframe
+script, folder = sys.argv[1:]
+bare = runpy.run_path(script)
+drawn = np.random.random()
+with xframe.watch(folder + "/a.trace"):
+    left = runpy.run_path(script)
+weights = zip(bare["model"].get_weights(), left["model"].get_weights(), strict=True)
+assert all(np.array_equal(a, b) for a, b in weights), "other weights"
+assert np.random.random() == drawn, "other random numbers"
+assert bare["history"].history == left["history"].history, "another history"
+with open(folder + "/left.json", "w") as file:
+    json.dump({"updates": left["updates"], **left["history"].history}, file)
+"""
+
+
+def test_keras_on_torch_is_recorded_as_it_counts(tmp_path):
+    command = [sys.executable, "-c", IN_KERAS, str(WRITTEN / "on_torch_keras.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    left = json.loads((tmp_path / "left.json").read_text())
+    trace = xframe.Trace.open(tmp_path / "a.trace")
+    rows = trace.frame()
+    assert rows.batch_size.tolist() == [32, 32, 26] * 2
+    assert sorted(np.concatenate(rows.ids[:3].tolist()).tolist()) == list(range(90))
+    assert rows.updates.tolist() == rows.update_attempts.tolist() == left["updates"] == [0, 1, 1, 2, 2, 3]
+    assert rows.loss_rows.tolist() == rows.batch_size.tolist()
+    assert rows.training.tolist() == [1] * 6
+    assert rows.gradient_norm.notna().tolist() == [False, True] * 3
+    assert (rows.clipped_norm.dropna() <= np.minimum(rows.gradient_norm.dropna(), 0.5) * 1.0001).all()
+    means = [np.average(rows.loss[rows.epoch == e], weights=rows.batch_size[rows.epoch == e]) for e in (0, 1)]
+    np.testing.assert_allclose(means, left["loss"], rtol=1e-5)
+    assert [each.after for each in trace.validations] == [3, 6]
+    np.testing.assert_allclose([each.loss for each in trace.validations], left["val_loss"], rtol=1e-5)
+    wanted = {
+        "model.class": "Sequential",
+        "dropout.0.rate": 0.2,
+        "optimizer.class": "Adam",
+        "optimizer.learning_rate": 0.01,
+        "optimizer.clip_global_norm": 0.5,
+        "optimizer.accumulation_steps": 2,
+        "optimizer.epsilon": 1e-7,
+        "loss.reduction": "mean",
+    }
+    assert {name: trace.settings.get(name, "absent") for name in wanted} == wanted

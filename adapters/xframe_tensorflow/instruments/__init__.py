@@ -17,6 +17,25 @@ Its files:
     fitting.py     Keras' ``fit``, ``train_on_batch`` and ``evaluate``
 """
 
-from xframe_tensorflow.instruments.watching import KerasInstrument
+from __future__ import annotations
 
-__all__ = ["KerasInstrument"]
+from typing import Any
+
+
+class KerasInstrument:
+    """Sees Keras where TensorFlow computes. Elsewhere it sees nothing, and TensorFlow is not imported for it."""
+
+    def __new__(cls, machine: Any) -> Any:
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            return super().__new__(cls)
+        from xframe_tensorflow.instruments.watching import KerasInstrument as Seeing
+
+        return Seeing(machine)
+
+    def attach(self) -> None:
+        """Nothing is replaced."""
+
+    def detach(self) -> None:
+        """Nothing was."""

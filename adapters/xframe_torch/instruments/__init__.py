@@ -7,6 +7,7 @@ Its files:
     computing.py   models' and losses' inputs, backward passes
     contents.py    prints of what models and losses take
     updates.py     optimizers' steps, gradient scalers, clipping and norms
+    keras.py       Keras on torch
     noting.py      what is set, as it comes into use
 """
 

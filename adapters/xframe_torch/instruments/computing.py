@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from torch.nn.modules.loss import _Loss
 
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.attach.patches import Patches, harmless
+from xframe_torch import settings
 from xframe_torch.instruments.batches import Batches, tensors_in
 from xframe_torch.instruments.contents import Contents
 from xframe_torch.instruments.dividing import Mean
+from xframe_torch.instruments.keras import Keras
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
@@ -47,6 +50,7 @@ class Computing:
         self._updates = updates
         self._inside = _Inside()
         self._contents = Contents(machine)
+        self.keras = Keras(machine, noting, self)
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -55,6 +59,7 @@ class Computing:
             patches.replace(torch.nn.functional, name, self._seen_loss(name))
         patches.replace(torch.autograd, "backward", self._seen_backward)
         patches.replace(torch.autograd, "grad", self._seen_grad)
+        self.keras.attach(patches)
 
     def _seen_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
         inside, is_compiling = self._inside, torch.compiler.is_compiling
@@ -64,6 +69,7 @@ class Computing:
                 return original(module, *args, **kwargs)
             inside.it = True
             try:
+                self.keras.look()
                 self._model(module, args, kwargs)
                 return original(module, *args, **kwargs)
             finally:
@@ -75,6 +81,8 @@ class Computing:
     def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """A module that no other calls is about to compute."""
         batch, by_loss = self._batch_of(args, kwargs)
+        if by_loss is None:
+            return
         by_loss |= isinstance(module, _Loss)
         training = module.training
         if torch.is_grad_enabled():
@@ -97,11 +105,16 @@ class Computing:
         if self._inside.evaluating is not None and not by_loss and batch is not None:
             self.machine.evaluated(batch)
 
-    def _batch_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Batch | None, bool]:
-        """The batch that these are of, and whether they look like a loss's: the first comes of a computation."""
+    def _batch_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Batch | None, bool | None]:
+        """The batch that these are of, and whether they look like a loss's: the first comes of a computation.
+
+        None: nothing is computed, only shapes are.
+        """
         by_loss, size = None, None
         for tensor in tensors_in((args, kwargs)):
             if by_loss is None:
+                if tensor.is_meta:
+                    return None, None
                 by_loss = tensor.requires_grad
             if tensor.requires_grad:
                 continue
@@ -112,41 +125,58 @@ class Computing:
         return (None if by_loss or size is None else Batch(None, size)), bool(by_loss)
 
     def _seen_loss(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        inside, is_compiling = self._inside, torch.compiler.is_compiling
-
         def seen(original: Callable[..., Any]) -> Callable[..., Any]:
             reduction = reduction_of(original)
 
-            def loss(*args: Any, **kwargs: Any) -> Any:
-                if is_compiling() or inside.loss or _transformed() is not None:
-                    return original(*args, **kwargs)
-                inside.loss = True
-                try:
-                    if not inside.it and torch.is_grad_enabled():
-                        batch, _ = self._batch_of(args, kwargs)
-                        if batch is not None:
-                            self.machine.used(batch, by_loss=True)
-                    if torch.is_grad_enabled():
-                        self._contents.of_loss(original, args, kwargs)
-                    value = original(*args, **kwargs)
-                finally:
-                    inside.loss = False
-                self._loss(name, original, value, reduction(args, kwargs), args, kwargs)
-                return value
+            def computed(value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+                how, given = reduction(args, kwargs), args[0] if args else kwargs.get("input")
+                key = name, how, kwargs.get("label_smoothing"), kwargs.get("weight") is None
+                self.loss(value, how, given, key, functools.partial(settings.loss, name, original, how, args, kwargs))
 
-            return loss
+            return self.looked_at(original, computed)
 
         return seen
 
+    def looked_at(
+        self, original: Callable[..., Any], computed: Callable[[Any, Sequence[Any], dict[str, Any]], None]
+    ) -> Callable[..., Any]:
+        """A loss that reports what it takes, and in the end calls ``computed``; those inside it are not looked at."""
+        inside, is_compiling = self._inside, torch.compiler.is_compiling
+
+        def loss(*args: Any, **kwargs: Any) -> Any:
+            if is_compiling() or inside.loss or _transformed() is not None:
+                return original(*args, **kwargs)
+            inside.loss = True
+            try:
+                if torch.is_grad_enabled():
+                    self._taken_by_loss(original, args, kwargs)
+                value = original(*args, **kwargs)
+            finally:
+                inside.loss = False
+            computed(value, args, kwargs)
+            return value
+
+        return loss
+
     @harmless
-    def _loss(
-        self, name: str, function: Any, value: Any, reduction: str | None, args: Sequence[Any], kwargs: dict[str, Any]
+    def _taken_by_loss(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        if not self._inside.it:
+            batch, _ = self._batch_of(args, kwargs)
+            if batch is not None:
+                self.machine.used(batch, by_loss=True)
+        self._contents.of_loss(function, args, kwargs)
+
+    @harmless
+    def loss(
+        self, value: Any, reduction: str | None, given: Any, key: Any, found: Callable[[], Mapping[str, Any]]
     ) -> None:
-        given = args[0] if args else kwargs.get("input")
+        """A loss was computed of predictions that were given; by its key it is known, and its settings can be found."""
+        if value.is_meta:
+            return
         rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
         mean = reduction in ("mean", "batchmean")
         if torch.is_grad_enabled() and value.requires_grad:
-            self._noting.loss(name, function, reduction, args, kwargs)
+            self._noting.loss(key, found)
             self.machine.averaged(rows if mean else None)
             if mean and value.ndim == 0 and self._inside.evaluating is None:
                 self._inside.mean = Mean(value)
@@ -200,5 +230,5 @@ class Computing:
     def _computed_gradients(self, loss: torch.Tensor | None) -> None:
         self._inside.evaluating = None
         self._updates.forget_clipping()
-        if loss is not None:
+        if loss is not None and not loss.is_meta:
             self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)

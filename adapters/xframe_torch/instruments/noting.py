@@ -43,7 +43,7 @@ class Noting:
         self._noted: dict[str, list[Any]] = {}  # by kind, what it was known by
         self._models: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         self._weights = WeakIdKeyDictionary()
-        self._losses: set[tuple[Any, ...]] = set()
+        self._losses: set[Any] = set()
         self._schedules: list[weakref.ref[Any]] = []
 
     def attach(self, patches: Patches) -> None:
@@ -70,24 +70,28 @@ class Noting:
         """A model that computes for a training, before it does."""
         if module in self._models:
             return
-        self._models.add(module)
-        mine = [p for p in module.parameters() if p not in self._weights and not is_lazy(p)]
-        if not mine:
-            return
-        first = "model" not in self._noted
-        found = settings.model(module)
-        name = self._name("model", id(module))
-        if name is None:
-            return
-        noted = {f"{name}.{each}": value for each, value in found.items()}
-        if first:
-            noted |= settings.environment(next(p.device.type for p in mine), mine[0].dtype)
-        for kind, each in settings.layers(module, self._weights):
+        mine = [p for p in module.parameters() if p not in self._weights and not is_lazy(p) and p.is_floating_point()]
+        noted: dict[str, Any] = {}
+        if mine and "environment" not in self._noted:
+            self._noted["environment"] = []
+            noted |= settings.environment(mine[0].device.type, mine[0].dtype)
+        # Of Keras' layers the model is noted where it trains.
+        if mine and not type(module).__module__.startswith("keras.") and (name := self._name("model", id(module))):
+            noted |= {f"{name}.{each}": value for each, value in settings.model(module).items()}
+        for kind, each in settings.layers(module, self._models, self._weights):
             number = len(self._noted.setdefault(f"numbered {kind}", []))
             self._noted[f"numbered {kind}"].append(None)
             noted |= {f"{kind}.{number}.{name}": value for name, value in each.items()}
+        self._models.update(module.modules())
         self._weights.update(dict.fromkeys(mine))
         self.machine.settings(noted)
+
+    @_if_it_can
+    def keras_model(self, model: Any) -> None:
+        """A model of Keras that trains."""
+        if "keras model" not in self._noted:
+            self._noted["keras model"] = []
+            self._note("model", settings.model(model), id(model))
 
     @_if_it_can
     def optimizer(self, optimizer: torch.optim.Optimizer, scaler: Any = None) -> None:
@@ -126,14 +130,19 @@ class Noting:
         return init
 
     @_if_it_can
-    def loss(
-        self, name: str, function: Any, reduction: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> None:
-        """A loss of torch's own that a training computes."""
-        key = name, reduction, kwargs.get("label_smoothing"), kwargs.get("weight") is None
+    def loss(self, key: Any, found: Callable[[], Mapping[str, Any]]) -> None:
+        """A loss that a training computes: by what it is known, and its settings."""
         if key not in self._losses and len(self._losses) < _MOST:
             self._losses.add(key)
-            self._note("loss", settings.loss(name, function, reduction, args, kwargs))
+            self._note("loss", found())
+
+    @_if_it_can
+    def keras_optimizer(self, optimizer: Any, variables: Sequence[Any]) -> None:
+        """An optimizer of Keras that is about to write to these for the first time."""
+        name = self._name("optimizer", (id(optimizer), len(variables)))
+        if name is not None:
+            found = settings.keras_optimizer(optimizer, variables)
+            self.machine.settings({f"{name}.{each}": value for each, value in found.items()})
 
     def loader(self, loader: DataLoader[Any]) -> Mapping[str, Any]:
         """The settings of a loader that a training draws from; none if they were noted."""

@@ -18,7 +18,7 @@ from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.evidence import UpdateCounter
 from xframe_torch.instruments.noting import Noting
 
-_NUMBERS = itertools.count()  # an optimizer's address may be another's later
+numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -141,7 +141,7 @@ class _Counter(UpdateCounter):
         self, optimizer: torch.optim.Optimizer, scaler: Any, clipped: dict[torch.Tensor, torch.Tensor]
     ) -> None:
         super().__init__(optimizer, scaler)
-        self.number = next(_NUMBERS)
+        self.number = next(numbers)
         self.clipping: tuple[str, float] | None = None
         self._clipped = clipped
         self._norms: Norms | None = None
