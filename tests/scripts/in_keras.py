@@ -28,6 +28,37 @@ def run(name):
     return left, printed.getvalue(), drawn
 
 
+def again(folder):
+    """Records twice what was traced, trained and left before, and what is replaced is put back each time."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((8, 2), np.float32), np.ones((8, 1), np.float32)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x) - y) ** 2)
+        model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    places = [
+        (tf.GradientTape, "gradient"),
+        (keras.layers.Layer, "__call__"),
+        (keras.Model, "fit"),
+        (type(step), "__call__"),
+    ]
+    before = [getattr(owner, name) for owner, name in places]
+    losses = {}
+    for name in ("first", "second"):
+        model.fit(x, y, verbose=0)
+        step(tf.constant(x), tf.constant(y))
+        with xframe.watch(folder / f"{name}.trace"):
+            losses[name] = [float(step(tf.constant(x), tf.constant(y))) for _ in range(3)]
+            losses[name] += model.fit(x, y, batch_size=8, verbose=0).history["loss"]
+        step(tf.constant(x), tf.constant(y))
+    return {"losses": losses, "put_back": [getattr(owner, name) for owner, name in places] == before}
+
+
 facts = {}
 for name in names:
     bare, printed, drawn = run(name)
@@ -42,4 +73,5 @@ for name in names:
         "same_numbers": drawn == drawn_too,
         **{key: left[key] for key in kept if key in left},
     }
+facts["again"] = again(folder)
 (folder / "left.json").write_text(json.dumps(facts, default=lambda value: np.asarray(value).tolist()))

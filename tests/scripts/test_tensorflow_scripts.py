@@ -26,7 +26,8 @@ def recorded(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     left = json.loads((folder / "left.json").read_text())
-    return {name: (facts, xframe.Trace.open(folder / f"{name}.trace")) for name, facts in left.items()}
+    traces = {path.stem: xframe.Trace.open(path) for path in folder.glob("*.trace")}
+    return {name: (left.get(name), trace) for name, trace in traces.items()} | {"again": (left["again"], None)}
 
 
 def known(column):
@@ -66,6 +67,15 @@ def test_watching_changes_nothing(recorded, name):
     assert left["same_print"]
     assert left["same_numbers"]
     assert (WRITTEN / f"{name}.py").read_text().count("xframe") == 0
+
+
+def test_what_was_traced_before_is_seen_and_everything_is_put_back(recorded):
+    left, _ = recorded["again"]
+    assert left["put_back"]
+    for name, losses in left["losses"].items():
+        rows = recorded[name][1].frame()
+        assert rows.updates.tolist() == [1, 2, 3, 4]
+        np.testing.assert_allclose(rows.loss, losses, rtol=1e-6)
 
 
 def test_what_is_set_is_noted(recorded):

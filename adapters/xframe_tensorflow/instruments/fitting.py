@@ -28,6 +28,7 @@ from xframe_tensorflow.instruments.ring import CAPACITY
 from xframe_tensorflow.instruments.steps import Steps
 
 _OURS = "xframe_data", "xframe_ids"
+_TRAINER = trainers.TensorFlowTrainer
 _FUNCTIONS = "train_function", "test_function"
 
 
@@ -41,19 +42,20 @@ class Fitting:
         self._unnoted = False  # the data of the fit that begins
         self._models: weakref.WeakSet[keras.Model] = weakref.WeakSet()
         self._loops = 0  # fit and evaluate, one inside of the other
+        self._tags = False  # data of the one that runs with ids
         self._largest = 0  # batch that arrays were cut into
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
-        trainer = trainers.TensorFlowTrainer
-        patches.replace(trainer, "fit", functools.partial(self._seen_loop, True))
-        patches.replace(trainer, "evaluate", functools.partial(self._seen_loop, False))
-        patches.replace(trainer, "predict", self._seen_predict)
-        patches.replace(trainer, "make_train_function", self._seen_make_train)
-        patches.replace(trainer, "make_test_function", self._seen_make_test)
+        patches.replace(_TRAINER, "fit", functools.partial(self._seen_loop, True))
+        patches.replace(_TRAINER, "evaluate", functools.partial(self._seen_loop, False))
+        patches.replace(_TRAINER, "predict", self._seen_predict)
+        patches.replace(_TRAINER, "make_train_function", self._seen_make_train)
+        patches.replace(_TRAINER, "make_test_function", self._seen_make_test)
         patches.replace(trainers.TFEpochIterator, "__init__", self._seen_iterator)
         patches.replace(CallbackList, "on_epoch_begin", self._seen_epoch)
-        patches.replace(trainer, "train_on_batch", self._seen_batch)
+        patches.replace(_TRAINER, "train_on_batch", self._seen_batch)
+        patches.replace(_TRAINER, "_symbolic_build", self._seen_build)
         patches.replace(CallbackList, "on_test_begin", self._seen_test_begin)
         patches.replace(CallbackList, "on_test_end", self._seen_test_end)
         patches.add(self._release)
@@ -70,6 +72,8 @@ class Fitting:
         def loop(model: keras.Model, *args: Any, **kwargs: Any) -> Any:
             self._watch(model)
             self.steps.end_outside()
+            own = ("make_train_function", "make_test_function")  # a model's own would not know the ids
+            tags, self._tags = self._tags, all(getattr(type(model), one) is getattr(_TRAINER, one) for one in own)
             self._loops += 1
             if fits:
                 self._unnoted = True
@@ -77,7 +81,7 @@ class Fitting:
             try:
                 return original(model, *args, **kwargs)
             finally:
-                self._loops -= 1
+                self._loops, self._tags = self._loops - 1, tags
                 if not self._loops:
                     self.steps.ring.begin_epoch(None)
                     self.steps.ring.bring_home()
@@ -108,9 +112,7 @@ class Fitting:
 
     def _seen_step(self, original: Callable[..., Any], *, test: bool) -> Callable[..., Any]:
         def step(data: Any) -> Any:
-            ids = None
-            if isinstance(data, dict) and tuple(sorted(data)) == tuple(sorted(_OURS)):
-                data, ids = (data[name] for name in _OURS)
+            data, ids = _without_ids(data)
             self.steps.begin(fixed=True, test=test, data=data, ids=ids)
             try:
                 logs = original(data)
@@ -168,7 +170,7 @@ class Fitting:
 
     def _seen_iterator(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def init(iterator: Any, *args: Any, **kwargs: Any) -> None:
-            with self._with_ids() if self._loops else contextlib.nullcontext():  # not of a prediction
+            with self._with_ids() if self._loops and self._tags else contextlib.nullcontext():  # not of a prediction
                 original(iterator, *args, **kwargs)
             unnoted, self._unnoted = self._unnoted, False
             if unnoted:
@@ -193,6 +195,12 @@ class Fitting:
             return returned
 
         return on_epoch_begin
+
+    def _seen_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def _symbolic_build(model: keras.Model, iterator: Any = None, data_batch: Any = None) -> Any:
+            return original(model, iterator, _without_ids(data_batch)[0])
+
+        return _symbolic_build
 
     def _seen_batch(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def train_on_batch(model: keras.Model, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -234,6 +242,13 @@ class Fitting:
             ids=np.concatenate([row.ids for row in rows]) if known else None,
             batch_sizes=np.array(sizes) if rows and None not in sizes else None,
         )
+
+
+def _without_ids(data: Any) -> tuple[Any, Any]:
+    """A batch as the script made it, and the ids that it took along, if it did."""
+    if isinstance(data, dict) and tuple(sorted(data)) == tuple(sorted(_OURS)):
+        return data[_OURS[0]], data[_OURS[1]]
+    return data, None
 
 
 def _loader(adapter: Any, steps: int | None) -> dict[str, Any]:
