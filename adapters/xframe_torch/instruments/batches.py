@@ -201,4 +201,8 @@ def _slice_of(tensor: torch.Tensor, base: torch.Tensor) -> Batch | None:
     rows, rest = divmod(tensor.numel(), row)
     if apart or rest or rows >= base.shape[0]:
         return None
+    if (
+        rows == 1 and tensor.ndim > 1 and tensor.shape == base.shape[1:]
+    ):  # a sample, or a batch of many that are stacked
+        return None
     return Batch(np.arange(start, start + rows, dtype=np.int64), rows)

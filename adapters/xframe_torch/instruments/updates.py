@@ -33,7 +33,9 @@ class Updates:
         self.machine = machine
         self.clipped: dict[torch.Tensor, torch.Tensor] = {}  # gradients' norms before they were clipped, by parameter
         self._noting = noting
-        self._counters: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Counter] = weakref.WeakKeyDictionary()
+        self._counters: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Counter | _Blind] = (
+            weakref.WeakKeyDictionary()
+        )
         self._scaled: tuple[weakref.ref[torch.Tensor], torch.Tensor] | None = None
         self._clipping: list[tuple[str, float, int]] = []  # what was clipped since the last backward pass
 
@@ -119,19 +121,38 @@ class Updates:
             self._note_clipping(optimizer)
 
     def _note_clipping(self, optimizer: torch.optim.Optimizer) -> None:
+        several = sum(kind.startswith("norm") for kind, _, _ in self._clipping) > 1
+        found = {}
+        for kind, limit, count in self._clipping:
+            alone = several and count == 1 and kind == "norm"  # one tensor after the other
+            found[f"clip_global_{kind}" if kind == "norm" and not alone else f"clip_{kind}"] = limit
         counter = self._counters[optimizer]
-        kind, limit, count = self._clipping[0]
-        if kind == "norm":
-            kind = "global_norm" if count > 1 or len(self._clipping) == 1 else "norm"
-        if counter.clipping != (kind, limit):
-            counter.clipping = (kind, limit)
-            self._noting.clipping(optimizer, {f"clip_{kind}": limit})
+        if counter.clipping != found:
+            counter.clipping = found
+            self._noting.clipping(optimizer, found)
 
     def _count(self, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
-        counter = _Counter(optimizer, scaler, self.clipped)
+        try:
+            counter: _Counter | _Blind = _Counter(optimizer, scaler, self.clipped)
+        except ValueError:  # it could run where nothing can look
+            counter = _Blind()
         self._counters[optimizer] = self.machine.counters[counter.number] = counter
         self.machine.evidence = counter.evidence
         self._noting.optimizer(optimizer, scaler)
+
+
+class _Blind:
+    """Stands for the counter of an optimizer whose updates nothing can see."""
+
+    applied = attempts = None
+    evidence = "none: an optimizer is capturable"
+
+    def __init__(self) -> None:
+        self.number = next(numbers)
+        self.clipping: dict[str, float] = {}
+
+    def take_norms(self) -> None:
+        """None."""
 
 
 class _Counter(UpdateCounter):
@@ -142,7 +163,7 @@ class _Counter(UpdateCounter):
     ) -> None:
         super().__init__(optimizer, scaler)
         self.number = next(numbers)
-        self.clipping: tuple[str, float] | None = None
+        self.clipping: dict[str, float] = {}
         self._clipped = clipped
         self._norms: Norms | None = None
         self._parameters: list[torch.Tensor] = []

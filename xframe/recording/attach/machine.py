@@ -245,6 +245,8 @@ class Machine:
         applied: Any = 0
         attempts: Any = 0
         for counter in self.counters.values():
+            if counter.applied is None:  # nothing can see it
+                return None, None
             applied, attempts = applied + counter.applied, attempts + counter.attempts
         return applied, attempts
 
