@@ -73,7 +73,7 @@ PAIRS = {
         "torch_loader",
         (("steps_per_epoch=len(loader)", "steps_per_epoch=len(dataset)"),),
         (1, "lr"),
-        "5391",
+        "5,391",
         left_edits=((f"{_SGD_LEFT}\n", _CYCLE),),
         right_edits=(
             (
@@ -132,7 +132,7 @@ PAIRS = {
         "keras_fit",
         "torch_loader",
         ((", eps=1e-12", ""),),
-        (None, "gradient norm"),
+        (None, "none"),  # such small gradients move no loss by more than the tolerance
         "settings: epsilon",
         left_edits=(
             (_SGD_LEFT, "optimizer = keras.optimizers.Adam(epsilon=1e-12)"),
@@ -228,6 +228,28 @@ PAIRS = {
         left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.004, epsilon=1e-12)"),),
         right_edits=((_SGD_RIGHT, "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-12, weight_decay=0.004)"),),
     ),
+    "14b": Pair(
+        "an L2 term's factor for a weight decay's",
+        "keras_fit",
+        "torch_loader",
+        (
+            (" + 5e-4 * (model[0].weight.square().sum() + model[2].weight.square().sum())", ""),
+            ("lr=0.1", "lr=0.1, weight_decay=5e-4"),
+        ),
+        (0, "loss"),
+        "settings: regularizer",
+        left_edits=(
+            ('64, "relu"', '64, "relu", kernel_regularizer=keras.regularizers.L2(5e-4)'),
+            ("Dense(10", "Dense(10, kernel_regularizer=keras.regularizers.L2(5e-4)"),
+        ),
+        right_edits=(
+            (
+                "labels)\n",
+                "labels)\n"
+                "        loss = loss + 5e-4 * (model[0].weight.square().sum() + model[2].weight.square().sum())\n",
+            ),
+        ),
+    ),
     "16": Pair(
         "iterations of one are updates of the other",
         "keras_fit",
@@ -276,6 +298,27 @@ PAIRS = {
                 "        optimizer.step()\n",
                 "        step += 1\n        if step % 4 == 0:\n            optimizer.step()\n"
                 "            optimizer.zero_grad()\n",
+            ),
+            ("for _ in", "step = 0\nfor _ in"),
+        ),
+    ),
+    "22b": Pair(
+        "gradients divided twice by the steps of a window, under Adam and clipping",
+        "keras_fit",
+        "torch_loader",
+        (("(loss / 4)", "(loss / 4 / 4)"),),
+        (3, "gradient norm"),
+        "divided by 4 twice",
+        left_edits=(("SGD(0.1)", "Adam(1e-3, epsilon=1e-12, gradient_accumulation_steps=4, global_clipnorm=0.1)"),),
+        right_edits=(
+            (_SGD_RIGHT, "torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-12)"),
+            ("loss.backward()", "(loss / 4).backward()"),
+            ("        optimizer.zero_grad()\n", ""),
+            (
+                "        optimizer.step()\n",
+                "        step += 1\n        if step % 4 == 0:\n"
+                "            nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n"
+                "            optimizer.step()\n            optimizer.zero_grad()\n",
             ),
             ("for _ in", "step = 0\nfor _ in"),
         ),
@@ -332,5 +375,33 @@ PAIRS = {
             ("    for inputs, labels in loader:", "    for step, (inputs, labels) in enumerate(loader):"),
             ("        optimizer.step()\n    validate()\n", "        optimizer.step()\n"),
         ),
+    ),
+    "lightning": Pair(
+        "windows of two batches where the other has none",
+        "keras_fit",
+        "torch_lightning",
+        (("max_epochs=3", "max_epochs=3, accumulate_grad_batches=2"),),
+        (0, "updates"),
+        "updates after every 2 steps",
+        needs=("lightning",),
+    ),
+    "transformers": Pair(
+        "the schedule that a trainer has by default",
+        "keras_fit",
+        "torch_transformers",
+        (('    lr_scheduler_type="constant",\n', ""),),
+        (1, "lr"),
+        "its rate changes with each update",
+        needs=("transformers",),
+    ),
+    "accelerate": Pair(
+        "a window cut where an epoch ends",
+        "keras_fit",
+        "torch_accelerate",
+        (('accelerator.gradient_state.plugin_kwargs["sync_with_dataloader"] = False', "pass"),),
+        (28, "updates"),
+        "window",
+        left_edits=(("SGD(0.1)", "SGD(0.1, gradient_accumulation_steps=2)"),),
+        needs=("accelerate",),
     ),
 }
