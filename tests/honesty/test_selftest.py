@@ -326,6 +326,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
         *("optimizer-settings", "weight-decay", "clipping", "dropout-rate", "normalisation-settings", "batch-first"),
         *(
             "loss-settings",
+            "loss-rows",
             "loss-broadcast",
             "precision-settings",
             "evaluation-mode",

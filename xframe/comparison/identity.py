@@ -137,6 +137,10 @@ def _said(runs: Sequence[Run], found: Sequence[_Found], universe: _Universe, by:
             least = "" if one.listed else "at least "
             equal = "equals another one, and shares its" if one.twice == 1 else "equal other ones, and share their"
             said.append(f"{run.name}: {least}{counted(one.twice, 'sample')} {equal} identity")
+    if universe.apart:
+        said.append(
+            "hardly any content is in both: other samples, or laid out otherwise (then record with --identity layout)"
+        )
     if universe.scaled:
         said.append("features of different scale were matched by the line that leads from one run's to the other's")
     return said
@@ -190,12 +194,13 @@ class _Universe:
     Attributes:
         prints, indices: of each content, of the first run that has it.
         near: contents that were found by their numbers alone.
+        apart: a run has hardly any content of those before it.
         scaled: a run's features are a multiple of the first one's.
     """
 
     def __init__(self) -> None:
         self.prints, self.indices = np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
-        self.near, self.scaled = 0, False
+        self.near, self.scaled, self.apart = 0, False, False
         self._first: Ints | None = None
 
     def place(self, contents: Contents, first: Ints, *, exact: bool) -> tuple[Ints, Ints]:
@@ -213,6 +218,7 @@ class _Universe:
             places[rest] = _nearest(numbers(self.prints), own)
             self.near += int((places[rest] >= 0).sum())
         new = np.flatnonzero(places < 0)
+        self.apart |= bool(len(hashes)) and len(new) > (1 - _ENOUGH) * len(places)
         places[new] = len(self.prints) + np.arange(len(new))
         self.prints = np.concatenate([self.prints, contents.prints[new]])
         indices = contents.indices if (self.indices < 0).all() else np.full(len(contents.hashes), -1)  # one run's count

@@ -35,6 +35,7 @@ class Evidence:
         passed: the checks that pass.
         details: by column of prints, what the check noticed of those that differ.
         norms: of the gradients, before clipping and after it; NaN where not recorded.
+        loss_rows: over how many each loss was averaged, -1 where not recorded.
         validated: how many steps were made before each validation.
         modes: 1 in training mode, 0 in evaluation mode, -1 where not recorded.
     """
@@ -46,6 +47,7 @@ class Evidence:
     details: Mapping[str, Any] = field(default_factory=dict)
     norms: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
     modes: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    loss_rows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     validated: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
 
     @classmethod
@@ -58,7 +60,9 @@ class Evidence:
             columns = [rows.column(name) for rows in (candidate, reference)]
             known = [one.values if one.known is None else np.where(one.known, one.values, np.nan) for one in columns]
             norms[name] = (known[0][:steps].astype(np.float64), known[1][:steps].astype(np.float64))
-        modes = [rows.column("training").values[:steps] for rows in (candidate, reference)]
+        modes, means = (
+            [rows.column(name).values[:steps] for rows in (candidate, reference)] for name in ("training", "loss_rows")
+        )
         return replace(
             cls.of_settings(pair),
             failed={name: one.first for name, one in judged if one.result == "fail"},
@@ -66,6 +70,7 @@ class Evidence:
             details=pair.details,
             norms=norms,
             modes=(modes[0], modes[1]),
+            loss_rows=(means[0], means[1]),
             validated=(_validated(runs[0]), _validated(runs[1])),
         )
 

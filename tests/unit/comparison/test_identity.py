@@ -132,6 +132,7 @@ def test_orders_of_contents_are_compared_by_coverage_too(record):
     other = [np.random.default_rng(10 + p).permutation(N) for p in range(EPOCHS)]
     comparison = xframe.compare(record("a", ids=False), record("b", X / 255, other, ids=False))
     assert (comparison.verdict, comparison.order) == ("failed", "exact")  # nothing in common, not even by a scale
+    assert any("hardly any content is in both" in text for text in comparison.explanation)
     comparison = xframe.compare(record("c", ids=False), record("d", orders=other, ids=False))
     assert (comparison.verdict, comparison.order) == ("passed", "coverage")
     assert comparison.check("features").result == "not judged"

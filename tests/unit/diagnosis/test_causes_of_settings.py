@@ -148,6 +148,12 @@ def test_a_sum_for_a_mean(compared):
     assert (name, "8 times its mean" in sentence) == ("loss-settings", True)
 
 
+def test_a_mean_over_other_rows(compared):
+    both = {"columns": {"loss_rows": [8] * STEPS}}
+    name, sentence = _first(compared(both, loss=FIRST, columns={"loss_rows": [6] * STEPS}))
+    assert (name, "is a mean over 6 rows in b, over 8 in a" in sentence) == ("loss-rows", True)
+
+
 def test_where_all_that_enters_agrees_only_the_loss_is_left(compared):
     name, sentence = _first(compared(loss=FIRST))
     assert name == "different-loss"
