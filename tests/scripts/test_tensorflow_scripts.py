@@ -129,3 +129,10 @@ def test_norms_stand_on_the_step_that_updates(recorded):
     rows = recorded["keras_accumulation"][1].frame()
     assert rows.gradient_norm.notna().tolist() == [step % 3 == 2 for step in range(15)]
     assert (rows.clipped_norm.dropna() <= 0.1 + 1e-6).all()
+
+
+def test_keras_2_is_refused():
+    from xframe_tensorflow.instruments import LegacyKerasInstrument
+
+    with pytest.raises(xframe.UsageError, match="Keras 2, cannot be watched: expected Keras 3"):
+        LegacyKerasInstrument(None).attach()

@@ -21,9 +21,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from xframe.errors import UsageError
+
 
 class KerasInstrument:
-    """Sees Keras where TensorFlow computes. Elsewhere it sees nothing, and TensorFlow is not imported for it."""
+    """Sees Keras where TensorFlow computes. On PyTorch that framework's does, and TensorFlow is not imported for it."""
 
     def __new__(cls, machine: Any) -> Any:
         import keras
@@ -35,7 +37,42 @@ class KerasInstrument:
         return Seeing(machine)
 
     def attach(self) -> None:
-        """Nothing is replaced."""
+        """Nothing is replaced.
+
+        Raises:
+            UsageError: nobody sees what this backend computes.
+        """
+        import keras
+
+        if keras.backend.backend() != "torch":
+            raise UsageError(
+                "this backend of Keras cannot be watched",
+                got=keras.backend.backend(),
+                expected="tensorflow or torch",
+                remedy="Record in the loop itself, with xframe.record.",
+            )
 
     def detach(self) -> None:
         """Nothing was."""
+
+
+class LegacyKerasInstrument:
+    """Refuses Keras 2, whose inside is a different one."""
+
+    def __init__(self, machine: Any) -> None:
+        self.machine = machine
+
+    def attach(self) -> None:
+        """Never.
+
+        Raises:
+            UsageError: whatever its version.
+        """
+        raise UsageError(
+            "tf_keras, which is Keras 2, cannot be watched",
+            expected="Keras 3",
+            remedy="Leave TF_USE_LEGACY_KERAS unset, or record in the loop itself, with xframe.record.",
+        )
+
+    def detach(self) -> None:
+        """Nothing was attached."""

@@ -38,8 +38,6 @@ class KerasInstrument:
             UsageError: of these versions nobody has tried what is replaced.
         """
         refuse_untested("keras", keras.__version__, TESTED_KERAS)
-        if keras.backend.backend() != "tensorflow":
-            return
         refuse_untested("tensorflow", tf.__version__, TESTED_TENSORFLOW)
         seers = (Computing, Updates, Fitting)
         parts = [kind(self.steps, self.noting) for kind in seers]
