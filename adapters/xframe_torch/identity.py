@@ -12,7 +12,7 @@ import torch
 
 from xframe.recording.identity import LARGEST_SMALL, PERIOD, WIDTH, Kind, coefficients, folds
 
-_AT_ONCE = 1 << 17  # values on the CPU: more would leave its cache between two operations
+AT_ONCE = 1 << 15  # values on the CPU: more would leave its cache between two operations
 _DEVICES = ("cpu", "cuda")  # that have float64
 _INF, _NAN = float("inf"), float("nan")
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -25,7 +25,7 @@ _FLOATING = frozenset(_FLOATS)
 def prints(tensors: Sequence[torch.Tensor], kind: Kind = "close") -> torch.Tensor | None:
     """The prints of a batch, of shape (B, 3), on its device; None if there is nothing numeric in it, or if its tensors
     have different numbers of rows."""
-    numeric = [tensor for tensor in tensors if _numeric(tensor)]
+    numeric = [tensor for tensor in tensors if is_numeric(tensor)]
     if not numeric:
         return None
     first = numeric[0]
@@ -36,7 +36,7 @@ def prints(tensors: Sequence[torch.Tensor], kind: Kind = "close") -> torch.Tenso
         flat = [tensor.detach().reshape(rows, -1) for tensor in numeric] if rows else []
         made = torch.zeros((rows, WIDTH), dtype=torch.int64, device=device)
         near = made[:, 1:].view(torch.float32)
-        if len(flat) == 1 and flat[0].shape[1] <= PERIOD and flat[0].numel() <= _AT_ONCE and kind == "close":
+        if len(flat) == 1 and flat[0].shape[1] <= PERIOD and flat[0].numel() <= AT_ONCE and kind == "close":
             odd, directions = _table(device)
             values, size = flat[0], flat[0].shape[1]
             made[:, 0] = _product(_words(values), odd[:size])
@@ -46,7 +46,8 @@ def prints(tensors: Sequence[torch.Tensor], kind: Kind = "close") -> torch.Tenso
     return made
 
 
-def _numeric(tensor: torch.Tensor) -> bool:
+def is_numeric(tensor: torch.Tensor) -> bool:
+    """Whether prints can be made of it."""
     kind = tensor.device.type
     if not tensor.ndim or tensor.dtype not in _KNOWN or kind not in _DEVICES or tensor.layout is not torch.strided:
         return False
@@ -86,7 +87,7 @@ def _of_many(flat: list[torch.Tensor], kind: Kind, made: torch.Tensor, near: tor
         while start < values.shape[1]:
             fold, at = divmod(place, PERIOD)
             size = min(PERIOD - at, values.shape[1] - start)
-            rows = max(1, _AT_ONCE // size) if values.is_cpu else max(1, len(values))
+            rows = max(1, AT_ONCE // size) if values.is_cpu else max(1, len(values))
             factors = torch.from_numpy(fold_directions[fold]).to(made.device) if fold else None
             for row in range(0, len(values), rows):
                 part = values[row : row + rows, start : start + size]

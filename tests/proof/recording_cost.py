@@ -1,11 +1,11 @@
-"""What does `xframe record` cost a script? Loops as tutorials write them, bare, watched by index and watched with prints.
+"""What does `xframe record` cost a script? Loops as tutorials write them, bare, watched by index, watched with prints.
 
 Usage: python tests/proof/recording_cost.py [--minutes M] [--state FILE] [--only WORD] [--write results/recording.md]
 
-Three processes of each framework, one thread each on one core, train in turns, a segment each, in an order that is drawn for
-each round. What a segment took is processor time of the whole process, which other work on the machine hardly changes; a
-ratio is of two segments of one round. Without --only all workloads are measured. What was measured is kept in FILE: the same
-command again goes on from there. Markdown on stdout.
+Three processes of each framework, one thread each on one core, train in turns, a segment each, in an order that is
+drawn for each round. What a segment took is processor time of the whole process, which other work on the machine
+changes less than the clock's; a ratio is of two segments of one round. What was measured is kept in FILE: the same
+command again goes on from there, with all workloads unless --only chooses. Markdown on stdout.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def keras_loop(workload: Workload, width: int) -> Callable[[int], None]:
 def child(way: str) -> None:
     """Serves segments, in lines of JSON: a workload begins, trains steps, ends."""
     train: Callable[[int], None]
-    recorder: Any = None
+    recorder: Any
+    train, recorder = print, None
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         for number, line in enumerate(sys.stdin):
             order = json.loads(line)

@@ -108,12 +108,12 @@ def prints(data: Any, kind: Kind = "close") -> Prints | None:
 
 def leaves(data: Any) -> Iterator[Any]:
     """What stands in nested lists, tuples and mappings, these by sorted names; None is nothing."""
-    if isinstance(data, Mapping) or (hasattr(data, "keys") and hasattr(data, "__getitem__")):
-        for name in sorted(data.keys(), key=str):
-            yield from leaves(data[name])
-    elif isinstance(data, (list, tuple)):
+    if isinstance(data, (list, tuple)):
         for one in data:
             yield from leaves(one)
+    elif isinstance(data, Mapping) or (hasattr(data, "keys") and hasattr(data, "__getitem__")):
+        for name in sorted(data.keys(), key=str):
+            yield from leaves(data[name])
     elif data is not None:
         yield data
 

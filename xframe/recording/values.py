@@ -135,14 +135,24 @@ def prints(value: Any, name: str, size: int) -> Any:
     """
     if value is None:
         return None
-    held = value if hasattr(value, "is_cpu") else hold(value, name)  # a tensor is copied with its bytes
+    # A tensor is copied with its bytes; what says itself that it is at home later is kept as it is.
+    held = value if hasattr(value, "numpy") and not hasattr(value, "read_value") else hold(value, name)
     shape = tuple(held.shape) if hasattr(held, "shape") else ()
     if shape != (size, PER_SAMPLE["prints"]) or not str(held.dtype).endswith("int64"):
         got = Verbatim(f"{type(value).__name__} of shape {shape}")
         raise UsageError(f"a step's {name}", got=got, expected=f"prints, int64 of shape ({size}, 3)")
     if getattr(held, "is_cpu", False):
         return held.detach().numpy().tobytes()
-    return held.reshape(-1) if on_device(held) else held.astype("<i8", copy=False).tobytes()
+    return held if on_device(held) else held.astype("<i8", copy=False).tobytes()
+
+
+def fetch_prints(held: list[Any]) -> NDArray[np.int64]:
+    """Batches' prints one after the other, those on a device fetched in one transfer where the framework can."""
+    torch = sys.modules.get("torch")
+    if torch is not None and len(held) > 1 and all(isinstance(one, torch.Tensor) for one in held):
+        held = [torch.cat(held)]
+    parts = [np.frombuffer(one, dtype="<i8") if isinstance(one, bytes) else fetch(one).reshape(-1) for one in held]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def fetch_ids(held: list[Any]) -> list[bytes]:

@@ -100,8 +100,8 @@ def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
 def _prints_of(name: str, batches: Sequence[Any], sizes: NDArray[np.int64]) -> Column:
     """The prints of single steps' batches; those of a batch that lists too many are not kept."""
     known = np.array([each is not None for each in batches]) & (LISTS[name] * sizes <= BATCH_IDS)
-    fetched = values.fetch_ids([each for each, kept in zip(batches, known, strict=True) if kept])
-    return Column(canonical(np.frombuffer(b"".join(fetched), dtype="<i8")), None if known.all() else known)
+    kept = list(batches) if known.all() else [each for each, there in zip(batches, known, strict=True) if there]
+    return Column(canonical(values.fetch_prints(kept)), None if known.all() else known)
 
 
 def batches_of(ids: bytes, sizes: NDArray[np.int64], *, keep_ids: bool) -> dict[str, Column]:
@@ -165,7 +165,7 @@ def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, kee
     for name in given.keys() & {*PRINTS}:
         held = values.prints(given[name], name, int(sizes.sum()))
         if LISTS[name] * sizes.max(initial=0) <= BATCH_IDS:
-            chunk[name] = Column(canonical(np.frombuffer(values.fetch_ids([held])[0], dtype="<i8")))
+            chunk[name] = Column(canonical(values.fetch_prints([held])))
     chunk.setdefault("time_ns", Column(np.full(rows, now)))
     listed = sum(len(chunk[name].values) for name in PRINTS if name in chunk)
     return list(_cut(Block(rows, chunk), sizes)), listed + (0 if flat is None else len(flat))

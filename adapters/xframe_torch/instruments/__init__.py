@@ -6,6 +6,7 @@ Its files:
     batches.py     batches as loaders and indexing hand them out, and which batch a tensor belongs to
     computing.py   models' and losses' inputs, backward passes
     contents.py    prints of what models and losses take
+    together.py    makes prints of many batches at once
     updates.py     optimizers' steps, gradient scalers, clipping and norms
     keras.py       Keras on torch
     noting.py      what is set, as it comes into use

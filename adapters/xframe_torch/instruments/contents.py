@@ -12,10 +12,10 @@ import torch
 
 from xframe.recording.attach.machine import Machine
 from xframe.recording.identity import leaves
-from xframe_torch.identity import prints
+from xframe.trace.schema import PRINTS
+from xframe_torch.instruments.together import Together
 
 _TARGETS = frozenset(("target", "targets", "label", "labels", "y", "y_true"))
-_SECOND = ("", "target")  # arguments of a loss that does not say
 
 
 class Contents:
@@ -23,13 +23,14 @@ class Contents:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._names: weakref.WeakKeyDictionary[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
+        self._together = Together()
+        self._places: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # of targets
 
     def of_model(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], size: int | None
     ) -> None:
         """A model that no other calls takes these, of a batch of so many rows."""
-        if not (self.machine.lacks("features") or self.machine.lacks("targets")):
+        if self.machine.identity == "index" or len(self.machine.prints) == len(PRINTS):
             return
         module = getattr(module, "_orig_mod", module)  # a compiled one's own
         inputs, answers = self._divided(type(module).forward, args, kwargs, skipped=1)
@@ -39,10 +40,10 @@ class Contents:
 
     def of_loss(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """A loss takes these, among them predictions."""
-        if not self.machine.lacks("targets"):
+        if self.machine.identity == "index" or "targets" in self.machine.prints:
             return
         others, answers = self._divided(function, args, kwargs, skipped=0)
-        if not any(tensor.requires_grad for tensor in leaves([answers]) if isinstance(tensor, torch.Tensor)):
+        if not any(isinstance(tensor, torch.Tensor) and tensor.requires_grad for tensor in answers):
             self._give("targets", answers, self.machine.rows_used)
         elif others:  # predictions came second
             self._give("targets", others[:1], self.machine.rows_used)
@@ -51,36 +52,36 @@ class Contents:
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, skipped: int
     ) -> tuple[list[Any], list[Any]]:
         """Arguments, those given by name in the order of names, and those of them that are targets by their names."""
-        names = self._names.get(function)
-        if names is None:
+        places = self._places.get(function)
+        if places is None:
+            names: list[str] = []
             with suppress(TypeError, ValueError):
-                names = tuple(inspect.signature(function).parameters)[skipped:]
-            names = self._names[function] = names or ()
-        inputs: list[Any] = []
-        answers: list[Any] = []
-        for place, value in enumerate(args):
-            (answers if place < len(names) and names[place] in _TARGETS else inputs).append(value)
-        for name in sorted(kwargs):
+                names = list(inspect.signature(function).parameters)[skipped:]
+            places = self._places[function] = {place for place, name in enumerate(names) if name in _TARGETS}
+        inputs = [value for place, value in enumerate(args) if place not in places]
+        answers = [args[place] for place in places if place < len(args)]
+        for name in sorted(kwargs) if kwargs else ():
             (answers if name in _TARGETS else inputs).append(kwargs[name])
         return inputs, answers
 
     def _give(self, name: str, data: list[Any], size: int | None) -> None:
-        if not data or not self.machine.lacks(name):
+        if name in self.machine.prints:
             return
         with suppress(Exception):  # tensors of some kind of their own: not known
             tensors = [one for one in leaves(data) if isinstance(one, torch.Tensor) and not one.requires_grad]
             if size is None:
                 size = next((len(tensor) for tensor in tensors if tensor.ndim), None)
             rows = [by_rows for tensor in tensors if (by_rows := _by_rows(tensor, size)) is not None]
-            made = prints(rows, self.machine.identity) if rows else None
+            made = self._together.prints(rows, self.machine.identity) if rows else None
             if made is not None:
-                self.machine.consumed(name, made)
+                self.machine.prints[name] = made
 
 
 def _by_rows(tensor: torch.Tensor, size: int | None) -> torch.Tensor | None:
     """The tensor with its samples in the first dimension: sequences may come first, or all of their items be in it."""
-    if not tensor.ndim or len(tensor) == size:
-        return tensor if tensor.ndim else None
+    shape = tensor.shape
+    if not shape or shape[0] == size:
+        return tensor if shape else None
     if tensor.ndim > 1 and tensor.shape[1] == size:
         return tensor.transpose(0, 1)
     if tensor.ndim == 1 and size and len(tensor) % size == 0 and len(tensor):

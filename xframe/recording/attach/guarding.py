@@ -60,7 +60,7 @@ class GuardedMachine(Machine):
     def stop(self, error: Exception) -> None:
         """Nothing more is recorded, for this reason."""
         if self.trouble is None:
-            self.trouble = error
+            self.trouble, self.identity = error, "index"
             self._troubled(error)
 
     def failed(self, error: Exception) -> None:
@@ -90,7 +90,7 @@ class GuardedMachine(Machine):
             waiting = self._used_in.setdefault(threading.get_ident(), deque(maxlen=8))
             before = waiting[-1][0] if waiting else None
             if batch is not before and not by_loss and (batch.known or before is None or not before.known):
-                self._prints = {}
+                self.prints = {}
             waiting.append((batch, by_loss))
 
     def backward(self, *args: Any, **kwargs: Any) -> None:
@@ -116,10 +116,10 @@ class GuardedMachine(Machine):
         if self._trains is not None:
             self._trained.add(self._trains)
         self._trains, self._used = thread, None
-        training, rows, prints = self.training, self._loss_rows, self._prints
+        training, rows, prints = self.training, self._loss_rows, self.prints
         for batch, by_loss in self._used_in.pop(thread, ()):
             super().used(batch, by_loss=by_loss)
-        self.training, self._loss_rows, self._prints = training, rows, prints
+        self.training, self._loss_rows, self.prints = training, rows, prints
 
 
 def _forked(machine: GuardedMachine | None) -> None:

@@ -55,6 +55,7 @@ class Machine:
         handed_out: batches that pipelines have handed out so far.
         training: whether a model that the coming step used was in training mode; None if none was used yet.
         identity: what prints are made of samples; ``index`` stands for none.
+        prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
     """
 
     def __init__(self, opened: Callable[[], Recorder]) -> None:
@@ -64,13 +65,13 @@ class Machine:
         self.handed_out = 0
         self.training: bool | None = None
         self.identity: Kind = "close"
+        self.prints: dict[str, Any] = {}
         self._opened = opened
         self._recorder: Recorder | None = None
         self._walks = 0  # that have trained a step
         self._settings: dict[str, Any] = {}  # so far
         self._passes = Passes()
         self._used: Batch | None = None  # by the step that is to come
-        self._prints: dict[str, Any] = {}  # of what the coming step takes
         self._used_at = 0  # when it was used: batches handed out until then
         self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
         self._step: _Step | None = None
@@ -114,28 +115,20 @@ class Machine:
         """
         before = self._used
         if before is None or (batch.known and not before.known):
-            self._prints = self._prints if by_loss else {}
+            self.prints = self.prints if by_loss else {}
         elif by_loss or (not batch.known and before.known and self._used_at == self.handed_out):
             return
         elif batch is not before:
             # What was computed before led to no gradients.
-            self.training, self._loss_rows, self._prints = None, set(), {}
+            self.training, self._loss_rows, self.prints = None, set(), {}
         self._used, self._used_at = batch, self.handed_out
-
-    def lacks(self, column: str) -> bool:
-        """Whether prints are asked for, and there are none yet of what the coming step takes."""
-        return self.identity != "index" and column not in self._prints
 
     @property
     def rows_used(self) -> int | None:
         """Rows of the batch that the coming step uses, if known."""
         if self._used is not None:
             return self._used.size
-        return len(self._prints["features"]) if "features" in self._prints else None
-
-    def consumed(self, column: str, prints: Any) -> None:
-        """The coming step takes samples with these prints, of shape (rows, 3): as ``features`` or as ``targets``."""
-        self._prints[column] = prints
+        return len(self.prints["features"]) if "features" in self.prints else None
 
     def called(self, *, training: bool) -> None:
         """A model that is called by no other computes, in training mode or in evaluation mode."""
@@ -160,8 +153,8 @@ class Machine:
         also = {} if self.training is None else {"training": int(self.training)}
         if len(self._loss_rows) == 1 and 0 not in self._loss_rows:
             also["loss_rows"] = next(iter(self._loss_rows))
-        also |= self._prints
-        self.training, self._loss_rows, self._prints = None, set(), {}
+        also |= self.prints
+        self.training, self._loss_rows, self.prints = None, set(), {}
         if self._loss is None:
             self._loss, self._also = loss, also
         self._applied = self._totals()
