@@ -12,7 +12,6 @@ import torch
 
 from xframe.recording.attach.machine import Machine
 from xframe.recording.identity import leaves
-from xframe.trace.schema import PRINTS
 from xframe_torch.instruments.together import Together
 
 _TARGETS = frozenset(("target", "targets", "label", "labels", "y", "y_true"))
@@ -30,7 +29,7 @@ class Contents:
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], size: int | None
     ) -> None:
         """A model that no other calls takes these, of a batch of so many rows."""
-        if self.machine.identity == "index" or len(self.machine.prints) == len(PRINTS):
+        if self.machine.identity == "index" or "features" in self.machine.prints:
             return
         module = getattr(module, "_orig_mod", module)  # a compiled one's own
         inputs, answers = self._divided(type(module).forward, args, kwargs, skipped=1)
