@@ -327,6 +327,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
         *(
             "loss-settings",
             "loss-rows",
+            "dropout-masks",
             "loss-broadcast",
             "precision-settings",
             "evaluation-mode",

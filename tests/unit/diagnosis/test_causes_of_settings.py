@@ -100,6 +100,15 @@ def test_a_keep_probability_given_as_one_of_dropping(compared):
     assert "dropout.0.rate is 0.8 in b, 0.2 in a; the one is 1 minus the other" in sentence
 
 
+def test_masks_of_dropout_are_each_frameworks_own(compared):
+    both = _set(dropout__0__rate=0.2)
+    name, sentence = _first(compared(both, loss=FIRST))
+    assert (name, "drop at the same rate, 0.2" in sentence) == ("dropout-masks", True)
+    changed = {"settings": {**both["settings"], "loss.reduction": "sum"}}
+    both["settings"]["loss.reduction"] = "mean"
+    assert _first(compared(both, loss=FIRST, **changed))[0] == "loss-settings"
+
+
 def test_momentum_of_normalisation_shows_in_the_validation_alone(compared):
     both = {**_set(normalisation__0__momentum=0.99), "validations": [(5, 0.5), (10, 0.4)]}
     changed = {**_set(normalisation__0__momentum=0.01), "validations": [(5, 0.9), (10, 0.8)]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import Any, ClassVar
 
@@ -164,6 +165,29 @@ class DropoutRate(_SetOtherwise):
         return (
             "the one is 1 minus the other: a probability of keeping given as one of dropping" if _swapped(found) else ""
         )
+
+
+class DropoutMasks(Cause):
+    """Both drop as much, by masks that each framework draws for itself."""
+
+    name = "dropout-masks"
+    rank = 629
+    fixes = settings(any="to compare losses, set every dropout rate to 0 in both runs; or compare structure alone")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        rates = [_dropped(stated) for stated in numbers.evidence.stated]
+        alike = not numbers.evidence.differing(r"dropout\..*|recurrent\..*dropout")
+        step = numbers.loss_differs_at
+        if step is None or numbers.last_known(numbers.loss, step) >= 0 or not numbers.other_losses:
+            return
+        if all(rates) and alike:
+            text = f"{case.run} and {case.other} drop at the same rate, {shown(rates[0][0])}, by masks that each draws "
+            yield self.note(case, f"{text}for itself: no two frameworks draw the same, so that losses differ", step)
+
+
+def _dropped(stated: Mapping[str, Any]) -> list[float]:
+    rates = [value for name, value in stated.items() if re.fullmatch(r"(dropout\..*rate|recurrent\..*dropout)", name)]
+    return [value for value in rates if type(value) in (int, float) and value > 0]
 
 
 class NormalisationSettings(_SetOtherwise):
