@@ -119,12 +119,23 @@ def adapters(*, json: Json = False) -> int:
     import importlib.util
 
     from xframe.running import registry
+    from xframe.running.adapter import modules
 
-    every = [registry.load(name) for name in registry.available()]
-    here = {a.name: all(importlib.util.find_spec(module) for module in a.requires) for a in every}
-    facts = [{"name": a.name, "loops": a.loops, "installed": here[a.name], "install": a.install} for a in every]
-    states = {a.name: "installed" if here[a.name] else f"not installed: {a.install}" for a in every}
-    rows = [[a.name, f"loops {', '.join(a.loops)}", states[a.name]] for a in every]
+    every, facts, rows = [registry.load(name) for name in registry.available()], [], []
+    for one in every:
+        absent = {
+            loop: [install for module, install in modules(one, loop).items() if not importlib.util.find_spec(module)]
+            for loop in (None, *one.loops)
+        }
+        here = not absent.pop(None)
+        missing = {loop: installs[0] for loop, installs in absent.items() if installs} if here else {}
+        fact = {"name": one.name, "loops": one.loops, "installed": here, "install": one.install}
+        facts.append({**fact, "loops_not_installed": missing})
+        state = "installed" if here else f"not installed: {one.install}"
+        for install in dict.fromkeys(missing.values()):
+            loops = ", ".join(loop for loop in missing if missing[loop] == install)
+            state += f"; without {loops}: {install}"
+        rows.append([one.name, f"loops {', '.join(one.loops)}", state])
     answer(facts, "\n".join(plain(rows)), json=json)
     return 0
 

@@ -1,5 +1,6 @@
 """The command line, in this process: output, messages, exit codes."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -287,6 +288,16 @@ def test_lists(xf):
     assert [row["name"] for row in json.loads(out)] == list(BUILT_IN)
     assert "digits-mlp" in xf("tasks")[1]
     assert "loops eager" in xf("adapters")[1]
+
+
+def test_a_loop_whose_trainer_is_absent_is_listed_as_such(xf, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lightning" else find(name))
+    (torch,) = [row for row in json.loads(xf("adapters", "--json")[1]) if row["name"] == "torch"]
+    assert torch["installed"]
+    assert torch["loops_not_installed"]["lightning"] == 'pip install "xframe-toolkit[trainers]"'
+    assert "loader" not in torch["loops_not_installed"]
+    assert "without lightning" in xf("adapters")[1]
 
 
 @pytest.mark.parametrize("command", ["verify", "plan", "run", "compare", "certificate", "adapters", "tasks"])

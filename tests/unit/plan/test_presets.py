@@ -576,6 +576,7 @@ def weighted(plan, num_samples):
         ("ignite", {"gradient_accumulation_steps": 3}, "has accumulation_remainder 'carry', and the plan 'flush'"),
         ("transformers", {"steps_per_epoch": 3}, "An epoch of the Trainer is a whole pass."),
         ("lightning", {"gradient_accumulation_steps": 3}, "has loss_normalization 'window', and the plan 'actual'"),
+        ("lightning", {"batch_size": 104, "remainder": "drop"}, "the data loader is empty"),
         ("accelerate", {"steps": 4, "gradient_accumulation_steps": 3}, "accelerate has no steps"),
     ],
 )

@@ -142,7 +142,11 @@ _UNCUT = {"accumulation_boundary": "epoch", "accumulation_remainder": "carry"}  
 
 def settings(trainer: str, plan: TrainingPlan, num_samples: int) -> tuple[Fields, list[str]]:
     """The trainer's arguments that make this plan of these samples; and why there are none, else nothing."""
-    known, wanted = preset(trainer), _plain(plan, num_samples)
+    known = preset(trainer)
+    try:
+        wanted = _plain(plan, num_samples)
+    except UsageError as error:
+        return {}, [str(error)]
     question = {name: value for name, value in wanted.to_dict().items() if name in (*QUESTION, "remainder")}
     if plan.gradient_accumulation_steps == 1:  # each step has its update: a trainer may count whichever it likes
         for one, other in (("steps", "updates"), ("updates", "steps")):
