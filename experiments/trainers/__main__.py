@@ -43,6 +43,16 @@ QUESTIONS = {
     "Three epochs of 15 steps, more than a pass has": {"epochs": 3, "steps_per_epoch": 15},
     "The same in windows of 4 steps": {"epochs": 3, "steps_per_epoch": 15, "gradient_accumulation_steps": 4},
 }
+UNSIZED = {  # data of unknown length, by trainer: the arguments
+    "Three epochs over data that do not say how many they are": {
+        "keras": {"epochs": 3, "data": "unknown"},
+        "lightning": {"max_epochs": 3, "data": "iterable"},
+    },
+    "The same in epochs of 15 steps and windows of 4": {
+        "lightning": {"max_epochs": 3, "limit_train_batches": 15, "accumulate_grad_batches": 4, "data": "iterable"},
+    },
+}
+ALL = QUESTIONS | UNSIZED
 UPDATES, STEPS, PASSES = "updates", "steps", "passes begun"
 CLAIMS = {  # what a trainer says of itself, and what was observed of that
     "global_step": UPDATES,
@@ -63,14 +73,20 @@ SHOWN = (  # of the plan that explains the rows, beside its size and limits
 HEAD = ["trainer", STEPS, UPDATES, PASSES, "samples seen", "explained by", "its preset", "says of itself"]
 
 
-def arguments_of(trainer, question):
-    """The trainer's own for this question, or why it has none."""
+def arguments_of(trainer, title):
+    """The trainer's own for this question and its preset's plan; or why it has none."""
     try:
-        arguments = presets.put(trainer, {"batch_size": BATCH, **question})
-        plan = xframe.TrainingPlan.like(trainer, num_samples=SAMPLES, order="sequential", **arguments)
+        if title in UNSIZED:
+            arguments = {"batch_size": BATCH, **UNSIZED[title][trainer]}
+        else:
+            arguments = presets.put(trainer, {"batch_size": BATCH, **QUESTIONS[title]})
+            xframe.TrainingPlan.like(trainer, num_samples=SAMPLES, **arguments)
     except xframe.UsageError as error:
         return None, None, (error.remedy or str(error)).rstrip(".")
-    return arguments, plan, None
+    try:
+        return arguments, xframe.TrainingPlan.like(trainer, num_samples=SAMPLES, order="sequential", **arguments), None
+    except xframe.UsageError as error:
+        return arguments, None, f"refuses: {error.what}"
 
 
 def run(trainer, folder):
@@ -79,8 +95,10 @@ def run(trainer, folder):
     import scripts
 
     said = {}
-    for i, question in enumerate(QUESTIONS.values()):
-        arguments, plan, _ = arguments_of(trainer, question)
+    for i, title in enumerate(ALL):
+        if trainer not in UNSIZED.get(title, TRAINERS):
+            continue
+        arguments, plan, _ = arguments_of(trainer, title)
         if arguments is not None:
             with xframe.watch(folder / f"{trainer}-{i}.trace", plan=plan, num_samples=SAMPLES):
                 said[i] = getattr(scripts, trainer)(SAMPLES, **arguments)
@@ -122,8 +140,8 @@ def own(said, seen):
     return ", ".join(words)
 
 
-def row(trainer, index, question, folder, said):
-    arguments, _, reason = arguments_of(trainer, question)
+def row(trainer, index, title, folder, said):
+    arguments, plan, reason = arguments_of(trainer, title)
     if arguments is None:
         return [TRAINERS[trainer], *["–"] * 4, f"has no setting: {reason}", "–", "–"]
     trace = xframe.Trace.open(folder / f"{trainer}-{index}.trace")
@@ -132,7 +150,7 @@ def row(trainer, index, question, folder, said):
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if name not in SAME)
     numbers = ["not seen" if number is None else number for number in (*seen.values(), counts.samples_seen)]
     own_counts = own(said[str(index)], seen)
-    return [f"{TRAINERS[trainer]} ({given})", *numbers, explained(trace), judged(trace), own_counts]
+    return [f"{TRAINERS[trainer]} ({given})", *numbers, explained(trace), judged(trace) if plan else reason, own_counts]
 
 
 def table(lines):
@@ -154,8 +172,9 @@ def page(folder, failed):
         f"Made by `{COMMAND}` at commit {commit.stdout.strip()}, with {installed}.",
     ]
     said = {name: json.loads((folder / f"{name}.json").read_text()) for name in TRAINERS if name not in failed}
-    for index, (title, question) in enumerate(QUESTIONS.items()):
-        lines = [row(name, index, question, folder, said[name]) for name in said]
+    for index, title in enumerate(ALL):
+        asked = [name for name in said if name in UNSIZED.get(title, TRAINERS)]
+        lines = [row(name, index, title, folder, said[name]) for name in asked]
         text += ["", f"## {title}", "", *table(lines)]
     text += ["", *(f"{TRAINERS[name]} did not run: {why}" for name, why in failed.items())]
     return "\n".join(text).rstrip() + "\n"

@@ -1,6 +1,6 @@
 """Each trainer as a script uses it, with its own arguments; each returns what it says of itself when it has ended.
 
-Nothing here knows of xframe. ``data(n)`` has n samples of ten features.
+Nothing here knows of xframe. ``samples(n)`` are n samples of ten features.
 """
 
 import math
@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 
-def data(num_samples):
+def samples(num_samples):
     features = np.random.default_rng(0).normal(size=(num_samples, 10)).astype("float32")
     return features, (np.arange(num_samples) % 3).astype("int64")
 
@@ -22,7 +22,7 @@ def parts(num_samples, batch_size=1, drop_last=False):
 
     torch.manual_seed(0)
     model = torch.nn.Linear(10, 3)
-    dataset = TensorDataset(*map(torch.from_numpy, data(num_samples)))
+    dataset = TensorDataset(*map(torch.from_numpy, samples(num_samples)))
     loader = DataLoader(dataset, batch_size=batch_size, drop_last=drop_last)
     return model, torch.optim.SGD(model.parameters(), lr=0.1), loader
 
@@ -58,11 +58,19 @@ def pytorch(
     return {"epoch + 1": epoch + 1}
 
 
-def lightning(num_samples, *, batch_size, drop_last=False, **arguments):
+def lightning(num_samples, *, batch_size, drop_last=False, data="loader", **arguments):
     import lightning
     import torch
 
     model, optimizer, loader = parts(num_samples, batch_size, drop_last)
+    if data == "iterable":
+        rows = loader.dataset
+
+        class Stream(torch.utils.data.IterableDataset):
+            def __iter__(self):
+                return (rows[i] for i in range(num_samples))
+
+        loader = torch.utils.data.DataLoader(Stream(), batch_size=batch_size)
 
     class Module(lightning.LightningModule):
         def __init__(self):
@@ -171,13 +179,14 @@ def keras(
     import keras
     import tensorflow as tf
 
-    x, y = globals()["data"](num_samples)
+    x, y = samples(num_samples)
     model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(3)])
     optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=gradient_accumulation_steps)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     given = {"x": x, "y": y, "batch_size": batch_size}
-    if data == "dataset":
-        given = {"x": tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size, drop_remainder=drop_remainder)}
+    if data != "arrays":
+        batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size, drop_remainder=drop_remainder)
+        given = {"x": batches.filter(lambda *_: True) if data == "unknown" else batches}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Your input ran out of data")
         history = model.fit(**given, shuffle=False, verbose=0, **arguments)
