@@ -60,6 +60,7 @@ class GradientNorm(Check):
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
+        self._noticed = ""  # differences that fail nothing
         self._equal = -1  # the last step that a digest shows to be equal
         self._held: dict[str, list[Norms]] = {column: [] for column in COLUMNS}
 
@@ -99,7 +100,7 @@ class GradientNorm(Check):
             return Judgement("not judged", detail=detail)
         found = [one for one in map(self._first, COLUMNS) if one is not None]
         if not found:
-            return self.measured("pass", detail=self.up_to_here())
+            return self.measured("pass", detail="; ".join(filter(None, (self._noticed, self.up_to_here()))))
         self.pair.firsts["gradient_norm"], detail = min(found)
         return self.measured("fail", min(found)[0], detail)
 
@@ -115,6 +116,12 @@ class GradientNorm(Check):
             first = [0] if differing[0] and self._equal < norms.steps[0] else []
             scaled = norms.scaled_from()
             lasting = [] if scaled is None or norms.steps[scaled] < self._equal else [scaled]
+            if places:
+                with np.errstate(all="ignore"):
+                    shares = np.abs(norms.candidate / norms.reference - 1)[places]
+                by = shares[np.isfinite(shares)].max(initial=0.0)
+                apart = f"apart by up to {by:.1%}, first in step {norms.steps[places[0]]:,}, while the losses agree"
+                self._noticed = self._noticed or apart
             places = sorted({*first, *lasting} & {*places})
         if not places:
             return None
