@@ -156,6 +156,17 @@ def test_a_walk_that_trains_nothing_is_a_validation(machine):
     assert [(each.num_samples, each.num_batches, each.loss) for each in validations] == [(4, 2, None)] * 2
 
 
+def test_what_a_second_model_makes_of_the_first_s_output_is_of_the_same_pass(machine):
+    train(machine, batch(1), 1)
+    walk = Walk()
+    for ids in ((5, 6), (7, 8)):
+        machine.handed_out += 1
+        machine.evaluated(batch(*ids, walk=walk))
+        machine.evaluated(Batch(None, 2))
+        machine.evaluated_loss(1.0, 2)
+    assert [(each.num_samples, each.loss) for each in machine.rows_of().validations] == [(4, 1.0)]
+
+
 def test_a_validation_s_loss_is_weighted_by_rows_and_unknown_if_there_are_two(machine):
     train(machine, batch(1), 1)
     for losses in ((3.0,), (3.0, 4.0)):

@@ -72,6 +72,7 @@ class Machine:
         self._settings: dict[str, Any] = {}  # so far
         self._passes = Passes()
         self._used: Batch | None = None  # by the step that is to come
+        self._evaluated_at = -1  # when a known batch was evaluated: batches handed out until then
         self._used_at = 0  # when it was used: batches handed out until then
         self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
         self._step: _Step | None = None
@@ -140,6 +141,10 @@ class Machine:
 
     def evaluated(self, batch: Batch) -> None:
         """A model computed, and no gradients can come of it, or it was in evaluation mode."""
+        if batch.known:
+            self._evaluated_at = self.handed_out
+        elif self._evaluated_at == self.handed_out:  # made from what a model took before
+            return
         self._passes.called(batch, trained=self._step is not None and batch is self._step.batch)
 
     def evaluated_loss(self, mean: Any, rows: int | None) -> None:
