@@ -10,12 +10,12 @@ from xframe.testing.contract import PLANS
 TWIN = Path(__file__).parents[1] / "native" / "tensorflow_digits.py"
 
 
-@pytest.mark.sweep
+@pytest.mark.sweep(fewest=3)
 class TestBlock(AdapterContract):
     adapter, loop, twin = "tensorflow", "block", TWIN
 
 
-@pytest.mark.sweep
+@pytest.mark.sweep(fewest=3)
 class TestFunction(AdapterContract):
     adapter, loop, twin = "tensorflow", "function", TWIN
 

@@ -55,7 +55,7 @@ OWN = (
 PARTING = tuple(plan for plan in PLANS if not follows(plan) and not load("tensorflow").check(plan, LEDGER, CPU))
 
 
-@pytest.mark.sweep
+@pytest.mark.sweep(fewest=3)
 class TestTensorflowFit(AdapterContract):
     adapter, loop = "tensorflow", "fit"
     twin = Path(__file__).parents[1] / "native" / "keras_fit_digits.py"
@@ -208,6 +208,7 @@ def test_early_stopping_is_the_plans_rule(monitor, restore, tmp_path):
     np.testing.assert_allclose((kept.loss, kept.accuracy), validated(trace.weights()), rtol=1e-5)
 
 
+@pytest.mark.sweep(fewest=5)
 @pytest.mark.parametrize(
     ("clock", "tick"),
     [("updates", lambda step: step // 2), ("steps", lambda step: step), ("epochs", lambda step: step // 29)],

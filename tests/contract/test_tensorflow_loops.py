@@ -1,5 +1,6 @@
 """What is particular to the tensorflow adapter's loops: blocks of any size, workers, skipped updates."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -42,25 +43,36 @@ def same(first, second):
     ]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"epochs": 4, **VALIDATES},
-        {"epochs": 9, "remainder": "carry", "steps_per_epoch": 5, "gradient_accumulation_steps": 3, **VALIDATES},
-    ],
-)
+BLOCKS = {
+    "whole passes": {"epochs": 4, **VALIDATES},
+    "carried": {"epochs": 9, "remainder": "carry", "steps_per_epoch": 5, "gradient_accumulation_steps": 3, **VALIDATES},
+}
+SCHEDULED = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=schedule.Cosine(0.1, 20)))
+
+
+@pytest.fixture(scope="module")
+def by_steps(tmp_path_factory):
+    """The plan and the run of the loop ``function``, by their names."""
+
+    @functools.cache
+    def run(name):
+        plan = xframe.TrainingPlan.from_mapping({"batch_size": 32, **BLOCKS[name]})
+        return plan, trained(plan, SCHEDULED, tmp_path_factory.mktemp("steps"), loop="function")
+
+    return run
+
+
+@pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.parametrize(("fewest", "most", "most_bytes"), [(1, 1, 1 << 25), (3, 5, 1 << 25), (50, 50, 64 * 4 * 90)])
-def test_a_block_of_any_size_is_as_good_as_steps(fields, fewest, most, most_bytes, tmp_path, monkeypatch):
+def test_a_block_of_any_size_is_as_good_as_steps(by_steps, name, fewest, most, most_bytes, tmp_path, monkeypatch):
     registry.load("tensorflow").probe()  # imports keras with the right backend
     from xframe_tensorflow.loops import block
 
-    plan = xframe.TrainingPlan.from_mapping({"batch_size": 32, **fields})
-    task = replace(SMALL, optimizer=replace(SMALL.optimizer, learning_rate=schedule.Cosine(0.1, 20)))
-    single = trained(plan, task, tmp_path, loop="function")
+    plan, single = by_steps(name)
     monkeypatch.setattr(block, "_FEWEST", fewest)
     monkeypatch.setattr(block, "_MOST", most)
     monkeypatch.setattr(block, "MOST_BYTES", most_bytes)
-    same(single, trained(plan, task, tmp_path, loop="block"))
+    same(single, trained(plan, SCHEDULED, tmp_path, loop="block"))
     assert len(single.validations) > 3
 
 

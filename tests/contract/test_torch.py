@@ -10,7 +10,7 @@ from xframe.testing.contract import PLANS
 TWIN = Path(__file__).parents[1] / "native" / "torch_digits.py"
 
 
-@pytest.mark.sweep
+@pytest.mark.sweep(fewest=3)
 class TestEager(AdapterContract):
     adapter, loop, twin = "torch", "eager", TWIN
 
