@@ -96,8 +96,17 @@ def array(value: Any, name: str) -> NDArray[Any]:
     return values if values.size else values.astype(np.int64)
 
 
+class Unlisted:
+    """Stands for the ids of a batch of that size where nobody knows them."""
+
+    def __init__(self, size: int) -> None:
+        self.shape = (size,)
+
+
 def hold_ids(ids: Any) -> Any:
-    """A batch's sample ids: their bytes, as of ``id_bytes``, or a tensor still on its device."""
+    """A batch's sample ids: their bytes, as of ``id_bytes``, a tensor still on its device, or ``Unlisted``."""
+    if type(ids) is Unlisted:
+        return ids
     if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
         return ids.tobytes()
     held = hold(ids, "ids")

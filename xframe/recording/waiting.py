@@ -25,6 +25,10 @@ FRAME_ITEMS = 1000
 FRAME_IDS = 1 << 22  # in a frame; more only if one step has more
 FRAME_ROWS = 1 << 17
 
+_HOLD = {name: values.number if BY_NAME[name].kind == "float64" else values.count for name in FURTHER}
+for _name in PRINTS:
+    del _HOLD[_name]
+
 STEP = (
     *("ids", "updates", "update_attempts", "epoch", "step_in_epoch", "padding"),
     *("lr", "loss", "accuracy", "time_ns", "also"),
@@ -87,14 +91,28 @@ def columns_of(items: Sequence[Item], *, keep_ids: bool) -> tuple[int, dict[str,
 
 def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
     given: dict[str, Any] = dict(zip(STEP, zip(*steps, strict=True), strict=True))
-    batches, also = values.fetch_ids(given.pop("ids")), given.pop("also")
+    columns, also = _ids_of(given.pop("ids"), keep_ids=keep_ids), given.pop("also")
+    sizes = columns["batch_size"].values
     if any(also):
         more = {name: tuple((each or {}).get(name) for each in also) for name in FURTHER}
         given |= {name: column for name, column in more.items() if column.count(None) < len(column)}
-    sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
-    columns = {"batch_size": Column(sizes), **batches_of(b"".join(batches), sizes, keep_ids=keep_ids)}
     columns |= {name: _prints_of(name, given.pop(name), sizes) for name in PRINTS if name in given}
     return Block(len(steps), columns | {name: values.of_steps(name, column) for name, column in given.items()})
+
+
+def _ids_of(held: Sequence[Any], *, keep_ids: bool) -> dict[str, Column]:
+    """The sizes of single steps' batches, and their ids and digests, where these are known."""
+    listed = np.array([type(ids) is not values.Unlisted for ids in held])
+    batches = values.fetch_ids([ids for ids, known in zip(held, listed, strict=True) if known])
+    sizes = np.array([len(batch) for batch in batches], dtype=np.int64) // 8
+    columns = batches_of(b"".join(batches), sizes, keep_ids=keep_ids)
+    if listed.all():
+        return {"batch_size": Column(sizes), **columns}
+    every = np.array([0 if known else ids.shape[0] for ids, known in zip(held, listed, strict=True)], dtype=np.int64)
+    digests = np.zeros(len(held), dtype="V16")
+    every[listed], digests[listed] = sizes, columns["ids_digest"].values
+    columns = {name: Column(column.values, listed) for name, column in columns.items()}
+    return columns | {"batch_size": Column(every), "ids_digest": Column(digests, listed)}
 
 
 def _prints_of(name: str, batches: Sequence[Any], sizes: NDArray[np.int64]) -> Column:
@@ -128,11 +146,14 @@ def held_further(also: Mapping[str, Any], size: int) -> dict[str, Any]:
     Raises:
         UsageError: there is no such column, or a value does not fit it.
     """
-    kinds = {"float64": values.number, "int64": values.count}
-    return {
-        name: values.prints(value, name, size) if name in PRINTS else kinds[BY_NAME[name].kind](value, name)
-        for name, value in further(also).items()
-    }
+    held = {}
+    for name, value in also.items():
+        if (hold := _HOLD.get(name)) is not None:
+            held[name] = value if type(value) is float else hold(value, name)
+        else:
+            further({name: value})
+            held[name] = values.prints(value, name, size)
+    return held
 
 
 def block_of(ids: Any, batch_sizes: Any, given: dict[str, Any], now: int, *, keep_ids: bool) -> tuple[list[Block], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,8 @@ from xframe_torch.evidence import UpdateCounter
 from xframe_torch.instruments.noting import Noting
 
 numbers = itertools.count()  # an optimizer's address may be another's later
-Norms = tuple[torch.Tensor, torch.Tensor]
+Norms = tuple[torch.Tensor | float, torch.Tensor | float]
+_FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
 class Updates:
@@ -206,8 +208,10 @@ def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:
     return [tensor.coalesce().values().norm() if tensor.is_sparse else tensor.norm() for tensor in tensors]
 
 
-def together(norms: Sequence[torch.Tensor]) -> torch.Tensor:
+def together(norms: Sequence[torch.Tensor]) -> torch.Tensor | float:
     """The norm of all from those of each."""
+    if len(norms) <= _FEW and all(norm.is_cpu for norm in norms):
+        return math.hypot(*[norm.item() for norm in norms])
     if len(norms) == 1:
         return norms[0]
     first = norms[0].device

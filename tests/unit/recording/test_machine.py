@@ -196,3 +196,19 @@ def test_settings_wait_for_the_first_row(tmp_path):
     machine.finish()
     opened[0].close()
     assert xframe.Trace.open(tmp_path / "a.trace").settings == {"optimizer.class": "SGD", "loader.batch_size": 1}
+
+
+def test_steps_with_ids_and_without_are_of_one_block(machine):
+    """Of batches without an index the size is known, and what else was seen."""
+    walk = Walk()
+    for place, one in enumerate((batch(3, 1), Batch(None, 3, walk, 1), batch(5))):
+        machine.used(one)
+        machine.prints["features"] = np.full((one.size, 3), place)
+        machine.backward(0.5)
+        update(machine)
+    rows = machine.rows_of().frame()
+    assert rows.batch_size.tolist() == [2, 3, 1]
+    assert [None if ids is None else ids.tolist() for ids in rows.ids] == [[3, 1], None, [5]]
+    assert rows.ids_digest.isna().tolist() == [False, True, False]
+    assert [len(prints) for prints in rows.features] == [6, 9, 3]
+    assert rows.updates.tolist() == [1, 2, 3]

@@ -17,6 +17,7 @@ from xframe.recording.attach.batch import Batch, Walk
 from xframe.recording.attach.passes import Passes
 from xframe.recording.identity import Kind
 from xframe.recording.recorder import Recorder
+from xframe.recording.values import Unlisted
 from xframe.trace.schema import BY_NAME, PRINTS
 
 __all__ = ["Batch", "Counter", "Machine", "Walk"]
@@ -259,16 +260,20 @@ class Machine:
         epoch = None if walk is None else walk.number
         given = {"loss": step.loss, "lr": self._lr if step.lr is None else step.lr}
         given |= {"updates": updates, "update_attempts": attempts, "epoch": epoch, "step_in_epoch": batch.place}
-        self.recorder.evidence = self.evidence
-        prints = {name: step.also.pop(name) for name in PRINTS if name in step.also}
+        recorder, also = self.recorder, step.also
+        recorder.evidence = self.evidence
         size = batch.size if batch.ids is None else len(batch.ids)
-        fitting = {name: one for name, one in prints.items() if len(one) == size}
+        for name in PRINTS:
+            if name in also and len(also[name]) != size:
+                del also[name]
         if batch.ids is not None:
-            self.recorder.step(ids=batch.ids, **given, also=step.also | fitting)
+            recorder.step(ids=batch.ids, **given, also=also)
             return
-        sizes = None if batch.size is None else np.array([batch.size])
-        row, also = (
+        if size is not None:
+            recorder.step(ids=Unlisted(size), **given, also=also)
+            return
+        row, further = (
             {name: np.array([_TYPES[BY_NAME[name].kind](value)]) for name, value in some.items() if value is not None}
-            for some in (given, step.also)
+            for some in (given, also)
         )
-        self.recorder.block(batch_sizes=sizes, **row, also=also | fitting)
+        recorder.block(**row, also=further)
