@@ -1,10 +1,12 @@
 """The contract suite, bound to the tutorial's loop over a DataLoader; what it has no setting for is refused by name."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 from trained import bound, made
 
+from xframe.errors import WorkerError
 from xframe.running.registry import load
 from xframe.running.runtime import Runtime
 from xframe.testing.contract import LEDGER, observe
@@ -38,3 +40,10 @@ def test_the_trainer_and_its_arguments_are_settings_of_the_trace(tmp_path):
     trace = observe(load("torch"), made(epochs=2, remainder="drop"), LEDGER, tmp_path / "a.trace", loop="loader")
     assert trace.settings["trainer"].startswith("torch 2.")
     assert (trace.settings["trainer.batch_size"], trace.settings["trainer.drop_last"]) == (5, True)
+
+
+def test_a_trainer_that_is_not_installed_is_named_with_what_installs_it(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lightning" else find(name))
+    with pytest.raises(WorkerError, match=r"needs lightning. Install it: pip install .*trainers"):
+        observe(load("torch"), made(epochs=2), LEDGER, tmp_path / "a.trace", loop="lightning")

@@ -1,5 +1,6 @@
 """The contract suite, bound to the torch adapter's loops that are trainers; what these cannot be set to is refused."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from trained import bound, made
 
 from xframe.running.registry import load
 from xframe.running.runtime import Runtime
-from xframe.testing.contract import LEDGER, PLANS
+from xframe.testing.contract import LEDGER, PLANS, observe
 from xframe.testing.contract.adapter import _random_states
 from xframe.testing.contract.features import small
 
@@ -19,6 +20,20 @@ CARRIED = {**WINDOW, "accumulation_remainder": "carry"}
 
 class TestLightning(bound("lightning", BARE / "lightning_digits.py", fewest=15, **WINDOW)):
     pass
+
+
+def test_ctrl_c_in_lightning_is_ctrl_c(tmp_path, monkeypatch):
+    """Lightning would make an exit of it."""
+    from xframe_torch.loops import watched
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(watched.Watched, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        observe(load("torch"), made(epochs=1), LEDGER, tmp_path / "a.trace", loop="lightning")
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
 
 
 class TestAccelerate(bound("accelerate", BARE / "accelerate_digits.py", fewest=15, **WINDOW)):

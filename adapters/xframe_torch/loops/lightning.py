@@ -78,7 +78,10 @@ def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) 
             **given,
         )
         module = Module(watched)
-        trainer.fit(module, loader, validation)
-        if watched.validates_last:
-            trainer.validate(module, validation, verbose=False)
+        try:
+            trainer.fit(module, loader, validation)
+            if watched.validates_last:
+                trainer.validate(module, validation, verbose=False)
+        except SystemExit as error:
+            raise error.__context__ or error from None  # a KeyboardInterrupt, which Lightning turns into an exit
     return watched.final()

@@ -7,7 +7,7 @@ import pytest
 
 import xframe
 from xframe.running import registry
-from xframe.running.adapter import Adapter, Probe, unsupported
+from xframe.running.adapter import Adapter, Probe, modules, unsupported
 from xframe.running.registry import Selection
 
 
@@ -164,3 +164,12 @@ def test_reasons_why_not():
     assert check(with_layers, loop="x") == ["loop 'x' is not one of its loops (step, fit)"]
     assert check(task) == ["task 't' has no neutral layers and no builder for 'good'"]
     assert len(check(task, device="cuda", loop="x")) == 3
+
+
+def test_a_loop_may_need_more_than_its_adapter():
+    class Further(Good):
+        requires = ("framework",)
+        loops_require = {"fit": (("trainer",), "pip install trainer")}  # noqa: RUF012
+
+    assert modules(Further(), "step") == modules(Further(), None) == {"framework": "pip install good"}
+    assert modules(Further(), "fit") == {"framework": "pip install good", "trainer": "pip install trainer"}
