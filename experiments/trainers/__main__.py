@@ -157,10 +157,9 @@ def table(lines):
     return ["| " + " | ".join(map(str, line)) + " |" for line in (HEAD, ["---"] * len(HEAD), *lines)]
 
 
-def page(folder, failed):
+def page(folder, failed, commit):
     versions = {presets.preset(name).trainer.split()[0] for name in TRAINERS} | {"tensorflow"}
     installed = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(versions))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
     text = [
         "# What your trainer really does",
         "",
@@ -169,7 +168,7 @@ def page(folder, failed):
         "`xframe explain`, and compared with its preset (`xframe plan --like`) step by step: samples and updates. The "
         "last column has the trainer's own counts; one that is not what was observed is in bold.",
         "",
-        f"Made by `{COMMAND}` at commit {commit.stdout.strip()}, with {installed}.",
+        f"Made by `{COMMAND}` at commit {commit}, with {installed}.",
     ]
     said = {name: json.loads((folder / f"{name}.json").read_text()) for name in TRAINERS if name not in failed}
     for index, title in enumerate(ALL):
@@ -181,7 +180,8 @@ def page(folder, failed):
 
 
 def main(out):
-    failed = {}
+    failed, asked = {}, ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(asked, cwd=HERE, capture_output=True, text=True).stdout.strip()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for trainer in TRAINERS:
@@ -189,7 +189,7 @@ def main(out):
             done = subprocess.run([sys.executable, str(HERE), trainer, name], capture_output=True, text=True)
             if done.returncode:
                 failed[trainer] = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        out.write_text(page(folder, failed))
+        out.write_text(page(folder, failed, commit))
     return 1 if failed else 0
 
 
