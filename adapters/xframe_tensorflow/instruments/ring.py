@@ -38,7 +38,8 @@ class Kind:
         wholes, optimizers, reals: what follows the head; of an optimizer its iterations before (-1: not read)
             and after.
         known: values that are the same for all.
-        lists: what comes last, each with its numbers for a sample; their lengths stand before the optimizers.
+        lists: what comes last, each with its numbers for a sample.
+        measured: the lists' lengths stand before the optimizers; otherwise they are the batch's size.
         sized: whether the batch's size is known.
         alone: each call of the function that it stands in writes this row and no other.
         test: it is of an evaluation.
@@ -52,12 +53,14 @@ class Kind:
     lists: tuple[tuple[str, int], ...]
     sized: bool
     test: bool
+    measured: bool
     alone: bool = False
 
     @property
     def length(self) -> int:
         """Numbers in a row, without the lists."""
-        return _HEAD + len(self.wholes) + len(self.lists) + 2 * len(self.optimizers) + len(self.reals)
+        lengths = len(self.lists) if self.measured else 0
+        return _HEAD + len(self.wholes) + lengths + 2 * len(self.optimizers) + len(self.reals)
 
     @property
     def for_sample(self) -> int:
@@ -108,7 +111,7 @@ class Ring:
         numbers = [tf.stack([tf.constant(kind.number, tf.int64), *(tf.cast(one, tf.int64) for one in head)])]
         if reals:
             numbers.append(tf.bitcast(_stacked(reals), tf.int64))
-        numbers += [tf.reshape(tf.cast(one, tf.int64), [-1]) for one in lists]
+        numbers += [tf.cast(one if one.shape.rank == 1 else tf.reshape(one, [-1]), tf.int64) for one in lists]
         values = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
         length = tf.size(values, tf.int64)
         if guarded:
@@ -200,8 +203,10 @@ class Ring:
             row.size = size if kind.sized else None
             row.wholes = {**kind.known, **dict(zip(kind.wholes, numbers[place:], strict=False))}
             place += len(kind.wholes)
-            lengths = numbers[place : place + len(kind.lists)]
-            place += len(kind.lists)
+            lengths = [size] * len(kind.lists)
+            if kind.measured:
+                lengths = numbers[place : place + len(kind.lists)]
+                place += len(kind.lists)
             for optimizer in kind.optimizers:
                 row.updates.append((optimizer, numbers[place], numbers[place + 1]))
                 place += 2

@@ -264,10 +264,11 @@ class Steps:
             lists=tuple((name, width) for name, width, _ in lists),
             sized=leaf is not None,
             test=step.test,
+            measured=not (step.fixed and step.ids is not None),  # Keras sees to it that arrays are of one length
         )
         with tf.control_dependencies([] if leaf is None else [leaf]):  # a step that gets no data is no row
             head = [tf.constant(-1) if leaf is None else tf.shape(leaf, tf.int64)[0], *([] if rows is None else [rows])]
-            head += [tf.shape(one, tf.int64)[0] for _, _, one in lists]
+            head += [tf.shape(one, tf.int64)[0] for _, _, one in lists if kind.measured]
             for update in step.updates:
                 after = update.optimizer.keras._iterations.value.read_value() if update.after is None else update.after
                 head += [tf.constant(-1) if update.before is None else update.before, after]
