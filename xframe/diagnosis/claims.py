@@ -115,11 +115,6 @@ def of_rows(table: Table, step: int | None) -> set[str]:
     return {name for name in of_all(table, step) if name not in ("lr", "loss") or table.failed[name] is None}
 
 
-def of_labels(table: Table, step: int | None) -> set[str]:
-    """By labels: only these."""
-    return {"epochs"}
-
-
 def of_losses(table: Table, step: int | None) -> set[str]:
     """By what training computed otherwise from that step on."""
     return of_all(table, step) & set(_COMPUTED)

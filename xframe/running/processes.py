@@ -51,10 +51,6 @@ class Child:
         with contextlib.suppress(BrokenPipeError):
             self.inlet.write(encode(message))
 
-    def hang_up(self) -> None:
-        """Nothing more is sent to it."""
-        self.inlet.close()
-
     def read(self) -> None:
         """Takes in what is on the pipe; waits if there is nothing.
 

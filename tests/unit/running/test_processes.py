@@ -108,7 +108,7 @@ def test_answers_until_nothing_more_is_said(begin):
         if message is not None and len(messages) < 3:
             child.send(message)
         elif message is not None:
-            child.hang_up()
+            child.inlet.close()
     assert messages == [Say("abab"), Say("abababab"), Say("ab" * 8), None]
     assert child.fate() == "ended with exit code 0"
     assert child.log.read_text() == "printed ab\nprinted abab\nprinted abababab\n"
@@ -137,7 +137,7 @@ def test_several_are_listened_to_as_they_come(begin):
         if len(children) == 1:
             children.append(begin("b", "second"))
         if message is not None:
-            child.hang_up()
+            child.inlet.close()
     assert sorted(spoken, key=str) == [
         ("first", None), ("first", Say("aa")), ("second", None), ("second", Say("bb")),
     ]  # fmt: skip
@@ -160,7 +160,7 @@ def test_what_leaves_a_child_well(begin, word):
     child, messages = begin(word), []
     for _, message in listen([child], 30):
         messages.append(message)
-        child.hang_up()
+        child.inlet.close()
     assert messages == [Say("''" * 2 if word == "read" else word * 2), None]
     assert child.fate() == "ended with exit code 0"
     assert ("a copy of the worker went on" in child.log.read_text()) is (word == "fork")
