@@ -729,3 +729,20 @@ def test_cells_of_a_notebook(toy):
     assert xframe.Trace.open("a.trace").ending == "interrupted by ValueError"
     assert cell(again) == ""
     assert (steps("a.trace"), xframe.Trace.open("a.trace").ending) == ([0, 1, 2], "complete")
+
+
+@pytest.mark.thorough
+def test_torchrun_with_one_process(toy, record):
+    (toy / "script.py").write_text(
+        "import torch\n"
+        "model = torch.nn.Linear(3, 1)\n"
+        "optimizer = torch.optim.SGD(model.parameters(), 0.1)\n"
+        "for batch in torch.rand(5, 2, 3):\n"
+        "    optimizer.zero_grad()\n"
+        "    model(batch).sum().backward()\n"
+        "    optimizer.step()\n"
+    )
+    done = record(PYTHON, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "script.py")
+    assert done.code == 0, done.err
+    said(done, "5 steps recorded in a.trace")
+    assert xframe.Trace.open(done.folder / "a.trace").frame().updates.tolist() == [1, 2, 3, 4, 5]

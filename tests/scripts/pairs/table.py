@@ -39,42 +39,26 @@ class Pair(NamedTuple):
 
 
 _BY_BATCH = ("        optimizer.step()\n", "        optimizer.step()\n        scheduler.step()\n")
-_CYCLE = '''
-class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """Up in three tenths of the updates, down in the rest, along cosines."""
-
-    def __init__(self, peak, total_steps):
-        self.peak, self.total_steps = peak, total_steps
-
-    def get_config(self):
-        return {"peak": self.peak, "total_steps": self.total_steps}
-
-    def __call__(self, step):
-        ops, step = keras.ops, keras.ops.cast(step, "float32")
-        turn, end = 0.3 * self.total_steps - 1, self.total_steps - 1.0
-
-        def along(start, stop, share):
-            return stop + (start - stop) / 2 * (1 + ops.cos(np.pi * share))
-
-        up = along(self.peak / 25, self.peak, step / turn)
-        down = along(self.peak, self.peak / 25e4, (step - turn) / (end - turn))
-        return ops.where(step <= turn, up, down)
-
-
-optimizer = keras.optimizers.SGD(OneCycle(0.01, 87))
-'''
 _SGD_LEFT, _SGD_RIGHT = "optimizer = keras.optimizers.SGD(0.1)", "torch.optim.SGD(model.parameters(), lr=0.1)"
-_LOOP = "for _ in range(3):\n"
+_WINDOWS = (
+    ("loss.backward()", "(loss / 4).backward()"),
+    ("        optimizer.zero_grad()\n", ""),
+    (
+        "        optimizer.step()\n",
+        "        step += 1\n        if step % 4 == 0:\n            optimizer.step()\n"
+        "            optimizer.zero_grad()\n",
+    ),
+    ("for _ in", "step = 0\nfor _ in"),
+)
 
 PAIRS = {
     "1": Pair(
         "a schedule's horizon in samples instead of batches",
-        "keras_fit",
+        "keras_onecycle",
         "torch_loader",
         (("steps_per_epoch=len(loader)", "steps_per_epoch=len(dataset)"),),
         (1, "lr"),
         "5,391",
-        left_edits=((f"{_SGD_LEFT}\n", _CYCLE),),
         right_edits=(
             (
                 "criterion = nn",
@@ -291,16 +275,7 @@ PAIRS = {
         (4, "loss"),
         "gradient",
         left_edits=(("SGD(0.1)", "SGD(0.1, gradient_accumulation_steps=4)"),),
-        right_edits=(
-            ("loss.backward()", "(loss / 4).backward()"),
-            ("        optimizer.zero_grad()\n", ""),
-            (
-                "        optimizer.step()\n",
-                "        step += 1\n        if step % 4 == 0:\n            optimizer.step()\n"
-                "            optimizer.zero_grad()\n",
-            ),
-            ("for _ in", "step = 0\nfor _ in"),
-        ),
+        right_edits=_WINDOWS,
     ),
     "22b": Pair(
         "gradients divided twice by the steps of a window, under Adam and clipping",
@@ -312,15 +287,11 @@ PAIRS = {
         left_edits=(("SGD(0.1)", "Adam(1e-3, epsilon=1e-12, gradient_accumulation_steps=4, global_clipnorm=0.1)"),),
         right_edits=(
             (_SGD_RIGHT, "torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-12)"),
-            ("loss.backward()", "(loss / 4).backward()"),
-            ("        optimizer.zero_grad()\n", ""),
+            *_WINDOWS,
             (
-                "        optimizer.step()\n",
-                "        step += 1\n        if step % 4 == 0:\n"
-                "            nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n"
-                "            optimizer.step()\n            optimizer.zero_grad()\n",
+                "            optimizer.step()",
+                "            nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n            optimizer.step()",
             ),
-            ("for _ in", "step = 0\nfor _ in"),
         ),
     ),
     "24": Pair(
@@ -329,7 +300,7 @@ PAIRS = {
         "torch_resumed",
         (('rng.bit_generator.state = checkpoint["generator"]\n', ""),),
         (40, "boundaries"),
-        "",
+        "goes on from a different place at step 40",
     ),
     "27": Pair(
         "keep probability given to Dropout",
@@ -346,9 +317,9 @@ PAIRS = {
         "clipped by tensor against by global norm",
         "keras_fit",
         "torch_loader",
-        (),
+        (("global_clipnorm", "clipnorm"),),
         (1, "loss"),
-        "settings: clip",
+        "clip_norm is of each tensor by itself",
         left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.SGD(0.5, global_clipnorm=0.5)"),),
         right_edits=(
             ("lr=0.1", "lr=0.5"),
@@ -357,7 +328,8 @@ PAIRS = {
                 "        nn.utils.clip_grad_norm_(model.parameters(), 0.5)\n        optimizer.step()",
             ),
         ),
-    )._replace(slip=(("global_clipnorm", "clipnorm"),), slip_of="left"),
+        slip_of="left",
+    ),
     "29": Pair(
         "still in evaluation mode after a validation",
         "keras_cnn",
