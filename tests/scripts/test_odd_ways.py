@@ -417,7 +417,7 @@ def test_each_process_that_trains_has_a_trace(script, case):
     done = script("import multiprocessing, os, sys\nimport toyframe\n" + textwrap.dedent(text))
     assert done.code == 0
     assert done.traces() == names
-    assert [done.steps(name) for name in names] == [list(range(5))] * len(names)
+    assert [done.steps(name) for name in names] == [list(range(5))] * len(names), done.err
     said(done, *(f"5 steps recorded in {name}" for name in names))
     if len(names) > 1:
         said(done, "2 processes trained, and each has a trace of its own")
@@ -562,8 +562,11 @@ def test_threads_that_train_at_once_are_refused_and_go_on(script):
     done = script("""
         import threading
         import toyframe
-        threads = [threading.Thread(target=toyframe.train, args=(50, 0, 0.01)) for _ in range(2)]
-        for thread in threads: thread.start()
+        import time
+        threads = [threading.Thread(target=toyframe.train, args=(100, 0, 0.01)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.2)
         for thread in threads: thread.join()
         print("went on")
     """)

@@ -38,6 +38,7 @@ class Here:
         self.machine.identity = checked_kind(identity)
         self.out, self._say, self._trouble = Path(out), say, trouble
         self._recorder: Recorder | None = None
+        self._closing = False
         Here.current = self
         atexit.register(self._close)
         os.register_at_fork(after_in_child=self._forked)
@@ -70,6 +71,8 @@ class Here:
             return
 
         def close(number: int, _frame: Any) -> None:
+            if self._closing:  # the worker ends by itself just now, and goes on to do so
+                return
             self._close("interrupted by SIGTERM")
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -97,6 +100,7 @@ class Here:
 
     def _close(self, outcome: str | None = None) -> None:
         """When the process ends by itself, or is about to become another."""
+        self._closing = True
         recorder, self._recorder = self._recorder, None
         try:
             self.machine.finish()
@@ -107,6 +111,7 @@ class Here:
         except Exception as error:
             self._trouble(f"the last steps are lost: {error or type(error).__name__}")
         self.machine.closed()
+        self._closing = False
         if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
             # Python ends by the signal, as a shell expects it, if this was the last that evaluated code raised. Closing
             # has imported modules, some of which evaluate code.
