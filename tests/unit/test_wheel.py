@@ -34,5 +34,7 @@ def test_adapters_is_a_folder_and_no_package():
     for files in names.values():
         common = files - {"instruments.py"}  # which sees a framework's training from outside, where there is one
         assert common == {"__init__.py", *(f"{name}.py" for name in same)}, "the same file names in each adapter"
-    loops = {path.name for path in (ROOT / "adapters" / "xframe_tensorflow" / "loops").glob("*.py")}
-    assert loops == {"__init__.py", "block.py", "fit.py", "function.py"}
+    loops = {name: {path.stem for path in (ROOT / "adapters" / name / "loops").glob("*.py")} for name in names}
+    assert loops["xframe_tensorflow"] == {"__init__", "block", "fit", "function"}
+    trainers = {"loader", "lightning", "transformers", "accelerate", "ignite"}
+    assert loops["xframe_torch"] == {"__init__", "settings", "watched", *trainers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -119,16 +119,17 @@ def adapters(*, json: Json = False) -> int:
     import importlib.util
 
     from xframe.running import registry
-    from xframe.running.adapter import modules
+    from xframe.running.adapter import Adapter, modules
 
-    every, facts, rows = [registry.load(name) for name in registry.available()], [], []
-    for one in every:
-        absent = {
-            loop: [install for module, install in modules(one, loop).items() if not importlib.util.find_spec(module)]
-            for loop in (None, *one.loops)
-        }
-        here = not absent.pop(None)
-        missing = {loop: installs[0] for loop, installs in absent.items() if installs} if here else {}
+    def absent(adapter: Adapter, loop: str | None) -> list[str]:
+        """The commands that install what that loop lacks here."""
+        needed = modules(adapter, loop).items()
+        return [install for module, install in needed if importlib.util.find_spec(module) is None]
+
+    facts, rows = list[dict[str, Any]](), list[list[str]]()
+    for one in (registry.load(name) for name in registry.available()):
+        here = not absent(one, None)
+        missing = {loop: installs[0] for loop in one.loops if here and (installs := absent(one, loop))}
         fact = {"name": one.name, "loops": one.loops, "installed": here, "install": one.install}
         facts.append({**fact, "loops_not_installed": missing})
         state = "installed" if here else f"not installed: {one.install}"

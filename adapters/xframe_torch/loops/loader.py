@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
@@ -54,7 +55,8 @@ def _train(
         return unit == what and every is not None and made[what] % every == 0 and watched.test()
 
     optimizer.zero_grad()
-    for epoch in count() if epochs is None else range(epochs):
+    passes: Iterable[int] = count() if epochs is None else range(epochs)
+    for epoch in passes:
         if leftover == "zero":
             optimizer.zero_grad()
         for index, (features, targets, ids) in enumerate(loader):
