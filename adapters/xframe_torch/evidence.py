@@ -47,6 +47,7 @@ class UpdateCounter:
         self._before: int | None = None  # its version; None if no parameter has a gradient
         self._overflow: torch.Tensor | None = None
         self._scaled = scaler is not None
+        self._undo: Callable[[], object] | None = None  # puts the scaler's own step back
         self._hooks = (
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._look_again),
@@ -63,6 +64,14 @@ class UpdateCounter:
             return returned
 
         scaler.step = step  # type: ignore[method-assign, assignment]
+        self._undo = lambda: vars(scaler).get("step") is step and vars(scaler).pop("step")
+
+    def remove(self) -> None:
+        """Counts no more."""
+        for hook in self._hooks:
+            hook.remove()
+        if self._undo is not None:
+            self._undo()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """Looks at the gradients; a closure makes them anew, and is replaced by one that looks after it."""

@@ -95,6 +95,22 @@ def test_nothing_is_left_behind(tmp_path):
     assert "interrupted by RuntimeError" in xframe.Trace.open(tmp_path / "a.trace").ending
 
 
+def test_an_optimizer_that_is_used_again_keeps_nothing(tmp_path):
+    import torch
+
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for name in ("a", "b"):
+        with xframe.watch(tmp_path / f"{name}.trace"):
+            for row in torch.rand(4, 3):
+                optimizer.zero_grad()
+                model(row).sum().backward()
+                optimizer.step()
+        assert not optimizer._optimizer_step_pre_hooks
+        assert not optimizer._optimizer_step_post_hooks
+        assert xframe.Trace.open(tmp_path / f"{name}.trace").frame().updates.tolist() == [1, 2, 3, 4]
+
+
 SETTINGS = {
     "loader": {
         "optimizer.class": "AdamW",

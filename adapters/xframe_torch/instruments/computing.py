@@ -111,7 +111,7 @@ class Computing:
         None: nothing is computed, only shapes are.
         """
         by_loss, size = None, None
-        for tensor in tensors_in((args, kwargs)):
+        for tensor in tensors_in((args, kwargs) if kwargs else args):
             if by_loss is None:
                 if tensor.is_meta:
                     return None, None

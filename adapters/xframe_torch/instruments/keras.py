@@ -48,12 +48,14 @@ class Keras:
         """From now on, once Keras is there."""
         self._patches = patches
 
-    @harmless
     def look(self) -> None:
         """Keras may have been loaded."""
-        keras: Any = sys.modules.get("keras")
-        patches = self._patches
-        if patches is None or not hasattr(keras, "losses") or not hasattr(keras, "backend"):
+        if self._patches is not None and "keras" in sys.modules:
+            self._see(sys.modules["keras"], self._patches)
+
+    @harmless
+    def _see(self, keras: Any, patches: Patches) -> None:
+        if not hasattr(keras, "losses") or not hasattr(keras, "backend"):
             return
         self._patches = None
         if keras.backend.backend() != "torch":

@@ -6,7 +6,7 @@ import itertools
 import math
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -48,8 +48,13 @@ class Updates:
         patches.replace(torch.amp.GradScaler, "step", self._seen_scaler_step)
         patches.replace_inner(clip_grad.clip_grad_norm_, self._seen_clipping("norm"))
         patches.replace_inner(clip_grad.clip_grad_value_, self._seen_clipping("value"))
+        patches.add(self._remove)
         patches.add(register_optimizer_step_pre_hook(self._before_step).remove)
         patches.add(register_optimizer_step_post_hook(self._after_step).remove)
+
+    def _remove(self) -> None:
+        for counter in self._counters.values():
+            counter.remove()
 
     @harmless
     def forget_clipping(self) -> None:
@@ -60,22 +65,26 @@ class Updates:
 
     def _seen_clipping(self, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def seen(original: Callable[..., Any]) -> Callable[..., Any]:
-            def clip(parameters: Any, limit: Any = None, *args: Any, **kwargs: Any) -> Any:
+            def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
                 several = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
-                graded = [p for p in several if p.grad is not None]
-                if limit is None:
-                    limit = kwargs.pop("max_norm" if kind == "norm" else "clip_value")
-                for parameter, norm in zip(graded, norms_of([p.grad for p in graded]), strict=True):
-                    self.clipped.setdefault(parameter, norm)
-                order = kwargs.get("norm_type", args[0] if args and kind == "norm" else 2.0)
-                self._clipping.append((kind if order == 2 else f"{kind}_{order}", float(limit), len(graded)))
+                self._clips(kind, several, args, kwargs)
                 if isinstance(parameters, types.GeneratorType):
                     parameters = (p for p in several)
-                return original(parameters, limit, *args, **kwargs)
+                return original(parameters, *args, **kwargs)
 
             return clip
 
         return seen
+
+    @harmless
+    def _clips(self, kind: str, several: list[torch.Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Gradients are about to be clipped."""
+        graded = [p for p in several if p.grad is not None]
+        for parameter, norm in zip(graded, norms_of([p.grad for p in graded]), strict=True):
+            self.clipped.setdefault(parameter, norm)
+        limit = args[0] if args else kwargs.get("max_norm" if kind == "norm" else "clip_value", 0)
+        order = kwargs.get("norm_type", args[1] if len(args) > 1 and kind == "norm" else 2.0)
+        self._clipping.append((kind if order == 2 else f"{kind}_{order}", float(limit), len(graded)))
 
     def _seen_scale(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def scale(scaler: Any, outputs: Any) -> Any:
@@ -155,6 +164,9 @@ class _Blind:
 
     def take_norms(self) -> None:
         """None."""
+
+    def remove(self) -> None:
+        """Nothing to undo."""
 
 
 class _Counter(UpdateCounter):
