@@ -36,7 +36,6 @@ LEAST_NORMAL = float(np.finfo(np.float32).smallest_normal)
 LARGEST_SMALL = float(np.nextafter(np.float32(LEAST_NORMAL), np.float32(0)))  # the largest that counts as zero
 NAN_BITS = 0x7FC00000
 UNKNOWN = NAN_BITS << 32 | NAN_BITS  # two NaN: of the kind ``exact`` nothing says what is close
-TOLERANCE = 1e-5
 
 Prints = NDArray[np.int64]
 
@@ -172,26 +171,3 @@ def canonical(values: NDArray[np.int64]) -> NDArray[np.int64]:
     made = values.copy()
     made.view("<f4").reshape(-1, 2 * WIDTH)[:, 2:][unlike] = np.nan
     return made
-
-
-# What a reader does with them.
-
-
-def exact(samples: Prints) -> NDArray[np.int64]:
-    """The exact hashes of prints of shape (n, 3), of shape (n,)."""
-    return samples[:, 0]
-
-
-def numbers(samples: Prints) -> NDArray[np.float32]:
-    """The four numbers of each print, of shape (n, 4)."""
-    return np.ascontiguousarray(samples[:, 1:]).view("<f4")
-
-
-def close(one: Prints, other: Prints, tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
-    """Which samples are the same up to rounding, row by row: by their numbers, or by their hash where these are NaN."""
-    first, second = (numbers(each).astype(np.float64) for each in (one, other))
-    scale = np.maximum(np.abs(first), np.abs(second)).max(axis=1, initial=0)
-    with np.errstate(invalid="ignore"):
-        near = (np.abs(first - second) <= tolerance * scale[:, None] + LEAST_NORMAL).all(axis=1)
-    same: NDArray[np.bool_] = near | (one[:, 0] == other[:, 0])
-    return same

@@ -67,13 +67,16 @@ class Contents:
         if name in self.machine.prints:
             return
         with suppress(Exception):  # tensors of some kind of their own: not known
+            one = data[0] if len(data) == 1 else None
+            if type(one) is torch.Tensor and not one.requires_grad and one.shape and len(one) == size:
+                self.machine.prints[name] = self._together.prints(data, self.machine.identity)
+                return
             tensors = [one for one in leaves(data) if isinstance(one, torch.Tensor) and not one.requires_grad]
             if size is None:
                 size = next((len(tensor) for tensor in tensors if tensor.ndim), None)
             rows = [by_rows for tensor in tensors if (by_rows := _by_rows(tensor, size)) is not None]
-            made = self._together.prints(rows, self.machine.identity) if rows else None
-            if made is not None:
-                self.machine.prints[name] = made
+            if rows:
+                self.machine.prints[name] = self._together.prints(rows, self.machine.identity)
 
 
 def _by_rows(tensor: torch.Tensor, size: int | None) -> torch.Tensor | None:

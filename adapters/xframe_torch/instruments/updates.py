@@ -8,6 +8,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from xframe_torch.instruments.noting import Noting
 
 numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor | float, torch.Tensor | float]
+_SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
@@ -215,14 +217,14 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
 
 def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:
     """The L2 norm of each."""
-    if all(not tensor.is_sparse for tensor in tensors):
+    if not any(map(_SPARSE, tensors)):
         return torch._foreach_norm(list(tensors)) if tensors else []
     return [tensor.coalesce().values().norm() if tensor.is_sparse else tensor.norm() for tensor in tensors]
 
 
 def together(norms: Sequence[torch.Tensor]) -> torch.Tensor | float:
     """The norm of all from those of each."""
-    if len(norms) <= _FEW and all(norm.is_cpu for norm in norms):
+    if len(norms) <= _FEW and all(map(_ON_CPU, norms)):
         return math.hypot(*[norm.item() for norm in norms])
     if len(norms) == 1:
         return norms[0]

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import xframe
-from xframe.recording.identity import numbers, prints
+from xframe.comparison.prints import numbers
+from xframe.recording.identity import prints
 from xframe.trace.rows import Rows
 from xframe.trace.schema import PRINTS
 from xframe.trace.writer import TraceWriter

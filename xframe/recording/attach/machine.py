@@ -264,7 +264,7 @@ class Machine:
         recorder.evidence = self.evidence
         size = batch.size if batch.ids is None else len(batch.ids)
         for name in PRINTS:
-            if name in also and len(also[name]) != size:
+            if name in also and (also[name] is None or len(also[name]) != size):
                 del also[name]
         if batch.ids is not None:
             recorder.step(ids=batch.ids, **given, also=also)
