@@ -18,7 +18,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
-test: export XFRAME_SWEEPS := $(or $(XFRAME_SAMPLE),0.4)
+test trainers: export XFRAME_SWEEPS := $(or $(XFRAME_SAMPLE),0.4)
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(IN_TWO)
 
@@ -26,13 +26,14 @@ quick: $(VENV)/.test
 	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE --durations 5 --durations-min 3 tests/unit
 
 trainers: $(VENV)/.trainers
-	$(BIN)/python -m pytest tests/trainers
+	$(BIN)/python -m pytest $(IN_TWO) tests/trainers
 
 proof: $(VENV)/.proof
 	$(BIN)/python -m pytest $(IN_TWO) -m sweep
+	$(BIN)/python -m pytest $(IN_TWO) -m sweep tests/trainers
 	PYTHONPATH=tests $(BIN)/python -m proof
 
-# The trainers come last, for the tests must do without them; they take one process, and so leave one for the types.
+# The trainers come last, for the tests must do without them, and while pip installs them one process looks at types.
 check: $(VENV)/.dev
 	$(MAKE) style test
 	$(MAKE) --jobs 2 types trainers

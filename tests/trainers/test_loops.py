@@ -18,6 +18,7 @@ WINDOW = {"loss_normalization": "window"}
 CARRIED = {**WINDOW, "accumulation_remainder": "carry"}
 
 
+@pytest.mark.sweep(fewest=3)
 class TestLightning(bound("lightning", BARE / "lightning_digits.py", fewest=15, **WINDOW)):
     pass
 
@@ -36,10 +37,12 @@ def test_ctrl_c_in_lightning_is_ctrl_c(tmp_path, monkeypatch):
     signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
 
 
+@pytest.mark.sweep(fewest=3)
 class TestAccelerate(bound("accelerate", BARE / "accelerate_digits.py", fewest=15, **WINDOW)):
     pass
 
 
+@pytest.mark.sweep(fewest=3)
 class TestIgnite(bound("ignite", BARE / "ignite_digits.py", fewest=12, **CARRIED)):
     def test_it_draws_the_batches_it_counts(self, tmp_path):
         """A batch that never arrives is in no step; Ignite then makes its epoch full from the next pass."""
@@ -51,6 +54,7 @@ class TestIgnite(bound("ignite", BARE / "ignite_digits.py", fewest=12, **CARRIED
         assert [ids.tolist() for ids in trace.batches()] == expected
 
 
+@pytest.mark.sweep(fewest=3)
 class TestTransformers(bound("transformers", BARE / "transformers_digits.py", fewest=12)):
     def test_it_draws_no_random_numbers(self, tmp_path):
         """None but the Trainer's own: it seeds all generators, and each of its loaders' iterators draws a seed."""
