@@ -17,6 +17,7 @@ from xframe.recording.attach.machine import Batch, Machine, Walk
 from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.noting import Noting
 
+_COPIES = ("to", "cuda", "float", "double", "half", "bfloat16", "long", "int", "type", "type_as", "pin_memory", "clone")
 _CHOOSING = (torch.Tensor, np.ndarray, list)  # what chooses rows
 
 
@@ -24,7 +25,7 @@ class Batches:
     """Knows the tensors of batches, as long as they live.
 
     What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``, and
-    ``Tensor.__getitem__``.
+    ``Tensor.__getitem__`` and what copies a tensor to a device or in another precision.
     """
 
     def __init__(self, machine: Machine, noting: Noting) -> None:
@@ -37,6 +38,8 @@ class Batches:
         """From now on."""
         self._watch_loaders(patches)
         patches.replace(torch.Tensor, "__getitem__", self._seen_getitem)
+        for name in _COPIES:
+            patches.replace(torch.Tensor, name, self._seen_copy)
 
     def _watch_loaders(self, patches: Patches) -> None:
         this = self
@@ -116,6 +119,28 @@ class Batches:
             return taken
 
         return getitem
+
+    def _seen_copy(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        known = self._known
+
+        def copy(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            made = original(tensor, *args, **kwargs)
+            if known and made is not tensor and not torch.compiler.is_compiling():
+                self._copied(tensor, made)
+            return made
+
+        return copy
+
+    @harmless
+    def _copied(self, tensor: torch.Tensor, made: Any) -> None:
+        """The same samples, on a device or in another precision."""
+        base = tensor._base
+        alone = base is not None and tensor.ndim < base.ndim  # a data set's single sample
+        if isinstance(made, torch.Tensor) and tensor.ndim and not alone and not made.requires_grad:
+            batch = self.batch_of(tensor)
+            if batch is not None:
+                with suppress(RuntimeError, NotImplementedError):
+                    self._know(made, batch)
 
     @harmless
     def _chose(self, taken: torch.Tensor, index: Any) -> None:
