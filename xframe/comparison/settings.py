@@ -47,7 +47,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("little", r"optimizer\.(fused|foreach|capturable)"),
     ("little", r".*"),
 )
-_PATTERNS = [(matters, re.compile(pattern)) for matters, pattern in _BY_WEIGHT]
+_PATTERNS = [(matters, re.compile(pattern, re.DOTALL)) for matters, pattern in _BY_WEIGHT]
 _SEVERAL = re.compile(r"^(optimizer|schedule|loss|loader|model)\.\d+\.")  # of several, the second and further ones
 _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the same part names none
     r"optimizer\.clip_\w+|optimizer\.(loss_scale|ema)": (None, False, "none"),

@@ -33,22 +33,10 @@ from numpy.typing import ArrayLike
 
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.fields import sample_count
-from xframe.recording import unclosed, values
+from xframe.recording import unclosed, values, waiting
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.versions import loaded_versions
-from xframe.recording.waiting import (
-    BESIDE,
-    Item,
-    Settings,
-    block_of,
-    columns_of,
-    due,
-    further,
-    held_further,
-    rows_of,
-    settings_of,
-    validation_of,
-)
+from xframe.recording.waiting import BESIDE, Item, Settings, due, held_further, rows_of
 from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.limits import LARGEST
 from xframe.trace.schema import LISTS, Column
@@ -245,8 +233,8 @@ class Recorder:
             raise self._refusal("steps")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
-        given |= further(also or {})
-        blocks, num_ids = block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
+        given |= waiting.further(also or {})
+        blocks, num_ids = waiting.block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
         self._waiting.extend(blocks)  # all of them or none, as in ``step``
         self._rows += sum(block.rows for block in blocks)
         self._ids += num_ids
@@ -268,7 +256,7 @@ class Recorder:
         if self._over:
             raise self._refusal("validations")
         now = time.monotonic_ns() - self._began
-        self._waiting.append(validation_of(loss, accuracy, ids, batch_sizes, now))
+        self._waiting.append(waiting.validation_of(loss, accuracy, ids, batch_sizes, now))
         if self._stop is not None:
             self._halt("validations")
         self.flush()
@@ -280,7 +268,7 @@ class Recorder:
         """
         if self._over:
             raise self._refusal("settings")
-        self._waiting.append(settings_of(settings))
+        self._waiting.append(waiting.settings_of(settings))
         self.flush()
 
     def weights(self, weights: Mapping[str, Any]) -> None:
@@ -356,7 +344,7 @@ class Recorder:
                 raise
             return
         first = self._writer.num_rows
-        count, columns = columns_of(items, keep_ids=self._keep_ids)
+        count, columns = waiting.columns_of(items, keep_ids=self._keep_ids)
         rows = len(columns["time_ns"].values)
         columns["step"] = Column(np.arange(first, first + rows))
         if self._writer.write(columns, mark=items[:count]) and self.on_flush is not None:

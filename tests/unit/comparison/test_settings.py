@@ -1,11 +1,13 @@
 """Settings that differ: listed by what matters, without what is the same thing, apart from the verdict."""
 
 import json
+import random
 
 import pytest
 
 import xframe
 from xframe.comparison.settings import differing
+from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.report.text import text
 
@@ -122,6 +124,39 @@ def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
     assert len(comparison.settings) == 40
     assert text(comparison).count("weights.") == 3
     assert "and 37 more, see --json" in text(comparison)
+
+
+ODD = (None, "text", True, 3, -1, 2**63, 0.5, float("nan"), float("inf"), [], [1, "a", None], [[]][:0], "\x1b[31m\n| x")
+
+
+def test_no_settings_whatever_they_state_stop_a_comparison(tmp_path):
+    names = [
+        *KERAS,
+        "loader.workers",
+        "loss.input_shape",
+        "loss.target_shape",
+        "schedule.total_steps",
+        "a\nb",
+        "weights.x",
+    ]
+    names += [
+        "optimizer.clip_norm",
+        "regularizer.0.l2",
+        "recurrent.0.batch_first",
+        "precision.tf32",
+        "loss.label_smoothing",
+    ]
+    rng = random.Random(0)
+    for case in range(20):
+        for side in ("a", "b"):
+            with xframe.record(tmp_path / f"{case}{side}.trace") as rec:
+                rec.settings({name: rng.choice(ODD) for name in names if rng.random() < 0.8})
+                for k in range(4):
+                    rec.step(ids=[k], updates=k + 1, loss=0.5 + (side == "b") * (k >= case % 3), lr=0.1)
+        comparison = xframe.compare(tmp_path / f"{case}a.trace", tmp_path / f"{case}b.trace")
+        assert comparison.verdict == "failed"
+        assert "\x1b" not in text(comparison) + markdown(comparison)
+        json.loads(dumped(comparison.to_dict()))
 
 
 def test_settings_that_differ_change_no_verdict_and_are_in_every_report(tmp_path):

@@ -95,7 +95,8 @@ class SameDrawsInWorkers(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step = _differ_at(numbers, "features")
-        workers = [numbers.evidence.stated[side].get("loader.workers") or 0 for side in (0, 1)]
+        stated = [one.get("loader.workers") for one in numbers.evidence.stated]
+        workers = [value if type(value) is int else 0 for value in stated]
         if step is None or workers[0] == workers[1] or max(workers) < 2 or not _same_samples(numbers):
             return
         side = int(workers[1] > workers[0])
