@@ -64,3 +64,9 @@ class Batches:
         """The batch that this tensor was handed out with."""
         held = self._known.get(id(tensor))
         return held[1] if held is not None and held[0]() is tensor else None
+
+    def doubt(self) -> None:
+        """Something trained, on nobody knows which batch: any pass whose batches are still there may be its."""
+        for _, batch in self._known.values():
+            if batch.walk is not None:
+                batch.walk.trained = True

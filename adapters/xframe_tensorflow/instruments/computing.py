@@ -46,11 +46,14 @@ class Computing:
         inside, no_tape = self._inside, pywrap_tfe.TFE_Py_TapeSetIsEmpty
 
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            if getattr(inside, "layer", False) or no_tape():
+            if getattr(inside, "layer", False):
                 return original(layer, *args, **kwargs)
             inside.layer = True
             try:
-                self._take_call(layer, args, kwargs)
+                if no_tape():
+                    self.steps.used_untaped(args)
+                else:
+                    self._take_call(layer, args, kwargs)
                 return original(layer, *args, **kwargs)
             finally:
                 inside.layer = False
@@ -111,8 +114,11 @@ class Computing:
             values: Any, sample_weight: Any = None, reduction: Any = "sum_over_batch_size", **kwargs: Any
         ) -> Any:
             reduced = original(values, sample_weight, reduction, **kwargs)
-            if reduction in _MEANS and reduced is not values and not no_tape():
-                self._take_mean(reduced, values)
+            if reduction in _MEANS and reduced is not values:
+                if no_tape():
+                    self.steps.tested(reduced)
+                else:
+                    self._take_mean(reduced, values)
             return reduced
 
         no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty

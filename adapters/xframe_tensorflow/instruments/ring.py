@@ -93,6 +93,7 @@ class Ring:
         self._waiting = 0
         self._totals = Totals()
         self._early: list[Row] = []
+        self._pass: list[Row] = []  # of an evaluation that may go on
         self._rate: Any = None  # of the last update
         self._next_home = time.monotonic() + FLUSH_SECONDS
 
@@ -235,17 +236,45 @@ class Ring:
                 self._epoch, self._place = row, 0
             elif row.test:
                 row.settle()
-                self.tested.append(row)
+                if "loss" in row.reals:  # the script's own
+                    rows = self._tested(row, rows)
+                else:
+                    self.tested.append(row)
             elif row.amends:
                 row.settle()
                 self._amend(rows, row)
             else:
                 row.settle()
                 self._label(row)
+                rows = self._evaluated(rows)
                 rows.append(row)
         self._early += rows
         if self.optimizers or len(self._early) > _MOST_EARLY:
             self._hand_over()
+
+    def _tested(self, row: Row, rows: list[Row]) -> list[Row]:
+        """A loss without a gradient, of an evaluation if it walks over a data set that trains nothing."""
+        walk = None if row.batch is None else row.batch.walk
+        if walk is None or walk.number is not None or walk.trained:
+            return rows
+        if self._pass and (self._pass[0].batch is None or self._pass[0].batch.walk is not walk):
+            rows = self._evaluated(rows)
+        self._pass.append(row)
+        return rows
+
+    def _evaluated(self, rows: list[Row]) -> list[Row]:
+        """The evaluation before, if there was one, is over; the rows that are still to be handed over."""
+        done, self._pass = self._pass, []
+        walk = done[0].batch.walk if done and done[0].batch is not None else None
+        if walk is None or walk.number is not None or walk.trained or not self.optimizers:
+            return rows
+        self._early += rows
+        self._hand_over()
+        if self.machine.begun:
+            sizes = np.array([row.size for row in done])
+            loss = float(np.average([row.reals["loss"] for row in done], weights=sizes))
+            self.machine.recorder.validation(loss=loss, batch_sizes=sizes)
+        return []
 
     def _amend(self, rows: list[Row], later: Row) -> None:
         if not rows and not self._early:  # the row itself has gone: the next one shows it
@@ -283,6 +312,7 @@ class Ring:
     def finish(self) -> None:
         """Nothing more will come."""
         self.bring_home()
+        self._early = self._evaluated(self._early)
         self._hand_over()
 
 

@@ -7,30 +7,23 @@ training step is one. The step of a graph is written down where the graph ends o
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops import control_flow_util
-from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
 
 from xframe.recording.attach.machine import Batch
 from xframe.recording.attach.patches import harmless
 from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.contents import Contents
+from xframe_tensorflow.instruments.graphs import KEPT, MOVED, arguments_of, behind, graph_here, is_here, is_looped
 from xframe_tensorflow.instruments.ring import Ring
 from xframe_tensorflow.instruments.rows import Optimizer, Row
 
-# Operations after which there is a row for each row before, and those after which there may be others.
-_KEPT = {
-    *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "ExpandDims", "Neg", "Div", "Maximum", "Minimum", "Squeeze")
-}
-_MOVED = {"Reshape", "Transpose", "ConcatV2"}
 _MOST_CALLS = 16  # since a gradient
 _MOST_NUMBERS = 1 << 16  # of a row's list
 
@@ -97,6 +90,7 @@ class Steps:
         self._calls: list[list[Any]] = []  # of models since the last gradient, with what they took
         self._targets: list[Any] = []
         self._training: bool | None = None
+        self._untaped: tuple[Any, Any] = (None, None)  # the graph, and what a model took in it
         self._backward: tuple[Any, Any] = (None, None)  # the last gradient's loss, and its rows
 
     # What is seen.
@@ -106,6 +100,30 @@ class Steps:
         """A model took these under a tape."""
         self._calls = [*self._calls[-_MOST_CALLS:], leaves]
         self._training = training
+
+    def used_untaped(self, given: tuple[Any, ...]) -> None:
+        """A model took this without a tape."""
+        self._untaped = graph_here(), given[0] if given else None
+
+    @harmless
+    def tested(self, loss: Any) -> None:
+        """A loss was computed without a tape: if of what a model has just taken, it may be of an evaluation."""
+        (graph, leaf), self._untaped = self._untaped, (None, None)
+        step = self._here()
+        if graph is not graph_here() or not len(getattr(leaf, "shape", ())) or (step is not None and step.fixed):
+            return
+        if graph is None:
+            batch = self.batches.of(leaf)
+            if batch is not None:
+                self.end_outside()
+                self.ring.add(Row(int(leaf.shape[0]), reals={"loss": loss}, batch=batch, test=True))
+            return
+        facts = {"wholes": (), "optimizers": (), "known": {}, "lists": (), "sized": True, "measured": False}
+        kind = self.ring.kind(reals=("loss",), test=True, **facts)
+        in_xla = control_flow_util.GraphOrParentsInXlaContext(graph)
+        rows = tf.shape(leaf, tf.int64)[0]
+        self.ring.write(kind, [rows], [loss], [], guarded=is_looped(graph) and not in_xla)
+        self.written.append((graph, kind))
 
     @harmless
     def compared(self, targets: list[Any]) -> None:
@@ -151,7 +169,7 @@ class Steps:
         step.updates.append(update)
 
     def _stepped_elsewhere(self, update: Update) -> None:
-        graph = _graph()
+        graph = graph_here()
         if graph is None:  # the gradients come from a graph that has written its row
             self.ring.add(_row(Step(None, updates=[update]), amends=True))
             return
@@ -176,13 +194,13 @@ class Steps:
     # Where a step begins and ends.
 
     def _here(self) -> Step | None:
-        graph = _graph()
+        graph = graph_here()
         return self._outside if graph is None else self._steps.get(graph)
 
     def begin(self, **facts: Any) -> Step:
         """The step before ends, if there is one, and another begins."""
         self.end()
-        step = Step(_graph(), **facts)
+        step = Step(graph_here(), **facts)
         if step.graph is None:
             self._outside = step
         else:
@@ -207,7 +225,7 @@ class Steps:
 
     def drop(self) -> None:
         """The step here, if there is one, is none."""
-        graph = _graph()
+        graph = graph_here()
         if graph is None:
             self._outside = None
         else:
@@ -225,6 +243,9 @@ class Steps:
     def _look_at(self, step: Step, calls: list[list[Any]]) -> None:
         """Outside of graphs: which batch this is, by the tensors that went into the model."""
         known = [(batch, call) for call in calls for leaf in call if (batch := self.batches.of(leaf)) is not None]
+        known += [(batch, calls[0]) for leaf in step.targets if (batch := self.batches.of(leaf)) is not None]
+        if not known:
+            self.batches.doubt()
         if step.batch is None and known:
             step.batch = known[0][0]
         call = known[0][1] if known else calls[0]
@@ -238,7 +259,7 @@ class Steps:
         """The batch, in a graph: what says how many samples it has, what the model took of it, and the targets."""
         if step.fixed:
             return (_leaf_of_data(step.data), *_divided(step.data))
-        targets = [one for one in step.targets if _is_here(one, step.graph)]
+        targets = [one for one in step.targets if is_here(one, step.graph)]
         return (*_batch_of_graph(step), targets)
 
     def _write(self, step: Step) -> None:
@@ -250,11 +271,11 @@ class Steps:
                 if (made := self.contents.of(data)) is not None:
                     lists.append((name, 3, made))
         lists = [(name, width, one) for name, width, one in lists if (one.shape[0] or 0) * width < _MOST_NUMBERS]
-        reals = {"loss": step.loss} if _is_here(step.loss, step.graph) else {}
+        reals = {"loss": step.loss} if is_here(step.loss, step.graph) else {}
         for update in step.updates:
-            reals = {**{name: one for name, one in update.reals.items() if _is_here(one, step.graph)}, **reals}
+            reals = {**{name: one for name, one in update.reals.items() if is_here(one, step.graph)}, **reals}
         reals = {name: tf.cast(one, tf.float32) if one.dtype.size < 4 else one for name, one in reals.items()}
-        rows = step.loss_rows if _is_here(step.loss_rows, step.graph) else None
+        rows = step.loss_rows if is_here(step.loss_rows, step.graph) else None
         known = {} if step.training is None or step.test else {"training": int(step.training)}
         kind = self.ring.kind(
             wholes=() if rows is None else ("loss_rows",),
@@ -273,7 +294,7 @@ class Steps:
                 after = update.optimizer.keras._iterations.value.read_value() if update.after is None else update.after
                 head += [tf.constant(-1) if update.before is None else update.before, after]
             in_xla = control_flow_util.GraphOrParentsInXlaContext(step.graph)
-            bounded = self.bounded if step.fixed else not _is_looped(step.graph)
+            bounded = self.bounded if step.fixed else not is_looped(step.graph)
             data = [one for _, _, one in lists]
             self.ring.write(kind, head, list(reals.values()), data, guarded=not (in_xla or bounded))
         self.written.append((step.graph, kind))
@@ -294,24 +315,6 @@ def _row(step: Step, *, amends: bool = False) -> Row:
     return Row(size, step.ids, reals, wholes, updates, step.prints, step.batch, amends=amends, test=step.test)
 
 
-def _graph() -> Any:
-    """The graph that is being made, if one is."""
-    return None if tf.executing_eagerly() else ops.get_default_graph()
-
-
-def _is_here(tensor: Any, graph: Any) -> bool:
-    return getattr(tensor, "graph", None) is graph
-
-
-def _is_looped(graph: Any) -> bool:
-    """Whether a call may run this graph any number of times."""
-    while isinstance(graph, FuncGraph):
-        if isinstance(graph, ControlFlowFuncGraph) or str(graph.name).startswith("Dataset"):
-            return True
-        graph = graph.outer_graph
-    return False
-
-
 def _leaf_of_data(data: Any) -> Any:
     return next((leaf for leaf in tf.nest.flatten(data) if leaf is not None and len(leaf.shape)), None)
 
@@ -327,23 +330,23 @@ def _batch_of_graph(step: Step) -> tuple[Any, list[Any]]:
 
     That is an argument of the graph from which a model's input was made, or else the input itself.
     """
-    arguments = _arguments(step.graph)
+    arguments = arguments_of(step.graph)
     calls = [[leaf for held in call if (leaf := held()) is not None and len(leaf.shape)] for call in step.calls]
     for call in calls:
         for leaf in call:
-            if not _is_here(leaf, step.graph):
+            if not is_here(leaf, step.graph):
                 continue
-            if (found := _behind(leaf, arguments, _KEPT)) is not None:
+            if (found := behind(leaf, arguments, KEPT)) is not None:
                 return found, call
-            if (found := _behind(leaf, arguments, _KEPT | _MOVED)) is not None:
+            if (found := behind(leaf, arguments, KEPT | MOVED)) is not None:
                 return found, [found]
-    here = [[leaf for leaf in call if _is_here(leaf, step.graph)] for call in calls]
+    here = [[leaf for leaf in call if is_here(leaf, step.graph)] for call in calls]
     found = next((call for call in here if call), None)
     if found is not None:
         return found[0], found
     if any(calls):
         return tf.constant(next(call for call in calls if call)[0]), []
-    leaf = _behind(step.loss, arguments, None) if _is_here(step.loss, step.graph) else None
+    leaf = behind(step.loss, arguments, None) if is_here(step.loss, step.graph) else None
     return leaf, []
 
 
@@ -352,28 +355,3 @@ def _held(leaf: Any) -> Any:
         return weakref.ref(leaf)
     except TypeError:
         return lambda: leaf
-
-
-def _arguments(graph: Any) -> set[int]:
-    captured = {id(inside) for _, inside in graph.captures}
-    return {id(one) for one in graph.inputs if id(one) not in captured and one.shape.rank != 0} | {
-        id(op.outputs[0]) for op in graph.get_operations() if op.type == "IteratorGetNext"
-    }
-
-
-def _behind(tensor: Any, arguments: set[int], kept: set[str] | None) -> Any:
-    """The argument that a tensor was computed from, by these operations alone (None: by any)."""
-    waiting, seen = [tensor], set()
-    for one in _popped(waiting):
-        if id(one) in arguments:
-            return one
-        if id(one.op) in seen or (kept is not None and one.op.type not in kept):
-            continue
-        seen.add(id(one.op))
-        waiting += [source for source in one.op.inputs if source.dtype not in (tf.resource, tf.variant)]
-    return None
-
-
-def _popped(waiting: list[Any]) -> Iterator[Any]:
-    while waiting:
-        yield waiting.pop(0)

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
-from tensorflow.python.framework import ops
 
 from xframe.recording.attach.patches import Patches, harmless
+from xframe_tensorflow.instruments.graphs import graph_here
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
@@ -65,7 +65,7 @@ class Updates:
     def _begin(self, optimizer: Any) -> Update:
         known = self.steps.ring.optimizer(optimizer)
         update = Update(known, _read(known.keras._iterations))
-        self._applying, self._in_branch = (update, _graph()), False
+        self._applying, self._in_branch = (update, graph_here()), False
         if known.keras is not optimizer or known.window > 1:
             update.reals["lr"] = tf.convert_to_tensor(known.keras.learning_rate)
             if self._norms is None:
@@ -103,7 +103,7 @@ class Updates:
         after = before if all(a is b for a, b in zip(given, clipped, strict=True)) else _half_square(clipped)
         if before is None or after is None:
             return
-        if _graph() is graph:
+        if graph_here() is graph:
             update.reals |= {"gradient_norm": before, "clipped_norm": after}
         elif self._norms is not None:
             self._norms.assign([tf.cast(before, tf.float32), tf.cast(after, tf.float32)])
@@ -111,7 +111,7 @@ class Updates:
 
     def _seen_update(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _backend_update_step(optimizer: Any, grads: Any, variables: Any, learning_rate: Any) -> Any:
-            if self._applying is not None and _graph() is self._applying[1]:
+            if self._applying is not None and graph_here() is self._applying[1]:
                 self._take_rate(self._applying[0], learning_rate)
             return original(optimizer, grads, variables, learning_rate)
 
@@ -140,10 +140,6 @@ class Updates:
                 before = self._clipped.get(id(one))
                 bound = args[-1] if args else next((kwargs[name] for name in _BOUNDS if name in kwargs), None)
                 self._clipped[id(other)] = other, one if before is None else before[1], (rule, bound)
-
-
-def _graph() -> Any:
-    return None if tf.executing_eagerly() else ops.get_default_graph()
 
 
 def _read(variable: Any) -> Any:

@@ -8,7 +8,7 @@ keras.utils.set_random_seed(0)
 x = np.random.default_rng(0).random((150, 6), dtype=np.float32)
 y = np.random.default_rng(1).integers(0, 3, 150)
 train = tf.data.Dataset.from_tensor_slices((x[:120], y[:120])).shuffle(120).batch(32)
-held_out = tf.data.Dataset.from_tensor_slices((x[120:], y[120:])).batch(32)
+held_out = tf.data.Dataset.from_tensor_slices((x[120:], y[120:])).batch(15)
 
 
 class Model(keras.Model):
@@ -45,7 +45,7 @@ def test_step(inputs, labels):
     test_loss(computed(labels, model(inputs, training=False)))
 
 
-steps = []
+steps, validations = [], []
 for epoch in range(2):
     train_loss.reset_state()
     test_loss.reset_state()
@@ -55,5 +55,6 @@ for epoch in range(2):
         steps.append((len(labels), int(optimizer.iterations), epoch, float(loss), rate))
     for inputs, labels in held_out:
         test_step(inputs, labels)
+    validations.append((float(test_loss.result()), None, 30))
     print(f"epoch {epoch + 1}: loss {train_loss.result():.4f}, test loss {test_loss.result():.4f}")
 weights = model.get_weights()

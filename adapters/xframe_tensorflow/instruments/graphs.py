@@ -1,0 +1,62 @@
+"""Graphs that are being made: what in them stands where, and what was computed from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
+
+# Operations after which there is a row for each row before, and those after which there may be others.
+KEPT = {
+    *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "ExpandDims", "Neg", "Div", "Maximum", "Minimum", "Squeeze")
+}
+MOVED = {"Reshape", "Transpose", "ConcatV2"}
+
+
+def graph_here() -> Any:
+    """The graph that is being made, if one is."""
+    return None if tf.executing_eagerly() else ops.get_default_graph()
+
+
+def is_here(tensor: Any, graph: Any) -> bool:
+    """Whether a tensor is one of that graph's."""
+    return getattr(tensor, "graph", None) is graph
+
+
+def is_looped(graph: Any) -> bool:
+    """Whether a call may run this graph any number of times."""
+    while isinstance(graph, FuncGraph):
+        if isinstance(graph, ControlFlowFuncGraph) or str(graph.name).startswith("Dataset"):
+            return True
+        graph = graph.outer_graph
+    return False
+
+
+def arguments_of(graph: Any) -> set[int]:
+    """The tensors with rows that a graph gets as it is called, or takes from an iterator, by id."""
+    captured = {id(inside) for _, inside in graph.captures}
+    return {id(one) for one in graph.inputs if id(one) not in captured and one.shape.rank != 0} | {
+        id(op.outputs[0]) for op in graph.get_operations() if op.type == "IteratorGetNext"
+    }
+
+
+def behind(tensor: Any, arguments: set[int], kept: set[str] | None) -> Any:
+    """The argument that a tensor was computed from, by these operations alone (None: by any)."""
+    waiting, seen = [tensor], set()
+    for one in _popped(waiting):
+        if id(one) in arguments:
+            return one
+        if id(one.op) in seen or (kept is not None and one.op.type not in kept):
+            continue
+        seen.add(id(one.op))
+        waiting += [source for source in one.op.inputs if source.dtype not in (tf.resource, tf.variant)]
+    return None
+
+
+def _popped(waiting: list[Any]) -> Iterator[Any]:
+    while waiting:
+        yield waiting.pop(0)
