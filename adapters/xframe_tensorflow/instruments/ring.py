@@ -195,12 +195,13 @@ class Ring:
                 "steps came faster than they could be written down", got=end, expected=f"{CAPACITY} numbers"
             )
         table = self._table[:end].numpy()
-        reals, numbers = table.view(np.float64).tolist(), table.tolist()
         start = 0
-        while start < len(numbers):
-            kind = self._kinds[numbers[start]]
-            row, place = Row(test=kind.test), start + _HEAD
-            size = numbers[start + 1]
+        while start < len(table):
+            kind = self._kinds[table[start]]
+            head = table[start : start + kind.length]
+            numbers, reals = head.tolist(), head.view(np.float64).tolist()
+            row, place = Row(test=kind.test), _HEAD
+            size = numbers[1]
             row.size = size if kind.sized else None
             row.wholes = {**kind.known, **dict(zip(kind.wholes, numbers[place:], strict=False))}
             place += len(kind.wholes)
@@ -212,7 +213,7 @@ class Ring:
                 row.updates.append((optimizer, numbers[place], numbers[place + 1]))
                 place += 2
             row.reals = {name: reals[place + i] for i, name in enumerate(kind.reals)}
-            place += len(kind.reals)
+            place = start + kind.length
             for (name, width), length in zip(kind.lists, lengths, strict=True):
                 end = place + length * width
                 if length == size:
