@@ -130,7 +130,7 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
     It is the finest that a run states. A coarser one widens the tolerance only as far as the types of that run's
     weights show it: what a script's metadata state is no evidence.
     """
-    stated = {run.name: _FINEST_FIRST.index(run.facts.precision) for run in runs}
+    stated = {run.name: _FINEST_FIRST.index(_stated(run) or run.facts.precision) for run in runs}
     finest = min(stated.values())
     if finest == max(stated.values()):
         return _FINEST_FIRST[finest], ""
@@ -140,10 +140,17 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
         shown = [_FINEST_FIRST.index(_STORED[name]) for name in types & _STORED.keys()]
         believed = max(finest, min(stated[run.name], *shown)) if shown else finest
         taken = max(taken, believed)
-        what = run.facts.precision if "precision" in run.facts.runtime else "no precision, which is read as float32"
+        what = _stated(run) or "no precision, which is read as float32"
         shown_by = "" if believed == stated[run.name] else ", and no weights recorded show it"
         why.append(f"{run.name} states {what}{shown_by}")
     return _FINEST_FIRST[taken], f"numbers are judged as {_FINEST_FIRST[taken]} allows: {'; '.join(why)}"
+
+
+def _stated(run: Run) -> str | None:
+    """The precision that a run states, or that its script's settings show to be coarser than float32."""
+    if "precision" in run.facts.runtime:
+        return run.facts.precision
+    return None if run.trace is None else settings.coarse_precision(run.trace.settings)
 
 
 def _nothing_to_compare_with(traces: int) -> UsageError:

@@ -136,6 +136,14 @@ def differing(reference: Mapping[str, Any], candidate: Mapping[str, Any], run: s
     return tuple(sorted(found, key=_order))
 
 
+def coarse_precision(settings: Mapping[str, Any]) -> str | None:
+    """The precision below float32 that was computed in, by autocast or by the layers' policy; None if none was."""
+    names = {"float16": "mixed_float16", "mixed_float16": "mixed_float16"}
+    names |= {"bfloat16": "bfloat16", "mixed_bfloat16": "bfloat16"}
+    given = [settings.get(f"precision.{name}") for name in ("autocast", "policy")]
+    return next((names[one] for one in given if isinstance(one, str) and one in names), None)
+
+
 def _scheduled(settings: Mapping[str, Any]) -> bool:
     return any(name.endswith("schedule.class") and value is not None for name, value in settings.items())
 

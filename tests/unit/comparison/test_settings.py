@@ -114,6 +114,19 @@ def test_of_two_optimizers_the_second_is_compared_with_the_second():
     assert _names(second) == []
 
 
+def test_scripts_in_a_coarse_precision_are_judged_as_it_allows(tmp_path):
+    stated = {"a": {"precision.policy": "mixed_bfloat16"}, "b": {"precision.autocast": "bfloat16"}, "c": {}}
+    for name, settings in stated.items():
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"model.class": "Net", **settings})
+            for k in range(4):
+                rec.step(ids=[k], updates=k + 1, loss=1.0 + 0.01 * (name != "a"), lr=0.1)
+    assert xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
+    finer = xframe.compare(tmp_path / "a.trace", tmp_path / "c.trace")
+    assert finer.verdict == "failed"
+    assert "numbers are judged as float32 allows" in finer.explanation[0]
+
+
 def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
     for name, mean in (("old", 0.1), ("new", 0.2)):
         with xframe.record(tmp_path / f"{name}.trace") as rec:
