@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import xframe
+from xframe.running import registry
 
 FRAMEWORKS = ("torch", "tensorflow", "keras", "jax")
 HEAVY = (
@@ -75,6 +76,20 @@ def test_adapters_import_no_framework():
         "from xframe.running import registry; [registry.load(name).loops for name in ('numpy', 'torch', 'tensorflow')]"
     )
     assert loaded(find, FRAMEWORKS) == []
+
+
+def test_refusing_a_plan_imports_neither_framework_nor_trainer():
+    check = """
+import xframe
+from xframe.running.registry import load
+from xframe.tasks.lookup import find_task
+plan = xframe.TrainingPlan(batch_size=7, epochs=2, remainder="carry")
+torch, task = load("torch"), find_task("digits-mlp")
+assert all(torch.check(plan, task, xframe.Runtime(loop=loop)) for loop in torch.loops_require)
+"""
+    trainers = tuple(name for needed, _ in registry.load("torch").loops_require.values() for name in needed)
+    assert "lightning" in trainers
+    assert loaded(check, (*FRAMEWORKS, *trainers)) == []
 
 
 @pytest.mark.parametrize("name", xframe.__all__)
