@@ -4,12 +4,13 @@ import importlib.metadata
 
 import pytest
 from agreement import TRAINERS, Agreement, agree, compare
+from sampling import part
 from torch_loop import run_torch
 
 import xframe
 from xframe.plan import presets
 
-CONFIGURATIONS, SEED = 25, 0
+CONFIGURATIONS, SEED = part(25), 0
 
 
 def test_every_preset_that_ran_is_run():
@@ -23,6 +24,7 @@ def test_the_version_named_is_the_one_that_runs(trainer):
     assert f"{distribution} {version}" in presets.preset(trainer).text
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_the_trainer_counts_as_its_preset(trainer, record_property):
     found = agree(trainer, CONFIGURATIONS, SEED)
