@@ -111,6 +111,44 @@ def test_an_optimizer_that_is_used_again_keeps_nothing(tmp_path):
         assert xframe.Trace.open(tmp_path / f"{name}.trace").frame().updates.tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_step_that_is_compiled_as_a_whole_is_recorded_and_the_recording_is_not_compiled(tmp_path):
+    import torch
+    from torch._dynamo.utils import counters
+    from torch.utils.data import DataLoader, TensorDataset
+
+    def train():
+        torch.manual_seed(0)
+        torch._dynamo.reset()
+        counters.clear()
+        data = TensorDataset(torch.rand(96, 6), torch.randint(0, 3, (96,)))
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+        @torch.compile(backend="eager")
+        def step(inputs, targets):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+
+        for inputs, targets in DataLoader(data, batch_size=32):
+            step(inputs, targets)
+        return [p.tolist() for p in model.parameters()], [
+            text for text in counters["graph_break"] if "Tensor.item" in text
+        ]
+
+    bare = train()
+    with xframe.watch(tmp_path / "a.trace"):
+        watched = train()
+    assert watched == bare
+    assert not watched[1]
+    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
+    assert [row.tolist() for row in rows.ids] == [list(range(start, start + 32)) for start in (0, 32, 64)]
+    assert rows.updates.tolist() == [1, 2, 3]
+    assert rows.gradient_norm.notna().all()
+
+
 SETTINGS = {
     "loader": {
         "optimizer.class": "AdamW",

@@ -9,6 +9,7 @@ Its files:
     together.py    makes prints of many batches at once
     updates.py     optimizers' steps, gradient scalers, clipping and norms
     keras.py       Keras on torch
+    compiling.py   torch's compiler leaves the recording alone
     noting.py      what is set, as it comes into use
 """
 

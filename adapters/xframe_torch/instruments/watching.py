@@ -8,6 +8,7 @@ from xframe.recording.attach.instruments import refuse_untested
 from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches
 from xframe_torch.instruments.batches import Batches
+from xframe_torch.instruments.compiling import Compiling
 from xframe_torch.instruments.computing import Computing
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
@@ -32,7 +33,7 @@ class TorchInstrument:
             UsageError: of this version nobody has tried what is replaced.
         """
         refuse_untested("torch", torch.__version__, TESTED)
-        for part in (self.noting, self.batches, self.updates, self.computing):
+        for part in (Compiling(), self.noting, self.batches, self.updates, self.computing):
             part.attach(self._patches)
 
     def detach(self) -> None:
