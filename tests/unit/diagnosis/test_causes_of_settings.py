@@ -226,6 +226,15 @@ def test_gradients_divided_twice(compared, loss):
     assert "1/4 of those of a, 0.325 and 1.3 in step 3" in sentence
 
 
+@pytest.mark.parametrize(("from_step", "said"), [(2, "differ from step 2 on"), (3, "what the optimizer makes of them")])
+def test_norms_show_whether_gradients_or_updates_differ(compared, from_step, said):
+    norms = {name: [1.0 + 0.3 * (k >= start) for k in range(STEPS)] for name, start in (("a", 99), ("b", from_step))}
+    loss = LOSS * (1 + 0.1 * (np.arange(STEPS) >= 3))
+    both = {"columns": {"gradient_norm": norms["a"]}}
+    name, sentence = _first(compared(both, loss=loss, columns={"gradient_norm": norms["b"]}))
+    assert (name, said in sentence) == ("other-gradient", True)
+
+
 def test_a_schedule_as_long_as_the_samples_is_counted_out(tmp_path):
     plan = xframe.TrainingPlan(batch_size=8, epochs=3)
     for name, total in (("old", 18), ("new", 135)):

@@ -151,13 +151,23 @@ class OtherGradient(Cause):
             (claims.rates_agree, f"{had}{unseen}" if unseen else enter),
             (claims.rates_may_differ, f"{had}, or rates that were not recorded{unseen}"),
         ):
-            text = f"{case.run}: {where}: {entered}{window if k > 1 else ''}"
+            text = f"{case.run}: {where}: {entered}{window if k > 1 else ''}{_norms(numbers, step)}"
             yield self.note(case, text, step, claims=(claims.weights_may_differ, rates))
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
         if fields.get("k") == 1:
             return {where: text for where, text in self.fixes.items() if where not in _DIVISION}
         return self.fixes
+
+
+def _norms(numbers: Numbers, step: int | None) -> str:
+    """What the norms of the gradients say of losses that differ from that step on; empty if none were recorded."""
+    first = numbers.evidence.failed.get("gradient norm")
+    if step is None or (first is None and "gradient norm" not in numbers.evidence.passed):
+        return ""
+    if first is not None and first < step:
+        return f"; the gradients' norms differ from step {first:,} on"
+    return "; the gradients' norms agree up to there, so that it may be what the optimizer makes of them"
 
 
 def differ_from_the_start(case: Case, numbers: Numbers) -> str:
