@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras._tf_keras.keras import losses as as_tensorflow_has_them
 from keras.src.losses.losses import LossFunctionWrapper
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config
@@ -26,6 +27,15 @@ _CANONICAL = {
     "huber": "huber",
     "kl_divergence": "kl_divergence",
 }
+_OPERATIONS = {  # of TensorFlow, all on logits
+    "sparse_softmax_cross_entropy_with_logits": "cross_entropy",
+    "softmax_cross_entropy_with_logits": "cross_entropy",
+    "sigmoid_cross_entropy_with_logits": "binary_cross_entropy",
+}
+LOSSES = (
+    *((tf.nn, name) for name in _OPERATIONS),
+    *((space, name) for space in (keras.losses, as_tensorflow_has_them) for name in _CANONICAL if hasattr(space, name)),
+)
 _REDUCTIONS = {"sum_over_batch_size": "mean", "mean_with_sample_weight": "mean", None: "none"}
 _OPTIMIZERS = {  # of an optimizer's arguments, where the usual name is another
     "clipnorm": "clip_norm",
@@ -133,6 +143,15 @@ def loss(loss: keras.losses.Loss, target: Any, output: Any) -> dict[str, Any]:
         shape = getattr(tensor, "shape", None)
         if shape is not None and None not in tuple(shape[1:]):
             found[role] = [int(one) for one in shape[1:]]
+    return found
+
+
+def loss_function(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A loss that is a function and reduces nothing, as it is called for the first time."""
+    found: dict[str, Any] = {"class": _OPERATIONS.get(name) or _CANONICAL[name]}
+    if found["class"] in ("cross_entropy", "binary_cross_entropy"):
+        found["from_logits"] = name in _OPERATIONS or bool(given.get("from_logits", False))
+        found["label_smoothing"] = plain(given.get("label_smoothing", 0.0))
     return found
 
 

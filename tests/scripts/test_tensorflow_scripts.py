@@ -105,6 +105,10 @@ def test_the_mode_and_the_rows_of_a_mean_are_recorded(recorded):
     assert rows.training.tolist() == [1] * len(rows)
     assert rows.loss_rows.tolist() == rows.batch_size.tolist()
     assert recorded["tensorflow_epoch"][1].frame().loss_rows.isna().all()  # a sum
+    for name, kind in (("tensorflow_apart", "cross_entropy"), ("tensorflow_eager", "mean_squared_error")):
+        trace = recorded[name][1]
+        assert trace.settings["loss.class"] == kind  # a function, not an object
+        assert trace.frame().loss_rows.tolist() == trace.frame().batch_size.tolist()
 
 
 def test_samples_are_known_by_their_content_as_numpy_knows_them(recorded):

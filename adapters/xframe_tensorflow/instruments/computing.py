@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +17,7 @@ from tensorflow.python import pywrap_tfe
 from xframe.errors import UsageError, Verbatim
 from xframe.recording.attach.patches import Patches, harmless
 from xframe.recording.identity import leaves
+from xframe_tensorflow import settings
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps
 
@@ -39,6 +42,10 @@ class Computing:
         patches.replace(tf.GradientTape, "gradient", self._seen_gradient)
         patches.replace(losses, "reduce_values", self._seen_reduction)
         patches.replace(losses.Loss, "__call__", self._seen_loss)
+        for owner, name in settings.LOSSES:
+            patches.replace(owner, name, functools.partial(self._seen_function, name))
+        for owner in (tf, tf.math):
+            patches.replace(owner, "reduce_mean", self._seen_mean)
         for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
             patches.replace(kind, "scale_loss", self._seen_scaling)
 
@@ -102,12 +109,49 @@ class Computing:
         no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
 
         def call(loss: Any, y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
-            if not no_tape() and not isinstance(loss, CompileLoss):
-                self.noting.loss(loss, y_true, y_pred)
-                self.steps.compared(with_rows(y_true))
-            return original(loss, y_true, y_pred, *args, **kwargs)
+            if no_tape() or isinstance(loss, CompileLoss):
+                return original(loss, y_true, y_pred, *args, **kwargs)
+            self.noting.loss(loss, y_true, y_pred)
+            self.steps.compared(with_rows(y_true))
+            self._inside.loss = True
+            try:
+                return original(loss, y_true, y_pred, *args, **kwargs)
+            finally:
+                self._inside.loss = False
 
         return call
+
+    def _seen_function(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if not (no_tape() or getattr(self._inside, "loss", False)):
+                self._take_function(name, args, kwargs)
+            return original(*args, **kwargs)
+
+        return function
+
+    @harmless
+    def _take_function(self, name: str, args: Any, kwargs: dict[str, Any]) -> None:
+        target = next((kwargs[one] for one in ("labels", "y_true") if one in kwargs), args[0] if args else None)
+        self.steps.compared(with_rows(target))
+        self.noting.loss_function(name, kwargs)
+
+    def _seen_mean(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+
+        def reduce_mean(input_tensor: Any, *args: Any, **kwargs: Any) -> Any:
+            mean = original(input_tensor, *args, **kwargs)
+            if not no_tape() and tf.executing_eagerly():
+                self._take_mean_of(mean, input_tensor)
+            return mean
+
+        return reduce_mean
+
+    @harmless
+    def _take_mean_of(self, mean: Any, given: Any) -> None:
+        if isinstance(given, tf.Tensor) and mean.shape.rank == 0:
+            self._averaged = mean, math.prod(given.shape)
 
     def _seen_reduction(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def reduce_values(

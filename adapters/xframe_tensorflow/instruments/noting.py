@@ -72,6 +72,11 @@ class Noting:
             self._note("loss", settings.loss(loss, target, output), id(loss))
 
     @harmless
+    def loss_function(self, name: str, given: Mapping[str, Any]) -> None:
+        """A loss that is a function, which a training calls by itself."""
+        self._note("loss", settings.loss_function(name, given), name)
+
+    @harmless
     def weights_of_classes(self, weights: Mapping[int, float] | None) -> None:
         """What ``fit`` weights the losses of classes by."""
         if weights:

@@ -91,10 +91,11 @@ class Totals:
     def add(self, row: Row) -> None:
         """Those of a row."""
         for optimizer, before, after in row.updates:
-            start = optimizer.last if before is None or before < 0 else before
+            tried = before is not None and before >= 0  # otherwise it may have been in a branch that was not taken
+            start = before if before is not None and tried else optimizer.last
             applied = after // optimizer.window - start // optimizer.window
             self.applied += applied
-            self.tried += max(applied, int(after == start))
+            self.tried += max(applied, int(tried and after == start))
             optimizer.last = after
 
 
