@@ -147,7 +147,8 @@ def prints(value: Any, name: str, size: int) -> Any:
     # A tensor is copied with its bytes; what says itself that it is at home later is kept as it is.
     held = value if hasattr(value, "numpy") and not hasattr(value, "read_value") else hold(value, name)
     shape = tuple(held.shape) if hasattr(held, "shape") else ()
-    if shape != (size, PER_SAMPLE["prints"]) or not str(held.dtype).endswith("int64"):
+    kind = getattr(held, "dtype", None)
+    if shape != (size, PER_SAMPLE["prints"]) or str(getattr(kind, "name", kind)).split(".")[-1] != "int64":
         got = Verbatim(f"{type(value).__name__} of shape {shape}")
         raise UsageError(f"a step's {name}", got=got, expected=f"prints, int64 of shape ({size}, 3)")
     if getattr(held, "is_cpu", False):

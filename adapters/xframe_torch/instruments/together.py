@@ -48,21 +48,33 @@ class _Group:
         self._lock = threading.Lock()
 
     def take(self, copies: list[torch.Tensor], rows: int, values: int) -> Later | None:
-        """One more batch; None: these are enough, or have been asked for."""
-        with self._lock:
+        """One more batch; None: these are enough, or are asked for.
+
+        It never waits: in a process that was forked meanwhile nobody would ever let go of the lock.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
             if self._made is not None or (self._batches and self._values + values > AT_ONCE):
                 return None
             self._batches.append(copies)
             later = Later(self, self._rows, rows)
             self._rows, self._values = self._rows + rows, self._values + values
             return later
+        finally:
+            self._lock.release()
 
-    def make(self) -> None:
-        """Makes them, where the batches lie, and lets go of these."""
-        with self._lock, torch.no_grad():
+    def make(self, *, wait: bool = True) -> None:
+        """Makes them, where the batches lie, and lets go of these; without ``wait`` unless another thread does."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
             if self._made is None:
-                together = [torch.cat(same) for same in zip(*self._batches, strict=True)]
-                self._made, self._batches = prints(together, self._kind), []
+                with torch.no_grad():
+                    together = [torch.cat(same) for same in zip(*self._batches, strict=True)]
+                    self._made, self._batches = prints(together, self._kind), []
+        finally:
+            self._lock.release()
 
     def at_home(self) -> NDArray[np.int64]:
         """All of them."""
@@ -98,9 +110,9 @@ class Together:
         later = None if group is None else group.take(copies, rows, values)
         if later is None:
             if group is not None:
-                group.make()
+                group.make(wait=False)
             elif len(self._open) >= _OPEN:
-                self._open.pop(next(iter(self._open))).make()
+                self._open.pop(next(iter(self._open))).make(wait=False)
             group = self._open[place] = _Group(kind)
             later = group.take(copies, rows, values)
         return later
