@@ -106,6 +106,17 @@ def test_what_one_loss_and_another_share_of_a_batch_is_one_step(machine):
     assert [rows.num_rows, rows.ids(0).tolist(), rows.frame().updates.tolist()] == [1, [1, 2], [2]]
 
 
+def test_a_training_on_unknown_batches_after_one_on_known_ones_takes_none_of_their_samples(machine):
+    train(machine, batch(1, 2), 1)
+    for _ in range(2):
+        train(machine, Batch(None, 2), 1)
+    train(machine, Batch(None, 3), 1)
+    rows = machine.rows_of().frame()
+    assert rows.ids_digest.isna().tolist() == [False, True, True, True]
+    assert rows.batch_size.tolist() == [2, 2, 2, 3]
+    assert rows.updates.tolist() == [1, 2, 3, 4]
+
+
 def test_noise_beside_a_batch_does_not_stand_for_it_and_a_later_unknown_batch_does(machine):
     machine.used(batch(1, 2))
     machine.used(Batch(None, 2))

@@ -81,6 +81,7 @@ class Machine:
         # Of the first backward pass since a step began or an optimizer stepped: its loss, and further columns.
         self._loss: Any = None
         self._also: dict[str, Any] = {}
+        self._again: Batch | None = None  # what a further update of the same optimizer would be of
         self._applied: tuple[Any, Any] = (0, 0)  # updates applied and tried, before the last backward pass
         self._lr: Any = None  # of the last update
 
@@ -161,18 +162,21 @@ class Machine:
             also["loss_rows"] = next(iter(self._loss_rows))
         also |= self.prints
         self.training, self._loss_rows, self.prints = None, set(), {}
-        if self._loss is None:
+        anew = self._loss is None
+        if anew:
             self._loss, self._also = loss, also
         self._applied = self._totals()
         if not self._goes_on(batch):
             self._begin(batch, *self._applied)
+        if anew or (self._step is not None and batch is self._step.batch):
+            self._again = batch
 
     def _goes_on(self, batch: Batch | None) -> bool:
         """Whether a backward pass is of the step that there is: it is on the same batch, or made from it."""
         step = self._step
         if step is None or step.batch is None:
             return False
-        made_of_it = batch is None or (step.batch.known and not batch.known)
+        made_of_it = batch is None or (step.batch.known and not batch.known and batch.size == step.batch.size)
         return batch is step.batch or (made_of_it and step.handed_out == self.handed_out)
 
     def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
@@ -186,7 +190,7 @@ class Machine:
         if step is None:
             return
         if optimizer in step.stepped:
-            step = self._begin(step.batch, *self._applied)
+            step = self._begin(self._again, *self._applied)
         step.stepped.add(optimizer)
         step.lr = lr if step.lr is None else step.lr
         if norms is not None and "clipped_norm" not in step.also:
