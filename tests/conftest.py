@@ -31,6 +31,8 @@ def pytest_configure(config):
         import readline  # noqa: F401  # when it is first imported, it sets COLUMNS for child processes alone
     # Frameworks and thousands of tests are objects that stay: to look through them all the time takes a tenth of it.
     gc.disable()
+    # As many processes as cores run tests: OpenMP's threads that wait for work must not spin meanwhile.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.pop("COLUMNS", None)  # the screen's width would fold what tests read
     os.unsetenv("COLUMNS")
     if config.getoption("quick"):
