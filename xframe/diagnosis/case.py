@@ -330,9 +330,8 @@ class Case:
     def passes(self) -> Passes:
         """The candidate's passes beside the reference's; none if all batches agree, or the sizes do not."""
         where, n = self.cells, self.num_samples
-        if where is None or n is None or self.ids is None or self.batches_differ_at is None:
-            return Passes(())
-        if not self.shared or not self.same_sizes:
+        differ = self.shared and self.same_sizes and self.batches_differ_at is not None
+        if not differ or where is None or n is None or self.ids is None:
             return Passes(())
         (ids, reference), end = self.ids, int(self.candidate.bounds[self.shared])
         index, real = where.passes[:end], ~where.padding[:end]
