@@ -161,7 +161,8 @@ def _named(argument: str) -> str:
 
 def schedules_of(optimizer: torch.optim.Optimizer) -> list[Any]:
     """Schedules that were made for an optimizer, wherever they are."""
-    return [each for each in gc.get_objects() if isinstance(each, SCHEDULES) and each.optimizer is optimizer]
+    # By their type itself: to ask another object for its class may run its own code, or fail.
+    return [each for each in gc.get_objects() if issubclass(type(each), SCHEDULES) and each.optimizer is optimizer]
 
 
 def reduction_of(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], str | None]:

@@ -106,12 +106,14 @@ class Noting:
             return
         found = settings.optimizer(optimizer, scaler)
         self.machine.settings({f"{name}.{each}": value for each, value in found.items()})
-        for schedule in self._schedules:
-            if (seen := schedule()) is not None and getattr(seen, "optimizer", None) is optimizer:
-                self._note("schedule", settings.schedule(seen))
-        if before is None and not self._schedules and hasattr(optimizer.step, "_wrapped_by_lr_sched"):
-            for seen in settings.schedules_of(optimizer):
-                self._note("schedule", settings.schedule(seen))
+        seen = [each for known in self._schedules if (each := known()) is not None]
+        seen = [each for each in seen if getattr(each, "optimizer", None) is optimizer]
+        if before is None and not seen and hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+            seen = settings.schedules_of(optimizer)
+        parts = [id(part) for each in seen for part in getattr(each, "_schedulers", ())]
+        for each in seen:
+            if id(each) not in parts:
+                self._note("schedule", settings.schedule(each))
 
     @_if_it_can
     def clipping(self, optimizer: torch.optim.Optimizer, found: Mapping[str, Any]) -> None:
