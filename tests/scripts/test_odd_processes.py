@@ -58,6 +58,15 @@ FORKS = {
     """,
         ["a.trace"],
     ),
+    "multiprocessing by a server": (
+        """
+        if __name__ == "__main__":
+            worker = multiprocessing.get_context("forkserver").Process(target=toyframe.train, args=(5,))
+            worker.start()
+            worker.join()
+    """,
+        ["a.trace"],
+    ),
     "a pool": (
         """
         with multiprocessing.get_context("fork").Pool(1) as pool:

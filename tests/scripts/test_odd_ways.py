@@ -33,6 +33,8 @@ WAYS = {
     "a console script": ["./console"],
     "a shell script": ["sh", "-c", '"$0" train.py', PYTHON],
     "env": ["env", "A=b", PYTHON, "train.py"],
+    "PYTHONSAFEPATH": ["env", "PYTHONSAFEPATH=1", PYTHON, "train.py"],
+    "PYTHONDONTWRITEBYTECODE": ["env", "PYTHONDONTWRITEBYTECODE=1", PYTHON, "train.py"],
     "through a link": [PYTHON, "link.py"],
     "by runpy": [PYTHON, "-c", "import runpy; runpy.run_path('train.py', run_name='__main__')"],
     "from a subprocess": [PYTHON, "-c", f"import subprocess; subprocess.run([{PYTHON!r}, 'train.py'], check=True)"],
