@@ -24,7 +24,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BATCH, SECONDS, LEAST = 64, 0.4, 5
+BATCH, SECONDS = 64, 0.4
+ABOUT = """
+Loops as tutorials write them, bare and watched: by index alone (`--identity index`), and with prints (`close`, the
+default). Ratios are of processor time, of two segments of one round, medians with quartiles; *at most* is what each is
+to stay below. What prints add to the index alone is given a step, and for a megabyte of features."""
 WAYS = ("bare", "index", "close")
 
 
@@ -252,11 +256,16 @@ def main() -> None:
                 left = len(mine) - place + others
                 measure(workload, state, each, time.monotonic() + max(0, end - time.monotonic()) / left)
                 given.state.write_text(json.dumps(state))
-    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
-    text = f"{table(state)}\n\n{os.cpu_count()} cores, load {load} at the end"
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    made = (
+        f"`python tests/proof/recording_cost.py --minutes {given.minutes:g}`, commit {commit}, {os.cpu_count()} cores"
+    )
+    text = f"{made}, load {load} at the end.\n{ABOUT}\n\n{table(state)}\n"
     print(text)
     if given.write is not None:
-        given.write.write_text(f"# What recording costs a script\n\n{__doc__.splitlines()[0]}\n\n{text}\n")
+        given.write.write_text(f"# What recording costs a script\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -211,7 +211,8 @@ def _ids(index: Any, dataset: Any) -> Any:
         return None
     if ids.dtype.kind not in "iu" or ids.ndim > 1:
         return None
-    ids = ids.astype(np.int64).reshape(-1)
+    if type(index) is not list or ids.dtype != np.int64:  # its numbers may be changed later
+        ids = ids.astype(np.int64).reshape(-1)
     while isinstance(dataset, Subset):
         ids, dataset = np.asarray(dataset.indices)[ids], dataset.dataset
     return np.ascontiguousarray(ids, dtype=np.int64)

@@ -231,4 +231,5 @@ class Computing:
         self._inside.evaluating = None
         self._updates.forget_clipping()
         if loss is not None and not loss.is_meta:
-            self.machine.backward(loss.detach().reshape(()) if loss.numel() == 1 else None)
+            one = loss.detach() if loss.numel() == 1 else None
+            self.machine.backward(one.reshape(()) if one is not None and one.ndim else one)
