@@ -21,6 +21,15 @@ _COPIES = ("to", "cuda", "float", "double", "half", "bfloat16", "long", "int", "
 _CHOOSING = (torch.Tensor, np.ndarray, list)  # what chooses rows
 
 
+class _Known(weakref.ref[torch.Tensor]):
+    """A tensor that lives, where its numbers lie, and the batch that it was handed out with."""
+
+    __slots__ = ("batch", "place")
+
+    place: tuple[int, int]
+    batch: Batch
+
+
 class Batches:
     """Knows the tensors of batches, as long as they live.
 
@@ -31,7 +40,7 @@ class Batches:
     def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
         self._noting = noting
-        self._known: dict[tuple[int, int], tuple[weakref.ref[torch.Tensor], Batch]] = {}
+        self._known: dict[tuple[int, int], _Known] = {}
         self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
 
     def attach(self, patches: Patches) -> None:
@@ -101,9 +110,13 @@ class Batches:
                 self._know(tensor, batch)
 
     def _know(self, tensor: torch.Tensor, batch: Batch) -> None:
-        key = _place(tensor)
-        known = self._known
-        known[key] = (weakref.ref(tensor, lambda gone: known.get(key, (None,))[0] is gone and known.pop(key)), batch)
+        known = _Known(tensor, self._forget)
+        known.place, known.batch = _place(tensor), batch
+        self._known[known.place] = known
+
+    def _forget(self, gone: _Known) -> None:
+        if self._known.get(gone.place) is gone:
+            del self._known[gone.place]
 
     def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def getitem(tensor: torch.Tensor, index: Any) -> Any:
@@ -153,7 +166,10 @@ class Batches:
         if last is not None and last[0]() is index:
             return last[1]
         # A copy, since the index may be used again; what lies on a device stays there.
-        ids = index.to(torch.int64, copy=True) if isinstance(index, torch.Tensor) else np.array(index, dtype=np.int64)
+        if isinstance(index, torch.Tensor) and not index.is_cpu:
+            ids: Any = torch.empty_like(index, dtype=torch.int64).copy_(index)
+        else:
+            ids = np.array(index.numpy() if isinstance(index, torch.Tensor) else index, dtype=np.int64)
         batch = Batch(ids, len(index))
         self.machine.handed_out += 1
         if not isinstance(index, list):
@@ -173,9 +189,9 @@ class Batches:
             place = _place(seen)
             held = self._known.get(place)
             if held is not None and place[0]:
-                known = held[0]()
+                known = held()
                 if known is seen or (known is not None and known.data_ptr() == place[0]):
-                    return held[1]
+                    return held.batch
         batch = None if base is None else _slice_of(tensor, base)
         if batch is not None:
             self.machine.handed_out += 1

@@ -58,7 +58,6 @@ class Updates:
         for counter in self._counters.values():
             counter.remove()
 
-    @harmless
     def forget_clipping(self) -> None:
         """Gradients are other ones now."""
         if self.clipped:
@@ -121,7 +120,6 @@ class Updates:
 
         return step
 
-    @harmless
     def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         if optimizer not in self._counters:
             self._count(optimizer, None)
@@ -144,6 +142,7 @@ class Updates:
             counter.clipping = found
             self._noting.clipping(optimizer, found)
 
+    @harmless
     def _count(self, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
         try:
             counter: _Counter | _Blind = _Counter(optimizer, scaler, self.clipped)
