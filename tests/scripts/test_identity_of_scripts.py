@@ -77,6 +77,17 @@ def test_features_and_targets_of_each_step(tmp_path, way):
     assert trace.frame().batch_size.tolist() == [8, 8, 4]
 
 
+def test_what_has_no_prints_is_not_known_and_stops_nothing(tmp_path):
+    """Numbers that are not real; targets beside them have theirs."""
+    step = "nn.functional.cross_entropy(own(torch.complex(features, features)), targets).backward()"
+    own = "class Own(nn.Module):\n    def forward(self, z):\n        return model(z.real)\nown = Own()"
+    left, trace = recorded(tmp_path, SCRIPT.format(definitions=own, step=step))
+    assert trace.num_rows == 3
+    assert "features" not in trace.columns
+    values = trace.column("targets").reshape(-1, 3)
+    assert values[:, 0].tolist() == np.concatenate([prints(targets)[:, 0] for _, targets in left["taken"]]).tolist()
+
+
 def test_what_is_not_asked_for_is_not_there(tmp_path):
     script = SCRIPT.format(definitions="", step=STEPS["functional"][1])
     _, trace = recorded(tmp_path, script, identity="index")

@@ -131,7 +131,8 @@ class Machine:
         """Rows of the batch that the coming step uses, if known."""
         if self._used is not None:
             return self._used.size
-        return len(self.prints["features"]) if "features" in self.prints else None
+        features = self.prints.get("features")
+        return None if features is None else len(features)
 
     def called(self, *, training: bool) -> None:
         """A model that is called by no other computes, in training mode or in evaluation mode."""
