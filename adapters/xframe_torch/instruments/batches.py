@@ -18,6 +18,7 @@ from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.instruments.noting import Noting
 
 _COPIES = ("to", "cuda", "float", "double", "half", "bfloat16", "long", "int", "type", "type_as", "pin_memory", "clone")
+_INTEGRAL = frozenset((torch.int64, torch.int32, np.dtype(np.int64), np.dtype(np.int32)))
 _CHOOSING = (torch.Tensor, np.ndarray, list)  # what chooses rows
 
 
@@ -119,15 +120,18 @@ class Batches:
             del self._known[gone.place]
 
     def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        is_compiling = torch.compiler.is_compiling
+
         def getitem(tensor: torch.Tensor, index: Any) -> Any:
             taken = original(tensor, index)
             kind = type(index)  # nearly all are numbers, as data sets take a single sample: no time for more
-            if kind not in _CHOOSING or torch.compiler.is_compiling():
+            if kind not in _CHOOSING or is_compiling():
                 return taken
-            if kind is list and not (index and type(index[0]) is int):
-                return taken
-            integral = kind is list or str(index.dtype).split(".")[-1] in ("int64", "int32")
-            if integral and len(getattr(index, "shape", "x")) == 1 and not taken.requires_grad:
+            if kind is list:
+                rows = bool(index) and type(index[0]) is int
+            else:
+                rows = index.ndim == 1 and index.dtype in _INTEGRAL
+            if rows and not taken.requires_grad:
                 self._chose(taken, index)
             return taken
 
@@ -157,8 +161,10 @@ class Batches:
 
     @harmless
     def _chose(self, taken: torch.Tensor, index: Any) -> None:
-        with suppress(RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func
+        try:  # noqa: SIM105 (which would take longer, in every step)
             self._know(taken, self._rows(index))
+        except (RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func
+            pass
 
     def _rows(self, index: Any) -> Batch:
         """The batch of the rows with these indices: one for inputs and targets taken by the same."""

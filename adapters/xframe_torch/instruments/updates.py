@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.utils import clip_grad
@@ -183,6 +183,8 @@ class _Counter(UpdateCounter):
         self._norms: Norms | None = None
         self._parameters: list[torch.Tensor] = []
         self._groups: tuple[int, ...] = ()
+        self._graded = 0  # parameters that had a gradient
+        self._simple = False  # they are few, dense, and on the CPU
 
     def take_norms(self) -> Norms | None:
         """Of the last step: all gradients' norm before clipping, and as the optimizer got them."""
@@ -201,6 +203,12 @@ class _Counter(UpdateCounter):
                 self._norms = self._norms_of(graded, getattr(optimizer, "grad_scale", None))
 
     def _norms_of(self, graded: list[torch.Tensor], scale: torch.Tensor | None) -> Norms:
+        if len(graded) != self._graded:
+            self._graded = len(graded)
+            self._simple = len(graded) <= _FEW and all(p.is_cpu and not cast(Any, p.grad).is_sparse for p in graded)
+        if self._simple and scale is None and not self._clipped:  # the commonest, which is to take no time
+            whole = math.hypot(*[norm.item() for norm in torch._foreach_norm([p.grad for p in graded])])
+            return whole, whole
         norms = norms_of([p.grad for p in graded])
         before = after = together(norms)
         if self._clipped:
