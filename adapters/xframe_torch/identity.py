@@ -40,7 +40,7 @@ def prints(tensors: Sequence[torch.Tensor], kind: Kind = "close") -> torch.Tenso
             odd, directions = _table(device)
             values, size = flat[0], flat[0].shape[1]
             made[:, 0] = _product(_words(values), odd[:size])
-            near.copy_(values.double() @ directions[:size])
+            near.copy_(_as(values, torch.float64) @ directions[:size])
         elif flat:
             _of_many(flat, kind, made, near)
     return made
@@ -62,12 +62,17 @@ def _table(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(odd).to(device), torch.from_numpy(directions).to(device)
 
 
+def _as(values: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """As that type; not by ``to``, for a tensor's own ways to be copied are watched while a training is."""
+    return values if values.dtype is kind else torch.empty_like(values, dtype=kind).copy_(values)
+
+
 def _words(values: torch.Tensor) -> torch.Tensor:
     if values.dtype in _FLOATING:
-        single = torch.hardshrink(values.float(), LARGEST_SMALL)  # a new tensor
+        single = torch.hardshrink(_as(values, torch.float32), LARGEST_SMALL)  # a new tensor
         bits = single.nan_to_num_(_NAN, _INF, -_INF).view(torch.int32)
-        return (bits ^ (bits >> 16)).long()
-    words = values.long()
+        return _as(bits ^ (bits >> 16), torch.int64)
+    words = _as(values, torch.int64)
     return words ^ (words >> 16)
 
 
@@ -94,10 +99,10 @@ def _of_many(flat: list[torch.Tensor], kind: Kind, made: torch.Tensor, near: tor
                 hashed = _product(_words(part), odd[at : at + size])
                 made[row : row + rows, 0] += hashed * int(odd_folds[fold]) if fold else hashed
                 if kind == "close":
-                    projected = part.double() @ directions[at : at + size]
+                    projected = _as(part, torch.float64) @ directions[at : at + size]
                     total[row : row + rows] += projected if factors is None else projected * factors
                 elif kind == "layout":
-                    total[row : row + rows] += _powers(part.double())
+                    total[row : row + rows] += _powers(_as(part, torch.float64))
             start, place = start + size, place + size
     if kind == "layout":
         total = _sums(total)

@@ -103,8 +103,8 @@ class Together:
                 return prints(tensors, kind)
         if not 0 < values <= _SMALL:
             return prints(tensors, kind)
-        # They need no gradient, and so have no graph.
-        copies = [(one if one.ndim == 2 else one.reshape(rows, -1)).clone() for one in tensors]
+        # They need no gradient, and so have no graph. By torch's function: a tensor's own method is watched.
+        copies = [torch.clone(one if one.ndim == 2 else one.reshape(rows, -1)) for one in tensors]
         place = tuple(key)
         group = self._open.get(place)
         later = None if group is None else group.take(copies, rows, values)
