@@ -75,7 +75,7 @@ def test_what_was_traced_before_is_seen_and_everything_is_put_back(recorded):
     assert left["put_back"]
     for name, losses in left["losses"].items():
         rows = recorded[name][1].frame()
-        assert rows.updates.tolist() == [1, 2, 3, 4]
+        assert rows.updates.tolist() == [1, 2, 3, 4, 5, 6]
         np.testing.assert_allclose(rows.loss, losses, rtol=1e-6)
 
 

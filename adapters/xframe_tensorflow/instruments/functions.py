@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 from tensorflow.python.framework import func_graph
 from tensorflow.python.framework.func_graph import FuncGraph
@@ -53,6 +54,7 @@ class Functions:
     def attach(self, patches: Patches) -> None:
         """From now on."""
         patches.replace(Function, "__call__", self._seen_function)
+        patches.replace(ConcreteFunction, "__call__", self._seen_concrete)
         patches.replace(func_graph, "func_graph_from_py_func", self._seen_trace)
         patches.add(self._forget)
 
@@ -85,6 +87,21 @@ class Functions:
             return returned
 
         return call
+
+    def _seen_concrete(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+            returned = original(function, *args, **kwargs)
+            if self._calling is None and tf.executing_eagerly():
+                self._called_concrete((args, kwargs))
+            return returned
+
+        return call
+
+    @harmless
+    def _called_concrete(self, given: Any) -> None:
+        """One trace of a function was called by itself; which rows are its own is not known."""
+        rows = next((one.shape[0] for one in with_rows(given)), 0)
+        self.steps.ring.count(sum(kind.length + kind.for_sample * rows for kind in self.steps.ring.kinds))
 
     @harmless
     def _called(self, traced: _Traced, given: Any) -> None:

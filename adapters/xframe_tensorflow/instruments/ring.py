@@ -72,6 +72,7 @@ class Ring:
     """Where rows wait.
 
     Attributes:
+        kinds: of rows, by number.
         optimizers: those seen so far, by id.
         calls: the batches of calls whose functions write one row each, in order.
         tested: sizes and ids of an evaluation's batches.
@@ -83,10 +84,11 @@ class Ring:
         self.optimizers: dict[int, Optimizer] = {}
         self.calls: deque[Batch | None] = deque()
         self.tested: list[Row] = []
-        self._kinds: list[Kind] = []
+        self.kinds: list[Kind] = []
         self._at: tf.Variable | None = None
         self._table: tf.Variable | None = None
-        self._log: list[tuple[Any, Row | int | None]] = []  # rows of no graph, and epochs that began, by place
+        self._fetched: list[Any] = []  # tables that were full
+        self._log: list[tuple[int, Any, Row | int | None]] = []  # rows of no graph, and epochs that began, by place
         self._epoch: int | None = None
         self._place = 0
         self._walks = 0
@@ -101,8 +103,8 @@ class Ring:
 
     def kind(self, **facts: Any) -> Kind:
         """A kind of its own for one place in a graph."""
-        self._kinds.append(Kind(len(self._kinds), **facts))
-        return self._kinds[-1]
+        self.kinds.append(Kind(len(self.kinds), **facts))
+        return self.kinds[-1]
 
     def write(self, kind: Kind, head: list[Any], reals: list[Any], lists: list[Any], *, guarded: bool) -> None:
         """One row, by the graph that is being made; ``guarded``: no one else sees to it that there is room."""
@@ -115,20 +117,30 @@ class Ring:
         numbers += [tf.cast(one if one.shape.rank == 1 else tf.reshape(one, [-1]), tf.int64) for one in lists]
         values = tf.concat(numbers, axis=0) if len(numbers) > 1 else numbers[0]
         length = tf.size(values, tf.int64)
-        if guarded:
-            self._make_room(length)
-        end = self._at.assign_add(length)
+        with tf.control_dependencies([self._make_room(length)] if guarded else []):
+            end = self._at.assign_add(length)
         start = tf.minimum(end, CAPACITY) - length  # a graph may go on writing when nobody looks any more
         places = start + tf.range(length, dtype=tf.int64)
         tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=places, updates=values)
 
-    def _make_room(self, length: Any) -> None:
-        def home() -> Any:
-            tf.py_function(self.bring_home, [], [])
-            return tf.constant(0)
-
+    def _make_room(self, length: Any) -> Any:
         assert self._at is not None
-        tf.cond(self._at + length > CAPACITY, home, lambda: tf.constant(0))
+        assert self._table is not None
+        table = self._table.handle
+
+        def home() -> Any:
+            # It takes the table, so that TensorFlow waits for what is being written there.
+            there = tf.raw_ops.VarIsInitializedOp(resource=table)
+            with tf.control_dependencies([there]):
+                called = tf.py_function(self._home_from_graph, [], tf.int64)
+            return tf.ensure_shape(called, [])
+
+        return tf.cond(self._at + length > CAPACITY, home, lambda: tf.constant(0, tf.int64))
+
+    def _home_from_graph(self) -> int:
+        """In a thread of TensorFlow's, in the midst of a call: only what is written is taken."""
+        self._fetched.append(self._fetch())
+        return 0
 
     def _make_table(self) -> None:
         if self._table is None:
@@ -140,13 +152,13 @@ class Ring:
 
     def add(self, row: Row) -> None:
         """A row that is no graph's."""
-        self._log.append((self._here(), row))
+        self._log.append((len(self._fetched), self._here(), row))
         self.count(1)
 
     @harmless
     def begin_epoch(self, epoch: int | None) -> None:
         """Rows are of this epoch from now on."""
-        self._log.append((self._here(), epoch))
+        self._log.append((len(self._fetched), self._here(), epoch))
 
     def _here(self) -> Any:
         """How much has been written; nothing is read back for it."""
@@ -175,29 +187,33 @@ class Ring:
     def bring_home(self) -> None:
         """Hands the machine what waits."""
         self._next_home = time.monotonic() + FLUSH_SECONDS
-        written, log = list(self._written()), self._log
-        self._waiting, self._log = 0, []
-        self._link([row for _, row, alone in written if alone])
+        log, self._waiting, self._log = self._log, 0, []
+        tables, self._fetched = [*self._fetched, self._fetch()], []
+        written = [(number, *one) for number, table in enumerate(tables) for one in self._written(table)]
+        self._link([row for _, _, row, alone in written if alone])
         # What came after so much of the table comes before the row that starts there.
-        items: list[tuple[int, int, Row | int | None]] = [(int(place), 0, one) for place, one in log]
-        items += [(start, 1, row) for start, row, _ in written]
-        self._take([one for _, _, one in sorted(items, key=lambda item: item[:2])])
+        items: list[tuple[int, int, int, Row | int | None]] = [(table, int(place), 0, one) for table, place, one in log]
+        items += [(table, start, 1, row) for table, start, row, _ in written]
+        self._take([one for *_, one in sorted(items, key=lambda item: item[:3])])
 
-    def _written(self) -> Iterator[tuple[int, Row, bool]]:
+    def _fetch(self) -> Any:
+        """What is in the table, which is empty from then on."""
         if self._at is None or self._table is None:
-            return
+            return np.zeros(0, dtype=np.int64)
         end = int(self._at)
-        if not end:
-            return
-        self._at.assign(0)
         if end > CAPACITY:
+            self._at.assign(0)
             raise UsageError(
                 "steps came faster than they could be written down", got=end, expected=f"{CAPACITY} numbers"
             )
-        table = self._table[:end].numpy()
+        table = self._table[:end].numpy() if end else np.zeros(0, dtype=np.int64)
+        self._at.assign(0)
+        return table
+
+    def _written(self, table: Any) -> Iterator[tuple[int, Row, bool]]:
         start = 0
         while start < len(table):
-            kind = self._kinds[table[start]]
+            kind = self.kinds[table[start]]
             head = table[start : start + kind.length]
             numbers, reals = head.tolist(), head.view(np.float64).tolist()
             row, place = Row(test=kind.test), _HEAD
@@ -220,6 +236,8 @@ class Ring:
                     row.take(name, table[place:end])
                 place = end
             yield start, row, kind.alone
+            if place <= start:
+                raise UsageError("rows that a graph wrote cannot be read", got=numbers[start : start + _HEAD])
             start = place
 
     def _link(self, rows: list[Row]) -> None:
