@@ -207,7 +207,8 @@ class _Counter(UpdateCounter):
             self._graded = len(graded)
             self._simple = len(graded) <= _FEW and all(p.is_cpu and not cast(Any, p.grad).is_sparse for p in graded)
         if self._simple and scale is None and not self._clipped:  # the commonest, which is to take no time
-            whole = math.hypot(*[norm.item() for norm in torch._foreach_norm([p.grad for p in graded])])
+            gradients: list[Any] = [p.grad for p in graded]
+            whole = math.hypot(*[norm.item() for norm in torch._foreach_norm(gradients)])
             return whole, whole
         norms = norms_of([p.grad for p in graded])
         before = after = together(norms)
