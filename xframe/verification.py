@@ -169,7 +169,8 @@ def compare(
             traces in them. One alone is compared with the plan only.
         order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes, updates
             and learning rates, the same samples in each pass; losses and weights are not judged. Default: exact; of
-            scripts that were recorded as they are, coverage if they have no order in common, which is said.
+            scripts that were recorded as they are, coverage if they have no order in common, which is said and never
+            passes.
         identity: which samples are the same: those of one ``index``, or by their features those that are ``exact``ly
             equal or ``close``, up to rounding. Default: by index, or close where not all runs have indices.
         plan: default: the one recorded in all traces, if it is the same.

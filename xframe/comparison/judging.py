@@ -107,7 +107,7 @@ def judge(
     planned, with_plan, across = _compared(runs, terms)
     if order is None and (why := orders_apart(with_plan, across)):
         notes.append(why)
-        terms = replace(terms, order="coverage")
+        terms = replace(terms, order="coverage", chosen=True)
         planned, with_plan, across = _compared(runs, terms)
     if terms.order == "exact" and (read := read_again(across)):
         runs = tuple(read.get(run.name, run) for run in runs)
@@ -237,6 +237,7 @@ def _comparison(
         plan=terms.plan,
         num_samples=terms.num_samples,
         order=terms.order,
+        order_chosen=terms.chosen,
         versions={run.name: dict(run.facts.versions) for run in runs},
         runtimes={run.name: dict(run.facts.runtime) for run in runs},
         by_run={run.name: _alone(run, pairs, terms) for run in runs if any(pair.candidate is run for pair in pairs)},
@@ -263,7 +264,7 @@ def _alone(run: Run, pairs: Sequence[Pair], terms: Terms) -> dict[str, Any]:
     failing = sorted(place for place, (_, one) in zip(failing, judged, strict=True) if one.result == "fail")
     structure = {kind.name for kind in checks.of(terms.order) if kind.group == "structure"}
     passed = all(one.result == "pass" for name, one in judged if name in structure) and run.rows.complete
-    passed = passed and not any(one.undecided for _, one in judged)
+    passed = passed and not terms.chosen and not any(one.undecided for _, one in judged)
     _, step, _, check = failing[0] if failing else (False, math.inf, 0, None)
     verdict = "failed" if failing else "passed" if passed else "inconclusive"
     return {"verdict": verdict, "check": check, "step": None if step == math.inf else step}

@@ -22,7 +22,9 @@ def orders_apart(with_plan: Sequence[Pair], across: Sequence[Pair]) -> str:
         return ""
     names = " and ".join([apart[0].reference.name, *(pair.candidate.name for pair in apart)])
     return (
-        f"{names} have no order in common, so they are compared by coverage; --order exact compares them step by step"
+        f"{names} draw in orders of their own, so only what no order changes is judged: --order coverage accepts that; "
+        "to compare losses let both draw in one order (fit(shuffle=False) and DataLoader(shuffle=False), or "
+        "xframe.sampler and xframe.index_dataset)"
     )
 
 

@@ -158,6 +158,7 @@ class Terms:
         tolerance: of loss and weights, the one in force.
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``, if known.
         audits: by run, what its task's audit found to contradict the trace.
+        chosen: nobody asked for this order, so that nothing passes by it.
     """
 
     order: str
@@ -167,6 +168,7 @@ class Terms:
     tolerance: Tolerance
     rate: Callable[[int], float] | None = None
     audits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    chosen: bool = False
 
 
 @dataclass(eq=False)

@@ -161,6 +161,7 @@ class Comparison:
         explanation: sentences: what was noticed, and why it failed.
         plan, num_samples: what the runs were compared with.
         order: ``exact`` or ``coverage``.
+        order_chosen: coverage was not asked for, but chosen for runs that draw in orders of their own: it never passes.
         folder: where ``verify`` put traces and reports.
         causes: why it failed, most likely first.
         settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
@@ -175,6 +176,7 @@ class Comparison:
     plan: TrainingPlan | None = None
     num_samples: int | None = None
     order: str = "exact"
+    order_chosen: bool = False
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     runtimes: dict[str, dict[str, Any]] = field(default_factory=dict)
     about: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -212,7 +214,7 @@ class Comparison:
         """``passed``, ``failed`` or ``inconclusive``."""
         if any(check.result == "fail" for check in self.checks):
             return "failed"
-        undecided = any(check.undecided for check in self.checks)
+        undecided = self.order_chosen or any(check.undecided for check in self.checks)
         complete = all(ending == "complete" for ending in self.endings.values())
         return "passed" if complete and not undecided and self.structure == "identical" else "inconclusive"
 
@@ -256,6 +258,7 @@ class Comparison:
             "certificates": self.certificates,
             "endings": self.endings,
             "order": self.order,
+            "order_chosen": self.order_chosen,
             "structure_only": self.structure_only,
             "plan": None if self.plan is None else self.plan.to_dict(),
             "num_samples": self.num_samples,

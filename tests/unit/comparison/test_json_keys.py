@@ -24,6 +24,7 @@ def test_every_key(runs):
             "certificates",
             "endings",
             "order",
+            "order_chosen",
             "structure_only",
             "plan",
             "num_samples",
