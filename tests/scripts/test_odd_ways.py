@@ -108,8 +108,10 @@ NOTHING = {
     "-E": ([PYTHON, "-E", "-c", "print(1)"], 0, "kept from it (python -I, -E or -S"),
     "-S": ([PYTHON, "-S", "-c", "print(1)"], 0, "kept from it (python -I, -E or -S"),
     "an emptied environment": (["env", "-i", PYTHON, "-c", "print(1)"], 0, "an emptied environment"),
-    "a kill": ([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], 137, "imported none of"),
-    "a usage error of its own": ([PYTHON, "-c", "raise SystemExit(2)"], 2, "imported none of"),
+    "a kill": ([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], 137, "failed (exit 137) before its first"),
+    "a usage error of its own": ([PYTHON, "-c", "raise SystemExit(2)"], 2, "failed (exit 2) before its first update"),
+    "no script of that name": ([PYTHON, "nope.py"], 2, "failed (exit 2) before its first update"),
+    "an error": ([PYTHON, "-c", "import toyframe; 1 / 0"], 1, "failed (exit 1) before its first update"),
 }
 
 

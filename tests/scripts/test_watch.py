@@ -100,6 +100,49 @@ def test_a_second_run_of_a_cell_replaces_its_trace_if_it_says_so(frame):
     assert Path("notes.txt").read_text() == "mine"
 
 
+def test_a_watch_says_what_it_recorded_as_record_does(frame, capfd):
+    with xframe.watch("a.trace"):
+        frame.train(14)
+    assert capfd.readouterr().err == "xframe: 14 steps recorded in a.trace\n"
+
+    def fail(trained):
+        with xframe.watch(f"{trained}.trace"):
+            frame.train(trained)
+            raise ValueError("mine")
+
+    for trained, words in (
+        (2, "2 steps recorded in 2.trace, interrupted by ValueError"),
+        (0, "nothing was recorded: ValueError ended the block before its first update"),
+    ):
+        with pytest.raises(ValueError, match="mine"):
+            fail(trained)
+        assert capfd.readouterr().err == f"xframe: {words}\n"
+    with xframe.watch("none.trace"):
+        pass
+    assert "nothing was recorded: " in (said := capfd.readouterr().err)
+    assert "toyframe was imported, and nothing was trained with it" in said or "toyframe and" in said
+
+
+def test_a_watch_that_is_never_entered_warns(frame):
+    with pytest.warns(UserWarning, match=r"never entered.*with xframe.watch\(\"a.trace\"\)"):
+        xframe.watch("a.trace")
+    assert not Path("a.trace").exists()
+
+
+def test_a_trace_is_replaced_only_by_one_with_steps(frame, capfd):
+    with xframe.watch("a.trace"):
+        frame.train(3)
+    before = Path("a.trace").read_bytes()
+    with pytest.raises(KeyboardInterrupt), xframe.watch("a.trace", replace=True):
+        raise KeyboardInterrupt
+    assert Path("a.trace").read_bytes() == before
+    assert "a.trace is the earlier trace, as it was" in capfd.readouterr().err
+    with xframe.watch("a.trace", replace=True):
+        frame.train(1)
+        assert Path("a-before.trace").read_bytes() == before  # until the new one is closed
+    assert (steps("a.trace"), [*Path().glob("*.trace")]) == ([0], [Path("a.trace")])
+
+
 def test_cells_of_a_notebook(toy):
     """Cells run one after the other in one process, whatever happens in them, as in a notebook's kernel."""
     from code import InteractiveConsole

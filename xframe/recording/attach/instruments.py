@@ -35,6 +35,13 @@ def available() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+def untrained(imported: Sequence[str]) -> str:
+    """Why nothing was recorded, by the frameworks that were imported."""
+    if imported:
+        return f"{' and '.join(imported)} was imported, and nothing was trained with it that xframe sees"
+    return f"Python ran and imported none of {', '.join(available())}"
+
+
 def refuse_untested(framework: str, version: str, tested: Sequence[str]) -> None:
     """Refuses a version of a framework whose inside may be another than the one that an instrument was made for.
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, counted, printable
 from xframe.recording.attach.here import Here
-from xframe.recording.attach.instruments import available
+from xframe.recording.attach.instruments import available, untrained
 from xframe.recording.identity import checked_kind
 from xframe.trace.source import exists_already
 
@@ -60,7 +60,7 @@ def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> 
             "PYTHONPATH": os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         code = _run(command, environment)
-        return Outcome(code, *_recorded(_settled(said), out))
+        return Outcome(code, *_recorded(_settled(said), out, code))
 
 
 def _look_at(out: Path) -> None:
@@ -141,7 +141,7 @@ def _runs(process: int, said: Path) -> bool:
     return True
 
 
-def _recorded(words: list[Words], out: Path) -> tuple[int | None, str]:
+def _recorded(words: list[Words], out: Path, code: int) -> tuple[int | None, str]:
     """What the processes said: how many steps were recorded, and that in words."""
     lines = list(dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word))
     running = [word["running"] for word in words if "running" in word]
@@ -166,7 +166,7 @@ def _recorded(words: list[Words], out: Path) -> tuple[int | None, str]:
         lines.append(f"the command ended, and process {left} of it goes on: what it trains is recorded in {out}")
         return None, "\n".join(lines)
     if not lines:
-        lines.append(f"nothing was recorded: {_why_nothing(words)}")
+        lines.append(f"nothing was recorded: {_why_nothing(words, code)}")
     return 0, "\n".join(lines)
 
 
@@ -181,12 +181,13 @@ def _cut_short(path: str) -> str:
         return "nothing that can be read"
 
 
-def _why_nothing(words: list[Words]) -> str:
+def _why_nothing(words: list[Words], code: int) -> str:
     attached = list(dict.fromkeys(word["attached"] for word in words if "attached" in word))
-    if attached:
-        return f"{' and '.join(attached)} was imported, and nothing was trained with it that xframe sees"
-    if any("python" in word for word in words):
-        return f"Python ran and imported none of {', '.join(available())}"
+    ran = any("python" in word for word in words)
+    if code and (attached or ran):
+        return f"the command failed (exit {code}) before its first update"
+    if attached or ran:
+        return untrained(attached)
     return (
         "the command ran no Python that xframe can follow: none at all, or one that is kept from it "
         "(python -I, -E or -S, an emptied environment, a version before 3.8)"

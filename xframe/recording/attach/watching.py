@@ -6,19 +6,24 @@ with xframe.watch("new.trace"):
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import warnings
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, counted, printable
 from xframe.recording.attach.guarding import GuardedMachine
-from xframe.recording.attach.instruments import Instrument, OnImport, available
+from xframe.recording.attach.instruments import Instrument, OnImport, available, untrained
 from xframe.recording.identity import Kind, checked_kind, stated
 from xframe.recording.recorder import Recorder, record
 from xframe.trace.source import exists_already
+from xframe.trace.weights import weights_path
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -27,7 +32,6 @@ _WATCHED: list[Path] = []  # one at most: frameworks are watched for the whole p
 _LOCK = threading.Lock()
 
 
-@contextmanager
 def watch(
     path: str | Path,
     *,
@@ -36,14 +40,15 @@ def watch(
     num_samples: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     identity: Kind = "close",
-) -> Iterator[Recorder]:
-    """Records what trains inside the block into ``path``.
+) -> AbstractContextManager[Recorder]:
+    """Records what trains inside the block into ``path``, and says on stderr when it ends what was recorded.
 
     What goes wrong in the recording does not stop the training: it is printed, and raised when the block ends.
 
     Args:
         path: the trace; must not exist.
-        replace: whether an earlier trace there is removed first, as when a notebook's cell runs again.
+        replace: whether an earlier trace there is replaced, as when a notebook's cell runs again. It is removed when
+            the new one is closed, and stays if no step was recorded.
         plan, num_samples, metadata: as of ``xframe.record``.
         identity: how samples are known by their content, beside their index where there is one: ``close`` (up to
             rounding), ``exact``, ``layout`` (close, in any order of their values), or ``index``: not at all.
@@ -52,21 +57,97 @@ def watch(
         UsageError: the trace exists or cannot be written, another is recorded in this process, several threads train.
     """
     path, identity = Path(path), checked_kind(identity)
-    with _alone(path):
-        if replace:
-            _remove(path)
-        elif path.exists():
-            raise exists_already(path, "Remove it, choose another name, or say replace=True.")
-        with record(path, plan=plan, num_samples=num_samples, metadata=stated(identity, metadata)) as recorder:
-            machine = GuardedMachine(lambda: recorder, _report)
-            machine.identity = identity
-            try:
-                with _attached(machine):
-                    yield recorder
-            finally:
-                machine.finish()
-            if machine.trouble is not None:
-                raise machine.trouble
+    facts = {"plan": plan, "num_samples": num_samples, "metadata": stated(identity, metadata)}
+    entered: list[bool] = []
+    watching = _watching(path, replace, identity, facts, entered)
+    weakref.finalize(watching, _warn_unless, entered, path)
+    return watching
+
+
+def _warn_unless(entered: list[bool], path: Path) -> None:
+    if not entered:
+        advice = f'write: with xframe.watch("{path}"): ..., with the training inside'
+        warnings.warn(f"xframe.watch was called and never entered, so nothing is recorded: {advice}", stacklevel=3)
+
+
+@contextmanager
+def _watching(
+    path: Path, replace: bool, identity: Kind, facts: Mapping[str, Any], entered: list[bool]
+) -> Iterator[Recorder]:
+    entered.append(True)
+    with _alone(path), _in_place_of(path, replace) as steps:
+        recorder, frameworks, error = record(path, **facts), list[str](), None
+        machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
+        machine.identity = identity
+        try:
+            with recorder:
+                try:
+                    with _attached(machine, frameworks):
+                        yield recorder
+                finally:
+                    machine.finish()
+                if machine.trouble is not None:
+                    raise machine.trouble
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            steps.append(recorder.num_steps)
+            if process == os.getpid():
+                _tell(path, recorder.num_steps, frameworks, error)
+
+
+def _tell(path: Path, steps: int, frameworks: list[str], error: BaseException | None) -> None:
+    """What was recorded, in the words of ``xframe record``."""
+    left = "" if error is None else f", interrupted by {type(error).__name__}"
+    if steps:
+        words = f"{counted(steps, 'step')} recorded in {printable(path)}{left}"
+    else:
+        why = (
+            untrained(frameworks)
+            if error is None
+            else f"{type(error).__name__} ended the block before its first update"
+        )
+        words = f"nothing was recorded: {why}"
+    _say(words)
+
+
+@contextmanager
+def _in_place_of(path: Path, replace: bool) -> Iterator[list[int]]:
+    """An earlier trace stands aside until the new one is closed, and comes back if that one got no step.
+
+    Yields:
+        a list that takes the number of steps recorded.
+    """
+    if path.exists() and not replace:
+        raise exists_already(path, "Remove it, choose another name, or say replace=True.")
+    said, path, steps = printable(path), path.absolute(), list[int]()  # the block may go to another folder
+    aside = _moved(path) if path.exists() else None
+    try:
+        yield steps
+    finally:
+        if aside is not None and any(steps):
+            for file in (aside, weights_path(aside)):
+                file.unlink(missing_ok=True)
+        elif aside is not None:
+            weights_path(path).unlink(missing_ok=True)
+            for file, place in zip((aside, weights_path(aside)), (path, weights_path(path)), strict=True):
+                if file.exists():
+                    file.replace(place)
+            _say(f"{said} is the earlier trace, as it was")
+
+
+def _moved(path: Path) -> Path:
+    """Where an earlier trace stands now, with its weights; what is none is not moved."""
+    from xframe.trace.trace import Trace
+
+    Trace.open(path)
+    names = (path.with_stem(f"{path.stem}-before" + (f"-{n}" if n > 1 else "")) for n in count(1))
+    aside = next(name for name in names if not name.exists() and not weights_path(name).exists())
+    path.rename(aside)
+    if weights_path(path).exists():
+        weights_path(path).rename(weights_path(aside))
+    return aside
 
 
 @contextmanager
@@ -89,14 +170,15 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _attached(machine: GuardedMachine) -> Iterator[None]:
-    """The instruments of all frameworks that are imported, or will be."""
+def _attached(machine: GuardedMachine, names: list[str]) -> Iterator[None]:
+    """The instruments of all frameworks that are imported, or will be; their names are added."""
     entries, attached = available(), []
 
     def attach(framework: str) -> None:
         instrument: Instrument = entries[framework].load()(machine)
         instrument.attach()
         attached.append(instrument)
+        names.append(framework)
 
     finder = OnImport(list(entries), attach)
     try:
@@ -108,17 +190,10 @@ def _attached(machine: GuardedMachine) -> Iterator[None]:
             attached.pop().detach()
 
 
-def _remove(path: Path) -> None:
-    """An earlier trace, with its weights; what is none is not removed."""
-    from xframe.trace.trace import Trace
-    from xframe.trace.weights import weights_path
-
-    if path.exists():
-        Trace.open(path)
-        for file in (path, weights_path(path)):
-            file.unlink(missing_ok=True)
-
-
 def _report(error: Exception) -> None:
-    with suppress(OSError, ValueError):  # closed by the script
-        print(f"xframe: nothing more is recorded: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    _say(f"nothing more is recorded: {error}")
+
+
+def _say(words: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # closed by the script, or none
+        print(f"xframe: {words}", file=sys.stderr, flush=True)  # noqa: T201
