@@ -20,7 +20,7 @@ LOSS = 1 / np.arange(1, 100)
 def record(tmp_path):
     """Records passes over the data in these orders, with ids or without."""
 
-    def record(name, features=X, orders=None, *, ids=True, prints_too=True, settings=None):
+    def record(name, features=X, orders=None, *, ids=True, prints_too=True, settings=None, targets=None):
         orders = [np.random.default_rng(p).permutation(N) for p in range(EPOCHS)] if orders is None else orders
         batches = [order[i : i + BATCH] for order in orders for i in range(0, N, BATCH)]
         with xframe.record(tmp_path / f"{name}.trace") as rec:
@@ -29,6 +29,7 @@ def record(tmp_path):
             for k, batch in enumerate(batches):
                 given = {"ids": batch} if ids else {}
                 also = {"features": prints(features[batch])} if prints_too else {}
+                also |= {} if targets is None else {"targets": prints(targets[batch])}
                 labels = {"epoch": [k // (len(batches) // len(orders))]}
                 rec.block(
                     **given, batch_sizes=[len(batch)], updates=[k + 1], loss=[LOSS[k]], lr=[0.1], also=also, **labels
@@ -137,7 +138,31 @@ def test_orders_of_contents_are_compared_by_coverage_too(record):
     assert any("hardly any content is in both" in text for text in comparison.explanation)
     comparison = xframe.compare(record("c", ids=False), record("d", orders=other, ids=False))
     assert (comparison.verdict, comparison.order) == ("inconclusive", "coverage")
-    assert comparison.check("features").result == "not judged"
+    assert comparison.check("features").result == "pass"
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_in_any_order_each_sample_has_the_target_that_the_other_run_has(record, ids):
+    other = [np.random.default_rng(10 + p).permutation(N) for p in range(EPOCHS)]
+    labels = np.random.default_rng(1).integers(10, size=N)
+    swapped = labels.copy()
+    swapped[[3, 8]] = 10 - swapped[[3, 8]] + (swapped[[3, 8]] == 5)
+    given = {"ids": ids, "settings": {"loader.shuffle": True}}
+    a = record("a", targets=labels, **given)
+    found = {}
+    one_hot = np.eye(10, dtype=np.float32)[labels]
+    for name, targets in {"b": labels, "c": swapped, "d": one_hot, "e": labels[::-1]}.items():
+        comparison = xframe.compare(a, record(name, orders=other, targets=targets, **given))
+        found[name] = comparison.verdict, comparison.check("targets").result
+        assert comparison.check("features").result == "pass"
+        if name == "c":
+            assert comparison.check("targets").detail == "2 of 60 samples have other targets in c than in a"
+    assert found == {
+        "b": ("inconclusive", "pass"),
+        "c": ("failed", "fail"),
+        "d": ("inconclusive", "not judged"),
+        "e": ("failed", "fail"),
+    }
 
 
 def test_the_command_line_asks_for_an_identity(record, capsys):

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.comparison import by_sample
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Pair, Run, Terms, recorded
 from xframe.comparison.prints import Line, close, line, numbers, prints_of
@@ -34,17 +35,20 @@ class Differing(NamedTuple):
 class Contents(Check):
     """Prints of two runs, sample by sample, in the steps known in both: equal, close up to rounding, or different.
 
-    Where the losses agree throughout, what differs is how it was recorded, or where it was scaled.
+    Where the losses agree throughout, what differs is how it was recorded, or where it was scaled. Of runs in orders of
+    their own each sample's first content is compared with that of the same sample.
 
     Attributes:
         column: of the prints.
     """
 
-    group, optional, of_runs_only = "numbers", True, True
+    group, optional, of_runs_only, of_any_order = "numbers", True, True, True
     column: ClassVar[str]
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
+        self._by_sample = pair.terms.order == "coverage"
+        self._seen = by_sample.Seen(self.column), by_sample.Seen(self.column)
         self._samples = self._rounded = self._different = 0
         self._at_first = (0, 0)  # of the first step that differs: samples that do, and all
         self._hashes: tuple[list[Ints], list[Ints]] = ([], [])  # of those kept, and of all that the reference has there
@@ -52,7 +56,7 @@ class Contents(Check):
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return f"== {runs[0].name}, up to rounding"
+        return f"== {runs[0].name}, {'by sample, ' * (terms.order == 'coverage')}up to rounding"
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -62,7 +66,17 @@ class Contents(Check):
     def applies(cls, pair: Pair) -> bool:
         return not pair.reference.is_plan and cls.present(pair.terms, (pair.candidate, pair.reference))
 
+    @property
+    def _identifies(self) -> bool:
+        """Whether it is by these contents that samples are known."""
+        return self.column == "features" and self.pair.candidate.by_content
+
     def feed(self, block: Block) -> None:
+        if self._by_sample:
+            if "ids" in self.pair.known and not self._identifies:
+                self._seen[0].add(block.candidate, block.length)
+                self._seen[1].add(block.reference, block.length)
+            return
         if block.alike(self.column) and self.column in self.pair.known:
             self.pair.judged[self.column] += block.length
             self._samples += int(block.candidate.batch_size[: block.length].sum())
@@ -104,6 +118,8 @@ class Contents(Check):
 
     def judge(self) -> Judgement:
         first, pair = self.pair.firsts.get(self.column), self.pair
+        if self._by_sample:
+            return self._judge_by_sample()
         if not pair.judged[self.column]:
             detail = f"no step has {self.title} of both runs" if pair.until else "no step to judge"
             return Judgement("not judged", detail=detail)
@@ -123,6 +139,24 @@ class Contents(Check):
         return Judgement(
             "fail", first, f"step {first:,}: the {self.title} of {many:,} of {all_:,} samples differ; {text}"
         )
+
+    def _judge_by_sample(self) -> Judgement:
+        """Samples of which both runs show the content, whenever they draw them."""
+        if self._identifies:
+            return Judgement("pass", detail="samples are identified by them")
+        found = by_sample.compared(*self._seen)
+        if not found.samples:
+            return Judgement("not judged", detail=f"no sample is known to have the same {self.title} in each pass")
+        if not found.different:
+            near = f"up to rounding in {found.rounded:,} of {counted(found.samples, 'sample')}" if found.rounded else ""
+            return Judgement("pass", detail=near)
+        scaled = self.column == "features" and found.different == found.samples and not found.elsewhere
+        if found.renamed or scaled:
+            detail = f"no sample has the same {self.title} in both runs: written otherwise, or others"
+            return Judgement("not judged", detail=detail)
+        names = self.pair.candidate.name, self.pair.reference.name
+        text = f"{found.different:,} of {counted(found.samples, 'sample')} have other {self.title} in {names[0]} "
+        return Judgement("fail", detail=f"{text}than in {names[1]}")
 
 
 def in_words(how: Line | None, what: str, candidate: str, reference: str) -> str:
