@@ -128,8 +128,10 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
     """The precision by which numbers are judged, and if the runs state different ones, why that.
 
     It is the finest that a run states. A coarser one widens the tolerance only as far as the types of that run's
-    weights show it: what a script's metadata state is no evidence.
+    weights show it: what a script's metadata state is no evidence. Scripts state float64 if all of them computed in it.
     """
+    if all(_in_float64(run) for run in runs):
+        return "float64", ""
     stated = {run.name: _FINEST_FIRST.index(_stated(run) or run.facts.precision) for run in runs}
     finest = min(stated.values())
     if finest == max(stated.values()):
@@ -144,6 +146,12 @@ def _precision(runs: Sequence[Run]) -> tuple[str, str]:
         shown_by = "" if believed == stated[run.name] else ", and no weights recorded show it"
         why.append(f"{run.name} states {what}{shown_by}")
     return _FINEST_FIRST[taken], f"numbers are judged as {_FINEST_FIRST[taken]} allows: {'; '.join(why)}"
+
+
+def _in_float64(run: Run) -> bool:
+    """Whether a run states float64, or its script's settings show it."""
+    shown = None if run.trace is None else run.trace.settings.get("precision.policy")
+    return (run.facts.precision if "precision" in run.facts.runtime else shown) == "float64"
 
 
 def _stated(run: Run) -> str | None:

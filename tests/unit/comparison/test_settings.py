@@ -127,6 +127,17 @@ def test_scripts_in_a_coarse_precision_are_judged_as_it_allows(tmp_path):
     assert "numbers are judged as float32 allows" in finer.explanation[0]
 
 
+def test_scripts_that_all_computed_in_float64_are_judged_as_it_allows(tmp_path):
+    for name, precision in (("a", "float64"), ("b", "float64"), ("c", "float32")):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            rec.settings({"precision.policy": precision})
+            for k in range(4):
+                rec.step(ids=[k], updates=k + 1, loss=1.0 / (k + 1) + 1e-5 * (name != "a") * k, lr=0.1)
+    double = xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
+    assert (double.verdict, double.check("loss").rule) == ("failed", "rtol 1e-09, atol 1e-10")
+    assert xframe.compare(tmp_path / "a.trace", tmp_path / "c.trace")
+
+
 def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
     for name, mean in (("old", 0.1), ("new", 0.2)):
         with xframe.record(tmp_path / f"{name}.trace") as rec:
