@@ -328,6 +328,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "loss-settings",
             "loss-rows",
             "dropout-masks",
+            "normalisation-variance",
             "loss-broadcast",
             "precision-settings",
             "evaluation-mode",

@@ -87,6 +87,11 @@ class Evidence:
         return [one for one in of_weight if bare.fullmatch(re.sub(r"^(\w+)\.\d+\.(?=[a-z])", r"\1.", one.name))]
 
     @property
+    def from_outside(self) -> bool:
+        """Whether both runs were recorded as they are, so that their validations weigh each row the same."""
+        return all("backend" in one for one in self.stated)
+
+    @property
     def same_inputs(self) -> bool:
         """Whether features and targets are known to be the same."""
         return {"features", "targets"} <= self.passed

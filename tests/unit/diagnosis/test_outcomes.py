@@ -21,12 +21,15 @@ def compared(
     late: float = 0.0,
     batches: tuple[bool, bool] = (True, True),
     weights: float | None = None,
+    settings: tuple[dict[str, str], ...] = ({}, {}),
     **tolerance: float,
 ) -> Comparison:
     """A run and one of another validation loss, or another accuracy, or from step 4 on other losses."""
     traces = []
-    for name, by, right, sized in (("a", 0.5, 0.75, batches[0]), ("b", loss, accuracy, batches[1])):
+    sides = (("a", 0.5, 0.75, batches[0], settings[0]), ("b", loss, accuracy, batches[1], settings[1]))
+    for name, by, right, sized, stated in sides:
         with record(folder / name, num_samples=24) as rec:
+            rec.settings(stated)
             for step in range(6):
                 other = late if name == "b" and step >= 4 else 0.0
                 rec.step(
@@ -56,6 +59,17 @@ def test_where_batches_were_not_recorded_it_says_no_more_than_is_known(
     assert [cause.name for cause in causes] == ["validation-by-batch", "validation-in-training-mode"]
     assert "the same 10 samples (rec.validation(batch_sizes=...) would show in which batches)" in causes[0].sentence
     assert not any(cause.certain for cause in causes)
+
+
+def test_batch_norms_of_two_frameworks_keep_other_variances(tmp_path: Path) -> None:
+    """And validations that were recorded from outside are means over the rows."""
+    keras = {"backend": "tensorflow", "normalisation.0.class": "BatchNormalization"}
+    torch = {"backend": "torch", "normalisation.0.class": "BatchNorm1d"}
+    cause, mode = compared(tmp_path, loss=0.51, samples=10, accuracy=0.75, settings=(keras, torch)).causes
+    assert (cause.name, cause.certain) == ("normalisation-variance", False)
+    assert "torch keeps the variance over N-1, Keras over N" in cause.sentence
+    assert "--rtol 0.01" in cause.fix["any"]
+    assert mode.name == "validation-in-training-mode"
 
 
 def test_what_only_a_finer_tolerance_refuses_is_named_as_that(tmp_path: Path) -> None:

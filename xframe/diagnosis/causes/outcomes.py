@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
@@ -30,7 +32,7 @@ class ValidationByBatch(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         outcome = _only_the_outcome(numbers)
-        if outcome is None:
+        if outcome is None or numbers.evidence.from_outside:
             return
         both, other = outcome.batch_sizes
         text = f"{case.run} and {case.other} validate on {outcome.samples}"
@@ -53,6 +55,37 @@ class ValidationByBatch(Cause):
         else:
             return
         yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+
+
+class NormalisationVariance(Cause):
+    """It normalises, in evaluation, by variances that its framework keeps by another divisor."""
+
+    name = "normalisation-variance"
+    rank = 699
+    explains = staticmethod(_of_validations)
+    fixes = settings(
+        any="--rtol 0.01 --atol 0.01 accepts it: no constant makes the two equal; larger batches make it smaller",
+        torch="to compare closely, a BatchNorm that adds (N - 1) / N of the batch's variance to running_var",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        outcome, evidence = _only_the_outcome(numbers), numbers.evidence
+        sides = [_batch_norm(stated) for stated in evidence.stated]
+        if outcome is None or {*sides} != {"torch", "keras"} or evidence.differing(r"normalisation\..*"):
+            return
+        runs = dict(zip(sides, (case.run, case.other), strict=True))
+        text = "torch keeps the variance over N-1, Keras over N, and evaluation normalises by it: "
+        text += f"{runs['torch']} and {runs['keras']} train alike, and validate on {outcome.samples} "
+        text += "with different outcomes"
+        yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+
+
+def _batch_norm(stated: Mapping[str, Any]) -> str | None:
+    """Whose batch normalisation a run has, by its settings; None if it has none."""
+    classes = [str(value) for name, value in stated.items() if re.fullmatch(r"normalisation\.\d+\.class", name)]
+    if "BatchNormalization" in classes:
+        return "keras"
+    return "torch" if any(re.fullmatch(r"(Lazy|Sync)?BatchNorm(\dd)?", one) for one in classes) else None
 
 
 class ValidationInTrainingMode(Cause):
