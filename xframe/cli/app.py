@@ -38,10 +38,12 @@ app = App(
     version=__version__,
     help=(
         "Were two training runs the same run? xframe compares steps, samples, updates and numbers from what was "
-        "observed. Of two scripts as they are, neither of which imports xframe:\n\n"
-        "xframe record --out old.trace -- python train_keras.py --epochs 3\n\n"
-        "xframe record --out new.trace -- python train_torch.py\n\n"
-        "xframe compare old.trace new.trace\n\n"
+        "observed.\n\nOf two scripts as they are, neither of which imports xframe:\n\n"
+        "    xframe record --out old.trace -- python train_keras.py --epochs 3\n"
+        "    xframe record --out new.trace -- python train_torch.py\n"
+        "    xframe compare old.trace new.trace\n\n"
+        'In a notebook: with xframe.watch("new.trace"). How to give two scripts one order and the same starting '
+        "weights: README.md.\n\n"
         "Or of one plan that native PyTorch and TensorFlow loops execute: xframe verify.\n\n"
         "Exit codes: 0 passed, 1 failed, 2 usage or invalid plan, 3 a worker or xframe itself failed, "
         "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."
@@ -82,6 +84,7 @@ def execute(tokens: Sequence[str]) -> int:
     An error is one sentence on stderr; under ``--json`` it is on stdout as ``{"error": {...}}`` too.
     """
     try:
+        _options_of_record(tokens)
         code = app(
             [text for text in tokens if text != "--debug"],
             exit_on_error=False,
@@ -103,6 +106,27 @@ def execute(tokens: Sequence[str]) -> int:
     if "--json" in tokens:
         answer({"error": trouble.to_dict()}, "", json=True)
     return code
+
+
+def _options_of_record(tokens: Sequence[str]) -> None:
+    """Refuses an unknown option of ``record`` itself, which would be taken for the command to record otherwise."""
+    words = iter([text for text in tokens if text != "--debug"])
+    if next(words, None) != "record":
+        return
+    flags = {
+        name: argument.hint is bool
+        for argument in app["record"].assemble_argument_collection()
+        for name in argument.names
+    }
+    flags |= dict.fromkeys((*app.help_flags, *app.version_flags), True)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if word == "--" or not word.startswith("-"):
+            return
+        if name not in flags:
+            raise _unknown_option(word, [name for name in flags if name.startswith("--")], "See: xframe record --help")
+        if not (equals or flags[name]):
+            next(words, None)
 
 
 def _letters() -> Console:
@@ -135,8 +159,7 @@ def _wrong_words(error: CycloptsError) -> UsageError:
     if isinstance(error, UnknownOptionError):
         word = error.token.keyword or error.token.value
         names = [name for argument in error.argument_collection for name in argument.names]
-        hint = did_you_mean(word.partition("=")[0], names).replace("'", "")
-        return UsageError("unknown option", got=Verbatim(word), remedy=" ".join(filter(None, (hint, see))))
+        return _unknown_option(word, names, see)
     if isinstance(error, UnusedCliTokensError):
         words = " ".join(error.unused_tokens or ())
         return UsageError("too many words", got=Verbatim(words), expected="no more than the command takes", remedy=see)
@@ -145,6 +168,11 @@ def _wrong_words(error: CycloptsError) -> UsageError:
         name = name if name.startswith("-") else name.upper()  # as help writes it
         return UsageError(f"{name} is missing" if error.keyword is None else f"{name} without a value", remedy=see)
     return UsageError(str(error).strip().rstrip("."), remedy=see)
+
+
+def _unknown_option(word: str, names: Sequence[str], see: str) -> UsageError:
+    hint = did_you_mean(word.partition("=")[0], names).replace("'", "")
+    return UsageError("unknown option", got=Verbatim(word), remedy=" ".join(filter(None, (hint, see))))
 
 
 def main() -> None:

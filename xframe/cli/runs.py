@@ -89,7 +89,11 @@ def record(
     out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
     identity: Annotated[
         Literal["index", "exact", "close", "layout"],
-        word("How samples are known by content, beside their index: up to rounding, or in any layout too.", WHAT),
+        word(
+            "How samples are known by content, beside their index: close is up to rounding, layout too with a sample's "
+            "values in any order, as channels first and last; index is not at all.",
+            WHAT,
+        ),
     ] = "close",
     json: Json = False,
 ) -> int:
@@ -100,6 +104,7 @@ def record(
     samples were in a step is known by their index, where the pipeline has one, and by their content.
 
     Arguments, input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
+    With --json, the object stands behind what the command itself prints.
     Each process that trains has a trace: the second NAME-2.trace. Trainings one after the other in one process go on in
     one. In a notebook: with xframe.watch("new.trace").
 

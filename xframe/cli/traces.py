@@ -42,6 +42,9 @@ def compare(
     For example: xframe compare reference.trace candidate.trace
 
     A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan.
+
+    Of settings that differ, those that matter much change what is trained if nothing else makes up for them. Exit
+    codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.
     """
     from xframe.comparison.result import Tolerance
     from xframe.trace.trace import open_different

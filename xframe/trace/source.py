@@ -148,4 +148,7 @@ def not_a_trace(path: Path) -> NotATraceError:
 def unreadable(path: Path, error: OSError | ValueError) -> NotATraceError:
     """The error for a file that cannot be opened."""
     why = getattr(error, "strerror", None) or error
-    return NotATraceError("cannot read the trace", got=str(path), expected=f"a readable file ({printable(why)})")
+    whole = path.with_name(f"{path.name}.trace") if path.name and isinstance(error, FileNotFoundError) else None
+    remedy = f"Did you mean {printable(whole)}?" if whole is not None and whole.exists() else None
+    expected = f"a readable file ({printable(why)})"
+    return NotATraceError("cannot read the trace", got=str(path), expected=expected, remedy=remedy)

@@ -128,6 +128,12 @@ def test_the_options_are_the_fields_of_the_plan():
         (("verify", "--out", "."), ("exists already", "got '.'")),
         (("run", "p.toml", "--adapter", "numpy"), ("--out is missing. See: xframe run --help",)),
         (("plan", "--epochs"), ("--epochs without a value",)),
+        (
+            ("record", "--jsn", "--out", "a.trace", "--", "python", "a.py"),
+            ("unknown option: got --jsn. Did you mean --json? See: xframe record --help",),
+        ),
+        (("record", "--outt", "a.trace", "--", "true"), ("unknown option: got --outt. Did you mean --out? See",)),
+        (("record", "--identity", "close", "--", "true"), ("--out is missing",)),
         (("explain",), ("TRACE is missing. See: xframe explain --help",)),
         (("plan", "--bach-size", 3), ("Did you mean --batch-size? See: xframe plan --help",)),
         (("compare",), ("nothing to compare with: got 0 traces", "xframe compare reference.trace candidate.trace")),
@@ -161,6 +167,18 @@ def test_the_folder_of_a_run_that_recorded_nothing_is_named_as_that(xf, tmp_path
     code, _, err = xf("compare", "run")
     assert code == 2
     assert "a run's folder without traces: got 'run'" in err
+
+
+def test_options_of_the_recorded_command_are_its_own(capfd, tmp_path):
+    words = ["--out", tmp_path / "a.trace", "--", "echo", "--jsn", "--out"]
+    assert cli.execute(["record", "--identity=close", *map(str, words)]) == 4
+    assert capfd.readouterr().out == "--jsn --out\n"
+
+
+def test_a_trace_named_without_its_suffix_is_guessed(xf):
+    write_trace("k3.trace")
+    write_trace("t9.trace")
+    assert "Did you mean k3.trace?" in xf("compare", "k3", "t9.trace")[2]
 
 
 def test_plan_says_whose_number_of_samples_it_takes(xf):
