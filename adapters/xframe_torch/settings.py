@@ -282,7 +282,8 @@ def layers(
         model_of_keras = type(layer).__module__.startswith("keras.") and hasattr(
             layer, "layers"
         )  # has all their weights
-        if not (isinstance(layer, _HOLDERS) or model_of_keras) and next(own, None) is not None:
+        weighted = not (isinstance(layer, _HOLDERS) or model_of_keras) and next(own, None) is not None
+        if weighted or kind == "Softmax":  # of which a loss that takes logits must know
             yield "layer", {"class": kind}
         if isinstance(layer, _DropoutNd):
             yield "dropout", {"rate": layer.p}

@@ -329,6 +329,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "loss-rows",
             "dropout-masks",
             "normalisation-variance",
+            "loss-logits",
             "loss-broadcast",
             "precision-settings",
             "evaluation-mode",

@@ -157,6 +157,30 @@ def test_a_sum_for_a_mean(compared):
     assert (name, "8 times its mean" in sentence) == ("loss-settings", True)
 
 
+def test_logits_are_named_only_where_first_losses_of_equal_weights_differ(compared):
+    weights = {"weights.0.shape": [5, 10], "weights.0.fingerprint": "aa"}
+    both = {"settings": {**weights, "loss.from_logits": False}}
+    changed = {"settings": {**weights, "loss.from_logits": True}}
+    assert compared(both, **changed).settings[0].matters == "perhaps"
+    name, sentence = _first(compared(both, loss=FIRST, **changed))
+    assert (name, "loss.from_logits is True in" in sentence) == ("loss-logits", True)
+    for other in ({"dropout.0.rate": 0.5}, {"optimizer.epsilon": 1e-8}):
+        loss = FIRST if "dropout.0.rate" in other else LATER
+        comparison = compared(both, loss=loss, settings={**changed["settings"], **other})
+        assert _first(comparison)[0] in ("dropout-rate", "optimizer-settings")
+        assert "loss-logits" not in [cause.name for cause in comparison.causes]
+    ends = {
+        **changed["settings"],
+        "layer.0.class": "Linear",
+        "layer.1.class": "Softmax",
+        "normalisation.0.epsilon": 1e-5,
+    }
+    comparison = compared(both, loss=FIRST, settings=ends)
+    name, sentence = _first(comparison)
+    assert (name, "ends with Softmax, and its loss takes logits" in sentence) == ("loss-logits", True)
+    assert comparison.causes[0].fix["torch"].startswith("remove nn.Softmax")
+
+
 def test_a_mean_over_other_rows(compared):
     both = {"columns": {"loss_rows": [8] * STEPS}}
     name, sentence = _first(compared(both, loss=FIRST, columns={"loss_rows": [6] * STEPS}))

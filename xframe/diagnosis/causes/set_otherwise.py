@@ -245,11 +245,11 @@ class LossSettings(_SetOtherwise):
 
     name = "loss-settings"
     rank = 477
-    settings_behind = r"loss\.(class|reduction|from_logits|label_smoothing|weights)"
+    settings_behind = r"loss\.(class|reduction|label_smoothing|weights)"
     from_the_start = True
     fixes = settings(
-        torch="reduction='mean', label_smoothing=..., weight=... written out; CrossEntropyLoss takes logits",
-        keras="reduction='sum_over_batch_size', from_logits=True for a model that ends without softmax",
+        torch="reduction='mean', label_smoothing=..., weight=... written out",
+        keras="reduction='sum_over_batch_size', label_smoothing=..., the same class of loss",
     )
 
     def why(self, case: Case, numbers: Numbers, found: list[Difference]) -> str:
@@ -257,6 +257,39 @@ class LossSettings(_SetOtherwise):
             return ""
         size = int(case.reference.batch_size[0])
         return f"a sum over a batch of {size:,} is {size:,} times its mean, and so are its gradients"
+
+
+class LossLogits(Cause):
+    """Its loss takes logits, the other's probabilities, and the model of one may not give what its loss expects."""
+
+    name = "loss-logits"
+    rank = 634
+    fixes = settings(
+        torch="remove nn.Softmax: CrossEntropyLoss takes logits",
+        keras="from_logits=True for a model that ends without softmax",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        evidence = numbers.evidence
+        found = evidence.differing(r"loss\.from_logits")
+        if not found or numbers.loss_differs_at != 0 or not (numbers.same_starts and evidence.same_inputs):
+            return
+        for stated, run in zip(evidence.stated, (case.run, case.other), strict=True):
+            if stated.get("loss.from_logits") and _ends_with(stated) == "Softmax":
+                text = f"the model of {run} ends with Softmax, and its loss takes logits: softmax is applied twice"
+                yield self.note(case, text, 0, rank=478)
+                return
+        if not any(map(_dropped, evidence.stated)):
+            text = (
+                f"{set_to(found, case.run, case.other)}: from the same weights and inputs the first losses differ, as "
+            )
+            yield self.note(case, f"{text}where a model ends in a softmax too many, or in none where one is due", 0)
+
+
+def _ends_with(stated: Mapping[str, Any]) -> Any:
+    """The class of the last layer."""
+    places = [int(match[1]) for name in stated if (match := re.fullmatch(r"layer\.(\d+)\.class", name))]
+    return stated[f"layer.{max(places)}.class"] if places else None
 
 
 class LossRows(Cause):
