@@ -31,6 +31,8 @@ _PIECE = 1 << 19  # samples that are looked at together
 _STEPS = 64  # whose targets are compared place by place
 _FEWEST = 32
 _NEARLY_ALL = 0.99
+_HEAD = 1 << 16  # samples by which indices that count positions of their own are recognised
+_DISTINCT = 0.9
 _FIRST = 4096  # samples by which features that are all scaled are recognised
 _ENOUGH = 0.01  # of the contents, which two runs share unless one's are scaled
 _MOST_INDICES = 1 << 30  # up to which samples of equal content are counted
@@ -79,7 +81,9 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
         UsageError: by content is asked for, and some run recorded no features.
     """
     lacking = [run.name for run in runs if not recorded(run, "features") or "features" not in run.rows.known]
-    if by == "index" or (by is None and all("ids_digest" in run.rows.known for run in runs)):
+    indexed = all("ids_digest" in run.rows.known for run in runs)
+    apart = by is None and indexed and not lacking and _indices_apart(runs)
+    if by == "index" or (by is None and indexed and not apart):
         return tuple(runs), []
     if lacking or len(runs) < 2:
         if by is not None and len(runs) > 1:
@@ -89,20 +93,39 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
                 expected="traces that have them: by xframe record, or xframe.watch",
             )
         return tuple(runs), []
-    augmented = [run.name for run in runs[1:] if by is None and _other_features_in_order(run, runs[0])]
+    augmented = [] if apart else [run.name for run in runs[1:] if by is None and _other_features_in_order(run, runs[0])]
     if augmented:
         text = (
             f"{runs[0].name} and {' and '.join(augmented)} have the same targets in the same order, of other features: "
         )
         return tuple(runs), [f"{text}samples are compared by their places"]
-    universe, found = _Universe(), [_contents(run) for run in runs]
+    universe, found = _Universe(), [_contents(run, indexed=not apart) for run in runs]
     ids = [universe.place(one.contents, one.first, exact=by == "exact") for one in found]
     dense = universe.dense()
     named = tuple(
         replace(run, rows=_by_content(run.rows, *one, dense), by_content=True)
         for run, one in zip(runs, ids, strict=True)
     )
-    return named, _said(runs, found, universe, by)
+    text = "the same content has other indices in each, which count positions of their own"
+    return named, [text] * apart + _said(runs, found, universe, by)
+
+
+def _indices_apart(runs: Sequence[Run]) -> bool:
+    """Whether contents that two runs share have other indices in each, as where one took its rows from a copy in
+    another order: then an index says nothing across them."""
+    heads = list[Contents]()
+    for run in runs:
+        steps = max(int(np.searchsorted(np.cumsum(run.rows.batch_size), _HEAD)), 1)
+        rows = run.rows.head(steps) if "ids" in run.rows.known else run.rows.head(0)
+        ids, values = rows.column("ids").values, prints_of(rows, "features", len(rows)).values
+        heads.append(distinct(values, ids) if len(values) == len(ids) else distinct(values[:0], ids[:0]))
+        if len(heads[-1].hashes) < _DISTINCT * len(np.unique(ids)):  # samples of equal content have several
+            return False
+    for head in heads[1:]:
+        _, own, other = np.intersect1d(head.hashes, heads[0].hashes, return_indices=True)
+        if len(own) >= _FEWEST and (head.indices[own] == heads[0].indices[other]).mean() < 0.5:
+            return True
+    return False
 
 
 def _other_features_in_order(run: Run, other: Run) -> bool:
@@ -152,10 +175,10 @@ def _pieces(rows: Rows) -> Iterator[Rows]:
     yield from rows.blocks(max(_PIECE // max(largest, 1), 1))
 
 
-def _contents(run: Run) -> _Found:
+def _contents(run: Run, *, indexed: bool = True) -> _Found:
     empty = np.zeros(0, np.int64)
     held, waiting, size = Contents(empty, np.zeros((0, 3), np.int64), empty), list[Contents](), 0
-    first, listed, twice = None, "ids" in run.rows.known, 0
+    first, listed, twice = None, indexed and "ids" in run.rows.known, 0
     seen = np.zeros(0, np.bool_)  # indices
     for rows in _pieces(run.rows):
         prints = prints_of(rows, "features", len(rows))

@@ -132,7 +132,7 @@ class Batches:
             else:
                 rows = index.ndim == 1 and index.dtype in _INTEGRAL
             if rows and not taken.requires_grad:
-                self._chose(taken, index)
+                self._chose(tensor, taken, index)
             return taken
 
         return getitem
@@ -160,14 +160,14 @@ class Batches:
                     self._know(made, batch)
 
     @harmless
-    def _chose(self, taken: torch.Tensor, index: Any) -> None:
+    def _chose(self, tensor: torch.Tensor, taken: torch.Tensor, index: Any) -> None:
         try:  # noqa: SIM105 (which would take longer, in every step)
-            self._know(taken, self._rows(index))
+            self._know(taken, self._rows(tensor, index))
         except (RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func
             pass
 
-    def _rows(self, index: Any) -> Batch:
-        """The batch of the rows with these indices: one for inputs and targets taken by the same."""
+    def _rows(self, tensor: torch.Tensor, index: Any) -> Batch:
+        """The batch of a tensor's rows with these indices: one for inputs and targets taken by the same."""
         last = self._chosen
         if last is not None and last[0]() is index:
             return last[1]
@@ -176,7 +176,8 @@ class Batches:
             ids: Any = torch.empty_like(index, dtype=torch.int64).copy_(index)
         else:
             ids = np.array(index.numpy() if isinstance(index, torch.Tensor) else index, dtype=np.int64)
-        batch = Batch(ids, len(index))
+        of = self._held(tensor) if self._known else None
+        batch = Batch(ids, len(index)) if of is None else _part(of, ids)
         self.machine.handed_out += 1
         if not isinstance(index, list):
             self._chosen = (weakref.ref(index), batch)
@@ -190,15 +191,20 @@ class Batches:
             return None
 
     def _held(self, tensor: torch.Tensor) -> Batch | None:
-        base = tensor._base
+        base, of = tensor._base, None
         for seen in (tensor,) if base is None else (tensor, base):
             place = _place(seen)
             held = self._known.get(place)
             if held is not None and place[0]:
                 known = held()
                 if known is seen or (known is not None and known.data_ptr() == place[0]):
-                    return held.batch
+                    if seen is tensor or tensor.numel() == seen.numel():
+                        return held.batch
+                    of = held.batch
         batch = None if base is None else _slice_of(tensor, base)
+        if of is not None:  # of a batch, as where the data were permuted first
+            assert base is not None
+            batch = _part(of, batch.ids) if batch is not None else of if tensor.shape[:1] == base.shape[:1] else None
         if batch is not None:
             self.machine.handed_out += 1
             self._know(tensor, batch)  # once for all that is computed from it
@@ -254,3 +260,16 @@ def _slice_of(tensor: torch.Tensor, base: torch.Tensor) -> Batch | None:
     ):  # a sample, or a batch of many that are stacked
         return None
     return Batch(np.arange(start, start + rows, dtype=np.int64), rows)
+
+
+def _part(batch: Batch, rows: Any) -> Batch:
+    """Some of a batch's rows, by their places in it: a batch of the same walk."""
+    ids, size = batch.ids, len(rows)
+    if isinstance(ids, torch.Tensor):
+        places = torch.from_numpy(rows).to(ids.device) if isinstance(rows, np.ndarray) else rows
+        ids = torch.index_select(ids, 0, places)
+    elif isinstance(ids, np.ndarray) and isinstance(rows, np.ndarray) and len(ids) == batch.size:
+        ids = ids[rows]
+    else:
+        ids = None
+    return Batch(ids, size, batch.walk, batch.place)

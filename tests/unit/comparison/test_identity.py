@@ -191,3 +191,18 @@ def test_the_nearest_of_many_contents_is_found():
     own = known[::-1] * (1 + 1e-6 * rng.uniform(-1, 1, size=(20_000, 4)))
     assert np.array_equal(identity._nearest(known, own), np.arange(20_000)[::-1])
     assert (identity._nearest(known, rng.normal(size=(20_000, 4))) == -1).all()
+
+
+def test_indices_that_count_positions_in_a_copy_give_way_to_content(record, tmp_path):
+    """One script permutes the data anew in each epoch and goes through the copy from its begin."""
+    orders = [np.random.default_rng(p).permutation(N) for p in range(EPOCHS)]
+    with xframe.record(tmp_path / "copies.trace") as rec:
+        for k, (epoch, start) in enumerate((e, i) for e in range(EPOCHS) for i in range(0, N, BATCH)):
+            own = np.arange(N)[start : start + BATCH]
+            also = {"features": prints(X[orders[epoch][own]])}
+            given = {"updates": [k + 1], "loss": [LOSS[k]], "lr": [0.1], "epoch": [epoch], "also": also}
+            rec.block(ids=own, batch_sizes=[len(own)], **given)
+    comparison = xframe.compare(record("a"), xframe.Trace.open(tmp_path / "copies.trace"))
+    assert comparison, comparison
+    assert comparison.check("boundaries").result == "pass"
+    assert "positions of their own" in comparison.explanation[0]
