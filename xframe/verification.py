@@ -21,7 +21,7 @@ from xframe.running import harness
 from xframe.running.progress import Progress
 from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, PLAN_FILE, Request, make_way, new_folder, write_text
 from xframe.tasks.task import Task
-from xframe.trace.trace import Trace, open_all
+from xframe.trace.trace import Trace, open_different
 
 _REPORT = "report.json"
 
@@ -182,12 +182,12 @@ def compare(
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
 
     Raises:
-        UsageError: nothing to compare with, a folder without traces, or one of rtol and atol alone.
+        UsageError: nothing to compare with, a file with itself, a folder without traces, or one of rtol and atol alone.
         TraceError: a file is damaged, or no trace.
     """
     tolerance = Tolerance.given(rtol, atol)
     files = [run if isinstance(run, Trace) else run_files(run) for run in runs]
-    opened = iter(open_all([file for each in files if not isinstance(each, Trace) for file in each]))
+    opened = iter(open_different([file for each in files if not isinstance(each, Trace) for file in each]))
     traces = [run for each in files for run in ([each] if isinstance(each, Trace) else [next(opened) for _ in each])]
     findings = judge(
         traces,

@@ -345,9 +345,12 @@ class _Tally:
 
 def open_all(paths: Sequence[str | Path]) -> list[Trace]:
     """Opens traces; large ones several at once, since most of the time goes into digests, which run in parallel."""
-    with suppress(OSError):
-        if sum(os.path.getsize(path) for path in paths) < _SMALL:
-            return [Trace.open(path) for path in paths]
+    try:
+        small = sum(os.path.getsize(path) for path in paths) < _SMALL
+    except OSError:  # which opening it says better, and without a pool's traceback
+        small = True
+    if small:
+        return [Trace.open(path) for path in paths]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=4) as pool:

@@ -274,6 +274,15 @@ def test_opened_together(runs, some_rows):
     assert [trace.path for trace in open_different([first.path, second.path])] == [first.path, second.path]
     with pytest.raises(xframe.UsageError, match="compared with itself"):
         open_different([first.path, runs.folder / "x" / ".." / "a.trace"])
+    with pytest.raises(xframe.UsageError, match="compared with itself"):
+        xframe.compare(first.path, str(first.path))
+
+
+def test_a_missing_file_is_refused_without_a_pools_traceback(runs, some_rows):
+    first = runs(some_rows, "a")
+    with pytest.raises(xframe.XframeError, match="cannot read the trace") as caught:
+        xframe.compare(first.path, "nowhere.trace")
+    assert "concurrent" not in "".join(str(entry.path) for entry in caught.traceback)
 
 
 # Counts
