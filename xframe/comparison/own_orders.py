@@ -33,7 +33,7 @@ def _apart(pair: Pair) -> bool:
     sides = pair.candidate, pair.reference
     if not all(run.by_content or (run.trace is not None and run.trace.settings) for run in sides):
         return False
-    if pair.other_data or "batch_size" in pair.firsts or pair.firsts.get("ids_digest") != 0:
+    if pair.other_data or pair.firsts.get("ids_digest") != 0:
         return False
     batches = [_batches(pair, side) for side in range(2)]
     if len(batches[0]) < 2 or batches[0] & batches[1]:
@@ -48,7 +48,8 @@ def _apart(pair: Pair) -> bool:
 
 def _steps(pair: Pair, side: int) -> int:
     rows = (pair.candidate, pair.reference)[side].rows
-    bounds = np.cumsum(rows.batch_size[: min(_STEPS, pair.shared)])
+    alike = pair.firsts.get("batch_size", pair.shared)  # before one drops a short batch that the other keeps
+    bounds = np.cumsum(rows.batch_size[: min(_STEPS, alike)])
     return max(int(np.searchsorted(bounds, _SAMPLES, side="right")), 1)
 
 

@@ -22,7 +22,7 @@ def record(tmp_path):
 
     def record(name, features=X, orders=None, *, ids=True, prints_too=True, settings=None, targets=None):
         orders = [np.random.default_rng(p).permutation(N) for p in range(EPOCHS)] if orders is None else orders
-        batches = [order[i : i + BATCH] for order in orders for i in range(0, N, BATCH)]
+        batches = [order[i : i + BATCH] for order in orders for i in range(0, len(order), BATCH)]
         with xframe.record(tmp_path / f"{name}.trace") as rec:
             if settings:
                 rec.settings(settings)
@@ -139,6 +139,19 @@ def test_orders_of_contents_are_compared_by_coverage_too(record):
     comparison = xframe.compare(record("c", ids=False), record("d", orders=other, ids=False))
     assert (comparison.verdict, comparison.order) == ("inconclusive", "coverage")
     assert comparison.check("features").result == "pass"
+
+
+def test_so_are_scripts_one_of_which_keeps_its_order_and_its_short_batch(record):
+    settings = {"loader.shuffle": True}
+    kept = [np.random.default_rng(0).permutation(N)] * EPOCHS
+    drawn = [np.random.default_rng(10 + p).permutation(N)[: N - N % BATCH] for p in range(EPOCHS)]
+    a, b = record("a", orders=kept, settings=settings), record("b", orders=drawn, settings=settings)
+    comparison = xframe.compare(a, b)
+    assert (comparison.order, comparison.first_difference["step"]) == ("coverage", N // BATCH)
+    assert [cause.name for cause in comparison.causes] == ["short-batch-dropped"]
+    exact = xframe.compare(a, b, order="exact")
+    assert exact.first_difference["step"] == 0
+    assert exact.causes[0].name != "reshuffled"
 
 
 @pytest.mark.parametrize("ids", [True, False])

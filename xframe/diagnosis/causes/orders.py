@@ -115,7 +115,7 @@ class Reshuffled(_OneOfAll):
         if not case.may_be_reordered:
             return
         if plan.order == "shuffle":
-            if not plan.reshuffle:
+            if not plan.reshuffle and case.differs_at:
                 yield Prediction({"reshuffle": True}, f"shuffles again for each pass; {case.other} keeps one order")
             return
         for seed in _seeds(case, plan, num_samples):
@@ -135,7 +135,8 @@ class Reshuffled(_OneOfAll):
             if case.given:
                 text = f"shuffles the samples; {case.other} goes through them in their stored order"
                 yield self.fit(case, text, exact=False, guess=True)
-        elif not plan.reshuffle and len(passes.of_equal_length) > 1 and not passes.one_order:
+        elif case.differs_at and not plan.reshuffle and len(passes.of_equal_length) > 1 and not passes.one_order:
+            # A first step that differs is of another order: that it is drawn anew for each pass explains none of it.
             yield self.fit(case, f"shuffles again for each pass; {case.other} keeps one order", exact=False, guess=True)
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
