@@ -187,7 +187,11 @@ ENDS = {
     "exit with a message": ("sys.exit('enough')", 1, "complete"),
     "os._exit": ("os._exit(0)", 0, "complete"),
     "os._exit 3": ("os._exit(status=3)", 3, "interrupted by os._exit(3)"),
-    "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 130, "interrupted by KeyboardInterrupt"),
+    "Ctrl-C": (  # which is ignored in the background, as the tests may be
+        "signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)",
+        130,
+        "interrupted by KeyboardInterrupt",
+    ),
     "a handler of its own": (
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",
         9,

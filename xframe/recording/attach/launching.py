@@ -125,9 +125,14 @@ def _settled(said: Path) -> list[Words]:
     while True:
         words = [json.loads(line) for line in said.read_text().splitlines()] if said.exists() else []
         running = [process for process in sorted({word["process"] for word in words}) if _runs(process, said)]
-        if not running or time.monotonic() > deadline:
+        if not (running or _left(said)) or time.monotonic() > deadline:
             return [*words, *({"running": process} for process in running)]
         time.sleep(_GRACE / 10)
+
+
+def _left(said: Path) -> bool:
+    """Whether the command has left any process behind, which may not have said so yet."""
+    return any(_runs(int(name.name), said) for name in Path("/proc").glob("[0-9]*"))
 
 
 def _runs(process: int, said: Path) -> bool:
