@@ -131,12 +131,22 @@ def test_the_python_example(folder):
 def test_the_other_python_examples(folder):
     (plan,) = (block for block in blocks("python") if "TrainingPlan.like" in block)
     shared = [block for block in blocks("python") if "(plan, 1797)\n" in block]
+    (own,) = (
+        block for block in blocks("python") if block.startswith("plan = xframe.TrainingPlan(batch_size=64, epochs=3)")
+    )
+    (fed,) = (block for block in blocks("python") if block.startswith("for_fit"))
     assert len(shared) == 2
     (folder / "shared.py").write_text(
-        "import xframe\n" + plan + "".join(shared) + "print(len(sampler), len(indices))\n"
+        "import numpy as np\nimport tensorflow as tf\nimport xframe\nx, y = np.zeros((1797, 8)), np.zeros(1797)\n"
+        + plan
+        + own
+        + "".join(shared)
+        + fed
+        + "print(len(sampler), len(indices), len(for_fit.element_spec), len(for_a_loop.element_spec))\n"
     )
     done = run("python shared.py", folder)
-    assert (done.returncode, done.stdout) == (0, "Limits(epochs=3, steps=None, updates=8)\n1797 1797\n"), done.stderr
+    printed = "Limits(epochs=3, steps=None, updates=8)\n1797 1797 2 3\n"
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_the_pasted_trainers_are_what_the_command_prints(ran):
