@@ -141,7 +141,9 @@ class Check(ABC):
         """What passes on the steps that both made; nothing compared is nothing judged."""
         pair = self.pair
         whole = len(pair.candidate.rows) == len(pair.reference.rows)
-        detail = "" if whole else f"equal over the first {counted(pair.shared, 'step')}, which both made"
+        detail = (
+            "" if whole or not pair.shared else f"equal over the first {counted(pair.shared, 'step')}, which both made"
+        )
         return Judgement("pass" if pair.shared else "not judged", detail=detail)
 
     def gaps(self, column: str) -> str:

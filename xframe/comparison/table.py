@@ -26,6 +26,8 @@ def checks_table(comparison: Comparison) -> list[list[str]]:
 
 def notes(comparison: Comparison) -> list[list[str]]:
     """What is to be said of checks that did not fail, each with its title."""
+    if not all(counts.num_steps for counts in comparison.runs.values()):
+        return []  # there is nothing to say of any
     return [[c.title, printable(c.detail)] for c in comparison.checks if c.result != "fail" and c.detail]
 
 

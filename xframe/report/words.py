@@ -179,7 +179,7 @@ def reasons(comparison: Comparison) -> list[str]:
 
 def _keeping_from_passing(comparison: Comparison) -> list[str]:
     """The checks because of which a comparison is inconclusive."""
-    if comparison.verdict != "inconclusive":
+    if comparison.verdict != "inconclusive" or not all(counts.num_steps for counts in comparison.runs.values()):
         return []
     checks = comparison.checks
     return [c.title for c in checks if c.undecided or (c.group == "structure" and c.result == "not judged")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from xframe.comparison.check import Check
-from xframe.comparison.pairing import Run
+from xframe.comparison.pairing import Pair, Run
 from xframe.comparison.result import Judgement
 from xframe.errors import counted, printable
 from xframe.plan import counting
@@ -30,6 +30,8 @@ class Steps(Check):
             return Judgement("not judged", detail=detail, undecided=True)
         if len(candidate.rows) == len(reference.rows):
             return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
+        if not shared and not reference.is_plan:
+            return Judgement("not judged")
         for side in (candidate, reference):
             if side.trace is not None and not side.rows.complete and len(side.rows) == shared:
                 detail = f"{side.name} is {printable(side.trace.ending)} after {counted(shared, 'step')}"
@@ -41,3 +43,10 @@ class Steps(Check):
             early = len(reference.rows) < counting.num_steps(plan, num_samples)
             detail += ", where its validations stop it early" if early else ""
         return Judgement("fail", shared, detail)
+
+    @classmethod
+    def notes(cls, pairs: Sequence[Pair]) -> Iterator[str]:
+        """Runs without a step, with which nothing can be compared."""
+        for run in {run.name: run for pair in pairs for run in (pair.reference, pair.candidate)}.values():
+            if not run.is_plan and not len(run.rows):
+                yield f"{run.name} has no steps: nothing was trained while it was recorded"
