@@ -45,7 +45,7 @@ def markdown(comparison: Comparison) -> str:
         facts = [comparison.endings[name], comparison.certificates[name], versions, words.origin(comparison, name)]
         rows.append([name, *numbers, *facts])
     lines += tables.markdown(
-        ["run", "steps", "updates", "samples", "ending", "certificate", "versions", "origin"], rows
+        ["run", "steps", "updates", "samples seen", "ending", "certificate", "versions", "origin"], rows
     )
     lines += ["", f"Made by xframe {__version__}. {escaped(words.title(comparison))}", ""]
     return "\n".join(lines)

@@ -37,7 +37,9 @@ def text(comparison: Comparison) -> str:
         lines += [*plain(beside), ""]
     certificates = set(comparison.certificates.values())
     if comparison.structure == "identical" and len(certificates) == 1 and len(comparison.certificates) > 1:
-        lines.append(f"certificate of {'both' if len(comparison.runs) == 2 else 'all'}: {certificates.pop()}")
+        who = "both" if len(comparison.runs) == 2 else "all"
+        vouched = "" if comparison.verdict == "passed" else ", for steps, samples and updates only"
+        lines.append(f"certificate of {who}{vouched}: {certificates.pop()}")
     if comparison.folder is not None:
         lines.append(f"run: {comparison.folder}")
     took = "" if comparison.seconds is None else f"  {comparison.seconds:.1f} s"

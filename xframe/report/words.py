@@ -55,7 +55,7 @@ def title(comparison: Comparison) -> str:
     for name, versions in comparison.versions.items():
         packages = [f"{key} {versions[key]}" for key in FRAMEWORKS if key in versions]
         base = name.partition(":")[0]
-        if base in versions:
+        if base in versions and comparison.runtimes.get(name):  # a recorded script's name is its file's
             packages = [f"{name} {versions[base]}"]
         elif packages:
             packages = [f"{name} ({', '.join(packages)})"]
@@ -163,7 +163,17 @@ def closing(comparison: Comparison) -> str:
         validated = any(check.name == "validation" for check in comparison.checks)
         unjudged = "losses, weights and what validations gave" if validated else "losses and weights"
         judged = f"structure only: {comparison.structure}{besides}; {unjudged} not judged"
+    elif comparison.verdict == "inconclusive" and steps and not {"fail"} & {*results} and (cut := _cut(comparison)):
+        judged = f"{cut}; what could be judged is equal until then"
     return f"{comparison.verdict.upper()}  {judged}  ({basis})"
+
+
+def _cut(comparison: Comparison) -> str:
+    """The runs that did not end well, and after how many of the longest one's steps."""
+    longest = max(counts.num_steps for counts in comparison.runs.values())
+    ends = [(name, end) for name, end in comparison.endings.items() if end != "complete"]
+    shown = [f"{printable(name)} is {printable(end)} after {comparison.runs[name].num_steps:,}" for name, end in ends]
+    return ", ".join(f"{one} of {counted(longest, 'step')}" for one in shown)
 
 
 def reasons(comparison: Comparison) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from xframe.comparison.settings import differing
 from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.report.text import text
+from xframe.report.words import title
 
 KERAS = {
     "optimizer.class": "Adam",
@@ -136,6 +138,21 @@ def test_scripts_that_all_computed_in_float64_are_judged_as_it_allows(tmp_path):
     double = xframe.compare(tmp_path / "a.trace", tmp_path / "b.trace")
     assert (double.verdict, double.check("loss").rule) == ("failed", "rtol 1e-09, atol 1e-10")
     assert xframe.compare(tmp_path / "a.trace", tmp_path / "c.trace")
+
+
+def test_what_is_said_of_a_run_that_was_cut_short_and_of_one_named_like_a_framework(tmp_path):
+    for name, steps in (("keras", 6), ("short", 4)):
+        recorder = xframe.record(tmp_path / f"{name}.trace")
+        for k in range(steps):
+            recorder.step(ids=[k], updates=k + 1, loss=1.0 / (k + 1), lr=0.1)
+        recorder.close("complete" if name == "keras" else "interrupted by RuntimeError")
+    comparison = xframe.compare(tmp_path / "keras.trace", tmp_path / "short.trace")
+    said = text(comparison)
+    assert (
+        "INCONCLUSIVE  short is interrupted by RuntimeError after 4 of 6 steps; what could be judged is equal" in said
+    )
+    versioned = replace(comparison, versions={"keras": {"keras": "3.1"}, "short": {"torch": "2.1"}})
+    assert title(versioned) == "keras (keras 3.1) vs short (torch 2.1)"
 
 
 def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
