@@ -12,12 +12,13 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 
 from xframe.recording.attach.patches import Patches, harmless
-from xframe_tensorflow.instruments.graphs import graph_here
+from xframe_tensorflow.instruments.graphs import graph_here, is_here
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
 _CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
 _BOUNDS = "clip_norm", "clip_value_max"
+_MOST_FACTORS = 16
 
 
 class Updates:
@@ -157,7 +158,35 @@ def _half_square(gradients: list[Any]) -> Any:
             one = tf.math.unsorted_segment_sum(one.values, where, tf.size(places))
         if one.dtype.size < 4:
             one = tf.cast(one, tf.float32)
-        parts.append(tf.raw_ops.L2Loss(t=one))
+        factors = _factors(one)
+        parts.append(_half_square_of_product(factors) if factors[1:] else tf.raw_ops.L2Loss(t=one))
     if len({one.dtype for one in parts}) > 1:
         parts = [tf.cast(one, tf.float64) for one in parts]
     return tf.add_n(parts) if parts else None
+
+
+def _factors(tensor: Any) -> list[Any]:
+    """What a graph makes this product of; of anything else, itself.
+
+    A graph's optimizer multiplies by the rate first, where that is quicker and no one else reads the product: if it
+    were read, the weights would be rounded in another way. Its factors may be.
+    """
+    graph = graph_here()
+    if graph is None or not is_here(tensor, graph):
+        return [tensor]
+    waiting, factors = [tensor], []
+    while waiting:
+        one = waiting.pop()
+        if one.op.type in {"Mul", "Identity"}:
+            waiting += one.op.inputs
+        else:
+            factors.append(one)
+        if len(waiting) + len(factors) > _MOST_FACTORS:
+            return [tensor]
+    return factors
+
+
+def _half_square_of_product(factors: list[Any]) -> Any:
+    """In operations of its own: one that stands in the graph already would be shared."""
+    squares = [tf.square(tf.cast(one, tf.float64)) for one in factors]
+    return tf.reduce_sum(functools.reduce(tf.multiply, squares)) / 2
