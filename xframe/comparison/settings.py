@@ -48,6 +48,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("little", r".*"),
 )
 _PATTERNS = [(matters, re.compile(pattern, re.DOTALL)) for matters, pattern in _BY_WEIGHT]
+_MOMENTUM = re.compile(r"normalisation\.\d+\.momentum")
 _SEVERAL = re.compile(r"^(optimizer|schedule|loss|loader|model)\.\d+\.")  # of several, the second and further ones
 _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the same part names none
     r"optimizer\.clip_\w+|optimizer\.(loss_scale|ema)": (None, False, "none"),
@@ -103,7 +104,7 @@ class Difference:
         return {name: getattr(self, name) for name in ("name", "reference", "candidate", "matters", "run")}
 
     def __str__(self) -> str:
-        return f"{printable(self.name)} {shown(self.candidate)}, {shown(self.reference)}"
+        return f"{printable(self.name)} {told(self.name, self.candidate)}, {told(self.name, self.reference)}"
 
 
 def shown(value: Any) -> str:
@@ -115,6 +116,18 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return text("(" + ", ".join(map(shown, value)) + ("," if len(value) == 1 else "") + ")")
     return "none" if value is None else text(value)
+
+
+def told(name: str, value: Any) -> str:
+    """A setting's value as reports show it, beside what a framework calls it where that is another number."""
+    if _MOMENTUM.fullmatch(name) and type(value) in (int, float):
+        return f"{shown(value)} kept (torch momentum {shown(batch_share(value))})"
+    return shown(value)
+
+
+def batch_share(kept: float) -> float:
+    """The share of the new batch, torch's momentum, by the share kept."""
+    return round(1 - kept, 12)
 
 
 def differing(reference: Mapping[str, Any], candidate: Mapping[str, Any], run: str) -> tuple[Difference, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xframe.comparison import settings
 from xframe.comparison.pairing import Pair, Run
-from xframe.comparison.settings import Difference, shown
+from xframe.comparison.settings import Difference, told
 from xframe.errors import printable
 from xframe.trace.rows import Rows
 
@@ -132,7 +132,7 @@ def whole_factor(ratio: float | None) -> int | None:
 def set_to(differences: list[Difference], run: str, other: str) -> str:
     """These settings in words: what the candidate has, and what the reference."""
     one_by_one = (
-        f"{printable(one.name)} is {shown(one.candidate)} in {run}, {shown(one.reference)} in {other}"
+        f"{printable(one.name)} is {told(one.name, one.candidate)} in {run}, {told(one.name, one.reference)} in {other}"
         for one in differences
     )
     return "; ".join(one_by_one)

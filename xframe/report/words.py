@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
-from xframe.comparison.settings import Difference, shown
+from xframe.comparison.settings import Difference, told
 from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
@@ -116,7 +116,7 @@ def settings(comparison: Comparison) -> list[list[str]]:
     rows[0].append("matters")
     listed = _few_weights(comparison.settings)
     for one in listed[:_MOST_SETTINGS]:
-        values = [printable(shown(value)) for value in (one.reference, one.candidate)]
+        values = [printable(told(one.name, value)) for value in (one.reference, one.candidate)]
         rows.append([printable(one.name), *[printable(one.run)] * several, *values, one.matters])
     if more := len(comparison.settings) - len(rows) + 1:
         rows.append([f"and {more:,} more, see --json", *[""] * (len(rows[0]) - 1)])

@@ -110,12 +110,21 @@ def test_masks_of_dropout_are_each_frameworks_own(compared):
 
 
 def test_momentum_of_normalisation_shows_in_the_validation_alone(compared):
-    both = {**_set(normalisation__0__momentum=0.99), "validations": [(5, 0.5), (10, 0.4)]}
-    changed = {**_set(normalisation__0__momentum=0.01), "validations": [(5, 0.9), (10, 0.8)]}
+    both = {
+        **_set(normalisation__0__momentum=0.99, normalisation__0__epsilon=1e-3),
+        "validations": [(5, 0.5), (10, 0.4)],
+    }
+    changed = {
+        **_set(normalisation__0__momentum=0.01, normalisation__0__epsilon=1e-3),
+        "validations": [(5, 0.9), (10, 0.8)],
+    }
     comparison = compared(both, **changed)
     name, sentence = _first(comparison)
     assert comparison.first_difference["check"] == "validation"
     assert (name, "torch's that of the new batch" in sentence) == ("normalisation-settings", True)
+    assert "momentum is 0.01 kept (torch momentum 0.99) in b, 0.99 kept (torch momentum 0.01) in a" in sentence
+    assert comparison.causes[0].fix["torch"].startswith("momentum=0.01, eps=0.001")
+    assert comparison.causes[0].fix["keras"].startswith("momentum=0.99, epsilon=0.001")
     assert "normalisation-settings" not in [c.name for c in compared(both, loss=LATER, **{**changed, **both}).causes]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isclose
 from typing import Any, ClassVar
 
 import numpy as np
 
-from xframe.comparison.settings import Difference, shown
+from xframe.comparison.settings import Difference, batch_share, shown
 from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
@@ -34,7 +35,8 @@ class _SetOtherwise(Cause):
         at = self.shows_at(case, numbers, found) if found else None
         if at is not None:
             text = set_to(found, case.run, case.other)
-            yield self.note(case, "; ".join(filter(None, (text, self.why(case, numbers, found)))), at)
+            fit = self.note(case, "; ".join(filter(None, (text, self.why(case, numbers, found)))), at)
+            yield replace(fit, fields={**fit.fields, **self.values(numbers.evidence.stated[1], found)})
 
     def shows_at(self, case: Case, numbers: Numbers, found: list[Difference]) -> int | None:
         """The step from which on it is seen; None if what the runs show does not fit it."""
@@ -46,6 +48,10 @@ class _SetOtherwise(Cause):
     def why(self, case: Case, numbers: Numbers, found: list[Difference]) -> str:
         """What is to be said of it besides."""
         return ""
+
+    def values(self, reference: Mapping[str, Any], found: list[Difference]) -> Mapping[str, Any]:
+        """What the reference has, for the fixes."""
+        return {}
 
 
 def behind_an_update(case: Case, step: int) -> bool:
@@ -197,8 +203,8 @@ class NormalisationSettings(_SetOtherwise):
     rank = 483
     settings_behind = r"normalisation\..*"
     fixes = settings(
-        torch="momentum is the share of the new batch: 1 minus Keras' one; eps=1e-3 is Keras' default",
-        keras="momentum is the share kept of the old statistic: 1 minus torch's one; epsilon=1e-5 is torch's default",
+        torch="momentum={share}, eps={epsilon}: momentum is the share of the new batch, 1 minus Keras' one",
+        keras="momentum={kept}, epsilon={epsilon}: momentum is the share kept of the old one, 1 minus torch's",
     )
 
     def shows_at(self, case: Case, numbers: Numbers, found: list[Difference]) -> int | None:
@@ -216,6 +222,14 @@ class NormalisationSettings(_SetOtherwise):
         if _swapped(momenta):
             text += "; the one is 1 minus the other: Keras' momentum is the share kept, torch's that of the new batch"
         return text
+
+    def values(self, reference: Mapping[str, Any], found: list[Difference]) -> Mapping[str, Any]:
+        layer = found[0].name.rpartition(".")[0]
+        kept, epsilon = (reference.get(f"{layer}.{name}") for name in ("momentum", "epsilon"))
+        known = {} if epsilon is None else {"epsilon": shown(epsilon)}
+        if type(kept) in (int, float):
+            known |= {"kept": shown(kept), "share": shown(batch_share(kept))}
+        return known
 
     explains = staticmethod(claims.of_all)
 
