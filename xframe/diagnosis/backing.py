@@ -28,7 +28,10 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
         first = places[0]
         for i in places:
             one = several[i]
-            one = replace(one, certain=one.certain and not _rivalled(one, evidence))
+            equal = _set_alike(one, evidence)
+            one = replace(one, certain=one.certain and not equal and not _rivalled(one, evidence))
+            if equal:
+                one = replace(one, sentence=f"{one.sentence}; but {equal} in both, so the script itself does it")
             besides = several[0].besides if i == first else one.besides and i != 0
             sentence = f"{one.sentence}; {texts[i]}" if texts[i] else one.sentence
             in_order.append(replace(one, sentence=sentence, besides=besides))
@@ -42,6 +45,13 @@ def _rivalled(explanation: Explanation, evidence: Evidence) -> bool:
         return False
     own = {one.name for one in evidence.differing(cause.settings_behind)} if cause.settings_behind else set()
     return any(one.matters == "much" and one.name not in own for one in evidence.settings)
+
+
+def _set_alike(explanation: Explanation, evidence: Evidence) -> str | None:
+    """The one setting that an explanation would rest on, with its value, if both runs state the same."""
+    name = causes.by_name()[explanation.name].settings_behind.replace("\\", "")
+    own, other = (stated.get(name) for stated in evidence.stated)
+    return f"{name} is {own}" if own is not None and own == other else None
 
 
 def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str | None:
