@@ -76,7 +76,8 @@ def _watching(
 ) -> Iterator[Recorder]:
     entered.append(True)
     with _alone(path), _in_place_of(path, replace) as steps:
-        recorder, frameworks, error = record(path, **facts), list[str](), None
+        recorder, frameworks = record(path, **facts), list[str]()
+        error: BaseException | None = None
         machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
         machine.identity = identity
         try:
