@@ -48,6 +48,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("little", r".*"),
 )
 _PATTERNS = [(matters, re.compile(pattern, re.DOTALL)) for matters, pattern in _BY_WEIGHT]
+_LOADER = re.compile(r"loader\.(\d+\.)?class")  # each framework has its own
 _MOMENTUM = re.compile(r"normalisation\.\d+\.momentum")
 _SEVERAL = re.compile(r"^(optimizer|schedule|loss|loader|model)\.\d+\.")  # of several, the second and further ones
 _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the same part names none
@@ -140,7 +141,8 @@ def differing(reference: Mapping[str, Any], candidate: Mapping[str, Any], run: s
         listed = listed and not (
             name == "precision.tf32" and "cpu" in (reference.get("device"), candidate.get("device"))
         )
-        if listed and not _alike(name, reference, candidate):
+        of_framework = _LOADER.fullmatch(name) and reference.get("backend") != candidate.get("backend")
+        if listed and not of_framework and not _alike(name, reference, candidate):
             values = reference.get(name), candidate.get(name)
             # A schedule's name, and what its rates begin with, are a framework's own; the rates are judged.
             named = name.endswith("schedule.class") and None not in values

@@ -115,7 +115,7 @@ def settings(comparison: Comparison) -> list[list[str]]:
     rows = [["setting", *["run"] * several, printable(first), "candidate" if several else printable(others[0])]]
     rows[0].append("matters")
     listed = _few_weights(comparison.settings)
-    for one in listed[:_MOST_SETTINGS]:
+    for one in listed if len(listed) == _MOST_SETTINGS + 1 else listed[:_MOST_SETTINGS]:  # no row for one more
         values = [printable(told(one.name, value)) for value in (one.reference, one.candidate)]
         rows.append([printable(one.name), *[printable(one.run)] * several, *values, one.matters])
     if more := len(comparison.settings) - len(rows) + 1:
@@ -126,7 +126,8 @@ def settings(comparison: Comparison) -> list[list[str]]:
 def _few_weights(differences: Sequence[Difference]) -> list[Difference]:
     """The differences, of starting weights only the first few."""
     weights = [one for one in differences if one.name.startswith("weights.")]
-    return [one for one in differences if one not in weights[_FEW:]]
+    left_out = weights[_FEW:] if len(weights) > _FEW + 1 else []
+    return [one for one in differences if one not in left_out]
 
 
 def by_run(comparison: Comparison) -> list[list[str]]:

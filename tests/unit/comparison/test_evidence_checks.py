@@ -130,3 +130,5 @@ def test_norms_after_clipping_are_judged_too(record):
     reference = record("a", gradient_norm=2.0, clipped_norm=1.0)
     comparison = xframe.compare(reference, record("b", gradient_norm=2.0, clipped_norm=1.3))
     assert "after clipping b 1.3, a 1" in comparison.check("gradient norm").detail
+    never = xframe.compare(reference, record("c", gradient_norm=3.0, clipped_norm=3.0))
+    assert "gradient norm c 3, a 2" in never.check("gradient norm").detail

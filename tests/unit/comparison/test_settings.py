@@ -56,6 +56,8 @@ def _names(changes, base=TORCH, reference=KERAS):
 
 def test_the_same_settings_of_two_frameworks_do_not_differ():
     assert _names({}) == []
+    assert _names({"loader.class": "DataLoader"}) == []
+    assert _names({"loader.class": "DataLoader", "backend": "tensorflow"}) == ["loader.class"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,8 @@ def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
     assert len(comparison.settings) == 40
     assert text(comparison).count("weights.") == 3
     assert "and 37 more, see --json" in text(comparison)
+    four = text(replace(comparison, settings=comparison.settings[:4]))
+    assert (four.count("weights."), "more, see" in four) == (4, False)
 
 
 ODD = (None, "text", True, 3, -1, 2**63, 0.5, float("nan"), float("inf"), [], [1, "a", None], [[]][:0], "\x1b[31m\n| x")

@@ -101,8 +101,9 @@ class GradientNorm(Check):
         found = [one for one in map(self._first, COLUMNS) if one is not None]
         if not found:
             return self.measured("pass", detail="; ".join(filter(None, (self._noticed, self.up_to_here()))))
-        self.pair.firsts["gradient_norm"], detail = min(found)
-        return self.measured("fail", min(found)[0], detail)
+        first, detail = min(found, key=lambda one: one[0])  # of one step, before clipping: it may never have fired
+        self.pair.firsts["gradient_norm"] = first
+        return self.measured("fail", first, detail)
 
     def _first(self, column: str) -> tuple[int, str] | None:
         """The first step that fails by this column, and how."""
