@@ -44,6 +44,8 @@ class Fitting:
         self._loops = 0  # fit and evaluate, one inside of the other
         self._tags = False  # data of the one that runs with ids
         self._largest = 0  # batch that arrays were cut into
+        self._epochs: weakref.WeakKeyDictionary[keras.Model, int] = weakref.WeakKeyDictionary()  # begun, by label
+        self._fit: tuple[keras.Model, int | None] | None = None  # that runs, and by how much its labels are moved
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -75,13 +77,14 @@ class Fitting:
             own = ("make_train_function", "make_test_function")  # a model's own would not know the ids
             tags, self._tags = self._tags, all(getattr(type(model), one) is getattr(_TRAINER, one) for one in own)
             self._loops += 1
+            outer = self._fit
             if fits:
-                self._unnoted = True
+                self._unnoted, self._fit = True, (model, None)
                 self.noting.weights_of_classes(kwargs.get("class_weight"))
             try:
                 return original(model, *args, **kwargs)
             finally:
-                self._loops, self._tags = self._loops - 1, tags
+                self._loops, self._tags, self._fit = self._loops - 1, tags, outer
                 if not self._loops:
                     self.steps.ring.begin_epoch(None)
                     self.steps.ring.bring_home()
@@ -191,10 +194,20 @@ class Fitting:
             returned = original(callbacks, epoch, logs)
             for callback in callbacks.callbacks:
                 self.noting.callback(callback)
-            self.steps.ring.begin_epoch(epoch)
+            self._begin_epoch(epoch)
             return returned
 
         return on_epoch_begin
+
+    @harmless
+    def _begin_epoch(self, epoch: int) -> None:
+        """A model that is fitted again counts on, unless its call says itself that it does."""
+        if self._fit is not None:
+            model, moved = self._fit
+            moved = max(0, self._epochs.get(model, 0) - epoch) if moved is None else moved
+            epoch += moved
+            self._fit, self._epochs[model] = (model, moved), epoch + 1
+        self.steps.ring.begin_epoch(epoch)
 
     def _seen_build(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _symbolic_build(model: keras.Model, iterator: Any = None, data_batch: Any = None) -> Any:
