@@ -90,6 +90,11 @@ class Check(ABC):
         return not cls.optional
 
     @classmethod
+    def absent(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        """Whether no run has what it judges, so that reports need no row for it; the JSON form has it."""
+        return False
+
+    @classmethod
     def values(cls, runs: Sequence[Run]) -> dict[str, int | str | None]:
         """What each run shows, by its name, for the table."""
         return {}
@@ -200,6 +205,7 @@ def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, ru
         worst_at=largest.worst_at if largest else None,
         worst_of=worst_of,
         undecided=any(j.undecided for j in judgements),
+        absent=check.absent(terms, runs),
         detail="; ".join(dict.fromkeys(filter(None, details))),
         title=check.title,
         group=check.group,

@@ -131,6 +131,7 @@ class CheckResult(Judgement):
         rule: what was required, with its tolerance.
         brief: the same in a few words, where it passes by the default tolerance; else empty.
         values: what each run shows, by its name.
+        absent: no run has what it judges, so that tables leave it out.
     """
 
     name: str
@@ -141,6 +142,7 @@ class CheckResult(Judgement):
     rule: str
     brief: str = ""
     values: Mapping[str, int | str | None]
+    absent: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -191,6 +193,11 @@ class Comparison:
         return next(check for check in self.checks if check.name == name)
 
     @property
+    def listed(self) -> tuple[CheckResult, ...]:
+        """The checks that reports list."""
+        return tuple(check for check in self.checks if not check.absent)
+
+    @property
     def structure(self) -> str:
         """``identical``, ``different`` or ``not judged``."""
         results = {check.result for check in self.checks if check.group == "structure"}
@@ -234,7 +241,7 @@ class Comparison:
         only = ", structure only" if self.structure_only else ""
         lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged{only}"]
         lines += plain(checks_table(self), indent=2, keep=2)
-        lines += [f"  {check.name}: {check.detail}" for check in self.checks if check.detail]
+        lines += [f"  {check.name}: {check.detail}" for check in self.listed if check.detail]
         lines += [f"  {text}" for text in self.explanation]
         return folded("\n".join(lines))
 

@@ -15,7 +15,7 @@ RESULTS = {"pass": "PASS", "fail": "FAIL", "not judged": "not judged"}
 def checks_table(comparison: Comparison) -> list[list[str]]:
     """The head and a row for each check: the result, what each run shows, the largest difference and the rule."""
     rows = [["check", "result", *map(printable, comparison.runs), "largest difference", "rule"]]
-    for check in comparison.checks:
+    for check in comparison.listed:
         values = [check.values.get(name) for name in comparison.runs]
         cells = [
             "" if value is None else f"{value:,}" if isinstance(value, int) else printable(value) for value in values
@@ -28,7 +28,7 @@ def notes(comparison: Comparison) -> list[list[str]]:
     """What is to be said of checks that did not fail, each with its title."""
     if not all(counts.num_steps for counts in comparison.runs.values()):
         return []  # there is nothing to say of any
-    return [[c.title, printable(c.detail)] for c in comparison.checks if c.result != "fail" and c.detail]
+    return [[c.title, printable(c.detail)] for c in comparison.listed if c.result != "fail" and c.detail]
 
 
 def _rule(check: CheckResult) -> str:

@@ -148,7 +148,7 @@ def by_run(comparison: Comparison) -> list[list[str]]:
 
 def closing(comparison: Comparison) -> str:
     """The verdict and what it rests on."""
-    results = [check.result for check in comparison.checks]
+    results = [check.result for check in comparison.listed]
     steps = min(counts.num_steps for counts in comparison.runs.values())
     if comparison.structure == "different" and comparison.first_difference:
         steps = min(steps, comparison.first_difference["step"])

@@ -126,6 +126,12 @@ def test_losses_divided_for_accumulation_are_read_whole(tmp_path, twice):
         assert comparison.causes[0].name == "gradient-scale"
 
 
+def test_final_weights_that_no_run_has_take_no_row(record):
+    comparison = xframe.compare(record("a"), record("b"))
+    assert comparison.check("weights").result == "not judged"
+    assert "final weights" not in str(comparison)
+
+
 def test_norms_after_clipping_are_judged_too(record):
     reference = record("a", gradient_norm=2.0, clipped_norm=1.0)
     comparison = xframe.compare(reference, record("b", gradient_norm=2.0, clipped_norm=1.3))

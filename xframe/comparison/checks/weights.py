@@ -26,6 +26,10 @@ class FinalWeights(Check):
         return str(terms.tolerance) + (", == ledger" if terms.audits else "")
 
     @classmethod
+    def absent(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        return not terms.audits and not any(run.trace is not None and run.trace.end.get("weights") for run in runs)
+
+    @classmethod
     def beside_pairs(cls, terms: Terms) -> Iterator[Judgement]:
         for name, problems in terms.audits.items():
             yield from [Judgement("fail", detail=f"{name}: {text}") for text in problems] or [Judgement("pass")]
