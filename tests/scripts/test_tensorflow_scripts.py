@@ -130,6 +130,16 @@ def test_samples_are_known_by_their_content_as_numpy_knows_them(recorded):
     assert recorded["tensorflow_eager"][1].frame().targets.notna().all()
 
 
+def test_a_batch_that_was_left_out_is_no_other_steps(recorded):
+    rows = recorded["tensorflow_skipped"][1].frame()
+    x = np.random.default_rng(0).random((80, 6), dtype=np.float32)
+    y = np.random.default_rng(1).random((80, 1), dtype=np.float32)
+    taken = [batch for batch in range(8) if batch % 4 != 2]
+    for given, data in ((rows.features, x), (rows.targets, y)):
+        made = prints([data])[:, 0].reshape(8, 10)[taken]
+        assert [np.reshape(one, (-1, 3))[:, 0].tolist() for one in given] == made.tolist()
+
+
 def test_norms_stand_on_the_step_that_updates(recorded):
     rows = recorded["keras_accumulation"][1].frame()
     assert rows.gradient_norm.notna().tolist() == [step % 3 == 2 for step in range(15)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +76,11 @@ class Computing:
             self.noting.model(layer)
 
     def _seen_push(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+
         def _push_tape(tape: Any) -> None:
+            if no_tape():
+                self.steps.tape = weakref.ref(tape)
             original(tape)
             tape._xframe_since = self.steps.gradients
 

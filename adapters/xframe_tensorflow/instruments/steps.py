@@ -84,11 +84,13 @@ class Steps:
         self.written: list[tuple[Any, Any]] = []  # since somebody last asked: graphs and the kinds of rows in them
         self.elsewhere: list[Optimizer] = []  # likewise: what stepped in a graph without a step
         self.gradients = 0  # taken so far
+        self.tape: Any = None  # the outermost that records, if it is still there
         self.bounded = False  # in Keras' loop somebody sees to it that there is room
         self._steps: weakref.WeakKeyDictionary[Any, Step] = weakref.WeakKeyDictionary()
         self._outside: Step | None = None
         self._calls: list[list[Any]] = []  # of models since the last gradient, with what they took
         self._targets: list[Any] = []
+        self._taped: Any = None  # the tape of these
         self._training: bool | None = None
         self._untaped: tuple[Any, Any] = (None, None)  # the graph, and what a model took in it
         self._backward: tuple[Any, Any] = (None, None)  # the last gradient's loss, and its rows
@@ -98,6 +100,9 @@ class Steps:
     @harmless
     def used(self, leaves: list[Any], training: bool | None) -> None:
         """A model took these under a tape."""
+        if self._taped is not None and self._taped() is None:  # of which nobody will take a gradient
+            self._calls, self._targets = [], []
+        self._taped = self.tape
         self._calls = [*self._calls[-_MOST_CALLS:], leaves]
         self._training = training
 
