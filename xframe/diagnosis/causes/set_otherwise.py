@@ -227,7 +227,7 @@ class NormalisationSettings(_SetOtherwise):
         layer = found[0].name.rpartition(".")[0]
         kept, epsilon = (reference.get(f"{layer}.{name}") for name in ("momentum", "epsilon"))
         known = {} if epsilon is None else {"epsilon": shown(epsilon)}
-        if type(kept) in (int, float):
+        if isinstance(kept, (int, float)):
             known |= {"kept": shown(kept), "share": shown(batch_share(kept))}
         return known
 
