@@ -103,6 +103,8 @@ def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explana
     planned = any(found.values())
     for name, pair in across.items():
         reference = rows[pair.reference.name]
+        if not (len(reference) and len(rows[name])):  # nothing was trained, and that is said
+            continue
         found[name] = found.get(name, []) + _of_pair(pair, rows, reference, tables[name], numbers_alone=planned)
     for name, answers_of_run in found.items():
         yield from backed(in_order(answers_of_run, tables[name]), across.get(name))

@@ -30,8 +30,6 @@ class Steps(Check):
             return Judgement("not judged", detail=detail, undecided=True)
         if len(candidate.rows) == len(reference.rows):
             return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
-        if not shared and not reference.is_plan:
-            return Judgement("not judged")
         for side in (candidate, reference):
             if side.trace is not None and not side.rows.complete and len(side.rows) == shared:
                 detail = f"{side.name} is {printable(side.trace.ending)} after {counted(shared, 'step')}"
