@@ -6,6 +6,7 @@ A recorded run and a bare one end in the same weights, bit by bit, print the sam
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,20 @@ def test_norms_stand_on_the_step_that_updates(recorded):
     assert (rows.clipped_norm.dropna() <= 0.1 + 1e-6).all()
 
 
-def test_keras_2_is_refused():
+def test_keras_2_is_refused_once_it_trains(monkeypatch):
+    """Other libraries import it where it is installed, and train with something else."""
     from xframe_tensorflow.instruments import LegacyKerasInstrument
 
+    from xframe.recording.attach.machine import Machine
+
+    class Model:
+        def make_train_function(self):
+            return "made"
+
+    monkeypatch.setitem(sys.modules, "tf_keras", types.SimpleNamespace(Model=Model))
+    instrument = LegacyKerasInstrument(Machine(None))
+    instrument.attach()
     with pytest.raises(xframe.UsageError, match="Keras 2, cannot be watched: expected Keras 3"):
-        LegacyKerasInstrument(None).attach()
+        Model().make_train_function()
+    instrument.detach()
+    assert Model().make_train_function() == "made"

@@ -58,22 +58,32 @@ class KerasInstrument:
 
 
 class LegacyKerasInstrument:
-    """Refuses Keras 2, whose inside is a different one."""
+    """Refuses Keras 2, whose inside is a different one, once it trains: other libraries import it and use it no more."""
 
     def __init__(self, machine: Any) -> None:
         self.machine = machine
+        self._original: Any = None
 
     def attach(self) -> None:
-        """Never.
+        """From now on what trains with it ends the recording."""
+        import tf_keras
 
-        Raises:
-            UsageError: whatever its version.
-        """
-        raise UsageError(
-            "tf_keras, which is Keras 2, cannot be watched",
-            expected="Keras 3",
-            remedy="Leave TF_USE_LEGACY_KERAS unset, or record in the loop itself, with xframe.record.",
-        )
+        original = self._original = tf_keras.Model.make_train_function
+
+        def refused(model: Any, *args: Any, **kwargs: Any) -> Any:
+            self.machine.failed(
+                UsageError(
+                    "tf_keras, which is Keras 2, cannot be watched",
+                    expected="Keras 3",
+                    remedy="Leave TF_USE_LEGACY_KERAS unset, or record in the loop itself, with xframe.record.",
+                )
+            )
+            return original(model, *args, **kwargs)
+
+        tf_keras.Model.make_train_function = refused
 
     def detach(self) -> None:
-        """Nothing was attached."""
+        """Everything is as it was."""
+        import tf_keras
+
+        tf_keras.Model.make_train_function = self._original
