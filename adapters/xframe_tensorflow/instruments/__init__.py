@@ -58,7 +58,7 @@ class KerasInstrument:
 
 
 class LegacyKerasInstrument:
-    """Refuses Keras 2, whose inside is a different one, once it trains: other libraries import it and use it no more."""
+    """Refuses Keras 2, whose inside is a different one, once it trains: others import it and use it no more."""
 
     def __init__(self, machine: Any) -> None:
         self.machine = machine
