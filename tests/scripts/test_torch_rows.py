@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 import xframe
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.xdist_group("torch")
 N = 60
 
