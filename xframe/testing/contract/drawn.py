@@ -90,16 +90,16 @@ class DrawnContract(FeatureContract):
     def test_drawn_plans(self, tmp_path: Path) -> None:
         """On the ledger, over the whole vocabulary of plans: the same as planned, and the weights spell it."""
         with drawing() as draw:
-            fitting = (one for one in clean.draws(draw.getrandbits(40)) if self._trains(one.plan, LEDGER, "float64"))
-            for i, (plan, num_samples) in enumerate(islice(fitting, _OFTEN)):
-                task = ledger(num_samples)
+            drawn = ((plan, ledger(num_samples)) for plan, num_samples in clean.draws(draw.getrandbits(40)))
+            fitting = ((plan, task) for plan, task in drawn if self._trains(plan, task, "float64"))
+            for i, (plan, task) in enumerate(islice(fitting, _OFTEN)):
                 trace = self.observed(plan, task, tmp_path / f"{i}.trace")
                 weights = trace.weights()
                 assert weights is not None, "the run returned no final weights"
                 assert task.audit is not None
                 comparison = compare(trace, audits={trace.name: task.audit(trace, weights)})
-                assert comparison, f"{plan} of {num_samples} samples: {comparison}"
-                assert trace.counts() == plan.counts(num_samples), plan
+                assert comparison, f"{plan} of {task.num_samples} samples: {comparison}"
+                assert trace.counts() == plan.counts(task.num_samples), plan
 
     def test_drawn_twin(self, tmp_path: Path) -> None:
         """Beyond all sizes that are not drawn, bit for bit: in float32, the samples' places in a batch included."""
