@@ -3,7 +3,8 @@
 # make test     run the tests there, of sweeps over many cases alike a sample; with XFRAME_SAMPLE=1 all
 # make trainers  compare the presets with the trainers they are named for, installed beside it
 # make proof  all cases of the sweeps, and the figures at full size, into results/proof.md; resumable
-# make check    format, lint, types, import rules, tests: what CI runs
+# make docs     build the documentation into docs/_build; a warning fails
+# make check    format, lint, types, import rules, documentation, tests: what CI runs
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 export XFRAME_SEED ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify quick test trainers proof check lint style types format clean
+.PHONY: verify quick test trainers proof docs check lint style types format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
@@ -33,9 +34,12 @@ proof: $(VENV)/.proof
 	$(BIN)/python -m pytest $(IN_TWO) -m sweep tests/trainers
 	PYTHONPATH=tests $(BIN)/python -m proof
 
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q --nitpicky --fail-on-warning --keep-going docs docs/_build
+
 # The trainers come last, for the tests must do without them, and while pip installs them one process looks at types.
 check: $(VENV)/.dev
-	$(MAKE) style test
+	$(MAKE) style docs test
 	$(MAKE) --jobs 2 types trainers
 
 lint: style types
@@ -66,6 +70,10 @@ $(VENV)/.test: $(VENV)/.user
 	$(PIP) --editable ".[all,test]"
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP) --editable ".[all,docs]"
+	touch $@
+
 $(VENV)/.trainers: $(VENV)/.test
 	$(PIP) --editable ".[trainers]"
 	touch $@
@@ -80,4 +88,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --no-compile "$$(grep '^torch==' constraints.txt)" --editable ".[all,dev]"
 	$(BIN)/python -m compileall -qq -j 2 $(VENV)/lib || true
-	touch $(VENV)/.user $(VENV)/.test $@
+	touch $(VENV)/.user $(VENV)/.test $(VENV)/.docs $@
