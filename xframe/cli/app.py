@@ -25,7 +25,7 @@ from cyclopts import (
 )
 
 from xframe import __version__
-from xframe.cli import grouping, plans, proofs, runs, traces
+from xframe.cli import exports, grouping, plans, proofs, runs, traces
 from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
 from xframe.tables import plain_only
@@ -60,6 +60,7 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
     "explain": "explain TRACE [TRACE] [OPTIONS]",
     "import": "import LOG --out TRACE [OPTIONS]",
     "certificate": "certificate TRACE [OPTIONS]",
+    "export": "export TRACE --to FORM --out PATH [OPTIONS]",
     "plan": "plan [PLAN.toml] [OPTIONS]",
     "adapters": "adapters [OPTIONS]",
     "tasks": "tasks [OPTIONS]",
@@ -70,6 +71,7 @@ for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
     *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
+    *(exports.export,),
     *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")

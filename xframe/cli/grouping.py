@@ -69,6 +69,7 @@ COMMANDS = {
     "explain": _SEEN,
     "import": _SEEN,
     "certificate": _SEEN,
+    "export": _SEEN,
     "verify": _RUN,
     "run": _RUN,
     "plan": _EXPECTED,

@@ -7,6 +7,7 @@ Its files:
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
     json_form.py            any result as valid JSON
+    exports/                a trace in the forms of other tools
     progress.py             live bars and lines on stderr
 
 ``xframe/tables.py`` is the one writer of tables.

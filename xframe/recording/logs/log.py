@@ -39,7 +39,7 @@ def counts(column: str) -> bool:
 
 def expected(column: str) -> str:
     """Which numbers that column takes, in words."""
-    return "a whole number from 0 up" if counts(column) else "a number" if column == "loss" else "a finite number"
+    return "a whole number from 0 up" if counts(column) else "a finite number" if column == "lr" else "a number"
 
 
 def fit(column: str, number: float) -> int | float | None:
@@ -54,14 +54,14 @@ def fit(column: str, number: float) -> int | float | None:
         real = float(number)
     except OverflowError:
         return None
-    return real if column == "loss" or math.isfinite(real) else None
+    return real if column != "lr" or math.isfinite(real) else None  # what is computed may be any number
 
 
 def fits(column: str, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which of the numbers ``fit`` takes."""
     fitting: NDArray[np.bool_]
     if not counts(column):
-        fitting = np.isfinite(values) | (column == "loss")
+        fitting = np.isfinite(values) | (column != "lr")
     elif values.dtype.kind == "f":
         fitting = (values >= 0) & (values < _EXACT) & (values == np.trunc(values))
     else:
