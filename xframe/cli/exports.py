@@ -34,7 +34,9 @@ def export(
     exported = export_run(trace, out, form=to)
     columns = ", ".join(exported.columns)
     facts = {"out": str(out), "form": to, "num_steps": exported.rows, "columns": list(exported.columns)}
-    answer(facts | {"remarks": list(exported.remarks)}, f"{printable(out)}: {exported.rows:,} steps; {columns}", json=json)
+    answer(
+        facts | {"remarks": list(exported.remarks)}, f"{printable(out)}: {exported.rows:,} steps; {columns}", json=json
+    )
     for text in exported.remarks:
         remark(f"xframe: {text}")
     return 0

@@ -77,7 +77,9 @@ class Export(ABC):
             rows = source.bounds[block + 1] - source.bounds[block]
             if rows:
                 yield {
-                    name: source.read(block, name) if name in source.columns else pa.nulls(rows, TYPES[BY_NAME[name].kind])
+                    name: source.read(block, name)
+                    if name in source.columns
+                    else pa.nulls(rows, TYPES[BY_NAME[name].kind])
                     for name in self.columns
                 }
 
