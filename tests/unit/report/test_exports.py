@@ -109,7 +109,7 @@ def test_nothing_is_overwritten_and_nothing_left_of_what_failed(tmp_path, runs, 
 def test_a_run_without_lists_of_ids_says_what_is_lost(tmp_path, runs, some_rows):
     exported = export_run(runs(some_rows, ids=False), tmp_path / "run.csv", form="csv")
     assert "ids" not in exported.columns
-    assert "no certificate" in exported.remarks[0]
+    assert "certified without them" in exported.remarks[0]
 
 
 def test_the_command(tmp_path, runs, some_rows, capsys, monkeypatch):

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xframe.errors import UsageError, Verbatim
-from xframe.trace.arrow import TYPES
 from xframe.trace.schema import BY_NAME, COLUMNS, LISTS, PRINTS
 from xframe.trace.trace import Trace
 
@@ -74,14 +73,7 @@ class Export(ABC):
         """The columns' Arrow arrays, by name, a block of the file at a time."""
         source = self.trace.source
         for block in range(len(source.bounds) - 1):
-            rows = source.bounds[block + 1] - source.bounds[block]
-            if rows:
-                yield {
-                    name: source.read(block, name)
-                    if name in source.columns
-                    else pa.nulls(rows, TYPES[BY_NAME[name].kind])
-                    for name in self.columns
-                }
+            yield {name: source.read(block, name) for name in self.columns}
 
 
 class RowsAsText(Export):
@@ -97,7 +89,7 @@ class RowsAsText(Export):
         """Says what is lost where samples are not listed."""
         if not self.trace.has_ids:
             self.remarks.append(
-                "not every step lists its samples' ids, so none are written: imported again it has no certificate of them"
+                "not every step lists its samples' ids, so none are written: an import of it is certified without them"
             )
 
 
