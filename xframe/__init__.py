@@ -20,6 +20,7 @@ which ``make lint`` checks:
     verification.py   run, compare, explain and write the reports
     testing       the pytest plugin, the adapters' contract suite, known faults, the self-test
     bench         what loops cost per step
+    sweep         many trials of one file
     cli           the command line
 
 What never changes, and is tested: sample orders (``plan.order``), plan digests (``plan.equivalence``), certificates and

@@ -6,6 +6,7 @@
     ├── TraceError         4   a trace that cannot be judged: damaged
     │   └── NotATraceError 2   a file that is no trace, or of a newer format
     └── WorkerError        3   a worker died, or its framework is missing or broken
+        └── OverdueError   3   it took longer than --timeout
 
 Every message says what is wrong, what was got, what was expected, and what to do about it.
 """
@@ -73,6 +74,10 @@ class NotATraceError(TraceError):
 
 class WorkerError(XframeError):
     """A worker died, or its framework is missing or broken."""
+
+
+class OverdueError(WorkerError):
+    """Runs took longer than ``--timeout``."""
 
 
 def shown(value: object, limit: int = 300) -> str:

@@ -25,7 +25,7 @@ from cyclopts import (
 )
 
 from xframe import __version__
-from xframe.cli import exports, grouping, plans, proofs, runs, traces
+from xframe.cli import exports, grouping, plans, proofs, runs, sweeps, traces
 from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
 from xframe.tables import plain_only
@@ -66,17 +66,18 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
     "tasks": "tasks [OPTIONS]",
     "selftest": "selftest [OPTIONS]",
     "bench": "bench [PLAN.toml] [OPTIONS]",
+    "sweep": "sweep FILE.toml [OPTIONS]",
 }
 for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
     *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
-    *(exports.export,),
+    *(exports.export, sweeps.sweep),
     *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")
-    paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # which the screen's width breaks into lines
-    text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # the screen's width breaks them, but indented ones
+    text = "\n\n".join(one if one.startswith("    ") else one.replace("\n", " ") for one in paragraphs)
     app.command(function, name=name, group=grouping.COMMANDS[name], help=text, usage=f"Usage: xframe {_USAGE[name]}")
 
 

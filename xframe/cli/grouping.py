@@ -72,6 +72,7 @@ COMMANDS = {
     "export": _SEEN,
     "verify": _RUN,
     "run": _RUN,
+    "sweep": _RUN,
     "plan": _EXPECTED,
     "adapters": _EXPECTED,
     "tasks": _EXPECTED,

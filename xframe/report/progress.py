@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import Task
 
+_OFTEN = 10.0  # seconds between lines of how many trials are done
 _SILENT = "no sign of life for {:.0f} s; Ctrl-C stops it, --timeout limits it"
 
 
@@ -44,13 +45,23 @@ def watching(stream: TextIO) -> Iterator[Progress]:
 
 
 class Lines(Progress):
-    """One line when a run has ended, or is silent for long."""
+    """One line when a run has ended, or is silent for long; of trials now and then how many are done."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._totals = stream, dict[str, tuple[int, str]]()
+        self._began = self._shown = time.monotonic()
 
     def begin(self, label: str, total: int, epochs: int | None = None, *, unit: str = "steps") -> None:
         self._totals[label] = total, unit
+        self._began = self._shown = time.monotonic()
+
+    def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
+        (total, unit), now = self._totals[label], time.monotonic()
+        if unit != "trials" or now < self._shown + _OFTEN or not steps:
+            return
+        self._shown, left = now, (now - self._began) / steps * (total - steps)
+        time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+        print(f"  {label}  {steps:,}/{total:,} {unit}  about {time_left} left", file=self._stream, flush=True)
 
     def silent(self, label: str, seconds: float) -> None:
         print(f"  {label:{max(map(len, self._totals))}}  {_SILENT.format(seconds)}", file=self._stream, flush=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import UsageError, Verbatim, WorkerError, XframeError
+from xframe.errors import OverdueError, UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
 from xframe.running.folders import apart
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
@@ -121,6 +121,7 @@ def _watch(workers: list[Worker], request: Request, progress: Progress) -> None:
         if limit is not None and time.monotonic() > limit:
             raise _overdue(workers, request)
         _report_silence(workers, progress)
+        progress.look()
 
 
 def _take(message: Any, worker: Worker, workers: list[Worker], device: str, progress: Progress) -> None:
@@ -161,13 +162,13 @@ def _report_silence(workers: list[Worker], progress: Progress) -> None:
         progress.silent(worker.label, silent)
 
 
-def _overdue(workers: list[Worker], request: Request) -> WorkerError:
+def _overdue(workers: list[Worker], request: Request) -> OverdueError:
     """What the user reads when the time is over."""
     late = [worker for worker in workers if not worker.child.silent]
     now = time.monotonic()
     states = (f"{w.label} {w.where}, silent for {now - w.heard:.0f} s, log {w.child.log}" for w in late)
     kept = ", ".join(str(worker.trace) for worker in workers if worker.steps)
-    return WorkerError(
+    return OverdueError(
         f"not done within --timeout {request.timeout:g} s",
         got=Verbatim("; ".join(states)),
         remedy=f"What was recorded so far: {kept}" if kept else None,

@@ -18,6 +18,9 @@ class Progress:
     def state(self, label: str, text: str) -> None:
         """What it is doing."""
 
+    def look(self) -> None:
+        """Called about every second while runs go on; what it raises ends them."""
+
     def silent(self, label: str, seconds: float) -> None:
         """Nothing was heard of it for that long."""
 

@@ -135,7 +135,7 @@ def new_folder(request: Request, prefix: str = "") -> Path:
         XframeError: the plan cannot be written in it.
     """
     if request.out is None:
-        folder = _next_free(f"{prefix}{request.name or request.plan.digest[:8]}")
+        folder = next_free(f"{prefix}{request.name or request.plan.digest[:8]}")
     else:
         folder = Path(request.out)
         _refuse_existing(folder)
@@ -179,7 +179,12 @@ def log_path(trace: Path) -> Path:
     return trace.with_suffix(".log")
 
 
-def _next_free(name: str) -> Path:
+def next_free(name: str) -> Path:
+    """A new folder ``xframe-runs/name-n``, with the first n that is free.
+
+    Raises:
+        UsageError: no folder can be made there.
+    """
     number = 1
     while True:
         folder = RUNS / f"{name}-{number}"

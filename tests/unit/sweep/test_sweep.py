@@ -1,0 +1,246 @@
+"""Sweeps: what a file lists, what is wrong with one, what is run, what the table has, and how a sweep goes on."""
+
+import json
+import textwrap
+
+import pandas as pd
+import pytest
+
+import xframe
+from xframe.cli import app as cli
+from xframe.plan.fields import FIELDS
+from xframe.sweep import engines, grid, table
+
+GRID = """
+    [plan]
+    epochs = 1
+    [grid]
+    batch_size = [600, 900]
+    adapter = ["numpy"]
+    seed = [0, 1]
+"""
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Writes a sweep's file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name="grid.toml"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+def varied(path):
+    return [one.words for one in grid.read(path).trials]
+
+
+def failing(*tokens, capsys):
+    code = cli.execute(["sweep", *map(str, tokens)])
+    return code, capsys.readouterr().err
+
+
+# What a file lists
+
+
+def test_every_combination_in_the_order_of_the_file(written):
+    assert varied(written(GRID)) == [
+        "batch_size 600, seed 0",
+        "batch_size 600, seed 1",
+        "batch_size 900, seed 0",
+        "batch_size 900, seed 1",
+    ]
+
+
+def test_without_an_adapter_those_of_verify(written):
+    trials = grid.read(written("[plan]\nepochs = 1\n[grid]\nbatch_size = [64]")).trials
+    assert [one.settings["adapter"] for one in trials] == ["torch", "tensorflow"]
+    assert trials[0].settings == {**grid.SETTINGS, "adapter": "torch"}
+
+
+def test_cases_are_combined_with_the_grid_and_exceptions_left_out(written):
+    text = """
+        [plan]
+        batch_size = 64
+        epochs = 3
+        [run]
+        adapter = "numpy"
+        [grid]
+        seed = [0, 1]
+        [[cases]]
+        name = "whole"
+        [[cases]]
+        name = "accumulated"
+        batch_size = 16
+        gradient_accumulation_steps = 4
+        [[cases]]
+        name = "few updates"
+        updates = 7
+        [[exclude]]
+        name = "whole"
+        seed = 1
+    """
+    trials = grid.read(written(text)).trials
+    shown = [(one.case, one.plan.batch_size, tuple(one.plan.limits), one.plan.seed) for one in trials]
+    assert shown == [
+        ("whole", 64, (3, None, None), 0),
+        ("accumulated", 16, (3, None, None), 0),
+        ("accumulated", 16, (3, None, None), 1),
+        ("few updates", 64, (None, None, 7), 0),  # its limit replaces all of [plan]
+        ("few updates", 64, (None, None, 7), 1),
+    ]
+    assert trials[1].words == "case accumulated, seed 0"
+
+
+def test_a_trial_is_known_by_what_it_is(written):
+    more = GRID.replace("[600, 900]", "[900, 300, 600]").replace("[0, 1]", "[1, 2, 0]")
+    first = {one.words: one.id for one in grid.read(written(GRID)).trials}
+    second = {one.words: one.id for one in grid.read(written(more)).trials}
+    assert first.items() <= second.items()
+    assert len(set(second.values())) == 9
+
+
+def test_the_command_of_a_row_is_its_plan(written):
+    text = GRID.replace("epochs = 1", 'steps = 7\nreshuffle = false\nremainder = "drop"')
+    trial = grid.read(written(text)).trials[-1]
+    words = trial.command.split()
+    assert words[:4] == ["xframe", "verify", "--adapters", "numpy"]
+    options = [word for word in words if word not in ("--no-reshuffle",)]
+    given = dict(zip(options[4::2], options[5::2], strict=True))
+    assert given == {
+        "--task": "digits-mlp",
+        "--precision": "float32",
+        "--threads": "1",
+        "--batch-size": "900",
+        "--steps": "7",
+        "--remainder": "drop",
+        "--seed": "1",
+    }
+    assert "--no-reshuffle" in words
+
+
+# What is wrong with one
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("batch_size = 64", ["'batch_size' outside a table", "under [plan]", "list under [grid]"]),
+        ("[grids]\nseed = [1]", ["no table of a sweep", "'grids'", "Did you mean 'grid'?"]),
+        ("", ["no trials in the file", "batch_size = [32, 64]"]),
+        ("[plan]\nbatch_size = [1, 2]", ["a list in [plan]: batch_size", "Move the line to [grid]"]),
+        ("[grid]\nbatch_size = 64", ["batch_size in [grid]", "batch_size = [64]", "move the line to [plan]"]),
+        ("[grid]\nseed = []", ["seed in [grid]", "at least one value"]),
+        ("[grid]\nseed = [1, 2, 1]", ["seed in [grid] has a value twice", "got 1"]),
+        ("[grid]\nmax_epochs = [1]", ["unknown name in [grid]", "A plan calls it epochs"]),
+        ("[grid]\nseeds = [1]", ["unknown name in [grid]", "Did you mean 'seed'?"]),
+        ("[plan]\ntask = 'ledger'", ["'task' in [plan]", "it in [run]"]),
+        ("[plan]\nseed = 1\n[grid]\nseed = [1]", ["seed in [plan] and in [grid]", "Remove it from [plan]"]),
+        ("[cases]\nseed = 1", ["[cases]", "[[cases]]", "two brackets"]),
+        ("[grid]\nseed = [1]\n[[cases]]\nseed = 1", ["seed in [grid] and in [[cases]]"]),
+        ("[plan]\nepochs = 1\n[grid]\nseed = [1]", ["batch_size is missing", "batch_size = 64"]),
+        (GRID + "    [[exclude]]\n    seed = 7", ["[[exclude]] that leaves nothing out", "seed"]),
+        (GRID + "    [[exclude]]\n    seed = [1]", ["seed in [[exclude]]", "one value"]),
+        (GRID + "    [run]\n    threads = '2'", ["threads: got '2'", "a whole number"]),
+        (GRID + "    [run]\n    precision = 'float8'", ["4 of 4 trials cannot run", "unknown precision", "float64"]),
+        (GRID + "    [run]\n    task = 'digit'", ["4 of 4 trials cannot run", "unknown task", "digits-mlp"]),
+        (GRID.replace('"numpy"', '"numpi"'), ["unknown adapter", "Did you mean 'numpy'?"]),
+        (
+            GRID + "    gradient_accumulation_steps = [1, 4]\n    loss_normalization = ['sum']",
+            ["the trial batch_size 600", "loss_normalization without", "[[exclude]]"],
+        ),
+        (GRID + "    remainder = ['keep', 'drop']\n    steps_per_epoch = [1]", []),
+    ],
+)
+def test_each_mistake_has_its_remedy(written, capsys, text, parts):
+    code, err = failing(written(text), "--list", capsys=capsys)
+    assert code == (2 if parts else 0)
+    shown = " ".join(err.split())
+    assert [part for part in parts if part not in shown] == []
+
+
+def test_an_exclude_may_name_an_axis(written):
+    assert len(varied(written(GRID + "    [[exclude]]\n    seed = 1\n    batch_size = 900"))) == 3
+
+
+# What is run
+
+
+def results(folder):
+    return pd.read_parquet(folder / "results.parquet")
+
+
+def test_a_sweep_and_how_it_goes_on(written, tmp_path, capsys, monkeypatch):
+    """Trials that are done are not run again; those that are new, or half written, are."""
+    path, out, ran = written(GRID.replace("[600, 900]", "[900]")), tmp_path / "out", []
+    run_all = engines.run_all
+
+    def counted(assignments, *others):
+        ran.append([one.trial.words for one in assignments])
+        run_all(assignments, *others)
+
+    monkeypatch.setattr(engines, "run_all", counted)
+    assert cli.execute(["sweep", str(path), "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "PASSED  2 of 2 trials ran; no plan has two trials to compare" in printed.out
+    assert f"If it is stopped: xframe sweep {path} --out {out}" in printed.err
+    first = results(out)
+    assert list(first.columns) == list(table.COLUMNS)
+    assert set(FIELDS) <= set(first.columns)
+    assert first[["batch_size", "seed", "num_steps", "samples_seen"]].to_numpy().tolist() == [
+        [900, 0, 2, 1797],
+        [900, 1, 2, 1797],
+    ]
+    for _, row in first.iterrows():
+        trace = xframe.Trace.open(out / "trials" / f"{row['trial']}.trace")
+        assert (trace.certificate, trace.complete) == (row["certificate"], True)
+        assert trace.column("loss")[-1] == row["final_loss"]
+        assert json.loads(row["versions"])["numpy"]
+    assert not (out / ".running").exists()
+
+    # As a kill leaves it: a row half written, and what a trial writes that is not done.
+    first_trial, second_trial = first["trial"]
+    (out / "rows" / f"{second_trial}.json").rename(out / "rows" / f".{second_trial}.json.1234.passing")
+    (out / ".running" / "ab").mkdir(parents=True)
+    (out / ".running" / "ab" / "old.trace").write_text("half")
+    assert cli.execute(["sweep", str(out), "--json"]) == 0  # the folder alone is enough
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["done_before"], facts["ok"], facts["agree"]) == (1, 2, None)
+    again = results(out)
+    steady = [name for name in first.columns if name not in table.TIMES]
+    pd.testing.assert_frame_equal(again[steady], first[steady])
+    assert not (out / ".running").exists()
+    assert {file.name for file in (out / "rows").iterdir()} == {f"{first_trial}.json", f"{second_trial}.json"}
+
+    path.write_text(path.read_text().replace("[0, 1]", "[2, 1]"))
+    assert cli.execute(["sweep", str(path), "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "1 done before, 1 to run" in printed.err
+    assert "1 trial done before, no longer in the file, not in the table" in printed.out
+    assert results(out)["seed"].tolist() == [2, 1]
+    assert ran == [["seed 0", "seed 1"], ["seed 1"], ["seed 2"]]
+    assert cli.execute(["sweep", str(path), "--out", str(out)]) == 0
+    assert len(ran) == 3
+
+
+def test_the_last_unfinished_folder_of_the_same_file_is_gone_on_with(written, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engines, "run_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    path = written(GRID)
+    for _ in range(2):
+        assert cli.execute(["sweep", str(path)]) == 130
+        assert f"0 of 4 trials done in xframe-runs/grid-1. Go on: xframe sweep {path}" in capsys.readouterr().err
+    path.write_text(path.read_text().replace("[0, 1]", "[0]"))
+    assert cli.execute(["sweep", str(path)]) == 130
+    assert "xframe-runs/grid-2" in capsys.readouterr().err
+
+
+def test_what_is_no_folder_of_a_sweep_is_refused(written, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").touch()
+    code, err = failing(written(GRID), "--out", tmp_path / "out", capsys=capsys)
+    assert code == 2
+    assert "no sweep's folder" in err
+

@@ -1,0 +1,109 @@
+"""Where trials run: joblib, by the name of an engine.
+
+``local`` runs them here, so many at a time. Its joblib workers are threads, for they only wait: each trial is a
+process of its own already. Loky's processes would be one more for each, and would outlive a sweep that is killed: they
+begin further trials from the queue before they see that nobody is there. ``ray`` and ``dask`` run them in the processes
+of a cluster, the one their own variables name (RAY_ADDRESS, DASK_SCHEDULER_ADDRESS), else one that they start here; all
+nodes must see the sweep's folder under the same name.
+
+What a trial finds it writes there itself; nothing comes back through an engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from xframe.errors import UsageError, Verbatim, unknown
+from xframe.running.runtime import cores
+from xframe.sweep.trial import Assignment, StoppedError, run_trial
+
+ENGINES = {"local": (), "ray": ("ray",), "dask": ("distributed",)}  # and the modules they need
+_LEAVE_SECONDS = 15.0  # for trials that are stopped to end
+
+
+def check(engine: str, jobs: int | None) -> None:
+    """Refuses an engine that does not exist or is not installed, and a number of jobs that is none.
+
+    Raises:
+        UsageError: as said.
+    """
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    for module in ENGINES[engine]:
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(
+                f"--engine {engine} needs a package that is not installed",
+                got=Verbatim(f"no module {module!r}"),
+                remedy=f"Install it: pip install 'xframe-toolkit[{engine}]'",
+            )
+    if jobs is not None and jobs < 1:
+        raise UsageError("--jobs", got=jobs, expected="an integer from 1 up, trials at a time")
+
+
+def run_all(assignments: Sequence[Assignment], engine: str, jobs: int | None) -> None:
+    """Runs the trials; returns when all have their rows.
+
+    Raises:
+        KeyboardInterrupt: those that ran were stopped.
+    """
+    if engine == "local":
+        threads = max((assignment.trial.settings["threads"] for assignment in assignments), default=1)
+        _run_here(assignments, jobs or max(1, cores() // threads))
+        return
+    import joblib
+
+    with _cluster(engine, jobs), joblib.parallel_config(backend=engine, n_jobs=jobs or -1):
+        joblib.Parallel(batch_size=1)(joblib.delayed(run_trial)(assignment) for assignment in assignments)
+
+
+def _run_here(assignments: Sequence[Assignment], jobs: int) -> None:
+    import joblib
+
+    over, running = threading.Event(), threading.Semaphore(jobs)
+
+    def check() -> None:
+        if over.is_set():
+            raise StoppedError
+
+    def run(assignment: Assignment) -> None:
+        with running:
+            if not over.is_set():
+                run_trial(assignment, check)
+
+    try:
+        joblib.Parallel(n_jobs=jobs, backend="threading", batch_size=1)(
+            joblib.delayed(run)(assignment) for assignment in assignments
+        )
+    finally:
+        over.set()
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        for _ in range(jobs):  # until the trials that were going on have stopped
+            running.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
+    """The cluster of an engine, while the block lasts."""
+    if engine == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level="ERROR", **own)
+        register_ray()
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    import dask
+    from distributed import Client
+
+    own = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    with Client(**({} if dask.config.get("scheduler-address", None) else own)):
+        yield
