@@ -243,4 +243,3 @@ def test_what_is_no_folder_of_a_sweep_is_refused(written, tmp_path, capsys):
     code, err = failing(written(GRID), "--out", tmp_path / "out", capsys=capsys)
     assert code == 2
     assert "no sweep's folder" in err
-
