@@ -80,7 +80,9 @@ def test_nothing_is_left_behind(tmp_path):
     clipping = torch.nn.utils.clip_grad_norm_.__closure__[0]
 
     def now():
-        return [getattr(owner, name) for owner, name in places], clipping.cell_contents
+        """What runs under these names: functions that others may have bound by name stay the same objects."""
+        found = [getattr(owner, name) for owner, name in places]
+        return [getattr(one, "__code__", one) for one in found], clipping.cell_contents
 
     def fail():
         changed, inner = now()

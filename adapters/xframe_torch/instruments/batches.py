@@ -224,6 +224,11 @@ def tensors_in(data: Any) -> Iterator[torch.Tensor]:
         yield from tensors_in(list(data.values()))
 
 
+def is_computed(tensor: torch.Tensor) -> bool:
+    """Whether it was computed of weights, or is one. Of inputs gradients may be asked for, too: these are data."""
+    return tensor.requires_grad and (not tensor.is_leaf or isinstance(tensor, torch.nn.Parameter))
+
+
 def _place(tensor: torch.Tensor) -> tuple[int, int]:
     """Where its numbers lie, and how many they are: the same for a tensor and another view of all of it."""
     return tensor.data_ptr(), tensor.numel()

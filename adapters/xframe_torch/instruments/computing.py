@@ -13,7 +13,7 @@ from torch.nn.modules.loss import _Loss
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch import settings
-from xframe_torch.instruments.batches import Batches, tensors_in
+from xframe_torch.instruments.batches import Batches, is_computed, tensors_in
 from xframe_torch.instruments.contents import Contents
 from xframe_torch.instruments.dividing import Mean
 from xframe_torch.instruments.keras import Keras
@@ -56,9 +56,9 @@ class Computing:
         """From now on."""
         patches.replace(torch.nn.Module, "__call__", self._seen_module)
         for name in LOSSES:
-            patches.replace(torch.nn.functional, name, self._seen_loss(name))
-        patches.replace(torch.autograd, "backward", self._seen_backward)
-        patches.replace(torch.autograd, "grad", self._seen_grad)
+            patches.replace_function(torch.nn.functional, name, self._seen_loss(name))
+        patches.replace_function(torch.autograd, "backward", self._seen_backward)
+        patches.replace_function(torch.autograd, "grad", self._seen_grad)
         self.keras.attach(patches)
 
     def _seen_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,8 +115,8 @@ class Computing:
             if by_loss is None:
                 if tensor.is_meta:
                     return None, None
-                by_loss = tensor.requires_grad
-            if tensor.requires_grad:
+                by_loss = is_computed(tensor)
+            if is_computed(tensor):
                 continue
             if (batch := self._batches.batch_of(tensor)) is not None:
                 return batch, by_loss

@@ -12,6 +12,7 @@ import torch
 
 from xframe.recording.attach.machine import Machine
 from xframe.recording.identity import leaves
+from xframe_torch.instruments.batches import is_computed
 from xframe_torch.instruments.together import Together
 
 _TARGETS = frozenset(("target", "targets", "label", "labels", "y", "y_true"))
@@ -42,7 +43,7 @@ class Contents:
         if self.machine.identity == "index" or "targets" in self.machine.prints:
             return
         others, answers = self._divided(function, args, kwargs, skipped=0)
-        if not any(isinstance(tensor, torch.Tensor) and tensor.requires_grad for tensor in answers):
+        if not any(isinstance(tensor, torch.Tensor) and is_computed(tensor) for tensor in answers):
             self._give("targets", answers, self.machine.rows_used)
         elif others:  # predictions came second
             self._give("targets", others[:1], self.machine.rows_used)
@@ -71,7 +72,7 @@ class Contents:
             if type(one) is torch.Tensor and not one.requires_grad and one.shape and len(one) == size:
                 self.machine.prints[name] = self._together.prints(data, self.machine.identity)
                 return
-            tensors = [one for one in leaves(data) if isinstance(one, torch.Tensor) and not one.requires_grad]
+            tensors = [one.detach() for one in leaves(data) if isinstance(one, torch.Tensor) and not is_computed(one)]
             if size is None:
                 size = next((len(tensor) for tensor in tensors if tensor.ndim), None)
             rows = [by_rows for tensor in tensors if (by_rows := _by_rows(tensor, size)) is not None]

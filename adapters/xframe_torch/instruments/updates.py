@@ -30,7 +30,7 @@ class Updates:
     """Gives a machine what optimizers do.
 
     Optimizers are seen by torch's own global hooks. What is replaced: ``GradScaler.step``, ``scale`` and ``unscale_``,
-    ``clip_grad_norm_`` and ``clip_grad_value_``.
+    ``clip_grad_norm_`` and ``clip_grad_value_``, and ``zero_grad`` of optimizers and modules.
     """
 
     def __init__(self, machine: Machine, noting: Noting) -> None:
@@ -50,6 +50,8 @@ class Updates:
         patches.replace(torch.amp.GradScaler, "step", self._seen_scaler_step)
         patches.replace_inner(clip_grad.clip_grad_norm_, self._seen_clipping("norm"))
         patches.replace_inner(clip_grad.clip_grad_value_, self._seen_clipping("value"))
+        for kind in (torch.optim.Optimizer, torch.nn.Module):
+            patches.replace(kind, "zero_grad", self._seen_zeroing)
         patches.add(self._remove)
         patches.add(register_optimizer_step_pre_hook(self._before_step).remove)
         patches.add(register_optimizer_step_post_hook(self._after_step).remove)
@@ -87,6 +89,15 @@ class Updates:
         order = kwargs.get("norm_type", args[1] if len(args) > 1 and kind == "norm" else 2.0)
         self._clipping.append((kind if order == 2 else f"{kind}_{order}", float(limit), len(graded)))
 
+    def _seen_zeroing(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        machine = self.machine
+
+        def zero_grad(owner: Any, *args: Any, **kwargs: Any) -> Any:
+            machine.zeroed = id(owner)
+            return original(owner, *args, **kwargs)
+
+        return zero_grad
+
     def _seen_scale(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def scale(scaler: Any, outputs: Any) -> Any:
             scaled = original(scaler, outputs)
@@ -120,13 +131,16 @@ class Updates:
 
         return step
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if kwargs or args[1:]:  # what computes gradients
+            self.machine.within = object()
         if optimizer not in self._counters:
             self._count(optimizer, None)
 
     @harmless
     def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
         counter = self._counters[optimizer]
+        self.machine.within = None
         self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], counter.take_norms())
         if self._clipping:
             self._note_clipping(optimizer)

@@ -30,4 +30,4 @@ for epoch in range(2):
         criterion(discriminator(fake), ones).backward()
         optimizer_g.step()
         updates += 2
-        steps.append((real[:, 0].tolist(), updates, epoch, error_real.item(), 0.002))
+        steps.append((real[:, 0].tolist(), updates, epoch, (error_real + error_fake).item(), 0.002))

@@ -25,4 +25,4 @@ for epoch in range(2):
         second.backward()
         optimizer.step()
         updates += 1
-        steps.append((inputs[:, 0].tolist(), updates, epoch, first.item(), 0.01))
+        steps.append((inputs[:, 0].tolist(), updates, epoch, (first + second).item(), 0.01))

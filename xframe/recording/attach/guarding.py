@@ -69,7 +69,7 @@ class GuardedMachine(Machine):
 
     def forked(self) -> None:
         """This process is a copy of another: what was seen so far is that one's to write."""
-        self._recorder = self._step = self._used = self._loss = self._trains = None
+        self._recorder = self._step = self._used = self._trains = None
         self._early, self._trained, self._passes = [], set(), Passes()
         self._used_in = {}
         self.before_end = []

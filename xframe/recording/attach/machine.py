@@ -55,6 +55,8 @@ class Machine:
         before_end: what instruments do before the last row.
         handed_out: batches that pipelines have handed out so far.
         training: whether a model that the coming step used was in training mode; None if none was used yet.
+        zeroed: what set gradients to zero since the last backward pass, by its id; None: nothing did.
+        within: the call of an optimizer that goes on, which may compute gradients by itself, as often as it likes.
         identity: what prints are made of samples; ``index`` stands for none.
         prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
     """
@@ -65,6 +67,8 @@ class Machine:
         self.before_end: list[Callable[[], None]] = []
         self.handed_out = 0
         self.training: bool | None = None
+        self.zeroed: int | None = None
+        self.within: object = None
         self.identity: Kind = "close"
         self.prints: dict[str, Any] = {}
         self._opened = opened
@@ -78,9 +82,12 @@ class Machine:
         self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
         self._step: _Step | None = None
         self._early: list[_Step] = []  # before any optimizer stepped
-        # Of the first backward pass since a step began or an optimizer stepped: its loss, and further columns.
+        # Of the backward passes since a step began or an optimizer stepped: their loss, and the first one's columns.
         self._loss: Any = None
         self._also: dict[str, Any] = {}
+        self._fresh = True  # there was none as yet
+        self._zeroed: int | None = None  # what set gradients to zero before the first of them
+        self._within: object = None  # the call that the last backward pass was in
         self._again: Batch | None = None  # what a further update of the same optimizer would be of
         self._applied: tuple[Any, Any] = (0, 0)  # updates applied and tried, before the last backward pass
         self._lr: Any = None  # of the last update
@@ -112,14 +119,15 @@ class Machine:
     def used(self, batch: Batch, *, by_loss: bool = False) -> None:
         """A tensor of that batch went into the computation.
 
-        What a model takes replaces what was used before, but for tensors of an unknown origin beside a known batch:
-        those were made from it, or beside it, such as noise. What a loss takes beside predictions only tells whose they
-        are, where the model's input does not.
+        What a model takes replaces what was used before, unless it was there already when that was used: two batches
+        are of one step then, which has the first one's samples; and tensors of an unknown origin were made from it, or
+        beside it, such as noise. What a loss takes beside predictions only tells whose they are, where the model's
+        input does not.
         """
         before = self._used
         if before is None or (batch.known and not before.known):
             self.prints = self.prints if by_loss else {}
-        elif by_loss or (not batch.known and before.known and self._used_at == self.handed_out):
+        elif by_loss or (before.known and self._used_at == self.handed_out and (self.handed_out or not batch.known)):
             return
         elif batch is not before:
             # What was computed before led to no gradients.
@@ -155,7 +163,11 @@ class Machine:
         self._passes.loss(mean, rows)
 
     def backward(self, loss: Any) -> None:
-        """Gradients of a loss were computed."""
+        """Gradients of a loss were computed.
+
+        They add up, and so do the losses, until an optimizer steps. Where they were set to zero between, what was
+        before does not count; but a call that computes them again and again has the loss that it begins with.
+        """
         batch, self._used = self._used, None
         self._passes.trained(batch)
         also = {} if self.training is None else {"training": int(self.training)}
@@ -163,12 +175,23 @@ class Machine:
             also["loss_rows"] = next(iter(self._loss_rows))
         also |= self.prints
         self.training, self._loss_rows, self.prints = None, set(), {}
-        anew = self._loss is None
+        by, self.zeroed = self.zeroed, None
+        zeroed = by is not None and self._zeroed in (None, by)  # else those of others, as of a second network
+        within, self._within = self._within, self.within
+        again = within is not None and within is self.within
+        if again and zeroed:
+            return
+        goes_on = again or self._goes_on(batch)
+        anew = zeroed or self._fresh or not goes_on
         if anew:
-            self._loss, self._also = loss, also
-        self._applied = self._totals()
-        if not self._goes_on(batch):
+            self._zeroed, self._loss, self._also = by, loss, (self._also | also if zeroed and goes_on else also)
+        else:
+            self._loss, self._also = _sum(self._loss, loss), _both(self._also, also)
+        self._applied, self._fresh = self._totals(), False
+        if not goes_on:
             self._begin(batch, *self._applied)
+        elif self._step is not None and not self._step.stepped:
+            self._step.loss, self._step.also = self._loss, dict(self._also)
         if anew or (self._step is not None and batch is self._step.batch):
             self._again = batch
 
@@ -196,7 +219,7 @@ class Machine:
         step.lr = lr if step.lr is None else step.lr
         if norms is not None and "clipped_norm" not in step.also:
             step.also["gradient_norm"], step.also["clipped_norm"] = norms
-        self._lr, self._loss = lr, None
+        self._lr, self._fresh = lr, True
 
     def rows(self, **columns: Any) -> None:
         """Steps that an instrument has seen whole; the arguments are those of ``Recorder.block``."""
@@ -219,7 +242,6 @@ class Machine:
         self._emit(applied, attempts)
         self._write_validations()
         self._step = _Step(batch, self._loss, dict(self._also), self.handed_out)
-        self._loss = None
         return self._step
 
     def _write_validations(self) -> None:
@@ -282,3 +304,18 @@ class Machine:
             for some in (given, also)
         )
         recorder.block(**row, also=further)
+
+
+def _sum(loss: Any, other: Any) -> Any:
+    """Of two losses; None if it is not known."""
+    try:
+        return loss + other
+    except (TypeError, ValueError, RuntimeError):  # one is not known, or they are on two devices
+        return None
+
+
+def _both(also: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Further columns of two backward passes: the first one's, but for rows that are not the same."""
+    if also.get("loss_rows") == other.get("loss_rows"):
+        return other | also
+    return {name: value for name, value in (other | also).items() if name != "loss_rows"}

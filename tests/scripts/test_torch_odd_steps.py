@@ -1,0 +1,161 @@
+"""Steps as few scripts take them: several backward passes or loaders, gradients of inputs, losses bound long before."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+import xframe
+
+pytestmark = pytest.mark.xdist_group("torch")
+N = 24
+MSE = torch.nn.functional.mse_loss
+
+
+def data(first=0.0):
+    return TensorDataset((first + torch.arange(N) / N).reshape(N, 1), torch.arange(N) % 2)
+
+
+def ids(inputs):
+    return np.round(N * (inputs.detach()[:, 0].numpy() % 1)).astype(int).tolist()
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """Trains, on each batch by a function that is given, and says what it took and what was recorded."""
+
+    def train(step, optimizer=torch.optim.SGD, **arguments):
+        torch.manual_seed(0)
+        it = SimpleNamespace(model=torch.nn.Linear(1, 2))
+        it.optimizer = optimizer(it.model.parameters(), 0.1, **arguments)
+        path, taken, losses = tmp_path / "a.trace", [], []
+        with xframe.watch(path, replace=True):
+            for inputs, targets in DataLoader(data(), batch_size=8, shuffle=True):
+                taken.append(ids(inputs))
+                losses.append(step(it, inputs, targets))
+        trace = xframe.Trace.open(path)
+        rows = trace.frame()
+        assert [row.tolist() for row in rows.ids] == taken
+        assert rows.updates.tolist() == [1, 2, 3]
+        assert rows.loss.tolist() == pytest.approx(losses)
+        assert rows.lr.tolist() == [0.1] * 3
+        return trace, it
+
+    return train
+
+
+def test_a_loss_that_was_bound_before_is_seen_and_is_its_own_again_afterwards(watched, tmp_path):
+    codes = cross_entropy.__code__, MSE.__code__
+
+    def step(it, inputs, targets):
+        it.optimizer.zero_grad()
+        loss = cross_entropy(it.model(inputs), targets)
+        loss.backward()
+        it.optimizer.step()
+        with torch.no_grad():
+            MSE(it.model(inputs), torch.zeros(len(inputs), 2))
+        return loss.item()
+
+    trace, _ = watched(step)
+    assert trace.frame().targets.notna().all()
+    assert trace.frame().loss_rows.tolist() == [8] * 3
+    assert trace.settings["loss.class"] == "cross_entropy"
+    assert (cross_entropy.__code__, MSE.__code__) == codes
+    assert not hasattr(cross_entropy, "__wrapped__")
+
+
+def test_inputs_that_gradients_are_asked_of_are_the_batch(watched):
+    def step(it, inputs, targets):
+        inputs.requires_grad_()
+        it.optimizer.zero_grad()
+        outputs = it.model(inputs)
+        (slope,) = torch.autograd.grad(outputs.sum(), inputs, create_graph=True)
+        loss = cross_entropy(outputs, targets) + (slope.norm(dim=1) - 1).square().mean()
+        loss.backward()
+        it.optimizer.step()
+        return loss.item()
+
+    assert watched(step)[0].frame().features.notna().all()
+
+
+def test_losses_of_several_backward_passes_add_up_as_their_gradients_do(watched):
+    def step(it, inputs, targets):
+        it.optimizer.zero_grad()
+        losses = cross_entropy(it.model(inputs), targets), it.model(inputs).square().mean()
+        for loss in losses:
+            loss.backward()
+        it.optimizer.step()
+        return sum(losses).item()
+
+    watched(step)
+
+
+def test_a_loss_whose_gradients_were_set_to_zero_again_does_not_count(watched):
+    def step(it, inputs, targets):
+        cross_entropy(it.model(inputs.requires_grad_()), targets).backward()
+        moved = inputs.detach() + 0.01 * inputs.grad.sign()
+        it.optimizer.zero_grad()
+        loss = cross_entropy(it.model(moved), targets)
+        loss.backward()
+        it.optimizer.step()
+        it.optimizer.zero_grad()
+        return loss.item()
+
+    watched(step)
+
+
+def test_gradients_of_one_network_set_to_zero_leave_the_loss_of_the_other(watched):
+    other = torch.nn.Linear(1, 2)
+    of_other = torch.optim.SGD(other.parameters(), 0.1)
+
+    def step(it, inputs, targets):
+        it.optimizer.zero_grad()
+        loss = cross_entropy(it.model(inputs), targets)
+        loss.backward()
+        other.zero_grad()
+        second = cross_entropy(other(inputs), targets)
+        second.backward()
+        it.optimizer.step()
+        return (loss + second).item()
+
+    watched(step)
+    assert of_other.param_groups
+
+
+def test_an_optimizer_that_computes_gradients_as_often_as_it_likes_takes_one_step(watched):
+    def step(it, inputs, targets):
+        inputs = inputs * 1.0  # of which nobody knows where it is from
+
+        def closure():
+            it.optimizer.zero_grad()
+            loss = cross_entropy(it.model(inputs), targets)
+            loss.backward()
+            return loss
+
+        return it.optimizer.step(closure).item()
+
+    watched(step, torch.optim.LBFGS, max_iter=4)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path, together):
+    model = torch.nn.Linear(1, 2)
+    optimizer, taken = torch.optim.SGD(model.parameters(), 0.1), []
+    with xframe.watch(tmp_path / "a.trace"):
+        for (inputs, targets), (more, _) in zip(
+            DataLoader(data(), 8, shuffle=True), DataLoader(data(), 12, shuffle=True), strict=False
+        ):
+            optimizer.zero_grad()
+            if together:
+                outputs, unlabelled = model(torch.cat([inputs, more])).split([len(inputs), len(more)])
+            else:
+                outputs, unlabelled = model(inputs), model(more)
+            (cross_entropy(outputs, targets) + unlabelled.square().mean()).backward()
+            optimizer.step()
+            taken.append(ids(inputs))
+    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
+    assert [row.tolist() for row in rows.ids] == taken
+    assert rows.batch_size.tolist() == [8, 8]
