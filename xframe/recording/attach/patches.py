@@ -27,9 +27,7 @@ class Patches:
         setattr(owner, name, _unseen(seen(original), original))
         self._undo.append(lambda: delattr(owner, name) if own is None else setattr(owner, name, own))
 
-    def replace_function(
-        self, owner: Any, name: str, seen: Callable[[Callable[..., Any]], Callable[..., Any]]
-    ) -> None:
+    def replace_function(self, owner: Any, name: str, seen: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         """As ``replace``, of a function that others may have bound to names of their own: it stays the same object."""
         function = getattr(owner, name)
         code, facts = function.__code__, dict(vars(function))
