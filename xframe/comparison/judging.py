@@ -251,6 +251,8 @@ def _comparison(
         by_run={run.name: _alone(run, pairs, terms) for run in runs if any(pair.candidate is run for pair in pairs)},
         settings=_settings(runs),
         about={run.name: {key: value for key in _ABOUT if (value := getattr(run.facts, key))} for run in runs},
+        tolerance=terms.tolerance,
+        sides=tuple(replace(run, rows=run.rows.unread()) for run in runs),
     )
 
 

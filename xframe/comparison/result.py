@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from xframe.comparison.settings import Difference
-from xframe.comparison.table import checks_table
+from xframe.comparison.table import checks_table, notebook
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tables import folded, plain
 from xframe.trace.schema import Group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xframe.comparison.pairing import Run
 
 Result = Literal["pass", "fail", "not judged"]
 # Of a check.
@@ -167,6 +172,8 @@ class Comparison:
         folder: where ``verify`` put traces and reports.
         causes: why it failed, most likely first.
         settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
+        tolerance: of loss and weights, the one in force.
+        sides: the runs themselves, the reference first, from whose rows pictures are drawn; not in the JSON form.
     """
 
     checks: tuple[CheckResult, ...]
@@ -187,6 +194,8 @@ class Comparison:
     seconds: float | None = None
     causes: tuple[Explanation, ...] = ()
     settings: tuple[Difference, ...] = ()
+    tolerance: Tolerance | None = None
+    sides: tuple[Run, ...] = field(default=(), compare=False)
 
     def check(self, name: str) -> CheckResult:
         """The result of the check of that name."""
@@ -235,6 +244,27 @@ class Comparison:
 
     def __repr__(self) -> str:
         return str(self)  # what ``assert comparison, comparison`` shows under pytest
+
+    def _repr_html_(self) -> str:
+        return notebook(self)  # a notebook's cell; the whole page is ``xframe.report.page``
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "sides": ()}  # open files are not copied
+
+    def frame(self) -> pd.DataFrame:
+        """The rows of all runs side by side, as they were recorded: a row a step, columns by run and name.
+
+        ``frame()["torch"]["loss"]`` is a run's column; ``frame().xs("loss", axis=1, level="column")`` has it of all.
+
+        Raises:
+            UsageError: a copy of a comparison, which has no rows.
+        """
+        import pandas as pd
+
+        frames = {run.name: run.trace.frame().set_index("step") for run in self.sides if run.trace is not None}
+        if not frames:
+            raise UsageError("no rows", got=Verbatim("a copy"), expected="what xframe.compare or verify returned")
+        return pd.concat(frames, axis=1, names=["run", "column"])
 
     def __str__(self) -> str:
         judged = sum(check.result != "not judged" for check in self.checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 from xframe.errors import printable
@@ -48,3 +49,21 @@ def _measured(check: CheckResult) -> str:
         return ""
     where = "" if check.worst_at is None or not check.worst else f" @{printable(check.worst_at)}"
     return f"{check.worst_of} max abs {check.worst:.2g}{where}".lstrip()
+
+
+def notebook(comparison: Comparison) -> str:
+    """The verdict, the table and the first difference as HTML, for a notebook."""
+
+    def line(cells: list[str], kind: str) -> str:
+        return "<tr>" + "".join(f'<{kind} style="text-align: left">{escape(cell)}</{kind}>' for cell in cells) + "</tr>"
+
+    head, *rows = checks_table(comparison)
+    who = escape(printable(" vs ".join(comparison.runs)))
+    parts = [f"<p><strong>{comparison.verdict.upper()}</strong>: {who}</p>"]
+    parts += ["<table>", f"<thead>{line(head, 'th')}</thead>", "<tbody>", *(line(row, "td") for row in rows)]
+    parts += ["</tbody>", "</table>"]
+    if (first := comparison.first_difference) is not None:
+        check = escape(comparison.check(first["check"]).title)
+        detail = escape(printable(first["detail"] or ""))
+        parts.append(f"<p>First difference: step {first['step']}, {check}. {detail}</p>")
+    return "\n".join(parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
@@ -97,6 +98,17 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
 
 def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def agreeing(difference: Mapping[str, Any]) -> str:
+    """How many steps before the first difference agree, and of numbers that some steps lack, where it may lie."""
+    at, compared, last = difference["step"], difference["compared"], difference["last_compared"]
+    verb = "agrees" if compared == 1 else "agree"
+    if last is None and at:
+        return f"none of {counted(at, 'earlier step')} was compared"
+    if last is None or last == at - 1:
+        return f"{counted(compared, 'earlier step')} {verb}"
+    return f"{compared:,} of {at:,} earlier steps compared, which {verb}; none from step {last + 1:,} to {at - 1:,}"
 
 
 def head_around(comparison: Comparison) -> list[str]:
@@ -196,21 +208,58 @@ def _keeping_from_passing(comparison: Comparison) -> list[str]:
     return [c.title for c in checks if c.undecided or (c.group == "structure" and c.result == "not judged")]
 
 
-def causes_text(causes: Sequence[Explanation]) -> list[str]:
-    """The causes of each run, most likely first, each with its sentence and its fixes."""
-    lines: list[str] = []
-    for run in dict.fromkeys(cause.run for cause in causes):
-        for i, cause in enumerate(cause for cause in causes if cause.run == run):
-            lines += _cause_lines(cause, first=i == 0)
-    return lines
+def runs(comparison: Comparison) -> list[list[str]]:
+    """What each run's rows amount to, how it ended, and where it comes from."""
+    rows = [["run", "steps", "updates", "samples seen", "ending", "certificate", "versions", "origin"]]
+    for name, counts in comparison.runs.items():
+        numbers = [str(number) for number in (counts.num_steps, counts.num_updates, counts.samples_seen)]
+        versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
+        facts = [comparison.endings[name], comparison.certificates[name], versions, origin(comparison, name)]
+        rows.append([name, *numbers, *facts])
+    return rows
 
 
-def _cause_lines(cause: Explanation, *, first: bool) -> Iterator[str]:
-    head = "Why" if cause.certain else "Likely" if first else "And" if cause.besides else "Or"
-    yield f"{head}: {printable(cause.sentence)}. [{cause.name}]"
+def certificate(comparison: Comparison) -> str:
+    """The certificate of all runs, if it is one, and what it vouches for."""
+    certificates = set(comparison.certificates.values())
+    if comparison.structure != "identical" or len(certificates) > 1 or len(comparison.certificates) < 2:
+        return ""
+    who = "both" if len(comparison.runs) == 2 else "all"
+    vouched = "" if comparison.verdict == "passed" else ", for steps, samples and updates only"
+    return f"certificate of {who}{vouched}: {certificates.pop()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause in words: how sure it is, why, by what chance totals agree, and the fixes by where they are made."""
+
+    head: str
+    name: str
+    sentence: str
+    by_chance: str
+    fixes: dict[str, str]
+
+
+def causes(explanations: Sequence[Explanation]) -> list[Cause]:
+    """The causes of each run, most likely first."""
+    said: list[Cause] = []
+    for run in dict.fromkeys(one.run for one in explanations):
+        for i, one in enumerate(one for one in explanations if one.run == run):
+            head = "Why" if one.certain else "Likely" if i == 0 else "And" if one.besides else "Or"
+            fixes = {where: printable(setting) for where, setting in fix_places(one.fix).items()}
+            said.append(Cause(head, one.name, printable(one.sentence), printable(one.by_chance), fixes))
+    return said
+
+
+def causes_text(explanations: Sequence[Explanation]) -> list[str]:
+    """The causes as lines, each with its sentence and its fixes."""
+    return [line for cause in causes(explanations) for line in _cause_lines(cause)]
+
+
+def _cause_lines(cause: Cause) -> Iterator[str]:
+    yield f"{cause.head}: {cause.sentence}. [{cause.name}]"
     if cause.by_chance:
-        yield f"  By chance: {printable(cause.by_chance)}."
-    settings = fix_places(cause.fix)
-    width = max(map(len, settings), default=0)
-    for i, (where, setting) in enumerate(settings.items()):
-        yield f"  {'Fix:' if i == 0 else '    '} {where.ljust(width)}  {printable(setting)}"
+        yield f"  By chance: {cause.by_chance}."
+    width = max(map(len, cause.fixes), default=0)
+    for i, (where, setting) in enumerate(cause.fixes.items()):
+        yield f"  {'Fix:' if i == 0 else '    '} {where.ljust(width)}  {setting}"

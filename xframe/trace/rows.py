@@ -61,6 +61,7 @@ class Rows:
         self._read, self._num_rows, self.start = read, num_rows, start
         self.known, self.complete = frozenset(known), complete
         self._columns: dict[str, Column] = {}
+        self._given: Mapping[str, Column] = {}  # those that were not read
         self._block: Rows | None = None
 
     @classmethod
@@ -201,6 +202,13 @@ class Rows:
         known |= {name for name, column in given.items() if column.known is None}
         rows = Rows(read, self._num_rows, known, start=self.start, complete=complete)
         rows._columns = {name: column for name, column in self._columns.items() if visible(name)} | {**given}
+        rows._given = {name: column for name, column in self._given.items() if visible(name)} | {**given}
+        return rows
+
+    def unread(self) -> Rows:
+        """The same rows, of which nothing is held in memory but what was given."""
+        rows = Rows(self._read, self._num_rows, self.known, start=self.start, complete=self.complete)
+        rows._columns, rows._given = {**self._given}, self._given
         return rows
 
     def blocks(self, rows: int) -> Iterator[Rows]:

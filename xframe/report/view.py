@@ -1,0 +1,158 @@
+"""The one view of a comparison: what every form shows of it, in words and tables. Forms lay it out and escape it.
+
+A table is a list of rows, its head first; it is empty where there is nothing to show.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from xframe.comparison.result import TOLERANCES, Comparison
+from xframe.comparison.table import checks_table, notes
+from xframe.errors import counted
+from xframe.report import words
+from xframe.report.plans import arithmetic
+
+Table = list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstDifference:
+    """Where runs first differ.
+
+    Attributes:
+        step, check: which, the check by its title.
+        agreeing: how many steps before it agree.
+        detail: what differs, in a sentence; may be empty.
+        table: that step of each side.
+    """
+
+    step: int
+    check: str
+    title: str
+    agreeing: str
+    detail: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What every form shows of a comparison.
+
+    Attributes:
+        verdict: ``PASSED``, ``FAILED`` or ``INCONCLUSIVE``.
+        title: who was compared, with versions, device and precision.
+        headline: the verdict in a sentence, for those who read no other.
+        closing: the verdict and what it rests on, in one line.
+        plan, plan_digest: in one line; empty without one.
+        arithmetic: of the plan, written out.
+        checks, notes: the table of checks, and what is to be said of those that did not fail.
+        reasons: what failed, what was cut short, what else was noticed.
+        causes: each run's, most likely first.
+        settings: that differ.
+        by_run: of many runs a line each.
+        runs: what each run's rows amount to, and where it comes from.
+        certificate: the one that all share, and what it vouches for; empty if they do not.
+        again: commands that make this anew.
+    """
+
+    verdict: Literal["PASSED", "FAILED", "INCONCLUSIVE"]
+    exit_code: int
+    names: list[str]
+    title: str
+    headline: str
+    closing: str
+    plan: str
+    plan_digest: str
+    arithmetic: list[str]
+    checks: Table
+    notes: Table
+    first: FirstDifference | None
+    reasons: list[str]
+    causes: list[words.Cause]
+    settings: Table
+    by_run: Table
+    runs: Table
+    certificate: str
+    again: list[str]
+
+    @classmethod
+    def of(cls, comparison: Comparison, again: Sequence[str] = ()) -> View:
+        """The view of a comparison; ``again`` are commands that made it, before those that compare its traces."""
+        plan, size = comparison.plan, comparison.num_samples
+        planned = plan is not None and size is not None
+        return cls(
+            verdict=comparison.verdict.upper(),  # type: ignore[arg-type]
+            exit_code=comparison.exit_code,
+            names=list(comparison.runs),
+            title=words.title(comparison),
+            headline=_headline(comparison),
+            closing=words.closing(comparison),
+            plan=words.plan_line(plan, size) if plan is not None and size is not None else "",
+            plan_digest=plan.digest[:8] if plan is not None else "",
+            arithmetic=arithmetic(plan, size) if plan is not None and size is not None and planned else [],
+            checks=checks_table(comparison),
+            notes=notes(comparison),
+            first=_first(comparison),
+            reasons=words.reasons(comparison),
+            causes=words.causes(comparison.causes),
+            settings=words.settings(comparison),
+            by_run=words.by_run(comparison),
+            runs=words.runs(comparison),
+            certificate=words.certificate(comparison),
+            again=[*again, *_compared(comparison)],
+        )
+
+
+def _first(comparison: Comparison) -> FirstDifference | None:
+    difference = comparison.first_difference
+    if difference is None:
+        return None
+    name = difference["check"]
+    return FirstDifference(
+        difference["step"],
+        name,
+        comparison.check(name).title,
+        words.agreeing(difference),
+        difference["detail"] or "",
+        [words.head_around(comparison), *words.rows_around(comparison)],
+    )
+
+
+def _headline(comparison: Comparison) -> str:
+    """The verdict in a sentence."""
+    names = list(comparison.runs)
+    who = " and ".join(names) if len(names) < 3 else f"all {len(names)} runs"
+    first = comparison.first_difference
+    steps = counted(min(counts.num_steps for counts in comparison.runs.values()), "step")
+    if comparison.verdict == "passed":
+        if comparison.structure_only:
+            return f"{who} trained on the same samples in each pass, in {steps} with the same updates"
+        did = f"{who} did what the plan says" if len(names) == 1 else f"{who} made the same training"
+        numbers = "" if comparison.numbers == "not judged" else f", numbers {comparison.numbers}"
+        return f"{did}: {steps}, the same samples and updates in each{numbers}"
+    if comparison.verdict == "inconclusive":
+        reasons = words.reasons(comparison)
+        return f"not enough is known to judge: {reasons[0]}" if reasons else "not enough is known to judge"
+    failing = [check.title for check in comparison.listed if check.result == "fail"]
+    if first is None:
+        return f"{who if len(names) > 1 else f'{who} and its plan'} differ in {' and '.join(failing)}"
+    sides = first["names"]["reference"], first["names"]["candidate"]
+    what = comparison.check(first["check"]).title
+    both = " and ".join(filter(None, sides)) if None not in sides else f"{sides[0]} and its plan"
+    return f"{both} first differ in step {first['step']:,}, in {what}; {words.agreeing(first)}"
+
+
+def _compared(comparison: Comparison) -> list[str]:
+    """The command that compares the traces once more."""
+    paths = [str(run.trace.path) for run in comparison.sides if run.trace is not None]
+    if comparison.folder is not None:
+        paths = [str(comparison.folder)]
+    options = ["--order", "coverage"] if comparison.structure_only and not comparison.order_chosen else []
+    tolerance = comparison.tolerance
+    if tolerance is not None and tolerance not in TOLERANCES.values():
+        options += ["--rtol", f"{tolerance.rtol:g}", "--atol", f"{tolerance.atol:g}"]
+    return [shlex.join(["xframe", "compare", *paths, *options])] if paths else []
