@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,9 +18,19 @@ from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
+from xframe.report.page.rendering import comparison_page
 from xframe.running import harness
 from xframe.running.progress import Progress
-from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, PLAN_FILE, Request, make_way, new_folder, write_text
+from xframe.running.request import (
+    DEFAULT_ADAPTERS,
+    DEFAULT_TASK,
+    PLAN_FILE,
+    Request,
+    make_way,
+    new_folder,
+    refuse_existing,
+    write_text,
+)
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_different
 
@@ -103,7 +114,32 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
     write_text(folder / _REPORT, dumped(comparison.to_dict(), indent=2) + "\n", remedy)
     write_text(folder / "report.md", markdown(comparison), remedy)
+    write_page(comparison, folder / "report.html", [_command(request, folder)], remedy=remedy)
     return comparison
+
+
+def _command(request: Request, folder: Path) -> str:
+    """The command that runs the plan of that folder again."""
+    default = Request(plan=request.plan)
+    words = ["xframe", "verify", str(folder / PLAN_FILE), "--task", request.task]
+    words += ["--adapters", ",".join(selection.label for selection in request.selections)]
+    for name in ("device", "precision", "threads", "tf32", "workers", "rtol", "atol"):
+        value = getattr(request, name)
+        if value != getattr(default, name):
+            words += [f"--{name}"] if value is True else [f"--{name}", f"{value}"]
+    return shlex.join(words)
+
+
+def write_page(comparison: Comparison, path: str | Path, again: Sequence[str] = (), *, remedy: str = "") -> None:
+    """Writes the page of a comparison, one HTML file; ``again`` are the commands that made its runs.
+
+    Raises:
+        UsageError: the file exists.
+        XframeError: it cannot be written.
+    """
+    path = Path(path)
+    refuse_existing(path)
+    write_text(path, comparison_page(comparison, again), remedy or "Choose another place.")
 
 
 def run_files(path: str | Path) -> list[Path]:

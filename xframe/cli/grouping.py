@@ -66,6 +66,7 @@ ABOUT = _group("About xframe")
 COMMANDS = {
     "record": _SEEN,
     "compare": _SEEN,
+    "report": _SEEN,
     "explain": _SEEN,
     "import": _SEEN,
     "certificate": _SEEN,

@@ -14,28 +14,31 @@ from xframe.cli.options import Atol, Json, Rtol, flag, many, number, option, pai
 from xframe.cli.printing import answer, remark, report, show
 from xframe.errors import TraceError, UsageError, Verbatim, counted, printable
 
+Runs = Annotated[
+    Path,
+    Parameter(
+        name="TRACE", help="The reference, then what is compared with it; a run's folder for all in it.", group=GIVEN
+    ),
+]
+OrderOption = Annotated[
+    Literal["exact", "coverage"] | None,
+    word("coverage is for scripts that shuffled on their own: the same samples in each pass.", JUDGED),
+]
+IdentityOption = Annotated[
+    Literal["index", "exact", "close"] | None,
+    word("Which samples are the same: by index, or by content. Default: index if all runs have it.", JUDGED),
+]
+
 
 def compare(
-    *runs: Annotated[
-        Path,
-        Parameter(
-            name="TRACE",
-            help="The reference, then what is compared with it; a run's folder for all in it.",
-            group=GIVEN,
-        ),
-    ],
-    order: Annotated[
-        Literal["exact", "coverage"] | None,
-        word("coverage is for scripts that shuffled on their own: the same samples in each pass.", JUDGED),
-    ] = None,
-    identity: Annotated[
-        Literal["index", "exact", "close"] | None,
-        word("Which samples are the same: by index, or by content. Default: index if all runs have it.", JUDGED),
-    ] = None,
+    *runs: Runs,
+    order: OrderOption = None,
+    identity: IdentityOption = None,
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
     md: Annotated[bool, flag("Print Markdown instead.", PRINTED)] = False,
+    html: Annotated[Path | None, option("Write a page with pictures to this new file, too.", PRINTED)] = None,
 ) -> int:
     """Compare traces: structure first, numbers up to the first difference.
 
@@ -47,13 +50,19 @@ def compare(
     codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.
     """
     from xframe.comparison.result import Tolerance
+    from xframe.running.request import refuse_existing
     from xframe.trace.trace import open_different
     from xframe.verification import compare as compare_traces
+    from xframe.verification import write_page
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
+    if html is not None:
+        refuse_existing(html)
     comparison = compare_traces(*open_different(_files(runs)), order=order, identity=identity, rtol=rtol, atol=atol)
+    if html is not None:
+        write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")
 
 

@@ -83,7 +83,6 @@ class View:
     def of(cls, comparison: Comparison, again: Sequence[str] = ()) -> View:
         """The view of a comparison; ``again`` are commands that made it, before those that compare its traces."""
         plan, size = comparison.plan, comparison.num_samples
-        planned = plan is not None and size is not None
         return cls(
             verdict=comparison.verdict.upper(),  # type: ignore[arg-type]
             exit_code=comparison.exit_code,
@@ -93,7 +92,7 @@ class View:
             closing=words.closing(comparison),
             plan=words.plan_line(plan, size) if plan is not None and size is not None else "",
             plan_digest=plan.digest[:8] if plan is not None else "",
-            arithmetic=arithmetic(plan, size) if plan is not None and size is not None and planned else [],
+            arithmetic=arithmetic(plan, size) if plan is not None and size is not None else [],
             checks=checks_table(comparison),
             notes=notes(comparison),
             first=_first(comparison),
@@ -125,7 +124,7 @@ def _first(comparison: Comparison) -> FirstDifference | None:
 def _headline(comparison: Comparison) -> str:
     """The verdict in a sentence."""
     names = list(comparison.runs)
-    who = " and ".join(names) if len(names) < 3 else f"all {len(names)} runs"
+    who = " and ".join(names) if len(names) < 3 else f"All {len(names)} runs"
     first = comparison.first_difference
     steps = counted(min(counts.num_steps for counts in comparison.runs.values()), "step")
     if comparison.verdict == "passed":
@@ -136,7 +135,7 @@ def _headline(comparison: Comparison) -> str:
         return f"{did}: {steps}, the same samples and updates in each{numbers}"
     if comparison.verdict == "inconclusive":
         reasons = words.reasons(comparison)
-        return f"not enough is known to judge: {reasons[0]}" if reasons else "not enough is known to judge"
+        return f"Not enough is known to judge: {reasons[0]}" if reasons else "Not enough is known to judge"
     failing = [check.title for check in comparison.listed if check.result == "fail"]
     if first is None:
         return f"{who if len(names) > 1 else f'{who} and its plan'} differ in {' and '.join(failing)}"

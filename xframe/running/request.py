@@ -138,7 +138,7 @@ def new_folder(request: Request, prefix: str = "") -> Path:
         folder = next_free(f"{prefix}{request.name or request.plan.digest[:8]}")
     else:
         folder = Path(request.out)
-        _refuse_existing(folder)
+        refuse_existing(folder)
         _make(folder)
     try:
         write_text(folder / PLAN_FILE, request.plan.to_toml(), "Free some space, or choose another place with --out.")
@@ -170,7 +170,7 @@ def make_way(trace: Path) -> None:
         UsageError: the trace, its weights or its log exist, or the folder cannot be made.
     """
     for file in (trace, weights_path(trace), log_path(trace)):
-        _refuse_existing(file)
+        refuse_existing(file)
     _make(trace.parent, exist_ok=True)
 
 
@@ -210,7 +210,8 @@ def _make(folder: Path, *, exist_ok: bool = False) -> None:
         ) from None
 
 
-def _refuse_existing(place: Path) -> None:
+def refuse_existing(place: Path) -> None:
+    """Raises ``UsageError`` if there is something: what exists is never overwritten."""
     if place.exists():
         raise UsageError(
             "the output exists already", got=str(place), expected="a new name", remedy="Remove it or choose another."

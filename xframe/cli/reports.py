@@ -1,0 +1,43 @@
+"""The command that writes a page of what was recorded: ``xframe report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from xframe.cli.grouping import PRINTED
+from xframe.cli.options import Atol, Json, Rtol, option
+from xframe.cli.printing import answer
+from xframe.cli.traces import IdentityOption, OrderOption, Runs
+from xframe.errors import UsageError, printable
+
+
+def report_command(
+    *runs: Runs,
+    out: Annotated[Path, option("The page to write; must not exist.", PRINTED)],
+    order: OrderOption = None,
+    identity: IdentityOption = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    json: Json = False,
+) -> int:
+    """Write a page of two runs or many: the verdict, where they first differ, why, and pictures of both.
+
+    For example: xframe report reference.trace candidate.trace --out page.html
+
+    One HTML file that any browser opens, without network and without a script: to be sent. xframe verify writes one
+    into its folder by itself. Exit code 0, whatever the verdict.
+    """
+    from xframe.comparison.result import Tolerance
+    from xframe.running.request import refuse_existing
+    from xframe.verification import compare, write_page
+
+    Tolerance.given(rtol, atol)
+    refuse_existing(out)
+    if not runs:
+        raise UsageError("TRACE is missing", remedy="See: xframe report --help")
+    comparison = compare(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
+    write_page(comparison, out)
+    facts = {"page": str(out), "verdict": comparison.verdict, "runs": list(comparison.runs)}
+    answer(facts, f"{printable(out)}: {comparison.verdict}, {' vs '.join(comparison.runs)}", json=json)
+    return 0

@@ -1,0 +1,74 @@
+"""Writes pages: a result's view, laid out by templates that escape whatever they are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from xframe import __version__
+from xframe.comparison.result import Comparison
+from xframe.errors import printable
+from xframe.report.around import KINDS, around, batches
+from xframe.report.view import Table, View
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_SYMBOLS = {"PASSED": "✓", "FAILED": "✗", "INCONCLUSIVE": "?"}
+_RANKS = {"FAIL": 0, "not judged": 1, "PASS": 2}
+_NUMBER = re.compile(r"[-+≠ ]*[\d,.]+(e[-+]?\d+)?%?")
+_SIDE_BY_SIDE = 3  # runs that are columns of their table
+
+
+def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
+    """The page of a comparison; ``again`` are the commands that made its runs."""
+    view = View.of(comparison, again)
+    return _render(
+        "comparison.html.jinja",
+        view=view,
+        symbol=_SYMBOLS[view.verdict],
+        checks=_checks(view),
+        runs=_runs(view.runs),
+        around=around(comparison),
+        strips=batches(comparison),
+        kinds=KINDS,
+    )
+
+
+def _checks(view: View) -> Table:
+    """The checks, failures first, each with what is to be said of it."""
+    (head, *rows), beside = view.checks, dict(view.notes)
+    rows.sort(key=lambda row: next(rank for word, rank in _RANKS.items() if row[1].startswith(word)))
+    return [[*head, "note"], *([*row, beside.get(row[0], "")] for row in rows)]
+
+
+def _runs(table: Table) -> Table:
+    """The runs, of few each in a column."""
+    return [list(column) for column in zip(*table, strict=True)] if len(table) <= _SIDE_BY_SIDE + 1 else table
+
+
+def _render(name: str, **values: Any) -> str:
+    return _environment().get_template(name).render(version=__version__, **values)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def plain(value: Any) -> Any:
+        """One line of printable text: nothing that a file says may turn what stands beside it around."""
+        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        loader=PackageLoader("xframe.report.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=plain,
+    )
+    environment.tests["numeric"] = lambda text: bool(_NUMBER.fullmatch(text))
+    return environment
