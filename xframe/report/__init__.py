@@ -2,8 +2,9 @@
 
 Its files:
 
-    text.py, markdown.py    a comparison for the terminal, for a colleague; words.py has the tables of both
-                            and its causes; inferred.py: the plan that was inferred from one run
+    view.py                 what every form shows of a comparison, in tables and words (words.py)
+    text.py, markdown.py    it for the terminal, for a colleague; inferred.py: the plan inferred from one run
+    page/                   it as one HTML file; around.py: the steps around the first difference
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
     json_form.py            any result as valid JSON
