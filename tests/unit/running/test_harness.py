@@ -54,7 +54,11 @@ def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     assert done.stderr.count("trace complete") == 2
     folder = tmp_path / result["run"]
     written = {f"{name}.{end}" for name in names for end in ("trace", "log", "weights.npz")}
-    assert {path.name for path in folder.iterdir()} == {"plan.toml", *(f"report.{end}" for end in ("json", "md", "html")), *written}
+    assert {path.name for path in folder.iterdir()} == {
+        "plan.toml",
+        *(f"report.{end}" for end in ("json", "md", "html")),
+        *written,
+    }
     assert json.loads((folder / "report.json").read_text())["verdict"] == "passed"
     assert (folder / "report.md").read_text().startswith(f"# PASSED: {' vs '.join(names)}")
 
