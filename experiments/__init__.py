@@ -1,0 +1,19 @@
+"""Experiments: small plans and scripts, each answering one question with real training in both frameworks.
+
+    python -m experiments                all of them, about twenty minutes on two cores
+    python -m experiments 03 05          these, by number or name
+    python -m experiments --check 03     run again, and compare with results/ to the precision that it states
+    python -m experiments --small 03     few seeds and steps, to see that it works; writes to xframe-runs/
+
+Each folder ``NN_name`` has an ``experiment.py``, whose ``run(lab)`` trains and returns a ``Result`` with its tables,
+and a ``learned.py``, whose ``learn(result)`` adds what they show, in words and figures. It is written to
+``results/NN_name``. What they share is in ``common/``:
+
+    tasks.py       what is trained: the bundled handwritten digits, with starting weights drawn anew for each seed
+    training.py    trials, the runs of plans, all of a framework's in one process
+    statistics.py  means over seeds, with their intervals
+    results.py     tables, what was learned from them, figures, and the page they are written on
+    comparing.py   a result run again, compared with the one that is there
+
+The scripts beside the folders are the README's: one training in each framework, as a person would write it.
+"""

@@ -1,0 +1,102 @@
+"""Runs the experiments: see ``python -m experiments --help``."""
+
+import argparse
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from experiments.common.lab import Lab
+from experiments.common.results import differences
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results"
+VERSIONS = ("numpy", "torch", "tensorflow", "keras", "lightning")
+
+
+def every():
+    """The experiments' names."""
+    return sorted(path.parent.name for path in HERE.glob("[0-9][0-9]_*/experiment.py"))
+
+
+def chosen(wanted):
+    names = [name for name in every() if not wanted or any(name.startswith(word) for word in wanted)]
+    unknown = [word for word in wanted if not any(name.startswith(word) for name in every())]
+    if unknown:
+        sys.exit(f"no such experiment: {', '.join(unknown)}; there are {', '.join(every())}")
+    return names
+
+
+def commit():
+    """The commit of the code, and whether it was changed since."""
+    git = ["git", "-C", str(HERE)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    sources = [str(HERE.parent / name) for name in ("xframe", "adapters", "experiments")]
+    changes = subprocess.run([*git, "status", "--porcelain", *sources], capture_output=True, text=True).stdout
+    return (head or "unknown") + (", changed" if changes.strip() else "")
+
+
+def versions():
+    said = [f"Python {platform.python_version()}"]
+    for name in VERSIONS:
+        try:
+            said.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            said.append(f"no {name}")
+    return f"{', '.join(said)}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def run(name, out, *, small):
+    """Runs one experiment, and writes its result to ``out``."""
+    began, said = time.monotonic(), {"commit": commit(), "versions": versions()}
+
+    def say(text):
+        print(f"\r\x1b[K{name}: {text}" if sys.stderr.isatty() else f"{name}: {text}", file=sys.stderr, flush=True,
+              end="" if sys.stderr.isatty() else "\n")  # fmt: skip
+
+    with tempfile.TemporaryDirectory(prefix="xframe-experiment-") as scratch:
+        lab = Lab(Path(scratch), say, small=small)
+        result = importlib.import_module(f"experiments.{name}.experiment").run(lab)
+        if not small:
+            importlib.import_module(f"experiments.{name}.learned").learn(result)
+        seconds = round(time.monotonic() - began)
+        result.write(out, {"command": f"python -m experiments {name[:2]}", **said, "seconds": seconds})
+    say(f"{seconds} s, {out}\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=sys.modules["experiments"].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NN", help="experiments, by number or name; default: all")
+    parser.add_argument("--small", action="store_true", help="few seeds and steps; writes to xframe-runs/small")
+    parser.add_argument("--check", action="store_true", help="compare with results/ instead of replacing them")
+    given = parser.parse_args()
+    failed = []
+    for name in chosen(given.names):
+        out = RESULTS / name
+        if given.small or given.check:
+            out = Path("xframe-runs", "small" if given.small else "check", name)
+            shutil.rmtree(out, ignore_errors=True)
+        try:
+            run(name, out, small=given.small)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        if given.check:
+            differing = list(differences(RESULTS / name, out))
+            print(*(differing or [f"{name}: reproduced"]), sep="\n")
+            failed += [name] * bool(differing)
+    if failed:
+        sys.exit(f"failed: python -m experiments {' '.join(name[:2] for name in failed)}")
+
+
+if __name__ == "__main__":
+    main()
