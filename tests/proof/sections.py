@@ -219,6 +219,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "damage": (sweep("damage"), 10_000),
     "forged": (sweep("forged"), 20_000),
     "kills": (sweep("kills"), 200),
+    "sweep": (sweep("grids"), 20),
     "orphans": (sweep("orphans"), 300),
     "endings": (sweep("endings"), 1200),
     "signals": (sweep("signals"), 2000),

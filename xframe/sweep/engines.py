@@ -14,15 +14,21 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from xframe.errors import UsageError, Verbatim, unknown
 from xframe.running.runtime import cores
 from xframe.sweep.trial import Assignment, StoppedError, run_trial
 
-ENGINES = {"local": (), "ray": ("ray",), "dask": ("distributed",)}  # and the modules they need
+ENGINES: dict[str, tuple[str, ...]] = {
+    "local": (),
+    "ray": ("ray",),
+    "dask": ("distributed",),
+}  # and the modules they need
 _LEAVE_SECONDS = 15.0  # for trials that are stopped to end
 
 
@@ -93,8 +99,11 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
         import ray
         from ray.util.joblib import register_ray
 
-        own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
+        own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
+        handler = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level="ERROR", **own)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # which ray has replaced
         register_ray()
         try:
             yield
@@ -104,6 +113,7 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
     import dask
     from distributed import Client
 
-    own = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
-    with Client(**({} if dask.config.get("scheduler-address", None) else own)):
+    named = dask.config.get("scheduler-address", None) is not None
+    own = {} if named else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    with Client(**own):
         yield

@@ -8,13 +8,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xframe.plan.fields import FIELDS
 from xframe.sweep.grid import SETTINGS, Trial
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _KINDS: dict[Any, str] = {int: "int64", float: "float64", bool: "bool"}
 _COUNTS = ("num_steps", "num_updates", "num_epochs", "observed_steps_per_epoch", "samples_seen", "samples_dropped")
@@ -60,7 +57,7 @@ def save(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     types = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
-    table: pa.Table = pa.Table.from_pylist([dict(one) for one in rows], schema=schema)
+    table = pa.Table.from_pylist([dict(one) for one in rows], schema=schema)
     passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.passing")
     pq.write_table(table, passing, compression="zstd")
     passing.replace(path)

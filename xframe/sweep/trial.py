@@ -64,6 +64,7 @@ def run_trial(assignment: Assignment, check: Callable[[], None] | None = None) -
     attempt.mkdir(parents=True)
     path = attempt / f"{trial.id}.trace"
     began, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    row: dict[str, Any]
     try:
         try:
             (done,) = harness.execute(request, {request.selections[0]: path}, _Alive(check))

@@ -10,6 +10,7 @@ import xframe
 from xframe.cli import app as cli
 from xframe.plan.fields import FIELDS
 from xframe.sweep import engines, grid, table
+from xframe.sweep.result import SweepResult
 
 GRID = """
     [plan]
@@ -243,3 +244,109 @@ def test_what_is_no_folder_of_a_sweep_is_refused(written, tmp_path, capsys):
     code, err = failing(written(GRID), "--out", tmp_path / "out", capsys=capsys)
     assert code == 2
     assert "no sweep's folder" in err
+
+
+TOY = """
+    import os, signal, time
+    import numpy as np
+    import xframe
+    def named(end):
+        def load():
+            if end == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if end == "hung":
+                time.sleep(600)
+            if end == "mended" and not os.path.exists("mended"):
+                raise RuntimeError("not yet")
+            return np.eye(4, 3, dtype="float32"), np.zeros(4, dtype="int64")
+        start = {"dense_0/kernel": np.zeros((3, 2)), "dense_0/bias": np.zeros(2)}
+        return xframe.Task(name=end, num_samples=4, load=load, initial_weights=lambda: dict(start),
+                           loss="softmax_cross_entropy", optimizer=xframe.SGD(0.1), layers=(xframe.Dense(2),))
+    killed, hung, mended, fine = map(named, ("killed", "hung", "mended", "fine"))
+"""
+
+
+def test_what_becomes_of_a_trial_is_its_own_outcome(written, tmp_path, capsys):
+    """A process that is killed, as without memory, one that hangs, and one that fails; the others run."""
+    written(TOY, "toy_of_sweeps.py")
+    tasks = [f"toy_of_sweeps:{name}" for name in ("killed", "hung", "mended", "fine")]
+    path = written(f"[plan]\nbatch_size = 2\nepochs = 1\n[grid]\nadapter = ['numpy']\ntask = {tasks}")
+    tokens = ["sweep", str(path), "--out", "out"]
+    assert cli.execute([*tokens, "--timeout", "6", "--jobs", "3"]) == 3
+    printed = capsys.readouterr().out
+    assert "FAILED  1 of 4 trials ran" in printed
+    assert "3 trials did not run to the end:" in printed
+    rows = results(tmp_path / "out").set_index("task")
+    assert rows["outcome"].tolist() == ["failed", "timeout", "failed", "ok"]
+    assert "was killed by SIGKILL" in rows["error"].iloc[0]
+    assert rows["error"].iloc[1] == "not done within --timeout 6 s"
+    assert "RuntimeError: not yet" in rows["error"].iloc[2]
+    assert rows["certificate"].notna().tolist() == [False, False, False, True]
+    log = tmp_path / "out" / "trials" / f"{rows['trial'].iloc[2]}.log"
+    assert "not yet" in log.read_text()
+    assert str(log.relative_to(tmp_path)) in printed
+
+    # Outcomes stay; --retry runs what failed again.
+    path.write_text(path.read_text().replace(f"'{tasks[1]}', ", ""))
+    assert cli.execute(tokens) == 3
+    (tmp_path / "mended").touch()
+    assert cli.execute([*tokens, "--retry", "--no-traces"]) == 3
+    assert results(tmp_path / "out")["outcome"].tolist() == ["failed", "ok", "ok"]
+    assert not (tmp_path / "out" / "trials" / f"{rows['trial'].iloc[2]}.trace").exists()
+    capsys.readouterr()
+
+
+# What is found
+
+
+def swept(tmp_path, *rows):
+    """A result of made-up rows: adapter, batch size, seed, certificate; None for a trial that failed."""
+    trials, full = [], []
+    for adapter, size, seed, certificate in rows:
+        settings = {**grid.SETTINGS, "adapter": adapter}
+        given = {"batch_size": size, "epochs": 1, "seed": seed}
+        names = {"adapter": adapter, "batch_size": size, "seed": seed}
+        one = grid.Trial(f"{adapter}-{size}-{seed}", None, given, xframe.TrainingPlan(**given), settings, names)
+        trials.append(one)
+        found = {"outcome": "ok", "certificate": certificate, "seconds": 2.0, "versions": f'{{"{adapter}": "1"}}'}
+        full.append(table.row(one, found if certificate else {"outcome": "failed", "error": "it fell", "seconds": 1.0}))
+    return SweepResult(tmp_path, tmp_path / "results.parquet", tuple(trials), tuple(full))
+
+
+def test_trials_of_one_plan_agree_or_not(tmp_path):
+    same = [("torch", 32, 0, "xf1-aa"), ("keras", 32, 0, "xf1-aa"), ("torch", 64, 0, "xf1-cc")]
+    result = swept(tmp_path, *same)
+    assert (result.exit_code, result.to_dict()["agree"], result.to_dict()["compared"]) == (0, True, 1)
+    assert result.verdict == "PASSED  3 of 3 trials ran; certificates agree in 1 plan"
+
+    result = swept(tmp_path, *same, ("keras", 64, 0, "xf1-dd"), ("keras", 96, 0, None))
+    assert result.exit_code == 1  # what differs is certain, whatever else failed
+    (difference,) = result.to_dict()["differences"]
+    assert difference["certificates"] == {"torch-64-0": "xf1-cc", "keras-64-0": "xf1-dd"}
+    text = result.text()
+    assert "batch_size 64, seed 0: torch xf1-cc, keras xf1-dd" in text
+    assert "adapter keras, batch_size 96, seed 0: it fell" in text
+    assert result.by_adapter()["keras"] == {"trials": 3, "ok": 2, "compared": 2, "equal": 1, "median_seconds": 2.0}
+    assert "FAILED  4 of 5 trials ran; certificates differ in 1 plan of 2" in text
+
+    result = swept(tmp_path, *same, ("keras", 96, 0, None))
+    assert result.exit_code == 3
+    assert result.failed[0]["trial"] == "keras-96-0"
+
+
+def test_what_made_the_rows_unlike_is_said(tmp_path):
+    result = swept(tmp_path, ("torch", 32, 0, "xf1-aa"), ("torch", 64, 0, "xf1-bb"))
+    result.rows[1].update(versions='{"torch": "2"}', data_fingerprint="x")
+    result.rows[0].update(data_fingerprint="y")
+    assert result.notes() == [
+        "trials ran with different versions of torch: 1, 2",
+        "the data of task digits-mlp in float32 changed between trials",
+    ]
+
+
+def test_an_engine_that_is_not_there(written, capsys, monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    code, err = failing(written(GRID), "--engine", "ray", capsys=capsys)
+    assert code == 2
+    assert "--engine ray needs a package that is not installed" in err
+    assert "pip install 'xframe-toolkit[ray]'" in err

@@ -1,0 +1,150 @@
+"""Kills sweeps at random moments and starts them again: each must end with the table of one that nobody disturbed.
+
+By SIGKILL, Ctrl-C and SIGTERM in turns. A sweep is started again at once, while what the killed
+one has left may still be about to end. Trials that were done must not be run again, and no process may be left.
+"""
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from sweeps import Result
+from xframe.sweep.table import TIMES
+
+GRID = """
+[plan]
+epochs = 1
+[run]
+adapter = "numpy"
+[grid]
+batch_size = [200, 300, 400]
+remainder = ["keep", "drop"]
+seed = [0, 1, 2, 3]
+"""
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+MARK = "XFRAME_TEST_SWEEP"  # in the environment of a sweep and of all it starts
+LEAVE_SECONDS = 20.0
+
+
+@dataclass
+class Grids(Result):
+    """How often sweeps were stopped, and with how many trials done."""
+
+    trials: int = 0  # of a sweep
+    stops: Counter[str] = field(default_factory=Counter)
+    done: list[int] = field(default_factory=list)  # trials, at each stop
+
+    @property
+    def text(self) -> str:
+        spread = f"with {min(self.done)} to {max(self.done)} trials done" if self.done else ""
+        return f"{self.cases:,} sweeps of {self.trials} trials, stopped by {dict(self.stops)}, {spread}".rstrip(", ")
+
+
+def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: int | None = None) -> Grids:
+    """That many sweeps, each stopped at random moments: so many times, or once, and now and then twice."""
+    rng, result = random.Random(seed), Grids()
+    with tempfile.TemporaryDirectory(prefix="xframe-grids-") as name:
+        folder = Path(name)
+        (folder / "grid.toml").write_text(text)
+        began = time.monotonic()
+        whole = start(folder, "whole", "local")
+        assert whole.wait() == 0, log(folder, "whole")
+        seconds = time.monotonic() - began
+        expected = steady(folder / "whole")
+        result.trials = len(expected)
+        signals = itertools.cycle(SIGNALS)
+        for i in range(size):
+            number = stops or rng.choice([1, 1, 1, 2])
+            plan = [(next(signals), rng.uniform(0, seconds)) for _ in range(number)]
+            problem = _stopped(folder, f"stopped-{i}", engine, plan, result)
+            problem = problem or differs(expected, steady(folder / f"stopped-{i}"))
+            if problem:
+                result.mismatches.append(f"sweep {i}, {plan}: {problem}")
+    return result
+
+
+def _stopped(
+    folder: Path, name: str, engine: str, plan: list[tuple[signal.Signals, float]], result: Grids
+) -> str | None:
+    """Runs a sweep that is stopped so after these seconds, and then to its end; what is wrong but for its table."""
+    mark, before = f"{name}-{os.getpid()}-{time.monotonic_ns()}", dict[str, int]()
+    for how, moment in plan:
+        process = start(folder, name, engine, mark)
+        time.sleep(moment)
+        process.send_signal(how)
+        code = process.wait()
+        if code not in (0, 130 if how != signal.SIGKILL else -how, -how):  # by the signal itself before it is caught
+            return f"exit code {code}: {log(folder, name)}"
+        before |= done(folder / name)
+        if code != 0:  # else it was over before
+            result.stops[how.name] += 1
+            result.done.append(len(before))
+    result.cases += 1
+    if (code := start(folder, name, engine, mark).wait()) != 0:
+        return f"started again, exit code {code}: {log(folder, name)}"
+    after = done(folder / name)
+    if rerun := [trial for trial, time_ns in before.items() if after[trial] != time_ns]:
+        return f"run again though done: {rerun}"
+    if left := alive(mark):
+        return f"processes are left: {left}"
+    return None
+
+
+def start(folder: Path, name: str, engine: str, mark: str = "") -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "xframe", "sweep", "grid.toml", "--out", name, "--engine", engine, "--jobs", "2"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), MARK: mark}
+    with (folder / f"{name}.log").open("ab") as output:
+        return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, env=environment)
+
+
+def log(folder: Path, name: str) -> str:
+    return (folder / f"{name}.log").read_text(errors="replace")[-500:]
+
+
+def done(sweep: Path) -> dict[str, int]:
+    """When each trial was done."""
+    return {path.stem: path.stat().st_mtime_ns for path in (sweep / "rows").glob("[!.]*.json")}
+
+
+def steady(sweep: Path) -> pd.DataFrame:
+    """The table without its times."""
+    return pd.read_parquet(sweep / "results.parquet").drop(columns=list(TIMES))
+
+
+def differs(expected: pd.DataFrame, table: pd.DataFrame) -> str | None:
+    try:
+        pd.testing.assert_frame_equal(table, expected)
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+def alive(mark: str) -> list[str]:
+    """What still runs, after some seconds to leave, of all that a sweep with that mark has started."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while left := _marked(f"{MARK}={mark}".encode()):
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+    return []
+
+
+def _marked(entry: bytes) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
