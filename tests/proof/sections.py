@@ -132,7 +132,7 @@ def selftest(size: int) -> Outcome:
     return full(size)
 
 
-BARS = (  # workload, loop, what it is compared with, at most this many times that; see README, "How fast?"
+BARS = (  # workload, loop, what it is compared with, at most this many times that; see docs/tutorials/benchmark.md
     ("bench-mlp", "torch:eager", "torch-indexed", 1.05),
     ("bench-mlp", "tensorflow:block", "tensorflow-graph", 1.25),
     ("bench-mlp", "tensorflow:block", "keras-fit-32", 1 / 3.5),

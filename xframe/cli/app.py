@@ -43,7 +43,7 @@ app = App(
         "    xframe record --out new.trace -- python train_torch.py\n"
         "    xframe compare old.trace new.trace\n\n"
         'In a notebook: with xframe.watch("new.trace"). How to give two scripts one order and the same starting '
-        "weights: README.md.\n\n"
+        "weights: docs/tutorials/migrate.md.\n\n"
         "Or of one plan that native PyTorch and TensorFlow loops execute: xframe verify.\n\n"
         "Exit codes: 0 passed, 1 failed, 2 usage or invalid plan, 3 a worker or xframe itself failed, "
         "4 inconclusive, 130 interrupted. --debug shows the traceback of an error."

@@ -176,7 +176,7 @@ class SelfTest:
 
 
 def text(result: SelfTest) -> str:
-    """The tables that the README shows: figures of xframe and of the baselines, clean runs, and what was missed."""
+    """The tables that docs/explanation/proof.md shows: figures, baselines, clean runs, what was missed."""
     clean, misses = result.clean, result.misses
     lines = _own(result)
     if result.of("fault"):
