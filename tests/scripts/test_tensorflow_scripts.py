@@ -77,6 +77,7 @@ def test_what_was_traced_before_is_seen_and_everything_is_put_back(recorded):
     for name, losses in left["losses"].items():
         rows = recorded[name][1].frame()
         assert rows.updates.tolist() == [1, 2, 3, 4, 5, 6]
+        assert rows.targets.notna().all()  # of a loss that was bound to a name before, too
         np.testing.assert_allclose(rows.loss, losses, rtol=1e-6)
 
 

@@ -8,6 +8,7 @@ Its files:
     ring.py        rows that graphs write where they run, and how they come home
     rows.py        what a row says, and columns made of many
     steps.py       makes steps of what is seen: batches used, gradients taken, updates
+    gradients.py   gradients taken in a step, and its loss by them
     graphs.py      graphs that are being made
     computing.py   models' calls, tapes, losses
     updates.py     optimizers: updates applied and tried, rates, gradients' norms

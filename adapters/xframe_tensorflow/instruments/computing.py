@@ -43,8 +43,9 @@ class Computing:
         patches.replace(tf.GradientTape, "gradient", self._seen_gradient)
         patches.replace(losses, "reduce_values", self._seen_reduction)
         patches.replace(losses.Loss, "__call__", self._seen_loss)
-        for owner, name in settings.LOSSES:
-            patches.replace(owner, name, functools.partial(self._seen_function, name))
+        functions = {getattr(owner, name): (owner, name) for owner, name in settings.LOSSES}  # two spaces have the same
+        for owner, name in functions.values():
+            patches.replace_function(owner, name, functools.partial(self._seen_function, name))
         for owner in (tf, tf.math):
             patches.replace(owner, "reduce_mean", self._seen_mean)
         for kind in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer):
@@ -90,16 +91,16 @@ class Computing:
         def gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(tape, target, sources, *args, **kwargs)
             if any(isinstance(one, (tf.Variable, keras.Variable)) for one in tf.nest.flatten(sources)):
-                self._taken(tape, target)
+                self._taken(tape, target, returned)
             return returned
 
         return gradient
 
     @harmless
-    def _taken(self, tape: Any, target: Any) -> None:
+    def _taken(self, tape: Any, target: Any, gradients: Any) -> None:
         refuse_replicas(tf.distribute.get_strategy())
         since = getattr(tape, "_xframe_since", 0)
-        self.steps.backward(*self._loss(target), fresh=since == self.steps.gradients)
+        self.steps.backward(*self._loss(target), gradients, fresh=since == self.steps.gradients)
 
     def _loss(self, target: Any) -> tuple[Any, Any]:
         """The loss as it was before it was scaled, and the rows that it is the mean of; None where not known."""
@@ -127,12 +128,17 @@ class Computing:
         return call
 
     def _seen_function(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        no_tape = pywrap_tfe.TFE_Py_TapeSetIsEmpty
+        no_tape, inside = pywrap_tfe.TFE_Py_TapeSetIsEmpty, self._inside
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            if not (no_tape() or getattr(self._inside, "loss", False)):
-                self._take_function(name, args, kwargs)
-            return original(*args, **kwargs)
+            if no_tape() or getattr(inside, "loss", False):
+                return original(*args, **kwargs)
+            self._take_function(name, args, kwargs)
+            inside.loss = True
+            try:
+                return original(*args, **kwargs)
+            finally:
+                inside.loss = False
 
         return function
 

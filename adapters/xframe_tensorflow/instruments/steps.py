@@ -7,6 +7,7 @@ training step is one. The step of a graph is written down where the graph ends o
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from xframe.recording.attach.patches import harmless
 from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.contents import Contents
+from xframe_tensorflow.instruments.gradients import Taken, loss_of, taken
 from xframe_tensorflow.instruments.graphs import KEPT, MOVED, arguments_of, behind, graph_here, is_here, is_looped
 from xframe_tensorflow.instruments.ring import Ring
 from xframe_tensorflow.instruments.rows import Optimizer, Row
@@ -49,7 +51,8 @@ class Step:
         targets: what its loss compared predictions with.
         prints: of its samples, by the name of their column.
         data, ids: the batch, where its pipeline gave it to the step.
-        loss, loss_rows: of its first gradient.
+        loss, loss_rows: of the gradients until its first update.
+        taken: gradients since it began or an optimizer stepped.
     """
 
     graph: Any
@@ -65,6 +68,7 @@ class Step:
     training: bool | None = None
     loss: Any = None
     loss_rows: Any = None
+    taken: list[Taken] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
     def shares(self, calls: list[list[Any]]) -> bool:
@@ -93,7 +97,7 @@ class Steps:
         self._taped: Any = None  # the tape of these
         self._training: bool | None = None
         self._untaped: tuple[Any, Any] = (None, None)  # the graph, and what a model took in it
-        self._backward: tuple[Any, Any] = (None, None)  # the last gradient's loss, and its rows
+        self._backward: list[Taken] = []  # the last gradient
 
     # What is seen.
 
@@ -136,19 +140,20 @@ class Steps:
         self._targets = self._targets or targets
 
     @harmless
-    def backward(self, loss: Any, rows: Any, *, fresh: bool) -> None:
-        """A gradient was taken of this loss, the mean over so many rows, if that is known.
+    def backward(self, loss: Any, rows: Any, gradients: Any, *, fresh: bool) -> None:
+        """These gradients were taken of this loss, the mean over so many rows, if that is known.
 
         ``fresh``: its tape began after the gradient before; what that recorded is a computation of its own.
         """
         (calls, self._calls), (targets, self._targets) = (self._calls, []), (self._targets, [])
         self.gradients += 1
-        self._backward = loss, rows
+        self._backward = [taken(loss, rows, gradients)]
         step = self._here()
         if step is None or not (step.fixed or (step.shares(calls) if calls else not fresh)):
             step = self.begin()
         if step.loss is None:
             step.loss, step.loss_rows = loss, rows
+        step.taken += self._backward
         step.targets = step.targets or targets
         if calls:
             step.calls += [[_held(leaf) for leaf in call] for call in calls]
@@ -160,8 +165,8 @@ class Steps:
             step.targets = []
 
     @harmless
-    def stepped(self, update: Update) -> None:
-        """An optimizer stepped."""
+    def stepped(self, update: Update, applied: Callable[[], list[Any]] = list) -> None:
+        """An optimizer stepped; ``applied`` gives the gradients that it got, before they were clipped."""
         step = self._here()
         if step is None:
             self._stepped_elsewhere(update)
@@ -170,7 +175,10 @@ class Steps:
             before, step = step, self.begin()
             step.calls, step.targets, step.prints = before.calls, before.targets, before.prints
             step.size, step.batch, step.training = before.size, before.batch, before.training
-            step.loss, step.loss_rows = self._backward
+            step.loss, step.loss_rows = loss_of(before.taken or self._backward, applied())
+        elif len(step.taken) > 1 and not step.updates:
+            step.loss, step.loss_rows = loss_of(step.taken, applied())
+        step.taken = []
         step.updates.append(update)
 
     def _stepped_elsewhere(self, update: Update) -> None:
@@ -219,6 +227,8 @@ class Steps:
         if step is None:
             return
         self.drop()
+        if len(step.taken) > 1 and not step.updates:
+            step.loss, step.loss_rows = loss_of(step.taken)
         if step.graph is None:
             if step.fixed and not step.test:
                 for name, data in zip(("features", "targets"), _divided(step.data), strict=True):
@@ -241,6 +251,8 @@ class Steps:
         """The step outside of graphs is whole."""
         step, self._outside = self._outside, None
         if step is not None:
+            if len(step.taken) > 1 and not step.updates:
+                step.loss, step.loss_rows = loss_of(step.taken)
             self.ring.add(_row(step))
 
     # What is written of it.

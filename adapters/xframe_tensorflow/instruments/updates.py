@@ -54,7 +54,7 @@ class Updates:
             try:
                 returned = original(optimizer, *args, **kwargs)
                 if update is not None:
-                    self._end(update)
+                    self._end(update, args[0] if args else kwargs.get("grads"))
             finally:
                 self._applying = None
                 self._clipped.clear()
@@ -77,13 +77,13 @@ class Updates:
         return update
 
     @harmless
-    def _end(self, update: Update) -> None:
+    def _end(self, update: Update, grads: Any) -> None:
         update.after = _read(update.optimizer.keras._iterations)
         if self._in_branch:
             assert self._norms is not None
             norms = self._norms.read_value()
             update.reals |= {"gradient_norm": norms[0], "clipped_norm": norms[1]}
-        self.steps.stepped(update)
+        self.steps.stepped(update, lambda: [self._clipped.get(id(one), (None, one))[1] for one in grads or ()])
 
     def _seen_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _clip_gradients(optimizer: Any, grads: Any) -> Any:
