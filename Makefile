@@ -1,7 +1,7 @@
 # make verify   run the main job in a private environment (.venv)
 # make quick    the first answer while working: the unit tests that need no framework
 # make test     run the tests there, of sweeps over many cases alike a sample; with XFRAME_SAMPLE=1 all
-# make trainers  compare the presets with the trainers they are named for, installed beside it
+# make trainers  compare the presets with the trainers they are named for, installed beside it; sweeps on clusters
 # make proof  all cases of the sweeps, and the figures at full size, into results/proof.md; resumable
 # make docs     build the documentation into docs/_build; a warning fails
 # make check    format, lint, types, import rules, documentation, tests: what CI runs
@@ -27,7 +27,7 @@ quick: $(VENV)/.test
 	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE --durations 5 --durations-min 3 tests/unit
 
 trainers: $(VENV)/.trainers
-	$(BIN)/python -m pytest $(IN_TWO) tests/trainers
+	$(BIN)/python -m pytest $(IN_TWO) tests/trainers tests/extras
 
 proof: $(VENV)/.proof
 	$(BIN)/python -m pytest $(IN_TWO) -m sweep

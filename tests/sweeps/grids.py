@@ -129,10 +129,10 @@ def differs(expected: pd.DataFrame, table: pd.DataFrame) -> str | None:
     return None
 
 
-def alive(mark: str) -> list[str]:
-    """What still runs, after some seconds to leave, of all that a sweep with that mark has started."""
+def alive(mark: str, word: str = "") -> list[str]:
+    """Commands with that word that still run, after some seconds to leave, of all that a sweep so marked began."""
     deadline = time.monotonic() + LEAVE_SECONDS
-    while left := _marked(f"{MARK}={mark}".encode()):
+    while left := [command for command in _marked(f"{MARK}={mark}".encode()) if word in command]:
         if time.monotonic() > deadline:
             return left
         time.sleep(0.1)
