@@ -33,6 +33,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xframe.comparison.goldens.blessing import bless
     from xframe.comparison.result import Comparison
     from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
     from xframe.plan.training_plan import TrainingPlan
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from xframe.verification import compare, verify
 
 _NAMES = {  # by module
+    "comparison.goldens.blessing": ("bless",),
     "comparison.result": ("Comparison",),
     "errors": ("PlanError", "TraceError", "UsageError", "WorkerError", "XframeError"),
     "plan.training_plan": ("TrainingPlan",),
@@ -84,6 +86,7 @@ __all__ = [
     "UsageError",
     "WorkerError",
     "XframeError",
+    "bless",
     "compare",
     "index_dataset",
     "record",

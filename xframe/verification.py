@@ -10,11 +10,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from xframe.comparison.goldens.golden import Golden, is_golden
+from xframe.comparison.goldens.holding import hold
 from xframe.comparison.identity import Identity
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
-from xframe.errors import UsageError
+from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
@@ -200,6 +202,9 @@ def compare(
 ) -> Comparison:
     """Compares runs with the plan and with the first of them, and explains why they differ if they do.
 
+    With a golden among them, the others are compared with that, wherever it stands; it takes no other argument than
+    ``rtol`` and ``atol``.
+
     Args:
         runs: the reference, then the candidates, as traces, their files, or folders that ``verify`` made, for all
             traces in them. One alone is compared with the plan only.
@@ -222,9 +227,12 @@ def compare(
         TraceError: a file is damaged, or no trace.
     """
     tolerance = Tolerance.given(rtol, atol)
-    files = [run if isinstance(run, Trace) else run_files(run) for run in runs]
-    opened = iter(open_different([file for each in files if not isinstance(each, Trace) for file in each]))
-    traces = [run for each in files for run in ([each] if isinstance(each, Trace) else [next(opened) for _ in each])]
+    goldens = [run for run in runs if not isinstance(run, Trace) and is_golden(run)]
+    traces = _opened([run for run in runs if run not in goldens])
+    if goldens:
+        given = {"order": order, "identity": identity, "plan": plan, "num_samples": num_samples, "rate": rate}
+        _require_one_golden(goldens, given)
+        return hold(Golden.open(goldens[0]), traces, tolerance)
     findings = judge(
         traces,
         order=order,
@@ -236,6 +244,23 @@ def compare(
         rate=rate,
     )
     return explain(findings)
+
+
+def _opened(runs: Sequence[Trace | str | Path]) -> list[Trace]:
+    """The traces of what ``compare`` takes, each file opened once."""
+    files = [run if isinstance(run, Trace) else run_files(run) for run in runs]
+    opened = iter(open_different([file for each in files if not isinstance(each, Trace) for file in each]))
+    return [run for each in files for run in ([each] if isinstance(each, Trace) else [next(opened) for _ in each])]
+
+
+def _require_one_golden(goldens: Sequence[str | Path], given: Mapping[str, object]) -> None:
+    """Refuses what a golden cannot be compared by."""
+    if len(goldens) > 1:
+        raise UsageError("two goldens", got=Verbatim(goldens[1]), expected="one golden, and traces beside it")
+    for name, value in given.items():
+        if value is not None:
+            expected = "no other argument than rtol and atol: a golden says what a run must do"
+            raise UsageError(f"{name} beside a golden", got=value, expected=expected)
 
 
 def compare_runs(request: Request, task: Task, traces: Sequence[Trace]) -> Comparison:

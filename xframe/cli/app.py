@@ -25,7 +25,7 @@ from cyclopts import (
 )
 
 from xframe import __version__
-from xframe.cli import exports, grouping, plans, proofs, reports, runs, sweeps, traces
+from xframe.cli import exports, goldens, grouping, plans, proofs, reports, runs, sweeps, traces
 from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
 from xframe.tables import plain_only
@@ -56,11 +56,12 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
     "verify": "verify [PLAN.toml] [OPTIONS]",
     "run": "run PLAN.toml --adapter ADAPTER --out TRACE [OPTIONS]",
     "record": "record --out TRACE [OPTIONS] -- COMMAND...",
-    "compare": "compare REFERENCE.trace CANDIDATE.trace... [OPTIONS]",
+    "compare": "compare REFERENCE CANDIDATE.trace... [OPTIONS]",
     "report": "report TRACE... --out FILE [OPTIONS]",
     "explain": "explain TRACE [TRACE] [OPTIONS]",
     "import": "import LOG --out TRACE [OPTIONS]",
     "certificate": "certificate TRACE [OPTIONS]",
+    "bless": 'bless TRACE --why "TEXT" [OPTIONS]',
     "export": "export TRACE --to FORM --out PATH [OPTIONS]",
     "plan": "plan [PLAN.toml] [OPTIONS]",
     "adapters": "adapters [OPTIONS]",
@@ -73,7 +74,7 @@ for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
     *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
-    *(exports.export, reports.report_command, sweeps.sweep),
+    *(goldens.bless, exports.export, reports.report_command, sweeps.sweep),
     *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")

@@ -70,6 +70,7 @@ COMMANDS = {
     "explain": _SEEN,
     "import": _SEEN,
     "certificate": _SEEN,
+    "bless": _SEEN,
     "export": _SEEN,
     "verify": _RUN,
     "run": _RUN,

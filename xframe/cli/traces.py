@@ -44,14 +44,14 @@ def compare(
 
     For example: xframe compare reference.trace candidate.trace
 
-    A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan.
+    A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan. In place of
+    the reference may stand a golden, which xframe bless made.
 
     Of settings that differ, those that matter much change what is trained if nothing else makes up for them. Exit
     codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.
     """
     from xframe.comparison.result import Tolerance
     from xframe.running.request import refuse_existing
-    from xframe.trace.trace import open_different
     from xframe.verification import compare as compare_traces
     from xframe.verification import write_page
 
@@ -60,7 +60,7 @@ def compare(
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
     if html is not None:
         refuse_existing(html)
-    comparison = compare_traces(*open_different(_files(runs)), order=order, identity=identity, rtol=rtol, atol=atol)
+    comparison = compare_traces(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
     if html is not None:
         write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")

@@ -11,4 +11,5 @@ judged", and a comparison whose structure was not judged never passes.
     check.py      what a check is
     checks/       the checks, one file each; a new one is a new file there
     result.py     what comes out: tolerance, results, causes, the comparison; table.py: its table
+    goldens/      what a run must do, kept as a small text
 """

@@ -7,7 +7,7 @@ called, what it looks at and what reports say of it. Make a check ``optional`` i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from xframe.comparison.pairing import Block, Pair, Run, Terms
@@ -184,28 +184,53 @@ class Check(ABC):
 
 
 def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, runs: Sequence[Run]) -> CheckResult:
-    """The judgements of one check as one row: any failure fails it, anything not judged leaves it not judged."""
+    """The judgements of one check, and how it was read, as one row."""
+    return merge(
+        check,
+        judgements,
+        rule=check.rule(terms, runs),
+        brief=check.brief(terms, runs) if terms.tolerance == TOLERANCES[terms.precision] else "",
+        values=check.values(runs),
+        absent=check.absent(terms, runs),
+        said=[one.sentence for run in runs for one in run.readings.values() if one.check == check.name],
+    )
+
+
+def merge(
+    check: type[Check],
+    judgements: Sequence[Judgement],
+    *,
+    rule: str,
+    brief: str,
+    values: Mapping[str, int | str | None],
+    absent: bool = False,
+    said: Sequence[str] = (),
+) -> CheckResult:
+    """The judgements of one check as one row: any failure fails it, anything not judged leaves it not judged.
+
+    Args:
+        rule, brief, values, absent: of the ``CheckResult``.
+        said: what its detail ends with.
+    """
     failed = [j for j in judgements if j.result == "fail"]
     unjudged = [j for j in judgements if j.result == "not judged"]
     decisive = failed or unjudged or judgements
     worst_of = next((j.worst_of for j in decisive), "")
     measured = [j for j in judgements if j.worst is not None and j.worst_of == worst_of]
     largest = max(measured, key=lambda j: j.worst or 0.0, default=None)
-    details = [j.detail for j in decisive] + [
-        reading.sentence for run in runs for reading in run.readings.values() if reading.check == check.name
-    ]
+    details = [*(j.detail for j in decisive), *said]
     return CheckResult(
         name=check.name,
         result="fail" if failed else "not judged" if unjudged or not judgements else "pass",
-        rule=check.rule(terms, runs),
-        brief=check.brief(terms, runs) if terms.tolerance == TOLERANCES[terms.precision] else "",
-        values=check.values(runs),
+        rule=rule,
+        brief=brief,
+        values=values,
         first=min((j.first for j in failed if j.first is not None), default=None),
         worst=largest.worst if largest else None,
         worst_at=largest.worst_at if largest else None,
         worst_of=worst_of,
         undecided=any(j.undecided for j in judgements),
-        absent=check.absent(terms, runs),
+        absent=absent,
         detail="; ".join(dict.fromkeys(filter(None, details))),
         title=check.title,
         group=check.group,

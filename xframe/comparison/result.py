@@ -173,6 +173,7 @@ class Comparison:
         causes: why it failed, most likely first.
         settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
         tolerance: of loss and weights, the one in force.
+        golden: the file that the runs were compared with, if one was; not in the JSON form.
         sides: the runs themselves, the reference first, from whose rows pictures are drawn; not in the JSON form.
     """
 
@@ -195,6 +196,7 @@ class Comparison:
     causes: tuple[Explanation, ...] = ()
     settings: tuple[Difference, ...] = ()
     tolerance: Tolerance | None = None
+    golden: Path | None = field(default=None, compare=False)
     sides: tuple[Run, ...] = field(default=(), compare=False)
 
     def check(self, name: str) -> CheckResult:

@@ -22,7 +22,7 @@ def markdown(comparison: Comparison) -> str:
     beside = dict(view.notes)
     lines += _table("", [[*head, "note"], *([*row, beside.get(row[0], "")] for row in rows)])
     if view.first is not None:
-        lines += _table(f"First difference: step {view.first.step}", view.first.table)
+        lines += _table(f"First difference: {view.first.place}", view.first.table)
     lines += _table("Settings that differ", view.settings)
     if view.plan:
         lines += ["## Plan", "", escaped(view.plan), "", *fenced(view.arithmetic), ""]

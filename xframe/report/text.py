@@ -19,7 +19,7 @@ def text(comparison: Comparison) -> str:
     if view.notes:
         lines += [*plain(view.notes, indent=2), ""]
     if (first := view.first) is not None:
-        lines.append(f"First difference: step {first.step} ({first.agreeing}), check {first.check}")
+        lines.append(f"First difference: {first.place} ({first.agreeing}), check {first.check}")
         lines += [*plain(first.table, indent=2), ""]
     for part in (view.reasons, words.causes_text(comparison.causes)):
         if part:
@@ -41,5 +41,5 @@ def explained(comparison: Comparison) -> str:
     difference = comparison.first_difference
     lines = [words.closing(comparison)]
     if difference is not None:
-        lines.insert(0, f"First difference: step {difference['step']}, check {difference['check']}")
+        lines.insert(0, f"First difference: {words.place(difference)}, check {difference['check']}")
     return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes), *lines])

@@ -25,6 +25,7 @@ class FirstDifference:
 
     Attributes:
         step, check: which, the check by its title.
+        place: the step, or among which it is, in words.
         agreeing: how many steps before it agree.
         detail: what differs, in a sentence; may be empty.
         table: that step of each side.
@@ -36,6 +37,7 @@ class FirstDifference:
     agreeing: str
     detail: str
     table: Table
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ def _first(comparison: Comparison) -> FirstDifference | None:
         words.agreeing(difference),
         difference["detail"] or "",
         [words.head_around(comparison), *words.rows_around(comparison)],
+        words.place(difference),
     )
 
 
@@ -142,7 +145,9 @@ def _headline(comparison: Comparison) -> str:
     sides = first["names"]["reference"], first["names"]["candidate"]
     what = comparison.check(first["check"]).title
     both = " and ".join(filter(None, sides)) if None not in sides else f"{sides[0]} and its plan"
-    return f"{both} first differ in step {first['step']:,}, in {what}; {words.agreeing(first)}"
+    where = words.place(first)
+    where = where if where.startswith("among") else f"in {where}"
+    return f"{both} first differ {where}, in {what}; {words.agreeing(first)}"
 
 
 def _compared(comparison: Comparison) -> list[str]:
@@ -150,6 +155,8 @@ def _compared(comparison: Comparison) -> list[str]:
     paths = [str(run.trace.path) for run in comparison.sides if run.trace is not None]
     if comparison.folder is not None:
         paths = [str(comparison.folder)]
+    if comparison.golden is not None:
+        paths.insert(0, str(comparison.golden))
     options = ["--order", "coverage"] if comparison.structure_only and not comparison.order_chosen else []
     tolerance = comparison.tolerance
     if tolerance is not None and tolerance not in TOLERANCES.values():

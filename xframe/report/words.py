@@ -96,6 +96,12 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
+def place(difference: Mapping[str, Any]) -> str:
+    """Where the first difference is: a step, or the steps among which it is where no more is known."""
+    first, last = difference["step"], difference.get("last_step", difference["step"])
+    return f"step {first:,}" if first == last else f"among steps {first:,} to {last:,}"
+
+
 def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
 

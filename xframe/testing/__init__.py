@@ -25,18 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xframe.testing.contract import AdapterContract, observe
-    from xframe.testing.plugin import assert_same_training
+    from xframe.testing.plugin import assert_matches_golden, assert_same_training
 
 if (loaded := sys.modules.get("pytest")) is not None:
     loaded.register_assert_rewrite("xframe.testing.contract")  # so that a failure shows the values
 
-__all__ = ["AdapterContract", "assert_same_training", "observe"]
+__all__ = ["AdapterContract", "assert_matches_golden", "assert_same_training", "observe"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'xframe.testing' has no attribute {name!r}")
-    module = "plugin" if name == "assert_same_training" else "contract"
+    module = "plugin" if name.startswith("assert_") else "contract"
     value = globals()[name] = getattr(importlib.import_module(f"xframe.testing.{module}"), name)
     return value
 

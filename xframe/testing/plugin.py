@@ -9,6 +9,8 @@
         xframe_verify(xframe.TrainingPlan(batch_size=64, epochs=3), task="mytask:task")
 
 - ``assert_same_training`` compares traces and fails with the report that the terminal would show.
+- ``assert_matches_golden`` compares a trace with a golden that ``xframe bless`` made and that is kept beside the tests.
+  ``pytest --xframe-bless "why"`` makes the goldens that are missing and renews those that no longer match.
 - ``xframe_verify``, a fixture, runs a plan through adapters, as ``xframe.verify`` does, in the test's tmp_path.
 - ``@pytest.mark.xframe(adapters=..., task=..., device=..., precision=...)`` on a test, class or module gives
   ``xframe_verify`` its defaults there. Before the marker counts what the call itself says; after it come the
@@ -31,7 +33,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
 
 _MARKED = ("adapters", "task", "device", "precision")
 _DEVICES = ("auto", "cpu", "cuda")
+_BLESS = "XFRAME_BLESS"  # the reason for which goldens are renewed, in the session's environment
 _OWNS_CUDA = pytest.StashKey[bool]()
+_BLESSING = pytest.StashKey[pytest.MonkeyPatch]()
 _COUNT = """
 import ctypes
 cuda = ctypes.CDLL("nvcuda.dll" if __import__("os").name == "nt" else "libcuda.so.1")
@@ -85,6 +89,55 @@ def assert_same_training(
         if place in places[:i]:
             raise UsageError("a trace is compared with itself", got=str(place), expected="different files")
     return _passed(lambda: compare(*runs, order=order, plan=plan, num_samples=num_samples, rtol=rtol, atol=atol))
+
+
+def assert_matches_golden(
+    trace: Trace | str | os.PathLike[str],
+    golden: str | os.PathLike[str],
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+) -> Comparison:
+    """Fails unless the run does what the golden says; returns the comparison.
+
+    Under ``pytest --xframe-bless "why"`` a golden that is missing or does not match is made of the trace instead.
+
+    Args:
+        trace: a trace or its file.
+        golden: the file that ``xframe bless`` made.
+        rtol, atol: tolerance of its numbers, both or neither; default: the golden's own.
+
+    Raises:
+        AssertionError: the run differs, or could not be judged; its text is the terminal's report.
+        UsageError, TraceError: a file is missing, or damaged.
+    """
+    __tracebackhide__ = True
+    run, path = Path(trace) if isinstance(trace, (str, os.PathLike)) else trace, Path(golden)
+    if (why := os.environ.get(_BLESS)) is not None:
+        _renew(path, run, why, rtol, atol)
+    return _passed(lambda: _held(path, run, rtol, atol))
+
+
+def _held(golden: Path, run: Trace | Path, rtol: float | None, atol: float | None) -> Comparison:
+    """The run compared with the golden, whatever the file is called."""
+    from xframe.comparison.goldens.golden import Golden
+    from xframe.comparison.goldens.holding import hold
+    from xframe.comparison.result import Tolerance
+    from xframe.trace.trace import Trace
+
+    opened = run if isinstance(run, Trace) else Trace.open(run)
+    return hold(Golden.open(golden), [opened], Tolerance.given(rtol, atol))
+
+
+def _renew(golden: Path, run: Trace | Path, why: str, rtol: float | None, atol: float | None) -> None:
+    """Makes the golden of the run, unless the run matches the one that is there."""
+    from xframe.comparison.goldens.blessing import bless
+    from xframe.errors import TraceError
+
+    with suppress(TraceError):  # the golden is missing or damaged; what is wrong with the trace bless says
+        if _held(golden, run, rtol, atol):
+            return
+    bless(run, golden, why=why, rtol=rtol, atol=atol, replace=True)
 
 
 def _passed(compared: Callable[[], Comparison]) -> Comparison:
@@ -229,6 +282,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--xframe-require-cuda", action="store_true", help="tests marked cuda fail, and are not skipped, without one"
     )
+    group.addoption(
+        "--xframe-bless", metavar="WHY", help="make or renew the goldens of assert_matches_golden, for this reason"
+    )
     parser.addini("xframe_adapters", "default of --xframe-adapters", default="")
     parser.addini("xframe_device", "default of --xframe-device", default="")
 
@@ -239,12 +295,21 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"ini option xframe_device: got {config.getini('xframe_device')!r}, expected one of {', '.join(_DEVICES)}"
         )
+    if config.getoption("xframe_bless") is not None:
+        config.stash[_BLESSING] = patch = pytest.MonkeyPatch()
+        patch.setenv(_BLESS, config.getoption("xframe_bless"))
     own = any(line.partition(":")[0].partition("(")[0].strip() == "cuda" for line in config.getini("markers"))
     config.stash[_OWNS_CUDA] = not own
     arguments = ", ".join(f"{name}=..." for name in _MARKED)
     config.addinivalue_line("markers", f"xframe({arguments}): what xframe_verify does unless its call says otherwise")
     if not own:
         config.addinivalue_line("markers", "cuda: needs a CUDA device; skipped with the reason where none is")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What was set for the session goes with it."""
+    if (patch := config.stash.get(_BLESSING, None)) is not None:
+        patch.undo()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -118,7 +118,7 @@ class Blocks(_Stated):
     digests: list[dict[str, str]]
 
 
-Model = TypeVar("Model", bound=_Stated)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def fitted(model: type[Model], facts: Any) -> Model:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import xframe
 from xframe.errors import TraceError, UsageError
 from xframe.report.text import text
-from xframe.testing import assert_same_training, plugin
+from xframe.testing import assert_matches_golden, assert_same_training, plugin
 
 ROOT = Path(__file__).parents[3]
 # Where xframe is installed as this tree is, pytest loads the plugin by itself, and refuses it twice.
@@ -327,3 +328,43 @@ def test_the_driver_is_asked(monkeypatch):
         assert why in found
         assert bool(found) == bool(why)
         plugin._no_cuda.cache_clear()
+
+
+def test_goldens_are_made_and_renewed_for_a_reason(traces, tmp_path, monkeypatch):
+    golden = tmp_path / "kept.golden"
+
+    def held(name, why=None):
+        """Whether a test of that run passes, and the golden afterwards."""
+        with monkeypatch.context() as patch:
+            if why is not None:
+                patch.setenv("XFRAME_BLESS", why)
+            try:
+                passed = bool(assert_matches_golden(traces[name], golden))
+            except (AssertionError, TraceError, UsageError):
+                passed = False
+        return passed, golden.read_text() if golden.exists() else None
+
+    assert held("a") == (False, None)
+    passed, made = held("a", "the first one")
+    assert passed
+    assert 'why = "the first one"' in made
+    assert held("b") == held("b", "nothing changed") == (True, made)
+    assert held("c") == (False, made)
+    passed, renewed = held("c", "shorter batches")
+    assert passed
+    assert 'why = "shorter batches"' in renewed
+    assert held("c", "") == (True, renewed)
+    assert held("a", "") == held("cut", "why") == held("unjudged", "why") == (False, renewed)
+
+
+def test_the_option_that_blesses_holds_for_its_session(session, traces):
+    golden = traces["a"].with_name("kept.golden")
+    code = f"""
+    from xframe.testing import assert_matches_golden
+
+    def test_golden():
+        assert_matches_golden(A, {str(golden)!r})
+    """
+    session(textwrap.dedent(code), "--xframe-bless", "the first one").assert_outcomes(passed=1)
+    assert 'why = "the first one"' in golden.read_text()
+    assert "XFRAME_BLESS" not in os.environ

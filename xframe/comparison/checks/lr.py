@@ -106,7 +106,7 @@ def compared(common: Common, peak: float, precision: str) -> tuple[NDArray[np.bo
     a, b, sizes = common.candidate, common.reference, _sizes(common)
     peaks = np.maximum.accumulate(np.maximum(sizes, peak))
     steps = np.arange(len(sizes)) if common.rows is None else common.rows
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         falls = np.where(sizes > 0, np.log(peaks / sizes), 0.0)
     of_the_rate = OF_THE_RATE + np.minimum(A_STEP * (common.start + steps), A_FALL * falls)
     allowed = epsilon(precision) * (of_the_rate * sizes + OF_THE_PEAK * peaks)
