@@ -30,9 +30,10 @@ def toy(tmp_path, monkeypatch):
 
 @pytest.fixture
 def record(toy, capfd):
-    def run(*command, out="a.trace"):
+    def run(*command, out="a.trace", flags=()):
         capfd.readouterr()
-        return Done(execute(["record", "--out", str(out), "--", *map(str, command)]), capfd.readouterr(), toy)
+        code = execute(["record", "--out", str(out), *flags, "--", *map(str, command)])
+        return Done(code, capfd.readouterr(), toy)
 
     return run
 

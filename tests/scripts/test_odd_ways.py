@@ -240,3 +240,14 @@ def test_signals_to_xframe_record_reach_the_command(toy, number):
         process.send_signal(number)
         assert process.wait(20) == 5
     assert xframe.Trace.open(toy / "a.trace").num_rows == 5
+
+
+def test_an_earlier_trace_is_replaced_if_asked_and_stays_if_nothing_is_trained(script):
+    script(TRAIN)
+    refused = script("import toyframe; toyframe.train(3)")
+    said(refused, "exists already", "--replace")
+    done = script("import toyframe; toyframe.train(3)", flags=("--replace",))
+    assert (done.code, done.steps(), done.traces()) == (0, [0, 1, 2], ["a.trace"])
+    done = script("import toyframe; raise SystemExit(5)", flags=("--replace",))
+    assert (done.code, done.steps(), done.traces()) == (5, [0, 1, 2], ["a.trace"])
+    said(done, "a.trace is the earlier trace, as it was")

@@ -10,7 +10,19 @@ from cyclopts import Parameter
 from xframe.cli import names
 from xframe.cli.grouping import GIVEN, PRINTED, WHAT
 from xframe.cli.names import listed
-from xframe.cli.options import DEFAULTS, NO_OPTIONS, Atol, Json, PlanFile, PlanOptions, Rtol, RunOptions, option, word
+from xframe.cli.options import (
+    DEFAULTS,
+    NO_OPTIONS,
+    Atol,
+    Json,
+    PlanFile,
+    PlanOptions,
+    Rtol,
+    RunOptions,
+    flag,
+    option,
+    word,
+)
 from xframe.cli.printing import answer, progress_bars, remark, report
 from xframe.errors import printable
 from xframe.tables import plain
@@ -86,7 +98,10 @@ def record(
             group=GIVEN,
         ),
     ],
-    out: Annotated[Path, option("The trace to write; must not exist.", PRINTED)],
+    out: Annotated[Path, option("The trace to write; must not exist, but for --replace.", PRINTED)],
+    replace: Annotated[
+        bool, flag("Replace an earlier trace, once the new one is there; it stays if nothing is trained.", PRINTED)
+    ] = False,
     identity: Annotated[
         Literal["index", "exact", "close", "layout"],
         word(
@@ -112,7 +127,7 @@ def record(
     """
     from xframe.recording.attach.launching import run_recorded
 
-    outcome = run_recorded(command, out, identity)
+    outcome = run_recorded(command, out, identity, replace=replace)
     if json:
         answer({"exit_code": outcome.exit_code, "steps": outcome.steps, "trace": str(out)}, "", json=True)
     remark(f"xframe: {outcome.words}")

@@ -12,7 +12,8 @@ from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT
 from xframe.cli.names import columns
 from xframe.cli.options import Atol, Json, Rtol, flag, many, number, option, pairs, word
 from xframe.cli.printing import answer, remark, report, show
-from xframe.errors import TraceError, UsageError, Verbatim, counted, printable
+from xframe.errors import TraceError, UsageError, Verbatim, counted, lines, printable
+from xframe.tables import escaped, fenced
 
 Runs = Annotated[
     Path,
@@ -29,6 +30,8 @@ IdentityOption = Annotated[
     word("Which samples are the same: by index, or by content. Default: index if all runs have it.", JUDGED),
 ]
 
+Md = Annotated[bool, flag("Print Markdown instead.", PRINTED)]
+
 
 def compare(
     *runs: Runs,
@@ -37,7 +40,7 @@ def compare(
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
-    md: Annotated[bool, flag("Print Markdown instead.", PRINTED)] = False,
+    md: Md = False,
     html: Annotated[Path | None, option("Write a page with pictures to this new file, too.", PRINTED)] = None,
 ) -> int:
     """Compare traces: structure first, numbers up to the first difference.
@@ -55,8 +58,7 @@ def compare(
     from xframe.verification import compare as compare_traces
     from xframe.verification import write_page
 
-    if json and md:
-        raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
+    _one_form(json, md)
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
     if html is not None:
         refuse_existing(html)
@@ -64,6 +66,11 @@ def compare(
     if html is not None:
         write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")
+
+
+def _one_form(json: bool, md: bool) -> None:
+    if json and md:
+        raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -81,7 +88,10 @@ def explain(
     samples: Annotated[
         int | None, number("Size of the data set. Default: as recorded, or as the ids show.", WHAT)
     ] = None,
+    order: OrderOption = None,
+    identity: IdentityOption = None,
     json: Json = False,
+    md: Md = False,
 ) -> int:
     """Show which plan a run must have followed, from its rows alone; or why two runs differ, and how to fix it.
 
@@ -89,17 +99,21 @@ def explain(
     4 if nothing can be concluded). Its recorded plan is not looked at. Of two: the causes, as a failed xframe
     compare shows them. A folder that xframe verify made stands for the traces in it.
     """
+    _one_form(json, md)
     (trace, *others) = files = _files([trace] if candidate is None else [trace, candidate])
     if others:
         from xframe.report.text import explained
         from xframe.trace.trace import open_different
         from xframe.verification import compare as compare_and_explain
 
-        comparison = compare_and_explain(*open_different(files), num_samples=samples)
-        if json:
-            return report(comparison, "json")
+        traces = open_different(files)
+        comparison = compare_and_explain(*traces, order=order, identity=identity, num_samples=samples)
+        if json or md:
+            return report(comparison, "json" if json else "md")
         show(explained(comparison))
         return comparison.exit_code
+    if order is not None or identity is not None:
+        raise UsageError("--order and --identity are of two traces", got=Verbatim("one"))
     from xframe.inference.inferring import infer
     from xframe.report.inferred import one
     from xframe.trace.rows import Rows
@@ -107,7 +121,11 @@ def explain(
 
     opened = Trace.open(trace)
     inference = infer(Rows.of_trace(opened).limited(), opened.facts.num_samples if samples is None else samples)
-    answer(inference.to_dict(), one(inference, opened.name), json=json)
+    text = one(inference, opened.name)
+    if md:
+        print(lines("\n".join([f"# {escaped(opened.name)}", "", *fenced(text.splitlines())])))
+    else:
+        answer(inference.to_dict(), text, json=json)
     if not opened.complete:
         remark(f"xframe: {printable(trace)} is {opened.ending} after {opened.num_rows:,} steps")
     return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4

@@ -240,6 +240,17 @@ def test_compare_exit_codes_and_forms(xf, tmp_path):
     assert "Did you mean 'coverage'" in err
 
 
+def test_explain_takes_what_compare_takes(xf):
+    write_trace("a.trace")
+    write_trace("short.trace", sizes=(4, 4))
+    code, out, _ = xf("explain", "a.trace", "short.trace", "--md", "--identity", "index", "--order", "exact")
+    assert (code, out.splitlines()[0]) == (1, "# FAILED: a vs short")
+    assert xf("explain", "a.trace", "--md")[1].startswith("# a\n\n```\na: 3 steps")
+    assert xf("explain", "a.trace", "--md", "--json")[0] == 2
+    code, _, err = xf("explain", "a.trace", "--identity", "exact")
+    assert (code, "are of two traces: got one" in err) == (2, True)
+
+
 def test_a_truncated_trace_is_inconclusive(xf, tmp_path):
     write_trace("a.trace")
     with xframe.record("open.trace", num_samples=10) as rec:

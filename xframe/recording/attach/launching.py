@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from xframe.errors import UsageError, Verbatim, counted, printable
 from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available, untrained
+from xframe.recording.attach.watching import in_place_of
 from xframe.recording.identity import checked_kind
 from xframe.trace.source import exists_already
 
@@ -40,15 +41,27 @@ class Outcome(NamedTuple):
     words: str
 
 
-def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> Outcome:
+def run_recorded(command: Sequence[str], out: Path, identity: str = "close", *, replace: bool = False) -> Outcome:
     """Runs a command with its own input, output and signals, and records the training in it.
+
+    Args:
+        command, out: what runs, and the trace.
+        identity: how samples are known by their content, as of ``xframe.watch``.
+        replace: whether an earlier trace there is replaced: when the command has ended and has trained.
 
     Raises:
         UsageError: no command, none of that name, the trace exists or cannot be written.
     """
     if not command:
         raise UsageError("no command to record", expected="-- python train.py, with its arguments")
-    _look_at(out)
+    _look_at(out, replace=replace)
+    with in_place_of(out, replace) as steps:
+        outcome = _run_recorded(command, out, identity)
+        steps.append(out.exists() if outcome.steps is None else outcome.steps)
+    return outcome
+
+
+def _run_recorded(command: Sequence[str], out: Path, identity: str) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="xframe-") as folder:
         said = Path(folder) / "said"
         environment = {
@@ -63,10 +76,10 @@ def run_recorded(command: Sequence[str], out: Path, identity: str = "close") -> 
         return Outcome(code, *_recorded(_settled(said), out, code))
 
 
-def _look_at(out: Path) -> None:
+def _look_at(out: Path, *, replace: bool) -> None:
     """Refuses a trace that could not be written, before hours of training and not after them."""
-    if os.path.lexists(out):
-        raise exists_already(out)
+    if os.path.lexists(out) and not replace:
+        raise exists_already(out, "Remove it, choose another name, or say --replace.")
     try:
         with tempfile.TemporaryFile(dir=out.absolute().parent):
             pass

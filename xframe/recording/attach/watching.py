@@ -75,7 +75,7 @@ def _watching(
     path: Path, replace: bool, identity: Kind, facts: Mapping[str, Any], entered: list[bool]
 ) -> Iterator[Recorder]:
     entered.append(True)
-    with _alone(path), _in_place_of(path, replace) as steps:
+    with _alone(path), in_place_of(path, replace) as steps:
         recorder, frameworks = record(path, **facts), list[str]()
         error: BaseException | None = None
         machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
@@ -114,7 +114,7 @@ def _tell(path: Path, steps: int, frameworks: list[str], error: BaseException | 
 
 
 @contextmanager
-def _in_place_of(path: Path, replace: bool) -> Iterator[list[int]]:
+def in_place_of(path: Path, replace: bool) -> Iterator[list[int]]:
     """An earlier trace stands aside until the new one is closed, and comes back if that one got no step.
 
     Yields:
