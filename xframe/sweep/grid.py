@@ -256,8 +256,8 @@ def _trials(
 ) -> Iterator[Trial]:
     """Each case at each point of the grid, but for what is left out."""
     number = max(1, len(cases))
-    for values in axes.values():
-        number *= len(values)
+    for choices in axes.values():
+        number *= len(choices)
     if number > MOST:
         raise UsageError("too many trials", got=number, expected=f"at most {MOST:,}", remedy="Cut an axis of [grid].")
     varying = [name for name, values in axes.items() if len(values) > 1]

@@ -101,7 +101,7 @@ def observed(trace: Trace, done: Done) -> dict[str, Any]:
     counts["observed_steps_per_epoch"] = counts.pop("steps_per_epoch")  # beside the plan's
     losses = [one.loss for one in trace.validations if one.loss is not None]
     accuracies = [one.accuracy for one in trace.validations if one.accuracy is not None]
-    times = trace.between("time_ns", trace.num_rows - 1, trace.num_rows).values if trace.num_rows else []
+    times: Any = trace.between("time_ns", trace.num_rows - 1, trace.num_rows).values if trace.num_rows else []
     return {
         "loop": facts.loop,
         "device": facts.runtime.get("device"),

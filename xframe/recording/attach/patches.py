@@ -97,5 +97,5 @@ def _calling(function: Callable[..., Any], instead_of: types.CodeType) -> types.
 
     code = call.__code__
     constants = tuple(function if one == "the function" else one for one in code.co_consts)
-    names = {"co_name": instead_of.co_name, "co_freevars": instead_of.co_freevars}
+    names: dict[str, Any] = {"co_name": instead_of.co_name, "co_freevars": instead_of.co_freevars}
     return code.replace(co_consts=constants, co_filename=code.co_filename + _UNSEEN, **names)
