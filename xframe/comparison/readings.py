@@ -43,7 +43,8 @@ def read_again(pairs: Sequence[Pair]) -> dict[str, Run]:
     for pair in pairs:
         longest = max(len(pair.candidate.rows), len(pair.reference.rows))
         if pair.firsts.keys() & {"loss", "accuracy", "lr", "updates"} and longest <= MOST_ROWS and not pair.other_data:
-            for run, reading in _Reader(pair).found():
+            reader = _Reader(pair)
+            for run, reading in reader.found() if reader.sides else ():
                 latest = read.get(run.name, run)
                 if reading.column not in latest.readings:
                     read[run.name] = latest.read_as(reading)
@@ -55,6 +56,8 @@ class _Reader:
 
     def __init__(self, pair: Pair) -> None:
         self.pair, self.runs = pair, (pair.candidate, pair.reference)
+        # An adapter is to record each step's own numbers; what it records is read as it stands.
+        self.sides = [side for side in (0, 1) if self.runs[side].facts.adapter is None]
         batches = (pair.firsts.get(name, pair.shared) for name in ("batch_size", "ids_digest"))
         self.steps = min(pair.shared, *batches)  # whose batches agree
 
@@ -89,22 +92,18 @@ class _Reader:
             yield self.runs[best[0]], best[1]
         elif shown(self._differing("lr", rates), by):
             lags = ((self.runs[side], one) for side, one in self._lagging("lr", rates))
-            fitting = ((run, one) for run, one in lags if run.facts.adapter is None and self._fits(run, one, rates))
-            yield from islice(fitting, 1)
+            yield from islice(((run, one) for run, one in lags if self._fits(run, one, rates)), 1)
 
     def _best(
         self, column: str, columns: Sides, readings: Iterable[tuple[int, Reading]], shown: Callable[[Mask], bool]
     ) -> tuple[int, Reading, int] | None:
         """The side and the reading by which the two agree for longest, and how long; ``shown`` is asked whether the
         steps up to there that it explains are evidence enough. A lag is as well one of the other side the other way,
-        which seems to last one step longer: the first that fits is taken then; what has slack is no lag. An adapter is
-        to record each step's own numbers; what it records is read as it stands."""
+        which seems to last one step longer: the first that fits is taken then; what has slack is no lag."""
         differing = self._differing(column, columns)
         best: tuple[int, Reading, int] | None = None
         longest = _first(differing)
         for side, reading in readings if differing.any() else ():
-            if self.runs[side].facts.adapter is not None:
-                continue
             read = _with(columns, side, reading.values)
             end = _first(self._differing(column, read, reading.slack))
             margin = best is not None and reading.slack is None
@@ -117,7 +116,7 @@ class _Reader:
         losses that both runs rounded agree everywhere."""
         if not self._differing(column, columns).any():
             return None
-        either = both_rounded(*self.runs) if column == "loss" and self.runs[0].facts.adapter is None else None
+        either = both_rounded(*self.runs) if column == "loss" and 0 in self.sides else None
         if either is not None and not self._differing(column, columns, either.slack).any():
             return 0, either, self.steps
         return self._best(
@@ -130,7 +129,7 @@ class _Reader:
         total = self.pair.terms.num_samples or self.runs[0].facts.num_samples
         sizes = self.runs[0].rows.column("batch_size").values[: self.steps]
         parts = total is not None and sizes.max(initial=0) < total
-        for side in (0, 1):
+        for side in self.sides:
             run, other = self.runs[side], self.runs[1 - side]
             averages = (
                 (means, smoothed)
@@ -142,7 +141,8 @@ class _Reader:
         if not parts:
             return
         for by, when in ((1, "later"), (-1, "earlier")):
-            for side, run in enumerate(self.runs):
+            for side in self.sides:
+                run = self.runs[side]
                 text = f"{run.name} records each {column} one step {when} than {self.runs[1 - side].name}"
                 yield side, Reading(column, text, _moved(columns[side], by))
 
@@ -155,13 +155,15 @@ class _Reader:
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """Updates or rates of a neighbouring step, on either side."""
         if column == "updates":
-            for side, run in enumerate(self.runs):
+            for side in self.sides:
+                run = self.runs[side]
                 if (read := _after(columns[side], columns[1 - side])) is not None:
                     text = f"{run.name} counts the updates before each step's own, so that the last is not counted"
                     yield side, Reading(column, text, read)
             return
         for by, when in ((-1, "earlier"), (1, "later")):
-            for side, run in enumerate(self.runs):
+            for side in self.sides:
+                run = self.runs[side]
                 moved = _moved(columns[side], by)
                 rates = moved.values[: self.steps][_known((moved, moved), self.steps)]
                 if (rates != rates[:1]).any():  # a rate that never changes cannot lag: what differs is another

@@ -134,7 +134,9 @@ class Case:
     @cached_property
     def extended_keys(self) -> Keys:
         """One key a batch of the reference and of what would follow it."""
-        return batch_keys(self.extended)
+        own, have = self.reference_keys, len(self.reference)
+        follow = self.extended.between(have, len(self.extended))
+        return np.concatenate([own, batch_keys(follow)]) if len(follow) else own
 
     @cached_property
     def unknown_keys(self) -> Flags:
@@ -300,7 +302,7 @@ class Case:
     def match(self, plan: TrainingPlan) -> Match | None:
         """How that plan's rows meet the candidate's; None if some row differs."""
         if plan not in self._matches:
-            match = self.basis.match(self.candidate, plan)
+            match = self.basis.match(self.candidate, plan, self.differs_at)
             if match is not None and self.drawn is not None and not (match.labels and self._explains_draws(plan)):
                 match = None
             self._matches[plan] = match

@@ -7,14 +7,13 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xframe.comparison.passes import NeverSeen
 from xframe.diagnosis.keys import batch_keys
 from xframe.diagnosis.reference import MOST_CELLS
 from xframe.inference import passes as passes_of
 from xframe.inference.observed import Ints, Observed
-from xframe.inference.orders import sorted_repeat
+from xframe.inference.orders import first_repeat
 from xframe.trace.rows import Rows
 
 SHARDS = range(2, 17)  # ranks, workers
@@ -28,7 +27,6 @@ class Draws:
 
     rows: Rows
     ids: Ints
-    keys: NDArray[np.uint64]  # of the batches, equal for equal ones
     num_samples: int
 
     @classmethod
@@ -39,7 +37,7 @@ class Draws:
             return None
         if ids.min() < 0 or ids.max() >= n or rows.batch_size.min() < 1:
             return None
-        return cls(rows, ids, batch_keys(rows), n)
+        return cls(rows, ids, n)
 
     @cached_property
     def counts(self) -> Ints:
@@ -65,7 +63,7 @@ class Draws:
     @cached_property
     def batches_come_again(self) -> bool:
         """Whether some batch comes again as it is."""
-        keys = self.keys[self.rows.batch_size > 1]
+        keys = batch_keys(self.rows)[self.rows.batch_size > 1]
         return len(np.unique(keys)) < len(keys)
 
     @cached_property
@@ -118,7 +116,7 @@ class Draws:
             spans = passes_of.spans_of(run, one, run.num_steps)
             which = np.repeat(np.arange(len(spans.start)), spans.stop - spans.start)
             real = np.arange(len(self.ids)) - spans.start[which] < spans.real[which]
-            if sorted_repeat(self.ids[real], which[real]) is None:
+            if first_repeat(self.ids[real], which[real]) is None:
                 return [self.ids[start : start + many] for start, many in zip(spans.start, spans.real, strict=True)]
         return []
 

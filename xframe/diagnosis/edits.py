@@ -16,7 +16,7 @@ from xframe.diagnosis.reference import changed, planned
 from xframe.errors import counted, listed
 from xframe.inference.fits import steps_since
 from xframe.inference.observed import Flags, Ints
-from xframe.inference.orders import sorted_repeat
+from xframe.inference.orders import first_repeat
 from xframe.plan.training_plan import TrainingPlan
 
 _FEW = 8  # steps or more, for one in which an update is skipped or doubled
@@ -68,7 +68,7 @@ def _drawn_in(case: Case, where: Ints) -> bool:
         return False
     first = np.repeat(np.isin(np.arange(len(where)), once), rows.batch_size)
     passes = np.repeat(part.pass_index[where], rows.batch_size)
-    return plan.remainder in ("pad", "carry") or sorted_repeat(rows.ids[first], passes[first]) is None
+    return plan.remainder in ("pad", "carry") or first_repeat(rows.ids[first], passes[first]) is None
 
 
 def ends_of_passes(case: Case) -> list[int]:

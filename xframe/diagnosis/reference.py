@@ -6,6 +6,7 @@ candidate's. The reference's own plan is the given one, or else the simplest tha
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from xframe.errors import UsageError
 from xframe.inference.observed import Ints, plan_of
-from xframe.inference.orders import sorted_repeat
+from xframe.inference.orders import first_repeat
 from xframe.inference.reproducing import MOST_SAMPLES, UNKNOWN, Cells, ShownOrder, cells, reproduce
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
@@ -51,12 +52,22 @@ def planned(
     plan: TrainingPlan, num_samples: int, steps: int, *, total: int | None = None
 ) -> counting.PlannedRows | None:
     """The first steps of a plan; None if it does not fit the data set, has fewer, or not ``total`` in all."""
-    try:
-        all_steps = Cadence(plan, num_samples).num_steps
-        if 0 < steps <= all_steps and total in (None, all_steps) and num_samples <= MOST_SAMPLES:
-            return counting.rows(plan, num_samples, 0, steps)
-    except UsageError:
-        pass
+    cadence = _fitting(plan, num_samples, steps, total)
+    return None if cadence is None else _written_out(plan, num_samples, steps, cadence)
+
+
+def _fitting(plan: TrainingPlan, num_samples: int, steps: int, total: int | None) -> Cadence | None:
+    """The plan's cadence, if ``planned`` takes it."""
+    with suppress(UsageError):
+        cadence = Cadence(plan, num_samples)
+        if 0 < steps <= cadence.num_steps and total in (None, cadence.num_steps) and num_samples <= MOST_SAMPLES:
+            return cadence
+    return None
+
+
+def _written_out(plan: TrainingPlan, num_samples: int, steps: int, cadence: Cadence) -> counting.PlannedRows | None:
+    with suppress(UsageError):
+        return counting.rows(plan, num_samples, 0, steps, cadence)
     return None
 
 
@@ -88,13 +99,20 @@ class Reference:
         """The sample ids that a plan has there, ``UNKNOWN`` where nothing shows them."""
         return (self.order or ShownOrder(num_samples)).ids(plan, num_samples, where)
 
-    def match(self, candidate: Rows, plan: TrainingPlan) -> Match | None:
-        """How that plan's rows meet the candidate's; None if some row differs."""
+    def match(self, candidate: Rows, plan: TrainingPlan, differs_at: int | None = None) -> Match | None:
+        """How that plan's rows meet the candidate's; None if some row differs. The candidate ``differs_at`` that step
+        from the reference, if anywhere: most plans do not give it either, which one step and the last soon show."""
         n, total, share = self.num_samples, len(candidate) if candidate.complete else None, 1.0
+        cadence = None if n is None else _fitting(plan, n, len(candidate), total)
+        if n is None or cadence is None:
+            return None
+        probes = (row for row in (differs_at, len(candidate) - 1) if row is not None and row < len(candidate))
+        if not all(_gives(cadence, candidate, row) for row in probes):
+            return None
         # Most plans differ early: a look at the first rows saves writing out all of them, and all of their ids.
         for rows in dict.fromkeys((min(len(candidate), _FIRST_ROWS), len(candidate))):
-            part = None if n is None else planned(plan, n, rows, total=total)
-            if n is None or part is None or not np.array_equal(part.batch_size, candidate.batch_size[:rows]):
+            part = _written_out(plan, n, rows, cadence)
+            if part is None or not np.array_equal(part.batch_size, candidate.batch_size[:rows]):
                 return None
             if candidate.updates is not None and not np.array_equal(part.updates, candidate.updates[:rows]):
                 return None
@@ -166,8 +184,16 @@ class Reference:
         return Rows.of_arrays(batch_size=part.batch_size, updates=part.updates, ids=samples)
 
 
+def _gives(cadence: Cadence, rows: Rows, row: int) -> bool:
+    """Whether a plan of that cadence gives that row its size and updates."""
+    if cadence.sizes(row, cadence.place(row)[3])[0] != rows.batch_size[row]:
+        return False
+    due = cadence.num_updates if row + 1 == cadence.num_steps else cadence.updates(row + 1)
+    return rows.updates is None or bool(due == rows.updates[row])
+
+
 def _possible(ids: Ints, where: Cells, n: int) -> bool:
     """Whether these may be samples of their passes: each at most once."""
     samples, passes = ids[~where.padding], where.passes[~where.padding]
     inside = bool(samples.min(initial=0) >= 0 and samples.max(initial=0) < n)
-    return inside and sorted_repeat(samples, passes) is None
+    return inside and first_repeat(samples, passes) is None

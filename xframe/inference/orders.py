@@ -83,7 +83,7 @@ def _judge_block(run: Observed, spans: Spans) -> tuple[Ints, Ints, Judgement | N
             wrong[unlike] = True
         at_of = np.flatnonzero(~padded)
         ids, which, place = ids[at_of], which[at_of], place[at_of]
-    repeat = _first_repeat(ids, which, n, len(start)) if not wrong.any() else sorted_repeat(ids, which)
+    repeat = first_repeat(ids, which)
     if repeat is not None and at_of is not None:
         repeat = int(at_of[repeat])
     outside = first(wrong)
@@ -94,22 +94,18 @@ def _judge_block(run: Observed, spans: Spans) -> tuple[Ints, Ints, Judgement | N
     return ids, place, None
 
 
-def _first_repeat(ids: Ints, which: Ints, n: int, passes: int) -> int | None:
-    """Where a sample first comes again in its pass; ids from 0 to n - 1."""
-    if passes * n > 8 * len(ids) + 1024:
-        return sorted_repeat(ids, which)
-    samples, index = which * n + ids, np.arange(len(ids))
-    begun = np.empty(passes * n, dtype=np.int64)
-    begun[samples[::-1]] = index[::-1]  # backwards, so that the first to come stays
-    again = begun[samples] != index
-    return first(again) if again.any() else None
-
-
-def sorted_repeat(ids: Ints, which: Ints) -> int | None:
+def first_repeat(ids: Ints, which: Ints) -> int | None:
     """Where a sample first comes again in its pass."""
     low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
-    if (high - low + 1) * (int(which.max(initial=0)) + 1) < 1 << 62:  # one sort is faster than two
-        samples = which * (high - low + 1) + (ids - low)
+    each, passes = high - low + 1, int(which.max(initial=0)) + 1
+    if each * passes <= 8 * len(ids) + 1024:  # few enough to be marked
+        samples, index = which * each + (ids - low), np.arange(len(ids))
+        begun = np.empty(passes * each, dtype=np.int64)
+        begun[samples[::-1]] = index[::-1]  # backwards, so that the first to come stays
+        repeats = begun[samples] != index
+        return first(repeats) if repeats.any() else None
+    if each * passes < 1 << 62:  # one sort is faster than two
+        samples = which * each + (ids - low)
         order = np.argsort(samples, kind="stable")
         again = samples[order[1:]] == samples[order[:-1]]
     else:

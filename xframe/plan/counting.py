@@ -134,15 +134,17 @@ def _step(index: int, block: PlannedRows, i: int, ids: NDArray[np.int64]) -> Ste
     )
 
 
-def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int) -> PlannedRows:
-    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns.
+def rows(
+    plan: TrainingPlan, num_samples: int, start: int, stop: int, cadence: Cadence | None = None
+) -> PlannedRows:
+    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns; ``cadence``: the plan's, if it is at hand.
 
     Raises:
         UsageError: an epoch or pass has a number that no trace could hold.
     """
     import numpy as np
 
-    cadence = Cadence(plan, num_samples)
+    cadence = cadence or Cadence(plan, num_samples)
     index: Any = np.arange(start, stop, dtype=np.int64)
     if cadence.largest_product(stop) > LARGEST:
         index = index.astype(object)

@@ -26,13 +26,15 @@ def certified(path: Path, source: Source) -> str:
     Raises:
         TraceError: they do not.
     """
-    certifier, unknown, largest = Certifier(), dict.fromkeys(COLUMNS, 0), 0
+    certifier, largest = Certifier(), 0
+    names = {*source.columns, *CERTIFIED}  # all others are unknown throughout
+    unknown = {name: 0 if name in names else source.num_rows for name in COLUMNS}
     for index, (start, stop) in enumerate(pairwise(source.bounds)):
-        columns = {name: read_between(source, name, start, stop) for name in COLUMNS if name not in LISTS}
+        columns = {name: read_between(source, name, start, stop) for name in names if name not in LISTS}
         where = f"of its rows {start:,} to {stop - 1:,}"
         if not np.array_equal(columns["step"].values, np.arange(start, stop)):
             raise damaged(path, f"the steps {where} are not numbered one after the other")
-        for name in LISTS:
+        for name in [name for name in LISTS if name in names]:
             unlisted = _unlisted(source, index, name, columns)
             if unlisted is None:
                 beside = " and digests" if name == "ids" else ""
@@ -61,12 +63,9 @@ def certified(path: Path, source: Source) -> str:
 
 def _unlisted(source: Source, index: int, name: str, columns: dict[str, Column]) -> int | None:
     """How many batches of a block have no such list; None if one is not that of its batch's size, or of its digest."""
-    rows = source.bounds[index + 1] - source.bounds[index]
-    if name not in source.columns:
-        return rows
     lists = source.read(index, name)
-    if lists.null_count == rows:
-        return rows
+    if lists.null_count == len(lists):
+        return len(lists)
     listed = known_of(lists)
     if name != "ids":
         fitting = lengths_of(lists) == LISTS[name] * columns["batch_size"].values

@@ -39,8 +39,8 @@ def block_digests(columns: Mapping[str, Column], covered: Mapping[str, Iterable[
             digest.update(b"all" if known is None else as_bytes(known))
             digest.update(as_bytes(values))
         digests[group] = digest.hexdigest()
-    numbers = [columns[name] for name in ("lr", "loss")]
-    finite = all(column.known is None and bool(np.isfinite(column.values).all()) for column in numbers)
+    numbers = [columns.get(name) for name in ("lr", "loss")]
+    finite = all(one is not None and one.known is None and bool(np.isfinite(one.values).all()) for one in numbers)
     return {**digests, "finite": str(finite)}
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from xframe.errors import Verbatim, shown
 from xframe.trace.arrow import TYPES, arrow_type, read_batch
 from xframe.trace.limits import FRAME_BYTES, JSON_BYTES, JSON_VALUES, weighed
-from xframe.trace.schema import BY_NAME, COLUMNS
+from xframe.trace.schema import BY_NAME, COLUMNS, Column
 from xframe.trace.source import damaged, newer, stated_columns
 from xframe.trace.stated import End, StatedSettings, StatedValidation, fitted, object_of
 
@@ -48,6 +48,7 @@ class Journal:
         self.unknown = dict.fromkeys(COLUMNS, 0)
         self.validations: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {}
+        self.whole: dict[str, Column] = {}
         self._file = file
         self._schema: Any = None
         self._places, self._lengths = array("q"), array("q")  # of frames of rows; a long run has many

@@ -40,7 +40,12 @@ class Walk:
             last = last + (head >> 4) if head >> 4 else self._signed()
             if last in fields or not 0 < last < 100:
                 raise ValueError(f"field {last}")
-            fields[last] = self.value(head & 15, depth + 1)
+            kind, byte = head & 15, data[self.at]
+            if byte < 128 and 4 <= kind <= 6:  # most values are small numbers
+                self.at += 1
+                fields[last] = byte >> 1 ^ -(byte & 1)
+            else:
+                fields[last] = self.value(kind, depth + 1)
         self.at += 1
         return fields
 

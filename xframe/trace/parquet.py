@@ -21,7 +21,7 @@ from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.files import NewFile, Passing
 from xframe.trace.limits import FOOTER_BYTES, parsed, written
 from xframe.trace.pages import check_pages, checked_footer
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, TABLE
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, TABLE, Column
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 from xframe.trace.stated import Blocks, Index, fitted, object_of
 
@@ -178,6 +178,7 @@ class Closed:
         if opened.read(64) != _file_digest(opened, at):
             raise damaged(path, "it is not what was written")
         self.path, self._held = path, dict[str, tuple[int, Any]]()  # the block last read of each column
+        self.whole = dict[str, Column]()
         try:
             leaves, groups = checked_footer(_footer(opened))
             self._parquet = parquet.ParquetFile(opened)

@@ -33,6 +33,7 @@ class Source(Protocol):
         covered: the columns that each digest covers, by group.
         validations: those made between the rows, as JSON objects.
         settings: what was set, by name; empty if the file states none.
+        whole: columns of a file of one block that were read, and are kept beside its Arrow arrays.
         certificate: of the rows; made from them when the file is opened.
     """
 
@@ -46,6 +47,7 @@ class Source(Protocol):
     covered: dict[str, list[str]]
     validations: list[dict[str, Any]]
     settings: dict[str, Any]
+    whole: dict[str, Column]
     certificate: str
 
     def read(self, block: int, name: str) -> Any:
@@ -57,6 +59,10 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
     bounds = source.bounds
     if name not in source.columns:
         return unknown_column(name, max(min(stop, bounds[-1]) - max(start, 0), 0))
+    if len(bounds) == 2 and start <= 0 and stop >= bounds[1]:
+        if name not in source.whole:
+            source.whole[name] = column_of(source.read(0, name), 0, bounds[1])
+        return source.whole[name]
     first = max(bisect_right(bounds, start) - 1, 0)
     pieces: list[tuple[Column, int]] = []
     for i in range(first, len(bounds) - 1):

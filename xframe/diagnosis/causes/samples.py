@@ -279,7 +279,7 @@ class ShardRepeated(Cause):
         yield from self._shares(case)
 
     def _batches_in_a_row(self, case: Case) -> Iterator[Fit]:
-        if first_edit(case) is None:
+        if first_edit(case) is None or (case.keys[1:2] != case.keys[:1]).any():
             return
         steps, due = len(case.keys), len(case.reference_keys)
         for times in _TIMES:
