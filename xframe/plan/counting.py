@@ -134,10 +134,8 @@ def _step(index: int, block: PlannedRows, i: int, ids: NDArray[np.int64]) -> Ste
     )
 
 
-def rows(
-    plan: TrainingPlan, num_samples: int, start: int, stop: int, cadence: Cadence | None = None
-) -> PlannedRows:
-    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns; ``cadence``: the plan's, if it is at hand.
+def rows(plan: TrainingPlan, num_samples: int, start: int, stop: int, cadence: Cadence | None = None) -> PlannedRows:
+    """Steps ``start`` to ``stop`` (excluded, both within the run) as columns; ``cadence``: the plan's, if at hand.
 
     Raises:
         UsageError: an epoch or pass has a number that no trace could hold.
