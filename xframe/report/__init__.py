@@ -5,6 +5,7 @@ Its files:
     view.py                 what every form shows of a comparison, in tables and words (words.py)
     text.py, markdown.py    it for the terminal, for a colleague; inferred.py: the plan inferred from one run
     page/                   it as one HTML file; around.py: the steps around the first difference
+    pictures.py             what is drawn: from series.py, columns made small, by drawing.py, as SVG
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
     bench.py                what a bench measured
     json_form.py            any result as valid JSON

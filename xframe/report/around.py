@@ -117,7 +117,7 @@ def _values(run: Run, column: str, start: int, stop: int) -> list[Any]:
 
 def _cell(comparison: Comparison, column: str, expected: Any, value: Any, there: bool) -> Cell:
     if not there:
-        return Cell("no such step" if column == "batch_size" else "", expected is not None)
+        return Cell("no such step", expected is not None) if column == "batch_size" else Cell("")
     differs = value is not None and expected is not None and _differ(comparison, column, expected, value)
     if isinstance(value, bytes):
         return Cell(value.hex()[:8], differs)

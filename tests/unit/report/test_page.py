@@ -5,10 +5,13 @@ import pickle
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import xframe
 from xframe.report.page.rendering import comparison_page
+from xframe.report.pictures import pictures
+from xframe.report.series import Envelope
 from xframe.report.text import text
 from xframe.report.view import View
 
@@ -88,7 +91,68 @@ def test_nothing_of_a_trace_is_markup(runs):
 def test_a_page_loads_nothing(failed):
     page = comparison_page(failed)
     assert "default-src 'none'" in page
-    assert not re.findall(r"(?:https?:)?//\w|url\(|@import|<link|<script|\bsrc=", page)
+    assert not re.findall(r"(?:https?:)?//\w|url\((?!#)|@import|<link|<script|\bsrc=", page)
+
+
+def test_each_picture_has_its_words_and_its_numbers(failed):
+    page = comparison_page(failed)
+    drawn = {one.name: one for one in pictures(failed)}
+    assert {"losses", "batches", "rates", "times"} <= drawn.keys()
+    for one in drawn.values():
+        assert f'aria-label="{one.alternative}"' in page
+        assert one.sentence in Outline(page).text
+        assert len(one.table) > 1
+    assert "reference: 2 of 6 batches are smaller than 3, first in step 2." in drawn["batches"].sentence
+    assert drawn["losses"].sentence.startswith("The losses are equal to the last digit")
+    named = re.findall(r' id="([^"]*)"', page)
+    assert len(named) == len(set(named))
+    assert set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', page)) <= {(name, "") for name in named} | {
+        ("", name) for name in named
+    }
+
+
+def test_a_drawing_has_no_text_of_a_trace(runs):
+    rows = runs.rows(PLAN, 8)
+    reference = runs(rows, "reference", metadata={"label": "$\\frac{a}$ one"})
+    rows[1]["loss"] = 7.0
+    for one in pictures(xframe.compare(reference, runs(rows, "candidate"))):
+        assert "frac" not in one.svg
+        assert "candidate" not in one.svg
+        assert not re.search(r"NaN|nan|inf\b", one.svg)
+
+
+def test_one_step_in_a_million_stays_in_sight():
+    values = np.zeros(1_000_000)
+    values[654_321] = 5.0
+    one = Envelope(len(values), 400)
+    for start in range(0, len(values), 70_000):
+        one.feed(start, values[start : start + 70_000])
+    assert (one.highest, one.highest_at, len(one.low)) == (5.0, 654_321, 400)
+    assert one.high.max() == 5.0
+    assert one.edges[one.high.argmax()] <= 654_321 < one.edges[one.high.argmax() + 1]
+    whole = Envelope(len(values), 400)
+    whole.feed(0, values)
+    assert np.array_equal(one.high, whole.high)
+    assert np.array_equal(one.low, whole.low)
+
+
+def test_a_page_of_many_steps_is_small(tmp_path):
+    steps = np.arange(100_000)
+    noise = np.random.default_rng(0)
+    traces = []
+    for name in ("a", "b"):
+        with xframe.record(tmp_path / f"{name}.trace", ids=False) as rec:
+            rec.block(
+                ids=steps % 7,
+                batch_sizes=np.ones(len(steps), np.int64),
+                updates=steps + 1,
+                lr=noise.random(len(steps)),
+                loss=noise.random(len(steps)),
+                time_ns=np.cumsum(noise.integers(1, 10**6, len(steps))),
+                also={"gradient_norm": noise.random(len(steps))},
+            )
+        traces.append(tmp_path / f"{name}.trace")
+    assert len(comparison_page(xframe.compare(*traces)).encode()) < 500_000
 
 
 def test_tables_are_named_and_their_heads_scoped(failed):

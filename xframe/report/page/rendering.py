@@ -11,6 +11,7 @@ from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.errors import printable
 from xframe.report.around import KINDS, around, batches
+from xframe.report.pictures import pictures
 from xframe.report.view import Table, View
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
         around=around(comparison),
         strips=batches(comparison),
         kinds=KINDS,
+        pictures=pictures(comparison),
     )
 
 
@@ -70,5 +72,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=plain,
     )
+    environment.filters["drawn"] = Markup  # our own drawings, in which nothing comes from a trace
     environment.tests["numeric"] = lambda text: bool(_NUMBER.fullmatch(text))
     return environment
