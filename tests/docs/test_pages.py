@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pages import ENVIRONMENT, PAGES, ROOT, Block, Commands, Walk, blocks, commands, has_printed
+from pages import PAGES, ROOT, Block, Commands, Walk, blocks, has_printed
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
@@ -16,8 +16,7 @@ def ran():
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_runs(page, tmp_path, ran):
-    needed = [command for command in commands(page) if not command.startswith(ENVIRONMENT)]
-    assert Walk(page, tmp_path, ran)() == len(needed)
+    Walk(page, tmp_path, ran)()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -6,6 +6,7 @@
     ```text               what the block before it printed; of a page's first block, what one of its commands prints
     <!-- given … -->      Python that the next block needs and a reader has
     <!-- figures vary --> all numbers in the next block differ from run to run
+    <!-- needs jax -->    the next block is left out where that module is not installed
     <!-- results/… -->    the next block is kept in that file, and is compared with it elsewhere
 
 In a text, ``…`` on a line stands for lines left out, and a line may leave its end out. Fractions, and where the
@@ -13,6 +14,7 @@ largest difference is, may differ.
 """
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -26,12 +28,13 @@ from typing import NamedTuple
 
 from xframe.cli.app import execute
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # These change or make environments: the fresh environment that runs this test came from the same lines.
 ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
 _BLOCK = re.compile(
     r"(?:^<!-- given\n(?P<given>(?:(?!-->).)*)-->\n)?(?P<vary>^<!-- figures vary -->\n)?"
+    r"(?:^<!-- needs (?P<needs>\w+) -->\n)?"
     r"(?P<kept>^<!-- results/[\w.]+ -->\n)?"
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     flags=re.MULTILINE | re.DOTALL,
@@ -57,6 +60,7 @@ class Block(NamedTuple):
     text: str
     given: str
     vary: bool = False
+    needs: str = ""
     kept: bool = False
 
     @property
@@ -69,15 +73,10 @@ class Block(NamedTuple):
 def blocks(page, *languages):
     """The page's blocks, of these languages or all."""
     found = [
-        Block(m["language"], m["text"], m["given"] or "", bool(m["vary"]), bool(m["kept"]))
+        Block(m["language"], m["text"], m["given"] or "", bool(m["vary"]), m["needs"] or "", bool(m["kept"]))
         for m in _BLOCK.finditer(page.read_text())
     ]
     return [block for block in found if not languages or block.language in languages]
-
-
-def commands(page):
-    """The lines of its console blocks."""
-    return [line for block in blocks(page, "console") for line in block.text.splitlines()]
 
 
 class Commands:
@@ -134,11 +133,11 @@ class Walk:
         shutil.copytree(ROOT / "experiments", folder / "experiments")
 
     def __call__(self):
-        """Runs all, and returns how many commands ran."""
+        """Runs all that can run here."""
         at_once, first = [], True
         try:
             for block in blocks(self.page):
-                if block.kept:
+                if block.kept or (block.needs and importlib.util.find_spec(block.needs) is None):
                     continue
                 if block.language == "text" and first:
                     at_once.append(block)
@@ -153,7 +152,6 @@ class Walk:
                 self.kernel.communicate()
         for block in at_once:
             assert any(has_printed(printed, block) for printed in self.all_printed), f"not printed:\n{block.text}"
-        return len(self.all_printed)
 
     def console(self, block):
         """The commands, but for those that make environments; None if none ran."""
