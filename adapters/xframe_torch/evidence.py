@@ -48,10 +48,10 @@ class UpdateCounter:
         self._overflow: torch.Tensor | None = None
         self._scaled = scaler is not None
         self._undo: Callable[[], object] | None = None  # puts the scaler's own step back
-        self._hooks = (
+        self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._look_again),
-        )
+        ]
         if scaler is not None:
             self._count_attempts(optimizer, scaler)
 
@@ -76,9 +76,11 @@ class UpdateCounter:
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """Looks at the gradients; a closure makes them anew, and is replaced by one that looks after it."""
         self._look(optimizer)
+        if len(args) == 1 and not kwargs:  # the commonest; the first is the optimizer
+            return None
         if kwargs.get("closure") is not None:
             return args, {**kwargs, "closure": self._looked_after(optimizer, kwargs["closure"])}
-        if len(args) > 1 and args[1] is not None:  # the first is the optimizer
+        if len(args) > 1 and args[1] is not None:
             return (args[0], self._looked_after(optimizer, args[1]), *args[2:]), kwargs
         return None
 

@@ -7,9 +7,8 @@ import math
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad
@@ -23,6 +22,8 @@ from xframe_torch.instruments.noting import Noting
 numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
+_FLAT, _DOT, _NUMBER = torch._C._nn.flatten_dense_tensors, torch.dot, torch.Tensor.item
+_SMALL = 1 << 14  # numbers that are copied in less time than several operations take
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
@@ -37,9 +38,7 @@ class Updates:
         self.machine = machine
         self.clipped: dict[torch.Tensor, torch.Tensor] = {}  # gradients' norms before they were clipped, by parameter
         self._noting = noting
-        self._counters: weakref.WeakKeyDictionary[torch.optim.Optimizer, _Counter | _Blind] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._counters: dict[int, _Counter | _Blind] = {}  # by the optimizer's address, if it is still that one's
         self._scaled: tuple[weakref.ref[torch.Tensor], torch.Tensor] | None = None
         self._clipping: list[tuple[str, float, int]] = []  # what was clipped since the last backward pass
 
@@ -124,34 +123,41 @@ class Updates:
 
     def _seen_scaler_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def step(scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-            if optimizer not in self._counters and isinstance(optimizer, torch.optim.Optimizer):
+            if self._counter(optimizer) is None and isinstance(optimizer, torch.optim.Optimizer):
                 self._count(optimizer, scaler)
                 return scaler.step(optimizer, *args, **kwargs)  # the counter's own now, which comes here again
             return original(scaler, optimizer, *args, **kwargs)
 
         return step
 
+    def _counter(self, optimizer: Any) -> _Counter | _Blind | None:
+        counter = self._counters.get(id(optimizer))
+        return counter if counter is not None and counter.of() is optimizer else None
+
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if kwargs or args[1:]:  # what computes gradients
+        if kwargs or len(args) > 1:  # what computes gradients
             self.machine.within = object()
-        if optimizer not in self._counters:
+        if self._counter(optimizer) is None:
             self._count(optimizer, None)
 
-    @harmless
     def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
-        counter = self._counters[optimizer]
-        self.machine.within = None
-        self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], counter.take_norms())
-        if self._clipping:
-            self._note_clipping(optimizer)
+        try:
+            counter = self._counters[id(optimizer)]
+            norms, counter.norms = counter.norms, None
+            counter.look_again()
+            self.machine.within = None
+            self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], norms)
+            if self._clipping:
+                self._note_clipping(optimizer, counter)
+        except Exception as error:
+            self.machine.failed(error)
 
-    def _note_clipping(self, optimizer: torch.optim.Optimizer) -> None:
+    def _note_clipping(self, optimizer: torch.optim.Optimizer, counter: _Counter | _Blind) -> None:
         several = sum(kind.startswith("norm") for kind, _, _ in self._clipping) > 1
         found = {}
         for kind, limit, count in self._clipping:
             alone = several and count == 1 and kind == "norm"  # one tensor after the other
             found[f"clip_global_{kind}" if kind == "norm" and not alone else f"clip_{kind}"] = limit
-        counter = self._counters[optimizer]
         if counter.clipping != found:
             counter.clipping = found
             self._noting.clipping(optimizer, found)
@@ -161,8 +167,8 @@ class Updates:
         try:
             counter: _Counter | _Blind = _Counter(optimizer, scaler, self.clipped)
         except ValueError:  # it could run where nothing can look
-            counter = _Blind()
-        self._counters[optimizer] = self.machine.counters[counter.number] = counter
+            counter = _Blind(optimizer)
+        self._counters[id(optimizer)] = self.machine.counters[counter.number] = counter
         self.machine.evidence = counter.evidence
         self._noting.optimizer(optimizer, scaler)
 
@@ -172,61 +178,72 @@ class _Blind:
 
     applied = attempts = None
     evidence = "none: an optimizer is capturable"
+    norms: Norms | None = None
 
-    def __init__(self) -> None:
-        self.number = next(numbers)
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.number, self.of = next(numbers), weakref.ref(optimizer)
         self.clipping: dict[str, float] = {}
 
-    def take_norms(self) -> None:
-        """None."""
+    def look_again(self) -> None:
+        """Nothing to see."""
 
     def remove(self) -> None:
         """Nothing to undo."""
 
 
 class _Counter(UpdateCounter):
-    """Counts an optimizer's updates, and takes its gradients' norms when it looks at them."""
+    """Counts an optimizer's updates, and takes its gradients' norms when it looks at them.
+
+    Attributes:
+        of: the optimizer.
+        clipping: how its gradients were clipped last.
+        norms: of the step that it makes or made last: all gradients' before clipping, and as the optimizer got them.
+    """
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, scaler: Any, clipped: dict[torch.Tensor, torch.Tensor]
     ) -> None:
         super().__init__(optimizer, scaler)
-        self.number = next(numbers)
+        self._hooks.pop().remove()  # whoever has counters looks again
+        self.number, self.of = next(numbers), weakref.ref(optimizer)
         self.clipping: dict[str, float] = {}
+        self.norms: Norms | None = None
         self._clipped = clipped
-        self._norms: Norms | None = None
-        self._parameters: list[torch.Tensor] = []
-        self._groups: tuple[int, ...] = ()
-        self._graded = 0  # parameters that had a gradient
-        self._simple = False  # they are few, dense, and on the CPU
+        self._graded = 0  # gradients that there were
+        self._simple = self._small = False  # they are few, dense, and on the CPU; and of few numbers
 
-    def take_norms(self) -> Norms | None:
-        """Of the last step: all gradients' norm before clipping, and as the optimizer got them."""
-        norms, self._norms = self._norms, None
-        return norms
+    look_again = UpdateCounter._look_again
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:
-        super()._look(optimizer)
-        groups = tuple([len(group["params"]) for group in optimizer.param_groups])
-        if groups != self._groups:
-            self._groups, self._parameters = groups, list(parameters_of(optimizer))
-        graded = [p for p in self._parameters if p.grad is not None]
-        if graded:
-            first: Any = graded[0].grad
-            with torch.no_grad() if first.requires_grad else nullcontext():
-                self._norms = self._norms_of(graded, getattr(optimizer, "grad_scale", None))
+        UpdateCounter._look(self, optimizer)
+        self.norms = None
+        groups = optimizer.param_groups
+        gradients = [gradient for group in groups for p in group["params"] if (gradient := p.grad) is not None]
+        if gradients:
+            if gradients[0].requires_grad:
+                with torch.no_grad():
+                    self.norms = self._norms_of(gradients, optimizer)
+            else:
+                self.norms = self._norms_of(gradients, optimizer)
 
-    def _norms_of(self, graded: list[torch.Tensor], scale: torch.Tensor | None) -> Norms:
-        if len(graded) != self._graded:
-            self._graded = len(graded)
-            self._simple = len(graded) <= _FEW and all(p.is_cpu and not cast(Any, p.grad).is_sparse for p in graded)
+    def _norms_of(self, gradients: list[torch.Tensor], optimizer: torch.optim.Optimizer) -> Norms:
+        scale = getattr(optimizer, "grad_scale", None)
+        if len(gradients) != self._graded:
+            self._graded = len(gradients)
+            self._simple = len(gradients) <= _FEW and all(one.is_cpu and not one.is_sparse for one in gradients)
+            single = all(one.dtype is torch.float32 for one in gradients)
+            self._small = self._simple and single and sum(one.numel() for one in gradients) <= _SMALL
         if self._simple and scale is None and not self._clipped:  # the commonest, which is to take no time
-            gradients: list[Any] = [p.grad for p in graded]
-            whole = math.hypot(*[norm.item() for norm in torch._foreach_norm(gradients)])
+            if self._small:
+                flat = _FLAT(gradients)
+                whole = math.sqrt(_DOT(flat, flat).item())
+            else:
+                whole = math.hypot(*map(_NUMBER, torch._foreach_norm(gradients)))
             return whole, whole
-        norms = norms_of([p.grad for p in graded])
+        norms = norms_of(gradients)
         before = after = together(norms)
         if self._clipped:
+            graded = [p for p in parameters_of(optimizer) if p.grad is not None]
             before = together([self._clipped.get(p, norm) for p, norm in zip(graded, norms, strict=True)])
         # A fused optimizer divides by the scale itself.
         return (before, after) if scale is None else (before / scale, after / scale)
