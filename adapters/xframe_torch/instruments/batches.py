@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,8 @@ from xframe_torch.instruments.noting import Noting
 _COPIES = ("to", "cuda", "float", "double", "half", "bfloat16", "long", "int", "type", "type_as", "pin_memory", "clone")
 _INTEGRAL = frozenset((torch.int64, torch.int32, np.dtype(np.int64), np.dtype(np.int32)))
 _CHOOSING = (torch.Tensor, np.ndarray, list)  # what chooses rows
-
-
-class _Known(weakref.ref[torch.Tensor]):
-    """A tensor that lives, where its numbers lie, and the batch that it was handed out with."""
-
-    __slots__ = ("batch", "place")
-
-    place: tuple[int, int]
-    batch: Batch
+_TENSOR, _INT64 = torch.Tensor, np.dtype(np.int64)
+_MOST_UNPLACED = 1000
 
 
 class Batches:
@@ -41,8 +34,13 @@ class Batches:
     def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
         self._noting = noting
-        self._known: dict[tuple[int, int], _Known] = {}
-        self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
+        # By a tensor's address: a reference, where its numbers lie, and the batch that it was handed out with. An entry
+        # goes with its tensor, by a callback without any Python.
+        self._known: dict[int, tuple[weakref.ref[torch.Tensor], int, Batch]] = {}
+        self._places: dict[tuple[int, int], int] = {}  # where tensors lie, and the address of one that does, or did
+        self._unplaced: list[int] = []  # known, and not there so far
+        self._chosen: tuple[Any, Batch] | None = None  # the last rows taken by index, and by which
+        self._drawn: list[int] | None = None  # indices that a loader takes now
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -57,7 +55,7 @@ class Batches:
         def iterated(original: Callable[..., Any]) -> Callable[..., Any]:
             def iterate(loader: DataLoader[Any]) -> Any:
                 iterator = original(loader)
-                iterator._xframe_walk = Walk(functools.partial(this._noting.loader, loader))
+                iterator._xframe_walk = Walk(partial(this._noting.loader, loader))
                 return iterator
 
             return iterate
@@ -65,8 +63,11 @@ class Batches:
         def indexed(original: Callable[..., Any]) -> Callable[..., Any]:
             def _next_index(iterator: Any) -> Any:
                 index = original(iterator)
-                waiting = iterator.__dict__.setdefault("_xframe_indices", {})
-                waiting[getattr(iterator, "_send_idx", None)] = index
+                if iterator._num_workers:
+                    waiting = iterator.__dict__.setdefault("_xframe_indices", {})
+                    waiting[iterator._send_idx] = index
+                else:
+                    iterator._xframe_index = this._drawn = index
                 return index
 
             return _next_index
@@ -83,13 +84,11 @@ class Batches:
         def handed_out(original: Callable[..., Any]) -> Callable[..., Any]:
             def hand_out(iterator: Any) -> Any:
                 data = original(iterator)
-                if hasattr(iterator, "_send_idx"):
-                    index = iterator.__dict__.pop("_xframe_index", None)
-                else:
-                    index = iterator.__dict__.get("_xframe_indices", {}).pop(None, None)
-                walk = iterator.__dict__.get("_xframe_walk")
+                attributes = iterator.__dict__
+                index = attributes.pop("_xframe_index", None)
+                walk = attributes.get("_xframe_walk")
                 if walk is not None:
-                    this._handed_out(data, _ids(index, iterator._dataset), walk)
+                    this._handed_out(data, index, iterator._dataset, walk)
                 return data
 
             return hand_out
@@ -99,32 +98,64 @@ class Batches:
         patches.replace(loaders._MultiProcessingDataLoaderIter, "_process_data", processed)
         patches.replace(loaders._BaseDataLoaderIter, "__next__", handed_out)
 
-    @harmless
-    def _handed_out(self, data: Any, ids: Any, walk: Walk) -> None:
-        tensors = list(tensors_in(data))
-        size = len(ids) if ids is not None else next((t.shape[0] for t in tensors if t.ndim), None)
-        batch = Batch(ids, size, walk, walk.taken)
-        walk.taken += 1
-        self.machine.handed_out += 1
-        with suppress(RuntimeError, NotImplementedError):
+    def _handed_out(self, data: Any, index: Any, dataset: Any, walk: Walk) -> None:
+        try:
+            chosen, self._drawn = self._chosen, None
+            if chosen is not None and type(chosen[0]) is list:
+                self._chosen = None
+                if chosen[0] is index:
+                    index = chosen[1].ids
+            ids = _ids(index, dataset)
+            tensors = _tensors_of(data)
+            size = next((tensor.shape[0] for tensor in tensors if tensor.ndim), None) if ids is None else len(ids)
+            batch = Batch(ids, size, walk, walk.taken)
+            walk.taken += 1
+            self.machine.handed_out += 1
             for tensor in tensors:
                 self._know(tensor, batch)
+        except (RuntimeError, NotImplementedError):
+            pass
+        except Exception as error:
+            self.machine.failed(error)
 
     def _know(self, tensor: torch.Tensor, batch: Batch) -> None:
-        known = _Known(tensor, self._forget)
-        known.place, known.batch = _place(tensor), batch
-        self._known[known.place] = known
+        place, address, known = tensor.data_ptr(), id(tensor), self._known
+        known[address] = weakref.ref(tensor, partial(known.pop, address)), place, batch
+        self._unplaced.append(address)
+        if len(self._unplaced) > _MOST_UNPLACED:
+            self._place_all()
 
-    def _forget(self, gone: _Known) -> None:
-        if self._known.get(gone.place) is gone:
-            del self._known[gone.place]
+    def _place_all(self) -> None:
+        """Notes where known tensors lie, which is only asked of a tensor that is none of them."""
+        if len(self._places) > 2 * len(self._known) + _MOST_UNPLACED:
+            self._places = {place: each for place, each in self._places.items() if each in self._known}
+        for address in self._unplaced:
+            entry = self._known.get(address)
+            tensor = None if entry is None else entry[0]()
+            if tensor is not None:
+                self._places[_place(tensor)] = address
+        self._unplaced.clear()
+
+    def _known_at(self, tensor: torch.Tensor) -> Batch | None:
+        """The batch of a tensor that is known, or that has its place in common with one that is."""
+        entry = self._known.get(id(tensor))
+        if entry is None or entry[0]() is not tensor or entry[1] != tensor.data_ptr():
+            if self._unplaced:
+                self._place_all()
+            place = _place(tensor)
+            entry = self._known.get(self._places.get(place, 0)) if place[0] else None
+            other = None if entry is None else entry[0]()
+            if entry is None or other is None or _place(other) != place:
+                return None
+        return entry[2] if entry[1] else None
 
     def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
         is_compiling = torch.compiler.is_compiling
 
         def getitem(tensor: torch.Tensor, index: Any) -> Any:
-            taken = original(tensor, index)
-            kind = type(index)  # nearly all are numbers, as data sets take a single sample: no time for more
+            if type(index) is int:  # nearly all are, as data sets take a single sample: no time for more
+                return original(tensor, index)
+            taken, kind = original(tensor, index), type(index)
             if kind not in _CHOOSING or is_compiling():
                 return taken
             if kind is list:
@@ -169,7 +200,7 @@ class Batches:
     def _rows(self, tensor: torch.Tensor, index: Any) -> Batch:
         """The batch of a tensor's rows with these indices: one for inputs and targets taken by the same."""
         last = self._chosen
-        if last is not None and last[0]() is index:
+        if last is not None and (index is last[0] or (type(last[0]) is weakref.ref and last[0]() is index)):
             return last[1]
         # A copy, since the index may be used again; what lies on a device stays there.
         if isinstance(index, torch.Tensor) and not index.is_cpu:
@@ -179,8 +210,10 @@ class Batches:
         of = self._held(tensor) if self._known else None
         batch = Batch(ids, len(index)) if of is None else _part(of, ids)
         self.machine.handed_out += 1
-        if not isinstance(index, list):
-            self._chosen = (weakref.ref(index), batch)
+        if type(index) is not list:
+            self._chosen = weakref.ref(index), batch
+        elif index is self._drawn and of is None:  # nobody writes to it until its batch is handed out
+            self._chosen = index, batch
         return batch
 
     def batch_of(self, tensor: torch.Tensor) -> Batch | None:
@@ -191,19 +224,15 @@ class Batches:
             return None
 
     def _held(self, tensor: torch.Tensor) -> Batch | None:
-        base, of = tensor._base, None
-        for seen in (tensor,) if base is None else (tensor, base):
-            place = _place(seen)
-            held = self._known.get(place)
-            if held is not None and place[0]:
-                known = held()
-                if known is seen or (known is not None and known.data_ptr() == place[0]):
-                    if seen is tensor or tensor.numel() == seen.numel():
-                        return held.batch
-                    of = held.batch
-        batch = None if base is None else _slice_of(tensor, base)
+        of = self._known_at(tensor)
+        base = None if of is not None else tensor._base
+        if base is None:
+            return of
+        of = self._known_at(base)
+        if of is not None and tensor.numel() == base.numel():
+            return of
+        batch = _slice_of(tensor, base)
         if of is not None:  # of a batch, as where the data were permuted first
-            assert base is not None
             batch = _part(of, batch.ids) if batch is not None else of if tensor.shape[:1] == base.shape[:1] else None
         if batch is not None:
             self.machine.handed_out += 1
@@ -229,6 +258,17 @@ def is_computed(tensor: torch.Tensor) -> bool:
     return tensor.requires_grad and (not tensor.is_leaf or isinstance(tensor, torch.nn.Parameter))
 
 
+def _tensors_of(data: Any) -> Sequence[torch.Tensor]:
+    """As ``tensors_in``; a batch as loaders mostly make it, of tensors side by side, is itself what is asked for."""
+    if type(data) is list or type(data) is tuple:
+        for one in data:
+            if type(one) is not _TENSOR:
+                break
+        else:
+            return data
+    return list(tensors_in(data))
+
+
 def _place(tensor: torch.Tensor) -> tuple[int, int]:
     """Where its numbers lie, and how many they are: the same for a tensor and another view of all of it."""
     return tensor.data_ptr(), tensor.numel()
@@ -236,19 +276,26 @@ def _place(tensor: torch.Tensor) -> tuple[int, int]:
 
 def _ids(index: Any, dataset: Any) -> Any:
     """The samples' indices in the data set that subsets are of; None if a batch was not chosen by indices."""
-    if isinstance(dataset, IterableDataset) or index is None:
+    if index is None or isinstance(dataset, IterableDataset):
         return None
     try:
-        ids = np.asarray(index)
-    except (TypeError, ValueError):
+        while isinstance(dataset, Subset):
+            index, dataset = _of_all(index, dataset.indices), dataset.dataset
+        ids = np.array(index)  # a copy: its numbers may be changed later
+    except (TypeError, ValueError, IndexError):
         return None
+    if ids.dtype is _INT64 and ids.ndim == 1:
+        return ids
     if ids.dtype.kind not in "iu" or ids.ndim > 1:
         return None
-    if type(index) is not list or ids.dtype != np.int64:  # its numbers may be changed later
-        ids = ids.astype(np.int64).reshape(-1)
-    while isinstance(dataset, Subset):
-        ids, dataset = np.asarray(dataset.indices)[ids], dataset.dataset
-    return np.ascontiguousarray(ids, dtype=np.int64)
+    return ids.astype(np.int64).reshape(-1)
+
+
+def _of_all(index: Any, indices: Any) -> Any:
+    """A subset's indices where its samples are these; they may be many, so a list is not made an array for a few."""
+    if type(indices) is list and type(index) is list:
+        return list(map(indices.__getitem__, index))
+    return np.asarray(indices)[np.asarray(index)]
 
 
 def _slice_of(tensor: torch.Tensor, base: torch.Tensor) -> Batch | None:
