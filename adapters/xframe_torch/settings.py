@@ -177,8 +177,9 @@ def reduction_of(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mappi
     def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         if kwargs.get("size_average") is not None or kwargs.get("reduce") is not None:
             return None
-        if any(len(args) > index and args[index] is not None for index in old):
-            return None
+        for index in old:
+            if len(args) > index and args[index] is not None:
+                return None
         given: str = kwargs["reduction"] if "reduction" in kwargs else args[place] if len(args) > place else default
         return given
 

@@ -232,11 +232,14 @@ def of_steps(name: str, values: tuple[Any, ...]) -> Column:
 
     What lies on a device comes home; a counter from there that is no whole number is unknown.
     """
-    if _real(name):
-        if set(map(type, values)) <= {float, int}:
+    kinds, kind = set(map(type, values)), np.float64 if _real(name) else np.int64
+    if kinds == {type(None)}:
+        return Column(np.zeros(len(values), dtype=kind), np.zeros(len(values), dtype=bool))
+    if kind is np.float64:
+        if kinds <= {float, int}:
             return Column(np.array(values, dtype=np.float64))
         return _partly_known(fetch_numbers(list(values)), np.float64)
-    if set(map(type, values)) == {int}:
+    if kinds == {int}:
         return Column(np.array(values, dtype=np.int64))
     return _partly_known([_whole(value) for value in fetch_numbers(list(values))], np.int64)
 

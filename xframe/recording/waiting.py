@@ -17,7 +17,7 @@ from xframe.errors import UsageError, Verbatim, unknown
 from xframe.recording import values
 from xframe.recording.identity import canonical
 from xframe.trace.certificate import ids_digests
-from xframe.trace.limits import BATCH_IDS
+from xframe.trace.limits import BATCH_IDS, LARGEST
 from xframe.trace.schema import BY_NAME, FURTHER, LISTS, PRINTS, Column, joined, unknown_column
 from xframe.trace.stated import StatedSettings, fitted
 
@@ -94,8 +94,14 @@ def _of_steps(steps: list[Item], *, keep_ids: bool) -> Block:
     columns, also = _ids_of(given.pop("ids"), keep_ids=keep_ids), given.pop("also")
     sizes = columns["batch_size"].values
     if any(also):
-        more = {name: tuple((each or {}).get(name) for each in also) for name in FURTHER}
-        given |= {name: column for name, column in more.items() if column.count(None) < len(column)}
+        named = [each or {} for each in also]
+        present = set().union(*named)
+        for name in FURTHER:
+            if name not in present:
+                continue
+            column = tuple([each.get(name) for each in named])
+            if column.count(None) < len(column):
+                given[name] = column
     columns |= {name: _prints_of(name, given.pop(name), sizes) for name in PRINTS if name in given}
     return Block(len(steps), columns | {name: values.of_steps(name, column) for name, column in given.items()})
 
@@ -149,7 +155,8 @@ def held_further(also: Mapping[str, Any], size: int) -> dict[str, Any]:
     held = {}
     for name, value in also.items():
         if (hold := _HOLD.get(name)) is not None:
-            held[name] = value if type(value) is float else hold(value, name)
+            plain = type(value) is float or (type(value) is int and 0 <= value <= LARGEST)
+            held[name] = value if plain else hold(value, name)
         else:
             further({name: value})
             held[name] = values.prints(value, name, size)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, Subset
+from torch.utils.data import DataLoader, Subset
 from torch.utils.data import dataloader as loaders
 
 from xframe.recording.attach.machine import Batch, Machine, Walk
@@ -39,8 +39,9 @@ class Batches:
         self._known: dict[int, tuple[weakref.ref[torch.Tensor], int, Batch]] = {}
         self._places: dict[tuple[int, int], int] = {}  # where tensors lie, and the address of one that does, or did
         self._unplaced: list[int] = []  # known, and not there so far
-        self._chosen: tuple[Any, Batch] | None = None  # the last rows taken by index, and by which
-        self._drawn: list[int] | None = None  # indices that a loader takes now
+        self._chosen: tuple[weakref.ref[Any], Batch] | None = None  # the last rows taken by index, and by which
+        self._drawn: Any = None  # the list of indices by which a loader takes a batch now
+        self._taken: list[tuple[Any, torch.Tensor]] = []  # by such lists, until their batches are handed out
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -67,7 +68,8 @@ class Batches:
                     waiting = iterator.__dict__.setdefault("_xframe_indices", {})
                     waiting[iterator._send_idx] = index
                 else:
-                    iterator._xframe_index = this._drawn = index
+                    iterator._xframe_index = index
+                    this._drawn = index if type(index) is list else None
                 return index
 
             return _next_index
@@ -88,7 +90,8 @@ class Batches:
                 index = attributes.pop("_xframe_index", None)
                 walk = attributes.get("_xframe_walk")
                 if walk is not None:
-                    this._handed_out(data, index, iterator._dataset, walk)
+                    chosen = iterator._dataset_kind == loaders._DatasetKind.Map  # by indices
+                    this._handed_out(data, index if chosen else None, iterator._dataset, walk)
                 return data
 
             return hand_out
@@ -100,23 +103,32 @@ class Batches:
 
     def _handed_out(self, data: Any, index: Any, dataset: Any, walk: Walk) -> None:
         try:
-            chosen, self._drawn = self._chosen, None
-            if chosen is not None and type(chosen[0]) is list:
-                self._chosen = None
-                if chosen[0] is index:
-                    index = chosen[1].ids
+            self._drawn = None
             ids = _ids(index, dataset)
-            tensors = _tensors_of(data)
+            tensors = tensors_of(data)
             size = next((tensor.shape[0] for tensor in tensors if tensor.ndim), None) if ids is None else len(ids)
             batch = Batch(ids, size, walk, walk.taken)
             walk.taken += 1
             self.machine.handed_out += 1
             for tensor in tensors:
                 self._know(tensor, batch)
+            if self._taken:
+                self._know_inside(index, ids)
         except (RuntimeError, NotImplementedError):
             pass
         except Exception as error:
             self.machine.failed(error)
+
+    def _know_inside(self, index: Any, ids: Any) -> None:
+        """A loader's batch may be of a kind of its own, and what was taken by its indices be inside."""
+        mine = [tensor for by, tensor in self._taken if by is index]
+        self._taken = [each for each in self._taken if each[0] is not index]
+        mine = [tensor for tensor in mine if id(tensor) not in self._known]
+        if mine and ids is not None:
+            batch = Batch(ids, len(ids))
+            self.machine.handed_out += 1
+            for tensor in mine:
+                self._know(tensor, batch)
 
     def _know(self, tensor: torch.Tensor, batch: Batch) -> None:
         place, address, known = tensor.data_ptr(), id(tensor), self._known
@@ -156,6 +168,9 @@ class Batches:
             if type(index) is int:  # nearly all are, as data sets take a single sample: no time for more
                 return original(tensor, index)
             taken, kind = original(tensor, index), type(index)
+            if kind is list and index is self._drawn:
+                self._taken.append((index, taken))
+                return taken
             if kind not in _CHOOSING or is_compiling():
                 return taken
             if kind is list:
@@ -200,7 +215,7 @@ class Batches:
     def _rows(self, tensor: torch.Tensor, index: Any) -> Batch:
         """The batch of a tensor's rows with these indices: one for inputs and targets taken by the same."""
         last = self._chosen
-        if last is not None and (index is last[0] or (type(last[0]) is weakref.ref and last[0]() is index)):
+        if last is not None and last[0]() is index:
             return last[1]
         # A copy, since the index may be used again; what lies on a device stays there.
         if isinstance(index, torch.Tensor) and not index.is_cpu:
@@ -212,8 +227,6 @@ class Batches:
         self.machine.handed_out += 1
         if type(index) is not list:
             self._chosen = weakref.ref(index), batch
-        elif index is self._drawn and of is None:  # nobody writes to it until its batch is handed out
-            self._chosen = index, batch
         return batch
 
     def batch_of(self, tensor: torch.Tensor) -> Batch | None:
@@ -258,7 +271,7 @@ def is_computed(tensor: torch.Tensor) -> bool:
     return tensor.requires_grad and (not tensor.is_leaf or isinstance(tensor, torch.nn.Parameter))
 
 
-def _tensors_of(data: Any) -> Sequence[torch.Tensor]:
+def tensors_of(data: Any) -> Sequence[torch.Tensor]:
     """As ``tensors_in``; a batch as loaders mostly make it, of tensors side by side, is itself what is asked for."""
     if type(data) is list or type(data) is tuple:
         for one in data:
@@ -276,7 +289,7 @@ def _place(tensor: torch.Tensor) -> tuple[int, int]:
 
 def _ids(index: Any, dataset: Any) -> Any:
     """The samples' indices in the data set that subsets are of; None if a batch was not chosen by indices."""
-    if index is None or isinstance(dataset, IterableDataset):
+    if index is None:
         return None
     try:
         while isinstance(dataset, Subset):

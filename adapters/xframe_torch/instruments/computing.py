@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch.nn.modules.loss import _Loss
 
+from xframe.recording.attach.addresses import ByAddress
 from xframe.recording.attach.machine import Batch, Machine
 from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch import settings
-from xframe_torch.instruments.batches import Batches, is_computed, tensors_in
+from xframe_torch.instruments.batches import Batches, is_computed, tensors_in, tensors_of
 from xframe_torch.instruments.contents import Contents
-from xframe_torch.instruments.dividing import Mean
+from xframe_torch.instruments.dividing import Mean, mean_of, read, undivided
 from xframe_torch.instruments.keras import Keras
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
@@ -50,6 +51,7 @@ class Computing:
         self._updates = updates
         self._inside = _Inside()
         self._contents = Contents(machine)
+        self._noted: ByAddress[bool] = ByAddress()  # models
         self.keras = Keras(machine, noting, self)
 
     def attach(self, patches: Patches) -> None:
@@ -62,14 +64,15 @@ class Computing:
         self.keras.attach(patches)
 
     def _seen_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        inside, is_compiling = self._inside, torch.compiler.is_compiling
+        inside, is_compiling, modules = self._inside, torch.compiler.is_compiling, sys.modules
 
         def call(module: torch.nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             if is_compiling() or inside.it or _transformed() is not None:
                 return original(module, *args, **kwargs)
             inside.it = True
             try:
-                self.keras.look()
+                if "keras" in modules:
+                    self.keras.look()
                 self._model(module, args, kwargs)
                 return original(module, *args, **kwargs)
             finally:
@@ -77,33 +80,49 @@ class Computing:
 
         return call
 
-    @harmless
     def _model(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """A module that no other calls is about to compute."""
+        try:
+            if not torch.is_grad_enabled():
+                self._evaluates(module, args, kwargs)
+            elif not isinstance(module, _Loss):
+                self._trains(module, args, kwargs)
+            elif not self.machine.settled:
+                batch, by_loss = self._batch_of(args, kwargs)
+                if by_loss is not None and batch is not None:
+                    self.machine.used(batch, by_loss=True)
+        except Exception as error:
+            self.machine.failed(error)
+
+    def _trains(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Gradients may come of it, unless it is in evaluation mode."""
         batch, by_loss = self._batch_of(args, kwargs)
         if by_loss is None:
             return
-        by_loss |= isinstance(module, _Loss)
-        training = module.training
-        if torch.is_grad_enabled():
-            if batch is not None:
-                self.machine.used(batch, by_loss=by_loss)
-            if isinstance(module, _Loss):
-                return
+        machine, training = self.machine, module.training
+        if batch is not None:
+            machine.used(batch, by_loss=by_loss)
+        if machine.identity != "index":
             if batch is not None and not by_loss:
                 self._contents.of_model(module, args, kwargs, batch.size)
             elif by_loss:
                 self._contents.of_loss(type(module).forward, (module, *args), kwargs)
-            if not by_loss or self.machine.training is None:
-                self.machine.called(training=training)
+        if not by_loss or machine.training is None:
+            machine.called(training=training)
+        if self._noted.find(module) is None:
             self._noting.model(module)
-            self._inside.evaluating = None if training else True
-        elif next(module.parameters(), None) is not None:  # a loss has none
+            self._noted.keep(module, True)
+        self._inside.evaluating = None if training else True
+        if not training and not by_loss and batch is not None:
+            machine.evaluated(batch)
+
+    def _evaluates(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """No gradients can come of it."""
+        batch, by_loss = self._batch_of(args, kwargs)
+        if by_loss is not None and next(module.parameters(), None) is not None:  # a loss has none
             self._inside.evaluating = False
-        else:
-            return
-        if self._inside.evaluating is not None and not by_loss and batch is not None:
-            self.machine.evaluated(batch)
+            if batch is not None and not by_loss and not isinstance(module, _Loss):
+                self.machine.evaluated(batch)
 
     def _batch_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Batch | None, bool | None]:
         """The batch that these are of, and whether they look like a loss's: the first comes of a computation.
@@ -111,12 +130,13 @@ class Computing:
         None: nothing is computed, only shapes are.
         """
         by_loss, size = None, None
-        for tensor in tensors_in((args, kwargs) if kwargs else args):
+        for tensor in tensors_of((args, kwargs) if kwargs else args):
+            computed = tensor.requires_grad and is_computed(tensor)
             if by_loss is None:
                 if tensor.is_meta:
                     return None, None
-                by_loss = is_computed(tensor)
-            if is_computed(tensor):
+                by_loss = computed
+            if computed:
                 continue
             if (batch := self._batches.batch_of(tensor)) is not None:
                 return batch, by_loss
@@ -131,7 +151,7 @@ class Computing:
             def computed(value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
                 how, given = reduction(args, kwargs), args[0] if args else kwargs.get("input")
                 key = name, how, kwargs.get("label_smoothing"), kwargs.get("weight") is None
-                self.loss(value, how, given, key, functools.partial(settings.loss, name, original, how, args, kwargs))
+                self.loss(value, how, given, key, lambda: settings.loss(name, original, how, args, kwargs))
 
             return self.looked_at(original, computed)
 
@@ -141,14 +161,14 @@ class Computing:
         self, original: Callable[..., Any], computed: Callable[[Any, Sequence[Any], dict[str, Any]], None]
     ) -> Callable[..., Any]:
         """A loss that reports what it takes, and in the end calls ``computed``; those inside it are not looked at."""
-        inside, is_compiling = self._inside, torch.compiler.is_compiling
+        inside, machine, is_compiling = self._inside, self.machine, torch.compiler.is_compiling
 
         def loss(*args: Any, **kwargs: Any) -> Any:
             if is_compiling() or inside.loss or _transformed() is not None:
                 return original(*args, **kwargs)
             inside.loss = True
             try:
-                if torch.is_grad_enabled():
+                if torch.is_grad_enabled() and not (inside.it and machine.identity == "index"):
                     self._taken_by_loss(original, args, kwargs)
                 value = original(*args, **kwargs)
             finally:
@@ -160,29 +180,34 @@ class Computing:
 
     @harmless
     def _taken_by_loss(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        if not self._inside.it:
+        if not self._inside.it and not self.machine.settled:
             batch, _ = self._batch_of(args, kwargs)
             if batch is not None:
                 self.machine.used(batch, by_loss=True)
-        self._contents.of_loss(function, args, kwargs)
+        if self.machine.identity != "index":
+            self._contents.of_loss(function, args, kwargs)
 
-    @harmless
     def loss(
         self, value: Any, reduction: str | None, given: Any, key: Any, found: Callable[[], Mapping[str, Any]]
     ) -> None:
         """A loss was computed of predictions that were given; by its key it is known, and its settings can be found."""
-        if value.is_meta:
-            return
-        rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
-        mean = reduction in ("mean", "batchmean")
-        if torch.is_grad_enabled() and value.requires_grad:
-            self._noting.loss(key, found)
-            self.machine.averaged(rows if mean else None)
-            if mean and value.ndim == 0 and self._inside.evaluating is None:
-                self._inside.mean = Mean(value)
-        if self._inside.evaluating == value.requires_grad and value.ndim == 0:
-            value = value.detach()
-            self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
+        try:
+            if value.is_meta:
+                return
+            inside, computed, scalar = self._inside, value.requires_grad, value.ndim == 0
+            rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
+            mean, evaluating = reduction in ("mean", "batchmean"), inside.evaluating
+            if computed and torch.is_grad_enabled():
+                if key not in self._noting.losses:
+                    self._noting.loss(key, found)
+                self.machine.averaged(rows if mean else None)
+                if mean and scalar and evaluating is None:
+                    inside.mean = mean_of(value)
+            if evaluating == computed and scalar:
+                value = value.detach()
+                self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
+        except Exception as error:
+            self.machine.failed(error)
 
     def _seen_backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
         inside = self._inside
@@ -215,21 +240,29 @@ class Computing:
 
         return grad
 
-    @harmless
-    def _loss_of(self, tensors: Any) -> torch.Tensor | None:
+    def _loss_of(self, tensors: Any) -> Any:
         """The loss of which gradients are about to be computed, as it was before it was scaled and divided."""
-        mean, self._inside.mean = self._inside.mean, None
-        given = next(tensors_in(tensors), None)
-        if given is None:
-            return None
-        loss = self._updates.unscaled(given)
-        undivided = None if mean is None else mean.divided(given, scaled=loss is not given)
-        return loss if undivided is None else undivided
+        try:
+            mean, self._inside.mean = self._inside.mean, None
+            given = tensors if type(tensors) is torch.Tensor else next(tensors_in(tensors), None)
+            if given is None:
+                return None
+            loss = self._updates.unscaled(given)
+            before = None if mean is None else undivided(mean, given, scaled=loss is not given)
+            return loss if before is None else before
+        except Exception as error:
+            self.machine.failed(error)
 
-    @harmless
-    def _computed_gradients(self, loss: torch.Tensor | None) -> None:
-        self._inside.evaluating = None
-        self._updates.forget_clipping()
-        if loss is not None and not loss.is_meta:
-            one = loss.detach() if loss.numel() == 1 else None
-            self.machine.backward(one.reshape(()) if one is not None and one.ndim else one)
+    def _computed_gradients(self, loss: Any) -> None:
+        try:
+            self._inside.evaluating = None
+            if self._updates.clipped:
+                self._updates.forget_clipping()
+            if isinstance(loss, torch.Tensor):
+                if loss.is_meta:
+                    return
+                self.machine.backward(None if loss.numel() != 1 else read(loss.reshape(()) if loss.ndim else loss))
+            elif loss is not None:
+                self.machine.backward(loss)
+        except Exception as error:
+            self.machine.failed(error)

@@ -43,7 +43,7 @@ class Noting:
         self._noted: dict[str, list[Any]] = {}  # by kind, what it was known by
         self._models: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         self._weights = WeakIdKeyDictionary()
-        self._losses: set[Any] = set()
+        self.losses: set[Any] = set()  # noted, by what each is known by
         self._schedules: list[weakref.ref[Any]] = []
 
     def attach(self, patches: Patches) -> None:
@@ -134,8 +134,8 @@ class Noting:
     @_if_it_can
     def loss(self, key: Any, found: Callable[[], Mapping[str, Any]]) -> None:
         """A loss that a training computes: by what it is known, and its settings."""
-        if key not in self._losses and len(self._losses) < _MOST:
-            self._losses.add(key)
+        if key not in self.losses and len(self.losses) < _MOST:
+            self.losses.add(key)
             self._note("loss", found())
 
     @_if_it_can

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 from xframe.errors import UsageError, Verbatim
@@ -52,7 +52,7 @@ class GuardedMachine(Machine):
         """Where the rows go; nowhere once something went wrong."""
         if self.trouble is None:
             try:
-                return super().recorder
+                return self._recorder or super().recorder
             except Exception as error:
                 self.stop(error)
         return cast("Recorder", _Nowhere())
@@ -82,27 +82,53 @@ class GuardedMachine(Machine):
 
         self._recorder, self._opened = None, refuse
 
+    @property
+    def settled(self) -> bool:
+        """As a machine's, of the thread that trains."""
+        return self._used is not None and self._used.known and get_ident() == self._trains
+
+    # What every step calls is guarded here, not by a wrapper.
+
     def used(self, batch: Batch, *, by_loss: bool = False) -> None:
         """As a machine's; what another thread than the one that trains uses waits until that one trains."""
-        if threading.get_ident() == self._trains:
-            super().used(batch, by_loss=by_loss)
-        else:
-            waiting = self._used_in.setdefault(threading.get_ident(), deque(maxlen=8))
-            before = waiting[-1][0] if waiting else None
-            if batch is not before and not by_loss and (batch.known or before is None or not before.known):
-                self.prints = {}
-            waiting.append((batch, by_loss))
+        if self.trouble is None:
+            try:
+                if get_ident() == self._trains:
+                    Machine.used(self, batch, by_loss=by_loss)
+                else:
+                    self._waits(batch, by_loss)
+            except Exception as error:
+                self.stop(error)
 
-    def backward(self, *args: Any, **kwargs: Any) -> None:
+    def _waits(self, batch: Batch, by_loss: bool) -> None:
+        waiting = self._used_in.setdefault(get_ident(), deque(maxlen=8))
+        before = waiting[-1][0] if waiting else None
+        if batch is not before and not by_loss and (batch.known or before is None or not before.known):
+            self.prints = {}
+        waiting.append((batch, by_loss))
+
+    def backward(self, loss: Any) -> None:
         """As a machine's, by one thread after the other."""
-        if threading.get_ident() != self._trains:
-            self._trains_now(threading.get_ident())
-        super().backward(*args, **kwargs)
+        if self.trouble is None:
+            try:
+                if get_ident() != self._trains:
+                    self._trains_now(get_ident())
+                Machine.backward(self, loss)
+            except Exception as error:
+                self.stop(error)
+
+    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
+        """As a machine's."""
+        if self.trouble is None:
+            try:
+                Machine.stepped(self, optimizer, lr, norms)
+            except Exception as error:
+                self.stop(error)
 
     def rows(self, **columns: Any) -> None:
         """As a machine's, by one thread after the other."""
-        if threading.get_ident() != self._trains:
-            self._trains_now(threading.get_ident())
+        if get_ident() != self._trains:
+            self._trains_now(get_ident())
         super().rows(**columns)
 
     def _trains_now(self, thread: int) -> None:
@@ -118,13 +144,17 @@ class GuardedMachine(Machine):
         self._trains, self._used = thread, None
         training, rows, prints = self.training, self._loss_rows, self.prints
         for batch, by_loss in self._used_in.pop(thread, ()):
-            super().used(batch, by_loss=by_loss)
+            Machine.used(self, batch, by_loss=by_loss)
         self.training, self._loss_rows, self.prints = training, rows, prints
 
 
 def _forked(machine: GuardedMachine | None) -> None:
     if machine is not None:
         machine.forked()
+
+
+# They stop it themselves, or do nothing that can go wrong.
+_AS_IT_IS = ("stop", "forked", "closed", "failed", "used", "backward", "stepped", "called", "averaged")
 
 
 def _guarded(method: F) -> F:
@@ -141,5 +171,5 @@ def _guarded(method: F) -> F:
 
 
 for _name, _method in inspect.getmembers(GuardedMachine, inspect.isfunction):
-    if not _name.startswith("_") and _name not in ("stop", "forked", "closed"):
+    if not _name.startswith("_") and _name not in _AS_IT_IS:
         setattr(GuardedMachine, _name, _guarded(_method))

@@ -23,6 +23,7 @@ from xframe.trace.schema import BY_NAME, PRINTS
 __all__ = ["Batch", "Counter", "Machine", "Walk"]
 
 _TYPES: dict[str, Callable[[Any], float]] = {"float64": float, "int64": int}
+_NO_BATCH = Batch(None)
 _MOST_EARLY = 1000  # steps that wait for the first update
 
 
@@ -135,6 +136,11 @@ class Machine:
         self._used, self._used_at = batch, self.handed_out
 
     @property
+    def settled(self) -> bool:
+        """Whether the coming step's batch is known, so that what a loss takes tells no more."""
+        return self._used is not None and self._used.known
+
+    @property
     def rows_used(self) -> int | None:
         """Rows of the batch that the coming step uses, if known."""
         if self._used is not None:
@@ -239,8 +245,10 @@ class Machine:
 
     def _begin(self, batch: Batch | None, applied: Any, attempts: Any) -> _Step:
         """The step before ends with so many updates, and another begins."""
-        self._emit(applied, attempts)
-        self._write_validations()
+        if self._step is not None:
+            self._emit(applied, attempts)
+        if self._passes.ended:
+            self._write_validations()
         self._step = _Step(batch, self._loss, dict(self._also), self.handed_out)
         return self._step
 
@@ -258,7 +266,8 @@ class Machine:
             if len(self._early) > _MOST_EARLY:
                 self._emit_early(None)
             return
-        self._emit_early(0)
+        if self._early:
+            self._emit_early(0)
         self._write(step, applied, attempts)
 
     def _emit_early(self, updates: int | None) -> None:
@@ -277,33 +286,45 @@ class Machine:
         return applied, attempts
 
     def _write(self, step: _Step, updates: Any, attempts: Any) -> None:
-        batch = step.batch or Batch(None)
+        batch, epoch = step.batch or _NO_BATCH, None
         walk = batch.walk
-        if walk is not None and walk.number is None:
-            walk.number = self._walks
-            self._walks += 1
-            if walk.settings is not None:
-                self.settings(walk.settings())
-        epoch = None if walk is None else walk.number
-        given = {"loss": step.loss, "lr": self._lr if step.lr is None else step.lr}
-        given |= {"updates": updates, "update_attempts": attempts, "epoch": epoch, "step_in_epoch": batch.place}
+        if walk is not None:
+            if walk.number is None:
+                self._count(walk)
+            epoch = walk.number
+        lr = self._lr if step.lr is None else step.lr
         recorder, also = self.recorder, step.also
         recorder.evidence = self.evidence
         size = batch.size if batch.ids is None else len(batch.ids)
         for name in PRINTS:
-            if name in also and (also[name] is None or len(also[name]) != size):
+            if name in also and (also[name] is None or also[name].shape[0] != size):
                 del also[name]
-        if batch.ids is not None:
-            recorder.step(ids=batch.ids, **given, also=also)
+        if size is None:
+            given = {"loss": step.loss, "lr": lr, "updates": updates, "update_attempts": attempts}
+            given |= {"epoch": epoch, "step_in_epoch": batch.place}
+            row, further = (
+                {name: np.array([_TYPES[BY_NAME[name].kind](one)]) for name, one in some.items() if one is not None}
+                for some in (given, also)
+            )
+            recorder.block(**row, also=further)
             return
-        if size is not None:
-            recorder.step(ids=Unlisted(size), **given, also=also)
-            return
-        row, further = (
-            {name: np.array([_TYPES[BY_NAME[name].kind](value)]) for name, value in some.items() if value is not None}
-            for some in (given, also)
+        recorder.step(
+            ids=Unlisted(size) if batch.ids is None else batch.ids,
+            updates=updates,
+            update_attempts=attempts,
+            loss=step.loss,
+            lr=lr,
+            epoch=epoch,
+            step_in_epoch=batch.place,
+            also=also,
         )
-        recorder.block(**row, also=further)
+
+    def _count(self, walk: Walk) -> None:
+        """A walk has trained its first step."""
+        walk.number = self._walks
+        self._walks += 1
+        if walk.settings is not None:
+            self.settings(walk.settings())
 
 
 def _sum(loss: Any, other: Any) -> Any:

@@ -66,11 +66,15 @@ class Pass:
 
 
 class Passes:
-    """Those that go on, and those that have ended and wait to be written."""
+    """Those that go on, and those that have ended and wait to be written.
+
+    Attributes:
+        ended: the latter.
+    """
 
     def __init__(self) -> None:
         self._going: Pass | None = None
-        self._ended: list[Pass] = []
+        self.ended: list[Pass] = []
 
     def called(self, batch: Batch, *, trained: bool = False) -> None:
         """A model computed; ``trained``: it is on the batch that was trained on last."""
@@ -102,7 +106,7 @@ class Passes:
 
     def take(self, *, trained: bool) -> Iterator[dict[str, Any]]:
         """What has ended, as arguments of ``Recorder.validation``."""
-        ended, self._ended = self._ended, []
+        ended, self.ended = self.ended, []
         return (each.facts() for each in ended if each.found(trained=trained))
 
     def end(self) -> None:
@@ -112,4 +116,4 @@ class Passes:
     def _going_ends(self) -> None:
         going, self._going = self._going, None
         if going is not None and going.calls:
-            self._ended.append(going)
+            self.ended.append(going)
