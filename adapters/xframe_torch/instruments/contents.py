@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 
+from xframe.recording.attach.addresses import ByAddress
 from xframe.recording.attach.machine import Machine
 from xframe.recording.identity import leaves
 from xframe_torch.instruments.batches import is_computed
@@ -24,7 +24,7 @@ class Contents:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._together = Together()
-        self._places: weakref.WeakKeyDictionary[Any, set[int]] = weakref.WeakKeyDictionary()  # of targets
+        self._places: ByAddress[set[int]] = ByAddress()  # of targets, in a function's arguments
 
     def of_model(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], size: int | None
@@ -50,34 +50,40 @@ class Contents:
 
     def _divided(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, skipped: int
-    ) -> tuple[list[Any], list[Any]]:
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Arguments, those given by name in the order of names, and those of them that are targets by their names."""
-        places = self._places.get(function)
+        places = self._places.find(function)
         if places is None:
             names: list[str] = []
             with suppress(TypeError, ValueError):
                 names = list(inspect.signature(function).parameters)[skipped:]
-            places = self._places[function] = {place for place, name in enumerate(names) if name in _TARGETS}
+            places = {place for place, name in enumerate(names) if name in _TARGETS}
+            self._places.keep(function, places)
+        if not places and not kwargs:
+            return args, ()
         inputs = [value for place, value in enumerate(args) if place not in places]
         answers = [args[place] for place in places if place < len(args)]
         for name in sorted(kwargs) if kwargs else ():
             (answers if name in _TARGETS else inputs).append(kwargs[name])
         return inputs, answers
 
-    def _give(self, name: str, data: list[Any], size: int | None) -> None:
-        if name in self.machine.prints:
+    def _give(self, name: str, data: Sequence[Any], size: int | None) -> None:
+        prints = self.machine.prints
+        if name in prints:
             return
-        with suppress(Exception):  # tensors of some kind of their own: not known
+        try:
             one = data[0] if len(data) == 1 else None
-            if type(one) is torch.Tensor and not one.requires_grad and one.shape and len(one) == size:
-                self.machine.prints[name] = self._together.prints(data, self.machine.identity)
+            if type(one) is torch.Tensor and not one.requires_grad and (shape := one.shape) and shape[0] == size:
+                prints[name] = self._together.prints_of(one, shape, self.machine.identity)
                 return
             tensors = [one.detach() for one in leaves(data) if isinstance(one, torch.Tensor) and not is_computed(one)]
             if size is None:
                 size = next((len(tensor) for tensor in tensors if tensor.ndim), None)
             rows = [by_rows for tensor in tensors if (by_rows := _by_rows(tensor, size)) is not None]
             if rows:
-                self.machine.prints[name] = self._together.prints(rows, self.machine.identity)
+                prints[name] = self._together.prints(rows, self.machine.identity)
+        except Exception:  # tensors of some kind of their own: not known
+            return
 
 
 def _by_rows(tensor: torch.Tensor, size: int | None) -> torch.Tensor | None:

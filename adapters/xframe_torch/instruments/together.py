@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xframe.recording.identity import WIDTH, Kind
 from xframe_torch.identity import AT_ONCE, is_numeric, prints
 
+_CLONE = torch.clone  # by torch's function: a tensor's own method is watched
 _OPEN = 8  # groups of batches of one kind
 _SMALL = AT_ONCE // 2  # values of a batch that is worth a copy
 
@@ -24,6 +25,8 @@ class Later:
     """The prints of a batch that are made with those of others, when they are asked for."""
 
     dtype = "int64"
+
+    __slots__ = ("_group", "_start", "shape")
 
     def __init__(self, group: _Group, start: int, rows: int) -> None:
         self.shape = (rows, WIDTH)
@@ -78,6 +81,8 @@ class _Group:
 
     def at_home(self) -> NDArray[np.int64]:
         """All of them."""
+        if type(self._made) is np.ndarray:
+            return self._made
         self.make()
         with self._lock:
             if isinstance(self._made, torch.Tensor):
@@ -91,6 +96,7 @@ class Together:
 
     def __init__(self) -> None:
         self._open: dict[Any, _Group] = {}
+        self._plain: set[Any] = set()  # kinds of single tensors on the CPU that prints can be made of
 
     def prints(self, tensors: Sequence[torch.Tensor], kind: Kind) -> torch.Tensor | Later | None:
         """As of ``xframe_torch.identity``, now or later, of tensors that need no gradient."""
@@ -103,9 +109,22 @@ class Together:
                 return prints(tensors, kind)
         if not 0 < values <= _SMALL:
             return prints(tensors, kind)
-        # They need no gradient, and so have no graph. By torch's function: a tensor's own method is watched.
-        copies = [torch.clone(one if one.ndim == 2 else one.reshape(rows, -1)) for one in tensors]
-        place = tuple(key)
+        # They need no gradient, and so have no graph.
+        copies = [_CLONE(one if one.ndim == 2 else one.reshape(rows, -1)) for one in tensors]
+        return self._later(tuple(key), kind, copies, rows, values)
+
+    def prints_of(self, tensor: torch.Tensor, shape: torch.Size, kind: Kind) -> torch.Tensor | Later | None:
+        """As ``prints`` of a single tensor, whose shape is that."""
+        values, place = tensor.numel(), (kind, tensor.dtype, shape[1:])
+        if place not in self._plain or not tensor.is_cpu or not 0 < values <= _SMALL:
+            if tensor.is_cpu and is_numeric(tensor):
+                self._plain.add(place)
+            return self.prints([tensor], kind)
+        rows = shape[0]
+        copy = _CLONE(tensor) if len(shape) == 2 else _CLONE(tensor).reshape(rows, -1)
+        return self._later(place, kind, [copy], rows, values)
+
+    def _later(self, place: Any, kind: Kind, copies: list[torch.Tensor], rows: int, values: int) -> Later | None:
         group = self._open.get(place)
         later = None if group is None else group.take(copies, rows, values)
         if later is None:
