@@ -12,7 +12,7 @@ import torch
 
 from xframe.recording.identity import LARGEST_SMALL, PERIOD, WIDTH, Kind, coefficients, folds
 
-AT_ONCE = 1 << 15  # values on the CPU: more would leave its cache between two operations
+AT_ONCE = 1 << 14  # values on the CPU: of more, what lies between two operations leaves its cache and its heap
 _DEVICES = ("cpu", "cuda")  # that have float64
 _INF, _NAN = float("inf"), float("nan")
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -71,9 +71,9 @@ def _words(values: torch.Tensor) -> torch.Tensor:
     if values.dtype in _FLOATING:
         single = torch.hardshrink(_as(values, torch.float32), LARGEST_SMALL)  # a new tensor
         bits = single.nan_to_num_(_NAN, _INF, -_INF).view(torch.int32)
-        return _as(bits ^ (bits >> 16), torch.int64)
+        return _as((bits >> 16).bitwise_xor_(bits), torch.int64)
     words = _as(values, torch.int64)
-    return words ^ (words >> 16)
+    return (words >> 16).bitwise_xor_(words)
 
 
 def _product(words: torch.Tensor, odd: torch.Tensor) -> torch.Tensor:

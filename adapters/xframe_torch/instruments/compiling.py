@@ -11,7 +11,8 @@ import torch
 
 from xframe.recording.attach.patches import Patches
 
-_OURS = ("xframe", "xframe_torch.instruments.updates", "xframe_torch.evidence")  # the rest it passes through
+_INSIDE = ("instruments.updates", "instruments.dividing", "evidence")  # the rest it passes through
+_OURS = ("xframe", *(f"xframe_torch.{name}" for name in _INSIDE))
 
 
 class Compiling:

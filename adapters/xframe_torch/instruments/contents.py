@@ -24,46 +24,57 @@ class Contents:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._together = Together()
-        self._places: ByAddress[set[int]] = ByAddress()  # of targets, in a function's arguments
+        self._places: ByAddress[list[int]] = ByAddress()  # of targets, in a model's or a function's arguments
 
     def of_model(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any], size: int | None
     ) -> None:
         """A model that no other calls takes these, of a batch of so many rows."""
-        if self.machine.identity == "index" or "features" in self.machine.prints:
+        if "features" in self.machine.prints:
             return
-        module = getattr(module, "_orig_mod", module)  # a compiled one's own
-        inputs, answers = self._divided(type(module).forward, args, kwargs, skipped=1)
+        if self._places.find(module) is None:
+            self._find_places(module, type(getattr(module, "_orig_mod", module)).forward, skipped=1)
+        inputs, answers = self._divided(module, args, kwargs)
         self._give("features", inputs, size)
         if answers:
             self._give("targets", answers, size)
 
     def of_loss(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """A loss takes these, among them predictions."""
-        if self.machine.identity == "index" or "targets" in self.machine.prints:
+        if "targets" in self.machine.prints:
             return
-        others, answers = self._divided(function, args, kwargs, skipped=0)
+        places = self._places.find(function)
+        if places is None:
+            places = self._find_places(function, function, skipped=0)
+        one = args[places[0]] if len(places) == 1 and places[0] < len(args) else None
+        if type(one) is torch.Tensor and not one.requires_grad and _TARGETS.isdisjoint(kwargs):
+            self._give("targets", (one,), self.machine.rows_used)
+            return
+        others, answers = self._divided(function, args, kwargs)
         if not any(isinstance(tensor, torch.Tensor) and is_computed(tensor) for tensor in answers):
             self._give("targets", answers, self.machine.rows_used)
         elif others:  # predictions came second
             self._give("targets", others[:1], self.machine.rows_used)
 
+    def _find_places(self, called: Any, function: Callable[..., Any], *, skipped: int) -> list[int]:
+        names: list[str] = []
+        with suppress(TypeError, ValueError):
+            names = list(inspect.signature(function).parameters)[skipped:]
+        places = [place for place, name in enumerate(names) if name in _TARGETS]
+        self._places.keep(called, places)
+        return places
+
     def _divided(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, skipped: int
+        self, called: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """Arguments, those given by name in the order of names, and those of them that are targets by their names."""
-        places = self._places.find(function)
-        if places is None:
-            names: list[str] = []
-            with suppress(TypeError, ValueError):
-                names = list(inspect.signature(function).parameters)[skipped:]
-            places = {place for place, name in enumerate(names) if name in _TARGETS}
-            self._places.keep(function, places)
+        places = self._places.find(called)
         if not places and not kwargs:
             return args, ()
+        places = places or []
         inputs = [value for place, value in enumerate(args) if place not in places]
         answers = [args[place] for place in places if place < len(args)]
-        for name in sorted(kwargs) if kwargs else ():
+        for name in sorted(kwargs):
             (answers if name in _TARGETS else inputs).append(kwargs[name])
         return inputs, answers
 
