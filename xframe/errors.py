@@ -6,7 +6,8 @@
     ├── TraceError         4   a trace that cannot be judged: damaged
     │   └── NotATraceError 2   a file that is no trace, or of a newer format
     └── WorkerError        3   a worker died, or its framework is missing or broken
-        └── OverdueError   3   it took longer than --timeout
+        ├── OverdueError   3   it took longer than --timeout
+        └── StoppedError   3   it was stopped from outside
 
 Every message says what is wrong, what was got, what was expected, and what to do about it.
 """
@@ -78,6 +79,10 @@ class WorkerError(XframeError):
 
 class OverdueError(WorkerError):
     """Runs took longer than ``--timeout``."""
+
+
+class StoppedError(WorkerError):
+    """A worker was stopped from outside, as by SIGTERM: it did not fail."""
 
 
 def shown(value: object, limit: int = 300) -> str:

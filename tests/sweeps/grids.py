@@ -1,9 +1,11 @@
 """Kills sweeps at random moments and starts them again: each must end with the table of one that nobody disturbed.
 
-By SIGKILL, Ctrl-C and SIGTERM in turns. A sweep is started again at once, while what the killed
-one has left may still be about to end. Trials that were done must not be run again, and no process may be left.
+By SIGKILL, Ctrl-C and SIGTERM in turns, and by SIGTERM to all of its processes, as a batch system ends a job. A sweep
+is started again at once, while what the killed one has left may still be about to end. Trials that were done must not
+be run again, and no process may be left.
 """
 
+import contextlib
 import itertools
 import os
 import random
@@ -31,7 +33,7 @@ batch_size = [200, 300, 400]
 remainder = ["keep", "drop"]
 seed = [0, 1, 2, 3]
 """
-SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+WAYS = {"SIGKILL": signal.SIGKILL, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGTERM to all": signal.SIGTERM}
 MARK = "XFRAME_TEST_SWEEP"  # in the environment of a sweep and of all it starts
 LEAVE_SECONDS = 20.0
 
@@ -62,10 +64,10 @@ def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: in
         seconds = time.monotonic() - began
         expected = steady(folder / "whole")
         result.trials = len(expected)
-        signals = itertools.cycle(SIGNALS)
+        ways = itertools.cycle(WAYS)
         for i in range(size):
             number = stops or rng.choice([1, 1, 1, 2])
-            plan = [(next(signals), rng.uniform(0, seconds)) for _ in range(number)]
+            plan = [(next(ways), rng.uniform(0, seconds)) for _ in range(number)]
             problem = _stopped(folder, f"stopped-{i}", engine, plan, result)
             problem = problem or differs(expected, steady(folder / f"stopped-{i}"))
             if problem:
@@ -73,21 +75,21 @@ def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: in
     return result
 
 
-def _stopped(
-    folder: Path, name: str, engine: str, plan: list[tuple[signal.Signals, float]], result: Grids
-) -> str | None:
+def _stopped(folder: Path, name: str, engine: str, plan: list[tuple[str, float]], result: Grids) -> str | None:
     """Runs a sweep that is stopped so after these seconds, and then to its end; what is wrong but for its table."""
     mark, before = f"{name}-{os.getpid()}-{time.monotonic_ns()}", dict[str, int]()
     for how, moment in plan:
         process = start(folder, name, engine, mark)
         time.sleep(moment)
-        process.send_signal(how)
+        for number in [process.pid, *(_marked(f"{MARK}={mark}".encode()) if "all" in how else ())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, WAYS[how])
         code = process.wait()
-        if code not in (0, 130 if how != signal.SIGKILL else -how, -how):  # by the signal itself before it is caught
+        if code not in (0, -WAYS[how], 130 if how != "SIGKILL" else 0):  # by the signal itself before it is caught
             return f"exit code {code}: {log(folder, name)}"
         before |= done(folder / name)
         if code != 0:  # else it was over before
-            result.stops[how.name] += 1
+            result.stops[how] += 1
             result.done.append(len(before))
     result.cases += 1
     if (code := start(folder, name, engine, mark).wait()) != 0:
@@ -104,7 +106,14 @@ def start(folder: Path, name: str, engine: str, mark: str = "") -> "subprocess.P
     command = [sys.executable, "-m", "xframe", "sweep", "grid.toml", "--out", name, "--engine", engine, "--jobs", "2"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), MARK: mark}
     with (folder / f"{name}.log").open("ab") as output:
-        return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, env=environment)
+        return subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, env=environment, preexec_fn=_heeds_interrupts
+        )
+
+
+def _heeds_interrupts() -> None:
+    """Which what a shell runs in the background ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def log(folder: Path, name: str) -> str:
@@ -132,19 +141,19 @@ def differs(expected: pd.DataFrame, table: pd.DataFrame) -> str | None:
 def alive(mark: str, word: str = "") -> list[str]:
     """Commands with that word that still run, after some seconds to leave, of all that a sweep so marked began."""
     deadline = time.monotonic() + LEAVE_SECONDS
-    while left := [command for command in _marked(f"{MARK}={mark}".encode()) if word in command]:
+    while left := [command for command in _marked(f"{MARK}={mark}".encode()).values() if word in command]:
         if time.monotonic() > deadline:
             return left
         time.sleep(0.1)
     return []
 
 
-def _marked(entry: bytes) -> list[str]:
-    found = []
+def _marked(entry: bytes) -> dict[int, str]:
+    """The commands of all processes with that in their environment, by number."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             if entry in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[int(folder.name)] = command
     return found

@@ -108,7 +108,7 @@ def test_no_other_name():
 
 
 def test_exit_codes():
-    from xframe.errors import NotATraceError
+    from xframe.errors import NotATraceError, OverdueError, StoppedError
 
     tree = {
         xframe.XframeError: (Exception, 3),
@@ -117,6 +117,8 @@ def test_exit_codes():
         xframe.TraceError: (xframe.XframeError, 4),
         NotATraceError: (xframe.TraceError, 2),
         xframe.WorkerError: (xframe.XframeError, 3),
+        OverdueError: (xframe.WorkerError, 3),
+        StoppedError: (xframe.WorkerError, 3),
     }
     assert {error: (error.__base__, error.exit_code) for error in tree} == tree
 

@@ -7,6 +7,7 @@ environments. A worker first reports what devices it has; when all have, the har
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import OverdueError, UsageError, Verbatim, WorkerError, XframeError
+from xframe.errors import OverdueError, StoppedError, UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
 from xframe.running.folders import apart
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
@@ -27,6 +28,7 @@ from xframe.tasks.lookup import find_task
 
 _LOOK_SECONDS = 1.0  # between looks at what is overdue
 _SILENT_SECONDS = 30.0  # without a word of a worker until that is reported, and again after twice as long
+_STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)  # how a worker ends that was asked to
 _LEAVE_SECONDS = 6.0  # for a worker that has closed its pipe to be gone
 
 
@@ -220,9 +222,8 @@ def _failure(worker: Worker) -> XframeError:
     if failed is not None:
         first_line = Verbatim(failed.text.partition("\n")[0])  # the rest, and the traceback, are in the log
         return WorkerError(f"worker {label!r} failed {worker.where}", got=first_line, remedy=remedy)
-    return WorkerError(
-        f"worker {label!r} {worker.child.fate()} {worker.where}", remedy=remedy + worker.child.last_words()
-    )
+    kind = StoppedError if worker.child.process.returncode in _STOPPED else WorkerError
+    return kind(f"worker {label!r} {worker.child.fate()} {worker.where}", remedy=remedy + worker.child.last_words())
 
 
 def _device(wanted: str, workers: list[Worker]) -> str:

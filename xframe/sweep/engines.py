@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import signal
 import threading
@@ -20,9 +21,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xframe.errors import UsageError, Verbatim, unknown
+from xframe.errors import StoppedError, UsageError, Verbatim, unknown
 from xframe.running.runtime import cores
-from xframe.sweep.trial import Assignment, StoppedError, run_trial
+from xframe.sweep.trial import Assignment, run_trial
 
 ENGINES: dict[str, tuple[str, ...]] = {
     "local": (),
@@ -74,7 +75,7 @@ def _run_here(assignments: Sequence[Assignment], jobs: int) -> None:
 
     def check() -> None:
         if over.is_set():
-            raise StoppedError
+            raise StoppedError("the sweep ends")
 
     def run(assignment: Assignment) -> None:
         with running:
@@ -114,6 +115,10 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
     from distributed import Client
 
     named = dask.config.get("scheduler-address", None) is not None
-    own = {} if named else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    own = (
+        {}
+        if named
+        else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
+    )
     with Client(**own):
         yield

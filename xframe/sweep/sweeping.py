@@ -72,10 +72,11 @@ class Work:
             progress: learns how many trials are done.
 
         Raises:
-            UsageError: an engine that is not there, or a folder in which another sweep is at work.
+            UsageError: an engine or interpreter that is not there, or a folder in which another sweep is at work.
             XframeError: an engine ended without the rows of all trials.
         """
         engines.check(engine, jobs)
+        self._check(python or {}, timeout)
         with self.folder.held():
             self.folder.prepare(self.sweep.text)
             done = self.folder.done(self.ids)
@@ -95,13 +96,23 @@ class Work:
             self.folder.clean()
             return self._result(len(done))
 
+    def _check(self, python: Mapping[str, str], timeout: float | None) -> None:
+        """Refuses now what would keep each trial from running."""
+        chosen = {trial.settings["adapter"].partition(":")[0]: trial for trial in self.sweep.trials}
+        for name, interpreter in python.items():
+            if name not in chosen:
+                what = "an interpreter for an adapter that no trial has"
+                raise UsageError(what, got=f"{name}={interpreter}", expected="one of " + ", ".join(chosen))
+        for trial in chosen.values():
+            trial.request(python, timeout).interpreters()
+
     def _result(self, before: int) -> SweepResult:
         found = self.folder.done(self.ids)
         if lost := [trial for trial in self.ids if trial not in found]:
             raise XframeError(
-                f"{counted(len(lost), 'trial')} left no row in the sweep's folder",
+                f"{counted(len(lost), 'trial')} left no row: stopped from outside, or on a node without this folder",
                 got=lost[0],
-                expected=f"an engine whose nodes all see {self.folder.root.resolve()}",
+                expected=f"trials that end by themselves, on nodes that all see {self.folder.root.resolve()}",
                 remedy="The same command goes on where this one ended.",
             )
         rows = tuple(table.row(trial, found[trial.id]) for trial in self.sweep.trials)

@@ -7,6 +7,7 @@ memory, is the row's outcome. No row is written of a trial that was stopped, so 
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import xframe
-from xframe.errors import OverdueError, XframeError
+from xframe.errors import OverdueError, StoppedError, XframeError
 from xframe.report.bench import MeasuredRun
 from xframe.running import harness
 from xframe.running.messages import Done
@@ -41,10 +42,6 @@ class Assignment:
     traces: bool  # to be kept
 
 
-class StoppedError(BaseException):
-    """The sweep ends before the trial does. Not an Exception, for it is no failure of the trial."""
-
-
 class _Alive(Progress):
     """Of a trial, whose progress nobody sees; ``check`` may end it."""
 
@@ -57,7 +54,10 @@ class _Alive(Progress):
 
 
 def run_trial(assignment: Assignment, check: Callable[[], None] | None = None) -> None:
-    """Runs a trial and writes its row; without one if ``check``, called about every second, raises StoppedError."""
+    """Runs a trial and writes its row; without one if it is stopped.
+
+    ``check`` is called about every second; it raises StoppedError to stop the trial.
+    """
     trial, folder = assignment.trial, Folder(assignment.root)
     request = trial.request(assignment.python, assignment.timeout)
     attempt = folder.running / secrets.token_hex(8)
@@ -69,6 +69,8 @@ def run_trial(assignment: Assignment, check: Callable[[], None] | None = None) -
         try:
             (done,) = harness.execute(request, {request.selections[0]: path}, _Alive(check))
             row = {"outcome": "ok", **observed(Trace.open(path), done)}
+        except StoppedError:
+            return
         except XframeError as error:
             if not attempt.is_dir():  # another sweep works here meanwhile: this trial's folder was taken from it
                 return
@@ -79,8 +81,6 @@ def run_trial(assignment: Assignment, check: Callable[[], None] | None = None) -
             for file in (weights_path(path), path):
                 _keep(file, folder.trials)
         write(folder.row_file(trial.id), json.dumps(row, indent=1) + "\n")
-    except StoppedError:
-        return
     finally:
         shutil.rmtree(attempt, ignore_errors=True)
 
@@ -101,6 +101,7 @@ def observed(trace: Trace, done: Done) -> dict[str, Any]:
     counts["observed_steps_per_epoch"] = counts.pop("steps_per_epoch")  # beside the plan's
     losses = [one.loss for one in trace.validations if one.loss is not None]
     accuracies = [one.accuracy for one in trace.validations if one.accuracy is not None]
+    finite = [loss for loss in losses if not math.isnan(loss)]
     times: Any = trace.between("time_ns", trace.num_rows - 1, trace.num_rows).values if trace.num_rows else []
     return {
         "loop": facts.loop,
@@ -111,7 +112,7 @@ def observed(trace: Trace, done: Done) -> dict[str, Any]:
         "final_accuracy": _last(trace, "accuracy"),
         "num_validations": len(trace.validations),
         "last_validation_loss": losses[-1] if losses else None,
-        "best_validation_loss": min(losses, default=None),
+        "best_validation_loss": min(finite, default=None),
         "last_validation_accuracy": accuracies[-1] if accuracies else None,
         "best_validation_accuracy": max(accuracies, default=None),
         "data_fingerprint": facts.data_fingerprint,

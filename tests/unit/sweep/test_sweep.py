@@ -256,6 +256,8 @@ TOY = """
                 os.kill(os.getpid(), signal.SIGKILL)
             if end == "hung":
                 time.sleep(600)
+            if end == "stopped" and not os.path.exists("over"):
+                os.kill(os.getpid(), signal.SIGTERM)
             if end == "mended" and not os.path.exists("mended"):
                 raise RuntimeError("not yet")
             return np.eye(4, 3, dtype="float32"), np.zeros(4, dtype="int64")
@@ -350,3 +352,23 @@ def test_an_engine_that_is_not_there(written, capsys, monkeypatch):
     assert code == 2
     assert "--engine ray needs a package that is not installed" in err
     assert "pip install 'xframe-toolkit[ray]'" in err
+
+
+def test_an_interpreter_that_is_not_there_is_refused_before_a_trial_runs(written, tmp_path, capsys):
+    path = written(GRID)
+    code, err = failing(path, "--python", "torch=python3", capsys=capsys)
+    assert (code, "an interpreter for an adapter that no trial has" in err) == (2, True)
+    code, err = failing(path, "--python", "numpy=/no/python", capsys=capsys)
+    assert (code, "no such interpreter for 'numpy'" in err) == (2, True)
+    code, err = failing(path, "--timeout", "0", capsys=capsys)
+    assert (code, "a number of seconds above 0" in err) == (2, True)
+
+
+def test_a_trial_that_was_stopped_from_outside_leaves_no_row(written, tmp_path, capsys):
+    """It did not fail: the same command runs it."""
+    written(TOY + "    stopped = named('stopped')", "stopped_toy.py")
+    path = written("[plan]\nbatch_size = 2\nepochs = 1\n[run]\nadapter = 'numpy'\ntask = 'stopped_toy:stopped'")
+    assert cli.execute(["sweep", str(path), "--out", "out"]) == 3
+    assert "1 trial left no row: stopped from outside" in capsys.readouterr().err
+    (tmp_path / "over").touch()
+    assert cli.execute(["sweep", str(path), "--out", "out"]) == 0
