@@ -41,15 +41,14 @@ class Kind:
             a, b = (float(text.replace(",", "")) for text in (old, new))
         except ValueError:
             return old == new or self.within == math.inf
-        if self.factor > 1:
-            return min(abs(a), abs(b)) * self.factor >= max(abs(a), abs(b))
-        return abs(a - b) <= self.within * (1 + 1e-9)
+        near = abs(a - b) <= self.within * (1 + 1e-9)
+        return near or (self.factor > 1 and min(abs(a), abs(b)) * self.factor >= max(abs(a), abs(b)))
 
     def __str__(self):
         if self.within == math.inf:
             return "not reproducible: a measured time"
         if self.factor > 1:
-            return f"reproduced within a factor of {self.factor:g}"
+            return f"reproduced within a factor of {self.factor:g}{f' or {self.within:g}' if self.within else ''}"
         return f"reproduced within {self.within:g}" if self.within else "exact"
 
 
@@ -61,9 +60,9 @@ def about(within, shown=".3f"):
     return Kind(shown, within)
 
 
-def order(factor=20.0):
-    """Of differences that rounding makes, the order of magnitude."""
-    return Kind(".1e", factor=factor)
+def order(within=0.0, factor=20.0):
+    """Of differences that rounding makes, the order of magnitude; those up to ``within`` are all alike."""
+    return Kind(".1e", within, factor)
 
 
 @dataclass(frozen=True)
