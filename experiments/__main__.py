@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -18,6 +19,12 @@ from experiments.common.results import differences
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
+OTHERS = {
+    "proof.md": "what is found of known mistakes, and the checks at full size.",
+    "bench.md": "what each loop costs per step, bare and recorded.",
+    "recording.md": "what recording a script as it is costs.",
+    "starting_cost.md": "what `xframe` costs before it does anything.",
+}
 VERSIONS = ("numpy", "torch", "tensorflow", "keras", "lightning")
 
 
@@ -71,6 +78,19 @@ def run(name, out, *, small):
     say(f"{seconds} s, {out}\n")
 
 
+def index():
+    """The list of all results, a sentence each, from what they say of themselves."""
+    lines = ["# Results", "", "## Experiments", ""]
+    lines += ["`make experiments` makes them again, `python -m experiments NN` one; each states how precisely.", ""]
+    for name in every():
+        made = RESULTS / name / "made.json"
+        if made.exists():
+            said = json.loads(made.read_text(encoding="utf-8"))
+            lines.append(f"- [{name[:2]}: {said['question']}]({name}/README.md) {said['answer']}")
+    lines += ["", "## xframe itself", "", *(f"- [{file}]({file}): {what}" for file, what in OTHERS.items())]
+    (RESULTS / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m experiments", description=sys.modules["experiments"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -94,6 +114,8 @@ def main():
             differing = list(differences(RESULTS / name, out))
             print(*(differing or [f"{name}: reproduced"]), sep="\n")
             failed += [name] * bool(differing)
+    if not (given.small or given.check):
+        index()
     if failed:
         sys.exit(f"failed: python -m experiments {' '.join(name[:2] for name in failed)}")
 

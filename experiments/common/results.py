@@ -8,6 +8,7 @@ import contextlib
 import csv
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,8 @@ class Kind:
         try:
             a, b = (float(text.replace(",", "")) for text in (old, new))
         except ValueError:
-            return old == new or self.within == math.inf
+            bare = [re.sub(r"\d+\.\d+(e-?\d+)?", "#", text) for text in (old, new)]  # a sentence may quote a loss
+            return bare[0] == bare[1] or self.within == math.inf
         near = abs(a - b) <= self.within * (1 + 1e-9)
         return near or (self.factor > 1 and min(abs(a), abs(b)) * self.factor >= max(abs(a), abs(b)))
 
@@ -195,7 +197,12 @@ class Result:
         page += [f"It took {made['seconds']} seconds there."]
         (folder / "README.md").write_text("\n".join(page) + "\n", encoding="utf-8")
         columns = {t.name: {c: [t.kind(c).within, t.kind(c).factor] for c in t.columns()} for t in self.tables}
-        made = {**made, "question": self.question, "columns": columns}
+        made = {
+            **made,
+            "question": self.question,
+            "answer": self.learned[0].strip() if self.learned else "",
+            "columns": columns,
+        }
         (folder / "made.json").write_text(json.dumps(made, indent=1).replace("Infinity", '"any"') + "\n")
 
 
