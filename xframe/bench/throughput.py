@@ -15,6 +15,7 @@ from xframe.errors import UsageError, Verbatim
 from xframe.report import words
 from xframe.report.bench import MeasuredRun, PlanBench, environment, versions
 from xframe.report.json_form import dumped
+from xframe.report.page.benches import plan_bench_page
 from xframe.running import harness, registry
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
@@ -63,6 +64,7 @@ def bench_plan(request: Request, *, rounds: int = ROUNDS, seed: int = 0, progres
         folder=folder,
     )
     (folder / "bench.json").write_text(dumped(result.to_dict()) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(plan_bench_page(result), encoding="utf-8")
     return result
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from xframe.cli import names
-from xframe.cli.grouping import PLANNED, WHAT
+from xframe.cli.grouping import PLANNED, PRINTED, WHAT
 from xframe.cli.names import listed
 from xframe.cli.options import (
     NO_OPTIONS,
@@ -25,6 +25,9 @@ from xframe.cli.options import (
 )
 from xframe.cli.printing import answer, progress_bars
 from xframe.errors import UsageError, Verbatim
+
+if TYPE_CHECKING:
+    from xframe.report.bench import LoopBench
 
 
 def selftest(
@@ -82,6 +85,10 @@ def bench(
     tf32: Tf32 = False,
     python: Python = None,
     out: Annotated[Path | None, option("New folder for traces. Default: in xframe-runs/.", PLANNED)] = None,
+    html: Annotated[
+        Path | None,
+        option("Without a plan: write a page to this new file, too. With one it is in the folder.", PRINTED),
+    ] = None,
     json: Json = False,
     plan: PlanOptions = NO_OPTIONS,
 ) -> int:
@@ -94,7 +101,8 @@ def bench(
     same structure (else exit code 1).
     """
     from xframe.bench import throughput
-    from xframe.running.request import DEFAULT_ADAPTERS, Request
+    from xframe.report.page.benches import loops_page
+    from xframe.running.request import DEFAULT_ADAPTERS, Request, refuse_existing, write_text
 
     options = {"task": task, "device": device, "precision": precision, "threads": threads, "out": out}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
@@ -103,9 +111,15 @@ def bench(
         stray = [name for name, value in others.items() if value] + ["the plan's fields"] * (plan != NO_OPTIONS)
         if stray:
             raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
-        return _bench_loops(None if loops is None else loops.split(","), rounds, seconds, seed, json=json)
-    if loops is not None or seconds is not None:
-        raise UsageError("--loops and --seconds", got=str(file), expected="no plan: they are for bench alone")
+        if html is not None:
+            refuse_existing(html)
+        results = _bench_loops(None if loops is None else loops.split(","), rounds, seconds, seed)
+        if html is not None:
+            write_text(html, loops_page(results), "Choose another place.")
+        answer({"benches": [one.to_dict() for one in results]}, "\n\n".join(map(str, results)), json=json)
+        return max(result.exit_code for result in results)
+    if loops is not None or seconds is not None or html is not None:
+        raise UsageError("--loops, --seconds and --html", got=str(file), expected="no plan: they are for bench alone")
     request = Request(
         plan=plan.on(file),
         adapters=DEFAULT_ADAPTERS if adapters is None else adapters,
@@ -122,17 +136,15 @@ def bench(
     return result.exit_code
 
 
-def _bench_loops(names: list[str] | None, rounds: int | None, seconds: float | None, seed: int, *, json: bool) -> int:
+def _bench_loops(names: list[str] | None, rounds: int | None, seconds: float | None, seed: int) -> list[LoopBench]:
     """What ``bench`` does without a plan."""
     from xframe.bench import loops
 
     with progress_bars() as progress:
-        results = loops.bench_loops(
+        return loops.bench_loops(
             loops=names,
             rounds=loops.ROUNDS if rounds is None else rounds,
             seconds=loops.SECONDS if seconds is None else seconds,
             seed=seed,
             progress=progress,
         )
-    answer({"benches": [result.to_dict() for result in results]}, "\n\n".join(map(str, results)), json=json)
-    return max(result.exit_code for result in results)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import packages_distributions, version
@@ -129,6 +129,11 @@ class LoopBench:
         """3 if a loop failed, or none was measured."""
         return 3 if any(loop.failed for loop in self.loops) or not self.loops else 0
 
+    @property
+    def title(self) -> str:
+        """What was trained."""
+        return "{task}: {description}; batch {batch_size}, float32".format(**self.workload)
+
     def base_of(self, loop: MeasuredLoop) -> MeasuredLoop | None:
         """What a loop is compared with."""
         return next((other for other in self.loops if other.base and other.framework == loop.framework), None)
@@ -152,8 +157,11 @@ class LoopBench:
         return {**vars(self), "loops": loops}
 
     def __str__(self) -> str:
-        work, lines = self.workload, []
-        lines.append(f"{work['task']}: {work['description']}; batch {work['batch_size']}, float32")
+        shown = [line for rows in self.by_framework() for line in ("", *tables.plain(rows, right=(1,), indent=2))]
+        return "\n".join([self.title, *shown, "", *self.remarks()])
+
+    def by_framework(self) -> Iterator[list[list[str]]]:
+        """Of each framework its loops, the head first."""
         for framework in dict.fromkeys(loop.framework for loop in self.loops):
             rows = [[framework, "µs/step", "ratio to base", "ratio to its bare twin", "about"]]
             for loop in (loop for loop in self.loops if loop.framework == framework):
@@ -166,9 +174,11 @@ class LoopBench:
                 rows.append([loop.name, cost, shown, beside, loop.about])
             if not any(row[3] for row in rows[1:]):  # the base is every loop's twin, or there is none
                 rows = [[*row[:3], *row[4:]] for row in rows]
-            lines += ["", *tables.plain(rows, right=(1,), indent=2)]
-        lines.append("")
-        lines += [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
+            yield rows
+
+    def remarks(self) -> list[str]:
+        """What failed, what was left out, and how and where it was measured."""
+        lines = [f"{loop.name} failed: {printable(loop.failed)}" for loop in self.loops if loop.failed]
         for why in dict.fromkeys(self.left_out.values()):
             lines.append(f"{why} ({', '.join(name for name, reason in self.left_out.items() if reason == why)})")
         seconds = sum(s.seconds for loop in self.loops for s in loop.segments)
@@ -176,8 +186,7 @@ class LoopBench:
         if busy < BUSY:
             lines.append(f"the loops had a processor for {busy:.0%} of their time: was the machine used by others?")
         how = "{rounds} rounds in random order (seed {seed}), segments of about {seconds:g} s, a process for each loop"
-        lines += [how.format(**self.settings), environment_line(self.environment)]
-        return "\n".join(lines)
+        return [*lines, how.format(**self.settings), environment_line(self.environment)]
 
 
 @dataclass(frozen=True)
@@ -313,9 +322,10 @@ class PlanBench:
             "run": str(self.folder),
         }
 
-    def __str__(self) -> str:
-        rows = [["", *self.runs]]
-        rows.append(["samples/s", *[str(self.speed(name) or "too short to say") for name in self.runs]])
+    def table(self) -> list[list[str]]:
+        """What was measured, by adapter; the head first."""
+        speeds = [str(self.speed(name) or "too short to say") for name in self.runs]
+        rows = [["", *self.runs], ["samples/s", *speeds]]
         spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
         for label, times in zip(_QUANTILES, zip(*spans, strict=True), strict=True):
             rows.append([f"step µs, {label}", *["" if t is None else f"{t * 1e6:,.1f}" for t in times]])
@@ -326,7 +336,10 @@ class PlanBench:
             "peak memory, MiB": lambda runs: _middle([r.peak_memory and r.peak_memory / 2**20 for r in runs], digits=0),
         }
         rows += [[label, *map(cell, self.runs.values())] for label, cell in cells.items()]
-        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.plain(rows, indent=2), ""]
+        return rows
+
+    def __str__(self) -> str:
+        lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.plain(self.table(), indent=2), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
         first = next(iter(self.runs))

@@ -26,11 +26,11 @@ _SIDE_BY_SIDE = 3  # runs that are columns of their table
 def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
     """The page of a comparison; ``again`` are the commands that made its runs."""
     view = View.of(comparison, again)
-    return _render(
+    return render(
         "comparison.html.jinja",
         view=view,
         symbol=_SYMBOLS[view.verdict],
-        checks=_checks(view),
+        checks=checks_of(view),
         runs=_runs(view.runs),
         around=around(comparison),
         strips=batches(comparison),
@@ -39,10 +39,12 @@ def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
     )
 
 
-def _checks(view: View) -> Table:
+def checks_of(view: View) -> Table:
     """The checks, failures first, each with what is to be said of it."""
     (head, *rows), beside = view.checks, dict(view.notes)
     rows.sort(key=lambda row: next(rank for word, rank in _RANKS.items() if row[1].startswith(word)))
+    if not beside:
+        return [head, *rows]
     return [[*head, "note"], *([*row, beside.get(row[0], "")] for row in rows)]
 
 
@@ -51,7 +53,8 @@ def _runs(table: Table) -> Table:
     return [list(column) for column in zip(*table, strict=True)] if len(table) <= _SIDE_BY_SIDE + 1 else table
 
 
-def _render(name: str, **values: Any) -> str:
+def render(name: str, **values: Any) -> str:
+    """The page of that template."""
     return _environment().get_template(name).render(version=__version__, **values)
 
 

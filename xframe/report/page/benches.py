@@ -1,0 +1,108 @@
+"""The pages of benches: every measurement a dot, so that what is unstable is seen to be."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from xframe.report.bench import LoopBench, PlanBench, environment_line
+from xframe.report.page.rendering import checks_of, render
+from xframe.report.view import View
+
+Table = list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Measurements on one scale from 0 to the largest.
+
+    Attributes:
+        rows: of each thing that was measured its name, its measurements in words, and where each of them stands, in
+            percent of the scale.
+    """
+
+    title: str
+    sentence: str
+    rows: list[tuple[str, str, list[str]]]
+
+
+def plan_bench_page(bench: PlanBench) -> str:
+    """The page of a plan's throughput."""
+    first, *others = bench.runs
+    ratios = [f"Samples a second, {name} / {first}: {estimate}" for name, estimate in bench.ratios().items()]
+    speeds = {
+        name: [run.samples_per_second for run in runs if run.samples_per_second] for name, runs in bench.runs.items()
+    }
+    view = View.of(bench.worst)
+    return render(
+        "bench.html.jinja",
+        title=f"bench: {' and '.join(bench.runs)}",
+        state="passed" if bench.comparable else "failed",
+        heading="Comparable" if bench.comparable else "Not comparable",
+        headline="; ".join(ratios)
+        or ("One adapter was measured" if not others else "The runs were not the same training"),
+        facts=[f"task {bench.task}", bench.plan, f"the runs that were timed: {view.closing}"],
+        reasons=bench.why_not(),
+        tables=[("What was measured, median over rounds and its 95 % interval", bench.table())],
+        dots=[_dots("Samples a second", "Each dot is a run.", speeds)],
+        checks=checks_of(view),
+        remarks=[environment_line(bench.environment)],
+        again=[
+            shlex.join(
+                [
+                    "xframe",
+                    "bench",
+                    str(bench.folder / "plan.toml"),
+                    "--task",
+                    bench.task,
+                    "--adapters",
+                    ",".join(bench.runs),
+                    "--rounds",
+                    str(bench.settings["rounds"]),
+                ]
+            )
+        ],
+    )
+
+
+def loops_page(benches: Sequence[LoopBench]) -> str:
+    """The page of what loops cost."""
+    failed = any(bench.exit_code for bench in benches)
+    tables = [(f"{bench.title}: {table[0][0]}", table) for bench in benches for table in bench.by_framework()]
+    dots = []
+    for bench in benches:
+        for framework in dict.fromkeys(loop.framework for loop in bench.loops):
+            costs = {
+                loop.name: [one.us_per_step for one in loop.segments]
+                for loop in bench.loops
+                if loop.framework == framework and loop.segments
+            }
+            dots.append(
+                _dots(f"{framework}, {bench.workload['task']}", "Microseconds a step; each dot is a segment.", costs)
+            )
+    return render(
+        "bench.html.jinja",
+        title="bench: what loops cost",
+        state="inconclusive" if failed else "passed",
+        heading="A loop failed" if failed else "Measured",
+        headline="What training loops cost per step, on a model so small that the loops' own cost shows",
+        facts=[bench.title for bench in benches],
+        reasons=[],
+        tables=tables,
+        dots=dots,
+        checks=[],
+        remarks=list(dict.fromkeys(remark for bench in benches for remark in bench.remarks())),
+        again=[
+            f"xframe bench --rounds {bench.settings['rounds']} --seed {bench.settings['seed']}" for bench in benches[:1]
+        ],
+    )
+
+
+def _dots(title: str, sentence: str, measured: Mapping[str, Sequence[float]]) -> Dots:
+    most = max((value for values in measured.values() for value in values), default=0.0) or 1.0
+    rows = []
+    for name, values in measured.items():
+        words = f"{len(values)} measurements from {min(values):,.4g} to {max(values):,.4g}" if values else "none"
+        rows.append((name, words, [f"{100 * value / most:.1f}" for value in values]))
+    return Dots(title, f"{sentence} The scale is from 0 to {most:,.{0 if most >= 1000 else 1}f}.", rows)
