@@ -188,10 +188,11 @@ def layers(model: keras.layers.Layer) -> Iterator[tuple[str, dict[str, Any]]]:
             strengths = {part: float(value) for part, value in strengths.items() if value is not None}
             if any(strengths.values()):
                 yield "regularizer", {part: plain(value) for part, value in strengths.items()}
-    weights = model.trainable_variables[:_MOST_WEIGHTS]
+    own = {id(one) for layer in model._flatten_layers() for one in layer._trainable_variables}  # frozen or not
+    weights = [one for one in model.variables if id(one) in own][:_MOST_WEIGHTS]
     read = _count(weights) <= _MOST_READ
     for variable in weights:
-        yield "weights", weight(variable, read=read)
+        yield "weights", {**weight(variable, read=read), "trainable": bool(variable.trainable)}
 
 
 def weight(variable: Any, *, read: bool = True) -> dict[str, Any]:

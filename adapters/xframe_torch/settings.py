@@ -298,7 +298,7 @@ def layers(
     weights = weights[:_MOST_WEIGHTS]
     read = sum(p.numel() for p in weights) <= _MOST_READ
     for tensor in weights:
-        yield "weights", weight(tensor.detach(), read=read)
+        yield "weights", {**weight(tensor.detach(), read=read), "trainable": tensor.requires_grad}
 
 
 def _normalisation(layer: Any) -> dict[str, Any]:

@@ -95,9 +95,12 @@ def test_what_is_set_is_noted(recorded):
     assert settings["loader.num_samples"] == 120
     assert settings["dropout.0.rate"] == 0.2
     assert settings["weights.0.shape"] == [6, 8]
+    assert settings["weights.0.trainable"] is True
     assert recorded["tensorflow_eager"][1].settings["optimizer.clip_global_norm"] == 0.2
     assert recorded["tensorflow_epoch"][1].settings["loss.reduction"] == "sum"
     assert recorded["keras_accumulation"][1].settings["loss.weights"] == [1.0, 2.0]
+    assert "loss.sample_weight" not in recorded["keras_accumulation"][1].settings
+    assert recorded["keras_eagerly"][1].settings["loss.sample_weight"] is True
     assert recorded["keras_accumulation"][1].settings["regularizer.0.l2"] == 0.01
     assert recorded["keras_generator"][1].settings["schedule.class"] == "LearningRateScheduler"
 

@@ -159,3 +159,33 @@ def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path,
     rows = xframe.Trace.open(tmp_path / "a.trace").frame()
     assert [row.tolist() for row in rows.ids] == taken
     assert rows.batch_size.tolist() == [8, 8]
+
+
+@pytest.mark.parametrize("zeroed", ["optimizer", "model", "by hand", "through data", "never"])
+def test_gradients_that_are_never_set_to_zero_are_noted(watched, zeroed):
+    def step(it, inputs, targets):
+        if zeroed in ("optimizer", "model"):
+            getattr(it, zeroed).zero_grad(set_to_none=zeroed == "model")
+        loss = cross_entropy(it.model(inputs), targets)
+        loss.backward()
+        it.optimizer.step()
+        for parameter in it.model.parameters():
+            if zeroed == "by hand":
+                parameter.grad = None
+            elif zeroed == "through data":
+                parameter.grad.data.zero_()
+        return loss.item()
+
+    assert watched(step)[0].settings["optimizer.zero_grad"] is (zeroed != "never")
+
+
+def test_weights_say_whether_they_are_trained(watched):
+    def step(it, inputs, targets):
+        it.model.bias.requires_grad_(False)
+        loss = cross_entropy(it.model(inputs), targets)
+        loss.backward()
+        it.optimizer.step()
+        return loss.item()
+
+    settings = watched(step)[0].settings
+    assert [settings[f"weights.{k}.trainable"] for k in range(2)] == [True, False]

@@ -27,8 +27,8 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("much", r"schedule\..*"),
     ("much", r"optimizer\.(group\d+\.)?(weight_decay|decay)|regularizer\..*"),
     ("much", r"optimizer\.(group\d+\.)?(momentum|dampening|nesterov|beta_[12]|rho|epsilon|amsgrad|centered)"),
-    ("much", r"optimizer\.(ema|loss_scale|accumulation_steps)"),
-    ("much", r"loss\.(class|reduction|label_smoothing|weights)"),
+    ("much", r"optimizer\.(ema|loss_scale|accumulation_steps|zero_grad)"),
+    ("much", r"loss\.(class|reduction|label_smoothing|weights|sample_weight)"),
     ("much", r"optimizer\.clip_\w+"),
     ("much", r"loader\.(drop_last|shuffle|batch_size|num_samples)"),
     ("much", r"dropout\..*"),
@@ -60,6 +60,8 @@ _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the 
     r"schedule\.class|precision\.autocast|loss\.weights": (None, False, "none"),
     r"loss\.label_smoothing": (None, 0),
     r"dropout\.\d+\.rate": (None, 0),
+    r"optimizer\.zero_grad": (None, True),
+    r"loss\.sample_weight": (None, False),
     r"normalisation\.\d+\.momentum": (None,),
 }
 _NEUTRAL = [(re.compile(pattern), values) for pattern, values in _LEFT_OUT.items()]
@@ -243,13 +245,21 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _weights(reference: Mapping[str, Any], candidate: Mapping[str, Any], run: str) -> list[Difference]:
-    """The starting tensors that the two do not share, those of as many numbers set against each other."""
+    """The starting tensors that the two do not share, those of as many numbers set against each other.
+
+    And of those that they share which are trained in one run alone.
+    """
     own, others = _tensors(candidate), _tensors(reference)
-    for name, tensor in [*own.items()]:
-        twin = next((other for other in (name, *others) if other in others and _one(tensor, others[other])), None)
-        if twin is not None:
-            del own[name], others[twin]
     found = []
+    for name, tensor in [*own.items()]:
+        twins = [other for other in dict.fromkeys((name, *others)) if other in others and _one(tensor, others[other])]
+        if twins:
+            trained = tensor.get("trainable")
+            twin = next((each for each in twins if others[each].get("trainable") == trained), twins[0])
+            values = others[twin].get("trainable"), trained
+            if None not in values and values[0] != values[1]:
+                found.append(Difference(f"{name}.trainable", run, *values, matters(name)))
+            del own[name], others[twin]
     for name, tensor in own.items():
         size = _size(tensor)
         match = next((other for other in (name, *others) if other in others and _size(others[other]) == size), None)

@@ -100,7 +100,7 @@ class Evidence:
     def starts(self) -> tuple[str | None, str | None]:
         """Stand-ins for fingerprints of the starting weights: equal if the tensors stated are the same."""
         stated = [any(name.startswith("weights.") for name in one) for one in self.stated]
-        return ("stated", "stated") if all(stated) and not self.differing(r"weights\..*") else (None, None)
+        return ("stated", "stated") if all(stated) and not self.differing(r"weights\.\d+") else (None, None)
 
     def ratio(self, step: int) -> float | None:
         """The ratio of the gradients' norms at a step."""

@@ -117,7 +117,7 @@ class Computing:
         def call(loss: Any, y_true: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
             if no_tape() or isinstance(loss, CompileLoss):
                 return original(loss, y_true, y_pred, *args, **kwargs)
-            self.noting.loss(loss, y_true, y_pred)
+            self.noting.loss(loss, y_true, y_pred, args[0] if args else kwargs.get("sample_weight"))
             self.steps.compared(with_rows(y_true))
             self._inside.loss = True
             try:

@@ -25,6 +25,7 @@ class Noting:
         self._noted: dict[str, list[Any]] = {}  # by kind, what it was known by
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         self._optimizers: dict[int, str] = {}
+        self._by_class = False  # whether fit weights the losses of classes
         self._unbuilt: list[weakref.ref[Any]] = []
 
     def _note(self, kind: str, found: Mapping[str, Any], key: Any = None) -> str | None:
@@ -66,10 +67,11 @@ class Noting:
             self.machine.settings({f"{name}.{rule}": settings.plain(bound)})
 
     @harmless
-    def loss(self, loss: Any, target: Any, output: Any) -> None:
-        """A loss that a training computes."""
+    def loss(self, loss: Any, target: Any, output: Any, weights: Any) -> None:
+        """A loss that a training computes, perhaps with weights of samples, which stand for those of classes too."""
         if self._first_seen(loss):
-            self._note("loss", settings.loss(loss, target, output), id(loss))
+            weighted = {"sample_weight": True} if weights is not None and not self._by_class else {}
+            self._note("loss", {**settings.loss(loss, target, output), **weighted}, id(loss))
 
     @harmless
     def loss_function(self, name: str, given: Mapping[str, Any]) -> None:
@@ -79,6 +81,7 @@ class Noting:
     @harmless
     def weights_of_classes(self, weights: Mapping[int, float] | None) -> None:
         """What ``fit`` weights the losses of classes by."""
+        self._by_class = bool(weights)
         if weights:
             listed = [float(weights.get(one, 1.0)) for one in range(max(weights) + 1)]
             self.machine.settings({"loss.weights": listed})

@@ -116,8 +116,8 @@ class Noting:
                 self._note("schedule", settings.schedule(each))
 
     @_if_it_can
-    def clipping(self, optimizer: torch.optim.Optimizer, found: Mapping[str, Any]) -> None:
-        """How an optimizer's gradients were clipped."""
+    def of_optimizer(self, optimizer: torch.optim.Optimizer, found: Mapping[str, Any]) -> None:
+        """What is done to the gradients of an optimizer that was noted."""
         known = [each for each, _ in self._noted.get("optimizer", [])]
         if id(optimizer) in known:
             name = settings.numbered("optimizer", known.index(id(optimizer)))

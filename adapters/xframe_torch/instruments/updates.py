@@ -41,6 +41,7 @@ class Updates:
         self._counters: dict[int, _Counter | _Blind] = {}  # by the optimizer's address, if it is still that one's
         self._scaled: tuple[weakref.ref[torch.Tensor], torch.Tensor] | None = None
         self._clipping: list[tuple[str, float, int]] = []  # what was clipped since the last backward pass
+        self._unsure: list[_Counter | _Blind] = []  # of optimizers that have stepped once
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -107,7 +108,9 @@ class Updates:
         return scale
 
     def unscaled(self, loss: torch.Tensor) -> torch.Tensor:
-        """The loss as it was before a gradient scaler took it."""
+        """The loss as it was before a gradient scaler took it; its gradients are about to be computed."""
+        for counter in self._unsure:
+            counter.look_at_kept()
         return self._scaled[1] if self._scaled is not None and self._scaled[0]() is loss else loss
 
     def _seen_unscale(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,8 +152,20 @@ class Updates:
             self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], norms)
             if self._clipping:
                 self._note_clipping(optimizer, counter)
+            if not counter.sure:
+                self._look_at_kept(optimizer, counter)
         except Exception as error:
             self.machine.failed(error)
+
+    def _look_at_kept(self, optimizer: torch.optim.Optimizer, counter: _Counter | _Blind) -> None:
+        """Notes at an optimizer's second step whether its gradients were set to zero after the first."""
+        if counter in self._unsure:
+            self._unsure.remove(counter)
+            counter.sure = True
+            if counter.kept is not None:
+                self._noting.of_optimizer(optimizer, {"zero_grad": not counter.kept})
+        else:
+            self._unsure.append(counter)
 
     def _note_clipping(self, optimizer: torch.optim.Optimizer, counter: _Counter | _Blind) -> None:
         several = sum(kind.startswith("norm") for kind, _, _ in self._clipping) > 1
@@ -160,7 +175,7 @@ class Updates:
             found[f"clip_global_{kind}" if kind == "norm" and not alone else f"clip_{kind}"] = limit
         if counter.clipping != found:
             counter.clipping = found
-            self._noting.clipping(optimizer, found)
+            self._noting.of_optimizer(optimizer, found)
 
     @harmless
     def _count(self, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
@@ -179,12 +194,16 @@ class _Blind:
     applied = attempts = None
     evidence = "none: an optimizer is capturable"
     norms: Norms | None = None
+    sure, kept = True, None
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.number, self.of = next(numbers), weakref.ref(optimizer)
         self.clipping: dict[str, float] = {}
 
     def look_again(self) -> None:
+        """Nothing to see."""
+
+    def look_at_kept(self) -> None:
         """Nothing to see."""
 
     def remove(self) -> None:
@@ -211,8 +230,16 @@ class _Counter(UpdateCounter):
         self._clipped = clipped
         self._graded = 0  # gradients that there were
         self._simple = self._small = False  # they are few, dense, and on the CPU; and of few numbers
+        self.sure = False  # the optimizer has stepped twice
+        self.kept: bool | None = None  # gradients were never zero between its first two steps; None: not known
 
     look_again = UpdateCounter._look_again
+
+    def look_at_kept(self) -> None:
+        """Gradients are about to be computed, between its first two steps: whether there are any from before."""
+        gradient = None if self._watched is None else self._watched.grad
+        if gradient is None or gradient.is_cpu or not torch.cuda.is_current_stream_capturing():
+            self.kept = self.kept is not False and gradient is not None and bool(norms_of([gradient])[0] != 0)
 
     def _look(self, optimizer: torch.optim.Optimizer) -> None:
         UpdateCounter._look(self, optimizer)

@@ -308,3 +308,38 @@ def test_a_setting_puts_the_cause_that_it_speaks_for_first(tmp_path, stated):
     said = "True in new, False in old" if stated else "False in both, so the script itself does it"
     assert f"loader.drop_last is {said}" in first.sentence
     assert stated or not first.certain
+
+
+def test_weights_that_one_run_leaves_as_they_are_are_named_by_whoever_trains_them(compared):
+    def weights(*trained):
+        facts = [{"shape": [3, k + 1], "fingerprint": str(k), "trainable": one} for k, one in enumerate(trained)]
+        return {f"weights.{k}.{name}": value for k, each in enumerate(facts) for name, value in each.items()}
+
+    for trained in (True, False):
+        both = {"settings": weights(*[trained] * 5)}
+        comparison = compared(both, loss=LATER, settings=weights(trained, *[not trained] * 4))
+        name, sentence = _first(comparison)
+        assert name == "frozen-weights"
+        assert "trains 4 tensors that" in sentence
+        assert "leaves as they are: weights.1, weights.2, weights.3 and 1 more" in sentence
+        assert "starting-weights" not in [cause.name for cause in comparison.causes]
+
+
+@pytest.mark.parametrize(("stated", "sums"), [(True, False), (True, True), (False, True)])
+def test_gradients_that_are_never_set_to_zero_are_named(compared, stated, sums):
+    norms = {"gradient_norm": [1.0 + k / 10 for k in range(STEPS)]}
+    kept = {"gradient_norm": [1.0] + [0.9 + k for k in range(1, STEPS)]} if sums else norms
+    later = LOSS * (1 + 0.01 * (np.arange(STEPS) >= 2))
+    own = {"optimizer.zero_grad": False} if stated else {}
+    comparison = compared({"columns": norms}, loss=later, columns=kept, settings=own)
+    assert not any(cause.certain for cause in comparison.causes)
+    sentence = next(cause.sentence for cause in comparison.causes if cause.name == "gradients-kept")
+    assert stated == (comparison.causes[0].name == "gradients-kept" and "does not set its gradients to zero" in sentence)
+    assert sums == ("it is 1.9 for 1.1, as a sum with the first can be" in sentence)
+
+
+def test_norms_that_differ_from_the_start_on_are_of_no_gradients_that_were_kept(compared):
+    norms = {"gradient_norm": [1.0 + k / 10 for k in range(STEPS)]}
+    other = {"gradient_norm": [1.5 + k for k in range(STEPS)]}
+    comparison = compared({"columns": norms}, loss=LATER, columns=other)
+    assert "gradients-kept" not in [cause.name for cause in comparison.causes]

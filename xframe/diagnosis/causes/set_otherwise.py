@@ -259,7 +259,7 @@ class LossSettings(_SetOtherwise):
 
     name = "loss-settings"
     rank = 477
-    settings_behind = r"loss\.(class|reduction|label_smoothing|weights)"
+    settings_behind = r"loss\.(class|reduction|label_smoothing|weights|sample_weight)"
     from_the_start = True
     fixes = settings(
         torch="reduction='mean', label_smoothing=..., weight=... written out",
