@@ -334,7 +334,9 @@ def test_gradients_that_are_never_set_to_zero_are_named(compared, stated, sums):
     comparison = compared({"columns": norms}, loss=later, columns=kept, settings=own)
     assert not any(cause.certain for cause in comparison.causes)
     sentence = next(cause.sentence for cause in comparison.causes if cause.name == "gradients-kept")
-    assert stated == (comparison.causes[0].name == "gradients-kept" and "does not set its gradients to zero" in sentence)
+    assert stated == (
+        comparison.causes[0].name == "gradients-kept" and "does not set its gradients to zero" in sentence
+    )
     assert sums == ("it is 1.9 for 1.1, as a sum with the first can be" in sentence)
 
 
