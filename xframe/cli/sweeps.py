@@ -83,8 +83,16 @@ def sweep(
     read, out = opened(file, out)
     if show:
         return _list(read, json=json)
-    interpreters = pairs("--python", python, "ADAPTER=/path/to/python")
-    work = Work(read, out)
+    work = Work(
+        read,
+        out,
+        jobs=jobs,
+        engine=engine,
+        timeout=timeout,
+        python=pairs("--python", python, "ADAPTER=/path/to/python"),
+        traces=not no_traces,
+        retry=retry,
+    )
     again = f"xframe sweep {shlex.quote(str(file))}" + (
         f" --out {shlex.quote(str(out))}" if out not in (None, file) else ""
     )
@@ -92,15 +100,7 @@ def sweep(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bars() as progress:
-            result = work.run(
-                jobs=jobs,
-                engine=engine,
-                timeout=timeout,
-                python=interpreters,
-                traces=not no_traces,
-                retry=retry,
-                progress=progress,
-            )
+            result = work.run(progress)
     except KeyboardInterrupt:
         done = len(work.folder.done(work.ids))
         remark(f"xframe: {done:,} of {counted(len(work.ids), 'trial')} done in {work.folder.root}. Go on: {again}")
@@ -113,7 +113,7 @@ def sweep(
 
 def _begin(work: Work, again: str) -> None:
     """What is said before the first trial runs."""
-    done = len(work.folder.done(work.ids))
+    done = len(work.done())
     state = f", {done:,} done before, {len(work.ids) - done:,} to run" if done else ""
     remark(f"xframe: {counted(len(work.ids), 'trial')} in {work.folder.root}{state}. If it is stopped: {again}")
 
@@ -121,7 +121,14 @@ def _begin(work: Work, again: str) -> None:
 def _list(sweep: Sweep, *, json: bool) -> int:
     """The trials, and what they amount to."""
     facts = [
-        {"trial": one.id, "case": one.case, **one.varied, "num_steps": sweep.num_steps[one.id], "command": one.command}
+        {
+            "trial": one.id,
+            "case": one.case,
+            "plan": dict(one.given),
+            **one.settings,
+            "num_steps": sweep.num_steps[one.id],
+            "command": one.command,
+        }
         for one in sweep.trials
     ]
     steps = sum(sweep.num_steps.values())

@@ -153,7 +153,7 @@ if TrainingPlan.__doc__:  # python -OO has none
     TrainingPlan.__doc__ += f"\n    Args:\n{described()}\n"
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | Path, what: str = "plan file") -> dict[str, Any]:
     """The top-level table of a TOML file. Raises UsageError: the file cannot be read, or is no TOML."""
     try:
         with Path(path).open("rb") as file:
@@ -162,12 +162,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UsageError("cannot read the plan file", got=str(path), expected=f"a readable TOML file ({why})") from None
+        raise UsageError(f"cannot read the {what}", got=str(path), expected=f"a readable TOML file ({why})") from None
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # TOML's own errors, bytes that are no UTF-8, endless digits
         raise PlanError(
-            "the plan file is no TOML",
+            f"the {what} is no TOML",
             got=Verbatim(f"{path} ({str(error) or type(error).__name__})"),
             expected="lines such as batch_size = 64",
         ) from None

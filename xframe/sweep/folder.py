@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from xframe.errors import UsageError, XframeError
-from xframe.running.request import RUNS, next_free
+from xframe.running.request import RUNS, log_path, next_free
 from xframe.sweep.grid import Sweep
+from xframe.trace.weights import weights_path
 
 FILE = "sweep.toml"
 
@@ -76,6 +77,14 @@ class Folder:
         self.clean()
         if not self.file.exists() or self.file.read_text(encoding="utf-8") != text:
             write(self.file, text)
+
+    def forget(self, trials: Iterable[str]) -> None:
+        """Removes the table and what is there of these trials, which are to be run."""
+        self.table.unlink(missing_ok=True)
+        for trial in trials:
+            trace = self.trace(trial)
+            for file in (self.row_file(trial), trace, weights_path(trace), log_path(trace)):
+                file.unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Removes what is half done. A process that is about to end may still write there, and keep some of it."""

@@ -135,7 +135,7 @@ def read(path: Path) -> Sweep:
 
 
 def _tables(path: Path) -> dict[str, Any]:
-    tables = read_toml(path)
+    tables = read_toml(path, "sweep's file")
     for name, value in tables.items():
         if name in TABLES:
             continue

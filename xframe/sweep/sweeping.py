@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from xframe.errors import UsageError, XframeError, counted
 from xframe.running.progress import Progress
@@ -39,18 +40,26 @@ def opened(file: Path, out: Path | None = None) -> tuple[Sweep, Path | None]:
 
 
 class Work:
-    """A sweep in its folder: what is done, and the rest to be run."""
+    """A sweep in its folder: what is done, and the rest to be run.
 
-    def __init__(self, sweep: Sweep, out: Path | None) -> None:
-        self.sweep, self.folder = sweep, chosen(sweep, out)
+    Args:
+        sweep: what to run.
+        out: its folder; default: see ``xframe.sweep.folder.chosen``.
+        jobs: trials at a time; default: one a core, or what the engine's cluster has.
+        engine: see ``xframe.sweep.engines``.
+        timeout: seconds that a trial may take; default: no limit.
+        python: by adapter, the interpreter to run it with, if not this one.
+        traces: keep each trial's.
+        retry: run those again that failed.
 
-    @property
-    def ids(self) -> list[str]:
-        """The trials, in order."""
-        return [trial.id for trial in self.sweep.trials]
+    Raises:
+        UsageError: an engine, interpreter or place that is not there.
+    """
 
-    def run(
+    def __init__(
         self,
+        sweep: Sweep,
+        out: Path | None = None,
         *,
         jobs: int | None = None,
         engine: str = "local",
@@ -58,53 +67,54 @@ class Work:
         python: Mapping[str, str] | None = None,
         traces: bool = True,
         retry: bool = False,
-        progress: Progress | None = None,
-    ) -> SweepResult:
-        """Runs what is not done; writes the table.
+    ) -> None:
+        engines.check(engine, jobs)
+        self.sweep, self.jobs, self.engine, self.timeout = sweep, jobs, engine, timeout
+        self.python, self.traces, self.retry = dict(python or {}), traces, retry
+        self._check_adapters()
+        self.folder = chosen(sweep, out)
 
-        Args:
-            jobs: trials at a time; default: one a core, or what the engine's cluster has.
-            engine: see ``xframe.sweep.engines``.
-            timeout: seconds that a trial may take; default: no limit.
-            python: by adapter, the interpreter to run it with, if not this one.
-            traces: keep each trial's.
-            retry: run those again that failed.
-            progress: learns how many trials are done.
+    def _check_adapters(self) -> None:
+        """Refuses now what would keep each trial from running."""
+        used = {trial.settings["adapter"].partition(":")[0]: trial for trial in self.sweep.trials}
+        for name, interpreter in self.python.items():
+            if name not in used:
+                what = "an interpreter for an adapter that no trial has"
+                raise UsageError(what, got=f"{name}={interpreter}", expected="one of " + ", ".join(used))
+        for trial in used.values():
+            trial.request(self.python, self.timeout).interpreters()
+
+    @property
+    def ids(self) -> list[str]:
+        """The trials, in order."""
+        return [trial.id for trial in self.sweep.trials]
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """The rows of trials that are done and stay."""
+        rows = self.folder.done(self.ids)
+        return {trial: row for trial, row in rows.items() if row["outcome"] == "ok" or not self.retry}
+
+    def run(self, progress: Progress | None = None) -> SweepResult:
+        """Runs what is not done; writes the table. ``progress`` learns how many trials are done.
 
         Raises:
-            UsageError: an engine or interpreter that is not there, or a folder in which another sweep is at work.
-            XframeError: an engine ended without the rows of all trials.
+            UsageError: another sweep is at work in the folder.
+            XframeError: a trial left no row.
         """
-        engines.check(engine, jobs)
-        self._check(python or {}, timeout)
         with self.folder.held():
             self.folder.prepare(self.sweep.text)
-            done = self.folder.done(self.ids)
-            if retry:
-                for trial in [trial for trial, row in done.items() if row["outcome"] != "ok"]:
-                    self.folder.row_file(trial).unlink()
-                    del done[trial]
-            root = self.folder.root.resolve()
+            done, root = self.done(), self.folder.root.resolve()
             missing = [
-                Assignment(trial, root, dict(python or {}), timeout, traces)
+                Assignment(trial, root, self.python, self.timeout, self.traces)
                 for trial in self.sweep.trials
                 if trial.id not in done
             ]
             if missing:
+                self.folder.forget([one.trial.id for one in missing])
                 with _watched(self.folder, [one.trial.id for one in missing], progress or Progress()):
-                    engines.run_all(missing, engine, jobs)
+                    engines.run_all(missing, self.engine, self.jobs)
             self.folder.clean()
             return self._result(len(done))
-
-    def _check(self, python: Mapping[str, str], timeout: float | None) -> None:
-        """Refuses now what would keep each trial from running."""
-        chosen = {trial.settings["adapter"].partition(":")[0]: trial for trial in self.sweep.trials}
-        for name, interpreter in python.items():
-            if name not in chosen:
-                what = "an interpreter for an adapter that no trial has"
-                raise UsageError(what, got=f"{name}={interpreter}", expected="one of " + ", ".join(chosen))
-        for trial in chosen.values():
-            trial.request(python, timeout).interpreters()
 
     def _result(self, before: int) -> SweepResult:
         found = self.folder.done(self.ids)
@@ -138,6 +148,7 @@ def _watched(folder: Folder, trials: Sequence[str], progress: Progress) -> Itera
                 progress.advance(_LABEL, now)
 
     progress.begin(_LABEL, len(trials), unit="trials")
+    progress.state(_LABEL, "running")
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
     text = "stopped"

@@ -163,6 +163,15 @@ def test_each_mistake_has_its_remedy(written, capsys, text, parts):
     assert [part for part in parts if part not in shown] == []
 
 
+def test_the_list_of_trials(written, capsys):
+    assert cli.execute(["sweep", str(written(GRID)), "--list", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["num_trials"], facts["num_steps"]) == (4, 2 * 3 + 2 * 2)
+    assert facts["trials"][1]["plan"] == {"batch_size": 600, "epochs": 1, "seed": 1}
+    code, err = failing("absent.toml", "--list", capsys=capsys)
+    assert (code, "cannot read the sweep's file" in err) == (2, True)
+
+
 def test_an_exclude_may_name_an_axis(written):
     assert len(varied(written(GRID + "    [[exclude]]\n    seed = 1\n    batch_size = 900"))) == 3
 
@@ -362,6 +371,9 @@ def test_an_interpreter_that_is_not_there_is_refused_before_a_trial_runs(written
     assert (code, "no such interpreter for 'numpy'" in err) == (2, True)
     code, err = failing(path, "--timeout", "0", capsys=capsys)
     assert (code, "a number of seconds above 0" in err) == (2, True)
+    code, err = failing(path, "--jobs", "0", capsys=capsys)
+    assert (code, "trials at a time" in err) == (2, True)
+    assert not (tmp_path / "xframe-runs").exists()
 
 
 def test_a_trial_that_was_stopped_from_outside_leaves_no_row(written, tmp_path, capsys):
