@@ -144,7 +144,7 @@ def _spread(many: int) -> list[int]:
 
 def _steps(trace: Trace, numbers: Numbers) -> list[dict[str, Any]]:
     """The numbers of single steps: of those that have a loss, or else a rate."""
-    known = next((rows for name in AVERAGED if (rows := np.flatnonzero(trace.known(name))).size), np.zeros(0, int))
+    known = next((there for name in AVERAGED if (there := np.flatnonzero(trace.known(name))).size), np.zeros(0, int))
     rows = []
     for step in known[_spread(len(known))].tolist():
         row: dict[str, Any] = {"step": step}

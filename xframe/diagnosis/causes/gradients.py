@@ -62,8 +62,9 @@ class GradientsKept(Cause):
                 fit = self.note(case, f"{text}: each is added to all before it{_sums(numbers, side)}", step)
                 yield replace(fit, by_reference=side == 1)
                 return
-        side = next((one for one in (0, 1) if _sums(numbers, one)), None)
-        if side is not None and all("optimizer.zero_grad" not in one for one in numbers.evidence.stated):
+        summing = [side for side in (0, 1) if _sums(numbers, side)]
+        if summing and all("optimizer.zero_grad" not in one for one in numbers.evidence.stated):
+            side = summing[0]
             text = f"{(case.run, case.other)[side]} may not set its gradients to zero between updates"
             yield replace(self.note(case, text + _sums(numbers, side), step, rank=636), by_reference=side == 1)
 
