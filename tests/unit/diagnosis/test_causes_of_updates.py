@@ -88,3 +88,19 @@ def test_one_is_counted_in_the_singular(tmp_path: Path) -> None:
     report = text(xframe.compare(tmp_path / "a", tmp_path / "b"))
     assert "b made 1 step, a has 2" in report
     assert "1 of 1 sample differs" in report
+
+
+@pytest.mark.parametrize("idle", [(0,), (0, 1), (17,)])
+@pytest.mark.parametrize("of_reference", [False, True])
+def test_steps_that_lead_to_no_update_are_told_from_windows(tmp_path: Path, idle: Any, of_reference: bool) -> None:
+    batches = np.random.default_rng(0).permutation(10 * STEPS).reshape(STEPS, 10)
+    more = np.insert(batches, [0] * len(idle) if idle[0] == 0 else idle, np.arange(10), axis=0)
+    for name, ids, without in (("a", batches, ()), ("b", more, idle)):
+        updates = np.cumsum(~np.isin(np.arange(len(ids)), without))
+        with xframe.record(tmp_path / name, num_samples=10 * STEPS) as rec:
+            for i, each in enumerate(ids):
+                rec.step(ids=each, updates=int(updates[i]), loss=1.0)
+    files = [tmp_path / name for name in "ab"]
+    first = xframe.compare(*(files[::-1] if of_reference else files)).causes[0]
+    assert (first.name, first.run, first.step) == ("step-without-update", "b", idle[0])
+    assert "no optimizer stepped" in first.sentence

@@ -11,7 +11,10 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.edits import Gaps, has_updates, update_gaps, updates_of, window_ends
-from xframe.errors import counted
+from xframe.diagnosis.keys import Keys
+from xframe.errors import counted, listed
+from xframe.inference.observed import Ints
+from xframe.trace.rows import Rows
 
 _LONGEST_WINDOW = 64  # steps by which a window may be shifted
 
@@ -39,6 +42,44 @@ class UpdateSkipped(Cause):
         fewer = gaps.some(fewer=True)
         exact = len(gaps.steps) == 1 and gaps.more[0] == -1
         yield self.fit(_totals_of(case, gaps), f"skips the update of {fewer.listed}", exact=exact, step=fewer.first)
+
+
+class StepWithoutUpdate(Cause):
+    """A step more, whose gradients lead to no update, as in a warm-up before training."""
+
+    name = "step-without-update"
+    rank = 305
+    fixes = settings(
+        any="compute losses that are only looked at without gradients; train on no batch before the first epoch begins",
+        torch="with torch.no_grad(): for what is only looked at; a warm-up outside of what is recorded",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        own, other = (case.candidate, case.keys), (case.reference, case.reference_keys)
+        for more, less, run, than in ((own, other, case.run, case.other), (other, own, case.other, case.run)):
+            idle = _idle(*more, *less)
+            if idle is None:
+                continue
+            some = len(idle) > 1
+            text = f"{run} makes {counted(len(idle), 'step')} that {'lead' if some else 'leads'} to no update, at step"
+            text += f"{'s' if some else ''} {listed(idle)}: gradients were computed, and no optimizer stepped, as in a "
+            text += f"warm-up or where a loss is only looked at; its other steps are those of {than}"
+            yield replace(self.note(case, text, int(idle[0]), exact=True), by_reference=more is other)
+
+
+def _idle(rows: Rows, keys: Keys, other: Rows, other_keys: Keys) -> Ints | None:
+    """The steps more that a run makes, if its updates are all behind the others, and these are those of the other."""
+    if rows.updates is None or other.updates is None or len(rows) <= len(other) or not len(other):
+        return None
+    bring, due = np.diff(rows.updates, prepend=0) != 0, np.diff(other.updates, prepend=0) != 0
+    if bring.sum() != len(other) or not due.all() or len(keys) != len(bring) or len(other_keys) != len(due):
+        return None
+    tried = rows.column("update_attempts")
+    known = tried.known is None or tried.known.all()
+    if known and len(tried.values) and (np.diff(tried.values, prepend=0)[~bring] > 0).any():  # skipped, and seen so
+        return None
+    same = np.array_equal(keys[bring], other_keys) and np.array_equal(rows.updates[bring], other.updates)
+    return np.flatnonzero(~bring) if same else None
 
 
 class UpdateDoubled(Cause):
