@@ -125,6 +125,14 @@ def like(size: int) -> Outcome:
     return {"size": f"`xframe {' '.join(LIKE)}`: {shown}; {ratio:.2f} x `import torch`, {size} rounds", "bad": bad}
 
 
+def swept_on_ray(size: int) -> Outcome:
+    """Sweeps on a local Ray cluster, stopped and started again."""
+    from sweeps.grids import run
+
+    result = run(size, SEED, engine="ray")
+    return {"size": result.text, "bad": result.mismatches}
+
+
 def selftest(size: int) -> Outcome:
     """Known faults, mutations and clean runs."""
     from proof.selftest import full
@@ -220,6 +228,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "forged": (sweep("forged"), 20_000),
     "kills": (sweep("kills"), 200),
     "sweep": (sweep("grids"), 20),
+    "sweep on Ray": (swept_on_ray, 5),
     "orphans": (sweep("orphans"), 300),
     "endings": (sweep("endings"), 1200),
     "signals": (sweep("signals"), 2000),

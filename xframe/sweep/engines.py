@@ -64,7 +64,7 @@ def run_all(assignments: Sequence[Assignment], engine: str, jobs: int | None) ->
         return
     import joblib
 
-    with _cluster(engine, jobs), joblib.parallel_config(backend=engine, n_jobs=jobs or -1):
+    with _cluster(engine, jobs) as most, joblib.parallel_config(backend=engine, n_jobs=most):
         joblib.Parallel(batch_size=1)(joblib.delayed(run_trial)(assignment) for assignment in assignments)
 
 
@@ -94,20 +94,22 @@ def _run_here(assignments: Sequence[Assignment], jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
-    """The cluster of an engine, while the block lasts."""
+def _cluster(engine: str, jobs: int | None) -> Iterator[int]:
+    """The cluster of an engine, while the block lasts, and how many trials at a time it is to run."""
     if engine == "ray":
         import ray
         from ray.util.joblib import register_ray
 
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
         own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
         handler = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level="ERROR", **own)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # which ray has replaced
         register_ray()
+        processors = int(ray.cluster_resources().get("CPU", 1))
         try:
-            yield
+            yield min(jobs or processors, processors)
         finally:
             ray.shutdown()
         return
@@ -121,4 +123,4 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[None]:
         else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
     )
     with Client(**own):
-        yield
+        yield jobs or -1
