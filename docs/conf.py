@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 project, author, release = "xframe", "the xframe developers", xframe.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-html_theme, html_title, html_copy_source, html_show_sphinx = "furo", "xframe", False, False
+html_theme, html_title = "furo", "xframe"
+html_copy_source = html_show_sphinx = html_show_copyright = False
+html_static_path, html_css_files = ["_static"], ["wide.css"]
 exclude_patterns = ["_build", "examples"]
 # Types of other libraries are named, not linked: the site is built without a network. Of xframe's own, annotations
 # name types that are not public too; links that a page writes must lead somewhere.

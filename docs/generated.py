@@ -79,7 +79,7 @@ def every_cause() -> str:
     families: dict[str, list[list[str]]] = {}
     for cause in causes.every():
         fixes = "; ".join(f"{where}: `{text.replace('`', '')}`" for where, text in sorted(cause.fixes.items()))
-        module = inspect.getmodule(type(cause))
+        module, fixes = inspect.getmodule(type(cause)), fixes or "what the other run does"
         families.setdefault(first_paragraph(module), []).append([f"`{cause.name}`", first_paragraph(cause), fixes])
     parts = [f"**{family}**\n\n{table(['name', 'meaning', 'fixed by'], rows)}" for family, rows in families.items()]
     return "\n\n".join(parts)

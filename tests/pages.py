@@ -31,7 +31,7 @@ from xframe.cli.app import execute
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # These change or make environments: the fresh environment that runs this test came from the same lines.
-ENVIRONMENT = ("make ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
+ENVIRONMENT = ("make ", "source ", "pip install ", "python3 -m venv ", "torch-env/bin/", "tf-env/bin/")
 _BLOCK = re.compile(
     r"(?:^<!-- given\n(?P<given>(?:(?!-->).)*)-->\n)?(?P<vary>^<!-- figures vary -->\n)?"
     r"(?:^<!-- needs (?P<needs>\w+) -->\n)?"

@@ -119,7 +119,7 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
 
     @property
     def digest(self) -> str:
-        """32 hex digits, equal for plans of equal meaning: fields without effect on the run don't count."""
+        """32 hex digits, equal for plans of equal meaning; fields without effect on the run don't count."""
         text = json.dumps(
             {"format": "xframe-plan-1", **equivalence.meaning(self)}, sort_keys=True, separators=(",", ":")
         )

@@ -106,7 +106,7 @@ class Trace:
 
     @property
     def name(self) -> str:
-        """What a report calls this run: its adapter if a harness recorded it, else the file's name."""
+        """What a report calls this run, which is its adapter if a harness recorded it, else the file's name."""
         return self.facts.label or text(self.path.stem)
 
     @cached_property
