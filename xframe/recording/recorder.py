@@ -163,8 +163,7 @@ class Recorder:
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch: labels, counted from 0 or from 1.
             padding: how many of the last ids are padding.
-            also: values of the columns in ``schema.FURTHER``, by name; ``features`` and ``targets`` are prints, of
-                shape (batch_size, 3), as ``identity.py`` of an adapter makes them.
+            also: values of columns in ``schema.FURTHER``, by name; ``features``, ``targets``: of shape (batch_size, 3).
         """
         if self._over:
             raise self._refusal("steps")
@@ -172,10 +171,8 @@ class Recorder:
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
         tensor = self._tensor
-        if type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1:
-            held = ids.numpy().tobytes()
-        else:
-            held = hold_ids(ids)
+        plain = type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1
+        held = ids.numpy().tobytes() if plain else hold_ids(ids)
         size = len(held) >> 3 if type(held) is bytes else held.shape[0]
         row = (  # in the order of STEP, and whole before it is kept: a step that is refused leaves nothing behind
             held,
@@ -199,10 +196,8 @@ class Recorder:
         self._waiting.append(row)  # this takes the step: before it nothing is kept, and after it nothing is lost
         self._rows += 1
         self._ids += size if also is None else _WITH_PRINTS * size
-        if self._stop is not None:
-            self._halt("steps")
-        if self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
-            self.flush()
+        if self._stop is not None or self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
+            self._halt_or_flush()
 
     def block(
         self,
@@ -238,6 +233,10 @@ class Recorder:
         self._waiting.extend(blocks)  # all of them or none, as in ``step``
         self._rows += sum(block.rows for block in blocks)
         self._ids += num_ids
+        if self._stop is not None or self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
+            self._halt_or_flush()
+
+    def _halt_or_flush(self) -> None:
         if self._stop is not None:
             self._halt("steps")
         if self._rows >= FLUSH_ROWS or self._ids >= FLUSH_IDS:
