@@ -16,17 +16,16 @@ from keras._tf_keras.keras import losses as as_tensorflow_has_them
 from keras.src.losses.losses import LossFunctionWrapper
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config
-from xxhash import xxh3_128_hexdigest
 
-_CANONICAL = {
-    "sparse_categorical_crossentropy": "cross_entropy",
-    "categorical_crossentropy": "cross_entropy",
-    "binary_crossentropy": "binary_cross_entropy",
-    "mean_squared_error": "mean_squared_error",
-    "mean_absolute_error": "mean_absolute_error",
-    "huber": "huber",
-    "kl_divergence": "kl_divergence",
-}
+from xframe.recording.attach.naming import (
+    KERAS_LOSSES,
+    KERAS_OPTIMIZERS,
+    MOST_READ,
+    MOST_VALUES,
+    MOST_WEIGHTS,
+    of_numbers,
+)
+
 _OPERATIONS = {  # of TensorFlow, all on logits
     "sparse_softmax_cross_entropy_with_logits": "cross_entropy",
     "softmax_cross_entropy_with_logits": "cross_entropy",
@@ -34,22 +33,16 @@ _OPERATIONS = {  # of TensorFlow, all on logits
 }
 LOSSES = (
     *((tf.nn, name) for name in _OPERATIONS),
-    *((space, name) for space in (keras.losses, as_tensorflow_has_them) for name in _CANONICAL if hasattr(space, name)),
+    *(
+        (space, name)
+        for space in (keras.losses, as_tensorflow_has_them)
+        for name in KERAS_LOSSES
+        if hasattr(space, name)
+    ),
 )
 _REDUCTIONS = {"sum_over_batch_size": "mean", "mean_with_sample_weight": "mean", None: "none"}
-_OPTIMIZERS = {  # of an optimizer's arguments, where the usual name is another
-    "clipnorm": "clip_norm",
-    "global_clipnorm": "clip_global_norm",
-    "clipvalue": "clip_value",
-    "use_ema": "ema",
-    "loss_scale_factor": "loss_scale",
-    "gradient_accumulation_steps": "accumulation_steps",
-}
 _LEFT_OUT = "name", "learning_rate", "ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer"
 _TOTALS = ("decay_steps",)
-_MOST_VALUES = 64  # of a list
-_MOST_READ = 1 << 26  # numbers of a model's weights that are brought home for a fingerprint
-_MOST_WEIGHTS = 256  # tensors
 
 
 def plain(value: Any) -> Any:
@@ -63,7 +56,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tf.Variable, keras.Variable)) or tf.is_tensor(value):
         return plain(np.asarray(value)) if hasattr(value, "numpy") else None
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value[:_MOST_VALUES]]
+        return [plain(each) for each in value[:MOST_VALUES]]
     return getattr(value, "__name__", type(value).__name__)
 
 
@@ -85,7 +78,7 @@ def optimizer(optimizer: keras.optimizers.Optimizer, variables: Collection[Any] 
     found: dict[str, Any] = {"class": type(inner).__name__, "learning_rate": rate(inner)}
     for name, value in _config(inner).items():
         if name not in _LEFT_OUT:
-            found[_OPTIMIZERS.get(name, name)] = plain(value)
+            found[KERAS_OPTIMIZERS.get(name, name)] = plain(value)
     found["weight_decay"] = found.get("weight_decay") or 0.0
     found["decay"] = "decoupled" if found["weight_decay"] else None
     found["accumulation_steps"] = found.get("accumulation_steps") or 1
@@ -133,7 +126,7 @@ def loss(loss: keras.losses.Loss, target: Any, output: Any) -> dict[str, Any]:
     given: Mapping[str, Any] = loss._fn_kwargs if isinstance(loss, LossFunctionWrapper) else {}
     name = getattr(function, "__name__", type(loss).__name__)
     found: dict[str, Any] = {
-        "class": _CANONICAL.get(name, type(loss).__name__ if function is None else name),
+        "class": KERAS_LOSSES.get(name, type(loss).__name__ if function is None else name),
         "reduction": _REDUCTIONS.get(loss.reduction, loss.reduction),
     }
     if name in ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"):
@@ -148,7 +141,7 @@ def loss(loss: keras.losses.Loss, target: Any, output: Any) -> dict[str, Any]:
 
 def loss_function(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A loss that is a function and reduces nothing, as it is called for the first time."""
-    found: dict[str, Any] = {"class": _OPERATIONS.get(name) or _CANONICAL[name]}
+    found: dict[str, Any] = {"class": _OPERATIONS.get(name) or KERAS_LOSSES[name]}
     if found["class"] in ("cross_entropy", "binary_cross_entropy"):
         found["from_logits"] = name in _OPERATIONS or bool(given.get("from_logits", False))
         found["label_smoothing"] = plain(given.get("label_smoothing", 0.0))
@@ -189,8 +182,8 @@ def layers(model: keras.layers.Layer) -> Iterator[tuple[str, dict[str, Any]]]:
             if any(strengths.values()):
                 yield "regularizer", {part: plain(value) for part, value in strengths.items()}
     own = {id(one) for layer in model._flatten_layers() for one in layer._trainable_variables}  # frozen or not
-    weights = [one for one in model.variables if id(one) in own][:_MOST_WEIGHTS]
-    read = _count(weights) <= _MOST_READ
+    weights = [one for one in model.variables if id(one) in own][:MOST_WEIGHTS]
+    read = _count(weights) <= MOST_READ
     for variable in weights:
         yield "weights", {**weight(variable, read=read), "trainable": bool(variable.trainable)}
 
@@ -199,11 +192,7 @@ def weight(variable: Any, *, read: bool = True) -> dict[str, Any]:
     """A variable's shape, a fingerprint of its numbers as float32, their mean and standard deviation."""
     found: dict[str, Any] = {"shape": [int(one) for one in variable.shape]}
     if read and not tf.as_dtype(variable.dtype).is_complex:
-        numbers = np.ascontiguousarray(variable.numpy(), dtype=np.float32)
-        found["fingerprint"] = xxh3_128_hexdigest(numbers.tobytes())
-        mean, std = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
-        if math.isfinite(mean) and math.isfinite(std):
-            found |= {"mean": mean, "std": std}
+        found |= of_numbers(np.ascontiguousarray(variable.numpy(), dtype=np.float32))
     return found
 
 

@@ -19,7 +19,15 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
-from xxhash import xxh3_128_hexdigest
+
+from xframe.recording.attach.naming import (
+    KERAS_LOSSES,
+    KERAS_OPTIMIZERS,
+    MOST_READ,
+    MOST_VALUES,
+    MOST_WEIGHTS,
+    of_numbers,
+)
 
 LOSSES = tuple(
     name
@@ -65,24 +73,8 @@ _FROM_LOGITS = {
     "binary_cross_entropy": False,
     "binary_cross_entropy_with_logits": True,
 }
-_KERAS = {
-    "clipnorm": "clip_norm",
-    "global_clipnorm": "clip_global_norm",
-    "clipvalue": "clip_value",
-    "use_ema": "ema",
-    "loss_scale_factor": "loss_scale",
-    "gradient_accumulation_steps": "accumulation_steps",
-}
-_KERAS_LOSSES = {
-    "sparse_categorical_crossentropy": "cross_entropy",
-    "categorical_crossentropy": "cross_entropy",
-    "binary_crossentropy": "binary_cross_entropy",
-}
 _HOLDERS = (torch.nn.ParameterDict, torch.nn.ParameterList)
 _TOTALS = ("T_max", "total_iters", "num_training_steps")
-_MOST_VALUES = 64  # of a list
-_MOST_READ = 1 << 26  # numbers of a model's weights that are brought home for a fingerprint
-_MOST_WEIGHTS = 256  # tensors
 _CHOSEN = 1 << 53  # seeds from here on are torch's own, another in each process
 
 
@@ -97,11 +89,11 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, torch.Tensor):
         value = value.detach()
-        return value.item() if value.numel() == 1 else plain(value.reshape(-1)[:_MOST_VALUES].tolist())
+        return value.item() if value.numel() == 1 else plain(value.reshape(-1)[:MOST_VALUES].tolist())
     if isinstance(value, (np.generic, np.ndarray)):
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value[:_MOST_VALUES]]
+        return [plain(each) for each in value[:MOST_VALUES]]
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
     return getattr(value, "__name__", type(value).__name__)
@@ -111,7 +103,7 @@ def optimizer(optimizer: torch.optim.Optimizer, scaler: Any = None) -> dict[str,
     """An optimizer's hyper-parameters, those of its first group and how others differ."""
     groups = [_group(optimizer, group) for group in optimizer.param_groups]
     found = {"class": type(optimizer).__name__, **groups[0], "groups": len(groups)}
-    for number, group in enumerate(groups[1:_MOST_VALUES], start=1):
+    for number, group in enumerate(groups[1:MOST_VALUES], start=1):
         found |= {f"group{number}.{name}": value for name, value in group.items() if value != groups[0].get(name)}
     found["parameters"] = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
     found |= {"clip_norm": None, "clip_global_norm": None, "clip_value": None}
@@ -150,7 +142,7 @@ def schedule(schedule: Any) -> dict[str, Any]:
         found["function"] = getattr(inner, "__name__", type(inner).__name__)
         found |= {_named(name): plain(value) for name, value in getattr(function, "keywords", {}).items()}
     parts = getattr(schedule, "_schedulers", [])
-    for number, part in enumerate(parts[:_MOST_VALUES]):
+    for number, part in enumerate(parts[:MOST_VALUES]):
         found |= {f"part{number}.{name}": value for name, value in globals()["schedule"](part).items()}
     return found
 
@@ -222,7 +214,7 @@ def keras_optimizer(optimizer: Any, variables: Sequence[Any]) -> dict[str, Any]:
         elif name == "learning_rate":
             found["learning_rate"] = float(str(np.float32(value)))  # as it was written, before it was rounded
         elif name not in ("name", "ema_momentum", "ema_overwrite_frequency"):
-            found[_KERAS.get(name, name)] = plain(value)
+            found[KERAS_OPTIMIZERS.get(name, name)] = plain(value)
     decay = found.get("weight_decay") or 0.0
     parameters = sum(math.prod(variable.shape) for variable in variables)
     return found | {"weight_decay": decay, "decay": "decoupled" if decay else None, "parameters": parameters}
@@ -232,7 +224,7 @@ def keras_loss(loss: Any, reduction: str, y_true: Any, y_pred: Any) -> dict[str,
     """A loss of Keras' own."""
     config = loss.get_config()
     name = getattr(getattr(loss, "fn", None), "__name__", type(loss).__name__)
-    found = {"class": _KERAS_LOSSES.get(name, name), "reduction": reduction}
+    found = {"class": KERAS_LOSSES.get(name, name), "reduction": reduction}
     found |= {each: config[each] for each in ("from_logits", "label_smoothing", "delta") if each in config}
     shapes = (("input_shape", y_pred), ("target_shape", y_true))
     return found | {role: list(tensor.shape[1:]) for role, tensor in shapes if hasattr(tensor, "shape")}
@@ -295,8 +287,8 @@ def layers(
         elif "Norm" in kind and (hasattr(layer, "eps") or hasattr(layer, "epsilon")):
             yield "normalisation", _normalisation(layer)
     weights = [p for p in module.parameters() if not is_lazy(p) and p.is_floating_point() and p not in known]
-    weights = weights[:_MOST_WEIGHTS]
-    read = sum(p.numel() for p in weights) <= _MOST_READ
+    weights = weights[:MOST_WEIGHTS]
+    read = sum(p.numel() for p in weights) <= MOST_READ
     for tensor in weights:
         yield "weights", {**weight(tensor.detach(), read=read), "trainable": tensor.requires_grad}
 
@@ -313,11 +305,7 @@ def weight(tensor: torch.Tensor, *, read: bool = True) -> dict[str, Any]:
     """A tensor's shape, a fingerprint of its numbers as float32, their mean and standard deviation."""
     found: dict[str, Any] = {"shape": list(tensor.shape)}
     if read and tensor.layout is torch.strided and not tensor.is_complex():
-        numbers = tensor.float().cpu().contiguous().numpy()
-        found["fingerprint"] = xxh3_128_hexdigest(numbers.tobytes())
-        mean, std = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
-        if math.isfinite(mean) and math.isfinite(std):
-            found |= {"mean": mean, "std": std}
+        found |= of_numbers(tensor.float().cpu().contiguous().numpy())
     return found
 
 

@@ -13,17 +13,12 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.watched import Watched, quiet
+from xframe_torch.loops.watched import Watched
 
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched("accelerate", plan, task, runtime, recorder)
-    with quiet("accelerate"):
-        _train(watched, **watched.arguments)
-    if watched.validates_last:
-        watched.test()
-    return watched.final()
+    return Watched("accelerate", plan, task, runtime, recorder).trained(_train, "accelerate")
 
 
 def _train(

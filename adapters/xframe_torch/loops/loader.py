@@ -12,17 +12,13 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
-from xframe_torch.loops.watched import Watched, quiet
+from xframe_torch.loops.watched import Watched
 
 
 def train(plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
     """Trains; returns the final weights."""
-    watched = Watched("loader", plan, task, runtime, recorder)
-    with quiet():  # a schedule by steps that fill no window is stepped before the optimizer
-        _train(watched, **watched.arguments)
-    if watched.validates_last:
-        watched.test()
-    return watched.final()
+    # Quietly: a schedule by steps that fill no window is stepped before the optimizer.
+    return Watched("loader", plan, task, runtime, recorder).trained(_train)
 
 
 def _train(

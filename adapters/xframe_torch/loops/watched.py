@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -190,6 +190,14 @@ class Watched:
                 self.tested(self.module(features.to(self.runtime.device)), targets.to(self.runtime.device), ids)
         self.module.train()
         return self.validated()
+
+    def trained(self, train: Callable[..., None], *loggers: str) -> dict[str, NDArray[Any]]:
+        """Trains by a loop that takes this and the trainer's arguments; the weights that the run ends with."""
+        with quiet(*loggers):
+            train(self, **self.arguments)
+        if self.validates_last:
+            self.test()
+        return self.final()
 
     def final(self) -> dict[str, NDArray[Any]]:
         """The weights that the run ends with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,101 +70,96 @@ class GradientScale(Cause):
         yield self.note(case, text, step)
 
 
-class RescaledFeatures(Cause):
+class _OfContents(Cause):
+    """A cause of features or targets that differ."""
+
+    explains = staticmethod(claims.of_all)
+    column: ClassVar[str]
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        found, step = numbers.evidence.details.get(self.column), numbers.evidence.failed.get(self.column)
+        if step is not None and found is not None and (text := self.says(case, numbers, found, step)):
+            yield self.note(case, text, step)
+
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
+        """The sentence, of ``found``, what a check noticed of what differs from that step on; empty if it is not so."""
+        raise NotImplementedError
+
+
+class RescaledFeatures(_OfContents):
     """Its features are the other's, scaled or shifted."""
 
     name = "rescaled-features"
     rank = 465
-    explains = staticmethod(claims.of_all)
+    column = "features"
     fixes = settings(any="one preprocessing for both runs: divide by 255, or standardise, once, in the same place")
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        found, step = numbers.evidence.details.get("features"), numbers.evidence.failed.get("features")
-        if step is not None and found is not None and found.how:
-            yield self.note(case, f"{found.how}, from step {step:,} on", step)
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
+        return f"{found.how}, from step {step:,} on" if found.how else ""
 
 
-class SameDrawsInWorkers(Cause):
+class SameDrawsInWorkers(_OfContents):
     """Its workers may have copies of one random generator, so that all of them augment alike."""
 
     name = "same-draws-in-workers"
     rank = 467
-    explains = staticmethod(claims.of_all)
+    column = "features"
     fixes = settings(
         torch="a worker_init_fn that seeds numpy and random from torch.initial_seed(), or torch's own generator",
     )
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        step = _differ_at(numbers, "features")
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
         stated = [one.get("loader.workers") for one in numbers.evidence.stated]
         workers = [value if type(value) is int else 0 for value in stated]
-        if step is None or workers[0] == workers[1] or max(workers) < 2 or not _same_samples(numbers):
-            return
+        same = [name for name in ("boundaries", "targets") if name in numbers.evidence.passed]
+        if found.how or workers[0] == workers[1] or max(workers) < 2 or not same:
+            return ""
         side = int(workers[1] > workers[0])
-        run, many = (case.run, case.other)[side], workers[side]
-        same = "ids" if "boundaries" in numbers.evidence.passed else "targets"
-        text = f"the {same} agree, and the features differ from step {step:,} on: {run} reads in {many:,} workers, and "
-        text += "where each has a copy of one NumPy or Python generator, the same draws come in every worker"
-        yield self.note(case, text, step)
+        text = f"the {'ids' if same[0] == 'boundaries' else 'targets'} agree, and the features differ from step "
+        text += f"{step:,} on: {(case.run, case.other)[side]} reads in {workers[side]:,} workers, and where each has a "
+        return f"{text}copy of one NumPy or Python generator, the same draws come in every worker"
 
 
-class OtherFeatures(Cause):
+class OtherFeatures(_OfContents):
     """The same samples have other features: augmented by other draws, or prepared otherwise."""
 
     name = "other-features"
     rank = 473
-    explains = staticmethod(claims.of_all)
+    column = "features"
     fixes = settings(any="one preprocessing, and augmentation that draws by the sample and the epoch, in both runs")
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        step = _differ_at(numbers, "features")
-        if step is not None:
-            targets = ", and their targets agree" if "targets" in numbers.evidence.passed else ""
-            text = f"the samples of {case.run} have other features than in {case.other} from step {step:,} on{targets}"
-            yield self.note(case, f"{text}: augmented by other draws, or prepared otherwise", step)
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
+        targets = ", and their targets agree" if "targets" in numbers.evidence.passed else ""
+        text = f"the samples of {case.run} have other features than in {case.other} from step {step:,} on{targets}"
+        return "" if found.how else f"{text}: augmented by other draws, or prepared otherwise"
 
 
-class TargetsOfOtherSamples(Cause):
+class TargetsOfOtherSamples(_OfContents):
     """Its samples have the targets of others."""
 
     name = "targets-of-other-samples"
     rank = 469
-    explains = staticmethod(claims.of_all)
+    column = "targets"
     fixes = settings(
         any="draw one permutation a pass, and index features and targets by it, or keep them in one data set"
     )
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        step, found = _differ_at(numbers, "targets"), numbers.evidence.details.get("targets")
-        if step is None or found is None or found.others < _MOST_OF or "features" not in numbers.evidence.passed:
-            return
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
+        if found.how or found.others < _MOST_OF or "features" not in numbers.evidence.passed:
+            return ""
         text = f"the features of {case.run} agree with those of {case.other}, and the targets belong to other samples "
-        text += f"from step {step:,} on: features and targets are shuffled, or indexed, each by itself"
-        yield self.note(case, text, step)
+        return f"{text}from step {step:,} on: features and targets are shuffled, or indexed, each by itself"
 
 
-class OtherTargets(Cause):
+class OtherTargets(_OfContents):
     """The same samples have other targets."""
 
     name = "other-targets"
     rank = 471
-    explains = staticmethod(claims.of_all)
+    column = "targets"
     fixes = settings(any="one set of labels, of one type, in one order of classes")
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        found, step = numbers.evidence.details.get("targets"), numbers.evidence.failed.get("targets")
-        if step is None or found is None:
-            return
+    def says(self, case: Case, numbers: Numbers, found: Any, step: int) -> str:
         how = found.how or f"the targets of {case.run} differ from those of {case.other}"
         features = "the features agree, and " if "features" in numbers.evidence.passed else ""
-        yield self.note(case, f"{features}{how}, from step {step:,} on", step)
-
-
-def _differ_at(numbers: Numbers, column: str) -> int | None:
-    """The step at which these first differ, if the check fails and they differ in no one way."""
-    found = numbers.evidence.details.get(column)
-    return None if found is None or found.how else numbers.evidence.failed.get(column)
-
-
-def _same_samples(numbers: Numbers) -> bool:
-    return bool({"boundaries", "targets"} & numbers.evidence.passed)
+        return f"{features}{how}, from step {step:,} on"

@@ -20,64 +20,72 @@ def _of_validations(table: Table, step: int | None) -> set[str]:
     return {"validation"}
 
 
-class ValidationByBatch(Cause):
+class _OfOutcomes(Cause):
+    """A cause of validations that differ, and nothing else."""
+
+    explains = staticmethod(_of_validations)
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        outcome = numbers.validation
+        if outcome is None or numbers.loss_differs_at is not None or "validation" in numbers.rounded:
+            return
+        if text := self.says(case, numbers, outcome):
+            yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+
+    def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
+        """The sentence of the validation that differs; empty if it is not so."""
+        raise NotImplementedError
+
+
+class ValidationByBatch(_OfOutcomes):
     """It takes a validation's mean over batches, not over samples."""
 
     name = "validation-by-batch"
     rank = 700
-    explains = staticmethod(_of_validations)
     fixes = settings(
         any="weigh each batch's mean by its samples, or sum over all samples and divide once, as Keras' evaluate does"
     )
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        outcome = _only_the_outcome(numbers)
-        if outcome is None or numbers.evidence.from_outside:
-            return
+    def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
         both, other = outcome.batch_sizes
+        if numbers.evidence.from_outside:
+            return ""
         text = f"{case.run} and {case.other} validate on {outcome.samples}"
+        mean = "with different outcomes, and nothing else differs: as where one of them takes the mean of the batches' "
+        mean += "means"
         if both is None or other is None:
-            text += (
-                " (rec.validation(batch_sizes=...) would show in which batches), with different outcomes, and nothing "
-            )
-            text += (
-                "else differs: as where one of them takes the mean of the batches' means, in which a short last batch "
-            )
-            text += "weighs as much as a full one"
-        elif both != other:
-            text += " in different batches, with different outcomes, and nothing else differs: as where one of them "
-            text += "takes the mean of the batches' means"
-        elif len(sizes := sorted({size for size, _ in both}, reverse=True)) > 1:
-            each = " and ".join(f"{size:,}" for size in sizes[:2])
-            text += f" in the same batches, of {each}, with different outcomes, and nothing else differs: as where one "
-            text += f"of them takes the mean of the batches' means, in which {counted(sizes[-1], 'sample')} of the "
-            text += f"last weigh as much as {sizes[0]:,}"
-        else:
-            return
-        yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+            text += f" (rec.validation(batch_sizes=...) would show in which batches), {mean}, in which a short last "
+            return f"{text}batch weighs as much as a full one"
+        if both != other:
+            return f"{text} in different batches, {mean}"
+        sizes = sorted({size for size, _ in both}, reverse=True)
+        if len(sizes) == 1:
+            return ""
+        each = " and ".join(f"{size:,}" for size in sizes[:2])
+        text += (
+            f" in the same batches, of {each}, {mean}, in which {counted(sizes[-1], 'sample')} of the last weigh as "
+        )
+        return f"{text}much as {sizes[0]:,}"
 
 
-class NormalisationVariance(Cause):
+class NormalisationVariance(_OfOutcomes):
     """It normalises, in evaluation, by variances that its framework keeps by another divisor."""
 
     name = "normalisation-variance"
     rank = 699
-    explains = staticmethod(_of_validations)
     fixes = settings(
         any="--rtol 0.01 --atol 0.01 accepts it: no constant makes the two equal; larger batches make it smaller",
         torch="to compare closely, a BatchNorm that adds (N - 1) / N of the batch's variance to running_var",
     )
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        outcome, evidence = _only_the_outcome(numbers), numbers.evidence
-        sides = [_batch_norm(stated) for stated in evidence.stated]
-        if outcome is None or {*sides} != {"torch", "keras"} or evidence.differing(r"normalisation\..*"):
-            return
+    def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
+        sides = [_batch_norm(stated) for stated in numbers.evidence.stated]
+        if {*sides} != {"torch", "keras"} or numbers.evidence.differing(r"normalisation\..*"):
+            return ""
         runs = dict(zip(sides, (case.run, case.other), strict=True))
         text = "torch keeps the variance over N-1, Keras over N, and evaluation normalises by it: "
         text += f"{runs['torch']} and {runs['keras']} train alike, and validate on {outcome.samples} "
-        text += "with different outcomes"
-        yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+        return f"{text}with different outcomes"
 
 
 def _batch_norm(stated: Mapping[str, Any]) -> str | None:
@@ -88,23 +96,19 @@ def _batch_norm(stated: Mapping[str, Any]) -> str | None:
     return "torch" if any(re.fullmatch(r"(Lazy|Sync)?BatchNorm(\dd)?", one) for one in classes) else None
 
 
-class ValidationInTrainingMode(Cause):
+class ValidationInTrainingMode(_OfOutcomes):
     """It validates a model that is still in training mode."""
 
     name = "validation-in-training-mode"
     rank = 705
-    explains = staticmethod(_of_validations)
     fixes = settings(
         torch="model.eval() before the validation, model.train() after it",
         tensorflow="model(features, training=False)",
     )
 
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        outcome = _only_the_outcome(numbers)
-        if outcome is not None:
-            text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
-            text += "batch's own statistics; nothing but what validations give differs"
-            yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+    def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
+        text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
+        return f"{text}batch's own statistics; nothing but what validations give differs"
 
 
 class ToleranceBelowRounding(Cause):
@@ -120,11 +124,6 @@ class ToleranceBelowRounding(Cause):
             text = f"{what} of {case.run} and {case.other} differ by less than the default tolerance of "
             text += f"{numbers.precision} allows, and by more than the one given"
             yield self.note(case, text, None, claims=(claims.only_differ(numbers.rounded),))
-
-
-def _only_the_outcome(numbers: Numbers) -> Outcome | None:
-    """The validation that differs, where neither losses nor rounding are why."""
-    return None if numbers.loss_differs_at is not None or "validation" in numbers.rounded else numbers.validation
 
 
 class OtherAccuracy(Cause):

@@ -1,0 +1,38 @@
+"""What instruments call settings of Keras, which trains on either framework, and how much of a model they state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_128_hexdigest
+
+KERAS_OPTIMIZERS = {  # of an optimizer's arguments, where the usual name is another
+    "clipnorm": "clip_norm",
+    "global_clipnorm": "clip_global_norm",
+    "clipvalue": "clip_value",
+    "use_ema": "ema",
+    "loss_scale_factor": "loss_scale",
+    "gradient_accumulation_steps": "accumulation_steps",
+}
+KERAS_LOSSES = {
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy",
+    "mean_squared_error": "mean_squared_error",
+    "mean_absolute_error": "mean_absolute_error",
+    "huber": "huber",
+    "kl_divergence": "kl_divergence",
+}
+MOST_VALUES = 64  # of a list
+MOST_READ = 1 << 26  # numbers of a model's weights that are brought home for a fingerprint
+MOST_WEIGHTS = 256  # tensors
+
+
+def of_numbers(numbers: NDArray[np.float32]) -> dict[str, Any]:
+    """A tensor's fingerprint, and its mean and standard deviation where these are numbers."""
+    found = {"fingerprint": xxh3_128_hexdigest(numbers.tobytes())}
+    mean, std = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
+    return found | ({"mean": mean, "std": std} if math.isfinite(mean) and math.isfinite(std) else {})
