@@ -161,7 +161,7 @@ class SweepResult:
             same = (
                 f"{one['equal']} of {one['compared']} equal the first of their plan"
                 if one["compared"]
-                else "nothing beside"
+                else "nothing to compare with"
             )
             seconds = "" if one["median_seconds"] is None else f"{one['median_seconds']:.1f} s"
             rows.append([name, f"{one['ok']} of {one['trials']}", same, seconds])

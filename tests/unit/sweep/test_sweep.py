@@ -10,6 +10,7 @@ import xframe
 from xframe.cli import app as cli
 from xframe.plan.fields import FIELDS
 from xframe.sweep import engines, grid, table
+from xframe.sweep.folder import Folder
 from xframe.sweep.result import SweepResult
 
 GRID = """
@@ -253,6 +254,19 @@ def test_what_is_no_folder_of_a_sweep_is_refused(written, tmp_path, capsys):
     code, err = failing(written(GRID), "--out", tmp_path / "out", capsys=capsys)
     assert code == 2
     assert "no sweep's folder" in err
+
+
+def test_one_sweep_at_a_time_and_no_damaged_row(written, tmp_path, capsys):
+    path, folder = written(GRID), Folder(tmp_path / "out")
+    folder.root.mkdir()
+    with folder.held():
+        code, err = failing(path, "--out", "out", capsys=capsys)
+        assert (code, "a sweep is at work in this folder" in err) == (2, True)
+    folder.prepare(path.read_text())
+    trial = grid.read(path).trials[0].id
+    folder.row_file(trial).write_text('{"outcome": ')
+    code, err = failing(path, "--out", "out", capsys=capsys)
+    assert (code, "a damaged row" in err, f"{trial}.json" in err, "Remove it" in err) == (3, True, True, True)
 
 
 TOY = """
