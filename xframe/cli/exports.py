@@ -17,8 +17,8 @@ def export(
     trace: Annotated[Path, Parameter(name="TRACE", help="A trace.", group=GIVEN)],
     /,
     *,
-    to: Annotated[Literal["csv", "jsonl"], word("What to write.", WHAT)],
-    out: Annotated[Path, option("The file or folder to write; must not exist.", PRINTED)],
+    to: Annotated[Literal["csv", "jsonl", "tensorboard", "mlflow", "mlperf"], word("What to write.", WHAT)],
+    out: Annotated[Path, option("The file or folder to write; must not exist, but for mlflow.", PRINTED)],
     json: Json = False,
 ) -> int:
     """Write what a trace holds in a form that other tools read.
@@ -28,6 +28,11 @@ def export(
     csv and jsonl have a line for each step, and xframe import reads them: of a run whose samples are known by their
     index it makes a trace with the same certificate. They take complete traces only, for they could not say that a run
     was cut short.
+
+    tensorboard is a folder of events (scalars in float32), mlflow a SQLite database, to which one that is there gets a
+    run added, mlperf a log of :::MLLOG lines. They state how a run ended.
+
+    For example: xframe export new.trace --to mlflow --out runs.db
     """
     from xframe.report.exports import export_run
 

@@ -97,10 +97,12 @@ def test_nothing_is_overwritten_and_nothing_left_of_what_failed(tmp_path, runs, 
         export_run(trace, tmp_path / "there", form=form)
     assert (tmp_path / "there").read_text() == "mine"
 
-    def full(self):
+    def full(self, path):
+        path.mkdir()
+        (path / "some").write_text("of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("xframe.report.exports.export.Export.blocks", full)
+    monkeypatch.setattr(EXPORTS[form], "write", full)
     with pytest.raises(OSError, match="No space"):
         export_run(trace, out, form=form)
     assert not out.exists()

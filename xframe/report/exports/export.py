@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xframe.errors import UsageError, Verbatim
-from xframe.trace.schema import BY_NAME, COLUMNS, LISTS, PRINTS
+from xframe.errors import UsageError, Verbatim, printable
+from xframe.trace.schema import BY_NAME, COLUMNS, FURTHER, LISTS, PRINTS
 from xframe.trace.trace import Trace
+
+NUMBERS = ("loss", "lr", "accuracy", *FURTHER, "batch_size", "updates", "epoch")  # what curves are drawn of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,50 @@ class Export(ABC):
             got=Verbatim(error),
             remedy=f"Install it: pip install 'xframe-toolkit[{self.extra}]'",
         )
+
+    @classmethod
+    def adds_to(cls, path: Path) -> bool:
+        """Whether what is there takes one run more."""
+        return False
+
+    @cached_property
+    def began(self) -> float:
+        """When recording began, in seconds since 1970; 0 if that is not known."""
+        try:
+            return datetime.fromisoformat(self.trace.facts.started or "").timestamp()
+        except (ValueError, OverflowError, OSError):
+            return 0.0
+
+    def at(self, time_ns: int | None) -> float:
+        """The time of what was seen so long after recording began, in seconds since 1970."""
+        return self.began + (time_ns or 0) / 1e9
+
+    def facts(self) -> dict[str, str]:
+        """What else is known of the run, by name, each a line: what it was, was set to, and ran with."""
+        facts, named = self.trace.facts, ("task", "adapter", "loop", "num_samples", "num_validation", "platform")
+        found: dict[str, Any] = {name: getattr(facts, name) for name in named}
+        for kind, of in (("plan", facts.plan), ("runtime", facts.runtime), ("versions", facts.versions)):
+            found |= {f"{kind}.{name}": value for name, value in of.items()}
+        found |= self.trace.settings
+        return {printable(name)[:200]: printable(value)[:500] for name, value in found.items() if value is not None}
+
+    def validated(self) -> Iterator[tuple[int, float, dict[str, float]]]:
+        """Each validation: the step before it, its time, and its results."""
+        for one in self.trace.validations:
+            results = {"validation/loss": one.loss, "validation/accuracy": one.accuracy}
+            found = {name: number for name, number in results.items() if number is not None}
+            yield max(one.after - 1, 0), self.at(one.time_ns), found
+
+    def numbers(self, names: Sequence[str]) -> Iterator[tuple[int, float, dict[str, float]]]:
+        """Each step, its time, and those of these columns that are known there."""
+        for start, stop in self.trace.blocks():
+            columns = {name: self.trace.between(name, start, stop) for name in ("time_ns", *names)}
+            known = {name: None if mask is None else mask.tolist() for name, (_, mask) in columns.items()}
+            values = {name: column.values.tolist() for name, column in columns.items()}
+            for row in range(stop - start):
+                here = {name: values[name][row] for name in names if known[name] is None or known[name][row]}
+                timed = known["time_ns"] is None or known["time_ns"][row]
+                yield start + row, self.at(values["time_ns"][row] if timed else None), here
 
     def blocks(self) -> Iterator[dict[str, Any]]:
         """The columns' Arrow arrays, by name, a block of the file at a time."""

@@ -9,15 +9,19 @@ from pathlib import Path
 
 from xframe.errors import TraceError, UsageError, counted, printable, unknown
 from xframe.report.exports.csv_file import CsvExport
+from xframe.report.exports.event_files import EventFileExport
 from xframe.report.exports.export import Export, Exported
 from xframe.report.exports.json_lines import JsonLinesExport
+from xframe.report.exports.mlflow_store import MlflowExport
+from xframe.report.exports.mlperf_log import MlperfExport
 from xframe.trace.trace import Trace
 
-EXPORTS: Mapping[str, type[Export]] = {kind.form: kind for kind in (CsvExport, JsonLinesExport)}
+_KINDS = (CsvExport, JsonLinesExport, EventFileExport, MlflowExport, MlperfExport)
+EXPORTS: Mapping[str, type[Export]] = {kind.form: kind for kind in _KINDS}
 
 
 def export_run(trace: Trace | str | Path, out: str | Path, *, form: str) -> Exported:
-    """Writes what a trace holds at ``out``, which does not exist yet.
+    """Writes what a trace holds at ``out``, which does not exist yet; a database of MLflow's gets one run more.
 
     Args:
         trace: a trace or its file.
@@ -41,7 +45,8 @@ def export_run(trace: Trace | str | Path, out: str | Path, *, form: str) -> Expo
         )
     if not opened.num_rows:
         raise UsageError("the trace has no steps", got=str(opened.path), expected="at least one")
-    if os.path.lexists(path):
+    there = os.path.lexists(path)
+    if there and not kind.adds_to(path):
         raise _exists(path)
     export = kind(opened)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +55,8 @@ def export_run(trace: Trace | str | Path, out: str | Path, *, form: str) -> Expo
     except FileExistsError:
         raise _exists(path) from None
     except BaseException:
-        _remove(path)
+        if not there:
+            _remove(path)
         raise
     return Exported(form, path, opened.num_rows, export.columns, tuple(export.remarks))
 
