@@ -93,9 +93,11 @@ def sweep(
         traces=not no_traces,
         retry=retry,
     )
-    again = f"xframe sweep {shlex.quote(str(file))}" + (
-        f" --out {shlex.quote(str(out))}" if out not in (None, file) else ""
-    )
+    given = {"--out": None if out == file else out, "--jobs": jobs, "--timeout": timeout}
+    given["--engine"] = None if engine == "local" else engine
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    words += [word for value in python or [] for word in ("--python", value)] + ["--no-traces"] * no_traces
+    again = shlex.join(["xframe", "sweep", str(file), *words])
     _begin(work, again)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -243,6 +243,9 @@ def test_the_last_unfinished_folder_of_the_same_file_is_gone_on_with(written, tm
     for _ in range(2):
         assert cli.execute(["sweep", str(path)]) == 130
         assert f"0 of 4 trials done in xframe-runs/grid-1. Go on: xframe sweep {path}" in capsys.readouterr().err
+    tokens = ["sweep", str(path), "--jobs", "2", "--no-traces"]
+    assert cli.execute(tokens) == 130
+    assert f"Go on: xframe {' '.join(tokens)}" in capsys.readouterr().err
     path.write_text(path.read_text().replace("[0, 1]", "[0]"))
     assert cli.execute(["sweep", str(path)]) == 130
     assert "xframe-runs/grid-2" in capsys.readouterr().err
