@@ -5,7 +5,7 @@ import numpy as np
 from experiments.common.lab import BOTH
 from experiments.common.results import EXACT, order
 from experiments.common.tasks import named
-from experiments.common.training import Trial
+from experiments.common.training import Trial, distance
 
 UPDATES = 1, 10, 100, 500
 SETTINGS = {"calm": {"rate": 0.1}, "restless": {"rate": 0.5, "momentum": 0.9}}
@@ -68,10 +68,3 @@ def run(lab):
         [{"runs": len(runs), "all alike": same == {True}}],
     )
     return result
-
-
-def distance(one, other):
-    """The largest difference of any weight over the largest weight."""
-    ours, theirs = one.weights(), other.weights()
-    largest = max(np.abs(values.astype("float64")).max() for values in ours.values())
-    return max(np.abs(ours[name].astype("float64") - theirs[name].astype("float64")).max() for name in ours) / largest

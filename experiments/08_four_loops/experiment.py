@@ -33,10 +33,12 @@ def run(lab):
         f"""The perceptron on 1,437 digits, 10 epochs of batch 64, SGD with a learning rate of 0.1, in float32, one
         thread; then the same in windows of 4 steps, which the plan flushes at the end of each epoch, all gradients
         divided by 4. Each trainer gets the plan as its own settings, and counts by itself. {len(seeds)} seeds of
-        starting weights and order; {INTERVAL}. *From PyTorch's loss*: the largest difference of the held-out loss from the PyTorch loop's on the same seed.
-        *Seconds*: of a whole run, the median over the seeds, start of the trainer and compilation included, imports
-        not. {"" if find_spec("lightning") else "Lightning was not installed."}""",
+        starting weights and order; {INTERVAL}. *From PyTorch's loss*: the largest difference of the held-out loss
+        from the PyTorch loop's on the same seed. *Seconds*: of a whole run, the median over the seeds, start of the
+        trainer and compilation included, imports not.""",
     )
+    if "Lightning" not in loops:
+        result.setting += " Lightning was not installed."
     runs = lab.train(
         Trial(
             {"batch_size": 64, "epochs": 10, "seed": seed, "validation_every": 10, **PLANS[plan]},

@@ -1,5 +1,8 @@
 """Where an experiment runs: it trains trials, and says how far it is."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -30,6 +33,20 @@ class Lab:
     def train(self, trials):
         """Runs them all; see ``training``."""
         return training.train(list(trials), self.folder / f"trials-{next(self._number)}", self.say)
+
+    def sweep(self, file):
+        """Runs the trials of a sweep's file; returns its table, with the file of each trial's trace."""
+        import pandas
+
+        out = self.folder / "sweep"
+        command = [sys.executable, "-m", "xframe", "sweep", str(file), "--out", str(out)]
+        path = os.pathsep.join(filter(None, (str(training.ROOT), os.environ.get("PYTHONPATH"))))
+        done = subprocess.run(command, cwd=training.ROOT, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, **training.QUIET, "PYTHONPATH": path})  # fmt: skip
+        if done.returncode not in (0, 1):
+            raise RuntimeError(done.stdout)
+        table = pandas.read_parquet(out / "results.parquet")
+        return table.assign(trace=[out / "trials" / f"{trial}.trace" for trial in table["trial"]])
 
     def result(self, question, setting):
         return Result(question, " ".join(setting.split()))

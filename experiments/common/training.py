@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
@@ -69,6 +71,13 @@ def train(trials, folder, say=lambda text: None):
     return [Run(t, Trace.open(job["trace"]), seconds[job["trace"]]) for t, job in zip(trials, jobs)]
 
 
+def distance(one, other):
+    """The largest difference of any weight over the largest weight."""
+    ours, theirs = one.weights(), other.weights()
+    largest = max(np.abs(values.astype("float64")).max() for values in ours.values())
+    return max(np.abs(ours[name].astype("float64") - theirs[name].astype("float64")).max() for name in ours) / largest
+
+
 def _child(name, jobs, folder, say):
     file, log, seconds = folder / f"{name}.json", folder / f"{name}.log", {}
     file.write_text(json.dumps(jobs))
@@ -96,12 +105,13 @@ def main(file):
     from xframe.trace.facts import Facts
 
     for job in json.loads(Path(file).read_text()):
-        began = time.perf_counter()
         name, _, loop = job["adapter"].partition(":")
         adapter, task = registry.load(name), find_task(job["task"])
         plan, runtime = TrainingPlan.from_mapping(job["plan"]), Runtime("cpu", job["precision"], 1, loop=loop or None)
         if reasons := adapter.check(plan, task, runtime):
             raise ValueError(f"{job['adapter']} refuses {job['plan']}: {'; '.join(reasons)}")
+        adapter.probe()  # imports the framework, which is no part of any run's time
+        began = time.perf_counter()
         facts = Facts(
             label=job["adapter"], adapter=name, loop=loop or adapter.loops[0], task=task.name,
             num_validation=task.num_validation, runtime=runtime.to_dict(),
