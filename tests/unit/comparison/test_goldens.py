@@ -160,6 +160,26 @@ def test_what_the_golden_holds_and_a_run_lacks_never_passes(golden, runs, rows, 
     assert (cut.verdict, cut.check("steps").result) == ("inconclusive", "not judged")
 
 
+def test_samples_without_an_index_are_known_by_their_features(tmp_path, rows):
+    def record(name, kept=True, **changes):
+        with xframe.record(tmp_path / f"{name}.trace") as rec:
+            for i, row in enumerate(rows):
+                ids = row["ids"].copy()
+                if i in (21, 22) and "swapped" in changes:
+                    ids[0] = rows[43 - i]["ids"][0]
+                prints = np.stack([ids * 7919, ids, ids], axis=1)
+                values = {name: np.array([row[name]]) for name in ("updates", "loss", "lr", "epoch")}
+                rec.block(batch_sizes=[len(ids)], **values, also={"features": prints} if kept else {})
+        return tmp_path / f"{name}.trace"
+
+    golden = xframe.bless(record("a"), tmp_path / "a.golden", why=WHY)
+    assert golden.stated.structure.identity == "exact"
+    assert xframe.compare(golden.path, record("b"))
+    other = xframe.compare(golden.path, record("c", swapped=True))
+    assert (other.first_difference["check"], other.first_difference["step"]) == ("boundaries", 20)
+    assert xframe.compare(golden.path, record("d", kept=False)).verdict == "inconclusive"
+
+
 def test_other_data_fails_though_ids_agree(tmp_path, runs, rows):
     for name in "ab":
         runs(rows, name, metadata={"data_fingerprint": name * 8})
@@ -265,7 +285,7 @@ def test_only_a_run_that_others_can_match_is_blessed(tmp_path, runs, rows):
         rec.block(batch_sizes=np.full(3, 2), loss=np.ones(3))
     for trace, why in (
         (runs(rows, "cut", cut=True), "truncated after 80 steps"),
-        (bare, "does not state sample ids and evidence of updates"),
+        (bare, "does not state evidence of updates and sample ids or features"),
         (runs([], "none"), "after 0 steps"),
     ):
         with pytest.raises(TraceError, match=why):

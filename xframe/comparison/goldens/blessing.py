@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.goldens.golden import MOST_ARRAYS, MOST_ROWS, MOST_WHY, Golden, Numbers, text_of
-from xframe.comparison.goldens.ranges import AVERAGED, ranges_of, size_of
+from xframe.comparison.goldens.ranges import AVERAGED, identity_of, ranges_of, size_of
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.comparison.settings import coarse_precision
 from xframe.errors import TraceError, UsageError, counted, printable
@@ -20,7 +20,7 @@ from xframe.trace.files import NewFile, Passing
 from xframe.trace.trace import Trace
 from xframe.trace.weights import array_digest
 
-_NEEDED = {"batch_size": "batches", "ids_digest": "sample ids", "updates": "evidence of updates"}
+_NEEDED = {"batch_size": "batches", "updates": "evidence of updates"}
 
 
 def bless(
@@ -90,7 +90,9 @@ def facts_of(trace: Trace, why: str, tolerance: Tolerance | None) -> dict[str, A
             expected="a complete run of at least one step",
         )
     lacking = [what for name, what in _NEEDED.items() if not trace.known_throughout(name)]
-    if lacking:
+    if (identity := identity_of(trace)) is None:
+        lacking.append("sample ids or features")
+    if lacking or identity is None:
         raise TraceError(
             f"{printable(trace.path)} does not state {' and '.join(lacking)} at every step",
             expected="what a comparison needs to pass: no run could ever match this golden",
@@ -101,10 +103,11 @@ def facts_of(trace: Trace, why: str, tolerance: Tolerance | None) -> dict[str, A
     size = size_of(trace.num_rows)
     ranges = [
         {name: numbers.rounded(value) if name in AVERAGED else value for name, value in one.items()}
-        for one in ranges_of(trace, size, trace.num_rows)
+        for one in ranges_of(trace, size, trace.num_rows, identity)
     ]
     structure = {
         "certificate": trace.certificate,
+        "identity": None if identity == "index" else identity,
         **trace.counts().to_dict(),
         "num_validations": len(trace.validations),
         "data_fingerprint": trace.facts.data_fingerprint,

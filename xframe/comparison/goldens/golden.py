@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from xframe.comparison.goldens.ranges import MOST
+from xframe.comparison.goldens.ranges import MOST, Identity
 from xframe.comparison.result import Tolerance
 from xframe.errors import NotATraceError, TraceError, printable
 from xframe.plan.counting import Counts
@@ -90,9 +90,10 @@ class StatedWeights(_Stated):
 
 
 class Structure(_Stated):
-    """What was done: equal or not."""
+    """What was done: equal or not. ``identity`` is how samples are known: of those by content no certificate tells."""
 
     certificate: Certificate
+    identity: Identity = "index"
     steps_per_range: Annotated[int, Field(ge=1, le=LARGEST)]
     ranges: Annotated[list[StatedRange], Field(min_length=1, max_length=MOST)]
     num_steps: Annotated[int, Field(ge=1, le=LARGEST)]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xframe.trace.certificate import as_bytes
+from xframe.comparison.prints import WIDTH
+from xframe.trace.certificate import as_bytes, ids_digests
 from xframe.trace.schema import Column
 from xframe.trace.trace import Trace
 
+Identity = Literal["index", "exact"]
+IDENTITIES: dict[Identity, str] = {"index": "ids_digest", "exact": "features"}  # the columns that they need
 MOST = 24
 DIGESTED = {"sizes": "batch_size", "ids": "ids_digest", "updates": "updates"}  # the columns, by a range's names of them
 AVERAGED = ("loss", "lr")
-_BYTES = 4  # of a digest, which only shows where: the certificate says whether
+_BYTES = 4  # of a digest, which shows where; whether, the certificate says, but of samples known by content alone
 
 
 @dataclass(slots=True)
@@ -32,19 +36,30 @@ def size_of(num_steps: int) -> int:
     return -(-num_steps // MOST)
 
 
-def ranges_of(trace: Trace, size: int, num_steps: int) -> list[dict[str, Any]]:
+def identity_of(trace: Trace) -> Identity | None:
+    """How samples are known in a golden of that run: by index, or else by their exact features; None if by neither."""
+    return next((name for name, column in IDENTITIES.items() if trace.known_throughout(column)), None)
+
+
+def ranges_of(trace: Trace, size: int, num_steps: int, identity: Identity) -> list[dict[str, Any]]:
     """The ranges of the first steps of a run, the last of them perhaps shorter; every column is read once.
+
+    Args:
+        identity: how samples are known.
 
     Returns:
         of each, its digests in the order of ``DIGESTED`` and, where every step has one, the means of ``AVERAGED``.
     """
     columns = (*DIGESTED.values(), *AVERAGED)
+    by_content = identity == "exact" and trace.known_throughout("features") and trace.known_throughout("batch_size")
     found: list[_Sums] = []
     for start, stop in trace.blocks():
         if start >= num_steps:
             break
         stop = min(stop, num_steps)
         block = {name: trace.between(name, start, stop) for name in columns}
+        if by_content:
+            block["ids_digest"] = _contents(trace, start, stop, block["batch_size"].values)
         for index in range(start // size, -(-stop // size)):
             first, last = max(index * size, start) - start, min((index + 1) * size, stop) - start
             if index == len(found):
@@ -52,6 +67,12 @@ def ranges_of(trace: Trace, size: int, num_steps: int) -> list[dict[str, Any]]:
             _add(found[index], block, first, last)
     lengths = [min(size, min(num_steps, trace.num_rows) - i * size) for i in range(len(found))]
     return [_stated(one, length) for one, length in zip(found, lengths, strict=True)]
+
+
+def _contents(trace: Trace, start: int, stop: int, sizes: NDArray[np.int64]) -> Column:
+    """For each row a digest of its samples' features."""
+    hashes = trace.between("features", start, stop).values.reshape(-1, WIDTH)[:, 0]
+    return ids_digests(np.ascontiguousarray(hashes).tobytes(), sizes)
 
 
 def _add(found: _Sums, block: dict[str, Column], first: int, last: int) -> None:

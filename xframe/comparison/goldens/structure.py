@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from xframe.comparison.goldens.golden import Golden
-from xframe.comparison.goldens.ranges import DIGESTED, ranges_of
+from xframe.comparison.goldens.ranges import DIGESTED, IDENTITIES, ranges_of
 from xframe.comparison.pairing import Run
 from xframe.comparison.result import Judgement, Tolerance
 from xframe.errors import counted
@@ -38,11 +38,14 @@ class Held:
     def ranges(self) -> list[dict[str, Any]]:
         """The run's own ranges."""
         structure = self.golden.stated.structure
-        return ranges_of(self.trace, structure.steps_per_range, structure.num_steps)
+        return ranges_of(self.trace, structure.steps_per_range, structure.num_steps, structure.identity)
 
     @property
     def _same(self) -> bool:
-        return self.trace.certificate == self.golden.stated.structure.certificate and not self.other_data
+        structure = self.golden.stated.structure
+        if structure.identity == "exact":
+            return not self._differing and self.trace.num_rows == structure.num_steps
+        return self.trace.certificate == structure.certificate and not self.other_data
 
     @property
     def other_data(self) -> bool:
@@ -58,7 +61,7 @@ class Held:
     def _differing(self) -> dict[str, int]:
         """By what a range has digests of, the first range that differs."""
         structure, first = self.golden.stated.structure, dict[str, int]()
-        if self._same:
+        if structure.identity == "index" and self._same:
             return first
         for index, (own, stated) in enumerate(zip(self.ranges, structure.ranges, strict=False)):
             if min((index + 1) * structure.steps_per_range, structure.num_steps) > self.trace.num_rows:
@@ -101,9 +104,11 @@ class Held:
         """Whether the digests of these columns are the golden's."""
         if check == "boundaries" and self.other_data:
             return Judgement("fail", 0, f"{self.run.name} has different data: the same ids are different samples")
-        lacking = [name for name in names if not self.trace.known_throughout(DIGESTED[name])]
+        columns = {**DIGESTED, "ids": IDENTITIES[self.golden.stated.structure.identity]}
+        lacking = [name for name in names if not self.trace.known_throughout(columns[name])]
         if lacking and self.trace.num_rows:
-            what = {"sizes": "batch sizes", "ids": "sample ids", "updates": "evidence of updates"}[lacking[0]]
+            known_by = "sample ids" if self.golden.stated.structure.identity == "index" else "features"
+            what = {"sizes": "batch sizes", "ids": known_by, "updates": "evidence of updates"}[lacking[0]]
             return Judgement("not judged", detail=f"{self.run.name} did not record {what} at every step")
         differing = [self._differing[name] for name in names if name in self._differing]
         if differing:
