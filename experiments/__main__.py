@@ -86,7 +86,7 @@ def index():
         made = RESULTS / name / "made.json"
         if made.exists():
             said = json.loads(made.read_text(encoding="utf-8"))
-            lines.append(f"- [{name[:2]}: {said['question']}]({name}/README.md) {said['answer']}")
+            lines.append(f"- [{name[:2]}: {said['question']}]({name}/README.md) {said.get('answer', '')}".rstrip())
     lines += ["", "## xframe itself", "", *(f"- [{file}]({file}): {what}" for file, what in OTHERS.items())]
     (RESULTS / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -200,7 +200,7 @@ class Result:
         made = {
             **made,
             "question": self.question,
-            "answer": self.learned[0].strip() if self.learned else "",
+            "answer": "".join(self.learned[:1]),
             "columns": columns,
         }
         (folder / "made.json").write_text(json.dumps(made, indent=1).replace("Infinity", '"any"') + "\n")

@@ -7,7 +7,7 @@ import pytest
 
 import xframe
 
-TABLE = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "trainers" / "__main__.py"), run_name="table")
+TABLE = runpy.run_path(str(Path(__file__).parents[2] / "experiments" / "11_trainers" / "asking.py"), run_name="table")
 
 
 def test_a_count_that_is_not_what_was_observed_says_so():

@@ -1,17 +1,13 @@
-"""What your trainer really does: each trainer asked the same questions, recorded, explained, set against its preset.
+"""The questions, and what becomes of each: recorded, explained, compared with the trainer's preset.
 
-    python experiments/trainers [FILE]
+    python -m experiments.11_trainers.asking TRAINER FOLDER
 
-writes the table to results/trainers.md, or to FILE. Each trainer runs in a process of its own; one that is not
-installed is named as such. The scripts are in scripts.py, and know nothing of being recorded.
+asks one trainer all of them, in this process. The scripts are in scripts.py, and know nothing of being recorded.
 """
 
-import importlib.metadata
 import json
 import math
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import xframe
@@ -20,7 +16,6 @@ from xframe.plan import presets
 from xframe.trace.rows import Rows
 
 HERE = Path(__file__).parent
-COMMAND = "python experiments/trainers"
 TRAINERS = {  # by preset, as a reader knows it
     "pytorch": "PyTorch, by hand",
     "lightning": "Lightning",
@@ -70,7 +65,7 @@ SHOWN = (  # of the plan that explains the rows, beside its size and limits
     *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "gradient_accumulation_steps"),
     *("accumulation_boundary", "accumulation_remainder", "accumulation_at_end"),
 )
-HEAD = ["trainer", STEPS, UPDATES, PASSES, "samples seen", "explained by", "its preset", "says of itself"]
+HEAD = "trainer", STEPS, UPDATES, PASSES, "samples seen", "explained by", "its preset", "says of itself"
 
 
 def arguments_of(trainer, title):
@@ -153,48 +148,5 @@ def row(trainer, index, title, folder, said):
     return [f"{TRAINERS[trainer]} ({given})", *numbers, explained(trace), judged(trace) if plan else reason, own_counts]
 
 
-def table(lines):
-    return ["| " + " | ".join(map(str, line)) + " |" for line in (HEAD, ["---"] * len(HEAD), *lines)]
-
-
-def page(folder, failed, commit):
-    versions = {presets.preset(name).trainer.split()[0] for name in TRAINERS} | {"tensorflow"}
-    installed = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(versions))
-    text = [
-        "# What your trainer really does",
-        "",
-        f"Each trainer was asked the same, over {SAMPLES} samples in batches of {BATCH}: {SAMPLES // BATCH} full ones "
-        f"and one of {SAMPLES % BATCH} in a pass. Its script was recorded by `xframe.watch`, explained as by "
-        "`xframe explain`, and compared with its preset (`xframe plan --like`) step by step: samples and updates. The "
-        "last column has the trainer's own counts; one that is not what was observed is in bold.",
-        "",
-        f"Made by `{COMMAND}` at commit {commit}, with {installed}.",
-    ]
-    said = {name: json.loads((folder / f"{name}.json").read_text()) for name in TRAINERS if name not in failed}
-    for index, title in enumerate(ALL):
-        asked = [name for name in said if name in UNSIZED.get(title, TRAINERS)]
-        lines = [row(name, index, title, folder, said[name]) for name in asked]
-        text += ["", f"## {title}", "", *table(lines)]
-    text += ["", *(f"{TRAINERS[name]} did not run: {why}" for name, why in failed.items())]
-    return "\n".join(text).rstrip() + "\n"
-
-
-def main(out):
-    failed, asked = {}, ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(asked, cwd=HERE, capture_output=True, text=True).stdout.strip()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for trainer in TRAINERS:
-            print(trainer, file=sys.stderr)
-            done = subprocess.run([sys.executable, str(HERE), trainer, name], capture_output=True, text=True)
-            if done.returncode:
-                failed[trainer] = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        out.write_text(page(folder, failed, commit))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        run(sys.argv[1], Path(sys.argv[2]))
-    else:
-        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) == 2 else HERE.parents[1] / "results" / "trainers.md"))
+    run(sys.argv[1], Path(sys.argv[2]))
