@@ -101,7 +101,8 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[int]:
         from ray.util.joblib import register_ray
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-        own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": jobs, "include_dashboard": False}
+        local = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+        own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else local
         handler = signal.getsignal(signal.SIGTERM)
         ray.init(log_to_driver=False, logging_level="ERROR", **own)
         if threading.current_thread() is threading.main_thread():
