@@ -134,7 +134,7 @@ def test_one_schedule_evaluated_in_two_precisions_has_the_same_rates(tmp_path, n
     assert not compared(*rates, **double)
 
 
-@pytest.mark.parametrize("rate", [math.nan, math.inf, 1e300])
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 1e300, 1.7e308])
 def test_learning_rates_that_are_no_numbers(follow, rate):
     wrong = follow(lambda rows: rows[2].update(lr=rate))
     departs(xframe.compare(follow(), wrong), 2, "lr")

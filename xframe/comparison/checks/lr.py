@@ -109,7 +109,8 @@ def compared(common: Common, peak: float, precision: str) -> tuple[NDArray[np.bo
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         falls = np.where(sizes > 0, np.log(peaks / sizes), 0.0)
     of_the_rate = OF_THE_RATE + np.minimum(A_STEP * (common.start + steps), A_FALL * falls)
-    allowed = epsilon(precision) * (of_the_rate * sizes + OF_THE_PEAK * peaks)
+    eps = epsilon(precision)
+    allowed = eps * of_the_rate * sizes + eps * OF_THE_PEAK * peaks  # in this order no finite rate becomes infinite
     finite = np.isfinite(a) & np.isfinite(b)
     with np.errstate(over="ignore"):  # beyond the largest float is beyond every bound
         difference = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
