@@ -92,7 +92,7 @@ def around(comparison: Comparison) -> Around | None:
     if len(sides) > 2 and all(values[2][name] == one[name] for one in values[:2] for name in _PLANNED):
         sides, values = sides[:2], values[:2]
     quantities = [name for name in columns if any(value is not None for side in values for value in side[name])]
-    if shown != "lr" and len({value for side in values for value in side["lr"]} - {None}) == 1:
+    if shown != "lr" and len({f"{value:.6g}" for side in values for value in side["lr"] if value is not None}) == 1:
         quantities.remove("lr")  # there is nothing to see
     rows = []
     for i in range(stop - start):

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("a", "b", "c", "d", "e", "f")  # of the page, the reference's first
+_TINY = 1e-100  # what is smaller is drawn as 0
+_FLAT = 1e-4  # of its values, below which a line has no height
 _SIZE = 560, 230  # in the units of the drawing
 _PLACE = 0.105, 0.125, 0.875, 0.755
 _PAGE = {"#010101": "var(--quiet)", "#020202": "var(--line)"} | {
@@ -95,7 +97,7 @@ def drawing(
         axes.set_title(unit, loc="left")
         axes.tick_params(length=0)
         for line in lines:
-            _draw(axes, line)
+            _draw(axes, line, log=log)
         if at is not None:
             axes.axvline(at, color="#010101", linewidth=1, linestyle=(0, (2, 3)))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -105,6 +107,9 @@ def drawing(
             axes.yaxis.set_major_locator(LogLocator(numticks=5))
             axes.yaxis.set_minor_locator(NullLocator())
         else:
+            low, high = axes.get_ylim()
+            if high - low < _FLAT * max(abs(low), abs(high)):  # what differs by rounding lies on each other
+                axes.set_ylim(low - abs(low) / 10, high + abs(high) / 10)
             axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
         file = io.StringIO()
@@ -112,17 +117,24 @@ def drawing(
     return _tidied(file.getvalue())
 
 
-def _draw(axes: Any, line: Line) -> None:
+def _drawable(values: NDArray[Any], *, log: bool) -> NDArray[np.float64]:
+    """The values within what an axis can have."""
+    near = np.where(np.abs(values) < _TINY, 0.0, np.clip(values, -1 / _TINY, 1 / _TINY))
+    return np.where(near > 0, near, np.nan) if log else near
+
+
+def _draw(axes: Any, line: Line, *, log: bool) -> None:
+    values = _drawable(line.y, log=log)
     colour = f"#0a0b{line.colour % len(COLOURS):02d}"
     width = 1.2 if line.dashed else 3.2 if line.colour == 0 else 1.4
     style: Any = (0, (4, 3)) if line.dashed else _DASHES[line.colour % len(_DASHES)]
     if line.kind == "marks":
-        axes.plot(line.x, line.y, linestyle="none", marker="|", markersize=7, markeredgewidth=1.6, color=colour)
+        axes.plot(line.x, values, linestyle="none", marker="|", markersize=7, markeredgewidth=1.6, color=colour)
         return
     drawn = "steps-mid" if line.kind == "steps" else "default"
-    mark = "o" if line.kind == "points" or np.isfinite(line.y).sum() == 1 else ""
+    mark = "o" if line.kind == "points" or np.isfinite(values).sum() == 1 else ""
     size = 6 if line.colour == 0 else 3.5
-    lines = axes.plot(line.x, line.y, drawstyle=drawn, marker=mark, markersize=size, linestyle=style, color=colour)
+    lines = axes.plot(line.x, values, drawstyle=drawn, marker=mark, markersize=size, linestyle=style, color=colour)
     lines[0].set(linewidth=width, alpha=0.75 if line.kind == "band" and line.colour else None)
 
 

@@ -23,6 +23,7 @@ _RANGES = 12  # rows of a table of numbers
 _BESIDE = 20  # steps beside the first difference whose batches are drawn
 _MOST_VALIDATIONS = 200
 _STEEP = 50  # from which on values are drawn on a logarithmic axis
+_UNITS = (1, "s"), (1e3, "ms"), (1e6, "µs")
 Series = list[tuple[str, Envelope]]
 
 
@@ -55,7 +56,7 @@ def pictures(comparison: Comparison) -> list[Picture]:
     at = None if comparison.first_difference is None else int(comparison.first_difference["step"])
     drawn = [
         _losses(lines, at),
-        _differences(lines, at),
+        _differences(lines, at, settled=comparison.structure == "identical"),
         _batches(runs, lines, at),
         _rates(lines, at),
         _norms(lines, at),
@@ -87,31 +88,30 @@ def _on_each_other(lines: Sequence[Lines]) -> str:
     return f"The losses of {who} differ by at most {highest:.3g}, in step {farthest.difference.highest_at:,}."
 
 
-def _differences(lines: Sequence[Lines], at: int | None) -> Picture | None:
-    """How far losses are from the reference's, beside what is allowed."""
+def _differences(lines: Sequence[Lines], at: int | None, *, settled: bool) -> Picture | None:
+    """How far losses are from the reference's, beside what is allowed; and what would have to be, if the runs are the
+    same but for that."""
     series = [
         (one.name, one.difference) for one in lines[1:] if one.difference is not None and one.difference.highest > 0
     ]
     if not series:
         return None
     bounds = [one.allowed for one in lines[1:] if one.allowed is not None and one.allowed.finite]
-    said = []
-    for one in lines[1:]:
-        if one.difference is not None and one.difference.highest > 0 and one.allowed is not None:
-            beyond = np.flatnonzero(one.difference.high > one.allowed.high)
-            first = "" if not beyond.size else f" from about step {one.difference.edges[beyond[0]]:,} on"
-            state = f"exceeds what is allowed{first}" if beyond.size else "stays below what is allowed throughout"
-            said.append(f"{one.name}: the difference {state}; its largest is {one.difference.highest:.3g}.")
-    extra = (
-        [replace(_line(bounds[0], 0, highest=True), dashed=True)] if bounds and np.nanmax(bounds[0].high) > 0 else []
-    )
+    said = [
+        _beyond(one, settled=settled) for one in lines[1:] if one.difference is not None and one.difference.highest > 0
+    ]
+    said = said[:3]
+    if any(one.difference is not None and (one.difference.low == 0).any() for one in lines[1:]):
+        said.append("Where there is no line, losses are equal to the last digit.")
+    bounded = bool(bounds) and np.nanmax(bounds[0].high) > 0
+    extra = [replace(_line(bounds[0], 0, highest=True), dashed=True)] if bounded else []
     title = "Difference of losses, and what is allowed"
     picture = _picture(
         "differences",
         title,
         "|difference| from the reference",
         series,
-        said[:3],
+        said,
         at,
         log=True,
         highest=True,
@@ -123,16 +123,32 @@ def _differences(lines: Sequence[Lines], at: int | None) -> Picture | None:
     return replace(picture, legend=[(COLOURS[0], "allowed (dashed)"), *picture.legend])
 
 
+def _beyond(lines: Lines, *, settled: bool) -> str:
+    """Whether the differences of a run's losses exceed what is allowed; ``settled``: nothing else differs."""
+    assert lines.difference is not None
+    largest = f"its largest is {lines.difference.highest:.3g}"
+    if lines.beyond_at < 0:
+        return f"{lines.name}: the difference stays within what is allowed; {largest}."
+    enough = settled and lines.difference.odd_at < 0
+    passing = f"; --rtol 0 --atol {1.06 * lines.difference.highest:.2g} would allow it" if enough else ""
+    return (
+        f"{lines.name}: the difference exceeds what is allowed first in step {lines.beyond_at:,}; {largest}{passing}."
+    )
+
+
 def _rates(lines: Sequence[Lines], at: int | None) -> Picture | None:
     series = _known(lines, "lr")
     spans = [(float(np.nanmin(one.low)), one.highest) for _, one in series]
     alike = len({tuple(f"{value:.6g}" for value in span) for span in spans}) == 1
-    said = [f"{name}: from {low:.6g} to {high:.6g}." for (name, _), (low, high) in zip(series, spans, strict=True)]
-    if alike and series:
-        low, high = (f"{value:.6g}" for value in spans[0])
-        who = "All runs" if len(series) > 2 else "Both runs" if len(series) > 1 else series[0][0]
-        said = [f"{who}: {low} throughout." if low == high else f"{who}: between {low} and {high}."]
+    said = [f"{name}: {_between(*span)}." for (name, _), span in zip(series, spans, strict=True)]
+    if alike and len(series) > 1:
+        said = [f"{'Both' if len(series) == 2 else 'All'} runs: {_between(*spans[0])}."]
     return _picture("rates", "Learning rate", "learning rate of each step", series, said[:3], at)
+
+
+def _between(low: float, high: float) -> str:
+    texts = f"{low:.6g}", f"{high:.6g}"
+    return f"{texts[0]} throughout" if texts[0] == texts[1] else f"between {texts[0]} and {texts[1]}"
 
 
 def _norms(lines: Sequence[Lines], at: int | None) -> Picture | None:
@@ -152,11 +168,13 @@ def _clipped(lines: Lines) -> bool:
 def _times(lines: Sequence[Lines]) -> Picture | None:
     series = _known(lines, "seconds")
     said = ["When the host got each row, which is no measurement of speed: xframe bench makes that."]
-    said += [
-        f"{name}: the slowest step took {one.highest * 1e3:.3g} ms, step {one.highest_at:,}."
-        for name, one in series[:2]
-    ]
+    said += [f"{name}: the slowest step, {one.highest_at:,}, took {_seconds(one.highest)}." for name, one in series[:2]]
     return _picture("times", "Time of each step", "seconds", series, said, None, log=_steep(series))
+
+
+def _seconds(value: float) -> str:
+    scaled = next((f"{value * times:.3g} {unit}" for times, unit in _UNITS if value * times >= 1), "")
+    return scaled or f"{value:.3g} s"
 
 
 def _batches(runs: Sequence[Run], lines: Sequence[Lines], at: int | None) -> Picture | None:
@@ -229,10 +247,7 @@ def _validations(runs: Sequence[Run], at: int | None) -> Picture | None:
             [name, f"{one.after:,}", f"{one.loss:.6g}", "" if one.accuracy is None else f"{one.accuracy:.6g}"]
             for one in each
         ]
-    best = [
-        f"{name}: lowest {min(losses):.6g}, last {losses[-1]:.6g}."
-        for name, losses in ((name, [one.loss for one in each if one.loss is not None]) for name, each in seen[:3])
-    ]
+    best = [_outcome(name, [one.loss for one in each if one.loss is not None]) for name, each in seen[:3]]
     sentence = " ".join(best)
     return Picture(
         "validations",
@@ -243,6 +258,12 @@ def _validations(runs: Sequence[Run], at: int | None) -> Picture | None:
         drawing("validations", "loss of validation", drawn, at=at),
         [["run", "after steps", "loss", "accuracy"], *rows],
     )
+
+
+def _outcome(name: str, losses: Sequence[float]) -> str:
+    finite = [loss for loss in losses if np.isfinite(loss)]
+    lowest = f"lowest {min(finite):.6g}" if finite else "no finite number"
+    return f"{name}: {counted(len(losses), 'validation')}, {lowest}, last {losses[-1]:.6g}."
 
 
 def _known(lines: Sequence[Lines], column: str) -> Series:
@@ -291,8 +312,6 @@ def _picture(
     many = len(series) + first_colour > _NAMED
     colours = [min(i + first_colour, 1) if many else i + first_colour for i in range(len(series))]
     drawn = [_line(one, colour, highest=highest) for (_, one), colour in zip(series, colours, strict=True)]
-    if log:
-        drawn = [replace(line, y=np.where(line.y > 0, line.y, np.nan)) for line in drawn]
     steps = int(series[0][1].edges[-1])
     sentence = " ".join(filter(None, said))
     names = [run for run, _ in series]

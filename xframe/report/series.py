@@ -87,7 +87,8 @@ class Lines:
     Attributes:
         name: of the run.
         columns: by name; ``seconds`` is the time that a step took.
-        difference, allowed: of its losses from the reference's; empty for the reference.
+        difference, allowed: of its losses from the reference's; None for the reference.
+        beyond_at: the first step at which it is more than is allowed; -1 if none is.
         short, first_short, largest: batches smaller than the largest, the first of them, and the largest.
         sized: batches whose size is known.
     """
@@ -96,6 +97,7 @@ class Lines:
     columns: dict[str, Envelope]
     difference: Envelope | None = None
     allowed: Envelope | None = None
+    beyond_at: int = -1
     short: int = 0
     first_short: int = -1
     largest: int = 0
@@ -152,25 +154,32 @@ def lines_of(runs: Sequence[Run], tolerance: Tolerance | None) -> list[Lines]:
     for one in lines[1:]:
         one.difference, one.allowed = Envelope(steps, ranges), Envelope(steps, ranges)
     rows = [run.rows.unread() for run in runs]
+    slacks = [None if (read := run.readings.get("loss")) is None else read.slack for run in runs]
     for start in range(0, steps, BLOCK_ROWS):
         blocks = [one.between(start, start + BLOCK_ROWS) for one in rows]
         losses = [one.feed(block)["loss"] for one, block in zip(lines, blocks, strict=True)]
-        for one, own in zip(lines[1:], losses[1:], strict=True):
-            _compare(one, start, own, losses[0], tolerance)
+        for i in range(1, len(lines)):
+            more = [slack[start:] for slack in (slacks[0], slacks[i]) if slack is not None]
+            _compare(lines[i], start, losses[i], losses[0], tolerance, more)
     return lines
 
 
-def _compare(lines: Lines, start: int, own: Floats, reference: Floats, tolerance: Tolerance | None) -> None:
-    """The differences of losses in the steps that both made, and what is allowed there."""
+def _compare(
+    lines: Lines, start: int, own: Floats, reference: Floats, tolerance: Tolerance | None, more: Sequence[Floats]
+) -> None:
+    """The differences of losses in the steps that both made, and what is allowed there: ``more`` where they are read
+    from means."""
     shared = min(len(own), len(reference))
     own, reference = own[:shared], reference[:shared]
-    with np.errstate(over="ignore", invalid="ignore"):
-        difference = np.abs(own - reference)
-        allowed = (
-            None if tolerance is None else np.where(np.isnan(difference), np.nan, tolerance.allowed(own, reference))
-        )
     assert lines.difference is not None
     assert lines.allowed is not None
-    lines.difference.feed(start, difference, ~(np.isnan(own) | np.isnan(reference)))
-    if allowed is not None:
-        lines.allowed.feed(start, allowed)
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = np.abs(own - reference)
+        lines.difference.feed(start, difference, ~(np.isnan(own) | np.isnan(reference)))
+        if tolerance is None:
+            return
+        allowed = tolerance.allowed(own, reference) + sum(slack[:shared] for slack in more)
+        beyond = difference > allowed
+    if lines.beyond_at < 0 and beyond.any():
+        lines.beyond_at = start + int(beyond.argmax())
+    lines.allowed.feed(start, np.where(np.isnan(difference), np.nan, allowed))

@@ -89,6 +89,31 @@ def test_a_drawing_has_no_text_of_a_trace(runs):
         assert not re.search(r"NaN|nan|inf\b", one.svg)
 
 
+def test_the_tolerance_that_a_picture_names_lets_losses_pass(runs):
+    rows = runs.rows(PLAN, 8)
+    reference = runs(rows, "reference")
+    rows[3]["loss"] += 0.01
+    rows[5]["loss"] += 0.123
+    candidate = runs(rows, "candidate")
+    drawn = {one.name: one for one in pictures(xframe.compare(reference, candidate))}
+    said = drawn["differences"].sentence
+    assert "candidate: the difference exceeds what is allowed first in step 3; its largest is 0.123" in said
+    atol = float(re.search(r"--rtol 0 --atol (\S+) would", said)[1])
+    assert xframe.compare(reference, candidate, rtol=0, atol=atol)
+    again = {one.name: one for one in pictures(xframe.compare(reference, candidate, rtol=0, atol=atol))}
+    assert "stays within what is allowed" in again["differences"].sentence
+
+
+@pytest.mark.parametrize("value", [1e308, 1e-310, -1e308, float("inf"), float("nan"), 0.0])
+def test_any_number_is_drawn_or_left_out(runs, value):
+    rows = runs.rows(PLAN, 8)
+    reference = runs(rows, "reference")
+    rows[3]["loss"] = rows[4]["lr"] = value
+    svgs = [one.svg for one in pictures(xframe.compare(reference, runs(rows, "candidate")))]
+    assert len(svgs) >= 4
+    assert not re.search(r"nan|inf\b", " ".join(svgs))
+
+
 def test_one_step_in_a_million_stays_in_sight():
     values = np.zeros(1_000_000)
     values[654_321] = 5.0

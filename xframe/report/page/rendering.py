@@ -25,7 +25,8 @@ _SIDE_BY_SIDE = 3  # runs that are columns of their table
 
 def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
     """The page of a comparison; ``again`` are the commands that made its runs."""
-    view = View.of(comparison, again)
+    view, strips = View.of(comparison, again), batches(comparison)
+    detail = None if view.first is None else view.first.detail
     return render(
         "comparison.html.jinja",
         view=view,
@@ -33,7 +34,9 @@ def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
         checks=checks_of(view),
         runs=_runs(view.runs),
         around=around(comparison),
-        strips=batches(comparison),
+        reasons=[reason for reason in view.reasons if reason != detail],
+        strips=strips,
+        moved=any(kind != "same" for one in strips for kind, _, _ in one.parts),
         kinds=KINDS,
         pictures=pictures(comparison),
     )
