@@ -189,3 +189,22 @@ def test_weights_say_whether_they_are_trained(watched):
 
     settings = watched(step)[0].settings
     assert [settings[f"weights.{k}.trainable"] for k in range(2)] == [True, False]
+
+
+def test_two_optimizers_that_share_a_model_are_compared_with_one(tmp_path):
+    for name in ("one", "two"):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.Linear(3, 2))
+        parts = [model] if name == "one" else [*model]
+        optimizers = [torch.optim.SGD(part.parameters(), 0.1) for part in parts]
+        with xframe.watch(tmp_path / f"{name}.trace"):
+            for inputs, targets in DataLoader(data(), 8):
+                model.zero_grad()
+                cross_entropy(model(inputs), targets).backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+    comparison = xframe.compare(tmp_path / "one.trace", tmp_path / "two.trace")
+    assert comparison, comparison
+    assert comparison.check("gradient norm").result == "pass"
+    assert xframe.Trace.open(tmp_path / "two.trace").frame().updates.tolist() == [2, 4, 6]
+    assert not comparison.settings

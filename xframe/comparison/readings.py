@@ -4,6 +4,7 @@ Keras' logs have the mean of the losses since the epoch began; a loop may note e
 early, or count updates before its optimizer steps. Two such runs differ in the record and not in training. A reading
 is looked for only where two runs differ, and taken only on evidence from the steps whose batches agree:
 
+    updates             two optimizers, as the runs state, step where the other run's only one does
     losses, accuracies  read so, they agree where they did not as recorded, at several steps
     updates, rates      losses vary, and agree as closely as rounding lets them wherever both runs have one, at several
                         steps behind what differs, and the final weights agree: nothing but the record differs
@@ -13,6 +14,7 @@ What is judged then is what the run computed, by that reading: a mistake beside 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -25,6 +27,7 @@ from xframe.comparison.checks.loss import classified, counted_differently
 from xframe.comparison.checks.lr import behind, compared, share
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.pairing import Common, Pair, Reading, Run
+from xframe.comparison.settings import trained_together
 from xframe.precision import epsilon
 from xframe.trace.rows import MOST_ROWS
 from xframe.trace.schema import Column
@@ -76,7 +79,8 @@ class _Reader:
         shown = partial(
             self._shown, agree, np.where(_known(losses, self.steps), losses[1].values[: self.steps], np.nan)
         )
-        best = self._best("updates", updates, self._lagging("updates", updates), shown)
+        best = self._best("updates", updates, self._counted_apart(updates), lambda explained: True)
+        best = best or self._best("updates", updates, self._lagging("updates", updates), shown)
         if best is not None:
             side, reading, _ = best
             yield self.runs[side], reading
@@ -151,6 +155,15 @@ class _Reader:
         """Whether steps are known to have different samples."""
         digests, known = self.runs[1].rows.column("ids_digest")
         return self.steps > 1 and (known is None or bool(known[:2].all())) and bool(digests[0] != digests[1])
+
+    def _counted_apart(self, columns: Sides) -> Iterator[tuple[int, Reading]]:
+        """Updates of a run whose optimizers share the weights among them, beside one with a single optimizer."""
+        counts, trained = zip(*(_optimizers(run) for run in self.runs), strict=True)
+        for side in self.sides if trained[0] == trained[1] else ():
+            run, several, known = self.runs[side], counts[side], columns[side].known
+            if several > 1 == counts[1 - side] and known is None:
+                text = f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has one"
+                yield side, Reading("updates", text, Column(columns[side].values // several))
 
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """Updates or rates of a neighbouring step, on either side."""
@@ -243,6 +256,13 @@ class _Reader:
         differing = np.zeros(self.steps, bool)
         differing[rows] = unequal
         return differing
+
+
+def _optimizers(run: Run) -> tuple[int, int | None]:
+    """How many optimizers it states, none if it states no settings, and how many numbers they train together."""
+    settings = {} if run.trace is None else run.trace.settings
+    count = sum(re.fullmatch(r"optimizer\.(\d+\.)?class", name) is not None for name in settings)
+    return count, trained_together(settings)
 
 
 def _with(sides: Sides, side: int, values: Column) -> Sides:

@@ -50,6 +50,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
 _PATTERNS = [(matters, re.compile(pattern, re.DOTALL)) for matters, pattern in _BY_WEIGHT]
 _LOADER = re.compile(r"loader\.(\d+\.)?class")  # each framework has its own
 _MOMENTUM = re.compile(r"normalisation\.\d+\.momentum")
+_TRAINED = re.compile(r"optimizer\.(\d+\.)?parameters")
 _SEVERAL = re.compile(r"^(optimizer|schedule|loss|loader|model)\.\d+\.")  # of several, the second and further ones
 _LEFT_OUT: Mapping[str, tuple[Any, ...]] = {  # what it means that a run of the same part names none
     r"optimizer\.clip_\w+|optimizer\.(loss_scale|ema)": (None, False, "none"),
@@ -165,6 +166,12 @@ def _scheduled(settings: Mapping[str, Any]) -> bool:
     return any(name.endswith("schedule.class") and value is not None for name, value in settings.items())
 
 
+def trained_together(settings: Mapping[str, Any]) -> int | None:
+    """How many numbers all optimizers train, each of which may have a share; None if that is not stated."""
+    counts = [value for name, value in settings.items() if _TRAINED.fullmatch(name)]
+    return sum(counts) if counts and all(type(one) is int for one in counts) else None
+
+
 def matters(name: str) -> Matters:
     """How much a setting of that name matters to what is trained."""
     return _PATTERNS[_place(name)][0]
@@ -212,6 +219,8 @@ def _alike(name: str, reference: Mapping[str, Any], candidate: Mapping[str, Any]
     if neutral is not None and all(any(_equal(one, none) for none in neutral) for one in (value, other)):
         return True
     if _equal(value, other):
+        return True
+    if name == "optimizer.parameters" and trained_together(reference) == trained_together(candidate):
         return True
     part, _, fact = name.rpartition(".")
     if fact == "class" and isinstance(value, str) and isinstance(other, str):

@@ -25,14 +25,19 @@ def taken(loss: Any, rows: Any, gradients: Any) -> Taken:
     return Taken(loss, rows, (lambda: None) if first is None else weakref.ref(first))
 
 
+def behind(several: Sequence[Taken], applied: Iterable[Any]) -> Sequence[Taken]:
+    """Those of the calls from which came what was applied, as it is; all of them if that cannot be told."""
+    given = {id(one) for one in applied if one is not None}
+    return [one for one in several if id(one.first()) in given] or several
+
+
 def loss_of(several: Sequence[Taken], applied: Iterable[Any] = ()) -> tuple[Any, Any]:
     """The loss that these gradients are of, as they add up, and the rows that it is the mean of.
 
     Where what was applied came from some of the calls as it is, the others do not count. What was taken in several
     calls of one loss is of that loss once.
     """
-    given = {id(one) for one in applied if one is not None}
-    several = [one for one in several if id(one.first()) in given] or several
+    several = behind(several, applied)
     losses = list({id(one.loss): one.loss for one in several}.values())
     if len(losses) == 1:
         return losses[0], several[0].rows

@@ -22,9 +22,10 @@ from xframe.recording.identity import leaves
 from xframe_tensorflow.instruments.batches import Batches
 from xframe_tensorflow.instruments.contents import Contents
 from xframe_tensorflow.instruments.gradients import Taken, loss_of, taken
+from xframe_tensorflow.instruments.gradients import behind as calls_behind
 from xframe_tensorflow.instruments.graphs import KEPT, MOVED, arguments_of, behind, graph_here, is_here, is_looped
 from xframe_tensorflow.instruments.ring import Ring
-from xframe_tensorflow.instruments.rows import Optimizer, Row
+from xframe_tensorflow.instruments.rows import NORMS, Optimizer, Row
 
 _MOST_CALLS = 16  # since a gradient
 _MOST_NUMBERS = 1 << 16  # of a row's list
@@ -53,6 +54,7 @@ class Step:
         data, ids: the batch, where its pipeline gave it to the step.
         loss, loss_rows: of the gradients until its first update.
         taken: gradients since it began or an optimizer stepped.
+        applied: those of its loss, of which its first optimizer got some or all.
     """
 
     graph: Any
@@ -69,6 +71,7 @@ class Step:
     loss: Any = None
     loss_rows: Any = None
     taken: list[Taken] = field(default_factory=list)
+    applied: list[Taken] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
     def shares(self, calls: list[list[Any]]) -> bool:
@@ -178,6 +181,10 @@ class Steps:
             step.loss, step.loss_rows = loss_of(before.taken or self._backward, applied())
         elif len(step.taken) > 1 and not step.updates:
             step.loss, step.loss_rows = loss_of(step.taken, applied())
+        elif step.updates and step.applied and not step.taken:
+            if all(one.loss is step.loss for one in calls_behind(step.applied, applied())):
+                _share(step.updates[0].reals, update.reals)
+        step.applied = step.applied or [one for one in step.taken if one.loss is step.loss]
         step.taken = []
         step.updates.append(update)
 
@@ -315,6 +322,13 @@ class Steps:
             data = [one for _, _, one in lists]
             self.ring.write(kind, head, list(reals.values()), data, guarded=not (in_xla or bounded))
         self.written.append((step.graph, kind))
+
+
+def _share(reals: dict[str, Any], other: dict[str, Any]) -> None:
+    """Optimizers that share the gradients of one loss share their norms, of which there is half of the square."""
+    for name in NORMS:
+        if name in reals and name in other and reals[name].dtype == other[name].dtype:
+            reals[name] = reals[name] + other[name]
 
 
 def _row(step: Step, *, amends: bool = False) -> Row:

@@ -19,6 +19,7 @@ from xframe_tensorflow.instruments.steps import Steps, Update
 _CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
 _BOUNDS = "clip_norm", "clip_value_max"
 _MOST_FACTORS = 16
+_MOST_GRADIENTS = 8  # taken while one waits to be applied
 
 
 class Updates:
@@ -34,6 +35,7 @@ class Updates:
         self._in_branch = False
         # By the script itself: what came out, what went in, by which rule and bound.
         self._clipped: dict[int, tuple[Any, Any, tuple[str, Any]]] = {}
+        self._clipped_until = 0
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
@@ -51,13 +53,15 @@ class Updates:
             variables = args[1] if len(args) > 1 else kwargs.get("trainable_variables")
             self.noting.optimizer(optimizer, variables or optimizer._trainable_variables)
             update = self._begin(optimizer)
+            grads = args[0] if args else kwargs.get("grads")
             try:
                 returned = original(optimizer, *args, **kwargs)
                 if update is not None:
-                    self._end(update, args[0] if args else kwargs.get("grads"))
+                    self._end(update, grads)
             finally:
                 self._applying = None
-                self._clipped.clear()
+                for one in grads or () if self._clipped else ():  # others may be for a further optimizer
+                    self._clipped.pop(id(one), None)
             return returned
 
         return apply
@@ -134,8 +138,9 @@ class Updates:
     def _take_clipping(self, rule: str, given: Any, returned: Any, args: Any, kwargs: dict[str, Any]) -> None:
         inside = list(given) if isinstance(given, (list, tuple)) else [given]
         outside = returned[0] if isinstance(given, (list, tuple)) else [returned]
-        if len(self._clipped) > 10_000:
+        if self.steps.gradients > self._clipped_until:  # nobody applied those any more
             self._clipped.clear()
+            self._clipped_until = self.steps.gradients + _MOST_GRADIENTS
         for one, other in zip(inside, outside, strict=False):
             if one is not None:
                 before = self._clipped.get(id(one))

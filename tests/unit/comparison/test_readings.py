@@ -32,8 +32,9 @@ def late(values, first):
 
 @pytest.fixture
 def compared(tmp_path):
-    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None, accuracy=None):
+    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None, accuracy=None, settings=None):
         with xframe.record(tmp_path / f"{name}.trace", num_samples=N, plan=plan) as rec:
+            rec.settings(settings or {})
             for i, step in enumerate(PLAN.each_step(N)):
                 labels = {} if epoch is None else {"epoch": int(epoch[i])}
                 known = {"loss": loss[i], "lr": lr[i], "updates": int(updates[i])}
@@ -322,3 +323,31 @@ def test_a_loss_that_is_later_in_training_is_no_record(compared, tmp_path):
     losses = 2 * np.exp(-np.arange(31) / 9)
     comparison = xframe.compare(run("c", losses[1:]), run("d", losses[:-1]))
     assert comparison.first_difference["step"] == 0
+
+
+ONE = {"optimizer.class": "SGD", "optimizer.parameters": 83}
+TWO = {"optimizer.class": "SGD", "optimizer.parameters": 56, "optimizer.1.class": "SGD", "optimizer.1.parameters": 27}
+SKIPPED = 2 * UPDATES - (np.arange(STEPS) >= 31)  # by one of two
+
+
+@pytest.mark.parametrize(
+    ("settings", "updates", "first"),
+    [
+        (TWO, 2 * UPDATES, None),
+        (TWO, SKIPPED, 31),
+        (TWO, 2 * np.maximum(UPDATES - (np.arange(STEPS) >= 31), 0), 31),
+        (ONE, 2 * UPDATES, 0),
+        ({**TWO, "optimizer.1.parameters": 83}, 2 * UPDATES, 0),  # both train all
+        (TWO, UPDATES + UPDATES // 5, 0),  # one of them seldom: another network's
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_optimizers_that_share_the_weights_count_as_one(compared, settings, updates, first, swapped):
+    sides = {"settings": ONE}, {"settings": settings, "updates": updates}
+    comparison = compared(*(sides[::-1] if swapped else sides))
+    assert comparison.verdict == ("passed" if first is None else "failed")
+    difference = comparison.first_difference
+    if first:
+        assert (difference["step"], difference["check"]) == (first, "updates")
+    elif first == 0:
+        assert difference["check"] == "updates"

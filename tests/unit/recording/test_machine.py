@@ -140,12 +140,24 @@ def test_mode_rows_and_norms_stand_with_their_step(machine):
         if norms:
             update(machine)
             machine.stepped(2, 0.5, norms)
-            machine.stepped(3, 0.5, (7.0, 7.0))  # a further optimizer's: the first one's are recorded
+            machine.backward(1.0)  # on what was made of the batch
+            machine.stepped(3, 0.5, (7.0, 7.0))  # a further loss's: the first one's are recorded
     rows = machine.rows_of().frame()
     assert rows.training.tolist() == [1, 0, 1]
     assert rows.loss_rows.fillna(0).tolist() == [4, 0, 4]
     assert rows.gradient_norm.fillna(0).tolist() == [0, 2, 3]
     assert rows.clipped_norm.fillna(0).tolist() == [0, 1, 3]
+
+
+def test_optimizers_that_share_the_gradients_of_a_loss_share_their_norm(machine):
+    machine.used(batch(1))
+    machine.backward(1.0)
+    update(machine)
+    machine.stepped(2, 0.5, (3.0, 2.0))
+    machine.stepped(3, 0.5, (4.0, 2.0))
+    rows = machine.rows_of().frame()
+    assert rows.gradient_norm.tolist() == [5.0]
+    assert rows.clipped_norm.tolist() == pytest.approx([8**0.5])
 
 
 def evaluate(machine, *batches, losses=()):

@@ -214,7 +214,8 @@ class Machine:
 
         Args:
             optimizer, lr: those.
-            norms: of its gradients, before they were clipped and as it got them.
+            norms: of its gradients, before they were clipped and as it got them. Those of optimizers that step one after
+                the other, with no backward pass between, are of one gradient; of others the first one's are recorded.
         """
         step = self._step
         if step is None:
@@ -225,6 +226,9 @@ class Machine:
         step.lr = lr if step.lr is None else step.lr
         if norms is not None and "clipped_norm" not in step.also:
             step.also["gradient_norm"], step.also["clipped_norm"] = norms
+        elif norms is not None and self._fresh and len(step.stepped) > 1:  # two share the gradients of one loss
+            before = step.also["gradient_norm"], step.also["clipped_norm"]
+            step.also["gradient_norm"], step.also["clipped_norm"] = map(_hypot, before, norms)
         self._lr, self._fresh = lr, True
 
     def rows(self, **columns: Any) -> None:
@@ -332,6 +336,14 @@ def _sum(loss: Any, other: Any) -> Any:
     try:
         return loss + other
     except (TypeError, ValueError, RuntimeError):  # one is not known, or they are on two devices
+        return None
+
+
+def _hypot(norm: Any, other: Any) -> Any:
+    """The norm of what two are the norms of; None if it is not known."""
+    try:
+        return (norm * norm + other * other) ** 0.5
+    except (TypeError, RuntimeError):  # one is not known, or they are on two devices
         return None
 
 
