@@ -162,7 +162,9 @@ class _Reader:
         for side in self.sides if trained[0] == trained[1] else ():
             run, several, known = self.runs[side], counts[side], columns[side].known
             if several > 1 == counts[1 - side] and known is None:
-                text = f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has one"
+                text = (
+                    f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has one"
+                )
                 yield side, Reading("updates", text, Column(columns[side].values // several))
 
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:

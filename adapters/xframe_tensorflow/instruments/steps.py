@@ -54,7 +54,7 @@ class Step:
         data, ids: the batch, where its pipeline gave it to the step.
         loss, loss_rows: of the gradients until its first update.
         taken: gradients since it began or an optimizer stepped.
-        applied: those of its loss, of which its first optimizer got some or all.
+        applied: those before its first optimizer stepped.
     """
 
     graph: Any
@@ -182,9 +182,9 @@ class Steps:
         elif len(step.taken) > 1 and not step.updates:
             step.loss, step.loss_rows = loss_of(step.taken, applied())
         elif step.updates and step.applied and not step.taken:
-            if all(one.loss is step.loss for one in calls_behind(step.applied, applied())):
-                _share(step.updates[0].reals, update.reals)
-        step.applied = step.applied or [one for one in step.taken if one.loss is step.loss]
+            calls = calls_behind(step.applied, applied())
+            _share(step.updates[0].reals, update.reals if all(one.loss is step.loss for one in calls) else {})
+        step.applied = step.applied or step.taken
         step.taken = []
         step.updates.append(update)
 

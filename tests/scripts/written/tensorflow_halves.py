@@ -1,4 +1,4 @@
-"""Each half of a model has an optimizer of its own; one tape gives the gradients of both, and all are clipped together."""
+"""Each half of a model has an optimizer of its own; one tape gives the gradients of both, clipped together."""
 
 import keras
 import numpy as np

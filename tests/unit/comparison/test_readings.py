@@ -32,7 +32,9 @@ def late(values, first):
 
 @pytest.fixture
 def compared(tmp_path):
-    def run(name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None, accuracy=None, settings=None):
+    def run(
+        name, *, loss=LOSS, lr=RATE, updates=UPDATES, epoch=EPOCH, weights=None, plan=None, accuracy=None, settings=None
+    ):
         with xframe.record(tmp_path / f"{name}.trace", num_samples=N, plan=plan) as rec:
             rec.settings(settings or {})
             for i, step in enumerate(PLAN.each_step(N)):

@@ -214,8 +214,8 @@ class Machine:
 
         Args:
             optimizer, lr: those.
-            norms: of its gradients, before they were clipped and as it got them. Those of optimizers that step one after
-                the other, with no backward pass between, are of one gradient; of others the first one's are recorded.
+            norms: of its gradients, before they were clipped and as it got them. Optimizers that step in turn, with no
+                backward pass between, share a gradient; of others the first one's norms are recorded.
         """
         step = self._step
         if step is None:
