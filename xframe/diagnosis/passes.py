@@ -42,18 +42,23 @@ class Passes:
         return [one for one in self.differing if len(one.ids) > max(3, min(16, self.num_samples // 4))]
 
     @cached_property
+    def _inside(self) -> bool:
+        """Whether all samples are of the data set."""
+        return all(one.ids.min() >= 0 and one.ids.max() < self.num_samples for one in self.passes)
+
+    @cached_property
     def own_order(self) -> bool:
         """Whether the passes have an order of their own, rather than the reference's with a few changes."""
-        n = self.num_samples
-        inside = all(one.ids.min() >= 0 and one.ids.max() < n for one in self.passes)
-        if not inside or not self.long:
+        if not self._inside or not self.long:
             return False
         return bool(np.mean([np.mean(one.ids != one.reference) for one in self.differing]) >= _OWN_ORDER)
 
     @cached_property
     def repeats(self) -> list[int]:
         """How many samples of each long pass are in it already."""
-        return [len(one.ids) - len(np.unique(one.ids)) for one in self.long]
+        if not self._inside:
+            return [len(one.ids) - len(np.unique(one.ids)) for one in self.long]
+        return [len(one.ids) - int(np.count_nonzero(np.bincount(one.ids))) for one in self.long]
 
     @cached_property
     def permuted(self) -> bool:

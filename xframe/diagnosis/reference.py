@@ -106,8 +106,10 @@ class Reference:
         cadence = None if n is None else _fitting(plan, n, len(candidate), total)
         if n is None or cadence is None:
             return None
-        probes = (row for row in (differs_at, len(candidate) - 1) if row is not None and row < len(candidate))
+        probes = [row for row in (differs_at, len(candidate) - 1) if row is not None and row < len(candidate)]
         if not all(_gives(cadence, candidate, row) for row in probes):
+            return None
+        if candidate.ids is not None and self._shown(candidate, plan, n, _row(cadence, probes[0]), probes[0]) is None:
             return None
         # Most plans differ early: a look at the first rows saves writing out all of them, and all of their ids.
         for rows in dict.fromkeys((min(len(candidate), _FIRST_ROWS), len(candidate))):
@@ -126,20 +128,24 @@ class Reference:
     def _ids_match(self, candidate: Rows, plan: TrainingPlan, n: int, part: counting.PlannedRows) -> float | None:
         """The share of the ids that are known; None if one differs, or cannot be where it is."""
         known, count = 0, 0
-        assert candidate.ids is not None
         judged = min(int(np.searchsorted(candidate.bounds[1:], MOST_CELLS, side="right")), len(part.batch_size))
         for begin, end in ((0, min(64, judged)), (min(64, judged), judged)):
             piece = counting.PlannedRows(*(getattr(part, name)[begin:end] for name in counting.PlannedRows.__slots__))
-            where = cells(plan, n, piece)
-            expected = self.ids(plan, n, where)
-            ids = candidate.ids[candidate.bounds[begin] : candidate.bounds[end]]
-            shown = expected != UNKNOWN
-            if (expected[shown] != ids[shown]).any():
+            if (shown := self._shown(candidate, plan, n, piece, begin)) is None:
                 return None
-            if not shown.all() and not _possible(ids, where, n):
-                return None
-            known, count = known + int(shown.sum()), count + len(ids)
+            known, count = known + shown, count + int(piece.batch_size.sum())
         return known / count if count else 1.0
+
+    def _shown(self, candidate: Rows, plan: TrainingPlan, n: int, piece: counting.PlannedRows, at: int) -> int | None:
+        """How many ids of these rows, from that one on, are known; None if one differs, or cannot be where it is."""
+        assert candidate.ids is not None
+        where = cells(plan, n, piece)
+        expected = self.ids(plan, n, where)
+        ids = candidate.ids[candidate.bounds[at] : candidate.bounds[at + len(piece.batch_size)]]
+        shown = expected != UNKNOWN
+        if (expected[shown] != ids[shown]).any() or not (shown.all() or _possible(ids, where, n)):
+            return None
+        return int(shown.sum())
 
     def allows(self, candidate: Rows, plan: TrainingPlan) -> bool:
         """Whether the candidate's samples may be those of that plan's passes, in whatever order."""
@@ -190,6 +196,13 @@ def _gives(cadence: Cadence, rows: Rows, row: int) -> bool:
         return False
     due = cadence.num_updates if row + 1 == cadence.num_steps else cadence.updates(row + 1)
     return rows.updates is None or bool(due == rows.updates[row])
+
+
+def _row(cadence: Cadence, row: int) -> counting.PlannedRows:
+    """That one of the rows."""
+    epoch, inside, pass_, position = cadence.place(row)
+    columns = (epoch, inside, pass_, position, *cadence.sizes(row, position), cadence.updates(row + 1))
+    return counting.PlannedRows(*(np.array([value], np.int64) for value in columns))
 
 
 def _possible(ids: Ints, where: Cells, n: int) -> bool:
