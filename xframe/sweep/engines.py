@@ -104,9 +104,12 @@ def _cluster(engine: str, jobs: int | None) -> Iterator[int]:
         local = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
         own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else local
         handler = signal.getsignal(signal.SIGTERM)
-        ray.init(log_to_driver=False, logging_level="ERROR", **own)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # which ray has replaced
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", **own)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # which ray has replaced by one that exits
+        except SystemExit:
+            raise KeyboardInterrupt from None
         register_ray()
         processors = int(ray.cluster_resources().get("CPU", 1))
         try:
