@@ -75,6 +75,8 @@ def judge(folder: Path, row: str) -> Judged:
         wrong.append(f"the faithful twin {twin.verdict}: {twin.to_dict()['first_difference']}")
     if found != (found[0] if pair.first[0] is None else pair.first[0], pair.first[1]):
         wrong.append(f"first difference {found}, expected {pair.first}")
+    if not pair.named and comparison.verdict != "passed":
+        wrong.append(f"{comparison.verdict}, though nothing is wrong")
     cause = str(causes[0].get("sentence") or (facts["explanation"] or [""])[0])
     where = settings if pair.named.startswith("settings: ") else [cause]
     if not any(pair.named.removeprefix("settings: ") in text for text in where):

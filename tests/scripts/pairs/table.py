@@ -15,7 +15,8 @@ class Pair(NamedTuple):
         left_edits, right_edits: make of them the two that agree.
         slip: the edit that makes the mistake, of the right script, or of the left.
         first: the step and the check of the first difference; any step if None.
-        named: words of the first cause, or, if they begin with "settings:", of the settings that differ.
+        named: words of the first cause, or, if they begin with "settings:", of the settings that differ; none if the
+            two agree all the same.
         slip_of: which script it is made in.
         also: the edit of the other script, if it takes one in both.
         order: how the two are compared.
@@ -346,6 +347,34 @@ PAIRS = {
             ),
             ("    for inputs, labels in loader:", "    for step, (inputs, labels) in enumerate(loader):"),
             ("        optimizer.step()\n    validate()\n", "        optimizer.step()\n"),
+        ),
+    ),
+    "ahead": Pair(
+        "none: one of the two logs its rate behind the schedule's step, one update ahead of the one it trained with",
+        "keras_fit",
+        "torch_loader",
+        (
+            ("        scheduler.step()\n", "        scheduler.step()\n        rates.append(scheduler.get_last_lr()[0])\n"),
+            ("for _ in", "rates = []\nfor _ in"),
+        ),
+        (None, "none"),
+        "",
+        left_edits=(
+            (_SGD_LEFT, "optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 87))"),
+            (
+                "model.compile",
+                "rates = []\nlog = keras.callbacks.LambdaCallback(\n"
+                "    on_train_batch_begin=lambda batch, logs: rates.append(float(optimizer.learning_rate))\n"
+                ")\nmodel.compile",
+            ),
+            ("verbose=0)", "verbose=0, callbacks=[log])"),
+        ),
+        right_edits=(
+            (
+                "criterion = nn",
+                "scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(loader) * 3)\ncriterion = nn",
+            ),
+            _BY_BATCH,
         ),
     ),
     "lightning": Pair(
