@@ -354,7 +354,10 @@ PAIRS = {
         "keras_fit",
         "torch_loader",
         (
-            ("        scheduler.step()\n", "        scheduler.step()\n        rates.append(scheduler.get_last_lr()[0])\n"),
+            (
+                "        scheduler.step()\n",
+                "        scheduler.step()\n        rates.append(scheduler.get_last_lr()[0])\n",
+            ),
             ("for _ in", "rates = []\nfor _ in"),
         ),
         (None, "none"),
