@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 
 import pytest
 from pages import PAGES, ROOT, blocks
@@ -56,6 +57,13 @@ def test_the_make_targets_exist():
     for target in {*targets, *named}:
         done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_extras_are_all_listed():
+    table = re.findall(r"^\| (`.*`) \|", (DOCS / "howto" / "install.md").read_text(), flags=re.MULTILINE)
+    named = {name for row in table for name in re.findall(r"`(\w+)`", row)}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert named == set(extras) - {"dev", "proof", "test"}
 
 
 def test_exit_codes_are_those_of_the_command():
