@@ -9,6 +9,7 @@ import pytest
 from outlines import Outline
 
 import xframe
+from xframe.cli.app import execute
 from xframe.report.page.rendering import comparison_page
 from xframe.report.pictures import pictures
 from xframe.report.series import Envelope
@@ -180,3 +181,40 @@ def test_a_notebook_shows_the_verdict_and_escapes(runs):
     assert "First difference: step 1, loss." in html
     assert "<script" not in html
     Outline(html)
+
+
+class TestCommands:
+    """``xframe report`` and ``compare --html``: the same page, never over what exists."""
+
+    @pytest.fixture
+    def files(self, runs):
+        rows = runs.rows(PLAN, 8)
+        paths = [str(runs(rows, "reference").path)]
+        rows[2]["ids"] = rows[2]["ids"][:1]
+        return [*paths, str(runs(rows, "candidate").path)]
+
+    def test_both_write_the_same_page(self, files, tmp_path, capsys):
+        pages = [tmp_path / "a.html", tmp_path / "b.html"]
+        assert execute(["report", *files, "--out", str(pages[0])]) == 0
+        assert "a.html: failed, reference vs candidate" in capsys.readouterr().out
+        assert execute(["compare", *files, "--html", str(pages[1])]) == 1
+        assert "FAILED" in capsys.readouterr().out
+        assert pages[0].read_bytes() == pages[1].read_bytes()
+        assert f"xframe compare {files[0]} {files[1]}" in Outline(pages[0].read_text()).text
+
+    @pytest.mark.parametrize("words", [("report", "--out"), ("compare", "--html")])
+    def test_what_exists_stays(self, files, tmp_path, capsys, words):
+        page = tmp_path / "mine.html"
+        page.write_text("mine")
+        assert execute([words[0], *files, words[1], str(page)]) == 2
+        assert "exists already" in capsys.readouterr().err
+        assert page.read_text() == "mine"
+
+    def test_a_run_folder(self, tmp_path, capsys):
+        folder, page = tmp_path / "out", tmp_path / "a.html"
+        comparison = xframe.verify(xframe.TrainingPlan(batch_size=64, epochs=1), adapters="numpy", out=folder)
+        shown = Outline((folder / "report.html").read_text()).text
+        assert f"xframe verify {folder}/plan.toml --task digits-mlp --adapters numpy xframe compare {folder}" in shown
+        assert execute(["report", str(folder), "--out", str(page), "--json"]) == 0
+        assert '"verdict": "passed"' in capsys.readouterr().out
+        assert View.of(comparison).closing in shown
