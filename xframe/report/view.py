@@ -133,9 +133,10 @@ def _headline(comparison: Comparison) -> str:
     if comparison.verdict == "passed":
         if comparison.structure_only:
             return f"{who} trained on the same samples in each pass, in {steps} with the same updates"
-        did = f"{who} did what the plan says" if len(names) == 1 else f"{who} made the same training"
         numbers = "" if comparison.numbers == "not judged" else f", numbers {comparison.numbers}"
-        return f"{did}: {steps}, the same samples and updates in each{numbers}"
+        if len(names) == 1:
+            return f"{who} did what the plan says: {steps}, with its samples and updates in each{numbers}"
+        return f"{who} made the same training: {steps}, the same samples and updates in each{numbers}"
     if comparison.verdict == "inconclusive":
         reasons = words.reasons(comparison)
         return f"Not enough is known to judge: {reasons[0]}" if reasons else "Not enough is known to judge"

@@ -217,4 +217,5 @@ class TestCommands:
         assert f"xframe verify {folder}/plan.toml --task digits-mlp --adapters numpy xframe compare {folder}" in shown
         assert execute(["report", str(folder), "--out", str(page), "--json"]) == 0
         assert '"verdict": "passed"' in capsys.readouterr().out
-        assert View.of(comparison).closing in shown
+        assert View.of(comparison).headline in shown
+        assert "numpy did what the plan says: 29 steps, with its samples and updates in each." in shown
