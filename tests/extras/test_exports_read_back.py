@@ -116,6 +116,7 @@ def test_mlflow_has_parameters_and_metrics_of_each_run(tmp_path, recorded, mlflo
     assert {name: run.info.status for name, run in runs.items()} == {"run": "FINISHED", "failed": "FAILED"}
     data = runs["run"].data
     assert data.params["plan.batch_size"] == "4"
+    assert data.params["counts.num_updates"] == "6"
     assert data.params["optimizer.weight_decay"] == "0.01"
     assert data.params["layers_0_kind"] == "Dense"
     assert data.tags["xframe.certificate"] == trace.certificate

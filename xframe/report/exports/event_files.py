@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from xframe.report.exports.export import NUMBERS, Export
+from xframe.report.exports.export import COMPUTED, COUNTED, Export
 
 _NAME = "events.out.tfevents.0000000000.xframe"
 
@@ -24,7 +24,7 @@ class EventFileExport(Export):
     @property
     def columns(self) -> tuple[str, ...]:
         """The numbers."""
-        return tuple(name for name in NUMBERS if name in super(EventFileExport, self).columns)
+        return tuple(name for name in (*COMPUTED, *COUNTED) if name in super(EventFileExport, self).columns)
 
     def write(self, path: Path) -> None:
         """Writes the folder."""

@@ -17,7 +17,8 @@ from xframe.errors import UsageError, Verbatim, printable
 from xframe.trace.schema import BY_NAME, COLUMNS, FURTHER, LISTS, PRINTS
 from xframe.trace.trace import Trace
 
-NUMBERS = ("loss", "lr", "accuracy", *FURTHER, "batch_size", "updates", "epoch")  # what curves are drawn of
+COMPUTED = ("loss", "lr", "accuracy", *FURTHER)  # what curves are drawn of
+COUNTED = ("batch_size", "updates", "epoch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Export(ABC):
         """What else is known of the run, by name, each a line: what it was, was set to, and ran with."""
         facts, named = self.trace.facts, ("task", "adapter", "loop", "num_samples", "num_validation", "platform")
         found: dict[str, Any] = {name: getattr(facts, name) for name in named}
-        for kind, of in (("plan", facts.plan), ("runtime", facts.runtime), ("versions", facts.versions)):
+        kinds = {"plan": facts.plan, "runtime": facts.runtime, "versions": facts.versions}
+        for kind, of in {"counts": self.trace.counts().to_dict(), **kinds}.items():
             found |= {f"{kind}.{name}": value for name, value in of.items()}
         found |= self.trace.settings
         return {printable(name)[:200]: printable(value)[:500] for name, value in found.items() if value is not None}

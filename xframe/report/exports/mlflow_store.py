@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim, printable
-from xframe.report.exports.export import NUMBERS, Export
+from xframe.report.exports.export import COMPUTED, Export
 from xframe.trace.limits import opened
 
 EXPERIMENT = "xframe"
@@ -25,14 +25,14 @@ _NOISY = ("mlflow", "alembic")  # they tell of each table that a new database ge
 
 
 class MlflowExport(Export):
-    """A run of the experiment ``xframe``: parameters are what was set, metrics the numbers of each step."""
+    """A run of the experiment ``xframe``: parameters are what was set, metrics the losses and rates of each step."""
 
     form, extra, states_ending = "mlflow", "mlflow", True
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The numbers."""
-        return tuple(name for name in NUMBERS if name in super(MlflowExport, self).columns)
+        return tuple(name for name in COMPUTED if name in super(MlflowExport, self).columns)
 
     @classmethod
     def adds_to(cls, path: Path) -> bool:
@@ -75,7 +75,13 @@ class MlflowExport(Export):
     def _log(self, client: Any, run: str) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        params = [Param(re.sub(r"[^\w.\- ]", "_", name)[:250], value) for name, value in self.facts().items()]
+        facts: dict[str, str] = {}
+        for name, value in self.facts().items():
+            name = re.sub(r"[^\w.\- ]", "_", name)
+            while name in facts:
+                name += "_"
+            facts[name] = value
+        params = [Param(name, value) for name, value in facts.items()]
         for start in range(0, len(params), _PARAMS_AT_ONCE):
             client.log_batch(run, params=params[start : start + _PARAMS_AT_ONCE])
         stated = {"certificate": self.trace.certificate, "ending": self.trace.ending}

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.report.exports.export import Export
+from xframe.trace.trace import Validation
 
 _OPTIMIZERS = ("adagrad", "adam", "adamw", "lamb", "lars", "sgd")  # as mlperf-logging names them
 _Kind = Literal["INTERVAL_START", "INTERVAL_END", "POINT_IN_TIME"]
@@ -46,42 +49,53 @@ class MlperfExport(Export):
         for key, value in self._settings().items():
             yield self.began, "POINT_IN_TIME", key, value, {}
         yield self.began, "INTERVAL_START", "run_start", None, {}
-        sizes = self.trace.between("batch_size", 0, self.trace.num_rows)
-        seen = np.cumsum(np.maximum(sizes.values, 0))  # samples trained on, up to and with each step
         validations, last = list(self.trace.validations), self.began
         for first, stop, epoch in self._spans():
-            begun = self._time(first - 1) if first else self.began
-            where = self._place(epoch, int(seen[first - 1]) if first else 0)
+            last = max(last, self._time(first))
             key = "block" if epoch is None else "epoch"
-            block = {} if epoch is not None else {"samples_count": int(seen[stop - 1])}
-            yield max(begun, last), "INTERVAL_START", f"{key}_start", None, where | block
+            whole = self._place(epoch, stop) if epoch is None else self._place(epoch, first)
+            yield last, "INTERVAL_START", f"{key}_start", None, whole
             while validations and validations[0].after < stop:
-                last = yield from self._validation(validations.pop(0), epoch, seen, max(begun, last))
-            last = max(last, self._time(stop - 1))
-            yield last, "INTERVAL_END", f"{key}_stop", None, self._place(epoch, int(seen[stop - 1]))
+                last = yield from self._validation(validations.pop(0), epoch, last)
+            last = max(last, self._time(stop))
+            yield last, "INTERVAL_END", f"{key}_stop", None, self._place(epoch, stop)
             while validations and validations[0].after == stop:
-                last = yield from self._validation(validations.pop(0), epoch, seen, last)
-        total = int(seen[-1])
-        yield last, "POINT_IN_TIME", "trained_samples", total, {}
+                last = yield from self._validation(validations.pop(0), epoch, last)
+        total = self._place(None, self.trace.num_rows)
+        if total:
+            yield last, "POINT_IN_TIME", "trained_samples", total["samples_count"], {}
         status = "success" if self.trace.complete else "aborted"
-        yield last, "INTERVAL_END", "run_stop", None, {"status": status, "samples_count": total}
+        yield last, "INTERVAL_END", "run_stop", None, {"status": status, **total}
 
-    def _validation(self, one: Any, epoch: int | None, seen: Any, before: float) -> Any:
+    def _validation(self, one: Validation, epoch: int | None, before: float) -> Generator[_Line, None, float]:
         """The lines of one validation; returns when it ended."""
-        where = self._place(epoch, int(seen[one.after - 1]) if one.after else 0)
-        ended = max(before, self.at(one.time_ns) if one.time_ns is not None else before)
+        where, ended = self._place(epoch, one.after), max(before, self.at(one.time_ns))
         yield before, "INTERVAL_START", "eval_start", None, where
         if one.accuracy is not None and math.isfinite(one.accuracy):
             yield ended, "POINT_IN_TIME", "eval_accuracy", one.accuracy, where
         yield ended, "INTERVAL_END", "eval_stop", None, where
         return ended
 
-    def _place(self, epoch: int | None, samples: int) -> dict[str, Any]:
-        return {"samples_count": samples} if epoch is None else {"epoch_num": epoch + 1, "samples_count": samples}
+    def _place(self, epoch: int | None, steps: int) -> dict[str, int]:
+        """An epoch, and the samples that were trained on in so many steps, as far as these are known."""
+        place = {} if epoch is None else {"epoch_num": epoch + 1}
+        return place if self._seen is None else place | {"samples_count": int(self._seen[steps])}
 
-    def _time(self, row: int) -> float:
-        values, known = self.trace.between("time_ns", row, row + 1)
-        return self.at(int(values[0]) if known is None or known[0] else None)
+    @cached_property
+    def _seen(self) -> NDArray[np.int64] | None:
+        """The samples trained on before each step, and at the end; None where a batch's size is not known."""
+        if not self.trace.known_throughout("batch_size"):
+            return None
+        sizes, padding = self.trace.column("batch_size"), self.trace.column("padding").clip(min=0)
+        return np.concatenate([[0], np.cumsum(sizes - padding)])
+
+    @cached_property
+    def _times(self) -> NDArray[np.int64]:
+        return self.trace.column("time_ns").clip(min=0)
+
+    def _time(self, steps: int) -> float:
+        """When so many steps had been made."""
+        return self.at(int(self._times[steps - 1])) if steps else self.began
 
     def _spans(self) -> Iterator[tuple[int, int, int | None]]:
         """The epochs: first step, last step + 1, and the label counted from 0; one span without labels."""
@@ -111,5 +125,6 @@ class MlperfExport(Export):
         rates, known = trace.between("lr", 0, trace.num_rows)
         rates = rates[np.isfinite(rates)] if known is None else rates[known & np.isfinite(rates)]
         found["opt_base_learning_rate"] = float(rates.max()) if len(rates) else None
-        found["opt_weight_decay"] = given.get("optimizer.weight_decay")
+        decay = given.get("optimizer.weight_decay")
+        found["opt_weight_decay"] = decay if type(decay) in (int, float) and math.isfinite(decay) else None
         return {key: value for key, value in found.items() if value is not None}
