@@ -1,5 +1,6 @@
 """Builds the site: ``make docs``. What the code knows (commands, fields, checks, causes) is generated from it."""
 
+import posixpath
 import re
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ from sphinx.util.docutils import SphinxDirective
 import xframe
 
 ROOT = Path(__file__).parents[1]
+PAGES = {  # of the site that are files elsewhere in the repository
+    "docs/reference/format.md": "FORMAT.md",
+    "docs/reference/security.md": "SECURITY.md",
+    **{
+        f"docs/experiments/{path.parent.name}.md": f"results/{path.parent.name}/README.md"
+        for path in sorted((ROOT / "results").glob("[0-9][0-9]_*/README.md"))
+    },
+}
 
 project, author, release = "xframe", "the xframe developers", xframe.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -43,21 +52,38 @@ class Generated(SphinxDirective):
 
 
 def of_repository(_: Sphinx, name: str, source: list[str]) -> None:
-    """Puts a file of the root in place of ``<!-- all of FILE -->``; links to files beside docs/ become plain names."""
-    up = "../" * name.count("/")
+    """Puts a file of the repository in place of ``<!-- all of FILE -->``, and turns links to fit the site.
+
+    What lies beside docs/ and has no page of its own becomes a plain name.
+    """
+    up, own = "../" * name.count("/"), posixpath.dirname(f"docs/{name}")
+
+    def turned(text: str, folder: str) -> str:
+        return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)", lambda match: link(match, folder), text)
+
+    def link(match: re.Match[str], folder: str) -> str:
+        image, text, target, anchor = match.groups(default="")
+        path = posixpath.normpath(posixpath.join(folder, target))
+        if path in PAGES.values():
+            path = next(page for page, file in PAGES.items() if file == path)
+        if path.startswith("docs/"):
+            return f"{image}[{text}]({up}{path.removeprefix('docs/')}{anchor})"
+        return f"![{text}](../{up}{path})" if image else text
 
     def whole(match: re.Match[str]) -> str:
-        text = (ROOT / match[1]).read_text()
-        for page in ("FORMAT", "SECURITY"):
-            text = text.replace(f"]({page}.md", f"](docs/reference/{page.lower()}.md")
-        return re.sub(r"\]\((?=(docs|results|experiments|tests)/)", f"](../{up}", text).replace(
-            f"](../{up}docs/", f"]({up}"
-        )
+        return turned((ROOT / match[1]).read_text(), posixpath.dirname(match[1]))
 
-    text = re.sub(r"<!-- all of (\S+) -->", whole, source[0])
-    source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\((\.\./)+(results|experiments|tests)/[^)]*\)", r"\1", text)
+    source[0] = re.sub(r"<!-- all of (\S+) -->", whole, turned(source[0], own))
+
+
+def write_experiments(_: Sphinx) -> None:
+    """A page for each experiment, which stands in results/."""
+    for page, file in PAGES.items():
+        if page.startswith("docs/experiments/"):
+            (ROOT / page).write_text(f"<!-- all of {file} -->\n")
 
 
 def setup(app: Sphinx) -> None:
     app.add_directive("generated", Generated)
+    app.connect("builder-inited", write_experiments)
     app.connect("source-read", of_repository)
