@@ -57,7 +57,8 @@ def versions():
             said.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             said.append(f"no {name}")
-    return f"{', '.join(said)}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    busy = f"load {os.getloadavg()[0]:.0f} before" if hasattr(os, "getloadavg") else "load unknown"
+    return f"{', '.join(said)}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {busy}"
 
 
 def run(name, out, *, small):

@@ -21,8 +21,8 @@ def learn(result):
     )
     keras = table.row(plan=WINDOWS, loop="Keras fit")
     result.say(
-        "With windows of 4 steps it is not. An epoch of 23 steps leaves 3 over, and the plan flushes them: "
-        f"{cell('updates', WINDOWS, 'PyTorch loop')} updates. Keras' fit has no setting for that and carries them "
+        "With windows of 4 steps it is not. Each epoch ends within a window, which the plan flushes: "
+        f"{cell('updates', WINDOWS, 'PyTorch loop')} updates. Keras' fit has no setting for that and carries it "
         f"into the next epoch: {cell('updates', WINDOWS, 'Keras fit')} updates from the same "
         f"{cell('steps', WINDOWS, 'Keras fit')} steps, and a held-out loss off by "
         f"{cell(APART, WINDOWS, 'Keras fit')} on one seed.",

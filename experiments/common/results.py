@@ -120,7 +120,12 @@ class Table:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns())
             for row in self.rows:
-                writer.writerow(self.kind(c).text(row.get(c)).replace(",", "") for c in self.columns())
+                writer.writerow(self._plain(row.get(column), self.kind(column)) for column in self.columns())
+
+    @staticmethod
+    def _plain(value, kind):
+        """As a program reads it: a number without commas."""
+        return kind.text(value).replace(",", "") if isinstance(value, (int, float)) else kind.text(value)
 
 
 class ClaimError(Exception):

@@ -122,4 +122,7 @@ def main(file):
 
 
 if __name__ == "__main__":
+    from xframe.running.messages import leave
+
     main(sys.argv[1])
+    leave(0)  # without the frameworks' own teardown, which can hang after all is written
