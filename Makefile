@@ -4,6 +4,7 @@
 # make trainers  compare the presets with the trainers they are named for, installed beside it; sweeps on clusters
 # make proof  all cases of the sweeps, and the figures at full size, into results/proof.md; resumable
 # make docs     build the documentation into docs/_build; a warning fails
+# make experiments  train all experiments again, into results/; make experiments ONLY="03 05" these
 # make check    format, lint, types, import rules, documentation, tests: what CI runs
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 export XFRAME_SEED ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: verify quick test trainers proof docs check lint style types format clean
+.PHONY: verify quick test trainers proof docs experiments check lint style types format clean
 
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
@@ -36,6 +37,9 @@ proof: $(VENV)/.proof
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -q --nitpicky --fail-on-warning --keep-going docs docs/_build
+
+experiments: $(VENV)/.trainers
+	$(BIN)/python -m experiments $(ONLY)
 
 # The trainers come last, for the tests must do without them, and while pip installs them one process looks at types.
 check: $(VENV)/.dev
