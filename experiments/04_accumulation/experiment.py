@@ -21,10 +21,11 @@ def run(lab):
         "Is accumulating gradients the same as a larger batch?",
         """`experiments/04_accumulation/sweep.toml`, run by `xframe sweep`: the perceptron on 1,437 digits, 10 epochs,
         SGD with a learning rate of 0.1, in float64, torch:eager and tensorflow:block, from the same starting
-        weights with the samples in the same order. *From 256 kept* and *from 256 dropped*: the largest difference
-        of any final weight of torch from the one after batches of 256, relative to the largest weight. *Frameworks
-        differ by*: the same, between the two. There is one seed: float64 and one thread leave nothing to chance but
-        the task.""",
+        weights with the samples in the same order: 5 batches of 256 and one of 157, or 5 windows of 4 batches of 64
+        and one of batches of 64, 64 and 29. *From 256 kept* and *from 256 dropped*: the largest difference of any
+        final weight of torch from the one after batches of 256, relative to the largest weight. *Frameworks differ
+        by*: the same, between the two. There is one seed: float64 and one thread leave nothing to chance but the
+        task.""",
     )
     table = lab.sweep(SWEEP)
     cases = [case["name"] for case in tomllib.loads(SWEEP.read_text())["cases"]]
