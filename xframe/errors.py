@@ -120,6 +120,18 @@ def listed(values: Iterable[int], most: int = 5) -> str:
     return ", ".join([*texts[:most], "…"] if len(texts) > most else texts)
 
 
+def not_installed(what: str, why: object, extra: str) -> UsageError:
+    """The error for what needs a package of an extra that is not there."""
+    remedy = f"Install it: pip install 'xframe-toolkit[{extra}]'"
+    return UsageError(f"{what} needs a package that is not installed", got=Verbatim(why), remedy=remedy)
+
+
+def unwritable(what: str, path: object, error: Exception, remedy: str | None = None) -> UsageError:
+    """The error for a file or folder that cannot be made."""
+    expected = f"a writable place ({getattr(error, 'strerror', None) or error})"
+    return UsageError(f"cannot {what}", got=str(path), expected=expected, remedy=remedy)
+
+
 class Verbatim(str):
     """A text that an error message shows without quotes."""
 

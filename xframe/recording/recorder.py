@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, unwritable
 from xframe.plan.fields import sample_count
 from xframe.recording import unclosed, values, waiting
 from xframe.recording.values import count, hold_ids, number
@@ -96,11 +96,7 @@ def record(
     except FileExistsError:  # made since it was looked for, by another process
         raise exists_already(path) from None
     except (OSError, RuntimeError) as error:
-        raise UsageError(
-            "cannot write the trace",
-            got=str(path),
-            expected=f"a place for a new file ({getattr(error, 'strerror', None) or error})",
-        ) from None
+        raise unwritable("write the trace", path, error) from None
 
 
 class Recorder:

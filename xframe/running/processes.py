@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from xframe.errors import UsageError, WorkerError, printable
+from xframe.errors import UsageError, WorkerError, printable, unwritable
 from xframe.running import guard
 from xframe.running.messages import decode, encode
 from xframe.tasks.lookup import BREAKPOINT, REFUSED
@@ -132,9 +132,7 @@ def start(
     try:
         output = log.open("wb")
     except OSError as error:
-        raise UsageError(
-            "cannot write the log", got=str(log), expected=f"a writable place ({error.strerror})"
-        ) from None
+        raise unwritable("write the log", log, error) from None
     debugger = os.environ.get(BREAKPOINT) or REFUSED
     own = {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", BREAKPOINT: debugger, **(variables or {})}
     theirs, inlet = os.pipe()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xframe.errors import UsageError, Verbatim, XframeError
+from xframe.errors import UsageError, Verbatim, XframeError, unwritable
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
@@ -202,12 +202,7 @@ def _make(folder: Path, *, exist_ok: bool = False) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        raise UsageError(
-            "cannot make the folder",
-            got=str(folder),
-            expected=f"a writable place ({error.strerror})",
-            remedy="Choose another with --out.",
-        ) from None
+        raise unwritable("make the folder", folder, error, "Choose another with --out.") from None
 
 
 def refuse_existing(place: Path) -> None:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xframe.errors import StoppedError, UsageError, Verbatim, unknown
+from xframe.errors import StoppedError, UsageError, not_installed, unknown
 from xframe.running.runtime import cores
 from xframe.sweep.trial import Assignment, run_trial
 
@@ -43,11 +43,7 @@ def check(engine: str, jobs: int | None) -> None:
         raise unknown("engine", engine, ENGINES)
     for module in ENGINES[engine]:
         if importlib.util.find_spec(module) is None:
-            raise UsageError(
-                f"--engine {engine} needs a package that is not installed",
-                got=Verbatim(f"no module {module!r}"),
-                remedy=f"Install it: pip install 'xframe-toolkit[{engine}]'",
-            )
+            raise not_installed(f"--engine {engine}", f"no module {module!r}", engine)
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs", got=jobs, expected="an integer from 1 up, trials at a time")
 

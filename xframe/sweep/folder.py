@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import UsageError, XframeError
+from xframe.errors import UsageError, XframeError, unwritable
 from xframe.running.request import RUNS, log_path, next_free
 from xframe.sweep.grid import Sweep
 from xframe.trace.weights import weights_path
@@ -152,9 +152,7 @@ def chosen(sweep: Sweep, out: Path | None) -> Folder:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            "cannot make the folder", got=str(out), expected=f"a writable place ({error.strerror})"
-        ) from None
+        raise unwritable("make the folder", out, error) from None
     return folder
 
 

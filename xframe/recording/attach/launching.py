@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from xframe.errors import UsageError, Verbatim, counted, printable
+from xframe.errors import UsageError, Verbatim, counted, printable, unwritable
 from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available, untrained
 from xframe.recording.attach.watching import in_place_of
@@ -84,11 +84,7 @@ def _look_at(out: Path, *, replace: bool) -> None:
         with tempfile.TemporaryFile(dir=out.absolute().parent):
             pass
     except OSError as error:
-        raise UsageError(
-            "cannot write the trace",
-            got=str(out),
-            expected=f"a file in a folder that exists and can be written to ({error.strerror})",
-        ) from None
+        raise unwritable("write the trace", out, error) from None
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:

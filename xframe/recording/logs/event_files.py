@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, not_installed
 from xframe.recording.logs.log import Block, Log, fits
 from xframe.trace.limits import opened
 from xframe.trace.schema import BY_NAME, DTYPES, Column
@@ -49,11 +49,7 @@ class EventFiles(Log):
             from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
             from tensorboard.util import tensor_util
         except ImportError as error:
-            raise UsageError(
-                "TensorBoard's event files need a package that is not installed",
-                got=Verbatim(error),
-                remedy="Install it: pip install 'xframe-toolkit[tensorboard]'",
-            ) from None
+            raise not_installed("a TensorBoard log", error, "tensorboard") from None
         from google.protobuf.message import DecodeError
 
         reader = PyRecordReader_New(str(file))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xframe.errors import UsageError, Verbatim, printable
+from xframe.errors import UsageError, not_installed, printable
 from xframe.trace.schema import BY_NAME, COLUMNS, FURTHER, LISTS, PRINTS
 from xframe.trace.trace import Trace
 
@@ -68,11 +68,7 @@ class Export(ABC):
 
     def missing(self, error: ImportError) -> UsageError:
         """The error that the form's library is not installed."""
-        return UsageError(
-            f"exporting to {self.form} needs a package that is not installed",
-            got=Verbatim(error),
-            remedy=f"Install it: pip install 'xframe-toolkit[{self.extra}]'",
-        )
+        return not_installed(f"exporting to {self.form}", error, self.extra)
 
     @classmethod
     def adds_to(cls, path: Path) -> bool:
