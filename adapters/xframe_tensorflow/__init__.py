@@ -1,4 +1,7 @@
-"""The TensorFlow adapter: tf.data, tf.function with GradientTape, Keras. Importing it does not import TensorFlow."""
+"""The TensorFlow adapter: tf.data, tf.function with GradientTape, Keras. Importing it does not import TensorFlow.
+
+Its files are named as those of ``xframe_numpy``, which says what each is for.
+"""
 
 from xframe_tensorflow.adapter import TensorflowAdapter
 

@@ -1,4 +1,7 @@
-"""The PyTorch adapter: DataLoader, autograd and torch.optim. Importing it does not import torch."""
+"""The PyTorch adapter: DataLoader, autograd and torch.optim. Importing it does not import torch.
+
+Its files are named as those of ``xframe_numpy``, which says what each is for.
+"""
 
 from typing import Any
 

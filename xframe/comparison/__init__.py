@@ -4,12 +4,17 @@ Every run is compared with the plan, if there is one, and every further run with
 the structure's first difference and not beyond: after it the runs are different runs. What lacks evidence is "not
 judged", and a comparison whose structure was not judged never passes.
 
+Its files:
+
     judging.py    ``judge``: from traces to ``Findings``
+    identity.py   which sample is which, where runs have no common indices; prints.py how contents are compared
     pairing.py    the sides, and a candidate and its reference walked through block by block
-    readings.py   records that average or lag, recognised where runs differ, and read as what they are
-    passes.py     where the passes of two runs begin; drawn.py reads what they drew in pieces
+    readings.py   records that lag, or average (averages.py), recognised where runs differ, and read as what they are
     check.py      what a check is
     checks/       the checks, one file each; a new one is a new file there
+    own_orders.py whether two scripts each shuffled by itself; by_sample.py: their contents by sample, in any order
+    passes.py     where the passes of such runs begin; drawn.py reads what they drew in pieces
+    settings.py   what was set differently, ranked; no verdict rests on it
     result.py     what comes out: tolerance, results, causes, the comparison; table.py: its table
     goldens/      what a run must do, kept as a small text
 """

@@ -2,12 +2,15 @@
 
 Its files:
 
-    explaining.py  ``explain``: from Findings to causes and sentences; asks every cause
+    explaining.py  ``explain``: from Findings to causes and sentences
+    diagnosing.py  why one run's rows, labels or numbers differ: asks every cause
+    claims.py      what sentences claim besides, which the comparison's table may refute; backing.py: what settings say
     ranking.py     orders the causes and decides which is certain; totals that agree by chance
     causes/        the causes, a file a small family; a new one is a new file there, and nothing else
     fixes.py       which of a cause's fixes are for the frameworks in use
     cause.py       what a cause is: name, meaning, finders, sentence, fixes, rank
     case.py        a candidate beside its reference; reference.py the plans and order behind the reference
-    keys.py, edits.py, passes.py, draws.py, numbers.py   what several causes ask of a case
+    keys.py, edits.py, passes.py, draws.py, shares.py, numbers.py, evidence.py   what several causes ask of a case
+    counts.py      counts of updates that a run has at some steps only
     composing.py   two causes at once; two_orders.py of two runs with orders of their own
 """

@@ -8,5 +8,6 @@ Its files:
     versions.py  of what a process has loaded
     values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``
     logs/        CSV, JSON lines and TensorBoard's events as traces, one file a kind
+    identity.py  prints: which sample it is, by its content
     attach/      scripts as they are, watched from outside
 """

@@ -10,6 +10,8 @@ Its files:
     writer.py       TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
     files.py        new files: exclusive, whole, on the disk before they take another's place
     certificate.py  one digest of what was done; equal rows have had the same one in every version
+    limits.py       how much a file may ask for; pages.py checks a Parquet file by them before Arrow reads it
+    stated.py       the schema of what stands beside the columns; nothing that does not fit it is taken
     agreement.py    whether a file's digests are those of its rows
     plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only
 """

@@ -7,6 +7,7 @@ Its files:
     computing.py   models' and losses' inputs, backward passes
     contents.py    prints of what models and losses take
     together.py    makes prints of many batches at once
+    dividing.py    losses that are divided before the backward pass
     updates.py     optimizers' steps, gradient scalers, clipping and norms
     keras.py       Keras on torch
     compiling.py   torch's compiler leaves the recording alone

@@ -9,6 +9,12 @@ three settings:
 
 A fault counts as found, localised or explained only if it is in every setting. The cause is the one named first.
 Nothing is retried or left out: a fault that cannot run counts as missed.
+
+Its files:
+
+    training.py   has every adapter train; child.py is an adapter's process
+    judging.py    what comparisons of the traces report of each fault
+    results.py    the figures over all, and both as text
 """
 
 from __future__ import annotations
