@@ -184,7 +184,11 @@ class Recorder:
             if padding is None or (type(padding) is int and 0 <= padding <= LARGEST)
             else count(padding, "padding"),
             lr if type(lr) is float else number(lr, "lr"),
-            loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else number(loss, "loss"),
+            loss
+            if type(loss) is float
+            else loss.item()
+            if type(loss) is tensor and loss.is_cpu and not loss.ndim
+            else number(loss, "loss"),
             None if accuracy is None else number(accuracy, "accuracy"),
             time.monotonic_ns() - self._began,
             None if also is None else held_further(also, size),

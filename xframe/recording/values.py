@@ -20,6 +20,7 @@ from xframe.plan.fields import LARGEST
 from xframe.trace import limits
 from xframe.trace.schema import BY_NAME, PER_SAMPLE, Column
 
+_INT64 = np.dtype("<i8")
 _WHOLE = f"whole numbers from 0 to {limits.LARGEST}"
 
 
@@ -107,7 +108,7 @@ def hold_ids(ids: Any) -> Any:
     """A batch's sample ids: their bytes, as of ``id_bytes``, a tensor still on its device, or ``Unlisted``."""
     if type(ids) is Unlisted:
         return ids
-    if type(ids) is np.ndarray and ids.dtype == np.int64 and ids.ndim == 1:
+    if type(ids) is np.ndarray and ids.dtype is _INT64 and ids.ndim == 1:
         return ids.tobytes()
     held = hold(ids, "ids")
     if not on_device(held):

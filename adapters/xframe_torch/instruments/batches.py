@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 from torch.utils.data import dataloader as loaders
 
 from xframe.recording.attach.machine import Batch, Machine, Walk
@@ -27,8 +27,8 @@ _MOST_UNPLACED = 1000
 class Batches:
     """Knows the tensors of batches, as long as they live.
 
-    What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``, and
-    ``Tensor.__getitem__`` and what copies a tensor to a device or in another precision.
+    What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``,
+    ``TensorDataset.__getitem__``, and ``Tensor.__getitem__`` and what copies a tensor to a device or in another precision.
     """
 
     def __init__(self, machine: Machine, noting: Noting) -> None:
@@ -46,6 +46,7 @@ class Batches:
     def attach(self, patches: Patches) -> None:
         """From now on."""
         self._watch_loaders(patches)
+        patches.replace(TensorDataset, "__getitem__", self._unseen_samples)
         patches.replace(torch.Tensor, "__getitem__", self._seen_getitem)
         for name in _COPIES:
             patches.replace(torch.Tensor, name, self._seen_copy)
@@ -160,6 +161,17 @@ class Batches:
             if entry is None or other is None or _place(other) != place:
                 return None
         return entry[2] if entry[1] else None
+
+    def _unseen_samples(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """The commonest data set takes single samples as if nobody looked: it takes them by the thousand."""
+        getitem, tensor = torch.Tensor.__getitem__, torch.Tensor
+
+        def take(dataset: TensorDataset, index: Any) -> Any:
+            if type(index) is not int:
+                return original(dataset, index)
+            return tuple([getitem(one, index) if type(one) is tensor else one[index] for one in dataset.tensors])
+
+        return take
 
     def _seen_getitem(self, original: Callable[..., Any]) -> Callable[..., Any]:
         is_compiling = torch.compiler.is_compiling

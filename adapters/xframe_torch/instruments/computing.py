@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,13 @@ from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch import settings
 from xframe_torch.instruments.batches import Batches, is_computed, tensors_in, tensors_of
 from xframe_torch.instruments.contents import Contents
-from xframe_torch.instruments.dividing import Mean, mean_of, read, undivided
+from xframe_torch.instruments.dividing import read, undivided
 from xframe_torch.instruments.keras import Keras
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.updates import Updates
 from xframe_torch.settings import LOSSES, reduction_of
 
+_MEANS = ("mean", "batchmean")
 _transformed = torch._C._functorch.peek_interpreter_stack  # by torch.func: such tensors have no storage of their own
 
 
@@ -31,7 +33,7 @@ class _Inside(threading.local):
     it = False
     loss = False
     backward = False
-    mean: Mean | None = None  # that a loss gave, until its backward pass
+    mean: torch.Tensor | None = None  # that a loss gave, until its backward pass
     evaluating: bool | None = (
         None  # if the model that computed last may do so for an evaluation: with gradients or without
     )
@@ -146,12 +148,16 @@ class Computing:
 
     def _seen_loss(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def seen(original: Callable[..., Any]) -> Callable[..., Any]:
-            reduction = reduction_of(original)
+            reduction, noted = reduction_of(original), self._noting.losses
 
             def computed(value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
                 how, given = reduction(args, kwargs), args[0] if args else kwargs.get("input")
                 key = name, how, kwargs.get("label_smoothing"), kwargs.get("weight") is None
-                self.loss(value, how, given, key, lambda: settings.loss(name, original, how, args, kwargs))
+                if key in noted:
+                    self.loss(value, how, given)
+                else:
+                    found = functools.partial(settings.loss, name, original, how, args, kwargs)
+                    self.loss(value, how, given, key, found)
 
             return self.looked_at(original, computed)
 
@@ -188,22 +194,27 @@ class Computing:
             self._contents.of_loss(function, args, kwargs)
 
     def loss(
-        self, value: Any, reduction: str | None, given: Any, key: Any, found: Callable[[], Mapping[str, Any]]
+        self,
+        value: Any,
+        reduction: str | None,
+        given: Any,
+        key: Any = None,
+        found: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
-        """A loss was computed of predictions that were given; by its key it is known, and its settings can be found."""
+        """A loss was computed of these predictions; if it may be a new one: its key, and what finds its settings."""
         try:
+            rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
+            computed, mean, inside = value.requires_grad, reduction in _MEANS, self._inside
+            evaluating = inside.evaluating
             if value.is_meta:
                 return
-            inside, computed, scalar = self._inside, value.requires_grad, value.ndim == 0
-            rows = given.shape[0] if isinstance(given, torch.Tensor) and given.ndim else None
-            mean, evaluating = reduction in ("mean", "batchmean"), inside.evaluating
             if computed and torch.is_grad_enabled():
-                if key not in self._noting.losses:
+                if found is not None:
                     self._noting.loss(key, found)
                 self.machine.averaged(rows if mean else None)
-                if mean and scalar and evaluating is None:
-                    inside.mean = mean_of(value)
-            if evaluating == computed and scalar:
+                if evaluating is None and mean and not value.ndim:
+                    inside.mean = value
+            if evaluating == computed and not value.ndim:
                 value = value.detach()
                 self.machine.evaluated_loss(value if mean or not rows else value / rows, rows if reduction else None)
         except Exception as error:
@@ -248,7 +259,9 @@ class Computing:
             if given is None:
                 return None
             loss = self._updates.unscaled(given)
-            before = None if mean is None else undivided(mean, given, scaled=loss is not given)
+            if mean is None or mean is loss:
+                return loss
+            before = undivided(mean, given, scaled=loss is not given)
             return loss if before is None else before
         except Exception as error:
             self.machine.failed(error)

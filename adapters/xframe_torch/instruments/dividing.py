@@ -10,30 +10,23 @@ from typing import Any
 
 import torch
 
-Mean = tuple[Any, Any]  # the last that a loss of torch's own gave: a node of the graph, and its value
 
-
-def mean_of(value: torch.Tensor) -> Mean:
-    """A mean that a loss gave."""
-    return value.grad_fn, read(value)
-
-
-def read(value: torch.Tensor) -> Any:
-    """A scalar's value: a number if it lies on the CPU, which costs less than another tensor; else what stays there."""
-    return value.item() if type(value) is torch.Tensor and value.is_cpu else value.detach()
-
-
-def undivided(mean: Mean, loss: torch.Tensor, *, scaled: bool) -> Any:
+def undivided(mean: torch.Tensor, loss: torch.Tensor, *, scaled: bool) -> torch.Tensor | None:
     """The mean, if the loss is that divided by whole numbers, and perhaps scaled after that; else None."""
     node: Any = loss.grad_fn
     if scaled and node is not None:
         node = node.next_functions[0][0]
-    divisions = 0
-    while node is not None and node is not mean[0] and node.name() == "DivBackward0":
+    divisions, of = 0, mean.grad_fn
+    while node is not None and node is not of and node.name() == "DivBackward0":
         other = node._saved_other
         if node.next_functions[1][0] is not None or other.numel() != 1 or not other.is_cpu:
             return None
         if other.item() < 1 or other.item() % 1:
             return None
         node, divisions = node.next_functions[0][0], divisions + 1
-    return mean[1] if divisions and node is mean[0] else None
+    return mean if divisions and node is of else None
+
+
+def read(value: torch.Tensor) -> Any:
+    """A scalar's value: a number if it lies on the CPU, which costs less than another tensor; else what stays there."""
+    return value.item() if type(value) is torch.Tensor and value.is_cpu else value.detach()
