@@ -158,7 +158,8 @@ def held_further(also: Mapping[str, Any], size: int) -> dict[str, Any]:
             plain = type(value) is float or (type(value) is int and 0 <= value <= LARGEST)
             held[name] = value if plain else hold(value, name)
         else:
-            further({name: value})
+            if name not in PRINTS:
+                further({name: value})
             held[name] = values.prints(value, name, size)
     return held
 

@@ -27,8 +27,8 @@ _MOST_UNPLACED = 1000
 class Batches:
     """Knows the tensors of batches, as long as they live.
 
-    What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``,
-    ``TensorDataset.__getitem__``, and ``Tensor.__getitem__`` and what copies a tensor to a device or in another precision.
+    What is replaced: ``DataLoader.__iter__``, the iterators' ``_next_index``, ``_process_data``, ``__next__``, and
+    ``__getitem__`` of ``TensorDataset`` and ``Tensor``, and what copies a tensor to a device or in another precision.
     """
 
     def __init__(self, machine: Machine, noting: Noting) -> None:

@@ -22,11 +22,14 @@ _SMALL = AT_ONCE // 2  # values of a batch that is worth a copy
 
 
 class Later:
-    """The prints of a batch that are made with those of others, when they are asked for."""
+    """The prints of a batch that are made with those of others, when they are asked for.
 
-    dtype = "int64"
+    Attributes:
+        waits: so a recorder keeps it as it is.
+    """
 
     __slots__ = ("_group", "_start", "shape")
+    dtype, waits = "int64", True
 
     def __init__(self, group: _Group, start: int, rows: int) -> None:
         self.shape = (rows, WIDTH)
