@@ -259,7 +259,7 @@ class Ring:
                     rows = self._tested(row, rows)
                 else:
                     self.tested.append(row)
-            elif row.amends:
+            elif row.amends or _goes_on(next(reversed(rows or self._early), None), row):
                 row.settle()
                 self._amend(rows, row)
             else:
@@ -333,6 +333,18 @@ class Ring:
         self.bring_home()
         self._early = self._evaluated(self._early)
         self._hand_over()
+
+
+def _goes_on(before: Row | None, row: Row) -> bool:
+    """Whether what one row says is of the step before: no batch, such as noise alone, and another optimizer's update.
+
+    So the networks of a GAN, each with a function of its own, are trained in one step.
+    """
+    if before is None or row.batch is not None or row.ids is not None or not row.updates or not before.updates:
+        return False
+    stepped = {id(one) for one, *_ in before.updates}
+    known = before.batch is not None and before.batch.known
+    return known and not any(id(one) in stepped for one, *_ in row.updates)
 
 
 def _stacked(reals: list[Any]) -> Any:

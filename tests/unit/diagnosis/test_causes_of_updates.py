@@ -104,3 +104,10 @@ def test_steps_that_lead_to_no_update_are_told_from_windows(tmp_path: Path, idle
     first = xframe.compare(*(files[::-1] if of_reference else files)).causes[0]
     assert (first.name, first.run, first.step) == ("step-without-update", "b", idle[0])
     assert "no optimizer stepped" in first.sentence
+
+
+def test_a_second_optimizer_that_steps_less_often_is_no_window(tmp_path: Path) -> None:
+    runs = [SIMPLE + (np.arange(STEPS) % k == k - 1) for k in (3, 5)]
+    first = compared(tmp_path, *runs).causes[0]
+    assert (first.name, first.step) == ("second-optimizer-interval", 2)
+    assert "after every 5 steps, first at step 4; a after every 3 steps, first at step 2" in first.sentence

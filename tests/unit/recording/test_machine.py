@@ -106,6 +106,17 @@ def test_what_one_loss_and_another_share_of_a_batch_is_one_step(machine):
     assert [rows.num_rows, rows.ids(0).tolist(), rows.frame().updates.tolist()] == [1, [1, 2], [2]]
 
 
+def test_noise_of_a_size_of_its_own_is_of_the_step_that_a_second_network_takes_with_it(machine):
+    machine.counters[2] = Counter()
+    train(machine, batch(1, 2), 1)
+    train(machine, Batch(None, 16), 2, loss=9.0)
+    train(machine, batch(3), 1)
+    rows = machine.rows_of().frame()
+    assert rows.updates.tolist() == [2, 3]
+    assert rows.loss.tolist() == [1.0, 1.0]
+    assert rows.batch_size.tolist() == [2, 1]
+
+
 def test_a_training_on_unknown_batches_after_one_on_known_ones_takes_none_of_their_samples(machine):
     train(machine, batch(1, 2), 1)
     for _ in range(2):

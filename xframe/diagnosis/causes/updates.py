@@ -16,6 +16,7 @@ from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.trace.rows import Rows
 
+_FEWEST = 2  # further updates, of which it can be said how often they come
 _LONGEST_WINDOW = 64  # steps by which a window may be shifted
 
 
@@ -80,6 +81,36 @@ def _idle(rows: Rows, keys: Keys, other: Rows, other_keys: Keys) -> Ints | None:
         return None
     same = np.array_equal(keys[bring], other_keys) and np.array_equal(rows.updates[bring], other.updates)
     return np.flatnonzero(~bring) if same else None
+
+
+class OtherOptimizerSeldom(Cause):
+    """A second optimizer, as of a GAN's generator, steps after other steps."""
+
+    name = "second-optimizer-interval"
+    rank = 303
+    fixes = settings(any="let the second network's optimizer step after as many steps of the first one in both runs")
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        if update_gaps(case) is None or case.updates is None:
+            return
+        own, other = (_further(updates) for updates in case.updates)
+        if own is not None and other is not None and own != other:
+            text = f"has a further update after every {_every(own)}; {case.other} after every {_every(other)}"
+            yield self.fit(case, f"{text}, as where a second optimizer steps less often")
+
+
+def _further(updates: Ints) -> tuple[int, int] | None:
+    """Where every step has an update, and each of so many one more: how many, and the first of these."""
+    made = np.diff(updates, prepend=0)
+    extra = np.flatnonzero(made > 1)
+    apart = np.diff(extra)
+    if len(extra) < _FEWEST or made.min() != 1 or (made[extra] != 2).any() or (apart != apart[0]).any():
+        return None
+    return int(apart[0]), int(extra[0])
+
+
+def _every(further: tuple[int, int]) -> str:
+    return f"{counted(further[0], 'step')}, first at step {further[1]:,}"
 
 
 class UpdateDoubled(Cause):

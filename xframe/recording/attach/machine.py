@@ -202,11 +202,17 @@ class Machine:
             self._again = batch
 
     def _goes_on(self, batch: Batch | None) -> bool:
-        """Whether a backward pass is of the step that there is: it is on the same batch, or made from it."""
+        """Whether a backward pass is of the step that there is: it is on the same batch, or made from it.
+
+        Noise alone, which a second network makes something of, has a size of its own, as beside a short last batch. (If
+        the same optimizer steps again, what it is of is a step of its own after all.)
+        """
         step = self._step
         if step is None or step.batch is None:
             return False
-        made_of_it = batch is None or (step.batch.known and not batch.known and batch.size == step.batch.size)
+        made_of_it = batch is None or (step.batch.known and not batch.known)
+        if batch is not None and not step.stepped:
+            made_of_it = made_of_it and batch.size == step.batch.size
         return batch is step.batch or (made_of_it and step.handed_out == self.handed_out)
 
     def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
