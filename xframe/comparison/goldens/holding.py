@@ -90,15 +90,12 @@ def _first_difference(
         return None
     step, _, i, name = min(failing)
     run, stated = held[i].run, golden.stated
-    last = step
-    if name in ("boundaries", "updates") and not held[i].other_data:
-        last = held[i].bounds(step // stated.structure.steps_per_range)[1]
     row = next((row for row in stated.numbers.steps if row.step == step), None)
     known = {"loss": row and row.loss, "lr": row and row.lr}
     empty = dict.fromkeys(("batch_size", "updates", "epoch", "step_in_epoch", "ids_digest"))
     return {
         "step": step,
-        "last_step": last,
+        "last_step": held[i].lasts.get(name, step),
         "check": name,
         "reference": {**empty, **known} if step < stated.structure.num_steps else None,
         "candidate": run.step(step),

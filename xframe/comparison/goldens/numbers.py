@@ -112,6 +112,7 @@ class HeldNumbers:
             detail = "" if self.held.whole else f"before step {self.held.until:,}, not judged from there on"
             return Judgement("pass", None, detail, *worst)
         first, last, own, expected = min((points[i] for i in wrong), key=lambda point: (point[0], point[1]))
+        self.held.lasts[check] = last
         where = f"step {first:,}" if first == last else f"mean of steps {first:,} to {last:,}"
         more = ""
         if check == "loss" and np.isfinite([own, expected]).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,12 +20,18 @@ _WHAT = {"sizes": "batches of different sizes", "ids": "different samples, or in
 
 @dataclass(eq=False)
 class Held:
-    """One run and the golden that it is compared with; ``tolerance`` is the one in force."""
+    """One run and the golden that it is compared with.
+
+    Attributes:
+        tolerance: the one in force.
+        lasts: by check that fails, the last of the steps among which its first difference is.
+    """
 
     golden: Golden
     run: Run
     trace: Trace
     tolerance: Tolerance
+    lasts: dict[str, int] = field(default_factory=dict)
 
     def structure(self) -> Iterator[tuple[str, Judgement]]:
         """The judgements of the checks that are exact, by name."""
@@ -115,7 +121,8 @@ class Held:
             index = min(differing)
             sized = self._differing.get("sizes") == index and check == "boundaries"
             what = "different updates" if check == "updates" else _WHAT["sizes" if sized else "ids"]
-            return Judgement("fail", self.bounds(index)[0], f"{self.place(index)}: {what}")
+            first, self.lasts[check] = self.bounds(index)
+            return Judgement("fail", first, f"{self.place(index)}: {what}")
         whole = self.trace.num_rows == self.golden.stated.structure.num_steps
         if check == "boundaries" and whole and not self._same and not self._differing:
             return Judgement("fail", None, "the certificates differ, though no digest of a range of steps does")
