@@ -1,6 +1,8 @@
 """A golden passes the run that it was made of and fails every other one, where that differs; it is small and strict."""
 
+import copy
 import json
+import math
 import random
 import tomllib
 
@@ -277,6 +279,37 @@ def test_forged_goldens_are_refused_in_a_line(golden, table, changes):
         Golden.open(golden)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+ODD = (0, -1, 2**62, 2**63, 1e308, 5e-324, math.nan, -math.inf, "", "x" * 300, "\u202e", True, [], {}, [[[]]])
+
+
+def places(value):
+    """Each place in a golden's facts."""
+    pairs = list(value.items() if type(value) is dict else enumerate(value) if type(value) is list else ())
+    return [(value, name) for name, _ in pairs] + [place for _, part in pairs for place in places(part)]
+
+
+def test_forged_goldens_end_in_a_verdict_or_in_one_line(golden, runs, rows):
+    facts, draw, ends = tomllib.loads(golden.read_text()), random.Random(7), {0: 0, 1: 0, 2: 0, 4: 0}
+    traces = [runs(rows, "candidate"), runs(rows[:3], "few"), runs([], "none")]
+    for _ in range(120):
+        forged = copy.deepcopy(facts)
+        holder, name = draw.choice(places(forged))
+        if draw.random() < 0.3:
+            del holder[name]
+        else:
+            holder[name] = draw.choice(ODD)
+        golden.write_text(text_of(forged))
+        try:
+            comparison = xframe.compare(golden, draw.choice(traces))
+            json.loads(dumped(comparison.to_dict()))
+            assert text(comparison)
+            ends[comparison.exit_code] += 1
+        except XframeError as error:
+            ends[error.exit_code] += str(error).isprintable()
+    assert sum(ends.values()) == 120, ends
+    assert min(ends[1], ends[4]) > 5
 
 
 def test_only_a_run_that_others_can_match_is_blessed(tmp_path, runs, rows):
