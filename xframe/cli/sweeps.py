@@ -93,7 +93,7 @@ def sweep(
         traces=not no_traces,
         retry=retry,
     )
-    given = {"--out": None if out == file else out, "--jobs": jobs, "--timeout": timeout}
+    given: dict[str, object] = {"--out": None if out == file else out, "--jobs": jobs, "--timeout": timeout}
     given["--engine"] = None if engine == "local" else engine
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     words += [word for value in python or [] for word in ("--python", value)] + ["--no-traces"] * no_traces

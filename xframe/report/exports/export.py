@@ -111,9 +111,8 @@ class Export(ABC):
             known = {name: None if mask is None else mask.tolist() for name, (_, mask) in columns.items()}
             values = {name: column.values.tolist() for name, column in columns.items()}
             for row in range(stop - start):
-                here = {name: values[name][row] for name in names if known[name] is None or known[name][row]}
-                timed = known["time_ns"] is None or known["time_ns"][row]
-                yield start + row, self.at(values["time_ns"][row] if timed else None), here
+                here = {name: each[row] for name, each in values.items() if (mask := known[name]) is None or mask[row]}
+                yield start + row, self.at(here.pop("time_ns", None)), here
 
     def blocks(self) -> Iterator[dict[str, Any]]:
         """The columns' Arrow arrays, by name, a block of the file at a time."""

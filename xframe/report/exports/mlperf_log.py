@@ -125,6 +125,6 @@ class MlperfExport(Export):
         rates, known = trace.between("lr", 0, trace.num_rows)
         rates = rates[np.isfinite(rates)] if known is None else rates[known & np.isfinite(rates)]
         found["opt_base_learning_rate"] = float(rates.max()) if len(rates) else None
-        decay = given.get("optimizer.weight_decay")
+        decay: Any = given.get("optimizer.weight_decay")
         found["opt_weight_decay"] = decay if type(decay) in (int, float) and math.isfinite(decay) else None
         return {key: value for key, value in found.items() if value is not None}
