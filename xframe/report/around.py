@@ -88,8 +88,11 @@ def around(comparison: Comparison) -> Around | None:
     start, stop = max(0, at - _BESIDE), min(at + _BESIDE + 1, max(len(run.rows) for run in sides))
     shown, label = comparison.check(difference["check"]).shown
     columns = {**_COLUMNS, shown: label, "ids_digest": "samples"}
+    if comparison.structure_only:  # in orders of their own no two batches are the same
+        del columns["ids_digest"]
     values = [{column: _values(run, column, start, stop) for column in columns} for run in sides]
-    if len(sides) > 2 and all(values[2][name] == one[name] for one in values[:2] for name in _PLANNED):
+    planned = [name for name in _PLANNED if name in columns]
+    if len(sides) > 2 and all(values[2][name] == one[name] for one in values[:2] for name in planned):
         sides, values = sides[:2], values[:2]
     quantities = [name for name in columns if any(value is not None for side in values for value in side[name])]
     if shown != "lr" and len({f"{value:.6g}" for side in values for value in side["lr"] if value is not None}) == 1:
@@ -118,7 +121,8 @@ def _values(run: Run, column: str, start: int, stop: int) -> list[Any]:
 def _cell(comparison: Comparison, column: str, expected: Any, value: Any, there: bool) -> Cell:
     if not there:
         return Cell("no such step", expected is not None) if column == "batch_size" else Cell("")
-    differs = value is not None and expected is not None and _differ(comparison, column, expected, value)
+    judged = value is not None and expected is not None and not (column == "loss" and comparison.structure_only)
+    differs = judged and _differ(comparison, column, expected, value)
     if isinstance(value, bytes):
         return Cell(value.hex()[:8], differs)
     text = "" if value is None else f"{value:.7g}" if isinstance(value, float) else f"{value:,}"
@@ -136,9 +140,12 @@ def _differ(comparison: Comparison, column: str, expected: Any, value: Any) -> b
 
 
 def batches(comparison: Comparison) -> list[Strip]:
-    """The batches of both sides around the first difference, sample by sample; empty where ids are not known."""
+    """The batches of both sides around the first difference, sample by sample; empty where ids are not known, or
+    each side drew in an order of its own."""
     difference, sides = comparison.first_difference, sides_of(comparison)[:2]
-    if difference is None or len(sides) < 2 or not all("ids" in run.rows.known for run in sides):
+    if difference is None or len(sides) < 2 or comparison.structure_only:
+        return []
+    if not all("ids" in run.rows.known for run in sides):
         return []
     at: int = difference["step"]
     strips = []

@@ -21,7 +21,7 @@ COLOURS = ("a", "b", "c", "d", "e", "f")  # of the page, the reference's first
 _TINY = 1e-100  # what is smaller is drawn as 0
 _FLAT = 1e-4  # of its values, below which a line has no height
 _SIZE = 560, 230  # in the units of the drawing
-_PLACE = 0.105, 0.125, 0.875, 0.755
+_PLACE = 0.12, 0.125, 0.86, 0.755
 _PAGE = {"#010101": "var(--quiet)", "#020202": "var(--line)"} | {
     f"#0a0b{i:02d}": f"var(--{name})" for i, name in enumerate(COLOURS)
 }

@@ -55,8 +55,8 @@ def pictures(comparison: Comparison) -> list[Picture]:
     lines = lines_of(runs, comparison.tolerance)
     at = None if comparison.first_difference is None else int(comparison.first_difference["step"])
     drawn = [
-        _losses(lines, at),
-        _differences(lines, at, settled=comparison.structure == "identical"),
+        _losses(lines, at, ordered=not comparison.structure_only),
+        None if comparison.structure_only else _differences(lines, at, settled=comparison.structure == "identical"),
         _batches(runs, lines, at),
         _rates(lines, at),
         _norms(lines, at),
@@ -66,11 +66,12 @@ def pictures(comparison: Comparison) -> list[Picture]:
     return [picture for picture in drawn if picture is not None]
 
 
-def _losses(lines: Sequence[Lines], at: int | None) -> Picture | None:
+def _losses(lines: Sequence[Lines], at: int | None, *, ordered: bool) -> Picture | None:
     series = _known(lines, "loss")
     said = [_odd(name, one, "loss") for name, one in series]
     if len(series) > 1:
-        said.insert(0, _on_each_other(lines))
+        apart = "Each drew its samples in an order of its own, so that losses are not compared step by step."
+        said.insert(0, _on_each_other(lines) if ordered else apart)
     return _picture("losses", "Losses", "loss of each step", series, said, at, log=_steep(series))
 
 

@@ -105,6 +105,20 @@ def test_the_tolerance_that_a_picture_names_lets_losses_pass(runs):
     assert "stays within what is allowed" in again["differences"].sentence
 
 
+def test_runs_in_orders_of_their_own_are_not_shown_step_by_step(runs):
+    rows = runs.rows(PLAN, 8)
+    reference = runs(rows, "reference", num_samples=8)
+    for row in rows:
+        row.update(ids=(7 - row["ids"]) % 8, loss=row["loss"] + 0.2)
+    rows[5]["updates"] = 5
+    comparison = xframe.compare(reference, runs(rows, "candidate", num_samples=8), order="coverage")
+    page = Outline(comparison_page(comparison))
+    assert "an order of its own, so that losses are not compared step by step" in page.text
+    assert "differences" not in {one.name for one in pictures(comparison)}
+    assert "≠ 5" in page.text
+    assert page.text.count("≠") == 2  # which the table's caption explains
+
+
 @pytest.mark.parametrize("value", [1e308, 1e-310, -1e308, float("inf"), float("nan"), 0.0])
 def test_any_number_is_drawn_or_left_out(runs, value):
     rows = runs.rows(PLAN, 8)
