@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xframe.errors import StoppedError, UsageError, not_installed, unknown
+from xframe.errors import StoppedError, UsageError, Verbatim, XframeError, not_installed, unknown
 from xframe.running.runtime import cores
 from xframe.sweep.trial import Assignment, run_trial
 
@@ -53,6 +53,7 @@ def run_all(assignments: Sequence[Assignment], engine: str, jobs: int | None) ->
 
     Raises:
         KeyboardInterrupt: those that ran were stopped.
+        XframeError: the cluster of the engine does not answer.
     """
     if engine == "local":
         threads = max((assignment.trial.settings["threads"] for assignment in assignments), default=1)
@@ -60,7 +61,8 @@ def run_all(assignments: Sequence[Assignment], engine: str, jobs: int | None) ->
         return
     import joblib
 
-    with _cluster(engine, jobs) as most, joblib.parallel_config(backend=engine, n_jobs=most):
+    cluster = {"ray": _ray, "dask": _dask}[engine]
+    with cluster(jobs) as most, joblib.parallel_config(backend=engine, n_jobs=most):
         joblib.Parallel(batch_size=1)(joblib.delayed(run_trial)(assignment) for assignment in assignments)
 
 
@@ -90,37 +92,55 @@ def _run_here(assignments: Sequence[Assignment], jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def _cluster(engine: str, jobs: int | None) -> Iterator[int]:
-    """The cluster of an engine, while the block lasts, and how many trials at a time it is to run."""
-    if engine == "ray":
-        import ray
-        from ray.util.joblib import register_ray
+def _ray(jobs: int | None) -> Iterator[int]:
+    """A Ray cluster while the block lasts, and how many trials at a time it is to run."""
+    import ray
+    from ray.util.joblib import register_ray
 
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-        local = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
-        own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else local
-        handler = signal.getsignal(signal.SIGTERM)
-        try:
-            ray.init(log_to_driver=False, logging_level="ERROR", **own)
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, handler)  # which ray has replaced by one that exits
-        except SystemExit:
-            raise KeyboardInterrupt from None
-        register_ray()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
+    address = os.environ.get("RAY_ADDRESS")
+    own: dict[str, Any] = {"address": "local", "num_cpus": jobs, "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR", **({} if address else own))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # which ray has replaced by one that exits
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        raise _unreachable("RAY_ADDRESS", address, error) from error
+    register_ray()
+    try:
         processors = int(ray.cluster_resources().get("CPU", 1))
-        try:
-            yield min(jobs or processors, processors)
-        finally:
-            ray.shutdown()
-        return
+        yield min(jobs or processors, processors)
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _dask(jobs: int | None) -> Iterator[int]:
+    """A dask cluster while the block lasts; it runs as many trials at a time as it has threads."""
     import dask
     from distributed import Client
 
-    named = dask.config.get("scheduler-address", None) is not None
-    own = (
-        {}
-        if named
-        else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.ERROR}
+    address = dask.config.get("scheduler-address", None)
+    own: dict[str, Any] = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+    try:
+        client = Client(**({} if address else {**own, "silence_logs": logging.ERROR}))
+    except Exception as error:
+        raise _unreachable("DASK_SCHEDULER_ADDRESS", address, error) from error
+    with client:
+        yield -1
+
+
+def _unreachable(variable: str, address: str | None, error: Exception) -> XframeError:
+    """The error of a cluster that does not answer, or cannot be started."""
+    why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if address is None:
+        return XframeError("the engine cannot start a cluster here", got=Verbatim(why), remedy="Use --engine local.")
+    return XframeError(
+        "cannot connect to the engine's cluster",
+        got=Verbatim(f"{address} ({why})"),
+        expected="a cluster that answers, and lets this user in",
+        remedy=f"Check {variable} and what the cluster asks for, or unset it to start a cluster here.",
     )
-    with Client(**own):
-        yield jobs or -1

@@ -1,7 +1,9 @@
 """Sweeps: what a file lists, what is wrong with one, what is run, what the table has, and how a sweep goes on."""
 
 import json
+import sys
 import textwrap
+import types
 
 import pandas as pd
 import pytest
@@ -352,3 +354,19 @@ def test_a_trial_that_was_stopped_from_outside_leaves_no_row(written, tmp_path, 
     assert "1 trial left no row: stopped from outside" in capsys.readouterr().err
     (tmp_path / "over").touch()
     assert cli.execute(["sweep", str(path), "--out", "out"]) == 0
+
+
+def test_a_cluster_that_does_not_answer(written, capsys, monkeypatch):
+    def init(**_):
+        raise ConnectionError("no answer\nand much more")
+
+    fake = types.SimpleNamespace(init=init, register_ray=None)
+    modules = dict.fromkeys(("ray", "ray.util", "ray.util.joblib"), fake)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: True)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    code, err = failing(written(GRID), "--engine", "ray", capsys=capsys)
+    assert code == 3
+    assert "cannot connect to the engine's cluster: got 10.0.0.1:6379 (ConnectionError: no answer)" in err
+    assert "Check RAY_ADDRESS" in err
