@@ -12,7 +12,7 @@ from xframe.comparison import checks
 from xframe.diagnosis import causes
 from xframe.plan.fields import FIELDS, Derived
 
-WIDTH = "88"  # columns of the commands' help
+WIDTH = "110"  # columns of the commands' help
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -51,9 +51,12 @@ def columns(width: str):
 
 def commands() -> str:
     """Each command's help, as it prints it."""
-    parts = [f"```text\n{help_of()}\n```"]
-    parts += [f"## xframe {name}\n\n```text\n{help_of(name)}\n```" for name in grouping.COMMANDS]
-    return "\n\n".join(parts)
+    return "\n\n".join(f"## xframe {name}\n\n```text\n{help_of(name)}\n```" for name in grouping.COMMANDS)
+
+
+def overview() -> str:
+    """What ``xframe --help`` prints."""
+    return f"```text\n{help_of()}\n```"
 
 
 def fields() -> str:
@@ -86,6 +89,7 @@ def every_cause() -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
+    "overview": overview,
     "commands": commands,
     "fields": fields,
     "checks": every_check,
