@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {  # of the site that are files elsewhere in the repository
     "docs/reference/format.md": "FORMAT.md",
     "docs/reference/security.md": "SECURITY.md",
+    "docs/experiments/index.md": "results/README.md",
     **{
         f"docs/experiments/{path.parent.name}.md": f"results/{path.parent.name}/README.md"
         for path in sorted((ROOT / "results").glob("[0-9][0-9]_*/README.md"))
@@ -79,7 +80,7 @@ def of_repository(_: Sphinx, name: str, source: list[str]) -> None:
 def write_experiments(_: Sphinx) -> None:
     """A page for each experiment, which stands in results/."""
     for page, file in PAGES.items():
-        if page.startswith("docs/experiments/"):
+        if re.match(r"docs/experiments/\d", page):
             (ROOT / page).write_text(f"<!-- all of {file} -->\n")
 
 
