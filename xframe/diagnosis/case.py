@@ -134,9 +134,8 @@ class Case:
     @cached_property
     def extended_keys(self) -> Keys:
         """One key a batch of the reference and of what would follow it."""
-        own, have = self.reference_keys, len(self.reference)
-        follow = self.extended.between(have, len(self.extended))
-        return np.concatenate([own, batch_keys(follow)]) if len(follow) else own
+        follow = self.extended.between(len(self.reference), len(self.extended))
+        return np.concatenate([self.reference_keys, batch_keys(follow)])
 
     @cached_property
     def unknown_keys(self) -> Flags:

@@ -152,13 +152,11 @@ class Recorder:
 
         Args:
             ids: the ids of the samples in the batch, integers of shape (batch_size,).
-            updates: updates applied so far: a number, the optimizer's own counter, or what watches the optimizer,
-                such as ``xframe_torch.UpdateCounter``: its ``applied`` and ``attempts`` (None if unknown) count
-                updates, and its ``evidence`` states by which signs one counts as applied.
+            updates: applied so far: a number, the optimizer's own counter, or what watches the optimizer and has
+                ``applied``, ``attempts`` (None if unknown) and its ``evidence``, as ``xframe_torch.UpdateCounter``.
             loss, lr, accuracy: of this step, each a scalar; accuracy is the share of targets predicted rightly.
             update_attempts: updates tried so far, skipped ones included.
-            epoch, step_in_epoch: labels, counted from 0 or from 1.
-            padding: how many of the last ids are padding.
+            epoch, step_in_epoch, padding: labels, counted from 0 or from 1; how many of the last ids are padding.
             also: values of columns in ``schema.FURTHER``, by name; ``features``, ``targets``: of shape (batch_size, 3).
         """
         if self._over:
@@ -170,6 +168,8 @@ class Recorder:
         plain = type(ids) is tensor and ids.is_cpu and ids.dtype is self._int64 and ids.ndim == 1
         held = ids.numpy().tobytes() if plain else hold_ids(ids)
         size = len(held) >> 3 if type(held) is bytes else held.shape[0]
+        if type(loss) is not float:
+            loss = loss.item() if type(loss) is tensor and loss.is_cpu and not loss.ndim else number(loss, "loss")
         row = (  # in the order of STEP, and whole before it is kept: a step that is refused leaves nothing behind
             held,
             updates if type(updates) is int and 0 <= updates <= LARGEST else count(updates, "updates"),
@@ -184,11 +184,7 @@ class Recorder:
             if padding is None or (type(padding) is int and 0 <= padding <= LARGEST)
             else count(padding, "padding"),
             lr if type(lr) is float else number(lr, "lr"),
-            loss
-            if type(loss) is float
-            else loss.item()
-            if type(loss) is tensor and loss.is_cpu and not loss.ndim
-            else number(loss, "loss"),
+            loss,
             None if accuracy is None else number(accuracy, "accuracy"),
             time.monotonic_ns() - self._began,
             None if also is None else held_further(also, size),
