@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from experiments.common.lab import Lab
-from experiments.common.results import differences
+from experiments.common.results import ClaimError, differences
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
@@ -25,7 +25,7 @@ OTHERS = {
     "recording.md": "what recording a script as it is costs.",
     "starting_cost.md": "what `xframe` costs before it does anything.",
 }
-VERSIONS = ("numpy", "torch", "tensorflow", "keras", "lightning")
+VERSIONS = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "pytorch-ignite")
 
 
 def every():
@@ -56,7 +56,7 @@ def versions():
         try:
             said.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            said.append(f"no {name}")
+            continue
     busy = f"load {os.getloadavg()[0]:.0f} before" if hasattr(os, "getloadavg") else "load unknown"
     return f"{', '.join(said)}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {busy}"
 
@@ -72,11 +72,17 @@ def run(name, out, *, small):
     with tempfile.TemporaryDirectory(prefix="xframe-experiment-") as scratch:
         lab = Lab(Path(scratch), say, small=small)
         result = importlib.import_module(f"experiments.{name}.experiment").run(lab)
-        if not small:
-            importlib.import_module(f"experiments.{name}.learned").learn(result)
-        seconds = round(time.monotonic() - began)
-        result.write(out, {"command": f"python -m experiments {name[:2]}", **said, "seconds": seconds})
-    say(f"{seconds} s, {out}\n")
+        made = {"command": f"python -m experiments {name[:2]}", **said, "seconds": round(time.monotonic() - began)}
+        try:
+            if not small:
+                importlib.import_module(f"experiments.{name}.learned").learn(result)
+        except ClaimError:
+            out = Path("xframe-runs", "refuted", name)
+            say(f"a claim does not hold; the tables are in {out}\n")
+            raise
+        finally:
+            result.write(out, made)
+    say(f"{made['seconds']} s, {out}\n")
 
 
 def index():

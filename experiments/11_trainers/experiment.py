@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -40,4 +41,25 @@ def run(lab):
         asked = [name for name in said if name in ASKING["UNSIZED"].get(title, trainers)]
         rows = [dict(zip(ASKING["HEAD"], ASKING["row"](name, index, title, lab.folder, said[name]))) for name in asked]
         result.table(f"question_{index + 1:02}", title, dict.fromkeys(ASKING["HEAD"], EXACT), rows)
+    every = [(name_of(row), row) for table in result.tables for row in table.rows if row["steps"] != "–"]
+    names = dict.fromkeys(name for name, _ in every)
+    rows = [summed(name, [row for whose, row in every if whose == name]) for name in names]
+    rows.append(summed("all", [row for _, row in every]))
+    result.table("trainers", "All questions, by trainer", dict.fromkeys(rows[0], EXACT), rows)
     return result
+
+
+def name_of(row):
+    """The trainer, without its arguments."""
+    return re.sub(r" \(.*", "", row["trainer"])
+
+
+def summed(name, rows):
+    """What all runs of a trainer come to; bold is what differs."""
+    return {
+        "trainer": name,
+        "runs": len(rows),
+        "differ from the preset": sum("**" in row["its preset"] for row in rows),
+        "own counts not observed": sum("**" in row["says of itself"] for row in rows),
+        "of these, updates": sum(" updates**" in row["says of itself"] for row in rows),
+    }

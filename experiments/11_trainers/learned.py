@@ -1,16 +1,16 @@
 """What the trainers show."""
 
-import re
+from importlib import import_module
+
+name_of = import_module(f"{__package__}.experiment").name_of
 
 
 def learn(result):
-    rows = [row for table in result.tables for row in table.rows]
-    ran = [row for row in rows if row["steps"] != "–"]
     windows = next(table for table in result.tables if table.title == "Three epochs in windows of 4 steps")
     updates = {name_of(row): row["updates"] for row in windows.rows}
     steps = {row["steps"] for row in windows.rows}
     result.say(
-        f"Not what another one does: three epochs in windows of 4 steps are {one(steps)} steps for all of them, and "
+        f"Not what another one does: three epochs in windows of 4 steps are {min(steps)} steps for all of them, and "
         + ", ".join(f"{number} updates for {name}" for name, number in updates.items())
         + ".",
         len(steps) == 1,
@@ -24,21 +24,13 @@ def learn(result):
         + ".",
         len({row["steps"] for row in did.values()}) > 1,
     )
-    differing = [row for row in ran if row["its preset"].startswith("**")]
-    boasting = [row for row in ran if "**" in row["says of itself"]]
+    whole = result["trainers"].row(trainer="all")
     result.say(
-        f"Of {len(ran)} runs {len(differing)} differ from the preset that xframe has for them. In {len(boasting)} a "
-        "trainer's own count is not what was observed, in bold in the tables: mostly epochs that are no passes, and "
-        "once, over data of unknown length, updates that were never made."
+        f"Of {whole['runs']} runs {whole['differ from the preset']} differ from the preset that xframe has for them. "
+        f"In {whole['own counts not observed']} a trainer's own count is not what was observed, in bold in the tables: "
+        f"epochs that are no passes, but in {whole['of these, updates']}, over data of unknown length, updates that "
+        "were never made.",
+        whole["differ from the preset"] == 0,
+        whole["of these, updates"] > 0,
     )
     result.say("Not shown: other versions than these, and what callbacks and strategies change.")
-
-
-def name_of(row):
-    """The trainer, without its arguments."""
-    return re.sub(r" \(.*", "", row["trainer"])
-
-
-def one(values):
-    (value,) = values
-    return value
