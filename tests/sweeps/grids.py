@@ -53,7 +53,7 @@ class Grids(Result):
 
 
 def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: int | None = None) -> Grids:
-    """That many sweeps, each stopped at random moments: so many times, or once, and now and then twice."""
+    """That many sweeps, each stopped at random moments, once or twice; or ``stops`` times, the n-th after n trials."""
     rng, result = random.Random(seed), Grids()
     with tempfile.TemporaryDirectory(prefix="xframe-grids-") as name:
         folder = Path(name)
@@ -72,7 +72,8 @@ def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: in
         ways = itertools.cycle(WAYS)
         for i in range(size):
             number = stops or rng.choice([1, 1, 1, 2])
-            plan = [(next(ways), rng.uniform(0, seconds)) for _ in range(number)]
+            late = seconds if stops is None else seconds / result.trials
+            plan = [(next(ways), n if stops else 0, rng.uniform(0, late)) for n in range(number)]
             problem = _stopped(folder, f"stopped-{i}", engine, plan, result)
             problem = problem or differs(expected, steady(folder / f"stopped-{i}"))
             if problem:
@@ -80,11 +81,13 @@ def run(size: int, seed: int, text: str = GRID, engine: str = "local", stops: in
     return result
 
 
-def _stopped(folder: Path, name: str, engine: str, plan: list[tuple[str, float]], result: Grids) -> str | None:
-    """Runs a sweep that is stopped so after these seconds, and then to its end; what is wrong but for its table."""
+def _stopped(folder: Path, name: str, engine: str, plan: list[tuple[str, int, float]], result: Grids) -> str | None:
+    """Stops a sweep so after these trials and seconds, and runs it to its end; what is wrong but for its table."""
     mark, before = f"{name}-{os.getpid()}-{time.monotonic_ns()}", dict[str, int]()
-    for how, moment in plan:
+    for how, trials, moment in plan:
         process = start(folder, name, engine, mark)
+        while len(done(folder / name)) < trials and process.poll() is None:
+            time.sleep(0.02)
         time.sleep(moment)
         for number in [process.pid, *(_marked(f"{MARK}={mark}".encode()) if "all" in how else ())]:
             with contextlib.suppress(ProcessLookupError):
