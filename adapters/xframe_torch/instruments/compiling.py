@@ -25,7 +25,7 @@ class Compiling:
         """From now on."""
         self._patches = patches
         self._leave_alone()
-        patches.replace(torch, "compile", self._seen_compile)
+        patches.replace_function(torch, "compile", self._seen_compile)
 
     def _seen_compile(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def seen(*args: Any, **kwargs: Any) -> Any:

@@ -84,7 +84,7 @@ def _look_at(out: Path, *, replace: bool) -> None:
         with tempfile.TemporaryFile(dir=out.absolute().parent):
             pass
     except OSError as error:
-        raise unwritable("write the trace", out, error) from None
+        raise unwritable("write the trace", out, error, "Choose a file in a folder that exists.") from None
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
