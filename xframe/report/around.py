@@ -168,7 +168,8 @@ def _strip(run: Run, other: Run, step: int) -> Strip:
     kinds[np.isin(shown, there)] = "place"
     common = min(len(shown), len(there))
     kinds[:common][shown[:common] == there[:common]] = "same"
-    parts, place = [], 0
+    parts: list[tuple[str, int, int]] = []
+    place = 0
     for kind, group in groupby(kinds.tolist()):
         length = len(list(group))
         parts.append((kind, place, length))

@@ -161,8 +161,12 @@ def test_a_page_is_read_by_keyboard_and_by_ear(compared, shown):
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
-def test_on_paper_nothing_is_folded(compared, shown):
+def test_on_paper_it_is_light_and_as_wide_as_the_paper(compared, shown):
     page = shown(compared("fail"))
-    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 720, "height": 1000})  # A4 without its margins
+    page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("nav").is_visible()
-    assert page.locator("#losses details table").is_visible()
+    assert page.locator("#losses svg").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(LEAST_CONTRAST)[0] >= 4.5
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720

@@ -12,7 +12,7 @@ import xframe
 from xframe.cli.app import execute
 from xframe.report.page.rendering import comparison_page
 from xframe.report.pictures import pictures
-from xframe.report.series import Envelope
+from xframe.report.series import Envelope, Lines, lines_of
 from xframe.report.text import text
 from xframe.report.view import View
 
@@ -142,6 +142,18 @@ def test_one_step_in_a_million_stays_in_sight():
     whole.feed(0, values)
     assert np.array_equal(one.high, whole.high)
     assert np.array_equal(one.low, whole.low)
+
+
+def test_rows_are_read_in_blocks(failed, monkeypatch):
+    whole, sizes = lines_of(failed.sides, failed.tolerance), []
+    feed = Lines.feed
+    monkeypatch.setattr(Lines, "feed", lambda self, block: sizes.append(len(block)) or feed(self, block))
+    monkeypatch.setattr("xframe.report.series.BLOCK_ROWS", 2)
+    for one, other in zip(lines_of(failed.sides, failed.tolerance), whole, strict=True):
+        assert (one.short, one.first_short, one.largest) == (other.short, other.first_short, other.largest)
+        for name, column in one.columns.items():
+            assert np.array_equal(column.high, other.columns[name].high, equal_nan=True)
+    assert sizes == [2] * 6
 
 
 def test_a_page_of_many_steps_is_small(tmp_path):
