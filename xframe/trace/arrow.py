@@ -18,6 +18,7 @@ from xframe.trace.schema import DTYPES, LISTS, NEVER_NULL, NULLS, PER_SAMPLE, TA
 
 TYPES = {"int64": pa.int64(), "float64": pa.float64(), "digest": pa.binary(16)}
 TYPES |= dict.fromkeys(PER_SAMPLE, pa.list_(pa.int64()))
+_KINDS = {arrow: kind for kind, arrow in reversed(TYPES.items())}
 SCHEMA = pa.schema([pa.field(c.name, TYPES[c.kind], nullable=c.null != NEVER_NULL) for c in TABLE])
 
 
@@ -94,7 +95,7 @@ def column_of(array: Any, start: int, stop: int) -> Column:
 
 def values_of(array: Any) -> NDArray[Any]:
     """An Arrow array's values, with those of ``schema.NULLS`` in place of null."""
-    kind = next(kind for kind, arrow in TYPES.items() if arrow == array.type)
+    kind = _KINDS[array.type]
     values = _buffer(array, DTYPES[kind])
     if not array.null_count:
         return values
