@@ -84,14 +84,14 @@ def _child(name, jobs, folder, say):
     command = [sys.executable, "-m", __name__, str(file)]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": path}
-    with log.open("w") as errors:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=ROOT)
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment, "cwd": ROOT}
+    with log.open("w") as errors, subprocess.Popen(command, stderr=errors, **options) as child:
         for line in child.stdout:
             if line.startswith("done "):
                 _, taken, trace = line.rstrip("\n").split(" ", 2)
                 seconds[trace] = float(taken)
                 say(f"{name} {len(seconds)}/{len(jobs)}")
-    if child.wait():
+    if child.returncode:
         raise RuntimeError(f"{name} ended with {child.returncode}:\n{log.read_text()[-3000:]}")
     return seconds
 

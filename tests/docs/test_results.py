@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import every
+from experiments.common.lab import Lab
 from experiments.common.results import ClaimError, Kind, Result, Table, about, differences, order
+from experiments.common.tasks import named
+from experiments.common.training import Trial, distance
+from xframe.tasks.lookup import find_task
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -93,3 +97,25 @@ def test_a_result_run_again_is_compared_to_its_precision(tmp_path):
     assert (first / "t.csv").read_text().splitlines()[1] == "1000,0.500,0.100,3.0e-16,2"
     assert list(differences(first, written("near", loss=0.509, apart=9e-16, seconds=99.0))) == []
     assert len(list(differences(first, written("far", steps=1001, loss=0.52, apart=9e-14)))) == 3
+
+
+def test_a_trial_is_run_as_its_plan_and_task_say(tmp_path):
+    plan = {"batch_size": 64, "epochs": 1, "gradient_accumulation_steps": 4, "validation_every": 1}
+    trials = [
+        Trial(plan, named("digits", seed=seed, hidden=4, rate=0.2), "numpy", labels={"seed": seed}) for seed in (0, 1)
+    ]
+    first, second = Lab(tmp_path, lambda text: None).train(trials)
+    assert (first["seed"], second["seed"]) == (0, 1)
+    assert (first.counts.num_steps, first.counts.num_updates) == (23, 6)
+    assert first.trace.certificate == second.trace.certificate
+    assert first.last.num_samples == 360
+    assert first.last.loss != second.last.loss  # they begin with different weights
+    assert distance(first.trace, first.trace) == 0 < distance(first.trace, second.trace)
+
+
+def test_a_task_is_named_by_what_it_is():
+    task = find_task(named("noisy", hidden=8, noise=0.5, n=100, seed=3))
+    (images, labels), (_, right) = task.load(), find_task(named("noisy", noise=0.0, n=100)).load()
+    assert task.num_samples == len(images) == 100
+    assert 30 < (labels != right).sum() <= 50  # some of those drawn at random are right
+    assert task.initial_weights()["dense_0/kernel"].shape == (64, 8)
