@@ -19,6 +19,7 @@ from xframe.report.series import Envelope, Floats, Lines, lines_of
 from xframe.report.view import Table
 
 _NAMED = 6  # runs of which each has a colour of its own
+_DRAWN = 20  # runs at most
 _RANGES = 12  # rows of a table of numbers
 _BESIDE = 20  # steps beside the first difference whose batches are drawn
 _MOST_VALIDATIONS = 200
@@ -49,7 +50,7 @@ class Picture:
 
 def pictures(comparison: Comparison) -> list[Picture]:
     """All for which the runs have something to show."""
-    runs = [run for run in comparison.sides if len(run.rows)]
+    runs = _shown(comparison)
     if not runs:
         return []
     lines = lines_of(runs, comparison.tolerance)
@@ -64,6 +65,13 @@ def pictures(comparison: Comparison) -> list[Picture]:
         _times(lines),
     ]
     return [picture for picture in drawn if picture is not None]
+
+
+def _shown(comparison: Comparison) -> list[Run]:
+    """The runs to be drawn: of very many the first, and those that failed before the others."""
+    runs = [run for run in comparison.sides if len(run.rows)]
+    others = sorted(runs[1:], key=lambda run: comparison.by_run.get(run.name, {}).get("verdict") == "passed")
+    return [run for run in runs if run in [*runs[:1], *others][:_DRAWN]]
 
 
 def _losses(lines: Sequence[Lines], at: int | None, *, ordered: bool) -> Picture | None:

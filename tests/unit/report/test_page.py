@@ -144,6 +144,16 @@ def test_one_step_in_a_million_stays_in_sight():
     assert np.array_equal(one.low, whole.low)
 
 
+def test_of_very_many_runs_those_that_failed_are_drawn(runs):
+    rows = runs.rows(PLAN, 8)
+    traces = [runs(rows, f"run{i}") for i in range(24)]
+    rows[4]["loss"] += 1
+    losses = pictures(xframe.compare(*traces, runs(rows, "last")))[0]
+    assert losses.legend == [("a", "run0"), ("b", "19 others")]
+    assert losses.table[0][-1] == "last"
+    assert len(losses.table[0]) == 21
+
+
 def test_rows_are_read_in_blocks(failed, monkeypatch):
     whole, sizes = lines_of(failed.sides, failed.tolerance), []
     feed = Lines.feed
