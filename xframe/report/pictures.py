@@ -80,6 +80,11 @@ def _losses(lines: Sequence[Lines], at: int | None, *, ordered: bool) -> Picture
     if len(series) > 1:
         apart = "Each drew its samples in an order of its own, so that losses are not compared step by step."
         said.insert(0, _on_each_other(lines) if ordered else apart)
+    elif series:
+        name, one = series[0]
+        said.insert(
+            0, f"{name}: {_between(float(np.nanmin(one.low)), one.highest)}, the highest in step {one.highest_at:,}."
+        )
     return _picture("losses", "Losses", "loss of each step", series, said, at, log=_steep(series))
 
 

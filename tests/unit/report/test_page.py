@@ -144,6 +144,13 @@ def test_one_step_in_a_million_stays_in_sight():
     assert np.array_equal(one.low, whole.low)
 
 
+def test_one_run_has_pictures_with_words_of_its_own(runs):
+    comparison = xframe.compare(runs(runs.rows(PLAN, 8), "alone", plan=PLAN, num_samples=8))
+    drawn = pictures(comparison)
+    assert drawn[0].sentence == "alone: between 0.0100075 and 2, the highest in step 0."
+    assert all(one.sentence for one in drawn)
+
+
 def test_of_very_many_runs_those_that_failed_are_drawn(runs):
     rows = runs.rows(PLAN, 8)
     traces = [runs(rows, f"run{i}") for i in range(24)]
