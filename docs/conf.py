@@ -79,6 +79,8 @@ def of_repository(_: Sphinx, name: str, source: list[str]) -> None:
 
 def write_experiments(_: Sphinx) -> None:
     """A page for each experiment, which stands in results/."""
+    for page in (ROOT / "docs" / "experiments").glob("[0-9]*.md"):
+        page.unlink()
     for page, file in PAGES.items():
         if re.match(r"docs/experiments/\d", page):
             (ROOT / page).write_text(f"<!-- all of {file} -->\n")

@@ -27,6 +27,12 @@ def test_every_block_is_of_a_kind_that_runs(page):
     assert len([fence for fence in fences if fence in known]) == len(blocks(page))
 
 
+def test_pages_are_found():
+    names = {str(page.relative_to(ROOT)) for page in WITH_BLOCKS}
+    assert {"README.md", "docs/tutorials/reproduce.md", "docs/howto/task.md", "docs/explanation/steps.md"} <= names
+    assert len(names) >= 18
+
+
 def test_a_text_must_be_what_was_printed():
     printed = "one\ntwo 2.5 s\nthree\nfour @3\n"
     for text, expected in {
