@@ -42,7 +42,7 @@ def run(lab):
                     **{f"{name} samples/s": round(bench.speed(name).median) for name in BOTH},
                     "tensorflow by torch": f"{ratio.median:.2f}",
                     "interval": "–" if ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}",
-                    "stable": "yes" if ratio.stable else "no",
+                    "stable": ratio.stable,
                     **{f"{name} first step, s": min(one.first_seconds for one in runs[name]) for name in BOTH},
                 }
             )
