@@ -47,7 +47,7 @@ def learn(result):
     size, others = wild["batch size"], [row for row in table.rows if row is not wild]
     result.say(
         "The frameworks are no part of any of it: in every row they made the same steps on the same samples, and their "
-        f"held-out losses differ by at most {table.kinds[APART].text(max(row[APART] for row in others))}, but in one row: "
+        f"held-out losses differ by at most {table.kinds[APART].text(max(row[APART] for row in others))}, but in one: "
         f"batches of {size} at a rate of {wild['rate']}, where the training is so unstable that rounding grows to "
         f"{table.kinds[APART].text(wild[APART])}, as it does [within one framework](../07_precision_drift/README.md) "
         "too.",
