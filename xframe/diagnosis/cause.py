@@ -24,7 +24,7 @@ from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.claims import Claim, Table
 from xframe.diagnosis.numbers import Numbers
-from xframe.diagnosis.reference import changed
+from xframe.diagnosis.reference import alike, changed
 from xframe.plan.training_plan import TrainingPlan
 
 LAST_RESORT = 1000.0  # added to a rank: among equally good explanations, report this one last
@@ -128,8 +128,11 @@ class Cause:
         n = case.num_samples
         if n is None or not len(case.candidate):
             return
+        at = None if case.drawn is not None else case.differs_at
         for plan in case.basis.plans:
             for fields, text, observed in self.predictions(case, plan, n):
+                if at is not None and at < alike(plan, fields, n, case.shared):
+                    continue
                 other = changed(plan, **fields)
                 match = case.match(other) if other is not None and other != plan else None
                 if match is None:

@@ -6,6 +6,7 @@ candidate's. The reference's own plan is the given one, or else the simplest tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,12 +19,13 @@ from xframe.inference.orders import first_repeat
 from xframe.inference.reproducing import MOST_SAMPLES, UNKNOWN, Cells, ShownOrder, cells, reproduce
 from xframe.plan import counting
 from xframe.plan.cadence import Cadence
-from xframe.plan.fields import ACCUMULATION
+from xframe.plan.fields import ACCUMULATION, LIMITS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
 MOST_CELLS = 1 << 22  # sample ids of a run that are looked at
 _FIRST_ROWS = 2048
+_OF_EPOCHS = {"remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion"}  # what ends of passes and epochs are
 
 
 class Match(NamedTuple):
@@ -46,6 +48,14 @@ def changed(plan: TrainingPlan, **fields: Any) -> TrainingPlan | None:
         return plan_of(values)
     except UsageError:
         return None
+
+
+def alike(plan: TrainingPlan, fields: Mapping[str, Any], num_samples: int, shared: int) -> int:
+    """How many of the first rows are the plan's whatever these fields are: of no difference there are they a cause."""
+    if (others := fields.keys() - {*LIMITS}) - _OF_EPOCHS:
+        return 0
+    lengths = [num_samples // plan.batch_size, plan.steps_per_epoch, fields.get("steps_per_epoch")] if others else []
+    return min([shared, *(length for length in lengths if length is not None)]) - 1
 
 
 def planned(

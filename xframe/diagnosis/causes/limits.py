@@ -101,7 +101,8 @@ class LimitConfused(Cause):
                     continue
                 words = f"takes {text} for one of {counted(value, noun)}"
                 yield Prediction({**_NO_LIMIT, **limits, name: None, unit: value}, words)
-                yield Prediction({**_NO_LIMIT, unit: value}, words)
+                if len(limits) > 1:
+                    yield Prediction({**_NO_LIMIT, unit: value}, words)
             if name == "epochs" and plan.steps_per_epoch is not None:
                 epochs = f"{counted(value, 'epoch')} of {counted(plan.steps_per_epoch, 'step')}"
                 words = f"ends after {counted(value, 'pass')}, where {epochs} are due"
