@@ -380,6 +380,35 @@ PAIRS = {
             _BY_BATCH,
         ),
     ),
+    "frozen": Pair(
+        "a layer that is frozen in one of the two",
+        "keras_fit",
+        "torch_loader",
+        (("criterion = nn", "model[0].requires_grad_(False)\ncriterion = nn"),),
+        (1, "loss"),
+        "trains 2 tensors that",
+    ),
+    "kept": Pair(
+        "gradients that are never set to zero",
+        "keras_fit",
+        "torch_loader",
+        (("        optimizer.zero_grad()\n", ""),),
+        (2, "loss"),
+        "does not set its gradients to zero",
+    ),
+    "warm": Pair(
+        "a backward pass before training that leads to no update",
+        "keras_fit",
+        "torch_loader",
+        (
+            (
+                "for _ in",
+                "criterion(model(next(iter(loader))[0]), next(iter(loader))[1]).backward()\noptimizer.zero_grad()\nfor _ in",
+            ),
+        ),
+        (0, "updates"),
+        "no update, at step 0",
+    ),
     "lightning": Pair(
         "windows of two batches where the other has none",
         "keras_fit",

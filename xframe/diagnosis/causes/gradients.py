@@ -23,14 +23,13 @@ class FrozenWeights(Cause):
 
     name = "frozen-weights"
     rank = 474
-    settings_behind = r"weights\.trainable"
     fixes = settings(
         torch="requires_grad_(True) of the weights that the other run trains, or False of those that it leaves",
         keras="layer.trainable = True or False, before compile",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        found, step = numbers.evidence.differing(self.settings_behind), numbers.loss_differs_at
+        found, step = numbers.evidence.differing(r"weights\.trainable"), numbers.loss_differs_at
         if step is None or not behind_an_update(case, step):
             return
         for more, less, trained in ((case.run, case.other, True), (case.other, case.run, False)):
