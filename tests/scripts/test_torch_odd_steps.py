@@ -140,8 +140,8 @@ def test_an_optimizer_that_computes_gradients_as_often_as_it_likes_takes_one_ste
     watched(step, torch.optim.LBFGS, max_iter=4)
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path, together):
+@pytest.mark.parametrize("how", ["in one call", "in two", "with labels guessed first", "in two backward passes"])
+def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path, how):
     model = torch.nn.Linear(1, 2)
     optimizer, taken = torch.optim.SGD(model.parameters(), 0.1), []
     with xframe.watch(tmp_path / "a.trace"):
@@ -149,16 +149,40 @@ def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path,
             DataLoader(data(), 8, shuffle=True), DataLoader(data(), 12, shuffle=True), strict=False
         ):
             optimizer.zero_grad()
-            if together:
+            if how == "with labels guessed first":
+                with torch.no_grad():
+                    model(more)
+            if how == "in one call":
                 outputs, unlabelled = model(torch.cat([inputs, more])).split([len(inputs), len(more)])
             else:
                 outputs, unlabelled = model(inputs), model(more)
-            (cross_entropy(outputs, targets) + unlabelled.square().mean()).backward()
+            if how == "in two backward passes":
+                cross_entropy(outputs, targets).backward()
+                unlabelled.square().mean().backward()
+            else:
+                (cross_entropy(outputs, targets) + unlabelled.square().mean()).backward()
             optimizer.step()
             taken.append(ids(inputs))
-    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
+    trace = xframe.Trace.open(tmp_path / "a.trace")
+    rows = trace.frame()
     assert [row.tolist() for row in rows.ids] == taken
     assert rows.batch_size.tolist() == [8, 8]
+    assert not trace.validations
+    assert rows.features.notna().tolist() == [how != "in one call"] * 2
+
+
+def test_what_was_looked_at_before_the_first_step_is_not_of_it(tmp_path):
+    """With gradients on, and no use made of them."""
+    model = torch.nn.Linear(1, 2)
+    optimizer, taken = torch.optim.SGD(model.parameters(), 0.1), []
+    with xframe.watch(tmp_path / "a.trace"):
+        for inputs, _ in DataLoader(data(), 12, shuffle=True):
+            model(inputs)
+        for inputs, targets in DataLoader(data(), 8, shuffle=True):
+            cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+            taken.append(ids(inputs))
+    assert [row.tolist() for row in xframe.Trace.open(tmp_path / "a.trace").frame().ids] == taken
 
 
 @pytest.mark.parametrize("zeroed", ["optimizer", "model", "by hand", "through data", "never"])

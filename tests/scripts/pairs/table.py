@@ -403,7 +403,8 @@ PAIRS = {
         (
             (
                 "for _ in",
-                "criterion(model(next(iter(loader))[0]), next(iter(loader))[1]).backward()\noptimizer.zero_grad()\nfor _ in",
+                "inputs, labels = next(iter(loader))\n"
+                "criterion(model(inputs), labels).backward()\noptimizer.zero_grad()\nfor _ in",
             ),
         ),
         (0, "updates"),

@@ -43,7 +43,7 @@ class GuardedMachine(Machine):
         self._troubled = troubled
         self._trains: int | None = None  # the thread that trains
         self._trained: set[int] = set()  # threads that did before
-        self._used_in: dict[int, deque[tuple[Batch, bool]]] = {}  # by threads that do not train so far
+        self._used_in: dict[int, deque[tuple[Batch, bool, int]]] = {}  # by threads that do not train so far
         this = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forked(this()))
 
@@ -102,10 +102,12 @@ class GuardedMachine(Machine):
 
     def _waits(self, batch: Batch, by_loss: bool) -> None:
         waiting = self._used_in.setdefault(get_ident(), deque(maxlen=8))
-        before = waiting[-1][0] if waiting else None
-        if batch is not before and not by_loss and (batch.known or before is None or not before.known):
+        before, _, handed_out = waiting[-1] if waiting else (None, False, 0)
+        known = before is not None and before.known
+        beside = known and handed_out == self.handed_out and self.handed_out
+        if batch is not before and not by_loss and not beside and (batch.known or not known):
             self.prints = {}
-        waiting.append((batch, by_loss))
+        waiting.append((batch, by_loss, self.handed_out))
 
     def backward(self, loss: Any) -> None:
         """As a machine's, by one thread after the other."""
@@ -143,8 +145,11 @@ class GuardedMachine(Machine):
             self._trained.add(self._trains)
         self._trains, self._used = thread, None
         training, rows, prints = self.training, self._loss_rows, self.prints
-        for batch, by_loss in self._used_in.pop(thread, ()):
+        now = self.handed_out
+        for batch, by_loss, handed_out in self._used_in.pop(thread, ()):
+            self.handed_out = handed_out
             Machine.used(self, batch, by_loss=by_loss)
+        self.handed_out = now
         self.training, self._loss_rows, self.prints = training, rows, prints
 
 

@@ -78,6 +78,7 @@ class Machine:
         self._settings: dict[str, Any] = {}  # so far
         self._passes = Passes()
         self._used: Batch | None = None  # by the step that is to come
+        self._beside: list[Batch] = []  # of other loaders, used by it too
         self._evaluated_at = -1  # when a known batch was evaluated: batches handed out until then
         self._used_at = 0  # when it was used: batches handed out until then
         self._loss_rows: set[int] = set()  # over which the coming step's losses were averaged; 0: no mean
@@ -129,6 +130,8 @@ class Machine:
         if before is None or (batch.known and not before.known):
             self.prints = self.prints if by_loss else {}
         elif by_loss or (before.known and self._used_at == self.handed_out and (self.handed_out or not batch.known)):
+            if batch.walk is not None and batch is not before:
+                self._beside.append(batch)
             return
         elif batch is not before:
             # What was computed before led to no gradients.
@@ -176,6 +179,8 @@ class Machine:
         """
         batch, self._used = self._used, None
         self._passes.trained(batch)
+        while self._beside:
+            self._passes.trained(self._beside.pop())
         also = {} if self.training is None else {"training": int(self.training)}
         if len(self._loss_rows) == 1 and 0 not in self._loss_rows:
             also["loss_rows"] = next(iter(self._loss_rows))
@@ -210,10 +215,14 @@ class Machine:
         step = self._step
         if step is None or step.batch is None:
             return False
-        made_of_it = batch is None or (step.batch.known and not batch.known)
-        if batch is not None and not step.stepped:
-            made_of_it = made_of_it and batch.size == step.batch.size
-        return batch is step.batch or (made_of_it and step.handed_out == self.handed_out)
+        if batch is step.batch or step.handed_out != self.handed_out:
+            return batch is step.batch
+        if batch is None or not step.batch.known:
+            return batch is None
+        walks = step.batch.walk, batch.walk
+        if batch.known:  # of another loader, drawn beside it
+            return not step.stepped and None not in walks and walks[0] is not walks[1]
+        return bool(step.stepped) or batch.size == step.batch.size
 
     def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
         """An optimizer, by a number of its own, stepped at a learning rate.
