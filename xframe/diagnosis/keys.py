@@ -29,7 +29,8 @@ def batch_keys(rows: Rows, *, ordered: bool = True) -> Keys:
     bits = _mixed(rows.ids)
     ends = np.cumsum(sizes)
     if ordered:
-        bits = bits * (_mixed(counted_within(sizes)) | np.uint64(1))
+        places = _mixed(np.arange(sizes.max(initial=0))) | np.uint64(1)
+        bits = bits * places[counted_within(sizes)]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(bits, dtype=np.uint64)])
     keys: Keys = (sums[ends] - sums[ends - sizes]) ^ _mixed(sizes)
     return keys

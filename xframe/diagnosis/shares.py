@@ -84,15 +84,17 @@ class BothDraw:
 
 def _share(draws: Draws, length: int) -> Share | None:
     """The passes over that many samples, if they are not all of one; the remainder of each may be dropped."""
-    if 2 * int(draws.rows.batch_size.max()) > length or len(draws.ids) <= length:
+    largest = int(draws.rows.batch_size.max())
+    if 2 * largest > length or len(draws.ids) <= length:
+        return None
+    fixed = length - largest < len(draws.seen) <= length
+    apart = [] if fixed else draws.drawn_apart(length)
+    if not fixed and not apart:
         return None
     passes = draws.passes_over(length)
     if sum(map(len, passes)) < len(draws.ids):
         return None  # its last batches would be filled up, as passes over a few samples more seem to be
-    if length - int(draws.rows.batch_size.max()) < len(draws.seen) <= length:
-        return Share(passes, fixed=True)
-    passes = draws.drawn_apart(length)
-    return Share(passes, fixed=False) if passes else None
+    return Share(passes if fixed else apart, fixed)
 
 
 def _cut(a: Ints, b: Ints) -> tuple[Ints, Ints]:
