@@ -105,8 +105,7 @@ class Batches:
     def _handed_out(self, data: Any, index: Any, dataset: Any, walk: Walk) -> None:
         try:
             self._drawn = None
-            ids = _ids(index, dataset)
-            tensors = tensors_of(data)
+            ids, tensors = _ids(index, dataset), tensors_of(data)
             size = next((tensor.shape[0] for tensor in tensors if tensor.ndim), None) if ids is None else len(ids)
             batch = Batch(ids, size, walk, walk.taken)
             walk.taken += 1
@@ -243,6 +242,9 @@ class Batches:
 
     def batch_of(self, tensor: torch.Tensor) -> Batch | None:
         """The batch that this tensor, or the one it is a view of, was handed out with."""
+        entry = self._known.get(id(tensor))
+        if entry is not None and entry[0]() is tensor and entry[1] == tensor.data_ptr() != 0:
+            return entry[2]
         try:
             return self._held(tensor)
         except (RuntimeError, NotImplementedError):  # it has no storage, as inside torch.func

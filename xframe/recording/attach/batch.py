@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -26,7 +25,6 @@ class Walk:
         self.settings = settings
 
 
-@dataclass(eq=False, slots=True)
 class Batch:
     """A batch as its pipeline handed it out.
 
@@ -34,14 +32,11 @@ class Batch:
         ids: of its samples, None where the pipeline has no index for them.
         size: its rows, if known.
         walk, place: the iteration over its pipeline, if it is of one, and its place there.
+        known: a pipeline handed it out.
     """
 
-    ids: Any
-    size: int | None = None
-    walk: Walk | None = None
-    place: int | None = None
+    __slots__ = ("ids", "known", "place", "size", "walk")
 
-    @property
-    def known(self) -> bool:
-        """Whether a pipeline handed it out."""
-        return self.ids is not None or self.walk is not None
+    def __init__(self, ids: Any, size: int | None = None, walk: Walk | None = None, place: int | None = None) -> None:
+        self.ids, self.size, self.walk, self.place = ids, size, walk, place
+        self.known = ids is not None or walk is not None

@@ -178,7 +178,10 @@ class Machine:
         before does not count; but a call that computes them again and again has the loss that it begins with.
         """
         batch, self._used = self._used, None
-        self._passes.trained(batch)
+        if self._passes.goes_on:
+            self._passes.trained(batch)
+        elif batch is not None and batch.walk is not None:
+            batch.walk.trained = True
         while self._beside:
             self._passes.trained(self._beside.pop())
         also = {} if self.training is None else {"training": int(self.training)}

@@ -76,6 +76,11 @@ class Passes:
         self._going: Pass | None = None
         self.ended: list[Pass] = []
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether something was computed that may be an evaluation."""
+        return self._going is not None
+
     def called(self, batch: Batch, *, trained: bool = False) -> None:
         """A model computed; ``trained``: it is on the batch that was trained on last."""
         walk = batch.walk
