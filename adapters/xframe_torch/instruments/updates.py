@@ -23,7 +23,7 @@ numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
 _FLAT, _NORM, _NUMBER = torch._C._nn.flatten_dense_tensors, torch.linalg.vector_norm, torch.Tensor.item
-_SMALL = 1 << 14  # numbers that are copied in less time than several operations take
+_SMALL = 1 << 15  # numbers that are copied in less time than several operations take
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 

@@ -8,7 +8,6 @@ step whose batch is not known only the size is. What was computed and led to no 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,16 +34,21 @@ class Counter(Protocol):
     evidence: str
 
 
-@dataclass(slots=True)
 class _Step:
-    """A step that may still go on."""
+    """A step that may still go on.
 
-    batch: Batch | None
-    loss: Any
-    also: dict[str, Any]  # further columns
-    handed_out: int  # batches until then
-    lr: Any = None
-    stepped: set[int] = field(default_factory=set)  # optimizers that have stepped in it
+    Attributes:
+        also: further columns.
+        handed_out: batches until then.
+        stepped: optimizers that have stepped in it.
+    """
+
+    __slots__ = ("also", "batch", "handed_out", "loss", "lr", "stepped")
+
+    def __init__(self, batch: Batch | None, loss: Any, also: dict[str, Any], handed_out: int) -> None:
+        self.batch, self.loss, self.also, self.handed_out = batch, loss, also, handed_out
+        self.lr: Any = None
+        self.stepped: tuple[int, ...] = ()
 
 
 class Machine:
@@ -184,10 +188,11 @@ class Machine:
             batch.walk.trained = True
         while self._beside:
             self._passes.trained(self._beside.pop())
-        also = {} if self.training is None else {"training": int(self.training)}
-        if len(self._loss_rows) == 1 and 0 not in self._loss_rows:
-            also["loss_rows"] = next(iter(self._loss_rows))
-        also |= self.prints
+        also, rows = self.prints, self._loss_rows
+        if self.training is not None:
+            also["training"] = int(self.training)
+        if len(rows) == 1 and 0 not in rows:
+            (also["loss_rows"],) = rows
         self.training, self._loss_rows, self.prints = None, set(), {}
         by, self.zeroed = self.zeroed, None
         zeroed = by is not None and self._zeroed in (None, by)  # else those of others, as of a second network
@@ -240,7 +245,7 @@ class Machine:
             return
         if optimizer in step.stepped:
             step = self._begin(self._again, *self._applied)
-        step.stepped.add(optimizer)
+        step.stepped += (optimizer,)
         step.lr = lr if step.lr is None else step.lr
         if norms is not None and "clipped_norm" not in step.also:
             step.also["gradient_norm"], step.also["clipped_norm"] = norms
@@ -315,7 +320,7 @@ class Machine:
                 self._count(walk)
             epoch = walk.number
         lr = self._lr if step.lr is None else step.lr
-        recorder, also = self.recorder, step.also
+        recorder, also = self._recorder or self.recorder, step.also
         recorder.evidence = self.evidence
         size = batch.size if batch.ids is None else len(batch.ids)
         for name in PRINTS:
