@@ -49,8 +49,10 @@ class Workload(NamedTuple):
 
 WORKLOADS = (
     Workload("torch-bulk", 64, 0.25, 1.25),
+    Workload("torch-slice", 64, 0.25, 1.25),
     Workload("torch-loader", 64, 1, 1.05, 1.12),
     Workload("torch-loader", 64, 5, 1.05, 1.05),
+    Workload("torch-loader", 3072, 1, 1.05),
     Workload("torch-loader", 3072, 5, 1.05),
     Workload("keras-fit-8", 64, 0.25, 1.25),
     Workload("keras-fit", 64, 1, 1.05, 1.12),
@@ -62,7 +64,7 @@ WORKLOADS = (
 
 
 def torch_loop(workload: Workload, width: int) -> Callable[[int], None]:
-    """A loop by hand over a DataLoader; ``bulk``: one that takes all rows of a batch at once."""
+    """A loop by hand over a DataLoader; ``bulk``: one that takes all rows of a batch at once; ``slice``: over none."""
     import torch
     from torch import nn
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
@@ -77,9 +79,14 @@ def torch_loop(workload: Workload, width: int) -> Callable[[int], None]:
     model, loss_fn = nn.Sequential(*layers), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 
+    def sliced() -> Iterator[Any]:
+        order = torch.randperm(len(data))
+        for start in range(0, len(data), BATCH):
+            yield data.tensors[0][order[start : start + BATCH]], data.tensors[1][order[start : start + BATCH]]
+
     def train(steps: int) -> None:
         for _ in range(steps // 50):
-            for features, targets in loader:
+            for features, targets in sliced() if workload.loop == "torch-slice" else loader:
                 optimizer.zero_grad()
                 loss_fn(model(features), targets).backward()
                 optimizer.step()
@@ -236,7 +243,7 @@ def table(state: dict[str, Any]) -> str:
 def main() -> None:
     """Measures, and prints."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--state", type=Path, default=Path("recording_cost.json"))
     parser.add_argument("--only", default="")
     parser.add_argument("--write", type=Path)
