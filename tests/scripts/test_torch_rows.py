@@ -47,7 +47,38 @@ def chosen_in_a_batch(x, y, order):
         yield inputs[j], targets[j]
 
 
-WAYS = (sliced, split, copied_and_viewed, slices_of_slices, chosen_in_a_part, chosen_in_a_batch)
+def detached(x, y, order):
+    from torch.utils.data import DataLoader, TensorDataset
+
+    for inputs, targets in DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True):
+        yield inputs.detach(), targets.data
+
+
+def subset_of_a_subset(x, y, order):
+    from torch.utils.data import DataLoader, Subset, TensorDataset
+
+    some = Subset(Subset(TensorDataset(x, y), order[:50].tolist()), range(4, 40))
+    yield from DataLoader(some, batch_size=16, shuffle=True)
+
+
+def inside_a_batch_of_its_own_kind(x, y, order):
+    from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+
+    class Pair:
+        def __init__(self, inputs, targets):
+            self.inputs, self.targets = inputs, targets
+
+    class Pairs(Dataset):
+        def __getitem__(self, index):
+            return Pair(x[index], y[index])
+
+    batches = BatchSampler(RandomSampler(order), 16, drop_last=False)
+    for pair in DataLoader(Pairs(), batch_size=None, sampler=batches, collate_fn=lambda pair: pair):
+        yield pair.inputs, pair.targets
+
+
+WAYS = (sliced, split, copied_and_viewed, slices_of_slices, chosen_in_a_part, chosen_in_a_batch, detached)
+WAYS += (subset_of_a_subset, inside_a_batch_of_its_own_kind)
 
 
 @pytest.mark.parametrize("way", WAYS)
