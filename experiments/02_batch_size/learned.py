@@ -70,6 +70,8 @@ def learn(result):
                 x, y = [row["batch size"] for row in rows], [row[column] for row in rows]
                 axes.errorbar(x, y, [row[f"{column} ±"] for row in rows], fmt=style, markersize=4, capsize=2, label=at)
             axes.set(xscale="log", xlabel="batch size", ylabel=column)
+            axes.set_xticks(x, x)
+            axes.set_xticks([], minor=True)
         panels[0].legend(fontsize=7)
 
 

@@ -68,5 +68,5 @@ def learn(result):
             axes.errorbar(
                 [i + shift for i in range(4)], y, high, fmt="o", capsize=3, markersize=4, label=f"batch {size}"
             )
-        axes.set(xticks=range(4), xticklabels=rests, ylabel="loss held out", xlabel="what becomes of the rest")
-        axes.legend()
+        axes.set(xticks=range(4), xticklabels=rests, ylabel="loss held out", ylim=(0, 2.4))
+        axes.legend(ncols=3, fontsize=7, loc="upper center")

@@ -55,6 +55,8 @@ def learn(result):
                 y = [row[f"{name} samples/s"] for row in rows]
                 axes.plot(sizes, y, marker + style, markersize=4, label=f"{name}, {model.partition(':')[0]}")
         axes.set(xscale="log", yscale="log", xlabel="batch size", ylabel="samples a second")
+        axes.set_xticks(sizes, sizes)
+        axes.set_xticks([], minor=True)
         axes.legend(fontsize=7)
 
 

@@ -170,17 +170,13 @@ class Result:
     @contextlib.contextmanager
     def figure(self, name, alternative, columns=1, **options):
         """Axes to draw on."""
-        import matplotlib
-
-        matplotlib.use("Agg")
         from matplotlib import pyplot
 
-        style = {"svg.hashsalt": "xframe", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}
-        style |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "path.simplify": True}
-        with pyplot.rc_context(style):
+        with _style():
             drawn, axes = pyplot.subplots(1, columns, figsize=(4.2 * columns, 3.0), layout="constrained", **options)
             yield axes
             self.figures.append((name, alternative, drawn))
+            pyplot.close(drawn)
 
     def text(self):
         return "".join(part if part == "\n\n" else f"{part} " for part in self.learned).replace(" \n", "\n").strip()
@@ -192,7 +188,8 @@ class Result:
             old.unlink()
         page = [f"# {self.question}", "", self.text()]
         for name, alternative, drawn in self.figures:
-            drawn.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            with _style():
+                drawn.savefig(folder / f"{name}.svg", metadata={"Date": None})
             page += ["", f"![{alternative}]({name}.svg)"]
         for table in self.tables:
             table.write(folder)
@@ -209,6 +206,16 @@ class Result:
             "columns": columns,
         }
         (folder / "made.json").write_text(json.dumps(made, indent=1).replace("Infinity", '"any"') + "\n")
+
+
+def _style():
+    """Inside, figures are drawn and written in our way: the same bytes for the same numbers, text as text."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    style = {"svg.hashsalt": "xframe", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}
+    style |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
+    return matplotlib.rc_context(style)
 
 
 def _precision(table):

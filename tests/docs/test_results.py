@@ -89,12 +89,17 @@ def test_a_result_run_again_is_compared_to_its_precision(tmp_path):
     def written(where, **changed):
         row = {"steps": 1000, "loss": 0.5, "loss ±": 0.1, "apart": 3e-16, "seconds": 2.0} | changed
         result = Result("q", "s", [Table("t", "title", kinds, [row])])
+        with result.figure("f", "a line") as axes:
+            axes.plot([1, 2], label="a & b")
+            axes.legend()
         result.write(tmp_path / where, made)
         return tmp_path / where
 
     first = written("first")
     assert "| 1,000 | 0.500 ± 0.100 | 3.0e-16 | 2 |" in (first / "README.md").read_text()
     assert (first / "t.csv").read_text().splitlines()[1] == "1000,0.500,0.100,3.0e-16,2"
+    assert (written("again") / "f.svg").read_bytes() == (first / "f.svg").read_bytes()
+    assert "a &amp; b" in (first / "f.svg").read_text()
     assert list(differences(first, written("near", loss=0.509, apart=9e-16, seconds=99.0))) == []
     assert len(list(differences(first, written("far", steps=1001, loss=0.52, apart=9e-14)))) == 3
 
