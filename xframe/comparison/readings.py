@@ -158,10 +158,10 @@ class _Reader:
 
     def _counted_apart(self, columns: Sides) -> Iterator[tuple[int, Reading]]:
         """Updates of a run whose optimizers share the weights among them, beside one with a single optimizer."""
-        counts, trained = zip(*(_optimizers(run) for run in self.runs), strict=True)
-        for side in self.sides if trained[0] == trained[1] else ():
-            run, several, known = self.runs[side], counts[side], columns[side].known
-            if several > 1 == counts[1 - side] and known is None:
+        stated = [_optimizers(run) for run in self.runs]
+        for side in self.sides if stated[0][1] == stated[1][1] else ():
+            run, several, known = self.runs[side], stated[side][0], columns[side].known
+            if several > 1 == stated[1 - side][0] and known is None:
                 text = (
                     f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has one"
                 )

@@ -169,7 +169,10 @@ def _scheduled(settings: Mapping[str, Any]) -> bool:
 def trained_together(settings: Mapping[str, Any]) -> int | None:
     """How many numbers all optimizers train, each of which may have a share; None if that is not stated."""
     counts = [value for name, value in settings.items() if _TRAINED.fullmatch(name)]
-    return sum(counts) if counts and all(type(one) is int for one in counts) else None
+    if not counts or not all(type(one) is int for one in counts):
+        return None
+    total: int = sum(counts)
+    return total
 
 
 def matters(name: str) -> Matters:
