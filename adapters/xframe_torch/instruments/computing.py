@@ -89,12 +89,15 @@ class Computing:
                 self._evaluates(module, args, kwargs)
             elif not isinstance(module, _Loss):
                 self._trains(module, args, kwargs)
-            elif not self.machine.settled:
-                batch, by_loss = self._batch_of(args, kwargs)
-                if by_loss is not None and batch is not None:
-                    self.machine.used(batch, by_loss=True)
+            else:
+                self._uses_by_loss(args, kwargs)
         except Exception as error:
             self.machine.failed(error)
+
+    def _uses_by_loss(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        batch, _ = self._batch_of(args, kwargs)
+        if batch is not None and batch is not self.machine.using:
+            self.machine.used(batch, by_loss=True)
 
     def _trains(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Gradients may come of it, unless it is in evaluation mode."""
@@ -186,10 +189,8 @@ class Computing:
 
     @harmless
     def _taken_by_loss(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        if not self._inside.it and not self.machine.settled:
-            batch, _ = self._batch_of(args, kwargs)
-            if batch is not None:
-                self.machine.used(batch, by_loss=True)
+        if not self._inside.it:
+            self._uses_by_loss(args, kwargs)
         if self.machine.identity != "index":
             self._contents.of_loss(function, args, kwargs)
 

@@ -82,11 +82,6 @@ class GuardedMachine(Machine):
 
         self._recorder, self._opened = None, refuse
 
-    @property
-    def settled(self) -> bool:
-        """As a machine's, of the thread that trains."""
-        return self._used is not None and self._used.known and get_ident() == self._trains
-
     # What every step calls is guarded here, not by a wrapper.
 
     def used(self, batch: Batch, *, by_loss: bool = False) -> None:

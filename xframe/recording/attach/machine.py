@@ -143,9 +143,9 @@ class Machine:
         self._used, self._used_at = batch, self.handed_out
 
     @property
-    def settled(self) -> bool:
-        """Whether the coming step's batch is known, so that what a loss takes tells no more."""
-        return self._used is not None and self._used.known
+    def using(self) -> Batch | None:
+        """The batch that the coming step uses, if it is known so far."""
+        return self._used
 
     @property
     def rows_used(self) -> int | None:
