@@ -29,4 +29,4 @@ def undivided(mean: torch.Tensor, loss: torch.Tensor, *, scaled: bool) -> torch.
 
 def read(value: torch.Tensor) -> Any:
     """A scalar's value: a number if it lies on the CPU, which costs less than another tensor; else what stays there."""
-    return value.item() if type(value) is torch.Tensor and value.is_cpu else value.detach()
+    return value.tolist() if type(value) is torch.Tensor and value.is_cpu else value.detach()

@@ -22,8 +22,7 @@ from xframe_torch.instruments.noting import Noting
 numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
-_FLAT, _NORM, _NUMBER = torch._C._nn.flatten_dense_tensors, torch.linalg.vector_norm, torch.Tensor.item
-_SMALL = 1 << 15  # numbers that are copied in less time than several operations take
+_NUMBER = torch.Tensor.tolist  # of a scalar on the CPU; unlike ``item`` it is no operation
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
@@ -229,7 +228,7 @@ class _Counter(UpdateCounter):
         self.norms: Norms | None = None
         self._clipped = clipped
         self._graded = 0  # gradients that there were
-        self._simple = self._small = False  # they are few, dense, and on the CPU; and of few numbers, all float32
+        self._simple = False  # they are few, dense, and on the CPU
         self.sure = False  # the optimizer has stepped twice
         self.kept: bool | None = None  # gradients were never zero between its first two steps; None: not known
 
@@ -258,13 +257,8 @@ class _Counter(UpdateCounter):
         if len(gradients) != self._graded:
             self._graded = len(gradients)
             self._simple = len(gradients) <= _FEW and all(one.is_cpu and not one.is_sparse for one in gradients)
-            single = self._simple and all(one.dtype is torch.float32 for one in gradients)
-            self._small = single and sum(one.numel() for one in gradients) <= _SMALL
         if self._simple and scale is None and not self._clipped:  # the commonest, which is to take no time
-            if self._small:
-                whole = _NORM(_FLAT(gradients)).item()
-            else:
-                whole = math.hypot(*map(_NUMBER, torch._foreach_norm(gradients)))
+            whole = math.hypot(*map(_NUMBER, torch._foreach_norm(gradients)))
             return whole, whole
         norms = norms_of(gradients)
         before = after = together(norms)
