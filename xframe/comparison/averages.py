@@ -69,9 +69,8 @@ def divided(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]:
     k, (recorded, known) = int(np.argmax(updates > 0)) + 1, _values(run, column)
     for times in (1, 2) if k > 1 and updates[k - 1] == 1 else ():
         twice = " twice" if times > 1 else ""
-        text = (
-            f"{run.name} records each loss divided by the {k:,} steps of a window{twice}: it is read times {k**times:,}"
-        )
+        text = f"{run.name} records each loss divided by the {k:,} steps of a window{twice}: it is read times "
+        text += f"{k**times:,}"
         yield Reading(column, text, _column(recorded * float(k**times), known))
 
 
@@ -96,10 +95,8 @@ def smoothed(pair: Pair, run: Run, other: Run, column: str) -> Iterator[Reading]
             before = np.concatenate([[start], averages[:-1]])
             values = (averages - share * before) / (1 - share)
             slack = 2 * eps * (np.abs(averages) + share * np.abs(before)) / (1 - share)
-            text = (
-                f"{run.name} records an exponential moving average of the {_NAMES[column]}, of which {share:g} is the "
-            )
-            text += "average before: each is computed back from it"
+            text = f"{run.name} records an exponential moving average of the {_NAMES[column]}, of which {share:g} is "
+            text += "the average before: each is computed back from it"
             yield Reading(column, text, _column(values, known & np.append(True, known[:-1])), slack)
 
 
@@ -138,10 +135,8 @@ def both_rounded(run: Run, other: Run) -> Reading | None:
     for digits in _DIGITS:
         units = _decimal(a, digits)
         if _is_rounded(a, units) and _is_rounded(b, units):
-            text = (
-                f"{run.name} and {other.name} have {digits} decimal{'s' * (digits > 1)} of each loss, which is judged "
-            )
-            text += "by these"
+            text = f"{run.name} and {other.name} have {digits} decimal{'s' * (digits > 1)} of each loss, which is "
+            text += "judged by these"
             return Reading("loss", text, _column(recorded, known), np.full(len(recorded), 10.0**-digits * 1.001))
     return None
 

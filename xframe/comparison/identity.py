@@ -95,9 +95,8 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
         return tuple(runs), []
     augmented = [] if apart else [run.name for run in runs[1:] if by is None and _other_features_in_order(run, runs[0])]
     if augmented:
-        text = (
-            f"{runs[0].name} and {' and '.join(augmented)} have the same targets in the same order, of other features: "
-        )
+        text = f"{runs[0].name} and {' and '.join(augmented)} have the same targets in the same order, of other "
+        text += "features: "
         return tuple(runs), [f"{text}samples are compared by their places"]
     universe, found = _Universe(), [_contents(run, indexed=not apart) for run in runs]
     ids = [universe.place(one.contents, one.first, exact=by == "exact") for one in found]

@@ -162,9 +162,8 @@ class _Reader:
         for side in self.sides if stated[0][1] == stated[1][1] else ():
             run, several, known = self.runs[side], stated[side][0], columns[side].known
             if several > 1 == stated[1 - side][0] and known is None:
-                text = (
-                    f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has one"
-                )
+                text = f"{run.name} has {several} optimizers, each with an update where {self.runs[1 - side].name} has "
+                text += "one"
                 yield side, Reading("updates", text, Column(columns[side].values // several))
 
     def _lagging(self, column: str, columns: Sides) -> Iterator[tuple[int, Reading]]:

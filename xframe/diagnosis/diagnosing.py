@@ -115,12 +115,9 @@ def answers(
         if numbers is not None:
             found += _of_numbers(alike, numbers, table)
         if rates is not None and found and all(causes.by_name()[one.explanation.name].about_order for one in found):
-            found += [_besides(one) for one in _of_numbers(case.in_any_order(None), rates, table)]
+            for one in _of_numbers(case.in_any_order(None), rates, table):
+                found.append(one._replace(explanation=replace(one.explanation, certain=False, besides=True)))
     return found
-
-
-def _besides(answer: Answer) -> Answer:
-    return answer._replace(explanation=replace(answer.explanation, certain=False, besides=True))
 
 
 def _reaching(candidate: Rows, reference: Rows) -> int | None:

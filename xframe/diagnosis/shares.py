@@ -55,11 +55,8 @@ class Shares(NamedTuple):
     @property
     def same_samples(self) -> bool:
         """Whether both always have the same samples."""
-        return self.own.fixed and self.other.fixed and self._reach <= self.length
-
-    @property
-    def _reach(self) -> int:
-        return len(np.unique(np.concatenate([*self.own.passes, *self.other.passes])))
+        drawn = np.unique(np.concatenate([*self.own.passes, *self.other.passes]))
+        return self.own.fixed and self.other.fixed and len(drawn) <= self.length
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,8 @@ from xframe.comparison.result import Judgement
 from xframe.plan.training_plan import TrainingPlan
 
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
-_KEPT_OUT = (
-    "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one order"
-)
-_KEPT_OUT += " of its own whose remainder is dropped"
+_KEPT_OUT = "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one "
+_KEPT_OUT += "order of its own whose remainder is dropped"
 _TELL_TOTAL = "no pass has a short last batch: if both scripts drop it, give num_samples= to xframe.record in both"
 
 

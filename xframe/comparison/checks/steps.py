@@ -34,9 +34,8 @@ class Steps(Check):
             if side.trace is not None and not side.rows.complete and len(side.rows) == shared:
                 detail = f"{side.name} is {printable(side.trace.ending)} after {counted(shared, 'step')}"
                 return Judgement("not judged", detail=detail)
-        detail = (
-            f"{candidate.name} made {counted(len(candidate.rows), 'step')}, {reference.says} {len(reference.rows):,}"
-        )
+        detail = f"{candidate.name} made {counted(len(candidate.rows), 'step')}, {reference.says} "
+        detail += f"{len(reference.rows):,}"
         if reference.is_plan and plan is not None and num_samples is not None:
             early = len(reference.rows) < counting.num_steps(plan, num_samples)
             detail += ", where its validations stop it early" if early else ""

@@ -76,9 +76,8 @@ class Validations(Check):
                 self._outcome(name, a, b)
         complete = pair.until == len(pair.candidate.rows) == len(pair.reference.rows)
         if self._wrong is None and len(validations) != len(expected) and complete:
-            detail = (
-                f"{self._names[0]} validated {counted(len(validations), 'time')}, {self._names[1]} {len(expected):,}"
-            )
+            detail = f"{self._names[0]} validated {counted(len(validations), 'time')}, {self._names[1]} "
+            detail += f"{len(expected):,}"
             return Judgement("fail", detail=detail)
         if self._wrong is not None:
             return self.measured("fail", *self._wrong)

@@ -61,10 +61,8 @@ class GradientScale(Cause):
             return
         a, b = (float(one[step]) for one in evidence.norms["gradient_norm"])
         less, more, run, other = (a, b, case.run, case.other) if a < b else (b, a, case.other, case.run)
-        text = (
-            f"the gradients that enter the updates of {run} are 1/{k:,} of those of {other}, {less:.6g} and {more:.6g} "
-        )
-        text += f"in step {step:,}, where losses, rates and updates agree"
+        text = f"the gradients that enter the updates of {run} are 1/{k:,} of those of {other}, {less:.6g} and "
+        text += f"{more:.6g} in step {step:,}, where losses, rates and updates agree"
         window = int(case.window)
         text += f": divided by {k:,} twice" if window == k else f": divided by {k:,} once more, or multiplied"
         yield self.note(case, text, step)

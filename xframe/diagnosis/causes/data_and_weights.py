@@ -73,10 +73,8 @@ class WeightsElsewhere(Cause):
         differ = numbers.weights is False and "weights" not in numbers.rounded
         if differ and numbers.loss_differs_at is None and not numbers.stated:
             text = f"{case.run} ends in different weights ({numbers.weights_text})"
-            agree = (
-                f"{text}, though every loss agrees: they are not those that gave these losses, or the last update made"
-            )
-            agree += " them differ"
+            agree = f"{text}, though every loss agrees: they are not those that gave these losses, or the last update "
+            agree += "made them differ"
             yield self.note(case, agree, None, claims=(claims.every_loss_agrees,))
             if numbers.ends_unseen:
                 return  # more may differ than the weights

@@ -37,9 +37,8 @@ class Subset(Cause):
         first = "the first " if seen[-1] + 1 == len(seen) else ""
         left = np.setdiff1d(np.arange(n), seen)
         others = "others" if len(left) > 1 else "other"
-        text = (
-            f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} ({listed(left)})"
-        )
+        text = f"goes through {first}{len(seen):,} of the {n:,} samples alone, and never has the {others} "
+        text += f"({listed(left)})"
         if shares is not None and shares.other.fixed:
             text += f"; {case.other} goes through as many, not the same ones"
         yield self.fit(case, text, exact=False, shown=draws.leaves_out or shares is not None)
@@ -63,10 +62,8 @@ class OneShard(Cause):
         shard = _shard(seen, n)
         if (shares := case.both_draw.shares) is not None:
             if shares.disjoint:
-                text = (
-                    f"draws the share of a different rank: {len(shares.own.passes[0]):,} of the {n:,} samples in each "
-                )
-                text += f"pass, and none of those that {case.other} draws in it"
+                text = f"draws the share of a different rank: {len(shares.own.passes[0]):,} of the {n:,} samples in "
+                text += f"each pass, and none of those that {case.other} draws in it"
                 yield self.fit(case, text, exact=False, shown=True)
             return
         if shard and len(draws.ids) > len(seen) and draws.passes_over(len(seen)):

@@ -96,9 +96,8 @@ class StepsPerEpoch(Cause):
             if steps < 1 or steps == s:
                 continue
             cut = _begins_one(case) and steps == len(case.candidate)  # before its epoch is over
-            text = (
-                f"has epochs of {'at least ' if cut else ''}{counted(steps, 'step')}; {case.other} has epochs of {due}"
-            )
+            text = f"has epochs of {'at least ' if cut else ''}{counted(steps, 'step')}; {case.other} has epochs of "
+            text += f"{due}"
             kinds: tuple[str | None, ...] = (plan.epoch_iterator,)
             if s is None:  # whole passes without their short batch are no epochs of a different length
                 kinds = ("continue",) if steps == num_samples // plan.batch_size else ("restart", "continue")
@@ -143,9 +142,8 @@ class _Labels(Cause):
             differing = np.flatnonzero(a[: case.shared] != b[: case.shared])
             if len(differing):
                 at = int(differing[0])
-                text = (
-                    f"{case.run} labels its steps differently: step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is due"
-                )
+                text = f"{case.run} labels its steps differently: step {at:,} has {noun} {a[at]:,}, where {b[at]:,} is "
+                text += "due"
                 yield self.note(case, text, at)
                 return
 

@@ -130,10 +130,8 @@ class OtherGradient(Cause):
             last = numbers.last_known(numbers.loss, step)
             where = f"and different losses from step {step:,} on"
             if last < step - 1:
-                where = (
-                    f"and losses that first differ between step {last + 1:,} and {step:,}, of which only that of step "
-                )
-                where += f"{step:,} was recorded by both"
+                where = f"and losses that first differ between step {last + 1:,} and {step:,}, of which only that of "
+                where += f"step {step:,} was recorded by both"
             where = f"the same samples and updates up to there, {where}"
         elif step == 0 and numbers.other_losses and (until := _beyond_the_factor(case, numbers)):
             step, where = until, f"from step {until:,} on the losses are no longer multiples of each other"

@@ -62,9 +62,8 @@ class ValidationByBatch(_OfOutcomes):
         if len(sizes) == 1:
             return ""
         each = " and ".join(f"{size:,}" for size in sizes[:2])
-        text += (
-            f" in the same batches, of {each}, {mean}, in which {counted(sizes[-1], 'sample')} of the last weigh as "
-        )
+        text += f" in the same batches, of {each}, {mean}, in which {counted(sizes[-1], 'sample')} of the last weigh "
+        text += "as "
         return f"{text}much as {sizes[0]:,}"
 
 

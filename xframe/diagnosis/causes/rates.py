@@ -139,9 +139,8 @@ def _horizons(case: Case, numbers: Numbers) -> str:
         total = stated.get("schedule.total_steps")
         if type(total) is int and total > 0 and total != updates:
             passes = f" = {total // n:,} x {n:,} samples" if n and n > 1 and total % n == 0 else ""
-            text += (
-                f"; the schedule of {run} lasts {total:,} ticks{passes}, where it makes {counted(updates, 'update')}"
-            )
+            text += f"; the schedule of {run} lasts {total:,} ticks{passes}, where it makes "
+            text += f"{counted(updates, 'update')}"
     return text
 
 

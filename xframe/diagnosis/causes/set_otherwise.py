@@ -294,9 +294,8 @@ class LossLogits(Cause):
                 yield self.note(case, text, 0, rank=478)
                 return
         if not any(map(_dropped, evidence.stated)):
-            text = (
-                f"{set_to(found, case.run, case.other)}: from the same weights and inputs the first losses differ, as "
-            )
+            text = f"{set_to(found, case.run, case.other)}: from the same weights and inputs the first losses differ, "
+            text += "as "
             yield self.note(case, f"{text}where a model ends in a softmax too many, or in none where one is due", 0)
 
 
@@ -348,9 +347,8 @@ class LossBroadcast(Cause):
             size = int(case.reference.batch_size[0])
             own = [f"({', '.join(map(shown, [size, *shape]))}{'' if shape else ','})" for shape in shapes]
             text = f"{run} gives its loss outputs of shape {own[0]} and targets of shape {own[1]}, broadcast to "
-            text += (
-                f"({size}, {size}): every output is compared with every target; {_other(case, run)} compares one by one"
-            )
+            text += f"({size}, {size}): every output is compared with every target; {_other(case, run)} compares one "
+            text += "by one"
             yield self.note(case, text, 0)
 
 
