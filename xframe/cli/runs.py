@@ -80,9 +80,8 @@ def run(
     with progress_bars() as progress:
         trace = verification.run(request, progress)
     counts, certificate = trace.counts(), trace.certificate
-    text = (
-        f"{printable(out)}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} samples"
-    )
+    text = f"{printable(out)}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} "
+    text += "samples"
     facts = {**counts.to_dict(), "certificate": certificate, "trace": str(out)}
     answer(facts, f"{text}\ncertificate: {certificate}", json=json)
     return 0

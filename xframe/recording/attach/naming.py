@@ -33,6 +33,6 @@ MOST_WEIGHTS = 256  # tensors
 
 def of_numbers(numbers: NDArray[np.float32]) -> dict[str, Any]:
     """A tensor's fingerprint, and its mean and standard deviation where these are numbers."""
-    found = {"fingerprint": xxh3_128_hexdigest(numbers.tobytes())}
+    found: dict[str, Any] = {"fingerprint": xxh3_128_hexdigest(numbers.tobytes())}
     mean, std = float(numbers.mean(dtype=np.float64)), float(numbers.std(dtype=np.float64))
     return found | ({"mean": mean, "std": std} if math.isfinite(mean) and math.isfinite(std) else {})
