@@ -1,6 +1,6 @@
 """Experiments: small plans and scripts, each answering one question with real training in both frameworks.
 
-    python -m experiments                all of them, about twenty minutes on two cores
+    python -m experiments                all of them, under 25 minutes on two cores
     python -m experiments 03 05          these, by number or name
     python -m experiments --check 03     run again, and compare with results/ to the precision that it states
     python -m experiments --small 03     few seeds and steps, to see that it works; writes to xframe-runs/
