@@ -113,7 +113,9 @@ def answers(
         if rows and (not differ or (case.labels_differ_before_rows and not labelled)):
             found += _of_labels(alike, table)
         if numbers is not None:
-            found += _of_numbers(alike, numbers, table)
+            known = max((len(pair[0]) for pair in (numbers.loss, numbers.lr) if pair), default=0)
+            # In orders of their own numbers are compared beyond the first batch that differs.
+            found += _of_numbers(case.head(known) if known > len(alike.candidate) else alike, numbers, table)
         if rates is not None and found and all(causes.by_name()[one.explanation.name].about_order for one in found):
             for one in _of_numbers(case.in_any_order(None), rates, table):
                 found.append(one._replace(explanation=replace(one.explanation, certain=False, besides=True)))

@@ -29,7 +29,7 @@ class EvaluationMode(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, modes = numbers.evidence.failed.get("mode"), numbers.evidence.modes
-        if step is None or modes is None:
+        if step is None or modes is None or step >= len(modes[0]):
             return
         side = int(modes[0][step] != 0)
         run, trained = (case.run, case.other)[side], np.flatnonzero(modes[side][step:] == 1)

@@ -234,10 +234,10 @@ def _clocks(case: Case, steps: int) -> dict[str, NDArray[Any]]:
     rows = case.candidate
     ticks: dict[str, NDArray[Any]] = {"steps": np.arange(steps)}
     if rows.updates is not None:
-        ticks["updates"] = np.concatenate([[0], rows.updates[: steps - 1]])
+        ticks["updates"] = np.concatenate([[0], rows.updates[: max(steps - 1, 0)]])[:steps]
     if rows.epoch is not None:
         ticks["epochs"] = rows.epoch[:steps]
-    return {name: counts for name, counts in ticks.items() if counts[-1] > 0}
+    return {name: counts for name, counts in ticks.items() if counts.max(initial=0) > 0}
 
 
 class _Rates(NamedTuple):
