@@ -26,6 +26,7 @@ import numpy as np
 
 from xframe.comparison import checks, settings
 from xframe.comparison.check import ORDERS, Check, merged
+from xframe.comparison.far_apart import far_apart
 from xframe.comparison.identity import IDENTITIES, Identity, identified
 from xframe.comparison.own_orders import orders_apart
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
@@ -234,7 +235,7 @@ def _comparison(
         judgements = [pair.judgements[kind.name] for pair in pairs if kind.name in pair.judgements]
         results.append(merged(kind, [*judgements, *kind.beside_pairs(terms)], terms, runs))
     traces = {run.name: run.trace for run in runs if run.trace is not None}
-    said = [*notes, *(note for kind in checks.of(terms.order) for note in kind.notes(pairs))]
+    said = [*far_apart(pairs), *notes, *(note for kind in checks.of(terms.order) for note in kind.notes(pairs))]
     return Comparison(
         checks=tuple(results),
         first_difference=_first_difference(results, runs, planned, pairs),

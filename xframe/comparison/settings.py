@@ -28,7 +28,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("much", r"optimizer\.(group\d+\.)?(weight_decay|decay)|regularizer\..*"),
     ("much", r"optimizer\.(group\d+\.)?(momentum|dampening|nesterov|beta_[12]|rho|epsilon|amsgrad|centered)"),
     ("much", r"optimizer\.(ema|loss_scale|accumulation_steps|zero_grad)"),
-    ("much", r"loss\.(class|reduction|label_smoothing|weights|sample_weight)"),
+    ("much", r"loss\.(class|reduction|from_logits|label_smoothing|weights|sample_weight)"),
     ("much", r"optimizer\.clip_\w+"),
     ("much", r"loader\.(drop_last|shuffle|batch_size|num_samples)"),
     ("much", r"dropout\..*"),

@@ -12,7 +12,8 @@ from xframe.tables import escaped, fenced
 def markdown(comparison: Comparison) -> str:
     """The whole report as Markdown; what comes from traces is escaped."""
     view = View.of(comparison)
-    lines = [f"# {view.verdict}: {escaped(' vs '.join(view.names))}", "", escaped(view.closing) + ".", ""]
+    verdict = f"{view.verdict}, {view.besides}" if view.besides else view.verdict
+    lines = [f"# {verdict}: {escaped(' vs '.join(view.names))}", "", escaped(view.closing) + ".", ""]
     if view.reasons:
         lines += [*(f"- {escaped(reason)}" for reason in view.reasons), ""]
     if view.causes:

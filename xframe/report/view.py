@@ -46,6 +46,7 @@ class View:
 
     Attributes:
         verdict: ``PASSED``, ``FAILED`` or ``INCONCLUSIVE``.
+        besides: what the verdict's word does not say, ``structure only``; empty where it says all.
         title: who was compared, with versions, device and precision.
         headline: the verdict in a sentence, for those who read no other.
         closing: the verdict and what it rests on, in one line.
@@ -62,6 +63,7 @@ class View:
     """
 
     verdict: Literal["PASSED", "FAILED", "INCONCLUSIVE"]
+    besides: str
     exit_code: int
     names: list[str]
     title: str
@@ -87,6 +89,7 @@ class View:
         plan, size = comparison.plan, comparison.num_samples
         return cls(
             verdict=comparison.verdict.upper(),  # type: ignore[arg-type]
+            besides="structure only" if comparison.structure_only and comparison.verdict == "passed" else "",
             exit_code=comparison.exit_code,
             names=list(comparison.runs),
             title=words.title(comparison),
@@ -132,7 +135,8 @@ def _headline(comparison: Comparison) -> str:
     steps = counted(min(counts.num_steps for counts in comparison.runs.values()), "step")
     if comparison.verdict == "passed":
         if comparison.structure_only:
-            return f"{who} trained on the same samples in each pass, in {steps} with the same updates"
+            same = f"{who} trained on the same samples in each pass, in {steps} with the same updates"
+            return f"{same}; losses were not judged"
         numbers = "" if comparison.numbers == "not judged" else f", numbers {comparison.numbers}"
         if len(names) == 1:
             return f"{who} did what the plan says: {steps}, with its samples and updates in each{numbers}"

@@ -8,6 +8,7 @@ import pytest
 import xframe
 from xframe.comparison import drawn
 from xframe.report.markdown import markdown
+from xframe.report.page.rendering import comparison_page
 from xframe.report.text import text
 
 N, BATCH, PASSES = 100, 16, 4
@@ -18,7 +19,7 @@ def script(tmp_path):
     """Records batches of ids as a script would, ``num_samples`` stated; ``labels`` are its epochs."""
     number = itertools.count()
 
-    def make(batches, *, labels=None, num_samples=N, rates=None, padding=None, error=None):
+    def make(batches, *, labels=None, num_samples=N, rates=None, padding=None, error=None, loss=None):
         path = tmp_path / f"run{next(number)}.trace"
         try:
             with xframe.record(path, num_samples=num_samples) as rec:
@@ -26,7 +27,7 @@ def script(tmp_path):
                     rec.step(
                         ids=ids,
                         updates=i + 1,
-                        loss=1.0 / (i + 1),
+                        loss=1.0 / (i + 1) if loss is None else loss(i),
                         lr=0.1 if rates is None else rates[i],
                         epoch=None if labels is None else labels[i],
                         padding=None if padding is None else padding[i],
@@ -276,11 +277,23 @@ def test_the_verdict_says_structure_only(script):
     assert comparison.to_dict()["structure_only"]
     assert "structure only" in str(comparison)
     for report in (text(comparison), markdown(comparison)):
+        assert "no matter of order" not in report
         assert "PASSED  structure only: identical; losses and weights not judged" in report
         assert "depends on the order of the samples" in report
+    assert markdown(comparison).startswith("# PASSED, structure only: ")
+    assert "</span>, structure only</h1>" in comparison_page(comparison)
     exact = xframe.compare(*pair)
     assert not exact.to_dict()["structure_only"]
     assert "structure only" not in text(exact) + markdown(exact) + str(exact)
+
+
+@pytest.mark.parametrize("end", [8.0, float("nan")])
+def test_losses_that_end_far_apart_are_said_though_none_is_judged(script, end):
+    (made, labels), (others, _) = batches(orders(1)), batches(orders(2))
+    pair = script(made, labels=labels), script(others, labels=labels, loss=lambda i: end)
+    comparison = compare(*pair)
+    assert comparison, "the verdict is of the structure"
+    assert f"losses end at 0.04 and {end:.2g} (run0 and run1): no matter of order" in text(comparison)
 
 
 @pytest.mark.parametrize("remainder", ["keep", "drop", "pad"])
