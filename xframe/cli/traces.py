@@ -163,7 +163,9 @@ def import_command(
 def certificate(
     *traces: Annotated[Path, Parameter(name="TRACE", help="Complete traces.", group=GIVEN)], json: Json = False
 ) -> int:
-    """Print the one line that two people compare: equal lines mean the same samples and updates in each step.
+    """Print the one line that two people compare: equal lines mean the same indices of samples in each step.
+
+    And the same updates; that the same data stand behind the indices it does not say.
 
     Of several traces, a line each, with its file. What a trace doesn't know, ids or updates, the line can't vouch
     for: that is said on stderr.

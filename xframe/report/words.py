@@ -231,7 +231,7 @@ def certificate(comparison: Comparison) -> str:
     if comparison.structure != "identical" or len(certificates) > 1 or len(comparison.certificates) < 2:
         return ""
     who = "both" if len(comparison.runs) == 2 else "all"
-    vouched = "" if comparison.verdict == "passed" else ", for steps, samples and updates only"
+    vouched = "" if comparison.verdict == "passed" else ", for steps, indices of samples and updates only"
     return f"certificate of {who}{vouched}: {certificates.pop()}"
 
 

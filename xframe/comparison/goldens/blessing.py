@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.goldens.golden import MOST_ARRAYS, MOST_ROWS, MOST_WHY, Golden, Numbers, text_of
-from xframe.comparison.goldens.ranges import AVERAGED, identity_of, ranges_of, size_of
+from xframe.comparison.goldens.ranges import AVERAGED, contents_digest, identity_of, ranges_of, size_of
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.comparison.settings import coarse_precision
 from xframe.errors import TraceError, UsageError, counted, printable
@@ -111,6 +111,8 @@ def facts_of(trace: Trace, why: str, tolerance: Tolerance | None) -> dict[str, A
         **trace.counts().to_dict(),
         "num_validations": len(trace.validations),
         "data_fingerprint": trace.facts.data_fingerprint,
+        "features_digest": None if identity == "exact" else contents_digest(trace, "features"),
+        "targets_digest": contents_digest(trace, "targets"),
         "steps_per_range": size,
         "ranges": ranges,
     }

@@ -90,7 +90,10 @@ class StatedWeights(_Stated):
 
 
 class Structure(_Stated):
-    """What was done: equal or not. ``identity`` is how samples are known: of those by content no certificate tells."""
+    """What was done: equal or not. ``identity`` is how samples are known: of those by content no certificate tells.
+
+    Of samples known by index the digests of features and targets say that the same data stand behind the indices.
+    """
 
     certificate: Certificate
     identity: Identity = "index"
@@ -106,6 +109,8 @@ class Structure(_Stated):
     last_batch_size: Count | None = None
     num_validations: Count = 0
     data_fingerprint: Text | None = None
+    features_digest: Hex128 | None = None
+    targets_digest: Hex128 | None = None
 
     @model_validator(mode="after")
     def _ranges_fit(self) -> Structure:

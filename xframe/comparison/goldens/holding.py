@@ -13,14 +13,14 @@ from xframe.comparison import checks
 from xframe.comparison.check import Check, merge
 from xframe.comparison.goldens.golden import Golden
 from xframe.comparison.goldens.numbers import HeldNumbers
-from xframe.comparison.goldens.structure import EXACT, Held
+from xframe.comparison.goldens.structure import CONTENTS, EXACT, Held
 from xframe.comparison.pairing import Run, named
 from xframe.comparison.result import CheckResult, Comparison, Judgement, Tolerance
 from xframe.errors import UsageError, printable
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
-_JUDGED = (*EXACT, "lr", "loss", "weights", "validation")
+_JUDGED = (*EXACT, *CONTENTS, "lr", "loss", "weights", "validation")
 
 
 def hold(golden: Golden, traces: Sequence[Trace], tolerance: Tolerance | None = None) -> Comparison:
@@ -40,7 +40,7 @@ def hold(golden: Golden, traces: Sequence[Trace], tolerance: Tolerance | None = 
         Held(golden, Run(name, Rows.of_trace(trace), trace.facts, trace), trace, tolerance)
         for name, trace in zip(names, traces, strict=True)
     ]
-    judged = [dict([*one.structure(), *HeldNumbers(one).judgements()]) for one in held]
+    judged = [dict([*one.structure(), *one.contents(), *HeldNumbers(one).judgements()]) for one in held]
     results = []
     for kind in checks.of("exact"):
         if kind.name in _JUDGED and any(kind.name in each for each in judged):
@@ -66,7 +66,13 @@ def hold(golden: Golden, traces: Sequence[Trace], tolerance: Tolerance | None = 
 def _merged(kind: type[Check], golden: Golden, held: Sequence[Held], judgements: Sequence[Judgement]) -> CheckResult:
     """The judgements of one check as one row."""
     stated, tolerance = golden.stated.structure, held[0].tolerance
-    rule = f"== {golden.name}" if kind.name in EXACT else "up to rounding" if kind.name == "lr" else str(tolerance)
+    rule = (
+        f"== {golden.name}"
+        if kind.name in (*EXACT, *CONTENTS)
+        else "up to rounding"
+        if kind.name == "lr"
+        else str(tolerance)
+    )
     counts = {"steps": "num_steps", "boundaries": "num_steps", "updates": "num_updates", "epochs": "num_epochs"}
     values: dict[str, int | str | None] = {}
     if kind.name in counts:

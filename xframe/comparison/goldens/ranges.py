@@ -69,10 +69,24 @@ def ranges_of(trace: Trace, size: int, num_steps: int, identity: Identity) -> li
     return [_stated(one, length) for one, length in zip(found, lengths, strict=True)]
 
 
+def contents_digest(trace: Trace, name: str) -> str | None:
+    """One digest of all samples' features or targets, by their exact prints; None if not every step has them."""
+    if not trace.known_throughout(name) or not trace.num_rows:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for start, stop in trace.blocks():
+        digest.update(as_bytes(np.ascontiguousarray(_hashes(trace, name, start, stop))))
+    return digest.hexdigest()
+
+
+def _hashes(trace: Trace, name: str, start: int, stop: int) -> NDArray[np.int64]:
+    hashes: NDArray[np.int64] = trace.between(name, start, stop).values.reshape(-1, WIDTH)[:, 0]
+    return hashes
+
+
 def _contents(trace: Trace, start: int, stop: int, sizes: NDArray[np.int64]) -> Column:
     """For each row a digest of its samples' features."""
-    hashes = trace.between("features", start, stop).values.reshape(-1, WIDTH)[:, 0]
-    return ids_digests(np.ascontiguousarray(hashes).tobytes(), sizes)
+    return ids_digests(np.ascontiguousarray(_hashes(trace, "features", start, stop)).tobytes(), sizes)
 
 
 def _add(found: _Sums, block: dict[str, Column], first: int, last: int) -> None:

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from xframe.comparison.goldens.golden import Golden
-from xframe.comparison.goldens.ranges import DIGESTED, IDENTITIES, ranges_of
+from xframe.comparison.goldens.ranges import DIGESTED, IDENTITIES, contents_digest, ranges_of
 from xframe.comparison.pairing import Run
 from xframe.comparison.result import Judgement, Tolerance
 from xframe.errors import counted
 from xframe.trace.trace import Trace
 
+CONTENTS = ("features", "targets")
+_BACKENDS = {"torch", "tensorflow", "jax"}
 EXACT = ("steps", "boundaries", "updates", "epochs")
 _WHAT = {"sizes": "batches of different sizes", "ids": "different samples, or in a different order"}
 
@@ -128,6 +130,31 @@ class Held:
             return Judgement("fail", None, "the certificates differ, though no digest of a range of steps does")
         detail = "" if whole else f"equal over the first {counted(self.until, 'step')}"
         return Judgement("pass" if self.shared else "not judged", detail=detail)
+
+    def contents(self) -> Iterator[tuple[str, Judgement]]:
+        """The judgements of what stands behind the samples' indices, by name; nothing of what the golden lacks."""
+        for name in CONTENTS:
+            stated = getattr(self.golden.stated.structure, f"{name}_digest")
+            if stated is not None:
+                yield name, self._content(name, stated)
+
+    def _content(self, name: str, stated: str) -> Judgement:
+        if not self.whole:
+            return Judgement("not judged", detail="one digest of all steps, and these are not the golden's")
+        own = contents_digest(self.trace, name)
+        if own is None:
+            return Judgement(
+                "not judged", detail=f"{self.run.name} did not record {name} at every step", undecided=True
+            )
+        if own == stated:
+            return Judgement("pass")
+        if {*self.golden.stated.versions} & _BACKENDS != {*self.run.facts.versions} & _BACKENDS:
+            detail = "made with a different framework, whose layout may differ: compare with a trace instead"
+            return Judgement("not judged", detail=detail)
+        self.lasts[name] = self.trace.num_rows - 1
+        return Judgement(
+            "fail", 0, f"{self.run.name} has other {name} than the golden behind the same indices of samples"
+        )
 
     def place(self, index: int) -> str:
         """Which steps a range has, and in which epoch of the run they lie."""
