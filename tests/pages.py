@@ -209,6 +209,8 @@ def in_words(line, vary=False):
     line = re.sub(r"max (abs|rel) \S+( @\S+)?", "max #", line)
     line = re.sub(r"\d+\.\d+(e[-+]?\d+)?", "#", line)
     if vary:
-        line = re.sub(r"unstable|\[.*?\]|(?<=-)[0-9a-f]{12}\b", "", line)  # of a figure its interval, of a trial its id
+        line = re.sub(
+            r"unstable|few rounds|\[.*?\]|(?<=-)[0-9a-f]{12}\b", "", line
+        )  # of a figure its interval, of a trial its id
         line = re.sub(r"[\d,#]*[\d#]", "#", line)
     return " ".join(line.split())

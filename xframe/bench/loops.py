@@ -18,7 +18,8 @@ from pathlib import Path
 
 from xframe.bench.worker import THREADS, VARIABLES, Measure, Train, Trained, endless, loops_of, runtime
 from xframe.errors import UsageError, printable, unknown
-from xframe.report.bench import LoopBench, MeasuredLoop, Segment, environment, versions
+from xframe.report.bench import LoopBench, MeasuredLoop, Segment
+from xframe.report.machine import environment, versions
 from xframe.running import registry
 from xframe.running.adapter import modules
 from xframe.running.messages import Failed

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from xframe.errors import UsageError, Verbatim
 from xframe.report import words
-from xframe.report.bench import MeasuredRun, PlanBench, environment, versions
+from xframe.report.bench import MeasuredRun, PlanBench
 from xframe.report.json_form import dumped
+from xframe.report.machine import environment, versions
 from xframe.report.page.benches import plan_bench_page
 from xframe.running import harness, registry
 from xframe.running.progress import Progress
@@ -24,7 +25,7 @@ from xframe.running.runtime import cores
 from xframe.trace.trace import Trace
 from xframe.verification import compare_runs
 
-ROUNDS = 5
+ROUNDS = 7
 
 
 def bench_plan(request: Request, *, rounds: int = ROUNDS, seed: int = 0, progress: Progress | None = None) -> PlanBench:
@@ -57,7 +58,13 @@ def bench_plan(request: Request, *, rounds: int = ROUNDS, seed: int = 0, progres
     result = PlanBench(
         plan=words.plan_line(request.plan, task.num_samples),
         task=task.name,
-        settings={**asdict(request.runtime), "device": device, "rounds": rounds, "seed": seed},
+        settings={
+            **asdict(request.runtime),
+            "device": device,
+            "rounds": rounds,
+            "seed": seed,
+            "python": dict(request.python or {}),
+        },
         environment=environment(request.runtime.threads or 1, versions(requires)),
         runs={label: tuple(measured) for label, measured in runs.items()},
         comparisons=tuple(comparisons),

@@ -72,7 +72,7 @@ def bench(
     loops: Annotated[
         str | None, option("By name, or adapters for all of theirs, comma separated.", WHAT, listed(names.loops))
     ] = None,
-    rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (5).", WHAT)] = None,
+    rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (7).", WHAT)] = None,
     seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.", WHAT)] = None,
     seed: Annotated[int, number("Of the order in each round. Default: 0.", WHAT)] = 0,
     task: Annotated[str | None, option("See xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)] = None,

@@ -1,18 +1,14 @@
 """What a bench measured, the statistics over it, and how both read.
 
-Every figure is a median over rounds with the interval in which it lies with 95 % confidence, by bootstrap over
-the rounds. A ratio is taken within a round, of two measurements seconds apart, so that what slows the machine
-for a while cancels out. One whose interval reaches further than 10 % from it is called unstable.
+A ratio is taken within a round, of two measurements seconds apart, so that what slows the machine for a while
+cancels out. How far each figure may be off: ``xframe.report.estimates``.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -21,54 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe import tables
-from xframe.errors import counted, printable
+from xframe.errors import printable
+from xframe.report.estimates import Estimate, brackets
+from xframe.report.machine import environment_line
 
 if TYPE_CHECKING:
     from xframe.comparison.result import Comparison
     from xframe.running.messages import Done
     from xframe.trace.trace import Trace
 
-UNSTABLE = 0.10
 BUSY = 0.95  # of its time a loop on a core of its own has that core, or nearly
 WARM_UP = 0.10  # of the steps, where a run has a single epoch
 _QUANTILES = {"p5": 5, "median": 50, "p95": 95}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A median over rounds; its 95 % interval is None where there is but one round."""
-
-    median: float
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, samples: Sequence[float]) -> Estimate:
-        """The estimate from one sample a round, of which there must be one."""
-        middle = float(np.median(samples))
-        if len(samples) < 2:
-            return cls(middle, None, None)
-        from scipy.stats import bootstrap
-
-        result = bootstrap((np.asarray(samples),), np.median, method="percentile", rng=np.random.default_rng(0))
-        return cls(middle, float(result.confidence_interval.low), float(result.confidence_interval.high))
-
-    @property
-    def stable(self) -> bool:
-        """Whether the interval stays within 10 % of the median."""
-        if self.low is None or self.high is None:
-            return False
-        return max(self.median - self.low, self.high - self.median) <= UNSTABLE * self.median
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {**asdict(self), "stable": self.stable}
-
-    def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{_digits(self.median)} unstable: one round"
-        interval = f"[{_digits(self.low)}, {_digits(self.high)}]"
-        return f"{_digits(self.median)} {'' if self.stable else 'unstable '}{interval}"
 
 
 def _estimate(samples: Sequence[float]) -> Estimate | None:
@@ -184,7 +144,8 @@ class LoopBench:
         seconds = sum(s.seconds for loop in self.loops for s in loop.segments)
         busy = sum(s.cpu_seconds for loop in self.loops for s in loop.segments) / seconds if seconds else 1.0
         if busy < BUSY:
-            lines.append(f"the loops had a processor for {busy:.0%} of their time: was the machine used by others?")
+            lines.append(_starved("the loops", busy))
+        lines.append(brackets(self.settings["rounds"]))
         how = "{rounds} rounds in random order (seed {seed}), segments of about {seconds:g} s, a process for each loop"
         return [*lines, how.format(**self.settings), environment_line(self.environment)]
 
@@ -202,6 +163,8 @@ class MeasuredRun:
     samples: int  # rows trained in these steps, padding included
     by_block: bool  # rows came home several at a time
     peak_memory: int | None  # of the process, in bytes
+    loop: str | None = None  # the adapter's own name of it
+    processor_share: float | None = None  # of the training's seconds, those that its threads had a processor
 
     @classmethod
     def of(cls, index: int, trace: Trace, done: Done) -> MeasuredRun:
@@ -219,6 +182,8 @@ class MeasuredRun:
             samples=int(trace.column("batch_size")[first:].sum()),
             by_block=bool((sizes > 1).any()),
             peak_memory=done.peak_memory,
+            loop=trace.facts.loop,
+            processor_share=done.processor_share,
         )
 
     @cached_property
@@ -277,6 +242,11 @@ class PlanBench:
         """1 if the runs may not be compared."""
         return 0 if self.comparable else 1
 
+    def loop(self, name: str) -> str:
+        """An adapter with the loop it trained in, as ``--adapters`` takes it."""
+        loop = self.runs[name][0].loop
+        return name if loop is None or ":" in name else f"{name}:{loop}"
+
     def speed(self, name: str) -> Estimate | None:
         """Samples a second."""
         return _estimate([run.samples_per_second for run in self.runs[name] if run.samples_per_second is not None])
@@ -316,6 +286,8 @@ class PlanBench:
             "settings": self.settings,
             "environment": self.environment,
             "samples_per_second": {name: _json(self.speed(name)) for name in self.runs},
+            "loops": {name: self.loop(name) for name in self.runs},
+            "notes": self.notes(),
             "ratio_to": next(iter(self.runs)),
             "ratios": {name: estimate.to_dict() for name, estimate in self.ratios().items()},
             "runs": {name: [run.to_dict() for run in runs] for name, runs in self.runs.items()},
@@ -325,64 +297,66 @@ class PlanBench:
     def table(self) -> list[list[str]]:
         """What was measured, by adapter; the head first."""
         speeds = [str(self.speed(name) or "too short to say") for name in self.runs]
-        rows = [["", *self.runs], ["samples/s", *speeds]]
-        spans = [quantiles(np.concatenate([run.step_seconds for run in runs])) for runs in self.runs.values()]
+        rows = [["", *map(self.loop, self.runs)], ["samples/s", *speeds]]
+        one_by_one = [[run.step_seconds for run in runs if not run.by_block] for runs in self.runs.values()]
+        spans = [quantiles(np.concatenate(times or [np.empty(0)])) for times in one_by_one]
         for label, times in zip(_QUANTILES, zip(*spans, strict=True), strict=True):
             rows.append([f"step µs, {label}", *["" if t is None else f"{t * 1e6:,.1f}" for t in times]])
         cells: dict[str, Callable[[Sequence[MeasuredRun]], str]] = {
             "steps measured": _how,
             "import and set-up, s": lambda runs: _middle([r.setup_seconds for r in runs]),
             "to the first row, s": lambda runs: _middle([r.first_seconds for r in runs]),
+            "processor share": lambda runs: _share([r.processor_share for r in runs]),
             "peak memory, MiB": lambda runs: _middle([r.peak_memory and r.peak_memory / 2**20 for r in runs], digits=0),
         }
         rows += [[label, *map(cell, self.runs.values())] for label, cell in cells.items()]
         return rows
 
+    def ratio_lines(self) -> list[str]:
+        """Each ratio in a line, of the loops by their names."""
+        first = self.loop(next(iter(self.runs)))
+        return [f"samples/s, {self.loop(name)} / {first}: {estimate}" for name, estimate in self.ratios().items()]
+
+    def notes(self) -> list[str]:
+        """What has to be known to read the figures."""
+        notes = []
+        many = [self.loop(name) for name, runs in self.runs.items() if any(run.by_block for run in runs)]
+        single = [self.loop(name) for name in self.runs if self.loop(name) not in many]
+        if many:
+            several = (
+                f"by block: the host hears of {', '.join(many)} many steps at a time, so none has a time of its own"
+            )
+            unlike = f", of {', '.join(single)} after each step: unlike loops, and the ratio is theirs"
+            notes.append(several + (unlike if single else ""))
+        notes.append(
+            "samples/s counts all steps after the warm-up, which is the first epoch; of a single epoch, its first tenth"
+        )
+        notes.append(brackets(self.settings["rounds"]))
+        if self.settings.get("device", "cpu") == "cpu" and not self.settings.get("workers"):
+            for name, runs in self.runs.items():
+                shares = [run.processor_share for run in runs if run.processor_share is not None]
+                if shares and median(shares) < BUSY:
+                    notes.append(_starved(self.loop(name), median(shares)))
+        return notes
+
     def __str__(self) -> str:
         lines = [f"plan: {self.plan}", f"task: {self.task}", "", *tables.plain(self.table(), indent=2), ""]
         worst = self.worst
         lines.append(f"structure {worst.structure}, numbers {worst.numbers}, of the very runs that were timed")
-        first = next(iter(self.runs))
         if self.comparable:
-            lines += [f"samples/s, {name} / {first}: {estimate}" for name, estimate in self.ratios().items()]
+            lines += self.ratio_lines()
         else:
             lines += ["NOT COMPARABLE", *[f"  {text}" for text in self.why_not()]]
-        return "\n".join([*lines, environment_line(self.environment), f"run: {self.folder}"])
+        return "\n".join([*lines, *self.notes(), environment_line(self.environment), f"run: {self.folder}"])
 
 
-def environment(threads: int, versions: dict[str, str]) -> dict[str, Any]:
-    """The machine, as far as it says what it is, the threads of each process, and versions by package."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "threads": threads,
-        "versions": {"python": platform.python_version(), **versions},
-    }
+def _starved(who: str, share: float) -> str:
+    return f"{who} had a processor for {share:.0%} of their time: was the machine used by others?"
 
 
-def versions(modules: Iterable[str]) -> dict[str, str]:
-    """The versions of the distributions that hold these modules. Imports none of them."""
-    holders = packages_distributions()
-    names = sorted({name for module in modules for name in holders.get(module, ())})
-    return {name: version(name) for name in names}
-
-
-def environment_line(environment: dict[str, Any]) -> str:
-    """The same in one line."""
-    threads = counted(environment["threads"], "thread")
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    machine = f"{environment['processor']}, {environment['cores']} cores, {threads} each; {environment['system']}"
-    return printable(f"{machine}; {versions}")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"
+def _share(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{median(known):.0%}" if known else "unknown"
 
 
 def _how(runs: Sequence[MeasuredRun]) -> str:
@@ -393,8 +367,3 @@ def _how(runs: Sequence[MeasuredRun]) -> str:
 def _middle(values: Sequence[float | None], *, digits: int = 2) -> str:
     known = [value for value in values if value is not None]
     return f"{median(known):,.{digits}f}" if known else "unknown"
-
-
-def _digits(value: float) -> str:
-    """Three decimals of a ratio, none of thousands of samples a second."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}" if value < 10 else f"{value:.1f}"

@@ -74,6 +74,7 @@ class Done:
     steps: int
     setup_seconds: float  # until training began
     peak_memory: int | None  # of the process, in bytes; None where the system does not say
+    processor_share: float | None = None  # of the training's seconds, those that its threads had a processor
 
 
 @dataclass(frozen=True, slots=True)

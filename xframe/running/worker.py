@@ -71,10 +71,12 @@ def _train(harness: Parent) -> None:
     runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts.loop})
     facts = replace(facts, runtime=runtime.to_dict())
     setup = time.monotonic() - _BEGAN
+    began, busy = time.perf_counter(), time.process_time()
     with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
         recorder.weights(adapter.run(plan, task, runtime, recorder))
-    harness.send(Done(recorder.num_steps, setup, peak_memory()))
+    share = (time.process_time() - busy) / (time.perf_counter() - began)
+    harness.send(Done(recorder.num_steps, setup, peak_memory(), share))
 
 
 def peak_memory() -> int | None:

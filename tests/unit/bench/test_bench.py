@@ -8,6 +8,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +20,9 @@ from xframe.bench import loops as bench
 from xframe.bench.throughput import bench_plan
 from xframe.bench.worker import Benched, Gate, GatedRecorder, Loop, Workload
 from xframe.cli import app as cli
-from xframe.report.bench import Estimate, LoopBench, MeasuredLoop, MeasuredRun, Segment, environment, warm_up
+from xframe.report.bench import LoopBench, MeasuredLoop, MeasuredRun, PlanBench, Segment, warm_up
+from xframe.report.estimates import Estimate, brackets
+from xframe.report.machine import environment
 from xframe.running import harness, registry
 from xframe.running.messages import Done
 from xframe.running.request import Request
@@ -30,12 +35,12 @@ PLAN = xframe.TrainingPlan(batch_size=5, epochs=2)
 
 
 def test_an_estimate():
-    outcome = Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])
+    outcome = Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0, 1.01, 0.99])
     assert outcome.median == 1.0
     assert 0.99 <= outcome.low <= 1.0 <= outcome.high <= 1.02
     assert outcome.stable
     assert str(outcome).startswith("1.000 [")
-    assert outcome == Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0])  # no random figure
+    assert outcome == Estimate.of([1.01, 1.0, 1.02, 0.99, 1.0, 1.01, 0.99])  # no random figure
 
 
 @pytest.mark.parametrize("samples", [[1.0, 1.3, 0.8], [1.0, 1.0, 1.25, 1.3], [2.0]])
@@ -44,6 +49,17 @@ def test_an_unstable_estimate(samples):
     assert not outcome.stable
     assert "unstable" in str(outcome)
     assert outcome.to_dict()["stable"] is False
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 5])
+def test_few_rounds_are_a_range_and_never_stable(rounds):
+    outcome = Estimate.of([1.0, 1.01, 1.02, 1.0, 1.0][:rounds])
+    assert (outcome.low, outcome.high) == (1.0, max([1.01, 1.02][: rounds - 1]))
+    assert not outcome.stable
+    assert "few rounds" in str(outcome)
+    assert outcome.to_dict()["interval"] == f"range of {rounds} rounds"
+    assert f"the range of {rounds} rounds" in brackets(rounds)
+    assert "95 % intervals" in brackets(6)
 
 
 def measured(name, costs, *, base=False, twin=None, failed=None):
@@ -64,7 +80,10 @@ def test_ratios_are_within_rounds():
     outcome = of_loops(base, other, measured("fit", [50, 200, 500]))
     assert other.ratio(base) == Estimate(1.5, 1.5, 1.5)
     row = next(line for line in str(outcome).splitlines() if line.strip().startswith("own"))
-    assert " ".join(row.split()) == "own 600.0 1.500 [1.500, 1.500] 3.000 [3.000, 3.000] of fit some loop"
+    assert (
+        " ".join(row.split())
+        == "own 600.0 1.500 few rounds [1.500, 1.500] 3.000 few rounds [3.000, 3.000] of fit some loop"
+    )
     assert outcome.exit_code == 0
     assert "the loops had a processor for 80% of their time" in str(outcome)
 
@@ -463,6 +482,29 @@ def test_one_round_that_departs_is_enough(tmp_path, pretend):
     outcome = bench_plan(Request(plan=PLAN, adapters=("numpy", "torch"), out=tmp_path / "out"), rounds=3)
     assert [c.structure for c in outcome.comparisons] == ["identical", "different", "identical"]
     assert not outcome.comparable
+
+
+def test_loops_are_named_and_unlike_ones_pointed_out():
+    steps = np.full(4, 0.001)
+    one = MeasuredRun(0, "t", 0.5, 0.1, steps, 12, False, None, "eager", 0.61)
+    many = MeasuredRun(0, "t", 0.5, 0.1, steps, 12, True, None, "block", 0.99)
+    same = SimpleNamespace(structure="identical", numbers="within tolerance")
+    settings = {"rounds": 1, "device": "cpu", "workers": 0}
+    runs = {"torch": (one,), "tensorflow": (many,)}
+    outcome = PlanBench("a plan", "digits", settings, environment(1, {}), runs, (same,), Path("out"))
+    text, table = str(outcome), {row[0]: row[1:] for row in outcome.table()}
+    assert "samples/s, tensorflow:block / torch:eager: 1.000" in text
+    assert "the host hears of tensorflow:block many steps at a time" in text
+    assert "of torch:eager after each step: unlike loops, and the ratio is theirs" in text
+    assert "torch:eager had a processor for 61% of their time" in text
+    assert "tensorflow:block had a processor" not in text
+    assert table[""] == ["torch:eager", "tensorflow:block"]
+    assert table["step µs, median"] == ["1,000.0", ""]  # not beside times of another kind
+    assert table["processor share"] == ["61%", "99%"]
+    alike = replace(outcome, runs={"torch": (one,), "tensorflow": (replace(many, by_block=False, loop="function"),)})
+    assert "by block" not in str(alike)
+    on_a_gpu = replace(outcome, settings={**settings, "device": "cuda"})
+    assert "had a processor" not in str(on_a_gpu)
 
 
 def test_two_devices_are_refused(tmp_path, pretend):

@@ -9,7 +9,8 @@ import pytest
 import xframe
 from xframe.cli import app as cli
 from xframe.cli.printing import answer
-from xframe.report.bench import LoopBench, MeasuredLoop, Segment, environment
+from xframe.report.bench import LoopBench, MeasuredLoop, Segment
+from xframe.report.machine import environment
 from xframe.testing.baselines import BASELINES
 from xframe.testing.selftest import results
 from xframe.testing.selftest.results import Clean, Finding, Reported, SelfTest

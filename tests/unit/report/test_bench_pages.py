@@ -32,13 +32,26 @@ def bench(runs, tmp_path):
 
 def test_of_a_plan(bench):
     same, different = (Outline(plan_bench_page(one)) for one in bench)
-    assert "Comparable Samples a second, tensorflow / torch: 1.000 [1.000, 1.000]." in same.text
+    assert (
+        "Same work, but too few rounds Samples a second, tensorflow / torch: 1.000 few rounds [1.000, 1.000]."
+        in same.text
+    )
     assert "<b>a</b>, 2 cores" in same.text
     assert [attributes["aria-label"] for _, attributes in same.tags if attributes.get("class") == "dots"] == [
         f"{name}: 3 measurements from 1,000 to 3,000" for name in ("torch", "tensorflow")
     ]
     assert "Not comparable" in different.text
     assert "structure different, first in step 3" in different.text
+
+
+def test_the_command_has_every_setting(bench):
+    given = {"device": "cpu", "precision": "float64", "threads": 1, "deterministic": True, "seed": 3, "rounds": 3}
+    one = replace(bench[0], settings={**given, "tf32": True, "python": {"torch": "/py"}})
+    page = Outline(plan_bench_page(one))
+    words = "--device cpu --precision float64 --threads 1 --rounds 3 --seed 3 --tf32 --python torch=/py"
+    assert f"--task digits --adapters torch,tensorflow {words}" in page.text
+    assert "cpu, float64, deterministic kernels asked for, TF32 allowed, 3 rounds" in page.text
+    assert "in brackets the range of 3 rounds" in page.text
 
 
 def test_of_loops():

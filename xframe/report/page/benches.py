@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from xframe.report.bench import LoopBench, PlanBench, environment_line
+from xframe.report.bench import LoopBench, PlanBench
+from xframe.report.machine import environment_line
 from xframe.report.page.rendering import checks_of, render
 from xframe.report.view import View
 
@@ -29,41 +31,61 @@ class Dots:
 
 def plan_bench_page(bench: PlanBench) -> str:
     """The page of a plan's throughput."""
-    first, *others = bench.runs
-    ratios = [f"Samples a second, {name} / {first}: {estimate}" for name, estimate in bench.ratios().items()]
+    ratios = [line.replace("samples/s", "Samples a second", 1) for line in bench.ratio_lines()]
+    steady = all(estimate.stable for estimate in bench.ratios().values())
     speeds = {
-        name: [run.samples_per_second for run in runs if run.samples_per_second] for name, runs in bench.runs.items()
+        bench.loop(name): [run.samples_per_second for run in runs if run.samples_per_second]
+        for name, runs in bench.runs.items()
     }
     view = View.of(bench.worst)
     return render(
         "bench.html.jinja",
-        title=f"bench: {' and '.join(bench.runs)}",
-        state="passed" if bench.comparable else "failed",
-        heading="Comparable" if bench.comparable else "Not comparable",
+        title=f"bench: {' and '.join(map(bench.loop, bench.runs))}",
+        state="failed" if not bench.comparable else "passed" if steady else "inconclusive",
+        heading="Not comparable" if not bench.comparable else "Comparable" if steady else _unsteady(bench),
         headline="; ".join(ratios)
-        or ("One adapter was measured" if not others else "The runs were not the same training"),
+        or ("One adapter was measured" if len(bench.runs) == 1 else "The runs were not the same training"),
         facts=[f"task {bench.task}", bench.plan, f"the runs that were timed: {view.closing}"],
         reasons=bench.why_not(),
-        tables=[("What was measured, median over rounds and its 95 % interval", bench.table())],
+        tables=[("What was measured, median over rounds", bench.table())],
         dots=[_dots("Samples a second", "Each dot is a run.", speeds)],
         checks=checks_of(view),
-        remarks=[environment_line(bench.environment)],
-        again=[
-            shlex.join(
-                [
-                    "xframe",
-                    "bench",
-                    str(bench.folder / "plan.toml"),
-                    "--task",
-                    bench.task,
-                    "--adapters",
-                    ",".join(bench.runs),
-                    "--rounds",
-                    str(bench.settings["rounds"]),
-                ]
-            )
-        ],
+        remarks=[*bench.notes(), _settings(bench.settings), environment_line(bench.environment)],
+        again=[again(bench)],
     )
+
+
+def again(bench: PlanBench) -> str:
+    """The command that makes a plan's bench again, with every setting that is not the command's default."""
+    given = bench.settings
+    words = ["xframe", "bench", str(bench.folder / "plan.toml"), "--task", bench.task]
+    words += ["--adapters", ",".join(map(bench.loop, bench.runs))]
+    for name in ("device", "precision", "threads", "rounds", "seed"):
+        if given.get(name) is not None and (name, given[name]) != ("seed", 0):
+            words += [f"--{name}", str(given[name])]
+    words += ["--tf32"] * bool(given.get("tf32"))
+    for name, interpreter in (given.get("python") or {}).items():
+        words += ["--python", f"{name}={interpreter}"]
+    return shlex.join(words)
+
+
+def _unsteady(bench: PlanBench) -> str:
+    few = all(estimate.within or estimate.low is None for estimate in bench.ratios().values())
+    return "Same work, but too few rounds" if few else "Same work, but the ratio is unstable"
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    """Where and how the runs were made, in words."""
+    rounds, seed = settings["rounds"], settings.get("seed", 0)
+    kernels = "deterministic kernels asked for" if settings.get("deterministic") else "kernels as they come"
+    where = [
+        settings.get("device"),
+        settings.get("precision"),
+        kernels,
+        "TF32 allowed" if settings.get("tf32") else None,
+    ]
+    how = f"{rounds} {'round' if rounds == 1 else 'rounds'}, a process for each run, in random order (seed {seed})"
+    return ", ".join([*filter(None, where), how])
 
 
 def loops_page(benches: Sequence[LoopBench]) -> str:
