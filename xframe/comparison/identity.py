@@ -102,7 +102,12 @@ def identified(runs: Sequence[Run], by: Identity | None) -> tuple[tuple[Run, ...
     ids = [universe.place(one.contents, one.first, exact=by == "exact") for one in found]
     dense = universe.dense()
     named = tuple(
-        replace(run, rows=_by_content(run.rows, *one, dense), by_content=True)
+        replace(
+            run,
+            rows=_by_content(run.rows, *one, dense),
+            by_content=True,
+            named=int(universe.indices.max(initial=-1)) + 1,
+        )
         for run, one in zip(runs, ids, strict=True)
     )
     text = "the same content has other indices in each, which count positions of their own"

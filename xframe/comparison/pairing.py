@@ -63,6 +63,7 @@ class Run:
         trace: what was recorded; None for the plan's side.
         readings: by column, what is not read as it was recorded.
         by_content: its ids were made from its features, not recorded.
+        named: the ids below that are indices that a run recorded; the others number contents, and no report shows them.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Run:
     trace: Trace | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)
     by_content: bool = False
+    named: int | None = None
 
     def read_as(self, reading: Reading) -> Run:
         """The same run, one column of it read as that."""

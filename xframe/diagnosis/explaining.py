@@ -6,6 +6,7 @@ trace is opened or read again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -38,6 +39,14 @@ _ROWS = {"batch_size", "ids_digest", "updates", "epoch", "step_in_epoch", "paddi
 _IN_SENTENCES = 2  # causes of one difference
 _JUDGED_AGAIN: dict[str, type[Check]] = {check.name: check for check in (FinalWeights, Validations)}
 _DIFFERENCES = 4  # of one run
+# Where sentences number samples; ``without`` is what is left where these are numbers of no data.
+_NUMBER = re.compile(r"\d[\d,]*")
+_SAMPLES = (
+    re.compile(r"(?P<without>(?:training set|never has)) \((?P<ids>\d[\d,]*(?:, \d[\d,]*)*)(?:, …)?\)"),
+    re.compile(r"\b(?P<without>samples) (?P<ids>\d[\d,]* and \d[\d,]*\b)"),
+    re.compile(r"(?P<without>\b)sample (?P<ids>\d+(?:,\d{3})*)"),
+    re.compile(r"(?P<without>\b)(?<=in place of )(?P<ids>\d+(?:,\d{3})*)"),
+)
 
 
 def explain(findings: Findings) -> Comparison:
@@ -134,7 +143,24 @@ def _of_pair(
     )
     if candidate is not as_recorded[0] or reference is not as_recorded[1]:
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]
+    if (named := pair.candidate.named) is not None:
+        found = [
+            one._replace(explanation=replace(one.explanation, sentence=_by_content(one.explanation.sentence, named)))
+            for one in found
+        ]
     return [one for one in found if not coverage or one.shown or not causes.by_name()[one.explanation.name].about_order]
+
+
+def _by_content(sentence: str, named: int) -> str:
+    """The sentence without the numbers of samples from ``named`` on, which are of contents and in no run's data."""
+
+    def unnamed(words: re.Match[str]) -> str:
+        numbers = [int(one.replace(",", "")) for one in _NUMBER.findall(words["ids"])]
+        return words[0] if max(numbers) < named else words["without"] or "another sample"
+
+    for pattern in _SAMPLES:
+        sentence = pattern.sub(unnamed, sentence)
+    return sentence
 
 
 def _agree(pair: Pair) -> bool:

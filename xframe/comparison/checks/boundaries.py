@@ -55,14 +55,16 @@ def difference(candidate: Run, reference: Run, step: int) -> str:
         return f"step {step}: {candidate.name} trained on {other}"
     if np.array_equal(np.sort(ids), np.sort(reference_ids)):
         at = np.flatnonzero(ids != reference_ids)
-        return (
+        text = (
             f"step {step}: the same {size:,} samples in a different order inside the batch, {at.size} places differ, "
-            f"first place {at[0]}: {candidate.name} {ids[at[0]]}, {reference.name} {reference_ids[at[0]]}"
         )
+        text += f"first place {at[0]}"
+        if not _named(candidate, ids[at[:1]], reference_ids[at[:1]]):
+            return text
+        return f"{text}: {candidate.name} {ids[at[0]]}, {reference.name} {reference_ids[at[0]]}"
     extra, missing = surplus(ids, reference_ids), surplus(reference_ids, ids)
-    return (
-        f"step {step}: {len(extra):,} of {counted(size, 'sample')} {'differs' if size == 1 else 'differ'}: "
-        + members(candidate, extra, reference, missing)
+    return f"step {step}: {len(extra):,} of {counted(size, 'sample')} {'differs' if size == 1 else 'differ'}" + members(
+        candidate, extra, reference, missing
     )
 
 
@@ -79,10 +81,17 @@ def surplus(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.repeat(values, np.maximum(counts, 0))
 
 
+def _named(run: Run, *ids: NDArray[np.int64]) -> bool:
+    """Whether these ids are indices that a run recorded, not numbers of contents."""
+    return run.named is None or all(int(one.max(initial=-1)) < run.named for one in ids)
+
+
 def members(candidate: Run, extra: NDArray[np.int64], reference: Run, missing: NDArray[np.int64]) -> str:
-    """Which samples one side has in place of which, in words."""
+    """Which samples one side has in place of which, behind a colon; empty where some are known by no index."""
+    if not _named(candidate, extra[:5], missing[:5]):
+        return ""
 
     def first(values: NDArray[np.int64], limit: int = 5) -> str:
         return ", ".join(map(str, values[:limit].tolist())) + (", …" if len(values) > limit else "")
 
-    return f"{candidate.name} has {first(extra)} where {reference.says} {first(missing)}"
+    return f": {candidate.name} has {first(extra)} where {reference.says} {first(missing)}"

@@ -83,7 +83,7 @@ class Coverage(Boundaries):
         """That the runs drew different samples in these rows."""
         first, last = sides[0].step(start), sides[0].step(stop - 1)
         extra, missing = surplus(*drawn), surplus(*drawn[::-1])
-        detail = f"steps {first} to {last}: {differing(max(len(extra), len(missing)))}: "
+        detail = f"steps {first} to {last}: {differing(max(len(extra), len(missing)))}"
         return Judgement("fail", first, detail + members(self.pair.candidate, extra, self.pair.reference, missing))
 
     def _of_the_run(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement:

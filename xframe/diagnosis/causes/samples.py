@@ -18,6 +18,46 @@ from xframe.inference.observed import Ints
 from xframe.inference.reproducing import UNKNOWN
 
 _TIMES = range(2, 9)  # workers, replicas
+_ALIKE = 0.9  # of the samples of a set that is gone through, which come as often; the same content may lie in it twice
+
+
+class DifferentSplit(Cause):
+    """The two train on different splits of the data: either leaves out rows that the other trains on."""
+
+    name = "different-split"
+    rank = 9
+    settles = True
+    settings_behind = r"loader\.validation_split"
+    fixes = settings(
+        any="split once, with one seed, and let both runs train on the same rows",
+        keras="validation_split holds out the last rows as they lie: validation_data=(X_val, y_val) of the same split",
+        torch="random_split and train_test_split draw rows: the same seed, or the indices of one split saved to a file",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        if (apart := _split(case)) is not None:
+            own, its, rows = apart
+            text = f"trains on another split than {case.other}: {own:,} of its {rows:,} samples are none of those that "
+            text += f"{case.other} trains on, which has {its:,} that {case.run} never has"
+            yield self.fit(case, text, exact=False, shown=True)
+
+
+def _split(case: Case) -> tuple[int, int, int] | None:
+    """How many samples either has alone, and how many the candidate has, where both go through fixed sets, each sample
+    as often, that have most in common; None if that is not so."""
+    sides = case.drawn or case.candidate, case.drawn_by_reference or case.reference
+    if sides[0].ids is None or sides[1].ids is None or case.same_samples:
+        return None
+    sets = []
+    for ids in (sides[0].ids, sides[1].ids):
+        samples, counts = np.unique(ids, return_counts=True)
+        # A sample that comes once may be of a pass that was cut, over more samples than were seen.
+        if not len(samples) or counts.min() < 2 or np.mean(counts >= counts.max() - 1) < _ALIKE:
+            return None
+        sets.append(samples)
+    own, its = (len(np.setdiff1d(sets[i], sets[1 - i])) for i in (0, 1))
+    dropped = max(int(rows.batch_size.max()) for rows in sides)  # fewer may be a remainder's, of passes in one order
+    return (own, its, len(sets[0])) if min(own, its) >= dropped and 2 * own < len(sets[0]) else None
 
 
 class ValidationInTraining(Cause):
@@ -32,7 +72,7 @@ class ValidationInTraining(Cause):
         ids, reference = drawn.ids, case.reference.ids
         if n is None and reference is not None and len(reference):
             n = int(reference.max()) + 1
-        if n is None or ids is None or case.same_samples:
+        if n is None or ids is None or case.same_samples or _split(case) is not None:
             return
         outside = (ids >= n) | (ids < 0)
         foreign = np.unique(ids[outside])
