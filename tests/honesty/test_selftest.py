@@ -336,7 +336,13 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "gradient-scale",
             "other-targets",
         ),
-        *("rescaled-features", "other-features", "same-draws-in-workers", "targets-of-other-samples", "different-split"),
+        *(
+            "rescaled-features",
+            "other-features",
+            "same-draws-in-workers",
+            "targets-of-other-samples",
+            "different-split",
+        ),
     }
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 
