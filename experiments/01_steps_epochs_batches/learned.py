@@ -20,12 +20,13 @@ def learn(result):
         seen["kept"] == seen["filled up"] == seen["into the next pass"],
         steps["kept"] == steps["filled up"],
     )
-    most = max(sizes.rows, key=lambda row: row["samples dropped"])
-    size = most["batch size"]
+    dropped = {size: sizes.cell("samples dropped", **{"batch size": size}) for size in (48, 64, 96, 128)}
     result.say(
-        "How much is dropped is no matter of large or small batches but of division: with batches of "
-        f"{size:,} it is {sizes.cell('samples dropped', **{'batch size': size})} of 1,797 in every pass, with batches "
-        f"of {24} it is {sizes.cell('samples dropped', **{'batch size': 24})}."
+        "How much is dropped is a matter of division, not of the size alone: batches of 64 leave "
+        f"{dropped[64]} of 1,797 out in every pass and batches of 48 leave {dropped[48]}; 128 leave {dropped[128]} and "
+        f"96 leave {dropped[96]}. A larger batch can leave out more, up to one less than its size.",
+        int(dropped[64]) < int(dropped[48]),
+        int(dropped[128]) < int(dropped[96]),
     )
     windows = {
         word: f"windows of 4{word}" for word in (" steps, flushed", ", the unfinished dropped", ", carried over")

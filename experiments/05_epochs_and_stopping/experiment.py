@@ -22,7 +22,7 @@ def run(lab):
     seeds, epochs = lab.seeds(4), 10 if lab.small else EPOCHS
     result = lab.result(
         "Underfitting, overfitting, stopping early: and how close did rounding come to moving the stop?",
-        f"""A perceptron with one hidden layer, on 240 digits of which a fifth has a label drawn at random (or none),
+        f"""A perceptron with one hidden layer, on 240 digits a fifth of whose labels is drawn anew (or none),
         {EPOCHS} epochs of batch 32, SGD with a learning rate of 0.2; after each epoch it is validated on 360 digits
         held out, whose labels are right. torch:eager and tensorflow:block; {len(seeds)} seeds of starting weights and
         order; {INTERVAL}, both frameworks of a seed taken together. Then the 32 units again, stopped after {PATIENCE}
