@@ -25,6 +25,7 @@ Sizes = tuple[tuple[int, int], ...]  # of batches: pairs of a size and how many 
 _SMALL = 16  # units that are no more than that
 _AT_FIRST = 4
 _A_STEP = 1.35
+_JUMP = 100  # times as much as before, which one step makes of no rounding
 _FIRST_FEW, _FEWEST = 12, 8  # losses of nearly the first weights
 _TOGETHER = 0.9  # at which two rows of losses go up and down with the same batches
 _HALFWAY = 8  # times as much as halfway; what is added up step by step makes it twice, or four times
@@ -191,6 +192,8 @@ class Numbers:
         largest = np.maximum.accumulate(np.nan_to_num(units))
         if largest[-1] <= _SMALL:
             return True
+        if until > 1 and np.isfinite(units[-2]) and largest[-1] > _JUMP * max(float(largest[-2]), _AT_FIRST):
+            return False
         grows = largest <= _AT_FIRST * _A_STEP ** np.arange(until)
         halfway = largest[until // 2]
         return bool(grows.all() and 0 < _HALFWAY * halfway <= largest[-1])
