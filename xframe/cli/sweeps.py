@@ -73,7 +73,7 @@ def sweep(
 
         import pandas
         table = pandas.read_parquet("xframe-runs/FILE-1/results.parquet")
-        table.groupby(["adapter", "batch_size"])["final_loss"].mean()
+        table.groupby(["adapter", "batch_size"])["last_epoch_loss"].mean()
 
     Exit codes: 0 all trials ran, and those of one plan have one certificate; 1 they differ; 3 some trial failed;
     130 interrupted.
