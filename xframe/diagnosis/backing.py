@@ -60,5 +60,6 @@ def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str |
     differing = evidence.differing(pattern) if pattern else []
     if not differing:
         return None
-    named = all(one.name in explanation.sentence for one in differing)
-    return "" if named else set_to(differing, pair.candidate.name, pair.reference.name)
+    said = set_to(differing, pair.candidate.name, pair.reference.name)
+    named = said in explanation.sentence or all(one.name in explanation.sentence for one in differing)
+    return "" if named else said

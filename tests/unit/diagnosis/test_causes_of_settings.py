@@ -128,6 +128,20 @@ def test_momentum_of_normalisation_shows_in_the_validation_alone(compared):
     assert "normalisation-settings" not in [c.name for c in compared(both, loss=LATER, **{**changed, **both}).causes]
 
 
+def test_settings_of_several_layers_are_told_at_once(compared):
+    def layers(momentum, epsilon):
+        stated = {
+            f"normalisation__{i}__{name}": v for i in "01" for name, v in (("momentum", momentum), ("epsilon", epsilon))
+        }
+        return _set(**stated)
+
+    name, sentence = _first(compared(layers(0.9, 1e-5), loss=FIRST, **layers(0.99, 1e-3)))
+    assert name == "normalisation-settings"
+    assert "normalisation.epsilon in 2 layers is 0.001 in b, 1e-05 in a" in sentence
+    assert sentence.count("normalisation.momentum") == 1
+    assert "acts in evaluation only, the others in training too" in sentence
+
+
 def test_batch_first(compared):
     name, sentence = _first(
         compared(_set(recurrent__0__batch_first=True), loss=FIRST, **_set(recurrent__0__batch_first=False))

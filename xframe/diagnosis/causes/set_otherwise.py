@@ -218,7 +218,9 @@ class NormalisationSettings(_SetOtherwise):
         momenta = [one for one in found if one.name.endswith(".momentum")]
         if not momenta:
             return ""
-        text = "both as the share kept of the old statistic, which only evaluation uses"
+        text = "momentum is told as the share kept of the old statistic, and acts in evaluation only"
+        if len(momenta) < len(found):
+            text += ", the others in training too"
         if _swapped(momenta):
             text += "; the one is 1 minus the other: Keras' momentum is the share kept, torch's that of the new batch"
         return text
