@@ -44,6 +44,7 @@ def _rivalled(explanation: Explanation, evidence: Evidence) -> bool:
     if type(cause).find_in_numbers is Cause.find_in_numbers:
         return False
     own = {one.name for one in evidence.differing(cause.settings_behind)} if cause.settings_behind else set()
+    own.add("loss.from_logits")  # which a model's last layer may make up for; it is a cause of its own where it shows
     return any(one.matters == "much" and one.name not in own for one in evidence.settings)
 
 

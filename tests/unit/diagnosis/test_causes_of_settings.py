@@ -184,7 +184,7 @@ def test_logits_are_named_only_where_first_losses_of_equal_weights_differ(compar
     weights = {"weights.0.shape": [5, 10], "weights.0.fingerprint": "aa"}
     both = {"settings": {**weights, "loss.from_logits": False}}
     changed = {"settings": {**weights, "loss.from_logits": True}}
-    assert compared(both, **changed).settings[0].matters == "perhaps"
+    assert compared(both, **changed).settings[0].matters == "much"
     name, sentence = _first(compared(both, loss=FIRST, **changed))
     assert (name, "loss.from_logits is True in" in sentence) == ("loss-logits", True)
     for other in ({"dropout.0.rate": 0.5}, {"optimizer.epsilon": 1e-8}):
