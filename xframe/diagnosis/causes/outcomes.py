@@ -27,8 +27,8 @@ class _OfOutcomes(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         outcome = numbers.validation
-        if outcome is None or numbers.loss_differs_at is not None or "validation" in numbers.rounded:
-            return
+        if outcome is None or "loss" not in numbers.evidence.passed or "validation" in numbers.rounded:
+            return  # what training gave must be known to agree
         if text := self.says(case, numbers, outcome):
             yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
 
