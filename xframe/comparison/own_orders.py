@@ -31,7 +31,7 @@ def orders_apart(with_plan: Sequence[Pair], across: Sequence[Pair]) -> str:
     return (
         f"{names} draw in orders of their own, so only what no order changes is judged: --order coverage accepts that; "
         "to compare losses let both draw in one order (fit(shuffle=False) and DataLoader(shuffle=False), or "
-        "xframe.sampler and xframe.index_dataset)"
+        "xframe.sampler and xframe.index_dataset) and start from the same weights (docs/tutorials/migrate.md)"
     )
 
 

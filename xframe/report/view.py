@@ -124,9 +124,17 @@ def _first(comparison: Comparison) -> FirstDifference | None:
         comparison.check(name).title,
         words.agreeing(difference),
         difference["detail"] or "",
-        [words.head_around(comparison), *words.rows_around(comparison)],
+        _told(comparison, [words.head_around(comparison), *words.rows_around(comparison)]),
         words.place(difference),
     )
+
+
+def _told(comparison: Comparison, table: Table) -> Table:
+    """That step of each side; beside a golden, which may hold no more than ranges, what it has."""
+    if comparison.golden is None:
+        return table
+    kept = [i for i in range(len(table[0])) if table[1][i]]
+    return [[row[i] for i in kept] for row in table] if len(kept) > 1 else [table[0], *table[2:]]
 
 
 def _headline(comparison: Comparison) -> str:

@@ -245,6 +245,20 @@ def runs(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
+def passes(comparison: Comparison) -> str:
+    """How many epochs each run made, and how often it validated, in a line; empty where that is not known."""
+    validated = {run.name: len(run.validations) for run in comparison.sides}
+    said = {}
+    for name, counts in comparison.runs.items():
+        epochs = [] if counts.num_epochs is None else [counted(counts.num_epochs, "epoch")]
+        times = [counted(validated[name], "validation")] if validated.get(name) else []
+        said[name] = " and ".join([*epochs, *times])
+    if len(said) > 1 and len({*said.values()}) == 1 and all(said.values()):
+        return f"Each run: {next(iter(said.values()))}."
+    made = [f"{printable(name)}: {text}" for name, text in said.items() if text]
+    return "; ".join(made) + "." * bool(made)
+
+
 def certificate(comparison: Comparison) -> str:
     """The certificate of all runs, if it is one, and what it vouches for."""
     certificates = set(comparison.certificates.values())

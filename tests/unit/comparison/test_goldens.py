@@ -18,6 +18,7 @@ from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.report.page.rendering import comparison_page
 from xframe.report.text import text
+from xframe.report.view import View
 
 WHY = 'the first run of the port, ünd "reviewed"'
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=10, seed=3)
@@ -127,6 +128,9 @@ def test_each_mistake_fails_where_it_was_made(golden, runs, rows, weights, mista
         assert "one of steps 20 to 23 (epoch 2" in shown
     assert f"was blessed for: {WHY}" in shown
     assert "xframe bless" in markdown(comparison)
+    assert f"xframe compare {golden} {comparison.sides[0].trace.path}" in markdown(comparison)
+    _, *sides = View.of(comparison).first.table
+    assert all(all(side) for side in sides if side[0] == "kept.golden"), "it has no batch and no digest of a step"
     assert "xframe compare" in comparison_page(comparison)
     assert json.loads(dumped(comparison.to_dict()))["first_difference"]["check"] == check
 
