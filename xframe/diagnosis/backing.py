@@ -22,7 +22,7 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
         return list(explanations)
     evidence, in_order = Evidence.of_settings(pair), list[Explanation]()
     for _, group in groupby(explanations, key=lambda one: one.step):
-        several = list(group)
+        several = _not_guessed(list(group), evidence)
         texts = [_settings(one, evidence, pair) for one in several]
         places = sorted(range(len(several)), key=lambda i: (not several[i].certain, texts[i] is None))
         first = places[0]
@@ -36,6 +36,18 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
             sentence = f"{one.sentence}; {texts[i]}" if texts[i] else one.sentence
             in_order.append(replace(one, sentence=sentence, besides=besides))
     return in_order
+
+
+def _not_guessed(several: list[Explanation], evidence: Evidence) -> list[Explanation]:
+    """Those of one step without the guesses at what both runs set otherwise, if others are left: a batch size that
+    each script states is no size per replica, taken for the global one."""
+
+    def guessed(one: Explanation) -> bool:
+        name = causes.by_name()[one.name].unless_set
+        own, other = (stated.get(name) for stated in evidence.stated)
+        return None not in (own, other) and own != other and not one.certain
+
+    return [one for one in several if not guessed(one)] or several
 
 
 def _rivalled(explanation: Explanation, evidence: Evidence) -> bool:
