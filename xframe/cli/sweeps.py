@@ -65,6 +65,9 @@ def sweep(
     workers; [grid] lists of both. Values that go together are tables [[cases]], each of them combined with the grid,
     whose name = "..." is a column of the table. A table [[exclude]] leaves out the trials that have all its values.
 
+    seed draws the order of the samples, not the starting weights, which are the task's. Tasks are built in or your own;
+    scripts are run by a loop of the shell instead: xframe record --out runs/NAME.trace -- python train.py ...
+
     See first what it amounts to: xframe sweep FILE.toml --list
 
     However a sweep is stopped, the same command goes on: trials that are done are not run again. With a changed
