@@ -24,7 +24,8 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
     for _, group in groupby(explanations, key=lambda one: one.step):
         several = _not_guessed(list(group), evidence)
         texts = [_settings(one, evidence, pair) for one in several]
-        places = sorted(range(len(several)), key=lambda i: (not several[i].certain, texts[i] is None))
+        inputs = [causes.by_name()[one.name].about_inputs for one in several]
+        places = sorted(range(len(several)), key=lambda i: (not several[i].certain, not inputs[i], texts[i] is None))
         first = places[0]
         for i in places:
             one = several[i]

@@ -76,6 +76,7 @@ class Cause:
     # plan instead. In braces: ``Case.fields``, and ``{observed}``, without which a text is left out.
     fixes: ClassVar[Mapping[str, str]] = MappingProxyType({})
     settles: ClassVar[bool] = False  # it rests on what the run states: where it fits, no other cause is looked for
+    about_inputs: ClassVar[bool] = False  # what enters training was seen to differ: no setting explains that
     unless_set: ClassVar[str] = ""  # a setting that explains, where the runs state different ones, what this guesses at
     about_order: ClassVar[bool] = False  # only the order of the samples differs: no cause where orders may differ
     about_windows: ClassVar[bool] = False  # it concerns the ends of windows, which rows never show by themselves

@@ -359,3 +359,11 @@ def test_norms_that_differ_from_the_start_on_are_of_no_gradients_that_were_kept(
     other = {"gradient_norm": [1.5 + k for k in range(STEPS)]}
     comparison = compared({"columns": norms}, loss=LATER, columns=other)
     assert "gradients-kept" not in [cause.name for cause in comparison.causes]
+
+
+def test_other_features_come_before_what_was_set(compared):
+    """Features that were seen to differ are no normalisation's doing."""
+    other = np.random.default_rng(7).normal(size=X.shape).astype(np.float32)
+    both = {"settings": {"normalisation.0.epsilon": 1e-5}}
+    name, _ = _first(compared(both, features=other, loss=FIRST, settings={"normalisation.0.epsilon": 1e-3}))
+    assert name == "other-features"

@@ -71,6 +71,7 @@ class GradientScale(Cause):
 class _OfContents(Cause):
     """A cause of features or targets that differ."""
 
+    about_inputs = True
     explains = staticmethod(claims.of_all)
     column: ClassVar[str]
 
