@@ -158,7 +158,7 @@ def test_clipping_by_another_rule_is_named_with_how_often_it_fired(compared):
     comparison = compared(both, loss=LOSS * (1 + 0.01 * (np.arange(STEPS) >= 3)), **changed)
     name, sentence = _first(comparison)
     assert name == "clipping"
-    assert "in b it fired at 5 of 15 updates, first in step 2" in sentence
+    assert "in b clip_global_norm fired at 5 of 15 updates, first in step 2; in a clip_norm fired at 5" in sentence
     assert comparison.first_difference["step"] == 3
     both["columns"] = changed["columns"] = {"gradient_norm": [0.5] * STEPS, "clipped_norm": [0.5] * STEPS}
     never = compared(both, loss=LATER, **changed)
@@ -178,6 +178,27 @@ def test_a_sum_for_a_mean(compared):
         compared(_set(loss__reduction="mean"), loss=LOSS * 8 + 0.1 * LOSS[::-1], **_set(loss__reduction="sum"))
     )
     assert (name, "8 times its mean" in sentence) == ("loss-settings", True)
+
+
+def test_a_sum_is_of_each_batchs_own_samples(tmp_path):
+    """A short batch has a factor of its own; what differs beyond that is found all the same."""
+    sizes, causes = [8, 8, 3] * 5, []
+    for late in (0.0, 0.1):
+        paths = [tmp_path / f"{name}{late}.trace" for name in "ab"]
+        for path, factors in zip(paths, ([1] * STEPS, sizes), strict=True):
+            with xframe.record(path, num_samples=19) as rec:
+                for k, (factor, size) in enumerate(zip(factors, sizes, strict=True)):
+                    more = 1 + late * (factor > 1 and k >= 7)
+                    rec.step(ids=range(8 * (k % 3), 8 * (k % 3) + size), updates=k + 1, loss=LOSS[k] * factor * more)
+        causes += [one for one in xframe.compare(*paths).causes if one.name == "loss-scale"]
+    alone, besides = (one.sentence for one in causes)
+    assert ("8 times, as many as samples" in alone, "losses are not" in alone) == (True, False)
+    assert "from step 7 on losses are not" in besides
+
+
+def test_a_setting_that_explains_losses_leaves_no_vaguer_cause(compared):
+    comparison = compared(loss=LATER, **_set(optimizer__weight_decay=0.1))
+    assert [one.name for one in comparison.causes] == ["weight-decay"]
 
 
 def test_logits_are_named_only_where_first_losses_of_equal_weights_differ(compared):

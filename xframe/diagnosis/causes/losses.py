@@ -115,6 +115,7 @@ class OtherGradient(Cause):
     """The same samples and updates, but different gradients entered them."""
 
     name = "other-gradient"
+    vague = True
     rank = 640
     fixes = settings(
         any="the loss's reduction; zero_grad() once an update, before backward(); momentum, weight decay",
@@ -193,8 +194,16 @@ def _beyond_the_factor(case: Case, numbers: Numbers) -> int | None:
     if numbers.loss is None or numbers.loss_differs_at != 0 or not _factor_of_the_first(case, numbers):
         return None
     a, b = numbers.loss
-    differ = np.abs(a - b * (a[0] / b[0])) > _CLOSE * np.abs(a)  # not where either is unknown
+    sizes = case.reference.batch_size[: len(a)]
+    own = (sizes / sizes[0]) ** _by_samples(case, numbers)  # a short batch has a factor of its own
+    differ = np.abs(a - b * (a[0] / b[0]) * own) > _CLOSE * np.abs(a)  # not where either is unknown
     return int(np.argmax(differ)) if differ.any() else None
+
+
+def _by_samples(case: Case, numbers: Numbers) -> int:
+    """Whether the first losses are multiples by the samples of their batch: 1; or by one over these, -1; else 0."""
+    text = _factor_of_the_first(case, numbers)
+    return 0 if "samples" not in text else -1 if "smaller" in text else 1
 
 
 def _factor_of_the_first(case: Case, numbers: Numbers) -> str:
