@@ -14,7 +14,7 @@ import numpy as np
 
 from xframe.comparison.check import Check
 from xframe.comparison.checks.lr import compared
-from xframe.comparison.checks.validation import Validations
+from xframe.comparison.checks.validation import Validations, paired
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
 from xframe.comparison.pairing import Common, Pair, first_unequal
@@ -188,7 +188,7 @@ def _validation(pair: Pair) -> Outcome | None:
     """The first validation that differs, if its outcome does and the two were of the same samples."""
     judged = pair.judgements.get("validation")
     first = None if judged is None or judged.result != "fail" else judged.first
-    for a, b in zip(pair.candidate.validations, pair.reference.validations, strict=False):
+    for a, b in zip(*paired(pair.candidate.validations, pair.reference.validations), strict=False):
         digests = {a.ids_digest, b.ids_digest} - {None}
         same = (a.after, a.num_samples) == (b.after, b.num_samples) and len(digests) < 2
         if first is None or a.after != first + 1 or not same or a.num_samples is None:

@@ -122,3 +122,25 @@ def test_nor_is_it_named_where_all_batches_weigh_the_same_or_more_differs(tmp_pa
 def test_another_accuracy_beside_the_same_losses(tmp_path: Path) -> None:
     (cause,) = compared(tmp_path, loss=0.5, samples=10, accuracy=0.25).causes
     assert (cause.name, cause.step, cause.certain) == ("other-accuracy", 0, False)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_a_sanity_check_is_a_cause_of_its_own_and_hides_no_training_that_differs(tmp_path: Path, late: float) -> None:
+    for name in "ab":
+        with record(tmp_path / name, num_samples=24) as rec:
+            if name == "b":
+                rec.validation(loss=2.3, ids=np.arange(4))
+            for step in range(6):
+                by = late if name == "b" and step >= 4 else 0.0
+                rec.step(ids=range(4 * step, 4 * step + 4), updates=step + 1, loss=2.0 - step / 8 + by)
+                if step % 3 == 2:
+                    rec.validation(loss=0.5, ids=np.arange(10))
+    for paths in (("a", "b"), ("b", "a")):
+        comparison = compare(*(tmp_path / name for name in paths))
+        (check,) = [check for check in comparison.checks if check.name == "validation"]
+        assert (check.result, check.first) == ("fail", None)
+        assert "b validated before the first step, a did not" in check.detail
+        cause = comparison.causes[-1]
+        assert (cause.name, cause.certain, cause.run) == ("sanity-check", not late, "b")
+        difference = comparison.first_difference
+        assert difference is None if not late else difference is not None and difference["step"] == 4

@@ -65,7 +65,8 @@ class Validations(Check):
 
     def _compare(self) -> Judgement:
         """Two runs' validations, one after the other, up to where the runs diverge."""
-        pair, validations, expected = self.pair, self.pair.candidate.validations, self.pair.reference.validations
+        pair = self.pair
+        validations, expected = paired(pair.candidate.validations, pair.reference.validations)
         for a, b in zip(validations, expected, strict=False):
             if min(a.after, b.after) > pair.until:
                 break
@@ -85,6 +86,11 @@ class Validations(Check):
             return Judgement("fail", detail=detail)
         if self._wrong is not None:
             return self.measured("fail", *self._wrong)
+        if (lone := len(pair.candidate.validations) - len(validations)) or len(pair.reference.validations) > len(
+            expected
+        ):
+            own, other = self._names if lone else self._names[::-1]  # no step differs, so that other checks come first
+            return self.measured("fail", None, f"{own} validated before the first step, {other} did not")
         if self._odd:
             return self.measured("not judged", detail=self._odd, undecided=True)
         if not self._compared:
@@ -170,6 +176,14 @@ class Validations(Check):
                     text += f", and the runs' values differ by up to {max(differences):.3g}"
                     text += ": rounding could have reversed it" if max(differences) >= close[1] else ""
             yield f"{run.name} {text}"
+
+
+def paired(
+    validations: Sequence[Validation], expected: Sequence[Validation]
+) -> tuple[Sequence[Validation], Sequence[Validation]]:
+    """Two runs' validations, without one before the first step that one run alone made, as a check of its code."""
+    first, other = (bool(several) and several[0].after == 0 for several in (validations, expected))
+    return validations[first and not other :], expected[other and not first :]
 
 
 def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement | None:

@@ -149,6 +149,24 @@ def _known(case: Case, numbers: Numbers, outcome: Outcome) -> str:
     return text
 
 
+class SanityCheck(Cause):
+    """It validates once before its first step, as a check of its code, and the other run does not."""
+
+    name = "sanity-check"
+    rank = 697
+    explains = staticmethod(_of_validations)
+    fixes = settings(any="no validation before the first step", lightning="Trainer(num_sanity_val_steps=0)")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        own, other = numbers.evidence.validated
+        if "validation" in numbers.evidence.failed and (0 in own) != (0 in other) and own - {0} == other - {0}:
+            run = case.run if 0 in own else case.other
+            text = f"{run} validates once before its first step, as Lightning does to check the code; behind each of "
+            text += "the other steps both validate, or neither does"
+            fit = self.note(case, text, None, exact=numbers.evidence.failed["validation"] is None)
+            yield replace(fit, by_reference=0 in other)
+
+
 class ToleranceBelowRounding(Cause):
     """It differs by less than the default tolerance allows, and the one in force is finer."""
 
