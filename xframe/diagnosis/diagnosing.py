@@ -206,12 +206,15 @@ def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
 
 
 def _less_vague(fits: list[Fit], numbers: Numbers) -> list[Fit]:
-    """Without what is said where nothing better is known, if a setting that differs explains the first loss that does.
+    """Without what is said where nothing better is known, if a setting that differs explains the first loss that does,
+    or another mark that leaves little else.
 
     Other causes that no setting speaks for stand beside it: what they say is their own.
     """
-    behind = [fit for fit in fits if fit.cause.settings_behind and fit.step == numbers.loss_differs_at]
-    named = any(numbers.evidence.differing(fit.cause.settings_behind) for fit in behind)
+    behind = [fit for fit in fits if fit.step == numbers.loss_differs_at]
+    named = any(fit.cause.definite and fit.rank == fit.cause.rank for fit in behind)
+    patterns = [fit.cause.settings_behind for fit in behind if fit.cause.settings_behind]
+    named = named or any(numbers.evidence.differing(pattern) for pattern in patterns)
     return [fit for fit in fits if not (named and fit.cause.vague and fit.step is not None)]
 
 

@@ -388,3 +388,23 @@ def test_other_features_come_before_what_was_set(compared):
     both = {"settings": {"normalisation.0.epsilon": 1e-5}}
     name, _ = _first(compared(both, features=other, loss=FIRST, settings={"normalisation.0.epsilon": 1e-3}))
     assert name == "other-features"
+
+
+def test_adams_epsilon_at_another_place_is_named_where_losses_part_little_by_little(compared):
+    slowly = LOSS * (1 + 3e-5 * np.arange(STEPS))
+    torch = _set(optimizer__beta_2=0.999, backend="torch")
+    comparison = compared(_set(optimizer__beta_2=0.999, backend="tensorflow"), loss=slowly, **torch)
+    (cause,) = comparison.causes
+    assert (cause.name, cause.certain) == ("adam-epsilon-placement", False)
+    assert "3.2e-06 for 1e-07 in the first update" in cause.sentence
+    assert 'group["eps"] = 1e-07 / (1 - 0.999**t) ** 0.5' in cause.fix["torch"]
+    at_once = compared(_set(optimizer__beta_2=0.999, backend="tensorflow"), loss=LATER, **torch)
+    sgd = _set(optimizer__class="SGD", backend="torch")
+    other = compared(_set(optimizer__class="SGD", backend="tensorflow"), loss=slowly, **sgd)
+    for one in (at_once, other, compared(torch, loss=slowly, **torch)):
+        assert "adam-epsilon-placement" not in [cause.name for cause in one.causes]
+
+
+def test_weights_of_another_layout_are_left_where_frameworks_differ(compared):
+    name, sentence = _first(compared(_set(backend="tensorflow"), loss=FIRST, **_set(backend="torch")))
+    assert (name, "starting weights or their layout are left" in sentence) == ("different-loss", True)

@@ -106,8 +106,12 @@ class DifferentLoss(Cause):
             text = f"{first}, so the loss, or the model before it, may be computed otherwise"
             if numbers.evidence.same_inputs:
                 size = counted(int(case.reference.batch_size[0]), "sample")
-                text += "; features and targets agree, so that nothing else is left, such as a term that one sums over "
-                text += f"a batch's {size} where the other averages"
+                left = "nothing else is left"
+                frameworks = {stated.get("backend") for stated in numbers.evidence.stated}
+                if not numbers.same_starts or len(frameworks) > 1:  # what tensors have in any layout may be the same
+                    left = "starting weights or their layout are left (a kernel reshaped, not transposed), or the loss"
+                text += f"; features and targets agree, so that {left}, such as a term that one sums over a batch's "
+                text += f"{size} where the other averages"
             yield self.note(case, text, 0)
 
 
