@@ -215,6 +215,15 @@ def test_other_data_behind_the_same_indices_fail(tmp_path, rows, other):
     assert xframe.compare(golden, record("d", kept=False)).verdict == "inconclusive"
 
 
+def test_the_largest_relative_difference_comes_first(golden, runs, rows, weights):
+    rows[3]["loss"] *= 1.001
+    rows[-1]["loss"] *= 1.5
+    run = runs(rows, "other", num_samples=NUM_SAMPLES, weights=weights)
+    loss = xframe.compare(golden, run).check("loss")
+    assert f"step {len(rows) - 1} differs most, by 33.33%" in loss.detail
+    assert loss.detail.index("differs most") < loss.detail.index("; first ")
+
+
 def test_validations_are_held(tmp_path, rows):
     def record(name, loss=0.5, times=10):
         with xframe.record(tmp_path / f"{name}.trace", num_samples=NUM_SAMPLES) as rec:
