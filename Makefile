@@ -9,8 +9,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# In two processes, in the groups and the order that tests/conftest.py makes.
-IN_TWO := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+PROCESSES ?= 3
+# In groups and in the order that tests/conftest.py makes; one process more than cores, since many tests wait for others.
+SHARED := --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 # Of sampled cases each commit has others.
 export XFRAME_SEED ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -22,17 +23,17 @@ verify: $(VENV)/.user
 
 test trainers: export XFRAME_SWEEPS := $(or $(XFRAME_SAMPLE),0.4)
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(IN_TWO)
+	$(BIN)/python -m pytest $(SHARED)
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest $(IN_TWO) --quick -rfE --durations 5 --durations-min 3 tests/unit
+	$(BIN)/python -m pytest $(SHARED) --quick -rfE --durations 5 --durations-min 3 tests/unit
 
 trainers: $(VENV)/.trainers
-	$(BIN)/python -m pytest $(IN_TWO) tests/trainers tests/extras
+	$(BIN)/python -m pytest $(SHARED) tests/trainers tests/extras
 
 proof: $(VENV)/.proof
-	$(BIN)/python -m pytest $(IN_TWO) -m sweep
-	$(BIN)/python -m pytest $(IN_TWO) -m sweep tests/trainers
+	$(BIN)/python -m pytest $(SHARED) -m sweep
+	$(BIN)/python -m pytest $(SHARED) -m sweep tests/trainers
 	PYTHONPATH=tests $(BIN)/python -m proof
 
 docs: $(VENV)/.docs

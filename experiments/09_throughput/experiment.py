@@ -21,9 +21,9 @@ def run(lab):
         "How many samples a second do both frameworks train, by batch size and model?",
         f"""`xframe bench` of each plan: {EPOCHS} epochs, torch:eager and tensorflow:block in float32 on one thread of
         the CPU, {ROUNDS} rounds, each run in a process of its own, one at a time and in turns. The first epoch is
-        warm-up and not counted. *Interval*: of the ratio, 95 %, by bootstrap over the rounds; *stable*: it stays within
-        10 %. *First step*: from the loaded data to the first row, building and compiling included. *Comparable*: the
-        very runs that were timed had the same steps, samples and updates.""",
+        warm-up and not counted. *Interval*: of the ratio, its range over the rounds; *stable*: of six rounds or more it
+        stays within 10 %. *First step*: from the loaded data to the first row, building and compiling included.
+        *Comparable*: the very runs that were timed had the same steps, samples and updates.""",
     )
     rows = []
     for task in tasks:

@@ -322,6 +322,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
     elsewhere = {  # see feature cheats, fit, the harness of pairs, the tests of diagnosis
         *("schedule-late", "schedule-clock", "early-stopping", "counted-without-update", "different-loss"),
         *("loss-recorded-otherwise", "rate-in-velocity", "tolerance-below-rounding", "validation-in-training-mode"),
+        *("sanity-check", "adam-epsilon-placement"),
         # What scripts set or feed otherwise, which adapters do as the task says.
         *("optimizer-settings", "weight-decay", "clipping", "dropout-rate", "normalisation-settings", "batch-first"),
         *(
@@ -343,6 +344,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "targets-of-other-samples",
             "different-split",
         ),
+        *("frozen-weights", "gradients-kept", "step-without-update", "second-optimizer-interval"),
     }
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 

@@ -157,7 +157,6 @@ def test_a_command_that_cannot_be_run(toy, record, command, words):
     [
         ("there.trace", "the trace exists already"),
         ("dangling.trace", "the trace exists already"),
-        ("missing/a.trace", "a file in a folder that exists"),
         ("there.trace/a.trace", "a file in a folder that exists"),
         ("/proc/a.trace", "cannot write the trace"),
         (".", "the trace exists already"),

@@ -65,6 +65,9 @@ def sweep(
     workers; [grid] lists of both. Values that go together are tables [[cases]], each of them combined with the grid,
     whose name = "..." is a column of the table. A table [[exclude]] leaves out the trials that have all its values.
 
+    seed draws the order of the samples, not the starting weights, which are the task's. Tasks are built in or your own;
+    scripts are run by a loop of the shell instead: xframe record --out runs/NAME.trace -- python train.py ...
+
     See first what it amounts to: xframe sweep FILE.toml --list
 
     However a sweep is stopped, the same command goes on: trials that are done are not run again. With a changed
@@ -73,7 +76,7 @@ def sweep(
 
         import pandas
         table = pandas.read_parquet("xframe-runs/FILE-1/results.parquet")
-        table.groupby(["adapter", "batch_size"])["final_loss"].mean()
+        table.groupby(["adapter", "batch_size"])["last_epoch_loss"].mean()
 
     Exit codes: 0 all trials ran, and those of one plan have one certificate; 1 they differ; 3 some trial failed;
     130 interrupted.

@@ -28,7 +28,7 @@ def far_apart(pairs: Sequence[Pair]) -> Iterator[str]:
 
 def _losses(runs: Sequence[Run], begin: float | None) -> Iterator[str]:
     ends = [_end(run) for run in runs]
-    if _apart(*ends, begin):
+    if _apart(ends[0], ends[1], begin):
         yield f"losses end at {ends[0]:.2g} and {ends[1]:.2g}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xframe.comparison.pairing import Pair
+from xframe.trace.rows import Rows
 
 _STEPS = 64  # that are looked at
 _SAMPLES = 1 << 20
@@ -21,10 +22,16 @@ def orders_apart(with_plan: Sequence[Pair], across: Sequence[Pair]) -> str:
     if with_plan or not apart or len(apart) < len(across):
         return ""
     names = " and ".join([apart[0].reference.name, *(pair.candidate.name for pair in apart)])
+    if all(_same_indices(pair) for pair in apart):
+        return (
+            f"the same indices hold other data in {names.replace(' and ', ' and in ')}: step by step they draw the "
+            "same ones, and other samples lie behind them, so only what no order changes is judged; to compare losses "
+            "load one data set, in one order and in one split, in both"
+        )
     return (
         f"{names} draw in orders of their own, so only what no order changes is judged: --order coverage accepts that; "
         "to compare losses let both draw in one order (fit(shuffle=False) and DataLoader(shuffle=False), or "
-        "xframe.sampler and xframe.index_dataset)"
+        "xframe.sampler and xframe.index_dataset) and start from the same weights (docs/tutorials/migrate.md)"
     )
 
 
@@ -44,6 +51,16 @@ def _apart(pair: Pair) -> bool:
     own, others = (_drawn(pair, side) for side in range(2))
     # The same data set: of the first samples that one draws, the other draws some too, as by chance at least.
     return bool(np.isin(own, others).any() or np.isin(others, own).any())
+
+
+def _same_indices(pair: Pair) -> bool:
+    """Whether the indices that two runs recorded agree in all of the first steps, where contents identify samples."""
+    traces = [run.trace for run in (pair.candidate, pair.reference) if run.by_content and run.trace is not None]
+    if len(traces) < 2 or not all("ids_digest" in Rows.of_trace(one).known for one in traces):
+        return False
+    steps = min(_STEPS, pair.shared)
+    own, other = (Rows.of_trace(one).head(steps).column("ids_digest").values for one in traces)
+    return np.array_equal(own, other)
 
 
 def _steps(pair: Pair, side: int) -> int:

@@ -22,9 +22,10 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
         return list(explanations)
     evidence, in_order = Evidence.of_settings(pair), list[Explanation]()
     for _, group in groupby(explanations, key=lambda one: one.step):
-        several = list(group)
+        several = _not_guessed(list(group), evidence)
         texts = [_settings(one, evidence, pair) for one in several]
-        places = sorted(range(len(several)), key=lambda i: (not several[i].certain, texts[i] is None))
+        inputs = [causes.by_name()[one.name].about_inputs for one in several]
+        places = sorted(range(len(several)), key=lambda i: (not several[i].certain, not inputs[i], texts[i] is None))
         first = places[0]
         for i in places:
             one = several[i]
@@ -38,12 +39,25 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
     return in_order
 
 
+def _not_guessed(several: list[Explanation], evidence: Evidence) -> list[Explanation]:
+    """Those of one step without the guesses at what both runs set otherwise, if others are left: a batch size that
+    each script states is no size per replica, taken for the global one."""
+
+    def guessed(one: Explanation) -> bool:
+        name = causes.by_name()[one.name].unless_set
+        own, other = (stated.get(name) for stated in evidence.stated)
+        return None not in (own, other) and own != other and not one.certain
+
+    return [one for one in several if not guessed(one)] or several
+
+
 def _rivalled(explanation: Explanation, evidence: Evidence) -> bool:
     """Whether something else that matters was set otherwise, which may be why numbers differ."""
     cause = causes.by_name()[explanation.name]
     if type(cause).find_in_numbers is Cause.find_in_numbers:
         return False
     own = {one.name for one in evidence.differing(cause.settings_behind)} if cause.settings_behind else set()
+    own.add("loss.from_logits")  # which a model's last layer may make up for; it is a cause of its own where it shows
     return any(one.matters == "much" and one.name not in own for one in evidence.settings)
 
 
@@ -60,5 +74,6 @@ def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str |
     differing = evidence.differing(pattern) if pattern else []
     if not differing:
         return None
-    named = all(one.name in explanation.sentence for one in differing)
-    return "" if named else set_to(differing, pair.candidate.name, pair.reference.name)
+    said = set_to(differing, pair.candidate.name, pair.reference.name)
+    named = said in explanation.sentence or all(one.name in explanation.sentence for one in differing)
+    return "" if named else said

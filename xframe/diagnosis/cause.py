@@ -76,6 +76,8 @@ class Cause:
     # plan instead. In braces: ``Case.fields``, and ``{observed}``, without which a text is left out.
     fixes: ClassVar[Mapping[str, str]] = MappingProxyType({})
     settles: ClassVar[bool] = False  # it rests on what the run states: where it fits, no other cause is looked for
+    about_inputs: ClassVar[bool] = False  # what enters training was seen to differ: no setting explains that
+    unless_set: ClassVar[str] = ""  # a setting that explains, where the runs state different ones, what this guesses at
     about_order: ClassVar[bool] = False  # only the order of the samples differs: no cause where orders may differ
     about_windows: ClassVar[bool] = False  # it concerns the ends of windows, which rows never show by themselves
     # What makes totals agree only by chance: a pass is cut into batches in a different way (totals of steps), updates
@@ -86,6 +88,8 @@ class Cause:
     needs_epochs: ClassVar[bool] = False  # without the loops' labels, epochs of a different kind explain the same rows
     explains_end: ClassVar[bool] = False  # it may be certain though the run merely ends before the plan does
     never_certain: ClassVar[bool] = False  # many a story has the same rows
+    vague: ClassVar[bool] = False  # it says no more than where to look: not named where a setting explains it
+    definite: ClassVar[bool] = False  # at its own rank it rests on what was recorded: no vague one stands beside it
     settings_behind: ClassVar[str] = ""  # a pattern of the names of settings that, where they differ, speak for it
     # Of a cause found in numbers: which failed checks it explains.
     explains: ClassVar[staticmethod[[Table, int | None], set[str]]] = staticmethod(claims.of_losses)

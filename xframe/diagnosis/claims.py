@@ -87,6 +87,15 @@ def only_validations_differ(table: Table) -> bool:
     return table.failed.keys() <= {"validation"}
 
 
+def only_validations_differ_up_to(step: int) -> Claim:
+    """No other check first differs at that step or before it; final weights may."""
+    return lambda table: all(
+        name == "weights" if first is None else first > step
+        for name, first in table.failed.items()
+        if name != "validation"
+    )
+
+
 def only_differ(names: Set[str]) -> Claim:
     """No check failed but these."""
     return lambda table: table.failed.keys() <= names

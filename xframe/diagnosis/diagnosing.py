@@ -196,13 +196,26 @@ def _of_labels(case: Case, table: Table) -> list[Answer]:
 def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
     """Why the numbers differ where the rows are the same."""
     found = [fit for cause in causes.every() for fit in cause.find_in_numbers(case, numbers)]
-    fits = sorted(_standing(found, table), key=lambda fit: fit.rank)
+    fits = sorted(_less_vague(_standing(found, table), numbers), key=lambda fit: fit.rank)
     labelled = case.labels_differ_at  # from there on other epochs may be why, as of a schedule that ticks by them
     sure = [fit.exact and (labelled is None or (fit.step or 0) < labelled) for fit in fits]
     return [
         _in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=is_certain)
         for fit, is_certain in zip(fits, sure, strict=True)
     ]
+
+
+def _less_vague(fits: list[Fit], numbers: Numbers) -> list[Fit]:
+    """Without what is said where nothing better is known, if a setting that differs explains the first loss that does,
+    or another mark that leaves little else.
+
+    Other causes that no setting speaks for stand beside it: what they say is their own.
+    """
+    behind = [fit for fit in fits if fit.step == numbers.loss_differs_at]
+    named = any(fit.cause.definite and fit.rank == fit.cause.rank for fit in behind)
+    patterns = [fit.cause.settings_behind for fit in behind if fit.cause.settings_behind]
+    named = named or any(numbers.evidence.differing(pattern) for pattern in patterns)
+    return [fit for fit in fits if not (named and fit.cause.vague and fit.step is not None)]
 
 
 def _in_words(

@@ -22,6 +22,7 @@ _FIRED = 1e-4  # of a norm, by which clipping made it smaller
 _CONSTANT = 1e-3  # of a ratio of two norms
 _WHOLE = 1e-3  # of a factor that is a whole number, or one over it
 _MOST = 1024
+_NUMBER = re.compile(r"(?<=[a-z])\d+(?=\.)|\.\d+(?=\.)")  # of one of several layers or groups, in a name
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +131,15 @@ def whole_factor(ratio: float | None) -> int | None:
 
 
 def set_to(differences: list[Difference], run: str, other: str) -> str:
-    """These settings in words: what the candidate has, and what the reference."""
-    one_by_one = (
-        f"{printable(one.name)} is {told(one.name, one.candidate)} in {run}, {told(one.name, one.reference)} in {other}"
-        for one in differences
-    )
-    return "; ".join(one_by_one)
+    """These settings in words: what the candidate has, and what the reference; alike ones of several layers at once."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in differences:
+        values = f"is {told(one.name, one.candidate)} in {run}, {told(one.name, one.reference)} in {other}"
+        said.setdefault((_NUMBER.sub("", one.name), values), []).append(one.name)
+    return "; ".join(f"{_named(bare, names)} {values}" for (bare, values), names in said.items())
+
+
+def _named(bare: str, names: list[str]) -> str:
+    """One setting by its name, several by how many there are."""
+    each = "group" if bare.startswith("optimizer.") else "layer"
+    return printable(names[0]) if len(names) == 1 else f"{printable(bare)} in {len(names):,} {each}s"

@@ -14,11 +14,11 @@ import numpy as np
 
 from xframe.comparison.check import Check
 from xframe.comparison.checks.lr import compared
-from xframe.comparison.checks.validation import Validations
+from xframe.comparison.checks.validation import Validations, paired
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
 from xframe.comparison.pairing import Common, Pair, first_unequal
-from xframe.comparison.result import TOLERANCES, Comparison, Explanation
+from xframe.comparison.result import TOLERANCES, Comparison, Explanation, Tolerance
 from xframe.diagnosis import causes
 from xframe.diagnosis.backing import backed
 from xframe.diagnosis.case import Stopping
@@ -27,7 +27,7 @@ from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.evidence import Evidence
 from xframe.diagnosis.fixes import in_use
-from xframe.diagnosis.numbers import Numbers, Outcome, numbers_of
+from xframe.diagnosis.numbers import ACCEPTED, Numbers, Outcome, numbers_of
 from xframe.errors import counted
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -188,15 +188,22 @@ def _validation(pair: Pair) -> Outcome | None:
     """The first validation that differs, if its outcome does and the two were of the same samples."""
     judged = pair.judgements.get("validation")
     first = None if judged is None or judged.result != "fail" else judged.first
-    for a, b in zip(pair.candidate.validations, pair.reference.validations, strict=False):
-        same = (a.after, a.num_samples, a.ids_digest) == (b.after, b.num_samples, b.ids_digest)
+    for a, b in zip(*paired(pair.candidate.validations, pair.reference.validations), strict=False):
+        digests = {a.ids_digest, b.ids_digest} - {None}
+        same = (a.after, a.num_samples) == (b.after, b.num_samples) and len(digests) < 2
         if first is None or a.after != first + 1 or not same or a.num_samples is None:
             continue
         size = a.num_samples
         answers = 0.0 if a.accuracy is None or b.accuracy is None else abs(a.accuracy - b.accuracy) * size
         if answers > 1.5 or _apart(pair, a.loss, b.loss):
-            samples = f"as many samples, {size:,}" if a.ids_digest is None else f"the same {counted(size, 'sample')}"
-            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes))
+            unknown = None in (a.ids_digest, b.ids_digest)
+            samples = f"as many samples, {size:,}" if unknown else f"the same {counted(size, 'sample')}"
+            pairs = [(x, y) for x, y in ((a.loss, b.loss), (a.accuracy, b.accuracy)) if x is not None and y is not None]
+            apart = max(
+                (abs(x - y) / max(abs(x), abs(y)) for x, y in pairs if np.isfinite(x - y) and x != y), default=0
+            )
+            accepted = "validation" in _passing(pair, Tolerance(*ACCEPTED))
+            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes), apart, unknown, accepted)
     return None
 
 
@@ -212,7 +219,12 @@ def _rounded(pair: Pair) -> frozenset[str]:
     default, given = TOLERANCES[pair.terms.precision], pair.terms.tolerance
     if given.rtol >= default.rtol and given.atol >= default.atol:
         return frozenset()
-    again = replace(pair, terms=replace(pair.terms, tolerance=default))
+    return _passing(pair, default)
+
+
+def _passing(pair: Pair, tolerance: Tolerance) -> frozenset[str]:
+    """The failed checks that pass by another tolerance."""
+    again = replace(pair, terms=replace(pair.terms, tolerance=tolerance))
     again.until = pair.until
     judged = pair.judgements.items()
     failed = [name for name, judgement in judged if name in _JUDGED_AGAIN and judgement.result == "fail"]

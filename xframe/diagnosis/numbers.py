@@ -25,17 +25,22 @@ Sizes = tuple[tuple[int, int], ...]  # of batches: pairs of a size and how many 
 _SMALL = 16  # units that are no more than that
 _AT_FIRST = 4
 _A_STEP = 1.35
+_JUMP = 100  # times as much as before, which one step makes of no rounding
 _FIRST_FEW, _FEWEST = 12, 8  # losses of nearly the first weights
 _TOGETHER = 0.9  # at which two rows of losses go up and down with the same batches
+ACCEPTED = (0.01, 0.01)  # relative and absolute tolerance, offered for what no two frameworks compute alike
 _HALFWAY = 8  # times as much as halfway; what is added up step by step makes it twice, or four times
 
 
 class Outcome(NamedTuple):
-    """A validation of the same samples whose outcomes differ."""
+    """A validation of the same samples, as far as known, whose outcomes differ."""
 
     step: int
     samples: str  # on which both validated
     batch_sizes: tuple[Sizes | None, Sizes | None]  # of the candidate and the reference, where recorded
+    apart: float = 0.0  # by which share of the larger the outcomes differ
+    unidentified: bool = False  # a side did not record which samples these are
+    accepted: bool = True  # by the tolerance that fixes offer
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +196,8 @@ class Numbers:
         largest = np.maximum.accumulate(np.nan_to_num(units))
         if largest[-1] <= _SMALL:
             return True
+        if until > 1 and np.isfinite(units[-2]) and largest[-1] > _JUMP * max(float(largest[-2]), _AT_FIRST):
+            return False
         grows = largest <= _AT_FIRST * _A_STEP ** np.arange(until)
         halfway = largest[until // 2]
         return bool(grows.all() and 0 < _HALFWAY * halfway <= largest[-1])

@@ -71,6 +71,7 @@ def brackets(rounds: int) -> str:
     """What the brackets and marks beside figures of so many rounds are, in a sentence."""
     if rounds < 2:
         return "one round: no figure has an interval"
+    wide = f"unstable: they reach further than {UNSTABLE:.0%} from the median".replace("%", " %")
     if rounds < ENOUGH:
-        return f"in brackets the range of {rounds} rounds, too few for a 95 % interval: take {ENOUGH} or more"
-    return f"in brackets 95 % intervals; unstable: one that reaches further than {UNSTABLE:.0%} from its median"
+        return f"in brackets the range of {rounds} rounds, too few for a 95 % interval: take {ENOUGH} or more; {wide}"
+    return f"in brackets 95 % intervals; {wide}"

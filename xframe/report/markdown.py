@@ -27,7 +27,11 @@ def markdown(comparison: Comparison) -> str:
     lines += _table("Settings that differ", view.settings)
     if view.plan:
         lines += ["## Plan", "", escaped(view.plan), "", *fenced(view.arithmetic), ""]
-    lines += [*_table("Runs", view.runs), f"Made by xframe {__version__}. {escaped(view.title)}", ""]
+    lines += _table("Runs", view.runs)
+    if told := words.passes(comparison):
+        lines += [escaped(told), ""]
+    lines += ["Make it again:", "", *fenced([f"$ {command}" for command in view.again]), ""] if view.again else []
+    lines += [f"Made by xframe {__version__}. {escaped(view.title)}", ""]
     return "\n".join(lines)
 
 

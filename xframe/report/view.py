@@ -55,7 +55,7 @@ class View:
         checks, notes: the table of checks, and what is to be said of those that did not fail.
         reasons: what failed, what was cut short, what else was noticed.
         causes: each run's, most likely first.
-        settings: that differ.
+        settings, all_settings: that differ, at a glance and one by one.
         by_run: of many runs a line each.
         runs: what each run's rows amount to, and where it comes from.
         certificate: the one that all share, and what it vouches for; empty if they do not.
@@ -78,6 +78,7 @@ class View:
     reasons: list[str]
     causes: list[words.Cause]
     settings: Table
+    all_settings: Table
     by_run: Table
     runs: Table
     certificate: str
@@ -104,6 +105,7 @@ class View:
             reasons=words.reasons(comparison),
             causes=words.causes(comparison.causes),
             settings=words.settings(comparison),
+            all_settings=words.settings(comparison, every=True),
             by_run=words.by_run(comparison),
             runs=words.runs(comparison),
             certificate=words.certificate(comparison),
@@ -122,9 +124,17 @@ def _first(comparison: Comparison) -> FirstDifference | None:
         comparison.check(name).title,
         words.agreeing(difference),
         difference["detail"] or "",
-        [words.head_around(comparison), *words.rows_around(comparison)],
+        _told(comparison, [words.head_around(comparison), *words.rows_around(comparison)]),
         words.place(difference),
     )
+
+
+def _told(comparison: Comparison, table: Table) -> Table:
+    """That step of each side; beside a golden, which may hold no more than ranges, what it has."""
+    if comparison.golden is None:
+        return table
+    kept = [i for i in range(len(table[0])) if table[1][i]]
+    return [[row[i] for i in kept] for row in table] if len(kept) > 1 else [table[0], *table[2:]]
 
 
 def _headline(comparison: Comparison) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xframe.comparison.result import Comparison, Explanation
@@ -13,7 +14,7 @@ from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.plans import often
 
-_FEW = 3  # runs whose report is seen at a glance; starting weights that are listed
+_FEW = 3  # runs whose report is seen at a glance
 _MOST_SETTINGS = 20
 FRAMEWORKS = ("torch", "tensorflow", "keras", "numpy")
 
@@ -124,28 +125,47 @@ def head_around(comparison: Comparison) -> list[str]:
     return ["side", "epoch", "batch", "updates", number, "ids digest"]
 
 
-def settings(comparison: Comparison) -> list[list[str]]:
-    """The settings that differ, of every further run against the first one; empty if none does."""
+def settings(comparison: Comparison, *, every: bool = False) -> list[list[str]]:
+    """The settings that differ, of every further run against the first one; empty if none does.
+
+    Args:
+        every: all of them, each tensor of the starting weights too; else what is read at a glance.
+    """
     if not comparison.settings:
         return []
     first, *others = comparison.runs
     several = len(others) > 1
     rows = [["setting", *["run"] * several, printable(first), "candidate" if several else printable(others[0])]]
     rows[0].append("matters")
-    listed = _few_weights(comparison.settings)
-    for one in listed if len(listed) == _MOST_SETTINGS + 1 else listed[:_MOST_SETTINGS]:  # no row for one more
+    listed = [*comparison.settings] if every else _weights_at_once(comparison)
+    shown = listed if every or len(listed) == _MOST_SETTINGS + 1 else listed[:_MOST_SETTINGS]  # no row for one more
+    for one in shown:
         values = [printable(told(one.name, value)) for value in (one.reference, one.candidate)]
         rows.append([printable(one.name), *[printable(one.run)] * several, *values, one.matters])
-    if more := len(comparison.settings) - len(rows) + 1:
+    if more := len(listed) - len(shown):
         rows.append([f"and {more:,} more, see --json", *[""] * (len(rows[0]) - 1)])
     return rows
 
 
-def _few_weights(differences: Sequence[Difference]) -> list[Difference]:
-    """The differences, of starting weights only the first few."""
-    weights = [one for one in differences if one.name.startswith("weights.")]
-    left_out = weights[_FEW:] if len(weights) > _FEW + 1 else []
-    return [one for one in differences if one not in left_out]
+def _weights_at_once(comparison: Comparison) -> list[Difference]:
+    """The settings that differ, where several tensors of a run's starting weights do as one."""
+    tensors: dict[str, list[Difference]] = {}
+    for one in comparison.settings:
+        if re.fullmatch(r"weights\.[^.]+", one.name):
+            tensors.setdefault(one.run, []).append(one)
+    stated = {run.name: run.trace.settings for run in comparison.sides if run.trace is not None}
+    listed = []
+    for one in comparison.settings:
+        alike = tensors.get(one.run, [])
+        if len(alike) < 2 or one not in alike:
+            listed.append(one)
+        elif one is alike[0]:
+            total = len({name.split(".")[1] for name in stated.get(one.run, {}) if name.startswith("weights.")})
+            of = f" of {total:,}" if total else ""
+            listed.append(
+                replace(one, name="starting weights", reference="", candidate=f"{len(alike):,}{of} tensors differ")
+            )
+    return listed
 
 
 def by_run(comparison: Comparison) -> list[list[str]]:
@@ -223,6 +243,20 @@ def runs(comparison: Comparison) -> list[list[str]]:
         facts = [comparison.endings[name], comparison.certificates[name], versions, origin(comparison, name)]
         rows.append([name, *numbers, *facts])
     return rows
+
+
+def passes(comparison: Comparison) -> str:
+    """How many epochs each run made, and how often it validated, in a line; empty where that is not known."""
+    validated = {run.name: len(run.validations) for run in comparison.sides}
+    said = {}
+    for name, counts in comparison.runs.items():
+        epochs = [] if counts.num_epochs is None else [counted(counts.num_epochs, "epoch")]
+        times = [counted(validated[name], "validation")] if validated.get(name) else []
+        said[name] = " and ".join([*epochs, *times])
+    if len(said) > 1 and len({*said.values()}) == 1 and all(said.values()):
+        return f"Each run: {next(iter(said.values()))}."
+    made = [f"{printable(name)}: {text}" for name, text in said.items() if text]
+    return "; ".join(made) + "." * bool(made)
 
 
 def certificate(comparison: Comparison) -> str:

@@ -30,7 +30,7 @@ COLUMNS: dict[str, str] = {  # and their types
     "error": "string",
     **dict.fromkeys((*_COUNTS, "samples_padded", "last_batch_size"), "int64"),
     "certificate": "string",
-    **dict.fromkeys(("final_loss", "final_accuracy"), "float64"),
+    **dict.fromkeys(("final_loss", "last_epoch_loss", "final_accuracy"), "float64"),
     "num_validations": "int64",
     **dict.fromkeys(("last_validation_loss", "best_validation_loss"), "float64"),
     **dict.fromkeys(("last_validation_accuracy", "best_validation_accuracy"), "float64"),

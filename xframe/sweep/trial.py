@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import xframe
 from xframe.errors import OverdueError, StoppedError, XframeError
 from xframe.report.bench import MeasuredRun
@@ -109,6 +111,7 @@ def observed(trace: Trace, done: Done) -> dict[str, Any]:
         **counts,
         "certificate": trace.certificate,
         "final_loss": _last(trace, "loss"),
+        "last_epoch_loss": last_epoch_loss(trace),
         "final_accuracy": _last(trace, "accuracy"),
         "num_validations": len(trace.validations),
         "last_validation_loss": losses[-1] if losses else None,
@@ -132,6 +135,27 @@ def _last(trace: Trace, name: str) -> float | None:
         return None
     values, known = trace.between(name, trace.num_rows - 1, trace.num_rows)
     return float(values[0]) if known is None or known[0] else None
+
+
+def last_epoch_loss(trace: Trace) -> float | None:
+    """The mean by sample over the last completed epoch; None where there is none, or a loss is not known.
+
+    The epoch that a run ended in is completed where the plan ends there, by epochs, or it is as long as one before.
+    """
+    plan, rows = trace.plan, trace.num_rows
+    if not rows or not all(map(trace.known_throughout, ("loss", "batch_size", "epoch"))):
+        return None
+    epochs, sizes = trace.column("epoch"), trace.column("batch_size")
+    ends = np.flatnonzero(np.diff(epochs, append=epochs[-1] + 1)) + 1
+    steps = np.diff(ends, prepend=0)
+    samples, by_epochs = trace.facts.num_samples, plan is not None and plan.steps is None and plan.updates is None
+    due = plan.counts(samples).num_steps if plan is not None and samples is not None and by_epochs else None
+    if rows != due and (len(steps) == 1 or steps[-1] < steps[:-1].max()):
+        steps, ends = steps[:-1], ends[:-1]
+    if not len(ends):
+        return None
+    last = slice(ends[-1] - steps[-1], ends[-1])
+    return float(np.average(trace.column("loss")[last], weights=sizes[last]))
 
 
 @cache

@@ -182,6 +182,8 @@ class Task:
         if isinstance(loaded, Source):
             return loaded
         self._fit(features)
+        if self.loss == "softmax_cross_entropy" and not _mapped(targets):
+            self._check_classes(targets)
         return Arrays(features, targets)
 
     def _fit(self, features: NDArray[Any]) -> None:
@@ -194,6 +196,22 @@ class Task:
             )
         if self.layers and isinstance(self.layers[0], Embedding) and not _mapped(features):
             _check_tokens(self.name, features, self.layers[0].vocabulary)
+
+    def _check_classes(self, targets: NDArray[Any]) -> None:
+        """Integer targets are classes that the model has outputs for: else a framework raises, or computes a NaN."""
+        if not np.issubdtype(targets.dtype, np.integer) or not targets.size:
+            return
+        last = None
+        if self.layers:
+            last = self.placed({} if self.input_shape is not None else self.initial_weights())[-1]
+        classes = None if last is None else last.layer.outputs(last.inputs)[-1]
+        wrong = targets[(targets < 0) | (targets >= classes)] if classes else targets[targets < 0]
+        if len(wrong):
+            raise UsageError(
+                f"task {self.name!r}: targets are classes, by their index",
+                got=Verbatim(str(wrong[0])),
+                expected=f"0..{classes - 1}, as the last layer has {classes} outputs" if classes else "0 or more",
+            )
 
     def fingerprints(self) -> dict[str, str]:
         """Of the data and of the initial weights, 32 hex digits each, the same wherever these are the same."""

@@ -22,7 +22,7 @@ from xframe_torch.instruments.noting import Noting
 numbers = itertools.count()  # an optimizer's address may be another's later
 Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
-_NUMBER = torch.Tensor.tolist  # of a scalar on the CPU; unlike ``item`` it is no operation
+_NUMBER: Any = torch.Tensor.tolist  # of a scalar on the CPU; unlike ``item`` it is no operation
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 

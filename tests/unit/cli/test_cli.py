@@ -14,8 +14,10 @@ import pytest
 import xframe
 from xframe.cli import app as cli
 from xframe.cli import options
+from xframe.errors import UsageError
 from xframe.plan.fields import FIELDS
 from xframe.plan.training_plan import TrainingPlan
+from xframe.recording.attach.launching import run_recorded
 from xframe.tasks.lookup import BUILT_IN
 
 
@@ -354,3 +356,9 @@ def test_a_terminal_of_few_letters_gets_its_verdict(tmp_path):
     assert done.returncode == 0, done.stderr
     assert b"gr\\xf6\\xdfer" in done.stdout
     assert b"PASSED" in done.stdout
+
+
+def test_recording_makes_the_folder_that_its_trace_is_to_lie_in(tmp_path):
+    with pytest.raises(UsageError, match="nosuchcommand"):  # which is seen behind it, and trains nothing
+        run_recorded(["nosuchcommand"], tmp_path / "runs" / "seeds" / "x.trace")
+    assert (tmp_path / "runs" / "seeds").is_dir()

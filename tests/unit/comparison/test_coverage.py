@@ -281,6 +281,7 @@ def test_the_verdict_says_structure_only(script):
         assert "PASSED  structure only: identical; losses and weights not judged" in report
         assert "depends on the order of the samples" in report
     assert markdown(comparison).startswith("# PASSED, structure only: ")
+    assert f"Each run: {PASSES} epochs." in markdown(comparison)
     assert "</span>, structure only</h1>" in comparison_page(comparison)
     exact = xframe.compare(*pair)
     assert not exact.to_dict()["structure_only"]

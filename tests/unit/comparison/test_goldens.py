@@ -18,6 +18,7 @@ from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
 from xframe.report.page.rendering import comparison_page
 from xframe.report.text import text
+from xframe.report.view import View
 
 WHY = 'the first run of the port, ünd "reviewed"'
 PLAN = xframe.TrainingPlan(batch_size=4, epochs=10, seed=3)
@@ -127,6 +128,9 @@ def test_each_mistake_fails_where_it_was_made(golden, runs, rows, weights, mista
         assert "one of steps 20 to 23 (epoch 2" in shown
     assert f"was blessed for: {WHY}" in shown
     assert "xframe bless" in markdown(comparison)
+    assert f"xframe compare {golden} {comparison.sides[0].trace.path}" in markdown(comparison)
+    _, *sides = View.of(comparison).first.table
+    assert all(all(side) for side in sides if side[0] == "kept.golden"), "it has no batch and no digest of a step"
     assert "xframe compare" in comparison_page(comparison)
     assert json.loads(dumped(comparison.to_dict()))["first_difference"]["check"] == check
 
@@ -209,6 +213,15 @@ def test_other_data_behind_the_same_indices_fail(tmp_path, rows, other):
     assert scaled.first_difference["check"] == other
     assert f"c has other {other} than the golden behind the same indices of samples" in text(scaled)
     assert xframe.compare(golden, record("d", kept=False)).verdict == "inconclusive"
+
+
+def test_the_largest_relative_difference_comes_first(golden, runs, rows, weights):
+    rows[3]["loss"] *= 1.001
+    rows[-1]["loss"] *= 1.5
+    run = runs(rows, "other", num_samples=NUM_SAMPLES, weights=weights)
+    loss = xframe.compare(golden, run).check("loss")
+    assert f"step {len(rows) - 1} differs most, by 33.33%" in loss.detail
+    assert loss.detail.index("differs most") < loss.detail.index("; first ")
 
 
 def test_validations_are_held(tmp_path, rows):

@@ -219,3 +219,14 @@ def test_indices_that_count_positions_in_a_copy_give_way_to_content(record, tmp_
     assert comparison, comparison
     assert comparison.check("boundaries").result == "pass"
     assert "positions of their own" in comparison.explanation[0]
+
+
+def test_the_same_indices_of_other_data_are_no_order_of_its_own(record):
+    """Both draw the same indices in every step, and other rows lie behind them."""
+    other = X[np.random.default_rng(9).permutation(N)]
+    comparison = xframe.compare(record("a"), record("b", other))
+    said = " ".join(comparison.explanation)
+    assert "the same indices hold other data in a and in b" in said
+    assert "orders of their own" not in said
+    elsewhere = [np.random.default_rng(p + 50).permutation(N) for p in range(EPOCHS)]
+    assert "orders of their own" in " ".join(xframe.compare(record("c"), record("d", other, elsewhere)).explanation)

@@ -10,6 +10,7 @@ import xframe
 from xframe.comparison.settings import differing
 from xframe.report.json_form import dumped
 from xframe.report.markdown import markdown
+from xframe.report.page.rendering import comparison_page
 from xframe.report.text import text
 from xframe.report.words import title
 
@@ -157,18 +158,24 @@ def test_what_is_said_of_a_run_that_was_cut_short_and_of_one_named_like_a_framew
     assert title(versioned) == "keras (keras 3.1) vs short (torch 2.1)"
 
 
-def test_of_many_tensors_that_differ_a_report_shows_a_few(tmp_path):
+def test_many_tensors_that_differ_are_a_line_and_a_page_has_them_all(tmp_path):
     for name, mean in (("old", 0.1), ("new", 0.2)):
         with xframe.record(tmp_path / f"{name}.trace") as rec:
             for i in range(40):
                 rec.settings({f"weights.{i}.shape": [i + 1], f"weights.{i}.mean": mean, f"weights.{i}.std": 1.0})
+            rec.settings({f"option{i}": mean for i in range(30)})
             rec.step(ids=[0], updates=1, loss=0.5, lr=0.1)
     comparison = xframe.compare(tmp_path / "old.trace", tmp_path / "new.trace")
-    assert len(comparison.settings) == 40
-    assert text(comparison).count("weights.") == 3
-    assert "and 37 more, see --json" in text(comparison)
-    four = text(replace(comparison, settings=comparison.settings[:4]))
-    assert (four.count("weights."), "more, see" in four) == (4, False)
+    assert len(comparison.settings) == 70
+    report, page = text(comparison), comparison_page(comparison)
+    assert "starting weights" in report
+    assert "40 of 40 tensors differ" in report
+    assert (report.count("weights."), "and 11 more, see --json" in report) == (0, True)
+    assert all(f">weights.{i}</th>" in page for i in range(40))
+    assert all(f">option{i}</th>" in page for i in range(30))
+    assert "see --json" not in page
+    one = text(replace(comparison, settings=comparison.settings[:1]))
+    assert (one.count("weights."), "more, see" in one) == (1, False)
 
 
 ODD = (None, "text", True, 3, -1, 2**63, 0.5, float("nan"), float("inf"), [], [1, "a", None], [[]][:0], "\x1b[31m\n| x")

@@ -128,6 +128,20 @@ def test_momentum_of_normalisation_shows_in_the_validation_alone(compared):
     assert "normalisation-settings" not in [c.name for c in compared(both, loss=LATER, **{**changed, **both}).causes]
 
 
+def test_settings_of_several_layers_are_told_at_once(compared):
+    def layers(momentum, epsilon):
+        stated = {
+            f"normalisation__{i}__{name}": v for i in "01" for name, v in (("momentum", momentum), ("epsilon", epsilon))
+        }
+        return _set(**stated)
+
+    name, sentence = _first(compared(layers(0.9, 1e-5), loss=FIRST, **layers(0.99, 1e-3)))
+    assert name == "normalisation-settings"
+    assert "normalisation.epsilon in 2 layers is 0.001 in b, 1e-05 in a" in sentence
+    assert sentence.count("normalisation.momentum") == 1
+    assert "acts in evaluation only, the others in training too" in sentence
+
+
 def test_batch_first(compared):
     name, sentence = _first(
         compared(_set(recurrent__0__batch_first=True), loss=FIRST, **_set(recurrent__0__batch_first=False))
@@ -144,7 +158,7 @@ def test_clipping_by_another_rule_is_named_with_how_often_it_fired(compared):
     comparison = compared(both, loss=LOSS * (1 + 0.01 * (np.arange(STEPS) >= 3)), **changed)
     name, sentence = _first(comparison)
     assert name == "clipping"
-    assert "in b it fired at 5 of 15 updates, first in step 2" in sentence
+    assert "in b clip_global_norm fired at 5 of 15 updates, first in step 2; in a clip_norm fired at 5" in sentence
     assert comparison.first_difference["step"] == 3
     both["columns"] = changed["columns"] = {"gradient_norm": [0.5] * STEPS, "clipped_norm": [0.5] * STEPS}
     never = compared(both, loss=LATER, **changed)
@@ -166,11 +180,32 @@ def test_a_sum_for_a_mean(compared):
     assert (name, "8 times its mean" in sentence) == ("loss-settings", True)
 
 
+def test_a_sum_is_of_each_batchs_own_samples(tmp_path):
+    """A short batch has a factor of its own; what differs beyond that is found all the same."""
+    sizes, causes = [8, 8, 3] * 5, []
+    for late in (0.0, 0.1):
+        paths = [tmp_path / f"{name}{late}.trace" for name in "ab"]
+        for path, factors in zip(paths, ([1] * STEPS, sizes), strict=True):
+            with xframe.record(path, num_samples=19) as rec:
+                for k, (factor, size) in enumerate(zip(factors, sizes, strict=True)):
+                    more = 1 + late * (factor > 1 and k >= 7)
+                    rec.step(ids=range(8 * (k % 3), 8 * (k % 3) + size), updates=k + 1, loss=LOSS[k] * factor * more)
+        causes += [one for one in xframe.compare(*paths).causes if one.name == "loss-scale"]
+    alone, besides = (one.sentence for one in causes)
+    assert ("8 times, as many as samples" in alone, "losses are not" in alone) == (True, False)
+    assert "from step 7 on losses are not" in besides
+
+
+def test_a_setting_that_explains_losses_leaves_no_vaguer_cause(compared):
+    comparison = compared(loss=LATER, **_set(optimizer__weight_decay=0.1))
+    assert [one.name for one in comparison.causes] == ["weight-decay"]
+
+
 def test_logits_are_named_only_where_first_losses_of_equal_weights_differ(compared):
     weights = {"weights.0.shape": [5, 10], "weights.0.fingerprint": "aa"}
     both = {"settings": {**weights, "loss.from_logits": False}}
     changed = {"settings": {**weights, "loss.from_logits": True}}
-    assert compared(both, **changed).settings[0].matters == "perhaps"
+    assert compared(both, **changed).settings[0].matters == "much"
     name, sentence = _first(compared(both, loss=FIRST, **changed))
     assert (name, "loss.from_logits is True in" in sentence) == ("loss-logits", True)
     for other in ({"dropout.0.rate": 0.5}, {"optimizer.epsilon": 1e-8}):
@@ -345,3 +380,31 @@ def test_norms_that_differ_from_the_start_on_are_of_no_gradients_that_were_kept(
     other = {"gradient_norm": [1.5 + k for k in range(STEPS)]}
     comparison = compared({"columns": norms}, loss=LATER, columns=other)
     assert "gradients-kept" not in [cause.name for cause in comparison.causes]
+
+
+def test_other_features_come_before_what_was_set(compared):
+    """Features that were seen to differ are no normalisation's doing."""
+    other = np.random.default_rng(7).normal(size=X.shape).astype(np.float32)
+    both = {"settings": {"normalisation.0.epsilon": 1e-5}}
+    name, _ = _first(compared(both, features=other, loss=FIRST, settings={"normalisation.0.epsilon": 1e-3}))
+    assert name == "other-features"
+
+
+def test_adams_epsilon_at_another_place_is_named_where_losses_part_little_by_little(compared):
+    slowly = LOSS * (1 + 3e-5 * np.arange(STEPS))
+    torch = _set(optimizer__beta_2=0.999, backend="torch")
+    comparison = compared(_set(optimizer__beta_2=0.999, backend="tensorflow"), loss=slowly, **torch)
+    (cause,) = comparison.causes
+    assert (cause.name, cause.certain) == ("adam-epsilon-placement", False)
+    assert "3.2e-06 for 1e-07 in the first update" in cause.sentence
+    assert 'group["eps"] = 1e-07 / (1 - 0.999**t) ** 0.5' in cause.fix["torch"]
+    at_once = compared(_set(optimizer__beta_2=0.999, backend="tensorflow"), loss=LATER, **torch)
+    sgd = _set(optimizer__class="SGD", backend="torch")
+    other = compared(_set(optimizer__class="SGD", backend="tensorflow"), loss=slowly, **sgd)
+    for one in (at_once, other, compared(torch, loss=slowly, **torch)):
+        assert "adam-epsilon-placement" not in [cause.name for cause in one.causes]
+
+
+def test_weights_of_another_layout_are_left_where_frameworks_differ(compared):
+    name, sentence = _first(compared(_set(backend="tensorflow"), loss=FIRST, **_set(backend="torch")))
+    assert (name, "starting weights or their layout are left" in sentence) == ("different-loss", True)

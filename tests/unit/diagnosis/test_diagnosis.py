@@ -400,6 +400,17 @@ def test_numbers(numbers: Numbers, name: str, certain: bool) -> None:
     assert (causes[0].name, causes[0].certain) == (name, certain)
 
 
+def test_a_jump_is_no_rounding() -> None:
+    """Losses that agree closely, and in the next step differ ten thousand times as much, just behind another rate."""
+    rows, rate = Rows.of_plan(plan_of({}), DIGITS), np.where(np.arange(58) < 50, 0.1, 0.05)
+    by = np.where(np.arange(58) < 51, 3e-7 * 1.02 ** np.arange(58), 0.01)
+    found = diagnose(
+        rows, rows, num_samples=DIGITS, plan=None, numbers=numbers_of(loss=(LOSS + by, LOSS), lr=(rate, rate))
+    )
+    assert found[0].name == "rate-in-velocity"
+    assert "rounding" not in [one.name for one in found]
+
+
 def test_odd_numbers() -> None:
     rows = Rows.of_plan(plan_of({}), DIGITS)
     for odd in (np.full(58, np.nan), np.full(58, np.inf), np.zeros(58), np.full(58, 1.7e308)):

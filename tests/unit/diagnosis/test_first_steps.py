@@ -66,3 +66,22 @@ def test_another_rate_beside_other_samples_is_named() -> None:
     numbers = Numbers(lr=lr, lr_differs_at=3, totals=(9, 9), before=np.arange(9), applied=np.ones(9, np.bool_))
     found = diagnose(_rows(9, 1), _rows(9, 2), num_samples=N, plan=None, numbers=numbers, ordered=False)
     assert any(one.name in ("learning-rate", "schedule-late") for one in found)
+
+
+def test_a_schedule_a_tick_off_recorded_from_outside_is_no_matter_of_reading() -> None:
+    """No script read the rate, so that training itself was off where the losses show it."""
+    epochs, own = np.arange(9) // 3, {"backend": "keras", "schedule.class": "LearningRateScheduler"}
+    numbers = Numbers(
+        loss=(np.linspace(2, 1, 9) + 0.1 * (np.arange(9) > 3), np.linspace(2, 1, 9)),
+        lr=(0.1 * 0.5 ** ((epochs + 1) // 2), 0.1 * 0.5 ** (epochs // 2)),
+        lr_differs_at=3,
+        loss_differs_at=4,
+        evidence=Evidence(stated=(own, {"backend": "torch"})),
+    )
+    rows = _rows(9, 1)
+    late = [one for one in diagnose(rows, rows, num_samples=N, plan=None, numbers=numbers) if one.step == 3]
+    assert late[0].name == "schedule-late"
+    assert "reads" not in late[0].sentence
+    assert "from step 4 on, so that training itself was off" in late[0].sentence
+    assert late[0].fix["keras"].endswith("counts from 0: drop a + 1")
+    assert late[0].fix["torch"].startswith("scheduler.step() once")

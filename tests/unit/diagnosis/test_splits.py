@@ -1,10 +1,13 @@
 """Two runs that hold out other rows train on different splits; that is no training on validated samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.diagnosed import diagnose
 from xframe.diagnosis.explaining import _by_content
+from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
 N, BATCH, PASSES = 100, 8, 3
@@ -55,3 +58,11 @@ def test_numbers_of_contents_are_no_rows() -> None:
         "B trains on 5 of 58 samples 12 times each in a pass": "B trains on 5 of 58 samples 12 times each in a pass",
     }.items():
         assert _by_content(sentence, 10) == without
+
+
+def test_epochs_that_begin_again_by_plan_leave_rows_out_of_no_split() -> None:
+    """One order in each pass, of which a plan takes the first half alone."""
+    plan = TrainingPlan(batch_size=BATCH, epochs=PASSES, steps_per_epoch=8, seed=1, order="shuffle", reshuffle=False)
+    other = Rows.of_plan(replace(plan, seed=2), N)
+    found = diagnose(other, Rows.of_plan(plan, N), num_samples=N, plan=plan)
+    assert "different-split" not in [one.name for one in found]

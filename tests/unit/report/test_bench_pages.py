@@ -60,5 +60,11 @@ def test_of_loops():
     workload = {"task": "mlp", "description": "small", "batch_size": 32}
     bench = LoopBench(workload, {"rounds": 1, "seed": 0, "seconds": 0.5}, HERE, (bare, lost), {"gone": "not installed"})
     page = Outline(loops_page([bench]))
-    for words in ("A loop failed", "lost failed: <i>died</i>", "not installed (gone)", "100.0"):
+    for words in (
+        "A loop failed",
+        "lost failed: <i>died</i>",
+        "not installed (gone)",
+        "100.0",
+        "--loops bare,lost --rounds 1 --seconds 0.5 --seed 0",
+    ):
         assert words in page.text

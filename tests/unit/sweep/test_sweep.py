@@ -210,6 +210,7 @@ def test_a_sweep_and_how_it_goes_on(written, tmp_path, capsys, monkeypatch):
         trace = xframe.Trace.open(out / "trials" / f"{row['trial']}.trace")
         assert (trace.certificate, trace.complete) == (row["certificate"], True)
         assert trace.column("loss")[-1] == row["final_loss"]
+        assert row["last_epoch_loss"] == pytest.approx(trace.epochs()["loss"].iloc[-1])
         assert json.loads(row["versions"])["numpy"]
     assert not (out / ".running").exists()
 

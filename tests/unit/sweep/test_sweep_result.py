@@ -1,8 +1,14 @@
 """What a sweep found, of made-up rows: which trials of one plan were not the same run, and which failed."""
 
+from pathlib import Path
+
+import pytest
+
 import xframe
+from xframe.plan.fields import FIELDS
 from xframe.sweep import grid, table
 from xframe.sweep.result import SweepResult
+from xframe.sweep.trial import last_epoch_loss
 
 
 def swept(tmp_path, *rows):
@@ -48,3 +54,27 @@ def test_what_made_the_rows_unlike_is_said(tmp_path):
         "trials ran with different versions of torch: 1, 2",
         "the data of task digits-mlp in float32 changed between trials",
     ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "losses", "mean"),
+    [
+        ({"epochs": 2}, [9, 9, 9, 1, 1, 5], 1.8),  # sizes 4, 4, 2
+        ({"epochs": 1}, [1, 1, 5], 1.8),
+        ({"steps": 5}, [1, 1, 5, 9, 9], 1.8),  # cut in its second
+        ({"steps": 2}, [1, 1], None),
+        ({"epochs": 1}, [1, None, 5], None),
+    ],
+)
+def test_the_loss_of_the_last_completed_epoch_is_its_mean_by_sample(tmp_path, limit, losses, mean):
+    plan = xframe.TrainingPlan(batch_size=4, **limit)
+    with xframe.record(tmp_path / "a.trace", plan=plan, num_samples=10) as rec:
+        for one, loss in zip(plan.each_step(10), losses, strict=True):
+            rec.step(ids=one.sample_ids, epoch=one.epoch, **({} if loss is None else {"loss": float(loss)}))
+    outcome = last_epoch_loss(xframe.Trace.open(tmp_path / "a.trace"))
+    assert outcome == (None if mean is None else pytest.approx(mean))
+
+
+def test_the_page_on_sweeps_names_every_column():
+    page = (Path(__file__).parents[3] / "docs/howto/sweep.md").read_text()
+    assert [name for name in table.COLUMNS if name not in FIELDS and f"`{name}`" not in page] == []

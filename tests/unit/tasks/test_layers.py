@@ -164,6 +164,16 @@ def test_tokens_that_are_not_in_the_table_are_refused(change):
         replace(task, load=lambda: (change(features), targets)).data("float32")
 
 
+@pytest.mark.parametrize("wrong", [10, -1])
+def test_targets_that_no_output_is_for_are_refused(wrong):
+    task = find_task("digits-mlp")
+    features, targets = task.load()
+    targets = np.concatenate([targets[:-1], [wrong]])
+    for way in (lambda one: one.data("float32"), xframe.Task.fingerprints):
+        with pytest.raises(xframe.UsageError, match=rf"targets are classes.* got {wrong}, expected 0\.\.9"):
+            way(replace(task, load=lambda: (features, targets)))
+
+
 # What the built-in tasks share
 
 

@@ -22,6 +22,9 @@ _DIFFERENT = {  # in what two validations may differ
 }
 
 
+_BATCHES = {"num_batches", "batch_sizes"}
+
+
 class Validations(Check):
     """Part of a comparison where the plan asks for validation or a run has any. In orders of their own runs are asked
     when they validate, and on how many samples; what comes out is not the same. What one run alone recorded is not
@@ -38,6 +41,7 @@ class Validations(Check):
         self._odd = ""  # the first outcome that is no number in both
         self._unknown: dict[str, None] = {}  # what a run did not record, with its name
         self._compared = 0
+        self._batched: list[str] = []  # in how many batches each cut the same number of samples, where these differ
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
@@ -61,7 +65,8 @@ class Validations(Check):
 
     def _compare(self) -> Judgement:
         """Two runs' validations, one after the other, up to where the runs diverge."""
-        pair, validations, expected = self.pair, self.pair.candidate.validations, self.pair.reference.validations
+        pair = self.pair
+        validations, expected = paired(pair.candidate.validations, pair.reference.validations)
         for a, b in zip(validations, expected, strict=False):
             if min(a.after, b.after) > pair.until:
                 break
@@ -81,12 +86,19 @@ class Validations(Check):
             return Judgement("fail", detail=detail)
         if self._wrong is not None:
             return self.measured("fail", *self._wrong)
+        if (lone := len(pair.candidate.validations) - len(validations)) or len(pair.reference.validations) > len(
+            expected
+        ):
+            own, other = self._names if lone else self._names[::-1]  # no step differs, so that other checks come first
+            return self.measured("fail", None, f"{own} validated before the first step, {other} did not")
         if self._odd:
             return self.measured("not judged", detail=self._odd, undecided=True)
         if not self._compared:
             before = f"no validation before step {pair.until:,}, from which on nothing is judged"
             return Judgement("not judged", detail=before if pair.until else "no step to judge")
         said = [*self._unknown, self.up_to_here()]
+        if self._batched:  # a mean over samples is the same in any batches
+            said.append(f"the same number of samples in different batches{max(self._batched)}")
         if not self._ordered:
             said.append("judged by when, and on how many samples: its values depend on the order of the samples")
         elif self.worst is None:
@@ -109,6 +121,10 @@ class Validations(Check):
                 if name == "ids_digest":
                     lacking = [run for run, ids in zip(self._names, (value, expected), strict=True) if ids is None]
                     self._lacks(" and ".join(lacking), "ids of validation samples")
+            elif (
+                value != expected and name in _BATCHES and a.num_samples is not None and a.num_samples == b.num_samples
+            ):
+                self._batched.append(f" ({value:,} and {expected:,})" if name == "num_batches" else "")
             elif value != expected:
                 counts = f" ({value:,} and {expected:,})" if name in ("num_samples", "num_batches") else ""
                 if self._ordered and a.loss is not None and b.loss is not None:
@@ -124,6 +140,8 @@ class Validations(Check):
                 self._lacks(self._names[value is not None], f"{what} of validations")
             return
         detail = f"{_place(a)}: validation {name} {self._names[0]} {value:.9g}, {self._names[1]} {expected:.9g}"
+        if self._batched:
+            detail += f", of the same number of samples in different batches{max(self._batched)}"
         if not (np.isfinite(value) and np.isfinite(expected)):
             if str(value) != str(expected):
                 self._differ(a.after, detail)
@@ -158,6 +176,14 @@ class Validations(Check):
                     text += f", and the runs' values differ by up to {max(differences):.3g}"
                     text += ": rounding could have reversed it" if max(differences) >= close[1] else ""
             yield f"{run.name} {text}"
+
+
+def paired(
+    validations: Sequence[Validation], expected: Sequence[Validation]
+) -> tuple[Sequence[Validation], Sequence[Validation]]:
+    """Two runs' validations, without one before the first step that one run alone made, as a check of its code."""
+    first, other = (bool(several) and several[0].after == 0 for several in (validations, expected))
+    return validations[first and not other :], expected[other and not first :]
 
 
 def _by_plan(pair: Pair, plan: TrainingPlan) -> Judgement | None:

@@ -111,14 +111,20 @@ class HeldNumbers:
         if not len(wrong):
             detail = "" if self.held.whole else f"before step {self.held.until:,}, not judged from there on"
             return Judgement("pass", None, detail, *worst)
-        first, last, own, expected = min((points[i] for i in wrong), key=lambda point: (point[0], point[1]))
+        beyond = [points[i] for i in wrong]
+        furthest = max(beyond, key=lambda point: _share(point[2], point[3]))
+        first, last, own, expected = min(beyond, key=lambda point: (point[0], point[1]))
         self.held.lasts[check] = last
-        where = f"step {first:,}" if first == last else f"mean of steps {first:,} to {last:,}"
-        more = ""
+        where, more = _steps(first, last), ""
         if check == "loss" and np.isfinite([own, expected]).all():
             allowed = float(self.held.tolerance.allowed(own, expected))
             more = f", which differ by {abs(own - expected):.3g} where {allowed:.3g} is allowed"
         detail = f"{where}: {what} {self.held.run.name} {own:.9g}, the golden {expected:.9g}{more}"
+        share = _share(furthest[2], furthest[3])
+        if share > _share(own, expected):
+            by = f", by {share:.2%}" if np.isfinite(share) else ""
+            largest = f"{_steps(*furthest[:2])} differs most{by}: {what} {furthest[2]:.9g}, the golden "
+            detail = f"{largest}{furthest[3]:.9g}; first {detail}"
         return Judgement("fail", first, detail, *worst)
 
     def _weights(self) -> Judgement:
@@ -140,6 +146,7 @@ class HeldNumbers:
             return Judgement(
                 "fail", detail=f"{self.held.run.name} has {len(arrays):,} weights, the golden {numbers.num_weights:,}"
             )
+        found = list[tuple[float, str]]()
         for stated in numbers.weights:
             array = arrays.get(stated.name)
             shape = None if array is None else list(array.shape)
@@ -152,7 +159,10 @@ class HeldNumbers:
                 self._measure("weights", [(float(np.nan_to_num(difference)), stated.name)])
                 if not difference <= self.held.tolerance.allowed(scale, expected):
                     detail = f"{stated.name}: {what} {value:.9g}, the golden {expected:.9g}"
-                    return Judgement("fail", None, detail, *self.worst["weights"])
+                    share = difference / max(scale, abs(expected))
+                    found.append((share if np.isfinite(share) else np.inf, detail))
+        if found:
+            return Judgement("fail", None, max(found, key=lambda one: one[0])[1], *self.worst["weights"])
         detail = f"judged by the moments of {counted(len(numbers.weights), 'array')}"
         return Judgement("pass", None, detail, *self.worst["weights"])
 
@@ -163,7 +173,7 @@ class HeldNumbers:
         if len(own) != stated.structure.num_validations:
             times = f"{counted(len(own), 'time')}, the golden has {stated.structure.num_validations:,}"
             return Judgement("fail", None, f"{self.held.run.name} validated {times}")
-        compared_any = False
+        compared_any, found = False, list[tuple[float, int, str]]()
         for row in stated.numbers.validations:
             if row.index >= len(own):
                 continue
@@ -177,7 +187,11 @@ class HeldNumbers:
                     detail = (
                         f"validation {row.index} ({name}): {self.held.run.name} {value:.9g}, the golden {expected:.9g}"
                     )
-                    return Judgement("fail", first, detail, *self.worst.get("validation", ()))
+                    found.append((_share(value, expected), first, detail))
+        if found:
+            largest = max(found, key=lambda one: one[0])  # of equals the first
+            detail = largest[2] if largest is found[0] else f"{largest[2]}; first {found[0][2]}"
+            return Judgement("fail", found[0][1], detail, *self.worst.get("validation", ()))
         if not compared_any:
             return Judgement("not judged", detail="no outcome of both", undecided=True)
         return Judgement("pass", None, "", *self.worst.get("validation", ()))
@@ -193,3 +207,15 @@ class HeldNumbers:
             allowed = self.held.tolerance.atol + (1.5 / row.num_samples if row.num_samples else 0.0)
         self._measure("validation", [(abs(value - expected), max(row.after - 1, 0))])
         return abs(value - expected) > allowed
+
+
+def _share(value: float, expected: float) -> float:
+    """By what share of the larger two numbers differ; without end where one is none."""
+    if not (np.isfinite(value) and np.isfinite(expected)):
+        return np.inf
+    larger = max(abs(value), abs(expected))
+    return float(abs(value - expected) / larger) if larger else 0.0
+
+
+def _steps(first: int, last: int) -> str:
+    return f"step {first:,}" if first == last else f"mean of steps {first:,} to {last:,}"

@@ -152,6 +152,7 @@ class BatchSizePerReplica(Cause):
     name = "batch-size-per-replica"
     rank = 70
     settings_behind = r"loader\.batch_size"
+    unless_set = "loader.batch_size"
     cuts_passes = True
     fixes = settings(
         torch="DataLoader(batch_size=...) is per process under DistributedDataParallel: global {b} / world size",

@@ -20,6 +20,7 @@ class EvaluationMode(Cause):
     """It trains in evaluation mode: without dropout, and with the running statistics of normalisation layers."""
 
     name = "evaluation-mode"
+    definite = True
     rank = 461
     explains = staticmethod(claims.of_all)
     fixes = settings(
@@ -71,6 +72,7 @@ class GradientScale(Cause):
 class _OfContents(Cause):
     """A cause of features or targets that differ."""
 
+    about_inputs = True
     explains = staticmethod(claims.of_all)
     column: ClassVar[str]
 

@@ -44,6 +44,7 @@ class GradientsKept(Cause):
     """Its gradients are not set to zero, so that each is added to all before it."""
 
     name = "gradients-kept"
+    definite = True
     rank = 472
     fixes = settings(
         torch="optimizer.zero_grad() once an update: before backward(), or behind optimizer.step()",

@@ -106,8 +106,12 @@ class DifferentLoss(Cause):
             text = f"{first}, so the loss, or the model before it, may be computed otherwise"
             if numbers.evidence.same_inputs:
                 size = counted(int(case.reference.batch_size[0]), "sample")
-                text += "; features and targets agree, so that nothing else is left, such as a term that one sums over "
-                text += f"a batch's {size} where the other averages"
+                left = "nothing else is left"
+                frameworks = {stated.get("backend") for stated in numbers.evidence.stated}
+                if not numbers.same_starts or len(frameworks) > 1:  # what tensors have in any layout may be the same
+                    left = "starting weights or their layout are left (a kernel reshaped, not transposed), or the loss"
+                text += f"; features and targets agree, so that {left}, such as a term that one sums over a batch's "
+                text += f"{size} where the other averages"
             yield self.note(case, text, 0)
 
 
@@ -115,6 +119,7 @@ class OtherGradient(Cause):
     """The same samples and updates, but different gradients entered them."""
 
     name = "other-gradient"
+    vague = True
     rank = 640
     fixes = settings(
         any="the loss's reduction; zero_grad() once an update, before backward(); momentum, weight decay",
@@ -193,8 +198,16 @@ def _beyond_the_factor(case: Case, numbers: Numbers) -> int | None:
     if numbers.loss is None or numbers.loss_differs_at != 0 or not _factor_of_the_first(case, numbers):
         return None
     a, b = numbers.loss
-    differ = np.abs(a - b * (a[0] / b[0])) > _CLOSE * np.abs(a)  # not where either is unknown
+    sizes = case.reference.batch_size[: len(a)]
+    own = (sizes / sizes[0]) ** _by_samples(case, numbers)  # a short batch has a factor of its own
+    differ = np.abs(a - b * (a[0] / b[0]) * own) > _CLOSE * np.abs(a)  # not where either is unknown
     return int(np.argmax(differ)) if differ.any() else None
+
+
+def _by_samples(case: Case, numbers: Numbers) -> int:
+    """Whether the first losses are multiples by the samples of their batch: 1; or by one over these, -1; else 0."""
+    text = _factor_of_the_first(case, numbers)
+    return 0 if "samples" not in text else -1 if "smaller" in text else 1
 
 
 def _factor_of_the_first(case: Case, numbers: Numbers) -> str:

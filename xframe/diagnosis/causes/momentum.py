@@ -1,8 +1,9 @@
-"""Momentum under a rate that changes: frameworks multiply by the rate at different places."""
+"""What frameworks' optimizers compute in another order: where the rate is multiplied by, and epsilon added."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from xframe.diagnosis.numbers import Numbers
 _SOON = 20  # steps behind a change of the rate within which losses show it
 _SLIGHT = 0.1  # by which share a rate may have changed that they do not show yet
 _LENIENT = 3  # times the difference that the rates make by themselves
+_GRADUAL, _SOME = 0.01, 30  # a share of a loss; how many times less an earlier one may differ
+_SET = r"optimizer\.(group\d+\.)?(?!epsilon$).*|loss\..*|regularizer\..*|dropout\..*|recurrent\..*|weights\.trainable"
 _FOLDED, _AFTERWARDS = "v = m*v - lr*gradient; weight += v", "v = m*v + gradient; weight -= lr*v"
 
 
@@ -47,6 +50,46 @@ class RateInVelocity(Cause):
         text = f"the losses of {case.run} and {case.other} agree until the rate first changes, in step {at:,}, and not "
         text += f"from step {step:,} on, as where SGD has momentum: Keras puts the rate into the velocity "
         yield self.note(case, f"{text}({_FOLDED}), torch multiplies by it afterwards ({_AFTERWARDS})", step)
+
+
+class AdamEpsilonPlacement(Cause):
+    """Its Adam adds epsilon at another place: Keras' before the bias correction, torch's behind it."""
+
+    name = "adam-epsilon-placement"
+    definite = True
+    rank = 596
+    fixes = settings(
+        torch="to do as Keras, before each optimizer.step(), t from 1: "
+        'for group in optimizer.param_groups: group["eps"] = {epsilon} / (1 - {beta_2}**t) ** 0.5',
+        any="or compare with SGD in both, which has no epsilon, or by a larger tolerance: --rtol 0.01 --atol 0.01",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        step, evidence = numbers.loss_differs_at, numbers.evidence
+        sides = {stated.get("backend"): stated for stated in evidence.stated}
+        adams = all(stated.get("optimizer.class") in ("Adam", "AdamW") for stated in evidence.stated)
+        if {*sides} != {"tensorflow", "torch"} or not adams or not step or not numbers.other_losses:
+            return
+        if evidence.differing(_SET) or not _gradual(numbers, step):
+            return
+        keras = sides["tensorflow"]
+        epsilon, beta = keras.get("optimizer.epsilon"), keras.get("optimizer.beta_2")
+        text = "Keras' Adam adds epsilon before the bias correction, torch's behind it: Keras' is in effect epsilon / "
+        text += "sqrt(1 - beta_2**t)"
+        if isinstance(epsilon, float) and isinstance(beta, float) and 0 <= beta < 1:
+            text += f", {epsilon / (1 - beta) ** 0.5:.2g} for {epsilon:g} in the first update"
+        text += f"; the losses of {case.run} and {case.other} part little by little, beyond the tolerance from step "
+        fit = self.note(case, f"{text}{step:,} on", step)
+        yield replace(fit, fields={**fit.fields, "epsilon": epsilon, "beta_2": beta})
+
+
+def _gradual(numbers: Numbers, step: int) -> bool:
+    """Whether losses that differ from that step on differ by little, and did by some already."""
+    assert numbers.loss is not None
+    a, b = (one[: step + 1] for one in numbers.loss)
+    apart = np.abs(a - b) / np.maximum(np.abs(a), np.abs(b))
+    before = float(np.nanmax(apart[1:step], initial=0))
+    return bool(apart[step] <= _GRADUAL and _SOME * before >= apart[step] and step > 1)
 
 
 def _within(numbers: Numbers, step: int, by: float) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, settings
 from xframe.diagnosis.claims import Table
-from xframe.diagnosis.numbers import Numbers, Outcome
+from xframe.diagnosis.numbers import ACCEPTED, Numbers, Outcome
 from xframe.errors import counted
 
+_MUCH = 0.02  # of an outcome: more than what training that agrees so far makes of it
+_NORMALISATION = r"normalisation\.\d+\.class"
+_IN_EVALUATION = rf"{_NORMALISATION}|dropout\..*rate"  # layers that do otherwise than in training
 _ROUNDED = {"weights": "the final weights", "validation": "the validations"}
 
 
@@ -24,13 +28,23 @@ class _OfOutcomes(Cause):
     """A cause of validations that differ, and nothing else."""
 
     explains = staticmethod(_of_validations)
+    before_others: ClassVar[bool] = False  # it is named, too, where something else differs later
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        outcome = numbers.validation
-        if outcome is None or numbers.loss_differs_at is not None or "validation" in numbers.rounded:
+        outcome, later = numbers.validation, numbers.evidence.failed.get("loss")
+        if outcome is None or "validation" in numbers.rounded:
             return
+        earlier = self.before_others and outcome.apart > _MUCH
+        if "loss" not in numbers.evidence.passed and (later is None or not earlier or later <= outcome.step):
+            return  # what training gave must be known to agree
         if text := self.says(case, numbers, outcome):
-            yield self.note(case, text, outcome.step, claims=(claims.only_validations_differ,))
+            alone = claims.only_validations_differ_up_to(outcome.step) if earlier else claims.only_validations_differ
+            fit = self.note(case, text, outcome.step, rank=self.ranked(numbers, outcome), claims=(alone,))
+            yield replace(fit, fields={**fit.fields, "accepted": outcome.accepted})
+
+    def ranked(self, numbers: Numbers, outcome: Outcome) -> float:
+        """Its rank among the causes of this validation."""
+        return self.rank
 
     def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
         """The sentence of the validation that differs; empty if it is not so."""
@@ -73,7 +87,8 @@ class NormalisationVariance(_OfOutcomes):
     name = "normalisation-variance"
     rank = 699
     fixes = settings(
-        any="--rtol 0.01 --atol 0.01 accepts it: no constant makes the two equal; larger batches make it smaller",
+        any=f"--rtol {ACCEPTED[0]} --atol {ACCEPTED[1]} accepts it: no constant makes the two "
+        "equal; larger batches make it smaller",
         torch="to compare closely, a BatchNorm that adds (N - 1) / N of the batch's variance to running_var",
     )
 
@@ -81,15 +96,21 @@ class NormalisationVariance(_OfOutcomes):
         sides = [_batch_norm(stated) for stated in numbers.evidence.stated]
         if {*sides} != {"torch", "keras"} or numbers.evidence.differing(r"normalisation\..*"):
             return ""
+        layers = sum(bool(re.fullmatch(_NORMALISATION, name)) for name in numbers.evidence.stated[0])
+        if outcome.apart * (int(case.reference.batch_size.max(initial=2)) - 1) > layers:
+            return ""  # variances differ by one in as many samples as a batch has, less one
         runs = dict(zip(sides, (case.run, case.other), strict=True))
         text = "torch keeps the variance over N-1, Keras over N, and evaluation normalises by it: "
         text += f"{runs['torch']} and {runs['keras']} train alike, and validate on {outcome.samples} "
         return f"{text}with different outcomes"
 
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        return {where: text for where, text in self.fixes.items() if where != "any" or fields.get("accepted", True)}
+
 
 def _batch_norm(stated: Mapping[str, Any]) -> str | None:
     """Whose batch normalisation a run has, by its settings; None if it has none."""
-    classes = [str(value) for name, value in stated.items() if re.fullmatch(r"normalisation\.\d+\.class", name)]
+    classes = [str(value) for name, value in stated.items() if re.fullmatch(_NORMALISATION, name)]
     if "BatchNormalization" in classes:
         return "keras"
     return "torch" if any(re.fullmatch(r"(Lazy|Sync)?BatchNorm(\dd)?", one) for one in classes) else None
@@ -100,6 +121,7 @@ class ValidationInTrainingMode(_OfOutcomes):
 
     name = "validation-in-training-mode"
     rank = 705
+    before_others = True
     fixes = settings(
         torch="model.eval() before the validation, model.train() after it",
         tensorflow="model(features, training=False)",
@@ -107,7 +129,42 @@ class ValidationInTrainingMode(_OfOutcomes):
 
     def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
         text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
-        return f"{text}batch's own statistics; nothing but what validations give differs"
+        return f"{text}batch's own statistics; {_known(case, numbers, outcome)}"
+
+    def ranked(self, numbers: Numbers, outcome: Outcome) -> float:
+        layers = (name for stated in numbers.evidence.stated for name, value in stated.items() if value)
+        much = outcome.apart > _MUCH and any(re.fullmatch(_IN_EVALUATION, name) for name in layers)
+        return 698 if much else self.rank
+
+
+def _known(case: Case, numbers: Numbers, outcome: Outcome) -> str:
+    """What is known of a validation that differs: that nothing else does, and on what."""
+    later = numbers.loss_differs_at is not None
+    text = "up to there " if later else ""
+    text += "nothing but what validations give differs"
+    if outcome.apart > _MUCH:
+        text += f", by {outcome.apart:.0%}"
+    if outcome.unidentified:
+        text += f", if these are the same samples: {case.run} and {case.other} validate on {outcome.samples}"
+    return text
+
+
+class SanityCheck(Cause):
+    """It validates once before its first step, as a check of its code, and the other run does not."""
+
+    name = "sanity-check"
+    rank = 697
+    explains = staticmethod(_of_validations)
+    fixes = settings(any="no validation before the first step", lightning="Trainer(num_sanity_val_steps=0)")
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        own, other = numbers.evidence.validated
+        if "validation" in numbers.evidence.failed and (0 in own) != (0 in other) and own - {0} == other - {0}:
+            run = case.run if 0 in own else case.other
+            text = f"{run} validates once before its first step, as Lightning does to check the code; behind each of "
+            text += "the other steps both validate, or neither does"
+            fit = self.note(case, text, None, exact=numbers.evidence.failed["validation"] is None)
+            yield replace(fit, by_reference=0 in other)
 
 
 class ToleranceBelowRounding(Cause):

@@ -20,6 +20,9 @@ from xframe.errors import counted
 
 Floats = NDArray[np.float64]
 _MOST = 0.8  # of the updates behind which a rate changes
+_BY_EPOCH = "LearningRateScheduler"
+_IF_OFF = "if training itself is a tick off, "
+_FROM_0 = "the epoch that LearningRateScheduler gives its schedule counts from 0: drop a + 1"
 _NEARLY = 0.1  # of what two rates differ by, within which one is the other's over fewer updates
 
 
@@ -66,7 +69,10 @@ class _Reclocked(Cause):
         if schedule is not None and schedule[0] == self.own_clock:
             text = _differing(case, numbers, schedule[1], only_records=self.own_clock)
             fit = self.note(case, text, numbers.lr_differs_at)
-            yield replace(fit, fields={**fit.fields, "only_recorded": numbers.only_recorded})
+            evidence = numbers.evidence
+            by_epoch = any(stated.get("schedule.class") == _BY_EPOCH for stated in evidence.stated)
+            of = {"only_recorded": numbers.only_recorded, "outside": evidence.from_outside, "by_epoch": by_epoch}
+            yield replace(fit, fields={**fit.fields, **of})
 
 
 class ScheduleLate(_Reclocked):
@@ -81,12 +87,14 @@ class ScheduleLate(_Reclocked):
         keras="read the rate before the update: of a LearningRateSchedule, schedule(iterations before it)",
     )
     _of_training: ClassVar[Mapping[str, str]] = settings(
-        torch="if training itself is a tick off, scheduler.step() once after each tick, not before the first "
-        "optimizer.step()",
-        keras="if training itself is a tick off, a LearningRateSchedule is asked with the updates made before",
+        torch=f"{_IF_OFF}scheduler.step() once after each tick, not before the first optimizer.step()",
+        keras=f"{_IF_OFF}a LearningRateSchedule is asked with the updates made before",
     )
 
     def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        if fields.get("outside"):  # no script read the rate: what was recorded is what was trained with
+            of_training = {where: text.removeprefix(_IF_OFF) for where, text in self._of_training.items()}
+            return {**of_training, **({"keras": _FROM_0} if fields.get("by_epoch") else {})}
         if fields.get("only_recorded"):
             return self.fixes
         return {where: f"{text}; {self._of_training[where]}" for where, text in self.fixes.items()}
@@ -213,14 +221,21 @@ def reclocked(case: Case, numbers: Numbers) -> tuple[bool, str] | None:
             continue
         for by, way in ((-1, "late"), (1, "early")):
             if rates.are(np.maximum(ticks + by, 0), candidate):
-                reader = case.run if by == 1 else case.other
-                why = f"these are {case.other}'s rates one {clock[:-1]} {way}"
-                return True, f"{why}, as where {reader} reads the rate after the schedule's tick"
+                return True, f"these are {case.other}'s rates one {clock[:-1]} {way}{_way(case, numbers, by)}"
         for other, its in clocks.items():
             if other != clock and rates.are(its, candidate):
                 why = f"these are {case.other}'s rates by {other}, where {case.other} goes by {clock}"
                 return False, why
     return None
+
+
+def _way(case: Case, numbers: Numbers, by: int) -> str:
+    """How rates come to be a tick off, in words: of runs recorded from outside no script reads them."""
+    if not numbers.evidence.from_outside:
+        return f", as where {case.run if by == 1 else case.other} reads the rate after the schedule's tick"
+    loss, rate = numbers.loss_differs_at, numbers.lr_differs_at
+    off = loss is not None and rate is not None and loss > rate
+    return f"; the losses differ from step {loss:,} on, so that training itself was off" if off else ""
 
 
 def a_tick_off(case: Case, numbers: Numbers) -> bool:

@@ -48,6 +48,8 @@ def _split(case: Case) -> tuple[int, int, int] | None:
     sides = case.drawn or case.candidate, case.drawn_by_reference or case.reference
     if sides[0].ids is None or sides[1].ids is None or case.same_samples:
         return None
+    if case.given and case.plan is not None and case.plan.steps_per_epoch is not None:
+        return None  # epochs that begin again before the pass ends leave samples out by plan
     sets = []
     for ids in (sides[0].ids, sides[1].ids):
         samples, counts = np.unique(ids, return_counts=True)

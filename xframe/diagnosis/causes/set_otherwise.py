@@ -19,6 +19,7 @@ from xframe.diagnosis.numbers import Numbers
 from xframe.errors import counted
 
 _RULE = r"optimizer\.(group\d+\.)?(class|momentum|dampening|nesterov|beta_[12]|rho|epsilon|amsgrad|centered)"
+_CLIP = r"optimizer\.clip_\w+"
 _OTHER_DEFAULTS = {  # by name, what frameworks take where nothing is given
     "epsilon": (1e-8, 1e-7, 1e-6),
     "rho": (0.9, 0.99, 0.95),
@@ -123,7 +124,7 @@ class Clipping(_SetOtherwise):
 
     name = "clipping"
     rank = 485
-    settings_behind = r"optimizer\.clip_\w+"
+    settings_behind = _CLIP
     fixes = settings(
         torch="torch.nn.utils.clip_grad_norm_ clips by the norm of all gradients together, before optimizer.step()",
         keras="global_clipnorm=... is of all gradients, clipnorm=... of each tensor, clipvalue=... of each number",
@@ -147,11 +148,20 @@ class Clipping(_SetOtherwise):
         said = [text for name, text in rules.items() if name in names]
         for side, run in enumerate((case.run, case.other)):
             fired = numbers.evidence.fired(side)
-            if fired is not None:
+            clip = _clip(numbers.evidence.stated[side])
+            if fired is not None and (clip or len(fired)):
                 total = int(np.isfinite(numbers.evidence.norms["clipped_norm"][side]).sum())
                 first = f", first in step {fired[0]:,}" if len(fired) else ""
-                said.append(f"in {run} it fired at {len(fired):,} of {counted(total, 'update')}{first}")
+                said.append(
+                    f"in {run} {clip or 'clipping'} fired at {len(fired):,} of {counted(total, 'update')}{first}"
+                )
         return "; ".join(said)
+
+
+def _clip(stated: Mapping[str, Any]) -> str:
+    """Which clipping a run has, by its settings."""
+    rules = [name.rpartition(".")[2] for name, value in stated.items() if re.fullmatch(_CLIP, name) and value]
+    return " and ".join(dict.fromkeys(rules))
 
 
 class DropoutRate(_SetOtherwise):
@@ -218,7 +228,9 @@ class NormalisationSettings(_SetOtherwise):
         momenta = [one for one in found if one.name.endswith(".momentum")]
         if not momenta:
             return ""
-        text = "both as the share kept of the old statistic, which only evaluation uses"
+        text = "momentum is told as the share kept of the old statistic, and acts in evaluation only"
+        if len(momenta) < len(found):
+            text += ", the others in training too"
         if _swapped(momenta):
             text += "; the one is 1 minus the other: Keras' momentum is the share kept, torch's that of the new batch"
         return text

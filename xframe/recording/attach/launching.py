@@ -81,6 +81,7 @@ def _look_at(out: Path, *, replace: bool) -> None:
     if os.path.lexists(out) and not replace:
         raise exists_already(out, "Remove it, choose another name, or say --replace.")
     try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.absolute().parent):
             pass
     except OSError as error:

@@ -115,10 +115,14 @@ def loops_page(benches: Sequence[LoopBench]) -> str:
         dots=dots,
         checks=[],
         remarks=list(dict.fromkeys(remark for bench in benches for remark in bench.remarks())),
-        again=[
-            f"xframe bench --rounds {bench.settings['rounds']} --seed {bench.settings['seed']}" for bench in benches[:1]
-        ],
+        again=[_loops_again(benches)],
     )
+
+
+def _loops_again(benches: Sequence[LoopBench]) -> str:
+    given, measured = benches[0].settings, [loop.name for bench in benches for loop in bench.loops]
+    settings = [f"--{name} {given[name]:g}" for name in ("rounds", "seconds", "seed")]
+    return " ".join(["xframe bench --loops", shlex.quote(",".join(dict.fromkeys(measured))), *settings])
 
 
 def _dots(title: str, sentence: str, measured: Mapping[str, Sequence[float]]) -> Dots:

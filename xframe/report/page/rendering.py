@@ -32,6 +32,7 @@ def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
         view=view,
         symbol=_SYMBOLS[view.verdict],
         checks=checks_of(view),
+        settings=[row for row in view.settings if not row[0].endswith("see --json")],  # which stands below
         runs=_runs(view.runs),
         around=around(comparison),
         reasons=[reason for reason in view.reasons if reason != detail],
