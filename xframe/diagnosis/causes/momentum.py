@@ -61,7 +61,7 @@ class AdamEpsilonPlacement(Cause):
     fixes = settings(
         torch="to do as Keras, before each optimizer.step(), t from 1: "
         'for group in optimizer.param_groups: group["eps"] = {epsilon} / (1 - {beta_2}**t) ** 0.5',
-        any="or compare with SGD in both, which has no epsilon, or by a larger tolerance: --rtol 0.01 --atol 0.01",
+        any="or compare with SGD in both, which has no epsilon, or by a larger tolerance (--rtol, --atol)",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

@@ -153,7 +153,7 @@ class Clipping(_SetOtherwise):
                 total = int(np.isfinite(numbers.evidence.norms["clipped_norm"][side]).sum())
                 first = f", first in step {fired[0]:,}" if len(fired) else ""
                 said.append(
-                    f"in {run} {clip or 'clipping'} fired at {len(fired):,} of {counted(total, 'update')}{first}"
+                    f"in {run} {clip or self.name} fired at {len(fired):,} of {counted(total, 'update')}{first}"
                 )
         return "; ".join(said)
 
