@@ -25,8 +25,8 @@ def run(lab):
         f"""A perceptron with one hidden layer, on 240 digits a fifth of whose labels is drawn anew (or none),
         {EPOCHS} epochs of batch 32, SGD with a learning rate of 0.2; after each epoch it is validated on 360 digits
         held out, whose labels are right. torch:eager and tensorflow:block; {len(seeds)} seeds of starting weights and
-        order; {INTERVAL}, both frameworks of a seed taken together. The true probabilities of labels so drawn have a loss
-        of 0.87. Then the 32 units again, stopped after {PATIENCE}
+        order; {INTERVAL}, both frameworks of a seed taken together. The true probabilities of labels so drawn have a
+        loss of 0.87. Then the 32 units again, stopped after {PATIENCE}
         validations in a row without improvement. *Closest decision*: the least by which a validation missed or passed
         the best so far, of either framework; *frameworks differ by*: the largest difference of the two in the loss of
         one validation. Where that is more than the closest decision, rounding can move the stop.""",
