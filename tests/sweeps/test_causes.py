@@ -19,7 +19,7 @@ from xframe.trace.rows import Rows
 
 @pytest.mark.sweep
 def test_no_cause_is_certain_and_wrong(record_property: Any) -> None:
-    found = run(part(100), seed=7)
+    found = run(max(40, part(100)), seed=7)  # of fewer a share says nothing
     assert not found.wrong_certain
     assert not found.untrue
     assert not found.mismatches

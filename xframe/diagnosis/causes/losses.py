@@ -107,7 +107,7 @@ class DifferentLoss(Cause):
             if numbers.evidence.same_inputs:
                 size = counted(int(case.reference.batch_size[0]), "sample")
                 left = "nothing else is left"
-                frameworks = {stated.get("backend") for stated in numbers.evidence.stated}
+                frameworks = {str(stated.get("backend")) for stated in numbers.evidence.stated}
                 if not numbers.same_starts or len(frameworks) > 1:  # what tensors have in any layout may be the same
                     left = "starting weights or their layout are left (a kernel reshaped, not transposed), or the loss"
                 text += f"; features and targets agree, so that {left}, such as a term that one sums over a batch's "

@@ -66,7 +66,7 @@ class AdamEpsilonPlacement(Cause):
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, evidence = numbers.loss_differs_at, numbers.evidence
-        sides = {stated.get("backend"): stated for stated in evidence.stated}
+        sides = {str(stated.get("backend")): stated for stated in evidence.stated}
         adams = all(stated.get("optimizer.class") in ("Adam", "AdamW") for stated in evidence.stated)
         if {*sides} != {"tensorflow", "torch"} or not adams or not step or not numbers.other_losses:
             return
@@ -74,10 +74,10 @@ class AdamEpsilonPlacement(Cause):
             return
         keras = sides["tensorflow"]
         epsilon, beta = keras.get("optimizer.epsilon"), keras.get("optimizer.beta_2")
+        if not (isinstance(epsilon, float) and isinstance(beta, float) and 0 <= beta < 1):
+            return
         text = "Keras' Adam adds epsilon before the bias correction, torch's behind it: Keras' is in effect epsilon / "
-        text += "sqrt(1 - beta_2**t)"
-        if isinstance(epsilon, float) and isinstance(beta, float) and 0 <= beta < 1:
-            text += f", {epsilon / (1 - beta) ** 0.5:.2g} for {epsilon:g} in the first update"
+        text += f"sqrt(1 - beta_2**t), {epsilon / (1 - beta) ** 0.5:.2g} for {epsilon:g} in the first update"
         text += f"; the losses of {case.run} and {case.other} part little by little, beyond the tolerance from step "
         fit = self.note(case, f"{text}{step:,} on", step)
         yield replace(fit, fields={**fit.fields, "epsilon": epsilon, "beta_2": beta})
