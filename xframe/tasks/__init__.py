@@ -4,6 +4,7 @@ Its files:
 
     task.py       Task, which holds all of it; lookup.py finds one by name
     layers.py     neutral layers, which adapters lower to native ones; builders.py is for a user's own native models
-    optimizers.py, schedules.py, data.py, initial.py   its parts; which losses there are is in task.py
+    optimizers/   update rules, each the formula it is
+    schedules.py, data.py, initial.py   its other parts; which losses there are is in task.py
     builtin/      the built-in tasks, one file each
 """

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from xframe.errors import UsageError, Verbatim
+from xframe.errors import UsageError, Verbatim, unknown
 
 __all__ = [  # what ``xframe.schedule`` has
     "Constant",
@@ -46,6 +47,15 @@ class Schedule:
     def rises_from_zero(self) -> bool:
         """Whether a rate of 0 is followed by a greater one; a velocity that holds the rate is lost there."""
         return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What TOML and JSON can hold: the class by its name as ``schedule``, and every field that has a value."""
+        values: dict[str, Any] = {"schedule": type(self).__name__}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is not None:
+                values[field.name] = value.to_dict() if isinstance(value, Schedule) else value
+        return values
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -199,3 +209,30 @@ class OneCycle(Schedule):
 def _cosine(start: float, end: float, share: float) -> float:
     """Along half a cosine; exact at both ends."""
     return end + (start - end) * ((1 + math.cos(math.pi * share)) / 2)
+
+
+KINDS = {kind.__name__: kind for kind in (Constant, Cosine, Exponential, OneCycle, Piecewise, Step, Warmup)}
+
+
+def from_dict(values: Mapping[str, Any]) -> Schedule:
+    """What ``Schedule.to_dict`` returned, or such a table of TOML.
+
+    Raises:
+        UsageError: an unknown schedule or field, one that lacks, or a value that the field cannot have.
+    """
+    name = values.get("schedule")
+    if not isinstance(name, str) or name not in KINDS:
+        raise unknown("schedule", str(name), KINDS)
+    kind, settings = KINDS[name], {key: value for key, value in values.items() if key != "schedule"}
+    known = {field.name: field for field in fields(kind)}
+    for key, value in settings.items():
+        if key not in known:
+            raise unknown(f"setting of schedule {name!r}", key, known)
+        if isinstance(value, Mapping):
+            settings[key] = from_dict(value)
+        elif isinstance(value, list):
+            settings[key] = tuple(value)
+    lacking = [key for key, field in known.items() if field.default is MISSING and key not in settings]
+    if lacking:
+        raise UsageError(f"schedule {name!r} lacks a setting", expected=", ".join(lacking))
+    return kind(**settings)

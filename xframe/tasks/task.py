@@ -20,7 +20,7 @@ from xframe.precision import storage
 from xframe.tasks.builders import NativeModel
 from xframe.tasks.data import Arrays, Samples, Source, fingerprint
 from xframe.tasks.layers import Dense, Embedding, Layer, Placed, Shape, place
-from xframe.tasks.optimizers import SGD
+from xframe.tasks.optimizers import Rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Task:
     load: Callable[[], tuple[NDArray[Any], NDArray[Any]] | Source]
     initial_weights: Callable[[], dict[str, NDArray[Any]]]
     loss: Loss
-    optimizer: SGD
+    optimizer: Rule
     layers: tuple[Layer, ...] = ()
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
     audit: Callable[[Trace, Weights], list[str]] | None = None
@@ -87,8 +87,8 @@ class Task:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise unknown("loss", str(self.loss), LOSSES)
-        if not isinstance(self.optimizer, SGD):
-            raise UsageError("a task's optimizer", got=self.optimizer, expected="an xframe.SGD")
+        if not isinstance(self.optimizer, Rule):
+            raise UsageError("a task's optimizer", got=self.optimizer, expected="a rule of xframe.optimizers")
         if not set(self.metrics) <= set(METRICS) or (self.metrics and self.loss != "softmax_cross_entropy"):
             raise UsageError(
                 "a task's metrics",

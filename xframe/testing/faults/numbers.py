@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xframe.running.steering import Place, Window
-from xframe.tasks.optimizers import SGD
 from xframe.testing.faults.bases import Batches, Faulty, Stepped, StepsBy, changed, set_rate
 from xframe.testing.faults.declaring import fault
 from xframe.testing.faults.plans import FOURS, FOURS_LEAKED, THREES, THREES_BY_SAMPLES
@@ -83,7 +82,7 @@ class TrainsAtHalfTheRate(Faulty):
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
         rule = task.optimizer
-        slower = SGD(rule.rate(0) * self.factor, rule.momentum, rule.weight_decay)
+        slower = replace(rule, learning_rate=rule.rate(0) * self.factor)
         return super().train_step(plan, replace(task, optimizer=slower), runtime)
 
 

@@ -1,0 +1,6 @@
+"""The whole state of a training between two steps, in one form that no framework owns.
+
+Its files:
+
+    state.py   State: what there is, by canonical names
+"""
