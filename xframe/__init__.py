@@ -9,6 +9,7 @@ which ``make lint`` checks:
 
     errors.py, tables.py, precision.py   what every room may use
     plan          what should happen
+    files         how files are made and how much one may ask of its reader
     state         a training's whole state, and its file
     trace         what was seen, and its forms on disk
     tasks         what is computed; layers.py, optimizers.py and schedule.py forward to it
@@ -36,12 +37,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xframe.comparison.goldens.blessing import bless
     from xframe.comparison.result import Comparison
-    from xframe.errors import PlanError, TraceError, UsageError, WorkerError, XframeError
+    from xframe.errors import PlanError, StateError, TraceError, UsageError, WorkerError, XframeError
     from xframe.plan.training_plan import TrainingPlan
     from xframe.recording.attach.watching import watch
     from xframe.recording.recorder import Recorder, record
     from xframe.running.runtime import Runtime
     from xframe.running.samplers import index_dataset, sampler
+    from xframe.state.file import read_state, write_state
+    from xframe.state.state import State
     from xframe.tasks.builders import NativeModel, Parameter
     from xframe.tasks.data import ParquetSource
     from xframe.tasks.layers import Dense
@@ -53,12 +56,14 @@ if TYPE_CHECKING:
 _NAMES = {  # by module
     "comparison.goldens.blessing": ("bless",),
     "comparison.result": ("Comparison",),
-    "errors": ("PlanError", "TraceError", "UsageError", "WorkerError", "XframeError"),
+    "errors": ("PlanError", "StateError", "TraceError", "UsageError", "WorkerError", "XframeError"),
     "plan.training_plan": ("TrainingPlan",),
     "recording.attach.watching": ("watch",),
     "recording.recorder": ("Recorder", "record"),
     "running.runtime": ("Runtime",),
     "running.samplers": ("index_dataset", "sampler"),
+    "state.file": ("read_state", "write_state"),
+    "state.state": ("State",),
     "tasks.builders": ("NativeModel", "Parameter"),
     "tasks.data": ("ParquetSource",),
     "tasks.layers": ("Dense",),
@@ -80,6 +85,8 @@ __all__ = [
     "PlanError",
     "Recorder",
     "Runtime",
+    "State",
+    "StateError",
     "Task",
     "Trace",
     "TraceError",
@@ -90,10 +97,12 @@ __all__ = [
     "bless",
     "compare",
     "index_dataset",
+    "read_state",
     "record",
     "sampler",
     "verify",
     "watch",
+    "write_state",
 ]
 
 

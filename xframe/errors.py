@@ -2,7 +2,8 @@
 
     XframeError            3   the tool itself failed
     ├── UsageError         2   a wrong call: option, file, name
-    │   └── PlanError      2   a plan that is invalid, or does not fit the data
+    │   ├── PlanError      2   a plan that is invalid, or does not fit the data
+    │   └── StateError     2   a training's state whose file is damaged, or that does not fit
     ├── TraceError         4   a trace that cannot be judged: damaged
     │   └── NotATraceError 2   a file that is no trace, or of a newer format
     └── WorkerError        3   a worker died, or its framework is missing or broken
@@ -59,6 +60,10 @@ class UsageError(XframeError):
 
 class PlanError(UsageError):
     """A plan that is invalid, or does not fit the data."""
+
+
+class StateError(UsageError):
+    """A training's state whose file is damaged, or that does not fit the training."""
 
 
 class TraceError(XframeError):

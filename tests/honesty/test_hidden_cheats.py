@@ -106,7 +106,7 @@ def test_a_run_finds_no_other_near_its_trace(tmp_path):
     observe(ADAPTERS["numpy"](), PLANS[0], LEDGER, tmp_path / "numpy.trace")
     with pytest.raises(AssertionError, match="assert Counts"):
         suite("numpy", cheats.CopiesWhatItFinds).test_steps(PLANS[0], tmp_path)
-    kept = {f"{name}.{kind}" for name in ("numpy", "ledger") for kind in ("trace", "weights.npz")}
+    kept = {f"{name}.{kind}" for name in ("numpy", "ledger") for kind in ("trace", "weights.safetensors")}
     assert {file.name for file in tmp_path.iterdir()} == kept
 
 

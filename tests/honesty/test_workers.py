@@ -122,7 +122,7 @@ def test_a_third_partys_cheat_finds_no_other_run_to_copy(verify: Verify, tmp_pat
     assert done.returncode == 3, done.stdout
     assert "RuntimeError: nothing to copy" in done.stderr
     left = {file.name for file in (tmp_path / "out").iterdir()}
-    assert left == {"plan.toml", "numpy.trace", "numpy.weights.npz", "numpy.log", "cheat.trace", "cheat.log"}
+    assert left == {"plan.toml", "numpy.trace", "numpy.weights.safetensors", "numpy.log", "cheat.trace", "cheat.log"}
     assert Trace.open(tmp_path / "out" / "numpy.trace").complete
 
 

@@ -223,7 +223,7 @@ def look(double: Double, view: View, folder: Path, result: Doubles) -> None:
     comparison = xframe.compare(*traces)
     for trace in traces:
         trace.path.unlink()
-        trace.path.with_suffix(".weights.npz").unlink(missing_ok=True)
+        trace.path.with_suffix(".weights.safetensors").unlink(missing_ok=True)
     if comparison.verdict != "failed":
         if not view.sees(double.reference.steps, double.candidate.steps):
             result.refuted.append(f"{view}: {double.text}: {comparison.verdict}, though rows differ")

@@ -114,6 +114,7 @@ def test_exit_codes():
         xframe.XframeError: (Exception, 3),
         xframe.UsageError: (xframe.XframeError, 2),
         xframe.PlanError: (xframe.UsageError, 2),
+        xframe.StateError: (xframe.UsageError, 2),
         xframe.TraceError: (xframe.XframeError, 4),
         NotATraceError: (xframe.TraceError, 2),
         xframe.WorkerError: (xframe.XframeError, 3),

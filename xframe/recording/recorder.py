@@ -32,13 +32,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xframe.errors import UsageError, Verbatim, unwritable
+from xframe.files.limits import LARGEST
 from xframe.plan.fields import sample_count
 from xframe.recording import unclosed, values, waiting
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.versions import loaded_versions
 from xframe.recording.waiting import BESIDE, Item, Settings, due, held_further, rows_of
 from xframe.trace.facts import DECLARED, Facts
-from xframe.trace.limits import LARGEST
 from xframe.trace.schema import LISTS, Column
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
+from xframe.files import limits
 from xframe.plan.fields import LARGEST
-from xframe.trace import limits
 from xframe.trace.schema import BY_NAME, PER_SAMPLE, Column
 
 _INT64 = np.dtype("<i8")

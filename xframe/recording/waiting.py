@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.files.limits import BATCH_IDS, LARGEST
 from xframe.recording import values
 from xframe.recording.identity import canonical
 from xframe.trace.certificate import ids_digests
-from xframe.trace.limits import BATCH_IDS, LARGEST
 from xframe.trace.schema import BY_NAME, FURTHER, LISTS, PRINTS, Column, joined, unknown_column
 from xframe.trace.stated import StatedSettings, fitted
 

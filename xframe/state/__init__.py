@@ -3,4 +3,5 @@
 Its files:
 
     state.py   State: what there is, by canonical names
+    file.py    its file, which is safetensors; whether a state is like another
 """

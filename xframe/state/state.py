@@ -71,7 +71,7 @@ class Stateful(Protocol):
         """Goes on from there.
 
         Raises:
-            UsageError: the state does not fit: a name, a shape, a rule or a precision. Nothing was changed then.
+            StateError: it does not fit: a name, a shape, a type, a rule or a precision. Nothing was changed then.
         """
 
 

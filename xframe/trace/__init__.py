@@ -8,9 +8,8 @@ Its files:
     trace.py        Trace, as it is read and counted; weights.py has its final weights
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
     writer.py       TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
-    files.py        new files: exclusive, whole, on the disk before they take another's place
     certificate.py  one digest of what was done; equal rows have had the same one in every version
-    limits.py       how much a file may ask for; pages.py checks a Parquet file by them before Arrow reads it
+    pages.py        checks a Parquet file by the limits before Arrow reads it
     stated.py       the schema of what stands beside the columns; nothing that does not fit it is taken
     agreement.py    whether a file's digests are those of its rows
     plainwriter.py  a writer to copy beside old scripts: one file, Python 2.7 and newer, standard library only

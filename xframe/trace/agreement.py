@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from xframe.files.limits import LARGEST
 from xframe.trace.arrow import known_of, lengths_of, lists_of
 from xframe.trace.certificate import Certifier, as_bytes, block_digests, ids_digests
-from xframe.trace.limits import LARGEST
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, LISTS, Column
 from xframe.trace.source import Source, damaged, read_between
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from xframe.errors import Verbatim, shown
+from xframe.files.limits import FRAME_BYTES, JSON_BYTES, JSON_VALUES, weighed
 from xframe.trace.arrow import TYPES, arrow_type, read_batch
-from xframe.trace.limits import FRAME_BYTES, JSON_BYTES, JSON_VALUES, weighed
 from xframe.trace.schema import BY_NAME, COLUMNS, Column
 from xframe.trace.source import damaged, newer, stated_columns
 from xframe.trace.stated import End, StatedSettings, StatedValidation, fitted, object_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from xframe.trace.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
+from xframe.files.limits import CHUNKS, GROUP_IDS, GROUP_ROWS
 
 _ENCODINGS = {0, 2, 3, 5, 8, 9}  # plain, dictionary, run lengths, packed differences, split bytes: none of which grows
 _TYPES, _CODECS = range(8), (0, 1, 2, 5, 6, 7)  # none, Snappy, gzip, Zstandard and LZ4

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from xframe.files.limits import FOOTER_BYTES, parsed, written
+from xframe.files.new import NewFile, Passing
 from xframe.trace.arrow import SCHEMA, TYPES, lengths_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
-from xframe.trace.files import NewFile, Passing
-from xframe.trace.limits import FOOTER_BYTES, parsed, written
 from xframe.trace.pages import check_pages, checked_footer
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, TABLE, Column
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns

@@ -22,9 +22,9 @@ from typing import Any, BinaryIO, NoReturn, Self
 import numpy as np
 
 from xframe.errors import NotATraceError
+from xframe.files.limits import JSON_BYTES, opened, parsed, weighed
 from xframe.trace.certificate import ids_digests
 from xframe.trace.facts import DECLARED
-from xframe.trace.limits import JSON_BYTES, opened, parsed, weighed
 from xframe.trace.schema import COUNTS, REALS, Column
 from xframe.trace.source import damaged, exists_already, newer, unreadable
 from xframe.trace.writer import TraceWriter

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from xframe.errors import shown
-from xframe.trace.limits import LARGEST, SETTING_CHARACTERS, SETTING_VALUES, parsed
+from xframe.files.limits import LARGEST, SETTING_CHARACTERS, SETTING_VALUES, parsed
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -2,7 +2,7 @@
 
 Rows are read from disk in blocks when they are asked for, after the digests of the whole file were checked, and
 whether what it states of its rows follows from them.
-Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.npz``; the trace has their digests.
+Final weights, if any, lie beside ``NAME.trace`` in ``NAME.weights.safetensors``; the trace has their digests.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xframe.errors import PlanError, UsageError, Verbatim, printable
+from xframe.files.limits import opened
 from xframe.plan.counting import Counts, observed_epochs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace import plainreader
@@ -30,7 +31,6 @@ from xframe.trace.agreement import certified
 from xframe.trace.arrow import SCHEMA
 from xframe.trace.facts import Facts, text
 from xframe.trace.journal import FAMILY, MAGIC, Journal
-from xframe.trace.limits import opened
 from xframe.trace.parquet import Closed
 from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.source import FORMAT, Source, newer, not_a_trace, read_between, unreadable

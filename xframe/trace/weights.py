@@ -1,4 +1,7 @@
-"""The final weights of a run: a NumPy archive beside the trace, which has a digest of each array."""
+"""The final weights of a run: a state's file beside the trace, which has a digest of each array.
+
+All of them are among its parameters: a trace does not know which are trained.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.trace.files import Passing
-from xframe.trace.limits import opened
+from xframe.errors import StateError
+from xframe.files.limits import opened
+from xframe.state.file import read_state, types_of, write_state
+from xframe.state.state import State
 from xframe.trace.source import damaged
 
 
 def weights_path(trace: Path) -> Path:
     """Where the final weights of the run recorded in ``trace`` are kept: ``lr0.1`` and ``lr0.2`` have two files."""
-    return trace.with_name(f"{trace.name.removesuffix('.trace') or trace.name}.weights.npz")
-
-
-def _earlier_path(trace: Path) -> Path:
-    """Where versions before 0.1 was finished kept them: without the last of a name's suffixes, whatever it was."""
-    return trace.with_name(trace.stem + ".weights.npz")
+    return trace.with_name(f"{trace.name.removesuffix('.trace') or trace.name}.weights.safetensors")
 
 
 def array_digest(array: NDArray[Any]) -> str:
@@ -38,34 +38,74 @@ def array_digest(array: NDArray[Any]) -> str:
 
 def write_weights(trace: Path, weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
     """Writes arrays by name beside ``trace``, all or none; returns the digest of each."""
-    # As np.savez does, which takes no array named "file".
-    with Passing(weights_path(trace)) as passing:
-        with os.fdopen(os.dup(passing.number), "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for name, values in weights.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, values, allow_pickle=False)
-        passing.put()
+    exact = any(values.dtype == np.float64 for values in weights.values())
+    write_state(weights_path(trace), State(weights, precision="float64" if exact else "float32"))
     return {name: array_digest(values) for name, values in weights.items()}
 
 
 def weight_types(trace: Path) -> set[str]:
     """The types of the arrays that lie beside ``trace``, by NumPy's names, from their heads alone; empty if there are
     none, or none that can be read."""
-    types = set[str]()
     try:
-        with opened(_stored(trace)) as file, zipfile.ZipFile(file) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    types.add(_head(member)[2].name)
+        file = _stored(trace)
+        return types_of(file) if file == weights_path(trace) else _archived_types(file)
     except Exception:  # whoever reads the weights says what is wrong with them
         return set()
-    return types
+
+
+def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
+    """The arrays that lie beside ``trace``; None if there is no such file.
+
+    Raises:
+        TraceError: the arrays are not those that the digests, by name, were made of.
+    """
+    file = _stored(trace)
+    if not file.exists():
+        return None
+    try:
+        weights = dict(read_state(file).parameters) if file == weights_path(trace) else _archived(file)
+    except StateError as error:
+        raise damaged(file, str(error.got)) from None
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise damaged(file, f"{type(error).__name__}: {error}") from None
+    if {name: array_digest(values) for name, values in weights.items()} != digests:
+        if file not in (weights_path(trace), _archive_paths(trace)[0]):
+            return None  # another trace's
+        raise damaged(file, "these are not the weights that the trace vouches for")
+    return weights
 
 
 def _stored(trace: Path) -> Path:
     """The file that there is."""
-    now, earlier = weights_path(trace), _earlier_path(trace)
-    return earlier if not now.exists() and earlier.exists() else now
+    places = (weights_path(trace), *_archive_paths(trace))
+    return next((file for file in places if file.exists()), places[0])
+
+
+# What earlier versions wrote: an archive of NumPy's
+
+
+def _archive_paths(trace: Path) -> tuple[Path, Path]:
+    """Where they kept it, and the first ones: without the last of a name's suffixes, whatever it was."""
+    return weights_path(trace).with_suffix(".npz"), trace.with_name(trace.stem + ".weights.npz")
+
+
+def _archived(file: Path) -> dict[str, NDArray[Any]]:
+    with opened(file) as source:
+        _check_sizes(source)
+        with np.load(source, allow_pickle=False) as stored:
+            weights = {name: stored[name] for name in stored.files}
+    if odd := [name for name, values in weights.items() if values.dtype.kind not in "biuf"]:
+        raise ValueError(f"{odd[0]!r} is no array of real numbers")
+    return weights
+
+
+def _archived_types(file: Path) -> set[str]:
+    types = set[str]()
+    with opened(file) as source, zipfile.ZipFile(source) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                types.add(_head(member)[2].name)
+    return types
 
 
 def _check_sizes(file: BinaryIO) -> None:
@@ -86,28 +126,3 @@ def _head(array: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """The shape, order and type in the head of a ``.npy`` file."""
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     return read[np.lib.format.read_magic(array)](array)
-
-
-def read_weights(trace: Path, digests: Mapping[str, str]) -> dict[str, NDArray[Any]] | None:
-    """The arrays that lie beside ``trace``; None if there is no such file.
-
-    Raises:
-        TraceError: the arrays are not those that the digests, by name, were made of.
-    """
-    file = _stored(trace)
-    if not file.exists():
-        return None
-    try:
-        with opened(file) as source:
-            _check_sizes(source)
-            with np.load(source, allow_pickle=False) as stored:
-                weights = {name: stored[name] for name in stored.files}
-        if odd := [name for name, values in weights.items() if values.dtype.kind not in "biuf"]:
-            raise ValueError(f"{odd[0]!r} is no array of real numbers")
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise damaged(file, f"{type(error).__name__}: {error}") from None
-    if {name: array_digest(values) for name, values in weights.items()} != digests:
-        if file != weights_path(trace):
-            return None  # another trace's
-        raise damaged(file, "these are not the weights that the trace vouches for")
-    return weights

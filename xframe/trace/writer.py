@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from xframe.errors import TraceError, UsageError
+from xframe.files.limits import JSON_BYTES, JSON_VALUES, weighed, written
+from xframe.files.new import NewFile, remove_left
 from xframe.trace.arrow import record_batch, values_of
 from xframe.trace.certificate import Certifier
-from xframe.trace.files import NewFile, remove_left
 from xframe.trace.journal import BATCH, END, HEAD, MAGIC, SETTINGS, VALIDATION, Journal, frame_header, frames_digest
-from xframe.trace.limits import JSON_BYTES, JSON_VALUES, weighed, written
 from xframe.trace.parquet import compact
 from xframe.trace.schema import CERTIFIED, Column
 from xframe.trace.source import head_of

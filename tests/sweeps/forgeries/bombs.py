@@ -14,7 +14,7 @@ import pyarrow as pa
 from xxhash import xxh3_128_digest
 
 from sweeps.forgeries.pieces import ZEROS, Honest, framed, resealed, text_of
-from xframe.trace.limits import BATCH_IDS
+from xframe.files.limits import BATCH_IDS
 from xframe.trace.weights import weights_path
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -216,7 +216,7 @@ def large_validations(path: Path, honest: Honest, rng: random.Random) -> Path:
 
 
 def weights(path: Path, honest: Honest, rng: random.Random) -> Path:
-    """Final weights that unpack to more than they are, or that are no arrays of numbers."""
+    """Weights of an earlier version that unpack to more than they are, or that are no arrays of numbers."""
     path.write_bytes(honest.files["closed"])
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -240,7 +240,26 @@ def weights(path: Path, honest: Honest, rng: random.Random) -> Path:
             archive.writestr("w.npy", body.getvalue(), zipfile.ZIP_STORED)
         else:
             archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 60_000) + b"(" * 60_000)
-    weights_path(path).write_bytes(target.getvalue())
+    weights_path(path).with_suffix(".npz").write_bytes(target.getvalue())
+    return path
+
+
+def states(path: Path, honest: Honest, rng: random.Random) -> Path:
+    """Final weights whose head is larger than the file, or states arrays that are."""
+    path.write_bytes(honest.files["closed"])
+    (length,) = struct.unpack_from("<Q", honest.files["weights"])
+    head = json.loads(honest.files["weights"][8 : 8 + length])
+    large = rng.choice([2**40, 2**62, 2**63, 10**30])
+    one = {"dtype": "F64", "shape": rng.choice([[large], [large, large], [large, 0]]), "data_offsets": [0, large]}
+    texts = [
+        text_of({"__metadata__": head["__metadata__"], "parameters/w": one}),
+        text_of({"__metadata__": {"xframe": "[" * DEEP}}),
+        b"{" + b'"a":{' * DEEP,
+        b'{"a":' + b"9" * DEEP + b"}",
+    ]
+    text = rng.choice(texts)
+    size = rng.choice([len(text), len(text), 2**64 - 1, 2**33, 2**25])
+    weights_path(path).write_bytes(struct.pack("<Q", size) + text + bytes(64))
     return path
 
 
@@ -297,6 +316,6 @@ BOMBS: dict[str, Bomb] = {
             large_validations,
             weights,
         ),
-        *(large_validations, weights, a_pipe, a_device, a_log),
+        *(large_validations, weights, states, a_pipe, a_device, a_log),
     )
 }

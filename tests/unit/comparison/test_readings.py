@@ -51,7 +51,7 @@ def compared(tmp_path):
         comparison = xframe.compare(a, b, **options)
         for path in (a, b):
             path.unlink()
-            path.with_suffix(".weights.npz").unlink(missing_ok=True)
+            path.with_suffix(".weights.safetensors").unlink(missing_ok=True)
         return comparison
 
     return compared

@@ -15,7 +15,7 @@ from xframe.running.guard import make_place, take_home
 
 def written(place, text="rows"):
     place.write_text(text)
-    place.with_suffix(".weights.npz").write_text("weights")
+    place.with_suffix(".weights.safetensors").write_text("weights")
 
 
 @pytest.mark.parametrize("ends", [None, KeyboardInterrupt, ValueError])
@@ -36,7 +36,7 @@ def test_each_of_several_runs_has_a_folder_of_its_own(tmp_path, ends):
         if ends is not None:
             raise ends
     left = sorted(file.name for file in tmp_path.iterdir())
-    assert left == ["a.trace", "a.weights.npz", "b.trace", "b.weights.npz"]
+    assert left == ["a.trace", "a.weights.safetensors", "b.trace", "b.weights.safetensors"]
 
 
 def test_no_two_names_are_alike(tmp_path):
@@ -52,7 +52,7 @@ def test_a_run_alone_writes_where_its_trace_is_to_be(tmp_path):
         assert places == [tmp_path / "a.trace"]
         written(places[0])
     take_home(tmp_path / "a.trace", tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.npz"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.safetensors"]
 
 
 def test_a_trace_may_have_been_taken_home_before(tmp_path):
@@ -61,7 +61,7 @@ def test_a_trace_may_have_been_taken_home_before(tmp_path):
         written(places[0], "kept")
         take_home(places[0], tmp_path)
     assert (tmp_path / "a.trace").read_text() == "kept"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.npz"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.trace", "a.weights.safetensors"]
 
 
 STARTS = """

@@ -53,7 +53,7 @@ def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     assert len(set(result["certificates"].values())) == 1
     assert done.stderr.count("trace complete") == 2
     folder = tmp_path / result["run"]
-    written = {f"{name}.{end}" for name in names for end in ("trace", "log", "weights.npz")}
+    written = {f"{name}.{end}" for name in names for end in ("trace", "log", "weights.safetensors")}
     assert {path.name for path in folder.iterdir()} == {
         "plan.toml",
         *(f"report.{end}" for end in ("json", "md", "html")),
@@ -288,7 +288,7 @@ def test_files_in_the_current_folder_are_no_modules_of_pythons(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["mine.trace", "mine.log", "mine.weights.npz"])
+@pytest.mark.parametrize("name", ["mine.trace", "mine.log", "mine.weights.safetensors"])
 def test_nothing_beside_the_trace_is_overwritten(tmp_path, name):
     (tmp_path / "plan.toml").write_text("batch_size = 50\nsteps = 9\n")
     (tmp_path / name).write_text("precious")

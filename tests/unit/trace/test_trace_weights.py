@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 import xframe
-from xframe.trace.weights import array_digest, weights_path
+from xframe.trace.weights import array_digest, weights_path, write_weights
+
+EARLIER = ".npz"  # what lies beside traces of earlier versions
 
 
 def test_weights_beside_the_trace(runs, some_rows):
     weights = {"dense_0/kernel": np.arange(6.0, dtype=np.float32).reshape(2, 3), "dense_0/bias": np.zeros(3)}
     trace = runs(some_rows, weights=weights)
     file = weights_path(trace.path)
-    assert file == runs.folder / "run.weights.npz"
+    assert file == runs.folder / "run.weights.safetensors"
     read = trace.weights()
     assert {name: (values.dtype, values.tolist()) for name, values in read.items()} == {
         name: (values.dtype, values.tolist()) for name, values in weights.items()
@@ -31,22 +33,49 @@ def test_weights_beside_the_trace(runs, some_rows):
         {"v": np.array([1.0, 2.0, 3.0])},
         {"w": np.array([1.0, 2.0, 3.0]), "v": np.zeros(1)},
         {},
-        {"w": np.array([None, 1], dtype=object)},
     ],
-    ids=["value", "type", "shape", "name", "one more", "none", "pickled"],
+    ids=["value", "type", "shape", "name", "one more", "none"],
 )
-def test_other_weights(runs, some_rows, tampered):
+@pytest.mark.parametrize("archived", [False, True])
+def test_other_weights(runs, some_rows, tampered, archived):
     trace = runs(some_rows, weights={"w": np.array([1.0, 2.0, 3.0])})
-    np.savez(weights_path(trace.path), **tampered)
+    if archived:
+        _archive(trace.path, tampered)
+    else:
+        write_weights(trace.path, tampered)
     with pytest.raises(xframe.TraceError, match="is damaged"):
         trace.weights()
 
 
-def test_damaged_weights(runs, some_rows):
+def _archive(trace, weights):
+    """As earlier versions kept them."""
+    weights_path(trace).unlink(missing_ok=True)
+    np.savez(weights_path(trace).with_suffix(EARLIER), **weights)
+
+
+def test_what_an_archive_pickled_is_not_read(runs, some_rows):
+    trace = runs(some_rows, weights={"w": np.array([1.0, 2.0, 3.0])})
+    _archive(trace.path, {"w": np.array([None, 1], dtype=object)})
+    with pytest.raises(xframe.TraceError, match="is damaged"):
+        trace.weights()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_damaged_weights(runs, some_rows, archived):
     trace = runs(some_rows, weights={"w": np.arange(3.0)})
     file = weights_path(trace.path)
+    if archived:
+        _archive(trace.path, {"w": np.arange(3.0)})
+        file = file.with_suffix(EARLIER)
+    assert trace.weight_types() == {"float64"}
     whole = file.read_bytes()
-    for data in (b"", b"text", whole[:-30], whole[: len(whole) // 2], whole.replace(b"PK", b"KP")):
+    for data in (
+        b"",
+        b"text",
+        whole[:-30],
+        whole[: len(whole) // 2],
+        whole.replace(b"PK" if archived else b"{", b"KP"),
+    ):
         file.write_bytes(data)
         with pytest.raises(xframe.TraceError, match="is damaged"):
             trace.weights()
@@ -87,6 +116,7 @@ def test_weights_under_an_earlier_name_are_read(tmp_path):
         with xframe.record(tmp_path / name) as rec:
             rec.step(ids=[0], updates=1)
             rec.weights({"w": np.full(2, k)})
-        weights_path(tmp_path / name).replace(tmp_path / "lr0.weights.npz")
+        weights_path(tmp_path / name).unlink()
+    np.savez(tmp_path / "lr0.weights.npz", w=np.full(2, 1))
     assert xframe.Trace.open(tmp_path / "lr0.1").weights() is None
     assert xframe.Trace.open(tmp_path / "lr0.2").weights()["w"].tolist() == [1, 1]

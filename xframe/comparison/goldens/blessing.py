@@ -16,7 +16,7 @@ from xframe.comparison.goldens.ranges import AVERAGED, contents_digest, identity
 from xframe.comparison.result import TOLERANCES, Tolerance
 from xframe.comparison.settings import coarse_precision
 from xframe.errors import TraceError, UsageError, counted, printable
-from xframe.trace.files import NewFile, Passing
+from xframe.files.new import NewFile, Passing
 from xframe.trace.trace import Trace
 from xframe.trace.weights import array_digest
 

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from xframe.comparison.goldens.ranges import MOST, Identity
 from xframe.comparison.result import Tolerance
 from xframe.errors import NotATraceError, TraceError, printable
+from xframe.files.limits import LARGEST, opened
 from xframe.plan.counting import Counts
-from xframe.trace.limits import LARGEST, opened
 from xframe.trace.stated import Certificate, Count, Hex128, fitted
 
 SUFFIX = ".golden"

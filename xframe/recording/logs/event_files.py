@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim, not_installed
+from xframe.files.limits import opened
 from xframe.recording.logs.log import Block, Log, fits
-from xframe.trace.limits import opened
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 
 _LONGEST = 1 << 23  # bytes of a record

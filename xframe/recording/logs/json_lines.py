@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as arrow_json
 
+from xframe.files.limits import once, weighed
 from xframe.recording.logs import log
 from xframe.recording.logs.log import Block, Ids, TextLog, as_column
-from xframe.trace.limits import once, weighed
 from xframe.trace.schema import BY_NAME
 
 _SHORT = 1 << 12  # bytes of a line that need not be weighed

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim, printable, shown
-from xframe.trace.limits import opened
+from xframe.files.limits import opened
 from xframe.trace.schema import BY_NAME, DTYPES, Column
 from xframe.trace.trace import COMPLETE
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim, printable
+from xframe.files.limits import opened
 from xframe.report.exports.export import COMPUTED, Export
-from xframe.trace.limits import opened
 
 EXPERIMENT = "xframe"
 _HEAD = b"SQLite format 3\x00"

@@ -1,0 +1,225 @@
+"""A state's file: every bit comes back, and what is not whole is refused."""
+
+import dataclasses
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import xframe
+from xframe.errors import StateError
+from xframe.state.file import check_like
+
+RULE = {"rule": "SGD", "learning_rate": 0.1, "momentum": 0.9}
+
+
+def a_state(precision="float32"):
+    """With all parts, and numbers that no text has exactly."""
+    random = np.random.RandomState(0)
+    kind = "f8" if precision == "float64" else "f4"
+
+    def some(*shape):
+        values = random.standard_normal(shape).astype(kind)
+        return (values.view("<u4") & 0xFFFF0000).view("<f4") if precision == "bfloat16" else values
+
+    return xframe.State(
+        parameters={"dense_0/kernel": some(3, 4), "dense_0/bias": np.zeros(4, kind), "s": np.array(7, kind)},
+        buffers={"batchnorm_0/mean": some(4), "count": np.array([3])},
+        slots={"velocity": {"dense_0/kernel": some(3, 4)}, "mean_square": {"dense_0/bias": some(4)}},
+        gradients={"dense_0/kernel": some(3, 4)},
+        average={"dense_0/bias": some(4)},
+        numbers={"updates": 12, "rate": 0.1 + 0.2, "loss_scale": 2.0**15},
+        position={"walk": {"epoch": 1}, "course": {"stopping": None}},
+        rule=RULE,
+        precision=precision,
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16", "mixed_float16"])
+def test_every_bit_comes_back(tmp_path, precision):
+    state = a_state(precision)
+    xframe.write_state(tmp_path / "one.safetensors", state)
+    xframe.write_state(tmp_path / "two.safetensors", xframe.read_state(tmp_path / "one.safetensors", state))
+    back = xframe.read_state(tmp_path / "two.safetensors")
+    assert state.differences(back) == []
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"])
+def test_every_type_and_shape(tmp_path, kind):
+    values = np.frombuffer(np.random.RandomState(1).bytes(24 * np.dtype(kind).itemsize), kind)  # NaNs among them
+    values = values.view("u1") % 2 == 1 if kind == "?" else values
+    parameters = {"grid": values.reshape(2, -1, 2)[::-1].T, "one": values[0].reshape(()), "": values[:0].reshape(0, 3)}
+    parameters |= {"ends": values.astype(values.dtype.newbyteorder(">")), "\ud800\n/%": values}
+    xframe.write_state(tmp_path / "s", state := xframe.State(parameters))
+    back = xframe.read_state(tmp_path / "s").parameters
+    assert back["ends"].tobytes() == values.tobytes()
+    assert xframe.State({**back, "ends": parameters["ends"]}).differences(state) == []
+
+
+def test_a_bfloat16_takes_two_bytes_where_nothing_is_lost(tmp_path):
+    exact = np.array([1.5, np.inf, -0.0], "f4")
+    state = xframe.State({"exact": exact, "finer": np.array([0.1, 1], "f4")}, precision="bfloat16")
+    xframe.write_state(tmp_path / "s", state)
+    kinds = {name: one["dtype"] for name, one in safetensors.deserialize((tmp_path / "s").read_bytes())}
+    assert kinds == {"parameters/exact": "BF16", "parameters/finer": "F32"}
+    assert xframe.read_state(tmp_path / "s").differences(state) == []
+
+
+def test_it_is_a_file_as_the_library_has_it(tmp_path):
+    state = a_state()
+    xframe.write_state(tmp_path / "ours", state)
+    arrays = safetensors.numpy.load_file(tmp_path / "ours")
+    assert arrays.keys() == state.arrays().keys()
+    with safetensors.safe_open(tmp_path / "ours", "np") as file:
+        metadata = file.metadata()
+    safetensors.numpy.save_file(arrays, tmp_path / "theirs", metadata)
+    assert xframe.read_state(tmp_path / "theirs").differences(state) == []
+
+
+def test_an_optional_field_that_is_not_known_is_passed_over(tmp_path):
+    xframe.write_state(tmp_path / "s", state := a_state())
+    _edit(tmp_path / "s", lambda head, facts: facts.update(weather="fine"))
+    assert xframe.read_state(tmp_path / "s").differences(state) == []
+
+
+def _edit(path, edit):
+    """Changes a file's head, and what xframe has in it."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    head = json.loads(data[8 : 8 + length])
+    facts = json.loads(head["__metadata__"]["xframe"])
+    edit(head, facts)
+    if "__metadata__" in head:
+        head["__metadata__"].setdefault("xframe", "")
+        head["__metadata__"]["xframe"] = json.dumps(facts)
+    text = json.dumps(head).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+KERNEL, BIAS = "parameters/dense_0/kernel", "parameters/dense_0/bias"
+EDITS = {
+    "format": (lambda head, facts: facts.update(format=2), "format 2"),
+    "a true format": (lambda head, facts: facts.update(format=True), "format True"),
+    "required": (lambda head, facts: facts["required"].append("weather"), "requires 'weather'"),
+    "no rule": (lambda head, facts: facts.pop("rule"), "no rule"),
+    "a list for a rule": (lambda head, facts: facts.update(rule=[]), "rule"),
+    "precision": (lambda head, facts: facts.update(precision="int3"), "precision"),
+    "NaN": (lambda head, facts: facts["numbers"].update(rate=float("nan")), "not finite"),
+    "infinite, in the rule": (lambda head, facts: facts["rule"].update(rate=[{"x": float("inf")}]), "not finite"),
+    "a text for a number": (lambda head, facts: facts["numbers"].update(rate="1"), "'rate'"),
+    "true for a number": (lambda head, facts: facts["numbers"].update(rate=True), "'rate'"),
+    "no metadata": (lambda head, facts: head.pop("__metadata__"), "no xframe"),
+    "overlap": (lambda head, facts: head[BIAS].update(data_offsets=head["buffers/count"]["data_offsets"]), "begin"),
+    "out of range": (lambda head, facts: head[KERNEL].update(data_offsets=[10**6, 10**6 + 48]), "begin"),
+    "backwards": (lambda head, facts: head[KERNEL]["data_offsets"].reverse(), "begin"),
+    "negative": (lambda head, facts: head[KERNEL]["data_offsets"].__setitem__(0, -8), "data_offsets"),
+    "huge shape": (lambda head, facts: head[KERNEL].update(shape=[2**62, 2**62]), "its shape"),
+    "many axes": (lambda head, facts: head[KERNEL].update(shape=[1] * 40 + [12]), "axes"),
+    "float shape": (lambda head, facts: head[KERNEL].update(shape=[3.0, 4]), "shape"),
+    "dtype": (lambda head, facts: head[KERNEL].update(dtype="F4"), "unknown type"),
+    "wider dtype": (lambda head, facts: head[KERNEL].update(dtype="F64"), "its shape"),
+    "a further key": (lambda head, facts: head[KERNEL].update(code="x"), "not just"),
+    "an array more": (
+        lambda head, facts: head.update(x={"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}),
+        "no part",
+    ),
+    "an array less": (lambda head, facts: head.pop(KERNEL), "begin"),
+    "another's gradient": (lambda head, facts: head.update({"gradients/x": head.pop("gradients/dense_0/kernel")}), "x"),
+    "another's slot": (lambda head, facts: head.update({"slots/v/x": head.pop("slots/velocity/dense_0/kernel")}), "x"),
+    "a slot's shape": (lambda head, facts: head["gradients/dense_0/kernel"].update(shape=[4, 3]), "shape"),
+    "twice": (lambda head, facts: head.update({"buffers/s": head.pop("buffers/count")}), "both"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_a_head_cannot_state(tmp_path, name):
+    edit, why = EDITS[name]
+    xframe.write_state(tmp_path / "s", a_state())
+    _edit(tmp_path / "s", edit)
+    with pytest.raises(StateError, match=why) as caught:
+        xframe.read_state(tmp_path / "s")
+    assert str(tmp_path / "s") in str(caught.value)
+
+
+def test_what_is_no_whole_file(tmp_path):
+    path = tmp_path / "s"
+    xframe.write_state(path, a_state())
+    whole = path.read_bytes()
+    cases = [b"", b"text", whole[:7], whole[:100], whole[:-1], whole + b"\0", whole[8:], b"PK\3\4" + whole]
+    cases += [struct.pack("<Q", size) + whole[8:] for size in (0, 1, len(whole), 2**40, 2**63, 2**64 - 1)]
+    cases += [
+        struct.pack("<Q", len(text)) + text for text in (b"{}", b"[]", b"{" * 99, b'{"__metadata__":{"xframe":"[]"}}')
+    ]
+    for data in cases:
+        path.write_bytes(data)
+        with pytest.raises(StateError, match="cannot read"):
+            xframe.read_state(path)
+
+
+def test_a_name_twice(tmp_path):
+    """The library takes the last of the two."""
+    xframe.write_state(path := tmp_path / "s", xframe.State({"a": np.zeros(2), "b": np.zeros(2)}))
+    path.write_bytes(path.read_bytes().replace(b'"parameters/b"', b'"parameters/a"'))
+    with pytest.raises(StateError, match="'parameters/a' twice"):
+        xframe.read_state(path)
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", ".", "none"):
+        with pytest.raises(StateError, match="cannot read"):
+            xframe.read_state(tmp_path / name)
+
+
+MISFITS = {
+    "missing": ({"parameters": {"s": np.zeros((), "f4")}}, "parameters/dense_0/kernel"),
+    "extra": ({"buffers": {"x": np.zeros(1)}}, "buffers/x, which is unknown here"),
+    "shape": ({"average": {"dense_0/bias": np.zeros(5, "f4")}}, r"float32 \(5,\) instead of float32 \(4,\)"),
+    "type": ({"average": {"dense_0/bias": np.zeros(4)}}, r"float64 \(4,\) instead of float32 \(4,\)"),
+    "slot": ({"slots": {}}, "no slots/velocity/dense_0/kernel"),
+    "rule": ({"rule": {**RULE, "momentum": 0.8}}, "the rule .*0.8.* instead of .*0.9"),
+    "precision": ({"precision": "bfloat16"}, "the precision bfloat16 instead of float32"),
+    "number": ({"numbers": {"updates": 3, "rate": 1.0}}, "no number loss_scale"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit(name):
+    change, why = MISFITS[name]
+    with pytest.raises(StateError, match=why):
+        check_like(dataclasses.replace(a_state(), **change), a_state())
+
+
+def test_a_file_that_does_not_fit_is_not_read(tmp_path):
+    xframe.write_state(tmp_path / "s", a_state("float64"))
+    with pytest.raises(StateError, match=r"does not fit: got .*float64 .*, and \d+ more"):
+        xframe.read_state(tmp_path / "s", a_state())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"numbers": {"rate": float("nan")}},
+        {"precision": "int3"},
+        {"position": {"walk": object()}},
+        {"rule": {"learning_rate": float("inf")}},
+        {"buffers": {"x": np.zeros(2, "c8")}},
+        {"buffers": {"x": np.array(["text"])}},
+        {"buffers": {"x": np.array([{}])}},
+        {"buffers": {"s": np.zeros(2)}},
+        {"gradients": {"x": np.zeros(2)}},
+    ],
+)
+def test_what_cannot_be_read_is_not_written(tmp_path, change):
+    path = tmp_path / "s"
+    xframe.write_state(path, a_state())
+    before = path.read_bytes()
+    with pytest.raises(StateError):
+        xframe.write_state(path, dataclasses.replace(a_state(), **change))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["s"]
