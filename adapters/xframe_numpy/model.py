@@ -16,6 +16,7 @@ class Model:
         initial = task.weights()
         self.layers = [(layer, name) for layer, name, *_ in task.placed(initial) if isinstance(layer, Dense)]
         self.parameters = {name: np.array(values, dtype=precision) for name, values in initial.items()}
+        self.final = self.parameters  # what a run ends with
 
     def forward(self, features: Array) -> list[Array]:
         """The input and every layer's output."""
@@ -33,5 +34,5 @@ class Model:
         return gradients
 
     def weights(self) -> dict[str, Array]:
-        """A copy of the weights by canonical name."""
-        return {name: values.copy() for name, values in self.parameters.items()}
+        """A copy of the weights that a run ends with, by canonical name."""
+        return {name: values.copy() for name, values in self.final.items()}

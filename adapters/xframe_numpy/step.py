@@ -19,8 +19,10 @@ class TrainStep:
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan) -> None:
         self.model, self.loss, self.rate = model, LOSSES[task.loss], task.optimizer.rate
-        self.optimizer = lower(task.optimizer)
+        self.optimizer = lower(task.optimizer, model.parameters)
         self.updates = self.optimizer.updates
+        if task.optimizer.average is not None and task.optimizer.average.final:
+            model.final = self.optimizer.average
         self.window = Window(plan)
         self.summed: dict[str, Array] = {}
         self.scheduled, self.measured = task.optimizer.scheduled, "accuracy" in task.metrics
@@ -45,6 +47,8 @@ class TrainStep:
         if divisor is not None:
             mean = gradients if divisor == 1 else {name: total / divisor for name, total in gradients.items()}
             self.optimizer.apply(self.model.parameters, mean)
+        else:
+            self.optimizer.accumulated(self.model.parameters)
         return Seen(batch.ids, self.updates, loss, self.learning_rate, self.accuracy)
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:

@@ -78,7 +78,7 @@ class Adafactor(Rule):
     the root of the mean of squares.
 
     ``epsilon_on="square"``, Keras', adds epsilon1 to h. ``"clamp"``, PyTorch's, has the mean of r at least epsilon1,
-    and s at least epsilon1².
+    and s at least epsilon1², and its rms(w) is that of the weights before they decay.
 
     Slots: row_mean_square and column_mean_square, or mean_square.
     """
@@ -91,3 +91,8 @@ class Adafactor(Rule):
     decay: Decay = field(default="decoupled", kw_only=True)
 
     slots: ClassVar[tuple[str, ...]] = ("row_mean_square", "column_mean_square", "mean_square")
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        if len(shape) < 2:
+            return {"mean_square": shape}
+        return {"row_mean_square": shape[:-1], "column_mean_square": shape[:-2] + shape[-1:]}

@@ -51,7 +51,7 @@ class Group:
 class Average:
     """Averaged weights, kept beside those that are trained: ``average ← decay · average + (1 − decay) · w``.
 
-    They begin as the weights are at the start, and do not change the training.
+    Up to the first update, that one included, they are the weights themselves. They do not change the training.
 
     Attributes:
         decay: from 0 up to below 1.
@@ -149,6 +149,10 @@ class Rule:
     def kept(self) -> tuple[str, ...]:
         """Which of ``slots`` this rule keeps, by its numbers: no velocity without momentum."""
         return self.slots
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The slots that this rule keeps for a parameter of that canonical shape, with theirs."""
+        return dict.fromkeys(self.kept(), shape)
 
     def factor(self, name: str) -> float:
         """What the learning rate is multiplied by for the parameter of that canonical name."""
