@@ -226,6 +226,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "pairs of scripts": (pairs_of_scripts, 1),
     "damage": (sweep("damage"), 10_000),
     "forged": (sweep("forged"), 20_000),
+    "states": (sweep("states"), 2000),
     "kills": (sweep("kills"), 200),
     "sweep": (sweep("grids"), 20),
     "sweep on Ray": (swept_on_ray, 5),

@@ -1,4 +1,4 @@
-"""A state's file: safetensors, whose ``__metadata__`` has under ``xframe`` a JSON head. FORMAT.md describes it.
+"""A state's file: safetensors, whose ``__metadata__`` has a JSON head and a digest of all. FORMAT.md describes it.
 
 Arrays are named by path, as ``State.arrays`` has them. A bfloat16 is held as float32 and stored as BF16, where all of
 an array is one. Whoever writes a file can state in it what they like: its head is bounded before it is parsed, and its
@@ -8,6 +8,8 @@ nothing of it is run: the library's own reader takes doubled names and maps a fi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import struct
@@ -51,6 +53,15 @@ class Stored(NamedTuple):
         return math.prod(self.shape) * np.dtype(TYPES[self.kind]).itemsize
 
 
+class Head(NamedTuple):
+    """What a head states: the arrays in the order of their bytes, its JSON, and both beside as text and digest."""
+
+    arrays: dict[str, Stored]
+    facts: dict[str, Any]
+    text: str
+    digest: str
+
+
 def write_state(path: Path, state: State) -> None:
     """Writes a state, whole or not at all; a file of that name is replaced.
 
@@ -65,17 +76,19 @@ def write_state(path: Path, state: State) -> None:
         entries[name] = {"dtype": kind, "shape": values.shape, "data_offsets": (end, end := end + values.nbytes)}
     facts = {"format": FORMAT, "required": _REQUIRED} | {name: getattr(state, name) for name in _REQUIRED}
     try:
-        text = written({"__metadata__": {"xframe": written(facts).decode()}, **entries})
+        head, stored = written(facts).decode(), {name: Stored(kind, one.shape) for name, (kind, one) in arrays.items()}
+        digest = _digest(head, stored, {name: _of_bytes(one) for name, (_, one) in arrays.items()})
+        text = written({"__metadata__": {"xframe": head, "digest": digest}, **entries})
         text += b" " * (-len(text) % 8)
-        stored, stated = _stated(text, end)
-        _state(stored, stated, stored)
+        read = _stated(text, end)
+        _state(read.arrays, read.facts, read.arrays)
     except (TypeError, ValueError) as error:
         raise StateError("this state cannot be written", got=Verbatim(error), expected=_WHOLE) from None
     with Passing(path) as passing:
         with os.fdopen(os.dup(passing.number), "wb") as file:
             file.write(_LENGTH.pack(len(text)) + text)
             for _, values in arrays.values():
-                file.write(values.reshape(-1).view(np.uint8).data)
+                file.write(_bytes(values))
         passing.put()
 
 
@@ -90,10 +103,19 @@ def read_state(path: Path, like: State | None = None) -> State:
     """
     try:
         with opened(path) as file:
-            stored, facts = _head(file)
+            head = _head(file)
             if like is not None:
-                check_like(_state(stored, facts, stored), like)
-            return _state(stored, facts, {name: _array(file, one) for name, one in stored.items()})
+                check_like(_state(head.arrays, head.facts, head.arrays), like)
+            arrays, digests = dict[str, NDArray[Any]](), dict[str, str]()
+            for name, one in head.arrays.items():
+                values = np.empty(one.shape, TYPES[one.kind])
+                if file.readinto(_bytes(values)) != one.size:  # type: ignore[attr-defined]
+                    raise ValueError("it ends before its arrays do")
+                digests[name] = _of_bytes(values)
+                arrays[name] = (values.astype("<u4") << 16).view("<f4") if one.kind == "BF16" else values
+        if _digest(head.text, head.arrays, digests) != head.digest:
+            raise ValueError("it is not what was written: its digest is a different one")
+        return _state(head.arrays, head.facts, arrays)
     except (OSError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         expected = "a state's file, whole and as it was written"
@@ -103,7 +125,7 @@ def read_state(path: Path, like: State | None = None) -> State:
 def types_of(path: Path) -> set[str]:
     """The types of a file's arrays, by NumPy's names, from its head alone. Raises OSError, ValueError: it has none."""
     with opened(path) as file:
-        return {one.dtype.name for one in _head(file)[0].values()}
+        return {one.dtype.name for one in _head(file).arrays.values()}
 
 
 def check_like(state: State, like: State) -> None:
@@ -146,11 +168,26 @@ def _packed(name: str, array: NDArray[Any], precision: str) -> tuple[str, NDArra
     return _NAMES[values.dtype], values
 
 
+def _bytes(values: NDArray[Any]) -> memoryview:
+    """The bytes of a contiguous array, in place."""
+    return values.reshape(-1).view(np.uint8).data
+
+
+def _of_bytes(values: NDArray[Any]) -> str:
+    return hashlib.blake2b(_bytes(values), digest_size=16).hexdigest()
+
+
+def _digest(head: str, stored: Mapping[str, Stored], digests: Mapping[str, str]) -> str:
+    """Of a file's JSON and its arrays by name, wherever in the file each lies."""
+    arrays = [[name, one.kind, one.shape, digests[name]] for name, one in sorted(stored.items())]
+    return hashlib.blake2b(json.dumps([head, arrays]).encode(), digest_size=16).hexdigest()
+
+
 # Reading
 
 
-def _head(file: BinaryIO) -> tuple[dict[str, Stored], dict[str, Any]]:
-    """The arrays that a file states, in the order of their bytes, and what its head says beside."""
+def _head(file: BinaryIO) -> Head:
+    """A file's head, checked by itself and by the file's size."""
     size = os.fstat(file.fileno()).st_size
     first = file.read(_LENGTH.size)
     if len(first) < _LENGTH.size:
@@ -164,12 +201,13 @@ def _head(file: BinaryIO) -> tuple[dict[str, Stored], dict[str, Any]]:
     return _stated(text, size - _LENGTH.size - length)
 
 
-def _stated(text: bytes, size: int) -> tuple[dict[str, Stored], dict[str, Any]]:
+def _stated(text: bytes, size: int) -> Head:
     """What a head's text states, of arrays that have ``size`` bytes together."""
     head = _mapping(parsed(text.rstrip(b" ")), "its head")
     metadata = _mapping(head.pop("__metadata__", {}), "its metadata")
-    if not isinstance(facts := metadata.get("xframe"), str):
-        raise ValueError("it has no xframe among its metadata")
+    facts, digest = metadata.get("xframe"), metadata.get("digest")
+    if not isinstance(facts, str) or not isinstance(digest, str):
+        raise ValueError("it has no xframe and digest among its metadata")
     stored, last = dict[str, Stored](), 0
     for (begin, end), name in sorted((_offsets(name, entry), name) for name, entry in head.items()):
         if begin != last:
@@ -177,7 +215,7 @@ def _stated(text: bytes, size: int) -> tuple[dict[str, Stored], dict[str, Any]]:
         stored[name], last = _entry(name, head[name], end - begin), end
     if last != size:
         raise ValueError(f"it has {size:,} bytes of arrays, and its head states {last:,}")
-    return stored, _facts(facts.encode())
+    return Head(stored, _facts(facts.encode()), facts, digest)
 
 
 def _offsets(name: str, entry: Any) -> tuple[int, int]:
@@ -242,17 +280,9 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _array(file: BinaryIO, stored: Stored) -> NDArray[Any]:
-    """The next of a file's arrays."""
-    values = np.empty(stored.shape, TYPES[stored.kind])
-    if file.readinto(values.reshape(-1).view(np.uint8).data) != stored.size:  # type: ignore[attr-defined]
-        raise ValueError("it ends before its arrays do")
-    return (values.astype("<u4") << 16).view("<f4") if stored.kind == "BF16" else values
-
-
 def _state(stored: Mapping[str, Stored], facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
     """The state of these arrays by path, each what belongs to a parameter and of its shape."""
-    parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    parts: dict[str, Any] = {part: {} for part in _PARTS}
     slots = dict[str, dict[str, Any]]()
     for path, values in arrays.items():
         part, slash, name = path.partition("/")
@@ -273,5 +303,4 @@ def _state(stored: Mapping[str, Stored], facts: Mapping[str, Any], arrays: Mappi
     for slot, held in slots.items():
         if strange := held.keys() - shapes.keys():
             raise ValueError(f"slots/{slot}/{min(strange)} has no parameter of that name")
-    held: dict[str, Any] = {**parts, **{name: facts[name] for name in _REQUIRED}}
-    return State(slots=slots, **held)
+    return State(slots=slots, **{**parts, **{name: facts[name] for name in _REQUIRED}})

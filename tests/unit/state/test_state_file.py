@@ -1,6 +1,7 @@
 """A state's file: every bit comes back, and what is not whole is refused."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import struct
@@ -94,10 +95,21 @@ def _edit(path, edit):
     facts = json.loads(head["__metadata__"]["xframe"])
     edit(head, facts)
     if "__metadata__" in head:
-        head["__metadata__"].setdefault("xframe", "")
         head["__metadata__"]["xframe"] = json.dumps(facts)
+        head["__metadata__"]["digest"] = _digest_of(head, data[8 + length :])
     text = json.dumps(head).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+def _digest_of(head, data):
+    """As FORMAT.md has it."""
+
+    def blake(values):
+        return hashlib.blake2b(values, digest_size=16).hexdigest()
+
+    arrays = sorted((name, one) for name, one in head.items() if name != "__metadata__")
+    listed = [[name, one["dtype"], one["shape"], blake(data[slice(*one["data_offsets"])])] for name, one in arrays]
+    return blake(json.dumps([head["__metadata__"]["xframe"], listed]).encode())
 
 
 KERNEL, BIAS = "parameters/dense_0/kernel", "parameters/dense_0/bias"
@@ -156,6 +168,17 @@ def test_what_is_no_whole_file(tmp_path):
     ]
     for data in cases:
         path.write_bytes(data)
+        with pytest.raises(StateError, match="cannot read"):
+            xframe.read_state(path)
+
+
+def test_a_bit_that_turned(tmp_path):
+    """Wherever it is: in an array, in a number, in a name."""
+    path = tmp_path / "s"
+    xframe.write_state(path, xframe.State({"a": np.zeros(2)}, numbers={"updates": 12}))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
         with pytest.raises(StateError, match="cannot read"):
             xframe.read_state(path)
 
