@@ -1,18 +1,21 @@
 """The PyTorch adapter: DataLoader, autograd and torch.optim. Importing it does not import torch.
 
-Its files are named as those of ``xframe_numpy``, which says what each is for.
+Its files are named as those of ``xframe_numpy``, which says what each is for. ``optim`` are optimizers for anyone's
+scripts, which import torch alone.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from xframe_torch.adapter import TorchAdapter
+if TYPE_CHECKING:
+    from xframe_torch.adapter import TorchAdapter
+    from xframe_torch.evidence import UpdateCounter
 
 __all__ = ["TorchAdapter", "UpdateCounter"]
+_MODULES = {"TorchAdapter": "adapter", "UpdateCounter": "evidence"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "UpdateCounter":
-        from xframe_torch.evidence import UpdateCounter
-
-        return UpdateCounter
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"xframe_torch.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'xframe_torch' has no attribute {name!r}")

@@ -13,7 +13,7 @@ from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
-from xframe.tasks import layers
+from xframe.tasks import layers, optimizers
 from xframe.tasks.task import Task
 from xframe_torch.loops.settings import MODULES, TRAINERS, load, refusals
 
@@ -30,6 +30,11 @@ _LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
     *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
     *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
 )
+_RULES = (  # as in ``_LOWER`` of optimizers.py
+    *(optimizers.SGD, optimizers.Lion, optimizers.Adam, optimizers.NAdam, optimizers.Adamax, optimizers.RMSprop),
+    *(optimizers.Adagrad, optimizers.Adadelta, optimizers.Adafactor),
+)
+_FROM_ZERO = ("learning_rate", "weight_decay", "momentum_decay", "rate_decay", "initial_accumulator", "clip_threshold")
 
 
 class TorchAdapter:
@@ -49,6 +54,7 @@ class TorchAdapter:
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
+        reasons += _unlowered(task.optimizer)
         if runtime.loop == "graph" and runtime.device == "cpu":
             reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")
         if runtime.loop == "compile" and runtime.device == "cpu" and not _compiler():
@@ -106,6 +112,16 @@ class TorchAdapter:
             weights: dict[str, NDArray[Any]] = load(runtime.loop).train(plan, task, runtime, recorder)
             return weights
         return Drive(self, plan, task, runtime, recorder)()
+
+
+def _unlowered(rule: optimizers.Rule) -> list[str]:
+    """What of a rule torch has no optimizer for."""
+    if type(rule) not in _RULES:
+        lowered = ", ".join(known.__name__ for known in _RULES)
+        return [f"optimizer {type(rule).__name__} is not one of its rules ({lowered})"]
+    numbers = {name: getattr(rule, name, 0) for name in _FROM_ZERO}
+    below = {name: value for name, value in numbers.items() if isinstance(value, (int, float)) and value < 0}
+    return [f"optimizers of torch take no {name} below 0 ({value})" for name, value in below.items()]
 
 
 def _compiler() -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from xframe.bench.worker import THREADS, Gate, Loop, Workload
 from xframe.tasks.builtin import bench_mlp
+from xframe.tasks.optimizers import SGD
 from xframe.tasks.task import Task
 
 
@@ -59,6 +60,7 @@ def _parts(workload: Workload) -> tuple[Any, ...]:
     x, y = map(torch.from_numpy, workload.data())
     model = _MODELS[workload.task.name]()
     rule = workload.task.optimizer
+    assert isinstance(rule, SGD)
     optimizer = torch.optim.SGD(model.parameters(), lr=rule.rate(0), momentum=rule.momentum)
     return x, y, model, optimizer, torch.nn.CrossEntropyLoss()
 

@@ -16,7 +16,13 @@ WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the pre
 
 
 class Model:
-    """A module, and where its weights are by canonical name."""
+    """A module, and where its weights are by canonical name.
+
+    Attributes:
+        parameters: all that the task names.
+        trained: those that have a gradient, in the module's order.
+        final: what a run ends with.
+    """
 
     def __init__(self, task: Task, precision: str, device: str) -> None:
         initial = task.weights()
@@ -26,15 +32,18 @@ class Model:
         self.module = built.module
         trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.parameters = match(built, trainable, initial, task=task.name, framework="torch")
+        names = {parameter.tensor: name for name, parameter in self.parameters.items()}
+        self.trained = {names[tensor]: self.parameters[names[tensor]] for tensor in trainable}
+        self.final = dict(self.parameters)
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
                 values = initial[name] if axes is None else initial[name].transpose(axes)
                 tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """A copy of the weights by canonical name, as the task has them."""
+        """A copy of the weights that a run ends with, by canonical name, as the task has them."""
         weights = {}
-        for name, (tensor, axes) in self.parameters.items():
+        for name, (tensor, axes) in self.final.items():
             held = tensor.detach().cpu()
             values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
             weights[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))

@@ -54,6 +54,9 @@ _NO_SETTINGS = (
     "decoupled_weight_decay",
     "max_momentum",
     "base_momentum",
+    "rate_factor",
+    "step",
+    "mu_product",
 )
 _RARE = ("differentiable", "maximize")
 _CANONICAL = {

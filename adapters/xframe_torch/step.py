@@ -15,7 +15,7 @@ from xframe.tasks.task import Task
 from xframe_torch.evidence import UpdateCounter
 from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
-from xframe_torch.optimizers import clipping, lower, scaler
+from xframe_torch.optimizers import averaged, clipping, lower, scaler, set_rate
 
 
 class TrainStep:
@@ -28,8 +28,9 @@ class TrainStep:
         self.loss, self.rate, self.scheduled = LOSSES[task.loss], task.optimizer.rate, task.optimizer.scheduled
         self.parameters = [p for p in model.module.parameters() if p.requires_grad]
         self.scaler = scaler(runtime)
-        self.optimizer = lower(task.optimizer, self.parameters, scaled=self.scaler is not None)
+        self.optimizer = lower(task.optimizer, model.trained, scaled=self.scaler is not None)
         self.clip = clipping(task.optimizer)
+        self.averaged = averaged(task.optimizer, self.optimizer, model)
         self.updates = UpdateCounter(self.optimizer, self.scaler)
         self.window = Window(plan)
         self.measured = "accuracy" in task.metrics
@@ -43,8 +44,7 @@ class TrainStep:
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
 
     def __call__(self, batch: Batch) -> Seen:
         place, features, targets, ids = batch
@@ -61,6 +61,8 @@ class TrainStep:
         divisor = window.close(place, rows)
         if divisor is not None:
             self.update(divisor)
+        if self.averaged is not None:
+            self.averaged.close()
         if self.measured:
             self.accuracy = accuracy(outputs, targets)
         return Seen(ids, self.updates, loss, self.learning_rate, self.accuracy)

@@ -27,7 +27,7 @@ from xframe_torch.evidence import UpdateCounter
 from xframe_torch.loops.settings import arguments, version
 from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
-from xframe_torch.optimizers import clipping, lower
+from xframe_torch.optimizers import averaged, clipping, lower, set_rate
 from xframe_torch.pipeline import InMemory, Read
 from xframe_torch.validation import by_sample
 
@@ -80,7 +80,8 @@ class Watched:
         self.model = Model(task, runtime.precision, runtime.device)
         self.module, self._loss, self._rule = self.model.module, LOSSES[task.loss], task.optimizer
         self.parameters: list[Any] = [p for p in self.module.parameters() if p.requires_grad]
-        self.optimizer = lower(self._rule, self.parameters, scaled=False)
+        self.optimizer = lower(self._rule, self.model.trained)
+        self.averaged = averaged(self._rule, self.optimizer, self.model)
         self.updates = UpdateCounter(self.optimizer)
         self.scheduler = self._scheduler() if self._rule.scheduled else None
         self.clip = clipping(self._rule)
@@ -92,8 +93,7 @@ class Watched:
         self._validated_at = -1
 
     def _scheduler(self) -> torch.optim.lr_scheduler.LambdaLR:
-        for group in self.optimizer.param_groups:
-            group["lr"] = 1.0  # which the scheduler multiplies by the rate
+        set_rate(self.optimizer, 1.0)  # which the scheduler multiplies by the rate
         return torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rule.rate)
 
     # What the trainer is given.
@@ -142,6 +142,8 @@ class Watched:
 
     def close(self, epoch: int, step_in_epoch: int) -> None:
         """The step is over."""
+        if self.averaged is not None:
+            self.averaged.close()
         loss, rate, right = self._seen
         self.recorder.step(
             ids=self._ids,

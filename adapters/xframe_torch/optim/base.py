@@ -1,0 +1,101 @@
+"""What these optimizers have in common: a step over groups of parameters, each one update of the formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+Group = dict[str, Any]
+
+
+class Optimizer(torch.optim.Optimizer):
+    """One formula over the parameters that have a gradient, group by group.
+
+    A group has ``lr``, ``weight_decay``, ``decoupled_weight_decay``, ``step``, the number of its last update, and the
+    settings of the formula. A subclass has the defaults of these, ``begin`` and ``rule``.
+    """
+
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self, params: Any, lr: float, weight_decay: float = 0.0, *, decoupled_weight_decay: bool = True, **settings: Any
+    ) -> None:
+        numbers = {"lr": lr, "weight_decay": weight_decay, **settings}
+        unknown = [name for name in settings if name not in self.settings]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}; it has {', '.join(self.settings)}")
+        for name, value in numbers.items():
+            numbers_of = value if isinstance(value, tuple) else (value,)
+            for number in numbers_of:
+                if isinstance(number, (int, float)) and not number >= 0 and name != "beta2_decay":
+                    raise ValueError(f"{type(self).__name__}: {name} is {value}, and must be a number from 0 up")
+        own = {"decoupled_weight_decay": decoupled_weight_decay, "step": 0}
+        super().__init__(params, {**self.settings, **numbers, **own})
+
+    def begin(self, group: Group, weight: Tensor) -> dict[str, Tensor]:
+        """What the formula keeps of a parameter, before its first update."""
+        raise NotImplementedError
+
+    def rule(self, group: Group, weights: list[Tensor], gradients: list[Tensor], states: list[Any]) -> None:
+        """The formula: update number ``group["step"]``, in place. The gradients are left as they are."""
+        raise NotImplementedError
+
+    def update(self, group: Group, weights: list[Tensor], gradients: list[Tensor], states: list[Any]) -> None:
+        """Weight decay and the formula."""
+        self.rule(group, weights, self.decay(group, weights, gradients), states)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            gradients = [weight.grad for weight in weights]
+            states = [self.state[weight] for weight in weights]
+            for weight, gradient, state in zip(weights, gradients, states, strict=True):
+                if gradient.is_sparse:
+                    raise RuntimeError(
+                        f"{type(self).__name__} takes no sparse gradients, and a parameter of shape "
+                        f"{tuple(weight.shape)} has one: make its layer with sparse=False"
+                    )
+                if not state:
+                    if weight.is_complex():
+                        raise RuntimeError(f"{type(self).__name__} takes no complex parameters")
+                    state.update(self.begin(group, weight))
+            group["step"] += 1
+            self.update(group, weights, gradients, states)
+        return loss
+
+    def decay(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
+        """Decays the weights; the gradients, or new ones that have the decay in them."""
+        factor = group["weight_decay"]
+        if not factor:
+            return gradients
+        if not group["decoupled_weight_decay"]:
+            return list(torch._foreach_add(gradients, weights, alpha=factor))
+        torch._foreach_mul_(weights, 1 - group["lr"] * factor)
+        return gradients
+
+
+def kept(states: list[Any], name: str) -> list[Tensor]:
+    """What all states have by that name."""
+    return [state[name] for state in states]
+
+
+def root_and_epsilon(squares: list[Tensor] | tuple[Tensor, ...], epsilon: float, *, inside: bool) -> Any:
+    """New tensors: the root of the sum of each and epsilon, or the sum of its root and epsilon."""
+    if inside:
+        roots = torch._foreach_add(squares, epsilon)
+        torch._foreach_sqrt_(roots)
+    else:
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, epsilon)
+    return roots
