@@ -5,11 +5,13 @@ from __future__ import annotations
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
 from xframe.running.steering import Window
+from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_numpy.layers import Array
 from xframe_numpy.losses import LOSSES, accuracy
 from xframe_numpy.model import Model
 from xframe_numpy.optimizers import lower
+from xframe_numpy.state import put, taken
 
 
 class TrainStep:
@@ -50,6 +52,14 @@ class TrainStep:
         else:
             self.optimizer.accumulated(self.model.parameters)
         return Seen(batch.ids, self.updates, loss, self.learning_rate, self.accuracy)
+
+    def state(self) -> State:
+        """What the step is now, see ``xframe.state.state.Stateful``."""
+        return taken(self)
+
+    def restore(self, state: State) -> None:
+        """Goes on from there."""
+        put(self, state)
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:
         """The loss and the parameters' gradients."""

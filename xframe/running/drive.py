@@ -8,14 +8,17 @@ step saw comes back from it as ``Seen`` and goes to the recorder as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from xframe.errors import StateError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
+from xframe.state.state import State
 from xframe.tasks.task import Task
 
 
@@ -110,6 +113,32 @@ class Drive:
         self.start = self.batches.start = position.walk  # type: ignore[attr-defined]
         self.train_step.window.restore(position.window)
         self.course.restore(position.course)
+
+    def export(self) -> State:
+        """The whole state of the training, between two steps: the training step's, and where the run stands."""
+        return replace(self.train_step.state(), position=self.state().to_dict(), best=self.course.best or {})
+
+    def resume(self, state: State) -> None:
+        """Makes the training go on from what ``export`` returned; before it is begun.
+
+        Raises:
+            StateError: it does not fit this training. Nothing was changed then.
+        """
+        if state.position is None:
+            raise StateError("the state does not say where the run stands", expected="one that a run exported")
+        position, model = Position.from_dict(state.position), self.train_step.model.weights()
+        if position.window.fresh == bool(state.gradients):
+            got = "gradients without an open window" if state.gradients else "an open window without gradients"
+            raise StateError("the state contradicts itself", got=Verbatim(got), expected="a window and its gradients")
+        best = {name: values.copy() for name, values in state.best.items()}
+        if best and {name: (v.dtype, v.shape) for name, v in best.items()} != {
+            name: (v.dtype, v.shape) for name, v in model.items()
+        }:
+            got = Verbatim(", ".join(best))
+            raise StateError("the best weights are not this model's", got=got, expected=", ".join(model))
+        self.train_step.restore(state)
+        self.restore(position)
+        self.course.best = best or None
 
     def __call__(self) -> dict[str, NDArray[Any]]:
         """Trains to the end; returns the final weights."""

@@ -11,11 +11,13 @@ to it goes on as if it had never stopped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import count
 from typing import Any, NamedTuple
 
+from xframe.errors import StateError, Verbatim
 from xframe.plan.stopping import EarlyStopping, StoppingState
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
@@ -66,15 +68,40 @@ class Position:
         return self.window.over or self.course.stopped
 
     def to_dict(self) -> dict[str, Any]:
-        """As nested objects."""
-        return asdict(self)
+        """As nested objects; JSON has no infinity, and a best value that is one is a text."""
+        values = asdict(self)
+        stopping = values["course"]["stopping"]
+        if stopping is not None and stopping["best"] is not None and math.isinf(stopping["best"]):
+            stopping["best"] = str(stopping["best"])
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Position:
-        """What ``to_dict`` returned."""
-        stopping = values["course"]["stopping"]
-        course = {**values["course"], "stopping": None if stopping is None else StoppingState(**stopping)}
-        return cls(WalkState(**values["walk"]), WindowState(**values["window"]), CourseState(**course))
+        """What ``to_dict`` returned.
+
+        Raises:
+            StateError: it is something else.
+        """
+        try:
+            walk, window, course = (dict(values[part]) for part in ("walk", "window", "course"))
+            if (stopping := course["stopping"]) is not None:
+                best = stopping["best"]
+                course["stopping"] = _checked(StoppingState(**{**stopping, "best": best and float(best)}))
+            states = WalkState(**walk), WindowState(**window), CourseState(**course)
+            return cls(*map(_checked, states))
+        except (KeyError, TypeError, ValueError) as error:
+            what = "a position that no run has"
+            raise StateError(what, got=Verbatim(error), expected="what Position.to_dict returns") from None
+
+
+def _checked(state: Any) -> Any:
+    """The state, if its fields are of their types: counts from 0, truth values, and what may be None."""
+    for each in fields(state):
+        value = getattr(state, each.name)
+        kinds = {"int": int, "bool": bool}
+        if each.type in kinds and (type(value) is not kinds[str(each.type)] or value < 0):
+            raise ValueError(f"{each.name} is {value!r}")
+    return state
 
 
 class Place(NamedTuple):

@@ -2,6 +2,6 @@
 
 Its files:
 
-    state.py   State: what there is, by canonical names
-    file.py    its file, which is safetensors; whether a state is like another
+    state.py   State: what there is, by canonical names; whether one is like another
+    file.py    its file, which is safetensors
 """

@@ -24,14 +24,14 @@ from xframe.errors import StateError, Verbatim, printable
 from xframe.files.limits import JSON_BYTES, LARGEST, opened, parsed, written
 from xframe.files.new import Passing
 from xframe.precision import PRECISIONS
-from xframe.state.state import State
+from xframe.state.state import State, check_like
 
 FORMAT = 1
 AXES = 32  # that an array may have
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 TYPES |= {f"{letter}{8 * size}": f"<{letter.lower()}{size}" for letter in "IU" for size in (1, 2, 4, 8)}
 _NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}  # the last of a kind: a <u2 is a U16
-_PARTS = ("parameters", "buffers", "gradients", "average")
+_PARTS = ("parameters", "buffers", "gradients", "average", "best")
 _REQUIRED = ("precision", "rule", "numbers", "position")
 _LENGTH = struct.Struct("<Q")
 
@@ -126,31 +126,6 @@ def types_of(path: Path) -> set[str]:
     """The types of a file's arrays, by NumPy's names, from its head alone. Raises OSError, ValueError: it has none."""
     with opened(path) as file:
         return {one.dtype.name for one in _head(file).arrays.values()}
-
-
-def check_like(state: State, like: State) -> None:
-    """That a state has the other's arrays in name, shape and type, its names of numbers, its rule and precision.
-
-    Raises:
-        StateError: it has not; the first differences are named.
-    """
-    mine, others = state.arrays(), like.arrays()
-    wrong = [f"no {name}" for name in others if name not in mine]
-    wrong += [f"{name}, which is unknown here" for name in mine if name not in others]
-    for name in mine.keys() & others.keys():
-        kinds = [f"{values.dtype.name} {tuple(values.shape)}" for values in (mine[name], others[name])]
-        if kinds[0] != kinds[1]:
-            wrong.append(f"{name} as {kinds[0]} instead of {kinds[1]}")
-    for name in sorted(state.numbers.keys() ^ like.numbers.keys()):
-        wrong.append(f"{'no' if name in like.numbers else 'the unknown'} number {name}")
-    for part in ("precision", "rule"):
-        one, other = getattr(state, part), getattr(like, part)
-        if one != other:
-            wrong.append(f"the {part} {one} instead of {other}")
-    if wrong:
-        more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        expected = "one of the same model, rule and precision"
-        raise StateError("the state does not fit", got=Verbatim("; ".join(wrong[:5]) + more), expected=expected)
 
 
 # Writing
@@ -300,6 +275,8 @@ def _state(stored: Mapping[str, Stored], facts: Mapping[str, Any], arrays: Mappi
         for name in parts[part]:
             if shapes.get(name) != stored[f"{part}/{name}"].shape:
                 raise ValueError(f"{part}/{name} has no parameter of that name and shape")
+    if strange := parts["best"].keys() - shapes.keys() - parts["buffers"].keys():
+        raise ValueError(f"best/{min(strange)} has no parameter or buffer of that name")
     for slot, held in slots.items():
         if strange := held.keys() - shapes.keys():
             raise ValueError(f"slots/{slot}/{min(strange)} has no parameter of that name")

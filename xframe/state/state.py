@@ -7,11 +7,13 @@ translates exactly or not at all; a bfloat16 is held as the float32 of the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xframe.errors import StateError, Verbatim
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -25,8 +27,10 @@ class State:
         buffers: what steps move without a gradient, such as a BatchNorm's running statistics.
         slots: what the rule keeps, by the rule's name for it (``Rule.slots``) and then by parameter; before the first
             update as the rule begins.
-        gradients: the sum that the open accumulation window has by now, by parameter; empty where none is open.
+        gradients: the sum that the open accumulation window has by now, by parameter, of the scaled loss where it is
+            scaled; empty where no window is open.
         average: the averaged weights, where the rule keeps them, by parameter.
+        best: the weights of the best validation so far, where the run is to end with them, by parameter and buffer.
         numbers: ``updates`` applied and ``attempts``; ``rate``, the learning rate of the last step; a rule's own
             (``momentum_product``); ``loss_scale`` and ``loss_scale_growth`` where a loss is scaled.
         position: ``xframe.running.steering.Position.to_dict``: step, pass, offset, window, early stopping.
@@ -39,6 +43,7 @@ class State:
     slots: Mapping[str, Arrays] = field(default_factory=dict)
     gradients: Arrays = field(default_factory=dict)
     average: Arrays = field(default_factory=dict)
+    best: Arrays = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     position: Mapping[str, Any] | None = None
     rule: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +52,8 @@ class State:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by path: ``parameters/dense_0/kernel``, ``slots/velocity/dense_0/kernel``."""
         parts = {"parameters": self.parameters, "buffers": self.buffers, "gradients": self.gradients}
-        parts |= {"average": self.average} | {f"slots/{name}": held for name, held in self.slots.items()}
+        parts |= {"average": self.average, "best": self.best}
+        parts |= {f"slots/{name}": held for name, held in self.slots.items()}
         return {f"{part}/{name}": values for part, held in parts.items() for name, values in held.items()}
 
     def differences(self, other: State) -> list[str]:
@@ -61,11 +67,41 @@ class State:
         ]
 
 
+def check_like(state: State, like: State) -> None:
+    """That a state has the other's arrays in name, shape and type, its names of numbers, its rule and precision.
+
+    An open window is not compared: a gradient is of its parameter's type, and one that is not there is zero.
+
+    Raises:
+        StateError: it has not; the first differences are named.
+    """
+    held = replace(state, gradients={}, best={}).arrays()
+    needed = replace(like, gradients={}, best={}).arrays()
+    needed |= {f"gradients/{name}": like.parameters[name] for name in state.gradients if name in like.parameters}
+    held |= {f"gradients/{name}": values for name, values in state.gradients.items()}
+    wrong = [f"no {name}" for name in needed if name not in held]
+    wrong += [f"{name}, which is unknown here" for name in held if name not in needed]
+    for name in held:
+        kinds = [f"{one[name].dtype.name} {tuple(one[name].shape)}" for one in (held, needed) if name in one]
+        if len(set(kinds)) > 1:
+            wrong.append(f"{name} as {kinds[0]} instead of {kinds[1]}")
+    for name in sorted(state.numbers.keys() ^ like.numbers.keys()):
+        wrong.append(f"{'no' if name in like.numbers else 'the unknown'} number {name}")
+    for part in ("precision", "rule"):
+        one, other = getattr(state, part), getattr(like, part)
+        if one != other:
+            wrong.append(f"the {part} {one} instead of {other}")
+    if wrong:
+        more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        expected = "one of the same model, rule and precision"
+        raise StateError("the state does not fit", got=Verbatim("; ".join(wrong[:5]) + more), expected=expected)
+
+
 class Stateful(Protocol):
     """What an adapter's training step is, so that its state can be taken and set between two steps."""
 
     def state(self) -> State:
-        """Where the training stands. ``position`` is left to the run."""
+        """Where the training stands. ``position`` and ``best`` are left to the run."""
 
     def restore(self, state: State) -> None:
         """Goes on from there.

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 import xframe
 from xframe.errors import StateError
-from xframe.state.file import check_like
+from xframe.state.state import check_like
 
 RULE = {"rule": "SGD", "learning_rate": 0.1, "momentum": 0.9}
 
@@ -32,6 +32,7 @@ def a_state(precision="float32"):
         slots={"velocity": {"dense_0/kernel": some(3, 4)}, "mean_square": {"dense_0/bias": some(4)}},
         gradients={"dense_0/kernel": some(3, 4)},
         average={"dense_0/bias": some(4)},
+        best={"dense_0/bias": some(4), "batchnorm_0/mean": some(4)},
         numbers={"updates": 12, "rate": 0.1 + 0.2, "loss_scale": 2.0**15},
         position={"walk": {"epoch": 1}, "course": {"stopping": None}},
         rule=RULE,
