@@ -14,8 +14,7 @@ from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
-from xframe.tasks import layers
-from xframe.tasks.schedules import Schedule
+from xframe.tasks import layers, optimizers
 from xframe.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -30,6 +29,10 @@ _LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
     *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
     *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
 )
+_RULES = (  # as in ``_LOWER`` of optimizers.py
+    *(optimizers.SGD, optimizers.Lion, optimizers.Adam, optimizers.NAdam, optimizers.Adamax, optimizers.RMSprop),
+    *(optimizers.Adagrad, optimizers.Adadelta, optimizers.Adafactor),
+)
 
 
 class TensorflowAdapter:
@@ -43,13 +46,8 @@ class TensorflowAdapter:
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
-        rate = task.optimizer.learning_rate
-        if isinstance(rate, Schedule) and rate.rises_from_zero and task.optimizer.momentum:
-            reasons.append(
-                "Keras keeps SGD's velocity multiplied by the learning rate, and a schedule that rises from 0 "
-                "loses it there"
-            )
-        return [*reasons, *_fit_refuses(plan, runtime)] if runtime.loop == "fit" else reasons
+        reasons += _rule_refuses(task.optimizer)
+        return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
         os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is imported
@@ -154,7 +152,17 @@ class TensorflowAdapter:
         return dataset(plan, task, runtime)
 
 
-def _fit_refuses(plan: TrainingPlan, runtime: Runtime) -> list[str]:
+def _rule_refuses(rule: optimizers.Rule) -> list[str]:
+    """What no optimizer of Keras computes, nor one of ``xframe_tensorflow.optim``."""
+    if type(rule) not in _RULES:
+        lowered = ", ".join(known.__name__ for known in _RULES)
+        return [f"rule {type(rule).__name__} is not one of its rules ({lowered})"]
+    if isinstance(rule, optimizers.Lion) and not rule.beta1:
+        return ["Keras' Lion takes no beta1 of 0"]
+    return []
+
+
+def _fit_refuses(plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
     """What Keras' fit can't do at all, or would do with other numbers in the same steps and updates.
 
     What it does in other steps or updates is not refused: the trace shows it.
@@ -171,4 +179,7 @@ def _fit_refuses(plan: TrainingPlan, runtime: Runtime) -> list[str]:
         reasons.append(f"Keras' fit validates at the end of epochs, not after {plan.validation_unit}")
     if plan.early_stopping_patience is not None and runtime.precision == "float64":
         reasons.append("Keras' EarlyStopping compares in float32 whatever the precision")
+    average = task.optimizer.average
+    if plan.restore_best and average is not None and average.final:
+        reasons.append("Keras' EarlyStopping restores weights as they were trained, not averaged")
     return reasons

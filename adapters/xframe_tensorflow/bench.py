@@ -13,6 +13,7 @@ from typing import Any
 
 from xframe.bench.worker import THREADS, Gate, Loop, Workload
 from xframe.tasks.builtin import bench_mlp
+from xframe.tasks.optimizers import SGD
 from xframe.tasks.task import Task
 
 
@@ -61,6 +62,7 @@ def _parts(workload: Workload) -> tuple[Any, ...]:
     tf.config.set_visible_devices([], "GPU")
     keras.utils.set_random_seed(0)
     rule = workload.task.optimizer
+    assert isinstance(rule, SGD)
     optimizer = keras.optimizers.SGD(rule.rate(0), momentum=rule.momentum)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return *workload.data(), _MODELS[workload.task.name](), optimizer, loss_fn

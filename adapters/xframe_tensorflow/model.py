@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,25 @@ class Model:
         self.module = built.module
         trainable = self.module.trainable_variables
         self.parameters = match(built, trainable, initial, task=task.name, framework="tensorflow")
+        names = {id(variable): name for name, (variable, _) in self.parameters.items()}
+        self.trained = {names[id(variable)]: self.parameters[names[id(variable)]] for variable in trainable}
+        self.final: Callable[[], dict[str, NDArray[Any]]] = dict  # weights that a run ends with instead of these
         for name, (variable, axes) in self.parameters.items():
-            values = initial[name] if axes is None else initial[name].transpose(axes)
-            variable.assign(values.astype(storage(precision)))
+            assign(variable, initial[name].astype(storage(precision)), axes)
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """A copy of the weights by canonical name, as the task has them."""
-        weights = {}
-        for name, (variable, axes) in self.parameters.items():
-            values = np.array(variable.numpy())
-            if values.dtype.kind not in "iufb":  # bfloat16; every value is a float32 too
-                values = values.astype(np.float32)
-            weights[name] = values if axes is None else values.transpose(np.argsort(axes))
-        return weights
+        """A copy of the weights that a run ends with, by canonical name, as the task has them."""
+        return {name: canonical(*parameter) for name, parameter in self.parameters.items()} | self.final()
+
+
+def canonical(variable: Any, axes: tuple[int, ...] | None) -> NDArray[Any]:
+    """A copy of a variable's values in the canonical layout; of bfloat16 as float32, which has every value of it."""
+    values = np.array(variable.numpy())
+    if values.dtype.kind not in "iufb":
+        values = values.astype(np.float32)
+    return values if axes is None else values.transpose(np.argsort(axes))
+
+
+def assign(variable: Any, values: NDArray[Any], axes: tuple[int, ...] | None) -> None:
+    """Sets a variable to values in the canonical layout."""
+    variable.assign(values if axes is None else values.transpose(axes))

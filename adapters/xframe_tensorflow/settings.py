@@ -80,7 +80,8 @@ def optimizer(optimizer: keras.optimizers.Optimizer, variables: Collection[Any] 
         if name not in _LEFT_OUT:
             found[KERAS_OPTIMIZERS.get(name, name)] = plain(value)
     found["weight_decay"] = found.get("weight_decay") or 0.0
-    found["decay"] = "decoupled" if found["weight_decay"] else None
+    decoupled = getattr(inner, "decoupled", True)  # those of ``xframe_tensorflow.optim`` say so, Keras' own all are
+    found["decay"] = ("decoupled" if decoupled else "coupled") if found["weight_decay"] else None
     found["accumulation_steps"] = found.get("accumulation_steps") or 1
     if inner is not optimizer:
         found["loss_scale"] = plain(float(optimizer.initial_scale))

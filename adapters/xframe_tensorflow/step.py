@@ -10,7 +10,7 @@ from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import STEP, UpdateCounter
 from xframe_tensorflow.losses import LOSSES, accuracy
 from xframe_tensorflow.model import Model
-from xframe_tensorflow.optimizers import lower, set_rate
+from xframe_tensorflow.optimizers import average_step, lower, read_average, set_rate
 
 
 class TrainStep:
@@ -26,10 +26,16 @@ class TrainStep:
         self.loss = LOSSES[task.loss]()
         self.measures_accuracy = "accuracy" in task.metrics
         variables = model.module.trainable_variables
-        self.optimizer = lower(task.optimizer, precision)
+        self.optimizer = lower(task.optimizer, precision, model.trained)
         self.optimizer.build(variables)
+        average = task.optimizer.average
+        if average is not None:
+            average_step(self.optimizer)  # up to the first update it is the weights
+        if average is not None and average.final:
+            model.final = lambda: read_average(self.optimizer, model.trained)
         self.updates = UpdateCounter(self.optimizer, precision)
         self.accumulates = plan.gradient_accumulation_steps > 1
+        self.averages_steps = self.accumulates and average is not None and average.clock == "steps"
         self.summed = [tf.Variable(tf.zeros_like(v.value), trainable=False) for v in variables if self.accumulates]
 
     def gradients(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | None]:
@@ -72,6 +78,12 @@ class TrainStep:
     def apply(self, divisor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The update with what was added; returns the counters."""
         return self.update([total / tf.cast(divisor, total.dtype) for total in self.summed])
+
+    def leave(self) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """What a step does that only accumulates; returns the counters."""
+        if self.averages_steps:
+            average_step(self.optimizer)
+        return self.updates.read()
 
     def update(self, gradients: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The update with those gradients; returns the counters."""

@@ -171,5 +171,5 @@ class Blocks:
             fresh, weight, divisor = columns.fresh[i] > 0, columns.weight[i], columns.divisor[i]
             due = divisor > 0
         seen = step.add(features, targets, ids, rate, weight, fresh)
-        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.updates.read)
+        updates, attempts = tf.cond(due, lambda: step.apply(divisor), step.leave)
         return seen._replace(updates=updates, update_attempts=attempts)

@@ -256,7 +256,7 @@ class Fit:
         self.plan, self.model = plan, Model(task, runtime.precision)
         measured = "accuracy" in task.metrics
         self.model.module.compile(
-            lower(task.optimizer, runtime.precision, window=plan.gradient_accumulation_steps),
+            lower(task.optimizer, runtime.precision, self.model.trained, window=plan.gradient_accumulation_steps),
             LOSSES[task.loss](),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
         )

@@ -21,9 +21,9 @@ class FunctionStep(TrainStep):
     ) -> None:
         super().__init__(model, task, plan, precision)
         self.window = Window(plan)
-        self._step, self._add, self._apply = (
+        self._step, self._add, self._apply, self._leave = (
             tf.function(function, reduce_retracing=True, jit_compile=jit_compile or None)
-            for function in (self.step, self.add, self.apply)
+            for function in (self.step, self.add, self.apply, self.leave)
         )
 
     def __call__(self, batch: Batch) -> Seen:
@@ -37,6 +37,8 @@ class FunctionStep(TrainStep):
         seen = Seen(*self._add(features, targets, ids, rate, weight, fresh))
         divisor = self.window.close(place, rows)
         if divisor is None:
+            if self.averages_steps:
+                self._leave()
             return seen
         updates, attempts = self._apply(self.number(divisor))
         return seen._replace(updates=updates, update_attempts=attempts)
