@@ -23,6 +23,7 @@ which ``make lint`` checks:
     testing       the pytest plugin, the adapters' contract suite, known faults, the self-test
     bench         what loops cost per step
     sweep         many trials of one file
+    translate     an optimizer, loss, schedule or layer as another framework writes it
     cli           the command line
 
 What never changes, and is tested: sample orders (``plan.order``), plan digests (``plan.equivalence``), certificates and

@@ -6,5 +6,6 @@ Its files:
     grouping.py      how --help is laid out; names.py: the names that the shell completes
     options.py       options that several commands share, the plan's fields among them
     printing.py      where output goes
-    runs.py, plans.py, traces.py, proofs.py, exports.py, goldens.py, reports.py, sweeps.py   the commands
+    runs.py, plans.py, traces.py, proofs.py, exports.py, goldens.py, reports.py, sweeps.py, translations.py   the
+                     commands
 """

@@ -25,7 +25,7 @@ from cyclopts import (
 )
 
 from xframe import __version__
-from xframe.cli import exports, goldens, grouping, plans, proofs, reports, runs, sweeps, traces
+from xframe.cli import exports, goldens, grouping, plans, proofs, reports, runs, sweeps, traces, translations
 from xframe.cli.printing import answer, remark
 from xframe.errors import UsageError, Verbatim, XframeError, did_you_mean, unknown
 from xframe.tables import plain_only
@@ -69,13 +69,14 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
     "selftest": "selftest [OPTIONS]",
     "bench": "bench [PLAN.toml] [OPTIONS]",
     "sweep": "sweep FILE.toml [OPTIONS]",
+    "translate": "translate EXPRESSION... [OPTIONS]",
 }
 for name in ("--help", "--version"):
     app[name].group = grouping.ABOUT
 for function in (
     *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
     *(goldens.bless, exports.export, reports.report_command, sweeps.sweep),
-    *(plans.plan_command, runs.adapters, runs.tasks, proofs.selftest, proofs.bench),
+    *(plans.plan_command, runs.adapters, runs.tasks, translations.translate, proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # the screen's width breaks them, but indented ones

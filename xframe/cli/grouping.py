@@ -78,6 +78,7 @@ COMMANDS = {
     "plan": _EXPECTED,
     "adapters": _EXPECTED,
     "tasks": _EXPECTED,
+    "translate": _EXPECTED,
     "selftest": _PROOF,
     "bench": _PROOF,
 }

@@ -48,7 +48,7 @@ _KERAS: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 3.15
     "adafactor": (Adafactor, {"learning_rate": 1e-3, "epsilon_on": "square"}),
     "lion": (Lion, {"learning_rate": 1e-3}),
 }
-_EPS32 = 2.0**-23  # PyTorch's Adafactor takes the parameters' own machine epsilon by default
+EPS32 = 2.0**-23  # PyTorch's Adafactor takes the parameters' own machine epsilon by default
 _TORCH: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 2.13
     "sgd": (SGD, {"learning_rate": 1e-3}),
     "adam": (Adam, {"learning_rate": 1e-3}),
@@ -58,7 +58,7 @@ _TORCH: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 2.13
     "rmsprop": (RMSprop, {"learning_rate": 0.01}),
     "adagrad": (Adagrad, {"learning_rate": 0.01}),
     "adadelta": (Adadelta, {"learning_rate": 1.0}),
-    "adafactor": (Adafactor, {"learning_rate": 0.01, "epsilon_on": "clamp", "epsilon1": _EPS32}),
+    "adafactor": (Adafactor, {"learning_rate": 0.01, "epsilon_on": "clamp", "epsilon1": EPS32}),
 }
 _DIALECTS: Mapping[str, Mapping[str, tuple[type[Rule], dict[str, Any]]]] = {
     "": _OWN,

@@ -1,0 +1,44 @@
+"""The signatures of what is installed, in the form of xframe/translate/signatures: ``python installed.py keras``."""
+
+import importlib
+import inspect
+import sys
+
+_COMMON = (  # of every Keras optimizer
+    "clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema=False, ema_momentum=0.99, "
+    "ema_overwrite_frequency=None, loss_scale_factor=None, gradient_accumulation_steps=None, name=None"
+)
+_UNSEEN = {  # whose own signature is (*args, **kwargs); from the framework's documentation
+    "torch.nn.LSTM": "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, proj_size=0, device=None, dtype=None",
+    "torch.nn.GRU": "input_size, hidden_size, num_layers=1, bias=True, batch_first=False, dropout=0.0, "
+    "bidirectional=False, device=None, dtype=None",
+    "torch.nn.RNN": "input_size, hidden_size, num_layers=1, nonlinearity='tanh', bias=True, batch_first=False, "
+    "dropout=0.0, bidirectional=False, device=None, dtype=None",
+    "torch.nn.Sigmoid": "",
+    "torch.nn.Tanh": "",
+    "torch.nn.Softsign": "",
+    "torch.nn.Identity": "",
+}
+
+
+def line(name):
+    """The signature of what has that dotted name, on one line."""
+    module, _, leaf = name.rpartition(".")
+    function = getattr(importlib.import_module(module), leaf)
+    if name in _UNSEEN:
+        return f"{name}({_UNSEEN[name]})"
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = [each.replace(annotation=each.empty) for each in inspect.signature(function).parameters.values()]
+    parameters = [each for each in parameters if each.kind not in kinds]
+    simple = (int, float, str, bool, type(None), tuple)
+    parameters = [
+        each if each.default is each.empty or isinstance(each.default, simple) else each.replace(default=None)
+        for each in parameters
+    ]
+    text = str(inspect.Signature(parameters))
+    return name + text.replace(_COMMON, "<common>")
+
+
+if __name__ == "__main__":
+    print("\n".join(line(name) for name in sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""What an optimizer's call says: the rule, and what belongs to the loop around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xframe.tasks.optimizers import Rule
+from xframe.tasks.schedules import Schedule
+from xframe.translate.written import Remarks
+
+HALF_KEPT = (
+    "A velocity that holds the rate and one that does not are the same rule only as long as the rate does not change."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An optimizer, apart from any framework.
+
+    Attributes:
+        rule: the formula. Its learning rate may be a schedule.
+        accumulate: an update is made of the mean gradient of that many steps.
+    """
+
+    rule: Rule
+    accumulate: int = 1
+    remarks: Remarks = field(default_factory=Remarks)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The learning rate where it is a schedule."""
+        rate = self.rule.learning_rate
+        return rate if isinstance(rate, Schedule) else None
+
+
+def free_velocity(rule: Any) -> bool:
+    """Whether a velocity that is free of the rate is the rule's."""
+    return not rule.momentum or rule.velocity == "gradient" or not rule.scheduled
+
+
+def rated_velocity(rule: Any) -> bool:
+    """Whether a velocity that holds the rate is the rule's."""
+    return not rule.momentum or rule.velocity == "step" or not rule.scheduled
+
+
+def plainest(rule: Rule) -> Rule:
+    """The same rule where two words mean the same."""
+    if not rule.weight_decay:
+        return replace(rule, decay="l2")
+    return rule

@@ -1,0 +1,172 @@
+"""One expression into another framework: what to write, or why nothing is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from xframe.errors import UsageError, Verbatim
+from xframe.tasks.schedules import Schedule
+from xframe.translate.names import FRAMEWORKS, Bound, bind
+from xframe.translate.optimizers import keras, optax, torch
+from xframe.translate.optimizers.trained import Trained
+from xframe.translate.parsing import Call, expression
+from xframe.translate.schedules import reading, writing
+from xframe.translate.written import NothingExactError, Remarks, Written, shown
+
+NATURAL = {"keras": "torch", "torch": "keras", "optax": "torch"}
+_SCHEDULERS = "torch.optim.lr_scheduler."
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """An expression and what is the same in another framework.
+
+    Attributes:
+        source: as it was given, with its spaces and line breaks made one.
+        kind: optimizer, schedule, loss, layer or initialiser.
+        framework, target: whose it is, and which one it is written for.
+        arguments: every argument of the source, defaults included.
+        meaning: the rule that it is, as plain data.
+        written: None where nothing is exact.
+        reasons: then why, and ``closest`` what comes nearest.
+    """
+
+    source: str
+    kind: str
+    framework: str
+    target: str
+    arguments: dict[str, Any]
+    meaning: dict[str, Any]
+    written: Written | None
+    reasons: tuple[str, ...] = ()
+    closest: str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is something exact."""
+        return self.written is not None
+
+    def __bool__(self) -> bool:
+        return self.exact
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "source": self.source,
+            "kind": self.kind,
+            "framework": self.framework,
+            "target": self.target,
+            "verdict": "exact" if self.exact else "nothing exact",
+            "arguments": self.arguments,
+            "meaning": self.meaning,
+            "written": None if self.written is None else self.written.to_dict(),
+            "reasons": list(self.reasons),
+            "closest": self.closest,
+        }
+
+
+def translate(source: str, to: str | None = None) -> Translation:
+    """What to write in another framework for one optimizer, schedule, loss, layer or initialiser.
+
+    Args:
+        source: a call such as ``keras.optimizers.Adam(1e-3, weight_decay=0.004)``. It is read, never evaluated.
+        to: ``keras``, ``torch`` or ``optax``; the default is PyTorch, and Keras for what is PyTorch's.
+
+    Raises:
+        UsageError: it is no such call, or has arguments that the framework would refuse.
+    """
+    call = expression(source)
+    chained = call.name in ("optax.chain", "chain")
+    bound = Bound("optax.chain", {}, frozenset()) if chained else bind(call)
+    target = _target(bound.framework, to)
+    text, arguments = " ".join(source.split()), {name: _plain(value) for name, value in bound.values.items()}
+    kind = _kind(bound.name)
+    meaning: dict[str, Any] = {}
+    try:
+        written = _written(kind, bound, call, target, meaning)
+    except NothingExactError as refusal:
+        reasons, closest = refusal.reasons, refusal.closest
+        return Translation(text, kind, bound.framework, target, arguments, meaning, None, reasons, closest)
+    return Translation(text, kind, bound.framework, target, arguments, meaning, written)
+
+
+def _target(framework: str, to: str | None) -> str:
+    if to is None:
+        return NATURAL[framework]
+    if to not in FRAMEWORKS or to == framework:
+        others = [each for each in FRAMEWORKS if each != framework]
+        raise UsageError(f"a translation from {framework}", got=Verbatim(f"to {to}"), expected=" or ".join(others))
+    return to
+
+
+def _kind(name: str) -> str:
+    if name in reading.READERS or name.startswith((_SCHEDULERS, "keras.optimizers.schedules.")):
+        return "schedule"
+    if name.startswith(("keras.optimizers.", "torch.optim.")):
+        return "optimizer"
+    if name.startswith(("keras.losses.", "optax.losses.")) or (name.startswith("torch.nn.") and name.endswith("Loss")):
+        return "loss"
+    if name.startswith("keras.initializers."):
+        return "initialiser"
+    if name.startswith("optax."):
+        return "schedule" if name.endswith(("_schedule", "_schedules")) else "optimizer"
+    return "layer"
+
+
+def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str, Any]) -> Written:
+    remarks = Remarks()
+    if kind == "schedule" and bound.framework != "torch":
+        form = reading.read(bound, 0.0, remarks)
+        meaning |= form.to_dict()
+        return _with(writing.alone(form, target, remarks), remarks)
+    if kind in ("schedule", "optimizer"):
+        trained = _trained(bound, call)
+        meaning |= trained.rule.to_dict()
+        write = {"keras": keras.write, "torch": torch.write, "optax": optax.write}[target]
+        return _with(write(trained), trained.remarks)
+    raise NothingExactError(f"No {kind} is translated yet.")
+
+
+def _trained(bound: Bound, call: Call) -> Trained:
+    if bound.framework == "optax":
+        return optax.read(Call("optax.chain", call.args, call.keywords) if call.name == "chain" else call)
+    if bound.framework == "keras":
+        return keras.read(bound)
+    if not bound.name.startswith(_SCHEDULERS):
+        return torch.read(bound)
+    inner = bound["optimizer"]
+    if not isinstance(inner, Call):
+        raise UsageError(
+            f"{bound.name} without its optimizer, which has the rate that it starts from",
+            expected=f"the optimizer written inside: {bound.leaf}(torch.optim.SGD(params, lr=0.1), …)",
+        )
+    remarks = Remarks()
+    optimizer = bind(inner)
+    if not optimizer.name.startswith("torch.optim.") or optimizer.name.startswith(_SCHEDULERS):
+        raise UsageError(f"{bound.name}'s optimizer", got=optimizer.name, expected="one of torch.optim")
+    schedule: Schedule = reading.read(bound, float(optimizer["lr"]), remarks)
+    trained = torch.read(optimizer, schedule)
+    remarks.add("A schedule's tick is an update here: scheduler.step() after each optimizer.step(), not once an epoch.")
+    for text in remarks.texts:
+        trained.remarks.add(text)
+    return trained
+
+
+def _with(written: Written, remarks: Remarks) -> Written:
+    return replace(written, notes=tuple(dict.fromkeys((*remarks.texts, *written.notes))))
+
+
+def _plain(value: Any) -> Any:
+    """An argument as JSON has it: nested calls as text."""
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return value if isinstance(value, (int, float, str, bool, type(None))) else shown(value)
+
+
+def exit_code(translations: Sequence[Translation]) -> Literal[0, 1]:
+    """0 if all are exact, 1 if for any nothing is."""
+    return 0 if all(translations) else 1
