@@ -18,9 +18,10 @@ from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
-from xframe.report.json_form import dumped
+from xframe.report.json_form import json_form
 from xframe.report.markdown import markdown
 from xframe.report.page.rendering import comparison_page
+from xframe.report.view import View
 from xframe.running import harness
 from xframe.running.progress import Progress
 from xframe.running.request import (
@@ -114,7 +115,7 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
-    write_text(folder / _REPORT, dumped(comparison.to_dict(), indent=2) + "\n", remedy)
+    write_text(folder / _REPORT, json_form(View.of(comparison)) + "\n", remedy)
     write_text(folder / "report.md", markdown(comparison), remedy)
     write_page(comparison, folder / "report.html", [_command(request, folder)], remedy=remedy)
     return comparison

@@ -25,12 +25,13 @@ def progress_bars() -> Any:
 
 def report(comparison: Comparison, form: Literal["text", "json", "md"]) -> int:
     """Prints the comparison; returns its exit code."""
-    from xframe.report.json_form import dumped
+    from xframe.report.json_form import json_form
     from xframe.report.markdown import markdown
     from xframe.report.text import text
+    from xframe.report.view import View
 
     if form == "json":
-        print(dumped(comparison.to_dict(), indent=2))
+        print(json_form(View.of(comparison)))
     elif form == "md":
         print(lines(markdown(comparison)))
     else:

@@ -1,10 +1,18 @@
-"""The JSON form of any result: valid JSON, which has no word for what is no finite number."""
+"""The JSON form of a comparison's view, or of any other result: valid JSON, which has no word for infinity or NaN."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xframe.report.view import View
+
+
+def json_form(view: View) -> str:
+    """The whole report as JSON: what it rests on as values, and the sentence that other forms begin with."""
+    return dumped({**view.facts, "headline": view.headline}, indent=2)
 
 
 def dumped(facts: Any, indent: int | None = None) -> str:

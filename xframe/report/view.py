@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from xframe.comparison.result import TOLERANCES, Comparison
 from xframe.comparison.table import checks_table, notes
@@ -60,6 +60,7 @@ class View:
         runs: what each run's rows amount to, and where it comes from.
         certificate: the one that all share, and what it vouches for; empty if they do not.
         again: commands that make this anew.
+        facts: the same as values, for programs: the keys of the JSON form.
     """
 
     verdict: Literal["PASSED", "FAILED", "INCONCLUSIVE"]
@@ -83,6 +84,7 @@ class View:
     runs: Table
     certificate: str
     again: list[str]
+    facts: dict[str, Any]
 
     @classmethod
     def of(cls, comparison: Comparison, again: Sequence[str] = ()) -> View:
@@ -110,6 +112,7 @@ class View:
             runs=words.runs(comparison),
             certificate=words.certificate(comparison),
             again=[*again, *_compared(comparison)],
+            facts=comparison.to_dict(),
         )
 
 
