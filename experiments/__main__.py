@@ -70,7 +70,7 @@ def run(name, out, *, small):
               end="" if sys.stderr.isatty() else "\n")  # fmt: skip
 
     with tempfile.TemporaryDirectory(prefix="xframe-experiment-") as scratch:
-        lab = Lab(Path(scratch), say, small=small)
+        lab = Lab(Path(scratch), say, small=small, home=HERE / name)
         result = importlib.import_module(f"experiments.{name}.experiment").run(lab)
         made = {"command": f"python -m experiments {name[:2]}", **said, "seconds": round(time.monotonic() - began)}
         try:

@@ -7,6 +7,7 @@ asks one trainer all of them, in this process. The scripts are in scripts.py, an
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -146,6 +147,27 @@ def row(trainer, index, title, folder, said):
     numbers = ["not seen" if number is None else number for number in (*seen.values(), counts.samples_seen)]
     own_counts = own(said[str(index)], seen)
     return [f"{TRAINERS[trainer]} ({given})", *numbers, explained(trace), judged(trace) if plan else reason, own_counts]
+
+
+def name_of(row):
+    """The trainer, without its arguments."""
+    return re.sub(r" \(.*", "", row["trainer"])
+
+
+def summed(rows):
+    """What all runs of each trainer come to, and of all; bold is what differs."""
+    names = [name_of(row) for row in rows]
+    groups = {one: [row for name, row in zip(names, rows) if name == one] for one in names}
+    return [
+        {
+            "trainer": name,
+            "runs": len(own_rows),
+            "differ from the preset": sum("**" in row["its preset"] for row in own_rows),
+            "own counts not observed": sum("**" in row["says of itself"] for row in own_rows),
+            "of these, updates": sum(" updates**" in row["says of itself"] for row in own_rows),
+        }
+        for name, own_rows in {**groups, "all": rows}.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What the trainers show."""
 
-from importlib import import_module
-
-name_of = import_module(f"{__package__}.experiment").name_of
+from .asking import name_of
 
 
 def learn(result):

@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ def about(within, shown=".3f"):
 def order(within=0.0, factor=20.0):
     """Of differences that rounding makes, the order of magnitude; those up to ``within`` are all alike."""
     return Kind(".1e", within, factor)
+
+
+USUAL = {  # of columns that several tables have; any other is exact
+    "loss held out": about(0.01),
+    "accuracy held out": about(0.005),
+    "frameworks differ by": order(1e-4),
+}
 
 
 @dataclass(frozen=True)
@@ -155,8 +163,10 @@ class Result:
         """A table by its name."""
         return next(table for table in self.tables if table.name == name)
 
-    def table(self, name, title, kinds, rows):
-        self.tables.append(Table(name, title, kinds, rows))
+    def table(self, name, title, rows, kinds=MappingProxyType({})):
+        """Adds one with the columns of its first row; ``kinds`` are of those that are neither usual nor exact."""
+        kinds, columns = {**USUAL, **kinds}, [column for column in rows[0] if not column.endswith(" ±")]
+        self.tables.append(Table(name, title, {column: kinds.get(column, EXACT) for column in columns}, rows))
 
     def say(self, sentence, *holds):
         """Adds a sentence to what was learned; each of ``holds`` must be true for it to be."""

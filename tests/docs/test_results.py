@@ -124,3 +124,12 @@ def test_a_task_is_named_by_what_it_is():
     assert task.num_samples == len(images) == 100
     assert 30 < (labels != right).sum() <= 50  # some of those drawn at random are right
     assert task.initial_weights()["dense_0/kernel"].shape == (64, 8)
+
+
+@pytest.mark.parametrize("name", every())
+def test_an_experiment_is_read_at_once(name, tmp_path):
+    folder = ROOT / "experiments" / name
+    assert 10 <= len((folder / "experiment.py").read_text().splitlines()) <= 40
+    result = Lab(tmp_path, print, home=folder).result(range(4))
+    assert result.question.endswith("?")
+    assert "{" not in result.setting
