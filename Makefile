@@ -33,7 +33,7 @@ trainers: $(VENV)/.trainers
 
 proof: $(VENV)/.proof
 	$(BIN)/python -m pytest $(SHARED) -m sweep
-	$(BIN)/python -m pytest $(SHARED) -m sweep tests/trainers
+	$(BIN)/python -m pytest $(SHARED) -m sweep tests/trainers tests/extras
 	PYTHONPATH=tests $(BIN)/python -m proof
 
 docs: $(VENV)/.docs

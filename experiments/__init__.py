@@ -14,6 +14,7 @@ what they show, in words and figures. It is written to ``results/NN_name``. What
     grid.py        a plan and a task at each point, trained with several seeds in both; what all ask of a point
     lab.py         where an experiment runs
     statistics.py  means over seeds, with their intervals
+    provenance.py  which code and packages made it
     results.py     tables, what was learned from them, figures, the page they are written on; two results compared
 
 The scripts beside the folders are the README's: one training in each framework, as a person would write it.

@@ -2,12 +2,9 @@
 
 import argparse
 import importlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +12,7 @@ import traceback
 from pathlib import Path
 
 from experiments.common.lab import Lab
+from experiments.common.provenance import commit, versions
 from experiments.common.results import ClaimError, differences
 
 HERE = Path(__file__).parent
@@ -25,7 +23,7 @@ OTHERS = {
     "recording.md": "what recording a script as it is costs.",
     "starting_cost.md": "what `xframe` costs before it does anything.",
 }
-VERSIONS = ("numpy", "torch", "tensorflow", "keras", "lightning", "transformers", "accelerate", "pytorch-ignite")
+SOURCES = ("xframe", "adapters", "experiments")
 
 
 def every():
@@ -41,29 +39,10 @@ def chosen(wanted):
     return names
 
 
-def commit():
-    """The commit of the code, and whether it was changed since."""
-    git = ["git", "-C", str(HERE)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    sources = [str(HERE.parent / name) for name in ("xframe", "adapters", "experiments")]
-    changes = subprocess.run([*git, "status", "--porcelain", *sources], capture_output=True, text=True).stdout
-    return (head or "unknown") + (", changed" if changes.strip() else "")
-
-
-def versions():
-    said = [f"Python {platform.python_version()}"]
-    for name in VERSIONS:
-        try:
-            said.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    busy = f"load {os.getloadavg()[0]:.0f} before" if hasattr(os, "getloadavg") else "load unknown"
-    return f"{', '.join(said)}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {busy}"
-
-
 def run(name, out, *, small):
     """Runs one experiment, and writes its result to ``out``."""
-    began, said = time.monotonic(), {"commit": commit(), "versions": versions()}
+    load = f"load {os.getloadavg()[0]:.0f} before" if hasattr(os, "getloadavg") else "load unknown"
+    began, said = time.monotonic(), {"commit": commit(*SOURCES), "versions": f"{versions()}, {load}"}
 
     def say(text):
         print(f"\r\x1b[K{name}: {text}" if sys.stderr.isatty() else f"{name}: {text}", file=sys.stderr, flush=True,

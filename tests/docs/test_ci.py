@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import xframe
 
@@ -57,7 +58,6 @@ def job(tmp_path, monkeypatch):
 
 
 def test_the_recipe_is_a_workflow():
-    yaml = pytest.importorskip("yaml")
     job = yaml.safe_load(RECIPE.read_text())["jobs"]["golden"]
     lines = [step["run"].strip() for step in job["steps"] if "run" in step]
     assert lines == [run.strip() for run, _ in steps().values()]

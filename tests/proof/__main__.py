@@ -11,7 +11,8 @@ import time
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from proof.provenance import ROOT, commit, sources, versions
+from experiments.common.provenance import versions
+from proof.provenance import ROOT, commit, sources
 from proof.sections import SECTIONS, SEED, Outcome
 
 sys.path.append(str(ROOT / "tests" / "trainers"))

@@ -1,30 +1,12 @@
-"""Which code and which packages made a figure."""
+"""Which code made a figure."""
 
 import hashlib
-import importlib.metadata
-import os
-import platform
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from experiments.common import provenance
+from experiments.common.provenance import ROOT
+
 SOURCES = ("xframe", "adapters", "tests")
-PACKAGES = (  # whose versions matter
-    "pytorch-ignite",
-    "numpy",
-    "torch",
-    "tensorflow",
-    "keras",
-    "tf_keras",
-    "lightning",
-    "transformers",
-    "accelerate",
-    "optax",
-    "jax",
-    "pyarrow",
-    "duckdb",
-    "pandas",
-)
 # What a section rests on, where that is less than everything.
 ORDER = ("xframe/plan/order.py", "tests/sweeps/order.py", "tests/proof/order_speed.py")
 
@@ -42,19 +24,4 @@ def sources(section: str) -> str:
 
 def commit() -> str:
     """The commit of that code, and whether it was changed since."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-    changes = subprocess.run(
-        [*git, "status", "--porcelain", *SOURCES], capture_output=True, text=True, check=True
-    ).stdout
-    return head.strip() + (", changed" if changes.strip() else "")
-
-
-def versions() -> str:
-    shown = [f"Python {platform.python_version()}"]
-    for name in PACKAGES:
-        try:
-            shown.append(f"{name} {importlib.metadata.version(name).partition('+')[0]}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ", ".join(shown) + f"; {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return provenance.commit(*SOURCES)
