@@ -161,6 +161,25 @@ def test_a_page_is_read_by_keyboard_and_by_ear(compared, shown):
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
+def test_on_a_phone_a_table_that_goes_on_beyond_the_edge_says_so_and_is_reached_by_keyboard(compared, shown):
+    page = shown(compared("fail"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    regions = page.locator(".scroll").all()
+    wide = [one for one in regions if one.evaluate("one => one.scrollWidth > one.clientWidth")]
+    assert 0 < len(wide) < len(regions)
+    for one in regions:
+        said = one.evaluate("one => parseFloat(getComputedStyle(one, '::before').height)")
+        assert (said > 10) == (one in wide)
+        assert one.get_attribute("role") == "region"
+        assert len(one.get_attribute("aria-label")) > 5
+    wide[0].focus()
+    assert wide[0].evaluate("one => document.activeElement === one")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)  # it glides there
+    assert wide[0].evaluate("one => one.scrollLeft") > 0
+
+
 def test_on_paper_it_is_light_and_as_wide_as_the_paper(compared, shown):
     page = shown(compared("fail"))
     page.set_viewport_size({"width": 720, "height": 1000})  # A4 without its margins
