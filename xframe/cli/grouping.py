@@ -38,7 +38,7 @@ def _group(name: str, text: str = "") -> Group:
 
 GIVEN = _group("Files")
 WHAT = _group("Main options")
-PLANNED = _group("With a plan")
+PLANNED = _group("With a plan", "The default plan of xframe verify, where none of PLAN.toml is given.")
 WHERE = _group("Where and how")
 JUDGED = _group("What passes")
 PRINTED = _group("What comes out")

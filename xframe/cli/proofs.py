@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from xframe.cli import names
 from xframe.cli.grouping import PLANNED, PRINTED, WHAT
@@ -27,7 +30,7 @@ from xframe.cli.printing import answer, progress_bars
 from xframe.errors import UsageError, Verbatim
 
 if TYPE_CHECKING:
-    from xframe.report.bench import LoopBench
+    from xframe.running.request import Request
 
 
 def selftest(
@@ -65,6 +68,35 @@ def selftest(
     return result.exit_code
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class BenchOptions:
+    """What a plan is timed with; what is not given is as ``Request`` has it."""
+
+    task: Annotated[str | None, option("See xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)] = None
+    adapters: Annotated[
+        str | None, option("Comma separated. Default: torch,tensorflow.", PLANNED, listed(names.adapters))
+    ] = None
+    device: Annotated[Device | None, runtime("Default: auto.", PLANNED)] = None
+    precision: Annotated[Precision | None, runtime("Default: float32.", PLANNED)] = None
+    threads: Annotated[int | None, number("CPU threads of each run. Default: all cores.", PLANNED)] = None
+    tf32: Tf32 = False
+    python: Python = None
+    out: Annotated[Path | None, option("New folder for traces. Default: in xframe-runs/.", PLANNED)] = None
+
+    def request(self, file: Path | None, plan: PlanOptions) -> Request:
+        """To time the plan of that file, or the default one, with those fields."""
+        from xframe.running.request import DEFAULT_ADAPTERS, Request
+
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        given["python"] = pairs("--python", self.python, "ADAPTER=/path/to/python")
+        name = None if file is None or plan != NO_OPTIONS else file.stem
+        return Request(plan=plan.on(file), name=name, **{"adapters": DEFAULT_ADAPTERS, **given})
+
+
+NO_BENCH_OPTIONS = BenchOptions()
+
+
 def bench(
     file: PlanFile = None,
     /,
@@ -75,16 +107,7 @@ def bench(
     rounds: Annotated[int | None, number("Segments of each loop (15), or runs of each adapter (7).", WHAT)] = None,
     seconds: Annotated[float | None, option("That a segment of a loop is to take. Default: 0.5.", WHAT)] = None,
     seed: Annotated[int, number("Of the order in each round. Default: 0.", WHAT)] = 0,
-    task: Annotated[str | None, option("See xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)] = None,
-    adapters: Annotated[
-        str | None, option("Comma separated. Default: torch,tensorflow.", PLANNED, listed(names.adapters))
-    ] = None,
-    device: Annotated[Device | None, runtime("Default: auto.", PLANNED)] = None,
-    precision: Annotated[Precision | None, runtime("Default: float32.", PLANNED)] = None,
-    threads: Annotated[int | None, number("CPU threads of each run. Default: all cores.", PLANNED)] = None,
-    tf32: Tf32 = False,
-    python: Python = None,
-    out: Annotated[Path | None, option("New folder for traces. Default: in xframe-runs/.", PLANNED)] = None,
+    options: BenchOptions = NO_BENCH_OPTIONS,
     html: Annotated[
         Path | None,
         option("Without a plan: write a page to this new file, too. With one it is in the folder.", PRINTED),
@@ -98,53 +121,52 @@ def bench(
     on a perceptron so small that the loops' own cost shows. What is not installed is left out and named.
 
     With a plan: samples a second of recorded runs, one at a time. The ratio is given only if those very runs had the
-    same structure (else exit code 1).
+    same structure (else exit code 1). Fields of the plan, and options that stand under "With a plan", apply to
+    PLAN.toml; without that, to 3 epochs of the handwritten digits in batches of 64.
     """
+    if file is None and options == NO_BENCH_OPTIONS and plan == NO_OPTIONS:
+        return _bench_loops(None if loops is None else loops.split(","), rounds, seconds, seed, html, json=json)
     from xframe.bench import throughput
-    from xframe.report.page.benches import loops_page
-    from xframe.running.request import DEFAULT_ADAPTERS, Request, refuse_existing, write_text
 
-    options = {"task": task, "device": device, "precision": precision, "threads": threads, "out": out}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if file is None:
-        others = {**given, "adapters": adapters, "tf32": tf32, "python": python}
-        stray = [name for name, value in others.items() if value] + ["the plan's fields"] * (plan != NO_OPTIONS)
-        if stray:
-            raise UsageError("bench without a plan", got=Verbatim(", ".join(stray)), expected="a PLAN.toml with these")
-        if html is not None:
-            refuse_existing(html)
-        results = _bench_loops(None if loops is None else loops.split(","), rounds, seconds, seed)
-        if html is not None:
-            write_text(html, loops_page(results), "Choose another place.")
-        answer({"benches": [one.to_dict() for one in results]}, "\n\n".join(map(str, results)), json=json)
-        return max(result.exit_code for result in results)
-    if loops is not None or seconds is not None or html is not None:
-        raise UsageError("--loops, --seconds and --html", got=str(file), expected="no plan: they are for bench alone")
-    request = Request(
-        plan=plan.on(file),
-        adapters=DEFAULT_ADAPTERS if adapters is None else adapters,
-        tf32=tf32,
-        python=pairs("--python", python, "ADAPTER=/path/to/python"),
-        name=None if plan != NO_OPTIONS else file.stem,
-        **given,
-    )
+    alone = {"--loops": loops, "--seconds": seconds, "--html": html}
+    if stray := [name for name, value in alone.items() if value is not None]:
+        raise UsageError(" and ".join(stray), got=Verbatim("a plan"), expected="none: they are for bench without one")
     with progress_bars() as progress:
         result = throughput.bench_plan(
-            request, rounds=throughput.ROUNDS if rounds is None else rounds, seed=seed, progress=progress
+            options.request(file, plan),
+            rounds=throughput.ROUNDS if rounds is None else rounds,
+            seed=seed,
+            progress=progress,
         )
     answer(result.to_dict(), str(result), json=json)
     return result.exit_code
 
 
-def _bench_loops(names: list[str] | None, rounds: int | None, seconds: float | None, seed: int) -> list[LoopBench]:
+def _bench_loops(
+    names: list[str] | None,
+    rounds: int | None,
+    seconds: float | None,
+    seed: int,
+    html: Path | None,
+    *,
+    json: bool,
+) -> int:
     """What ``bench`` does without a plan."""
     from xframe.bench import loops
+    from xframe.report.page.benches import loops_page
+    from xframe.running.request import refuse_existing, write_text
 
+    if html is not None:
+        refuse_existing(html)
     with progress_bars() as progress:
-        return loops.bench_loops(
+        results = loops.bench_loops(
             loops=names,
             rounds=loops.ROUNDS if rounds is None else rounds,
             seconds=loops.SECONDS if seconds is None else seconds,
             seed=seed,
             progress=progress,
         )
+    if html is not None:
+        write_text(html, loops_page(results), "Choose another place.")
+    answer({"benches": [one.to_dict() for one in results]}, "\n\n".join(map(str, results)), json=json)
+    return max(result.exit_code for result in results)

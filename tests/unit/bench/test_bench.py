@@ -379,8 +379,8 @@ def test_a_workload_without_bare_loops():
         ("--loops torch-index", "Did you mean 'torch-indexed'?"),
         ("--rounds 0", "expected 1 or more"),
         ("--seconds -1", "expected 1 or more, and up to 150 seconds"),
-        ("--task ledger --epochs 2", "got task, the plan's fields, expected a PLAN.toml with these"),
-        ("plan.toml --loops numpy", "expected no plan"),
+        ("--batch-size 32 --loops numpy --html page.html", "--loops and --html: got a plan, expected none"),
+        ("plan.toml --loops numpy", "--loops: got a plan, expected none"),
         ("plan.toml --rounds 0", "rounds: got 0"),
         ("plan.toml --adapters numpi", "Did you mean 'numpy'?"),
     ],
@@ -413,6 +413,28 @@ def test_a_plan_through_its_workers(tmp_path, monkeypatch, capsys):
     assert result["settings"]["device"] == "cpu"
     assert json.loads((tmp_path / "xframe-runs/bench-mine-1/bench.json").read_text()) == result
     assert "measure  2/2 runs" in err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("--batch-size 32", {"batch_size": 32, "epochs": 3}),
+        ("--steps 9 --adapters numpy", {"batch_size": 64, "steps": 9}),
+        ("--task digits-cnn", {"batch_size": 64, "epochs": 3}),
+        ("mine.toml --threads 1 --epochs 3", {"batch_size": 100, "epochs": 3}),
+    ],
+)
+def test_fields_apply_to_the_default_plan_as_they_do_to_a_file(tmp_path, monkeypatch, tokens, expected):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xframe.bench.throughput.bench_plan", lambda request, **options: seen.append(request))
+    (tmp_path / "mine.toml").write_text("batch_size = 100\nepochs = 2\n")
+    cli.execute(["bench", *tokens.split()])
+    (request,) = seen
+    limits = {name: value for name, value in request.plan.limits._asdict().items() if value}
+    assert {"batch_size": request.plan.batch_size, **limits} == expected
+    assert request.task == ("digits-cnn" if "cnn" in tokens else "digits-mlp")
+    assert request.threads == (1 if "threads" in tokens else None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child does not begin with its parent's peak")
