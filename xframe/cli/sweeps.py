@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,6 +21,45 @@ if TYPE_CHECKING:
     from xframe.sweep.sweeping import Work
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SweepOptions:
+    """How trials are run."""
+
+    retry: Annotated[bool, flag("Run trials again that failed.", WHAT)] = False
+    timeout: Annotated[
+        float | None, option("Seconds that a trial may take; then its outcome is timeout. Default: no limit.", WHERE)
+    ] = None
+    jobs: Annotated[
+        int | None, number("Trials at a time. Default: one a core; 1 where times are to be compared.", WHERE)
+    ] = None
+    engine: Annotated[
+        Literal["local", "ray", "dask"],
+        word("ray and dask: the cluster of RAY_ADDRESS or DASK_SCHEDULER_ADDRESS, or one started here.", WHERE),
+    ] = "local"
+    python: Python = None
+    no_traces: Annotated[bool, flag("Keep the table alone, no trace of each trial.", PRINTED)] = False
+
+    def work(self, sweep: Sweep, out: Path | None) -> Work:
+        """The trials to run in that folder."""
+        from xframe.sweep.sweeping import Work
+
+        given = {name: getattr(self, name) for name in ("retry", "timeout", "jobs", "engine")}
+        python = pairs("--python", self.python, "ADAPTER=/path/to/python")
+        return Work(sweep, out, python=python, traces=not self.no_traces, **given)
+
+    def command(self, file: Path, out: Path | None) -> str:
+        """That goes on with the sweep."""
+        given: dict[str, object] = {"--out": out, "--jobs": self.jobs, "--timeout": self.timeout}
+        given["--engine"] = None if self.engine == "local" else self.engine
+        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        words += [word for value in self.python or [] for word in ("--python", value)]
+        return shlex.join(["xframe", "sweep", str(file), *words, *["--no-traces"] * self.no_traces])
+
+
+ONE_A_CORE = SweepOptions()
+
+
 def sweep(
     file: Annotated[
         Path, Parameter(name="FILE.toml", help="What to run; or a sweep's folder, to go on there.", group=GIVEN)
@@ -30,22 +70,10 @@ def sweep(
         bool,
         Parameter(name="--list", help="List the trials; run nothing.", group=WHAT, negative="", show_default=False),
     ] = False,
-    retry: Annotated[bool, flag("Run trials again that failed.", WHAT)] = False,
-    timeout: Annotated[
-        float | None, option("Seconds that a trial may take; then its outcome is timeout. Default: no limit.", WHERE)
-    ] = None,
-    jobs: Annotated[
-        int | None, number("Trials at a time. Default: one a core; 1 where times are to be compared.", WHERE)
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray", "dask"],
-        word("ray and dask: the cluster of RAY_ADDRESS or DASK_SCHEDULER_ADDRESS, or one started here.", WHERE),
-    ] = "local",
-    python: Python = None,
+    options: SweepOptions = ONE_A_CORE,
     out: Annotated[
         Path | None, option("The sweep's folder: a new one, or one to go on with. Default: in xframe-runs/.", PRINTED)
     ] = None,
-    no_traces: Annotated[bool, flag("Keep the table alone, no trace of each trial.", PRINTED)] = False,
     json: Json = False,
 ) -> int:
     """Run a grid of plans, tasks, adapters and seeds, each trial a process of its own, into one Parquet table.
@@ -81,26 +109,16 @@ def sweep(
     Exit codes: 0 all trials ran, and those of one plan have one certificate; 1 they differ; 3 some trial failed;
     130 interrupted.
     """
-    from xframe.sweep.sweeping import Work, opened
+    from xframe.sweep.sweeping import opened
 
     read, out = opened(file, out)
     if show:
         return _list(read, json=json)
-    work = Work(
-        read,
-        out,
-        jobs=jobs,
-        engine=engine,
-        timeout=timeout,
-        python=pairs("--python", python, "ADAPTER=/path/to/python"),
-        traces=not no_traces,
-        retry=retry,
-    )
-    given: dict[str, object] = {"--out": None if out == file else out, "--jobs": jobs, "--timeout": timeout}
-    given["--engine"] = None if engine == "local" else engine
-    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    words += [word for value in python or [] for word in ("--python", value)] + ["--no-traces"] * no_traces
-    again = shlex.join(["xframe", "sweep", str(file), *words])
+    return _run(options.work(read, out), options.command(file, None if out == file else out), json=json)
+
+
+def _run(work: Work, again: str, *, json: bool) -> int:
+    """Runs the trials; stopped, it says what goes on."""
     _begin(work, again)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

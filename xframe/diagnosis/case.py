@@ -5,10 +5,9 @@ A finder asks the case and nothing else: neither a trace nor the comparison.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -374,24 +373,6 @@ class Case:
         steps = np.searchsorted(a.bounds, differing, side="right") - 1
         members, expected = (batch_keys(rows.head(self.shared), ordered=False) for rows in (a, b))
         return DifferingSamples(differing, steps, bool(np.array_equal(members, expected)))
-
-    def fields(self, plan: TrainingPlan | None = None) -> Mapping[str, Any]:
-        """What fixes are filled in with, of that plan or else of the reference's; empty if there is none."""
-        plan, n = plan or self.plan, self.num_samples
-        if plan is None or n is None:
-            return {}
-        return {
-            "remainder": plan.remainder,
-            "leftover": plan.accumulation_remainder,
-            "boundary": plan.accumulation_boundary,
-            "at_end": "update" if plan.accumulation_at_end == "flush" else "no update",
-            "b": plan.batch_size,
-            "k": plan.gradient_accumulation_steps,
-            "order": plan.order,
-            "n": n,
-            "s": plan.steps_per_epoch,
-            "missing": -n % plan.batch_size,
-        }
 
 
 def where_due(observed: int, expected: int, noun: str) -> str:

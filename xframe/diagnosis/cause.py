@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 from xframe.diagnosis import claims
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.claims import Claim, Table
+from xframe.diagnosis.fixes import fields_of
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import alike, changed
 from xframe.plan.training_plan import TrainingPlan
@@ -169,7 +170,7 @@ class Cause:
         value to write into the plan; ``plan``: of the reference, where it is not the likeliest; both for the fixes;
         ``claims``: what the sentence says besides.
         """
-        fields = case.fields(plan)
+        fields = fields_of(plan or case.plan, case.num_samples)
         if fields and observed is not None:
             fields = {**fields, "observed": observed}
         step, rank = case.differs_at if step is None else step, self.rank if rank is None else rank
@@ -188,6 +189,6 @@ class Cause:
         claims: tuple[Claim, ...] = (),
     ) -> Fit:
         """What finders in labels and numbers return; the sentence has its own subject."""
-        fields = {"k": case.window, **case.fields()}
+        fields = {"k": case.window, **fields_of(case.plan, case.num_samples)}
         rank = self.rank if rank is None else rank
         return Fit(self, sentence, exact, step=step, fields=fields, rank=rank, claims=claims)

@@ -15,6 +15,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit
+from xframe.diagnosis.fixes import fields_of
 from xframe.diagnosis.ranking import fits_of, ranked
 from xframe.diagnosis.reference import Reference
 from xframe.diagnosis.two_orders import order_and_rest
@@ -98,7 +99,8 @@ def of_a_share(case: Case) -> Iterator[Fit]:
 def _said_of(case: Case, fits: list[Fit]) -> list[Fit]:
     """Causes of one run, none of which gives all rows; those after the first are there besides."""
     # What fixes bring back is the reference, not what the other causes make of it.
-    fits = [replace(fit, fields={**fit.fields, **case.fields()}) for fit in fits]
+    due = fields_of(case.plan, case.num_samples)
+    fits = [replace(fit, fields={**fit.fields, **due}) for fit in fits]
     said, own = [replace(fits[0], exact=False)], f"{case.run} "
     for fit in fits[1:]:
         besides = f"{case.run}, besides, {fit.sentence.removeprefix(own)}"
