@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from xframe.errors import StateError, Verbatim
+from xframe.errors import StateError, UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
-from xframe.state.state import State
+from xframe.state.state import State, Stateful
 from xframe.tasks.task import Task
 
 
@@ -116,7 +116,7 @@ class Drive:
 
     def export(self) -> State:
         """The whole state of the training, between two steps: the training step's, and where the run stands."""
-        return replace(self.train_step.state(), position=self.state().to_dict(), best=self.course.best or {})
+        return replace(self._stateful().state(), position=self.state().to_dict(), best=self.course.best or {})
 
     def resume(self, state: State) -> None:
         """Makes the training go on from what ``export`` returned; before it is begun.
@@ -136,9 +136,14 @@ class Drive:
         }:
             got = Verbatim(", ".join(best))
             raise StateError("the best weights are not this model's", got=got, expected=", ".join(model))
-        self.train_step.restore(state)
+        self._stateful().restore(state)
         self.restore(position)
         self.course.best = best or None
+
+    def _stateful(self) -> Stateful:
+        if not isinstance(self.train_step, Stateful):
+            raise UsageError("the adapter's training step has no state", expected="one with state() and restore()")
+        return self.train_step
 
     def __call__(self) -> dict[str, NDArray[Any]]:
         """Trains to the end; returns the final weights."""

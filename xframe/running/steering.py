@@ -97,9 +97,9 @@ class Position:
 def _checked(state: Any) -> Any:
     """The state, if its fields are of their types: counts from 0, truth values, and what may be None."""
     for each in fields(state):
-        value = getattr(state, each.name)
-        kinds = {"int": int, "bool": bool}
-        if each.type in kinds and (type(value) is not kinds[str(each.type)] or value < 0):
+        value: Any = getattr(state, each.name)
+        kind = {"int": int, "bool": bool}.get(str(each.type))
+        if kind is not None and (type(value) is not kind or value < 0):
             raise ValueError(f"{each.name} is {value!r}")
     return state
 

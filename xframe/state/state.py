@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,7 @@ def check_like(state: State, like: State) -> None:
         raise StateError("the state does not fit", got=Verbatim("; ".join(wrong[:5]) + more), expected=expected)
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """What an adapter's training step is, so that its state can be taken and set between two steps."""
 
