@@ -11,11 +11,13 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Window
+from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_torch.evidence import UpdateCounter
 from xframe_torch.losses import LOSSES, accuracy
 from xframe_torch.model import Model
 from xframe_torch.optimizers import averaged, clipping, lower, scaler, set_rate
+from xframe_torch.state import put, taken
 
 
 class TrainStep:
@@ -24,7 +26,7 @@ class TrainStep:
     evidence: str | None = None  # the counter knows it
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan, runtime: Runtime) -> None:
-        self.model, self.runtime = model, runtime
+        self.model, self.runtime, self.rule = model, runtime, task.optimizer
         self.loss, self.rate, self.scheduled = LOSSES[task.loss], task.optimizer.rate, task.optimizer.scheduled
         self.parameters = [p for p in model.module.parameters() if p.requires_grad]
         self.scaler = scaler(runtime)
@@ -66,6 +68,14 @@ class TrainStep:
         if self.measured:
             self.accuracy = accuracy(outputs, targets)
         return Seen(ids, self.updates, loss, self.learning_rate, self.accuracy)
+
+    def state(self) -> State:
+        """What the step is now, see ``xframe.state.state.Stateful``."""
+        return taken(self)
+
+    def restore(self, state: State) -> None:
+        """Goes on from there."""
+        put(self, state)
 
     def update(self, divisor: int) -> None:
         """The update with the gradients that are there, divided by that."""

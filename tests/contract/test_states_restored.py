@@ -11,7 +11,7 @@ from xframe.running import registry
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks import optimizers
-from xframe.tasks.lookup import find_task
+from xframe.tasks.lookup import BUILT_IN, find_task
 from xframe.tasks.schedules import Cosine
 
 ACCUMULATES = TrainingPlan(
@@ -85,11 +85,44 @@ def test_a_training_goes_on_in_numpy(tmp_path, name):
     assert state.slots.keys() <= set(optimizers.named(name).kept())
 
 
-def test_an_average_and_groups_go_on_in_numpy(tmp_path):
+@pytest.mark.parametrize("name", RULES)
+def test_a_training_goes_on_in_torch(tmp_path, name):
+    state = checked(registry.load("torch"), ACCUMULATES, of_rule(name), tmp_path / "s")
+    assert state.gradients
+
+
+TASKS = [(task, precision) for task in BUILT_IN for precision in ("float64", "bfloat16", "mixed_float16")]
+TASKS.remove(("rows-lstm", "mixed_float16"))  # which torch has no kernel for
+
+
+@pytest.mark.parametrize(("task", "precision"), TASKS)
+def test_every_task_goes_on_in_torch(tmp_path, task, precision):
+    adapter, plan = registry.load("torch"), TrainingPlan(batch_size=40, steps=5, gradient_accumulation_steps=2)
+    state = checked(adapter, plan, find_task(task), tmp_path / "s", precision, at=3)
+    assert bool(state.buffers) == (task == "digits-cnn")
+    assert ("loss_scale" in state.numbers) == (precision == "mixed_float16")
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_state_goes_from_numpy_to_torch_and_back(name, precision):
+    """Each has all of it, and goes on from it: what one exports after the other's import is the same bits."""
+    task = of_rule(name)
+    state = stopped(made(registry.load("numpy"), ACCUMULATES, task, precision), 6).export()
+    for adapter in ("torch", "numpy"):
+        drive = made(registry.load(adapter), ACCUMULATES, task, precision)
+        drive.resume(state)
+        back = drive.export()
+        assert state.differences(back) == []
+        state = back
+
+
+@pytest.mark.parametrize("adapter", ["numpy", "torch"])
+def test_an_average_and_groups_go_on(tmp_path, adapter):
     groups = (optimizers.Group(("*/bias",), rate_factor=2.0, weight_decay=0.0),)
     average = optimizers.Average(0.9, clock="steps", final=True)
     task = of_rule("adamw", groups=groups, average=average, clip_global_norm=0.1)
-    assert checked(registry.load("numpy"), ACCUMULATES, task, tmp_path / "s", "float64").average
+    assert checked(registry.load(adapter), ACCUMULATES, task, tmp_path / "s", "float64").average
 
 
 def test_a_state_that_does_not_fit_changes_nothing():
