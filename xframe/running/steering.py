@@ -98,8 +98,7 @@ def _checked(state: Any) -> Any:
     """The state, if its fields are of their types: counts from 0, truth values, and what may be None."""
     for each in fields(state):
         value: Any = getattr(state, each.name)
-        kind = {"int": int, "bool": bool}.get(str(each.type))
-        if kind is not None and (type(value) is not kind or value < 0):
+        if each.type in ("int", "bool") and (type(value).__name__ != each.type or value < 0):
             raise ValueError(f"{each.name} is {value!r}")
     return state
 
