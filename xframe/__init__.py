@@ -12,7 +12,7 @@ which ``make lint`` checks:
     files         how files are made and how much one may ask of its reader
     state         a training's whole state, and its file
     trace         what was seen, and its forms on disk
-    tasks         what is computed; layers.py, optimizers.py and schedule.py forward to it
+    tasks         what is computed; layers.py, losses.py, optimizers.py and schedule.py forward to it
     recording     taking what is seen
     inference     which plan the rows follow
     running       doing it natively: adapters, what steers their loops, the processes they run in
@@ -74,7 +74,7 @@ _NAMES = {  # by module
     "verification": ("compare", "verify"),
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = ("layers", "optimizers", "schedule")
+_MODULES = ("layers", "losses", "optimizers", "schedule")
 __version__ = "0.1.0"
 __all__ = [
     "SGD",

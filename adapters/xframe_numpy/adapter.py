@@ -13,6 +13,7 @@ from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks.layers import Dense
+from xframe.tasks.losses import LOSSES
 from xframe.tasks.task import Task
 from xframe_numpy.model import Model
 from xframe_numpy.pipeline import Pipeline
@@ -33,7 +34,8 @@ class NumpyAdapter:
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         precisions = ("float32", "float64")
-        return unsupported(self, plan, task, runtime, devices=("cpu",), precisions=precisions, layers=(Dense,))
+        have: Any = {"precisions": precisions, "layers": (Dense,), "losses": LOSSES.values()}
+        return unsupported(self, plan, task, runtime, devices=("cpu",), **have)
 
     def probe(self) -> Probe:
         return Probe({"numpy": np.__version__}, ("cpu",))

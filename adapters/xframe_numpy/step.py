@@ -8,7 +8,7 @@ from xframe.running.steering import Window
 from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_numpy.layers import Array
-from xframe_numpy.losses import LOSSES, accuracy
+from xframe_numpy.losses import accuracy, lowered
 from xframe_numpy.model import Model
 from xframe_numpy.optimizers import lower
 from xframe_numpy.state import put, taken
@@ -20,7 +20,7 @@ class TrainStep:
     evidence: str | None = None  # the optimizer's counter knows it
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan) -> None:
-        self.model, self.loss, self.rate = model, LOSSES[task.loss], task.optimizer.rate
+        self.model, self.loss, self.rate = model, lowered(task.loss), task.optimizer.rate
         self.optimizer = lower(task.optimizer, model.parameters)
         self.updates = self.optimizer.updates
         if task.optimizer.average is not None and task.optimizer.average.final:

@@ -8,8 +8,9 @@ import numpy as np
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
+from xframe.tasks import losses
 from xframe.tasks.task import Task
-from xframe_numpy.losses import LOSSES, accuracy
+from xframe_numpy.losses import accuracy, lowered
 from xframe_numpy.model import Model
 
 
@@ -17,7 +18,8 @@ class Validator:
     """Each call is one validation of the model as it is; returns what ``recorder.validation`` takes."""
 
     def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> None:
-        self.model, self.loss, self.metrics = model, LOSSES[task.loss], task.metrics
+        self.model, self.loss, self.metrics = model, lowered(task.loss), task.metrics
+        self.share = losses.of(task.loss).share
         self.size = plan.validation_batch_size or plan.batch_size
         self.features, self.targets = task.validation_data(runtime.precision)
 
@@ -25,14 +27,15 @@ class Validator:
         ids = np.arange(len(self.features))
         batches = [ids[start : start + self.size] for start in range(0, len(ids), self.size)]
         sizes = [len(batch) for batch in batches]
-        losses, accuracies = [], []
+        values, accuracies = [], []
         for batch in batches:
             outputs = self.model.forward(self.features[batch])[-1]
-            losses.append(self.loss(outputs, self.targets[batch])[0])
+            values.append(self.loss(outputs, self.targets[batch])[0])
             if self.metrics:
                 accuracies.append(accuracy(outputs, self.targets[batch]))
+        values, shares = losses.counted(values, [self.share(self.targets[batch]) for batch in batches])
         return {
-            "loss": float(np.average(losses, weights=sizes)),
+            "loss": float(np.average(values, weights=shares)),
             "accuracy": float(np.average(accuracies, weights=sizes)) if accuracies else None,
             "ids": np.concatenate(batches),
             "batch_sizes": sizes,

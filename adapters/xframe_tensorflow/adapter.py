@@ -14,7 +14,8 @@ from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
-from xframe.tasks import layers, optimizers
+from xframe.tasks import layers, losses, optimizers
+from xframe.tasks.losses import LOSSES
 from xframe.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
+        have: Any = {"precisions": PRECISIONS, "layers": _LAYERS, "losses": LOSSES.values()}
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), **have)
         reasons += _rule_refuses(task.optimizer)
         return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
@@ -177,6 +179,11 @@ def _fit_refuses(plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         )
     if plan.validation_unit not in ("epochs", None):
         reasons.append(f"Keras' fit validates at the end of epochs, not after {plan.validation_unit}")
+    if plan.validation_every is not None and not losses.of(task.loss).even:
+        reasons.append(
+            "Keras' fit averages a validation's batches by their samples, and this loss counts ignored or weighted "
+            "samples otherwise"
+        )
     if plan.early_stopping_patience is not None and runtime.precision == "float64":
         reasons.append("Keras' EarlyStopping compares in float32 whatever the precision")
     average = task.optimizer.average

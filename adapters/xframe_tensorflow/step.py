@@ -8,7 +8,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Seen
 from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import STEP, UpdateCounter
-from xframe_tensorflow.losses import LOSSES, accuracy
+from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.optimizers import average_step, lower, read_average, set_rate
 
@@ -23,7 +23,7 @@ class TrainStep:
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan, precision: str) -> None:
         self.model, self.rule, self.precision = model, task.optimizer, precision
-        self.loss = LOSSES[task.loss]()
+        self.loss = lowered(task.loss)
         self.measures_accuracy = "accuracy" in task.metrics
         variables = model.module.trainable_variables
         self.optimizer = lower(task.optimizer, precision, model.trained)

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.runtime import Runtime
+from xframe.tasks import losses
 from xframe.tasks.task import Task
-from xframe_tensorflow.losses import LOSSES, accuracy
+from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import MOST_BYTES, resident
 
@@ -25,8 +26,10 @@ def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) ->
     """One validation at each call, as the arguments of ``recorder.validation``; None if the plan has none."""
     if plan.validation_every is None:
         return None
-    size, loss = plan.validation_batch_size, LOSSES[task.loss]()
+    size, loss = plan.validation_batch_size, lowered(task.loss)
     features, targets = task.validation_data(runtime.precision)
+    rule = losses.of(task.loss)
+    shares = [rule.share(targets[start : start + size]) for start in range(0, len(targets), size)]
     at_once = size * max(1, MOST_BYTES // (size * features[0].nbytes))  # samples
     tensors = resident(features, targets, runtime.precision)
 
@@ -58,6 +61,9 @@ def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) ->
         rows, *values = tf.concat([batches for _, batches in blocks], axis=0).numpy().T  # fetched at once
         # By sample, not by batch: a short last batch counts for less.
         means = {name: np.average(each, weights=rows) for name, each in zip(("loss", "accuracy"), values, strict=False)}
+        if not rule.even:
+            kept, counts = losses.counted(values[0], shares)
+            means["loss"] = np.average(kept, weights=counts)
         return {**means, "ids": tf.concat([ids for ids, _ in blocks], axis=0), "batch_sizes": rows}
 
     return validate

@@ -14,6 +14,7 @@ from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks import layers, optimizers
+from xframe.tasks.losses import LOSSES
 from xframe.tasks.task import Task
 from xframe_torch.loops.settings import MODULES, TRAINERS, load, refusals
 
@@ -53,7 +54,8 @@ class TorchAdapter:
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), precisions=PRECISIONS, layers=_LAYERS)
+        have: Any = {"precisions": PRECISIONS, "layers": _LAYERS, "losses": LOSSES.values()}
+        reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), **have)
         reasons += _unlowered(task.optimizer)
         if runtime.loop == "graph" and runtime.device == "cpu":
             reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")

@@ -14,7 +14,7 @@ from xframe.running.steering import Window
 from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_torch.evidence import UpdateCounter
-from xframe_torch.losses import LOSSES, accuracy
+from xframe_torch.losses import accuracy, lowered
 from xframe_torch.model import Model
 from xframe_torch.optimizers import averaged, clipping, lower, scaler, set_rate
 from xframe_torch.state import put, taken
@@ -27,8 +27,9 @@ class TrainStep:
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan, runtime: Runtime) -> None:
         self.model, self.runtime, self.rule = model, runtime, task.optimizer
-        self.loss, self.rate, self.scheduled = LOSSES[task.loss], task.optimizer.rate, task.optimizer.scheduled
+        self.rate, self.scheduled = task.optimizer.rate, task.optimizer.scheduled
         self.parameters = [p for p in model.module.parameters() if p.requires_grad]
+        self.loss = lowered(task.loss, self.parameters[0])
         self.scaler = scaler(runtime)
         self.optimizer = lower(task.optimizer, model.trained, scaled=self.scaler is not None)
         self.clip = clipping(task.optimizer)

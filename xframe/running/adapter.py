@@ -47,6 +47,7 @@ twin in tests/native.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,6 +57,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.layers import Dense, Layer
+from xframe.tasks.losses import WORDS, Loss, of
 from xframe.tasks.task import Task
 
 
@@ -106,8 +108,12 @@ def unsupported(
     devices: tuple[str, ...],
     precisions: tuple[str, ...],
     layers: tuple[type[Layer], ...] = (Dense,),
+    losses: Collection[type[Loss]] = (),
 ) -> list[str]:
-    """The reasons that hold for every adapter that lowers neutral layers itself: ``layers`` is its table of them."""
+    """The reasons that hold for every adapter that lowers neutral layers itself: ``layers`` is its table of them.
+
+    ``losses`` is that of its losses; without one it knows what the words of ``WORDS`` are short for, by these words.
+    """
     reasons = []
     settings = ("precision", runtime.precision, precisions), ("device", runtime.device, devices)
     for kind, value, known in (*settings, ("loop", runtime.loop, adapter.loops)):
@@ -119,6 +125,9 @@ def unsupported(
         reasons.append(f"task {task.name!r} measures no accuracy to stop by")
     if not task.layers and adapter.name not in task.builders:
         reasons.append(f"task {task.name!r} has no neutral layers and no builder for {adapter.name!r}")
+    if type(of(task.loss)) not in losses if losses else task.loss not in WORDS:
+        lowered = ", ".join(sorted(loss.__name__ for loss in losses) or WORDS)
+        reasons.append(f"loss {task.loss!r} is not one of its losses ({lowered})")
     if adapter.name not in task.builders:
         strange = sorted({type(layer).__name__ for layer in task.layers if type(layer) not in layers})
         lowered = ", ".join(layer.__name__ for layer in layers)

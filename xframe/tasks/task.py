@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xframe.errors import UsageError, Verbatim, unknown
+from xframe.errors import UsageError, Verbatim
 from xframe.precision import storage
+from xframe.tasks import losses
 from xframe.tasks.builders import NativeModel
 from xframe.tasks.data import Arrays, Samples, Source, fingerprint
 from xframe.tasks.layers import Dense, Embedding, Layer, Placed, Shape, place
+from xframe.tasks.losses import CrossEntropy, Loss
 from xframe.tasks.optimizers import Rule
 
 if TYPE_CHECKING:
@@ -29,17 +31,8 @@ if TYPE_CHECKING:
     from xframe.trace.trace import Trace
 
 Weights = Mapping[str, "NDArray[Any]"]
-# What is minimised, and what is measured beside: an adapter computes each with its framework's own function, from the
-# model's outputs and the targets of one batch.
-Loss = Literal["softmax_cross_entropy", "mean_squared_error", "negative_sum"]
-LOSSES: Mapping[str, str] = {
-    "softmax_cross_entropy": "mean over all targets, from logits of shape (rows, …, classes) and integer targets of "
-    "shape (rows, …)",
-    "mean_squared_error": "mean over all elements of the squared difference",
-    "negative_sum": "minus the sum of outputs",
-}
 METRICS: Mapping[str, str] = {
-    "accuracy": "share of targets that get the greatest output; with softmax_cross_entropy",
+    "accuracy": "share of targets that get the greatest output; with a cross entropy of classes, none of them ignored",
 }
 
 
@@ -53,7 +46,7 @@ class Task:
         load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
             samples such as ``xframe.ParquetSource``; row i is sample id i.
         initial_weights: returns arrays by canonical name; must be the same on every call and machine.
-        loss: one of ``xframe.tasks.task.LOSSES``, which states what each computes.
+        loss: one of ``xframe.losses``, or its name; adapters compute it from the outputs and targets of one batch.
         optimizer: the update rule.
         layers: the neutral model, see ``xframe.layers``; empty if there are builders.
         builders: by adapter name, a function of no arguments that returns a ``NativeModel``.
@@ -72,7 +65,7 @@ class Task:
     num_samples: int
     load: Callable[[], tuple[NDArray[Any], NDArray[Any]] | Source]
     initial_weights: Callable[[], dict[str, NDArray[Any]]]
-    loss: Loss
+    loss: Loss | str
     optimizer: Rule
     layers: tuple[Layer, ...] = ()
     builders: Mapping[str, Callable[[], NativeModel]] = field(default_factory=dict)
@@ -85,15 +78,15 @@ class Task:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise unknown("loss", str(self.loss), LOSSES)
+        loss = losses.of(self.loss)
         if not isinstance(self.optimizer, Rule):
             raise UsageError("a task's optimizer", got=self.optimizer, expected="a rule of xframe.optimizers")
-        if not set(self.metrics) <= set(METRICS) or (self.metrics and self.loss != "softmax_cross_entropy"):
+        of_classes = isinstance(loss, CrossEntropy) and loss.targets == "classes" and loss.ignored is None
+        if not set(self.metrics) <= set(METRICS) or (self.metrics and not of_classes):
             raise UsageError(
                 "a task's metrics",
                 got=Verbatim(f"{self.metrics} with the loss {self.loss}"),
-                expected="('accuracy',) with softmax_cross_entropy, or none",
+                expected="('accuracy',) with softmax_cross_entropy or the like, or none",
             )
         if (self.validation is None) != (self.num_validation == 0):
             raise UsageError(
@@ -182,8 +175,9 @@ class Task:
         if isinstance(loaded, Source):
             return loaded
         self._fit(features)
-        if self.loss == "softmax_cross_entropy" and not _mapped(targets):
-            self._check_classes(targets)
+        loss = losses.of(self.loss)
+        if isinstance(loss, CrossEntropy) and not _mapped(targets):
+            self._check_classes(loss, targets)
         return Arrays(features, targets)
 
     def _fit(self, features: NDArray[Any]) -> None:
@@ -197,14 +191,22 @@ class Task:
         if self.layers and isinstance(self.layers[0], Embedding) and not _mapped(features):
             _check_tokens(self.name, features, self.layers[0].vocabulary)
 
-    def _check_classes(self, targets: NDArray[Any]) -> None:
+    def _check_classes(self, loss: CrossEntropy, targets: NDArray[Any]) -> None:
         """Integer targets are classes that the model has outputs for: else a framework raises, or computes a NaN."""
-        if not np.issubdtype(targets.dtype, np.integer) or not targets.size:
-            return
         last = None
         if self.layers:
             last = self.placed({} if self.input_shape is not None else self.initial_weights())[-1]
         classes = None if last is None else last.layer.outputs(last.inputs)[-1]
+        if classes and loss.class_weights and len(loss.class_weights) != classes:
+            got, expected = (
+                f"{len(loss.class_weights)} class weights",
+                f"one for each of the last layer's {classes} outputs",
+            )
+            raise UsageError(f"task {self.name!r}: its loss does not fit", got=Verbatim(got), expected=expected)
+        if not np.issubdtype(targets.dtype, np.integer) or not targets.size or loss.targets != "classes":
+            return
+        if loss.ignored is not None:
+            targets = targets[targets != loss.ignored]
         wrong = targets[(targets < 0) | (targets >= classes)] if classes else targets[targets < 0]
         if len(wrong):
             raise UsageError(

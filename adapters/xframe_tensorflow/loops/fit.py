@@ -22,7 +22,7 @@ from xframe.recording.recorder import FLUSH_SECONDS, Recorder
 from xframe.running.runtime import Runtime
 from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import FIT
-from xframe_tensorflow.losses import LOSSES, accuracy
+from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.optimizers import lower, set_rate
 from xframe_tensorflow.pipeline import resident, taker
@@ -257,7 +257,7 @@ class Fit:
         measured = "accuracy" in task.metrics
         self.model.module.compile(
             lower(task.optimizer, runtime.precision, self.model.trained, window=plan.gradient_accumulation_steps),
-            LOSSES[task.loss](),
+            lowered(task.loss),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
         )
         rings = [Ring(size, accuracy=measured) for size in (plan.batch_size, plan.validation_batch_size or 1)]

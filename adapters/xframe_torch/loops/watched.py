@@ -22,10 +22,11 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.runtime import Runtime
 from xframe.running.steering import Course
+from xframe.tasks import losses
 from xframe.tasks.task import Task
 from xframe_torch.evidence import UpdateCounter
 from xframe_torch.loops.settings import arguments, version
-from xframe_torch.losses import LOSSES, accuracy
+from xframe_torch.losses import accuracy, lowered
 from xframe_torch.model import Model
 from xframe_torch.optimizers import averaged, clipping, lower, set_rate
 from xframe_torch.pipeline import InMemory, Read
@@ -78,8 +79,9 @@ class Watched:
         self.arguments = arguments(loop, plan, task.num_samples)
         recorder.settings({"trainer": version(loop)} | {f"trainer.{k}": v for k, v in self.arguments.items()})
         self.model = Model(task, runtime.precision, runtime.device)
-        self.module, self._loss, self._rule = self.model.module, LOSSES[task.loss], task.optimizer
+        self.module, self._rule = self.model.module, task.optimizer
         self.parameters: list[Any] = [p for p in self.module.parameters() if p.requires_grad]
+        self._loss, self._of = lowered(task.loss, self.parameters[0]), losses.of(task.loss)
         self.optimizer = lower(self._rule, self.model.trained)
         self.averaged = averaged(self._rule, self.optimizer, self.model)
         self.updates = UpdateCounter(self.optimizer)
@@ -160,7 +162,9 @@ class Watched:
     def tested(self, outputs: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """A batch of a validation; returns its loss."""
         loss = self._loss(outputs, targets)
-        self._tested.append((loss, accuracy(outputs, targets) if self.measures else None, ids.cpu()))
+        right = accuracy(outputs, targets) if self.measures else None
+        share = len(ids) if self._of.even else self._of.share(targets.cpu().numpy())
+        self._tested.append((loss, right, ids.cpu(), share))
         return loss
 
     def validated(self) -> bool:
@@ -175,10 +179,10 @@ class Watched:
 
     def _measured(self) -> dict[str, Any]:
         tested, self._tested = self._tested, []
-        losses, right, ids = zip(*tested, strict=True)
+        values, right, ids, shares = zip(*tested, strict=True)
         sizes = [len(one) for one in ids]
         return {
-            "loss": by_sample(list(losses), sizes),
+            "loss": by_sample(*losses.counted(values, shares)),
             "accuracy": by_sample(list(right), sizes) if self.measures else None,
             "ids": torch.cat(ids),
             "batch_sizes": sizes,
