@@ -164,7 +164,10 @@ def test_what_a_module_prints_is_no_result(module, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": "mse"}, r"unknown loss: got 'mse', expected one of .*, mean_squared_error, negative_sum, .*softmax_cross"),
+        (
+            {"loss": "mse"},
+            r"unknown loss: got 'mse', expected one of .*, mean_squared_error, negative_sum, .*softmax_cross",
+        ),
         ({"optimizer": "sgd"}, "a task's optimizer: got 'sgd', expected a rule of xframe.optimizers"),
         ({"layers": xframe.Dense(1)}, "a task's layers"),
         ({"layers": ("dense",)}, "a task's layers"),
