@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from xframe.tasks.optimizers.rule import Rule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Adam(Rule):
     """``w ← w − a · m̂ / (√v̂ + epsilon)``. AdamW is this with decoupled decay.
 
@@ -36,7 +36,7 @@ class Adam(Rule):
         return self.slots if self.amsgrad else self.slots[:2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NAdam(Rule):
     """Adam with Nesterov's momentum, which warms up by ``u(t) = beta1 · (1 − 0.5 · 0.96^(t · momentum_decay))``.
 
@@ -55,7 +55,7 @@ class NAdam(Rule):
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Adamax(Rule):
     """``u ← max(beta2 · u, |g| + epsilon);  w ← w − a · m̂ / u``, as PyTorch has it.
 

@@ -11,7 +11,7 @@ from xframe.tasks.optimizers.sgd import Velocity
 Epsilon = Literal["outside", "inside"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RMSprop(Rule):
     """``s ← rho · s + (1 − rho) · g²;  w ← w − a · g / (√s + epsilon)``, as PyTorch has it.
 
@@ -37,7 +37,7 @@ class RMSprop(Rule):
         return tuple(slot for slot in self.slots if slot not in unused)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Adagrad(Rule):
     """``s ← s + g²;  w ← w − a / (1 + (t − 1) · rate_decay) · g / (√s + epsilon)``, as PyTorch has it.
 
@@ -54,7 +54,7 @@ class Adagrad(Rule):
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Adadelta(Rule):
     """``s ← rho · s + (1 − rho) · g²;  d = √(u + epsilon) / √(s + epsilon) · g;  u ← rho · u + (1 − rho) · d²``.
 
@@ -67,7 +67,7 @@ class Adadelta(Rule):
     slots: ClassVar[tuple[str, ...]] = ("mean_square", "mean_square_update")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Adafactor(Rule):
     """A step of the weights' own size, divided by an average of squares that a matrix keeps by row and column.
 

@@ -72,7 +72,7 @@ class Average:
             raise UsageError("an average's final", got=self.final, expected="True or False")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Rule:
     """What all rules have. Fields are checked by their names and types when a rule is made.
 
@@ -186,6 +186,12 @@ class Rule:
 
     def _group(self, name: str) -> Group | None:
         return next((group for group in self.groups if group.holds(name)), None)
+
+    def __repr__(self) -> str:
+        """With the fields that are not at their defaults."""
+        held = [(each.name, getattr(self, each.name), each.default) for each in fields(self)]
+        settings = sorted(f"{name}={value!r}" for name, value, default in held[1:] if value != default)
+        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
 
     def to_dict(self) -> dict[str, Any]:
         """What TOML and JSON can hold: the class by its name, and every field that has a value."""

@@ -11,7 +11,7 @@ from xframe.tasks.optimizers.rule import Decay, Rule
 Velocity = Literal["gradient", "step"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SGD(Rule):
     """``v ← momentum · v + (1 − dampening) · g;  w ← w − a · v``, at the first update ``v ← g``.
 
@@ -48,7 +48,7 @@ class SGD(Rule):
         return self.slots if self.momentum else ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lion(Rule):
     """``w ← w − a · sign(beta1 · m + (1 − beta1) · g);  m ← beta2 · m + (1 − beta2) · g``. Slots: momentum.
 
