@@ -27,6 +27,7 @@ from xframe.running.progress import Progress
 from xframe.running.request import (
     DEFAULT_ADAPTERS,
     DEFAULT_TASK,
+    OPTIMIZER_FILE,
     PLAN_FILE,
     Request,
     make_way,
@@ -34,6 +35,7 @@ from xframe.running.request import (
     refuse_existing,
     write_text,
 )
+from xframe.tasks.optimizers.reading import Stated
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_different
 
@@ -44,6 +46,7 @@ def verify(
     plan: TrainingPlan,
     *,
     task: str = DEFAULT_TASK,
+    optimizer: Stated | None = None,
     adapters: str | Sequence[str] = DEFAULT_ADAPTERS,
     device: str = "auto",
     precision: str = "float32",
@@ -63,6 +66,8 @@ def verify(
     Args:
         plan: what should happen.
         task: a built-in task's name, or ``package.module:name``.
+        optimizer: in place of the task's own: a rule of ``xframe.optimizers``, a name with settings such as
+            ``"adamw weight_decay=0.1"``, a TOML file, or what one holds. What is not set is that name's default.
         adapters: names, each with a loop after a colon if not the default one.
         device: ``cpu``, ``cuda``, or ``auto``, the best that all of them have.
         precision: ``float32``, ``float64``, ``bfloat16`` or ``mixed_float16``.
@@ -83,6 +88,7 @@ def verify(
     request = Request(
         plan=plan,
         task=task,
+        optimizer=optimizer,
         adapters=adapters,
         device=device,
         precision=precision,
@@ -125,6 +131,8 @@ def _command(request: Request, folder: Path) -> str:
     """The command that runs the plan of that folder again."""
     default = Request(plan=request.plan)
     words = ["xframe", "verify", str(folder / PLAN_FILE), "--task", request.task]
+    if request.rule is not None:
+        words += ["--optimizer", str(folder / OPTIMIZER_FILE)]
     words += ["--adapters", ",".join(selection.label for selection in request.selections)]
     for name in ("device", "precision", "threads", "tf32", "workers", "rtol", "atol"):
         value = getattr(request, name)

@@ -66,6 +66,7 @@ _USAGE = {  # how each command is called, which its parameters don't say as a re
     "plan": "plan [PLAN.toml] [OPTIONS]",
     "adapters": "adapters [OPTIONS]",
     "tasks": "tasks [OPTIONS]",
+    "optimizers": "optimizers [OPTIONS]",
     "selftest": "selftest [OPTIONS]",
     "bench": "bench [PLAN.toml] [OPTIONS]",
     "sweep": "sweep FILE.toml [OPTIONS]",
@@ -76,7 +77,8 @@ for name in ("--help", "--version"):
 for function in (
     *(runs.verify, runs.run, runs.record, traces.compare, traces.explain, traces.import_command, traces.certificate),
     *(goldens.bless, exports.export, reports.report_command, sweeps.sweep),
-    *(plans.plan_command, runs.adapters, runs.tasks, translations.translate, proofs.selftest, proofs.bench),
+    *(plans.plan_command, runs.adapters, runs.tasks, runs.optimizers, translations.translate),
+    *(proofs.selftest, proofs.bench),
 ):
     name = function.__name__.removesuffix("_command")
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")  # the screen's width breaks them, but indented ones

@@ -79,6 +79,7 @@ COMMANDS = {
     "adapters": _EXPECTED,
     "tasks": _EXPECTED,
     "translate": _EXPECTED,
+    "optimizers": _EXPECTED,
     "selftest": _PROOF,
     "bench": _PROOF,
 }

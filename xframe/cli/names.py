@@ -28,6 +28,13 @@ def tasks(_: CompletionContext) -> Iterable[str]:
     return BUILT_IN
 
 
+def optimizers(_: CompletionContext) -> Iterable[str]:
+    """The update rules by name."""
+    from xframe.tasks.optimizers import names
+
+    return names()
+
+
 def adapters(_: CompletionContext) -> Iterator[str]:
     """The adapters, and each with each of its loops."""
     from xframe.running import registry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT, WHERE, of_field
-from xframe.cli.names import Completer, interpreters, tasks
+from xframe.cli.names import Completer, interpreters, optimizers, tasks
 from xframe.errors import UsageError, did_you_mean, shown
 from xframe.plan.fields import DEFAULT, FIELDS, LIMITS, Field
 
@@ -94,6 +94,13 @@ Atol = Annotated[
     float | None,
     option("Absolute tolerance of loss and weights; with --rtol. Default: 1e-4, in float64 1e-10.", JUDGED),
 ]
+OPTIMIZER = option(
+    "In place of the task's own: a name (see xframe optimizers) such as adamw or keras.adam, whose defaults count, the "
+    'learning rate too; with settings, as "adamw learning_rate=3e-4 weight_decay=0.1"; or a TOML file of them: name = '
+    '"adamw", a [learning_rate] schedule, [[groups]].',
+    WHAT,
+    optimizers,
+)
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "float64", "bfloat16", "mixed_float16"]
 
@@ -157,6 +164,7 @@ class RunOptions:
     task: Annotated[
         str, option("A built-in task (see xframe tasks) or your own as package.module:name.", WHAT, tasks)
     ] = "digits-mlp"
+    optimizer: Annotated[str | None, OPTIMIZER] = None
     device: Annotated[Device, runtime("auto takes the best that all chosen adapters have.", WHERE)] = "auto"
     precision: Annotated[Precision, runtime("mixed_float16 scales the loss.", WHERE)] = "float32"
     threads: Annotated[int | None, number("CPU threads of each adapter. Default: the cores shared out.", WHERE)] = None

@@ -74,6 +74,9 @@ class BenchOptions:
     """What a plan is timed with; what is not given is as ``Request`` has it."""
 
     task: Annotated[str | None, option("See xframe tasks. Default: digits-mlp.", PLANNED, names.tasks)] = None
+    optimizer: Annotated[
+        str | None, option("As xframe verify takes it. Default: the task's own.", PLANNED, names.optimizers)
+    ] = None
     adapters: Annotated[
         str | None, option("Comma separated. Default: torch,tensorflow.", PLANNED, listed(names.adapters))
     ] = None

@@ -1,4 +1,4 @@
-"""Commands that run a plan, ``xframe verify`` and ``run``, and list what with: ``adapters`` and ``tasks``."""
+"""Commands that run a plan, ``xframe verify`` and ``run``, and list with what: adapters, tasks, optimizers."""
 
 from __future__ import annotations
 
@@ -157,6 +157,20 @@ def adapters(*, json: Json = False) -> int:
             state += f"; without {loops}: {install}"
         rows.append([one.name, f"loops {', '.join(one.loops)}", state])
     answer(facts, "\n".join(plain(rows)), json=json)
+    return 0
+
+
+def optimizers(*, json: Json = False) -> int:
+    """List the update rules by name, each with what is set in it; keras. and torch. have those frameworks' defaults.
+
+    They go to xframe verify --optimizer. What a rule is, formula and fields, is in its docstring:
+    python -c "import xframe; help(xframe.optimizers.Adam)"
+    """
+    from xframe.tasks.optimizers import named, names
+
+    rules = {name: named(name) for name in names()}
+    facts = [{"name": name, **rule.to_dict()} for name, rule in rules.items()]
+    answer(facts, "\n".join(plain([[name, repr(rule)] for name, rule in rules.items()])), json=json)
     return 0
 
 

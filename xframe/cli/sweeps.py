@@ -89,9 +89,10 @@ def sweep(
         adapter = ["torch", "tensorflow:fit"]
         seed = [0, 1, 2]
 
-    [plan] has fields of the plan (see xframe plan --help); [run] has task, adapter, precision, device, threads, tf32,
-    workers; [grid] lists of both. Values that go together are tables [[cases]], each of them combined with the grid,
-    whose name = "..." is a column of the table. A table [[exclude]] leaves out the trials that have all its values.
+    [plan] has fields of the plan (see xframe plan --help); [run] has task, optimizer, adapter, precision, device,
+    threads, tf32, workers; [grid] lists of both. Values that go together are tables [[cases]], each of them combined
+    with the grid, whose name = "..." is a column of the table. A table [[exclude]] leaves out the trials that have all
+    its values.
 
     seed draws the order of the samples, not the starting weights, which are the task's. Tasks are built in or your own;
     scripts are run by a loop of the shell instead: xframe record --out runs/NAME.trace -- python train.py ...

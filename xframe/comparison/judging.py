@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,9 +33,11 @@ from xframe.comparison.own_orders import orders_apart
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
-from xframe.errors import UsageError, Verbatim, counted, unknown
+from xframe.errors import UsageError, Verbatim, XframeError, counted, unknown
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
+from xframe.tasks.optimizers import read
+from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
@@ -251,10 +254,19 @@ def _comparison(
         runtimes={run.name: dict(run.facts.runtime) for run in runs},
         by_run={run.name: _alone(run, pairs, terms) for run in runs if any(pair.candidate is run for pair in pairs)},
         settings=_settings(runs),
-        about={run.name: {key: value for key in _ABOUT if (value := getattr(run.facts, key))} for run in runs},
+        about={run.name: _about(run.facts) for run in runs},
         tolerance=terms.tolerance,
         sides=tuple(replace(run, rows=run.rows.unread()) for run in runs),
     )
+
+
+def _about(facts: Facts) -> dict[str, str]:
+    """Where a run comes from, as far as it states that."""
+    about: dict[str, str] = {key: value for key in _ABOUT if (value := getattr(facts, key))}
+    with suppress(XframeError, RecursionError):  # what a file has there may be no rule
+        if facts.optimizer:
+            about["optimizer"] = repr(read(facts.optimizer))
+    return about
 
 
 def _settings(runs: Sequence[Run]) -> tuple[settings.Difference, ...]:

@@ -15,6 +15,8 @@ def text(comparison: Comparison) -> str:
     lines = [f"xframe {__version__}" + (f"  plan {view.plan_digest}" if view.plan_digest else "") + f"  {view.title}"]
     if view.plan:
         lines.append(f"plan: {view.plan}")
+    if view.optimizer:
+        lines.append(f"optimizer: {view.optimizer}")
     lines += ["", *plain(view.checks, indent=2, keep=2), ""]
     if view.notes:
         lines += [*plain(view.notes, indent=2), ""]

@@ -51,6 +51,7 @@ class View:
         headline: the verdict in a sentence, for those who read no other.
         closing: the verdict and what it rests on, in one line.
         plan, plan_digest: in one line; empty without one.
+        optimizer: that took the place of the task's own, in one line; empty without one.
         arithmetic: of the plan, written out.
         checks, notes: the table of checks, and what is to be said of those that did not fail.
         reasons: what failed, what was cut short, what else was noticed.
@@ -72,6 +73,7 @@ class View:
     closing: str
     plan: str
     plan_digest: str
+    optimizer: str
     arithmetic: list[str]
     checks: Table
     notes: Table
@@ -100,6 +102,7 @@ class View:
             closing=words.closing(comparison),
             plan=words.plan_line(plan, size) if plan is not None and size is not None else "",
             plan_digest=plan.digest[:8] if plan is not None else "",
+            optimizer=words.optimizer(comparison),
             arithmetic=arithmetic(plan, size) if plan is not None and size is not None else [],
             checks=checks_table(comparison),
             notes=notes(comparison),

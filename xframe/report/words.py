@@ -67,6 +67,14 @@ def title(comparison: Comparison) -> str:
     return " vs ".join(sides) + (f"  ({printable(' / '.join(sorted(places)))})" if places else "")
 
 
+def optimizer(comparison: Comparison) -> str:
+    """The rule that took the place of the task's own; empty without one."""
+    rules = {name: about.get("optimizer", "the task's own") for name, about in comparison.about.items()}
+    if len(set(rules.values())) > 1:
+        return printable("; ".join(f"{name} {rule}" for name, rule in rules.items()))
+    return printable(next((about["optimizer"] for about in comparison.about.values() if "optimizer" in about), ""))
+
+
 def origin(comparison: Comparison, name: str) -> str:
     """Where a run comes from: task, loop, date, platform, threads, as far as it says so."""
     about = dict(comparison.about.get(name, {}))

@@ -86,6 +86,7 @@ def _run(request: Request, places: Mapping[tuple[Selection, Path], Path], progre
                 loop=selection.loop,
                 plan=request.plan.to_dict(),
                 task=request.task,
+                optimizer=None if request.rule is None else request.rule.to_dict(),
                 runtime=replace(request.runtime, threads=threads).to_dict(),
                 trace=str(place.resolve()),
             )

@@ -19,10 +19,12 @@ from xframe.running import registry
 from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import Rule, read
+from xframe.tasks.optimizers.reading import Stated
 from xframe.tasks.task import Task
 from xframe.trace.weights import weights_path
 
-PLAN_FILE = "plan.toml"  # in a run's folder
+PLAN_FILE, OPTIMIZER_FILE = "plan.toml", "optimizer.toml"  # in a run's folder; the second if one was given
 
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
@@ -40,6 +42,7 @@ class Request:
 
     plan: TrainingPlan
     task: str = DEFAULT_TASK
+    optimizer: Stated | None = None  # in place of the task's own
     adapters: str | Sequence[str] = DEFAULT_ADAPTERS  # one text has commas between them
     device: str = "auto"
     precision: str = "float32"
@@ -52,6 +55,7 @@ class Request:
     rtol: float | None = None
     atol: float | None = None
     timeout: float | None = None  # seconds that the runs may take
+    rule: Rule | None = field(init=False)  # that optimizer
     selections: tuple[Selection, ...] = field(init=False)  # each an existing adapter with an existing loop
     runtime: Runtime = field(init=False)  # of all of them; the loop is each selection's own
 
@@ -65,6 +69,7 @@ class Request:
             raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
         runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]
+        object.__setattr__(self, "rule", None if self.optimizer is None else read(self.optimizer))
         object.__setattr__(self, "selections", tuple(registry.select(names)))
         object.__setattr__(self, "runtime", runtime)
 
@@ -75,6 +80,8 @@ class Request:
             UsageError: there is no such task, it does not fit, or an adapter refuses.
         """
         task = find_task(self.task)
+        if self.rule is not None:
+            task = _with_rule(task, self.rule)
         _check(self.plan, task, self.runtime)
         for selection in self.selections:
             adapter = registry.load(selection.adapter)
@@ -100,6 +107,19 @@ class Request:
                 raise UsageError(f"no such interpreter for {name!r}", got=interpreter, expected="the path of a Python")
             chosen[name] = path
         return chosen
+
+
+def _with_rule(task: Task, rule: Rule) -> Task:
+    """The task with a different optimizer than its own."""
+    if task.audit is not None:
+        raise UsageError(
+            f"task {task.name!r} checks what its own optimizer does to the weights",
+            got=rule,
+            expected=f"no --optimizer, for {task.optimizer}, or a different task",
+        )
+    if rule.groups:
+        rule.check_names(list(task.weights()))
+    return replace(task, optimizer=rule)
 
 
 def _check(plan: TrainingPlan, task: Task, runtime: Runtime) -> None:
@@ -141,8 +161,11 @@ def new_folder(request: Request, prefix: str = "") -> Path:
         refuse_existing(folder)
         _make(folder)
     try:
-        write_text(folder / PLAN_FILE, request.plan.to_toml(), "Free some space, or choose another place with --out.")
+        for name, held in ((PLAN_FILE, request.plan), (OPTIMIZER_FILE, request.rule)):
+            if held is not None:
+                write_text(folder / name, held.to_toml(), "Free some space, or choose another place with --out.")
     except XframeError:
+        (folder / PLAN_FILE).unlink(missing_ok=True)
         folder.rmdir()  # it would be in the way of the next try
         raise
     return folder

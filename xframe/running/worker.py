@@ -22,6 +22,7 @@ from xframe.running.adapter import modules
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import read
 from xframe.trace.facts import Facts
 
 _BEGAN = time.monotonic()
@@ -55,12 +56,15 @@ def _train(harness: Parent) -> None:
 
     plan = TrainingPlan.from_mapping(job.plan)
     task = find_task(job.task)
+    if job.optimizer is not None:
+        task = replace(task, optimizer=read(job.optimizer))
     prints = task.fingerprints()
     facts = Facts(
         label=job.label,
         adapter=job.adapter,
         loop=job.loop or adapter.loops[0],
         task=task.name,
+        optimizer=job.optimizer or {},
         num_validation=task.num_validation,
         data_fingerprint=prints["data_fingerprint"],
         weights_fingerprint=prints["weights_fingerprint"],

@@ -3,7 +3,7 @@
     [plan]                  what all trials share: fields of the plan
     epochs = 3
 
-    [run]                   what all share beside it: task, adapter, precision, device, threads, tf32, workers
+    [run]                   what all share beside it: task, optimizer, adapter, precision, device, threads …
     task = "digits-mlp"
 
     [grid]                  each list is an axis: every combination is a trial
@@ -39,9 +39,11 @@ from xframe.plan.fields import FIELDS, LIMITS
 from xframe.plan.problems import ELSEWHERE
 from xframe.plan.training_plan import TrainingPlan, read_toml
 from xframe.running.request import DEFAULT_ADAPTERS, DEFAULT_TASK, Request
+from xframe.tasks.optimizers import read as read_rule
 
 SETTINGS: dict[str, Any] = {  # what a trial has beside its plan, and its default
     "task": DEFAULT_TASK,
+    "optimizer": None,  # in place of the task's own
     "adapter": None,  # of a file that names none, those of ``xframe verify``
     "precision": "float32",
     "device": "auto",
@@ -90,7 +92,7 @@ class Trial:
     def command(self) -> str:
         """The command that runs it again, by itself."""
         implied = {"device": "auto", "tf32": False, "workers": 0, "adapter": self.settings["adapter"]}
-        options = {name: value for name, value in self.settings.items() if value != implied.get(name)}
+        options = {name: value for name, value in self.settings.items() if value not in (None, implied.get(name))}
         words = ["xframe", "verify", "--adapters", self.settings["adapter"]]
         for name, value in {**options, **self.given}.items():
             option = name.replace("_", "-")
@@ -294,7 +296,8 @@ def _trial(case: str | None, values: Mapping[str, Any], varied: Mapping[str, Any
     given = {name: values[name] for name in FIELDS if name in values}
     settings = {name: values[name] for name in SETTINGS}
     where = ", ".join(f"{name} {value}" for name, value in varied.items())
-    for name, value in settings.items():
+    stated = {name: value for name, value in settings.items() if value is not None}
+    for name, value in stated.items():
         kind = type(SETTINGS[name]) if SETTINGS[name] is not None else str
         if type(value) is not kind:
             expected = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
@@ -304,7 +307,9 @@ def _trial(case: str | None, values: Mapping[str, Any], varied: Mapping[str, Any
     except PlanError as error:
         remedy = "A combination that is no plan is left out by [[exclude]]; plans by hand are [[cases]]."
         raise PlanError(f"{f'the trial {where}: ' if where else ''}{error}", remedy=remedy) from None
-    meant = json.dumps({"plan": plan.to_dict(), **settings}, sort_keys=True)
+    if "optimizer" in stated:
+        stated["optimizer"] = read_rule(stated["optimizer"]).to_dict()
+    meant = json.dumps({"plan": plan.to_dict(), **stated}, sort_keys=True)
     digest = hashlib.blake2b(meant.encode(), digest_size=6).hexdigest()
     name = "".join(c if c.isalnum() else "-" for c in settings["adapter"])
     return Trial(f"{name}-{digest}", case, given, plan, settings, varied)

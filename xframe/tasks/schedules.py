@@ -8,6 +8,7 @@ where that is exactly this, and hands the values to the optimizer where it is no
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -28,7 +29,7 @@ __all__ = [  # what ``xframe.schedule`` has
 
 
 def _rate(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
         raise UsageError(f"a schedule's {name}", got=value, expected="a finite number from 0 up")
 
 

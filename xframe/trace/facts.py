@@ -30,6 +30,7 @@ class Facts:
         started: date and time, ISO 8601.
         platform: operating system and processor.
         versions: of packages, by name.
+        optimizer: the update rule that took the place of the task's own, each of its fields by name.
         runtime: device, precision, threads and so on, see ``xframe.Runtime``.
         evidence: of updates, in words.
         data_fingerprint, weights_fingerprint: equal for the same data, and for the same starting weights.
@@ -45,6 +46,7 @@ class Facts:
     started: str | None = None
     platform: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
     runtime: Mapping[str, Any] = field(default_factory=dict)
     evidence: str | None = None
     data_fingerprint: str | None = None
@@ -64,7 +66,8 @@ class Facts:
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Facts:
         """The facts in a trace's metadata."""
-        readers: dict[str, Callable[[Any], Any]] = {"plan": _plan, "versions": _versions, "runtime": _runtime}
+        readers: dict[str, Callable[[Any], Any]] = {"plan": _object, "optimizer": _object}
+        readers |= {"versions": _versions, "runtime": _runtime}
         readers |= dict.fromkeys(("num_samples", "num_validation"), _size)
         facts: dict[str, Any] = {}
         for name in cls.__slots__:
@@ -91,7 +94,7 @@ def _size(value: Any) -> int | None:
     return value if type(value) is int and 0 < value <= LARGEST else None
 
 
-def _plan(value: Any) -> dict[str, Any] | None:
+def _object(value: Any) -> dict[str, Any] | None:
     return value if type(value) is dict else None
 
 

@@ -8,8 +8,12 @@ import pytest
 
 from xframe.errors import UsageError, XframeError
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report.text import text
 from xframe.running.request import Request, new_folder
 from xframe.running.runtime import Runtime
+from xframe.tasks.optimizers import Adam, Group, read
+from xframe.trace.trace import Trace
+from xframe.verification import verify
 
 PLAN = TrainingPlan(batch_size=50, steps=9)
 
@@ -44,6 +48,7 @@ def test_adapters_in_one_text():
         ({"precision": "float8"}, "unknown precision"),
         ({"threads": 0}, "threads: got 0"),
         ({"workers": -1}, "workers: got -1"),
+        ({"optimizer": "adamv"}, "Did you mean 'adam"),
     ],
 )
 def test_what_is_refused_when_it_is_made(fields, message):
@@ -54,15 +59,36 @@ def test_what_is_refused_when_it_is_made(fields, message):
 
 def test_what_does_not_fit():
     validating = TrainingPlan(batch_size=50, steps=9, validation_every=1)
+    grouped = Adam(0.1, groups=(Group(("*/bias", "bias")),))
     for request, message in (
         (Request(plan=PLAN, adapters="numpy", task="no-such-task"), "unknown task"),
         (Request(plan=validating, adapters="numpy", task="ledger"), "has nothing to validate on"),
         (Request(plan=PLAN, adapters="numpy", device="cuda"), "adapter 'numpy' cannot run this"),
         (Request(plan=PLAN, adapters="numpy", task="digits-cnn"), "is not one of its layers"),
+        (Request(plan=PLAN, adapters="numpy", task="ledger", optimizer="adam"), "checks what its own optimizer does"),
+        (Request(plan=PLAN, adapters="numpy", optimizer=grouped), "no parameter has this name: got 'bias'"),
     ):
         with pytest.raises(UsageError, match=message):
             request.checked_task()
     assert Request(plan=PLAN, adapters="numpy").checked_task().name == "digits-mlp"
+
+
+def test_an_optimizer_in_place_of_the_tasks_own(tmp_path):
+    """It trains, its data are in the trace and the header, and the folder's file gives the same again."""
+    stated = "adamw learning_rate=0.01 weight_decay=0.1"
+    rule = Adam(0.01, weight_decay=0.1, decay="decoupled")
+    assert Request(plan=PLAN, adapters="numpy", optimizer=stated).checked_task().optimizer == rule
+    own, other = (verify(PLAN, adapters="numpy", optimizer=o, out=tmp_path / f"{o}"[:4]) for o in (None, stated))
+    again = verify(PLAN, adapters="numpy", optimizer=tmp_path / "adam" / "optimizer.toml", out=tmp_path / "again")
+    assert own.certificates == other.certificates  # which is of structure
+    assert again.about["numpy"]["optimizer"] == repr(rule)
+    traces = {one: Trace.open(tmp_path / one / "numpy.trace") for one in ("None", "adam", "again")}
+    assert traces["None"].facts.optimizer == {}
+    assert read(traces["adam"].facts.optimizer) == rule
+    losses = {name: trace.column("loss").tolist() for name, trace in traces.items()}
+    assert losses["adam"] == losses["again"] != losses["None"]
+    assert f"\noptimizer: {rule}\n" in text(other)
+    assert "optimizer:" not in text(own)
 
 
 def test_interpreters():

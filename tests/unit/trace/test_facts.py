@@ -18,6 +18,7 @@ STATED = {
     "started": "2026-11-21T17:00:00+00:00",
     "platform": "Linux x86_64",
     "versions": {"python": "3.11.7"},
+    "optimizer": {"rule": "SGD", "learning_rate": 0.1},
     "runtime": {"device": "cpu", "precision": "bf16-mixed"},
     "evidence": "declared by the loop",
     "data_fingerprint": "a",

@@ -9,6 +9,7 @@ Its files:
     sgd.py, adam.py, averages.py   the rules: SGD and Lion; Adam, NAdam and Adamax; those that divide by an average of
                       squares
     dialects.py       rules by name, with the defaults of Keras, PyTorch or this project: ``named("keras.adam")``
+    reading.py        a rule as a user states it: ``read("adamw weight_decay=0.1")``, a TOML file
 
 A new rule is a class here, a function in ``_LOWER`` of each adapter's ``optimizers.py``, and NumPy's formula of it.
 """
@@ -16,6 +17,7 @@ A new rule is a class here, a function in ``_LOWER`` of each adapter's ``optimiz
 from xframe.tasks.optimizers.adam import Adam, Adamax, NAdam
 from xframe.tasks.optimizers.averages import Adadelta, Adafactor, Adagrad, RMSprop
 from xframe.tasks.optimizers.dialects import named, names
+from xframe.tasks.optimizers.reading import read
 from xframe.tasks.optimizers.rule import CLIPS, Average, Group, Rule
 from xframe.tasks.optimizers.sgd import SGD, Lion
 
@@ -35,4 +37,5 @@ __all__ = [
     "Rule",
     "named",
     "names",
+    "read",
 ]

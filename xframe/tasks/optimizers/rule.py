@@ -6,7 +6,9 @@ update is made in this order: the gradient of its accumulation window; clipping;
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -193,6 +195,10 @@ class Rule:
         settings = sorted(f"{name}={value!r}" for name, value, default in held[1:] if value != default)
         return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
 
+    def to_toml(self) -> str:
+        """``to_dict`` as a file that ``--optimizer`` takes."""
+        return "".join(f"{name} = {_toml(value)}\n" for name, value in self.to_dict().items())
+
     def to_dict(self) -> dict[str, Any]:
         """What TOML and JSON can hold: the class by its name, and every field that has a value."""
         values: dict[str, Any] = {"rule": type(self).__name__}
@@ -202,15 +208,24 @@ class Rule:
                 values[each.name] = value.to_dict()
             elif isinstance(value, Average):
                 values[each.name] = _set(value)
-            elif each.name == "groups":
+            elif each.name == "groups" and value:
                 values[each.name] = [_set(group) | {"parameters": list(group.parameters)} for group in value]
-            elif value is not None:
+            elif value not in (None, ()):
                 values[each.name] = value
         return values
 
 
 def _real(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML, in one line; numbers, words and truth values are written as in JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(held)}" for name, held in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _set(value: Any) -> dict[str, Any]:

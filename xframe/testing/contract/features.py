@@ -210,7 +210,8 @@ class FeatureContract:
 
     @pytest.mark.parametrize("kind", CLIPS)
     def test_clipping(self, kind: str, tmp_path: Path) -> None:
-        task = small(optimizer=SGD(0.5, **{kind: CLIPS[kind]}))
+        clips: dict[str, Any] = {kind: CLIPS[kind]}
+        task = small(optimizer=SGD(0.5, **clips))
         run = self._agree(plan_of(**self.pairs()), task, tmp_path)
         assert run is not None
         unclipped = self.reference(plan_of(**self.pairs()), small(optimizer=SGD(0.5)), tmp_path / "unclipped.trace")

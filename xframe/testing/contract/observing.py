@@ -150,7 +150,7 @@ def bare_weights(
         "drop_last": plan.remainder == "drop",
         "num_steps": counts.num_steps,
         "learning_rate": task.optimizer.learning_rate,
-        "momentum": task.optimizer.momentum,
+        "momentum": getattr(task.optimizer, "momentum", 0.0),
         "loop": loop,
         **task.initial_weights(),
     }
