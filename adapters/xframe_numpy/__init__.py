@@ -4,7 +4,7 @@ Its files, which have the same names in every adapter:
 
     adapter.py     what it can do, and ``run``: the adapter contract
     pipeline.py    batches of samples with their ids, by the framework's own means
-    model.py, layers.py, losses.py, optimizers.py   a task's parts, lowered to the framework's own
+    model.py, layers/, losses.py, optimizers.py   a task's parts, lowered to the framework's own
     step.py        one training step; validation.py: one validation
     state.py       what a step is between two calls, taken and set
     evidence.py    by which signs an update counts as applied

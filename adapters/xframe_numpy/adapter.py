@@ -12,7 +12,7 @@ from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
-from xframe.tasks.layers import Dense
+from xframe.tasks.layers import KINDS
 from xframe.tasks.losses import LOSSES
 from xframe.tasks.task import Task
 from xframe_numpy.model import Model
@@ -34,7 +34,7 @@ class NumpyAdapter:
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
         precisions = ("float32", "float64")
-        have: Any = {"precisions": precisions, "layers": (Dense,), "losses": LOSSES.values()}
+        have: Any = {"precisions": precisions, "layers": KINDS, "losses": LOSSES.values()}
         return unsupported(self, plan, task, runtime, devices=("cpu",), **have)
 
     def probe(self) -> Probe:

@@ -1,37 +1,51 @@
-"""The model: dense layers one after the other, and back."""
+"""The model: layers one after the other, and back."""
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 import numpy as np
 
-from xframe.tasks.layers import Dense
 from xframe.tasks.task import Task
-from xframe_numpy.layers import Array, backward, forward
+from xframe_numpy.layers import LOWER, Array, Passed
 
 
 class Model:
-    """Weights by canonical name, in the run's precision."""
+    """Weights by canonical name, those that are no whole numbers in the run's precision; ``trained`` have gradients."""
 
     def __init__(self, task: Task, precision: str) -> None:
         initial = task.weights()
-        self.layers = [(layer, name) for layer, name, *_ in task.placed(initial) if isinstance(layer, Dense)]
-        self.parameters = {name: np.array(values, dtype=precision) for name, values in initial.items()}
-        self.final = self.parameters  # what a run ends with
+        self.placed = task.placed(initial)
+        self.parameters = {
+            name: np.array(values, dtype=values.dtype if values.dtype.kind in "iu" else precision)
+            for name, values in initial.items()
+        }
+        buffers = {f"{name}/{weight}" for layer, name, *_ in self.placed for weight in layer.buffers}
+        self.trained = {name: values for name, values in self.parameters.items() if name not in buffers}
+        self.final: MutableMapping[str, Array] = self.parameters  # what a run ends with
 
-    def forward(self, features: Array) -> list[Array]:
-        """The input and every layer's output."""
-        outputs = [features.reshape(len(features), -1)]
-        for layer, name in self.layers:
-            outputs.append(forward(layer, name, self.parameters, outputs[-1]))
-        return outputs
+    def forward(self, features: Array, *, training: bool = False) -> list[Passed]:
+        """What each layer gives, with its way back."""
+        x, passed = features.reshape(len(features), *self.placed[0].inputs), []
+        for layer, name, _, own in self.placed:
+            weights = {weight: self.parameters[f"{name}/{weight}"] for weight in own}
+            passed.append(LOWER[type(layer)](layer, weights, x, training))
+            x = passed[-1].outputs
+        return passed
 
-    def backward(self, outputs: list[Array], gradient: Array) -> dict[str, Array]:
-        """Gradients of all parameters, from the loss's gradient at the last output."""
+    def backward(self, passed: list[Passed], gradient: Array) -> dict[str, Array]:
+        """Gradients of all parameters that have one, from the loss's gradient at the last output."""
         gradients: dict[str, Array] = {}
-        for i, (layer, name) in reversed(list(enumerate(self.layers))):
-            of_layer, gradient = backward(layer, name, self.parameters, outputs[i], outputs[i + 1], gradient)
-            gradients |= of_layer
+        for (_, name, *_), one in zip(reversed(self.placed), reversed(passed), strict=True):
+            of_weights, gradient = one.back(gradient)
+            gradients |= {f"{name}/{weight}": values for weight, values in of_weights.items()}
         return gradients
+
+    def move(self, passed: list[Passed]) -> None:
+        """Changes what a training step changes without a gradient."""
+        for (_, name, *_), one in zip(self.placed, passed, strict=True):
+            for weight, values in one.moved.items():
+                self.parameters[f"{name}/{weight}"][...] = values
 
     def weights(self) -> dict[str, Array]:
         """A copy of the weights that a run ends with, by canonical name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
 from xframe.running.steering import Window
@@ -21,10 +23,10 @@ class TrainStep:
 
     def __init__(self, model: Model, task: Task, plan: TrainingPlan) -> None:
         self.model, self.loss, self.rate = model, lowered(task.loss), task.optimizer.rate
-        self.optimizer = lower(task.optimizer, model.parameters)
+        self.optimizer = lower(task.optimizer, model.trained)
         self.updates = self.optimizer.updates
         if task.optimizer.average is not None and task.optimizer.average.final:
-            model.final = self.optimizer.average
+            model.final = ChainMap(self.optimizer.average, model.parameters)
         self.window = Window(plan)
         self.summed: dict[str, Array] = {}
         self.scheduled, self.measured = task.optimizer.scheduled, "accuracy" in task.metrics
@@ -48,9 +50,9 @@ class TrainStep:
         divisor = self.window.close(batch.place, rows)
         if divisor is not None:
             mean = gradients if divisor == 1 else {name: total / divisor for name, total in gradients.items()}
-            self.optimizer.apply(self.model.parameters, mean)
+            self.optimizer.apply(self.model.trained, mean)
         else:
-            self.optimizer.accumulated(self.model.parameters)
+            self.optimizer.accumulated(self.model.trained)
         return Seen(batch.ids, self.updates, loss, self.learning_rate, self.accuracy)
 
     def state(self) -> State:
@@ -63,8 +65,9 @@ class TrainStep:
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Array]]:
         """The loss and the parameters' gradients."""
-        outputs = self.model.forward(batch.features)
-        loss, gradient = self.loss(outputs[-1], batch.targets)
+        passed = self.model.forward(batch.features, training=True)
+        loss, gradient = self.loss(passed[-1].outputs, batch.targets)
         if self.measured:
-            self.accuracy = accuracy(outputs[-1], batch.targets)
-        return loss, self.model.backward(outputs, gradient)
+            self.accuracy = accuracy(passed[-1].outputs, batch.targets)
+        self.model.move(passed)
+        return loss, self.model.backward(passed, gradient)

@@ -29,7 +29,7 @@ class Validator:
         sizes = [len(batch) for batch in batches]
         values, accuracies = [], []
         for batch in batches:
-            outputs = self.model.forward(self.features[batch])[-1]
+            outputs = self.model.forward(self.features[batch])[-1].outputs
             values.append(self.loss(outputs, self.targets[batch])[0])
             if self.metrics:
                 accuracies.append(accuracy(outputs, self.targets[batch]))

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from xframe_tensorflow.model import Model
     from xframe_tensorflow.pipeline import Pipeline
 
-_LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
-    *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
-    *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
-)
 _RULES = (  # as in ``_LOWER`` of optimizers.py
     *(optimizers.SGD, optimizers.Lion, optimizers.Adam, optimizers.NAdam, optimizers.Adamax, optimizers.RMSprop),
     *(optimizers.Adagrad, optimizers.Adadelta, optimizers.Adafactor),
@@ -46,9 +42,11 @@ class TensorflowAdapter:
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        have: Any = {"precisions": PRECISIONS, "layers": _LAYERS, "losses": LOSSES.values()}
+        have: Any = {"precisions": PRECISIONS, "layers": layers.KINDS, "losses": LOSSES.values()}
         reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), **have)
         reasons += _rule_refuses(task.optimizer)
+        if "tensorflow" not in task.builders:
+            reasons += filter(None, map(_layer_refuses, task.layers))
         return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
@@ -162,6 +160,13 @@ def _rule_refuses(rule: optimizers.Rule) -> list[str]:
     if isinstance(rule, optimizers.Lion) and not rule.beta1:
         return ["Keras' Lion takes no beta1 of 0"]
     return []
+
+
+def _layer_refuses(layer: layers.Layer) -> str | None:
+    """Why Keras has no such layer."""
+    if isinstance(layer, (layers.Conv1D, layers.Conv2D)) and layer.strides > 1 and layer.dilation > 1:
+        return f"Keras has no {type(layer).__name__} with strides and dilation both above 1"
+    return None
 
 
 def _fit_refuses(plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:

@@ -33,7 +33,8 @@ class Model:
         self.trained = {names[id(variable)]: self.parameters[names[id(variable)]] for variable in trainable}
         self.final: Callable[[], dict[str, NDArray[Any]]] = dict  # weights that a run ends with instead of these
         for name, (variable, axes) in self.parameters.items():
-            assign(variable, initial[name].astype(storage(precision)), axes)
+            values = initial[name]
+            assign(variable, values if values.dtype.kind in "iu" else values.astype(storage(precision)), axes)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """A copy of the weights that a run ends with, by canonical name, as the task has them."""

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from xframe_torch.step import TrainStep
     from xframe_torch.validation import Validator
 
-_LAYERS = (  # as in ``_LOWER`` of layers.py, which imports the framework
-    *(layers.Dense, layers.Activation, layers.Flatten, layers.Conv2D, layers.MaxPool2D, layers.AveragePool2D),
-    *(layers.BatchNorm, layers.LayerNorm, layers.Embedding, layers.Position, layers.LSTM, layers.TransformerBlock),
-)
 _RULES = (  # as in ``_LOWER`` of optimizers.py
     *(optimizers.SGD, optimizers.Lion, optimizers.Adam, optimizers.NAdam, optimizers.Adamax, optimizers.RMSprop),
     *(optimizers.Adagrad, optimizers.Adadelta, optimizers.Adafactor),
@@ -54,18 +50,15 @@ class TorchAdapter:
     install = 'pip install "xframe-toolkit[torch]"'
 
     def check(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
-        have: Any = {"precisions": PRECISIONS, "layers": _LAYERS, "losses": LOSSES.values()}
+        have: Any = {"precisions": PRECISIONS, "layers": layers.KINDS, "losses": LOSSES.values()}
         reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), **have)
         reasons += _unlowered(task.optimizer)
         if runtime.loop == "graph" and runtime.device == "cpu":
             reasons.append("loop 'graph' replays CUDA graphs, so it needs --device cuda")
         if runtime.loop == "compile" and runtime.device == "cpu" and not _compiler():
             reasons.append("loop 'compile' needs a C++ compiler, and neither $CXX nor g++ nor clang++ is found")
-        if "torch" not in task.builders and any(isinstance(layer, layers.LSTM) for layer in task.layers):
-            if runtime.loop == "compile":
-                reasons.append("torch.compile does not take an LSTM")
-            if runtime.precision == "mixed_float16" and runtime.device == "cpu":
-                reasons.append("torch has no LSTM in float16 on the CPU")
+        if "torch" not in task.builders:
+            reasons += _layers_refused(task, runtime)
         return [*reasons, *refusals(plan, task, runtime)] if runtime.loop in TRAINERS else reasons
 
     def probe(self) -> Probe:
@@ -124,6 +117,18 @@ def _unlowered(rule: optimizers.Rule) -> list[str]:
     numbers = {name: getattr(rule, name, 0) for name in _FROM_ZERO}
     below = {name: value for name, value in numbers.items() if isinstance(value, (int, float)) and value < 0}
     return [f"optimizers of torch take no {name} below 0 ({value})" for name, value in below.items()]
+
+
+def _layers_refused(task: Task, runtime: Runtime) -> list[str]:
+    """Where torch's recurrent kernels do not go."""
+    native = [layer for layer in task.layers if isinstance(layer, (layers.LSTM, layers.GRU, layers.SimpleRNN))]
+    reasons = []
+    for kind in dict.fromkeys(type(layer).__name__ for layer in native if getattr(layer, "reset_after", True)):
+        if runtime.loop == "compile":
+            reasons.append(f"torch.compile does not take {'an' if kind == 'LSTM' else 'a'} {kind}")
+        if runtime.precision == "mixed_float16" and runtime.device == "cpu":
+            reasons.append(f"torch has no {kind} in float16 on the CPU")
+    return reasons
 
 
 def _compiler() -> str | None:

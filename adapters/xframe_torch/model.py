@@ -38,7 +38,7 @@ class Model:
         with torch.no_grad():
             for name, (tensor, axes) in self.parameters.items():
                 values = initial[name] if axes is None else initial[name].transpose(axes)
-                tensor.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+                tensor.copy_(torch.from_numpy(np.array(values, order="C")))
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """A copy of the weights that a run ends with, by canonical name, as the task has them."""

@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from xframe.tasks.layers import KINDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,12 +31,15 @@ def test_adapters_is_a_folder_and_no_package():
     names = {
         folder.name: {path.name for path in folder.glob("*.py")} for folder in (ROOT / "adapters").glob("xframe_*")
     }
-    same = {"adapter", "pipeline", "model", "layers", "optimizers", "losses", "step", "evidence", "validation", "bench"}
+    same = {"adapter", "pipeline", "model", "optimizers", "losses", "step", "evidence", "validation", "bench"}
     assert len(names) == 3
     seen = {"identity.py", "settings.py"}  # of what instruments see of a framework from outside
     for adapter, files in names.items():
         own = set() if adapter == "xframe_numpy" else seen
         assert files == {"__init__.py", *own, *(f"{name}.py" for name in same)}, "the same file names in each adapter"
+    families = {name: {path.stem for path in (ROOT / "adapters" / name / "layers").glob("*.py")} for name in names}
+    common = {"__init__", "layer", *(kind.__module__.rpartition(".")[2] for kind in KINDS)}
+    assert families == {name: common | ({"window"} if name == "xframe_numpy" else set()) for name in names}
     loops = {name: {path.stem for path in (ROOT / "adapters" / name / "loops").glob("*.py")} for name in names}
     assert loops["xframe_tensorflow"] == {"__init__", "block", "fit", "function"}
     trainers = {"loader", "lightning", "transformers", "accelerate", "ignite"}

@@ -13,19 +13,32 @@ from xframe.tasks.builtin.digits_cnn import digits
 from xframe.tasks.builtin.tiny_transformer import CEILING, FLOOR
 from xframe.tasks.initial import initial_weights, split, standardised
 from xframe.tasks.layers import (
+    ELU,
+    GRU,
     LSTM,
     Activation,
     AveragePool2D,
     BatchNorm,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
+    DepthwiseConv2D,
+    Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePool2D,
+    GroupNorm,
     Layer,
     LayerNorm,
+    LeakyReLU,
     MaxPool2D,
     Position,
+    PReLU,
+    RMSNorm,
+    SimpleRNN,
     TransformerBlock,
+    Upsample2D,
     place,
 )
 from xframe.tasks.lookup import BUILT_IN, find_task
@@ -52,6 +65,33 @@ SHAPES = [
     (Position(), (6, 4), (6, 4), {"table": (6, 4)}),
     (LSTM(3), (6, 4), (3,), {"kernel": (4, 12), "recurrent": (3, 12), "bias": (12,)}),
     (TransformerBlock(2, 9), (4, 6), (4, 6), BLOCK),
+    (LSTM(3, return_sequences=True), (6, 4), (6, 3), {"kernel": (4, 12), "recurrent": (3, 12), "bias": (12,)}),
+    (GRU(3), (6, 4), (3,), {"kernel": (4, 9), "recurrent": (3, 9), "bias": (9,), "recurrent_bias": (9,)}),
+    (GRU(3, True, reset_after=False), (6, 4), (6, 3), {"kernel": (4, 9), "recurrent": (3, 9), "bias": (9,)}),
+    (SimpleRNN(3), (6, 4), (3,), {"kernel": (4, 3), "recurrent": (3, 3), "bias": (3,)}),
+    (Conv2D(6, 4, strides=3, groups=2), (8, 5, 2), (3, 2, 6), {"kernel": (4, 4, 1, 6), "bias": (6,)}),
+    (Conv2D(6, 3, padding=2, dilation=2), (8, 5, 2), (8, 5, 6), {"kernel": (3, 3, 2, 6), "bias": (6,)}),
+    (Conv1D(6, 3, padding="causal", dilation=4), (2, 5), (2, 6), {"kernel": (3, 5, 6), "bias": (6,)}),
+    (DepthwiseConv2D(3, 2, padding="valid"), (8, 5, 4), (6, 3, 8), {"kernel": (3, 3, 4, 2), "bias": (8,)}),
+    (ConvTranspose2D(7, 2, strides=3), (2, 4, 5), (6, 12, 7), {"kernel": (2, 2, 5, 7), "bias": (7,)}),
+    (
+        ConvTranspose2D(7, 3, padding=1, strides=2, output_padding=1, use_bias=False),
+        (2, 4, 5),
+        (4, 8, 7),
+        {"kernel": (3, 3, 5, 7)},
+    ),
+    (Upsample2D(3), (2, 4, 5), (6, 12, 5), {}),
+    (MaxPool2D(3, 2, 1), (7, 4, 3), (4, 2, 3), {}),
+    (AveragePool2D(2, 3, "same", count_padding=True), (7, 4, 3), (3, 2, 3), {}),
+    (GlobalAveragePool2D(), (7, 4, 3), (3,), {}),
+    (LeakyReLU(0.3), (4, 5), (4, 5), {}),
+    (ELU(), (4, 5), (4, 5), {}),
+    (PReLU(), (4, 5), (4, 5), {"slope": (1,)}),
+    (PReLU("channels"), (4, 5), (4, 5), {"slope": (5,)}),
+    (PReLU("elements"), (4, 5), (4, 5), {"slope": (4, 5)}),
+    (Dropout(0.5, name="any"), (4, 5), (4, 5), {"step": ()}),
+    (GroupNorm(2), (3, 5, 4), (3, 5, 4), {"scale": (4,), "bias": (4,)}),
+    (RMSNorm(), (3, 4), (3, 4), {"scale": (4,)}),
 ]
 
 
@@ -69,6 +109,7 @@ def test_every_layer_is_in_the_list():
     public = {kind for name, kind in vars(layers).items() if isinstance(kind, type) and not name.startswith("_")}
     defined = {kind.__name__ for kind in public if issubclass(kind, Layer)}
     assert {type(layer).__name__ for layer, *_ in SHAPES} | {"Layer"} == set(layers.__all__) == defined
+    assert {kind.__name__ for kind in layers.KINDS} | {"Layer"} == defined
 
 
 def test_names_count_each_kind():
@@ -83,9 +124,30 @@ def test_names_count_each_kind():
     [
         (lambda: Conv2D(0, 3), "a layer's filters: got 0, expected an integer from 1 up"),
         (lambda: Conv2D(1, 3.0), "a layer's kernel_size: got 3.0"),
-        (lambda: Conv2D(1, 2), "a layer's kernel_size with padding 'same': got 2, expected an odd integer"),
+        (lambda: Conv2D(1, 2, padding=-1), "a layer's padding: got -1, expected an integer from 0 up"),
+        (lambda: Conv2D(1, 2, padding=True), "unknown padding: got 'True'"),
+        (lambda: Conv2D(1, 2, padding="causal"), "unknown padding: got 'causal', expected one of same, valid"),
+        (lambda: Conv1D(1, 2, padding="causl"), "unknown padding: got 'causl', expected one of causal, same, valid"),
+        (lambda: Conv2D(1, 2, strides=0), "a layer's strides: got 0"),
+        (lambda: MaxPool2D(2, 1.5), "a layer's strides: got 1.5"),
+        (lambda: AveragePool2D(3, padding=2), "a layer's padding: got 2, expected at most 1, half its size"),
+        (lambda: AveragePool2D(3, count_padding=1), "a layer's count_padding: got 1, expected true or false"),
+        (
+            lambda: ConvTranspose2D(1, 3, padding=1, strides=2, output_padding=2),
+            "a layer's output_padding: got 2, expected 0 to 1, below the strides",
+        ),
+        (
+            lambda: ConvTranspose2D(1, 3, strides=2, output_padding=1),
+            "a layer's output_padding: got 1, expected 0, with",
+        ),
+        (lambda: Upsample2D(2, "bicubic"), "unknown method: got 'bicubic', expected one of bilinear, nearest"),
+        (lambda: PReLU("shared"), "unknown slopes: got 'shared', expected one of channels, elements, one"),
+        (lambda: LeakyReLU(math.inf), "a layer's slope: got inf, expected a finite number"),
+        (lambda: Dropout(1.0), "a layer's rate: got 1.0, expected a number from 0 up to below 1"),
+        (lambda: Dropout(0.5, seed=-1), "a layer's seed: got -1, expected an integer from 0 up"),
+        (lambda: SimpleRNN(2, activation="gelu"), "unknown activation: got 'gelu', expected one of relu, tanh"),
         (lambda: Conv2D(1, 3, padding="full"), "unknown padding: got 'full', expected one of same, valid"),
-        (lambda: Conv2D(1, 3, "gelu"), "unknown activation: got 'gelu'"),
+        (lambda: Conv2D(1, 3, "swish"), "unknown activation: got 'swish'"),
         (lambda: Activation("softmax"), "unknown activation: got 'softmax'"),
         (lambda: MaxPool2D(True), "a layer's size: got True"),
         (lambda: BatchNorm(momentum=1.0), "a layer's momentum: got 1.0, expected a number from 0 up to below 1"),
@@ -108,14 +170,19 @@ def test_a_layer_is_checked_when_it_is_made(make, message):
     ("model", "inputs", "message"),
     [
         ((Conv2D(1, 3),), (8, 8), "takes samples of a different shape: got (8, 8), expected 3 dimensions"),
-        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "MaxPool2D(size=2) takes samples of a different shape: got (64,)"),
+        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "takes samples of a different shape: got (64,)"),
         ((BatchNorm(),), (8, 8), "expected 1 or 3 dimensions"),
         ((Dense(1),), (), "got (), expected 1 or 2 or 3 dimensions"),
         ((LSTM(1),), (8,), "expected 2 dimensions"),
-        ((MaxPool2D(9),), (8, 8, 1), "MaxPool2D(size=9) leaves nothing: got samples of (8, 8, 1)"),
+        ((MaxPool2D(9),), (8, 8, 1), "leaves nothing: got samples of (8, 8, 1)"),
         ((Conv2D(1, 4, padding="valid"),), (3, 9, 1), "leaves nothing"),
         ((Dense(4), Embedding(3, 2)), (8,), "takes integers: got what Dense("),
         ((TransformerBlock(4, 8),), (3, 6), "splits units: got 6, expected a multiple of 4"),
+        ((GroupNorm(4),), (3, 6), "splits channels: got 6, expected a multiple of 4"),
+        ((Conv2D(4, 3, groups=2),), (6, 6, 3), "splits channels: got 3, expected a multiple of 2"),
+        ((Conv2D(3, 3, groups=2),), (6, 6, 4), "splits filters: got 3, expected a multiple of 2"),
+        ((Conv2D(3, 3, padding="valid", dilation=3),), (6, 6, 4), "leaves nothing"),
+        ((ConvTranspose2D(1, 3, padding=2),), (1, 3, 1), "leaves nothing"),
     ],
 )
 def test_layers_that_do_not_fit(model, inputs, message):
@@ -204,6 +271,13 @@ def test_initial_weights():
     assert not np.array_equal(initial_weights(model, (6,), seed=1)["dense_0/kernel"], weights["dense_0/kernel"])
     kernel = initial_weights((Conv2D(4, 3),), (8, 8, 2))["conv2d_0/kernel"]
     assert np.abs(kernel).max() <= math.sqrt(6 / (9 * (2 + 4)))
+
+
+def test_initial_weights_of_layers_that_have_others():
+    weights = initial_weights((PReLU("elements"), Dropout(0.5)), (2, 3))
+    assert weights["prelu_0/slope"].tolist() == [[0.25] * 3] * 2
+    assert weights["dropout_0/step"].dtype == np.int64
+    assert weights["dropout_0/step"] == 0
 
 
 def test_split_and_standardised():
