@@ -87,12 +87,15 @@ class NAdam(Optimizer):
     def begin(self, group: Group, weight: Tensor) -> dict[str, Tensor]:
         return {"exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
 
+    def advance(self, group: Group) -> None:
+        super().advance(group)
+        group["mu_product"] *= _warmed(group, group["step"])
+
     def rule(self, group: Group, weights: list[Tensor], gradients: list[Tensor], states: list[Any]) -> None:
-        (beta1, beta2), step, rate = group["betas"], group["step"], group["lr"]
-        now, following = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
-        product = group["mu_product"] = group["mu_product"] * now
+        rate, step, product = group["lr"], group["step"], group["mu_product"]
+        now, following = _warmed(group, step), _warmed(group, step + 1)
         first, second = _moments(group, gradients, states)
-        root = math.sqrt(1 - beta2**step)
+        root = math.sqrt(1 - group["betas"][1] ** step)
         divisors = root_and_epsilon(second, group["eps"] * root, inside=False)
         ahead = -rate * root * following / (1 - product * following)
         torch._foreach_addcdiv_(weights, gradients, divisors, value=-rate * root * (1 - now) / (1 - product))
@@ -148,6 +151,10 @@ class KerasAdamax(Adamax):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr, weight_decay, betas=betas, eps=eps, epsilon_on="norm")
+
+
+def _warmed(group: Group, step: int) -> float:
+    return float(group["betas"][0] * (1 - 0.5 * 0.96 ** (step * group["momentum_decay"])))
 
 
 def _moments(group: Group, gradients: list[Tensor], states: list[Any]) -> tuple[list[Tensor], list[Tensor]]:

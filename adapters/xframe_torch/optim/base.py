@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 Group = dict[str, Any]
+AT_ONCE = 1 << 15  # values of parameters on the CPU: of more, what lies between two operations leaves its cache
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -38,6 +39,10 @@ class Optimizer(torch.optim.Optimizer):
     def begin(self, group: Group, weight: Tensor) -> dict[str, Tensor]:
         """What the formula keeps of a parameter, before its first update."""
         raise NotImplementedError
+
+    def advance(self, group: Group) -> None:
+        """Counts an update."""
+        group["step"] += 1
 
     def rule(self, group: Group, weights: list[Tensor], gradients: list[Tensor], states: list[Any]) -> None:
         """The formula: update number ``group["step"]``, in place. The gradients are left as they are."""
@@ -70,8 +75,9 @@ class Optimizer(torch.optim.Optimizer):
                     if weight.is_complex():
                         raise RuntimeError(f"{type(self).__name__} takes no complex parameters")
                     state.update(self.begin(group, weight))
-            group["step"] += 1
-            self.update(group, weights, gradients, states)
+            self.advance(group)
+            for part in _parts(weights):
+                self.update(group, weights[part], gradients[part], states[part])
         return loss
 
     def decay(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
@@ -83,6 +89,17 @@ class Optimizer(torch.optim.Optimizer):
             return list(torch._foreach_add(gradients, weights, alpha=factor))
         torch._foreach_mul_(weights, 1 - group["lr"] * factor)
         return gradients
+
+
+def _parts(weights: list[Tensor]) -> Iterator[slice]:
+    """Which to update at once: on the CPU, as many as its cache holds."""
+    begin, size = 0, 0
+    for index, weight in enumerate(weights):
+        size += weight.numel()
+        if size > AT_ONCE and index > begin and weight.is_cpu:
+            yield slice(begin, index)
+            begin, size = index, weight.numel()
+    yield slice(begin, len(weights))
 
 
 def kept(states: list[Any], name: str) -> list[Tensor]:
