@@ -9,18 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xframe.comparison.goldens.golden import Golden, is_golden
 from xframe.comparison.goldens.holding import hold
+from xframe.comparison.groups import grouped
 from xframe.comparison.identity import Identity
 from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report.groups import GroupsView
 from xframe.report.json_form import json_form
 from xframe.report.markdown import markdown
-from xframe.report.page.rendering import comparison_page
+from xframe.report.page.rendering import comparison_page, groups_page
 from xframe.report.view import View
 from xframe.running import harness
 from xframe.running.progress import Progress
@@ -148,13 +151,21 @@ def write_page(comparison: Comparison, path: str | Path, again: Sequence[str] = 
         UsageError: the file exists.
         XframeError: it cannot be written.
     """
-    path = Path(path)
-    refuse_existing(path)
-    write_text(path, comparison_page(comparison, again), remedy or "Choose another place.")
+    _write_page(comparison_page(comparison, again), path, remedy)
+
+
+def write_groups_page(view: GroupsView, path: str | Path) -> None:
+    """Writes the page of many runs that were not all meant to be alike; raises as ``write_page``."""
+    _write_page(groups_page(view), path)
+
+
+def _write_page(page: str, path: str | Path, remedy: str = "") -> None:
+    refuse_existing(Path(path))
+    write_text(Path(path), page, remedy or "Choose another place.")
 
 
 def run_files(path: str | Path) -> list[Path]:
-    """The traces of a folder that ``verify`` made, in the order in which it compared them; a file as it is.
+    """The traces of a folder that ``verify`` or a sweep made, in the order in which it had them; a file as it is.
 
     Raises:
         UsageError: a folder without traces.
@@ -165,7 +176,7 @@ def run_files(path: str | Path) -> list[Path]:
     order: list[str] = []
     with suppress(OSError, ValueError, KeyError, TypeError):  # a run that was interrupted has no report
         order = [_trace_file(label) for label in json.loads((path / _REPORT).read_text(encoding="utf-8"))["runs"]]
-    files = sorted(path.glob("*.trace"))
+    files = sorted(path.glob("*.trace")) or sorted(path.glob("trials/*.trace"))  # those are a sweep's
     files.sort(key=lambda file: order.index(file.name) if file.name in order else len(order))
     if not files and (path / PLAN_FILE).is_file():
         raise UsageError(
@@ -253,6 +264,24 @@ def compare(
         rate=rate,
     )
     return explain(findings)
+
+
+def compare_groups(*runs: Trace | str | Path, **options: Any) -> Comparison | GroupsView:
+    """Compares those of the runs that were meant to be alike: of one plan, task and precision, or of one seed.
+
+    The comparison of all if nothing shows that some were meant to differ, or an ``order`` is asked for; else each
+    group's. Takes what ``compare`` takes, and raises as it does.
+    """
+    if options.get("order") is not None or any(not isinstance(run, Trace) and is_golden(run) for run in runs):
+        return compare(*runs, **options)
+    groups = grouped(traces := _opened(runs)) if runs else []
+    if len(groups) < 2:
+        return compare(*traces, **options)
+    judged = []
+    for group in groups:
+        alone = len(group.traces) == 1 and (group.by != "plan" or group.traces[0].facts.num_samples is None)
+        judged.append((group, None if alone else compare(*group.traces, **options)))
+    return GroupsView.of(judged)
 
 
 def _opened(runs: Sequence[Trace | str | Path]) -> list[Trace]:

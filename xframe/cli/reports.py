@@ -25,18 +25,30 @@ def report_command(
 
     For example: xframe report reference.trace candidate.trace --out page.html
 
+    Of many runs those of one plan are compared, or of scripts those of one seed, and all are shown side by side: so the
+    trials of a sweep fit one page. --order exact compares all with the first, whatever they state.
+
     One HTML file that any browser opens, without network and without a script: to be sent. xframe verify writes one
     into its folder by itself. Exit code 0, whatever the verdict.
     """
     from xframe.comparison.result import Tolerance
+    from xframe.report.groups import GroupsView
     from xframe.running.request import refuse_existing
-    from xframe.verification import compare, write_page
+    from xframe.verification import compare_groups, write_groups_page, write_page
 
     Tolerance.given(rtol, atol)
     refuse_existing(out)
     if not runs:
         raise UsageError("TRACE is missing", remedy="See: xframe report --help")
-    comparison = compare(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
+    comparison = compare_groups(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
+    if isinstance(comparison, GroupsView):
+        write_groups_page(comparison, out)
+        answer(
+            {"page": str(out), **comparison.facts},
+            f"{printable(out)}: {comparison.verdict}, {comparison.headline}",
+            json=json,
+        )
+        return 0
     write_page(comparison, out)
     facts = {"page": str(out), "verdict": comparison.verdict, "runs": list(comparison.runs)}
     answer(facts, f"{printable(out)}: {comparison.verdict}, {' vs '.join(comparison.runs)}", json=json)

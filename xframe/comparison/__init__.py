@@ -7,6 +7,7 @@ judged", and a comparison whose structure was not judged never passes.
 Its files:
 
     judging.py    ``judge``: from traces to ``Findings``
+    groups.py     which of many runs were meant to be alike
     identity.py   which sample is which, where runs have no common indices; prints.py how contents are compared
     pairing.py    the sides, and a candidate and its reference walked through block by block
     readings.py   records that lag, or average (averages.py), recognised where runs differ, and read as what they are

@@ -24,6 +24,8 @@ _RANGES = 12  # rows of a table of numbers
 _BESIDE = 20  # steps beside the first difference whose batches are drawn
 _MOST_VALIDATIONS = 200
 _STEEP = 50  # from which on values are drawn on a logarithmic axis
+_OWN_ORDERS = "Each drew its samples in an order of its own, so that losses are not compared step by step."
+_OTHER_PLANS = "The runs were not all meant to be alike, so that losses are not compared step by step."
 _UNITS = (1, "s"), (1e3, "ms"), (1e6, "µs")
 Series = list[tuple[str, Envelope]]
 
@@ -56,12 +58,28 @@ def pictures(comparison: Comparison) -> list[Picture]:
     lines = lines_of(runs, comparison.tolerance)
     at = None if comparison.first_difference is None else int(comparison.first_difference["step"])
     drawn = [
-        _losses(lines, at, ordered=not comparison.structure_only),
+        _losses(lines, at, _OWN_ORDERS if comparison.structure_only else ""),
         None if comparison.structure_only else _differences(lines, at, settled=comparison.structure == "identical"),
         _batches(runs, lines, at),
         _rates(lines, at),
         _norms(lines, at),
         _validations(runs, at),
+        _times(lines),
+    ]
+    return [picture for picture in drawn if picture is not None]
+
+
+def side_by_side(runs: Sequence[Run]) -> list[Picture]:
+    """Of runs that are not compared with each other: what each has by itself."""
+    runs = [run for run in runs if len(run.rows)][:_DRAWN]
+    if not runs:
+        return []
+    lines = lines_of(runs, None)
+    drawn = [
+        _losses(lines, None, _OTHER_PLANS),
+        _rates(lines, None),
+        _norms(lines, None),
+        _validations(runs, None),
         _times(lines),
     ]
     return [picture for picture in drawn if picture is not None]
@@ -74,12 +92,12 @@ def _shown(comparison: Comparison) -> list[Run]:
     return [run for run in runs if run in [*runs[:1], *others][:_DRAWN]]
 
 
-def _losses(lines: Sequence[Lines], at: int | None, *, ordered: bool) -> Picture | None:
+def _losses(lines: Sequence[Lines], at: int | None, apart: str) -> Picture | None:
+    """``apart``: why they are not compared, if they are not."""
     series = _known(lines, "loss")
     said = [_odd(name, one, "loss") for name, one in series]
     if len(series) > 1:
-        apart = "Each drew its samples in an order of its own, so that losses are not compared step by step."
-        said.insert(0, _on_each_other(lines) if ordered else apart)
+        said.insert(0, apart or _on_each_other(lines))
     elif series:
         name, one = series[0]
         said.insert(

@@ -5,6 +5,6 @@ is escaped by the template engine; what is drawn has no text of a trace in it.
 
 Its files:
 
-    rendering.py            the page of a comparison; benches.py: of a bench
+    rendering.py            the page of a comparison, and of many runs; benches.py: of a bench
     *.jinja, page.css       how it is laid out
 """

@@ -11,7 +11,8 @@ from xframe import __version__
 from xframe.comparison.result import Comparison
 from xframe.errors import printable
 from xframe.report.around import KINDS, around, batches
-from xframe.report.pictures import pictures
+from xframe.report.groups import NOT_JUDGED, GroupsView
+from xframe.report.pictures import pictures, side_by_side
 from xframe.report.view import Table, View
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ def comparison_page(comparison: Comparison, again: Sequence[str] = ()) -> str:
         moved=any(kind != "same" for one in strips for kind, _, _ in one.parts),
         kinds=KINDS,
         pictures=pictures(comparison),
+    )
+
+
+def groups_page(view: GroupsView) -> str:
+    """The page of many runs that were not all meant to be alike."""
+    return render(
+        "groups.html.jinja",
+        view=view,
+        heading="Side by side" if view.verdict == NOT_JUDGED else view.verdict.capitalize(),
+        state="inconclusive" if view.verdict == NOT_JUDGED else view.verdict,
+        pictures=side_by_side(view.runs),
     )
 
 
