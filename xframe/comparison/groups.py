@@ -64,7 +64,8 @@ def _planned(trace: Trace) -> dict[str, Any]:
     """What a run was asked to do."""
     facts = trace.facts
     plan = {} if trace.plan is None else trace.plan.to_dict()
-    return {"task": facts.task, "samples": facts.num_samples, "precision": facts.precision, **plan}
+    rule = {f"optimizer.{name}": value for name, value in facts.optimizer.items()}
+    return {"task": facts.task, **rule, "samples": facts.num_samples, "precision": facts.precision, **plan}
 
 
 def _seeded(trace: Trace) -> dict[str, Any]:
