@@ -160,7 +160,7 @@ def _adam(rule: Adam, precision: str, slots_are_exact: bool) -> Lowered:
 def _nadam(rule: NAdam, precision: str, slots_are_exact: bool) -> Lowered:
     settings = {"beta_1": rule.beta1, "beta_2": rule.beta2, "epsilon": rule.epsilon}
     # Keras' 0.96 is a float32's, and its powers are computed in the variables' type.
-    if rule.momentum_decay != 1 or precision in ("float64", "bfloat16"):
+    if rule.momentum_decay != 1 or precision in ("float64", "bfloat16") or slots_are_exact:
         return optim.TorchNAdam, settings | {"momentum_decay": rule.momentum_decay}
     return keras.optimizers.Nadam, settings
 

@@ -25,18 +25,22 @@ class TrainStep:
         self.model, self.rule, self.precision = model, task.optimizer, precision
         self.loss = lowered(task.loss)
         self.measures_accuracy = "accuracy" in task.metrics
-        variables = model.module.trainable_variables
-        self.optimizer = lower(task.optimizer, precision, model.trained)
-        self.optimizer.build(variables)
-        average = task.optimizer.average
-        if average is not None:
-            average_step(self.optimizer)  # up to the first update it is the weights
-        if average is not None and average.final:
-            model.final = lambda: read_average(self.optimizer, model.trained)
-        self.updates = UpdateCounter(self.optimizer, precision)
+        variables, average = model.module.trainable_variables, task.optimizer.average
+        self.make_optimizer()
         self.accumulates = plan.gradient_accumulation_steps > 1
         self.averages_steps = self.accumulates and average is not None and average.clock == "steps"
         self.summed = [tf.Variable(tf.zeros_like(v.value), trainable=False) for v in variables if self.accumulates]
+
+    def make_optimizer(self, *, slots_are_exact: bool = False) -> None:
+        """The optimizer of the rule, and what counts its updates."""
+        model, rule = self.model, self.rule
+        self.optimizer = lower(rule, self.precision, model.trained, slots_are_exact=slots_are_exact)
+        self.optimizer.build(model.module.trainable_variables)
+        if rule.average is not None:
+            average_step(self.optimizer)  # up to the first update it is the weights
+        if rule.average is not None and rule.average.final:
+            model.final = lambda: read_average(self.optimizer, model.trained)
+        self.updates = UpdateCounter(self.optimizer, self.precision)
 
     def gradients(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | None]:
         """Loss, gradients and accuracy. The gradients are those of the scaled loss, if it is scaled."""

@@ -227,6 +227,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "damage": (sweep("damage"), 10_000),
     "forged": (sweep("forged"), 20_000),
     "states": (sweep("states"), 2000),
+    "resumed": (sweep("resumed"), 200),
     "kills": (sweep("kills"), 200),
     "sweep": (sweep("grids"), 20),
     "sweep on Ray": (swept_on_ray, 5),

@@ -90,11 +90,26 @@ class Stepwise(Protocol):
 
 
 class Drive:
-    """A run, step by step, by an adapter's own pipeline and training step; when called, trains to the end."""
+    """A run, step by step, by an adapter's own pipeline and training step; when called, trains to the end.
 
-    def __init__(self, adapter: Stepwise, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> None:
+    Where its state is to be taken or set, ``keeps_state`` has the step hold slots as the rule has them. Else it may
+    hold them translated, as Keras does a velocity, and an exported state has them to rounding.
+    """
+
+    def __init__(
+        self,
+        adapter: Stepwise,
+        plan: TrainingPlan,
+        task: Task,
+        runtime: Runtime,
+        recorder: Recorder,
+        *,
+        keeps_state: bool = False,
+    ) -> None:
         self.recorder = recorder
         self.train_step = adapter.train_step(plan, task, runtime)
+        if keeps_state and hasattr(self.train_step, "keep"):
+            self.train_step.keep()
         if self.train_step.evidence is not None:
             recorder.evidence = self.train_step.evidence
         model = self.train_step.model

@@ -8,8 +8,10 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
 from xframe.running.drive import Batch, Seen
 from xframe.running.steering import Window
+from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
+from xframe_tensorflow.state import put, taken
 from xframe_tensorflow.step import TrainStep
 
 
@@ -21,15 +23,23 @@ class FunctionStep(TrainStep):
     ) -> None:
         super().__init__(model, task, plan, precision)
         self.window = Window(plan)
+        self.rate = self.rule.rate(0)  # of the last step
+        self._compile(jit_compile or None)
+
+    def _compile(self, jit_compile: bool | None) -> None:
+        self._jit_compile = jit_compile
         self._step, self._add, self._apply, self._leave = (
-            tf.function(function, reduce_retracing=True, jit_compile=jit_compile or None)
+            tf.function(function, reduce_retracing=True, jit_compile=jit_compile)
             for function in (self.step, self.add, self.apply, self.leave)
         )
 
     def __call__(self, batch: Batch) -> Seen:
         place, features, targets, ids = batch
         rows = len(ids)
-        rate = self.number(self.rule.rate(self.window.tick(place))) if self.rule.scheduled else None
+        rate = None
+        if self.rule.scheduled:
+            self.rate = self.rule.rate(self.window.tick(place))
+            rate = self.number(self.rate)
         if not self.accumulates:
             self.window.close(place, rows)
             return Seen(*self._step(features, targets, ids, rate))
@@ -42,6 +52,19 @@ class FunctionStep(TrainStep):
             return seen
         updates, attempts = self._apply(self.number(divisor))
         return seen._replace(updates=updates, update_attempts=attempts)
+
+    def keep(self) -> None:
+        """Before the first step: from now on slots are held as the rule has them, and not times the learning rate."""
+        self.make_optimizer(slots_are_exact=True)
+        self._compile(self._jit_compile)
+
+    def state(self) -> State:
+        """What the step is now, see ``xframe.state.state.Stateful``."""
+        return taken(self)
+
+    def restore(self, state: State) -> None:
+        """Goes on from there."""
+        put(self, state)
 
     def number(self, value: float) -> tf.Tensor:
         """In the type that numbers are held in."""

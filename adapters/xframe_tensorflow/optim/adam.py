@@ -85,6 +85,12 @@ class TorchNAdam(Decaying, keras.optimizers.Nadam):  # type: ignore[misc]
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **others)
         self.momentum_decay = momentum_decay
 
+    def build(self, variables: Any) -> None:
+        built = self.built
+        super().build(variables)
+        if not built:  # Keras keeps the product of momenta in the variables' type
+            self._u_product = keras.Variable(1.0, dtype="float64", trainable=False)
+
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         self.prepare()  # Keras' Nadam would move the product here by its own momentum_decay
         keras.optimizers.Optimizer._backend_update_step(self, grads, trainable_variables, learning_rate)
@@ -92,7 +98,7 @@ class TorchNAdam(Decaying, keras.optimizers.Nadam):  # type: ignore[misc]
     def prepare(self) -> None:
         t = self.count()
         now, following = (self._warmed(at) for at in (t, t + 1.0))
-        product = tf.cast(self._u_product.value, tf.float64) * now
+        product = self._u_product.value * now
         self.assign(self._u_product, product)
         self._of_moment, self._of_gradient = following / (1.0 - product * following), (1.0 - now) / (1.0 - product)
         self._root = tf.sqrt(1.0 - self.beta_2**t)

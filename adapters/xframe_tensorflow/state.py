@@ -1,0 +1,69 @@
+"""The state of a training step, taken from its model and optimizer, and put into them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xframe.errors import StateError
+from xframe.state.state import State, check_like
+from xframe_tensorflow.model import assign, canonical
+from xframe_tensorflow.optimizers import (
+    read_average,
+    read_numbers,
+    read_slots,
+    set_rate,
+    write_average,
+    write_numbers,
+    write_slots,
+)
+
+if TYPE_CHECKING:
+    from xframe_tensorflow.loops.function import FunctionStep
+
+
+def taken(step: FunctionStep) -> State:
+    """A copy of what the step is between two calls."""
+    model, rule, optimizer = step.model, step.rule, step.optimizer
+    trained, numbers = model.trained, read_numbers(step.rule, step.optimizer)
+    attempts = step.updates.attempts
+    numbers |= {"attempts": numbers["updates"] if attempts is None else int(attempts), "rate": step.rate}
+    if step.precision == "mixed_float16":
+        numbers |= {"loss_scale": float(optimizer.dynamic_scale), "loss_scale_growth": int(optimizer.step_counter)}
+    summed = [] if step.window.fresh else step.summed
+    return State(
+        parameters={name: canonical(*one) for name, one in trained.items()},
+        buffers={name: canonical(*one) for name, one in model.parameters.items() if name not in trained},
+        slots=read_slots(rule, optimizer, trained),
+        gradients={
+            name: canonical(total, one.axes) for (name, one), total in zip(trained.items(), summed, strict=False)
+        },
+        average=read_average(optimizer, trained),
+        numbers=numbers,
+        rule=rule.to_dict(),
+        precision=step.precision,
+    )
+
+
+def put(step: FunctionStep, state: State) -> None:
+    """Makes the step go on from that state, if it fits."""
+    check_like(state, taken(step))
+    if state.gradients and not step.accumulates:
+        raise StateError("the state has an open window's gradients", expected="none, as the plan does not accumulate")
+    model, optimizer, numbers = step.model, step.optimizer, state.numbers
+    weights = {**state.parameters, **state.buffers}
+    for name, (variable, axes) in model.parameters.items():
+        assign(variable, weights[name], axes)
+    for (name, one), total in zip(model.trained.items(), step.summed, strict=False):
+        assign(total, state.gradients.get(name, np.zeros_like(weights[name])), one.axes)
+    write_slots(step.rule, optimizer, model.trained, state.slots)
+    write_average(optimizer, model.trained, state.average)
+    write_numbers(step.rule, optimizer, numbers)
+    if step.updates.attempts is not None:
+        step.updates.attempts.assign(int(numbers["attempts"]))
+    step.rate = numbers["rate"]
+    set_rate(optimizer, step.number(step.rate))
+    if step.precision == "mixed_float16":
+        optimizer.dynamic_scale.assign(numbers["loss_scale"])
+        optimizer.step_counter.assign(int(numbers["loss_scale_growth"]))
