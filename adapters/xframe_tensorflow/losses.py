@@ -228,8 +228,9 @@ def _smooth_l1(loss: losses.SmoothL1, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _log_cosh(_: Loss, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    # Keras' has log 2 in float32 whatever the precision, and loses the digits of a small difference.
     off = tf.abs(x - y)
-    near = 0.5 * tf.math.log1p(tf.square(tf.sinh(tf.minimum(off, 1))))  # keeps the digits of a small one
+    near = 0.5 * tf.math.log1p(tf.square(tf.sinh(tf.minimum(off, 1))))
     return tf.where(off < 1, near, off + tf.math.log1p(tf.exp(-2 * off)) - math.log(2))
 
 
