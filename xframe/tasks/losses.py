@@ -374,7 +374,8 @@ def _made(loss: type[Loss], settings: dict[str, Any], what: str) -> Loss:
     for name in settings:
         if name not in known:
             raise unknown(f"setting of {what}", name, known)
-    return loss(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+    given: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in settings.items()}
+    return loss(**given)
 
 
 _EXPECTED = {
