@@ -188,14 +188,14 @@ class AbsoluteError(Elementwise):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Huber(Elementwise):
-    """``l = (x − y)² / 2`` where |x − y| ≤ delta, else ``delta · |x − y| − delta² / 2``."""
+    """``l = (x − y)² / 2`` where ``|x − y|`` ≤ delta, else ``delta · |x − y| − delta² / 2``."""
 
     delta: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothL1(Elementwise):
-    """``l = (x − y)² / (2 · beta)`` where |x − y| < beta, else ``|x − y| − beta / 2``: Huber's, divided by beta."""
+    """``l = (x − y)² / (2 · beta)`` where ``|x − y|`` < beta, else ``|x − y| − beta / 2``: Huber's, divided by beta."""
 
     beta: float = 1.0
 
