@@ -237,7 +237,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "instructions": (sweep("instructions"), 4000),
     "interrupts": (sweep("interrupts"), 100),
     "disks": (sweep("disks"), 1200),
-    "losses": (sweep("losses"), 2000),
+    "losses": (sweep("losses"), 500),
     "quality": (quality, 1),
     "bench": (bench, 9),
     "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),

@@ -87,7 +87,9 @@ def judge(
 ) -> None:
     """Adds the distance to those seen, and the case to what was wrong if it is too far."""
     eps, name = float(np.finfo(kind).eps), type(case.loss).__name__
-    same = np.array_equal(np.isnan(mine), np.isnan(theirs)) and np.shape(mine) == np.shape(theirs)
+    # Of a mean that is 0 / 0 an output that has no effect may have the slope 0.
+    missing = np.isnan(mine) & (np.isnan(theirs) | (np.equal(theirs, 0) & (what == "gradient")))
+    same = np.shape(mine) == np.shape(theirs) and np.array_equal(missing, np.isnan(mine) | np.isnan(theirs))
     off = np.max(np.nan_to_num(np.abs(np.asarray(mine) - np.asarray(theirs))), initial=0.0)
     distance = float(off / (unit * eps)) if off else 0.0
     sums = case.outputs.shape[-1] + case.outputs.size

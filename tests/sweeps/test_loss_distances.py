@@ -1,6 +1,6 @@
 """Losses and their gradients are the same in torch, TensorFlow and NumPy; and a wrong one is seen.
 
-More of them, in tests/: ``python -m sweeps losses 2000``.
+More of them, in tests/: ``python -m sweeps losses 500``.
 """
 
 from dataclasses import replace
