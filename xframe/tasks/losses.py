@@ -11,8 +11,8 @@ ignored item is none. Of N items in a batch of B samples ``reduction`` makes:
     batch_mean      Σ w·l / B
 
 Where all are ignored, or all weights are 0, a mean is 0 / 0: ``empty`` makes that ``nan``, as PyTorch, or ``zero``, as
-Keras, and the gradients of items that have an effect alike; ignored rows have 0. The gradient is the formula's; where it
-has a corner the text says which side's.
+Keras, and alike the gradients of items that have an effect; ignored rows have 0. The gradient is the formula's; where
+it has a corner the text says which side's.
 
 What two frameworks call by one name is often two formulas. ``named("keras.CategoricalCrossentropy")`` is a framework's
 own with its defaults, ``named("softmax_cross_entropy")`` this project's. A new loss is a class here, and a function in
