@@ -53,10 +53,12 @@ class _Lowered(keras.losses.Loss):  # type: ignore[misc]
         outputs = tf.identity(tf.cast(y_pred, self.dtype))
         if self.native is None or sample_weight is not None:
             return _composed(self.loss, tf.convert_to_tensor(y_true), outputs, sample_weight)
-        classes = isinstance(self.loss, CrossEntropy) and self.loss.targets == "classes"
-        shape = tf.shape(outputs)
-        targets = tf.reshape(y_true, shape[:-1] if classes else shape)
-        targets.set_shape(outputs.shape[:-1] if classes else outputs.shape)
+        if isinstance(self.loss, CrossEntropy) and self.loss.targets == "classes":
+            # By rows alone: of more axes Keras takes a single class for a place too many.
+            outputs = tf.reshape(outputs, [-1, outputs.shape[-1]])
+            return self.native(tf.reshape(y_true, [-1]), outputs)
+        targets = tf.reshape(y_true, tf.shape(outputs))
+        targets.set_shape(outputs.shape)
         return self.native(targets, outputs)
 
 
