@@ -210,6 +210,15 @@ def pairs_of_scripts(_size: int) -> Outcome:
     return {"size": f"{len(rows)} pairs, {twins} faithful twins", "bad": bad, "text": judging.table(judged)}
 
 
+def translations(_size: int) -> Outcome:
+    """Each translation trained, stepped or evaluated beside its source; those without one are refused by reason."""
+    from translations import installed, proving
+
+    table, bad, shown = proving.run()
+    compared, differ = installed.compare()
+    return {"size": f"{shown}; signatures of {', '.join(compared)}", "bad": bad + differ, "text": "\n".join(table)}
+
+
 SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "counting": (counting, 50_000),
     "memory": (memory, 10**15),
@@ -228,6 +237,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "forged": (sweep("forged"), 20_000),
     "states": (sweep("states"), 2000),
     "resumed": (sweep("resumed"), 200),
+    "translate": (translations, 1),
     "kills": (sweep("kills"), 200),
     "sweep": (sweep("grids"), 20),
     "sweep on Ray": (swept_on_ray, 5),

@@ -260,6 +260,8 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     "rate": _SHARE,
     "p": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "reduction": _TEXT,
+    **dict.fromkeys(("weight", "pos_weight"), (lambda value: not isinstance(value, (Name, str, bool)), "a tensor")),
+    **dict.fromkeys(("ignore_index", "ignore_class"), (_whole, "an integer")),
     **dict.fromkeys(("milestones", "boundaries"), (_several(_whole), "a list of integers")),
     "values": (_several(_AMOUNT[0]), "a list of numbers from 0 up"),
     **dict.fromkeys(

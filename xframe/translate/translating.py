@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from xframe.errors import UsageError, Verbatim
 from xframe.tasks.schedules import Schedule
+from xframe.translate import losses
 from xframe.translate.names import FRAMEWORKS, Bound, bind
 from xframe.translate.optimizers import keras, optax, torch
 from xframe.translate.optimizers.trained import Trained
@@ -121,6 +122,10 @@ def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str
         form = reading.read(bound, 0.0, remarks)
         meaning |= form.to_dict()
         return _with(writing.alone(form, target, remarks), remarks)
+    if kind == "loss":
+        loss, written = losses.translated(bound, target, remarks)
+        meaning |= loss.to_dict()
+        return _with(written, remarks)
     if kind in ("schedule", "optimizer"):
         trained = _trained(bound, call)
         meaning |= trained.rule.to_dict()

@@ -91,7 +91,7 @@ def write(trained: Trained) -> Written:
     if not name.startswith("keras."):
         notes.append("xframe_tensorflow.optim comes with xframe and needs Keras alone.")
     code = called(name, learning_rate=rate, **words, **_common(trained, name, "weight_decay" in words))
-    beside = _native(trained) if not name.startswith("keras.") else None
+    beside = _native(trained) if not name.startswith("keras.") and trained.accumulate == 1 else None
     return Written(
         "optimizer", code, written.setup if written else (), before=before, notes=tuple(notes), beside=beside
     )

@@ -33,7 +33,10 @@ def _read_one(call: Bound) -> Trained:
             raise NothingExactError("MultiSteps of sums, or of a number that changes, has no counterpart.")
         if not isinstance(call["opt"], Call):
             raise UsageError("MultiSteps' opt", expected="the call of an optimizer of optax")
-        return replace(read(call["opt"]), accumulate=call["every_k_schedule"])
+        trained = replace(read(call["opt"]), accumulate=call["every_k_schedule"])
+        if "accumulator_dtype" not in call.given:
+            trained.remarks.add("MultiSteps adds up in float32 unless accumulator_dtype says otherwise.")
+        return trained
     if call.leaf in _CHAINED:
         raise UsageError(f"{call.name} alone is no optimizer", expected=f"optax.chain({call.name}(…), optax.adam(…))")
     remarks = Remarks()
@@ -154,7 +157,13 @@ def write(trained: Trained) -> Written:
         parts.insert(0, called("optax.clip_by_global_norm", max_norm=rule.clip_global_norm))
     code = parts[0] if len(parts) == 1 else f"optax.chain({', '.join(parts)})"
     if trained.accumulate > 1:
-        code = called("optax.MultiSteps", opt=Literal(code), every_k_schedule=trained.accumulate, use_grad_mean=True)
+        code = called(
+            "optax.MultiSteps",
+            opt=Literal(code),
+            every_k_schedule=trained.accumulate,
+            use_grad_mean=True,
+            accumulator_dtype=None,
+        )
     later: tuple[str, ...] = ()
     if rule.average is not None:
         step = f"step_size={1 - rule.average.decay}"

@@ -1,8 +1,16 @@
-"""The signatures of what is installed, in the form of xframe/translate/signatures: ``python installed.py keras``."""
+"""The signatures of what is installed, in the form of xframe/translate/signatures, and compared with what is there.
+
+``python -m translations.installed NAME ...`` prints those of names, as for a newer framework.
+"""
 
 import importlib
+import importlib.metadata
 import inspect
 import sys
+from pathlib import Path
+
+import xframe.translate
+from xframe.translate.names import FRAMEWORKS, versions
 
 _COMMON = (  # of every Keras optimizer
     "clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema=False, ema_momentum=0.99, "
@@ -38,6 +46,22 @@ def line(name):
     ]
     text = str(inspect.Signature(parameters))
     return name + text.replace(_COMMON, "<common>")
+
+
+def compare():
+    """The frameworks that are installed in the version that the texts are of, and the lines that differ."""
+    compared, differ = [], []
+    for framework in FRAMEWORKS:
+        try:
+            version = importlib.metadata.version(framework)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if version.partition("+")[0].startswith(versions()[framework]):
+            compared.append(framework)
+            text = (Path(xframe.translate.__file__).parent / "signatures" / f"{framework}.txt").read_text()
+            written = text.splitlines()[1:]
+            differ += [each for each in written if line(each.partition("(")[0]) != each]
+    return compared, differ
 
 
 if __name__ == "__main__":
