@@ -197,6 +197,13 @@ def slower(text: str) -> list[str]:
     return bad
 
 
+def torch_optimizers(rounds: int) -> Outcome:
+    """What Keras' optimizers for torch cost beside torch's own."""
+    from proof.torch_optim_cost import run
+
+    return run(rounds)
+
+
 def pairs_of_scripts(_size: int) -> Outcome:
     """Mistakes that people made, each between two scripts that are recorded as they are."""
     from scripts.pairs import judging
@@ -249,6 +256,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "disks": (sweep("disks"), 1200),
     "losses": (sweep("losses"), 500),
     "quality": (quality, 1),
+    "torch optimizers": (torch_optimizers, 25),
     "bench": (bench, 9),
     "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),
     "trace memory": (script("tests/proof/trace_speed.py", slower, "--only-xframe"), 100_000_000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -36,6 +36,16 @@ class Optimizer(torch.optim.Optimizer):
         own = {"decoupled_weight_decay": decoupled_weight_decay, "step": 0}
         super().__init__(params, {**self.settings, **numbers, **own})
 
+    def add_param_group(self, param_group: Group) -> None:
+        """As torch has it, of real parameters."""
+        super().add_param_group(param_group)
+        if any(weight.is_complex() for weight in self.param_groups[-1]["params"]):
+            raise TypeError(f"{type(self).__name__} takes no complex parameters")
+
+    def keeps(self, group: Group) -> bool:
+        """Whether the formula keeps anything of a parameter."""
+        return True
+
     def begin(self, group: Group, weight: Tensor) -> dict[str, Tensor]:
         """What the formula keeps of a parameter, before its first update."""
         raise NotImplementedError
@@ -63,22 +73,28 @@ class Optimizer(torch.optim.Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
                 continue
-            gradients = [weight.grad for weight in weights]
-            states = [self.state[weight] for weight in weights]
-            for weight, gradient, state in zip(weights, gradients, states, strict=True):
-                if gradient.is_sparse:
-                    raise RuntimeError(
-                        f"{type(self).__name__} takes no sparse gradients, and a parameter of shape "
-                        f"{tuple(weight.shape)} has one: make its layer with sparse=False"
-                    )
-                if not state:
-                    if weight.is_complex():
-                        raise RuntimeError(f"{type(self).__name__} takes no complex parameters")
-                    state.update(self.begin(group, weight))
+            gradients: list[Any] = [weight.grad for weight in weights]
+            if any(gradient.is_sparse for gradient in gradients):
+                self._refuse_sparse(weights)
+            states = self._states(group, weights)
             self.advance(group)
             for part in _parts(weights):
                 self.update(group, weights[part], gradients[part], states[part])
         return loss
+
+    def _states(self, group: Group, weights: list[Tensor]) -> list[Any]:
+        states = [self.state[weight] for weight in weights] if self.keeps(group) else []
+        for weight, state in zip(weights, states, strict=False):
+            if not state:
+                state.update(self.begin(group, weight))
+        return states
+
+    def _refuse_sparse(self, weights: list[Tensor]) -> NoReturn:
+        shape = next(tuple(weight.shape) for weight in weights if weight.grad is not None and weight.grad.is_sparse)
+        raise RuntimeError(
+            f"{type(self).__name__} takes no sparse gradients, and a parameter of shape {shape} has one: "
+            "make its layer with sparse=False"
+        )
 
     def decay(self, group: Group, weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
         """Decays the weights; the gradients, or new ones that have the decay in them."""

@@ -18,8 +18,11 @@ class SGD(Optimizer):
 
     settings = {"momentum": 0.0, "dampening": 0.0, "nesterov": False, "velocity": "gradient"}  # noqa: RUF012
 
+    def keeps(self, group: Group) -> bool:
+        return bool(group["momentum"])
+
     def begin(self, group: Group, weight: Tensor) -> dict[str, Tensor]:
-        return {"momentum_buffer": torch.zeros_like(weight)} if group["momentum"] else {}
+        return {"momentum_buffer": torch.zeros_like(weight)}
 
     def rule(self, group: Group, weights: list[Tensor], gradients: list[Tensor], states: list[Any]) -> None:
         rate, momentum = group["lr"], group["momentum"]

@@ -20,6 +20,7 @@ from xframe.tasks.optimizers.sgd import SGD, Lion
 RULES: Mapping[str, type[Rule]] = {
     rule.__name__: rule for rule in (SGD, Adam, NAdam, Adamax, RMSprop, Adagrad, Adadelta, Adafactor, Lion)
 }
+EPS32 = 2.0**-23  # PyTorch's Adafactor takes the parameters' own machine epsilon by default
 _OWN: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {
     "sgd": (SGD, {"learning_rate": 0.01}),
     "momentum": (SGD, {"learning_rate": 0.01, "momentum": 0.9}),
@@ -32,7 +33,7 @@ _OWN: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {
     "rmsprop": (RMSprop, {"learning_rate": 1e-3, "rho": 0.9}),
     "adagrad": (Adagrad, {"learning_rate": 0.01}),
     "adadelta": (Adadelta, {"learning_rate": 1.0}),
-    "adafactor": (Adafactor, {"learning_rate": 0.01}),
+    "adafactor": (Adafactor, {"learning_rate": 0.01, "epsilon_on": "clamp", "epsilon1": EPS32}),
     "lion": (Lion, {"learning_rate": 1e-4}),
 }
 _E7 = {"epsilon": 1e-7, "decay": "decoupled"}
@@ -48,7 +49,6 @@ _KERAS: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 3.15
     "adafactor": (Adafactor, {"learning_rate": 1e-3, "epsilon_on": "square"}),
     "lion": (Lion, {"learning_rate": 1e-3}),
 }
-EPS32 = 2.0**-23  # PyTorch's Adafactor takes the parameters' own machine epsilon by default
 _TORCH: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 2.13
     "sgd": (SGD, {"learning_rate": 1e-3}),
     "adam": (Adam, {"learning_rate": 1e-3}),
