@@ -37,7 +37,8 @@ class RMSprop(Optimizer):
             means = kept(states, "grad_avg")
             torch._foreach_lerp_(means, gradients, 1 - alpha)
             squares = list(torch._foreach_addcmul(squares, means, means, value=-1))
-        divisors = root_and_epsilon(squares, group["eps"], inside=group["epsilon_on"] == "inside")
+        inside = group["epsilon_on"] == "inside"
+        divisors = root_and_epsilon(squares, group["eps"], inside=inside, fresh=group["centered"])
         if not group["momentum"]:
             torch._foreach_addcdiv_(weights, gradients, divisors, value=-rate)
             return

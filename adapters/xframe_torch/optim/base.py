@@ -78,7 +78,7 @@ class Optimizer(torch.optim.Optimizer):
                 self._refuse_sparse(weights)
             states = self._states(group, weights)
             self.advance(group)
-            for part in _parts(weights):
+            for part in _parts(weights) if states else [slice(None)]:
                 self.update(group, weights[part], gradients[part], states[part])
         return loss
 
@@ -123,12 +123,16 @@ def kept(states: list[Any], name: str) -> list[Tensor]:
     return [state[name] for state in states]
 
 
-def root_and_epsilon(squares: list[Tensor] | tuple[Tensor, ...], epsilon: float, *, inside: bool) -> Any:
-    """New tensors: the root of the sum of each and epsilon, or the sum of its root and epsilon."""
+def root_and_epsilon(squares: Any, epsilon: float, *, inside: bool, fresh: bool = False) -> Any:
+    """The root of the sum of each and epsilon, or the sum of its root and epsilon; in place if they are ``fresh``."""
     if inside:
-        roots = torch._foreach_add(squares, epsilon)
+        roots = squares if fresh else torch._foreach_add(squares, epsilon)
+        if fresh:
+            torch._foreach_add_(roots, epsilon)
         torch._foreach_sqrt_(roots)
-    else:
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_add_(roots, epsilon)
+        return roots
+    roots = squares if fresh else torch._foreach_sqrt(squares)
+    if fresh:
+        torch._foreach_sqrt_(roots)
+    torch._foreach_add_(roots, epsilon)
     return roots
