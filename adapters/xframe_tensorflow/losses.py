@@ -51,14 +51,15 @@ class _Lowered(keras.losses.Loss):  # type: ignore[misc]
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
         # The identity: Keras computes from the logits where it sees that probabilities come from a softmax.
         outputs = tf.identity(tf.cast(y_pred, self.dtype))
-        if self.native is None or sample_weight is not None:
+        # Keras takes a single class for an axis too many, or warns of it.
+        if self.native is None or sample_weight is not None or outputs.shape[-1] == 1:
             return _composed(self.loss, tf.convert_to_tensor(y_true), outputs, sample_weight)
         if isinstance(self.loss, CrossEntropy) and self.loss.targets == "classes":
-            # By rows alone: of more axes Keras takes a single class for a place too many.
-            outputs = tf.reshape(outputs, [-1, outputs.shape[-1]])
-            return self.native(tf.reshape(y_true, [-1]), outputs)
-        targets = tf.reshape(y_true, tf.shape(outputs))
-        targets.set_shape(outputs.shape)
+            targets = tf.reshape(y_true, tf.shape(outputs)[:-1])
+            targets.set_shape(outputs.shape[:-1])
+        else:
+            targets = tf.reshape(y_true, tf.shape(outputs))
+            targets.set_shape(outputs.shape)
         return self.native(targets, outputs)
 
 

@@ -26,10 +26,10 @@ def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) ->
     """One validation at each call, as the arguments of ``recorder.validation``; None if the plan has none."""
     if plan.validation_every is None:
         return None
-    size, loss = plan.validation_batch_size, lowered(task.loss)
+    size, loss = plan.validation_batch_size or plan.batch_size, lowered(task.loss)
     features, targets = task.validation_data(runtime.precision)
     rule = losses.of(task.loss)
-    shares = [rule.share(targets[start : start + size]) for start in range(0, len(targets), size)]
+    shares = [rule.share(targets[i : i + size]) for i in range(0, len(targets), size)]
     at_once = size * max(1, MOST_BYTES // (size * features[0].nbytes))  # samples
     tensors = resident(features, targets, runtime.precision)
 

@@ -135,7 +135,7 @@ def terms(case: Case) -> tuple[float, float]:
     items = reference._items(plain, x, y)
     values, slopes = np.abs(np.nan_to_num(items.losses)), np.abs(np.nan_to_num(items.slopes))
     added, pulled = _of_formula(loss, x, y)
-    if elementwise and loss.items == "rows":
+    if isinstance(loss, losses.Elementwise) and loss.items == "rows":
         added, pulled = np.sum(added * np.ones(x.shape), axis=-1), pulled * np.ones(x.shape)
     top = 1.0 if weights is None else np.max(weights, initial=0.0)
     by_class = max(getattr(loss, "class_weights", ()), default=1.0)
@@ -318,7 +318,7 @@ def _torch(case: Case, kind: str) -> tuple[Any, Any]:
     import torch
     from xframe_torch.losses import lowered
 
-    given = [None if one is None else torch.from_numpy(np.array(one)) for one in case[1:]]
+    given: list[Any] = [None if one is None else torch.from_numpy(np.array(one)) for one in case[1:]]
     outputs, targets, weights = (
         one if one is None or not one.is_floating_point() else one.to(getattr(torch, kind)) for one in given
     )

@@ -55,7 +55,7 @@ def test_a_wrong_loss_is_seen(name, changes, monkeypatch):
         return right(replace(loss, **given), weighted=weighted)
 
     monkeypatch.setattr(reference, "lowered", wrong)
-    assert run(60, 1, ("torch",), (name,)).mismatches
+    assert run(30, 1, ("torch",), (name,)).mismatches
 
 
 @pytest.mark.parametrize("weighted", [False, True])
