@@ -14,6 +14,8 @@ Where all are ignored, or all weights are 0, a mean is 0 / 0: ``empty`` makes th
 Keras, and alike the gradients of items that have an effect; ignored rows have 0. The gradient is the formula's; where
 it has a corner the text says which side's.
 
+No task loads samples' weights: they are for those who call an adapter's ``lowered(loss, weighted=True)`` themselves.
+
 What two frameworks call by one name is often two formulas. ``named("keras.CategoricalCrossentropy")`` is a framework's
 own with its defaults, ``named("softmax_cross_entropy")`` this project's. A new loss is a class here, and a function in
 each adapter's ``losses.py``.
@@ -54,7 +56,7 @@ __all__ = [  # what ``xframe.losses`` has
 Reduction = Literal["mean", "weighted_mean", "sum", "batch_mean"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Loss:
     """What all losses have. Fields are checked by their names and types when a loss is made."""
 
@@ -83,6 +85,12 @@ class Loss:
         """What a batch of these targets counts in a mean over batches: its samples, or what its loss is divided by."""
         return len(targets)
 
+    def __repr__(self) -> str:
+        """With the fields that are not at their defaults, as one would write it."""
+        held = [(each.name, getattr(self, each.name), each.default) for each in fields(self)]
+        settings = [f"{name}={value!r}" for name, value, default in held if value != default]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
     def to_dict(self) -> dict[str, Any]:
         """What TOML and JSON can hold: the class by its name, and every field that has a value."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -90,7 +98,7 @@ class Loss:
         return {"loss": type(self).__name__} | {name: value for name, value in listed.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CrossEntropy(Loss):
     """``l = −Σ y · log p`` over a row, of which y is a distribution, or 1 at the target's class and 0 else.
 
@@ -145,14 +153,14 @@ class CrossEntropy(Loss):
         return int(valid.size)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Elementwise(Loss):
     """A loss whose items are ``elements``, or ``rows`` with the mean of theirs, as Keras': a sum of them differs."""
 
     items: Literal["elements", "rows"] = "elements"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class BinaryCrossEntropy(Elementwise):
     """``l = −pos_weight · y · log p − (1 − y) · log(1 − p)``, where p is sigmoid(x) or x, by ``outputs``.
 
@@ -177,36 +185,36 @@ class BinaryCrossEntropy(Elementwise):
             raise UsageError("BinaryCrossEntropy's pos_weight", got=self.pos_weight, expected="1 without logits")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SquaredError(Elementwise):
     """``l = (x − y)²``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AbsoluteError(Elementwise):
     """``l = |x − y|``; its gradient is 0 where they are equal."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Huber(Elementwise):
     """``l = (x − y)² / 2`` where ``|x − y|`` ≤ delta, else ``delta · |x − y| − delta² / 2``."""
 
     delta: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SmoothL1(Elementwise):
     """``l = (x − y)² / (2 · beta)`` where ``|x − y|`` < beta, else ``|x − y| − beta / 2``: Huber's, divided by beta."""
 
     beta: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LogCosh(Elementwise):
     """``l = log cosh(x − y)``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class KLDivergence(Elementwise):
     """``l = y · (log y − log p)``, 0 where y is 0; a row's is the sum of its elements'.
 
@@ -225,7 +233,7 @@ class KLDivergence(Elementwise):
             raise UsageError("KLDivergence's targets", got=self.targets, expected="probabilities, as its outputs are")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Poisson(Elementwise):
     """``l = exp(x) − y · x`` for log_rates, or ``l = x − y · log(x + epsilon)`` for rates.
 
@@ -238,7 +246,7 @@ class Poisson(Elementwise):
     full: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Hinge(Elementwise):
     """``l = max(1 − y · x, 0)``, squared if ``squared``; its gradient at the corner is −y.
 
@@ -250,14 +258,14 @@ class Hinge(Elementwise):
     squared: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CosineSimilarity(Loss):
     """``l = −Σ x · y / (max(‖x‖, epsilon) · max(‖y‖, epsilon))`` over a row."""
 
     epsilon: float = 1e-7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class NegativeSum(Loss):
     """``l = −x`` of each element, whatever the targets; summed, unless another reduction is set."""
 

@@ -17,6 +17,7 @@ from xframe.tasks.losses import LOSSES, CrossEntropy, counted, from_dict, named,
 def test_a_loss_is_plain_data(name):
     loss = named(name)
     assert from_dict(loss.to_dict()) == loss
+    assert eval(repr(loss), dict(LOSSES)) == loss
     assert from_dict({"name": name, "reduction": "sum"}) == named(name, {"reduction": "sum"})
 
 
