@@ -5,7 +5,7 @@ Its files:
     task.py       Task, which holds all of it; lookup.py finds one by name
     layers/       neutral layers, which adapters lower to native ones; builders.py is for a user's own native models
     optimizers/   update rules, each the formula it is
-    losses.py     losses, each the formula it is
+    losses/       losses, each the formula it is
     schedules.py, data.py, initial.py   its other parts
     builtin/      the built-in tasks, one file each
 """

@@ -1,30 +1,9 @@
-"""Losses: what a training minimises, each the formula it is, the same in every framework.
-
-In all formulas x is an element of the model's outputs, y that of the targets, and a row is one along the last axis.
-Targets are reshaped to the outputs' shape (classes to that of the rows), never broadcast. A loss has items, rows or
-elements, each with a loss l and a weight w: 1, times its sample's weight and its class's where there are such. An
-ignored item is none. Of N items in a batch of B samples ``reduction`` makes:
-
-    mean            Σ w·l / N, Keras' mean
-    weighted_mean   Σ w·l / Σ w, PyTorch's mean by class weights
-    sum             Σ w·l
-    batch_mean      Σ w·l / B
-
-Where all are ignored, or all weights are 0, a mean is 0 / 0: ``empty`` makes that ``nan``, as PyTorch, or ``zero``, as
-Keras, and alike the gradients of items that have an effect; ignored rows have 0. The gradient is the formula's; where
-it has a corner the text says which side's.
-
-No task loads samples' weights: they are for those who call an adapter's ``lowered(loss, weighted=True)`` themselves.
-
-What two frameworks call by one name is often two formulas. ``named("keras.CategoricalCrossentropy")`` is a framework's
-own with its defaults, ``named("softmax_cross_entropy")`` this project's. A new loss is a class here, and a function in
-each adapter's ``losses.py``.
-"""
+"""Each loss as the formula it is, and what all of them have; the terms are those of the folder's text."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
@@ -34,24 +13,6 @@ from xframe.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = [  # what ``xframe.losses`` has
-    "AbsoluteError",
-    "BinaryCrossEntropy",
-    "CosineSimilarity",
-    "CrossEntropy",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogCosh",
-    "Loss",
-    "NegativeSum",
-    "Poisson",
-    "SmoothL1",
-    "SquaredError",
-    "named",
-    "names",
-]
 
 Reduction = Literal["mean", "weighted_mean", "sum", "batch_mean"]
 
@@ -272,119 +233,12 @@ class NegativeSum(Loss):
     reduction: Reduction = "sum"
 
 
-LOSSES: Mapping[str, type[Loss]] = {
-    loss.__name__: loss
-    for loss in (
-        *(CrossEntropy, BinaryCrossEntropy, SquaredError, AbsoluteError, Huber, SmoothL1, LogCosh, KLDivergence),
-        *(Poisson, Hinge, CosineSimilarity, NegativeSum),
-    )
-}
-WORDS = ("softmax_cross_entropy", "mean_squared_error", "negative_sum")  # of these, the ones every adapter has
-_OWN: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {
-    "softmax_cross_entropy": (CrossEntropy, {}),
-    "binary_cross_entropy": (BinaryCrossEntropy, {}),
-    "mean_squared_error": (SquaredError, {}),
-    "mean_absolute_error": (AbsoluteError, {}),
-    "huber": (Huber, {}),
-    "smooth_l1": (SmoothL1, {}),
-    "log_cosh": (LogCosh, {}),
-    "kl_divergence": (KLDivergence, {}),
-    "poisson": (Poisson, {}),
-    "hinge": (Hinge, {}),
-    "squared_hinge": (Hinge, {"squared": True}),
-    "cosine_similarity": (CosineSimilarity, {}),
-    "negative_sum": (NegativeSum, {}),
-}
-_ROWS = {"items": "rows", "empty": "zero"}
-_PROBABILITIES = {"outputs": "probabilities", "empty": "zero"}
-_KERAS: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 3.15
-    "CategoricalCrossentropy": (CrossEntropy, {**_PROBABILITIES, "targets": "distribution", "weighing": "items"}),
-    "SparseCategoricalCrossentropy": (CrossEntropy, {**_PROBABILITIES, "weighing": "items", "normalization": "after"}),
-    "BinaryCrossentropy": (BinaryCrossEntropy, {**_PROBABILITIES, **_ROWS}),
-    "MeanSquaredError": (SquaredError, _ROWS),
-    "MeanAbsoluteError": (AbsoluteError, _ROWS),
-    "Huber": (Huber, _ROWS),
-    "LogCosh": (LogCosh, _ROWS),
-    "KLDivergence": (KLDivergence, {**_PROBABILITIES, **_ROWS}),
-    "Poisson": (Poisson, {"outputs": "rates", "epsilon": 1e-7, **_ROWS}),
-    "Hinge": (Hinge, {"targets": "any", **_ROWS}),
-    "SquaredHinge": (Hinge, {"targets": "any", "squared": True, **_ROWS}),
-    "CosineSimilarity": (CosineSimilarity, {"empty": "zero"}),
-}
-_NLL = {"reduction": "weighted_mean", "ignored": -100}
-_TORCH: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 2.13
-    "CrossEntropyLoss": (CrossEntropy, _NLL),
-    "NLLLoss": (CrossEntropy, {"outputs": "log_probabilities", **_NLL}),
-    "BCEWithLogitsLoss": (BinaryCrossEntropy, {}),
-    "BCELoss": (BinaryCrossEntropy, {"outputs": "probabilities", "guard": "floor"}),
-    "MSELoss": (SquaredError, {}),
-    "L1Loss": (AbsoluteError, {}),
-    "HuberLoss": (Huber, {}),
-    "SmoothL1Loss": (SmoothL1, {}),
-    "KLDivLoss": (KLDivergence, {"items": "elements"}),
-    "PoissonNLLLoss": (Poisson, {}),
-}
-_DIALECTS: Mapping[str, Mapping[str, tuple[type[Loss], dict[str, Any]]]] = {
-    "": _OWN,
-    "keras.": _KERAS,
-    "torch.": _TORCH,
-}
-
-
-def names() -> tuple[str, ...]:
-    """All names that ``named`` knows."""
-    return tuple(dialect + name for dialect, losses in _DIALECTS.items() for name in losses)
-
-
-def named(name: str, settings: Mapping[str, Any] | None = None) -> Loss:
-    """The loss of that name, with some of its fields set otherwise.
-
-    Raises:
-        UsageError: an unknown name or field, or a value that the field cannot have.
-    """
-    dialect, dot, short = name.rpartition(".")
-    losses = _DIALECTS.get(dialect + dot, {})
-    if short not in losses:
-        raise unknown("loss", name, names())
-    loss, defaults = losses[short]
-    return _made(loss, defaults | dict(settings or {}), f"loss {name!r}")
-
-
-def from_dict(values: Mapping[str, Any]) -> Loss:
-    """What ``Loss.to_dict`` returned, or a table of TOML with ``name`` instead of ``loss``.
-
-    Raises:
-        UsageError: an unknown loss, name or field, or a value that the field cannot have.
-    """
-    settings = dict(values)
-    if "name" in settings:
-        return named(str(settings.pop("name")), settings)
-    kind = settings.pop("loss", None)
-    if not isinstance(kind, str) or kind not in LOSSES:
-        raise unknown("loss", str(kind), LOSSES)
-    return _made(LOSSES[kind], settings, f"loss {kind!r}")
-
-
-def of(loss: Loss | str) -> Loss:
-    """The loss that a word is short for, or the loss itself."""
-    return loss if isinstance(loss, Loss) else named(str(loss))
-
-
 def counted(values: Sequence[Any], shares: Sequence[float]) -> tuple[list[Any], list[float]]:
     """Batches' values and shares without those in which nothing counts, whose loss may be nan; if none does, all."""
     kept = [i for i, share in enumerate(shares) if share]
     if not kept:
         return list(values), [1.0] * len(shares)
     return [values[i] for i in kept], [shares[i] for i in kept]
-
-
-def _made(loss: type[Loss], settings: dict[str, Any], what: str) -> Loss:
-    known = [each.name for each in fields(loss)]
-    for name in settings:
-        if name not in known:
-            raise unknown(f"setting of {what}", name, known)
-    given: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in settings.items()}
-    return loss(**given)
 
 
 _EXPECTED = {
