@@ -171,6 +171,90 @@ def test_a_step_on_batches_of_two_loaders_has_the_samples_of_the_first(tmp_path,
     assert rows.features.notna().tolist() == [how != "in one call"] * 2
 
 
+@pytest.mark.parametrize("order", ["alike", "on its own"])
+def test_targets_of_a_loader_of_their_own_are_those_that_the_step_took(tmp_path, order):
+    """Features and targets each have a loader: the samples are the features', and both have prints."""
+    model, (features, labels) = torch.nn.Linear(1, 2), data().tensors
+    optimizer, taken, answers = torch.optim.SGD(model.parameters(), 0.1), [], []
+    seeds = (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2 if order == "on its own" else 1))
+    loaders = [
+        DataLoader(each, 8, shuffle=True, generator=seed) for each, seed in zip((features, labels), seeds, strict=True)
+    ]
+    with xframe.watch(tmp_path / "a.trace"):
+        for inputs, targets in zip(*loaders, strict=True):
+            optimizer.zero_grad()
+            cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+            taken.append(ids(inputs))
+            answers.append(targets.tolist())
+    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
+    assert [row.tolist() for row in rows.ids] == taken
+    assert rows.batch_size.tolist() == [8, 8, 8]
+    for name, values in (("features", taken), ("targets", answers)):
+        prints = dict.fromkeys(tuple(part) for row in rows[name] for part in np.reshape(row, (8, -1)).tolist())
+        assert len(prints) == len({value for row in values for value in row})  # equal where the numbers are
+    assert (rows.ids.map(lambda row: [sample % 2 for sample in row]).tolist() == answers) is (order == "alike")
+
+
+def test_a_second_loader_drawn_from_after_the_first_loss_leaves_the_samples_those_of_the_first(tmp_path):
+    model = torch.nn.Linear(1, 2)
+    optimizer, taken, losses = torch.optim.SGD(model.parameters(), 0.1), [], []
+    with xframe.watch(tmp_path / "a.trace"):
+        others = iter(DataLoader(data(), 12, shuffle=True))
+        for inputs, targets in DataLoader(data(), 12, shuffle=True):
+            optimizer.zero_grad()
+            loss = cross_entropy(model(inputs), targets)
+            loss = loss + model(next(others)[0]).square().mean()
+            loss.backward()
+            optimizer.step()
+            taken.append(ids(inputs))
+            losses.append(loss.item())
+    trace = xframe.Trace.open(tmp_path / "a.trace")
+    rows = trace.frame()
+    assert [row.tolist() for row in rows.ids] == taken
+    assert rows.batch_size.tolist() == [12, 12]
+    assert rows.features.notna().tolist() == [False, True]  # at first every thread may be the one that trains
+    assert rows.updates.tolist() == [1, 2]
+    assert rows.loss.tolist() == pytest.approx(losses)
+    assert not trace.validations
+
+
+@pytest.mark.parametrize("batches", [1, 2, 24])
+def test_a_validation_with_gradients_on_hides_no_step(tmp_path, batches):
+    model, loss = torch.nn.Linear(1, 2), cross_entropy
+    optimizer, taken = torch.optim.SGD(model.parameters(), 0.1), []
+    with xframe.watch(tmp_path / "a.trace"):
+        for _ in range(2):
+            for inputs, targets in DataLoader(data(), 8, shuffle=True):
+                optimizer.zero_grad()
+                loss(model(inputs), targets).backward()
+                optimizer.step()
+                taken.append(ids(inputs))
+            for inputs, targets in DataLoader(data(), N // batches):
+                loss(model(inputs), targets)
+    rows = xframe.Trace.open(tmp_path / "a.trace").frame()
+    assert [row.tolist() for row in rows.ids] == taken
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_validation_has_the_mode_that_the_model_was_in(tmp_path, mode):
+    model = torch.nn.Linear(1, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with xframe.watch(tmp_path / "a.trace"):
+        for _ in range(2):
+            model.train()
+            for inputs, targets in DataLoader(data(), 8):
+                optimizer.zero_grad()
+                cross_entropy(model(inputs), targets).backward()
+                optimizer.step()
+            getattr(model, mode)()
+            with torch.no_grad():
+                for inputs, targets in DataLoader(data(), 12):
+                    cross_entropy(model(inputs), targets)
+    validations = xframe.Trace.open(tmp_path / "a.trace").validations
+    assert [(one.after, one.training) for one in validations] == [(3, mode == "train"), (6, mode == "train")]
+
+
 def test_what_was_looked_at_before_the_first_step_is_not_of_it(tmp_path):
     """With gradients on, and no use made of them."""
     model = torch.nn.Linear(1, 2)

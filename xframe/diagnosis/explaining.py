@@ -203,7 +203,8 @@ def _validation(pair: Pair) -> Outcome | None:
                 (abs(x - y) / max(abs(x), abs(y)) for x, y in pairs if np.isfinite(x - y) and x != y), default=0
             )
             accepted = "validation" in _passing(pair, Tolerance(*ACCEPTED))
-            return Outcome(first, samples, (a.batch_sizes, b.batch_sizes), apart, unknown, accepted)
+            sizes, modes = (a.batch_sizes, b.batch_sizes), (a.training, b.training)
+            return Outcome(first, samples, sizes, apart, unknown, accepted, modes)
     return None
 
 

@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     apart: float = 0.0  # by which share of the larger the outcomes differ
     unidentified: bool = False  # a side did not record which samples these are
     accepted: bool = True  # by the tolerance that fixes offer
+    training: tuple[bool | None, bool | None] = (None, None)  # whether each was in training mode, where recorded
 
 
 @dataclass(frozen=True, eq=False)

@@ -239,7 +239,13 @@ class Recorder:
             self.flush()
 
     def validation(
-        self, *, loss: Any, accuracy: Any = None, ids: Any = None, batch_sizes: ArrayLike | None = None
+        self,
+        *,
+        loss: Any,
+        accuracy: Any = None,
+        ids: Any = None,
+        batch_sizes: ArrayLike | None = None,
+        training: bool | None = None,
     ) -> None:
         """Takes one validation, just after it was made. It is kept separately from the steps.
 
@@ -247,11 +253,12 @@ class Recorder:
             loss, accuracy: means over the validation samples, each a scalar.
             ids: the validation samples' ids in the order they came in, of shape (num_samples,).
             batch_sizes: samples in each batch, of shape (num_batches,).
+            training: whether the model was in training mode; None if that is not known.
         """
         if self._over:
             raise self._refusal("validations")
         now = time.monotonic_ns() - self._began
-        self._waiting.append(waiting.validation_of(loss, accuracy, ids, batch_sizes, now))
+        self._waiting.append(waiting.validation_of(loss, accuracy, ids, batch_sizes, now, training))
         if self._stop is not None:
             self._halt("validations")
         self.flush()

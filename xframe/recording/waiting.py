@@ -216,7 +216,9 @@ def _cut(block: Block, sizes: NDArray[np.int64]) -> Iterator[Block]:
         start = stop
 
 
-def validation_of(loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int) -> Validation:
+def validation_of(
+    loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int, training: bool | None = None
+) -> Validation:
     """A validation, as ``Recorder.validation`` takes it.
 
     Raises:
@@ -225,6 +227,8 @@ def validation_of(loss: Any, accuracy: Any, ids: Any, batch_sizes: Any, now: int
     facts: dict[str, Any] = {"time_ns": now}
     for name, value in (("loss", loss), ("accuracy", accuracy)):
         facts[name] = None if value is None else float(values.fetch_numbers([values.number(value, name)])[0])
+    if training is not None:
+        facts["training"] = bool(training)
     if ids is not None:
         flat = values.id_bytes(values.fetch(values.hold(ids, "ids")))
         facts |= {"num_samples": len(flat) // 8, "ids_digest": xxh3_128_digest(flat).hex()}

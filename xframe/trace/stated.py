@@ -89,6 +89,7 @@ class StatedValidation(_Stated):
     ids_digest: Hex128 | None = None
     loss: float | None = None
     accuracy: float | None = None
+    training: bool | None = None
     time_ns: Count | None = None
 
     @model_validator(mode="after")

@@ -55,6 +55,7 @@ class Validation:
         batch_sizes: of the batches in order, as pairs of a size and how many times in a row it came.
         ids_digest: XXH3-128 of the validation samples' ids in order, in hex.
         loss, accuracy: means over the samples.
+        training: whether the model was in training mode.
         time_ns: since recording began.
     """
 
@@ -65,6 +66,7 @@ class Validation:
     ids_digest: str | None = None
     loss: float | None = None
     accuracy: float | None = None
+    training: bool | None = None
     time_ns: int | None = None
 
     @classmethod

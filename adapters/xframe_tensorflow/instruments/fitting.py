@@ -254,6 +254,7 @@ class Fitting:
             accuracy=accuracy,
             ids=np.concatenate([row.ids for row in rows]) if known else None,
             batch_sizes=np.array(sizes) if rows and None not in sizes else None,
+            training=False,  # as Keras evaluates
         )
 
 

@@ -6,6 +6,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ class Computing:
 
     def attach(self, patches: Patches) -> None:
         """From now on."""
+        self.machine.clock = _now
         patches.replace(torch.nn.Module, "__call__", self._seen_module)
         for name in LOSSES:
             patches.replace_function(torch.nn.functional, name, self._seen_loss(name))
@@ -119,7 +121,7 @@ class Computing:
             self._noted.keep(module, True)
         self._inside.evaluating = None if training else True
         if not training and not by_loss and batch is not None:
-            machine.evaluated(batch)
+            machine.evaluated(batch, training=False)
 
     def _evaluates(self, module: torch.nn.Module, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """No gradients can come of it."""
@@ -127,7 +129,7 @@ class Computing:
         if by_loss is not None and next(module.parameters(), None) is not None:  # a loss has none
             self._inside.evaluating = False
             if batch is not None and not by_loss and not isinstance(module, _Loss):
-                self.machine.evaluated(batch)
+                self.machine.evaluated(batch, training=module.training)
 
     def _batch_of(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Batch | None, bool | None]:
         """The batch that these are of, and whether they look like a loss's: the first comes of a computation.
@@ -233,7 +235,7 @@ class Computing:
                 returned = original(tensors, *args, **kwargs)
             finally:
                 inside.it, inside.backward = it, False
-            self._computed_gradients(loss)
+            self._computed_gradients(loss, tensors)
             return returned
 
         return backward
@@ -247,7 +249,7 @@ class Computing:
             # Of weights: somebody applies them. Of inputs they are a penalty's, or a picture of what matters.
             of_weights = any(isinstance(tensor, torch.nn.Parameter) for tensor in tensors_in(inputs))
             if of_weights and not (again or inside.backward or torch.compiler.is_compiling()):
-                self._computed_gradients(next(tensors_in(outputs), None))
+                self._computed_gradients(next(tensors_in(outputs), None), outputs)
             return returned
 
         return grad
@@ -267,16 +269,37 @@ class Computing:
         except Exception as error:
             self.machine.failed(error)
 
-    def _computed_gradients(self, loss: Any) -> None:
+    def _computed_gradients(self, loss: Any, of: Any) -> None:
         try:
+            oldest = partial(_oldest, of)
             self._inside.evaluating = None
             if self._updates.clipped:
                 self._updates.forget_clipping()
             if isinstance(loss, torch.Tensor):
                 if loss.is_meta:
                     return
-                self.machine.backward(None if loss.numel() != 1 else read(loss.reshape(()) if loss.ndim else loss))
+                value = None if loss.numel() != 1 else read(loss.reshape(()) if loss.ndim else loss)
+                self.machine.backward(value, oldest)
             elif loss is not None:
-                self.machine.backward(loss)
+                self.machine.backward(loss, oldest)
         except Exception as error:
             self.machine.failed(error)
+
+
+def _now() -> int:
+    """The number of the computations with gradients so far: autograd counts them."""
+    with torch.enable_grad():
+        return int((torch.ones((), requires_grad=True) * 1).grad_fn._sequence_nr())  # type: ignore[union-attr]
+
+
+def _oldest(tensors: Any) -> int | None:
+    """The number of the first computation that these rest on; None if they are of none."""
+    waiting = [tensor.grad_fn for tensor in tensors_in(tensors) if tensor.grad_fn is not None]
+    seen, numbers = set(waiting), []
+    while waiting:
+        node = waiting.pop()
+        numbers.append(node._sequence_nr())
+        further = {each for each, _ in node.next_functions if each is not None} - seen
+        seen |= further
+        waiting += further
+    return min(numbers, default=None)  # that of a weight is the largest there is

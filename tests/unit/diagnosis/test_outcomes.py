@@ -24,12 +24,16 @@ def compared(
     settings: tuple[dict[str, str], ...] = ({}, {}),
     listed: bool = True,
     validated_after: int = 6,
+    modes: tuple[bool | None, bool | None] = (None, None),
     **tolerance: float,
 ) -> Comparison:
     """A run and one of another validation loss, or another accuracy, or from step 4 on other losses."""
     traces = []
-    sides = (("a", 0.5, 0.75, batches[0], settings[0]), ("b", loss, accuracy, batches[1], settings[1]))
-    for name, by, right, sized, stated in sides:
+    sides = (
+        ("a", 0.5, 0.75, batches[0], settings[0], modes[0]),
+        ("b", loss, accuracy, batches[1], settings[1], modes[1]),
+    )
+    for name, by, right, sized, stated, mode in sides:
         with record(folder / name, num_samples=24) as rec:
             rec.settings(stated)
             sizes = [4] * (samples // 4) + [samples % 4] * (samples % 4 > 0)
@@ -40,7 +44,7 @@ def compared(
                     ids=range(4 * step, 4 * step + 4), updates=step + 1, loss=2.0 - step / 8 + other, accuracy=right
                 )
                 if step + 1 == validated_after:
-                    rec.validation(loss=by, ids=ids, batch_sizes=sizes if sized else None)
+                    rec.validation(loss=by, ids=ids, batch_sizes=sizes if sized else None, training=mode)
             if weights is not None:
                 rec.weights({"w": np.full(3, weights if name == "b" else 1.0)})
         traces.append(folder / name)
@@ -53,6 +57,25 @@ def test_a_mean_of_batch_means_is_named_where_batches_differ_in_size(tmp_path: P
     assert (cause.name, cause.certain) == ("validation-by-batch", False)
     assert "of 4 and 2" in cause.sentence
     assert (mode.name, mode.certain) == ("validation-in-training-mode", False)
+
+
+@pytest.mark.parametrize(
+    ("modes", "says"),
+    [
+        ((True, False), "a was seen to validate in training mode, the other in evaluation mode"),
+        ((False, True), "b was seen to validate in training mode, the other in evaluation mode"),
+        ((False, None), "b may validate in training mode"),
+        ((None, False), "a may validate in training mode"),
+        ((None, None), "b or a may validate in training mode"),
+        ((False, False), ""),
+        ((True, True), ""),
+    ],
+)
+def test_the_mode_that_was_recorded_says_who_validates_in_training_mode(tmp_path: Path, modes, says: str) -> None:
+    causes = compared(tmp_path, loss=0.51, samples=10, accuracy=0.75, modes=modes).causes
+    named = [cause.sentence for cause in causes if cause.name == "validation-in-training-mode"]
+    assert [says in sentence for sentence in named] == ([True] if says else [])
+    assert "was seen" not in says or causes[0].name == "validation-in-training-mode"
 
 
 @pytest.mark.parametrize("batches", [(False, False), (True, False), (False, True)])

@@ -128,10 +128,22 @@ class ValidationInTrainingMode(_OfOutcomes):
     )
 
     def says(self, case: Case, numbers: Numbers, outcome: Outcome) -> str:
-        text = f"{case.run} or {case.other} may validate in training mode: with dropout, or normalised by each "
-        return f"{text}batch's own statistics; {_known(case, numbers, outcome)}"
+        own, other = outcome.training
+        if own is not None and own == other:
+            return ""
+        runs = [case.run] * (own is not False) + [case.other] * (other is not False)
+        if {own, other} == {True, False}:
+            text = (
+                f"{runs[0] if own else case.other} was seen to validate in training mode, the other in evaluation mode"
+            )
+        else:
+            text = f"{' or '.join(runs)} may validate in training mode"
+        text += ": with dropout, or normalised by each batch's own statistics; "
+        return text + _known(case, numbers, outcome)
 
     def ranked(self, numbers: Numbers, outcome: Outcome) -> float:
+        if {*outcome.training} == {True, False}:
+            return 690
         layers = (name for stated in numbers.evidence.stated for name, value in stated.items() if value)
         much = outcome.apart > _MUCH and any(re.fullmatch(_IN_EVALUATION, name) for name in layers)
         return 698 if much else self.rank

@@ -12,6 +12,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar, cast
 
@@ -43,7 +44,7 @@ class GuardedMachine(Machine):
         self._troubled = troubled
         self._trains: int | None = None  # the thread that trains
         self._trained: set[int] = set()  # threads that did before
-        self._used_in: dict[int, deque[tuple[Batch, bool, int]]] = {}  # by threads that do not train so far
+        self._used_in: dict[int, deque[tuple[Batch, bool, int, int]]] = {}  # by threads that do not train so far
         this = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forked(this()))
 
@@ -70,7 +71,7 @@ class GuardedMachine(Machine):
     def forked(self) -> None:
         """This process is a copy of another: what was seen so far is that one's to write."""
         self._recorder = self._step = self._used = self._trains = None
-        self._early, self._trained, self._passes = [], set(), Passes()
+        self._early, self._trained, self._passes, self.replaced = [], set(), Passes(), []
         self._used_in = {}
         self.before_end = []
 
@@ -97,20 +98,20 @@ class GuardedMachine(Machine):
 
     def _waits(self, batch: Batch, by_loss: bool) -> None:
         waiting = self._used_in.setdefault(get_ident(), deque(maxlen=8))
-        before, _, handed_out = waiting[-1] if waiting else (None, False, 0)
+        before, _, handed_out, _ = waiting[-1] if waiting else (None, False, 0, 0)
         known = before is not None and before.known
         beside = known and handed_out == self.handed_out and self.handed_out
         if batch is not before and not by_loss and not beside and (batch.known or not known):
             self.prints = {}
-        waiting.append((batch, by_loss, self.handed_out))
+        waiting.append((batch, by_loss, self.handed_out, self.clock()))
 
-    def backward(self, loss: Any) -> None:
+    def backward(self, loss: Any, oldest: Callable[[], int | None] | None = None) -> None:
         """As a machine's, by one thread after the other."""
         if self.trouble is None:
             try:
                 if get_ident() != self._trains:
                     self._trains_now(get_ident())
-                Machine.backward(self, loss)
+                Machine.backward(self, loss, oldest)
             except Exception as error:
                 self.stop(error)
 
@@ -140,11 +141,11 @@ class GuardedMachine(Machine):
             self._trained.add(self._trains)
         self._trains, self._used = thread, None
         training, rows, prints = self.training, self._loss_rows, self.prints
-        now = self.handed_out
-        for batch, by_loss, handed_out in self._used_in.pop(thread, ()):
-            self.handed_out = handed_out
+        now, clock, self.prints = self.handed_out, self.clock, {}
+        for batch, by_loss, handed_out, at in self._used_in.pop(thread, ()):
+            self.handed_out, self.clock = handed_out, partial(int, at)
             Machine.used(self, batch, by_loss=by_loss)
-        self.handed_out = now
+        self.handed_out, self.clock = now, clock
         self.training, self._loss_rows, self.prints = training, rows, prints
 
 

@@ -63,6 +63,8 @@ class Machine:
         zeroed: what set gradients to zero since the last backward pass, by its id; None: nothing did.
         within: the call of an optimizer that goes on, which may compute gradients by itself, as often as it likes.
         identity: what prints are made of samples; ``index`` stands for none.
+        replaced: batches that others took the place of, with their prints, and when.
+        clock: counts what is computed with gradients, as ``backward`` is told of it.
         prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
     """
 
@@ -76,6 +78,8 @@ class Machine:
         self.within: object = None
         self.identity: Kind = "close"
         self.prints: dict[str, Any] = {}
+        self.replaced: list[tuple[Batch, dict[str, Any], int]] = []
+        self.clock: Callable[[], int] = lambda: 0
         self._opened = opened
         self._recorder: Recorder | None = None
         self._walks = 0  # that have trained a step
@@ -127,8 +131,8 @@ class Machine:
 
         What a model takes replaces what was used before, unless it was there already when that was used: two batches
         are of one step then, which has the first one's samples; and tensors of an unknown origin were made from it, or
-        beside it, such as noise. What a loss takes beside predictions only tells whose they are, where the model's
-        input does not.
+        beside it, such as noise. Whether what came before led to gradients too is seen when they are computed. What a
+        loss takes beside predictions only tells whose they are, where the model's input does not.
         """
         before = self._used
         if before is None or (batch.known and not before.known):
@@ -138,7 +142,9 @@ class Machine:
                 self._beside.append(batch)
             return
         elif batch is not before:
-            # What was computed before led to no gradients.
+            # What was computed before led to no gradients, as far as is seen yet.
+            if before.known:
+                self.replaced = [*self.replaced[-3:], (before, self.prints, self.clock())]
             self.training, self._loss_rows, self.prints = None, set(), {}
         self._used, self._used_at = batch, self.handed_out
 
@@ -163,25 +169,28 @@ class Machine:
         """A loss was averaged over so many rows; None: it is no mean."""
         self._loss_rows.add(rows or 0)
 
-    def evaluated(self, batch: Batch) -> None:
-        """A model computed, and no gradients can come of it, or it was in evaluation mode."""
+    def evaluated(self, batch: Batch, *, training: bool | None = None) -> None:
+        """A model computed, and no gradients can come of it, or it was in evaluation mode; ``training`` is its mode."""
         if batch.known:
             self._evaluated_at = self.handed_out
         elif self._evaluated_at == self.handed_out:  # made from what a model took before
             return
-        self._passes.called(batch, trained=self._step is not None and batch is self._step.batch)
+        again = self._step is not None and batch is self._step.batch
+        self._passes.called(batch, trained=again, training=training)
 
     def evaluated_loss(self, mean: Any, rows: int | None) -> None:
         """A loss was computed of what was evaluated: its mean over so many rows; None: it is no mean."""
         self._passes.loss(mean, rows)
 
-    def backward(self, loss: Any) -> None:
-        """Gradients of a loss were computed.
+    def backward(self, loss: Any, oldest: Callable[[], int | None] | None = None) -> None:
+        """Gradients of a loss were computed; ``oldest`` says when the first computation was made that they rest on.
 
         They add up, and so do the losses, until an optimizer steps. Where they were set to zero between, what was
         before does not count; but a call that computes them again and again has the loss that it begins with.
         """
         batch, self._used = self._used, None
+        if self.replaced:
+            batch = self._origin(batch, oldest)
         if self._passes.goes_on:
             self._passes.trained(batch)
         elif batch is not None and batch.walk is not None:
@@ -213,6 +222,17 @@ class Machine:
             self._step.loss, self._step.also = self._loss, dict(self._also)
         if anew or (self._step is not None and batch is self._step.batch):
             self._again = batch
+
+    def _origin(self, batch: Batch | None, oldest: Callable[[], int | None] | None) -> Batch | None:
+        """Of batches that were used one after the other the first that the gradients rest on, else the last."""
+        replaced, self.replaced = self.replaced, []
+        since = None if oldest is None else oldest()
+        for first, prints, until in replaced:
+            if since is not None and since <= until:
+                self._beside += [] if batch is None else [batch]
+                self.prints, self._loss_rows = prints, set()
+                return first
+        return batch
 
     def _goes_on(self, batch: Batch | None) -> bool:
         """Whether a backward pass is of the step that there is: it is on the same batch, or made from it.

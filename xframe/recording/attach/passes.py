@@ -25,6 +25,7 @@ class _Call:
     """A model's call on a batch, and the losses that were computed of it: each a total, and over how many rows."""
 
     batch: Batch
+    training: bool | None = None  # whether it was in training mode
     losses: list[tuple[Any, int | None]] = field(default_factory=list)
 
 
@@ -47,8 +48,8 @@ class Pass:
 
     def facts(self) -> dict[str, Any]:
         """The arguments of ``Recorder.validation``."""
-        batches = [call.batch for call in self.calls]
-        facts: dict[str, Any] = {"loss": self._loss()}
+        batches, modes = [call.batch for call in self.calls], {call.training for call in self.calls}
+        facts: dict[str, Any] = {"loss": self._loss(), "training": modes.pop() if len(modes) == 1 else None}
         if all(batch.size is not None for batch in batches):
             facts["batch_sizes"] = np.array([batch.size for batch in batches], dtype=np.int64)
         if all(batch.ids is not None for batch in batches):
@@ -81,8 +82,8 @@ class Passes:
         """Whether something was computed that may be an evaluation."""
         return self._going is not None
 
-    def called(self, batch: Batch, *, trained: bool = False) -> None:
-        """A model computed; ``trained``: it is on the batch that was trained on last."""
+    def called(self, batch: Batch, *, trained: bool = False, training: bool | None = None) -> None:
+        """A model computed, in that mode; ``trained``: it is on the batch that was trained on last."""
         walk = batch.walk
         if trained or (walk is not None and walk.trained):
             self._going_ends()  # what comes is of the training, and no losses of the pass before
@@ -94,7 +95,7 @@ class Passes:
         if not calls or calls[-1].batch is not batch:
             if len(calls) >= _MOST:
                 calls.clear()
-            calls.append(_Call(batch))
+            calls.append(_Call(batch, training))
 
     def loss(self, mean: Any, rows: int | None) -> None:
         """A loss was computed of the last call: its mean over so many rows, None if it is no mean."""
