@@ -5,7 +5,6 @@ In float64 these are what the other adapters' rules are checked against.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -120,7 +119,7 @@ def clipped(gradients: Mapping[str, Array], rule: Rule) -> Mapping[str, Array]:
         return {name: np.clip(g, -rule.clip_value, rule.clip_value) for name, g in gradients.items()}
     if rule.clip_norm is None and rule.clip_global_norm is None:
         return gradients
-    squares = {name: np.sum(g**2) for name, g in gradients.items()}
+    squares = {name: (g**2).sum() for name, g in gradients.items()}
     if rule.clip_norm is not None:
         return {name: _shortened(g, np.sqrt(squares[name]), rule.clip_norm) for name, g in gradients.items()}
     norm = np.sqrt(sum(squares.values()))
@@ -161,7 +160,7 @@ def _adam(rule: Adam, w: Array, g: Array, slots: Slots, a: float, t: int, _: Map
         v = slots["largest_second_moment"] = np.maximum(slots["largest_second_moment"], v)
     first, second = 1 - rule.beta1**t, 1 - rule.beta2**t
     if rule.epsilon_on == "uncorrected":
-        step = a * math.sqrt(second) / first * m / (np.sqrt(v) + rule.epsilon)
+        step = a * second**0.5 / first * m / (np.sqrt(v) + rule.epsilon)
     else:
         step = a * (m / first) / (np.sqrt(v / second) + rule.epsilon)
     return step
@@ -176,7 +175,8 @@ def _nadam(rule: NAdam, w: Array, g: Array, slots: Slots, a: float, t: int, numb
 
 
 def _warmed(rule: NAdam, t: int) -> float:
-    return float(rule.beta1 * (1 - 0.5 * 0.96 ** (t * rule.momentum_decay)))
+    momentum: float = rule.beta1 * (1 - 0.5 * 0.96 ** (t * rule.momentum_decay))
+    return momentum
 
 
 def _adamax(rule: Adamax, w: Array, g: Array, slots: Slots, a: float, t: int, _: Mapping[str, float]) -> Array:
@@ -239,7 +239,7 @@ def _adafactor(rule: Adafactor, w: Array, g: Array, slots: Slots, a: float, t: i
         mean = r.mean(axis=-1, keepdims=True)
         s = (r / (np.maximum(mean, rule.epsilon1) if clamps else mean))[..., None] * c[..., None, :]
     d = g / np.sqrt(np.maximum(s, rule.epsilon1**2) if clamps else s)
-    step: Array = max(rule.epsilon2, _rms(w)) * min(a, 1 / math.sqrt(t)) / max(1.0, _rms(d) / rule.clip_threshold) * d
+    step: Array = max(rule.epsilon2, _rms(w)) * min(a, 1 / t**0.5) / max(1.0, _rms(d) / rule.clip_threshold) * d
     return step
 
 
@@ -247,8 +247,8 @@ def _measures_undecayed(rule: Rule) -> bool:
     return isinstance(rule, Adafactor) and rule.epsilon_on == "clamp"
 
 
-def _rms(values: Array) -> float:
-    return math.sqrt(np.mean(values**2))
+def _rms(values: Array) -> Any:
+    return (values**2).mean() ** 0.5
 
 
 _LOWER: Mapping[type[Rule], Formula] = {

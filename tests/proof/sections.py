@@ -186,6 +186,22 @@ def quality(size: int) -> Outcome:
     }
 
 
+def rules(size: int) -> Outcome:
+    """Every rule, dialect and setting in every adapter, and the table of them."""
+    import sweeps
+
+    result = sweeps.load("rules").run(size, SEED)
+    title, _, table = result.text.partition("\n")
+    (ROOT / "results" / "rules.md").write_text(
+        f"# Every rule in every framework\n\n`python -m proof rules`, commit {commit()}. {title}.\n\nBy adapter: the "
+        "optimizer that the rule is lowered to, in *italics* where it is not the framework's own; then, of the weights "
+        "after each update made from NumPy's weights and slots, the largest distance in eps of the tensor's largest "
+        "weight, and what share of the bound the worst weight or slot reaches: 64 eps in float64; in float32 twice "
+        f"what the formula's own operations round.\n\n{result.table}\n"
+    )
+    return {"size": f"{title}; see rules.md", "bad": result.mismatches, "text": table.strip()}
+
+
 def slower(text: str) -> list[str]:
     """Where comparing takes longer than DuckDB's join or a fifth of pandas' time, or more than 300 MB."""
     bad = []
@@ -255,6 +271,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "interrupts": (sweep("interrupts"), 100),
     "disks": (sweep("disks"), 1200),
     "losses": (sweep("losses"), 500),
+    "rules": (rules, 1000),
     "quality": (quality, 1),
     "torch optimizers": (torch_optimizers, 25),
     "bench": (bench, 9),
