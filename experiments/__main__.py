@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 OTHERS = {
     "proof.md": "what is found of known mistakes, and the checks at full size.",
+    "rules.md": "how far each framework's updates lie from NumPy's, in every rule, dialect and setting.",
     "bench.md": "what each loop costs per step, bare and recorded.",
     "recording.md": "what recording a script as it is costs.",
     "starting_cost.md": "what `xframe` costs before it does anything.",

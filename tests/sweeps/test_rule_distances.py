@@ -44,7 +44,7 @@ def test_every_rule_dialect_and_setting_is_a_case():
         ("torch.adam", {"beta2": 0.9990001}, "float64"),
         ("torch.adam", {"epsilon": 1.0001e-8}, "float64"),
         ("torch.adam", {"epsilon_on": "uncorrected"}, "float64"),
-        ("torch.adam", {"amsgrad": True}, "float32"),
+        ("torch.adam", {"beta1": 0.901}, "float32"),
         ("torch.adamw", {"decay": "l2"}, "float32"),
         ("torch.rmsprop", {"epsilon_on": "inside"}, "float32"),
         ("keras.nadam", {"momentum_decay": 0.999}, "float64"),
