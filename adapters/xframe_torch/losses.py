@@ -76,21 +76,21 @@ def _native_cross_entropy(loss: CrossEntropy, by_class: Tensor | None, reduction
         return None
     if loss.empty == "zero" and (loss.ignored is not None or by_class is not None):
         return None
-    ignored = -100 if loss.ignored is None else loss.ignored
+    given: dict[str, Any] = {"weight": by_class, "reduction": reduction}
+    given["ignore_index"] = -100 if loss.ignored is None else loss.ignored
     if loss.outputs == "logits":
-        smoothing = loss.label_smoothing
 
         def of_logits(outputs: Tensor, targets: Tensor) -> Tensor:
             x = outputs.reshape(-1, outputs.shape[-1])
             y = targets.flatten() if classes else _like(targets, x)
-            return functional.cross_entropy(x, y, by_class, None, ignored, None, reduction, smoothing)
+            return functional.cross_entropy(x, y, **given, label_smoothing=loss.label_smoothing)
 
         return of_logits
     if loss.outputs == "log_probabilities" and classes and not loss.label_smoothing:
 
         def of_log_probabilities(outputs: Tensor, targets: Tensor) -> Tensor:
             x = outputs.reshape(-1, outputs.shape[-1])
-            return functional.nll_loss(x, targets.flatten(), by_class, None, ignored, None, reduction)
+            return functional.nll_loss(x, targets.flatten(), **given)
 
         return of_log_probabilities
     return None

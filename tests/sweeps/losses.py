@@ -59,8 +59,8 @@ class Distances(Result):
         rows = [f"{self.cases:,} cases", "", f"| loss | cases | {head} |", "| --- | --- |" + " --- |" * len(shown)]
         for name, count in self.by_loss.items():
             cells = [self.worst.get((name, *one)) for one in shown]
-            told = " | ".join("–" if cell is None else f"{cell[0]:.3g} ({cell[1]:.0%})" for cell in cells)
-            rows.append(f"| {name} | {count:,} | {told} |")
+            shares = " | ".join("–" if cell is None else f"{cell[0]:.3g} ({cell[1]:.0%})" for cell in cells)
+            rows.append(f"| {name} | {count:,} | {shares} |")
         return "\n".join(rows)
 
 
@@ -74,23 +74,23 @@ def run(size: int, seed: int, adapters: tuple[str, ...] = ADAPTERS, chosen: tupl
             result.cases += 1
             for kind in ("float64", "float32"):
                 exact = in_kind(case, kind)
-                wanted = reference.lowered(exact.loss, weighted=True)(exact.outputs, exact.targets, exact.weights)
+                right = reference.lowered(exact.loss, weighted=True)(exact.outputs, exact.targets, exact.weights)
                 for adapter, compute in computed.items():
-                    seen = compute(exact, kind)
-                    for what, mine, theirs, unit in zip(("loss", "gradient"), wanted, seen, terms(exact), strict=True):
-                        judge(result, exact, adapter, kind, what, mine, theirs, unit)
+                    pairs = zip(right, compute(exact, kind), terms(exact), strict=True)
+                    for what, (wanted, seen, unit) in zip(("loss", "gradient"), pairs, strict=True):
+                        judge(result, exact, adapter, kind, what, wanted, seen, unit)
     return result
 
 
 def judge(
-    result: Distances, case: Case, adapter: str, kind: str, what: str, mine: Any, theirs: Any, unit: float
+    result: Distances, case: Case, adapter: str, kind: str, what: str, wanted: Any, seen: Any, unit: float
 ) -> None:
     """Adds the distance to those seen, and the case to what was wrong if it is too far."""
     eps, name = float(np.finfo(kind).eps), type(case.loss).__name__
     # Of a mean that is 0 / 0 an output that has no effect may have the slope 0.
-    missing = np.isnan(mine) & (np.isnan(theirs) | (np.equal(theirs, 0) & (what == "gradient")))
-    same = np.shape(mine) == np.shape(theirs) and np.array_equal(missing, np.isnan(mine) | np.isnan(theirs))
-    off = np.max(np.nan_to_num(np.abs(np.asarray(mine) - np.asarray(theirs))), initial=0.0)
+    missing = np.isnan(wanted) & (np.isnan(seen) | (np.equal(seen, 0) & (what == "gradient")))
+    same = np.shape(wanted) == np.shape(seen) and np.array_equal(missing, np.isnan(wanted) | np.isnan(seen))
+    off = np.max(np.nan_to_num(np.abs(np.asarray(wanted) - np.asarray(seen))), initial=0.0)
     distance = float(off / (unit * eps)) if off else 0.0
     sums = case.outputs.shape[-1] + case.outputs.size
     bound = 64.0 if kind == "float64" else OPERATIONS[name] + sums
@@ -98,7 +98,7 @@ def judge(
         shape = case.outputs.shape
         result.mismatches.append(
             f"{adapter} {kind} {what} of {case.loss!r}, outputs {shape}, weights {case.weights}: {distance:.3g} eps of "
-            f"{unit:.3g}, at most {bound:.0f}; {np.asarray(theirs).tolist()} instead of {np.asarray(mine).tolist()} "
+            f"{unit:.3g}, at most {bound:.0f}; {np.asarray(seen).tolist()} instead of {np.asarray(wanted).tolist()} "
             f"at {case.outputs.tolist()}, {case.targets.tolist()}"
         )
     before = result.worst.get((name, adapter, kind), (0.0, 0.0))
