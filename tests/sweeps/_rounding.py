@@ -23,11 +23,12 @@ class Rounded:
 
     def __init__(self, value: Any, error: Any = 0.0, *, by: int = 0) -> None:
         """``by``: how often this result was rounded."""
-        value = np.asarray(value, np.float64)
-        size = np.abs(value)
-        flushed = np.minimum(size, TINY)
-        error = error + (by * UNIT * size + flushed if by else 0.0)
-        self.value, self.error = value, np.where(size + error > MOST, np.inf, error)
+        self.value, self.error = np.asarray(value, np.float64), np.asarray(error, np.float64)
+        if by:
+            size = np.abs(self.value)
+            self.error = self.error + by * UNIT * size + np.minimum(size, TINY)
+            if size.size and size.max() > MOST:
+                self.error = np.where(size > MOST, np.inf, self.error)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **_: Any) -> Any:
         first, *rest = (one if isinstance(one, Rounded) else Rounded(one) for one in operands)

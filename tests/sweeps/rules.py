@@ -57,6 +57,13 @@ class Distances(Result):
     native: dict[tuple[str, str, str], str] = field(default_factory=dict)
     adapters: tuple[str, ...] = ADAPTERS
 
+    def __ior__(self, other: Distances) -> Distances:
+        self.cases += other.cases
+        self.mismatches += other.mismatches
+        for mine, others in ((self.worst, other.worst), (self.refused, other.refused), (self.native, other.native)):
+            mine |= others
+        return self
+
     @property
     def text(self) -> str:
         """A row for each name, over all its settings."""
@@ -119,6 +126,7 @@ def check(result: Distances, driver: Driver, case: Case, adapter: str, precision
     if reasons:
         result.refused[name, setting, adapter] = "; ".join(reasons)
         return
+    driver.begin(rule)
     far, share = 0.0, 0.0
     for kind, updates in (("mixed", MIXED), ("tiny", SHORT), ("huge", SHORT)):
         for update, distance, used, what in follow(driver, rule, precision, kind, updates, seed):
@@ -140,7 +148,6 @@ def follow(
     rng, exact = np.random.default_rng(seed), precision == "float64"
     weights = {name: _held(rng.normal(size=shape), precision) for name, (shape, _) in LAYOUTS.items()}
     state = reference.lower(rule, weights)
-    driver.begin(rule, weights)
     eps = float(np.finfo(precision).eps)
     for update in range(updates):
         rate = state.learning_rate = rule.rate(update)
@@ -306,8 +313,8 @@ class Driver:
         reasons: list[str] = self.native.check(TrainingPlan(batch_size=8, steps=4), task, runtime)
         return reasons
 
-    def begin(self, rule: Rule, weights: Arrays) -> None:
-        """A new optimizer of that rule."""
+    def begin(self, rule: Rule) -> None:
+        """A new optimizer of that rule; what it stands at is ``set``."""
         raise NotImplementedError
 
     def set(self, state: Any, weights: Arrays) -> None:
@@ -326,14 +333,14 @@ class Driver:
 class Torch(Driver):
     adapter = "torch"
 
-    def begin(self, rule: Rule, weights: Arrays) -> None:
+    def begin(self, rule: Rule) -> None:
         import torch
         from xframe_torch import optimizers
 
         self.made, self.rule, dtype = optimizers, rule, getattr(torch, self.precision)
         self.parameters = {
-            name: Parameter(torch.nn.Parameter(self._native(name, w).to(dtype)), LAYOUTS[name][1])
-            for name, w in weights.items()
+            name: Parameter(torch.nn.Parameter(self._native(name, np.zeros(shape)).to(dtype)), axes)
+            for name, (shape, axes) in LAYOUTS.items()
         }
         self.optimizer, self.clip = optimizers.lower(rule, self.parameters), optimizers.clipping(rule)
         self.averaged = None
@@ -384,18 +391,21 @@ class Torch(Driver):
 class TensorFlow(Driver):
     adapter = "tensorflow"
 
-    def begin(self, rule: Rule, weights: Arrays) -> None:
+    def begin(self, rule: Rule) -> None:
         import keras
+        import tensorflow as tf
         from xframe_tensorflow import optimizers
 
         self.made, self.rule = optimizers, rule
         self.variables = {
-            name: keras.Variable(w.astype(self.precision), dtype=self.precision) for name, w in weights.items()
+            name: keras.Variable(np.zeros(shape, self.precision), dtype=self.precision)
+            for name, (shape, _) in LAYOUTS.items()
         }
         self.parameters = {name: Parameter(variable) for name, variable in self.variables.items()}
         self.optimizer = optimizers.lower(rule, self.precision, self.parameters, slots_are_exact=True)
         self.optimizer.build([*self.variables.values()])
         self.kind = _kind(self.optimizer, "keras.")
+        self.apply = tf.function(lambda *gradients: self.optimizer.apply(gradients), autograph=False)
 
     def set(self, state: Any, weights: Arrays) -> None:
         for name, w in weights.items():
@@ -413,7 +423,7 @@ class TensorFlow(Driver):
         import tensorflow as tf
 
         self.made.set_rate(self.optimizer, tf.constant(rate, self.precision))
-        self.optimizer.apply([tf.constant(g, self.precision) for g in gradients.values()])
+        self.apply(*(tf.constant(g, self.precision) for g in gradients.values()))
 
     def outcome(self) -> Arrays:
         slots = self.made.read_slots(self.rule, self.optimizer, self.parameters)

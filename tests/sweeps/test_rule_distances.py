@@ -58,7 +58,7 @@ def test_a_wrong_rule_is_seen(name, wrong, precision, monkeypatch):
     if "velocity" in wrong:
         rule = replace(rule, learning_rate=rules.COMMON["schedule"]["learning_rate"])
     begin, result = rules.Torch.begin, Distances(adapters=("torch",))
-    monkeypatch.setattr(rules.Torch, "begin", lambda self, one, weights: begin(self, replace(one, **wrong), weights))
+    monkeypatch.setattr(rules.Torch, "begin", lambda self, one: begin(self, replace(one, **wrong)))
     rules.check(result, rules.Torch(precision), Case(name, "", rule), "torch", precision, 1)
     assert result.mismatches
 
