@@ -46,7 +46,7 @@ class TensorflowAdapter:
         reasons = unsupported(self, plan, task, runtime, devices=("cpu", "cuda"), **have)
         reasons += _rule_refuses(task.optimizer)
         if "tensorflow" not in task.builders:
-            reasons += filter(None, map(_layer_refuses, task.layers))
+            reasons += filter(None, (_layer_refuses(layer, runtime) for layer in task.layers))
         return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
@@ -162,8 +162,10 @@ def _rule_refuses(rule: optimizers.Rule) -> list[str]:
     return []
 
 
-def _layer_refuses(layer: layers.Layer) -> str | None:
+def _layer_refuses(layer: layers.Layer, runtime: Runtime) -> str | None:
     """Why Keras has no such layer."""
+    if isinstance(layer, layers.ConvTranspose2D) and layer.unsafe and runtime.device != "cuda":
+        return "ConvTranspose2D with kernel_size 1 and strides above 1 makes oneDNN write outside its memory on the CPU"
     if isinstance(layer, (layers.Conv1D, layers.Conv2D)) and layer.strides > 1 and layer.dilation > 1:
         return f"Keras has no {type(layer).__name__} with strides and dilation both above 1"
     return None

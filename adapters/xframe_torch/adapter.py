@@ -120,7 +120,7 @@ def _unlowered(rule: optimizers.Rule) -> list[str]:
 
 
 def _layers_refused(task: Task, runtime: Runtime) -> list[str]:
-    """Where torch's recurrent kernels do not go."""
+    """Where torch's kernels do not go, or go wrong."""
     native = [layer for layer in task.layers if isinstance(layer, (layers.LSTM, layers.GRU, layers.SimpleRNN))]
     reasons = []
     for kind in dict.fromkeys(type(layer).__name__ for layer in native if getattr(layer, "reset_after", True)):
@@ -128,6 +128,10 @@ def _layers_refused(task: Task, runtime: Runtime) -> list[str]:
             reasons.append(f"torch.compile does not take {'an' if kind == 'LSTM' else 'a'} {kind}")
         if runtime.precision == "mixed_float16" and runtime.device == "cpu":
             reasons.append(f"torch has no {kind} in float16 on the CPU")
+    if runtime.device != "cuda" and any(isinstance(one, layers.ConvTranspose2D) and one.unsafe for one in task.layers):
+        reasons.append(
+            "ConvTranspose2D with kernel_size 1 and strides above 1 makes oneDNN write outside its memory on the CPU"
+        )
     return reasons
 
 

@@ -172,6 +172,14 @@ def test_tensorflow_refuses_strides_with_dilation():
     assert all(registry.load(framework).check(PLAN, task, CPU) == [] for framework in ("numpy", "torch"))
 
 
+def test_what_crashes_on_the_cpu_is_refused():
+    """oneDNN writes outside its memory there, in both frameworks."""
+    model = (layers.ConvTranspose2D(2, 1, strides=2), layers.Flatten(), layers.Dense(3))
+    for framework in FRAMEWORKS:
+        (reason,) = registry.load(framework).check(PLAN, small((3, 3, 1), model), CPU)
+        assert reason.startswith("ConvTranspose2D with kernel_size 1 and strides above 1 makes oneDNN write outside")
+
+
 def test_torch_refuses_an_lstm_where_it_has_none():  # and the others of its family
     torch, task = registry.load("torch"), find_task("rows-lstm")
     for fields, refusal in (

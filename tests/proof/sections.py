@@ -108,6 +108,11 @@ def script(path: str, wrong: Callable[[str], list[str]] = lambda text: [], *opti
     return run
 
 
+def listed(text: str) -> list[str]:
+    """The items of the list at the end of a script's text."""
+    return [line[2:] for line in text.splitlines() if line.startswith("- ")]
+
+
 def like(size: int) -> Outcome:
     """The trainers side by side, and what that costs beside importing torch."""
     xframe = str(Path(sys.executable).with_name("xframe"))
@@ -277,6 +282,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "disks": (sweep("disks"), 1200),
     "losses": (sweep("losses"), 500),
     "rules": (rules, 1000),
+    "layers": (script("tests/proof/layers.py", listed), 100),
     "quality": (quality, 1),
     "torch optimizers": (torch_optimizers, 25),
     "bench": (bench, 9),

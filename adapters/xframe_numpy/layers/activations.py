@@ -24,7 +24,8 @@ def sigmoid(x: Array) -> Array:
 
 def _normal(x: Array) -> Array:
     """The normal distribution's function."""
-    return (0.5 * (1 + _erf(x / math.sqrt(2)))).astype(x.dtype)
+    share: Array = 0.5 * (1 + _erf(x / math.sqrt(2)))
+    return share.astype(x.dtype)
 
 
 def _gelu_slope(x: Array) -> Array:

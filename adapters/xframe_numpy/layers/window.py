@@ -21,7 +21,8 @@ class Windows(NamedTuple):
 
     def views(self, images: Array) -> Iterator[tuple[tuple[int, int], Array]]:
         """Each place (i, j) in a window, and what stands there: a view (rows, *counts, channels) to read or add to."""
-        for place in product(*map(range, self.size)):
+        high, wide = map(range, self.size)
+        for place in product(high, wide):
             along = (
                 slice(self.dilation * at, self.dilation * at + self.strides * (count - 1) + 1, self.strides)
                 for at, count in zip(place, self.counts, strict=True)

@@ -17,8 +17,8 @@ from xframe_torch.layers.layer import Lowered, Lowering, Series, empty, in_a_row
 Pads = tuple[tuple[int, int], ...]
 
 
-def alike(pads: Pads) -> tuple[int, ...] | None:
-    """What is padded at both ends of each axis, if the ends are padded alike."""
+def alike(pads: Pads) -> Any:
+    """What is padded at both ends of each axis, if the ends are padded alike, else None."""
     return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
 
 

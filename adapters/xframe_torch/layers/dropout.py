@@ -30,7 +30,8 @@ class _Dropout(nn.Module):
         rows = torch.arange(len(x), device=x.device).unsqueeze(1)
         kept = self.mask.kept(self.step, rows, self.elements)
         self.step.add_(1)
-        return x * (kept.view(x.shape).to(x.dtype) * self.factor)
+        dropped: Tensor = x * (kept.view(x.shape).to(x.dtype) * self.factor)
+        return dropped
 
 
 def _dropout(layer: layers.Dropout, inputs: Shape) -> Lowered:

@@ -59,12 +59,11 @@ class _ResetBefore(nn.Module):
         self.bias_ih_l0 = nn.Parameter(torch.empty(3 * units))
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        gates, last = self.weight_hh_l0.split([2 * self.units, self.units])
+        gates, last = self.weight_hh_l0[: 2 * self.units], self.weight_hh_l0[2 * self.units :]
         h, outputs = x.new_zeros(len(x), self.units), []
         for a in nn.functional.linear(x, self.weight_ih_l0, self.bias_ih_l0).unbind(1):
-            a_gates, a_new = a.split([2 * self.units, self.units], dim=1)
-            r, z = torch.sigmoid(a_gates + h @ gates.t()).chunk(2, dim=1)
-            new = torch.tanh(a_new + (r * h) @ last.t())
+            r, z = torch.sigmoid(a[:, : 2 * self.units] + h @ gates.t()).chunk(2, dim=1)
+            new = torch.tanh(a[:, 2 * self.units :] + (r * h) @ last.t())
             h = (1 - z) * new + z * h
             outputs.append(h)
         return (torch.stack(outputs, dim=1),)

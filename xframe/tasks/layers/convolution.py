@@ -25,7 +25,7 @@ class _Conv(Layer):
     filters: int
     kernel_size: int
     activation: Function = "linear"
-    padding: Padding = "same"
+    padding: Literal["same", "valid", "causal"] | int = "same"
     use_bias: bool = True
     strides: int = 1
     dilation: int = 1
@@ -70,7 +70,6 @@ class Conv1D(_Conv):
 
     ranks: ClassVar[tuple[int, ...]] = (2,)
     words: ClassVar[dict[str, tuple[str, ...]]] = {"padding": ("same", "valid", "causal")}
-    padding: Literal["same", "valid", "causal"] | int = "same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +130,11 @@ class ConvTranspose2D(Layer):
         if self.output_padding > most:
             expected = f"0 to {most}, below the strides" if most else "0, with padding by a word or strides 1"
             raise UsageError("a layer's output_padding", got=self.output_padding, expected=expected)
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether oneDNN, by which frameworks compute on the CPU, writes outside its memory (seen in 3.x, float32)."""
+        return self.kernel_size == 1 and self.strides > 1
 
     def crop(self, length: int) -> tuple[int, int]:
         """Where along an axis of the sum the kept part begins, and its length, for that many places of x."""
