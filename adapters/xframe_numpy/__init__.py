@@ -6,7 +6,7 @@ Its files, which have the same names in every adapter:
     pipeline.py    batches of samples with their ids, by the framework's own means
     model.py, layers/, losses.py, optimizers.py   a task's parts, lowered to the framework's own
     step.py        one training step; validation.py: one validation
-    state.py       what a step is between two calls, taken and set
+    state.py       what a step is between two calls, taken and set; stages.py: its stages apart
     evidence.py    by which signs an update counts as applied
     bench.py       its loops for ``xframe bench``
 

@@ -46,6 +46,11 @@ class Optimizer:
 
     def apply(self, parameters: dict[str, Array], gradients: Mapping[str, Array]) -> None:
         """One update of the parameters, in place: clipping, decay, the rule, averaging."""
+        with np.errstate(all="ignore"):  # what a formula cannot do it has as infinity or NaN, as in the frameworks
+            self.update(parameters, clipped(gradients, self.rule))
+
+    def update(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> None:
+        """The same with gradients that are clipped."""
         self.updates.attempts += 1
         if not gradients:
             return
@@ -53,8 +58,8 @@ class Optimizer:
         self.updates.applied += 1
         if isinstance(self.rule, NAdam):
             self.numbers["momentum_product"] *= _warmed(self.rule, self.updates.applied)
-        with np.errstate(all="ignore"):  # what a formula cannot do it has as infinity or NaN, as in the frameworks
-            for name, gradient in clipped(gradients, self.rule).items():
+        with np.errstate(all="ignore"):
+            for name, gradient in gradients.items():
                 self._update(name, parameters[name], gradient)
         if self.average:
             self._average(parameters, begins=first)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Mapping
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
+from xframe.running.stages import NOTHING, Arrays, made
 from xframe.running.steering import Window
 from xframe.state.state import State
 from xframe.tasks.task import Task
@@ -13,6 +15,7 @@ from xframe_numpy.layers import Array
 from xframe_numpy.losses import accuracy, lowered
 from xframe_numpy.model import Model
 from xframe_numpy.optimizers import lower
+from xframe_numpy.stages import staged
 from xframe_numpy.state import put, taken
 
 
@@ -38,9 +41,22 @@ class TrainStep:
         return self.optimizer.learning_rate
 
     def __call__(self, batch: Batch) -> Seen:
+        self.begin(batch)
+        loss, gradients = self.gradients(batch)
+        gradients, due = self.accumulate(batch, gradients)
+        if due:
+            self.optimizer.apply(self.model.trained, gradients)
+        else:
+            self.optimizer.accumulated(self.model.trained)
+        return Seen(batch.ids, self.updates, loss, self.learning_rate, self.accuracy)
+
+    def begin(self, batch: Batch) -> None:
+        """Before the step: its learning rate."""
         if self.scheduled:
             self.optimizer.learning_rate = self.rate(self.window.tick(batch.place))
-        loss, gradients = self.gradients(batch)
+
+    def accumulate(self, batch: Batch, gradients: dict[str, Array]) -> tuple[dict[str, Array], bool]:
+        """The window's gradients with these, divided if their update is due; whether it is."""
         rows = len(batch.ids)
         if (weight := self.window.weight(rows)) != 1:
             gradients = {name: weight * gradient for name, gradient in gradients.items()}
@@ -48,12 +64,13 @@ class TrainStep:
             gradients = {name: self.summed[name] + gradient for name, gradient in gradients.items()}
         self.summed = gradients
         divisor = self.window.close(batch.place, rows)
-        if divisor is not None:
-            mean = gradients if divisor == 1 else {name: total / divisor for name, total in gradients.items()}
-            self.optimizer.apply(self.model.trained, mean)
-        else:
-            self.optimizer.accumulated(self.model.trained)
-        return Seen(batch.ids, self.updates, loss, self.learning_rate, self.accuracy)
+        if divisor not in (None, 1):
+            gradients = {name: total / divisor for name, total in gradients.items()}
+        return gradients, divisor is not None
+
+    def stages(self, batch: Batch, given: Mapping[str, Arrays] = NOTHING) -> dict[str, dict[str, Array]]:
+        """One step with its stages apart, see ``xframe.running.stages.Staged``."""
+        return made(self, batch, given, staged)
 
     def state(self) -> State:
         """What the step is now, see ``xframe.state.state.Stateful``."""

@@ -44,13 +44,18 @@ class TrainStep:
 
     def gradients(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | None]:
         """Loss, gradients and accuracy. The gradients are those of the scaled loss, if it is scaled."""
+        loss, gradients, outputs = self.computed(features, targets)
+        return loss, gradients, accuracy(targets, outputs) if self.measures_accuracy else None
+
+    def computed(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        """Loss, gradients and outputs."""
         with tf.GradientTape() as tape:
             outputs = self.model.module(features, training=True)
             loss = self.loss(targets, outputs)
             scaled = self.optimizer.scale_loss(loss)
         # An embedding's come as slices, whose norm Keras' clipping would take before equal ids are added up.
         gradients = list(map(tf.convert_to_tensor, tape.gradient(scaled, self.model.module.trainable_variables)))
-        return loss, gradients, accuracy(targets, outputs) if self.measures_accuracy else None
+        return loss, gradients, outputs
 
     def step(self, features: tf.Tensor, targets: tf.Tensor, ids: tf.Tensor, rate: tf.Tensor | None) -> Seen:
         """A step that is followed by its update."""
@@ -73,15 +78,23 @@ class TrainStep:
         if rate is not None:
             set_rate(self.optimizer, rate)
         loss, gradients, right = self.gradients(features, targets)
-        for total, gradient in zip(self.summed, gradients, strict=True):
-            summand = tf.cast(weight, total.dtype) * gradient
-            total.assign(tf.where(fresh, summand, total + summand))
+        self.add_up(gradients, weight, fresh)
         updates, attempts = self.updates.read()
         return Seen(ids, updates, loss, self.optimizer.learning_rate + 0, right, attempts)
 
     def apply(self, divisor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The update with what was added; returns the counters."""
-        return self.update([total / tf.cast(divisor, total.dtype) for total in self.summed])
+        return self.update(self.divided(divisor))
+
+    def add_up(self, gradients: list[tf.Tensor], weight: tf.Tensor, fresh: tf.Tensor) -> None:
+        """Adds gradients to those of their window."""
+        for total, gradient in zip(self.summed, gradients, strict=True):
+            summand = tf.cast(weight, total.dtype) * gradient
+            total.assign(tf.where(fresh, summand, total + summand))
+
+    def divided(self, divisor: tf.Tensor) -> list[tf.Tensor]:
+        """What was added, by that."""
+        return [total / tf.cast(divisor, total.dtype) for total in self.summed]
 
     def leave(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """What a step does that only accumulates; returns the counters."""

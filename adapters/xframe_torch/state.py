@@ -27,13 +27,13 @@ def taken(step: TrainStep) -> State:
     gradients = {name: one._replace(tensor=one.tensor.grad) for name, one in trained.items()}
     averages = {} if step.averaged is None else step.averaged.parameters
     return State(
-        parameters={name: _array(*one) for name, one in trained.items()},
-        buffers={name: _array(*one) for name, one in step.model.parameters.items() if name not in trained},
-        slots={slot: {name: _array(values) for name, values in of_slot.items()} for slot, of_slot in slots.items()},
+        parameters={name: array(*one) for name, one in trained.items()},
+        buffers={name: array(*one) for name, one in step.model.parameters.items() if name not in trained},
+        slots={slot: {name: array(values) for name, values in of_slot.items()} for slot, of_slot in slots.items()},
         gradients={}
         if step.window.fresh
-        else {name: _array(*one) for name, one in gradients.items() if one.tensor is not None},
-        average={name: _array(*one) for name, one in averages.items()},
+        else {name: array(*one) for name, one in gradients.items() if one.tensor is not None},
+        average={name: array(*one) for name, one in averages.items()},
         numbers={**numbers, **read_numbers(rule, optimizer)},
         rule=rule.to_dict(),
         precision=step.runtime.precision,
@@ -46,17 +46,17 @@ def put(step: TrainStep, state: State) -> None:
     check_like(state, taken(step))
     weights, numbers = {**state.parameters, **state.buffers}, state.numbers
     for name, one in step.model.parameters.items():
-        _write(one, weights[name])
+        write(one, weights[name])
     for name, one in step.model.trained.items():
         one.tensor.grad = None
         if name in state.gradients:
             one.tensor.grad = torch.empty_like(one.tensor)
-            _write(one._replace(tensor=one.tensor.grad), state.gradients[name])
+            write(one._replace(tensor=one.tensor.grad), state.gradients[name])
     write_slots(step.rule, step.optimizer, step.model.trained, state.slots, numbers)
     if step.averaged is not None:
         step.averaged.begun = numbers["updates"] > 0
         for name, one in step.averaged.parameters.items():
-            _write(one, state.average[name])
+            write(one, state.average[name])
     step.updates.applied, step.updates.attempts = int(numbers["updates"]), int(numbers["attempts"])
     step.learning_rate = numbers["rate"]
     if step.scaler is not None:
@@ -64,14 +64,14 @@ def put(step: TrainStep, state: State) -> None:
         step.scaler.load_state_dict({**step.scaler.state_dict(), **scaling})
 
 
-def _array(tensor: torch.Tensor, axes: tuple[int, ...] | None = None) -> NDArray[Any]:
+def array(tensor: torch.Tensor, axes: tuple[int, ...] | None = None) -> NDArray[Any]:
     """A copy in canonical layout; a bfloat16 as the float32 of the same value."""
     held = tensor.detach().cpu()
     values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
     return np.array(values if axes is None else values.transpose(np.argsort(axes)))
 
 
-def _write(one: Parameter, values: NDArray[Any]) -> None:
+def write(one: Parameter, values: NDArray[Any]) -> None:
     """Into the tensor, in its own layout."""
     native = values if one.axes is None else values.transpose(one.axes)
     one.tensor.copy_(torch.from_numpy(np.ascontiguousarray(native)))

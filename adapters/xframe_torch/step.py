@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ import torch
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
 from xframe.running.runtime import Runtime
+from xframe.running.stages import NOTHING, Arrays, made
 from xframe.running.steering import Window
 from xframe.state.state import State
 from xframe.tasks.task import Task
@@ -17,6 +18,7 @@ from xframe_torch.evidence import UpdateCounter
 from xframe_torch.losses import accuracy, lowered
 from xframe_torch.model import Model
 from xframe_torch.optimizers import averaged, clipping, lower, scaler, set_rate
+from xframe_torch.stages import staged
 from xframe_torch.state import put, taken
 
 
@@ -52,15 +54,10 @@ class TrainStep:
     def __call__(self, batch: Batch) -> Seen:
         place, features, targets, ids = batch
         window = self.window
-        if self.scheduled:
-            self.learning_rate = self.rate(window.tick(place))
-        if window.fresh:
-            for parameter in self.parameters:  # as optimizer.zero_grad() does, at a tenth of its cost
-                parameter.grad = None
+        self.begin(batch)
         loss, outputs = self.forward(features, targets)
         rows = len(ids) if window.by_rows else 1
-        summand = loss if rows == 1 else loss * rows
-        (summand if self.scaler is None else self.scaler.scale(summand)).backward()  # type: ignore[no-untyped-call]
+        self.backward(loss, rows)
         divisor = window.close(place, rows)
         if divisor is not None:
             self.update(divisor)
@@ -69,6 +66,23 @@ class TrainStep:
         if self.measured:
             self.accuracy = accuracy(outputs, targets)
         return Seen(ids, self.updates, loss, self.learning_rate, self.accuracy)
+
+    def begin(self, batch: Batch) -> None:
+        """Before the step: its learning rate, and no gradients where a window begins."""
+        if self.scheduled:
+            self.learning_rate = self.rate(self.window.tick(batch.place))
+        if self.window.fresh:
+            for parameter in self.parameters:  # as optimizer.zero_grad() does, at a tenth of its cost
+                parameter.grad = None
+
+    def backward(self, loss: torch.Tensor, rows: int) -> None:
+        """Adds the gradients of the loss, times the rows that it counts as."""
+        summand = loss if rows == 1 else loss * rows
+        (summand if self.scaler is None else self.scaler.scale(summand)).backward()  # type: ignore[no-untyped-call]
+
+    def stages(self, batch: Batch, given: Mapping[str, Arrays] = NOTHING) -> dict[str, dict[str, Any]]:
+        """One step with its stages apart, see ``xframe.running.stages.Staged``."""
+        return made(self, batch, given, staged)
 
     def state(self) -> State:
         """What the step is now, see ``xframe.state.state.Stateful``."""
@@ -82,8 +96,7 @@ class TrainStep:
         """The update with the gradients that are there, divided by that."""
         if self.scaler is not None and (divisor != 1 or self.clip is not None):
             self.scaler.unscale_(self.optimizer)
-        if divisor != 1:
-            torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], divisor)
+        self.divide(divisor)
         if self.clip is not None:
             self.clip(self.parameters)
         if self.scaler is None:
@@ -91,6 +104,11 @@ class TrainStep:
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
+
+    def divide(self, divisor: int) -> None:
+        """Divides the gradients that are there."""
+        if divisor != 1:
+            torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], divisor)
 
     def outputs_and_loss(self, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and outputs of a batch, in the precision."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
 import tensorflow as tf
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import storage
 from xframe.running.drive import Batch, Seen
+from xframe.running.stages import NOTHING, Arrays, made
 from xframe.running.steering import Window
 from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
+from xframe_tensorflow.stages import Apart, staged
 from xframe_tensorflow.state import put, taken
 from xframe_tensorflow.step import TrainStep
 
@@ -57,6 +63,15 @@ class FunctionStep(TrainStep):
         """Before the first step: from now on slots are held as the rule has them, and not times the learning rate."""
         self.make_optimizer(slots_are_exact=True)
         self._compile(self._jit_compile)
+
+    @cached_property
+    def apart(self) -> Apart:
+        """The graphs of its stages."""
+        return Apart(self, self._jit_compile)
+
+    def stages(self, batch: Batch, given: Mapping[str, Arrays] = NOTHING) -> dict[str, dict[str, Any]]:
+        """One step with its stages apart, see ``xframe.running.stages.Staged``."""
+        return made(self, batch, given, staged)
 
     def state(self) -> State:
         """What the step is now, see ``xframe.state.state.Stateful``."""
