@@ -18,7 +18,7 @@ def staged(step: TrainStep, batch: Batch, stages: Stages) -> None:
     """Makes the step."""
     model, optimizer = step.model, step.optimizer
     held = stages.outcome("batch", {"features": batch.features, "targets": batch.targets, "ids": batch.ids})
-    batch = batch._replace(**held)
+    batch = batch._replace(features=held["features"], targets=held["targets"], ids=held["ids"])
     step.begin(batch)
     passed = model.forward(batch.features, training=True)
     outputs = stages.outcome("forward", {"outputs": passed[-1].outputs})["outputs"]
