@@ -221,3 +221,13 @@ def test_a_name_of_torchs_is_torchs_loss(name):
     seen, gradient = lowered(loss)(x, y)
     assert seen == pytest.approx(value.item(), rel=1e-14)
     np.testing.assert_allclose(gradient, outputs.grad.numpy(), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("word", losses.WORDS)
+def test_a_word_is_lowered_to_the_one_function_it_always_was(word):
+    """Training by a word costs nothing for what other losses can do."""
+    import xframe_numpy.losses
+    import xframe_torch.losses
+
+    for module in (xframe_numpy.losses, xframe_torch.losses):
+        assert module.lowered(word) is module.lowered(named(word)) is module._PLAIN[word]
