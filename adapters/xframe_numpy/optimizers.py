@@ -165,7 +165,7 @@ def _adam(rule: Adam, w: Array, g: Array, slots: Slots, a: float, t: int, _: Map
         v = slots["largest_second_moment"] = np.maximum(slots["largest_second_moment"], v)
     first, second = 1 - rule.beta1**t, 1 - rule.beta2**t
     if rule.epsilon_on == "uncorrected":
-        step = a * second**0.5 / first * m / (np.sqrt(v) + rule.epsilon)
+        step: Array = a * second**0.5 / first * m / (np.sqrt(v) + rule.epsilon)
     else:
         step = a * (m / first) / (np.sqrt(v / second) + rule.epsilon)
     return step

@@ -197,13 +197,13 @@ def rules(size: int) -> Outcome:
     """Every rule, dialect and setting in every adapter, and the table of them."""
     from sweeps.rules import ADAPTERS, Distances, run
 
-    result = Distances()
+    result, made_at = Distances(), commit()
     with ProcessPoolExecutor(len(ADAPTERS), mp_context=multiprocessing.get_context("spawn")) as pool:
         for one in pool.map(run, *zip(*((size, SEED, (adapter,)) for adapter in ADAPTERS), strict=True)):
             result |= one
     title, _, table = result.text.partition("\n")
     (ROOT / "results" / "rules.md").write_text(
-        f"# Every rule in every framework\n\n`python -m proof rules`, commit {commit()}. {title}.\n\nBy adapter: the "
+        f"# Every rule in every framework\n\n`python -m proof rules`, commit {made_at}. {title}.\n\nBy adapter: the "
         "optimizer that the rule is lowered to, in *italics* where it is not the framework's own; then, of the weights "
         "after each update made from NumPy's weights and slots, the largest distance in eps of the tensor's largest "
         "weight, and what share of the bound the worst weight or slot reaches: 64 eps in float64; in float32 twice "

@@ -1,6 +1,8 @@
 """Sweeps: what a file lists, what is wrong with one, what is run, what the table has, and how a sweep goes on."""
 
+import hashlib
 import json
+import shlex
 import sys
 import textwrap
 import types
@@ -13,6 +15,7 @@ from xframe.cli import app as cli
 from xframe.plan.fields import FIELDS
 from xframe.sweep import engines, grid, table
 from xframe.sweep.folder import Folder
+from xframe.tasks.optimizers import read
 
 GRID = """
     [plan]
@@ -163,6 +166,29 @@ def test_each_mistake_has_its_remedy(written, capsys, text, parts):
     assert code == (2 if parts else 0)
     shown = " ".join(err.split())
     assert [part for part in parts if part not in shown] == []
+
+
+def test_optimizers_are_an_axis(written, tmp_path):
+    """A rule in place of the task's own; a trial without one is known by what it was before there were any."""
+    text = '[plan]\nepochs = 1\nbatch_size = 900\n[run]\nadapter = "numpy"\n{}'
+    stated = ["adamw", "keras.adam learning_rate=0.01"]
+    trials = grid.read(written(text.format(f"[grid]\noptimizer = {json.dumps(stated)}"))).trials
+    assert [one.words for one in trials] == [f"optimizer {each}" for each in stated]
+    assert [repr(one.request().rule) for one in trials] == [repr(read(each)) for each in stated]
+    words = shlex.split(trials[1].command)
+    assert words[words.index("--optimizer") + 1] == stated[1]
+    (plain,) = grid.read(written(text.format(""))).trials
+    meant = {
+        "plan": plain.plan.to_dict(),
+        **{name: value for name, value in plain.settings.items() if value is not None},
+    }
+    assert plain.id == f"numpy-{hashlib.blake2b(json.dumps(meant, sort_keys=True).encode(), digest_size=6).hexdigest()}"
+    assert "--optimizer" not in plain.command
+    (tmp_path / "own.toml").write_text('name = "adamw"')
+    same = grid.read(written(text.format(f"[grid]\noptimizer = [{json.dumps(str(tmp_path / 'own.toml'))}]"))).trials
+    assert [one.id for one in same] == [trials[0].id]  # known by the rule, not by how it is stated
+    with pytest.raises(xframe.UsageError, match="Did you mean 'adam"):
+        grid.read(written(text.format('[grid]\noptimizer = ["adamm"]')))
 
 
 def test_the_list_of_trials(written, capsys):
