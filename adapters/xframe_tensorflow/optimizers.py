@@ -180,8 +180,9 @@ def _rmsprop(rule: RMSprop, precision: str, slots_are_exact: bool) -> Lowered:
 
 def _adagrad(rule: Adagrad, precision: str, slots_are_exact: bool) -> Lowered:
     settings = {"initial_accumulator_value": rule.initial_accumulator, "epsilon": rule.epsilon}
-    inside = rule.epsilon_on == "inside"
-    if inside and not rule.rate_decay:
+    inside, begin = rule.epsilon_on == "inside", rule.initial_accumulator
+    rounded = precision == "float64" and np.float32(begin) != begin  # Keras' sums begin with a float32
+    if inside and not rule.rate_decay and not rounded:
         return keras.optimizers.Adagrad, settings
     return _dialect(optim.TorchAdagrad, inside=inside), settings | {"lr_decay": rule.rate_decay}
 

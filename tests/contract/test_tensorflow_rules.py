@@ -103,6 +103,9 @@ def test_a_rule_is_its_formula(name, lowered):
     native = Native(lowered, rule)
     weights = native.weights()
     exact, worst = reference.lower(rule, weights), 0.0
+    for slot, held in reference.read_slots(exact).items():  # where it begins
+        for each, values in held.items():
+            assert np.array_equal(native.slots()[slot][each], values)
     for update in range(UPDATES):
         exact.learning_rate = rule.rate(update)
         lowered.set_rate(native.optimizer, np.float64(rule.rate(update)))

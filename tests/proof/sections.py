@@ -230,6 +230,13 @@ def torch_optimizers(rounds: int) -> Outcome:
     return run(rounds)
 
 
+def tensorflow_optimizers(rounds: int) -> Outcome:
+    """What PyTorch's optimizers for Keras cost beside Keras' own."""
+    from proof.tensorflow_optim_cost import run
+
+    return run(rounds)
+
+
 def pairs_of_scripts(_size: int) -> Outcome:
     """Mistakes that people made, each between two scripts that are recorded as they are."""
     from scripts.pairs import judging
@@ -285,6 +292,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "layers": (script("tests/proof/layers.py", listed), 100),
     "quality": (quality, 1),
     "torch optimizers": (torch_optimizers, 25),
+    "tensorflow optimizers": (tensorflow_optimizers, 9),
     "bench": (bench, 9),
     "trace speed": (script("tests/proof/trace_speed.py", slower), 10_000_000),
     "trace memory": (script("tests/proof/trace_speed.py", slower, "--only-xframe"), 100_000_000),

@@ -73,14 +73,23 @@ class TorchAdagrad(Decaying, keras.optimizers.Adagrad):  # type: ignore[misc]
         super().__init__(learning_rate, initial_accumulator_value, epsilon, weight_decay, **others)
         self.lr_decay = lr_decay
 
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes the sums. Keras' own would begin them with a value rounded to float32."""
+        if not self.built:
+            keras.optimizers.Optimizer.build(self, variables)
+
+            def begin(shape: Any, dtype: str) -> tf.Tensor:
+                return tf.fill(shape, tf.constant(self.initial_accumulator_value, dtype))
+
+            self._accumulators = self.add_optimizer_variables(variables, "accumulator", initializer=begin)
+
     def prepare(self) -> None:
         self._share = 1.0 / ((self.count() - 1.0) * self.lr_decay + 1.0) if self.lr_decay else None
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         gradient, rate = self.decayed(gradient, variable, learning_rate)
-        held = self._accumulators[self._get_variable_index(variable)]
-        s = held.value + tf.square(gradient)
-        self.assign(held, s)
+        s = self._accumulators[self._get_variable_index(variable)].value
+        s.assign_add(tf.square(gradient))
         if self.lr_decay:
             rate *= tf.cast(self._share, rate.dtype)
         root = tf.sqrt(s + self.epsilon) if self.inside else tf.sqrt(s) + self.epsilon
