@@ -2,6 +2,7 @@
 
 Its files:
 
-    state.py   State: what there is, by canonical names; whether one is like another
-    file.py    its file, which is safetensors
+    state.py     State: what there is, by canonical names; whether one is like another
+    file.py      its file, which is safetensors
+    pairing.py   whose parameter is whose, in two models with names and layouts of their own
 """
