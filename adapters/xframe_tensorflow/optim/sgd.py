@@ -33,8 +33,8 @@ class TorchSGD(Decaying, keras.optimizers.SGD):  # type: ignore[misc]
         self.dampening = dampening
 
     def prepare(self) -> None:
-        one, share = tf.constant([1.0, 1.0 - self.dampening], tf.float64)
-        self._share = tf.where(self.iterations == 0, one, share) if self.dampening else None
+        shares = (tf.constant(share, tf.float64) for share in (1.0, 1.0 - self.dampening))  # of the first, and after
+        self._share = tf.where(self.iterations == 0, *shares) if self.dampening else None
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         gradient, rate = self.decayed(gradient, variable, learning_rate)
