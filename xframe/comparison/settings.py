@@ -69,6 +69,7 @@ _NEUTRAL = [(re.compile(pattern), values) for pattern, values in _LEFT_OUT.items
 # Tensors are compared as a whole; of layers only what is listed by itself, as of dropout; frameworks head the report.
 _APART = ("weights.", "layer.", "backend")
 _OF_THE_MODEL = ("dropout", "normalisation", "recurrent", "regularizer")  # parts of which a model may have none
+_OF_A_DIALECT = re.compile(r"(^|\.)(Keras|Torch)[A-Z]")  # an optimizer with the other framework's formula
 _SAME: Mapping[str, str] = {  # names of one thing, in lower case and without what is no letter
     "adamw": "adam",
     **dict.fromkeys(("dense", "linear"), "dense"),
@@ -228,6 +229,8 @@ def _alike(name: str, reference: Mapping[str, Any], candidate: Mapping[str, Any]
     part, _, fact = name.rpartition(".")
     if fact == "class" and isinstance(value, str) and isinstance(other, str):
         names = [_class_name(one) for one in (value, other)]
+        if part.startswith("optimizer") and _OF_A_DIALECT.search(f"{value}.{other}"):
+            return _formula(names[0], reference) == _formula(names[1], candidate)
         alike = _SAME.get(names[0], names[0]) == _SAME.get(names[1], names[1])
         if alike and names[0] != names[1] and "adamw" in names:  # these differ in how decay couples
             return not _decays(part, reference, candidate) or all(f"{part}.decay" in s for s in (reference, candidate))
@@ -242,6 +245,14 @@ def _decays(part: str, *runs: Mapping[str, Any]) -> bool:
 
 def _class_name(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.rpartition(".")[2].lower())
+
+
+def _formula(name: str, settings: Mapping[str, Any]) -> tuple[str, Any]:
+    """An optimizer's name, and whose formula it has: ``KerasAdam`` in torch is what Adam is in Keras."""
+    for prefix, backend in (("keras", "tensorflow"), ("torch", "torch")):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix), backend
+    return name, settings.get("backend")
 
 
 def _equal(a: Any, b: Any) -> bool:

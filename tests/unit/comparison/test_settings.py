@@ -102,6 +102,15 @@ def test_decay_of_another_kind_is_one_setting_however_the_optimizers_are_called(
     assert _names(coupled, reference=decayed) == ["optimizer.decay"]
 
 
+def test_an_optimizer_with_the_other_frameworks_formula_is_that_frameworks():
+    assert _names({"optimizer.class": "xframe_torch.optim.adam.KerasAdam"}) == []
+    assert _names({"optimizer.class": "KerasSGD"}) == ["optimizer.class"]
+    keras = {**KERAS, "optimizer.class": "TorchAdam"}
+    assert _names({"optimizer.class": "Adam"}, reference=keras) == []
+    assert _names({"optimizer.class": "KerasAdam"}, reference=keras) == ["optimizer.class"]
+    assert _names({"optimizer.class": "KerasAdam"}, reference=TORCH) == ["optimizer.class"]
+
+
 def test_what_only_names_or_a_device_make_differ_matters_little_or_is_left_out():
     schedule = {"schedule.class": "CosineDecay", "schedule.total_steps": 87}
     names = {"schedule.class": "CosineAnnealingLR", "schedule.total_steps": 87}

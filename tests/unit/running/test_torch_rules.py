@@ -180,6 +180,16 @@ def test_the_first_group_has_the_rules_own_rate():
     assert [(group["lr"], len(group["params"])) for group in optimizer.param_groups] == [(0.25, 0), (0.125, 1)]
 
 
+def test_with_a_scaled_loss_the_kernel_skips_where_nothing_else_counts_its_updates():
+    def fused(name, **settings):
+        rule = optimizers.named(name, settings)
+        return bool(lower(rule, in_layouts({BIAS: np.ones(5)}), scaled=True).param_groups[0].get("fused"))
+
+    assert all(fused(name) for name in ("sgd", "torch.adam", "adamw"))
+    assert not fused("adamw", average=optimizers.Average(0.9))
+    assert not fused("keras.adam")
+
+
 # Where a run's order of updates counts: decay, averages by both clocks, groups, a schedule, windows and a cut.
 RULES = {
     "keras.adam": {"weight_decay": 0.1, "groups": (optimizers.Group(("*/bias",), 3.0, 0.0),), "clip_global_norm": 0.1},
