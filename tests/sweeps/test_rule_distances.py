@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sweeps import rules
+from sweeps._drivers import Torch
 from sweeps._rounding import Rounded, constant
 from sweeps.rules import ADAPTERS, Case, Distances, cases, run
 from xframe.tasks.optimizers import named, names
@@ -57,9 +58,9 @@ def test_a_wrong_rule_is_seen(name, wrong, precision, monkeypatch):
     rule = named(name, {"momentum": 0.9, "learning_rate": 0.001} if name.endswith(".sgd") else {})
     if "velocity" in wrong:
         rule = replace(rule, learning_rate=rules.COMMON["schedule"]["learning_rate"])
-    begin, result = rules.Torch.begin, Distances(adapters=("torch",))
-    monkeypatch.setattr(rules.Torch, "begin", lambda self, one: begin(self, replace(one, **wrong)))
-    rules.check(result, rules.Torch(precision), Case(name, "", rule), "torch", precision, 1)
+    begin, result = Torch.begin, Distances(adapters=("torch",))
+    monkeypatch.setattr(Torch, "begin", lambda self, one: begin(self, replace(one, **wrong)))
+    rules.check(result, Torch(precision), Case(name, "", rule), "torch", precision, 1)
     assert result.mismatches
 
 
