@@ -8,6 +8,7 @@ import pytest
 
 import xframe
 from xframe.running import registry
+from xframe.tasks import optimizers
 from xframe.tasks import schedules as schedule
 from xframe.tasks.lookup import find_task
 from xframe.testing import observe
@@ -130,3 +131,50 @@ def test_a_velocity_is_not_lost_at_a_rate_of_zero(tmp_path):
     ]
     for name, values in runs[1].weights().items():
         np.testing.assert_allclose(runs[0].weights()[name], values, rtol=1e-12, atol=1e-14)
+
+
+RULED = {
+    "groups, averaged by steps": optimizers.named(
+        "adam",
+        {
+            "weight_decay": 0.1,
+            "clip_global_norm": 0.3,
+            "groups": (optimizers.Group(("*/bias",), weight_decay=0.0), optimizers.Group(("dense_1/*",), 0.5)),
+            "average": optimizers.Average(0.9, clock="steps", final=True),
+        },
+    ),
+    "averaged by updates": optimizers.named("keras.adamw", {"average": optimizers.Average(0.9, final=True)}),
+    "averaged beside": optimizers.named("torch.rmsprop", {"epsilon": 1e-4, "average": optimizers.Average(0.9)}),
+}
+
+
+@pytest.mark.parametrize(("name", "window"), [(name, window) for window in (2, 1) for name in RULED])
+def test_a_rule_trains_as_in_numpy_whatever_the_loop(name, window, tmp_path):
+    """Averages by either clock, and at the end in the weights' place or not; Keras' fit has a clock of its own."""
+    task = replace(DIGITS, optimizer=RULED[name])
+    plan = xframe.TrainingPlan.from_mapping({"batch_size": 64, "steps": 12, "gradient_accumulation_steps": window})
+    reference = observe(registry.load("numpy"), plan, task, tmp_path / "numpy.trace", precision="float64")
+    for loop in ("block", "function", "fit") if window > 1 else ("fit",):
+        run = trained(plan, task, tmp_path, loop=loop, precision="float64")
+        assert run.column("updates").tolist() == reference.column("updates").tolist()
+        for weight, values in reference.weights().items():
+            np.testing.assert_allclose(run.weights()[weight], values, rtol=1e-12, atol=1e-14, err_msg=loop)
+
+
+def test_what_no_optimizer_of_keras_computes_is_refused():
+    class Own(optimizers.Rule):
+        """A rule that nobody knows."""
+
+    plan = xframe.TrainingPlan.from_mapping(
+        {"batch_size": 32, "epochs": 2, "validation_every": 1, "early_stopping_patience": 1, "restore_best": True}
+    )
+    averaged = optimizers.named("adam", {"average": optimizers.Average(0.9, final=True)})
+    for rule, reason in (
+        (optimizers.Lion(0.1, beta1=0.0), "beta1 of 0"),
+        (Own(0.1), "rule Own is not one of its rules"),
+        (averaged, "not averaged"),
+    ):
+        (refused,) = registry.load("tensorflow").check(
+            plan, replace(DIGITS, optimizer=rule), xframe.Runtime(device="cpu", loop="fit")
+        )
+        assert reason in refused

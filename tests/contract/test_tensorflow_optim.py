@@ -11,7 +11,7 @@ from xframe.tasks.optimizers import named
 
 SHAPES = (4, 3), (3,)
 KINDS = {  # arguments of the one, and of torch's
-    "SGD": ({"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1},) * 2,
+    "SGD": ({"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1},) * 2,
     "Adam": ({"beta_1": 0.8, "weight_decay": 0.1, "amsgrad": True},) * 2,
     "AdamW": ({"weight_decay": 0.1},) * 2,
     "NAdam": ({"weight_decay": 0.1, "momentum_decay": 0.01},) * 2,

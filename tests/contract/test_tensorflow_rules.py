@@ -20,7 +20,7 @@ RULES = {
     "lion": named("lion", {"weight_decay": 0.1}),
     "l2": SGD(0.01, weight_decay=0.1),
     "l2 and momentum": SGD(0.01, momentum=0.9, weight_decay=0.1),
-    "decoupled, momentum and dampening": SGD(0.01, momentum=0.9, dampening=0.5, weight_decay=0.1, decay="decoupled"),
+    "decoupled, momentum and dampening": SGD(0.01, momentum=0.9, dampening=0.3, weight_decay=0.1, decay="decoupled"),
     "a velocity free of the rate": SGD(RISING, momentum=0.9),
     "nesterov free of the rate": SGD(RISING, momentum=0.9, nesterov=True, clip_global_norm=0.5),
     "a velocity of steps": SGD(RISING, momentum=0.9, velocity="step", clip_norm=0.5),
