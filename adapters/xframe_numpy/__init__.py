@@ -11,7 +11,8 @@ Its files, which have the same names in every adapter:
     bench.py       its loops for ``xframe bench``
 
 The others also have ``loops``, those that do not go step by step, and for scripts as they are ``instruments``,
-``settings`` and ``identity``: what is seen of a training, what was set, and which sample it is.
+``settings`` and ``identity``: what is seen of a training, what was set, and which sample it is; and ``pairing``: what a
+user's own model has for parameters.
 """
 
 from xframe_numpy.adapter import NumpyAdapter

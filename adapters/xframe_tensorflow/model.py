@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.precision import storage
-from xframe.tasks.builders import match
+from xframe.tasks.builders import match, paired
 from xframe.tasks.task import Task
 from xframe_tensorflow.layers import lower
+from xframe_tensorflow.pairing import described
 
 
 def float_type(precision: str) -> str:
@@ -25,7 +26,7 @@ class Model:
     def __init__(self, task: Task, precision: str) -> None:
         initial = task.weights()
         own = task.builders.get("tensorflow")
-        built = lower(task.placed(initial), float_type(precision)) if own is None else own()
+        built = lower(task.placed(initial), float_type(precision)) if own is None else paired(own(), described, initial)
         self.module = built.module
         trainable = self.module.trainable_variables
         self.parameters = match(built, trainable, initial, task=task.name, framework="tensorflow")

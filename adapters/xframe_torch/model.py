@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.tasks.builders import NativeModel, Parameter, match
+from xframe.tasks.builders import NativeModel, Parameter, match, paired
 from xframe.tasks.task import Task
 from xframe_torch.layers import lower
+from xframe_torch.pairing import described
 
 WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
 
@@ -27,7 +28,7 @@ class Model:
     def __init__(self, task: Task, precision: str, device: str) -> None:
         initial = task.weights()
         own = task.builders.get("torch")
-        built = lower(task.placed(initial)) if own is None else own()
+        built = lower(task.placed(initial)) if own is None else paired(own(), described, initial)
         built = _moved(built, device, getattr(torch, WEIGHTS.get(precision, precision)))
         self.module = built.module
         trainable = [p for p in self.module.parameters() if p.requires_grad]

@@ -94,3 +94,32 @@ def test_a_weight_that_nobody_names_is_refused(name, tmp_path):
     weights = {key: w for key, w in BUILT.initial_weights().items() if key != "dense_1/bias"}
     message = "trains weights that the task does not name: got one of shape \\(10,\\)"
     refused(name, partly, tmp_path, message, initial_weights=lambda: weights)
+
+
+@pytest.mark.parametrize("name", ["torch", "tensorflow"])
+def test_a_builder_without_names_is_as_good_as_one_with(name, tmp_path):
+    """The bare model, or native names instead of tensors; what may be two ways is refused."""
+    adapter = registry.load(name)
+    adapter.probe()
+    model = BUILT.builders[name]().module
+    variables = model.named_parameters() if name == "torch" else ((one.path, one) for one in model.variables)
+    first = next(iter(variables))[0]
+
+    def bare():
+        return BUILT.builders[name]().module
+
+    def in_part():
+        module = bare()
+        own = first if name == "torch" else module.variables[0].path
+        return xframe.NativeModel(module, {"dense_0/kernel": own})
+
+    whole = observe(adapter, PLAN, BUILT, tmp_path / "whole.trace", precision="float32")
+    for i, builder in enumerate((bare, in_part)):
+        task = replace(BUILT, builders={name: builder})
+        run = observe(adapter, PLAN, task, tmp_path / f"{i}.trace", precision="float32")
+        assert run.end["weights"] == whole.end["weights"]
+
+    def wrong():
+        return xframe.NativeModel(bare(), {"dense_0/kernel": "nobody's"})
+
+    refused(name, wrong, tmp_path, "parameter in the map of pairs")

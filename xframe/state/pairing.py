@@ -69,38 +69,43 @@ def pair(
     Args:
         reference: parameters in the order in which the model has them.
         candidate: those of the other model.
-        given: pairs by the reference's names: the candidate's, or that and axes.
+        given: pairs by the reference's names: the candidate's, or a ``Pair`` where the axes are not the kind's.
 
     Raises:
         UsageError: there is none for some, or there are two ways; each is listed.
     """
-    pairs = {name: Pair(one) if isinstance(one, str) else one for name, one in (given or {}).items()}
+    given = given or {}
     ours, theirs = {one.name: one for one in reference}, {one.name: one for one in candidate}
-    for name, other in pairs.items():
-        if name not in ours or other.name not in theirs:
-            what, known = (name, ours) if name not in ours else (other.name, theirs)
+    named = {name: one if isinstance(one, str) else one.name for name, one in given.items()}
+    for name, native in named.items():
+        if name not in ours or native not in theirs:
+            what, known = (name, ours) if name not in ours else (native, theirs)
             raise unknown("parameter in the map of pairs", what, known)
-    taken = [other.name for other in pairs.values()]
+    taken = [*named.values()]
     if doubled := [name for name in taken if taken.count(name) > 1]:
         raise UsageError("the map of pairs has a parameter twice", got=doubled[0], expected="each once")
     options = {
         name: [other.name for other in candidate if other.name not in taken and _ways(one, other)]
         for name, one in ours.items()
-        if name not in pairs
+        if name not in named
     }
     chosen, problems = _forced(options)
-    chosen |= _ordered(options, problems)
-    used = {*chosen.values(), *taken}
-    problems += [f"{name} with nothing" for name, one in theirs.items() if name not in used and not one.optional]
+    chosen |= {**_ordered(options, problems), **named}
+    left = theirs.keys() - chosen.values()
+    problems += [f"{name} with nothing" for name, one in theirs.items() if name in left and not one.optional]
     problems = [problem for problem in problems if not _excused(problem, ours)]
-    for name, other in chosen.items():
-        ways = _ways(ours[name], theirs[other])
-        if len(ways) > 1:
-            problems.append(f"{name} with {other} as it is or with axes " + " or ".join(str(a) for a in ways if a))
-        pairs[name] = Pair(other, ways[0])
-    for name, (other, axes) in pairs.items():
-        if _turned(ours[name].shape, axes) != theirs[other].shape:
-            problems.append(f"{name} {ours[name].shape} with {other} {theirs[other].shape}, which do not fit")
+    pairs = dict[str, Pair]()
+    for name in sorted(chosen):
+        one, other, explicit = ours[name], theirs[chosen[name]], given.get(name)
+        ways = _ways(one, other)
+        if isinstance(explicit, Pair):
+            ways = [explicit.axes] if _turned(one.shape, explicit.axes) == other.shape else []
+        if not ways:
+            problems.append(f"{name} {one.shape} with {other.name} {other.shape}, which do not fit")
+        elif len(ways) > 1:
+            axes = " or ".join(str(axes) for axes in ways if axes)
+            problems.append(f"{name} with {other.name} as it is or with axes {axes}")
+        pairs[name] = Pair(other.name, ways[0] if ways else None)
     if problems:
         more = f", and {len(problems) - _MOST} more" if len(problems) > _MOST else ""
         raise UsageError(
@@ -144,14 +149,14 @@ def _forced(options: dict[str, list[str]]) -> tuple[dict[str, str], list[str]]:
     """Those for which only one is left, over and over; and those for which none is."""
     chosen, problems = dict[str, str](), list[str]()
     while single := next((name for name, others in options.items() if len(others) < 2), None):
-        others = options.pop(single)
-        if not others:
+        left = options.pop(single)
+        if not left:
             problems.append(f"{single} with nothing")
             continue
-        chosen[single] = others[0]
+        chosen[single] = left[0]
         for rest in options.values():
-            if others[0] in rest:
-                rest.remove(others[0])
+            if left[0] in rest:
+                rest.remove(left[0])
     return chosen, problems
 
 
@@ -161,13 +166,13 @@ def _ordered(options: Mapping[str, list[str]], problems: list[str]) -> dict[str,
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, others in options.items():
         groups.setdefault(tuple(others), []).append(name)
-    for others, names in groups.items():
-        overlap = any(set(others) & set(rest) for rest in groups if rest != others)
-        if overlap or len(names) != len(others):
-            problems += [f"{name} with {' or '.join(others)}" for name in names]
+    for possible, names in groups.items():
+        overlap = any(set(possible) & set(group) for group in groups if group != possible)
+        if overlap or len(names) != len(possible):
+            problems += [f"{name} with {' or '.join(possible)}" for name in names]
             continue
-        keys = {other: _key(other) for other in others}
-        for name, by_order in zip(names, others, strict=True):
+        keys = {other: _key(other) for other in possible}
+        for name, by_order in zip(names, possible, strict=True):
             same = [other for other, key in keys.items() if key == _key(name)]
             if len(same) == 1 and same[0] != by_order:
                 problems.append(f"{name} with {by_order} by order or {same[0]} by name")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from xframe.errors import UsageError, Verbatim
+from xframe.state.pairing import Described, Pair, pair
 
 
 class Parameter(NamedTuple):
@@ -18,10 +21,49 @@ class Parameter(NamedTuple):
 
 
 class NativeModel(NamedTuple):
-    """What a builder returns: a native model and where its weights are, by canonical name."""
+    """What a builder returns: a native model and where its weights are, by canonical name.
+
+    A text is a parameter by its native name. Those that are not named are paired by ``xframe.state.pairing``, all of
+    them where a builder returns the bare model.
+    """
 
     module: Any
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, Any] = MappingProxyType({})
+
+
+def paired(
+    built: Any, described: Callable[[Any], Sequence[tuple[Described, Any]]], initial: Mapping[str, NDArray[Any]]
+) -> NativeModel:
+    """What a builder returned, with a native tensor for each canonical name.
+
+    ``described`` has the native model's tensors and what is known of each.
+
+    Raises:
+        UsageError: a name has no native parameter, or may have more than one.
+    """
+    module, given = built if isinstance(built, NativeModel) else (built, {})
+    texts = {name: one for name, one in given.items() if isinstance(one, (str, Pair))}
+    if given and not texts:
+        return NativeModel(module, given)
+    if len(texts) < len(given):
+        raise UsageError("a builder names some parameters and gives others", expected="names for all, or tensors")
+    found = described(module)
+    tensors = {one.name: tensor for one, tensor in found}
+    pairs = pair([_canonical(name, values.shape) for name, values in initial.items()], [one for one, _ in found], texts)
+    return NativeModel(module, {name: Parameter(tensors[other], axes) for name, (other, axes) in pairs.items()})
+
+
+def _canonical(name: str, shape: tuple[int, ...]) -> Described:
+    """A weight by its canonical name, which may state the kind of its layer and its role there."""
+    stated = _NAME.fullmatch(name)
+    kind, role = stated.groups() if stated else ("", "")
+    known = kind in _KINDS and role in _ROLES
+    return Described(name, shape, kind if known else "", role if role in _ROLES else "")
+
+
+_NAME = re.compile(r"(?:.*/)?([a-z0-9]*)_\d+/(\w*)")
+_KINDS = ("dense", "conv2d", "batchnorm", "layernorm", "embedding", "lstm")
+_ROLES = ("kernel", "bias", "scale", "mean", "variance", "table", "recurrent")
 
 
 def match(

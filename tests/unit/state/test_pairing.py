@@ -52,8 +52,10 @@ def test_a_name_against_the_order_is_two_ways():
 
 def test_an_explicit_map_goes_before():
     other = torch_like(("dense_1", 64, 32), ("dense_0", 32, 32))
-    given = {"dense_0/bias": "dense_1.bias", "dense_1/bias": Pair("dense_0.bias")}
-    assert pair(MLP, other, given)["dense_0/bias"].name == "dense_1.bias"
+    given = {"dense_0/bias": "dense_1.bias", "dense_1/kernel": "dense_0.weight", "dense_1/bias": Pair("dense_0.bias")}
+    pairs = pair(MLP, other, given)
+    assert pairs["dense_0/bias"].name == "dense_1.bias"
+    assert pairs["dense_1/kernel"] == Pair("dense_0.weight", (1, 0))
 
 
 def test_a_layer_that_is_not_known():
