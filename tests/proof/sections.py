@@ -252,11 +252,13 @@ def pairs_of_scripts(_size: int) -> Outcome:
 
 def translations(_size: int) -> Outcome:
     """Each translation trained, stepped or evaluated beside its source; those without one are refused by reason."""
-    from translations import installed, proving
+    from translations import installed, layers, proving
 
     table, bad, shown = proving.run()
+    count, wrong = layers.models()
     compared, differ = installed.compare()
-    return {"size": f"{shown}; signatures of {', '.join(compared)}", "bad": bad + differ, "text": "\n".join(table)}
+    size = f"{shown}, {count} models; signatures of {', '.join(compared)}"
+    return {"size": size, "bad": bad + wrong + differ, "text": "\n".join(table)}
 
 
 SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {

@@ -7,6 +7,7 @@ That is the tests' own table, which is why it may be run; ``xframe translate`` i
     optimizers.py     50 updates of both, the same gradients, from the same weights each time
     schedules.py      both rates, update by update
     losses.py         both losses and their gradients at the outputs
+    layers.py         both layers' outputs, of the same data and weights
     installed.py      the signatures that are installed, beside those that are known
     proving.py        all or a sample of the table, in one process
 """

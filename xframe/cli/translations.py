@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -20,7 +21,8 @@ def translate(
         str,
         Parameter(
             name="EXPRESSION",
-            help="A call as it stands in a script, in quotes; - reads them from stdin, one a line.",
+            help="A call as it stands in a script, in quotes; - reads them from stdin, one a line; a file "
+            "that ends in .json, of json.dumps(model.get_config()), or in .txt, of a printed torch.nn.Sequential.",
             group=GIVEN,
             allow_leading_hyphen=True,
         ),
@@ -63,10 +65,21 @@ def translate(
 
 
 def _sources(expressions: tuple[str, ...]) -> list[str]:
-    sources = [one for each in expressions for one in (_stdin() if each == "-" else [each])]
+    sources = [one for each in expressions for one in (_stdin() if each == "-" else [_or_file(each)])]
     if not sources:
         raise UsageError("no EXPRESSION", expected="such as 'keras.optimizers.Adam(1e-3)'")
     return sources
+
+
+def _or_file(text: str) -> str:
+    """The expression, or what the file of that name holds, a model."""
+    if not text.endswith((".json", ".txt")):
+        return text
+    try:
+        with Path(text).open(encoding="utf-8") as file:
+            return file.read(_LARGEST + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {text}", got=Verbatim(error), expected="a model as text") from None
 
 
 def _stdin() -> list[str]:

@@ -14,6 +14,7 @@ Its files:
     schedules       learning rate schedules
     optimizers      optimizers, with their schedule, clipping and averages
     losses.py       losses
+    layers          layers, and models whose layers follow one another
     translating.py  one expression into another framework
     rendering.py    translations as text and Markdown
 """

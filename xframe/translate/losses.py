@@ -145,7 +145,7 @@ def _rows(loss: Any) -> bool:
 
 
 def _torch(loss: Any) -> str | None:
-    name, words = "", {}
+    name, words = "", dict[str, Any]()
     reduction = {"mean": "mean", "weighted_mean": "mean", "sum": "sum"}.get(loss.reduction)
     match loss:
         case CrossEntropy(outputs="logits" | "log_probabilities"):
@@ -190,7 +190,7 @@ def _keras(loss: Any) -> str | None:
     reduction = {"mean": "sum_over_batch_size", "weighted_mean": "sum_over_batch_size", "sum": "sum"}.get(
         loss.reduction
     )
-    name, words = "", {}
+    name, words = "", dict[str, Any]()
     match loss:
         case CrossEntropy(class_weights=()) if loss.outputs != "log_probabilities":
             words = {"from_logits": loss.outputs == "logits"}

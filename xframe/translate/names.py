@@ -223,6 +223,10 @@ def _is_params(value: Any) -> bool:
     return isinstance(value, Name) or groups
 
 
+def _is_place(value: Any) -> bool:
+    return _whole(value) or _several(_whole)(value)
+
+
 _Check = tuple[Callable[[Any], bool], str]
 _FLAG: _Check = (lambda value: isinstance(value, bool), "True or False")
 _TEXT: _Check = (lambda value: isinstance(value, str), "a text")
@@ -233,6 +237,10 @@ _SHARE: _Check = (_between(0, 1), "a number from 0 up to below 1")
 _COUNT: _Check = (lambda value: _whole(value) and value > 0, "an integer from 1 up")
 _RATE: _Check = (lambda value: isinstance(value, Call) or _AMOUNT[0](value), "a number from 0 up, or a schedule")
 _SIZE: _Check = (lambda value: _COUNT[0](value) or _several(_COUNT[0])(value), "a positive integer, or a tuple of them")
+_PLACES: _Check = (
+    lambda value: isinstance(value, str) or _is_place(value) or _several(_is_place)(value),
+    "a word, a whole number, or a tuple of them",
+)
 _INITIAL: _Check = (lambda value: isinstance(value, (str, Call, dict)), "an initialiser")
 _SIMPLE: _Check = (lambda value: not isinstance(value, (Call, Name)), "a value")
 _OWN: _Check = (lambda value: isinstance(value, Name), "a name")
@@ -260,6 +268,7 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     "rate": _SHARE,
     "p": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "reduction": _TEXT,
+    **dict.fromkeys(("padding", "output_padding", "axis"), _PLACES),
     **dict.fromkeys(("weight", "pos_weight"), (lambda value: not isinstance(value, (Name, str, bool)), "a tensor")),
     **dict.fromkeys(("ignore_index", "ignore_class"), (_whole, "an integer")),
     **dict.fromkeys(("milestones", "boundaries"), (_several(_whole), "a list of integers")),

@@ -105,7 +105,7 @@ def _value(node: ast.expr, left: Iterator[int]) -> Any:
         case ast.Constant(value=value):
             return _constant(value)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=value)) if _is_number(value):
-            return _constant(-value if isinstance(node.op, ast.USub) else value)
+            return _constant(-value if isinstance(node.op, ast.USub) else value)  # type: ignore[operator]
         case ast.Tuple(elts=items):
             return tuple(_value(item, left) for item in items)
         case ast.List(elts=items):

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from xframe.errors import UsageError, Verbatim
 from xframe.tasks.schedules import Schedule
 from xframe.translate import losses
+from xframe.translate.layers import models, to_keras, to_torch
+from xframe.translate.layers.common import BATCH_NORM
 from xframe.translate.names import FRAMEWORKS, Bound, bind
 from xframe.translate.optimizers import keras, optax, torch
 from xframe.translate.optimizers.trained import Trained
@@ -78,6 +80,8 @@ def translate(source: str, to: str | None = None) -> Translation:
     Raises:
         UsageError: it is no such call, or has arguments that the framework would refuse.
     """
+    if models.is_model(source):
+        return _model(source, to)
     call = expression(source)
     chained = call.name in ("optax.chain", "chain")
     bound = Bound("optax.chain", {}, frozenset()) if chained else bind(call)
@@ -91,6 +95,20 @@ def translate(source: str, to: str | None = None) -> Translation:
         reasons, closest = refusal.reasons, refusal.closest
         return Translation(text, kind, bound.framework, target, arguments, meaning, None, reasons, closest)
     return Translation(text, kind, bound.framework, target, arguments, meaning, written)
+
+
+def _model(source: str, to: str | None) -> Translation:
+    remarks, framework = Remarks(), "keras" if source.lstrip().startswith("{") else "torch"
+    target = _target(framework, to)
+    text = "model.get_config()" if framework == "keras" else "torch.nn.Sequential(…)"
+    try:
+        if target == "optax":
+            raise NothingExactError("optax has no layers.")
+        _, written = models.translated(source, remarks)
+    except NothingExactError as refusal:
+        reasons, closest = refusal.reasons, refusal.closest
+        return Translation(text, "model", framework, target, {}, {}, None, reasons, closest)
+    return Translation(text, "model", framework, target, {}, {}, _with(written, remarks))
 
 
 def _target(framework: str, to: str | None) -> str:
@@ -131,7 +149,22 @@ def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str
         meaning |= trained.rule.to_dict()
         write = {"keras": keras.write, "torch": torch.write, "optax": optax.write}[target]
         return _with(write(trained), trained.remarks)
-    raise NothingExactError(f"No {kind} is translated yet.")
+    if kind == "layer" and target != "optax":
+        found = to_torch.modules(bound, remarks) if target == "torch" else to_keras.layers(bound, remarks)
+        if BATCH_NORM in remarks.texts:
+            raise NothingExactError(BATCH_NORM, closest=_chained(found, target))
+        return _with(Written("layer", _chained(found, target)), remarks)
+    if kind == "layer":
+        raise NothingExactError("optax has no layers.")
+    raise NothingExactError("Weights that are drawn differ in every framework: copy them from one to the other.")
+
+
+def _chained(found: list[str], target: str) -> str:
+    if len(found) == 1:
+        return found[0]
+    return (
+        f"torch.nn.Sequential({', '.join(found)})" if target == "torch" else f"keras.Sequential([{', '.join(found)}])"
+    )
 
 
 def _trained(bound: Bound, call: Call) -> Trained:

@@ -110,6 +110,7 @@ def _common(trained: Trained, name: str, decays: bool) -> dict[str, Any]:
 def _class(rule: Any) -> tuple[str, dict[str, Any], str]:
     """The optimizer, its settings but rate and decay, and how it decays."""
     keras, own = "keras.optimizers.", "xframe_tensorflow.optim."
+    words: dict[str, Any]
     moments = {"beta_1": rule.beta1, "beta_2": rule.beta2} if hasattr(rule, "beta1") else {}
     epsilon = {"epsilon": rule.epsilon} if hasattr(rule, "epsilon") else {}
     match rule:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from xframe.errors import UsageError
-from xframe.tasks.optimizers import SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop
+from xframe.tasks.optimizers import SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop, Rule
 from xframe.tasks.schedules import Schedule
 from xframe.translate.names import Bound, bind
 from xframe.translate.optimizers.trained import HALF_KEPT, Trained, free_velocity, rated_velocity
@@ -118,7 +119,7 @@ def _adagrad(call: Bound, rate: Any) -> Adagrad:
     return Adagrad(rate, float(call["eps"]), "inside", float(call["initial_accumulator_value"]))
 
 
-_RULES = {
+_RULES: dict[str, Callable[[Bound, Any], Rule]] = {
     "sgd": _sgd,
     "adam": _adam,
     "adamw": _adam,
@@ -267,12 +268,12 @@ def _write_adam(rule: Adam, rate: Any, decay: list[str], scale: str) -> tuple[li
         size = f"{corrected} / (1 - {rule.beta1} ** (t + 1))"
         eps = rule.epsilon if inside else Literal(f"lambda t: {rule.epsilon} * {corrected}")
         flags = {"bias_correction_mu": False, "bias_correction_nu": False}
-        core = _injected("optax.scale_by_amsgrad", not inside, {**words, "eps": eps, "eps_root": 0.0, **flags})
+        maximal = _injected("optax.scale_by_amsgrad", not inside, {**words, "eps": eps, "eps_root": 0.0, **flags})
         note = (
             "optax's AMSGrad keeps the greatest corrected v; without its corrections, and with them in the step, it is "
         )
         scaled = f"optax.scale_by_schedule(lambda t: {size})"
-        return [core, scaled, *decay, scale], (f"{note}Keras' and PyTorch's.",)
+        return [maximal, scaled, *decay, scale], (f"{note}Keras' and PyTorch's.",)
     if inside and rule.epsilon:
         words |= {"eps": Literal(f"lambda t: {rule.epsilon} / {corrected}"), "eps_root": 0.0}
         core = [_injected("optax.scale_by_adam", True, words), *decay, scale]

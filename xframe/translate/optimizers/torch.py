@@ -70,7 +70,7 @@ def write(trained: Trained, native: bool = False) -> Written:
     else:
         words["weight_decay"] = 0.0
         before += _decay_lines(rule.decay, rule.weight_decay) if rule.weight_decay else ()
-    setup, after, later, notes = [], [], [], []
+    setup, after, later, notes = list[str](), list[str](), list[str](), list[str]()
     rate: Any = rule.learning_rate
     if trained.schedule is not None:
         rate, scheduler = writing.torch(trained.schedule)
@@ -107,7 +107,8 @@ _Lines = tuple[list[str], list[str], list[str]]
 def _class(rule: Any, native: bool) -> tuple[str, dict[str, Any], str, _Lines | None]:
     """The optimizer, its settings but rate and decay, how it decays, and lines around it."""
     torch, own = "torch.optim.", "xframe_torch.optim.Keras"
-    moments = {"betas": (rule.beta1, rule.beta2)} if hasattr(rule, "beta1") else {}
+    words: dict[str, Any]
+    moments: dict[str, Any] = {"betas": (rule.beta1, rule.beta2)} if hasattr(rule, "beta1") else {}
     epsilon = {"eps": rule.epsilon} if hasattr(rule, "epsilon") else {}
     match rule:
         case SGD():

@@ -24,7 +24,7 @@ class Polynomial(Schedule):
     power: float = 1.0
 
     def __call__(self, tick: int) -> float:
-        return (self.initial - self.final) * (1 - min(tick / self.ticks, 1.0)) ** self.power + self.final
+        return float((self.initial - self.final) * (1 - min(tick / self.ticks, 1.0)) ** self.power + self.final)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from xframe.tasks.schedules import Constant, Cosine, Exponential, Piecewise, Schedule, Step, Warmup
 from xframe.translate.schedules.forms import (
@@ -65,7 +66,7 @@ def _keras(name: str, initial: float, **words: object) -> Written:
 def torch(form: Schedule) -> tuple[float, Written]:
     """The optimizer's own rate, and the scheduler around ``optimizer``."""
     here = Literal("optimizer")
-    words: dict[str, object]
+    words: dict[str, Any]
     match form:
         case Constant(rate):
             return rate, Written("scheduler", called(f"{_T}ConstantLR", here, factor=1.0, total_iters=0))
@@ -80,8 +81,8 @@ def torch(form: Schedule) -> tuple[float, Written]:
             return initial, _torch("LinearLR", **words)
         case Restarts(initial, ticks, factor, final):
             return initial, _torch("CosineAnnealingWarmRestarts", T_0=ticks, T_mult=factor, eta_min=final)
-        case Piecewise(boundaries, rates) if (factor := _ratio(rates)) is not None:
-            return rates[0], _torch("MultiStepLR", milestones=list(boundaries), gamma=factor)
+        case Piecewise(boundaries, rates) if (ratio := _ratio(rates)) is not None:
+            return rates[0], _torch("MultiStepLR", milestones=list(boundaries), gamma=ratio)
     beside = None
     if isinstance(form, Cosine):
         note = (
@@ -109,6 +110,7 @@ def _ratio(rates: tuple[float, ...]) -> float | None:
 
 def optax(form: Schedule) -> Written:
     """For ``learning_rate`` of an optax optimizer."""
+    words: dict[str, Any]
     match form:
         case Constant(rate):
             return Written("schedule", called("optax.constant_schedule", value=rate))

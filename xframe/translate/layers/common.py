@@ -1,0 +1,84 @@
+"""What both directions use: activations by name, sizes along axes, padding, sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xframe.errors import UsageError
+from xframe.translate.names import Bound
+from xframe.translate.written import NothingExactError, Remarks
+
+LAYOUT = "Keras has channels last, PyTorch behind the samples: permute the data, and copy the weights."
+WEIGHTS = "Weights begin by other rules: copy them, a kernel's axes turned round."
+BATCH_NORM = (
+    "Keras' running variance is the batch's, PyTorch's that times N / (N − 1): training gives the same outputs, "
+    "evaluation others."
+)
+ROUNDED = "Keras rounds a constant of this function to float32, in float64 too."
+RESIZED = "TensorFlow resizes bilinearly in float32, in float64 too."
+# By Keras' name; the module of PyTorch that is the same function.
+ACTIVATIONS = {
+    "relu": "torch.nn.ReLU(inplace=False)",
+    "relu6": "torch.nn.ReLU6(inplace=False)",
+    "tanh": "torch.nn.Tanh()",
+    "sigmoid": "torch.nn.Sigmoid()",
+    "softplus": "torch.nn.Softplus(beta=1.0, threshold=40.0)",  # past 20, its default, it would be x itself
+    "softsign": "torch.nn.Softsign()",
+    "silu": "torch.nn.SiLU(inplace=False)",
+    "swish": "torch.nn.SiLU(inplace=False)",
+    "gelu": "torch.nn.GELU(approximate='none')",
+    "elu": "torch.nn.ELU(alpha=1.0, inplace=False)",
+    "selu": "torch.nn.SELU(inplace=False)",
+    "mish": "torch.nn.Mish(inplace=False)",
+    "leaky_relu": "torch.nn.LeakyReLU(negative_slope=0.2, inplace=False)",
+    "softmax": "torch.nn.Softmax(dim=-1)",
+    "log_softmax": "torch.nn.LogSoftmax(dim=-1)",
+}
+
+
+def sizes(value: Any, axes: int) -> tuple[int, ...]:
+    """One whole number an axis."""
+    several = (value,) * axes if isinstance(value, int) else tuple(value)
+    if len(several) == 1:
+        several *= axes
+    if len(several) != axes or not all(type(each) is int for each in several):
+        raise UsageError("sizes along axes", got=value, expected=f"a whole number, or {axes} of them")
+    return several
+
+
+def same_padding(
+    kernel: tuple[int, ...], strides: tuple[int, ...], dilation: tuple[int, ...], shape: Any, remarks: Remarks
+) -> list[tuple[int, int]]:
+    """What Keras' ``same`` adds before and after each axis, of inputs of that shape if it is known."""
+    known = tuple(shape)[:-1] if isinstance(shape, (tuple, list)) else (None,) * len(kernel)
+    if max(strides) > 1 and not all(type(length) is int for length in known):
+        remarks.add(
+            "Padding is that of sizes which the strides divide; for others give input_shape, since Keras' same "
+            "depends on it."
+        )
+        known = (None,) * len(kernel)
+    found = []
+    for k, s, d, length in zip(kernel, strides, dilation, known, strict=True):
+        reach = d * (k - 1) + 1
+        total = max((-(-length // s) - 1) * s + reach - length if length else reach - s, 0)
+        found.append((total // 2, total - total // 2))
+    return found
+
+
+def flat(pads: list[tuple[int, int]]) -> tuple[int, ...]:
+    """As PyTorch's padding modules take it: the last axis first."""
+    return tuple(number for pair in reversed(pads) for number in pair)
+
+
+def refuse_set(call: Bound, **usual: Any) -> None:
+    """Refuses arguments that differ from those for which there is a counterpart."""
+    for argument, value in usual.items():
+        if call.values.get(argument, value) != value:
+            raise NothingExactError(f"{call.leaf} with {argument}={call[argument]!r} has no counterpart.")
+
+
+def remark_set(call: Bound, remarks: Remarks) -> None:
+    """What an argument says that no module has: regularizers, constraints."""
+    for argument, value in call.values.items():
+        if argument.endswith(("_regularizer", "_constraint")) and value is not None:
+            remarks.add(f"{argument} is no part of a module: write it into the loss or after the update.")
