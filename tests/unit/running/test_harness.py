@@ -1,5 +1,6 @@
 """The harness and its workers: the main job, interpreters, failures, interruption."""
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import xframe
+from xframe.cli.app import execute
 from xframe.report.progress import Lines
 from xframe.running import harness
 from xframe.running.progress import Progress
@@ -28,6 +30,14 @@ def xf(*tokens, cwd, timeout=None, **environment):
     )
 
 
+def here(*tokens, cwd):
+    """The same command in this process, which has imported what a fresh one imports again; its workers are fresh."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = execute([*map(str, tokens)])
+    return subprocess.CompletedProcess(tokens, code, out.getvalue(), err.getvalue())
+
+
 @pytest.mark.parametrize(
     ("names", "tokens", "steps", "samples", "last"),
     [
@@ -40,7 +50,7 @@ def xf(*tokens, cwd, timeout=None, **environment):
 def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     if tokens:  # which frameworks there are by default, the job without options shows
         tokens = (*tokens, "--adapters", ",".join(names))
-    done = xf("verify", *tokens, "--json", cwd=tmp_path)
+    done = (here if tokens else xf)("verify", *tokens, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["verdict"], result["structure"]) == ("passed", "identical")
@@ -84,7 +94,7 @@ def test_workers_that_read_data(tmp_path):
     ],
 )  # fmt: skip
 def test_features_that_do_not_fit_are_refused(tmp_path, tokens, refusal):
-    done = xf("verify", *tokens, cwd=tmp_path)
+    done = here("verify", *tokens, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert refusal in done.stderr
     assert "Traceback" not in done.stderr
@@ -94,7 +104,8 @@ def test_features_that_do_not_fit_are_refused(tmp_path, tokens, refusal):
 def test_runs_get_a_folder_each(tmp_path):
     (tmp_path / "mine.toml").write_text("batch_size = 50\nsteps = 9\n")
     folders = [
-        json.loads(xf("verify", "mine.toml", "--adapters", "numpy", "--json", cwd=tmp_path).stdout)["run"] for _ in "ab"
+        json.loads(here("verify", "mine.toml", "--adapters", "numpy", "--json", cwd=tmp_path).stdout)["run"]
+        for _ in "ab"
     ]
     assert folders == ["xframe-runs/mine-1", "xframe-runs/mine-2"]
 
@@ -102,10 +113,10 @@ def test_runs_get_a_folder_each(tmp_path):
 def test_run_then_compare(tmp_path):
     (tmp_path / "plan.toml").write_text("batch_size = 50\nsteps = 9\n")
     for adapter in ("numpy", "torch"):
-        done = xf("run", "plan.toml", "--adapter", adapter, "--out", f"{adapter}.trace", cwd=tmp_path)
+        done = here("run", "plan.toml", "--adapter", adapter, "--out", f"{adapter}.trace", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "9 steps, 9 updates, 450 samples" in done.stdout
-    result = json.loads(xf("compare", "numpy.trace", "torch.trace", "--json", cwd=tmp_path).stdout)
+    result = json.loads(here("compare", "numpy.trace", "torch.trace", "--json", cwd=tmp_path).stdout)
     assert (result["verdict"], result["numbers"]) == ("passed", "within tolerance")
     assert result["plan"]["steps"] == 9  # the plan travels in the trace, and both are compared with it
 
@@ -134,13 +145,13 @@ def interpreter(tmp_path):
 
 def test_an_interpreter_of_its_own(tmp_path, interpreter):
     other = interpreter(torch=None)
-    done = xf("verify", "--adapters", "numpy,torch", "--python", f"numpy={other}", "--json", cwd=tmp_path)
+    done = here("verify", "--adapters", "numpy,torch", "--python", f"numpy={other}", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "passed"
 
 
 def test_a_framework_that_is_not_installed(tmp_path, interpreter):
-    done = xf("verify", "--adapters", "numpy,torch", "--python", f"torch={interpreter(torch=None)}", cwd=tmp_path)
+    done = here("verify", "--adapters", "numpy,torch", "--python", f"torch={interpreter(torch=None)}", cwd=tmp_path)
     assert done.returncode == 3
     assert done.stdout == ""
     assert "adapter 'torch' needs a package that is not installed: got no module 'torch'" in done.stderr
@@ -150,7 +161,7 @@ def test_a_framework_that_is_not_installed(tmp_path, interpreter):
 
 def test_a_framework_that_is_broken(tmp_path, interpreter):
     broken = interpreter(torch="raise ImportError('libcudart.so.12: cannot open shared object file')")
-    done = xf("verify", "--adapters", "torch", "--python", f"torch={broken}", cwd=tmp_path)
+    done = here("verify", "--adapters", "torch", "--python", f"torch={broken}", cwd=tmp_path)
     assert done.returncode == 3
     assert "its framework is installed but broken: got ImportError: libcudart.so.12: cannot open" in done.stderr
     assert "Traceback" not in done.stderr
@@ -169,10 +180,10 @@ def test_a_device_that_is_not_there(tmp_path):
     import torch
 
     assert not torch.cuda.is_available(), "this test is about machines without a GPU"
-    done = xf("verify", "--adapters", "torch", "--device", "cuda", cwd=tmp_path)
+    done = here("verify", "--adapters", "torch", "--device", "cuda", cwd=tmp_path)
     assert done.returncode == 2
     assert "device 'cuda' is not there for adapter 'torch'" in done.stderr
-    done = xf("verify", "--adapters", "numpy", "--device", "cuda", cwd=tmp_path)
+    done = here("verify", "--adapters", "numpy", "--device", "cuda", cwd=tmp_path)
     assert done.returncode == 2
     assert "adapter 'numpy' cannot run this: got device 'cuda' is not one of its devices (cpu)" in done.stderr
 
