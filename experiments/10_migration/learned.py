@@ -17,14 +17,11 @@ def learn(result):
         failed == len(alone.rows) - 1,
     )
     named = [row for row in alone.rows if row["place"] == 1]
-    others = [row for row in alone.rows if row["place"] != 1 and row not in open_]
+    (other,) = (row for row in alone.rows if row["place"] != 1 and row not in open_)
     result.say(
-        f"Alone, {len(named)} of {len(alone.rows)} are the first cause named. In place {others[0]['place']} come "
-        + " and ".join(f"*{row['mistake']}*" for row in others)
-        + ": the first is only placed, in the model or the loss, not recognised, and before the second xframe names a "
-        "difference between the frameworks that is always there. Whoever mends the first cause first loses a round.",
-        len(others) == 2,
-        all(row["place"] == 2 for row in others),
+        f"Alone, {len(named)} of {len(alone.rows)} are the first cause named. In place {other['place']} comes "
+        f"*{other['mistake']}*: it is only placed, in the model or the loss, not recognised.",
+        other["place"] == 2,
         all(row["what is said of it"] != "not named" for row in (*alone.rows, *wrong)),
     )
     early = [row for row in wrong if row["identical steps"] <= 1]
