@@ -10,6 +10,7 @@ from torch import Tensor
 
 Group = dict[str, Any]
 AT_ONCE = 1 << 15  # values of parameters on the CPU: of more, what lies between two operations leaves its cache
+_SHARES = ("betas", "rho", "alpha")
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -24,15 +25,14 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(
         self, params: Any, lr: float, weight_decay: float = 0.0, *, decoupled_weight_decay: bool = True, **settings: Any
     ) -> None:
-        numbers = {"lr": lr, "weight_decay": weight_decay, **settings}
         unknown = [name for name in settings if name not in self.settings]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}; it has {', '.join(self.settings)}")
+        numbers = {"lr": lr, "weight_decay": weight_decay, **settings}
         for name, value in numbers.items():
-            numbers_of = value if isinstance(value, tuple) else (value,)
-            for number in numbers_of:
-                if isinstance(number, (int, float)) and not number >= 0 and name != "beta2_decay":
-                    raise ValueError(f"{type(self).__name__}: {name} is {value}, and must be a number from 0 up")
+            if not _possible(name, value):
+                expected = "from 0 up to below 1" if name in _SHARES else "from 0 up"
+                raise ValueError(f"{type(self).__name__}: {name} is {value}, and must be {expected}")
         own = {"decoupled_weight_decay": decoupled_weight_decay, "step": 0}
         super().__init__(params, {**self.settings, **numbers, **own})
 
@@ -105,6 +105,11 @@ class Optimizer(torch.optim.Optimizer):
             return list(torch._foreach_add(gradients, weights, alpha=factor))
         torch._foreach_mul_(weights, 1 - group["lr"] * factor)
         return gradients
+
+
+def _possible(name: str, value: Any) -> bool:
+    numbers = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, (int, float))]
+    return name == "beta2_decay" or all(each >= 0 and (each < 1 or name not in _SHARES) for each in numbers)
 
 
 def _parts(weights: list[Tensor]) -> Iterator[slice]:
