@@ -136,6 +136,15 @@ def test_a_row_looked_up_twice_is_in_the_gradient_once(optim):
     assert np.array_equal(*results)
 
 
+def test_its_decay_is_stated_as_it_is(optim):
+    import keras
+    from xframe_tensorflow.settings import optimizer
+
+    kinds = (optim.TorchAdam, "coupled"), (optim.TorchAdamW, "decoupled"), (keras.optimizers.AdamW, "decoupled")
+    for kind, decay in kinds:
+        assert optimizer(kind(weight_decay=0.1))["decay"] == decay
+
+
 def test_weights_that_are_not_to_decay(optim):
     weights, optimizer = variables(), optim.TorchSGD(1.0, weight_decay=0.1)
     optimizer.exclude_from_weight_decay([weights[1]])
