@@ -64,7 +64,7 @@ def test_what_does_not_fit():
         (Request(plan=PLAN, adapters="numpy", task="no-such-task"), "unknown task"),
         (Request(plan=validating, adapters="numpy", task="ledger"), "has nothing to validate on"),
         (Request(plan=PLAN, adapters="numpy", device="cuda"), "adapter 'numpy' cannot run this"),
-        (Request(plan=PLAN, adapters="numpy", task="digits-cnn"), "is not one of its layers"),
+        (Request(plan=PLAN, adapters="numpy", precision="bfloat16"), "is not one of its precisions"),
         (Request(plan=PLAN, adapters="numpy", task="ledger", optimizer="adam"), "checks what its own optimizer does"),
         (Request(plan=PLAN, adapters="numpy", optimizer=grouped), "no parameter has this name: got 'bias'"),
     ):

@@ -170,11 +170,11 @@ def test_a_layer_is_checked_when_it_is_made(make, message):
     ("model", "inputs", "message"),
     [
         ((Conv2D(1, 3),), (8, 8), "takes samples of a different shape: got (8, 8), expected 3 dimensions"),
-        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "takes samples of a different shape: got (64,)"),
+        ((Flatten(), MaxPool2D(2)), (8, 8, 1), "MaxPool2D(size=2) takes samples of a different shape: got (64,)"),
         ((BatchNorm(),), (8, 8), "expected 1 or 3 dimensions"),
         ((Dense(1),), (), "got (), expected 1 or 2 or 3 dimensions"),
         ((LSTM(1),), (8,), "expected 2 dimensions"),
-        ((MaxPool2D(9),), (8, 8, 1), "leaves nothing: got samples of (8, 8, 1)"),
+        ((MaxPool2D(9),), (8, 8, 1), "MaxPool2D(size=9) leaves nothing: got samples of (8, 8, 1)"),
         ((Conv2D(1, 4, padding="valid"),), (3, 9, 1), "leaves nothing"),
         ((Dense(4), Embedding(3, 2)), (8,), "takes integers: got what Dense("),
         ((TransformerBlock(4, 8),), (3, 6), "splits units: got 6, expected a multiple of 4"),

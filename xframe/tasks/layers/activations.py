@@ -10,7 +10,7 @@ from xframe.errors import UsageError
 from xframe.tasks.layers.layer import Function, Layer, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Activation(Layer):
     """``function(x)``, for where it does not follow the product at once, as after a BatchNorm. No weights.
 
@@ -23,7 +23,7 @@ class Activation(Layer):
     function: Function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LeakyReLU(Layer):
     """``x`` above 0, else ``slope · x``. No weights. Left unset, the slope is 0.01 in torch and 0.3 in Keras' layer."""
 
@@ -33,7 +33,7 @@ class LeakyReLU(Layer):
         _finite("slope", self.slope)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ELU(Layer):
     """``x`` above 0, else ``alpha · (exp(x) − 1)``. No weights."""
 
@@ -43,7 +43,7 @@ class ELU(Layer):
         _finite("alpha", self.alpha)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PReLU(Layer):
     """``x`` above 0, else ``slope · x``, with slopes that are learned.
 

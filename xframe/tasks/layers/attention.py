@@ -8,7 +8,7 @@ from typing import ClassVar
 from xframe.tasks.layers.layer import Layer, Shape, divisible
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TransformerBlock(Layer):
     """Causal self-attention and a two-layer perceptron, each after a LayerNorm and added to what it was given.
 

@@ -18,7 +18,7 @@ from xframe.tasks.layers.layer import Function, Layer, Shape, divisible, nonempt
 Padding = Literal["same", "valid"] | int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Conv(Layer):
     """What convolutions share: a kernel's places are ``dilation`` apart."""
 
@@ -50,7 +50,7 @@ class _Conv(Layer):
         return (*window.counts(self, inputs, self.reach, self.strides, self.padding), self.filters)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conv2D(_Conv):
     """``activation(Σ x[strides · h + dilation · i, strides · w + dilation · j] @ kernel[i, j] + bias)``, x padded.
 
@@ -61,7 +61,7 @@ class Conv2D(_Conv):
     ranks: ClassVar[tuple[int, ...]] = (3,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Conv1D(_Conv):
     """``activation(Σ x[strides · t + dilation · i] @ kernel[i] + bias)``, x padded, of (T, channels).
 
@@ -72,7 +72,7 @@ class Conv1D(_Conv):
     words: ClassVar[dict[str, tuple[str, ...]]] = {"padding": ("same", "valid", "causal")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DepthwiseConv2D(Layer):
     """Each channel's own convolution, with ``multiplier`` filters; channel c's give channels c · multiplier and on.
 
@@ -103,7 +103,7 @@ class DepthwiseConv2D(Layer):
         return self.conv(inputs).outputs(inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConvTranspose2D(Layer):
     """The transpose of a convolution: each place of x adds a kernel's worth of places, ``strides`` apart.
 
@@ -152,7 +152,7 @@ class ConvTranspose2D(Layer):
         return nonempty(self, inputs, (*(self.crop(length)[1] for length in inputs[:-1]), self.filters))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Upsample2D(Layer):
     """``size`` × size places for each, by the ``nearest`` one, or ``bilinear``. No weights.
 

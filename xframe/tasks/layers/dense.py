@@ -9,7 +9,7 @@ from typing import ClassVar
 from xframe.tasks.layers.layer import Function, Layer, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dense(Layer):
     """``activation(x @ kernel + bias)`` over the last axis. kernel (inputs, units), bias (units,)."""
 
@@ -24,7 +24,7 @@ class Dense(Layer):
         return (*inputs[:-1], self.units)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Flatten(Layer):
     """All of a sample in one axis, the last axis fastest: (H, W, channels) → (H · W · channels,). No weights."""
 
@@ -32,7 +32,7 @@ class Flatten(Layer):
         return (math.prod(inputs),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Embedding(Layer):
     """``table[x]`` for integers x from 0 to vocabulary − 1: (T,) → (T, units). table (vocabulary, units).
 
@@ -51,7 +51,7 @@ class Embedding(Layer):
         return (*inputs, self.units)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Position(Layer):
     """``x + table``: a vector that is learned for each of the T places. table (T, units)."""
 

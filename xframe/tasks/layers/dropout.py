@@ -42,7 +42,7 @@ def spread(elements: Any) -> Any:
     return (elements * 0x2545F491) & MASK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dropout(Layer):
     """In training ``x · kept / (1 − rate)``, with kept 0 with probability rate and else 1; in validation x.
 

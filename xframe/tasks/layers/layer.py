@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Layer:
     """What all neutral layers have. Layers without weights that keep the shape need no more.
 
@@ -57,6 +57,11 @@ class Layer:
                 raise UsageError("a layer's epsilon", got=value, expected="a number above 0")
             if name in ("momentum", "rate") and not 0 <= value < 1:
                 raise UsageError(f"a layer's {name}", got=value, expected="a number from 0 up to below 1")
+
+    def __repr__(self) -> str:
+        """With the fields that are not at their defaults."""
+        held = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value, at in held if value != at)})"
 
     @property
     def kind(self) -> str:

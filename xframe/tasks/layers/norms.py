@@ -8,7 +8,7 @@ from typing import ClassVar
 from xframe.tasks.layers.layer import Layer, Shape, divisible
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BatchNorm(Layer):
     """``(x − m) / √(v + epsilon) · scale + bias``, over the last axis' channels.
 
@@ -27,7 +27,7 @@ class BatchNorm(Layer):
         return dict.fromkeys(("scale", "bias", "mean", "variance"), inputs[-1:])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LayerNorm(Layer):
     """``(x − m) / √(v + epsilon) · scale + bias``, m and v the last axis' mean and variance. scale, bias (units,)."""
 
@@ -37,7 +37,7 @@ class LayerNorm(Layer):
         return dict.fromkeys(("scale", "bias"), inputs[-1:])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GroupNorm(Layer):
     """``(x − m) / √(v + epsilon) · scale + bias``, m and v a group's mean and variance, within each sample.
 
@@ -57,7 +57,7 @@ class GroupNorm(Layer):
         return inputs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RMSNorm(Layer):
     """``x / √(q + epsilon) · scale``, with q the mean square over the last axis. scale (units,)."""
 

@@ -10,7 +10,7 @@ from xframe.tasks.layers import window
 from xframe.tasks.layers.layer import Layer, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Pool2D(Layer):
     """One value for each size × size window, side by side unless ``strides`` are set. No weights.
 
@@ -59,7 +59,7 @@ class MaxPool2D(_Pool2D):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AveragePool2D(_Pool2D):
     """The mean of each size × size window, as ``_Pool2D`` lays them.
 
@@ -70,7 +70,7 @@ class AveragePool2D(_Pool2D):
     count_padding: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GlobalAveragePool2D(Layer):
     """The mean over all places of each channel: (H, W, channels) → (channels,). No weights."""
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from xframe.tasks.layers.layer import Layer, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Recurrent(Layer):
     """What they share: as many gates as its kernels have parts, side by side."""
 
@@ -28,7 +28,7 @@ class _Recurrent(Layer):
         return (inputs[0], self.units) if self.return_sequences else (self.units,)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SimpleRNN(_Recurrent):
     """``h ← activation(x[t] @ kernel + h @ recurrent + bias)``.
 
@@ -40,7 +40,7 @@ class SimpleRNN(_Recurrent):
     activation: Literal["tanh", "relu"] = "tanh"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LSTM(_Recurrent):
     """With the gates i, f, g, o side by side in this order:
 
@@ -51,7 +51,7 @@ class LSTM(_Recurrent):
     gates: ClassVar[int] = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GRU(_Recurrent):
     """With the gates r, z, n side by side in this order, as in torch; Keras has z, r, n:
 
