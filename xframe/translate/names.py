@@ -223,6 +223,14 @@ def _is_params(value: Any) -> bool:
     return isinstance(value, Name) or groups
 
 
+def _is_pair(first: Any, second: Any) -> bool:
+    return (first is None or _AMOUNT[0](first)) and _AMOUNT[0](second)
+
+
+def _is_scales(value: Any) -> bool:
+    return isinstance(value, dict) and all(_whole(key) and _AMOUNT[0](each) for key, each in value.items())
+
+
 def _is_place(value: Any) -> bool:
     return _whole(value) or _several(_whole)(value)
 
@@ -242,7 +250,7 @@ _PLACES: _Check = (
     "a word, a whole number, or a tuple of them",
 )
 _INITIAL: _Check = (lambda value: isinstance(value, (str, Call, dict)), "an initialiser")
-_SIMPLE: _Check = (lambda value: not isinstance(value, (Call, Name)), "a value")
+_SIMPLE: _Check = (lambda value: value is not None and not isinstance(value, (Call, Name)), "a value")
 _OWN: _Check = (lambda value: isinstance(value, Name), "a name")
 _KINDS: Mapping[str, _Check] = {  # by argument
     "learning_rate": _RATE,
@@ -269,6 +277,14 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     "p": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "reduction": _TEXT,
     **dict.fromkeys(("padding", "output_padding", "axis"), _PLACES),
+    **dict.fromkeys(("normalized_shape", "size", "output_size"), _SIZE),
+    "scale_factor": (lambda value: number(value) or _several(number)(value), "a number, or a tuple of them"),
+    "input_shape": (
+        lambda value: isinstance(value, (tuple, list)) and all(each is None or _whole(each) for each in value),
+        "a tuple of integers and None",
+    ),
+    "boundaries_and_scales": (_is_scales, "a dict of numbers from 0 up by integers"),
+    **dict.fromkeys(("value", "power", "exponent", "t_mul", "m_mul"), _AMOUNT),
     **dict.fromkeys(("weight", "pos_weight"), (lambda value: not isinstance(value, (Name, str, bool)), "a tensor")),
     **dict.fromkeys(("ignore_index", "ignore_class"), (_whole, "an integer")),
     **dict.fromkeys(("milestones", "boundaries"), (_several(_whole), "a list of integers")),
@@ -287,6 +303,10 @@ _ODD = {  # where a name means something else than it does elsewhere
     ("torch.optim.RMSprop", "alpha"): _SHARE,
     ("optax.rmsprop", "decay"): _SHARE,
     ("keras.layers.GroupNormalization", "groups"): (_whole, "an integer"),
+    ("torch.optim.Adafactor", "eps"): (
+        lambda value: isinstance(value, (tuple, list)) and len(value) == 2 and _is_pair(*value),
+        "(None or a number, a number)",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """What is no call of a known name is refused at once, and nothing of it runs."""
 
+import json
 import random
 import sys
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from xframe.errors import UsageError
+from xframe.translate.names import signatures
 from xframe.translate.parsing import DEEPEST, LONGEST, expression
 from xframe.translate.translating import translate
 
@@ -144,3 +146,29 @@ def test_depth_and_length_are_bounded_where_they_are_said_to_be():
     with pytest.raises(UsageError, match="too long"):
         expression("f(" + " " * LONGEST + "1)")
     assert expression("f('((((((" + "(" * 100 + "')").args == ("(" * 106,)
+
+
+VALUES = (
+    *("0", "1", "-1", "0.5", "2.5", "1e300", "'same'", "'sum'", "'relu'", "None", "True", "(1, 2)", "[]", "(0, 0)"),
+    *("[0.1, 0.2, 0.3]", "{1: 0.5}", "{'a': 1}", "[{'params': params}]", "params", "((1, 1), (2, 2))"),
+    *("keras.optimizers.Adam()", "optax.adam(0.1)", "torch.optim.SGD(params, lr=0.1)", "torch.tensor([1.0])"),
+    *("keras.optimizers.schedules.CosineDecay(0.1, 10)", "optax.constant_schedule(0.1)"),
+)
+
+
+def test_any_arguments_of_known_names_are_translated_or_refused():
+    random_, outcomes = random.Random(3), set()
+    names = sorted(signatures())
+    for _ in range(3000):
+        name, words = random_.choice(names), []
+        for each in signatures()[name]:
+            if each.required or random_.random() < 0.25:
+                usual = not each.required and random_.random() < 0.4
+                words.append(f"{each.name}={each.default!r}" if usual else f"{each.name}={random_.choice(VALUES)}")
+        try:
+            translation = translate(f"{name}({', '.join(words)})", random_.choice((None, "keras", "torch", "optax")))
+            outcomes.add(bool(translation))
+            json.dumps(translation.to_dict())
+        except UsageError:
+            outcomes.add("refused")
+    assert outcomes == {True, False, "refused"}
