@@ -58,7 +58,9 @@ class Distances(Result):
         """A row for each name, over all its settings."""
         shown = [(adapter, kind) for adapter in self.adapters for kind in PRECISIONS]
         head = " | ".join(f"{adapter} {kind}, eps (of the bound)" for adapter, kind in shown)
-        rows = [f"{self.cases:,} rules, settings and adapters, {MIXED + 2 * SHORT} updates of each in two precisions"]
+        every = len(list(cases())) * len(self.adapters)
+        updates = f"{MIXED + 2 * SHORT} updates of each in two precisions"
+        rows = [f"{self.cases:,} of {every:,} rules and settings by adapter, {updates}"]
         rows += ["", f"| rule | settings | {head} | refused |", "| --- | --- |" + " --- |" * (len(shown) + 1)]
         for name, settings in itertools.groupby(sorted({key[:2] for key in self._keys()}), key=lambda key: key[0]):
             held = [setting for _, setting in settings]
