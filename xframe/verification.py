@@ -78,9 +78,8 @@ def verify(
         tf32: allow TensorFloat-32 on CUDA.
         workers: processes or threads of each framework's own pipeline that read data.
         python: by adapter, the interpreter to run it with, if not this one.
-        out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/.
+        out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/, by ``name``.
         rtol, atol: tolerance of loss and weights, both or neither.
-        name: of the plan, in the default folder's name.
         timeout: seconds that the runs may take; default: no limit.
         progress: learns how far each run is.
 

@@ -54,8 +54,7 @@ class Validation:
         num_batches, num_samples: that went through it.
         batch_sizes: of the batches in order, as pairs of a size and how many times in a row it came.
         ids_digest: XXH3-128 of the validation samples' ids in order, in hex.
-        loss, accuracy: means over the samples.
-        training: whether the model was in training mode.
+        loss, accuracy: means over the samples; training: whether the model was in training mode.
         time_ns: since recording began.
     """
 
@@ -233,8 +232,7 @@ class Trace:
         """
         frame, means = self.frame(), ["loss", "accuracy"]
         frame[means] = frame[means].mul(frame["batch_size"].astype("float64"), axis=0)
-        groups = frame.groupby("epoch")
-        epochs = groups.agg(steps=("step", "size"), samples=("batch_size", "sum"))
+        epochs = (groups := frame.groupby("epoch")).agg(steps=("step", "size"), samples=("batch_size", "sum"))
         sums = groups[means].agg(lambda values: values.sum(skipna=False))
         return epochs.join(sums.div(epochs["samples"], axis=0))
 
