@@ -74,4 +74,4 @@ def array(tensor: torch.Tensor, axes: tuple[int, ...] | None = None) -> NDArray[
 def write(one: Parameter, values: NDArray[Any]) -> None:
     """Into the tensor, in its own layout."""
     native = values if one.axes is None else values.transpose(one.axes)
-    one.tensor.copy_(torch.from_numpy(np.ascontiguousarray(native)))
+    one.tensor.copy_(torch.from_numpy(np.array(native, order="C")))

@@ -9,6 +9,7 @@ from proof.layers import DRAWN, RUN, case, distances, filled, in_numpy
 
 import xframe
 from xframe.running import registry
+from xframe.state.file import read_state, write_state
 from xframe.tasks import layers
 from xframe.tasks.initial import initial_weights
 from xframe.testing import observe
@@ -115,6 +116,19 @@ def test_dropout_is_the_same_in_every_loop(tmp_path):
         for weight, values in expected.weights().items():
             assert np.allclose(weights[weight], values, rtol=0, atol=1e-13), (name, weight)
         assert np.allclose(run.column("loss"), expected.column("loss"), rtol=0, atol=1e-13), name
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_a_state_has_the_step_that_masks_follow_from(framework, tmp_path):
+    """A whole number of no dimensions, through a file and back; a step that is restored to it goes on from there."""
+    adapter, plan = registry.load(framework), xframe.TrainingPlan(batch_size=6, steps=5)
+    first, again = (adapter.train_step(plan, dropped(), xframe.Runtime(device="cpu")) for _ in range(2))
+    held = first.state()
+    assert held.buffers.keys() == {"dropout_0/step", "dropout_1/step"}
+    later = replace(held, buffers={name: np.array(41) for name in held.buffers})
+    write_state(tmp_path / "later", later)
+    again.restore(read_state(tmp_path / "later"))
+    assert {name: values.tolist() for name, values in again.state().buffers.items()} == dict.fromkeys(held.buffers, 41)
 
 
 def test_a_mask_is_as_often_kept_as_stated_and_depends_on_all_that_it_names():
