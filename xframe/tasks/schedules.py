@@ -44,11 +44,6 @@ class Schedule:
     def __call__(self, tick: int) -> float:
         raise NotImplementedError
 
-    @property
-    def rises_from_zero(self) -> bool:
-        """Whether a rate of 0 is followed by a greater one; a velocity that holds the rate is lost there."""
-        return False
-
     def to_dict(self) -> dict[str, Any]:
         """What TOML and JSON can hold: the class by its name as ``schedule``, and every field that has a value."""
         values: dict[str, Any] = {"schedule": type(self).__name__}
@@ -141,10 +136,6 @@ class Piecewise(Schedule):
     def __call__(self, tick: int) -> float:
         return float(self.rates[bisect_right(self.boundaries, tick)])
 
-    @property
-    def rises_from_zero(self) -> bool:
-        return any(not before and after for before, after in zip(self.rates, self.rates[1:], strict=False))
-
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
@@ -166,10 +157,6 @@ class Warmup(Schedule):
         if tick >= self.ticks:
             return self.then(tick - self.ticks)
         return self.start + (self.then(0) - self.start) * (tick / self.ticks)
-
-    @property
-    def rises_from_zero(self) -> bool:
-        return not self.start or self.then.rises_from_zero
 
 
 @dataclass(frozen=True)
@@ -201,10 +188,6 @@ class OneCycle(Schedule):
         if tick <= top:
             return _cosine(start, self.peak, tick / top)
         return _cosine(self.peak, final, min((tick - top) / (self.ticks - 1 - top), 1.0))
-
-    @property
-    def rises_from_zero(self) -> bool:
-        return self.start == 0
 
 
 def _cosine(start: float, end: float, share: float) -> float:

@@ -92,24 +92,6 @@ def test_the_first_and_the_last_rate():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "rises"),
-    [
-        (Constant(0.0), False),
-        (Cosine(0.1, ticks=3), False),
-        (Warmup(3, Constant(0.1)), True),
-        (Warmup(3, Constant(0.1), start=0.01), False),
-        (Piecewise((2, 4), (0.1, 0.0, 0.1)), True),
-        (Piecewise((2, 4), (0.2, 0.1, 0.0)), False),
-        (Warmup(3, Piecewise((2,), (0.0, 0.1)), start=0.1), True),
-        (OneCycle(0.1, ticks=20, start=0.0), True),
-    ],
-)
-def test_a_rate_of_zero_that_rises_again(schedule, rises):
-    """Told so that an optimizer whose velocity holds the rate can refuse it."""
-    assert schedule.rises_from_zero is rises
-
-
-@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Constant(-1.0), "a schedule's rate: got -1.0, expected a finite number from 0 up"),
