@@ -91,7 +91,7 @@ def _drawn(name: str, rng: random.Random) -> Task:
     if rng.random() < 0.3:
         settings[rng.choice(optimizers.CLIPS)] = 0.1
     if rng.random() < 0.3:
-        settings["groups"] = (optimizers.Group(("*bias",), rate_factor=2.0, weight_decay=0.0),)
+        settings["groups"] = (optimizers.Group(("*_0/*",), rate_factor=2.0, weight_decay=0.0),)
     return replace(find_task(rng.choice(BUILT_IN)), optimizer=replace(rule, **settings))
 
 

@@ -31,9 +31,10 @@ def test_adapters_is_a_folder_and_no_package():
     names = {
         folder.name: {path.name for path in folder.glob("*.py")} for folder in (ROOT / "adapters").glob("xframe_*")
     }
-    same = {"adapter", "pipeline", "model", "optimizers", "losses", "step", "evidence", "validation", "bench"}
+    same = {"adapter", "pipeline", "model", "optimizers", "losses", "step", "state", "stages", "evidence", "validation"}
+    same |= {"bench"}
     assert len(names) == 3
-    seen = {"identity.py", "settings.py"}  # of what instruments see of a framework from outside
+    seen = {"identity.py", "settings.py", "pairing.py"}  # of what is seen of a framework's own objects from outside
     for adapter, files in names.items():
         own = set() if adapter == "xframe_numpy" else seen
         assert files == {"__init__.py", *own, *(f"{name}.py" for name in same)}, "the same file names in each adapter"
