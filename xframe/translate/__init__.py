@@ -13,7 +13,7 @@ Its files:
     written.py      what is written, and the refusal of it
     schedules       learning rate schedules
     optimizers      optimizers, with their schedule, clipping and averages
-    losses.py       losses
+    losses          losses
     layers          layers, and models whose layers follow one another
     translating.py  one expression into another framework
     rendering.py    translations as text and Markdown

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from xframe.errors import UsageError, Verbatim
 from xframe.tasks.schedules import Schedule
-from xframe.translate import losses
 from xframe.translate.layers import models, to_keras, to_torch
 from xframe.translate.layers.common import BATCH_NORM
+from xframe.translate.losses import writing as losses
 from xframe.translate.names import FRAMEWORKS, Bound, bind
 from xframe.translate.optimizers import keras, optax, torch
 from xframe.translate.optimizers.trained import Trained
