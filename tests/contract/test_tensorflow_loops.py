@@ -148,6 +148,7 @@ RULED = {
 }
 
 
+@pytest.mark.sweep(fewest=3)
 @pytest.mark.parametrize(("name", "window"), [(name, window) for window in (2, 1) for name in RULED])
 def test_a_rule_trains_as_in_numpy_whatever_the_loop(name, window, tmp_path):
     """Averages by either clock, and at the end in the weights' place or not; Keras' fit has a clock of its own."""

@@ -69,6 +69,7 @@ def in_double():
     torch.set_default_dtype(before)
 
 
+@pytest.mark.sweep(fewest=8)
 @pytest.mark.parametrize("given", [True, False], ids=["set", "default"])
 @pytest.mark.parametrize("name", KINDS)
 def test_it_computes_what_torch_computes(name, given, optim, in_double):
@@ -98,6 +99,7 @@ def test_its_defaults_are_those_of_the_rule_by_torch_s_name(name, optim):
             assert (own[each] or None) == (value or None), each
 
 
+@pytest.mark.sweep(fewest=3)
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # by Keras, as it saves
 @pytest.mark.parametrize("name", KINDS)
 def test_a_saved_model_goes_on(name, optim, tmp_path):
