@@ -22,30 +22,36 @@ class Model:
         }
         buffers = {f"{name}/{weight}" for layer, name, *_ in self.placed for weight in layer.buffers}
         self.trained = {name: values for name, values in self.parameters.items() if name not in buffers}
+        self.lowered = [  # weights are only ever changed in place, so that they are looked up once
+            (LOWER[type(layer)], layer, {weight: self.parameters[f"{name}/{weight}"] for weight in own}, f"{name}/")
+            for layer, name, _, own in self.placed
+        ]
+        self.shape = self.placed[0].inputs if self.placed else ()
         self.final: MutableMapping[str, Array] = self.parameters  # what a run ends with
 
     def forward(self, features: Array, *, training: bool = False) -> list[Passed]:
         """What each layer gives, with its way back."""
-        x, passed = features.reshape(len(features), *self.placed[0].inputs), []
-        for layer, name, _, own in self.placed:
-            weights = {weight: self.parameters[f"{name}/{weight}"] for weight in own}
-            passed.append(LOWER[type(layer)](layer, weights, x, training))
-            x = passed[-1].outputs
+        x, passed = features.reshape(len(features), *self.shape), []
+        for function, layer, weights, _ in self.lowered:
+            one = function(layer, weights, x, training)
+            passed.append(one)
+            x = one.outputs
         return passed
 
     def backward(self, passed: list[Passed], gradient: Array) -> dict[str, Array]:
         """Gradients of all parameters that have one, from the loss's gradient at the last output."""
         gradients: dict[str, Array] = {}
-        for (_, name, *_), one in zip(reversed(self.placed), reversed(passed), strict=True):
+        for (_, _, _, prefix), one in zip(reversed(self.lowered), reversed(passed), strict=True):
             of_weights, gradient = one.back(gradient)
-            gradients |= {f"{name}/{weight}": values for weight, values in of_weights.items()}
+            for weight, values in of_weights.items():
+                gradients[prefix + weight] = values
         return gradients
 
     def move(self, passed: list[Passed]) -> None:
         """Changes what a training step changes without a gradient."""
-        for (_, name, *_), one in zip(self.placed, passed, strict=True):
+        for (_, _, weights, _), one in zip(self.lowered, passed, strict=True):
             for weight, values in one.moved.items():
-                self.parameters[f"{name}/{weight}"][...] = values
+                weights[weight][...] = values
 
     def weights(self) -> dict[str, Array]:
         """A copy of the weights that a run ends with, by canonical name."""

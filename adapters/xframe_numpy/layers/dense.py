@@ -16,7 +16,7 @@ def product(x: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
 
 def rows(x: Array) -> Array:
     """All axes but the last as one."""
-    return x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _dense(layer: layers.Dense, weights: Weights, x: Array, training: bool) -> Passed:
@@ -28,7 +28,9 @@ def _dense(layer: layers.Dense, weights: Weights, x: Array, training: bool) -> P
     def back(gradient: Array) -> tuple[dict[str, Array], Array]:
         gradient = before(gradient)
         of_kernel, of_x = product(x, weights["kernel"], gradient)
-        return {"kernel": of_kernel, **({"bias": rows(gradient).sum(axis=0)} if layer.use_bias else {})}, of_x
+        if layer.use_bias:
+            return {"kernel": of_kernel, "bias": rows(gradient).sum(axis=0)}, of_x
+        return {"kernel": of_kernel}, of_x
 
     return Passed(outputs, back)
 
