@@ -1,6 +1,6 @@
 # make verify   run the main job in a private environment (.venv)
 # make quick    the first answer while working: the unit tests that need no framework
-# make test     run the tests there, of sweeps over many cases alike a sample; with XFRAME_SAMPLE=1 all
+# make test     run the tests there, of those with many cases alike a sample; with XFRAME_SAMPLE=1 all
 # make trainers  compare the presets with the trainers they are named for, installed beside it; sweeps on clusters
 # make proof  all cases of the sweeps, and the figures at full size, into results/proof.md; resumable
 # make docs     build the documentation into docs/_build; a warning fails
@@ -21,7 +21,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
-test trainers: export XFRAME_SWEEPS := $(or $(XFRAME_SAMPLE),0.4)
+test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.15)
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SHARED)
 
