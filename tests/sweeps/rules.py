@@ -188,7 +188,9 @@ def in_float32(rule: Rule, state: Any, weights: Arrays, gradients: Arrays) -> di
     shadow.average = {name: Rounded(values) for name, values in state.average.items()}  # type: ignore[misc]
     shadow.numbers = {name: Rounded(number) for name, number in state.numbers.items()}  # type: ignore[misc]
     moved: Any = {name: Rounded(w) for name, w in weights.items()}
-    shadow.apply(moved, {name: Rounded(g) for name, g in gradients.items()})  # type: ignore[arg-type]
+    # A gradient that is short enough is still scaled in Keras: by clip · min(1 / norm, 1 / clip).
+    by = 3 if rule.clip_norm or rule.clip_global_norm else 0
+    shadow.apply(moved, {name: Rounded(g, by=by) for name, g in gradients.items()})  # type: ignore[arg-type]
     outcome = dict(_all(shadow, moved))
     state.updates.applied += 1
     for name, w in moved.items():
