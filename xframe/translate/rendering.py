@@ -24,7 +24,8 @@ def markdown(translations: Sequence[Translation]) -> str:
 
 def _verdict(translation: Translation) -> str:
     target = _NAMES[translation.target]
-    return f"exact in {target}" if translation else f"nothing in {target} is exactly this"
+    only = f" {translation.written.only_for}" if translation.written and translation.written.only_for else ""
+    return f"exact in {target}{only}" if translation else f"nothing in {target} is exactly this"
 
 
 def _text(translation: Translation, width: int) -> list[str]:
@@ -34,11 +35,15 @@ def _text(translation: Translation, width: int) -> list[str]:
     if written is None:
         lines += [f"- {reason}" for reason in translation.reasons]
         if translation.closest:
-            lines += ["", "The closest, which is not the same:", *_indented(laid_out(translation.closest, width - 4))]
+            lines += [
+                "",
+                "The closest, which is not the same:",
+                *_indented(_laid_out(translation.closest.split("\n"), width - 4)),
+            ]
         return lines
     lines += _indented(_code(written, width - 4))
     if written.beside is not None:
-        lines += ["", f"Or {_NAMES[translation.target]}'s own:", *_indented(_code(written.beside, width - 4))]
+        lines += ["", _beside(translation, written), *_indented(_code(written.beside, width - 4))]
     notes = [*written.notes, *(written.beside.notes if written.beside else ())]
     return lines + ([""] if notes else []) + [f"- {note}" for note in dict.fromkeys(notes)]
 
@@ -49,17 +54,30 @@ def _markdown(translation: Translation) -> list[str]:
     if written is None:
         lines += [f"- {reason}" for reason in translation.reasons]
         if translation.closest:
-            lines += ["", "The closest, which is not the same:", "", *_fenced(laid_out(translation.closest, 96))]
+            lines += [
+                "",
+                "The closest, which is not the same:",
+                "",
+                *_fenced(_laid_out(translation.closest.split("\n"), 96)),
+            ]
         return lines
     lines += _fenced(_code(written, 96))
     if written.beside is not None:
-        lines += ["", f"Or {_NAMES[translation.target]}'s own:", "", *_fenced(_code(written.beside, 96))]
+        lines += ["", _beside(translation, written), "", *_fenced(_code(written.beside, 96))]
     notes = [*written.notes, *(written.beside.notes if written.beside else ())]
     return lines + ([""] if notes else []) + [f"- {note}" for note in dict.fromkeys(notes)]
 
 
 def _code(written: Written, width: int) -> str:
-    return "\n".join(laid_out(line, width) for line in written.lines())
+    return _laid_out(written.lines(), width)
+
+
+def _laid_out(lines: Sequence[str], width: int) -> str:
+    return "\n".join(laid_out(line, width) for line in lines)
+
+
+def _beside(translation: Translation, written: Written) -> str:
+    return f"{written.beside_for}:" if written.beside_for else f"Or {_NAMES[translation.target]}'s own:"
 
 
 def _fenced(code: str) -> list[str]:

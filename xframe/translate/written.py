@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from xframe.translate.parsing import Call, Name
+
+_MODULES = re.compile(r"(?<![\w.])(torch|keras|optax|jax|math|numpy|xframe_\w+\.optim)(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Written:
         before, later: lines in each update, before and after the optimizer's step.
         notes: remarks, a sentence each.
         beside: another way, such as the native optimizer with a line per update.
-        why: what ``beside`` is for.
+        beside_for: what ``beside`` is for, where it is not the same in the framework's own words.
+        only_for: what it is exact for, where that is not everything that the source takes.
     """
 
     name: str
@@ -38,10 +42,21 @@ class Written:
     later: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     beside: Written | None = None
+    beside_for: str = ""
+    only_for: str = ""
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The lines that import what its lines name."""
+        text = "\n".join((*self.setup, self.code, *self.after, *self.before, *self.later))
+        modules = sorted(set(_MODULES.findall(re.sub(r"(?m)^import .*$", "", text))))
+        aliased = [f"import {name} as {short}" for name, short in (("jax.numpy", "jnp"),) if f"{short}." in text]
+        return (*(f"import {each}" for each in modules), *aliased)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {
+            "imports": list(self.imports),
             "code": self.code,
             "setup": list(self.setup),
             "after": list(self.after),
@@ -49,11 +64,14 @@ class Written:
             "after_update": list(self.later),
             "notes": list(self.notes),
             "native": None if self.beside is None else self.beside.to_dict(),
+            "native_for": self.beside_for,
+            "only_for": self.only_for,
         }
 
     def lines(self) -> list[str]:
         """As one would write it in a script."""
-        lines = [*self.setup, f"{self.name} = {self.code}" if self.name else self.code, *self.after]
+        setup = [line for line in self.setup if line not in self.imports]
+        lines = [*self.imports, *setup, f"{self.name} = {self.code}" if self.name else self.code, *self.after]
         for when, each in (("before", self.before), ("after", self.later)):
             if each:
                 lines += [f"# {when} each optimizer.step():", *each]

@@ -1,12 +1,15 @@
 """``xframe translate``: what is said of an expression that is wrong, and the forms of what comes out."""
 
+import ast
 import io
 import json
 
 import pytest
+from translations.table import rows
 
 from xframe.cli.app import execute
 from xframe.errors import UsageError
+from xframe.translate.rendering import text
 from xframe.translate.translating import translate
 
 
@@ -58,6 +61,46 @@ def test_adam_of_keras_is_the_drop_in_and_beside_it_the_native_with_an_epsilon_p
     )
     assert written.beside.code.startswith("torch.optim.AdamW(")
     assert '    group["eps"] = 1e-07 / (1 - 0.999 ** t) ** 0.5' in written.beside.before
+
+
+@pytest.mark.parametrize(
+    ("loss", "last", "logits"),
+    [
+        ("CategoricalCrossentropy(label_smoothing=0.1)", "softmax", "torch.nn.CrossEntropyLoss(weight=None"),
+        ("SparseCategoricalCrossentropy()", "softmax", "torch.nn.CrossEntropyLoss(weight=None"),
+        ("BinaryCrossentropy()", "sigmoid", "torch.nn.BCEWithLogitsLoss("),
+    ],
+)
+def test_a_loss_of_probabilities_is_exact_of_a_bare_tensor_and_has_that_of_logits_beside_it(loss, last, logits):
+    translation = translate(f"keras.losses.{loss}")
+    written = translation.written
+    assert written.only_for.startswith(f"for a bare tensor of probabilities only, not behind a {last}")
+    assert written.beside.code.startswith(logits)
+    printed = text([translation])
+    assert f"exact in PyTorch {written.only_for}" in printed
+    assert f"exact on the model without that {last}:" in printed
+    assert not translate(f"keras.losses.{loss}".replace("()", "(from_logits=True)")).written.beside or "smooth" in loss
+
+
+def test_cross_entropies_say_what_shapes_and_labels_they_are_exact_for():
+    for source in ("keras.losses.SparseCategoricalCrossentropy(from_logits=True)", "torch.nn.CrossEntropyLoss()"):
+        translation = translate(source)
+        assert translation.written.only_for == "for outputs (N, classes) and int64 labels (N,)"
+        assert any("axis 1" in note for note in translation.written.notes)
+        assert any("labels.long()" in note for note in translation.written.notes)
+
+
+def test_what_is_printed_imports_what_it_names_and_assigns_it():
+    for row in rows():
+        written = row.translation().written
+        for each in filter(None, (written, written and written.beside)):
+            tree = ast.parse("\n".join(each.lines()))
+            used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            imports = [name for node in tree.body if isinstance(node, ast.Import) for name in node.names]
+            imported = {name.asname or name.name.split(".")[0] for name in imports}
+            modules = {"torch", "keras", "optax", "jax", "jnp", "xframe_torch", "xframe_tensorflow", "math", "numpy"}
+            assert used & modules <= imported, row
+            assert any(isinstance(node, ast.Assign) for node in tree.body), row
 
 
 def test_nothing_exact_has_a_reason_and_the_closest():

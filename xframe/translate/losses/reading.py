@@ -46,8 +46,6 @@ def read(call: Bound, remarks: Remarks) -> Loss:
 def _read_keras(call: Bound, settings: dict[str, Any], remarks: Remarks) -> dict[str, Any]:
     if call.values.get("from_logits"):
         settings["outputs"] = "logits"
-    elif "from_logits" in call.values and "BCE" not in call.leaf:
-        remarks.add("Keras takes probabilities unless from_logits=True: the model ends with a softmax or sigmoid.")
     if call.values.get("label_smoothing"):
         settings["label_smoothing"] = float(call["label_smoothing"])
     if call.values.get("ignore_class") is not None:

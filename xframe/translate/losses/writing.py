@@ -24,6 +24,11 @@ from xframe.translate.losses.reading import read
 from xframe.translate.names import Bound
 from xframe.translate.written import Literal, Remarks, Written, called
 
+_LAST = {"BinaryCrossentropy": "sigmoid"}  # the activation before a loss; softmax before the others
+_TARGETS = (
+    "Give the targets the outputs' shape and type: Keras casts them and adds or drops a last axis of 1, PyTorch "
+    "refuses or broadcasts."
+)
 _EMPTY = "Where all labels of a batch are ignored, Keras' mean is 0 and PyTorch's is NaN."
 
 
@@ -33,14 +38,14 @@ def write(loss: Loss, framework: str, remarks: Remarks) -> Written:
         remarks.add(_EMPTY)
     native = {"torch": _torch, "keras": _keras, "optax": _optax}[framework](loss)
     if native is not None:
-        return Written("loss", native)
+        return Written("criterion", native)
     order = "targets, outputs" if framework == "keras" else "outputs, targets"
     prefix = {"torch": "torch", "keras": "keras.ops", "optax": "jnp"}[framework]
     body = Function(prefix).lines(loss)
     imports = {"optax": ("import jax", "import jax.numpy as jnp")}.get(framework, ())
     lines = (*imports, f"def loss({order}):", *(f"    {line}" for line in body))
     remarks.add("There is no loss of its own that is this; it is written out.")
-    return Written("", "loss", setup=lines)
+    return Written("criterion", "loss", setup=lines)
 
 
 def _torch(loss: Any) -> str | None:
@@ -145,15 +150,58 @@ def _optax(loss: Any) -> str | None:
     return f"lambda outputs, targets: jax.numpy.{reduction}(optax.losses.{name}(outputs, targets{words}))"
 
 
+def _unweighted(loss: Loss) -> Loss:
+    if isinstance(loss, CrossEntropy) and not loss.class_weights and loss.ignored is None:
+        return replace(loss, reduction="mean" if loss.reduction == "weighted_mean" else loss.reduction)
+    return loss
+
+
 def translated(call: Bound, framework: str, remarks: Remarks) -> tuple[Loss, Written]:
     """A loss's call, and what it is in that framework."""
     loss = read(call, remarks)
     if isinstance(loss, Hinge) and "optax" in (call.framework, framework):
         remarks.add("At its corner, where a margin is exactly 0, optax's gradient is half of the others'.")
-    if isinstance(loss, CrossEntropy) and not loss.class_weights and loss.ignored is None:
-        loss = replace(loss, reduction="mean" if loss.reduction == "weighted_mean" else loss.reduction)
+    loss = _unweighted(loss)
     if framework == "keras":
         remarks.add("Keras calls a loss with the targets first: loss(targets, outputs).")
     if call.framework == "keras" and framework == "torch":
         remarks.add("Keras calls a loss with the targets first, PyTorch with the outputs: loss(outputs, targets).")
-    return loss, write(loss, framework, remarks)
+        if not isinstance(loss, CrossEntropy) or loss.targets != "classes":
+            remarks.add(_TARGETS)
+    written = write(loss, framework, remarks)
+    if isinstance(loss, CrossEntropy) and "torch" in (call.framework, framework):
+        written = replace(written, only_for=_shapes(loss, written, remarks))
+    if call.framework == "keras" and call.values.get("from_logits") is False and loss.outputs == "probabilities":  # type: ignore[union-attr]
+        written = _behind(call, written, framework, remarks)
+    return loss, written
+
+
+def _shapes(loss: CrossEntropy, written: Written, remarks: Remarks) -> str:
+    """What shapes a cross entropy is the same for in PyTorch and with classes last."""
+    classes = loss.targets == "classes"
+    if classes:
+        remarks.add(
+            "PyTorch's labels are int64 and have no axis of classes: labels.long(), of (N, 1) also squeeze(-1); Keras "
+            "takes any integers, and (N, 1)."
+        )
+    remarks.add(
+        "Of sequences and images PyTorch has classes on axis 1, Keras and optax last: give torch.nn's losses "
+        "outputs.movedim(-1, 1)."
+    )
+    return f"for outputs (N, classes) and {'int64 labels (N,)' if classes else 'targets (N, classes)'}"
+
+
+def _behind(call: Bound, written: Written, framework: str, remarks: Remarks) -> Written:
+    """Beside the loss of probabilities that of logits, which Keras computes behind an activation."""
+    last = _LAST.get(call.leaf, "softmax")
+    logits = Bound(call.name, {**call.values, "from_logits": True}, call.given)
+    beside = write(_unweighted(read(logits, Remarks())), framework, Remarks())
+    remarks.add(
+        f"Behind a {last} Keras on TensorFlow takes the logits before it and clips nothing: drop the last {last} and "
+        "use the loss of logits."
+    )
+    remarks.add("The clip at 1e-7 is of a bare tensor of probabilities, which no activation of Keras has returned.")
+    only = f"for a bare tensor of probabilities only, not behind a {last}"
+    only = f"{only}, {written.only_for}" if written.only_for else only
+    heading = f"For a model that ends with a {last}, exact on the model without that {last}"
+    return replace(written, beside=beside, beside_for=heading, only_for=only)
