@@ -23,6 +23,7 @@ from xframe.recording.attach.naming import (
     MOST_READ,
     MOST_VALUES,
     MOST_WEIGHTS,
+    keras_epsilon_on,
     of_numbers,
 )
 
@@ -79,6 +80,7 @@ def optimizer(optimizer: keras.optimizers.Optimizer, variables: Collection[Any] 
     for name, value in _config(inner).items():
         if name not in _LEFT_OUT:
             found[KERAS_OPTIMIZERS.get(name, name)] = plain(value)
+    found |= keras_epsilon_on(inner)
     found["weight_decay"] = found.get("weight_decay") or 0.0
     decoupled = getattr(inner, "decoupled", True)  # those of ``xframe_tensorflow.optim`` say so, Keras' own all are
     found["decay"] = ("decoupled" if decoupled else "coupled") if found["weight_decay"] else None

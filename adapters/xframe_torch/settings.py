@@ -26,6 +26,8 @@ from xframe.recording.attach.naming import (
     MOST_READ,
     MOST_VALUES,
     MOST_WEIGHTS,
+    TORCH_EPSILON_ON,
+    keras_epsilon_on,
     of_numbers,
 )
 
@@ -105,7 +107,7 @@ def plain(value: Any) -> Any:
 def optimizer(optimizer: torch.optim.Optimizer, scaler: Any = None) -> dict[str, Any]:
     """An optimizer's hyper-parameters, those of its first group and how others differ."""
     groups = [_group(optimizer, group) for group in optimizer.param_groups]
-    found = {"class": type(optimizer).__name__, **groups[0], "groups": len(groups)}
+    found = {"class": type(optimizer).__name__, **groups[0], **_epsilon_on(optimizer), "groups": len(groups)}
     for number, group in enumerate(groups[1:MOST_VALUES], start=1):
         found |= {f"group{number}.{name}": value for name, value in group.items() if value != groups[0].get(name)}
     found["parameters"] = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
@@ -113,6 +115,14 @@ def optimizer(optimizer: torch.optim.Optimizer, scaler: Any = None) -> dict[str,
     if scaler is not None and scaler.is_enabled():
         found["loss_scale"] = float(scaler._init_scale)
     return found
+
+
+def _epsilon_on(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Where the formula has its epsilon, of torch's own ``step``; those of ``xframe_torch.optim`` have it in groups."""
+    step = inspect.unwrap(type(optimizer).step)
+    kind = step.__qualname__.partition(".")[0]
+    known = step.__module__.startswith("torch.optim.") and kind in TORCH_EPSILON_ON
+    return {"epsilon_on": TORCH_EPSILON_ON[kind]} if known else {}
 
 
 def _group(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +228,7 @@ def keras_optimizer(optimizer: Any, variables: Sequence[Any]) -> dict[str, Any]:
             found["learning_rate"] = float(str(np.float32(value)))  # as it was written, before it was rounded
         elif name not in ("name", "ema_momentum", "ema_overwrite_frequency"):
             found[KERAS_OPTIMIZERS.get(name, name)] = plain(value)
+    found |= keras_epsilon_on(optimizer)
     decay = found.get("weight_decay") or 0.0
     parameters = sum(math.prod(variable.shape) for variable in variables)
     return found | {"weight_decay": decay, "decay": "decoupled" if decay else None, "parameters": parameters}

@@ -168,3 +168,18 @@ def test_a_window_of_gradients_compiled_by_xla(optim):
         assert int(optimizer.iterations) == 3
         results.append([weight.numpy() for weight in weights])
     close(*results)
+
+
+def test_settings_say_where_epsilon_stands(optim):
+    import keras
+    from xframe_tensorflow import settings
+
+    class Own(keras.optimizers.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            """A script's own formula."""
+
+    made = keras.optimizers.AdamW(), keras.optimizers.RMSprop(), keras.optimizers.Adagrad(), keras.optimizers.Adamax()
+    own = optim.TorchAdamW(), optim.TorchRMSprop(), optim.TorchAdagrad(), optim.TorchAdamax()
+    found = [settings.optimizer(one)["epsilon_on"] for one in (*made, *own)]
+    assert found == ["uncorrected", "inside", "inside", "norm", "corrected", "outside", "outside", "gradient"]
+    assert "epsilon_on" not in settings.optimizer(Own())

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 import torch
+from xframe_torch import optim
 
 import xframe
 
@@ -17,10 +18,13 @@ def made(optimizer=torch.optim.SGD, lr=0.1, **arguments):
 @pytest.mark.parametrize(
     ("optimizer", "wanted"),
     [
-        (made(torch.optim.Adam, weight_decay=0.1), {"class": "Adam", "decay": "coupled", "epsilon": 1e-8}),
+        (made(torch.optim.Adam, weight_decay=0.1), {"class": "Adam", "decay": "coupled", "epsilon_on": "corrected"}),
         (made(torch.optim.AdamW, betas=(0.8, 0.9)), {"decay": "decoupled", "beta_1": 0.8, "beta_2": 0.9}),
         (made(torch.optim.RMSprop, alpha=0.95, centered=True), {"rho": 0.95, "centered": True, "decay": None}),
         (made(lr=torch.tensor(0.5), momentum=0.9, dampening=0.1), {"learning_rate": 0.5, "dampening": 0.1}),
+        (made(torch.optim.Adagrad), {"epsilon": 1e-10, "epsilon_on": "outside"}),
+        (made(optim.KerasAdam), {"class": "KerasAdam", "epsilon_on": "uncorrected"}),
+        (made(optim.KerasRMSprop), {"epsilon_on": "inside"}),
         (made(torch.optim.LBFGS, max_iter=7), {"max_iter": 7, "parameters": 3, "groups": 1}),
     ],
 )

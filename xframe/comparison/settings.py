@@ -27,6 +27,7 @@ _BY_WEIGHT: tuple[tuple[Matters, str], ...] = (  # patterns of names, without nu
     ("much", r"schedule\..*"),
     ("much", r"optimizer\.(group\d+\.)?(weight_decay|decay)|regularizer\..*"),
     ("much", r"optimizer\.(group\d+\.)?(momentum|dampening|nesterov|beta_[12]|rho|epsilon|amsgrad|centered)"),
+    ("perhaps", r"optimizer\.(group\d+\.)?epsilon_on"),
     ("much", r"optimizer\.(ema|loss_scale|accumulation_steps|zero_grad)"),
     ("much", r"loss\.(class|reduction|from_logits|label_smoothing|weights|sample_weight)"),
     ("much", r"optimizer\.clip_\w+"),

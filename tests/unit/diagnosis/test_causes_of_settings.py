@@ -405,6 +405,37 @@ def test_adams_epsilon_at_another_place_is_named_where_losses_part_little_by_lit
         assert "adam-epsilon-placement" not in [cause.name for cause in one.causes]
 
 
+@pytest.mark.parametrize("norm", [0.2, None, 1e6])
+def test_adams_large_epsilon_at_another_place_is_named_where_losses_part_at_once(compared, norm):
+    given = {"optimizer__epsilon": 1e-3, "optimizer__beta_2": 0.999, "optimizer__parameters": 400}
+    columns = {} if norm is None else {"columns": {"gradient_norm": [norm] * STEPS}}
+    both = _set(**given, optimizer__epsilon_on="uncorrected", backend="tensorflow") | columns
+    own = _set(**given, optimizer__epsilon_on="corrected", backend="torch")
+    cause = compared(both, loss=LATER, **own).causes[0]
+    assert (cause.name == "adam-epsilon-placement") == (norm != 1e6)  # such gradients an epsilon of 1e-3 does not move
+    if norm != 1e6:
+        assert "KerasAdam(...)" in cause.fix["torch"]
+        assert "differ from step 1 on" in cause.sentence
+    same = _set(**given, optimizer__epsilon_on="uncorrected", backend="torch")  # as xframe_torch.optim.KerasAdam
+    assert compared(both, loss=LATER, **same).causes[0].name != "adam-epsilon-placement"
+
+
+def test_an_epsilon_within_the_root_is_named_of_what_is_no_adam(compared):
+    both = _set(optimizer__class="RMSprop", optimizer__epsilon_on="inside")
+    name, sentence = _first(
+        compared(both, loss=LATER, **_set(optimizer__class="RMSprop", optimizer__epsilon_on="outside"))
+    )
+    assert name == "optimizer-settings"
+    assert "optimizer.epsilon_on is outside in b, inside in a" in sentence
+
+
+def test_of_two_optimizers_the_class_comes_before_their_decay(compared):
+    both = _set(optimizer__weight_decay=0.004, optimizer__decay="decoupled")
+    own = _set(optimizer__class="SGD", optimizer__weight_decay=0, optimizer__decay=None)
+    causes = [cause.name for cause in compared(both, loss=LATER, **own).causes]
+    assert causes[:2] == ["optimizer-settings", "weight-decay"]
+
+
 def test_weights_of_another_layout_are_left_where_frameworks_differ(compared):
     name, sentence = _first(compared(_set(backend="tensorflow"), loss=FIRST, **_set(backend="torch")))
     assert (name, "starting weights or their layout are left" in sentence) == ("different-loss", True)

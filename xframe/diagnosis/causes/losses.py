@@ -115,6 +115,27 @@ class DifferentLoss(Cause):
             yield self.note(case, text, 0)
 
 
+class LossRows(Cause):
+    """Its losses are means over other numbers of rows, such as of padding or masked ones."""
+
+    name = "loss-rows"
+    rank = 476
+    fixes = settings(
+        any="one divisor in both runs: all rows, or those that are not padding or masked",
+        torch="CrossEntropyLoss(ignore_index=...) divides by the rows that are not ignored",
+        keras="a sample weight or mask of 0 leaves a row in the divisor, unless the loss divides by the weights' sum",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        step, rows = numbers.loss_differs_at, numbers.evidence.loss_rows
+        if step is None or rows is None:
+            return
+        own, other = (int(one[step]) for one in rows)
+        if own > 0 and other > 0 and own != other:
+            text = f"the loss of step {step:,} is a mean over {counted(own, 'row')} in {case.run}, over {other:,} in "
+            yield self.note(case, f"{text}{case.other}", step)
+
+
 class OtherGradient(Cause):
     """The same samples and updates, but different gradients entered them."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,10 @@ _SOON = 20  # steps behind a change of the rate within which losses show it
 _SLIGHT = 0.1  # by which share a rate may have changed that they do not show yet
 _LENIENT = 3  # times the difference that the rates make by themselves
 _GRADUAL, _SOME = 0.01, 30  # a share of a loss; how many times less an earlier one may differ
-_SET = r"optimizer\.(group\d+\.)?(?!epsilon$).*|loss\..*|regularizer\..*|dropout\..*|recurrent\..*|weights\.trainable"
+_SET = r"optimizer\.(group\d+\.)?(?!epsilon(_on)?$).*|(loss|regularizer|dropout|recurrent)\..*|weights\.trainable"
+_ADAMS = ("Adam", "AdamW")
+_TELLING = 0.01  # of a gradient's element, from which on an epsilon shows at once
+_ELEMENT = 0.01  # of a gradient, where its norm is not known
 _FOLDED, _AFTERWARDS = "v = m*v - lr*gradient; weight += v", "v = m*v + gradient; weight -= lr*v"
 
 
@@ -59,28 +63,48 @@ class AdamEpsilonPlacement(Cause):
     definite = True
     rank = 596
     fixes = settings(
-        torch="to do as Keras, before each optimizer.step(), t from 1: "
+        torch="to do as Keras, xframe_torch.optim.KerasAdam(...); or, with torch's own, before each optimizer.step(), "
+        "t from 1: "
         'for group in optimizer.param_groups: group["eps"] = {epsilon} / (1 - {beta_2}**t) ** 0.5',
+        tensorflow="to do as torch, xframe_tensorflow.optim.TorchAdam(...), or TorchAdamW(...) for decoupled decay",
         any="or compare with SGD in both, which has no epsilon, or by a larger tolerance (--rtol, --atol)",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         step, evidence = numbers.loss_differs_at, numbers.evidence
-        sides = {str(stated.get("backend")): stated for stated in evidence.stated}
-        adams = all(stated.get("optimizer.class") in ("Adam", "AdamW") for stated in evidence.stated)
-        if {*sides} != {"tensorflow", "torch"} or not adams or not step or not numbers.other_losses:
+        sides = {_epsilon_on(stated): stated for stated in evidence.stated}
+        if {*sides} != {"uncorrected", "corrected"} or not step or not numbers.other_losses:
             return
-        if evidence.differing(_SET) or not _gradual(numbers, step):
+        if evidence.differing(_SET) or evidence.failed.get("gradient norm") == 0:
             return
-        keras = sides["tensorflow"]
+        keras = sides["uncorrected"]
         epsilon, beta = keras.get("optimizer.epsilon"), keras.get("optimizer.beta_2")
         if not (isinstance(epsilon, float) and isinstance(beta, float) and 0 <= beta < 1):
             return
+        gradual = _gradual(numbers, step)
+        if not gradual and epsilon / (1 - beta) ** 0.5 < _TELLING * _gradient(numbers, keras):
+            return
         text = "Keras' Adam adds epsilon before the bias correction, torch's behind it: Keras' is in effect epsilon / "
         text += f"sqrt(1 - beta_2**t), {epsilon / (1 - beta) ** 0.5:.2g} for {epsilon:g} in the first update"
-        text += f"; the losses of {case.run} and {case.other} part little by little, beyond the tolerance from step "
+        text += f"; the losses of {case.run} and {case.other} "
+        text += "part little by little, beyond the tolerance from step " if gradual else "differ from step "
         fit = self.note(case, f"{text}{step:,} on", step)
         yield replace(fit, fields={**fit.fields, "epsilon": epsilon, "beta_2": beta})
+
+
+def _epsilon_on(stated: Mapping[str, Any]) -> str:
+    """Where a run's Adam has its epsilon; by its framework, of one recorded before this was stated."""
+    if "optimizer.epsilon_on" in stated:
+        return str(stated["optimizer.epsilon_on"])
+    own = {"tensorflow": "uncorrected", "torch": "corrected"} if stated.get("optimizer.class") in _ADAMS else {}
+    return own.get(str(stated.get("backend")), "")
+
+
+def _gradient(numbers: Numbers, stated: Mapping[str, Any]) -> float:
+    """What an element of the first gradient is like, by its norm where that was recorded."""
+    count, norms = stated.get("optimizer.parameters"), numbers.evidence.norms.get("gradient_norm")
+    first = np.nan if norms is None or not len(norms[0]) else float(norms[0][0])
+    return first / count**0.5 if type(count) is int and 0 < count < 1 << 62 and np.isfinite(first) else _ELEMENT
 
 
 def _gradual(numbers: Numbers, step: int) -> bool:

@@ -18,7 +18,9 @@ from xframe.diagnosis.evidence import set_to
 from xframe.diagnosis.numbers import Numbers
 from xframe.errors import counted
 
-_RULE = r"optimizer\.(group\d+\.)?(class|momentum|dampening|nesterov|beta_[12]|rho|epsilon|amsgrad|centered)"
+_RULE = r"optimizer\.(group\d+\.)?(class|momentum|dampening|nesterov|beta_[12]|rho|epsilon(_on)?|amsgrad|centered)"
+_OF_ADAM = ["corrected", "uncorrected"]  # where its epsilon stands
+_BEFORE_DECAY = 484.5  # a rank
 _CLIP = r"optimizer\.clip_\w+"
 _OTHER_DEFAULTS = {  # by name, what frameworks take where nothing is given
     "epsilon": (1e-8, 1e-7, 1e-6),
@@ -68,10 +70,23 @@ class OptimizerSettings(_SetOtherwise):
     rank = 489
     settings_behind = _RULE
     fixes = settings(
-        any="write out every argument of the optimizer, in both runs",
-        torch="torch.optim.Adam(..., eps=1e-7), RMSprop(lr=0.001, alpha=0.9, eps=1e-7) are Keras' defaults",
-        keras="Adam(epsilon=1e-8), RMSprop(0.01, rho=0.99, epsilon=1e-8) are torch's defaults",
+        any="one optimizer in both runs, every argument written out; by equal constants formulas may still differ",
+        torch="xframe_torch.optim.KerasAdam(...), KerasRMSprop(...) and others have Keras' formulas and defaults",
+        tensorflow="xframe_tensorflow.optim.TorchAdam(...), TorchRMSprop(...) and others have torch's",
     )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        """Of two optimizers the class comes before what else is theirs, their decay and clipping."""
+        of_class = numbers.evidence.differing(r"optimizer\.class")
+        for fit in super().find_in_numbers(case, numbers):
+            yield replace(fit, rank=_BEFORE_DECAY) if of_class else fit
+
+    def shows_at(self, case: Case, numbers: Numbers, found: list[Difference]) -> int | None:
+        placed = all(
+            one.name.endswith("epsilon_on") and sorted(map(str, (one.candidate, one.reference))) == _OF_ADAM
+            for one in found
+        )
+        return None if placed else super().shows_at(case, numbers, found)  # there is a cause for that alone
 
     def why(self, case: Case, numbers: Numbers, found: list[Difference]) -> str:
         step = numbers.loss_differs_at
@@ -315,27 +330,6 @@ def _ends_with(stated: Mapping[str, Any]) -> Any:
     """The class of the last layer."""
     places = [int(match[1]) for name in stated if (match := re.fullmatch(r"layer\.(\d+)\.class", name))]
     return stated[f"layer.{max(places)}.class"] if places else None
-
-
-class LossRows(Cause):
-    """Its losses are means over other numbers of rows, such as of padding or masked ones."""
-
-    name = "loss-rows"
-    rank = 476
-    fixes = settings(
-        any="one divisor in both runs: all rows, or those that are not padding or masked",
-        torch="CrossEntropyLoss(ignore_index=...) divides by the rows that are not ignored",
-        keras="a sample weight or mask of 0 leaves a row in the divisor, unless the loss divides by the weights' sum",
-    )
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        step, rows = numbers.loss_differs_at, numbers.evidence.loss_rows
-        if step is None or rows is None:
-            return
-        own, other = (int(one[step]) for one in rows)
-        if own > 0 and other > 0 and own != other:
-            text = f"the loss of step {step:,} is a mean over {counted(own, 'row')} in {case.run}, over {other:,} in "
-            yield self.note(case, f"{text}{case.other}", step)
 
 
 class LossBroadcast(Cause):
