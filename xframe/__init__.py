@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder, record
     from xframe.running.runtime import Runtime
     from xframe.running.samplers import index_dataset, sampler
-    from xframe.state.file import read_state, write_state
+    from xframe.running.states import read_state, write_state
     from xframe.state.state import State
     from xframe.tasks.builders import NativeModel, Parameter
     from xframe.tasks.data import ParquetSource
@@ -63,7 +63,7 @@ _NAMES = {  # by module
     "recording.recorder": ("Recorder", "record"),
     "running.runtime": ("Runtime",),
     "running.samplers": ("index_dataset", "sampler"),
-    "state.file": ("read_state", "write_state"),
+    "running.states": ("read_state", "write_state"),
     "state.state": ("State",),
     "tasks.builders": ("NativeModel", "Parameter"),
     "tasks.data": ("ParquetSource",),

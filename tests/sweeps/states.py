@@ -23,6 +23,9 @@ import numpy as np
 import xframe
 from sweeps import Result
 from xframe.files.limits import JSON_BYTES
+from xframe.plan.stopping import StoppingState
+from xframe.running.steering import CourseState, Position, WalkState, WindowState
+from xframe.state import file
 from xframe.tasks.optimizers import named, names
 from xframe.tasks.optimizers.dialects import from_dict
 
@@ -72,7 +75,10 @@ def _put(path: Path, kind: str, state: xframe.State, rng: random.Random) -> bool
         other = MISFITS[kind](state, rng)
         if other is None or not state.differences(other):
             return None
-        xframe.write_state(path, other)
+        try:
+            file.write_state(path, other)
+        except xframe.StateError:  # none can have such a file
+            return None
         return True
     xframe.write_state(path, state)
     whole = path.read_bytes()
@@ -111,18 +117,27 @@ def _drawn(rng: random.Random) -> xframe.State:
 
     shapes = {f"dense_{i}/kernel": (rng.randrange(1, 5), rng.randrange(1, 5)) for i in range(rng.randrange(1, 4))}
     shapes |= {name.replace("kernel", "bias"): shape[1:] for name, shape in shapes.items()}
+    slots: dict[str, dict[str, Any]] = {}
+    for name, shape in shapes.items():
+        for slot, its in rule.shapes(shape).items():
+            slots.setdefault(slot, {})[name] = some(its)
     of_each = {name: some(shape) for name, shape in shapes.items()}
     return xframe.State(
         parameters=of_each,
         buffers={"batchnorm_0/mean": some((3,))} if rng.random() < 0.5 else {},
-        slots={slot: {name: some(shape) for name, shape in shapes.items()} for slot in rule.kept()},
+        slots=slots,
         gradients={name: some(shape) for name, shape in shapes.items()} if rng.random() < 0.5 else {},
         average=dict(of_each) if rng.random() < 0.2 else {},
         numbers={"updates": rng.randrange(100), "attempts": 100, "rate": rng.random()},
-        position={"walk": {"epoch": rng.randrange(9)}, "window": {"fresh": True}} if rng.random() < 0.7 else None,
+        position=_position(rng).to_dict() if rng.random() < 0.7 else None,
         rule=rule.to_dict(),
         precision=precision,
     )
+
+
+def _position(rng: random.Random) -> Position:
+    stopping = StoppingState(rng.choice([None, -math.inf, 0.5])) if rng.random() < 0.5 else None
+    return Position(WalkState(rng.randrange(9)), WindowState(rng.randrange(99)), CourseState(stopping=stopping))
 
 
 # Damage to bytes
@@ -318,6 +333,82 @@ def _fact(parts: Parts, rng: random.Random) -> None:
     rng.choice(edits)()
 
 
+def _beside(parts: Parts, rng: random.Random) -> None:
+    """What belongs to a parameter, of a shape or type that is not the parameter's and takes as many bytes."""
+    beside = [name for name in parts["arrays"] if name.partition("/")[0] in ("slots", "gradients", "average")]
+    if not beside:
+        return
+    one = parts["arrays"][rng.choice(beside)]
+    same = {"F64": ["I64", "U64"], "F32": ["I32", "U32"], "BF16": ["F16", "I16"]}[one["dtype"]]
+    if one["dtype"] == "BF16" or rng.random() < 0.5:
+        one["dtype"] = rng.choice(same[-1:] if one["dtype"] == "BF16" else same)
+    else:
+        one["shape"] = rng.choice([[*one["shape"], 1], [1, *one["shape"], 1], [math.prod(one["shape"]), 1, 1]])
+
+
+def _truth(parts: Parts, rng: random.Random) -> None:
+    """A truth value of neither 0 nor 1."""
+    data = parts["data"]
+    entry = {"dtype": "BOOL", "shape": [3], "data_offsets": [len(data), len(data) + 3]}
+    parts["arrays"][rng.choice(["buffers/mask", "buffers/batchnorm_9/mean"])] = entry
+    parts["data"] = data + rng.choice([b"\2\0\1", b"\0\1\xff", b"\1\x80\0"])
+
+
+def _trained(parts: Parts, rng: random.Random) -> None:
+    """No parameters, or one that is a whole number's."""
+    data, arrays = parts["data"], parts["arrays"]
+    if rng.random() < 0.5:
+        for name in [*arrays]:
+            if name.startswith("parameters/"):
+                arrays[name.replace("parameters", "buffers", 1)] = arrays.pop(name)
+            elif not name.startswith("buffers/"):
+                arrays[f"buffers/{name}"] = arrays.pop(name)
+    else:
+        kind = rng.choice(["I8", "U8", "BOOL"])
+        arrays["parameters/x"] = {"dtype": kind, "shape": [2], "data_offsets": [len(data), len(data) + 2]}
+        parts["data"] = data + b"\0\1"
+
+
+def _named(parts: Parts, rng: random.Random) -> None:
+    """A name that none has, for a further array."""
+    strange = ["", "..", "a/../b", "/a", "a/", "a//b", "./a", "a\0", "\ud800", "a\nb", "\x1b[1m", "\x7f"]
+    place = f"{rng.choice(['parameters', 'buffers'])}/{rng.choice(strange)}"
+    size = len(parts["data"])
+    parts["arrays"][place] = {"dtype": "F64", "shape": [1], "data_offsets": [size, size + 8]}
+    parts["data"] += bytes(8)
+
+
+def _number(parts: Parts, rng: random.Random) -> None:
+    name = rng.choice(["updates", "attempts", "loss_scale_growth"])
+    numbers = parts["facts"]["numbers"]
+    numbers[name] = rng.choice([-1, -5, 1.5, -0.5, 99.25])
+    if rng.random() < 0.3:
+        numbers |= {name: 0, **rng.choice([{"loss_scale": 0}, {"loss_scale": -2.0}, {"updates": 5, "attempts": 4}])}
+
+
+def _rule(parts: Parts, rng: random.Random) -> None:
+    rule = parts["facts"]["rule"]
+    edits = [{"rule": "Evil"}, {"rule": None}, {"rule": ["SGD"]}, {"weather": 1}, {"learning_rate": "x"}, {"groups": 3}]
+    edits += [{"learning_rate": {"name": "x"}}, {"average": {"decay": 1}}, {"average": []}, {"clip_norm": -1}]
+    edits += [{"groups": [{"parameters": []}]}, {"decay": "none"}, {"clip_norm": 1, "clip_value": 1}, {"average": {}}]
+    rule |= rng.choice(edits)
+
+
+def _position_forged(parts: Parts, rng: random.Random) -> None:
+    """Of wrong kinds, in any place."""
+    position = _position(rng).to_dict()
+    position["course"]["stopping"] = {"best": 1.0, "best_validation": 0, "seen": 1, "waited": 0}
+    part = rng.choice([*position, "stopping"])
+    held = position["course"]["stopping"] if part == "stopping" else position[part]
+    choices: list[Any] = [[], {}, "x", -1.5, [1]]
+    key = rng.choice([*held])
+    held[key] = rng.choice(choices)
+    if rng.random() < 0.3:
+        held.pop(key)
+        held["weather"] = 1
+    parts["facts"]["position"] = rng.choice([position, {}, {"step": 1}, {**position, "walk": rng.choice(choices[1:])}])
+
+
 # Whole files of a different training
 
 
@@ -400,4 +491,11 @@ FORGERIES: dict[str, Callable[[Parts, random.Random], None]] = {
     "forged: a name": _name,
     "forged: a name twice": _doubled,
     "forged: a fact": _fact,
+    "forged: not of its parameter": _beside,
+    "forged: a truth value": _truth,
+    "forged: what is trained": _trained,
+    "forged: a strange name": _named,
+    "forged: a number": _number,
+    "forged: a rule": _rule,
+    "forged: a position": _position_forged,
 }

@@ -2,7 +2,7 @@
 
 from sweeps.states import DAMAGES, FORGERIES, MISFITS, run
 
-SIZE = 300
+SIZE = 500
 
 
 def test_random_files_of_states(record_property):

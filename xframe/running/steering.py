@@ -15,9 +15,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import count
+from types import NoneType
 from typing import Any, NamedTuple
 
-from xframe.errors import StateError, Verbatim
+from xframe.errors import StateError, Verbatim, printable
 from xframe.plan.stopping import EarlyStopping, StoppingState
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
@@ -83,22 +84,34 @@ class Position:
             StateError: it is something else.
         """
         try:
-            walk, window, course = (dict(values[part]) for part in ("walk", "window", "course"))
+            parts = {"walk": WalkState, "window": WindowState, "course": CourseState}
+            walk, window, course = (_whole(name, values[name], kind) for name, kind in parts.items())
             if (stopping := course["stopping"]) is not None:
-                best = stopping["best"]
-                course["stopping"] = _checked(StoppingState(**{**stopping, "best": best and float(best)}))
+                best = _whole("stopping", stopping, StoppingState)["best"]
+                if isinstance(best, bool) or not isinstance(best, (int, float, str, NoneType)) or best in ("nan", ""):
+                    raise ValueError(f"best is {best!r}")
+                best = None if best is None else float(best)
+                course["stopping"] = _checked(StoppingState(**{**stopping, "best": best}))
             states = WalkState(**walk), WindowState(**window), CourseState(**course)
             return cls(*map(_checked, states))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             what = "a position that no run has"
             raise StateError(what, got=Verbatim(error), expected="what Position.to_dict returns") from None
+
+
+def _whole(name: str, values: Any, kind: Any) -> dict[str, Any]:
+    """The values, if they are all of a state's fields."""
+    if not isinstance(values, Mapping) or {*values} != {each.name for each in fields(kind)}:
+        raise ValueError(f"{name} is {printable(values)[:60]}")
+    return dict(values)
 
 
 def _checked(state: Any) -> Any:
     """The state, if its fields are of their types: counts from 0, truth values, and what may be None."""
     for each in fields(state):
         value: Any = getattr(state, each.name)
-        if each.type in ("int", "bool") and (type(value).__name__ != each.type or value < 0):
+        kind = "None" if value is None else type(value).__name__
+        if kind not in str(each.type).split(" | ") or (kind == "int" and value < 0) or value != value:
             raise ValueError(f"{each.name} is {value!r}")
     return state
 

@@ -33,6 +33,7 @@ TYPES |= {f"{letter}{8 * size}": f"<{letter.lower()}{size}" for letter in "IU" f
 _NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}  # the last of a kind: a <u2 is a U16
 _PARTS = ("parameters", "buffers", "gradients", "average", "best")
 _REQUIRED = ("precision", "rule", "numbers", "position")
+_COUNTS = ("updates", "attempts", "loss_scale_growth")  # among the numbers
 _LENGTH = struct.Struct("<Q")
 
 
@@ -69,6 +70,8 @@ def write_state(path: Path, state: State) -> None:
         StateError: it has an array of a type that files do not have, or parts that do not fit each other.
         OSError: it cannot be written.
     """
+    if not isinstance(state, State):
+        raise StateError("what is to be written is no state", got=state, expected="an xframe.State")
     arrays = {name: _packed(name, values, state.precision) for name, values in state.arrays().items()}
     arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1][1].itemsize, item[0])))  # so that all are aligned
     entries, end = dict[str, Any](), 0
@@ -101,9 +104,12 @@ def read_state(path: Path, like: State | None = None) -> State:
     Raises:
         StateError: the file is damaged or of a different kind, or its state is not like that one. Nothing is read then.
     """
+    if like is not None and not isinstance(like, State):
+        raise StateError("like is no state", got=like, expected="an xframe.State, or None")
     try:
         with opened(path) as file:
             head = _head(file)
+            _state(head.arrays, head.facts, head.arrays)  # before anything is allocated
             if like is not None:
                 check_like(_state(head.arrays, head.facts, head.arrays), like)
             arrays, digests = dict[str, NDArray[Any]](), dict[str, str]()
@@ -112,6 +118,8 @@ def read_state(path: Path, like: State | None = None) -> State:
                 if file.readinto(_bytes(values)) != one.size:  # type: ignore[attr-defined]
                     raise ValueError("it ends before its arrays do")
                 digests[name] = _of_bytes(values)
+                if not _true_or_false(values):
+                    raise ValueError(f"{name!r} has truth values that are neither 0 nor 1")
                 arrays[name] = (values.astype("<u4") << 16).view("<f4") if one.kind == "BF16" else values
         if _digest(head.text, head.arrays, digests) != head.digest:
             raise ValueError("it is not what was written: its digest is a different one")
@@ -133,9 +141,11 @@ def types_of(path: Path) -> set[str]:
 
 def _packed(name: str, array: NDArray[Any], precision: str) -> tuple[str, NDArray[Any]]:
     """An array's type in the file, and it as it is stored: contiguous, little-endian, a bfloat16 by its upper half."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise StateError(f"{printable(name)} cannot be stored", got=Verbatim("a masked array"), expected="all values")
     values = np.asarray(array, order="C")
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    if values.dtype not in _NAMES:
+    if values.dtype not in _NAMES or not _true_or_false(values):
         kinds = "floats of 16, 32 or 64 bits, integers or truth values"
         raise StateError(f"{printable(name)} cannot be stored", got=Verbatim(values.dtype), expected=kinds)
     if precision == "bfloat16" and values.dtype == "<f4" and not (values.view("<u4") & 0xFFFF).any():
@@ -146,6 +156,11 @@ def _packed(name: str, array: NDArray[Any], precision: str) -> tuple[str, NDArra
 def _bytes(values: NDArray[Any]) -> memoryview:
     """The bytes of a contiguous array, in place."""
     return values.reshape(-1).view(np.uint8).data
+
+
+def _true_or_false(values: NDArray[Any]) -> bool:
+    """Truth values are 0 or 1 in each byte, as NumPy takes for granted."""
+    return values.dtype != bool or not values.size or int(values.reshape(-1).view(np.uint8).max()) < 2
 
 
 def _of_bytes(values: NDArray[Any]) -> str:
@@ -234,6 +249,7 @@ def _facts(text: bytes) -> dict[str, Any]:
     for name, value in _mapping(facts["numbers"], "its numbers").items():
         if type(value) not in (int, float) or (type(value) is int and abs(value) > LARGEST):
             raise ValueError(f"its number {name!r} is {value!r}")
+    _check_numbers(facts["numbers"])
     if facts["position"] is not None:
         _mapping(facts["position"], "its position")
     if facts["precision"] not in PRECISIONS:
@@ -241,6 +257,16 @@ def _facts(text: bytes) -> dict[str, Any]:
     if not _finite(facts):
         raise ValueError("its head has a number that is not finite")
     return facts
+
+
+def _check_numbers(numbers: Mapping[str, float]) -> None:
+    for name in _COUNTS:
+        if (value := numbers.get(name, 0)) < 0 or value != value // 1:
+            raise ValueError(f"its number {name!r} is {value!r}, and it counts")
+    if numbers.get("updates", 0) > numbers.get("attempts", math.inf):
+        raise ValueError("it has more updates than attempts")
+    if (scale := numbers.get("loss_scale", 1)) <= 0:
+        raise ValueError(f"its number 'loss_scale' is {scale!r}")
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
@@ -256,7 +282,7 @@ def _finite(value: Any) -> bool:
 
 
 def _state(stored: Mapping[str, Stored], facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
-    """The state of these arrays by path, each what belongs to a parameter and of its shape."""
+    """The state of these arrays by path, each what belongs to a parameter and of its shape and type."""
     parts: dict[str, Any] = {part: {} for part in _PARTS}
     slots = dict[str, dict[str, Any]]()
     for path, values in arrays.items():
@@ -271,13 +297,24 @@ def _state(stored: Mapping[str, Stored], facts: Mapping[str, Any], arrays: Mappi
     shapes = {name: stored[f"parameters/{name}"].shape for name in parts["parameters"]}
     if both := shapes.keys() & parts["buffers"].keys():
         raise ValueError(f"{min(both)!r} is both a parameter and a buffer")
-    for part in ("gradients", "average"):
-        for name in parts[part]:
-            if shapes.get(name) != stored[f"{part}/{name}"].shape:
-                raise ValueError(f"{part}/{name} has no parameter of that name and shape")
-    if strange := parts["best"].keys() - shapes.keys() - parts["buffers"].keys():
-        raise ValueError(f"best/{min(strange)} has no parameter or buffer of that name")
-    for slot, held in slots.items():
-        if strange := held.keys() - shapes.keys():
-            raise ValueError(f"slots/{slot}/{min(strange)} has no parameter of that name")
+    if facts["precision"] != "bfloat16" and (odd := [name for name, one in stored.items() if one.kind == "BF16"]):
+        raise ValueError(f"{odd[0]} is of BF16 in {facts['precision']}")
+    for path, one in stored.items():
+        _check_place(path, one, stored)
     return State(slots=slots, **{**parts, **{name: facts[name] for name in _REQUIRED}})
+
+
+def _check_place(path: str, one: Stored, stored: Mapping[str, Stored]) -> None:
+    """That what belongs to a parameter has its shape and type, and a slot its shape or that less one axis."""
+    part, _, name = path.partition("/")
+    slot, _, name = name.partition("/") if part == "slots" else ("", "", name)
+    if part in ("parameters", "buffers"):
+        return
+    owner = stored.get(f"parameters/{name}") or (stored.get(f"buffers/{name}") if part == "best" else None)
+    if owner is None:
+        raise ValueError(f"{path} has no parameter{' or buffer' * (part == 'best')} of that name")
+    shapes = {owner.shape} | ({owner.shape[:-1], owner.shape[:-2] + owner.shape[-1:]} if slot else set())
+    floats = slot and owner.dtype.kind == one.dtype.kind == "f"
+    if one.shape not in shapes or not (floats or one.dtype == owner.dtype):
+        it, its = (f"{each.dtype.name} {each.shape}" for each in (one, owner))
+        raise ValueError(f"{path} is {it}, which has no parameter of that shape and type: {name} is {its}")

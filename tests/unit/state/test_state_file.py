@@ -12,6 +12,7 @@ import safetensors.numpy
 
 import xframe
 from xframe.errors import StateError
+from xframe.running.steering import CourseState, Position, WalkState, WindowState
 from xframe.state.state import check_like
 
 RULE = {"rule": "SGD", "learning_rate": 0.1, "momentum": 0.9}
@@ -29,12 +30,12 @@ def a_state(precision="float32"):
     return xframe.State(
         parameters={"dense_0/kernel": some(3, 4), "dense_0/bias": np.zeros(4, kind), "s": np.array(7, kind)},
         buffers={"batchnorm_0/mean": some(4), "count": np.array([3])},
-        slots={"velocity": {"dense_0/kernel": some(3, 4)}, "mean_square": {"dense_0/bias": some(4)}},
+        slots={"velocity": {"dense_0/kernel": some(3, 4), "dense_0/bias": some(4), "s": some()}},
         gradients={"dense_0/kernel": some(3, 4)},
         average={"dense_0/bias": some(4)},
         best={"dense_0/bias": some(4), "batchnorm_0/mean": some(4)},
-        numbers={"updates": 12, "rate": 0.1 + 0.2, "loss_scale": 2.0**15},
-        position={"walk": {"epoch": 1}, "course": {"stopping": None}},
+        numbers={"updates": 12, "attempts": 12, "rate": 0.1 + 0.2, "loss_scale": 2.0**15},
+        position=Position(WalkState(1), WindowState(3, fresh=False), CourseState()).to_dict(),
         rule=RULE,
         precision=precision,
     )
@@ -54,8 +55,12 @@ def test_every_bit_comes_back(tmp_path, precision):
 def test_every_type_and_shape(tmp_path, kind):
     values = np.frombuffer(np.random.RandomState(1).bytes(24 * np.dtype(kind).itemsize), kind)  # NaNs among them
     values = values.view("u1") % 2 == 1 if kind == "?" else values
-    parameters = {"grid": values.reshape(2, -1, 2)[::-1].T, "one": values[0].reshape(()), "": values[:0].reshape(0, 3)}
-    parameters |= {"ends": values.astype(values.dtype.newbyteorder(">")), "\ud800\n/%": values}
+    parameters = {
+        "grid": values.reshape(2, -1, 2)[::-1].T,
+        "one": values[0].reshape(()),
+        "none": values[:0].reshape(0, 3),
+    }
+    parameters |= {"ends": values.astype(values.dtype.newbyteorder(">")), "grün/%": values}
     xframe.write_state(tmp_path / "s", state := xframe.State(parameters))
     back = xframe.read_state(tmp_path / "s").parameters
     assert back["ends"].tobytes() == values.tobytes()
@@ -113,7 +118,7 @@ def _digest_of(head, data):
     return blake(json.dumps([head["__metadata__"]["xframe"], listed]).encode())
 
 
-KERNEL, BIAS = "parameters/dense_0/kernel", "parameters/dense_0/bias"
+KERNEL, BIAS, SLOT = "parameters/dense_0/kernel", "parameters/dense_0/bias", "slots/velocity/dense_0/bias"
 EDITS = {
     "format": (lambda head, facts: facts.update(format=2), "format 2"),
     "a true format": (lambda head, facts: facts.update(format=True), "format True"),
@@ -144,6 +149,36 @@ EDITS = {
     "another's gradient": (lambda head, facts: head.update({"gradients/x": head.pop("gradients/dense_0/kernel")}), "x"),
     "another's slot": (lambda head, facts: head.update({"slots/v/x": head.pop("slots/velocity/dense_0/kernel")}), "x"),
     "a slot's shape": (lambda head, facts: head["gradients/dense_0/kernel"].update(shape=[4, 3]), "shape"),
+    "another's best": (lambda head, facts: head["best/dense_0/bias"].update(shape=[2, 2]), "shape and type"),
+    "an average's type": (lambda head, facts: head["average/dense_0/bias"].update(dtype="U32"), "shape and type"),
+    "a slot of words": (lambda head, facts: head[SLOT].update(dtype="I32"), "shape and type"),
+    "a slot of columns": (lambda head, facts: head[SLOT].update(shape=[2, 2]), "shape and type"),
+    "a slot of a different rule": (
+        lambda head, facts: head.update({"slots/m/s": head.pop("slots/velocity/s")}),
+        "no m",
+    ),
+    "truth of 3": (lambda head, facts: head["buffers/count"].update(dtype="BOOL", shape=[8]), "neither 0 nor 1"),
+    "half a float": (lambda head, facts: head[KERNEL].update(dtype="BF16", shape=[3, 8]), "BF16 in float32"),
+    "a whole number trained": (
+        lambda head, facts: [head[f"{part}/s"].update(dtype="I32") for part in ("parameters", "slots/velocity")],
+        "is trained",
+    ),
+    "fewer than no updates": (lambda head, facts: facts["numbers"].update(updates=-5), "'updates' is -5"),
+    "half an update": (lambda head, facts: facts["numbers"].update(updates=1.5), "'updates' is 1.5"),
+    "more updates than steps": (lambda head, facts: facts["numbers"].update(updates=13), "than attempts"),
+    "no scale": (lambda head, facts: facts["numbers"].update(loss_scale=0), "'loss_scale'"),
+    "a list for a walk": (lambda head, facts: facts["position"].update(walk=[]), "walk is"),
+    "a position without a course": (lambda head, facts: facts["position"].pop("course"), "position that no run has"),
+    "a step before the first": (lambda head, facts: facts["position"]["window"].update(steps=-1), "steps is -1"),
+    "a best that is true": (
+        lambda head, facts: facts["position"]["course"].update(
+            stopping={"best": True, "best_validation": 0, "seen": 1, "waited": 0}
+        ),
+        "best is True",
+    ),
+    "an unknown rule": (lambda head, facts: facts["rule"].update(rule="Evil"), "Evil"),
+    "a rule out of range": (lambda head, facts: facts["rule"].update(momentum=1e300), "momentum"),
+    "slots without a rule": (lambda head, facts: facts.update(rule={}), "slots and no rule"),
     "twice": (lambda head, facts: head.update({"buffers/s": head.pop("buffers/count")}), "both"),
 }
 
@@ -156,6 +191,31 @@ def test_what_a_head_cannot_state(tmp_path, name):
     with pytest.raises(StateError, match=why) as caught:
         xframe.read_state(tmp_path / "s")
     assert str(tmp_path / "s") in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/../b", "a//b", "a/", "x\0", "\ud800", "./x", "\x1b[2J"])
+def test_a_name_that_no_parameter_has(tmp_path, name):
+    xframe.write_state(tmp_path / "s", a_state())
+    _edit(tmp_path / "s", lambda head, facts: head.update({f"buffers/{name}": head.pop("buffers/count")}))
+    with pytest.raises(StateError, match="is no name"):
+        xframe.read_state(tmp_path / "s")
+    with pytest.raises(StateError, match="is no name"):
+        xframe.write_state(tmp_path / "s", xframe.State({name: np.zeros(2)}))
+
+
+def test_a_state_without_parameters(tmp_path):
+    xframe.write_state(tmp_path / "s", xframe.State({"a": np.zeros(2)}))
+    _edit(tmp_path / "s", lambda head, facts: head.update({"buffers/a": head.pop("parameters/a")}))
+    with pytest.raises(StateError, match="no parameters"):
+        xframe.read_state(tmp_path / "s")
+
+
+def test_what_is_no_state(tmp_path):
+    xframe.write_state(tmp_path / "s", a_state())
+    with pytest.raises(StateError, match="like is no state: got 5"):
+        xframe.read_state(tmp_path / "s", 5)
+    with pytest.raises(StateError, match="no state: got 5"):
+        xframe.write_state(tmp_path / "s", 5)
 
 
 def test_what_is_no_whole_file(tmp_path):
@@ -237,6 +297,11 @@ def test_a_file_that_does_not_fit_is_not_read(tmp_path):
         {"buffers": {"x": np.array([{}])}},
         {"buffers": {"s": np.zeros(2)}},
         {"gradients": {"x": np.zeros(2)}},
+        {"buffers": {"x": np.ma.array([1.0, 2], mask=[0, 1])}},
+        {"buffers": {"x": np.array([0, 7], "u1").view(bool)}},
+        {"numbers": {"updates": 0.5}},
+        {"rule": {"rule": "Evil"}},
+        {"parameters": {}},
     ],
 )
 def test_what_cannot_be_read_is_not_written(tmp_path, change):

@@ -1,0 +1,75 @@
+"""A training's state and its file, with what rooms above the file know of it: rules, positions, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xframe.errors import StateError, UsageError, Verbatim, printable, shown
+from xframe.running.steering import Position
+from xframe.state import file
+from xframe.state.state import State
+from xframe.tasks.optimizers.dialects import from_dict
+
+
+def read_state(path: Path, like: State | None = None) -> State:
+    """The state of a file; with ``like``, one that has the same arrays, rule and precision.
+
+    Raises:
+        StateError: the file is damaged or of a different kind, its state is one that no training has, or it is not
+            like that one. Nothing is read then.
+    """
+    state = file.read_state(path, like)
+    if why := impossible(state):
+        raise StateError(f"cannot read {printable(path)}", got=Verbatim(why), expected="the state of a training")
+    return state
+
+
+def write_state(path: Path, state: State) -> None:
+    """Writes a state, whole or not at all; a file of that name is replaced.
+
+    Raises:
+        StateError: it has an array of a type that files do not have, or is one that no training has.
+        OSError: it cannot be written.
+    """
+    if isinstance(state, State) and (why := impossible(state)):
+        raise StateError("this state cannot be written", got=Verbatim(why), expected="the state of a training")
+    file.write_state(path, state)
+
+
+def impossible(state: State) -> str | None:
+    """Why no training has that state; None if one may. A state without a rule is of weights alone."""
+    if not state.parameters:
+        return "it has no parameters"
+    for part in (state.parameters, state.buffers):
+        for name in part:
+            if not _plain(name):
+                return f"{name!r} is no name of a parameter or buffer"
+    try:
+        if state.position is not None:
+            Position.from_dict(state.position)
+        return _beside_rule(state)
+    except UsageError as error:
+        return error.what if error.got is None else f"{error.what}: {shown(error.got)}"
+
+
+def _plain(name: object) -> bool:
+    """A text of printable characters, and no part of it empty or a folder's."""
+    return isinstance(name, str) and name.isprintable() and not {"", ".", ".."} & {*name.split("/")}
+
+
+def _beside_rule(state: State) -> str | None:
+    if not state.rule:
+        return "it has slots and no rule" if any(state.slots.values()) else None
+    rule = from_dict(state.rule)
+    for name, values in state.parameters.items():
+        if values.dtype.kind != "f":
+            return f"{name!r} is trained and of {values.dtype.name}"
+    for slot, held in state.slots.items():
+        for name, values in held.items():
+            needed = name in state.parameters and rule.shapes(state.parameters[name].shape).get(slot)
+            if needed is None or needed is False:
+                return f"{type(rule).__name__} keeps no {slot} of {name!r}"
+            if values.shape != needed:
+                return f"slots/{slot}/{name} has the shape {values.shape}, and the rule's is {needed}"
+    product = state.numbers.get("momentum_product", 1)
+    return None if 0 <= product <= 1 else f"its number 'momentum_product' is {product!r}"
