@@ -29,7 +29,6 @@ class Function:
         self.p = prefix
         functional = {"torch": "torch.nn.functional.", "jnp": "jax.nn.", "keras.ops": "keras.ops."}[prefix]
         self.log_sigmoid = functional + ("logsigmoid" if prefix == "torch" else "log_sigmoid")
-        self.one_hot = functional + "one_hot"
         self.log_softmax = ("torch." if prefix == "torch" else functional) + "log_softmax"
         self.norm = {"torch": "torch.linalg.vector_norm", "jnp": "jnp.linalg.norm", "keras.ops": "keras.ops.norm"}[
             prefix
@@ -140,33 +139,49 @@ class Function:
             case CrossEntropy(outputs="logits"):
                 lines.append(f"logs = {self.log_softmax}(outputs, -1)")
             case CrossEntropy(outputs="log_probabilities"):
-                lines.append("logs = outputs")
+                lines.append("logs = keras.ops.convert_to_tensor(outputs)" if p == "keras.ops" else "logs = outputs")
             case CrossEntropy(normalization="before"):
                 lines.append(f"logs = {p}.log({cut.format(share)})")
             case CrossEntropy(normalization="after"):
                 lines += [f"outputs = {cut.format('outputs')}", f"logs = {p}.log({share})"]
             case _:
                 lines.append(f"logs = {p}.log({cut.format('outputs')})")
-        classes = loss.targets == "classes"
+        lines += self._of_classes(loss) if loss.targets == "classes" else self._of_shares(loss)
+        if loss.ignored is not None:
+            lines.append(f"items = {p}.where(valid, items, 0.0)")
+        weighted = loss.class_weights and loss.targets == "classes" and loss.reduction == "weighted_mean"
+        if not (weighted or loss.ignored is not None) or loss.reduction == "sum":
+            return [*lines, f"return {self._reduced('items', loss.reduction)}"]
+        counts = "weights" if weighted else f"{p}.ones_like(items)"
+        lines.append(f"counts = {counts if loss.ignored is None else f'{p}.where(valid, {counts}, 0.0)'}")
+        if loss.empty == "nan":
+            return [*lines, f"return {p}.sum(items) / {p}.sum(counts)"]
+        return [*lines, f"count = {p}.sum(counts)", f"return {p}.sum(items) / {p}.where(count > 0, count, 1.0)"]
+
+    def _of_classes(self, loss: CrossEntropy) -> list[str]:
+        """Of integers; what belongs to the target's class is taken, not multiplied, as 0 times -inf is NaN."""
+        p, s, lines = self.p, loss.label_smoothing, list[str]()
+        if p == "keras.ops":
+            lines.append('targets = keras.ops.cast(targets, "int32")')
         if loss.ignored is not None:
             lines += [f"valid = targets != {loss.ignored}", f"targets = {p}.where(valid, targets, 0)"]
-        if classes:
-            lines.append(f"hot = {self.one_hot}(targets, logs.shape[-1])")
-        hot = "hot" if classes else "targets"
-        smooth = f"{hot} * {1 - loss.label_smoothing} + {loss.label_smoothing} / logs.shape[-1]"
-        lines.append(f"shares = {smooth if loss.label_smoothing else hot}")
-        weights = self._array(loss.class_weights)
-        terms = f"shares * logs * {weights}" if loss.class_weights else "shares * logs"
-        lines.append(f"items = -{p}.sum({terms}, -1)")
-        counts = "valid" if loss.ignored is not None else ""
-        if loss.class_weights and loss.reduction == "weighted_mean" and classes:
-            counts = f"{p}.sum(hot * {weights}, -1)" + (f" * {counts}" if counts else "")
-        if loss.ignored is not None:
-            lines.append("items = items * valid")
-        if counts and loss.reduction != "sum":
-            lines += [f"counts = {counts}", f"return {p}.sum(items) / {p}.sum(counts)"]
-            return lines
-        return [*lines, f"return {self._reduced('items', loss.reduction)}"]
+        take = "torch.take_along_dim" if p == "torch" else f"{p}.take_along_axis"
+        lines.append(f"taken = {take}(logs, targets[..., None], -1)[..., 0]")
+        taken, spread = "taken", "logs"
+        if loss.class_weights:
+            each = "weights[targets]" if p == "torch" else f"{p}.take(weights, targets)"
+            lines += [f"weights = {self._array(loss.class_weights)}", *(["spread = weights * logs"] if s else [])]
+            lines.append(f"weights = {each}")
+            taken, spread = "weights * taken", "spread"
+        if not s:
+            return [*lines, f"items = -{taken}"]
+        return [*lines, f"items = -({1 - s} * {taken} + {s} * {p}.mean({spread}, -1))"]
+
+    def _of_shares(self, loss: CrossEntropy) -> list[str]:
+        p, s = self.p, loss.label_smoothing
+        shares = f"(targets * {1 - s} + {s} / logs.shape[-1])" if s else "targets"
+        terms = f"{shares} * logs" + (f" * {self._array(loss.class_weights)}" if loss.class_weights else "")
+        return [f"items = -{p}.sum({terms}, -1)"]
 
     def _array(self, weights: tuple[float, ...]) -> str:
         if self.p == "torch":

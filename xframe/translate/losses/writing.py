@@ -32,12 +32,12 @@ _TARGETS = (
 _EMPTY = "Where all labels of a batch are ignored, Keras' mean is 0 and PyTorch's is NaN."
 
 
-def write(loss: Loss, framework: str, remarks: Remarks) -> Written:
+def write(loss: Loss, source: str, framework: str, remarks: Remarks) -> Written:
     """The loss in that framework, to be called with outputs and targets; in Keras with targets and outputs."""
-    if isinstance(loss, CrossEntropy) and loss.ignored is not None:
-        remarks.add(_EMPTY)
     native = {"torch": _torch, "keras": _keras, "optax": _optax}[framework](loss)
     if native is not None:
+        if isinstance(loss, CrossEntropy) and loss.ignored is not None and "keras" in (framework, source):
+            remarks.add(_EMPTY)
         return Written("criterion", native)
     order = "targets, outputs" if framework == "keras" else "outputs, targets"
     prefix = {"torch": "torch", "keras": "keras.ops", "optax": "jnp"}[framework]
@@ -168,7 +168,7 @@ def translated(call: Bound, framework: str, remarks: Remarks) -> tuple[Loss, Wri
         remarks.add("Keras calls a loss with the targets first, PyTorch with the outputs: loss(outputs, targets).")
         if not isinstance(loss, CrossEntropy) or loss.targets != "classes":
             remarks.add(_TARGETS)
-    written = write(loss, framework, remarks)
+    written = write(loss, call.framework, framework, remarks)
     if isinstance(loss, CrossEntropy) and "torch" in (call.framework, framework):
         written = replace(written, only_for=_shapes(loss, written, remarks))
     if call.framework == "keras" and call.values.get("from_logits") is False and loss.outputs == "probabilities":  # type: ignore[union-attr]
@@ -195,7 +195,7 @@ def _behind(call: Bound, written: Written, framework: str, remarks: Remarks) -> 
     """Beside the loss of probabilities that of logits, which Keras computes behind an activation."""
     last = _LAST.get(call.leaf, "softmax")
     logits = Bound(call.name, {**call.values, "from_logits": True}, call.given)
-    beside = write(_unweighted(read(logits, Remarks())), framework, Remarks())
+    beside = write(_unweighted(read(logits, Remarks())), call.framework, framework, Remarks())
     remarks.add(
         f"Behind a {last} Keras on TensorFlow takes the logits before it and clips nothing: drop the last {last} and "
         "use the loss of logits."
