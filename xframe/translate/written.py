@@ -32,6 +32,7 @@ class Written:
         beside: another way, such as the native optimizer with a line per update.
         beside_for: what ``beside`` is for, where it is not the same in the framework's own words.
         only_for: what it is exact for, where that is not everything that the source takes.
+        ticks: lines after each step, also one that only adds up gradients.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Written:
     beside: Written | None = None
     beside_for: str = ""
     only_for: str = ""
+    ticks: tuple[str, ...] = ()
 
     @property
     def imports(self) -> tuple[str, ...]:
@@ -62,6 +64,7 @@ class Written:
             "after": list(self.after),
             "before_update": list(self.before),
             "after_update": list(self.later),
+            "after_step": list(self.ticks),
             "notes": list(self.notes),
             "native": None if self.beside is None else self.beside.to_dict(),
             "native_for": self.beside_for,
@@ -75,6 +78,8 @@ class Written:
         for when, each in (("before", self.before), ("after", self.later)):
             if each:
                 lines += [f"# {when} each optimizer.step():", *each]
+        if self.ticks:
+            lines += ["# after each step, with an optimizer.step() or without:", *self.ticks]
         return lines
 
 

@@ -175,7 +175,7 @@ class Function:
             taken, spread = "weights * taken", "spread"
         if not s:
             return [*lines, f"items = -{taken}"]
-        return [*lines, f"items = -({1 - s} * {taken} + {s} * {p}.mean({spread}, -1))"]
+        return [*lines, f"items = -({taken} * {1 - s} + {p}.mean({spread}, -1) * {s})"]
 
     def _of_shares(self, loss: CrossEntropy) -> list[str]:
         p, s = self.p, loss.label_smoothing

@@ -70,7 +70,8 @@ def read(call: Bound) -> Trained:
         )
     if call["loss_scale_factor"] is not None:
         remarks.add("loss_scale_factor cancels out: it is left away.")
-    return Trained(named(f"keras.{call.leaf.lower()}", settings), call["gradient_accumulation_steps"] or 1, remarks)
+    rule = named(f"keras.{call.leaf.lower()}", settings)
+    return Trained(rule, call["gradient_accumulation_steps"] or 1, "steps", remarks)
 
 
 def write(trained: Trained) -> Written:
@@ -84,7 +85,10 @@ def write(trained: Trained) -> Written:
     elif rule.weight_decay:
         before = _decay_lines(rule, trained.remarks)
     notes: list[str] = []
-    written = writing.keras(trained.schedule) if trained.schedule is not None else None
+    schedule = trained.schedule_of("steps")
+    written = writing.keras(schedule) if schedule is not None else None
+    if trained.schedule is not schedule:
+        trained.remarks.add("Keras' schedules count steps, this one counts updates: of its step it takes the update.")
     rate: Any = Literal(written.code) if written else rule.learning_rate
     if written:
         notes += written.notes

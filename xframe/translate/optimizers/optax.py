@@ -10,7 +10,7 @@ from xframe.errors import UsageError
 from xframe.tasks.optimizers import SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop, Rule
 from xframe.tasks.schedules import Schedule
 from xframe.translate.names import Bound, bind
-from xframe.translate.optimizers.trained import HALF_KEPT, Trained, free_velocity, rated_velocity
+from xframe.translate.optimizers.trained import EACH_STEP, HALF_KEPT, Trained, free_velocity, rated_velocity
 from xframe.translate.parsing import Call
 from xframe.translate.schedules import reading, writing
 from xframe.translate.schedules.forms import Plain, formula
@@ -34,7 +34,8 @@ def _read_one(call: Bound) -> Trained:
             raise NothingExactError("MultiSteps of sums, or of a number that changes, has no counterpart.")
         if not isinstance(call["opt"], Call):
             raise UsageError("MultiSteps' opt", expected="the call of an optimizer of optax")
-        trained = replace(read(call["opt"]), accumulate=call["every_k_schedule"])
+        trained = read(call["opt"])
+        trained = replace(trained, accumulate=call["every_k_schedule"] * trained.accumulate)
         if "accumulator_dtype" not in call.given:
             trained.remarks.add("MultiSteps adds up in float32 unless accumulator_dtype says otherwise.")
         return trained
@@ -67,6 +68,11 @@ def _read_chain(args: tuple[Any, ...]) -> Trained:
                 f"{call.name} at a place of its own."
             )
         field, argument = _CHAINED[call.leaf]
+        if trained.accumulate > 1 and field != "weight_decay":
+            raise NothingExactError(
+                f"{call.name} before MultiSteps clips the gradient of each step, before their mean is taken; what is "
+                "translated clips the mean: optax.MultiSteps(optax.chain(clipping, optimizer), …).",
+            )
         settings[field] = float(call[argument])
         if field == "weight_decay":
             if trained.rule.weight_decay or call["mask"] is not None:
@@ -143,7 +149,11 @@ _WITHOUT = {
 def write(trained: Trained) -> Written:
     """The rule as an optimizer of optax."""
     rule = trained.rule
-    rate, setup = _rate(trained.schedule, rule)
+    schedule = trained.schedule_of("updates")
+    if trained.schedule is not schedule:
+        note = "Keras' schedules count steps, those inside MultiSteps updates: here each is of its update's last step."
+        trained.remarks.add(note)
+    rate, setup = _rate(schedule, rule)
     parts, more = _core(rule, rate)
     if rule.weight_decay and rule.decay == "l2":
         parts.insert(0, called("optax.add_decayed_weights", weight_decay=rule.weight_decay, mask=None))
@@ -166,6 +176,8 @@ def write(trained: Trained) -> Written:
             accumulator_dtype=None,
         )
     later: tuple[str, ...] = ()
+    if rule.average is not None and trained.accumulate > 1:
+        raise NothingExactError(EACH_STEP, closest=code)
     if rule.average is not None:
         step = f"step_size={1 - rule.average.decay}"
         later = (f"averaged = optax.incremental_update(params, averaged, {step})",)

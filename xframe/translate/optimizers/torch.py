@@ -71,12 +71,13 @@ def write(trained: Trained, native: bool = False) -> Written:
         words["weight_decay"] = 0.0
         before += _decay_lines(rule.decay, rule.weight_decay) if rule.weight_decay else ()
     setup, after, later, notes = list[str](), list[str](), list[str](), list[str]()
+    each = list[str]() if trained.accumulate > 1 and trained.counts == "steps" else later
     rate: Any = rule.learning_rate
     if trained.schedule is not None:
         rate, scheduler = writing.torch(trained.schedule)
         setup += scheduler.setup
         after.append(f"scheduler = {scheduler.code}")
-        later.append("scheduler.step()")
+        each.append("scheduler.step()")
         notes += scheduler.notes
     if lines:
         setup, after, before = [*setup, *lines[0]], [*after, *lines[1]], [*before, *lines[2]]
@@ -84,21 +85,28 @@ def write(trained: Trained, native: bool = False) -> Written:
     if rule.average is not None:
         utils, decay = "torch.optim.swa_utils", rule.average.decay
         after.append(f"averaged = {utils}.AveragedModel(model, multi_avg_fn={utils}.get_ema_multi_avg_fn({decay}))")
-        later.append("averaged.update_parameters(model)")
+        if each is later:
+            later.append("averaged.update_parameters(model)")
+        else:
+            after.append("steps = 0")
+            each += ["steps += 1", f"if steps >= {trained.accumulate}:", "    averaged.update_parameters(model)"]
         notes.append("Keras' fit ends with the averaged weights in the model, here those of averaged.module.")
     if trained.accumulate > 1:
         notes.append(
             f"Call backward of loss / {trained.accumulate}, and optimizer.step() and zero_grad() every "
-            f"{trained.accumulate} steps; Keras' schedules and averages advance with each step."
+            f"{trained.accumulate} steps."
         )
+        if each is not later and each:
+            notes.append("Keras' schedules and averages advance with each step, not with each update.")
     if not name.startswith("torch."):
         notes.append("xframe_torch.optim comes with xframe and needs torch alone.")
     code = called(name, PARAMS, lr=rate, **words)
     parts = [tuple(dict.fromkeys(part)) for part in (setup, after)]
+    ticks = tuple(each) if each is not later else ()
     beside = None
     if not name.startswith("torch.") and _has_native(rule):
         beside = replace(write(replace(trained, remarks=Remarks()), native=True), beside=None)
-    return Written("optimizer", code, parts[0], parts[1], tuple(before), tuple(later), tuple(notes), beside)
+    return Written("optimizer", code, parts[0], parts[1], tuple(before), tuple(later), tuple(notes), beside, ticks=ticks)
 
 
 _Lines = tuple[list[str], list[str], list[str]]

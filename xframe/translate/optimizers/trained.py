@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from xframe.tasks.optimizers import Rule
 from xframe.tasks.schedules import Schedule
+from xframe.translate.schedules.forms import Counted
 from xframe.translate.written import Remarks
 
 HALF_KEPT = (
     "A velocity that holds the rate and one that does not are the same rule only as long as the rate does not change."
+)
+
+EACH_STEP = (
+    "Keras' average advances with each step, from the first update on, and not with each update; over accumulated "
+    "steps nothing here does."
 )
 
 
@@ -21,10 +27,12 @@ class Trained:
     Attributes:
         rule: the formula. Its learning rate may be a schedule.
         accumulate: an update is made of the mean gradient of that many steps.
+        counts: what its schedule and average advance with.
     """
 
     rule: Rule
     accumulate: int = 1
+    counts: Literal["updates", "steps"] = "updates"
     remarks: Remarks = field(default_factory=Remarks)
 
     @property
@@ -32,6 +40,13 @@ class Trained:
         """The learning rate where it is a schedule."""
         rate = self.rule.learning_rate
         return rate if isinstance(rate, Schedule) else None
+
+    def schedule_of(self, counts: Literal["updates", "steps"]) -> Schedule | None:
+        """The learning rate's schedule in a count of updates, or of steps, where it is one."""
+        schedule, k = self.schedule, self.accumulate
+        if schedule is None or k == 1 or counts == self.counts:
+            return schedule
+        return Counted(schedule, every=k) if counts == "steps" else Counted(schedule, factor=k, offset=k - 1)
 
 
 def free_velocity(rule: Any) -> bool:

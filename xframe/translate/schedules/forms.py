@@ -75,6 +75,19 @@ class Joined(Schedule):
         return {"schedule": "Joined", "parts": parts, "boundaries": list(self.boundaries)}
 
 
+@dataclass(frozen=True)
+class Counted(Schedule):
+    """``then`` of another count: of ``⌊t / every⌋``, or of ``t · factor + offset``."""
+
+    then: Schedule
+    every: int = 1
+    factor: int = 1
+    offset: int = 0
+
+    def __call__(self, tick: int) -> float:
+        return self.then(tick // self.every * self.factor + self.offset)
+
+
 class Plain:
     """How a formula is written of Python's own numbers."""
 
@@ -141,6 +154,9 @@ def formula(form: Schedule, place: Plain, t: str = "t") -> str:
                 begun = f"({t} - {boundaries[i - 1]})" if i else t
                 text = place.where(f"{t} < {boundaries[i]}", formula(parts[i], place, begun), text)
             return text
+        case Counted(then, every, factor, offset):
+            whole = place.whole(f"{t} / {every}") if every > 1 else t
+            return formula(then, place, whole if factor == 1 and not offset else f"({whole} * {factor} + {offset})")
         case OneCycle():
             return _one_cycle(form, place, t)
     raise NotImplementedError(type(form).__name__)

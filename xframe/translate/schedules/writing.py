@@ -8,6 +8,7 @@ from typing import Any
 from xframe.tasks.schedules import Constant, Cosine, Exponential, Piecewise, Schedule, Step, Warmup
 from xframe.translate.schedules.forms import (
     Arrays,
+    Counted,
     InverseTime,
     Joined,
     Plain,
@@ -23,6 +24,8 @@ _K, _T = "keras.optimizers.schedules.", "torch.optim.lr_scheduler."
 def keras(form: Schedule) -> Written:
     """For ``learning_rate=`` of a Keras optimizer."""
     match form:
+        case Counted(Constant(rate)):
+            return Written("learning_rate", repr(rate))
         case Constant(rate):
             return Written("learning_rate", repr(rate))
         case Step(initial, factor, every) | Exponential(initial, factor, every):
@@ -140,9 +143,10 @@ def optax(form: Schedule) -> Written:
 
 
 def _refuse_restarts(form: Schedule) -> None:
-    parts = form.parts if isinstance(form, Joined) else (form.then,) if isinstance(form, Warmup) else (form,)
-    if any(isinstance(part, Restarts) for part in parts):
+    if isinstance(form, Restarts):
         raise NothingExactError("Restarts without end are no formula of the update's number that this could write.")
+    for part in form.parts if isinstance(form, Joined) else (form.then,) if isinstance(form, (Counted, Warmup)) else ():
+        _refuse_restarts(part)
 
 
 def alone(form: Schedule, framework: str, remarks: Remarks) -> Written:
