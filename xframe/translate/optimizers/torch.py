@@ -106,7 +106,9 @@ def write(trained: Trained, native: bool = False) -> Written:
     beside = None
     if not name.startswith("torch.") and _has_native(rule):
         beside = replace(write(replace(trained, remarks=Remarks()), native=True), beside=None)
-    return Written("optimizer", code, parts[0], parts[1], tuple(before), tuple(later), tuple(notes), beside, ticks=ticks)
+    return Written(
+        "optimizer", code, parts[0], parts[1], tuple(before), tuple(later), tuple(notes), beside, ticks=ticks
+    )
 
 
 _Lines = tuple[list[str], list[str], list[str]]
