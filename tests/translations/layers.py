@@ -18,7 +18,7 @@ def shape(text):
         return (3, 6)
     if any(word in words for word in ("2D", "2d", "GroupNorm", "Upsample")):
         return (2, 8, 8, FEATURES)
-    if any(word in words for word in ("1D", "1d", "LSTM", "GRU", "RNN")):
+    if any(word in words for word in ("1D", "1d", "LSTM", "GRU", "RNN", "Bidirectional")):
         return (2, 9, FEATURES)
     return (5, FEATURES)
 
@@ -68,6 +68,10 @@ def converted(source, target):
     kind, weights = type(source).__name__, [np.array(each) for each in source.get_weights()]
     if kind in ("LSTM", "GRU", "SimpleRNN"):
         return recurrent(kind, weights)
+    if kind == "Bidirectional":
+        kind, half = type(source.forward_layer).__name__, len(weights) // 2
+        turned = recurrent(kind, weights[half:])
+        return recurrent(kind, weights[:half]) | {f"{name}_reverse": values for name, values in turned.items()}
     if kind == "Embedding":
         return {"weight": weights[0]}
     kernel = weights[0]
@@ -95,21 +99,21 @@ def recurrent(kind, weights):
     return found
 
 
-def distance(layer, module, dimensions, sequences=True):
+def distance(layer, module, dimensions):
     """The greatest difference of the outputs, relative to their greatest, in eps."""
     import torch
 
     random = np.random.default_rng(9)
     data = random.integers(0, 10, dimensions) if dimensions == (3, 6) else random.normal(size=dimensions) * 3
     expected = np.array(layer(data, training=False))
-    last = "LSTM|GRU|RNN".find(type(module).__name__) >= 0 or len(dimensions) == 2
+    begins = next(iter(module.children()), module) if isinstance(module, torch.nn.Sequential) else module
+    last = "LSTM|GRU|RNN".find(type(begins).__name__) >= 0 or len(dimensions) == 2
     given = torch.tensor(data if last else first(data, len(dimensions)).copy())
     if any(isinstance(each, torch.nn.modules.lazy.LazyModuleMixin) for each in module.modules()):
         module(given)
     copy(layer, module)
     expected, found = np.array(layer(data, training=False)), module(given)
-    if isinstance(found, tuple):
-        found = found[0] if sequences else found[0][:, -1]
+    found = found[0] if isinstance(found, tuple) else found
     found = found.detach().numpy()
     found = found if last or found.ndim < 3 else np.moveaxis(found, 1, -1)
     assert found.shape == expected.shape, (found.shape, expected.shape)
@@ -120,8 +124,7 @@ def judge(translation, written):
     """The distance of the layer and what it became."""
     texts = {translation.framework: (translation.source, ()), translation.target: (written.code, written.setup)}
     layer, module = made("keras", *texts["keras"]), made("torch", *texts["torch"])
-    sequences = translation.framework == "torch" or bool(translation.arguments.get("return_sequences"))
-    return distance(layer, module, shape(translation.source), sequences)
+    return distance(layer, module, shape(translation.source))
 
 
 def models():
@@ -148,6 +151,11 @@ def models():
             module = made("torch", written.code, written.setup)
             if not distance(model, module, (2, 8, 8, FEATURES)) <= 64:
                 bad.append(f"{type(model).__name__}: {written.code}")
+    layers = [keras.layers.GRU(6, return_sequences=True), keras.layers.Bidirectional(keras.layers.LSTM(5))]
+    native = keras.Sequential([keras.Input((9, FEATURES)), *layers, keras.layers.Dropout(0.5), keras.layers.Dense(3)])
+    written = translate(native.to_json()).written
+    if not distance(native, made("torch", written.code, written.setup), (2, 9, FEATURES)) <= 64:
+        bad.append(f"Sequential: {written.code}")
     n = torch.nn
     module = n.Sequential(
         *(n.Conv2d(FEATURES, 6, 3, padding=1), n.ReLU(), n.Sequential(n.MaxPool2d(2), n.Flatten()), n.Linear(96, 5)),
@@ -156,4 +164,4 @@ def models():
     written = translate(str(module)).written
     if not distance(made("keras", written.code), module, (2, 8, 8, FEATURES)) <= 64:
         bad.append(f"Sequential: {written.code}")
-    return 5, bad
+    return 6, bad

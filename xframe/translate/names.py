@@ -271,6 +271,7 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     **dict.fromkeys(("initial_learning_rate", "init_value", "peak_value", "max_lr", "eta_min", "alpha"), _AMOUNT),
     **dict.fromkeys(("gamma", "decay_rate", "end_learning_rate", "end_value", "warmup_target"), _AMOUNT),
     "gradient_accumulation_steps": (lambda value: _whole(value) and value > 1, "an integer from 2 up"),
+    **dict.fromkeys(("layer", "backward_layer"), (lambda value: isinstance(value, Call), "a layer")),
     "warmup_steps": (lambda value: _whole(value) and value >= 0, "an integer from 0 up"),
     "betas": (lambda value: _several(_SHARE[0])(value) and len(value) == 2, "two numbers from 0 up to below 1"),
     "label_smoothing": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),

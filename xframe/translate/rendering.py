@@ -10,6 +10,7 @@ from xframe.translate.translating import Translation
 from xframe.translate.written import Written
 
 _NAMES = {"keras": "Keras", "torch": "PyTorch", "optax": "optax"}
+_COPYING = "To copy the weights:"
 
 
 def text(translations: Sequence[Translation], width: int = 96) -> str:
@@ -44,6 +45,8 @@ def _text(translation: Translation, width: int) -> list[str]:
     lines += _indented(_code(written, width - 4))
     if written.beside is not None:
         lines += ["", _beside(translation, written), *_indented(_code(written.beside, width - 4))]
+    if written.copying:
+        lines += ["", _COPYING, *_indented(_laid_out(written.copying, width - 4))]
     notes = [*written.notes, *(written.beside.notes if written.beside else ())]
     return lines + ([""] if notes else []) + [f"- {note}" for note in dict.fromkeys(notes)]
 
@@ -64,6 +67,8 @@ def _markdown(translation: Translation) -> list[str]:
     lines += _fenced(_code(written, 96))
     if written.beside is not None:
         lines += ["", _beside(translation, written), "", *_fenced(_code(written.beside, 96))]
+    if written.copying:
+        lines += ["", _COPYING, "", *_fenced(_laid_out(written.copying, 96))]
     notes = [*written.notes, *(written.beside.notes if written.beside else ())]
     return lines + ([""] if notes else []) + [f"- {note}" for note in dict.fromkeys(notes)]
 

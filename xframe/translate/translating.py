@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from xframe.errors import UsageError, Verbatim
 from xframe.tasks.schedules import Schedule
-from xframe.translate.layers import models, to_keras, to_torch
+from xframe.translate.layers import common, models, to_keras, to_torch
 from xframe.translate.layers.common import BATCH_NORM
 from xframe.translate.losses import writing as losses
 from xframe.translate.names import FRAMEWORKS, Bound, bind
@@ -153,7 +153,8 @@ def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str
         found = to_torch.modules(bound, remarks) if target == "torch" else to_keras.layers(bound, remarks)
         if BATCH_NORM in remarks.texts:
             raise NothingExactError(BATCH_NORM, closest=_chained(found, target))
-        return _with(Written("layer", _chained(found, target)), remarks)
+        code = _chained(found, target)
+        return _with(Written("layer", code, common.setup(code)), remarks)
     if kind == "layer":
         raise NothingExactError("optax has no layers.")
     raise NothingExactError("Weights that are drawn differ in every framework: copy them from one to the other.")
@@ -193,7 +194,7 @@ def _trained(bound: Bound, call: Call) -> Trained:
 
 
 def _with(written: Written, remarks: Remarks) -> Written:
-    return replace(written, notes=tuple(dict.fromkeys((*remarks.texts, *written.notes))))
+    return replace(written, notes=tuple(dict.fromkeys((*remarks.texts, *written.notes))), copying=remarks.copying)
 
 
 def _plain(value: Any) -> Any:

@@ -31,6 +31,7 @@ class Written:
         notes: remarks, a sentence each.
         beside: another way, such as the native optimizer with a line per update.
         beside_for: what ``beside`` is for, where it is not the same in the framework's own words.
+        copying: lines of a function that copies weights.
         only_for: what it is exact for, where that is not everything that the source takes.
         ticks: lines after each step, also one that only adds up gradients.
     """
@@ -46,6 +47,7 @@ class Written:
     beside_for: str = ""
     only_for: str = ""
     ticks: tuple[str, ...] = ()
+    copying: tuple[str, ...] = ()
 
     @property
     def imports(self) -> tuple[str, ...]:
@@ -69,6 +71,7 @@ class Written:
             "native": None if self.beside is None else self.beside.to_dict(),
             "native_for": self.beside_for,
             "only_for": self.only_for,
+            "copying": list(self.copying),
         }
 
     def lines(self) -> list[str]:
@@ -98,9 +101,10 @@ class NothingExactError(Exception):
 
 @dataclass(slots=True)
 class Remarks:
-    """Sentences in the order they came up, each once."""
+    """Sentences in the order they came up, each once; and the lines that copy weights."""
 
     texts: list[str] = field(default_factory=list)
+    copying: tuple[str, ...] = ()
 
     def add(self, text: str) -> None:
         """Adds a sentence that is not there yet."""

@@ -97,3 +97,68 @@ def test_from_a_file(tmp_path, capsys):
     assert "exact in PyTorch" in printed
     assert "exact in Keras" in printed
     assert execute(["translate", str(tmp_path / "none.json")]) == 2
+
+
+RECURRENT = {
+    "layers": [
+        layer("InputLayer", batch_shape=[None, 6, 5]),
+        layer("GRU", units=8, return_sequences=False) | {"build_config": {"input_shape": [None, 6, 5]}},
+        layer("Dropout", rate=0.3),
+        layer("Dense", units=3, activation="softmax"),
+    ]
+}
+
+
+def test_a_recurrent_layer_in_a_chain_gives_its_outputs_alone():
+    written = translate(json.dumps(RECURRENT)).written
+    gru = "torch.nn.GRU(input_size=5, hidden_size=8, num_layers=1, bias=True, batch_first=True)"
+    assert written.code.startswith(f"torch.nn.Sequential({gru}, LastOutput(), torch.nn.Dropout(")
+    assert written.setup[-1] == "        return results[0][:, -1]"
+    torch = pytest.importorskip("torch")
+    names = {}
+    exec("\n".join([*written.lines(), *written.copying]), names)
+    assert names["model"](torch.zeros(2, 6, 5)).shape == (2, 3)
+
+
+def test_bidirectional_is_one_module_or_has_all_reasons():
+    written = translate("keras.layers.Bidirectional(keras.layers.GRU(5), input_shape=(9, 4))").written
+    assert "bidirectional=True), LastOfBoth())" in written.code
+    backward = translate(json.dumps({"layers": [bidirectional("LSTM")]})).written
+    assert "torch.nn.LSTM(" in backward.code
+    refused = translate("keras.layers.Bidirectional(keras.layers.LSTM(5, dropout=0.1, activation='relu'))")
+    assert len(refused.reasons) == 2
+    assert "merge_mode" in translate("Bidirectional(GRU(5), merge_mode='sum')").reasons[0]
+    assert "Bidirectional(keras.layers.GRU(" in translate("torch.nn.GRU(4, 5, bidirectional=True)").written.code
+
+
+def test_the_weights_of_a_gru_are_copied_block_by_block():
+    torch, np = pytest.importorskip("torch"), pytest.importorskip("numpy")
+    names = {"torch": torch}
+    exec("\n".join(translate("keras.layers.GRU(2)").written.copying), names)
+    module = torch.nn.GRU(3, 2, batch_first=True)
+    blocks = np.repeat([1.0, 2.0, 3.0], 2)  # z, r, candidate
+    weights = [np.tile(blocks, (3, 1)), np.tile(blocks * 10, (2, 1)), np.stack([blocks * 100, blocks * 1000])]
+    names["copy_weights"](weights, module)
+    for i, each in enumerate((module.weight_ih_l0[:, 0], module.weight_hh_l0[:, 1], *module.all_weights[0][2:])):
+        assert (each.detach().numpy() == 10.0**i * blocks[[2, 3, 0, 1, 4, 5]]).all()
+
+
+def bidirectional(name):
+    forward, backward = layer(name, units=3, name="a"), layer(name, units=3, name="b", go_backwards=True)
+    return layer("Bidirectional", layer=forward, backward_layer=backward, merge_mode="concat")
+
+
+def test_all_reasons_are_given_and_not_the_first():
+    both = {"layers": [layer("GRU", units=3, reset_after=False, dropout=0.1), layer("PReLU")]}
+    assert len(translate(json.dumps(both)).reasons) == 3
+
+
+def test_channels_are_where_the_next_layer_takes_them():
+    convolved = [layer("Conv1D", filters=4, kernel_size=3), layer("LSTM", units=3, return_sequences=True)]
+    written = translate(json.dumps({"layers": [*convolved, layer("MaxPooling1D")]})).written
+    assert "ChannelsLast(), torch.nn.LSTM" in written.code
+    assert "Outputs(), ChannelsFirst(), torch.nn.MaxPool1d" in written.code
+    lines = ("(0): Conv1d(4, 4, kernel_size=(3,), stride=(1,))", "(1): Linear(in_features=4, out_features=2)")
+    printed = "\n".join(["Sequential(", *lines, ")"])
+    assert "keras.layers.Permute((2, 1)), keras.layers.Dense" in translate(printed).written.code
+    assert "torch.nn.Softmax(dim=1)" in translate("keras.layers.Conv2D(4, 3, activation='softmax')").written.code

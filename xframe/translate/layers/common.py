@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 from xframe.errors import UsageError
 from xframe.translate.names import Bound
+from xframe.translate.parsing import Call
 from xframe.translate.written import NothingExactError, Remarks
 
 LAYOUT = "Keras has channels last, PyTorch behind the samples: permute the data, and copy the weights."
@@ -34,6 +37,48 @@ ACTIVATIONS = {
     "softmax": "torch.nn.Softmax(dim=-1)",
     "log_softmax": "torch.nn.LogSoftmax(dim=-1)",
 }
+
+_MODULES = {  # what stands in a chain where no module of PyTorch does: what its forward takes, and returns
+    "ChannelsLast": ("inputs", ("return inputs.movedim(1, -1)",)),
+    "ChannelsFirst": ("inputs", ("return inputs.movedim(-1, 1)",)),
+    "Outputs": ("results", ("return results[0]",)),
+    "LastOutput": ("results", ("return results[0][:, -1]",)),
+    "LastOfBoth": (
+        "results",
+        ("forward, backward = results[0].chunk(2, -1)", "return torch.cat((forward[:, -1], backward[:, 0]), -1)"),
+    ),
+}
+# Keras' weights in PyTorch's recurrent modules: a kernel transposed, its blocks in PyTorch's order.
+COPIED = (
+    "def copy_weights(weights, module, suffix=''):  # layer.get_weights(), the module of torch.nn",
+    "    kernel, recurrent, *biases = map(torch.tensor, weights)",
+    "    rows = {'weight_ih_l0': kernel.T, 'weight_hh_l0': recurrent.T}",
+)
+COPIED_GRU = (
+    *COPIED,
+    "    for two in biases:",
+    "        rows |= {'bias_ih_l0': two[0], 'bias_hh_l0': two[1]}",
+    "    for name, (z, r, last) in ((name, each.chunk(3)) for name, each in rows.items()):",
+    "        getattr(module, name + suffix).data.copy_(torch.cat((r, z, last)))",
+)
+COPIED_OTHERS = (
+    *COPIED,
+    "    for bias in biases:",
+    "        rows |= {'bias_ih_l0': bias, 'bias_hh_l0': torch.zeros_like(bias)}",
+    "        getattr(module, 'bias_hh_l0' + suffix).requires_grad = False",
+    "    for name, each in rows.items():",
+    "        getattr(module, name + suffix).data.copy_(each)",
+)
+
+
+def setup(code: str) -> tuple[str, ...]:
+    """The modules that code names and PyTorch has not."""
+    lines: list[str] = []
+    for name, (given, body) in _MODULES.items():
+        if re.search(rf"\b{name}\(", code):
+            lines += [f"class {name}(torch.nn.Module):", f"    def forward(self, {given}):"]
+            lines += [f"        {line}" for line in body]
+    return tuple(lines)
 
 
 def sizes(value: Any, axes: int) -> tuple[int, ...]:
@@ -72,9 +117,22 @@ def flat(pads: list[tuple[int, int]]) -> tuple[int, ...]:
 
 def refuse_set(call: Bound, **usual: Any) -> None:
     """Refuses arguments that differ from those for which there is a counterpart."""
-    for argument, value in usual.items():
-        if call.values.get(argument, value) != value:
-            raise NothingExactError(f"{call.leaf} with {argument}={call[argument]!r} has no counterpart.")
+    if reasons := differing(call, **usual):
+        raise NothingExactError(*reasons)
+
+
+def of_keras(call: Call) -> Call:
+    """A layer that stands within one of Keras, and so is Keras' even without its module."""
+    return call if "." in call.name else replace(call, name=f"keras.layers.{call.name}")
+
+
+def differing(call: Bound, **usual: Any) -> list[str]:
+    """A sentence for each argument that differs from that for which there is a counterpart."""
+    return [
+        f"{call.leaf} with {argument}={call[argument]!r} has no counterpart."
+        for argument, value in usual.items()
+        if call.values.get(argument, value) != value
+    ]
 
 
 def remark_set(call: Bound, remarks: Remarks) -> None:

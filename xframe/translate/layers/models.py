@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim
 from xframe.translate.layers import to_keras, to_torch
-from xframe.translate.layers.common import BATCH_NORM
+from xframe.translate.layers.common import BATCH_NORM, of_keras, setup
 from xframe.translate.names import Bound, bind, signatures
 from xframe.translate.parsing import Call, expression
 from xframe.translate.written import NothingExactError, Remarks, Written
@@ -17,11 +18,11 @@ from xframe.translate.written import NothingExactError, Remarks, Written
 LARGEST = 1_000_000  # characters
 _MOST = 2_000  # layers
 _LINE = re.compile(r"^\s*\((\w+)\):\s*(\w+\(.*)$")
-_PERMUTED = (
-    "class ChannelsLast(torch.nn.Module):",
-    "    def forward(self, inputs):",
-    "        return inputs.permute(0, 2, 3, 1)",
-)
+_INNER = ("layer", "backward_layer")
+_LAST_AXIS = {  # layers and modules that work on the last axis, wherever the channels are
+    *("Dense", "LayerNormalization", "RMSNormalization", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "Softmax"),
+    *("Linear", "LayerNorm", "RMSNorm", "RNN", "LogSoftmax", "Flatten"),
+}
 
 
 def is_model(text: str) -> bool:
@@ -46,25 +47,79 @@ def translated(text: str, remarks: Remarks) -> tuple[str, Written]:
 
 def _to_torch(calls: list[Bound], remarks: Remarks) -> Written:
     found: list[str] = []
-    image = permuted = False
-    for call in calls:
-        if call.leaf == "Flatten" and image:
-            found.append("ChannelsLast()")
-            permuted = True
-        found += to_torch.modules(call, remarks)
-        image = (image or call.leaf.endswith("2D")) and not call.leaf.startswith(("Global", "Flatten"))
-    setup = _PERMUTED if permuted else ()
-    return _checked(Written("model", f"torch.nn.Sequential({', '.join(found)})", setup), remarks)
+    reasons: list[str] = []
+    channels = shape = None  # where the channels are, which before the first layer is as the data has it
+    for each in calls:
+        known = shape is not None and each.values.get("input_shape", 0) is None
+        call = replace(each, values={**each.values, "input_shape": shape}) if known else each
+        wanted = _channels(call)
+        if channels and wanted and channels != wanted:
+            found.append(f"Channels{wanted.capitalize()}()")
+        try:
+            found += to_torch.modules(call, remarks)
+        except NothingExactError as refusal:
+            reasons += refusal.reasons
+        channels, shape = _after(call, wanted or channels), _shape(call)
+    if reasons:
+        raise NothingExactError(*dict.fromkeys(reasons))
+    code = f"torch.nn.Sequential({', '.join(found)})"
+    return _checked(Written("model", code, setup(code)), remarks)
+
+
+def _channels(call: Bound) -> str | None:
+    """Whether a layer of Keras is a module that takes channels first or last; None: any."""
+    if call.leaf in _LAST_AXIS | {"Embedding"} or (call.leaf == "Activation" and "softmax" in str(call["activation"])):
+        return "last"
+    normal = call.leaf in ("GroupNormalization", "BatchNormalization")
+    return "first" if normal or re.search("[12]D(Transpose)?$", call.leaf) else None
+
+
+def _after(call: Bound, channels: str | None) -> str | None:
+    """Where the channels are after a layer; None where there is one axis of features alone."""
+    inner = bind(of_keras(call["layer"])) if call.leaf == "Bidirectional" else call
+    flat = call.leaf == "Flatten" or (call.leaf.startswith("Global") and not call["keepdims"])
+    return None if flat or inner.values.get("return_sequences") is False else channels
+
+
+def _shape(call: Bound) -> tuple[int | None, ...] | None:
+    """The shape of what a layer gives, where that is simple to say."""
+    shape = call.values.get("input_shape")
+    inner = bind(of_keras(call["layer"])) if call.leaf == "Bidirectional" else call
+    if call.leaf == "Embedding":
+        return None if shape is None else (*shape, call["output_dim"])
+    if shape is None or call.leaf in ("Dropout", "Activation", "ReLU", "LeakyReLU", "ELU", "LayerNormalization"):
+        return None if shape is None else tuple(shape)
+    if call.leaf == "Dense":
+        return (*shape[:-1], call["units"])
+    if "return_sequences" not in inner.values:
+        return None
+    units = inner["units"] * (1 if inner is call else 2)
+    return (*(shape[:-1] if inner["return_sequences"] else ()), units)
 
 
 def _to_keras(calls: list[Bound], remarks: Remarks) -> Written:
     found: list[str] = []
-    image = False
+    reasons: list[str] = []
+    axes, moved, seen = 0, False, False  # of images, whose channels Keras has last
     for call in calls:
-        if call.leaf == "Flatten" and image:
-            found.append("keras.layers.Permute((3, 1, 2))")
-        found += to_keras.layers(call, remarks)
-        image = (image or call.leaf.endswith("2d")) and call.leaf != "Flatten"
+        channels = re.search("[12]d$", call.leaf)
+        if channels and seen and not moved:
+            axes, moved = int(channels[0][0]), True
+            found.append(f"{to_keras.K}Permute({(2, 3, 1) if axes == 2 else (2, 1)})")
+        elif channels:
+            axes, moved = int(channels[0][0]), True
+        elif moved and call.leaf in _LAST_AXIS and call.values.get("dim") != 1:
+            moved = False
+            found.append(f"{to_keras.K}Permute({(3, 1, 2) if axes == 2 else (2, 1)})")
+        try:
+            found += to_keras.layers(call, remarks)
+            if call.leaf in ("LSTM", "GRU", "RNN") and call is not calls[-1]:
+                raise NothingExactError(f"{call.leaf} returns a pair, which the module after it cannot take.")
+        except NothingExactError as refusal:
+            reasons += refusal.reasons
+        seen = seen or call.leaf in _LAST_AXIS or call.leaf == "Embedding"
+    if reasons:
+        raise NothingExactError(*dict.fromkeys(reasons))
     return _checked(Written("model", f"keras.Sequential([{', '.join(found)}])"), remarks)
 
 
@@ -92,7 +147,7 @@ def _keras_calls(text: str) -> list[Bound]:
         if i and nodes and _inputs(nodes) != [entries[i - 1].get("name")]:
             raise NothingExactError("Layers that do not follow one another are no Sequential; translate each alone.")
         if entry["class_name"] != "InputLayer":
-            calls.append(_keras_call(entry))
+            calls.append(bind(_keras_call(entry)))
     return calls
 
 
@@ -111,17 +166,18 @@ def _inputs(nodes: Any) -> list[Any]:
     return found
 
 
-def _keras_call(entry: Mapping[str, Any]) -> Bound:
+def _keras_call(entry: Mapping[str, Any]) -> Call:
     name, config = f"keras.layers.{entry['class_name']}", entry.get("config")
     if name not in signatures():
         raise NothingExactError(f"{entry['class_name']} is not a layer that is known here.")
     known = {each.name for each in signatures()[name]} - {"name", "dtype", "trainable", "input_shape", "seed"}
     config = config if isinstance(config, dict) else {}
     words = [(key, _usual(value)) for key, value in config.items() if key in known and _usual(value) is not None]
+    words = [(key, _keras_call(value) if key in _INNER and isinstance(value, dict) else value) for key, value in words]
     shape = (entry.get("build_config") or {}).get("input_shape")
     if isinstance(shape, list) and len(shape) > 1:
         words.append(("input_shape", tuple(shape[1:])))
-    return bind(Call(name, (), tuple(words)))
+    return Call(name, (), tuple(words))
 
 
 def _usual(value: Any) -> Any:

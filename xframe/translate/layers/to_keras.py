@@ -140,7 +140,7 @@ def _embedding(call: Bound, remarks: Remarks) -> Layers:
 
 
 def _recurrent(call: Bound, remarks: Remarks) -> Layers:
-    refuse_set(call, num_layers=1, dropout=0.0, bidirectional=False, proj_size=0)
+    refuse_set(call, num_layers=1, dropout=0.0, proj_size=0)
     name = "SimpleRNN" if call.leaf == "RNN" else call.leaf
     words = {"units": call["hidden_size"], "activation": call.values.get("nonlinearity", "tanh")}
     words |= {"use_bias": call["bias"], "return_sequences": True, "return_state": False}
@@ -148,11 +148,15 @@ def _recurrent(call: Bound, remarks: Remarks) -> Layers:
         words["reset_after"] = True
         remarks.add("Gates z, r stand in this order, PyTorch's r, z; its two biases are Keras' two rows.")
     elif call["bias"]:
-        raise NothingExactError(_TWO, closest=called(K + name, **words))
+        raise NothingExactError(_TWO, closest=_both_ways(call, called(K + name, **words)))
     if not call["batch_first"]:
         remarks.add("Keras has samples first: transpose the data, whose first axis is time without batch_first.")
     remarks.add("What it returns is PyTorch's first result, all outputs.")
-    return [called(K + name, **words)]
+    return [_both_ways(call, called(K + name, **words))]
+
+
+def _both_ways(call: Bound, layer: str) -> str:
+    return f"{K}Bidirectional({layer}, merge_mode='concat')" if call["bidirectional"] else layer
 
 
 def _leaky(call: Bound, remarks: Remarks) -> Layers:

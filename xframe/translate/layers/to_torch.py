@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from xframe.translate.layers.common import (
     ACTIVATIONS,
     BATCH_NORM,
+    COPIED_GRU,
+    COPIED_OTHERS,
     LAYOUT,
     RESIZED,
     ROUNDED,
     WEIGHTS,
+    differing,
     flat,
+    of_keras,
     refuse_set,
     remark_set,
     same_padding,
     sizes,
 )
-from xframe.translate.names import Bound
+from xframe.translate.names import Bound, bind
 from xframe.translate.written import Literal, NothingExactError, Remarks, called
 
 Modules = list[str]
@@ -37,14 +42,14 @@ def modules(call: Bound, remarks: Remarks) -> Modules:
     return LAYERS[call.leaf](call, remarks)
 
 
-def _activation(name: Any, remarks: Remarks) -> Modules:
+def _activation(name: Any, remarks: Remarks, axis: int = -1) -> Modules:
     if name is None or name == "linear":
         return []
     if not isinstance(name, str) or name not in ACTIVATIONS:
         raise NothingExactError(f"The activation {name!r} is no module of PyTorch.")
     if name in ("gelu", "leaky_relu"):
         remarks.add(ROUNDED)
-    return [ACTIVATIONS[name]]
+    return [ACTIVATIONS[name].replace("dim=-1", f"dim={axis}")]
 
 
 def _features(call: Bound) -> Any:
@@ -88,7 +93,7 @@ def _conv(call: Bound, remarks: Remarks) -> Modules:
     else:
         words = {"out_channels": call["filters"], **words, "groups": call["groups"], "bias": call["use_bias"]}
         conv = _with_inputs(f"LazyConv{axes}d", f"Conv{axes}d", "in_channels", call, **words)
-    return [*before, conv, *_activation(call["activation"], remarks)]
+    return [*before, conv, *_activation(call["activation"], remarks, axis=1)]
 
 
 def _padded(
@@ -124,7 +129,7 @@ def _transposed(call: Bound, remarks: Remarks) -> Modules:
         remarks.add("Padding below 0 crops.")
         cut = flat([(-(each // 2), -(each - each // 2)) for each in over])
         found.append(called(f"{N}ZeroPad2d", padding=cut))
-    return [*found, *_activation(call["activation"], remarks)]
+    return [*found, *_activation(call["activation"], remarks, axis=1)]
 
 
 def _pool(call: Bound, remarks: Remarks) -> Modules:
@@ -193,23 +198,54 @@ def _embedding(call: Bound, remarks: Remarks) -> Modules:
 
 
 def _recurrent(call: Bound, remarks: Remarks) -> Modules:
-    refuse_set(call, dropout=0.0, recurrent_dropout=0.0, go_backwards=False, stateful=False, return_state=False)
-    refuse_set(call, recurrent_activation="sigmoid", reset_after=True)
-    words = {"input_size": _standin(call, "features", remarks), "hidden_size": call["units"], "num_layers": 1}
-    if call.leaf == "SimpleRNN" and call["activation"] in ("tanh", "relu"):
-        words["nonlinearity"] = call["activation"]
-    elif call["activation"] != "tanh":
-        raise NothingExactError(f"{call.leaf} with another activation than tanh has no counterpart.")
-    if call["use_bias"]:
-        remarks.add(
-            "Gates r, z stand in this order, Keras' z, r; Keras' two rows of biases are bias_ih and bias_hh."
-            if call.leaf == "GRU"
-            else "PyTorch has two biases that are added, Keras one: set bias_hh to 0 and requires_grad to False."
-        )
-    part = "[0]" if call["return_sequences"] else "[0][:, -1]"
-    remarks.add(f"What Keras' layer returns is this one's (inputs){part}.")
-    name = "RNN" if call.leaf == "SimpleRNN" else call.leaf
-    return [called(N + name, **words, bias=call["use_bias"], batch_first=True)]
+    part = "Outputs()" if call["return_sequences"] else "LastOutput()"
+    return [_run(call, False, remarks), part]
+
+
+def _run(call: Bound, both: bool, remarks: Remarks) -> str:
+    """The module that has a recurrent layer's weights; it returns all outputs, and more."""
+    usual = {"dropout": 0.0, "recurrent_dropout": 0.0, "go_backwards": False, "stateful": False, "return_state": False}
+    reasons = differing(call, **usual, recurrent_activation="sigmoid", reset_after=True)
+    words: dict[str, Any] = {"nonlinearity": call["activation"]} if call.leaf == "SimpleRNN" else {}
+    if call["activation"] not in (("tanh", "relu") if words else ("tanh",)):
+        reasons.append(f"{call.leaf} with activation={call['activation']!r} has no counterpart.")
+    if reasons:
+        raise NothingExactError(*reasons)
+    remarks.add(
+        "Weights are copied: a kernel (inputs, blocks of units) is transposed. Of a GRU's three blocks Keras' order is "
+        "z, r, candidate and PyTorch's r, z, candidate: the first two change places, the last stays; Keras' two rows "
+        "of biases are bias_ih and bias_hh."
+        if call.leaf == "GRU"
+        else "Weights are copied: a kernel is transposed, its blocks stay in order."
+    )
+    if call["use_bias"] and call.leaf != "GRU":
+        remarks.add("PyTorch has two biases that are added, Keras one: set bias_hh to 0 and requires_grad to False.")
+    remarks.copying = COPIED_GRU if call.leaf == "GRU" else COPIED_OTHERS
+    words = {"input_size": _standin(call, "features", remarks), "hidden_size": call["units"], "num_layers": 1} | words
+    words |= {"bias": call["use_bias"], "batch_first": True} | ({"bidirectional": True} if both else {})
+    return called(N + ("RNN" if call.leaf == "SimpleRNN" else call.leaf), **words)
+
+
+def _bidirectional(call: Bound, remarks: Remarks) -> Modules:
+    inner, backward = call["layer"], call["backward_layer"]
+    forward = bind(of_keras(inner))
+    if forward.leaf not in ("LSTM", "GRU", "SimpleRNN"):
+        raise NothingExactError(f"Bidirectional of {forward.leaf} is not a module that PyTorch has.")
+    reasons = differing(call, merge_mode="concat", weights=None)
+    if backward is not None:
+        turned = bind(of_keras(backward))
+        if (turned.name, {**turned.values, "name": None}) != (
+            forward.name,
+            {**forward.values, "name": None, "go_backwards": not forward["go_backwards"]},
+        ):
+            reasons.append("A backward_layer that differs from the forward one has no counterpart.")
+    if reasons:
+        raise NothingExactError(*reasons)
+    shape = {} if call["input_shape"] is None else {"input_shape": call["input_shape"]}
+    part = "Outputs()" if forward["return_sequences"] else "LastOfBoth()"
+    run = _run(replace(forward, values={**forward.values, **shape}), True, remarks)
+    remarks.add("The first half of its get_weights() is the module's, the second that of the suffix '_reverse'.")
+    return [run, part]
 
 
 def _relu(call: Bound, remarks: Remarks) -> Modules:
@@ -272,6 +308,7 @@ LAYERS: dict[str, Callable[[Bound, Remarks], Modules]] = {
     "RMSNormalization": _rms_norm,
     "Embedding": _embedding,
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), _recurrent),
+    "Bidirectional": _bidirectional,
     "ReLU": _relu,
     "LeakyReLU": _leaky,
     "ELU": lambda call, _: [called(f"{N}ELU", alpha=call["alpha"], inplace=False)],
