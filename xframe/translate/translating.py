@@ -15,7 +15,7 @@ from xframe.translate.names import FRAMEWORKS, Bound, bind
 from xframe.translate.optimizers import keras, optax, torch
 from xframe.translate.optimizers.trained import Trained
 from xframe.translate.parsing import Call, expression
-from xframe.translate.schedules import reading, writing
+from xframe.translate.schedules import plateau, reading, writing
 from xframe.translate.written import NothingExactError, Remarks, Written, shown
 
 NATURAL = {"keras": "torch", "torch": "keras", "optax": "torch"}
@@ -121,7 +121,7 @@ def _target(framework: str, to: str | None) -> str:
 
 
 def _kind(name: str) -> str:
-    if name in reading.READERS or name.startswith((_SCHEDULERS, "keras.optimizers.schedules.")):
+    if name in reading.READERS or name.startswith((_SCHEDULERS, "keras.optimizers.schedules.", "keras.callbacks.")):
         return "schedule"
     if name.startswith(("keras.optimizers.", "torch.optim.")):
         return "optimizer"
@@ -136,6 +136,8 @@ def _kind(name: str) -> str:
 
 def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str, Any]) -> Written:
     remarks = Remarks()
+    if bound.leaf == plateau.NAME:
+        plateau.refuse(bound, target)
     if kind == "schedule" and bound.framework != "torch":
         form = reading.read(bound, 0.0, remarks)
         meaning |= form.to_dict()

@@ -110,6 +110,18 @@ def test_nothing_exact_has_a_reason_and_the_closest():
     assert translation.closest.startswith("optax.adagrad(learning_rate=0.01")
 
 
+def test_a_plateau_has_reasons_and_the_closest_both_ways(capsys):
+    translation = translate("keras.callbacks.ReduceLROnPlateau(monitor='val_accuracy', factor=0.5, patience=3)")
+    assert not translation
+    assert "patience=2" in translation.closest
+    assert "mode='max'" in translation.closest
+    back = translate("lr_scheduler.ReduceLROnPlateau(optimizer, patience=3)")
+    assert back.closest.startswith("keras.callbacks.ReduceLROnPlateau(")
+    assert "patience=4" in back.closest
+    assert execute(["translate", "keras.callbacks.ReduceLROnPlateau()"]) == 1
+    assert "follows a metric" in capsys.readouterr().out
+
+
 def test_the_command(capsys, monkeypatch):
     assert execute(["translate", "keras.optimizers.SGD(0.1)", "optax.sgd(0.1)", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
