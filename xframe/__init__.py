@@ -111,7 +111,11 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _WHERE:
-        raise AttributeError(f"module 'xframe' has no attribute {name!r}")
+        # Classes alone have a home to be asked for: whoever looks for anything else imports nothing.
+        homes = [importlib.import_module(f"{__name__}.{home}") for home in _MODULES if name[:1].isupper()]
+        hints = [f"{home.__name__}.{name}" for home in homes if name in getattr(home, "__all__", ())]
+        hint = f": it is {' or '.join(hints)}" if hints else ""
+        raise AttributeError(f"module 'xframe' has no attribute {name!r}{hint}")
     value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
     return value
 

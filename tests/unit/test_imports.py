@@ -107,6 +107,12 @@ def test_no_other_name():
         xframe.nothing  # noqa: B018
 
 
+@pytest.mark.parametrize("name", ["layers.GRU", "optimizers.Adam", "losses.CrossEntropy", "schedule.Cosine"])
+def test_a_class_that_lies_elsewhere_is_named_with_its_home(name):
+    with pytest.raises(AttributeError, match=rf"it is xframe\.{name}$"):
+        getattr(xframe, name.rpartition(".")[2])
+
+
 def test_exit_codes():
     from xframe.errors import NotATraceError, OverdueError, StoppedError
 

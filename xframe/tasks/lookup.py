@@ -21,6 +21,10 @@ from xframe.tasks.task import Task
 BUILT_IN = ("digits-mlp", "digits-cnn", "rows-lstm", "tiny-transformer", "diabetes-regression", "ledger")
 
 
+_XFRAME = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
 def find_task(name: str) -> Task:
     """A built-in task by name, or a user's own by ``package.module:name``.
 
@@ -82,9 +86,9 @@ def _import(name: str) -> ModuleType:
     places = [frame for frame in traceback.extract_tb(problem.__traceback__) if "importlib" not in frame.filename]
     if isinstance(problem, bdb.BdbQuit):
         problem = XframeError(NO_TERMINAL)
-    while len(places) > 1 and places[-1].filename == __file__:  # where a debugger was refused
-        places.pop()
-    where = f" ({places[-1].filename}, line {places[-1].lineno})" if len(places) > 1 else ""
+    others = [place for place in places if not place.filename.startswith(_XFRAME)]
+    others = [place for place in others if not place.filename.startswith(_INSTALLED)] or others  # the user's own line
+    where = f" ({others[-1].filename}, line {others[-1].lineno})" if others else ""
     raise UsageError(
         f"the task's module {name!r} cannot be imported",
         got=Verbatim(f"{type(problem).__name__}: {problem}{where}"),

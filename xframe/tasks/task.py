@@ -45,7 +45,8 @@ class Task:
         num_samples: size of the data set; known before any data is loaded.
         load: returns (features, targets), arrays of num_samples rows, memory maps among them, or a source of
             samples such as ``xframe.ParquetSource``; row i is sample id i.
-        initial_weights: returns arrays by canonical name; must be the same on every call and machine.
+        initial_weights: returns arrays by canonical name; must be the same on every call and machine. Buffers may be
+            left out: a BatchNorm's mean and variance begin as 0 and 1, a Dropout's step as 0.
         loss: one of ``xframe.losses``, or its name; adapters compute it from the outputs and targets of one batch.
         optimizer: the update rule.
         layers: the neutral model, see ``xframe.layers``; empty if there are builders.
@@ -104,7 +105,7 @@ class Task:
             )
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """The initial weights, fitting the neutral layers if there are any.
+        """The initial weights, fitting the neutral layers if there are any; of buffers left out, what the layer has.
 
         Raises:
             UsageError: a name or shape is not what the layers need.
@@ -113,7 +114,12 @@ class Task:
         if not self.layers:
             return initial
         placed = self.placed(initial)
+        begins = {f"{name}/{weight}": value for layer, name, *_ in placed for weight, value in layer.buffers.items()}
         needed = {f"{name}/{weight}": shape for _, name, _, own in placed for weight, shape in own.items()}
+        if left_out := [name for name in begins if name not in initial]:
+            kinds = {name: np.int64 if name.endswith("/step") else np.float32 for name in left_out}
+            held = initial | {name: np.full(needed[name], begins[name], kind) for name, kind in kinds.items()}
+            initial = {name: held[name] for name in (*needed, *held) if name in held}  # in the layers' order
         shapes = {name: values.shape for name, values in initial.items()}
         if shapes != needed:
             raise UsageError(

@@ -195,12 +195,22 @@ def test_layers_that_do_not_fit(model, inputs, message):
 # In a task
 
 
+def test_buffers_that_a_task_leaves_out_begin_as_the_layer_has_them():
+    layers = (Dense(4), BatchNorm(), Dropout(0.5), Dense(1))
+    given = initial_weights(layers, (3,))
+    left_out = {name: given[name] for name in given if not name.endswith(("/mean", "/variance", "/step"))}
+    task = replace(find_task("digits-mlp"), metrics=(), loss="negative_sum", load=lambda: (np.zeros((1797, 3)),) * 2)
+    whole, filled = (replace(task, layers=layers, initial_weights=lambda of=of: of) for of in (given, left_out))
+    assert whole.fingerprints() == filled.fingerprints()
+    assert len(left_out) == 6
+
+
 def test_a_task_checks_its_weights_by_its_layers():
     task = find_task("digits-cnn")
     weights = task.weights()
     assert list(weights)[:3] == ["conv2d_0/kernel", "batchnorm_0/scale", "batchnorm_0/bias"]
-    without = {name: values for name, values in weights.items() if name != "batchnorm_0/variance"}
-    with pytest.raises(xframe.UsageError, match=r"do not fit the layers.*expected .*batchnorm_0/variance \(16,\)"):
+    without = {name: values for name, values in weights.items() if name != "batchnorm_0/scale"}
+    with pytest.raises(xframe.UsageError, match=r"do not fit the layers.*expected .*batchnorm_0/scale \(16,\)"):
         replace(task, initial_weights=lambda: without).weights()
     turned = weights | {"conv2d_1/kernel": weights["conv2d_1/kernel"].transpose(3, 2, 0, 1)}
     with pytest.raises(xframe.UsageError, match=r"conv2d_1/kernel \(32, 16, 3, 3\), .*expected .* \(3, 3, 16, 32\)"):

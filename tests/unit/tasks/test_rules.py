@@ -134,6 +134,8 @@ def test_a_value_of_any_kind_is_a_field_or_one_error():
         lambda: SGD(0.1, momentum=1.0),
         lambda: Adam(0.1, beta2=-0.1),
         lambda: RMSprop(0.1, epsilon=-1e-9),
+        lambda: SGD(-0.1),
+        lambda: Adam(0.1, weight_decay=-0.1),
         lambda: Group(("a",), rate_factor=-1),
         lambda: Average(0.9, clock="epochs"),
     ],

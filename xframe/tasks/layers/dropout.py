@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from operator import rshift
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from xframe.tasks.layers.layer import Layer, Shape
@@ -57,7 +58,7 @@ class Dropout(Layer):
         name: what the masks belong to: in a model the layer's canonical name, unless another is set.
     """
 
-    buffers: ClassVar[tuple[str, ...]] = ("step",)
+    buffers: ClassVar[Mapping[str, int]] = MappingProxyType({"step": 0})
     rate: float
     seed: int = 0
     name: str = ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 from xframe.errors import UsageError, Verbatim, unknown
@@ -30,13 +31,14 @@ class Layer:
     Attributes:
         ranks: how many dimensions one sample may have.
         words: by field, where it takes other words than most layers take there.
-        buffers: those of its weights that have no gradient and that training steps move.
+        buffers: those of its weights that have no gradient and that training steps move, with what they begin as
+            where a task states nothing.
         first: whether it can only be the first layer, as it takes integers, and what other layers give are floats.
     """
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
     words: ClassVar[dict[str, tuple[str, ...]]] = {}
-    buffers: ClassVar[tuple[str, ...]] = ()
+    buffers: ClassVar[Mapping[str, int]] = MappingProxyType({})
     first: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

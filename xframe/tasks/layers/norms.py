@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 from xframe.tasks.layers.layer import Layer, Shape, divisible
@@ -19,7 +21,7 @@ class BatchNorm(Layer):
     """
 
     ranks: ClassVar[tuple[int, ...]] = (1, 3)
-    buffers: ClassVar[tuple[str, ...]] = ("mean", "variance")
+    buffers: ClassVar[Mapping[str, int]] = MappingProxyType({"mean": 0, "variance": 1})
     momentum: float = 0.9
     epsilon: float = 1e-5
 

@@ -136,7 +136,7 @@ class Rule:
         if (name.startswith("beta") and name != "beta2_power") or name in ("rho", "momentum"):
             if not 0 <= value < 1:
                 raise UsageError(f"{what}'s {name}", got=value, expected="a number from 0 up to below 1")
-        elif name.startswith("epsilon") and value < 0:
+        elif (name in ("learning_rate", "weight_decay") or name.startswith("epsilon")) and value < 0:
             raise UsageError(f"{what}'s {name}", got=value, expected="a number from 0 up")
 
     def rate(self, tick: int) -> float:
