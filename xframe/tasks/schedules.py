@@ -122,6 +122,11 @@ class Piecewise(Schedule):
     rates: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("boundaries", "rates"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise UsageError(
+                    f"a piecewise schedule's {name}", got=getattr(self, name), expected="a list of numbers"
+                )
         for boundary in self.boundaries:
             _ticks("boundaries", boundary)
         for rate in self.rates:

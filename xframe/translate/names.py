@@ -263,8 +263,8 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     **dict.fromkeys(("dampening", "weight_decay", "epsilon", "eps_root", "epsilon_1", "epsilon_2"), _AMOUNT),
     **dict.fromkeys(("initial_accumulator_value", "lr_decay", "momentum_decay", "initial_scale"), _AMOUNT),
     **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm", "max_norm", "max_delta", "delta", "beta"), _POSITIVE),
-    **dict.fromkeys(("decay_steps", "first_decay_steps", "transition_steps", "step_size", "T_max", "T_0"), _COUNT),
-    **dict.fromkeys(("total_iters", "total_steps", "every_k_schedule"), _COUNT),
+    **dict.fromkeys(("decay_steps", "first_decay_steps", "step_size", "T_max", "T_0"), _COUNT),
+    **dict.fromkeys(("total_steps", "every_k_schedule", "epochs", "steps_per_epoch"), _COUNT),
     **dict.fromkeys(("units", "filters", "input_dim", "output_dim", "num_embeddings", "embedding_dim"), _COUNT),
     **dict.fromkeys(("in_features", "out_features", "in_channels", "out_channels", "num_features"), _COUNT),
     **dict.fromkeys(("groups", "num_groups", "num_channels", "input_size", "hidden_size", "num_layers"), _COUNT),
@@ -275,7 +275,10 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     **dict.fromkeys(("layer", "backward_layer"), (lambda value: isinstance(value, Call), "a layer")),
     **dict.fromkeys(("patience", "cooldown"), (lambda value: _whole(value) and value >= 0, "an integer from 0 up")),
     "min_delta": _AMOUNT,
-    "warmup_steps": (lambda value: _whole(value) and value >= 0, "an integer from 0 up"),
+    **dict.fromkeys(
+        ("warmup_steps", "total_iters", "transition_steps"),
+        (lambda value: _whole(value) and value >= 0, "an integer from 0 up"),
+    ),
     "betas": (lambda value: _several(_SHARE[0])(value) and len(value) == 2, "two numbers from 0 up to below 1"),
     "label_smoothing": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "rate": _SHARE,
@@ -293,6 +296,12 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     **dict.fromkeys(("weight", "pos_weight"), (lambda value: not isinstance(value, (Name, str, bool)), "a tensor")),
     **dict.fromkeys(("ignore_index", "ignore_class"), (_whole, "an integer")),
     **dict.fromkeys(("milestones", "boundaries"), (_several(_whole), "a list of integers")),
+    "start_factor": (lambda value: number(value) and 0 < value <= 1, "a number above 0, up to 1"),
+    **dict.fromkeys(
+        ("end_factor", "factor"), (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1")
+    ),
+    "last_epoch": (_whole, "an integer"),
+    "transition_begin": (_whole, "an integer"),
     "values": (_several(_AMOUNT[0]), "a list of numbers from 0 up"),
     **dict.fromkeys(
         ("schedulers", "schedules"), (_several(lambda value: isinstance(value, Call)), "a list of schedules")
@@ -305,6 +314,18 @@ _ODD = {  # where a name means something else than it does elsewhere
     ("torch.nn.BatchNorm1d", "momentum"): _AMOUNT,
     ("torch.nn.BatchNorm2d", "momentum"): _AMOUNT,
     ("torch.nn.Softplus", "beta"): _POSITIVE,
+    ("torch.nn.SmoothL1Loss", "beta"): _AMOUNT,
+    ("torch.optim.lr_scheduler.MultiStepLR", "milestones"): (
+        lambda value: isinstance(value, (list, tuple)) and all(map(_whole, value)),
+        "a list of integers",
+    ),
+    **dict.fromkeys(
+        (("torch.optim.Adam", "betas"), ("torch.optim.AdamW", "betas")),
+        (
+            lambda value: _several(_SHARE[0])(value) and len(value) == 2 and all(isinstance(x, float) for x in value),
+            "two numbers from 0 up to below 1, with a point: PyTorch refuses integers",
+        ),
+    ),
     ("torch.optim.RMSprop", "alpha"): _SHARE,
     ("optax.rmsprop", "decay"): _SHARE,
     ("keras.layers.GroupNormalization", "groups"): (_whole, "an integer"),

@@ -91,6 +91,10 @@ def translate(source: str, to: str | None = None) -> Translation:
     meaning: dict[str, Any] = {}
     try:
         written = _written(kind, bound, call, target, meaning)
+    except ArithmeticError as error:
+        raise UsageError(
+            f"the numbers of {bound.name} cannot be computed with", got=Verbatim(error), expected="finite numbers"
+        ) from None
     except NothingExactError as refusal:
         reasons, closest = refusal.reasons, refusal.closest
         return Translation(text, kind, bound.framework, target, arguments, meaning, None, reasons, closest)
@@ -190,13 +194,14 @@ def _trained(bound: Bound, call: Call) -> Trained:
     schedule: Schedule = reading.read(bound, float(optimizer["lr"]), remarks)
     trained = torch.read(optimizer, schedule)
     remarks.add("A schedule's tick is an update here: scheduler.step() after each optimizer.step(), not once an epoch.")
-    for text in remarks.texts:
-        trained.remarks.add(text)
+    trained.remarks.take(remarks)
     return trained
 
 
 def _with(written: Written, remarks: Remarks) -> Written:
-    return replace(written, notes=tuple(dict.fromkeys((*remarks.texts, *written.notes))), copying=remarks.copying)
+    only = written.only_for if remarks.until is None else f"up to update {remarks.until:,}"
+    notes = tuple(dict.fromkeys((*remarks.texts, *written.notes)))
+    return replace(written, notes=notes, copying=remarks.copying, only_for=only)
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,15 +102,28 @@ class NothingExactError(Exception):
 
 @dataclass(slots=True)
 class Remarks:
-    """Sentences in the order they came up, each once; and the lines that copy weights."""
+    """Sentences in the order they came up, each once.
+
+    Attributes:
+        copying: lines that copy weights.
+        until: the update up to which it is the same, if not for ever.
+    """
 
     texts: list[str] = field(default_factory=list)
     copying: tuple[str, ...] = ()
+    until: int | None = None
 
     def add(self, text: str) -> None:
         """Adds a sentence that is not there yet."""
         if text not in self.texts:
             self.texts.append(text)
+
+    def take(self, other: Remarks, begin: int = 0) -> None:
+        """Adds those of a part that begins at update ``begin``."""
+        for text in other.texts:
+            self.add(text)
+        if other.until is not None:
+            self.until = min(begin + other.until, sys.maxsize if self.until is None else self.until)
 
 
 def called(name: str, *positional: Any, **arguments: Any) -> str:

@@ -121,7 +121,12 @@ def _adadelta(call: Bound, rate: Any) -> Adadelta:
     return Adadelta(rate, float(call["rho"]), float(call["eps"]), weight_decay=float(call["weight_decay"]))
 
 
+_NEVER = "Of gradients that have all been 0, optax's Adagrad without epsilon and accumulator makes 0, others 0 / 0."
+
+
 def _adagrad(call: Bound, rate: Any) -> Adagrad:
+    if not call["eps"] and not call["initial_accumulator_value"]:
+        raise NothingExactError(_NEVER)
     return Adagrad(rate, float(call["eps"]), "inside", float(call["initial_accumulator_value"]))
 
 
@@ -229,6 +234,8 @@ def _core(rule: Any, rate: Any) -> tuple[list[str], tuple[str, ...]]:
             if rule.epsilon_on == "outside" and rule.epsilon:
                 why = "optax adds epsilon to the sum of squares, PyTorch to its root; they agree as epsilon goes to 0."
                 raise NothingExactError(why, closest=called("optax.adagrad", learning_rate=rate, **words))
+            if not rule.epsilon and not rule.initial_accumulator:
+                raise NothingExactError(_NEVER, closest=called("optax.adagrad", learning_rate=rate, **words))
             return _or_chain("optax.adagrad", "optax.scale_by_rss", rate, words, decay, scale), ()
         case Adadelta():
             words = {"rho": rule.rho, "eps": rule.epsilon}

@@ -5,6 +5,7 @@ PyTorch's take the rate from their optimizer, so the optimizer is written inside
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,13 @@ def read(call: Bound, rate: float, remarks: Remarks) -> Schedule:
     """
     if call.name not in READERS:
         raise NothingExactError(_WITHOUT.get(call.leaf, f"{call.name} has no counterpart."))
+    if call.values.get("last_epoch", -1) != -1:
+        raise UsageError(
+            f"{call.name}'s last_epoch",
+            got=call["last_epoch"],
+            expected="-1, as of a new optimizer, which has no initial_lr",
+            remedy="Translate it from its start; a checkpoint says where it is.",
+        )
     return READERS[call.name](call, rate, remarks)
 
 
@@ -80,16 +88,26 @@ def _keras_restarts(call: Bound, rate: float, remarks: Remarks) -> Schedule:
 
 
 def _torch_cosine(call: Bound, rate: float, remarks: Remarks) -> Schedule:
-    remarks.add(
-        f"The same up to update {call['T_max']}: past T_max CosineAnnealingLR rises again, while this stays at eta_min."
-    )
+    remarks.until = call["T_max"]
+    remarks.add("Past T_max CosineAnnealingLR rises again, while this stays at eta_min.")
     return Cosine(rate, call["T_max"], float(call["eta_min"]))
 
 
 def _torch_milestones(call: Bound, rate: float, remarks: Remarks) -> Schedule:
-    milestones = sorted(call["milestones"])
-    rates = [rate * call["gamma"] ** i for i in range(len(milestones) + 1)]
-    return Piecewise(tuple(milestones), tuple(rates))
+    later = sorted(each for each in call["milestones"] if each > 0)
+    started = rate * call["gamma"] ** sum(each == 0 for each in call["milestones"])
+    rates = [started] + [started * call["gamma"] ** bisect_right(later, each) for each in dict.fromkeys(later)]
+    return Piecewise(tuple(dict.fromkeys(later)), tuple(rates)) if later else Constant(started)
+
+
+def _torch_constant(call: Bound, rate: float, remarks: Remarks) -> Schedule:
+    held = rate * call["factor"]
+    return Piecewise((call["total_iters"],), (held, rate)) if call["total_iters"] else Constant(held)
+
+
+def _torch_polynomial(call: Bound, rate: float, remarks: Remarks) -> Schedule:
+    ticks = call["total_iters"]
+    return Polynomial(rate, 0.0, ticks, float(call["power"])) if ticks else Constant(rate)
 
 
 def _torch_one_cycle(call: Bound, rate: float, remarks: Remarks) -> Schedule:
@@ -107,16 +125,26 @@ def _torch_one_cycle(call: Bound, rate: float, remarks: Remarks) -> Schedule:
 
 
 def _torch_sequence(call: Bound, rate: float, remarks: Remarks) -> Schedule:
-    parts = tuple(read(bind(each), rate, remarks) for each in call["schedulers"])
-    return _joined(parts, tuple(call["milestones"]))
+    parts, begins, bounds = list[Schedule](), (0, *call["milestones"]), call["milestones"]
+    for i, each in enumerate(call["schedulers"]):
+        own = Remarks()
+        parts.append(read(bind(each), rate, own))
+        if own.until is not None and i < len(bounds) and bounds[i] - begins[i] - 1 <= own.until:
+            own = Remarks()  # the next begins before it rises again
+        remarks.take(own, begins[i] if i < len(begins) else 0)
+    return _joined(tuple(parts), tuple(call["milestones"]))
 
 
 def _torch_linear(call: Bound, rate: float, remarks: Remarks) -> Schedule:
-    return Polynomial(rate * call["start_factor"], rate * call["end_factor"], call["total_iters"])
+    start, end = rate * call["start_factor"], rate * call["end_factor"]
+    return Polynomial(start, end, call["total_iters"]) if call["total_iters"] else Constant(start)
 
 
 def _optax_exponential(call: Bound, rate: float, remarks: Remarks) -> Schedule:
-    if call["transition_begin"] or call["end_value"] is not None:
+    if not call["decay_rate"] or not call["transition_steps"]:
+        remarks.add("optax's exponential_decay of a decay_rate of 0, or over 0 steps, is constant.")
+        return Constant(float(call["init_value"]))
+    if call["transition_begin"] > 0 or call["end_value"] is not None:
         raise NothingExactError("exponential_decay with transition_begin or end_value has no counterpart.")
     kind = Step if call["staircase"] else Exponential
     return kind(float(call["init_value"]), float(call["decay_rate"]), call["transition_steps"])
@@ -130,29 +158,33 @@ def _optax_cosine(call: Bound, rate: float, remarks: Remarks) -> Schedule:
 
 def _optax_polynomial(call: Bound, rate: float, remarks: Remarks) -> Schedule:
     power = float(call.values.get("power", 1.0))
+    if not call["transition_steps"]:
+        return Constant(float(call["init_value"]))
     line = Polynomial(float(call["init_value"]), float(call["end_value"]), call["transition_steps"], power)
-    if not (begin := call["transition_begin"]):
+    if (begin := call["transition_begin"]) <= 0:  # optax takes a negative one for 0
         return line
     return Joined((Constant(line.initial), line), (begin,))
 
 
 def _optax_piecewise(call: Bound, rate: float, remarks: Remarks) -> Schedule:
     rates, scales = [float(call["init_value"])], dict(call["boundaries_and_scales"] or {})
+    later = sorted(each for each in scales if each > 0)
     for boundary in sorted(scales):
-        rates.append(rates[-1] * scales[boundary])
-    return Piecewise(tuple(sorted(scales)), tuple(rates)) if scales else Constant(rates[0])
+        rate = rates[-1] * scales[boundary]
+        rates = [*rates, rate] if boundary > 0 else [rate]
+    return Piecewise(tuple(later), tuple(rates)) if later else Constant(rates[0])
 
 
 def _optax_warmup(call: Bound, rate: float, remarks: Remarks) -> Schedule:
     start, peak, ticks = float(call["init_value"]), float(call["peak_value"]), call["warmup_steps"]
     if call.leaf == "warmup_constant_schedule":
-        then: Schedule = Constant(peak)
+        then: Schedule = Constant(peak if ticks else start)
     elif call.leaf == "warmup_exponential_decay_schedule":
         then = _optax_exponential(Bound(call.name, {**call.values, "init_value": peak}, call.given), rate, remarks)
     else:
         if call["exponent"] != 1 or call["decay_steps"] <= ticks:
             raise NothingExactError("A cosine with an exponent other than 1, or no longer than its warm-up, has none.")
-        then = Cosine(peak, call["decay_steps"] - ticks, float(call["end_value"]))
+        then = Cosine(peak, call["decay_steps"] - ticks, float(call["end_value"]) if peak else 0.0)
     return Warmup(ticks, then, start) if ticks else then
 
 
@@ -183,8 +215,8 @@ READERS: dict[str, Reader] = {
         rate, call["T_0"], call["T_mult"], float(call["eta_min"])
     ),
     _T + "LinearLR": _torch_linear,
-    _T + "ConstantLR": lambda call, rate, _: Piecewise((call["total_iters"],), (rate * call["factor"], rate)),
-    _T + "PolynomialLR": lambda call, rate, _: Polynomial(rate, 0.0, call["total_iters"], float(call["power"])),
+    _T + "ConstantLR": _torch_constant,
+    _T + "PolynomialLR": _torch_polynomial,
     _T + "OneCycleLR": _torch_one_cycle,
     _T + "SequentialLR": _torch_sequence,
     _X + "constant_schedule": lambda call, *_: Constant(float(call["value"])),

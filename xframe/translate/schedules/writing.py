@@ -117,7 +117,7 @@ def optax(form: Schedule) -> Written:
     match form:
         case Constant(rate):
             return Written("schedule", called("optax.constant_schedule", value=rate))
-        case Step(initial, factor, every) | Exponential(initial, factor, every):
+        case Step(initial, factor, every) | Exponential(initial, factor, every) if factor:
             words = {"transition_steps": every, "decay_rate": factor, "transition_begin": 0}
             words |= {"staircase": isinstance(form, Step), "end_value": None}
             return Written("schedule", called("optax.exponential_decay", init_value=initial, **words))
