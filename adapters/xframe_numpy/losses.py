@@ -157,6 +157,7 @@ def _binary_cross_entropy(loss: losses.BinaryCrossEntropy, x: Array, y: Array) -
         return rest + weight * np.log1p(small), (1 - y) - weight * negative
     with np.errstate(divide="ignore"):
         if loss.guard == "floor":
+            x = np.where((x >= 0) & (x <= 1), x, np.nan)
             logs = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
             slopes = (x - y) / np.maximum(x * (1 - x), float(np.float32(1e-12)))
         else:

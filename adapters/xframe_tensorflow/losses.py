@@ -206,6 +206,7 @@ def _floored(outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def floored(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        x = tf.where((x >= 0) & (x <= 1), x, np.nan)
         value = -y * tf.maximum(tf.math.log(x), -100) - (1 - y) * tf.maximum(tf.math.log1p(-x), -100)
         return value, lambda slope: slope * (x - y) / tf.maximum(x * (1 - x), least)
 

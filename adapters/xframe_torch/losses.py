@@ -191,7 +191,10 @@ def _binary_cross_entropy(loss: BinaryCrossEntropy, x: Tensor, y: Tensor, reduct
         weight = None if loss.pos_weight == 1 else torch.full_like(x, loss.pos_weight)
         return functional.binary_cross_entropy_with_logits(x, y, reduction=reduction, pos_weight=weight)
     if loss.guard == "floor":
-        return functional.binary_cross_entropy(x, y, reduction=reduction)
+        inside = (x >= 0) & (x <= 1)  # what is not has no log; PyTorch's own would raise, on the device
+        none = torch.where(inside, 0.0, math.nan).to(x.dtype) * x
+        own = functional.binary_cross_entropy(torch.where(inside, x, 0.5), y, reduction=reduction)
+        return own + _reduced(none, reduction)
     p = x.clamp(loss.clip, 1 - loss.clip)
     return _reduced(-y * p.log() - (1 - y) * (-p).log1p(), reduction)
 

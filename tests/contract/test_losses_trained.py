@@ -8,7 +8,7 @@ import pytest
 import xframe
 from xframe.running import registry
 from xframe.tasks.lookup import find_task
-from xframe.tasks.losses import CrossEntropy, named
+from xframe.tasks.losses import BinaryCrossEntropy, CrossEntropy, named
 from xframe.testing import observe
 
 # Batches' classes differ, so that a mean by weights is none by samples; 3 is in most batches.
@@ -51,3 +51,27 @@ def test_fit_takes_a_loss_and_refuses_what_it_averages_otherwise(tmp_path):
     task = replace(find_task("digits-mlp"), loss=WEIGHED, metrics=())
     reasons = registry.load("tensorflow").check(PLAN, task, xframe.Runtime(device="cpu", loop="fit"))
     assert ["averages a validation's batches" in reason for reason in reasons] == [True]
+
+
+def test_what_is_no_probability_has_no_loss_anywhere():
+    """PyTorch's own raises: from within a step, and for a diverged model alone."""
+    import tensorflow as tf
+    import torch
+    import xframe_numpy.losses
+    import xframe_tensorflow.losses
+    import xframe_torch.losses
+
+    loss = BinaryCrossEntropy(outputs="probabilities", guard="floor")
+    x, y = np.array([[-0.5, 0, 0.3, 1], [1, 2, 0.7, np.nan]]), np.array([[1.0, 0, 1, 1], [1, 1, 0, 0]])
+    value, gradient = xframe_numpy.losses.lowered(loss)(x, y)
+    assert np.isnan(value)
+    assert (np.isnan(gradient) == [[1, 0, 0, 0], [0, 1, 0, 1]]).all()
+    tensor, variable = torch.tensor(x, requires_grad=True), tf.Variable(x)
+    of_torch = xframe_torch.losses.lowered(loss)(tensor, torch.tensor(y))
+    of_torch.backward()
+    with tf.GradientTape() as tape:
+        of_tensorflow = xframe_tensorflow.losses.lowered(loss)(tf.constant(y), variable)
+    assert np.isnan(of_torch.item())
+    assert np.isnan(of_tensorflow.numpy())
+    for other in (tensor.grad.numpy(), tape.gradient(of_tensorflow, variable).numpy()):
+        np.testing.assert_allclose(other, gradient, rtol=1e-14)

@@ -127,7 +127,8 @@ class BinaryCrossEntropy(Elementwise):
 
     The guard of probabilities is either a ``clip`` to within clip and 1 − clip, as in Keras, with a gradient of 0 where
     they are cut, or a ``floor`` of −100 for each log, as in PyTorch, whose gradient then is (x − y) / max(x · (1 − x),
-    1e-12) everywhere, with 1e-12 rounded to float32 in any precision.
+    1e-12) everywhere, with 1e-12 rounded to float32 in any precision; an x that is not within 0 and 1 has the loss and
+    gradient NaN, where PyTorch's own raises.
 
     Attributes:
         label_smoothing: y ← (1 − label_smoothing) · y + label_smoothing / 2.
