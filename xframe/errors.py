@@ -21,6 +21,7 @@ from itertools import islice
 
 _MOST_NAMES = 200  # that are listed
 _LONGEST = 4000  # characters of a message; a file may have a million names
+_DIGITS = 60  # of a whole number that is shown
 _SHORT = 60  # characters of what is expected, after which a hint is overlooked
 _HINT = "Did you mean "
 
@@ -98,7 +99,7 @@ def shown(value: object, limit: int = 300) -> str:
         text = repr(value)
     except Exception:  # the repr of a user's object, or of an integer too long to print
         text = f"<{type(value).__name__}>"
-    text = printable(text)
+    text, limit = printable(text), min(limit, _DIGITS) if isinstance(value, int) else limit
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

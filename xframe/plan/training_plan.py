@@ -153,7 +153,7 @@ if TrainingPlan.__doc__:  # python -OO has none
     TrainingPlan.__doc__ += f"\n    Args:\n{described()}\n"
 
 
-def read_toml(path: str | Path, what: str = "plan file") -> dict[str, Any]:
+def read_toml(path: str | Path, what: str = "plan file", line: str = "batch_size = 64") -> dict[str, Any]:
     """The top-level table of a TOML file. Raises UsageError: the file cannot be read, or is no TOML."""
     try:
         with Path(path).open("rb") as file:
@@ -169,5 +169,5 @@ def read_toml(path: str | Path, what: str = "plan file") -> dict[str, Any]:
         raise PlanError(
             f"the {what} is no TOML",
             got=Verbatim(f"{path} ({str(error) or type(error).__name__})"),
-            expected="lines such as batch_size = 64",
+            expected=f"lines such as {line}",
         ) from None

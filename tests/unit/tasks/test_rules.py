@@ -99,10 +99,15 @@ def test_a_file(tmp_path):
         ("adam groups=x", "Adam's groups"),
         ("adam average=0.9", "Adam's average"),
         (3, "an optimizer: got 3"),
-        ({}, "unknown rule"),
+        ({}, "an optimizer without a name: got nothing, expected such as name"),
+        ({"rule": None}, "unknown rule: got 'None'"),
+        ({"learning_rate": 0.1}, "an optimizer without a name: got learning_rate"),
         ({"name": 3}, "an optimizer's name"),
         ({"rule": "Adam"}, "without its learning_rate"),
-        ({"name": "adam", "groups": [{}]}, "group lacks a setting"),
+        ({"name": "adam", "groups": [{}]}, "group without its parameters: got none"),
+        ({"name": "adam", "groups": [{"weight_decay": 0}]}, "group without its parameters: got weight_decay"),
+        ({"name": "adam", "average": {}}, "average without its decay"),
+        ({"name": "adam", "weight_decay": 10**399}, "got 1" + "0" * 58 + "…, expected a finite number"),
         ({"name": "adam", "groups": [{"parameters": "b"}]}, "a group's parameters"),
         ({"name": "adam", "average": {"decay": 1.0}}, "an average's decay"),
         ({"name": "adam", "learning_rate": {"schedule": "Cosin"}}, "Did you mean 'Cosine'"),
@@ -111,6 +116,15 @@ def test_a_file(tmp_path):
 def test_what_states_no_rule(stated, message):
     with pytest.raises(xframe.UsageError, match=message.replace("(", r"\(")):
         read(stated)
+
+
+def test_a_file_of_nothing(tmp_path):
+    (tmp_path / "o.toml").write_text("")
+    with pytest.raises(xframe.UsageError, match="an optimizer without a name"):
+        read(tmp_path / "o.toml")
+    (tmp_path / "o.toml").write_text("name =")
+    with pytest.raises(xframe.UsageError, match='lines such as name = "adamw"'):
+        read(tmp_path / "o.toml")
 
 
 def test_a_value_of_any_kind_is_a_field_or_one_error():
@@ -136,6 +150,8 @@ def test_a_value_of_any_kind_is_a_field_or_one_error():
         lambda: RMSprop(0.1, epsilon=-1e-9),
         lambda: SGD(-0.1),
         lambda: Adam(0.1, weight_decay=-0.1),
+        lambda: Adafactor(0.1, clip_threshold=0),
+        lambda: Adafactor(0.1, clip_threshold=-1.0),
         lambda: Group(("a",), rate_factor=-1),
         lambda: Average(0.9, clock="epochs"),
     ],

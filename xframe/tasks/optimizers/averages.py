@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from xframe.errors import UsageError
 from xframe.tasks.optimizers.rule import Decay, Rule
 from xframe.tasks.optimizers.sgd import Velocity
 
@@ -91,6 +92,11 @@ class Adafactor(Rule):
     decay: Decay = field(default="decoupled", kw_only=True)
 
     slots: ClassVar[tuple[str, ...]] = ("row_mean_square", "column_mean_square", "mean_square")
+
+    def __post_init__(self) -> None:
+        Rule.__post_init__(self)
+        if self.clip_threshold <= 0:
+            raise UsageError("Adafactor's clip_threshold", got=self.clip_threshold, expected="a number above 0")
 
     def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         if len(shape) < 2:

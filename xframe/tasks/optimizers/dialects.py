@@ -7,10 +7,10 @@ and ``optax.adam`` are what those names mean in Keras 3, PyTorch and optax, ever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
-from xframe.errors import UsageError, Verbatim, unknown
+from xframe.errors import UsageError, Verbatim, shown, unknown
 from xframe.tasks import schedules
 from xframe.tasks.optimizers.adam import Adam, Adamax, NAdam
 from xframe.tasks.optimizers.averages import Adadelta, Adafactor, Adagrad, RMSprop
@@ -98,9 +98,12 @@ def from_dict(values: Mapping[str, Any]) -> Rule:
         if not isinstance(name, str):
             raise UsageError("an optimizer's name", got=name, expected=f"one of {', '.join(names())}")
         return named(name, settings)
-    kind = settings.pop("rule", None)
+    if "rule" not in settings:
+        got = Verbatim(shown(Verbatim(", ".join(map(str, settings)) or "nothing")))
+        raise UsageError("an optimizer without a name", got=got, expected='such as name = "adamw", or rule = "Adam"')
+    kind = settings.pop("rule")
     if not isinstance(kind, str) or kind not in RULES:
-        raise unknown("rule", str(kind), RULES)
+        raise unknown("rule", kind if isinstance(kind, str) else shown(kind), RULES)
     return _made(RULES[kind], settings, f"rule {kind!r}")
 
 
@@ -127,8 +130,7 @@ def _part(kind: Any, values: Mapping[str, Any], what: str) -> Any:
     for name in values:
         if name not in known:
             raise unknown(f"setting of {what}", name, known)
-    turned = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return kind(**turned)
-    except TypeError as error:
-        raise UsageError(f"{what} lacks a setting", got=Verbatim(str(error)), expected=", ".join(known)) from None
+    if lacking := [each.name for each in fields(kind) if each.default is MISSING and each.name not in values]:
+        got = Verbatim(", ".join(values) or "none")
+        raise UsageError(f"{what} without its {' and '.join(lacking)}", got=got, expected=", ".join(known))
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -28,7 +28,7 @@ def read(stated: Stated) -> Rule:
     if not isinstance(stated, (str, Path)):
         raise UsageError("an optimizer", got=stated, expected="a rule of xframe.optimizers, a name, or a TOML file")
     if isinstance(stated, Path) or stated.endswith(".toml"):
-        return from_dict(read_toml(stated, "optimizer's file"))
+        return from_dict(read_toml(stated, "optimizer's file", 'name = "adamw"'))
     name, *words = stated.replace(",", " ").split() or [""]
     settings: dict[str, Any] = {}
     for word in words:
