@@ -74,4 +74,4 @@ def test_what_is_no_probability_has_no_loss_anywhere():
     assert np.isnan(of_torch.item())
     assert np.isnan(of_tensorflow.numpy())
     for other in (tensor.grad.numpy(), tape.gradient(of_tensorflow, variable).numpy()):
-        np.testing.assert_allclose(other, gradient, rtol=1e-14)
+        np.testing.assert_allclose(other, gradient, rtol=1e-5)  # floatx is float32
