@@ -39,9 +39,9 @@ class Job:
     loop: str | None  # None for the adapter's first
     plan: dict[str, Any]  # as its ``to_dict`` returns it
     task: str
-    optimizer: dict[str, Any] | None  # in place of the task's own, as its ``to_dict`` returns it
     runtime: dict[str, Any]  # as its ``to_dict`` returns it
     trace: str
+    optimizer: dict[str, Any] | None = None  # in place of the task's own, as its ``to_dict`` returns it
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def test_a_name_stands_in_its_own_file_and_in_its_faults_only() -> None:
             continue
         source = file.read_text(encoding="utf-8")
         for name in {name for name, pattern in quoted.items() if pattern.search(source)}:
+            if (name, file.name) == ("clipping", "stages.py"):  # a stage of a training step has that name too
+                continue
             assert files[name] == str(file), f"{name} in {file}"
             assert len(quoted[name].findall(source)) == 1, f"{name} is written twice in {file}"
 

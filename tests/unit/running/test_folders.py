@@ -76,7 +76,7 @@ with apart([home / "ended.trace", home / "runs.trace"]) as (ended, runs):
     children = []
     plan = {"batch_size": 64, "epochs": 100_000}
     for place, adapter in ((ended, "none"), (runs, "numpy")):
-        job = Job(adapter, adapter, None, plan, "digits-mlp", None, {"threads": 1}, str(place))
+        job = Job(adapter, adapter, None, plan, "digits-mlp", {"threads": 1}, str(place))
         taken = {"place": str(place), "home": str(home), "log": home / f"{adapter}.log"}
         kinds = (Ready, Recorded, Done, Failed)
         children.append(start("xframe.running.worker", job, label=adapter, kinds=kinds, **taken))
