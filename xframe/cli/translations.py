@@ -46,13 +46,14 @@ def translate(
     Exit codes: 0 exact, 1 nothing in the other framework is exactly that, 2 not an expression, or a wrong one.
     """
     from xframe.tables import screen_width
+    from xframe.translate.compiling import parts
     from xframe.translate.rendering import markdown, text
     from xframe.translate.translating import exit_code
     from xframe.translate.translating import translate as translated
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
-    translations = [translated(each, to) for each in _sources(expressions)]
+    translations = [translated(part, to) for each in _sources(expressions) for part in parts(each)]
     if json:
         from xframe.report.json_form import dumped
 

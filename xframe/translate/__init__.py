@@ -9,6 +9,7 @@ the other framework, exactly or not at all.
 Its files:
 
     parsing.py      one expression as a call of names and literals
+    compiling.py    model.compile as the calls of its optimizer and its loss
     names.py        the names that are known, their signatures (signatures/*.txt), what a call gives each argument
     written.py      what is written, and the refusal of it
     schedules       learning rate schedules

@@ -149,7 +149,12 @@ def resolved(written: str) -> str:
     if len(same) == 1:
         return same[0]
     if same:
-        raise UsageError("a name of several frameworks", got=written, expected=f"one of {', '.join(same)}")
+        raise UsageError(
+            "a name of several frameworks",
+            got=written,
+            expected=f"one of {', '.join(same)}",
+            remedy="Write the module before it, or an argument's name that only one of them has.",
+        )
     folder, dot, _ = written.rpartition(".")
     near = [name for name in known if name.startswith(folder + dot)] if dot else []
     in_lower = {name.lower(): name for name in near or known}
@@ -162,13 +167,21 @@ def resolved(written: str) -> str:
     )
 
 
+def _by_arguments(call: Call) -> str | None:
+    """Of several frameworks' names without a module the one that alone has the arguments' names."""
+    words = {keyword for keyword, _ in call.keywords}
+    same = [name for name in signatures() if words and name.rpartition(".")[2] == call.name]
+    fit = [name for name in same if words <= {each.name for each in signatures()[name]}]
+    return fit[0] if len(fit) == 1 else None
+
+
 def bind(call: Call) -> Bound:
     """Each argument's value.
 
     Raises:
         UsageError: an unknown name or argument, one that lacks or is given twice, a value of the wrong kind.
     """
-    name = resolved(call.name)
+    name = _by_arguments(call) or resolved(call.name)
     parameters = signatures()[name]
     places = [each for each in parameters if not each.by_keyword]
     if len(call.args) > len(places):

@@ -23,6 +23,7 @@ _GREATEST = 2**63
 _EXPECTED = "one call such as keras.optimizers.Adam(1e-3)"
 # A string, whose brackets do not count, or a bracket, or the end of a run of signs and other prefixes.
 _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\](){}]|(?:[-+~]\s*){9,}|(?:\bnot\s+){9,}""", re.S)
+_ASSIGNED = re.compile(r"\A[A-Za-z_][\w.]{0,200}\s{0,20}(?::\s{0,20}[\w.]{1,200}\s{0,20})?=(?!=)")
 _WORDS = {  # what people may try, by its node
     ast.Lambda: "a lambda",
     ast.NamedExpr: "an assignment",
@@ -61,7 +62,7 @@ class Call:
 
 
 def expression(text: str) -> Call:
-    """The call that ``text`` is.
+    """The call that ``text`` is, or that it assigns to a name.
 
     Raises:
         UsageError: it is something else, or holds something else than names, calls and literals, or is too large.
@@ -75,7 +76,7 @@ def expression(text: str) -> Call:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes and the like in what is refused anyway
-            tree = ast.parse(text, mode="eval").body
+            tree = ast.parse(_ASSIGNED.sub("", text, count=1).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = Verbatim(printable(getattr(error, "msg", None) or error))
         raise UsageError(f"not an expression: {_short(text)}", got=why, expected=_EXPECTED) from None

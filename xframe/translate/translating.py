@@ -81,8 +81,10 @@ def translate(source: str, to: str | None = None) -> Translation:
         UsageError: it is no such call, or has arguments that the framework would refuse.
     """
     if models.is_model(source):
-        return _model(source, to)
+        return _model(source, to, "keras" if source.lstrip().startswith("{") else "torch")
     call = expression(source)
+    if (framework := models.sequential(call)) is not None:
+        return _model(source, to, framework, call)
     chained = call.name in ("optax.chain", "chain")
     bound = Bound("optax.chain", {}, frozenset()) if chained else bind(call)
     target = _target(bound.framework, to)
@@ -101,14 +103,14 @@ def translate(source: str, to: str | None = None) -> Translation:
     return Translation(text, kind, bound.framework, target, arguments, meaning, written)
 
 
-def _model(source: str, to: str | None) -> Translation:
-    remarks, framework = Remarks(), "keras" if source.lstrip().startswith("{") else "torch"
-    target = _target(framework, to)
+def _model(source: str, to: str | None, framework: str, call: Call | None = None) -> Translation:
+    remarks, target = Remarks(), _target(framework, to)
     text = "model.get_config()" if framework == "keras" else "torch.nn.Sequential(…)"
+    text = text if call is None else " ".join(source.split())
     try:
         if target == "optax":
             raise NothingExactError("optax has no layers.")
-        _, written = models.translated(source, remarks)
+        written = models.translated(source if call is None else call, remarks)
     except NothingExactError as refusal:
         reasons, closest = refusal.reasons, refusal.closest
         return Translation(text, "model", framework, target, {}, {}, None, reasons, closest)

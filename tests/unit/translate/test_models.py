@@ -162,3 +162,13 @@ def test_channels_are_where_the_next_layer_takes_them():
     printed = "\n".join(["Sequential(", *lines, ")"])
     assert "keras.layers.Permute((2, 1)), keras.layers.Dense" in translate(printed).written.code
     assert "torch.nn.Softmax(dim=1)" in translate("keras.layers.Conv2D(4, 3, activation='softmax')").written.code
+
+
+def test_a_sequential_of_known_layers_is_a_model():
+    layers = "keras.Input(shape=(6, 5)), layers.GRU(8), Dropout(0.3), keras.layers.Dense(3, activation='softmax')"
+    written = translate(f"model = keras.Sequential([{layers}])").written
+    assert written == translate(json.dumps(RECURRENT)).written
+    torch = "torch.nn.Sequential(nn.Conv1d(4, 4, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2))"
+    assert "keras.layers.Permute((2, 1)), keras.layers.Flatten()" in translate(torch).written.code
+    refused = translate("Sequential([PReLU(), layers.Reshape((2, 3))])")
+    assert len(refused.reasons) == 2

@@ -9,6 +9,7 @@ from translations.table import rows
 
 from xframe.cli.app import execute
 from xframe.errors import UsageError
+from xframe.translate.compiling import parts
 from xframe.translate.rendering import text
 from xframe.translate.translating import translate
 
@@ -120,6 +121,26 @@ def test_a_plateau_has_reasons_and_the_closest_both_ways(capsys):
     assert "patience=4" in back.closest
     assert execute(["translate", "keras.callbacks.ReduceLROnPlateau()"]) == 1
     assert "follows a metric" in capsys.readouterr().out
+
+
+def test_an_assignment_is_its_right_hand_side_and_arguments_say_whose_a_name_is():
+    plain = translate("keras.optimizers.Adam(1e-3)").written
+    assert translate("self.optimizer = keras.optimizers.Adam(1e-3)  # mine").written == plain
+    assert translate("Adam(learning_rate=1e-3)").written == plain
+    assert translate("Adam(params, lr=1e-3)").target == "keras"
+    assert translate("layer = GRU(units=3)").framework == "keras"
+
+
+def test_compile_is_its_optimizer_and_its_loss(capsys):
+    line = "model.compile(optimizer=keras.optimizers.Adam(1e-3), loss='mse', metrics=['accuracy'])"
+    assert parts(line) == ["keras.optimizers.Adam(0.001)", "keras.losses.MeanSquaredError()"]
+    assert parts("model.compile('sgd', 'kl_divergence')") == ["keras.optimizers.SGD()", "keras.losses.KLDivergence()"]
+    assert parts("torch.nn.MSELoss()") == ["torch.nn.MSELoss()"]
+    assert execute(["translate", line]) == 0
+    assert "criterion = torch.nn.MSELoss(" in capsys.readouterr().out
+    for wrong in ("m.compile(optimizer=opt)", "m.compile('adm')", "m.compile('sgd', 'mse', loss_weights=[1.0])"):
+        with pytest.raises(UsageError):
+            parts(wrong)
 
 
 def test_the_command(capsys, monkeypatch):

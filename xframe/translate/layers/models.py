@@ -31,35 +31,76 @@ def is_model(text: str) -> bool:
     return start.startswith("{") or bool(re.match(r"Sequential\(\s*\n", start))
 
 
-def translated(text: str, remarks: Remarks) -> tuple[str, Written]:
-    """Whose model it is, and the model in the other framework.
+def sequential(call: Call) -> str | None:
+    """The framework whose Sequential of layers a call is."""
+    folder, _, leaf = call.name.rpartition(".")
+    if leaf != "Sequential":
+        return None
+    listed = any(isinstance(each, (list, tuple)) for each in (*call.args, *dict(call.keywords).values()))
+    return "keras" if "keras" in folder.split(".") or folder == "models" or (not folder and listed) else "torch"
+
+
+def _layers(call: Call, framework: str) -> tuple[list[Bound], Any]:
+    """The layers of a Sequential, those of one within it too, and the shape of its inputs where it is given."""
+    words = dict(call.keywords)
+    entries = list(call.args) + ([words.pop("layers")] if "layers" in words else [])
+    if len(entries) == 1 and isinstance(entries[0], (list, tuple)) and framework == "keras":
+        entries = list(entries[0])
+    if set(words) - {"name", "trainable"} or not entries or not all(isinstance(each, Call) for each in entries):
+        raise UsageError(f"{call.name}'s layers", expected="calls of known layers, each written out")
+    found: list[Bound] = []
+    shape = None
+    for each in entries:
+        if each.name.rpartition(".")[2] in ("Input", "InputLayer") and framework == "keras":
+            more = dict(each.keywords)
+            batch = more.get("batch_shape")
+            shape = batch[1:] if isinstance(batch, tuple) else more.get("shape", (*each.args, None)[0])
+        elif sequential(each) == framework:
+            found += _layers(each, framework)[0]
+        else:
+            found.append(bind(of_keras(each) if framework == "keras" else _of_torch(each)))
+            own = "keras.layers." if framework == "keras" else "torch.nn."
+            if not found[-1].name.startswith(own):
+                raise UsageError(f"a layer of {call.name}", got=found[-1].name, expected=f"one of {own[:-1]}")
+    return found, tuple(shape) if isinstance(shape, (tuple, list)) else None
+
+
+def _of_torch(call: Call) -> Call:
+    return call if "." in call.name else replace(call, name=f"torch.nn.{call.name}")
+
+
+def translated(text: str | Call, remarks: Remarks) -> Written:
+    """The model in the other framework.
 
     Raises:
         UsageError: it is none, or not of layers that follow one another.
         NothingExactError: a layer of it has no counterpart.
     """
+    if isinstance(text, Call):
+        calls, shape = _layers(text, framework := str(sequential(text)))
+        return _to_torch(calls, remarks, shape) if framework == "keras" else _to_keras(calls, remarks)
     if len(text) > LARGEST:
         raise UsageError("a model's text is too long", got=len(text), expected=f"at most {LARGEST:,} characters")
     if text.lstrip().startswith("{"):
-        return "keras", _to_torch(_keras_calls(text), remarks)
-    return "torch", _to_keras(_torch_calls(text), remarks)
+        return _to_torch(_keras_calls(text), remarks)
+    return _to_keras(_torch_calls(text), remarks)
 
 
-def _to_torch(calls: list[Bound], remarks: Remarks) -> Written:
+def _to_torch(calls: list[Bound], remarks: Remarks, shape: Any = None) -> Written:
     found: list[str] = []
     reasons: list[str] = []
-    channels = shape = None  # where the channels are, which before the first layer is as the data has it
+    channels = None  # where they are, which before the first layer is as the data has it
     for each in calls:
         known = shape is not None and each.values.get("input_shape", 0) is None
         call = replace(each, values={**each.values, "input_shape": shape}) if known else each
         wanted = _channels(call)
-        if channels and wanted and channels != wanted:
+        if wanted and (channels, wanted) in (("first", "last"), ("last", "first")):
             found.append(f"Channels{wanted.capitalize()}()")
         try:
             found += to_torch.modules(call, remarks)
         except NothingExactError as refusal:
             reasons += refusal.reasons
-        channels, shape = _after(call, wanted or channels), _shape(call)
+        channels, shape = _after(call, channels, wanted), _shape(call)
     if reasons:
         raise NothingExactError(*dict.fromkeys(reasons))
     code = f"torch.nn.Sequential({', '.join(found)})"
@@ -74,11 +115,13 @@ def _channels(call: Bound) -> str | None:
     return "first" if normal or re.search("[12]D(Transpose)?$", call.leaf) else None
 
 
-def _after(call: Bound, channels: str | None) -> str | None:
-    """Where the channels are after a layer; None where there is one axis of features alone."""
+def _after(call: Bound, channels: str | None, wanted: str | None) -> str | None:
+    """Where the channels are after a layer; ``flat`` where there is one axis of features alone."""
     inner = bind(of_keras(call["layer"])) if call.leaf == "Bidirectional" else call
     flat = call.leaf == "Flatten" or (call.leaf.startswith("Global") and not call["keepdims"])
-    return None if flat or inner.values.get("return_sequences") is False else channels
+    shape = _shape(call)
+    flat = flat or channels == "flat" or inner.values.get("return_sequences") is False
+    return "flat" if flat or (shape is not None and len(shape) == 1) else wanted or channels
 
 
 def _shape(call: Bound) -> tuple[int | None, ...] | None:
