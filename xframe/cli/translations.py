@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,6 +12,9 @@ from xframe.cli.grouping import GIVEN, PRINTED, WHAT
 from xframe.cli.options import Json, flag, word
 from xframe.cli.printing import show
 from xframe.errors import UsageError, Verbatim, lines
+
+if TYPE_CHECKING:
+    from xframe.translate.translating import Refused, Translation
 
 _LARGEST = 1_000_000  # characters of stdin
 
@@ -43,17 +46,16 @@ def translate(
     Of Keras 3, PyTorch and optax. What is printed is the same formula, or it says why nothing is. An expression is
     read as data: calls of known names with numbers, texts and lists. It is never evaluated.
 
-    Exit codes: 0 exact, 1 nothing in the other framework is exactly that, 2 not an expression, or a wrong one.
+    Exit codes: 0 exact, 1 nothing in the other framework is exactly that, 2 not an expression, or a wrong one. A
+    wrong line of stdin does not stop the others; the code is 2 then.
     """
     from xframe.tables import screen_width
-    from xframe.translate.compiling import parts
     from xframe.translate.rendering import markdown, text
     from xframe.translate.translating import exit_code
-    from xframe.translate.translating import translate as translated
 
     if json and md:
         raise UsageError("two output formats", got=Verbatim("--json and --md"), expected="at most one of them")
-    translations = [translated(part, to) for each in _sources(expressions) for part in parts(each)]
+    translations = [one for line, each in _sources(expressions) for one in _translated(line, each, to)]
     if json:
         from xframe.report.json_form import dumped
 
@@ -65,8 +67,22 @@ def translate(
     return exit_code(translations)
 
 
-def _sources(expressions: tuple[str, ...]) -> list[str]:
-    sources = [one for each in expressions for one in (_stdin() if each == "-" else [_or_file(each)])]
+def _translated(line: int | None, source: str, to: str | None) -> list[Translation | Refused]:
+    """A source's parts; what is wrong with one line of many is that line's result."""
+    from xframe.translate.compiling import parts
+    from xframe.translate.translating import Refused, translate
+
+    try:
+        return [translate(part, to) for part in parts(source)]
+    except UsageError as error:
+        if line is None:
+            raise
+        return [Refused(line, source, error)]
+
+
+def _sources(expressions: tuple[str, ...]) -> list[tuple[int | None, str]]:
+    """Each expression, with the number of its line where it is of stdin."""
+    sources = [one for each in expressions for one in (_stdin() if each == "-" else [(None, _or_file(each))])]
     if not sources:
         raise UsageError("no EXPRESSION", expected="such as 'keras.optimizers.Adam(1e-3)'")
     return sources
@@ -83,8 +99,9 @@ def _or_file(text: str) -> str:
         raise UsageError(f"cannot read {text}", got=Verbatim(error), expected="a model as text") from None
 
 
-def _stdin() -> list[str]:
+def _stdin() -> list[tuple[int | None, str]]:
     given = sys.stdin.read(_LARGEST + 1) if sys.stdin is not None else ""
     if len(given) > _LARGEST:
         raise UsageError("too much on stdin", expected=f"at most {_LARGEST:,} characters")
-    return [line for line in map(str.strip, given.split("\n")) if line and not line.startswith("#")]
+    numbered = [(number, line.strip()) for number, line in enumerate(given.split("\n"), 1)]
+    return [(number, line) for number, line in numbered if line and not line.startswith("#")]

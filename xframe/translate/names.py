@@ -296,7 +296,8 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     "label_smoothing": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "rate": _SHARE,
     "p": (lambda value: number(value) and 0 <= value <= 1, "a number from 0 to 1"),
-    "reduction": _TEXT,
+    "reduction": (lambda value: value is None or isinstance(value, str), "a text"),
+    "loss_scale_factor": (lambda value: number(value) and value != 0, "a number other than 0"),
     **dict.fromkeys(("padding", "output_padding", "axis"), _PLACES),
     **dict.fromkeys(("normalized_shape", "size", "output_size"), _SIZE),
     "scale_factor": (lambda value: number(value) or _several(number)(value), "a number, or a tuple of them"),
@@ -306,7 +307,7 @@ _KINDS: Mapping[str, _Check] = {  # by argument
     ),
     "boundaries_and_scales": (_is_scales, "a dict of numbers from 0 up by integers"),
     **dict.fromkeys(("value", "power", "exponent", "t_mul", "m_mul"), _AMOUNT),
-    **dict.fromkeys(("weight", "pos_weight"), (lambda value: not isinstance(value, (Name, str, bool)), "a tensor")),
+    **dict.fromkeys(("weight", "pos_weight"), (lambda value: isinstance(value, Call), "torch.tensor([…])")),
     **dict.fromkeys(("ignore_index", "ignore_class"), (_whole, "an integer")),
     **dict.fromkeys(("milestones", "boundaries"), (_several(_whole), "a list of integers")),
     "start_factor": (lambda value: number(value) and 0 < value <= 1, "a number above 0, up to 1"),
@@ -324,8 +325,21 @@ _KINDS: Mapping[str, _Check] = {  # by argument
 _ODD = {  # where a name means something else than it does elsewhere
     ("keras.losses.BinaryFocalCrossentropy", "gamma"): _NUMBER,
     ("keras.layers.BatchNormalization", "momentum"): _SHARE,
-    ("torch.nn.BatchNorm1d", "momentum"): _AMOUNT,
-    ("torch.nn.BatchNorm2d", "momentum"): _AMOUNT,
+    **{
+        (f"torch.nn.{lazy}BatchNorm{axes}d", "momentum"): (
+            lambda value: value is None or _AMOUNT[0](value),
+            "a number from 0 up, or None",
+        )
+        for lazy in ("", "Lazy")
+        for axes in (1, 2, 3)
+    },
+    ("torch.nn.MultiMarginLoss", "p"): (lambda value: value in (1, 2), "1 or 2"),
+    ("torch.nn.TripletMarginLoss", "p"): _POSITIVE,
+    ("torch.optim.Adafactor", "d"): (lambda value: number(value) and value >= 1, "a number from 1 up"),
+    ("keras.optimizers.SGD", "momentum"): (
+        lambda value: isinstance(value, float) and 0 <= value < 1,
+        "a number from 0 up to below 1, with a point: Keras refuses integers",
+    ),
     ("torch.nn.Softplus", "beta"): _POSITIVE,
     ("torch.nn.SmoothL1Loss", "beta"): _AMOUNT,
     ("torch.optim.lr_scheduler.MultiStepLR", "milestones"): (

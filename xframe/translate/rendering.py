@@ -6,19 +6,19 @@ import ast
 from collections.abc import Sequence
 
 from xframe.tables import fenced
-from xframe.translate.translating import Translation
+from xframe.translate.translating import Refused, Translation
 from xframe.translate.written import Written
 
 _NAMES = {"keras": "Keras", "torch": "PyTorch", "optax": "optax"}
 _COPYING = "To copy the weights:"
 
 
-def text(translations: Sequence[Translation], width: int = 96) -> str:
+def text(translations: Sequence[Translation | Refused], width: int = 96) -> str:
     """As a terminal shows it."""
     return "\n\n".join("\n".join(_text(each, width)) for each in translations)
 
 
-def markdown(translations: Sequence[Translation]) -> str:
+def markdown(translations: Sequence[Translation | Refused]) -> str:
     """As Markdown, the code in fences."""
     return "\n\n".join("\n".join(_markdown(each)) for each in translations)
 
@@ -29,7 +29,9 @@ def _verdict(translation: Translation) -> str:
     return f"exact in {target}{only}" if translation else f"nothing in {target} is exactly this"
 
 
-def _text(translation: Translation, width: int) -> list[str]:
+def _text(translation: Translation | Refused, width: int) -> list[str]:
+    if isinstance(translation, Refused):
+        return [translation.source[:width], f"line {translation.line}: refused", "", f"- {translation.error}"]
     source = translation.source if len(translation.source) <= width else translation.source[: width - 1] + "…"
     lines = [f"{source}", f"{translation.kind}: {_verdict(translation)}", ""]
     written = translation.written
@@ -51,7 +53,10 @@ def _text(translation: Translation, width: int) -> list[str]:
     return lines + ([""] if notes else []) + [f"- {note}" for note in dict.fromkeys(notes)]
 
 
-def _markdown(translation: Translation) -> list[str]:
+def _markdown(translation: Translation | Refused) -> list[str]:
+    if isinstance(translation, Refused):
+        head = f"**Line {translation.line}: refused.**"
+        return [head, "", *_fenced(translation.source), "", f"- {translation.error}"]
     lines = [f"**{translation.kind.capitalize()}: {_verdict(translation)}.**", "", *_fenced(translation.source), ""]
     written = translation.written
     if written is None:

@@ -70,6 +70,22 @@ class Translation:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line of many that is no expression, or a wrong one: the result of that line."""
+
+    line: int
+    source: str
+    error: UsageError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"source": self.source, "line": self.line, "verdict": "refused", "error": self.error.to_dict()}
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def translate(source: str, to: str | None = None) -> Translation:
     """What to write in another framework for one optimizer, schedule, loss, layer or initialiser.
 
@@ -215,6 +231,8 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None))) else shown(value)
 
 
-def exit_code(translations: Sequence[Translation]) -> Literal[0, 1]:
-    """0 if all are exact, 1 if for any nothing is."""
+def exit_code(translations: Sequence[Translation | Refused]) -> Literal[0, 1, 2]:
+    """0 if all are exact, 1 if for any nothing is, 2 if any is refused."""
+    if any(isinstance(each, Refused) for each in translations):
+        return 2
     return 0 if all(translations) else 1

@@ -34,7 +34,8 @@ def _as_keras(source):
     ],
 )
 def test_a_cross_entropy_of_ignored_and_weighted_labels(arguments):
-    text = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    items = [(name, f"torch.tensor({value})" if name == "weight" else repr(value)) for name, value in arguments.items()]
+    text = ", ".join(f"{name}={value}" for name, value in items)
     loss, printed = _as_keras(f"torch.nn.CrossEntropyLoss({text})")
     assert "* valid" not in printed  # TensorFlow multiplies no bool
     arguments["weight"] = torch.tensor(arguments["weight"], dtype=torch.float64) if "weight" in arguments else None

@@ -33,7 +33,17 @@ from xframe.translate.translating import translate
         ("keras.optimizers.Adam(1e-3, beta_1=1.5)", "beta_1: got 1.5, expected a number from 0 up to below 1"),
         ("torch.optim.Adam(betas=(0.9, 1.0))", "betas: got (0.9, 1.0), expected two numbers"),
         ("keras.optimizers.Adam(amsgrad=1)", "amsgrad: got 1, expected True or False"),
-        ("keras.optimizers.SGD(nesterov=True)", "momentum above 0"),
+        ("torch.optim.SGD(params, nesterov=True)", "momentum above 0"),
+        ("torch.optim.Adam(params, foreach=True, fused=True)", "with fused and foreach"),
+        ("torch.optim.Adam(params, betas=(0, 0))", "refuses integers"),
+        ("torch.optim.Adafactor(params, d=0.5)", "from 1 up"),
+        ("keras.optimizers.SGD(loss_scale_factor=0)", "other than 0"),
+        ("torch.nn.L1Loss(reduction='foo')", "one of none, mean, sum"),
+        ("keras.losses.MeanSquaredError(reduction='foo')", "one of None, none, sum"),
+        ("torch.nn.CrossEntropyLoss(weight=5)", "torch.tensor"),
+        ("torch.nn.CrossEntropyLoss(weight=torch.tensor([]))", "torch.tensor"),
+        ("torch.nn.MultiMarginLoss(p=3)", "1 or 2"),
+        ("torch.nn.Conv2d(3, 8, 3, stride=2, padding='same')", "a stride of 1"),
         ("keras.optimizers.SGD(clipnorm=1.0, clipvalue=1.0)", "at most one of"),
         ("keras.optimizers.schedules.CosineDecay(0.1)", "lacks an argument: expected decay_steps"),
         ("torch.optim.lr_scheduler.StepLR(optimizer, 30)", "without its optimizer"),
@@ -141,6 +151,47 @@ def test_compile_is_its_optimizer_and_its_loss(capsys):
     for wrong in ("m.compile(optimizer=opt)", "m.compile('adm')", "m.compile('sgd', 'mse', loss_weights=[1.0])"):
         with pytest.raises(UsageError):
             parts(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("torch.nn.MultiMarginLoss(p=2)", False),
+        ("torch.nn.TripletMarginLoss(p=2.0)", False),
+        ("torch.nn.Conv2d(3, 8, 3, padding='same')", True),
+        ("torch.nn.BatchNorm2d(8, momentum=None)", False),
+        ("keras.losses.MeanSquaredError(reduction=None)", False),
+        ("torch.nn.SmoothL1Loss(beta=0)", True),
+        ("torch.optim.SGD(params, momentum=0, dampening=0.5)", True),
+        ("keras.optimizers.SGD(nesterov=True)", True),
+    ],
+)
+def test_what_a_framework_takes_is_read(text, exact):
+    assert bool(translate(text)) is exact
+
+
+def test_a_wrong_line_of_many_does_not_stop_the_others(capsys, monkeypatch):
+    given = "keras.optimizers.SGD(0.1)\n\nlambda: 1\nkeras.optimizers.Lion()\n"
+    for option in ([], ["--md"], ["--json"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO(given))
+        assert execute(["translate", "-", *option]) == 2
+        out = capsys.readouterr().out
+        if option == ["--json"]:
+            verdicts = [each["verdict"] for each in json.loads(out)["translations"]]
+            assert verdicts == ["exact", "refused", "exact"]
+            assert json.loads(out)["translations"][1]["line"] == 3
+        else:
+            assert out.count("exact in PyTorch") == 2
+            assert "ine 3: refused" in out
+
+
+def test_float64_is_remarked_where_keras_own_constants_are_written():
+    def notes(text):
+        return "".join(translate(text, "keras").written.notes)
+
+    assert "float64" in notes("optax.lion(1e-3)")
+    assert "float64" not in notes("torch.optim.SGD(params, lr=0.1)")
+    assert "float64" in notes("optax.sgd(optax.exponential_decay(0.1, 3, 0.5))")
 
 
 def test_the_command(capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from xframe.errors import UsageError
 from xframe.translate.layers.common import BATCH_NORM, LAYOUT, RESIZED, ROUNDED, WEIGHTS, refuse_set, sizes
 from xframe.translate.names import Bound
 from xframe.translate.written import NothingExactError, Remarks, called
@@ -55,6 +56,8 @@ def _conv(call: Bound, remarks: Remarks) -> Layers:
     refuse_set(call, padding_mode="zeros")
     before: Layers = []
     padding = call["padding"]
+    if padding == "same" and any(each != 1 for each in sizes(call["stride"], axes)):
+        raise UsageError(f"{call.name} with padding='same'", got=call["stride"], expected="a stride of 1")
     if not isinstance(padding, str):
         pads = sizes(padding, axes)
         padding = "valid"

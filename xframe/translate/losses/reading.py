@@ -22,6 +22,10 @@ from xframe.translate.parsing import Call
 from xframe.translate.written import NothingExactError, Remarks
 
 _REDUCTIONS = {"sum_over_batch_size": "mean", "mean": "mean", "sum": "sum", "batchmean": "batch_mean"}
+_KNOWN: dict[str, tuple[str | None, ...]] = {
+    "keras": (None, "none", "sum", "sum_over_batch_size", "mean", "mean_with_sample_weight"),
+    "torch": ("none", "mean", "sum"),
+}
 
 
 def read(call: Bound, remarks: Remarks) -> Loss:
@@ -34,6 +38,10 @@ def read(call: Bound, remarks: Remarks) -> Loss:
         raise NothingExactError(
             "mean_with_sample_weight divides by the samples' weights, which are no part of the call."
         )
+    known = _KNOWN[call.framework] + (("batchmean",) if call.leaf == "KLDivLoss" else ())
+    if call["reduction"] not in known:
+        words = ", ".join(str(each) for each in known)
+        raise UsageError(f"{call.name}'s reduction", got=call["reduction"], expected=f"one of {words}")
     if call["reduction"] not in _REDUCTIONS:
         raise NothingExactError("Without a reduction a loss has a shape, which frameworks differ in; give it one.")
     if call.values.get("axis", -1) != -1:
@@ -87,7 +95,8 @@ def _tensor(value: Any) -> tuple[float, ...]:
     if isinstance(value, Call):
         value = value.args[0] if value.name == "torch.tensor" and len(value.args) == 1 else "?"
     values = () if value is None else (value,) if number(value) else value
-    if not isinstance(values, (tuple, list)) or not all(map(number, values)):
+    empty = value is not None and values in ((), [])
+    if empty or not isinstance(values, (tuple, list)) or not all(map(number, values)):
         raise UsageError("a tensor of weights", got=value, expected="torch.tensor([…]) of numbers")
     return tuple(map(float, values))
 

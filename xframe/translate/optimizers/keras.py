@@ -45,6 +45,10 @@ _FIELDS = {
     "clipnorm": "clip_norm",
     "global_clipnorm": "clip_global_norm",
 }
+IN_FLOAT64 = (
+    "In float64 Keras rounds Python's floats, such as betas and a schedule's numbers, to float32; numpy.float64(…) "
+    "keeps their digits."
+)
 _NAMES = ("SGD", "Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Adafactor", "Lion")
 
 
@@ -62,6 +66,8 @@ def read(call: Bound) -> Trained:
         value = call.values.get(argument)
         if value is not None:
             settings[field] = value if isinstance(value, bool) else float(value)
+    if call.leaf == "SGD" and not call["momentum"]:
+        settings["nesterov"] = False  # of a velocity that is not kept
     if call["use_ema"]:
         settings["average"] = Average(float(call["ema_momentum"]), final=True)
     if call.leaf == "Adafactor" and (not call["relative_step"] or not isinstance(settings["learning_rate"], float)):
@@ -92,6 +98,9 @@ def write(trained: Trained) -> Written:
     rate: Any = Literal(written.code) if written else rule.learning_rate
     if written:
         notes += written.notes
+    constants = schedule is not None or any(words.get(each) for each in ("momentum", "rho", "beta_1", "beta_2"))
+    if name.startswith("keras.") and constants:
+        notes.append(IN_FLOAT64)
     if not name.startswith("keras."):
         notes.append("xframe_tensorflow.optim comes with xframe and needs Keras alone.")
     code = called(name, learning_rate=rate, **words, **_common(trained, name, "weight_decay" in words))

@@ -158,6 +158,9 @@ def write(trained: Trained) -> Written:
     if trained.schedule is not schedule:
         note = "Keras' schedules count steps, those inside MultiSteps updates: here each is of its update's last step."
         trained.remarks.add(note)
+    if schedule is not None:
+        note = "In float64 optax computes a schedule in float32, as its count has 32 bits."
+        trained.remarks.add(note)
     rate, setup = _rate(schedule, rule)
     parts, more = _core(rule, rate)
     if rule.weight_decay and rule.decay == "l2":

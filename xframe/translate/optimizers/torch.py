@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from xframe.errors import UsageError
 from xframe.tasks.optimizers import SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop, named
 from xframe.tasks.optimizers.dialects import EPS32
 from xframe.tasks.schedules import Schedule
@@ -45,11 +46,16 @@ def read(call: Bound, schedule: Schedule | None = None) -> Trained:
         )
     if call.values.get("maximize"):
         raise NothingExactError("maximize=True has no counterpart: minimize the negative loss.")
+    for one, other in (("fused", "foreach"), ("fused", "differentiable")):
+        if call.values.get(one) and call.values.get(other):
+            raise UsageError(f"{call.name} with {one} and {other}", expected="one of them, as PyTorch does")
     settings: dict[str, Any] = {"learning_rate": float(call["lr"]) if schedule is None else schedule}
     for argument, field in _FIELDS.items():
         value = call.values.get(argument)
         if value is not None and not (argument == "eps" and isinstance(value, tuple)):
             settings[field] = value if isinstance(value, bool) else float(value)
+    if call.leaf == "SGD" and not settings["momentum"]:
+        settings["dampening"] = 0.0  # of a velocity that is not kept
     if "betas" in call.values:
         settings["beta1"], settings["beta2"] = map(float, call["betas"])
     if call.leaf == "Adafactor":
