@@ -291,6 +291,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "disks": (sweep("disks"), 1200),
     "losses": (sweep("losses"), 500),
     "rules": (rules, 1000),
+    "optimizers in loops": (script("tests/proof/optimizers_in_loops.py", listed), 32),
     "layers": (script("tests/proof/layers.py", listed), 100),
     "quality": (quality, 1),
     "torch optimizers": (torch_optimizers, 25),
