@@ -84,6 +84,7 @@ WHOLE = [  # by itself
     "keras.Sequential([keras.optimizers.Adam(1e-3)])",
     "keras.Sequential([])",
     "keras.Sequential(1)",
+    "keras.Sequential([keras.Input(('a', 5)), keras.layers.Dense(1)])",
     "torch.nn.Sequential(torch.nn.Linear(1, 2), layers)",
     "keras.optimizers.Adam(**{'learning_rate': 1})",
     "keras.optimizers.Adam(*[1])",

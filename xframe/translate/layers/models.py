@@ -62,7 +62,13 @@ def _layers(call: Call, framework: str) -> tuple[list[Bound], Any]:
             own = "keras.layers." if framework == "keras" else "torch.nn."
             if not found[-1].name.startswith(own):
                 raise UsageError(f"a layer of {call.name}", got=found[-1].name, expected=f"one of {own[:-1]}")
-    return found, tuple(shape) if isinstance(shape, (tuple, list)) else None
+    if shape is not None and not all(each is None or type(each) is int for each in _several(shape)):
+        raise UsageError("the shape of an Input", got=shape, expected="a tuple of integers and None")
+    return found, None if shape is None else _several(shape)
+
+
+def _several(shape: Any) -> tuple[Any, ...]:
+    return tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
 
 
 def _of_torch(call: Call) -> Call:
@@ -89,7 +95,7 @@ def translated(text: str | Call, remarks: Remarks) -> Written:
 def _to_torch(calls: list[Bound], remarks: Remarks, shape: Any = None) -> Written:
     found: list[str] = []
     reasons: list[str] = []
-    channels = None  # where they are, which before the first layer is as the data has it
+    channels: str | None = None  # where they are, which before the first layer is as the data has it
     for each in calls:
         known = shape is not None and each.values.get("input_shape", 0) is None
         call = replace(each, values={**each.values, "input_shape": shape}) if known else each

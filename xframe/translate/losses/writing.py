@@ -171,7 +171,7 @@ def translated(call: Bound, framework: str, remarks: Remarks) -> tuple[Loss, Wri
     written = write(loss, call.framework, framework, remarks)
     if isinstance(loss, CrossEntropy) and "torch" in (call.framework, framework):
         written = replace(written, only_for=_shapes(loss, written, remarks))
-    if call.framework == "keras" and call.values.get("from_logits") is False and loss.outputs == "probabilities":  # type: ignore[union-attr]
+    if call.framework == "keras" and call.values.get("from_logits") is False:
         written = _behind(call, written, framework, remarks)
     return loss, written
 
