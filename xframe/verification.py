@@ -112,6 +112,7 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     began = time.monotonic()
     task = request.checked_task()
     request.interpreters()  # what must be refused is refused now, before a folder is made, not after the runs
+    request.check_installed()
     Tolerance.given(request.rtol, request.atol)
     folder = new_folder(request)
     traces = {selection: folder / _trace_file(selection.label) for selection in request.selections}
@@ -198,6 +199,7 @@ def run(request: Request, progress: Progress) -> Trace:
     """Runs the plan through the one adapter of a request, in a process of its own; returns the trace at its ``out``."""
     request.checked_task()
     request.interpreters()
+    request.check_installed()
     ((selection),) = request.selections
     path = Path(request.out or f"{selection.label}.trace")
     make_way(path)

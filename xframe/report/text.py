@@ -8,6 +8,8 @@ from xframe.report import words
 from xframe.report.view import View
 from xframe.tables import plain
 
+_LONG = 100  # of a rule in the head, in characters
+
 
 def text(comparison: Comparison) -> str:
     """The whole report as lines of plain text."""
@@ -16,7 +18,7 @@ def text(comparison: Comparison) -> str:
     if view.plan:
         lines.append(f"plan: {view.plan}")
     if view.optimizer:
-        lines.append(f"optimizer: {view.optimizer}")
+        lines.append(f"optimizer: {_one_line(view.optimizer, comparison)}")
     lines += ["", *plain(view.checks, indent=2, keep=2), ""]
     if view.notes:
         lines += [*plain(view.notes, indent=2), ""]
@@ -45,3 +47,8 @@ def explained(comparison: Comparison) -> str:
     if difference is not None:
         lines.insert(0, f"First difference: {words.place(difference)}, check {difference['check']}")
     return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes), *lines])
+
+
+def _one_line(rule: str, comparison: Comparison) -> str:
+    """The rule, or its beginning where a file of the run's folder has all of it."""
+    return rule if len(rule) <= _LONG or comparison.folder is None else f"{rule[: _LONG - 22]}… (see optimizer.toml)"

@@ -6,6 +6,7 @@ A request is validated once, when it is made. What exists is never overwritten.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from xframe.errors import UsageError, Verbatim, XframeError, unwritable
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
+from xframe.running.adapter import modules
 from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
@@ -90,6 +92,22 @@ class Request:
                 raise UsageError(f"adapter {selection.label!r} cannot run this", got=Verbatim("; ".join(reasons)))
         return task
 
+    def check_installed(self) -> None:
+        """That what the adapters' loops import is there, of those that run with this interpreter.
+
+        Raises:
+            UsageError: a module is not.
+        """
+        for selection in self.selections:
+            needed = {} if selection.adapter in (self.python or {}) else _modules(selection)
+            for module, install in needed.items():
+                if importlib.util.find_spec(module) is None:
+                    raise UsageError(
+                        f"adapter {selection.label!r} needs a package that is not installed",
+                        got=Verbatim(f"no module {module!r} for {sys.executable}"),
+                        remedy=f"Install it: {install}",
+                    )
+
     def interpreters(self) -> dict[str, str]:
         """By adapter, the interpreter to run it with: the one asked for, else this one.
 
@@ -107,6 +125,10 @@ class Request:
                 raise UsageError(f"no such interpreter for {name!r}", got=interpreter, expected="the path of a Python")
             chosen[name] = path
         return chosen
+
+
+def _modules(selection: Selection) -> dict[str, str]:
+    return modules(registry.load(selection.adapter), selection.loop)
 
 
 def _with_rule(task: Task, rule: Rule) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any, ClassVar, NoReturn
 
 import torch
@@ -30,11 +31,24 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}; it has {', '.join(self.settings)}")
         numbers = {"lr": lr, "weight_decay": weight_decay, **settings}
         for name, value in numbers.items():
+            numeric = _is_number(self.settings.get(name, 0.0))
+            if numeric and not (_is_number(value) or isinstance(value, Tensor)):
+                raise TypeError(f"{type(self).__name__}: {name} is {value!r}, and must be a number")
             if not _possible(name, value):
                 expected = "from 0 up to below 1" if name in _SHARES else "from 0 up"
                 raise ValueError(f"{type(self).__name__}: {name} is {value}, and must be {expected}")
         own = {"decoupled_weight_decay": decoupled_weight_decay, "step": 0}
         super().__init__(params, {**self.settings, **numbers, **own})
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """As torch has it, of a state of this formula's own."""
+        kind, own = type(self).__name__, ("step", *self.settings)
+        if lacking := [name for group in state_dict["param_groups"] for name in own if name not in group]:
+            why = f"its groups have no {lacking[0]!r}"
+            raise ValueError(
+                f"{kind}: this state is another optimizer's, perhaps torch's, as {why}: load a {kind}'s own"
+            )
+        super().load_state_dict(state_dict)
 
     def add_param_group(self, param_group: Group) -> None:
         """As torch has it, of real parameters."""
@@ -105,6 +119,10 @@ class Optimizer(torch.optim.Optimizer):
             return list(torch._foreach_add(gradients, weights, alpha=factor))
         torch._foreach_mul_(weights, 1 - group["lr"] * factor)
         return gradients
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _possible(name: str, value: Any) -> bool:

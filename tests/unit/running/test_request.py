@@ -1,14 +1,16 @@
 """A request: what is refused when it is made, and what when its task and adapters are looked at."""
 
+import importlib.util
 import sys
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from xframe.errors import UsageError, XframeError
 from xframe.plan.training_plan import TrainingPlan
-from xframe.report.text import text
+from xframe.report.text import _one_line, text
 from xframe.running.request import Request, new_folder
 from xframe.running.runtime import Runtime
 from xframe.tasks.optimizers import Adam, Group, read
@@ -116,3 +118,23 @@ def test_a_plan_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):
 def test_a_time_limit_is_a_number_of_seconds(timeout):
     with pytest.raises(UsageError, match=r"timeout: got .*, expected a number of seconds above 0"):
         Request(plan=PLAN, adapters="numpy", timeout=timeout)
+
+
+def test_what_is_not_installed_is_refused_before_a_folder_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "lightning" else find(name))
+    with pytest.raises(UsageError, match=r"'torch:lightning' needs a package.*no module 'lightning'.*pip install"):
+        verify(TrainingPlan(batch_size=64, epochs=1, remainder="keep"), adapters=("numpy", "torch:lightning"))
+    assert not any(tmp_path.iterdir())
+    Request(plan=PLAN, adapters="torch:lightning", python={"torch": "/usr/bin/other"}).check_installed()
+
+
+def test_a_long_rule_is_one_line_of_the_head(tmp_path):
+    rule = Adam(0.001, groups=tuple(Group((f"*/bias_{k}",), rate_factor=0.5) for k in range(9)))
+    run = SimpleNamespace(folder=tmp_path)
+    line = _one_line(repr(rule), run)
+    assert len(line) <= 100
+    assert line.startswith("Adam(0.001, groups=(Group(")
+    assert line.endswith("… (see optimizer.toml)")
+    assert _one_line("Adam(0.001)", run) == "Adam(0.001)"

@@ -126,6 +126,18 @@ def test_sparse_gradients_complex_parameters_and_impossible_settings_are_refused
         made(name, [torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))])
     with pytest.raises(ValueError, match="lr is -1"):
         made(name, table.parameters(), lr=-1.0)
+    for wrong in ("a", None):
+        with pytest.raises(TypeError, match=f"lr is {wrong!r}, and must be a number"):
+            made(name, table.parameters(), lr=wrong)
+
+
+@each
+def test_a_state_of_torchs_own_is_refused_in_one_sentence(name):
+    module = model()
+    own = torch.optim.Adam(module.parameters())
+    train(module, own, range(1))
+    with pytest.raises(ValueError, match=f"{name}: this state is another optimizer's.* have no 'step'"):
+        made(name, module.parameters()).load_state_dict(own.state_dict())
 
 
 def test_a_share_is_below_one():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import UsageError
+from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import read_toml
 from xframe.tasks.optimizers.dialects import from_dict, named
 from xframe.tasks.optimizers.rule import Rule
@@ -37,6 +37,9 @@ def read(stated: Stated) -> Rule:
             raise UsageError("an optimizer's setting", got=word, expected="NAME=VALUE, as weight_decay=0.1")
         if field in settings:
             raise UsageError("an optimizer's setting is given twice", got=word, expected=f"one value of {field}")
+        if field in ("groups", "average"):
+            what = Verbatim(f"{field} beside a name")
+            raise UsageError("an optimizer's setting", got=what, expected=f"{field} only in a TOML file")
         settings[field] = _value(value)
     return named(name, settings)
 
