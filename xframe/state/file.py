@@ -141,8 +141,8 @@ def types_of(path: Path) -> set[str]:
 
 def _packed(name: str, array: NDArray[Any], precision: str) -> tuple[str, NDArray[Any]]:
     """An array's type in the file, and it as it is stored: contiguous, little-endian, a bfloat16 by its upper half."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise StateError(f"{printable(name)} cannot be stored", got=Verbatim("a masked array"), expected="all values")
+    if not isinstance(array, (np.ndarray, np.generic)) or isinstance(array, np.ma.MaskedArray):
+        raise StateError(f"{printable(name)} cannot be stored", got=array, expected="NumPy's array, and no masked one")
     values = np.asarray(array, order="C")
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     if values.dtype not in _NAMES or not _true_or_false(values):

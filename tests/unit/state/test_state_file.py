@@ -297,6 +297,7 @@ def test_a_file_that_does_not_fit_is_not_read(tmp_path):
         {"buffers": {"x": np.array([{}])}},
         {"buffers": {"s": np.zeros(2)}},
         {"gradients": {"x": np.zeros(2)}},
+        {"buffers": {"x": [1.0, 2.0]}},
         {"buffers": {"x": np.ma.array([1.0, 2], mask=[0, 1])}},
         {"buffers": {"x": np.array([0, 7], "u1").view(bool)}},
         {"numbers": {"updates": 0.5}},
