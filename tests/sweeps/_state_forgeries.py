@@ -208,7 +208,7 @@ def _position_forged(parts: Parts, rng: random.Random) -> None:
     held = stated["course"]["stopping"] if part == "stopping" else stated[part]
     choices: list[Any] = [[], {}, "x", -1.5, [1]]
     key = rng.choice([*held])
-    held[key] = rng.choice(choices)
+    held[key] = rng.choice([choice for choice in choices if key != "best" or choice != -1.5])  # a best may be that
     if rng.random() < 0.3:
         held.pop(key)
         held["weather"] = 1
