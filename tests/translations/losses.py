@@ -54,8 +54,9 @@ def valued(framework, code, setup, x, y):
         in_float64()
         names["keras"] = keras
         exec(exact("\n".join(setup), "exec"), names)
-        outputs = tf.Variable(x)
+        outputs = tf.constant(x)  # as a model gives them; a variable lacks what Keras asks of a tensor
         with tf.GradientTape() as tape:
+            tape.watch(outputs)
             value = eval(exact(code, "eval"), names)(tf.constant(y), outputs)
         return float(value), np.array(tape.gradient(value, outputs))
     import jax
