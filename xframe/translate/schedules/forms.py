@@ -155,8 +155,9 @@ def formula(form: Schedule, place: Plain, t: str = "t") -> str:
                 text = place.where(f"{t} < {boundaries[i]}", formula(parts[i], place, begun), text)
             return text
         case Counted(then, every, factor, offset):
-            whole = place.whole(f"{t} / {every}") if every > 1 else t
-            return formula(then, place, whole if factor == 1 and not offset else f"({whole} * {factor} + {offset})")
+            ticks_so_far = place.whole(f"{t} / {every}") if every > 1 else t
+            scaled = f"({ticks_so_far} * {factor} + {offset})"
+            return formula(then, place, ticks_so_far if factor == 1 and not offset else scaled)
         case OneCycle():
             return _one_cycle(form, place, t)
     raise NotImplementedError(type(form).__name__)
