@@ -112,6 +112,8 @@ def _decoupled(call: Bound) -> dict[str, Any]:
 def _rmsprop(call: Bound, rate: Any) -> RMSprop:
     if call["initial_scale"] or (call["nesterov"] and call["momentum"]):
         raise NothingExactError("RMSprop with an initial_scale or with nesterov is optax's alone.")
+    if call["centered"] and not call["eps"]:
+        raise NothingExactError("Centered without epsilon, a variance of 0 makes 0 in optax and 0 / 0 elsewhere.")
     where: Any = "inside" if call["eps_in_sqrt"] else "outside"
     decay, eps, momentum = float(call["decay"]), float(call["eps"]), float(call["momentum"] or 0.0)
     return RMSprop(rate, decay, eps, where, call["centered"], momentum, "step")
