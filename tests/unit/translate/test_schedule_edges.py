@@ -94,5 +94,7 @@ def test_boundaries_of_a_file_are_a_list():
 
 
 def test_adagrad_of_nothing_is_nothing_exact():
+    assert not translate("optax.rmsprop(0.1, centered=True, eps=0.0)")
+    assert not translate("torch.optim.RMSprop(params, centered=True, eps=0)", "optax")
     assert "0 / 0" in translate("torch.optim.Adagrad(params, eps=0)", "optax").reasons[0]
     assert not translate("optax.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0)")

@@ -109,11 +109,14 @@ def _decoupled(call: Bound) -> dict[str, Any]:
     return {"weight_decay": float(call.values.get("weight_decay", 0.0)), "decay": "decoupled"}
 
 
+_CENTERED = "Centered without epsilon, a variance of 0 makes 0 in optax and 0 / 0 elsewhere."
+
+
 def _rmsprop(call: Bound, rate: Any) -> RMSprop:
     if call["initial_scale"] or (call["nesterov"] and call["momentum"]):
         raise NothingExactError("RMSprop with an initial_scale or with nesterov is optax's alone.")
     if call["centered"] and not call["eps"]:
-        raise NothingExactError("Centered without epsilon, a variance of 0 makes 0 in optax and 0 / 0 elsewhere.")
+        raise NothingExactError(_CENTERED)
     where: Any = "inside" if call["eps_in_sqrt"] else "outside"
     decay, eps, momentum = float(call["decay"]), float(call["eps"]), float(call["momentum"] or 0.0)
     return RMSprop(rate, decay, eps, where, call["centered"], momentum, "step")
@@ -273,6 +276,8 @@ def _write_sgd(rule: SGD, rate: Any, decay: list[str], scale: str) -> list[str]:
 
 def _write_rmsprop(rule: RMSprop, rate: Any, decay: list[str], scale: str) -> list[str]:
     inside = rule.epsilon_on == "inside"
+    if rule.centered and not rule.epsilon:
+        raise NothingExactError(_CENTERED)
     words: dict[str, Any] = {"decay": rule.rho, "eps": rule.epsilon, "initial_scale": 0.0, "eps_in_sqrt": inside}
     if rated_velocity(rule) and not decay:
         more = {"centered": rule.centered, "momentum": rule.momentum or None, "nesterov": False}
