@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROCESSES ?= 3
-# In groups and in the order that tests/conftest.py makes; one process more than cores, since many tests wait for others.
+PROCESSES ?= 4
+# In groups and in the order that tests/conftest.py makes; more processes than cores, since many tests wait for others.
 SHARED := --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 # Of sampled cases each commit has others.
 export XFRAME_SEED ?= $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
@@ -21,7 +21,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
-test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.15)
+test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.12)
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SHARED)
 
