@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pages import Commands, Walk
 
-pytest.importorskip("jax")
+pytest.importorskip("jax", reason="the example adapter needs jax, which make trainers installs")
 
 from xframe.running import registry
 

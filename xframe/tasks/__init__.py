@@ -7,5 +7,6 @@ Its files:
     optimizers/   update rules, each the formula it is
     losses/       losses, each the formula it is
     schedules.py, data.py, initial.py   its other parts
+    plain.py      what rules, losses, schedules and layers share as values: shown, made from data, known by names
     builtin/      the built-in tasks, one file each
 """

@@ -11,10 +11,11 @@ import math
 import sys
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.tasks import plain
 
 __all__ = [  # what ``xframe.schedule`` has
     "Constant",
@@ -212,16 +213,6 @@ def from_dict(values: Mapping[str, Any]) -> Schedule:
     name = values.get("schedule")
     if not isinstance(name, str) or name not in KINDS:
         raise unknown("schedule", str(name), KINDS)
-    kind, settings = KINDS[name], {key: value for key, value in values.items() if key != "schedule"}
-    known = {field.name: field for field in fields(kind)}
-    for key, value in settings.items():
-        if key not in known:
-            raise unknown(f"setting of schedule {name!r}", key, known)
-        if isinstance(value, Mapping):
-            settings[key] = from_dict(value)
-        elif isinstance(value, list):
-            settings[key] = tuple(value)
-    lacking = [key for key, field in known.items() if field.default is MISSING and key not in settings]
-    if lacking:
-        raise UsageError(f"schedule {name!r} lacks a setting", expected=", ".join(lacking))
-    return kind(**settings)
+    settings = {key: from_dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    del settings["schedule"]
+    return plain.made(KINDS[name], settings, f"schedule {name!r}")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.tasks import plain
 
 Shape = tuple[int, ...]
 Function = Literal["linear", "relu", "tanh", "sigmoid", "softplus", "silu", "gelu", "gelu_tanh", "elu"]
@@ -62,8 +63,7 @@ class Layer:
 
     def __repr__(self) -> str:
         """With the fields that are not at their defaults."""
-        held = [(field.name, getattr(self, field.name), field.default) for field in fields(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value, at in held if value != at)})"
+        return f"{type(self).__name__}({', '.join(plain.changed(self))})"
 
     @property
     def kind(self) -> str:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from xframe.errors import unknown
+from xframe.tasks import plain
 from xframe.tasks.losses.formulas import (
     AbsoluteError,
     BinaryCrossEntropy,
@@ -34,7 +34,7 @@ LOSSES: Mapping[str, type[Loss]] = {
     )
 }
 WORDS = ("softmax_cross_entropy", "mean_squared_error", "negative_sum")  # of these, the ones every adapter has
-_OWN: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {
+_OWN: plain.Names[Loss] = {
     "softmax_cross_entropy": (CrossEntropy, {}),
     "binary_cross_entropy": (BinaryCrossEntropy, {}),
     "mean_squared_error": (SquaredError, {}),
@@ -51,7 +51,7 @@ _OWN: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {
 }
 _ROWS = {"items": "rows", "empty": "zero"}
 _PROBABILITIES = {"outputs": "probabilities", "empty": "zero"}
-_KERAS: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 3.15
+_KERAS: plain.Names[Loss] = {  # 3.15
     "CategoricalCrossentropy": (CrossEntropy, {**_PROBABILITIES, "targets": "distribution", "weighing": "items"}),
     "SparseCategoricalCrossentropy": (CrossEntropy, {**_PROBABILITIES, "weighing": "items", "normalization": "after"}),
     "BinaryCrossentropy": (BinaryCrossEntropy, {**_PROBABILITIES, **_ROWS}),
@@ -66,7 +66,7 @@ _KERAS: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 3.15
     "CosineSimilarity": (CosineSimilarity, {"empty": "zero"}),
 }
 _NLL = {"reduction": "weighted_mean", "ignored": -100}
-_TORCH: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 2.13
+_TORCH: plain.Names[Loss] = {  # 2.13
     "CrossEntropyLoss": (CrossEntropy, _NLL),
     "NLLLoss": (CrossEntropy, {"outputs": "log_probabilities", **_NLL}),
     "BCEWithLogitsLoss": (BinaryCrossEntropy, {}),
@@ -78,16 +78,12 @@ _TORCH: Mapping[str, tuple[type[Loss], dict[str, Any]]] = {  # 2.13
     "KLDivLoss": (KLDivergence, {"items": "elements"}),
     "PoissonNLLLoss": (Poisson, {}),
 }
-_DIALECTS: Mapping[str, Mapping[str, tuple[type[Loss], dict[str, Any]]]] = {
-    "": _OWN,
-    "keras.": _KERAS,
-    "torch.": _TORCH,
-}
+_DIALECTS: plain.Dialects[Loss] = {"": _OWN, "keras.": _KERAS, "torch.": _TORCH}
 
 
 def names() -> tuple[str, ...]:
     """All names that ``named`` knows."""
-    return tuple(dialect + name for dialect, losses in _DIALECTS.items() for name in losses)
+    return plain.all_names(_DIALECTS)
 
 
 def named(name: str, settings: Mapping[str, Any] | None = None) -> Loss:
@@ -96,12 +92,8 @@ def named(name: str, settings: Mapping[str, Any] | None = None) -> Loss:
     Raises:
         UsageError: an unknown name or field, or a value that the field cannot have.
     """
-    dialect, dot, short = name.rpartition(".")
-    losses = _DIALECTS.get(dialect + dot, {})
-    if short not in losses:
-        raise unknown("loss", name, names())
-    loss, defaults = losses[short]
-    return _made(loss, defaults | dict(settings or {}), f"loss {name!r}")
+    loss, defaults = plain.named(_DIALECTS, "loss", name)
+    return plain.made(loss, defaults | dict(settings or {}), f"loss {name!r}")
 
 
 def from_dict(values: Mapping[str, Any]) -> Loss:
@@ -116,18 +108,9 @@ def from_dict(values: Mapping[str, Any]) -> Loss:
     kind = settings.pop("loss", None)
     if not isinstance(kind, str) or kind not in LOSSES:
         raise unknown("loss", str(kind), LOSSES)
-    return _made(LOSSES[kind], settings, f"loss {kind!r}")
+    return plain.made(LOSSES[kind], settings, f"loss {kind!r}")
 
 
 def of(loss: Loss | str) -> Loss:
     """The loss that a word is short for, or the loss itself."""
     return loss if isinstance(loss, Loss) else named(str(loss))
-
-
-def _made(loss: type[Loss], settings: dict[str, Any], what: str) -> Loss:
-    known = [each.name for each in fields(loss)]
-    for name in settings:
-        if name not in known:
-            raise unknown(f"setting of {what}", name, known)
-    given: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in settings.items()}
-    return loss(**given)

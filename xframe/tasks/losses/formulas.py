@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from xframe.errors import UsageError, unknown
+from xframe.tasks import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +49,7 @@ class Loss:
 
     def __repr__(self) -> str:
         """With the fields that are not at their defaults, as one would write it."""
-        held = [(each.name, getattr(self, each.name), each.default) for each in fields(self)]
-        settings = [f"{name}={value!r}" for name, value, default in held if value != default]
-        return f"{type(self).__name__}({', '.join(settings)})"
+        return f"{type(self).__name__}({', '.join(plain.changed(self))})"
 
     def to_dict(self) -> dict[str, Any]:
         """What TOML and JSON can hold: the class by its name, and every field that has a value."""

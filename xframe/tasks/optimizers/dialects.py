@@ -1,17 +1,16 @@
 """Rules by name: what each framework's own optimizer of that name is, with that framework's defaults.
 
-``adam`` is this project's own, PyTorch's formula with the defaults most papers state; ``keras.adam``, ``torch.adam``
-and ``optax.adam`` are what those names mean in Keras 3, PyTorch and optax, every default written out.
+``adam`` is this project's own, PyTorch's formula with the defaults most papers state; ``keras.adam`` and
+``torch.adam`` are what those names mean in Keras 3 and PyTorch, every default written out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim, shown, unknown
-from xframe.tasks import schedules
+from xframe.tasks import plain, schedules
 from xframe.tasks.optimizers.adam import Adam, Adamax, NAdam
 from xframe.tasks.optimizers.averages import Adadelta, Adafactor, Adagrad, RMSprop
 from xframe.tasks.optimizers.rule import Average, Group, Rule
@@ -21,7 +20,7 @@ RULES: Mapping[str, type[Rule]] = {
     rule.__name__: rule for rule in (SGD, Adam, NAdam, Adamax, RMSprop, Adagrad, Adadelta, Adafactor, Lion)
 }
 EPS32 = 2.0**-23  # PyTorch's Adafactor takes the parameters' own machine epsilon by default
-_OWN: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {
+_OWN: plain.Names[Rule] = {
     "sgd": (SGD, {"learning_rate": 0.01}),
     "momentum": (SGD, {"learning_rate": 0.01, "momentum": 0.9}),
     "nesterov": (SGD, {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True}),
@@ -37,7 +36,7 @@ _OWN: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {
     "lion": (Lion, {"learning_rate": 1e-4}),
 }
 _E7 = {"epsilon": 1e-7, "decay": "decoupled"}
-_KERAS: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 3.15
+_KERAS: plain.Names[Rule] = {  # 3.15
     "sgd": (SGD, {"learning_rate": 0.01, "velocity": "step", "decay": "decoupled"}),
     "adam": (Adam, {"learning_rate": 1e-3, "epsilon_on": "uncorrected", **_E7}),
     "adamw": (Adam, {"learning_rate": 1e-3, "epsilon_on": "uncorrected", **_E7, "weight_decay": 4e-3}),
@@ -49,7 +48,7 @@ _KERAS: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 3.15
     "adafactor": (Adafactor, {"learning_rate": 1e-3, "epsilon_on": "square"}),
     "lion": (Lion, {"learning_rate": 1e-3}),
 }
-_TORCH: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 2.13
+_TORCH: plain.Names[Rule] = {  # 2.13
     "sgd": (SGD, {"learning_rate": 1e-3}),
     "adam": (Adam, {"learning_rate": 1e-3}),
     "adamw": (Adam, {"learning_rate": 1e-3, "weight_decay": 0.01, "decay": "decoupled"}),
@@ -60,16 +59,12 @@ _TORCH: Mapping[str, tuple[type[Rule], dict[str, Any]]] = {  # 2.13
     "adadelta": (Adadelta, {"learning_rate": 1.0}),
     "adafactor": (Adafactor, {"learning_rate": 0.01, "epsilon_on": "clamp", "epsilon1": EPS32}),
 }
-_DIALECTS: Mapping[str, Mapping[str, tuple[type[Rule], dict[str, Any]]]] = {
-    "": _OWN,
-    "keras.": _KERAS,
-    "torch.": _TORCH,
-}
+_DIALECTS: plain.Dialects[Rule] = {"": _OWN, "keras.": _KERAS, "torch.": _TORCH}
 
 
 def names() -> tuple[str, ...]:
     """All names that ``named`` knows."""
-    return tuple(dialect + name for dialect, rules in _DIALECTS.items() for name in rules)
+    return plain.all_names(_DIALECTS)
 
 
 def named(name: str, settings: Mapping[str, Any] | None = None) -> Rule:
@@ -78,11 +73,7 @@ def named(name: str, settings: Mapping[str, Any] | None = None) -> Rule:
     Raises:
         UsageError: an unknown name or field, or a value that the field cannot have.
     """
-    dialect, dot, short = name.rpartition(".")
-    rules = _DIALECTS.get(dialect + dot, {})
-    if short not in rules:
-        raise unknown("optimizer", name, names())
-    rule, defaults = rules[short]
+    rule, defaults = plain.named(_DIALECTS, "optimizer", name)
     return _made(rule, defaults | dict(settings or {}), f"optimizer {name!r}")
 
 
@@ -108,29 +99,12 @@ def from_dict(values: Mapping[str, Any]) -> Rule:
 
 
 def _made(rule: type[Rule], settings: dict[str, Any], what: str) -> Rule:
-    known = [each.name for each in fields(rule)]
-    for name in settings:
-        if name not in known:
-            raise unknown(f"setting of {what}", name, known)
-    if "learning_rate" not in settings:
-        raise UsageError(f"{what} without its learning_rate", expected="a number or a schedule")
-    if isinstance(settings["learning_rate"], Mapping):
+    if isinstance(settings.get("learning_rate"), Mapping):
         settings["learning_rate"] = schedules.from_dict(settings["learning_rate"])
     if isinstance(settings.get("average"), Mapping):
-        settings["average"] = _part(Average, settings["average"], "average")
+        settings["average"] = plain.made(Average, settings["average"], "average")
     if isinstance(settings.get("groups"), (list, tuple)):
         settings["groups"] = tuple(
-            _part(Group, group, "group") if isinstance(group, Mapping) else group for group in settings["groups"]
+            plain.made(Group, group, "group") if isinstance(group, Mapping) else group for group in settings["groups"]
         )
-    return rule(**settings)
-
-
-def _part(kind: Any, values: Mapping[str, Any], what: str) -> Any:
-    known = [each.name for each in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise unknown(f"setting of {what}", name, known)
-    if lacking := [each.name for each in fields(kind) if each.default is MISSING and each.name not in values]:
-        got = Verbatim(", ".join(values) or "none")
-        raise UsageError(f"{what} without its {' and '.join(lacking)}", got=got, expected=", ".join(known))
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return plain.made(rule, settings, what)

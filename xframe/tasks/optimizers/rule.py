@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from xframe.errors import UsageError, Verbatim, unknown
+from xframe.tasks import plain
 from xframe.tasks.schedules import Schedule
 
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
@@ -191,9 +192,8 @@ class Rule:
 
     def __repr__(self) -> str:
         """With the fields that are not at their defaults."""
-        held = [(each.name, getattr(self, each.name), each.default) for each in fields(self)]
-        settings = sorted(f"{name}={value!r}" for name, value, default in held[1:] if value != default)
-        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
+        _, *settings = plain.changed(self)
+        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *sorted(settings)])})"
 
     def to_toml(self) -> str:
         """``to_dict`` as a file that ``--optimizer`` takes."""
