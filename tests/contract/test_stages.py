@@ -95,14 +95,35 @@ def test_what_is_given_counts(adapter):
         "update": {"update": {"dense_0/kernel": zero["dense_0/kernel"] + 1}},
     }
     for stage, given in fed.items():
-        _, outcomes = staged(adapter, task, given=[{}, given, {}, {}, {}])
+        drive = made(adapter, PLAN, task, "float64")
+        first, second = islice(batches(drive), 2)
+        outcomes = [drive.train_step.stages(first), drive.train_step.stages(second, given)]
         assert outcomes[0]["update"].keys() == own[0]["update"].keys()
-        changed = outcomes[1]["update"]["dense_0/kernel"]
+        changed = drive.train_step.state().parameters["dense_0/kernel"]
         assert not np.array_equal(changed, own[1]["update"]["dense_0/kernel"]), stage
         if stage == "forward":
             assert outcomes[1]["loss"]["loss"] == pytest.approx(0)
         if stage == "update":
             assert (changed == 1).all()
+
+
+@pytest.mark.parametrize("adapter", ["numpy", "torch"])
+def test_a_stage_that_was_given_anothers_shows_its_own(adapter):
+    """Fed with all that another's step made, from the batch to the update, each stage shows what it makes of it."""
+    drive = made(adapter, PLAN, of_rule(), "float64")
+    first, second = islice(batches(drive), 2)
+    drive.train_step(first)
+    honest = drive.train_step.stages(second)
+    wrong = {stage: {name: 2 * values for name, values in honest[stage].items()} for stage in ("forward", "clipping")}
+    fed = made(adapter, PLAN, of_rule(), "float64").train_step
+    fed(first)
+    outcomes = fed.stages(second, wrong)
+    for stage in ("batch", "forward"):
+        for name, values in honest[stage].items():
+            assert np.array_equal(outcomes[stage][name], values)
+    assert outcomes["loss"]["loss"] != honest["loss"]["loss"]
+    assert not np.array_equal(outcomes["gradient"]["dense_0/kernel"], honest["gradient"]["dense_0/kernel"])
+    assert not np.array_equal(outcomes["update"]["dense_0/kernel"], honest["update"]["dense_0/kernel"])
 
 
 @pytest.mark.parametrize("adapter", ["numpy", "torch"])

@@ -169,7 +169,9 @@ def bench(size: int) -> Outcome:
     bad, rows = [], ["| workload | recorded | beside | at most | ratio |", "| --- | --- | --- | --- | --- |"]
     for task, name, beside, most in BARS:
         if (task, name) not in loops:
-            bad.append(f"{task}: {name} is not installed here, so its bar stands unjudged (`make trainers` installs it)")
+            bad.append(
+                f"{task}: {name} is not installed here, so its bar stands unjudged (`make trainers` installs it)"
+            )
             continue
         ratio = loops[task, name].ratio(loops[task, beside])
         row = f"| {task} | {name} | {beside} | {most:.3g} | {ratio} |"

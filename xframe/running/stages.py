@@ -9,7 +9,8 @@
     buffers    each buffer at the end
 
 An adapter's step makes one step by the functions that its hot path calls, and hands each outcome to ``Stages``, which
-returns what the next stage goes on from: that, or what was given instead.
+keeps it and returns what the next stage goes on from: that, or what was given instead. So a step that is given all of
+another's outcomes shows what each of its stages makes of the other's.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import StateError, UsageError, unknown
+from xframe.state.record import STAGES
 from xframe.state.state import Stateful
 
-STAGES = ("batch", "forward", "loss", "gradient", "clipping", "update", "buffers")
+__all__ = ["NOTHING", "STAGES", "Arrays", "Staged", "Stages", "made"]
+
 Arrays = Mapping[str, NDArray[Any]]
 NOTHING: Mapping[str, Arrays] = MappingProxyType({})
 
@@ -33,7 +36,7 @@ class Staged(Stateful, Protocol):
     """What an adapter's training step is, so that its stages can be asked for and fed."""
 
     def stages(self, batch: Any, given: Mapping[str, Arrays] = NOTHING) -> dict[str, dict[str, NDArray[Any]]]:
-        """One training step on a batch; the outcomes by stage and canonical name.
+        """One training step on a batch; the step's own outcomes by stage and canonical name.
 
         Args:
             batch: of the adapter's pipeline.
@@ -56,7 +59,7 @@ class Stages:
         self.outcomes: dict[str, dict[str, NDArray[Any]]] = {}
 
     def outcome(self, stage: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """What the stage has, those that were given in place of its own; its own are copied."""
+        """What the next stage goes on from: what the stage has, and in its place what was given. Its own are kept."""
         given = {name: np.asarray(values) for name, values in self.given.get(stage, {}).items()}
         for name, values in given.items():
             if name not in arrays:
@@ -65,8 +68,8 @@ class Stages:
             if (values.dtype, values.shape) != (own.dtype, own.shape):
                 got = f"{values.dtype} {values.shape}"
                 raise StateError(f"{name} of the stage {stage}", got=got, expected=f"{own.dtype} {own.shape}")
-        self.outcomes[stage] = {name: given[name] if name in given else np.array(arrays[name]) for name in arrays}
-        return self.outcomes[stage]
+        self.outcomes[stage] = {name: np.array(values) for name, values in arrays.items()}
+        return {**self.outcomes[stage], **given}
 
 
 def made(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from xframe.errors import StateError
 from xframe.files.limits import opened
-from xframe.state.file import read_state, types_of, write_state
+from xframe.files.tensors import types_of
+from xframe.state.file import read_state, write_state
 from xframe.state.state import State
 from xframe.trace.source import damaged
 
