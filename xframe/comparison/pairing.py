@@ -254,6 +254,10 @@ class Block:
         """The first rows."""
         return self if length >= self.length else replace(self, length=length)
 
+    def unread(self) -> Block:
+        """The same rows, without the columns of them that are in memory: to be kept."""
+        return replace(self, candidate=self.candidate.unread(), reference=self.reference.unread())
+
     def common(self, name: str, reference_name: str | None = None) -> Common:
         """A column of both sides, the reference's of another name if one is given, in the rows where both know it."""
         candidate, reference = self._cut(self.candidate, name), self._cut(self.reference, reference_name or name)

@@ -59,7 +59,7 @@ class LearningRate(Check):
         if block.same >= {"numbers", "finite"}:
             self.pair.judged["lr"] += block.length
             self.measure(0.0, block.start)
-            self._unread.append(block)
+            self._unread.append(block.unread())
             return
         common = block.common("lr")
         self.pair.judged["lr"] += len(common)
