@@ -20,6 +20,7 @@ from xframe.cli.options import (
     Rtol,
     RunOptions,
     flag,
+    number,
     option,
     word,
 )
@@ -109,6 +110,15 @@ def record(
             WHAT,
         ),
     ] = "close",
+    capture: Annotated[
+        int,
+        number(
+            "Of the first N updates, and then of the 2N-th, 4N-th, 8N-th ..., keep weights, gradients, batch and "
+            "outputs, from which a comparison names what differs. 0: of none.",
+            PRINTED,
+        ),
+    ] = 0,
+    capture_mb: Annotated[int, number("Megabytes that --capture keeps of a process at most.", PRINTED)] = 512,
     json: Json = False,
 ) -> int:
     """Run a training script as it is and record its steps, without a line of xframe in it.
@@ -126,7 +136,7 @@ def record(
     """
     from xframe.recording.attach.launching import run_recorded
 
-    outcome = run_recorded(command, out, identity, replace=replace)
+    outcome = run_recorded(command, out, identity, replace=replace, capture=(capture, capture_mb))
     if json:
         answer({"exit_code": outcome.exit_code, "steps": outcome.steps, "trace": str(out)}, "", json=True)
     remark(f"xframe: {outcome.words}")

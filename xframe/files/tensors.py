@@ -60,8 +60,8 @@ class Head(NamedTuple):
 Check = Callable[[dict[str, Stored], Facts], object]  # raises ValueError, StateError of what no such file has
 
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], check: Check, halves: bool) -> None:
-    """Writes a file, whole or not at all; one of that name is replaced.
+def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], check: Check, halves: bool) -> str:
+    """Writes a file, whole or not at all, and returns its digest; one of that name is replaced.
 
     Args:
         check: is given what the file states, before it is written.
@@ -89,16 +89,24 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, An
             for _, values in packed.values():
                 file.write(_bytes(values))
         passing.put()
+    return digest
 
 
-def read(path: Path, check: Check) -> tuple[dict[str, Stored], Facts, dict[str, NDArray[Any]]]:
+def read(
+    path: Path, check: Check, vouched: str | None = None
+) -> tuple[dict[str, Stored], Facts, dict[str, NDArray[Any]]]:
     """What a file states of its arrays, its facts, and the arrays; ``check`` is given the former two before.
+
+    Args:
+        vouched: the digest that the file is to have, if somebody knows it.
 
     Raises:
         ValueError, StateError, OSError, MemoryError: it is damaged, ``check`` refuses it, or it cannot be read.
     """
     with opened(path) as file:
         head = _head(file)
+        if vouched not in (None, head.digest):
+            raise ValueError("it is a different file than the one that was vouched for")
         facts = _facts(head)
         check(head.arrays, facts)  # before anything is allocated
         arrays, digests = dict[str, NDArray[Any]](), dict[str, str]()

@@ -4,10 +4,10 @@
         for step in ...:
             rec.step(ids=ids, updates=n_updates, loss=loss, lr=lr)
 
-It takes numbers, NumPy arrays and the tensors and variables of either framework, and imports neither.
-What lies on the CPU is copied at once, so a buffer may be used again; what lies on a device stays
-there and comes home in blocks. It draws no random numbers. Rows reach the file at least once a
-second or every 1,000 steps, and when the block is left, by an exception too.
+It takes numbers, NumPy arrays and the tensors and variables of either framework, and imports neither. What lies on the
+CPU is copied at once, so a buffer may be used again; what lies on a device stays there and comes home in blocks. It
+draws no random numbers. Rows reach the file at least once a second or every 1,000 steps, and when the block is left,
+by an exception too.
 
 An exception may come at any instruction, as Ctrl-C's does. So a step is taken by a single append to a list, and leaves
 that list only once the writer's state, replaced by a single assignment, says that it is in the file.
@@ -38,6 +38,7 @@ from xframe.recording import unclosed, values, waiting
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.versions import loaded_versions
 from xframe.recording.waiting import BESIDE, Item, Settings, due, held_further, rows_of
+from xframe.trace.captured import beside
 from xframe.trace.facts import DECLARED, Facts
 from xframe.trace.schema import LISTS, Column
 from xframe.trace.source import exists_already
@@ -86,7 +87,7 @@ def record(
     path = Path(path)
     if not path.name:
         raise UsageError("the trace's path", got=str(path), expected="the name of a file")
-    for file in (path, weights_path(path)):
+    for file in beside(path):
         if file.exists():
             raise exists_already(file)
     try:
@@ -104,14 +105,15 @@ class Recorder:
 
     Attributes:
         on_flush: called after each block is written, with the steps so far and the last one's epoch and loss.
+        path: the trace, absolute; end_facts: what its end has beside what every one has.
     """
 
     def __init__(self, writer: TraceWriter, *, keep_ids: bool) -> None:
         self.on_flush: Callable[[int, int | None, float | None], None] | None = None
         self.evidence: str | None = None
-        self._writer = writer
+        self._writer, self.path = writer, writer.path
         self._keep_ids = keep_ids
-        self._weights: dict[str, str] = {}
+        self.end_facts: dict[str, Any] = {"weights": {}}
         self._began = time.monotonic_ns()
         self._waiting: list[Item] = []
         self._rows = self._ids = 0  # about how many of them came since the last flush
@@ -264,10 +266,7 @@ class Recorder:
         self.flush()
 
     def settings(self, settings: Mapping[str, Any]) -> None:
-        """Takes what is set, such as ``{"optimizer.learning_rate": 0.001}``: numbers, texts, None or lists of those.
-
-        Further calls add to them, and replace those of the same name. FORMAT.md has the usual names.
-        """
+        """Takes what is set, numbers, texts, None or lists of those, by FORMAT.md's names; a name's last counts."""
         if self._over:
             raise self._refusal("settings")
         self._waiting.append(waiting.settings_of(settings))
@@ -278,11 +277,11 @@ class Recorder:
         if self._over:
             raise self._refusal("weights")
         arrays = {name: np.asarray(values.fetch(values.hold(weight))) for name, weight in weights.items()}
-        file = weights_path(self._writer.path)
+        file = weights_path(self.path)
         if not self._own_weights and os.path.lexists(file):  # made since recording began, by another
             raise exists_already(file)
         self._own_weights = True
-        self._weights = write_weights(self._writer.path, arrays)
+        self.end_facts["weights"] = write_weights(self.path, arrays)
 
     def _refusal(self, what: str) -> UsageError:
         return unclosed.refusal(self._process, what)
@@ -378,7 +377,7 @@ class Recorder:
     def _end(self, outcome: str) -> None:
         while not self._writer.ended:
             self.flush()
-            self._writer.end(outcome, evidence=self.evidence or DECLARED, weights=self._weights)
+            self._writer.end(outcome, evidence=self.evidence or DECLARED, **self.end_facts)
 
     def __del__(self) -> None:
         if hasattr(self, "_process"):  # it was made to the end

@@ -54,8 +54,8 @@ class Record:
         return known[0] if known else "float32"
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Writes a record, whole or not at all; a file of that name is replaced.
+def write_record(path: Path, record: Record) -> str:
+    """Writes a record, whole or not at all, and returns the file's digest; a file of that name is replaced.
 
     Raises:
         StateError: it has what no file can have.
@@ -69,19 +69,19 @@ def write_record(path: Path, record: Record) -> None:
             arrays |= {f"{when}/{name}": one for name, one in replace(state, best={}).arrays().items()}
             facts[when] = {name: getattr(state, name) for name in ("precision", "rule", "numbers", "position")}
     try:
-        tensors.write(path, arrays, facts, _check, halves=record.precision == "bfloat16")
+        return tensors.write(path, arrays, facts, _check, halves=record.precision == "bfloat16")
     except (TypeError, ValueError) as error:
         raise StateError("this step's record cannot be written", got=Verbatim(error)) from None
 
 
-def read_record(path: Path) -> Record:
-    """The record of a file.
+def read_record(path: Path, vouched: str | None = None) -> Record:
+    """The record of a file; with ``vouched``, of the one that has that digest.
 
     Raises:
         StateError: the file is damaged or of a different kind. Nothing is read then.
     """
     try:
-        _, facts, arrays = tensors.read(path, _check)
+        _, facts, arrays = tensors.read(path, _check, vouched)
     except (OSError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         expected = "a step's record, whole and as it was written"

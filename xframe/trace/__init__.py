@@ -7,6 +7,7 @@ Its files:
     facts.py        Facts: what is known of a run beside its rows
     trace.py        Trace, as it is read and counted; weights.py has its final weights
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
+    captured.py     what lies beside a trace: of updates that were captured the files
     writer.py       TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py
     certificate.py  one digest of what was done; equal rows have had the same one in every version
     pages.py        checks a Parquet file by the limits before Arrow reads it

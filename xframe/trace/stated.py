@@ -63,6 +63,13 @@ class Head(_Stated):
         return self
 
 
+class StatedCaptured(_Stated):
+    """What was captured: of each file its digest, and why others are not there."""
+
+    files: dict[Name, Hex128] = Field(default_factory=dict)
+    left_out: dict[Name, str] = Field(default_factory=dict)
+
+
 class End(_Stated):
     """The end record; which rows and certificate it states is checked against the rows."""
 
@@ -71,6 +78,7 @@ class End(_Stated):
     certificate: Certificate
     evidence: str | None = None
     weights: dict[str, Hex128] = Field(default_factory=dict)
+    captured: StatedCaptured | None = None
 
 
 class StatedSettings(_Stated):

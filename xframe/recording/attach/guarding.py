@@ -74,6 +74,8 @@ class GuardedMachine(Machine):
         self._early, self._trained, self._passes, self.replaced = [], set(), Passes(), []
         self._used_in = {}
         self.before_end = []
+        if self.capture is not None:
+            self.capture.forked()
 
     def closed(self) -> None:
         """The trace is closed: a step that comes yet is reported, and lost."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from xframe.errors import UsageError
+from xframe.recording.attach.capturing import Capture
 from xframe.recording.attach.guarding import GuardedMachine
 from xframe.recording.identity import checked_kind, stated
 from xframe.recording.recorder import Recorder, record
+from xframe.trace.captured import beside
 from xframe.trace.trace import COMPLETE
-from xframe.trace.weights import weights_path
 
 
 class Here:
@@ -33,9 +34,17 @@ class Here:
 
     current: Here | None = None
 
-    def __init__(self, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> None:
+    def __init__(
+        self,
+        out: str,
+        say: Callable[..., None],
+        trouble: Callable[[str], None],
+        identity: str,
+        capture: tuple[int, int],
+    ) -> None:
         self.machine = GuardedMachine(self._open, self._stopped)
         self.machine.identity = checked_kind(identity)
+        self.machine.capture = Capture.of(self.machine, *capture)
         self.out, self._say, self._trouble = Path(out), say, trouble
         self._recorder: Recorder | None = None
         self._closing = False
@@ -50,15 +59,19 @@ class Here:
         for number in count(1):
             path = self.out.with_stem(f"{self.out.stem}-{number}") if number > 1 else self.out
             try:
-                self._recorder = record(path, metadata=stated(self.machine.identity))
+                self._recorder = record(path, metadata=self._metadata(path))
                 break
             except UsageError:
-                if not any(map(os.path.lexists, (path, weights_path(path)))):
+                if not any(map(os.path.lexists, beside(path))):
                     raise
         self._say(opened=str(path))
         self._outlast_a_pool()
         assert self._recorder is not None
         return self._recorder
+
+    def _metadata(self, path: Path) -> dict[str, Any]:
+        capture = self.machine.capture
+        return stated(self.machine.identity, None if capture is None else capture.metadata(path))
 
     def _outlast_a_pool(self) -> None:
         """A pool of processes ends its workers by SIGTERM, though they have done all that they had to."""
@@ -107,7 +120,8 @@ class Here:
             recorder = recorder or self._recorder  # the first step may have waited for the end
             if recorder is not None:
                 recorder.close(outcome or self._outcome())
-                self._say(ended=str(recorder._writer.path), steps=recorder.num_steps)
+                captured = "" if self.machine.capture is None else self.machine.capture.words()
+                self._say(ended=str(recorder.path), steps=recorder.num_steps, captured=captured)
         except Exception as error:
             self._trouble(f"the last steps are lost: {error or type(error).__name__}")
         self.machine.closed()

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, counted, printable, unwritable
+from xframe.recording.attach.capturing import MEGABYTES, Capture
 from xframe.recording.attach.here import Here
 from xframe.recording.attach.instruments import available, untrained
 from xframe.recording.attach.watching import in_place_of
@@ -41,27 +42,36 @@ class Outcome(NamedTuple):
     words: str
 
 
-def run_recorded(command: Sequence[str], out: Path, identity: str = "close", *, replace: bool = False) -> Outcome:
+def run_recorded(
+    command: Sequence[str],
+    out: Path,
+    identity: str = "close",
+    *,
+    replace: bool = False,
+    capture: tuple[int, int] = (0, MEGABYTES),
+) -> Outcome:
     """Runs a command with its own input, output and signals, and records the training in it.
 
     Args:
         command, out: what runs, and the trace.
         identity: how samples are known by their content, as of ``xframe.watch``.
         replace: whether an earlier trace there is replaced: when the command has ended and has trained.
+        capture: of how many updates at the beginning the state and stages are kept, and of how many megabytes.
 
     Raises:
         UsageError: no command, none of that name, the trace exists or cannot be written.
     """
     if not command:
         raise UsageError("no command to record", expected="-- python train.py, with its arguments")
+    Capture.checked(*capture)
     _look_at(out, replace=replace)
     with in_place_of(out, replace) as steps:
-        outcome = _run_recorded(command, out, identity)
+        outcome = _run_recorded(command, out, identity, capture)
         steps.append(out.exists() if outcome.steps is None else outcome.steps)
     return outcome
 
 
-def _run_recorded(command: Sequence[str], out: Path, identity: str) -> Outcome:
+def _run_recorded(command: Sequence[str], out: Path, identity: str, capture: tuple[int, int]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="xframe-") as folder:
         said = Path(folder) / "said"
         environment = {
@@ -70,6 +80,7 @@ def _run_recorded(command: Sequence[str], out: Path, identity: str) -> Outcome:
             "XFRAME_SAID": str(said),
             "XFRAME_FRAMEWORKS": ",".join(available()),
             "XFRAME_IDENTITY": checked_kind(identity),
+            "XFRAME_CAPTURE": " ".join(map(str, capture)),
             "PYTHONPATH": os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         code = _run(command, environment)
@@ -161,6 +172,7 @@ def _recorded(words: list[Words], out: Path, code: int) -> tuple[int | None, str
     lines = list(dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word))
     running = [word["running"] for word in words if "running" in word]
     ended = {word["ended"]: word["steps"] for word in words if "ended" in word}
+    captured = {word["ended"]: word.get("captured", "") for word in words if "ended" in word}
     opened = {word["opened"]: word["process"] for word in words if "opened" in word}
     traces = {path: ended.get(path) for path in opened if ended.get(path) != 0}
     if len(traces) > 1:
@@ -168,7 +180,7 @@ def _recorded(words: list[Words], out: Path, code: int) -> tuple[int | None, str
     for path, steps in traces.items():
         name = printable(out.with_name(Path(path).name))
         if steps is not None:
-            lines.append(f"{counted(steps, 'step')} recorded in {name}")
+            lines.append(f"{counted(steps, 'step')} recorded in {name}{captured[path]}")
         elif opened[path] in running:
             lines.append(f"process {opened[path]} goes on, and its steps to {name}")
         else:
@@ -210,16 +222,23 @@ def _why_nothing(words: list[Words], code: int) -> str:
 
 
 @cache
-def _here(out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str) -> Here:
-    return Here(out, say, trouble, identity)
+def _here(
+    out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str, capture: tuple[int, int]
+) -> Here:
+    return Here(out, say, trouble, identity, capture)
 
 
 def attach_here(
-    framework: str, out: str, say: Callable[..., None], trouble: Callable[[str], None], identity: str = "close"
+    framework: str,
+    out: str,
+    say: Callable[..., None],
+    trouble: Callable[[str], None],
+    identity: str = "close",
+    capture: tuple[int, int] = (0, MEGABYTES),
 ) -> None:
     """Watches a framework that has just been imported. What goes wrong is said, and the script goes on."""
     try:
-        available()[framework].load()(_here(out, say, trouble, identity).machine).attach()
+        available()[framework].load()(_here(out, say, trouble, identity, capture).machine).attach()
     except Exception as error:
         trouble(f"nothing of {framework} is recorded: {error or type(error).__name__}")
     else:

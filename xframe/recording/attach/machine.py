@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xframe.recording.attach.batch import Batch, Walk
+from xframe.recording.attach.capturing import Capture
 from xframe.recording.attach.passes import Passes
 from xframe.recording.identity import Kind
 from xframe.recording.recorder import Recorder
@@ -65,6 +66,7 @@ class Machine:
         identity: what prints are made of samples; ``index`` stands for none.
         replaced: batches that others took the place of, with their prints, and when.
         clock: counts what is computed with gradients, as ``backward`` is told of it.
+        capture: keeps updates taken apart, where that was asked for.
         prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
     """
 
@@ -77,6 +79,7 @@ class Machine:
         self.zeroed: int | None = None
         self.within: object = None
         self.identity: Kind = "close"
+        self.capture: Capture | None = None
         self.prints: dict[str, Any] = {}
         self.replaced: list[tuple[Batch, dict[str, Any], int]] = []
         self.clock: Callable[[], int] = lambda: 0
@@ -106,6 +109,11 @@ class Machine:
     def begun(self) -> bool:
         """Whether there are rows already."""
         return self._recorder is not None and self._recorder.num_steps > 0
+
+    @property
+    def made(self) -> int:
+        """Steps that have ended, which is the index of the one that goes on."""
+        return len(self._early) + (0 if self._recorder is None else self._recorder.num_steps)
 
     @property
     def recorder(self) -> Recorder:
@@ -336,8 +344,10 @@ class Machine:
         batch, epoch = step.batch or _NO_BATCH, None
         walk = batch.walk
         if walk is not None:
-            if walk.number is None:
-                self._count(walk)
+            if walk.number is None:  # this is the first step that it trains
+                walk.number, self._walks = self._walks, self._walks + 1
+                if walk.settings is not None:
+                    self.settings(walk.settings())
             epoch = walk.number
         lr = self._lr if step.lr is None else step.lr
         recorder, also = self._recorder or self.recorder, step.also
@@ -365,13 +375,6 @@ class Machine:
             step_in_epoch=batch.place,
             also=also,
         )
-
-    def _count(self, walk: Walk) -> None:
-        """A walk has trained its first step."""
-        walk.number = self._walks
-        self._walks += 1
-        if walk.settings is not None:
-            self.settings(walk.settings())
 
 
 def _sum(loss: Any, other: Any) -> Any:

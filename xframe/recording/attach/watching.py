@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xframe.errors import UsageError, Verbatim, counted, printable
+from xframe.recording.attach.capturing import MEGABYTES, Capture
 from xframe.recording.attach.guarding import GuardedMachine
 from xframe.recording.attach.instruments import Instrument, OnImport, available, untrained
 from xframe.recording.identity import Kind, checked_kind, stated
 from xframe.recording.recorder import Recorder, record
+from xframe.trace.captured import beside, remove
 from xframe.trace.source import exists_already
-from xframe.trace.weights import weights_path
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -40,6 +41,8 @@ def watch(
     num_samples: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     identity: Kind = "close",
+    capture: int = 0,
+    capture_mb: int = MEGABYTES,
 ) -> AbstractContextManager[Recorder]:
     """Records what trains inside the block into ``path``, and says on stderr when it ends what was recorded.
 
@@ -52,14 +55,18 @@ def watch(
         plan, num_samples, metadata: as of ``xframe.record``.
         identity: how samples are known by their content, beside their index where there is one: ``close`` (up to
             rounding), ``exact``, ``layout`` (close, in any order of their values), or ``index``: not at all.
+        capture: of so many updates at the beginning, and then of 2, 4, 8 ... times as many, the weights before and
+            after, gradients, batch and outputs are kept, in a folder beside the trace: docs/howto/record.md.
+        capture_mb: megabytes that are kept of them at most.
 
     Raises:
         UsageError: the trace exists or cannot be written, another is recorded in this process, several threads train.
     """
     path, identity = Path(path), checked_kind(identity)
+    Capture.checked(capture, capture_mb)
     facts = {"plan": plan, "num_samples": num_samples, "metadata": stated(identity, metadata)}
     entered: list[bool] = []
-    watching = _watching(path, replace, identity, facts, entered)
+    watching = _watching(path, replace, (identity, capture, capture_mb), facts, entered)
     weakref.finalize(watching, _warn_unless, entered, path)
     return watching
 
@@ -72,14 +79,17 @@ def _warn_unless(entered: list[bool], path: Path) -> None:
 
 @contextmanager
 def _watching(
-    path: Path, replace: bool, identity: Kind, facts: Mapping[str, Any], entered: list[bool]
+    path: Path, replace: bool, how: tuple[Kind, int, int], facts: dict[str, Any], entered: list[bool]
 ) -> Iterator[Recorder]:
     entered.append(True)
     with _alone(path), in_place_of(path, replace) as steps:
+        machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
+        machine.identity = how[0]
+        machine.capture = capture = Capture.of(machine, *how[1:])
+        if capture is not None:
+            facts["metadata"] |= capture.metadata(path)
         recorder, frameworks = record(path, **facts), list[str]()
         error: BaseException | None = None
-        machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
-        machine.identity = identity
         try:
             with recorder:
                 try:
@@ -95,14 +105,15 @@ def _watching(
         finally:
             steps.append(recorder.num_steps)
             if process == os.getpid():
-                _tell(path, recorder.num_steps, frameworks, error)
+                captured = "" if capture is None else capture.words()
+                _tell(path, recorder.num_steps, frameworks, error, captured)
 
 
-def _tell(path: Path, steps: int, frameworks: list[str], error: BaseException | None) -> None:
+def _tell(path: Path, steps: int, frameworks: list[str], error: BaseException | None, captured: str = "") -> None:
     """What was recorded, in the words of ``xframe record``."""
     left = "" if error is None else f", interrupted by {type(error).__name__}"
     if steps:
-        words = f"{counted(steps, 'step')} recorded in {printable(path)}{left}"
+        words = f"{counted(steps, 'step')} recorded in {printable(path)}{captured}{left}"
     else:
         why = (
             untrained(frameworks)
@@ -128,11 +139,12 @@ def in_place_of(path: Path, replace: bool) -> Iterator[list[int]]:
         yield steps
     finally:
         if aside is not None and any(steps):
-            for file in (aside, weights_path(aside)):
-                file.unlink(missing_ok=True)
+            for file in beside(aside):
+                remove(file)
         elif aside is not None:
-            weights_path(path).unlink(missing_ok=True)
-            for file, place in zip((aside, weights_path(aside)), (path, weights_path(path)), strict=True):
+            for file in beside(path)[1:]:
+                remove(file)
+            for file, place in zip(beside(aside), beside(path), strict=True):
                 if file.exists():
                     file.replace(place)
             _say(f"{said} is the earlier trace, as it was")
@@ -144,10 +156,10 @@ def _moved(path: Path) -> Path:
 
     Trace.open(path)
     names = (path.with_stem(f"{path.stem}-before" + (f"-{n}" if n > 1 else "")) for n in count(1))
-    aside = next(name for name in names if not name.exists() and not weights_path(name).exists())
-    path.rename(aside)
-    if weights_path(path).exists():
-        weights_path(path).rename(weights_path(aside))
+    aside = next(name for name in names if not any(file.exists() for file in beside(name)))
+    for file, place in zip(beside(path), beside(aside), strict=True):
+        if file.exists():
+            file.rename(place)
     return aside
 
 
