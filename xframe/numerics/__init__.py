@@ -6,5 +6,9 @@ reference alone. No tolerance is chosen.
 
 Its files:
 
-    result.py   Numerics: a candidate's verdict, its Distances, its Curve, its NumericCauses; their JSON form
+    judging.py   ``judge_step``: two records of one step, tensor by tensor; ``judge``: all of a candidate's
+    tensors.py   what two records both have, in the order of computation
+    bounds.py    what rounding can make of it: from precision, size and measured floors
+    curves.py    the losses of two free runs beside what rounding makes of the reference's own
+    result.py    what comes out: Numerics, its Distances, its Curve, its NumericCauses; their JSON form
 """

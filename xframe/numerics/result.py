@@ -5,11 +5,10 @@ All of it are frozen values. ``Numerics.to_dict`` is the JSON form, whose keys a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
-
-import numpy as np
 
 from xframe.state.record import STAGES
 
@@ -59,13 +58,16 @@ class Distance:
         """Of the bound: up to 1 it is rounding."""
         if self.difference == 0:
             return 0.0
-        return self.difference / self.bound if self.bound > 0 else float("inf")
+        return self.difference / self.bound if self.bound > 0 else math.inf
 
     @property
     def just_failing(self) -> float:
         """The candidate's value that would just have failed, on the side on which it is."""
-        sign = -1.0 if self.candidate < self.reference else 1.0
-        return float(self.reference + sign * np.nextafter(self.bound, np.inf))
+        towards = -math.inf if self.candidate < self.reference else math.inf
+        value = self.reference + math.copysign(self.bound, towards)
+        while abs(value - self.reference) <= self.bound:
+            value = math.nextafter(value, towards)
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -139,11 +141,12 @@ class Curve:
         floor: how far rounding was measured, or is expected, to move the reference's own loss by then.
         bound: what is allowed there.
         measured: at how many steps, from the first on, the floor was measured; beyond, it grows.
-        rate: by which factor it grows in a step beyond.
-        floors: the largest floor up to each measured step, thinned: pairs of a step and a floor, ascending.
+        floors: the largest floor up to each measured step: pairs of the step at which it grows, and the floor.
         unit: the smallest allowance, as a share of the loss.
         weights: how far the reference's own weights were moved, as a share of each tensor's largest, by the last
             measured step; None where not measured.
+        farthest: the largest difference of the losses behind the measured steps.
+        scale: the mean of the reference's losses.
     """
 
     verdict: Verdict
@@ -156,10 +159,11 @@ class Curve:
     floor: float | None = None
     bound: float | None = None
     measured: int = 0
-    rate: float = 1.0
     floors: tuple[tuple[int, float], ...] = ()
     unit: float = 0.0
     weights: float | None = None
+    farthest: float = 0.0
+    scale: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
