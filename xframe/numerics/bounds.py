@@ -68,7 +68,8 @@ class Rounding:
         coarser = 2.0**16 if self.precision == "bfloat16" else 1.0
         with np.errstate(over="ignore"):
             held = np.minimum(np.abs(values), np.finfo(storage(self.precision)).max)
-            return np.spacing(held.astype(storage(self.precision))).astype(np.float64) * coarser
+            units: Values = np.spacing(held.astype(storage(self.precision))).astype(np.float64) * coarser
+        return units
 
 
 def _all(record: Record) -> Iterable[Values]:

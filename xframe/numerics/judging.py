@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from xframe.errors import counted
-from xframe.numerics.bounds import Rounding, Scales, Values, bound, stated_floors, telling
+from xframe.numerics.bounds import Rounding, Scales, bound, stated_floors, telling
 from xframe.numerics.result import PLACES, Curve, Distance, NumericCause, Numerics, Verdict
-from xframe.numerics.tensors import Tensor, lacking, same_bits, shared
+from xframe.numerics.tensors import Tensor, Values, lacking, same_bits, shared
 from xframe.state.record import Record
 
 Pair = tuple[Record, Record]
