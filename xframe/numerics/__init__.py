@@ -10,5 +10,6 @@ Its files:
     tensors.py   what two records both have, in the order of computation
     bounds.py    what rounding can make of it: from precision, size and measured floors
     curves.py    the losses of two free runs beside what rounding makes of the reference's own
+    scripts/     two scripts' captured steps in common names, judged stage by stage
     result.py    what comes out: Numerics, its Distances, its Curve, its NumericCauses; their JSON form
 """

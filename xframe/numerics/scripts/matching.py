@@ -1,0 +1,125 @@
+"""Which captured steps of two scripts can be judged beside each other: the same update, made of the same batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.state.record import Record
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_ROUNDED = 16  # units in the last place by which two scripts' features may differ that scale the same data
+
+
+class Match(NamedTuple):
+    """Two captured steps of the same update.
+
+    Attributes:
+        reference, candidate: the two; arrays of the candidate's batch in the reference's layout where it is the same.
+        features, targets: whether these are the same numbers; None where one of the two has none.
+        weights: whether both steps began from the same ones: ``equal`` bit by bit, ``near`` as rounding leaves two
+            runs that began equal, ``other``, or ``unknown``.
+        apart: by how much the weights differ, as a share of each tensor's largest.
+        same_ids: the same samples by their indices; None where one of the two has none.
+    """
+
+    reference: Record
+    candidate: Record
+    features: bool | None
+    targets: bool | None
+    weights: str
+    apart: float
+    same_ids: bool | None
+
+    @property
+    def sides(self) -> tuple[Record, Record]:
+        """Both."""
+        return self.reference, self.candidate
+
+    @property
+    def same_batch(self) -> bool:
+        """Whether features are the same, or the samples where these are not known; targets are judged."""
+        return bool(self.same_ids) if self.features is None else self.features
+
+
+NEAR = 1e-3  # beyond that weights are no rounding of each other
+
+
+def update(record: Record) -> int:
+    """How many updates came before it; of one that does not state that, its step."""
+    known = {} if record.before is None else record.before.numbers
+    return int(known.get("updates", record.step))
+
+
+def matched(reference: Record, candidate: Record) -> Match:
+    """Two captured steps of the same update, with common names and layouts."""
+    ours, theirs = (one.stages.get("batch", {}) for one in (reference, candidate))
+    features, targets = _same(ours, theirs, "features"), _same(ours, theirs, "targets")
+    same_ids = bool(np.array_equal(ours["ids"], theirs["ids"])) if "ids" in ours and "ids" in theirs else None
+    weights, apart = _weights(reference, candidate)
+    return Match(reference, candidate, features, targets, weights, apart, same_ids)
+
+
+def _same(ours: Arrays, theirs: Arrays, what: str) -> bool | None:
+    """Whether that part of the batch is the same, in whichever layout."""
+    names = [name for name in ours if name.partition("/")[0] == what]
+    if not names or {*names} != {name for name in theirs if name.partition("/")[0] == what}:
+        return None
+    return all(aligned(ours[name], theirs[name]) is not None for name in names)
+
+
+def aligned(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[Any] | None:
+    """The other's array in this one's layout if it has the same numbers: as it is, or channels moved; else None.
+
+    A column and a vector are the same numbers; that their shapes differ stays visible to whoever compares these.
+    """
+    ways = [theirs]
+    if ours.ndim == theirs.ndim > 2:
+        ways += [np.moveaxis(theirs, 1, -1), np.moveaxis(theirs, -1, 1)]
+    elif {ours.ndim, theirs.ndim} == {1, 2} and ours.size == theirs.size:
+        ways = [theirs.reshape(ours.shape)]
+    return next((way for way in ways if way.shape == ours.shape and _close(ours, way)), None)
+
+
+def fitted(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[Any]:
+    """The other's array in this one's layout, where shapes or the numbers themselves show what turns it into that."""
+    turned = aligned(ours, theirs)
+    if turned is not None or ours.shape == theirs.shape:
+        return theirs if turned is None else turned
+    if ours.ndim == theirs.ndim > 2:
+        ways = (np.moveaxis(theirs, 1, -1), np.moveaxis(theirs, -1, 1))
+        return next((way for way in ways if way.shape == ours.shape), theirs)
+    return theirs
+
+
+def _close(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    """Whether the numbers are the same, but for the rounding of two ways to scale them."""
+    if ours.dtype.kind != "f" or theirs.dtype.kind != "f":
+        return bool(np.array_equal(ours, theirs))
+    eps = max(np.finfo(one.dtype).eps for one in (ours, theirs))
+    allowed = _ROUNDED * eps * np.maximum(np.abs(ours), np.abs(theirs))
+    with np.errstate(invalid="ignore"):
+        return bool(((np.abs(ours - theirs) <= allowed) | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all())
+
+
+def _weights(reference: Record, candidate: Record) -> tuple[str, float]:
+    if reference.before is None or candidate.before is None:
+        return "unknown", float("inf")
+    apart = 0.0
+    ours, theirs = reference.before.parameters, candidate.before.parameters
+    if not ours or ours.keys() != theirs.keys():
+        return "unknown", float("inf")
+    for name, values in ours.items():
+        if values.shape != theirs[name].shape:
+            return "other", float("inf")
+        if values.size:
+            largest = float(np.abs(values).max())
+            most = float(np.abs(values.astype(np.float64) - theirs[name]).max())
+            apart = max(apart, 0.0 if most == 0 else most / largest if largest else float("inf"))
+    if np.isnan(apart):
+        return "other", float("inf")
+    return ("equal" if apart == 0 else "near" if apart <= NEAR else "other"), apart
