@@ -5,6 +5,9 @@ Its files:
     adapter.py      the adapter contract; registry.py finds adapters by name
     steering.py     for adapters: epochs, windows, validation and the end of training; their position is read and set
     drive.py        the one loop of all adapters that go step by step; stages.py: a step's stages apart
+    resync.py       an adapter's step from another's state; judged_steps.py: which steps; perturbing.py: rounding alone
+    resynchronising.py  reference and candidates are asked for steps, in workers or here; answering.py makes them;
+                    judging_messages.py: questions and answers
     states.py       a training's state read and written, checked by its rule and position
     request.py      all options of a run, checked once, and its output folder; runtime.py: device, precision, threads
     folders.py      a folder of its own for each of several runs, until all have ended

@@ -42,6 +42,7 @@ class Job:
     runtime: dict[str, Any]  # as its ``to_dict`` returns it
     trace: str
     optimizer: dict[str, Any] | None = None  # in place of the task's own, as its ``to_dict`` returns it
+    stays: bool = False  # after its training, to answer what its parent asks, see ``judging_messages``
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,13 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From a worker, last: its trace is complete."""
+    """From a worker, last but for what it is asked if it stays: its trace is complete."""
 
     steps: int
     setup_seconds: float  # until training began
     peak_memory: int | None  # of the process, in bytes; None where the system does not say
     processor_share: float | None = None  # of the training's seconds, those that its threads had a processor
+    train_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The worker: the child process in which one adapter trains. Started by the harness.
 
 It gets its job, reports that its framework is there, waits for the word to go, trains and records. When it is asked to
-stop, as its guard does when the harness is gone, it closes its trace.
+stop, as its guard does when the harness is gone, it closes its trace. If it is to stay, it then makes steps that the
+harness asks for, until that asks for no more.
 """
 
 from __future__ import annotations
@@ -79,8 +80,12 @@ def _train(harness: Parent) -> None:
     with record(job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata()) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(steps, epoch, loss))
         recorder.weights(adapter.run(plan, task, runtime, recorder))
-    share = (time.process_time() - busy) / (time.perf_counter() - began)
-    harness.send(Done(recorder.num_steps, setup, peak_memory(), share))
+    busy, trained = time.process_time() - busy, time.perf_counter() - began
+    harness.send(Done(recorder.num_steps, setup, peak_memory(), busy / trained, trained))
+    if job.stays:
+        from xframe.running.answering import Answering, serve
+
+        serve(harness, Answering(adapter, plan, task, runtime))
 
 
 def peak_memory() -> int | None:

@@ -1,0 +1,212 @@
+"""A candidate's steps from the reference's states: the same step by another adapter, or by one with a fault in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running import harness, registry
+from xframe.running.judged_steps import EXTENTS, judged_steps, least_steps
+from xframe.running.judging_messages import Ask
+from xframe.running.perturbing import one_ulp
+from xframe.running.progress import Progress
+from xframe.running.registry import Selection
+from xframe.running.request import Request
+from xframe.running.resync import StepMaker
+from xframe.running.resynchronising import Asked, Exchange, Local, UnjudgedError, resynchronise
+from xframe.running.runtime import Runtime
+from xframe.tasks import optimizers
+from xframe.tasks.lookup import find_task
+from xframe.testing.faults.bases import Faulty, Rebatched, make
+from xframe.trace.trace import Trace
+
+PLAN = TrainingPlan(batch_size=200, steps=12)
+WINDOWS = TrainingPlan(batch_size=30, steps=12, gradient_accumulation_steps=3, accumulation_at_end="flush")
+TASK = replace(find_task("diabetes-regression"), optimizer=optimizers.named("adamw"))
+CPU = Runtime(device="cpu", threads=1)
+
+
+class WrongRate(Faulty):
+    """1.0001 times the learning rate."""
+
+    def train_step(self, plan, task, runtime):
+        rule = replace(task.optimizer, learning_rate=1.0001 * task.optimizer.rate(0))
+        return super().train_step(plan, replace(task, optimizer=rule), runtime)
+
+
+class Reversed(Rebatched):
+    """Batches whose samples are in the opposite order, from a pipeline that cannot be started elsewhere."""
+
+    def rebatch(self, plan, task, batches):
+        return (batch.take(np.arange(len(batch.ids))[::-1].copy()) for batch in batches)
+
+
+class Stateless(Faulty):
+    """A training step that has no state."""
+
+    def train_step(self, plan, task, runtime):
+        return print
+
+
+def share(reference, candidate):
+    """How far two steps' updates are apart, as a share of the largest of each tensor's."""
+    shares = []
+    for name, before in reference.before.parameters.items():
+        one, other = (side.after.parameters[name] - before for side in (reference, candidate))
+        if one.any():
+            shares.append(np.abs(one - other).max() / np.abs(one).max())
+    return max(shares, default=0.0)
+
+
+def differs(reference, candidate):
+    return share(reference, candidate) > (1e-10 if reference.precision == "float64" else 1e-4)
+
+
+def first_failing(pairs):
+    return next((one for one, other in pairs if differs(one, other)), None)
+
+
+def judged(reference, candidate, plan=PLAN, fault=None, **options):
+    one, other = registry.load(reference), registry.load(candidate)
+    other = other if fault is None else make(other, fault)
+    return resynchronise(one, other, plan, TASK, CPU, first_failing=first_failing, **options)
+
+
+@pytest.mark.parametrize("plan", [PLAN, WINDOWS], ids=["steps", "windows"])
+@pytest.mark.parametrize("candidate", ["numpy", "torch"])
+def test_the_same_algorithm_makes_the_same_steps(candidate, plan):
+    """In float64 to rounding, in the run's precision too; by the same adapter bit by bit."""
+    found = judged("numpy", candidate, plan)
+    steps = {
+        tuple(one.step for one, _ in found.pairs if one.precision == precision) for precision in ("float32", "float64")
+    }
+    assert steps == {tuple(range(12)) if plan is PLAN else (0, 2, 3, 5, 6, 8, 9, 11)}
+    assert (found.notes, found.staged) == ((), None)
+    for one, other in found.pairs:
+        assert np.array_equal(one.stages["batch"]["ids"], other.stages["batch"]["ids"])
+        loss = [float(side.stages["loss"]["loss"]) for side in (one, other)]
+        assert loss[0] == pytest.approx(loss[1], rel=1e-14 if one.precision == "float64" else 1e-6)
+        assert one.after.numbers == other.after.numbers
+        if candidate == "numpy":
+            assert replace(one.after, position=None).differences(other.after) == []
+    assert len(found.reference.losses) == len(found.candidate.losses) == 12
+    assert np.allclose(found.reference.losses, found.candidate.losses, rtol=1e-4)
+    assert 0 < found.reference.weights < 1e-3
+    assert [len(losses) for losses in found.reference.perturbed] == [12, 12, 12]
+
+
+@pytest.mark.parametrize("candidate", ["numpy", "torch"])
+def test_a_rate_that_is_a_ten_thousandth_too_large_is_in_every_update(candidate):
+    """And, taken apart, in the update alone."""
+    found = judged("numpy", candidate, fault=WrongRate)
+    assert all(differs(*pair) for pair in found.pairs if pair[0].precision == "float64")
+    one, other = found.staged
+    assert (one.step, one.precision) == (0, "float64")
+    for stage in ("batch", "forward", "gradient", "clipping"):
+        for name, values in one.stages[stage].items():
+            assert np.abs(values - other.stages[stage][name]).max() <= 64 * np.finfo(float).eps * np.abs(values).max()
+    update = [
+        side.stages["update"]["dense_0/kernel"] - one.before.parameters["dense_0/kernel"] for side in (one, other)
+    ]
+    assert np.allclose(update[1], 1.0001 * update[0], rtol=1e-9)
+    assert one.facts["floor"].keys() >= {"loss/loss", "gradient/dense_0/kernel", "update/dense_0/kernel"}
+
+
+def test_a_pipelines_fault_is_in_its_steps():
+    found = judged("numpy", "numpy", fault=Reversed)
+    for one, other in found.pairs:
+        assert np.array_equal(one.stages["batch"]["ids"], other.stages["batch"]["ids"][::-1])
+
+
+def test_the_training_goes_on_as_if_no_floor_had_been_measured():
+    """A floor is of rounding's size: above 0, and far below an update."""
+    steps = range(6)
+    plain, measured = (
+        list(StepMaker(registry.load("numpy"), WINDOWS, TASK, CPU).records(steps, measured=some))
+        for some in ((), steps)
+    )
+    for one, other in zip(plain, measured, strict=True):
+        assert one.before.differences(other.before) == one.after.differences(other.after) == []
+        assert not one.facts
+        floor = other.facts["floor"]
+        for name, values in other.after.parameters.items():
+            moved = np.abs(values - other.before.parameters[name]).max()
+            assert floor[f"step/{name}"] <= 1e-3 * moved, (other.step, name)
+    assert floor["step/dense_0/kernel"] > 0
+
+
+def test_one_unit_in_the_last_place():
+    draws = np.random.default_rng(0)
+    values = np.array([1.0, -2.0, 0.0, 3e38, 1e-3], np.float32)
+    further = one_ulp(values, draws, "float32")
+    assert np.abs(further.view(np.int32) - values.view(np.int32)).tolist() == [1, 1, 0, 1, 1]
+    halves = (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    further = one_ulp(halves, draws, "bfloat16")
+    assert np.abs(further.view(np.int32) - halves.view(np.int32)).tolist() == [1 << 16, 1 << 16, 0, 1 << 16, 1 << 16]
+
+
+def test_which_steps_are_judged():
+    quick = EXTENTS["quick"]
+    plan = TrainingPlan(batch_size=64, epochs=3)
+    assert judged_steps(plan, 1797, 87, quick) == [*range(10), 28, 29, 48, 67, 86]
+    assert judged_steps(plan, 1797, 87, quick, around=50)[:4] == [50, 49, 51, 0]
+    assert judged_steps(plan, 1797, 4, quick) == [0, 1, 2, 3]
+    assert judged_steps(plan, 1797, 0, quick) == []
+    assert len(judged_steps(plan, 1797, 87, EXTENTS["full"])) == 10 + 30 + 1
+    windows = TrainingPlan(batch_size=64, epochs=3, gradient_accumulation_steps=4)
+    steps = judged_steps(windows, 1797, 87, quick)
+    assert steps[:6] == [0, 3, 4, 7, 8, 11]
+    assert {28, 29} <= {*steps}  # 29 steps a pass: the window of its last is cut
+    assert least_steps(windows, 1797, 87) == 37
+
+
+def test_what_cannot_be_judged_is_said():
+    found = judged("numpy", "numpy", fault=Stateless)
+    assert (found.pairs, found.candidate) == ((), None)
+    assert any("training step has no state" in note for note in found.notes)
+    small = Asked.of(PLAN, TASK.num_samples, "float32", "quick", num_steps=12)
+    for size, count in ((100, 0), (20_000, 1)):
+        asked = replace(small, extent=replace(small.extent, size=size))
+        sides = [Local(registry.load("numpy"), PLAN, TASK, CPU) for _ in range(2)]
+        found = on_sides(sides, asked)
+        assert bool(found.pairs) == bool(count)
+        assert any("large" in note for note in found.notes)
+
+
+def on_sides(sides, asked, folder=None):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as made:
+        (found,) = Exchange(sides[0], sides[1:], asked, Path(folder or made)).resynchronised(first_failing)
+    return found
+
+
+@pytest.mark.thorough
+def test_workers_stay_and_answer(tmp_path):
+    """And one that dies as it is asked leaves the traces as they are."""
+    request = Request(plan=PLAN, task="diabetes-regression", adapters=("numpy", "torch"), device="cpu", timeout=100)
+    found = []
+
+    def judging(sides, traces):
+        asked = Asked.of(PLAN, TASK.num_samples, "float32", "quick", num_steps=12, trained=sides[0].done.train_seconds)
+        assert [Trace.open(trace).num_rows for trace in traces] == [12, 12]
+        found.append(on_sides(sides, asked, tmp_path / "records"))
+        sides[1]._worker.child.process.kill()
+        sides[1].ask(Ask("free", "float32", count=3))
+        with pytest.raises(UnjudgedError, match=r"torch: its process was killed by SIGKILL"):
+            sides[1].answer()
+        found.append(on_sides(sides, asked, tmp_path / "again"))
+
+    traces = {Selection(name, None): tmp_path / f"{name}.trace" for name in ("numpy", "torch")}
+    done = harness.execute(request, traces, Progress(), judging)
+    assert [one.steps for one in done] == [12, 12]
+    assert all(Trace.open(trace).complete for trace in traces.values())
+    assert len(found[0].pairs) == 24
+    assert found[0].notes == ()
+    assert not any(differs(*pair) for pair in found[0].pairs)
+    assert any("was killed" in note for note in found[1].notes)
+    assert found[1].pairs == ()
