@@ -9,6 +9,7 @@ Its files:
     together.py    makes prints of many batches at once
     dividing.py    losses that are divided before the backward pass
     updates.py     optimizers' steps, gradient scalers, clipping and norms
+    capturing.py   updates taken apart, where that was asked for; copies.py copies, passes.py keeps
     keras.py       Keras on torch
     compiling.py   torch's compiler leaves the recording alone
     noting.py      what is set, as it comes into use

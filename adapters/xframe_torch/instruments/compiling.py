@@ -10,15 +10,17 @@ from typing import Any
 import torch
 
 from xframe.recording.attach.patches import Patches
+from xframe_torch.instruments.capturing import Capturing
 
-_INSIDE = ("instruments.updates", "instruments.dividing", "evidence")  # the rest it passes through
+_INSIDE = ("instruments.updates", "instruments.capturing", "instruments.dividing", "evidence")  # the rest it passes through
 _OURS = ("xframe", *(f"xframe_torch.{name}" for name in _INSIDE))
 
 
 class Compiling:
     """What is replaced: ``torch.compile``; and the compiler's list of what it leaves alone, once it is loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, capturing: Capturing) -> None:
+        self._capturing = capturing
         self._patches: Patches | None = None
 
     def attach(self, patches: Patches) -> None:
@@ -29,6 +31,7 @@ class Compiling:
 
     def _seen_compile(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def seen(*args: Any, **kwargs: Any) -> Any:
+            self._capturing.compiled = True
             compiled = original(*args, **kwargs)
             self._leave_alone()
             return compiled

@@ -48,7 +48,7 @@ class Computing:
     """
 
     def __init__(self, machine: Machine, batches: Batches, updates: Updates, noting: Noting) -> None:
-        self.machine = machine
+        self.machine, self.capturing = machine, updates.capturing
         self._batches = batches
         self._noting = noting
         self._updates = updates
@@ -69,6 +69,7 @@ class Computing:
 
     def _seen_module(self, original: Callable[..., Any]) -> Callable[..., Any]:
         inside, is_compiling, modules = self._inside, torch.compiler.is_compiling, sys.modules
+        capturing = self.capturing
 
         def call(module: torch.nn.Module, /, *args: Any, **kwargs: Any) -> Any:
             if is_compiling() or inside.it or _transformed() is not None:
@@ -78,6 +79,8 @@ class Computing:
                 if "keras" in modules:
                     self.keras.look()
                 self._model(module, args, kwargs)
+                if capturing.on and torch.is_grad_enabled() and not isinstance(module, _Loss):
+                    return capturing.called(original, module, args, kwargs)
                 return original(module, *args, **kwargs)
             finally:
                 inside.it = False
@@ -117,8 +120,11 @@ class Computing:
         if not by_loss or machine.training is None:
             machine.called(training=training)
         if self._noted.find(module) is None:
+            self.capturing.comes()
             self._noting.model(module)
             self._noted.keep(module, True)
+        if self.capturing.on:
+            self.capturing.batch = batch
         self._inside.evaluating = None if training else True
         if not training and not by_loss and batch is not None:
             machine.evaluated(batch, training=False)
@@ -157,6 +163,8 @@ class Computing:
 
             def computed(value: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
                 how, given = reduction(args, kwargs), args[0] if args else kwargs.get("input")
+                if self.capturing.on:
+                    self.capturing.loss(name, original, how, value, args, kwargs)
                 key = name, how, kwargs.get("label_smoothing"), kwargs.get("weight") is None
                 if key in noted:
                     self.loss(value, how, given)
@@ -275,6 +283,8 @@ class Computing:
             self._inside.evaluating = None
             if self._updates.clipped:
                 self._updates.forget_clipping()
+            if self.capturing.on:
+                self.capturing.gradients_of(loss, _oldest(of))
             if isinstance(loss, torch.Tensor):
                 if loss.is_meta:
                     return

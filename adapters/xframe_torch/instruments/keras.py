@@ -25,6 +25,8 @@ class Losses(Protocol):
 
     def looked_at(self, original: Callable[..., Any], computed: Callable[..., None]) -> Callable[..., Any]: ...
 
+    capturing: Any
+
     def loss(self, value: Any, reduction: str | None, given: Any, key: Any, found: Callable[[], Any]) -> None: ...
 
 
@@ -77,6 +79,7 @@ class Keras:
         counter = self._counters.get(id(optimizer))
         if counter is None or counter.optimizer is not optimizer:
             counter = self._counters[id(optimizer)] = _Counter(optimizer)
+            self._losses.capturing.stop("updates of Keras on torch are not captured")
             self.machine.counters[counter.number] = counter
             self.machine.evidence = counter.evidence
         return counter

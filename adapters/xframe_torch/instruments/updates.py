@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches, harmless
 from xframe_torch.evidence import UpdateCounter
+from xframe_torch.instruments.capturing import Capturing
 from xframe_torch.instruments.noting import Noting
 
 numbers = itertools.count()  # an optimizer's address may be another's later
@@ -35,6 +36,7 @@ class Updates:
 
     def __init__(self, machine: Machine, noting: Noting) -> None:
         self.machine = machine
+        self.capturing = Capturing(machine)
         self.clipped: dict[torch.Tensor, torch.Tensor] = {}  # gradients' norms before they were clipped, by parameter
         self._noting = noting
         self._counters: dict[int, _Counter | _Blind] = {}  # by the optimizer's address, if it is still that one's
@@ -87,6 +89,8 @@ class Updates:
         limit = args[0] if args else kwargs.get("max_norm" if kind == "norm" else "clip_value", 0)
         order = kwargs.get("norm_type", args[1] if len(args) > 1 and kind == "norm" else 2.0)
         self._clipping.append((kind if order == 2 else f"{kind}_{order}", float(limit), len(graded)))
+        if self.capturing.on:
+            self.capturing.clips(*self._clipping[-1][:2], graded)
 
     def _seen_zeroing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         machine = self.machine
@@ -100,6 +104,8 @@ class Updates:
     def _seen_scale(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def scale(scaler: Any, outputs: Any) -> Any:
             scaled = original(scaler, outputs)
+            if self.capturing.on:
+                self.capturing.scaled_by(scaler)
             if isinstance(outputs, torch.Tensor) and scaled is not outputs:
                 self._scaled = (weakref.ref(scaled), outputs.detach())
             return scaled
@@ -115,6 +121,7 @@ class Updates:
     def _seen_unscale(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def unscale_(scaler: Any, optimizer: Any) -> Any:
             returned = original(scaler, optimizer)
+            self.capturing.divided = True
             if self.clipped and scaler.is_enabled():  # what was clipped before was too large by the scale
                 for parameter in parameters_of(optimizer):
                     if parameter in self.clipped:
@@ -149,6 +156,8 @@ class Updates:
             counter.look_again()
             self.machine.within = None
             self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], norms)
+            if self.capturing.wanted:
+                self.capturing.stepped(optimizer, counter.number)
             if self._clipping:
                 self._note_clipping(optimizer, counter)
             if not counter.sure:
@@ -179,9 +188,11 @@ class Updates:
     @harmless
     def _count(self, optimizer: torch.optim.Optimizer, scaler: Any) -> None:
         try:
-            counter: _Counter | _Blind = _Counter(optimizer, scaler, self.clipped)
+            counter: _Counter | _Blind = _Counter(optimizer, scaler, self.clipped, self.capturing)
+            self.capturing.comes()
         except ValueError:  # it could run where nothing can look
             counter = _Blind(optimizer)
+            self.capturing.stop("an optimizer is capturable")
         self._counters[id(optimizer)] = self.machine.counters[counter.number] = counter
         self.machine.evidence = counter.evidence
         self._noting.optimizer(optimizer, scaler)
@@ -219,14 +230,18 @@ class _Counter(UpdateCounter):
     """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, scaler: Any, clipped: dict[torch.Tensor, torch.Tensor]
+        self,
+        optimizer: torch.optim.Optimizer,
+        scaler: Any,
+        clipped: dict[torch.Tensor, torch.Tensor],
+        capturing: Capturing,
     ) -> None:
         super().__init__(optimizer, scaler)
         self._hooks.pop().remove()  # whoever has counters looks again
         self.number, self.of = next(numbers), weakref.ref(optimizer)
         self.clipping: dict[str, float] = {}
         self.norms: Norms | None = None
-        self._clipped = clipped
+        self._clipped, self._capturing = clipped, capturing
         self._graded = 0  # gradients that there were
         self._simple = False  # they are few, dense, and on the CPU
         self.sure = False  # the optimizer has stepped twice
@@ -243,6 +258,8 @@ class _Counter(UpdateCounter):
     def _look(self, optimizer: torch.optim.Optimizer) -> None:
         UpdateCounter._look(self, optimizer)
         self.norms = None
+        if self._capturing.on:
+            self._capturing.steps(optimizer, self.number)
         groups = optimizer.param_groups
         gradients = [gradient for group in groups for p in group["params"] if (gradient := p.grad) is not None]
         if gradients:

@@ -33,7 +33,7 @@ class TorchInstrument:
             UsageError: of this version nobody has tried what is replaced.
         """
         refuse_untested("torch", torch.__version__, TESTED)
-        for part in (Compiling(), self.noting, self.batches, self.updates, self.computing):
+        for part in (Compiling(self.updates.capturing), self.noting, self.batches, self.updates, self.computing):
             part.attach(self._patches)
 
     def detach(self) -> None:
