@@ -46,6 +46,7 @@ def staged(adapter, task, precision="float64", given=None):
         ("torch", "diabetes-regression"),
         ("torch", "digits-cnn"),
         ("tensorflow", "diabetes-regression"),
+        ("tensorflow", "digits-cnn"),
     ],
 )
 def test_stages_make_the_step(adapter, task):

@@ -36,8 +36,6 @@ PLANS = (
     ),
 )
 
-END = "at the end"  # of a training, where the two differ
-
 
 @dataclass
 class Resumed(Result):
@@ -73,9 +71,7 @@ def run(size: int, seed: int) -> Resumed:
                 wrong = checked(adapter, plan, task, Path(folder) / "state", precision, at=at, other=other)
             except Exception as error:
                 wrong = [f"{type(error).__name__}: {str(error)[:200]}"]
-            if wrong and all(one.startswith(END) for one in wrong) and not repeats(adapter, plan, task, precision):
-                result.kinds[f"{adapter} has no run twice: {task.name}, {precision}"] += 1
-            elif wrong:
+            if wrong:
                 result.mismatches.append(f"case {result.cases}, {what}: {', '.join(wrong[:3])}")
             else:
                 result.kinds.update((adapter, f"rule {name}", precision))
@@ -128,7 +124,11 @@ def made(adapter: str, plan: TrainingPlan, task: Task, precision: str = "float32
     loaded: Any = registry.load(adapter)
     runtime = runtime_of(adapter, precision)
     if adapter == "tensorflow":
+        import tensorflow as tf
+
         loaded.configure(runtime)
+        # Each time that TensorFlow traces a function it may order the terms of a sum anew.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     return Drive(loaded, plan, task, runtime, Recorder(), keeps_state=True)  # type: ignore[arg-type]
 
 
@@ -139,16 +139,6 @@ def stopped(drive: Any, k: int) -> Any:
     course.over = lambda place, window: window.over or window.steps == k
     drive()
     return drive
-
-
-def repeats(adapter: str, plan: TrainingPlan, task: Task, precision: str) -> bool:
-    """Whether trainings that are not stopped end in the same bits: TensorFlow's do not always within a process."""
-    ends = []
-    for _ in range(4):
-        drive = made(adapter, plan, task, precision)
-        drive()
-        ends.append(drive.export())
-    return not any(ends[0].differences(end) for end in ends[1:])
 
 
 def checked(
@@ -176,7 +166,7 @@ def checked(
     second.resume(xframe.read_state(path, second.train_step.state()))
     wrong = [f"imported, {one}" for one in state.differences(second.export())]
     final = second()
-    wrong += [f"{END}, {name}" for name in weights if final[name].tobytes() != weights[name].tobytes()]
-    wrong += [f"{END}, {one}" for one in whole.export().differences(second.export())]
+    wrong += [f"at the end, {name}" for name in weights if final[name].tobytes() != weights[name].tobytes()]
+    wrong += [f"at the end, {one}" for one in whole.export().differences(second.export())]
     rows = first.recorder.rows + second.recorder.rows
     return wrong + ["the rows"] * (rows != whole.recorder.rows)
