@@ -14,8 +14,10 @@ from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks.layers import KINDS
 from xframe.tasks.losses import LOSSES
+from xframe.tasks.optimizers import Rule
 from xframe.tasks.task import Task
 from xframe_numpy.model import Model
+from xframe_numpy.optimizers import Formula, formula
 from xframe_numpy.pipeline import Pipeline
 from xframe_numpy.step import TrainStep
 from xframe_numpy.validation import Validator
@@ -53,6 +55,10 @@ class NumpyAdapter:
         from xframe_numpy.bench import loops
 
         return loops(task)
+
+    def formula(self, rule: type[Rule]) -> Formula:
+        """What a rule of that class takes from one parameter, see ``xframe_numpy.optimizers.Formula``."""
+        return formula(rule)
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         return Drive(self, plan, task, runtime, recorder)()

@@ -33,7 +33,7 @@ class Optimizer:
     def __init__(self, rule: Rule, parameters: Mapping[str, Array]) -> None:
         rule.check_names(list(parameters))
         self.rule, self.updates, self.learning_rate = rule, UpdateCounter(), rule.rate(0)
-        self.formula = _LOWER[type(rule)]
+        self.formula = formula(type(rule))
         self.factors = {name: rule.factor(name) for name in parameters}
         self.decays = {name: rule.decay_of(name) for name in parameters}
         begin = rule.initial_accumulator if isinstance(rule, Adagrad) else 0
@@ -89,6 +89,11 @@ class Optimizer:
 def lower(rule: Rule, parameters: Mapping[str, Array]) -> Optimizer:
     """The optimizer of that rule for parameters by their canonical names."""
     return Optimizer(rule, parameters)
+
+
+def formula(rule: type[Rule]) -> Formula:
+    """What a rule of that class takes from one parameter after decay, and makes of its slots."""
+    return _LOWER[rule]
 
 
 def read_slots(optimizer: Optimizer) -> dict[str, dict[str, Array]]:

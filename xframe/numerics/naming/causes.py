@@ -1,0 +1,63 @@
+"""Why the numbers of two sides' steps differ: the namer of each stage that differs is asked.
+
+A namer takes a ``Pair`` and yields causes, the likeliest first. It calls one proven only where the change that it
+names, and nothing else that was tried, brings both sides together to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from xframe.numerics.naming import averages, clipping, gradients, updates
+from xframe.numerics.naming.pair import Pair, Write
+from xframe.numerics.result import Distance, NumericCause
+from xframe.state.record import Record
+from xframe.tasks.optimizers import Rule
+from xframe.tasks.task import Task
+
+Namer = Callable[[Pair], Iterable[NumericCause]]
+
+# In the order of computation, as the first that differs explains the most; a stage may have several namers.
+NAMERS: tuple[tuple[str, Namer], ...] = (
+    ("gradient", gradients.causes),
+    ("clipping", clipping.causes),
+    ("update", updates.causes),
+    ("update", averages.causes),
+)
+
+
+def explain(
+    reference: Record,
+    candidate: Record,
+    distances: Sequence[Distance] = (),
+    task: Task | None = None,
+    *,
+    rules: tuple[Rule | None, Rule | None] | None = None,
+    names: tuple[str, str] = ("the reference", "the candidate"),
+    fed: bool = True,
+    write: Write | None = None,
+) -> tuple[NumericCause, ...]:
+    """Why the two differ, the likeliest cause first; nothing where no stage differs or nothing explains it.
+
+    Args:
+        reference, candidate: records of one step.
+        distances: between them; where none are given, every stage is looked at.
+        task: what both were asked to do; its optimizer is what both state.
+        rules: what each side states of its optimizer, where that is not the task's.
+        names: how the sides are called in sentences.
+        fed: whether each stage of the candidate was given the reference's outcomes of the stages before it.
+        write: a rule as each framework writes it, such as ``xframe.translate`` knows.
+    """
+    if rules is None:
+        rules = (None, None) if task is None else (task.optimizer, task.optimizer)
+    pair = Pair(reference, candidate, tuple(distances), task, rules, names, fed, write)
+    found: dict[str, NumericCause] = {}
+    for stage, namer in NAMERS:
+        if pair.differs(stage):
+            for cause in namer(pair):
+                found.setdefault(cause.name, cause)
+    return tuple(sorted(found.values(), key=_likely))
+
+
+def _likely(cause: NumericCause) -> bool:
+    return cause.certainty != "proven"

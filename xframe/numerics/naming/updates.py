@@ -1,0 +1,269 @@
+"""What an update did: the rule, its dialect and its numbers, from what it was given and what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xframe.numerics.naming import wording
+from xframe.numerics.naming.fitting import by_parameter, fitted, minimal, rounded, share
+from xframe.numerics.naming.observed import Update, updates_of
+from xframe.numerics.naming.pair import Pair
+from xframe.numerics.naming.squares import squares_of_parts
+from xframe.numerics.naming.ways import Way, catalogue, single_changes, stated_ways
+from xframe.numerics.result import Did, NumericCause
+from xframe.state.record import Record
+from xframe.tasks.optimizers import Adafactor, Rule
+
+_ELEMENTS = 240  # of each parameter, on which ways are tried before all of it is judged
+_UPDATES = 4  # that are looked at
+_CLOSEST = 3  # of those that do not reproduce it
+_ROUND = 1e-3  # a number with up to three digits is one that someone set
+_UNLIKELY = (  # of numbers, those that a fit is last to move first
+    *("gradient", "rate_decay", "dampening", "clip_threshold", "epsilon2", "epsilon1", "beta2_power"),
+    *("momentum_decay", "epsilon", "weight_decay", "beta1", "beta2", "rho", "momentum", "learning_rate"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A way that may have made updates.
+
+    Attributes:
+        way: it.
+        share: of rounding's bound, see ``fitting.share``.
+        cost: how much it takes for granted: one for each thing that is not as stated, and less for a rounder number.
+        only: the parameters that it made; all, where none are named.
+    """
+
+    way: Way
+    share: float
+    cost: float = 0.0
+    only: tuple[str, ...] = ()
+
+
+def named_update(records: Record | Sequence[Record], stated: Rule | None = None) -> list[Did]:
+    """What made an update, the best explanation first: from its record, or from several, all of which it explains.
+
+    Each is the stated rule, that rule with little changed, or a rule of the catalogue with its numbers fitted.
+    ``proven`` are those that reproduce parameters and slots to rounding; where none do, the closest are returned.
+    ``settings`` has what is not as stated, with the learning rate and ``updates``, how many were explained.
+    """
+    updates = updates_of(records)
+    return [_did(one, len(updates[:_UPDATES])) for one in found_in(updates, stated)]
+
+
+def _did(found: Found, used: int) -> Did:
+    way = found.way
+    settings = {name: way[name] for name in dict.fromkeys(("learning_rate", *way.changed))} | {"updates": used}
+    only = f", in {', '.join(found.only)}" if found.only else ""
+    return Did("update", way.kind.__name__, way.rule(), settings, found.share, wording.described(way) + only)
+
+
+def found_in(updates: Sequence[Update], stated: Rule | None) -> list[Found]:
+    """The ways that made these updates, the best first."""
+    updates = updates[:_UPDATES]
+    if not updates:
+        return []
+    search = _Search(updates)
+    bases = [] if stated is None else stated_ways(stated, updates[0])
+    if len(updates) > 1 and stated is not None and stated.scheduled:
+        updates, search = updates[:1], _Search(updates[:1])  # the rate is another at each
+    exact = [one for one in map(search.exactly, bases) if one.share <= 1]
+    if exact:
+        return exact[:1]
+    for level in (search.simple(bases), search.composed(bases), search.in_parts(bases), search.others(stated, bases)):
+        found = sorted(level, key=lambda one: one.cost)
+        reproducing = [one for one in map(search.confirmed, found) if one.share <= 1]
+        if reproducing:
+            return reproducing
+    return sorted(search.closest, key=lambda one: one.share)[:_CLOSEST]
+
+
+class _Search:
+    """Ways that are tried on a few elements first, and on all where they reproduce those."""
+
+    def __init__(self, updates: Sequence[Update]) -> None:
+        self.whole, self.flat = list(updates), [one.flat() for one in updates]
+        self.few = [one.flat(_ELEMENTS) for one in updates]
+        self.closest: list[Found] = []
+
+    def at(self, way: Way) -> list[Update]:
+        """What a way is tried on."""
+        return self.whole if way.kind is Adafactor else self.few
+
+    def exactly(self, way: Way) -> Found:
+        """On all elements."""
+        return Found(way, share(way, self.whole if way.kind is Adafactor else self.flat))
+
+    def confirmed(self, found: Found) -> Found:
+        """The same on all elements."""
+        return found if found.only or found.share > 1 else replace(found, share=self.exactly(found.way).share)
+
+    def tried(self, way: Way, cost: float) -> Found:
+        """On a few, and kept among the closest."""
+        found = Found(way, share(way, self.at(way)), cost)
+        if np.isfinite(found.share):
+            self.closest = sorted([*self.closest, found], key=lambda one: one.share)[:_CLOSEST]
+        return found
+
+    def simple(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """One thing is not as stated."""
+        for base in bases:
+            for way in single_changes(base, self.whole[0]):
+                yield self.tried(way, 1.0)
+            for name in base.numbers():
+                way = fitted(base, self.at(base), [name])
+                if way[name] != base[name] and (found := self.tried(way, 1.5)).share <= 1:
+                    way = rounded(base, self.at(base), {name: way[name]})
+                    yield replace(found, way=way, cost=_cost(base, way))
+
+    def composed(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """Several numbers, or something else and numbers, or two things."""
+        for base in bases:
+            yield from self.with_numbers(base, base)
+            singles = list(single_changes(base, self.whole[0]))
+            for way in singles:
+                if not {*way.changed} <= {*base.numbers()}:
+                    yield from self.with_numbers(way, base)
+            for at, way in enumerate(singles):
+                for other in singles[at + 1 :]:
+                    if not {*way.changed} & {*other.changed}:
+                        yield self.tried(way.otherwise(**{name: other[name] for name in other.changed}), 2.0)
+
+    def with_numbers(self, way: Way, base: Way) -> Iterator[Found]:
+        """With as many of its numbers fitted as it takes."""
+        fit = minimal(way, self.at(way), way.numbers(), _UNLIKELY)
+        if fit is not None:
+            yield self.tried(fit, _cost(base, fit))
+
+    def in_parts(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """Some parameters are as stated, and the others in one way otherwise."""
+        for base in bases:
+            shares = by_parameter(base, self.at(base))
+            wrong = [name for name, one in shares.items() if one > 1]
+            if len(wrong) == len(shares):
+                yield from self.by_rates(base, wrong)
+                continue
+            yield from self.by_rates(base, wrong)
+            part = _Search([_of(update, wrong) for update in self.whole])
+            for found in part.simple([base]):
+                if found.share <= 1:
+                    yield replace(found, only=tuple(wrong), cost=found.cost + 0.5)
+
+    def by_rates(self, base: Way, wrong: Sequence[str]) -> Iterator[Found]:
+        """Each of these parameters has a rate of its own."""
+        factors = []
+        for name in wrong:
+            alone = [_of(update, [name]) for update in self.whole]
+            alone = alone if base.kind is Adafactor else [one.flat(_ELEMENTS) for one in alone]
+            way = fitted(base, alone, ["learning_rate"])
+            if not base["learning_rate"] or share(way, alone) > 1:
+                return
+            way = rounded(base, alone, {"learning_rate": way["learning_rate"]})
+            factors.append((name, float(f"{way['learning_rate'] / base['learning_rate']:.9g}")))
+        yield self.tried(base.otherwise(factors=tuple(factors)), 1.0 + 0.5 * len({one for _, one in factors}))
+
+    def others(self, stated: Rule | None, bases: Sequence[Way]) -> Iterator[Found]:
+        """Other rules of the catalogue, with their numbers fitted; then each with one thing changed."""
+        ways = [way for way in catalogue(stated) if not any(_alike(way, base) for base in bases)]
+        any_found = False
+        for way in ways:
+            for found in self.with_numbers(way, way):
+                any_found = any_found or found.share <= 1
+                yield replace(found, cost=found.cost + 1.0)
+        if any_found:
+            return
+        for way in ways:
+            for changed in single_changes(way, self.whole[0]):
+                for found in self.with_numbers(changed, way):
+                    yield replace(found, cost=found.cost + 1.0)
+
+
+def _alike(one: Way, other: Way) -> bool:
+    return one.kind is other.kind and not wording.differing(
+        replace(
+            one, settings={**one.settings, **{name: other[name] for name in one.numbers() if name in other.settings}}
+        ),
+        other,
+    )
+
+
+def _cost(base: Way, way: Way) -> float:
+    """One for each thing that is changed, and a half for a number that nobody would set."""
+    cost = 0.0
+    numbers = way.numbers()
+    for name in way.changed:
+        value = way[name]
+        cost += 1.0
+        if name in numbers:
+            digits = len(f"{value:.9g}".split("e")[0].replace(".", "").strip("0-"))
+            cost += min(0.1 * digits, 0.9) + (0.5 if name == "gradient" else 0.0)
+    return cost
+
+
+def _of(update: Update, names: Sequence[str]) -> Update:
+    return replace(update, blocks=tuple(block for block in update.blocks if block.names[0] in names))
+
+
+def causes(pair: Pair) -> Iterator[NumericCause]:
+    """Between what the two sides' updates did."""
+    sides = (updates_of(pair.reference), updates_of(pair.inputs("update")))
+    if not all(sides):
+        return
+    reference, *_ = found_in(sides[0], pair.rules[0]) or [None]
+    explanations = found_in(sides[1], pair.rules[1])
+    if reference is None or not explanations:
+        return
+    candidate = explanations[0]
+    if candidate.share > 1 or reference.share > 1:
+        yield from _likely(pair, sides, reference, explanations)
+        return
+    own = _told_apart(reference, candidate)
+    rivals = [one for one in explanations if one.cost <= candidate.cost and _told_apart(reference, one) != own]
+    certainty = "likely" if rivals else "proven"
+    yield from _differences(pair, reference, candidate, certainty)
+
+
+def _told_apart(reference: Found, found: Found) -> tuple[str, ...]:
+    """What the way of one side has otherwise than the other's."""
+    one, other = reference.way, found.way
+    return tuple(wording.differing(one, other)) if one.kind is other.kind else (other.kind.__name__,)
+
+
+def _differences(pair: Pair, reference: Found, candidate: Found, certainty: str) -> Iterator[NumericCause]:
+    one, other = reference.way, candidate.way
+    tensor, rule = pair.tensor("update") or next(iter(candidate.only), None), one.rule()
+    if one.kind is not other.kind:
+        text = f"{pair.names[1]} updates by {wording.described(other)}, {pair.names[0]} by {wording.described(one)}"
+        fix = pair.fix({"any": f"the same rule in both: {one.kind.__name__}"}, rule)
+        yield NumericCause(wording.OTHER_RULE, certainty, "update", tensor, text, fix)  # type: ignore[arg-type]
+        return
+    for name in wording.differing(one, other):
+        words = wording.WORDS[name]
+        text = f"{pair.names[1]} {words.phrase(other[name], other)}, {pair.names[0]} {words.phrase(one[name], one)}"
+        text += _times(name, one, other) + (f"; in {', '.join(candidate.only)} alone" if candidate.only else "")
+        yield NumericCause(words.cause, certainty, "update", tensor, text, pair.fix(words.fix, rule))  # type: ignore[arg-type]
+
+
+def _times(name: str, one: Way, other: Way) -> str:
+    if name != "learning_rate" or not one[name]:
+        return ""
+    linear = one.kind.__name__ == "SGD" and not one["momentum"] and not one["weight_decay"]
+    return f", {other[name] / one[name]:.7g} times as much" + (", or its gradient so much larger" if linear else "")
+
+
+def _likely(
+    pair: Pair, sides: tuple[list[Update], list[Update]], reference: Found, found: Sequence[Found]
+) -> Iterator[NumericCause]:
+    """Where nothing reproduces the candidate's: sums of squares of parts, or what alone shrinks the difference."""
+    rule = pair.rules[1]
+    if reference.share > 1 or rule is None:
+        return
+    yield from squares_of_parts(pair, stated_ways(rule, sides[1][0]), sides[1])
+    plain = min((share(way, sides[1]) for way in stated_ways(rule, sides[1][0])), default=np.inf)
+    shrinking = [one for one in found if one.share * 10 <= plain]
+    if len({_told_apart(reference, one) for one in shrinking}) == 1:
+        yield from _differences(pair, reference, shrinking[0], "likely")
