@@ -10,6 +10,7 @@ Its files:
     tensors.py   what two records both have, in the order of computation
     bounds.py    what rounding can make of it: from precision, size and measured floors
     curves.py    the losses of two free runs beside what rounding makes of the reference's own
+    naming/      what each stage did, from its record, and why two sides' differ: ``naming.causes.explain``
     scripts/     two scripts' captured steps in common names, judged stage by stage
     result.py    what comes out: Numerics, its Distances, its Curve, its NumericCauses; their JSON form
 """

@@ -99,7 +99,9 @@ class _Clip:
 
 def _norm(gradients: Sequence[Array], norm: str) -> float:
     each = np.array([_NORMS[norm](g) for g in gradients])
-    return float({"2": lambda: np.sqrt((each**2).sum()), "1": each.sum, "largest": each.max}[norm]())
+    if norm == "2":
+        return float(np.sqrt((each**2).sum()))
+    return float(each.sum() if norm == "1" else each.max())
 
 
 def named_clipping(record: Record, stated: Rule | None = None) -> list[Did]:
@@ -111,7 +113,7 @@ def _did(clip: _Clip, gradients: Gradients, share: float) -> Did:
     return Did("clipping", clip.kind or "no clipping", None, clip.settings(gradients), share, clip.text())
 
 
-def _found(record: Record, stated: Rule | None) -> list[tuple[_Clip, Gradients, float]]:
+def _found(record: Record, stated: Rule | None) -> list[tuple[_Clip, dict[str, Array], float]]:
     before, after = (record.stages.get(stage) or {} for stage in ("gradient", "clipping"))
     names = [name for name in before if name in after and before[name].shape == after[name].shape]
     if not names:

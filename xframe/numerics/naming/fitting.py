@@ -219,7 +219,7 @@ def _allowed(name: str, value: float) -> float:
     return float(value)
 
 
-def _miss(predicted: Array, seen: Array, weights: Array, finite: Array) -> float:
+def _miss(predicted: Array, seen: Array, weights: Array, finite: Any) -> float:
     with np.errstate(all="ignore"):
         rest = ((predicted - seen) * weights)[finite]
     return float(np.linalg.norm(rest)) if np.isfinite(rest).all() else np.inf

@@ -135,8 +135,12 @@ def formula_of(way: Way) -> Formula:
 
 
 @cache
+def _adapter() -> _Formulas:
+    return cast(_Formulas, registry.load("numpy"))
+
+
 def _catalogue(kind: type[Rule]) -> Formula:
-    return cast(_Formulas, registry.load("numpy")).formula(kind)
+    return _adapter().formula(kind)
 
 
 def _corrections(rule: Any, t: int) -> tuple[float, float]:
@@ -146,7 +150,8 @@ def _corrections(rule: Any, t: int) -> tuple[float, float]:
 
 
 def _blended(rule: Any, m: Array, g: Array) -> Array:
-    return rule.beta1 * m + (g if rule.blend == "sum" else (1 - rule.beta1) * g)
+    blended: Array = rule.beta1 * m + (g if rule.blend == "sum" else (1 - rule.beta1) * g)
+    return blended
 
 
 def _divisor(rule: Any, v: Array, second: float) -> Array:

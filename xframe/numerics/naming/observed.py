@@ -79,7 +79,9 @@ class Update:
             tuple(name for one in parts for name in one.names),
             tuple(count for one in parts for count in one.counts),
             tuple(count for one in parts for count in one.axes),
-            *(np.concatenate([getattr(one, what) for one in parts]) for what in ("weights", "gradient", "after")),
+            np.concatenate([one.weights for one in parts]),
+            np.concatenate([one.gradient for one in parts]),
+            np.concatenate([one.after for one in parts]),
             {slot: np.concatenate([(one.slots or {})[slot] for one in parts]) for slot in kept} if all(whole) else None,
             {slot: np.concatenate([one.left[slot] for one in parts]) for slot in left} if all(both) else {},
         )
@@ -110,7 +112,9 @@ def _update(record: Record) -> Update | None:
             (name,),
             (gradient[name].size,),
             (gradient[name].ndim,),
-            *(np.asarray(one[name], np.float64) for one in (before.parameters, gradient, outcome)),
+            _held(before.parameters[name]),
+            _held(gradient[name]),
+            _held(outcome[name]),
             {slot: _held(held[name]) for slot, held in before.slots.items() if name in held} if before.slots else None,
             {slot: _held(held[name]) for slot, held in left.items() if name in held},
         )

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xframe.numerics.naming.fitting import share
-from xframe.numerics.naming.observed import Array, Block, Update
+from xframe.numerics.naming.observed import Block, Update
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.ways import Way
 from xframe.numerics.result import NumericCause
+
+Rows = NDArray[np.intp]
 
 # By rule the slot that averages squares; a sum of squares has them whole.
 _SQUARES = ("second_moment", "mean_square", "sum_of_squares")
@@ -42,7 +45,7 @@ def squares_of_parts(pair: Pair, ways: Sequence[Way], updates: Sequence[Update])
             return
 
 
-def _own_square(way: Way, slot: str, block: Block) -> tuple[Block, Array] | None:
+def _own_square(way: Way, slot: str, block: Block) -> tuple[Block, Rows] | None:
     """The block with such a slot before as makes what was left, and in which rows that is another one."""
     if block.slots is None or slot not in block.slots or slot not in block.left:
         return None
@@ -60,7 +63,7 @@ def _own_square(way: Way, slot: str, block: Block) -> tuple[Block, Array] | None
     return replace(block, slots={**block.slots, slot: before}), wrong
 
 
-def _cause(pair: Pair, name: str, rows: Array) -> NumericCause:
+def _cause(pair: Pair, name: str, rows: Rows) -> NumericCause:
     ids = pair.inputs("update").stages.get("batch", {}).get("features")
     certainty, repeated = "likely", ""
     if ids is not None and np.issubdtype(ids.dtype, np.integer):

@@ -213,11 +213,10 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
     sides = (updates_of(pair.reference), updates_of(pair.inputs("update")))
     if not all(sides):
         return
-    reference, *_ = found_in(sides[0], pair.rules[0]) or [None]
-    explanations = found_in(sides[1], pair.rules[1])
-    if reference is None or not explanations:
+    references, explanations = (found_in(side, rule) for side, rule in zip(sides, pair.rules, strict=True))
+    if not references or not explanations:
         return
-    candidate = explanations[0]
+    reference, candidate = references[0], explanations[0]
     if candidate.share > 1 or reference.share > 1:
         yield from _likely(pair, sides, reference, explanations)
         return

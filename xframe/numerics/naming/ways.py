@@ -65,7 +65,8 @@ class Way:
         held["learning_rate"] = rule.rate(tick)
         held.setdefault("epsilon_on", _OWN.get(type(rule), ""))
         own = {"correction": _CORRECTED.get(type(rule), "")}
-        return cls(type(rule), held | BEYOND | own, rule.learning_rate if rule.scheduled else None)  # type: ignore[arg-type]
+        schedule = rule.learning_rate if isinstance(rule.learning_rate, Schedule) else None
+        return cls(type(rule), {**held, **BEYOND, **own}, schedule)
 
     def otherwise(self, **settings: Any) -> Way:
         """The same with these settings; which ones changed is noted."""
