@@ -13,6 +13,7 @@ Its files:
     observed.py   an update's inputs and outcome as arrays
     fitting.py    how far an outcome is from a way's, and the numbers that bring the two together
     wording.py    each setting in which two ways can differ: its cause, and its sentence
+    squares.py    second moments of the parts of a gradient
     averages.py   averaged weights
     clipping.py   clipping of gradients
     gradients.py  between two gradients of the same weights and batch: factors, denominators, decay
