@@ -19,6 +19,8 @@ from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError, Verbatim
+from xframe.numerics.file import read_numerics
+from xframe.numerics.result import Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.groups import GroupsView
 from xframe.report.json_form import json_form
@@ -220,6 +222,7 @@ def compare(
     atol: float | None = None,
     audits: Mapping[str, Sequence[str]] | None = None,
     rate: Callable[[int], float] | None = None,
+    numerics: Sequence[Numerics] = (),
 ) -> Comparison:
     """Compares runs with the plan and with the first of them, and explains why they differ if they do.
 
@@ -242,6 +245,8 @@ def compare(
             the coarser.
         audits: by run, what its task's audit found to contradict the trace.
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
+        numerics: of each further run, what its steps from the first one's states showed. Default: what ``verify`` has
+            written beside exactly these traces.
 
     Raises:
         UsageError: nothing to compare with, a file with itself, a folder without traces, or one of rtol and atol alone.
@@ -254,6 +259,9 @@ def compare(
         given = {"order": order, "identity": identity, "plan": plan, "num_samples": num_samples, "rate": rate}
         _require_one_golden(goldens, given)
         return hold(Golden.open(goldens[0]), traces, tolerance)
+    said = ""
+    if not numerics and len(traces) > 1 and len(folders := {trace.path.parent for trace in traces}) == 1:
+        numerics, said = read_numerics(folders.pop(), traces)
     findings = judge(
         traces,
         order=order,
@@ -263,8 +271,10 @@ def compare(
         tolerance=tolerance,
         audits=audits,
         rate=rate,
+        numerics=numerics,
     )
-    return explain(findings)
+    comparison = explain(findings)
+    return replace(comparison, explanation=(*comparison.explanation, said)) if said else comparison
 
 
 def compare_groups(*runs: Trace | str | Path, **options: Any) -> Comparison | GroupsView:

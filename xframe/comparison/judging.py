@@ -34,6 +34,7 @@ from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, named
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
 from xframe.errors import UsageError, Verbatim, XframeError, counted, unknown
+from xframe.numerics.result import Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
 from xframe.tasks.optimizers import read
@@ -72,6 +73,7 @@ def judge(
     tolerance: Tolerance | None = None,
     audits: Mapping[str, Sequence[str]] | None = None,
     rate: Callable[[int], float] | None = None,
+    numerics: Sequence[Numerics] = (),
 ) -> Findings:
     """Compares runs with the plan and with the first of them; the arguments are those of ``xframe.compare``.
 
@@ -106,7 +108,15 @@ def judge(
     runs, said = identified(runs, identity)
     notes += said
     terms = Terms(
-        order or "exact", plan, num_samples, precision, tolerance or TOLERANCES[precision], rate, audits or {}
+        order or "exact",
+        plan,
+        num_samples,
+        precision,
+        tolerance or TOLERANCES[precision],
+        rate,
+        audits or {},
+        by_hand=tolerance is not None,
+        numerics=_by_run(numerics, runs),
     )
     planned, with_plan, across = _compared(runs, terms)
     if order is None and (why := orders_apart(with_plan, across)):
@@ -118,6 +128,14 @@ def judge(
         planned, with_plan, across = _compared(runs, terms)
     comparison = _comparison(runs, planned, (*with_plan, *across), terms, notes)
     return Findings(comparison, terms, runs, planned, with_plan, across)
+
+
+def _by_run(numerics: Sequence[Numerics], runs: Sequence[Run]) -> dict[str, Numerics]:
+    """What was judged of each further run, by name; in their order where names are not those of the runs."""
+    names = [run.name for run in runs[1:]]
+    if len(numerics) == len(names) and {one.candidate for one in numerics} != {*names}:
+        numerics = [replace(one, candidate=name) for one, name in zip(numerics, names, strict=True)]
+    return {one.candidate: one for one in numerics if one.candidate in names}
 
 
 def _compared(runs: tuple[Run, ...], terms: Terms) -> tuple[Run | None, tuple[Pair, ...], tuple[Pair, ...]]:
@@ -256,6 +274,8 @@ def _comparison(
         settings=_settings(runs),
         about={run.name: _about(run.facts) for run in runs},
         tolerance=terms.tolerance,
+        by_hand=terms.by_hand,
+        numerics=tuple(terms.numerics[run.name] for run in runs[1:] if run.name in terms.numerics),
         sides=tuple(replace(run, rows=run.rows.unread()) for run in runs),
     )
 

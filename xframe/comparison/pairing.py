@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xframe.comparison.result import Judgement, Tolerance
 from xframe.errors import printable
+from xframe.numerics.result import Curve, Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
@@ -161,6 +162,8 @@ class Terms:
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``, if known.
         audits: by run, what its task's audit found to contradict the trace.
         chosen: nobody asked for this order, so that nothing passes by it.
+        by_hand: the tolerance was given, and is taken in place of bounds.
+        numerics: by run, what judging its numbers step by step has shown.
     """
 
     order: str
@@ -171,6 +174,8 @@ class Terms:
     rate: Callable[[int], float] | None = None
     audits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chosen: bool = False
+    by_hand: bool = False
+    numerics: Mapping[str, Numerics] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -186,6 +191,7 @@ class Pair:
         noticed: sentences on what a check noticed that is no failure.
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
+        unclear: the first step from which on rounding may have moved the losses too far to tell.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.
     """
 
@@ -198,10 +204,22 @@ class Pair:
     details: dict[str, Any] = field(default_factory=dict)
     judgements: dict[str, Judgement] = field(default_factory=dict)
     diverged: bool = False
+    unclear: int | None = None
 
     def __post_init__(self) -> None:
         self.shared = min(len(self.candidate.rows), len(self.reference.rows))
         self.until = 0 if self.other_data else self.shared
+
+    @property
+    def numerics(self) -> Numerics | None:
+        """What judging the candidate's steps from the reference's states has shown; None where that was not done."""
+        return None if self.reference.is_plan else self.terms.numerics.get(self.candidate.name)
+
+    @property
+    def curve(self) -> Curve | None:
+        """What rounding makes of the reference's losses, if that is known and no tolerance is taken in its place."""
+        judged = self.numerics
+        return None if judged is None or self.terms.by_hand else judged.curve
 
     @property
     def known(self) -> frozenset[str]:
@@ -302,6 +320,15 @@ class Common:
     def row(self, place: int) -> int:
         """The row, counted in its run, of the value at that place."""
         return self.start + int(place if self.rows is None else self.rows[place])
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The rows, counted in their run, of all values."""
+        return self.start + (np.arange(len(self)) if self.rows is None else self.rows)
+
+    def before(self, row: int) -> int:
+        """How many values stand before that row, counted in their run."""
+        return int(np.searchsorted(self.places, row))
 
     def first_unequal(self) -> int | None:
         """The first row, counted in its run, at which the two differ."""

@@ -15,6 +15,7 @@ import numpy as np
 from xframe.comparison.settings import Difference
 from xframe.comparison.table import checks_table, notebook
 from xframe.errors import UsageError, Verbatim
+from xframe.numerics.result import Numerics
 from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tables import folded, plain
@@ -173,6 +174,8 @@ class Comparison:
         causes: why it failed, most likely first.
         settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
         tolerance: of loss and weights, the one in force.
+        by_hand: the tolerance was given; else it is by the precision, and not used where ``numerics`` has a floor.
+        numerics: of each further run whose steps were judged from the first one's states.
         golden: the file that the runs were compared with, if one was; not in the JSON form.
         sides: the runs themselves, the reference first, from whose rows pictures are drawn; not in the JSON form.
     """
@@ -196,6 +199,8 @@ class Comparison:
     causes: tuple[Explanation, ...] = ()
     settings: tuple[Difference, ...] = ()
     tolerance: Tolerance | None = None
+    by_hand: bool = False
+    numerics: tuple[Numerics, ...] = ()
     golden: Path | None = field(default=None, compare=False)
     sides: tuple[Run, ...] = field(default=(), compare=False)
 
@@ -218,14 +223,22 @@ class Comparison:
 
     @property
     def numbers(self) -> str:
-        """``identical``, ``within tolerance``, ``different`` or ``not judged``."""
+        """``identical``, ``equivalent``, ``within tolerance``, ``different`` or ``not judged``.
+
+        Within tolerance are numbers that no more was judged of, or that a tolerance given by hand was taken for.
+        """
         numbers = [check for check in self.checks if check.group == "numbers"]
         if any(check.result == "fail" for check in numbers):
             return "different"
         judged = [check for check in numbers if check.computed and check.result != "not judged"]
         if not judged or self.structure != "identical":
             return "not judged"
-        return "identical" if all(not check.worst for check in judged) else "within tolerance"
+        if all(not check.worst for check in judged):
+            return "identical"
+        words = {one.verdict for one in self.numerics if one.steps}
+        if self.by_hand or not words or len(self.numerics) < len(self.runs) - 1:
+            return "within tolerance"
+        return "not judged" if "inconclusive" in words else "equivalent"
 
     @property
     def verdict(self) -> str:
@@ -294,6 +307,10 @@ class Comparison:
             "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
             "causes": [cause.to_dict() for cause in self.causes],
             "settings": [one.to_dict() for one in self.settings],
+            "numerics": [one.to_dict() for one in self.numerics] or None,
+            "tolerance": {"rtol": self.tolerance.rtol, "atol": self.tolerance.atol, "by_hand": self.by_hand}
+            if self.tolerance is not None
+            else None,
             "certificates": self.certificates,
             "endings": self.endings,
             "order": self.order,

@@ -68,6 +68,7 @@ def explain(findings: Findings) -> Comparison:
                 replace(one, certain=one.certain and whole, fix=in_use(one.fix, facts))
                 for one in _explanations(findings, rows)
             )
+    explanations = (*_of_steps(findings), *explanations)
     for run in dict.fromkeys(one.run for one in explanations):
         for explanation in _foremost([one for one in explanations if one.run == run]):
             sentences += sentences_of(explanation)
@@ -75,6 +76,17 @@ def explain(findings: Findings) -> Comparison:
     if not explanations and comparison.structure == "different" and not all_list_ids:
         sentences.append("Runs that list their sample ids would show more.")
     return replace(comparison, causes=explanations, explanation=tuple(dict.fromkeys(sentences)))
+
+
+def _of_steps(findings: Findings) -> Iterator[Explanation]:
+    """Why steps made from one state differ, where the runs' structure does not."""
+    facts = [run.facts for run in findings.runs]
+    for judged in findings.comparison.numerics if findings.comparison.structure == "identical" else ():
+        for one in judged.causes:
+            fix, step = in_use(one.fix, facts), None if judged.first is None else judged.first.step
+            yield Explanation(
+                one.name, judged.candidate, one.certainty == "proven", one.sentence.rstrip("."), fix, step
+            )
 
 
 def _foremost(explanations: Sequence[Explanation]) -> Sequence[Explanation]:

@@ -12,5 +12,6 @@ Its files:
     curves.py    the losses of two free runs beside what rounding makes of the reference's own
     naming/      what each stage did, from its record, and why two sides' differ: ``naming.causes.explain``
     scripts/     two scripts' captured steps in common names, judged stage by stage
+    file.py      ``numerics.json``: what was judged, beside the traces that it is of
     result.py    what comes out: Numerics, its Distances, its Curve, its NumericCauses; their JSON form
 """

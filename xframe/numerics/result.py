@@ -65,14 +65,14 @@ class Distance:
         """The candidate's value that would just have failed, on the side on which it is."""
         towards = -math.inf if self.candidate < self.reference else math.inf
         value = self.reference + math.copysign(self.bound, towards)
-        while abs(value - self.reference) <= self.bound:
+        while abs(value - self.reference) <= self.bound and math.isfinite(value):
             value = math.nextafter(value, towards)
         return value
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         lists = {"index": list(self.index), "shape": list(self.shape)}
-        return asdict(self) | lists | {"ok": self.ok, "just_failing": self.just_failing}
+        return _plain(asdict(self) | lists | {"ok": self.ok, "just_failing": self.just_failing})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Curve:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return asdict(self) | {"floors": [list(one) for one in self.floors]}
+        return _plain(asdict(self) | {"floors": [list(one) for one in self.floors]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +214,9 @@ class Numerics:
             "causes": [one.to_dict() for one in self.causes],
             "notes": list(self.notes),
         }
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    """What JSON has no number for as a text."""
+    odd = {name: str(value) for name, value in facts.items() if isinstance(value, float) and not math.isfinite(value)}
+    return facts | odd

@@ -34,6 +34,8 @@ def test_every_key(runs):
             "by_run",
             "run",
             "settings",
+            "numerics",
+            "tolerance",
         ),
     }
     assert {name for check in shown["checks"] for name in check} == {

@@ -112,6 +112,8 @@ class GradientNorm(Check):
             return None
         norms = Norms(*held)
         differing = norms.differing(self.pair.terms.tolerance)
+        if self.pair.unclear is not None:
+            differing &= norms.steps < self.pair.unclear
         places: list[int] = np.flatnonzero(differing).tolist()
         if "loss" not in self.pair.firsts and self.pair.judged["loss"]:
             first = [0] if differing[0] and self._equal < norms.steps[0] else []

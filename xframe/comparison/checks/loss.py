@@ -1,4 +1,5 @@
-"""The same losses step by step, within the tolerance; an accuracy recorded beside them is judged with them."""
+"""The same losses step by step, as far as rounding lets them be, or within the tolerance where that is not known; an
+accuracy recorded beside them is judged with them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Block, Common, Pair, Run, Terms
 from xframe.comparison.result import Judgement
+from xframe.numerics.curves import TIMES, Allowance
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +25,7 @@ class Loss(Check):
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
+        self._allowance = None if pair.curve is None else Allowance(pair.curve)
         self._detail = ""  # of the first two that differ beyond the tolerance, or in kind
         self._odd: tuple[int, float] | None = None  # where both ceased to be finite, in the same way
         self._accuracies = (0.0, 0.0)  # where they first differ
@@ -37,7 +40,9 @@ class Loss(Check):
     @classmethod
     def brief(cls, terms: Terms, runs: Sequence[Run]) -> str:
         accuracy = len(runs) > 1 and all("accuracy" in run.rows.known for run in runs)
-        return str(terms.tolerance) + ("; accuracy ± 1" if accuracy else "")
+        curves = [] if terms.by_hand else [one.curve for one in terms.numerics.values() if one.curve is not None]
+        rule = f"<= {TIMES} x measured rounding" if curves else str(terms.tolerance)
+        return rule + ("; accuracy ± 1" if accuracy else "")
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:
@@ -58,12 +63,14 @@ class Loss(Check):
         finite = int(odd[0]) if odd.size else len(a)
         with np.errstate(over="ignore", invalid="ignore"):  # beyond the largest float is beyond every tolerance
             difference = np.abs(a[:finite] - b[:finite])
-            allowed = (self.pair.terms.tolerance.allowed(a, b) + self._slack("loss", losses))[:finite]
-        if finite:
+            allowed = (self._allowed(losses) + self._slack("loss", losses))[:finite]
+        told = finite if self.pair.unclear is None else min(finite, losses.before(self.pair.unclear))
+        difference = difference[:told]
+        if told:
             at = int(np.argmax(difference))
             self.measure(float(difference[at]), losses.row(at))
         names = self.pair.candidate.name, self.pair.reference.name
-        beyond = np.flatnonzero(difference > allowed)
+        beyond = np.flatnonzero(difference > allowed[:told])
         first = self.pair.firsts.get("loss")
         if beyond.size and first is None:
             i = int(beyond[0])
@@ -72,15 +79,24 @@ class Loss(Check):
             self._detail += f"which differ by {difference[i]:.3g} where {allowed[i]:.3g} is allowed"
         if odd.size:
             self._odd = losses.row(finite), float(a[finite])
-            if kinds[0][finite] != kinds[1][finite] and first is None:
+            if kinds[0][finite] != kinds[1][finite] and first is None and told == finite:
                 first, self._detail = self._odd[0], f"{names[0]} {a[finite]}, {names[1]} {b[finite]}"
         self.note("loss", first)
+
+    def _allowed(self, losses: Common) -> Floats:
+        """By how much these losses may differ."""
+        a, b = losses.candidate, losses.reference
+        if self._allowance is None:
+            allowed: Floats = self.pair.terms.tolerance.allowed(a, b)
+            return allowed
+        allowed, self.pair.unclear = self._allowance.of(losses.places, b, a)
+        return allowed
 
     def _slack(self, column: str, common: Common) -> Floats | float:
         """By how much more numbers may differ that were computed from what a run recorded."""
         sides = self.pair.candidate, self.pair.reference
         readings = [run.readings[column] for run in sides if column in run.readings]
-        rows = common.start + (np.arange(len(common)) if common.rows is None else common.rows) if readings else None
+        rows = common.places if readings else None
         return sum((reading.slack[rows] for reading in readings if reading.slack is not None), 0.0)
 
     def _compare_accuracies(self, block: Block) -> None:
@@ -113,10 +129,17 @@ class Loss(Check):
         if not self.pair.judged["loss"]:
             detail = "no step has a loss of both runs" if self.pair.until else "no step to judge"
             return Judgement("not judged", detail=detail)
-        if self._odd is not None:
+        if self._odd is not None and (self.pair.unclear is None or self._odd[0] < self.pair.unclear):
             detail = f"both runs' losses are {self._odd[1]} from step {self._odd[0]} on"
             return self.measured("not judged", detail=detail, undecided=True)
+        if self.pair.unclear is not None:
+            return self._up_to(self.pair.unclear)
         return self.measured("pass", detail=self.up_to_here("loss"))
+
+    def _up_to(self, step: int) -> Judgement:
+        """Where rounding moves the losses too far to tell from a step on."""
+        detail = f"from step {step:,} on rounding alone moves them too far to tell"
+        return self.measured("pass" if self.worst_at is not None else "not judged", detail=detail)
 
 
 def counted_differently(a: Floats, b: Floats, sizes: NDArray[np.int64], more: Floats | float) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
 from xframe.errors import counted
+from xframe.numerics.curves import TIMES, UNCLEAR
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import closest, due, stopped_after
 from xframe.trace.trace import Validation
@@ -149,8 +150,12 @@ class Validations(Check):
             return
         tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
         difference, allowed = abs(value - expected), tolerance.allowed(value, expected)
+        least = 0.0
+        if self.pair.curve is not None:  # as far as training's own losses are let
+            least = TIMES * UNCLEAR if self.pair.unclear is None or a.after <= self.pair.unclear else np.inf
         if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
             allowed = tolerance.atol + (1.5 / size if size else 0.0)
+        allowed = max(allowed, least * max(abs(value), abs(expected)))
         self.measure(float(difference), max(a.after - 1, 0))
         if difference > allowed:
             self._differ(a.after, detail)

@@ -1,4 +1,5 @@
-"""The same final weights, within the tolerance; and where the task can audit it, each run's own with its trace."""
+"""The same final weights, as far as rounding lets them be, or within the tolerance where that is not known; and where
+the task can audit it, each run's own with its trace."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from xframe.comparison.check import Check
 from xframe.comparison.checks.loss import classified
 from xframe.comparison.pairing import Run, Terms
 from xframe.comparison.result import Judgement
+from xframe.numerics.curves import TIMES, weights_allowed
 
 Weights = dict[str, NDArray[np.generic]]
 
@@ -23,7 +25,9 @@ class FinalWeights(Check):
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return str(terms.tolerance) + (", == ledger" if terms.audits else "")
+        curves = [] if terms.by_hand else [one.curve for one in terms.numerics.values() if one.curve is not None]
+        rule = f"<= {TIMES} x measured rounding" if curves else str(terms.tolerance)
+        return rule + (", == ledger" if terms.audits else "")
 
     @classmethod
     def absent(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -43,6 +47,9 @@ class FinalWeights(Check):
         digests = candidate.end.get("weights"), reference.end.get("weights")
         if not digests[0] or not digests[1]:
             return Judgement("not judged", detail="a run recorded no final weights")
+        if self.pair.unclear is not None and digests[0] != digests[1]:
+            detail = "rounding alone moves this training's weights too far to tell by its end"
+            return Judgement("not judged", detail=detail)
         if (compared := self.compared()) is not None:
             return compared
         if digests[0] == digests[1]:
@@ -61,7 +68,8 @@ class FinalWeights(Check):
         if shapes != expected_shapes:
             names = self.pair.candidate.name, self.pair.reference.name
             return Judgement("fail", detail=f"{names[0]} has {shapes}, {names[1]} {expected_shapes}")
-        problem, beyond = "", []
+        problem, beyond, curve = "", [], self.pair.curve
+        most = max((np.abs(one).max(initial=0.0) for one in expected.values()), default=0.0)
         for name in sorted(weights):
             a, b = weights[name].astype(np.float64).ravel(), expected[name].astype(np.float64).ravel()
             kinds = classified(a), classified(b)
@@ -75,6 +83,9 @@ class FinalWeights(Check):
             with np.errstate(over="ignore"):
                 difference = float(np.abs(a - b).max())
             allowed = self.pair.terms.tolerance.allowed(np.abs(a).max(), np.abs(b).max())
+            if curve is not None:
+                size = most if curve.weights is None else max(np.abs(a).max(), np.abs(b).max())
+                allowed = weights_allowed(curve, self.pair.shared) * size
             self.measure(difference, name)
             if difference > allowed:
                 beyond.append(f"{name}: differs by up to {difference:.3g} where {allowed:.3g} is allowed")

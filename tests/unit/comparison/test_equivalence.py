@@ -1,0 +1,152 @@
+"""What steps from the reference's states showed, in a comparison: its check, its words, its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from following import failing
+
+import xframe
+from xframe.numerics.curves import curve
+from xframe.numerics.file import NAME, read_numerics, write_numerics
+from xframe.numerics.result import Distance, NumericCause, Numerics
+
+LOSSES = [1.0 + np.cos(i) for i in range(6)]
+NEAR = Distance(1, "float64", "step", "dense_0/kernel", (2, 5), 0.5, 0.5 + 2e-16, 2.2e-16, 2e-15, 2.0, (4, 8))
+FAR = replace(NEAR, stage="update", candidate=0.5001, difference=1e-4, ulps=9e11)
+OFF = 5e-4  # beyond the tolerance of float32
+
+
+def numerics(verdict="equivalent", by=0.0, floor=1e-7, **changes):
+    moved = [one + floor for one in LOSSES]
+    other = [one + by * (i > 2) for i, one in enumerate(LOSSES)]
+    facts = {"worst": (NEAR,), "steps": (0, 1, 4), "precisions": ("float64", "float32")}
+    if verdict == "different":
+        facts |= {"worst": (FAR,), "first": FAR}
+    return Numerics("b", verdict, **(facts | {"curve": curve(LOSSES, other, [moved], "float32")} | changes))
+
+
+def off(by):
+    def change(rows):
+        for row in rows[3:]:
+            row["loss"] += by
+
+    return change
+
+
+def test_equivalent_is_said_with_what_was_judged(follow):
+    comparison = xframe.compare(follow(), follow(off(1e-7)), numerics=[numerics()])
+    assert (comparison.verdict, comparison.numbers) == ("passed", "equivalent")
+    assert comparison.check("resynchronised").title == "one step from the same state"
+    assert "3 updates restarted from the same state, worst 0.11 of the bound" in str(comparison)
+    told = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert told["numerics"][0]["worst"][0]["just_failing"] > 0.5 + 2e-15
+    assert told["tolerance"]["by_hand"] is False
+    assert xframe.compare(follow(), follow()).to_dict()["numerics"] is None
+
+
+def test_a_name_of_its_own_does_not_lose_what_was_judged(follow):
+    judged = [replace(numerics(), candidate="torch")]
+    assert xframe.compare(follow(), follow(off(1e-7)), numerics=judged).numbers == "equivalent"
+
+
+def test_a_measured_floor_takes_the_place_of_the_tolerance(follow):
+    wide = numerics(by=OFF, floor=4e-4)
+    comparison = xframe.compare(follow(), follow(off(OFF)), numerics=[wide])
+    assert failing(comparison) == []
+    assert "rounding" in comparison.check("loss").rule
+    assert failing(xframe.compare(follow(), follow(off(1e-5)), numerics=[numerics(by=1e-5)])) == ["loss"]
+
+
+def test_a_tolerance_given_by_hand_is_taken_and_said(follow):
+    comparison = xframe.compare(follow(), follow(off(1e-5)), numerics=[numerics(by=1e-5)], rtol=1e-3, atol=1e-3)
+    assert (comparison.verdict, comparison.numbers) == ("passed", "within tolerance")
+    assert comparison.to_dict()["tolerance"]["by_hand"] is True
+    noisy = numerics("inconclusive", notes=("rounding is too large to tell",))
+    assert xframe.compare(follow(), follow(off(1e-6)), numerics=[noisy], rtol=1e-3, atol=1e-3).verdict == "passed"
+
+
+def test_where_rounding_moves_losses_too_far_the_curve_says_so_and_the_algorithm_passes(follow):
+    chaotic = numerics(by=0.5, floor=0.2)
+    assert chaotic.curve.verdict == "inconclusive"
+    comparison = xframe.compare(follow(), follow(off(0.5)), numerics=[chaotic])
+    assert (comparison.verdict, comparison.numbers) == ("passed", "equivalent")
+    assert "too far to tell" in comparison.check("loss").detail
+
+
+def test_a_different_step_fails_with_its_stage_tensor_values_and_bound(follow):
+    comparison = xframe.compare(follow(), follow(), numerics=[numerics("different")])
+    assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")
+    assert failing(comparison) == ["resynchronised"]
+    detail = comparison.check("resynchronised").detail
+    for part in ("step 1", "float64", "update dense_0/kernel[2, 5]", "0.5001", "9e+11 ulps", "2e-15 is allowed"):
+        assert part in detail
+
+
+def test_noise_too_large_is_inconclusive_and_nothing_judged_leaves_the_tolerance(follow):
+    noisy = numerics("inconclusive", notes=("rounding is too large to tell",))
+    comparison = xframe.compare(follow(), follow(off(1e-7)), numerics=[noisy])
+    assert (comparison.verdict, comparison.numbers) == ("inconclusive", "not judged")
+    nothing = Numerics("b", "inconclusive", notes=("its training step has no state",))
+    comparison = xframe.compare(follow(), follow(off(1e-7)), numerics=[nothing])
+    assert (comparison.verdict, comparison.numbers) == ("passed", "within tolerance")
+    assert "its training step has no state" in str(comparison)
+
+
+def test_beyond_a_difference_in_structure_nothing_is_said_of_steps(follow):
+    def shorter(rows):
+        rows[3]["ids"] = rows[3]["ids"][:1]
+
+    comparison = xframe.compare(follow(), follow(shorter), numerics=[numerics()])
+    assert (comparison.structure, comparison.numbers) == ("different", "not judged")
+    assert comparison.check("resynchronised").result == "not judged"
+
+
+def test_causes_come_with_their_certainty(follow):
+    cause = NumericCause("rate-scaled", "proven", "update", "w", "b's rate is 1.0001 of a's", {"torch": "lr=0.1"})
+    comparison = xframe.compare(follow(), follow(), numerics=[numerics("different", causes=(cause,))])
+    assert (comparison.causes[0].name, comparison.causes[0].certain) == ("rate-scaled", True)
+    assert (comparison.causes[0].run, comparison.causes[0].step) == ("b", 1)
+    assert "b's rate is 1.0001 of a's" in str(comparison)
+
+
+def test_what_was_judged_is_read_again_with_exactly_these_traces(follow, tmp_path):
+    a, b, other = follow(), follow(off(1e-7)), follow(off(2e-7))
+    written = [numerics("different"), numerics()]
+    for one in written:
+        write_numerics(a.path.parent, [a, b], [one])
+        assert read_numerics(a.path.parent, [a, b]) == ((one,), "")
+    assert xframe.compare(a, b).numbers == "equivalent"
+    comparison = xframe.compare(a, other)
+    assert comparison.numbers == "within tolerance"
+    assert f"{NAME} is of other traces" in str(comparison)
+
+
+DAMAGED = {
+    "cut": lambda text: text[:-20],
+    "verdict": lambda text: text.replace('"verdict": "equivalent"', '"verdict": "fine"', 1),
+    "a count": lambda text: text.replace('"step": 1', '"step": -1', 1),
+    "no number": lambda text: text.replace('"bound": 2e-15', '"bound": "low"', 1),
+    "a negative bound": lambda text: text.replace('"bound": 2e-15', '"bound": -2e-15', 1),
+    "a key more": lambda text: text.replace('"notes"', '"more": 1, "notes"', 1),
+    "a key twice": lambda text: text.replace('"notes"', '"verdict": "identical", "notes"', 1),
+    "another format": lambda text: text.replace('"format": 1', '"format": 2'),
+    "a list": lambda text: "[]",
+    "deep": lambda text: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_said_and_not_taken(name, follow):
+    a, b = follow(), follow(off(1e-7))
+    write_numerics(a.path.parent, [a, b], [numerics()])
+    path = a.path.parent / NAME
+    changed = DAMAGED[name](path.read_text())
+    assert changed != path.read_text()
+    path.write_text(changed)
+    comparison = xframe.compare(a, b)
+    assert (comparison.verdict, comparison.numbers) == ("passed", "within tolerance")
+    assert f"{NAME} is damaged" in str(comparison)

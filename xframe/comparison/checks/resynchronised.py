@@ -1,0 +1,87 @@
+"""The same algorithm: steps that each further run made from the first one's own states, judged by what they round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from xframe.comparison.check import Check
+from xframe.comparison.pairing import Pair, Run, Terms
+from xframe.comparison.result import Judgement
+from xframe.errors import counted
+from xframe.numerics.result import Distance, Numerics
+
+
+class Resynchronised(Check):
+    """Steps made again from the reference's state; where they differ by more than rounding explains, the algorithm is
+    a different one."""
+
+    name, title, rank, group = "resynchronised", "one step from the same state", 75, "numbers"
+    optional, computed, of_runs_only, orders = True, True, True, ("exact",)
+
+    @classmethod
+    def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
+        return "<= what a step rounds"
+
+    @classmethod
+    def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
+        return bool(terms.numerics)
+
+    @classmethod
+    def notes(cls, pairs: Sequence[Pair]) -> Iterator[str]:
+        for judged in (pair.numerics for pair in pairs):
+            yield from () if judged is None else judged.notes
+
+    def judge(self) -> Judgement:
+        judged = self.pair.numerics
+        if judged is None or not judged.steps:
+            return Judgement("not judged", detail=f"no step of {self.pair.candidate.name} was judged")
+        if self.pair.diverged:
+            return Judgement("not judged", detail="the runs' structure differs")
+        nearest = judged.first or judged.nearest
+        if nearest is not None:
+            self.measure(nearest.difference, place(nearest))
+        if judged.verdict == "different":
+            return self.measured("fail", _first(judged), self._differs(judged))
+        if judged.verdict == "inconclusive":
+            return self.measured("not judged", detail="; ".join(judged.notes), undecided=not self.pair.terms.by_hand)
+        return self.measured("pass", detail=summary(judged))
+
+    def _differs(self, judged: Numerics) -> str:
+        if (first := judged.first) is None:
+            return "; ".join(judged.notes)
+        names = self.pair.reference.name, self.pair.candidate.name
+        return f"step {first.step}, {first.precision}: {described(first, *names)}"
+
+
+def _first(judged: Numerics) -> int | None:
+    if judged.first is not None:
+        return judged.first.step
+    return None if judged.curve is None else judged.curve.first
+
+
+def summary(judged: Numerics) -> str:
+    """How many updates were judged, and how near to its bound the nearest of their tensors came."""
+    many = counted(len(judged.steps), "update")
+    if judged.verdict == "identical" or judged.nearest is None:
+        return f"{many} restarted from the same state, bit by bit the same"
+    return f"{many} restarted from the same state, worst {judged.nearest.share:.2g} of the bound"
+
+
+def place(distance: Distance) -> str:
+    """The stage, tensor and element."""
+    stage = "" if distance.stage == "step" else f"{distance.stage} "
+    return f"{stage}{distance.tensor}{list(distance.index) if distance.index else ''}"
+
+
+def described(distance: Distance, reference: str, candidate: str) -> str:
+    """Both values, how far they are apart, and what is allowed."""
+    if not distance.index and distance.shape:
+        return f"{place(distance)} has shape {distance.shape} in {reference}, and not in {candidate}"
+    values = [shown(one, distance) for one in (distance.candidate, distance.reference, distance.just_failing)]
+    text = f"{place(distance)} {candidate} {values[0]}, {reference} {values[1]}: {distance.difference:.3g} apart "
+    return f"{text}({distance.ulps:.3g} ulps) where {distance.bound:.3g} is allowed; {values[2]} would just have failed"
+
+
+def shown(value: float, distance: Distance) -> str:
+    """A value of one of its tensors in as many digits as its precision has."""
+    return repr(value) if distance.precision == "float64" else f"{value:.9g}"
