@@ -12,10 +12,12 @@ from xframe.recording.recorder import Recorder
 from xframe.running.adapter import Probe, unsupported
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
-from xframe.tasks.layers import KINDS
-from xframe.tasks.losses import LOSSES
+from xframe.tasks.layers import KINDS, Layer
+from xframe.tasks.losses import LOSSES, Loss
 from xframe.tasks.optimizers import Rule
 from xframe.tasks.task import Task
+from xframe_numpy.layers import LOWER, Lowering
+from xframe_numpy.losses import Lowered, lowered
 from xframe_numpy.model import Model
 from xframe_numpy.optimizers import Formula, formula
 from xframe_numpy.pipeline import Pipeline
@@ -59,6 +61,14 @@ class NumpyAdapter:
     def formula(self, rule: type[Rule]) -> Formula:
         """What a rule of that class takes from one parameter, see ``xframe_numpy.optimizers.Formula``."""
         return formula(rule)
+
+    def loss(self, loss: Loss | str, *, weighted: bool = False) -> Lowered:
+        """A loss as a function of outputs and targets, which gives its slope too: what naming of causes tries."""
+        return lowered(loss, weighted=weighted)
+
+    def layer(self, layer: Layer) -> Lowering:
+        """What computes a layer."""
+        return LOWER[type(layer)]
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         return Drive(self, plan, task, runtime, recorder)()

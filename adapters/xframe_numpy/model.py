@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 import numpy as np
 
@@ -29,13 +29,15 @@ class Model:
         self.shape = self.placed[0].inputs if self.placed else ()
         self.final: MutableMapping[str, Array] = self.parameters  # what a run ends with
 
-    def forward(self, features: Array, *, training: bool = False) -> list[Passed]:
-        """What each layer gives, with its way back."""
+    def forward(
+        self, features: Array, *, training: bool = False, seen: Callable[[str, Array], Array] | None = None
+    ) -> list[Passed]:
+        """What each layer gives, with its way back; ``seen``, of a layer's name and outputs, what the next takes."""
         x, passed = features.reshape(len(features), *self.shape), []
-        for function, layer, weights, _ in self.lowered:
+        for function, layer, weights, prefix in self.lowered:
             one = function(layer, weights, x, training)
             passed.append(one)
-            x = one.outputs
+            x = one.outputs if seen is None else seen(prefix[:-1], one.outputs)
         return passed
 
     def backward(self, passed: list[Passed], gradient: Array) -> dict[str, Array]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from xframe.running.drive import Batch
 from xframe.running.stages import Stages
+from xframe_numpy.layers import Array
 from xframe_numpy.optimizers import clipped
 
 if TYPE_CHECKING:
@@ -20,12 +21,20 @@ def staged(step: TrainStep, batch: Batch, stages: Stages) -> None:
     held = stages.outcome("batch", {"features": batch.features, "targets": batch.targets, "ids": batch.ids})
     batch = batch._replace(features=held["features"], targets=held["targets"], ids=held["ids"])
     step.begin(batch)
-    passed = model.forward(batch.features, training=True)
-    outputs = stages.outcome("forward", {"outputs": passed[-1].outputs})["outputs"]
+    last, reached = model.placed[-1].name, batch.features
+
+    def seen(layer: str, own: Array) -> Array:
+        nonlocal reached
+        given = stages.layer(layer, own, last=layer == last)
+        reached = own if given is None else given
+        return reached
+
+    passed = model.forward(batch.features, training=True, seen=seen)
+    outputs = stages.outcome("forward", {"outputs": reached})["outputs"]
     loss, slope = step.loss(outputs, batch.targets)
-    stages.outcome("loss", {"loss": np.asarray(loss)})
+    held = stages.outcome("loss", {"loss": np.asarray(loss), "slope": slope})
     model.move(passed)
-    own, due = step.accumulate(batch, model.backward(passed, slope))
+    own, due = step.accumulate(batch, model.backward(passed, held["slope"]))
     gradients = stages.outcome("gradient", own)
     if due:
         with np.errstate(all="ignore"):

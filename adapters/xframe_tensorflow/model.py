@@ -12,7 +12,7 @@ from xframe.precision import storage
 from xframe.tasks.builders import match, paired
 from xframe.tasks.task import Task
 from xframe_tensorflow.layers import lower
-from xframe_tensorflow.pairing import described
+from xframe_tensorflow.pairing import described, inner
 
 
 def float_type(precision: str) -> str:
@@ -30,6 +30,7 @@ class Model:
         self.module = built.module
         trainable = self.module.trainable_variables
         self.parameters = match(built, trainable, initial, task=task.name, framework="tensorflow")
+        self.layers = built.layers or inner(self.module, self.parameters)
         names = {id(variable): name for name, (variable, _) in self.parameters.items()}
         self.trained = {names[id(variable)]: self.parameters[names[id(variable)]] for variable in trainable}
         self.final: Callable[[], dict[str, NDArray[Any]]] = dict  # weights that a run ends with instead of these

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from xframe.state.pairing import Described, undecided
+from xframe.tasks.builders import Inner, Parameter
 
 _NORM = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "variance"}
 _PLAIN = {"kernel": "kernel", "bias": "bias"}
@@ -19,6 +20,20 @@ _LAYERS: Mapping[type[Any], tuple[str, Mapping[str, str]]] = {  # kind, and role
     keras.layers.Embedding: ("embedding", {"embeddings": "table"}),
     keras.layers.LSTM: ("lstm", {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}),
 }
+
+
+def inner(model: Any, parameters: Mapping[str, Parameter]) -> dict[str, Inner]:
+    """By canonical name, the layers of known kinds whose outputs have one meaning everywhere: of weights of theirs."""
+    names = {id(one.tensor): name.rpartition("/")[0] for name, one in parameters.items()}
+    found = dict[str, Inner]()
+    for layer in model._flatten_layers():
+        if type(layer) in _LAYERS and not isinstance(layer, keras.layers.LSTM):
+            own = {names.get(id(variable), "") for variable in layer.trainable_variables}
+            if len(own) == 1 and (name := own.pop()) and name not in found:
+                first = getattr(layer, "data_format", "channels_last") == "channels_first"
+                through = "activation" if hasattr(layer, "activation") else ""  # torch has that as a module of its own
+                found[name] = Inner(layer, (0, 3, 1, 2) if first else None, through=through)
+    return found
 
 
 def described(model: Any) -> list[tuple[Described, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xframe.tasks.builders import NativeModel, Parameter, match, paired
 from xframe.tasks.task import Task
 from xframe_torch.layers import lower
-from xframe_torch.pairing import described
+from xframe_torch.pairing import described, inner
 
 WEIGHTS = {"mixed_float16": "float32"}  # the type of the weights, where the precision does not name it
 
@@ -22,6 +22,7 @@ class Model:
     Attributes:
         parameters: all that the task names.
         trained: those that have a gradient, in the module's order.
+        layers: what gives the outputs of its layers, as far as they are seen.
         final: what a run ends with.
     """
 
@@ -33,6 +34,7 @@ class Model:
         self.module = built.module
         trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.parameters = match(built, trainable, initial, task=task.name, framework="torch")
+        self.layers = built.layers or inner(self.module, self.parameters)
         names = {parameter.tensor: name for name, parameter in self.parameters.items()}
         self.trained = {names[tensor]: self.parameters[names[tensor]] for tensor in trainable}
         self.final = dict(self.parameters)
@@ -59,4 +61,4 @@ def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:
         parameter = given if isinstance(given, Parameter) else Parameter(given)
         moved = buffers.get(id(parameter.tensor))
         parameters[name] = parameter if moved is None else parameter._replace(tensor=module.get_buffer(moved))
-    return NativeModel(module, parameters)
+    return built._replace(module=module, parameters=parameters)

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from xframe.state.pairing import Axes, Described, undecided
+from xframe.tasks.builders import Inner, Parameter
+from xframe_torch.layers.layer import IMAGES
 
 _NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
 _PLAIN = {"weight": "kernel", "bias": "bias"}
@@ -28,6 +30,19 @@ _TURNED: Mapping[tuple[str, str], Axes] = {  # what turns the canonical layout i
     ("lstm", "kernel"): (1, 0),
     ("lstm", "recurrent"): (1, 0),
 }
+_IMAGES = (nn.Conv2d, nn.BatchNorm2d)
+
+
+def inner(module: nn.Module, parameters: Mapping[str, Parameter]) -> dict[str, Inner]:
+    """By canonical name, the layers of known kinds whose outputs have one meaning everywhere: of weights of theirs."""
+    names = {id(one.tensor): name.rpartition("/")[0] for name, one in parameters.items()}
+    found = dict[str, Inner]()
+    for layer in module.modules():
+        if type(layer) in _LAYERS and not isinstance(layer, nn.LSTM):
+            own = {names.get(id(tensor), "") for tensor in layer.parameters(recurse=False)}
+            if len(own) == 1 and (name := own.pop()) and name not in found:
+                found[name] = Inner(layer, IMAGES if isinstance(layer, _IMAGES) else None)
+    return found
 
 
 def described(module: nn.Module) -> list[tuple[Described, torch.Tensor]]:

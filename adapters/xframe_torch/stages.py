@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from xframe.running.drive import Batch
 from xframe.running.stages import Stages
-from xframe.tasks.builders import Parameter
+from xframe.tasks.builders import Inner, Parameter
 from xframe_torch.state import array, write
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def staged(step: TrainStep, batch: Batch, stages: Stages) -> None:
     batch = _batch(batch, stages)
     step.begin(batch)
     rows = len(batch.ids) if window.by_rows else 1
-    if "forward" in stages.given:
-        _backward_from(step, batch, stages, rows)
-    else:
+    if step.runtime.loop in ("compile", "graph") and not stages.feeds():
         loss, outputs = step.forward(batch.features, batch.targets)
         stages.outcome("forward", {"outputs": array(outputs)})
         stages.outcome("loss", {"loss": array(loss)})
         step.backward(loss, rows)
+    else:
+        _computed(step, batch, stages, rows)
     divisor = window.close(batch.place, rows)
     if divisor is not None:
         step.divide(divisor)
@@ -57,20 +58,56 @@ def _batch(batch: Batch, stages: Stages) -> Batch:
     return batch._replace(**own)
 
 
-def _backward_from(step: TrainStep, batch: Batch, stages: Stages, rows: int) -> None:
-    """Loss and gradients as of the outputs that were given."""
-    outputs = step.model.module(batch.features)
-    held = stages.outcome("forward", {"outputs": array(outputs)})["outputs"]
-    fed = _like(held, outputs).requires_grad_()
-    loss = step.loss(fed, batch.targets)
-    stages.outcome("loss", {"loss": array(loss)})
-    step.backward(loss, rows)
-    outputs.backward(fed.grad)
+def _computed(step: TrainStep, batch: Batch, stages: Stages, rows: int) -> None:
+    """Outputs, layer by layer, loss and gradients, each going on from what was given."""
+    with _watched(step.model.layers, stages):
+        outputs: torch.Tensor = step.model.module(batch.features)
+    held = stages.outcome("forward", {"outputs": array(outputs)})
+    if "outputs" in stages.given.get("forward", ()):
+        outputs = _Fed.apply(outputs, _like(held["outputs"], outputs))
+    loss = step.loss(outputs, batch.targets)
+    (slope,) = torch.autograd.grad(loss, outputs, retain_graph=True, materialize_grads=True)
+    given = stages.outcome("loss", {"loss": array(loss), "slope": array(slope)})
+    if "slope" in stages.given.get("loss", ()):
+        outputs.backward(_like(given["slope"], slope) * rows)  # type: ignore[no-untyped-call]
+    else:
+        step.backward(loss, rows)
 
 
-def _like(values: NDArray[Any], own: torch.Tensor) -> torch.Tensor:
+class _Fed(torch.autograd.Function):
+    """Something given in the place of a tensor, whose gradient is the tensor's."""
+
+    @staticmethod
+    def forward(ctx: Any, own: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        return given.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return gradient, None
+
+
+@contextmanager
+def _watched(layers: Mapping[str, Inner], stages: Stages) -> Iterator[None]:
+    """Meanwhile what each layer gives is an outcome, and what was given in its place goes on."""
+
+    def hook(layer: str, inner: Inner, outputs: torch.Tensor) -> torch.Tensor | None:
+        given = stages.layer(layer, array(outputs, inner.axes), last=inner.last)
+        return None if given is None else _Fed.apply(outputs, _like(given, outputs, inner.axes))
+
+    hooks = [
+        inner.part.register_forward_hook(lambda _, __, outputs, name=name, inner=inner: hook(name, inner, outputs))
+        for name, inner in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for one in hooks:
+            one.remove()
+
+
+def _like(values: NDArray[Any], own: torch.Tensor, axes: tuple[int, ...] | None = None) -> torch.Tensor:
     fed = torch.empty_like(own, requires_grad=False)
-    write(Parameter(fed), values)
+    write(Parameter(fed, axes), values)
     return fed
 
 

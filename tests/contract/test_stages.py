@@ -115,7 +115,8 @@ def test_a_stage_that_was_given_anothers_shows_its_own(adapter):
     first, second = islice(batches(drive), 2)
     drive.train_step(first)
     honest = drive.train_step.stages(second)
-    wrong = {stage: {name: 2 * values for name, values in honest[stage].items()} for stage in ("forward", "clipping")}
+    wrong = {"forward": {"outputs": 2 * honest["forward"]["outputs"]}}
+    wrong["clipping"] = {name: 2 * values for name, values in honest["clipping"].items()}
     fed = made(adapter, PLAN, of_rule(), "float64").train_step
     fed(first)
     outcomes = fed.stages(second, wrong)
@@ -125,6 +126,34 @@ def test_a_stage_that_was_given_anothers_shows_its_own(adapter):
     assert outcomes["loss"]["loss"] != honest["loss"]["loss"]
     assert not np.array_equal(outcomes["gradient"]["dense_0/kernel"], honest["gradient"]["dense_0/kernel"])
     assert not np.array_equal(outcomes["update"]["dense_0/kernel"], honest["update"]["dense_0/kernel"])
+
+
+@pytest.mark.parametrize("adapter", ["torch", "tensorflow"])
+def test_each_layer_goes_on_from_what_was_given_before_it(adapter):
+    """Whatever is given for layers and the slope, what follows is within 64 eps of what NumPy makes of the same."""
+    sides = {}
+    for name in ("numpy", adapter):
+        step = (drive := made(name, PLAN, of_rule(task="digits-cnn"), "float64")).train_step
+        (batch,) = islice(drive.batches, 1)
+        if name == "numpy":
+            state = step.state()
+            own = step.stages(batch)
+            step.restore(state)
+            step.window.restore(made(name, PLAN, of_rule(task="digits-cnn"), "float64").train_step.window.state())
+            forward = {layer: 0.5 + 2 * values for layer, values in own["forward"].items()}
+            given = {"forward": forward, "loss": {"slope": 3 * own["loss"]["slope"]}}
+        sides[name] = step.stages(batch, given)
+    assert list(sides[adapter]["forward"]) == list(sides["numpy"]["forward"])
+    assert list(own["forward"])[-1] == "outputs"
+    assert len(own["forward"]) > 4
+    first, *_ = own["forward"]
+    assert np.array_equal(sides["numpy"]["forward"][first], own["forward"][first])
+    for stage in ("forward", "loss", "gradient", "update", "buffers"):
+        for name, values in sides["numpy"][stage].items():
+            most = 64 * np.finfo(float).eps * np.abs(values).max(initial=1e-300)
+            assert np.abs(sides[adapter][stage][name] - values).max(initial=0) <= most, (stage, name)
+    for name, values in sides["numpy"]["forward"].items():
+        assert name == first or not np.allclose(values, own["forward"][name]), name
 
 
 @pytest.mark.parametrize("adapter", ["numpy", "torch"])
@@ -142,6 +171,8 @@ def test_what_does_not_fit_a_stage_changes_nothing(adapter):
         {"clipping": {"dense_0/kernel": kernel.astype("f4")}},
         {"buffers": {"dense_0/kernel": kernel}},
         {"forward": {"outputs": kernel}},
+        {"forward": {"dense_0/outputs": kernel}},
+        {"loss": {"slope": kernel}},
     ):
         with pytest.raises(xframe.UsageError):
             step.stages(second, given)

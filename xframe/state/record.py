@@ -63,6 +63,7 @@ def write_record(path: Path, record: Record) -> str:
     """
     arrays = {f"{stage}/{name}": one for stage, held in record.stages.items() for name, one in held.items()}
     facts: Facts = {"format": FORMAT, "record": record.step, "facts": dict(record.facts), "stages": list(record.stages)}
+    facts["layers"] = list(record.stages.get("forward", ()))  # in their order, which a file's arrays do not have
     for when in _STATES:
         state: State | None = getattr(record, when)
         if state is not None:
@@ -91,6 +92,9 @@ def read_record(path: Path, vouched: str | None = None) -> Record:
     for path_, values in arrays.items():
         part, _, name = path_.partition("/")
         (stages if part in stages else states)[part][name] = values
+    if "forward" in stages:
+        order = {name: at for at, name in enumerate(facts.get("layers", ()))}
+        stages["forward"] = dict(sorted(stages["forward"].items(), key=lambda item: order.get(item[0], len(order))))
     held = {when: _state(states[when], facts[when]) for when in _STATES if when in facts}
     return Record(facts["record"], stages=stages, facts=facts["facts"], **held)
 
@@ -104,6 +108,9 @@ def _check(stored: Mapping[str, Stored], facts: Facts) -> None:
         raise ValueError("it does not state which step it is of")
     if not isinstance(stages, list) or len({*map(str, stages)}) < len(stages) or {*map(str, stages)} - {*STAGES}:
         raise ValueError("its stages are not those of a step")
+    layers = facts.get("layers", [])
+    if not isinstance(layers, list) or not all(isinstance(name, str) for name in layers):
+        raise ValueError("it does not state the order of its layers")
     mapping(facts.get("facts"), "what it states of its run")
     for when in _STATES:
         if when in facts:

@@ -20,15 +20,31 @@ class Parameter(NamedTuple):
     axes: tuple[int, ...] | None = None
 
 
+class Inner(NamedTuple):
+    """What gives a layer's outputs within a native model, and the axes that turn the canonical layout into theirs.
+
+    Attributes:
+        last: they are the model's own.
+        through: the part's function that takes them, where what the part gives is that function of them.
+    """
+
+    part: Any
+    axes: tuple[int, ...] | None = None
+    last: bool = False
+    through: str = ""
+
+
 class NativeModel(NamedTuple):
     """What a builder returns: a native model and where its weights are, by canonical name.
 
-    A text is a parameter by its native name. Those that are not named are paired by ``xframe.state.pairing``, all of
-    them where a builder returns the bare model.
+    ``layers`` are those within it whose outputs can be seen; an adapter finds a builder's by their weights. A text is
+    a parameter by its native name. Those that are not named are paired by ``xframe.state.pairing``, all of them where
+    a builder returns the bare model.
     """
 
     module: Any
     parameters: Mapping[str, Any] = MappingProxyType({})
+    layers: Mapping[str, Inner] = MappingProxyType({})
 
 
 def paired(

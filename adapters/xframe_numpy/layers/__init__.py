@@ -9,7 +9,7 @@ Its files, by family as in every adapter, each with its part of ``LOWER``:
 from xframe_numpy.layers import activations, attention, convolution, dense, dropout, norms, pooling, recurrent
 from xframe_numpy.layers.layer import Array, Lowering, Passed, Weights
 
-__all__ = ["LOWER", "Array", "Passed", "Weights"]
+__all__ = ["LOWER", "Array", "Lowering", "Passed", "Weights"]
 
 _FAMILIES = (dense, activations, convolution, pooling, norms, recurrent, attention, dropout)
 LOWER: dict[type, Lowering] = {kind: function for family in _FAMILIES for kind, function in family.LOWER.items()}

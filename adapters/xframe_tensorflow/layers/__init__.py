@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 
 from xframe.tasks import layers
-from xframe.tasks.builders import NativeModel, Parameter
+from xframe.tasks.builders import Inner, NativeModel, Parameter
 from xframe.tasks.layers import Placed
 from xframe_tensorflow.layers import activations, attention, convolution, dense, dropout, norms, pooling, recurrent
 from xframe_tensorflow.layers.layer import Lowering, parameter
@@ -30,7 +30,9 @@ def lower(placed: list[Placed], precision: str) -> NativeModel:
     tokens = placed[0].layer.first
     given = outputs = keras.Input(placed[0].inputs, dtype="int64" if tokens else precision)
     parameters: dict[str, Parameter] = {}
+    inner: dict[str, Inner] = {}
     for layer, name, inputs, _ in placed:
         outputs, weights = LOWER[type(layer)](layer, inputs, outputs)
         parameters |= {f"{name}/{weight}": parameter(held) for weight, held in weights.items()}
-    return NativeModel(keras.Model(given, outputs), parameters)
+        inner[name] = Inner(outputs._keras_history.operation, last=name == placed[-1].name)
+    return NativeModel(keras.Model(given, outputs), parameters, inner)

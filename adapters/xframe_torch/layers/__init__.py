@@ -17,10 +17,10 @@ from typing import cast
 from torch import nn
 
 from xframe.tasks import layers
-from xframe.tasks.builders import NativeModel, Parameter
+from xframe.tasks.builders import Inner, NativeModel, Parameter
 from xframe.tasks.layers import Placed
 from xframe_torch.layers import activations, attention, convolution, dense, dropout, norms, pooling, recurrent
-from xframe_torch.layers.layer import Images, Lowering
+from xframe_torch.layers.layer import IMAGES, Images, Lowering
 
 _FAMILIES = (dense, activations, convolution, pooling, norms, recurrent, attention, dropout)
 LOWER: dict[type[layers.Layer], Lowering] = {
@@ -38,6 +38,7 @@ def lower(placed: list[Placed]) -> NativeModel:
     """The layers one after the other, with their weights by canonical name."""
     modules: list[nn.Module] = []
     parameters: dict[str, Parameter] = {}
+    inner: dict[str, Inner] = {}
     images = False
     for layer, name, inputs, _ in placed:
         module, weights = LOWER[type(layer)](layer, inputs)
@@ -49,4 +50,5 @@ def lower(placed: list[Placed]) -> NativeModel:
         else:
             modules += parts  # one Sequential of all: each that stands within another costs a call at each step
         parameters |= {f"{name}/{weight}": parameter for weight, parameter in weights.items()}
-    return NativeModel(nn.Sequential(*modules), parameters)
+        inner[name] = Inner(parts[-1], IMAGES if images else None, name == placed[-1].name)
+    return NativeModel(nn.Sequential(*modules), parameters, inner)

@@ -13,6 +13,7 @@ from xframe.tasks.layers import Shape
 Lowered = tuple[nn.Module, Mapping[str, Parameter]]  # a Sequential stands for its parts, one after the other
 Lowering = Callable[[Any, Shape], Lowered]
 TRANSPOSED = (1, 0)  # torch keeps (units, inputs)
+IMAGES = (0, 3, 1, 2)  # torch has (rows, channels, H, W)
 
 
 def empty(kind: Callable[..., nn.Module], *args: Any, **kwargs: Any) -> Any:

@@ -12,7 +12,7 @@ WEIGHTS = {"dense_0/kernel": np.arange(6.0).reshape(2, 3), "dense_0/bias": np.ze
 BEFORE = State(WEIGHTS, slots={"moment": WEIGHTS}, numbers={"updates": 3}, precision="float64")
 STAGES = {
     "batch": {"features": np.ones((4, 2)), "ids": np.arange(4)},
-    "forward": {"outputs": np.ones((4, 3)), "dense_0/outputs": np.ones((4, 3))},
+    "forward": {"dense_9/outputs": np.ones((4, 3)), "dense_10/outputs": np.ones((4, 3)), "outputs": np.ones((4, 3))},
     "update": {},
 }
 
@@ -26,6 +26,7 @@ def test_it_comes_back(tmp_path):
     assert read.after is not None
     assert record.before.differences(read.before) == record.after.differences(read.after) == []
     assert list(read.stages) == list(STAGES)
+    assert list(read.stages["forward"]) == list(STAGES["forward"])
     for stage, held in STAGES.items():
         assert {name: values.tobytes() for name, values in read.stages[stage].items()} == {
             name: values.tobytes() for name, values in held.items()
@@ -50,6 +51,7 @@ def test_bfloat16_takes_half(tmp_path):
         ({}, {"stages": ["update", "update"]}),
         ({}, {"stages": ["downdate"]}),
         ({}, {"facts": None}),
+        ({}, {"layers": {"dense_0/outputs": 0}}),
         ({"loss/loss": np.ones(1)}, {}),
         ({"before/parameters/k": np.ones(1)}, {}),
         ({"loose": np.ones(1)}, {"stages": ["loss"]}),
