@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.precision import storage
-from xframe.tasks.builders import match, paired
+from xframe.tasks.builders import Inner, match, paired
 from xframe.tasks.task import Task
 from xframe_tensorflow.layers import lower
 from xframe_tensorflow.pairing import described, inner
@@ -26,11 +26,15 @@ class Model:
     def __init__(self, task: Task, precision: str) -> None:
         initial = task.weights()
         own = task.builders.get("tensorflow")
-        built = lower(task.placed(initial), float_type(precision)) if own is None else paired(own(), described, initial)
+        layers: Mapping[str, Inner] | None = None
+        if own is None:
+            built, layers = lower(task.placed(initial), float_type(precision))
+        else:
+            built = paired(own(), described, initial)
         self.module = built.module
         trainable = self.module.trainable_variables
         self.parameters = match(built, trainable, initial, task=task.name, framework="tensorflow")
-        self.layers = built.layers or inner(self.module, self.parameters)
+        self.layers = inner(self.module, self.parameters) if layers is None else layers
         names = {id(variable): name for name, (variable, _) in self.parameters.items()}
         self.trained = {names[id(variable)]: self.parameters[names[id(variable)]] for variable in trainable}
         self.final: Callable[[], dict[str, NDArray[Any]]] = dict  # weights that a run ends with instead of these

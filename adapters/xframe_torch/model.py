@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xframe.tasks.builders import NativeModel, Parameter, match, paired
+from xframe.tasks.builders import Inner, NativeModel, Parameter, match, paired
 from xframe.tasks.task import Task
 from xframe_torch.layers import lower
 from xframe_torch.pairing import described, inner
@@ -29,12 +30,16 @@ class Model:
     def __init__(self, task: Task, precision: str, device: str) -> None:
         initial = task.weights()
         own = task.builders.get("torch")
-        built = lower(task.placed(initial)) if own is None else paired(own(), described, initial)
+        layers: Mapping[str, Inner] | None = None
+        if own is None:
+            built, layers = lower(task.placed(initial))
+        else:
+            built = paired(own(), described, initial)
         built = _moved(built, device, getattr(torch, WEIGHTS.get(precision, precision)))
         self.module = built.module
         trainable = [p for p in self.module.parameters() if p.requires_grad]
         self.parameters = match(built, trainable, initial, task=task.name, framework="torch")
-        self.layers = built.layers or inner(self.module, self.parameters)
+        self.layers = inner(self.module, self.parameters) if layers is None else layers
         names = {parameter.tensor: name for name, parameter in self.parameters.items()}
         self.trained = {names[tensor]: self.parameters[names[tensor]] for tensor in trainable}
         self.final = dict(self.parameters)
@@ -61,4 +66,4 @@ def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:
         parameter = given if isinstance(given, Parameter) else Parameter(given)
         moved = buffers.get(id(parameter.tensor))
         parameters[name] = parameter if moved is None else parameter._replace(tensor=module.get_buffer(moved))
-    return built._replace(module=module, parameters=parameters)
+    return NativeModel(module, parameters)

@@ -64,7 +64,7 @@ def _computed(step: TrainStep, batch: Batch, stages: Stages, rows: int) -> None:
         outputs: torch.Tensor = step.model.module(batch.features)
     held = stages.outcome("forward", {"outputs": array(outputs)})
     if "outputs" in stages.given.get("forward", ()):
-        outputs = _Fed.apply(outputs, _like(held["outputs"], outputs))
+        outputs = _fed(outputs, _like(held["outputs"], outputs))
     loss = step.loss(outputs, batch.targets)
     (slope,) = torch.autograd.grad(loss, outputs, retain_graph=True, materialize_grads=True)
     given = stages.outcome("loss", {"loss": array(loss), "slope": array(slope)})
@@ -82,8 +82,13 @@ class _Fed(torch.autograd.Function):
         return given.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return gradient, None
+
+
+def _fed(own: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    outputs: torch.Tensor = _Fed.apply(own, given)  # type: ignore[no-untyped-call]
+    return outputs
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def _watched(layers: Mapping[str, Inner], stages: Stages) -> Iterator[None]:
 
     def hook(layer: str, inner: Inner, outputs: torch.Tensor) -> torch.Tensor | None:
         given = stages.layer(layer, array(outputs, inner.axes), last=inner.last)
-        return None if given is None else _Fed.apply(outputs, _like(given, outputs, inner.axes))
+        return None if given is None else _fed(outputs, _like(given, outputs, inner.axes))
 
     hooks = [
         inner.part.register_forward_hook(lambda _, __, outputs, name=name, inner=inner: hook(name, inner, outputs))

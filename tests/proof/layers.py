@@ -191,7 +191,7 @@ def in_torch(one: Case, precision: str = "float64", compiled: bool = False) -> d
     from xframe_torch.layers import lower
     from xframe_torch.model import _moved
 
-    built = _moved(lower([one.at]), "cpu", getattr(torch, precision))
+    built = _moved(lower([one.at])[0], "cpu", getattr(torch, precision))
     with torch.no_grad():
         for name, (tensor, axes) in built.parameters.items():
             values = one.weights[name]
@@ -222,7 +222,7 @@ def in_tensorflow(one: Case, precision: str = "float64", compiled: bool = False)
 
     keras.config.set_floatx(precision)
     keras.config.set_dtype_policy(precision)
-    built = lower([one.at], precision)
+    built, _ = lower([one.at], precision)
     for name, (variable, axes) in built.parameters.items():
         variable.assign(one.weights[name] if axes is None else one.weights[name].transpose(axes))
     x, gradient = tf.constant(one.x, "int64" if one.whole else precision), tf.constant(one.gradient, precision)

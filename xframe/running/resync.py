@@ -30,7 +30,7 @@ from xframe.state.record import Record
 from xframe.state.state import State
 from xframe.tasks.task import Task
 
-FED = ("batch", "forward", "gradient", "clipping", "update")  # what the candidate's stages go on from
+FED = ("batch", "forward", "loss", "gradient", "clipping", "update")  # what the candidate's stages go on from
 _SEEDS = (1, 2)  # of the states that are moved
 
 
@@ -173,7 +173,8 @@ class StepMaker:
         assert record.before is not None
         others = [self._apart(replace(record, before=moved(record.before, seed)), batch, {}) for seed in _SEEDS]
         one = self._apart(record, permuted(batch, _SEEDS[0]), {})
-        inner = {stage: arrays for stage, arrays in one.stages.items() if stage != "forward"}  # by rows
+        inner = {stage: arrays for stage, arrays in one.stages.items() if stage != "forward"}  # which is by rows
+        inner["loss"] = {"loss": inner["loss"]["loss"]}  # and so is its slope
         return replace(own, facts={"floor": floor_of(own, [*others, replace(one, stages=inner)])})
 
     def _apart(self, record: Record, batch: Any, fed: Mapping[str, Mapping[str, NDArray[Any]]]) -> Record:

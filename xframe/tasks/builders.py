@@ -37,14 +37,12 @@ class Inner(NamedTuple):
 class NativeModel(NamedTuple):
     """What a builder returns: a native model and where its weights are, by canonical name.
 
-    ``layers`` are those within it whose outputs can be seen; an adapter finds a builder's by their weights. A text is
-    a parameter by its native name. Those that are not named are paired by ``xframe.state.pairing``, all of them where
-    a builder returns the bare model.
+    A text is a parameter by its native name. Those that are not named are paired by ``xframe.state.pairing``, all of
+    them where a builder returns the bare model.
     """
 
     module: Any
     parameters: Mapping[str, Any] = MappingProxyType({})
-    layers: Mapping[str, Inner] = MappingProxyType({})
 
 
 def paired(

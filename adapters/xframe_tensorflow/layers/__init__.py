@@ -25,8 +25,11 @@ LOWER: dict[type[layers.Layer], Lowering] = {
 }
 
 
-def lower(placed: list[Placed], precision: str) -> NativeModel:
-    """The layers one after the other, weights by canonical name; features that are no integers in that precision."""
+def lower(placed: list[Placed], precision: str) -> tuple[NativeModel, dict[str, Inner]]:
+    """The layers one after the other, weights by canonical name; and what gives the outputs of each.
+
+    Features that are no integers are in that precision.
+    """
     tokens = placed[0].layer.first
     given = outputs = keras.Input(placed[0].inputs, dtype="int64" if tokens else precision)
     parameters: dict[str, Parameter] = {}
@@ -35,4 +38,4 @@ def lower(placed: list[Placed], precision: str) -> NativeModel:
         outputs, weights = LOWER[type(layer)](layer, inputs, outputs)
         parameters |= {f"{name}/{weight}": parameter(held) for weight, held in weights.items()}
         inner[name] = Inner(outputs._keras_history.operation, last=name == placed[-1].name)
-    return NativeModel(keras.Model(given, outputs), parameters, inner)
+    return NativeModel(keras.Model(given, outputs), parameters), inner

@@ -34,8 +34,8 @@ _ON_IMAGES = (
 )
 
 
-def lower(placed: list[Placed]) -> NativeModel:
-    """The layers one after the other, with their weights by canonical name."""
+def lower(placed: list[Placed]) -> tuple[NativeModel, dict[str, Inner]]:
+    """The layers one after the other, with their weights by canonical name; and what gives the outputs of each."""
     modules: list[nn.Module] = []
     parameters: dict[str, Parameter] = {}
     inner: dict[str, Inner] = {}
@@ -51,4 +51,4 @@ def lower(placed: list[Placed]) -> NativeModel:
             modules += parts  # one Sequential of all: each that stands within another costs a call at each step
         parameters |= {f"{name}/{weight}": parameter for weight, parameter in weights.items()}
         inner[name] = Inner(parts[-1], IMAGES if images else None, name == placed[-1].name)
-    return NativeModel(nn.Sequential(*modules), parameters, inner)
+    return NativeModel(nn.Sequential(*modules), parameters), inner
