@@ -78,10 +78,11 @@ class Capturing:
         self._waiting: dict[int, int] = {}  # of counters whose next update is due: steps of others since
         self._drafts: dict[int, _Draft] = {}
         self._idle = 0  # backward passes since an optimizer stepped
+        self._last: int | None = None  # whose step was the last for now, until it steps again: others may share it
         self._anew()
 
     def _anew(self) -> None:
-        self._over = False  # an optimizer has stepped
+        self._over, self._last = False, None  # whether an optimizer has stepped
         self._open = Pass()
         self._passes: list[Pass] = []
         self._zeroed: int | None = None
@@ -291,6 +292,8 @@ class Capturing:
         made, self._idle = self._made.setdefault(number, 0), 0
         if self.on:
             self._step_ends(optimizer, number, made)
+        elif self._last == number:
+            self._anew()
         self._made[number] = made + 1
         if self.capture is not None and (self.on or self._waiting or self.capture.due(made + 1)):
             self._wait(number, due=self.capture.due(made + 1))
@@ -299,8 +302,7 @@ class Capturing:
         waiting = {each: steps + 1 for each, steps in self._waiting.items() if each != number and steps < _MOST_WAITING}
         self._waiting = waiting | ({number: 0} if due else {})
         self.on = bool(self._waiting) and not self.failed
-        if not self.on:
-            self._anew()
+        self._last = None if self.on else number
 
     @_guarded
     def _step_ends(self, optimizer: torch.optim.Optimizer, number: int, update: int) -> None:

@@ -12,12 +12,8 @@ import torch
 from xframe.recording.attach.patches import Patches
 from xframe_torch.instruments.capturing import Capturing
 
-_INSIDE = (
-    "instruments.updates",
-    "instruments.capturing",
-    "instruments.dividing",
-    "evidence",
-)  # the rest it passes through
+# The rest it passes through.
+_INSIDE = ("instruments.updates", "instruments.capturing", "instruments.dividing", "evidence")
 _OURS = ("xframe", *(f"xframe_torch.{name}" for name in _INSIDE))
 
 
