@@ -14,6 +14,9 @@ Its files:
     updates.py     optimizers: updates applied and tried, rates, gradients' norms
     functions.py   ``tf.function``: what is traced and called, and with which batch
     batches.py     batches as eager iteration over a data set hands them out
+    capturing.py   takes updates apart as they run, where that is asked for
+    computed.py    what was computed before an update: calls of models, layers and losses
+    captured.py    tensors on their way out of a graph, and the record that comes of them
     noting.py      what is set, noted as it comes into use
     contents.py    prints of what steps consume
     fitting.py     Keras' ``fit``, ``train_on_batch`` and ``evaluate``

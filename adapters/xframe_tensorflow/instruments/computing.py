@@ -52,18 +52,26 @@ class Computing:
             patches.replace(kind, "scale_loss", self._seen_scaling)
 
     def _seen_call(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        inside, no_tape = self._inside, pywrap_tfe.TFE_Py_TapeSetIsEmpty
+        inside, no_tape, capturing = self._inside, pywrap_tfe.TFE_Py_TapeSetIsEmpty, self.steps.capturing
 
         def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             if getattr(inside, "layer", False):
-                return original(layer, *args, **kwargs)
+                returned = original(layer, *args, **kwargs)
+                if capturing is not None:
+                    capturing.within(layer, returned)
+                return returned
             inside.layer = True
             try:
                 if no_tape():
                     self.steps.used_untaped(args)
-                else:
-                    self._take_call(layer, args, kwargs)
-                return original(layer, *args, **kwargs)
+                    return original(layer, *args, **kwargs)
+                self._take_call(layer, args, kwargs)
+                if capturing is None:
+                    return original(layer, *args, **kwargs)
+                capturing.begins(layer, args[0] if len(args) == 1 else [*args, kwargs], _training(layer, args, kwargs))
+                returned = original(layer, *args, **kwargs)
+                capturing.ended(layer, returned)
+                return returned
             finally:
                 inside.layer = False
 
@@ -121,9 +129,13 @@ class Computing:
             self.steps.compared(with_rows(y_true))
             self._inside.loss = True
             try:
-                return original(loss, y_true, y_pred, *args, **kwargs)
+                value = original(loss, y_true, y_pred, *args, **kwargs)
             finally:
                 self._inside.loss = False
+            if (capturing := self.steps.capturing) is not None:
+                weights = args[0] if args else kwargs.get("sample_weight")
+                capturing.compared(lambda: settings.loss(loss, y_true, y_pred), (y_true, y_pred, weights), value)
+            return value
 
         return call
 
@@ -136,9 +148,18 @@ class Computing:
             self._take_function(name, args, kwargs)
             inside.loss = True
             try:
-                return original(*args, **kwargs)
+                value = original(*args, **kwargs)
             finally:
                 inside.loss = False
+            if (capturing := self.steps.capturing) is not None:
+                given = kwargs.get("labels", kwargs.get("y_true")), kwargs.get("logits", kwargs.get("y_pred"))
+                left = iter(args)
+                capturing.compared(
+                    lambda: settings.loss_function(name, kwargs),
+                    [next(left, None) if one is None else one for one in given],
+                    value,
+                )
+            return value
 
         return function
 

@@ -135,12 +135,16 @@ class Functions:
 
         def func_graph_from_py_func(name: str, python_func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             def traced(*inner_args: Any, **inner_kwargs: Any) -> Any:
+                if steps.aside:
+                    return python_func(*inner_args, **inner_kwargs)
                 try:
                     returned = python_func(*inner_args, **inner_kwargs)
                 except BaseException:
                     steps.drop()
                     raise
                 steps.end()
+                if steps.capturing is not None:
+                    steps.capturing.forget()
                 self._look_back()
                 return returned
 

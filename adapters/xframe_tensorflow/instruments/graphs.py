@@ -15,6 +15,7 @@ KEPT = {
     *("Cast", "RealDiv", "Mul", "Sub", "AddV2", "Identity", "ExpandDims", "Neg", "Div", "Maximum", "Minimum", "Squeeze")
 }
 MOVED = {"Reshape", "Transpose", "ConcatV2"}
+_MOST_FACTORS = 16
 
 
 def graph_here() -> Any:
@@ -60,3 +61,24 @@ def behind(tensor: Any, arguments: set[int], kept: set[str] | None) -> Any:
 def _popped(waiting: list[Any]) -> Iterator[Any]:
     while waiting:
         yield waiting.pop(0)
+
+
+def factors(tensor: Any) -> list[Any]:
+    """What a graph makes this product of; of anything else, itself.
+
+    A graph's optimizer multiplies by the rate first, where that is quicker and no one else reads the product: if it
+    were read, the weights would be rounded in another way. Its factors may be.
+    """
+    graph = graph_here()
+    if graph is None or not is_here(tensor, graph):
+        return [tensor]
+    waiting, found = [tensor], []
+    while waiting:
+        one = waiting.pop()
+        if one.op.type in {"Mul", "Identity"}:
+            waiting += one.op.inputs
+        else:
+            found.append(one)
+        if len(waiting) + len(found) > _MOST_FACTORS:
+            return [tensor]
+    return found

@@ -92,6 +92,8 @@ class Steps:
         self.elsewhere: list[Optimizer] = []  # likewise: what stepped in a graph without a step
         self.gradients = 0  # taken so far
         self.tape: Any = None  # the outermost that records, if it is still there
+        self.aside = False  # what is traced is an instrument's own
+        self.capturing: Any = None  # takes updates apart, where that is asked for
         self.bounded = False  # in Keras' loop somebody sees to it that there is room
         self._steps: weakref.WeakKeyDictionary[Any, Step] = weakref.WeakKeyDictionary()
         self._outside: Step | None = None
@@ -214,7 +216,10 @@ class Steps:
     # Where a step begins and ends.
 
     def _here(self) -> Step | None:
-        graph = graph_here()
+        return self.under_way(graph_here())
+
+    def under_way(self, graph: Any) -> Step | None:
+        """The step in that graph; None: outside of graphs."""
         return self._outside if graph is None else self._steps.get(graph)
 
     def begin(self, **facts: Any) -> Step:

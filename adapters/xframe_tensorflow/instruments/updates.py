@@ -12,13 +12,12 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 
 from xframe.recording.attach.patches import Patches, harmless
-from xframe_tensorflow.instruments.graphs import graph_here, is_here
+from xframe_tensorflow.instruments.graphs import factors, graph_here
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
 _CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
 _BOUNDS = "clip_norm", "clip_value_max"
-_MOST_FACTORS = 16
 _MOST_GRADIENTS = 8  # taken while one waits to be applied
 
 
@@ -114,6 +113,11 @@ class Updates:
             self._norms.assign([tf.cast(before, tf.float32), tf.cast(after, tf.float32)])
             self._in_branch = True
 
+    def unclipped(self, gradient: Any) -> tuple[Any, tuple[str, Any] | None]:
+        """A gradient as it was before the script clipped it, and by which rule and bound it did."""
+        held = self._clipped.get(id(gradient))
+        return (gradient, None) if held is None else held[1:]
+
     def _seen_update(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def _backend_update_step(optimizer: Any, grads: Any, variables: Any, learning_rate: Any) -> Any:
             if self._applying is not None and graph_here() is self._applying[1]:
@@ -163,32 +167,10 @@ def _half_square(gradients: list[Any]) -> Any:
             one = tf.math.unsorted_segment_sum(one.values, where, tf.size(places))
         if one.dtype.size < 4:
             one = tf.cast(one, tf.float32)
-        factors = _factors(one)
-        parts.append(_half_square_of_product(factors) if factors[1:] else tf.raw_ops.L2Loss(t=one))
+        parts.append(_half_square_of_product(of) if (of := factors(one))[1:] else tf.raw_ops.L2Loss(t=one))
     if len({one.dtype for one in parts}) > 1:
         parts = [tf.cast(one, tf.float64) for one in parts]
     return tf.add_n(parts) if parts else None
-
-
-def _factors(tensor: Any) -> list[Any]:
-    """What a graph makes this product of; of anything else, itself.
-
-    A graph's optimizer multiplies by the rate first, where that is quicker and no one else reads the product: if it
-    were read, the weights would be rounded in another way. Its factors may be.
-    """
-    graph = graph_here()
-    if graph is None or not is_here(tensor, graph):
-        return [tensor]
-    waiting, factors = [tensor], []
-    while waiting:
-        one = waiting.pop()
-        if one.op.type in {"Mul", "Identity"}:
-            waiting += one.op.inputs
-        else:
-            factors.append(one)
-        if len(waiting) + len(factors) > _MOST_FACTORS:
-            return [tensor]
-    return factors
 
 
 def _half_square_of_product(factors: list[Any]) -> Any:

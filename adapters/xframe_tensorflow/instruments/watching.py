@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from xframe.recording.attach.instruments import refuse_untested
 from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches
 from xframe_tensorflow.instruments.batches import Batches
+from xframe_tensorflow.instruments.capturing import Capturing
 from xframe_tensorflow.instruments.computing import Computing
 from xframe_tensorflow.instruments.contents import Contents
 from xframe_tensorflow.instruments.fitting import Fitting
@@ -40,7 +43,10 @@ class KerasInstrument:
         refuse_untested("keras", keras.__version__, TESTED_KERAS)
         refuse_untested("tensorflow", tf.__version__, TESTED_TENSORFLOW)
         seers = (Computing, Updates, Fitting)
-        parts = [kind(self.steps, self.noting) for kind in seers]
+        parts: list[Any] = [kind(self.steps, self.noting) for kind in seers]
+        if (capture := self.ring.machine.capture) is not None:
+            self.steps.capturing = Capturing(self.steps, capture, parts[1].unclipped)
+            parts.append(self.steps.capturing)
         for part in (self.batches, Functions(self.steps, self.batches), *parts):
             part.attach(self._patches)
         self.ring.machine.before_end.append(self._finish)

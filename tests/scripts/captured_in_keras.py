@@ -1,0 +1,102 @@
+"""Trains in Keras and TensorFlow, bare and then with updates captured, and writes down what each left."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+import numpy as np
+import tensorflow as tf
+
+import xframe
+
+folder = Path(sys.argv[1])
+draw = np.random.default_rng(0)
+X, Y = draw.random((48, 6)), draw.integers(0, 3, 48)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+dense = keras.layers.Dense
+
+
+def model_of(dtype="float32", *layers):
+    inside = layers or (dense(8, "relu", dtype=dtype), dense(3, dtype=dtype))
+    return keras.Sequential([keras.Input((6,), dtype=dtype), *inside])
+
+
+def fit():
+    """Several steps in each execution, buffers, dropout, clipping by Keras, weights of samples."""
+    layers = dense(8), keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dropout(0.3), dense(3)
+    model = model_of("float32", *layers)
+    optimizer = keras.optimizers.Adam(0.01, global_clipnorm=0.1)
+    model.compile(optimizer, LOSS, steps_per_execution=3)
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0, sample_weight=np.linspace(0.5, 1, 48))
+    return model
+
+
+def accumulated():
+    """``train_on_batch``, two calls an update, a rate that decays, weights that decay."""
+    model = model_of()
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9, gradient_accumulation_steps=2), LOSS)
+    for start in range(0, 48, 8):
+        model.train_on_batch(X[start : start + 8], Y[start : start + 8])
+    return model
+
+
+def function():
+    """A tape in a ``tf.function``, the script clips."""
+    model = model_of("float64")
+    optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        grads, _ = tf.clip_by_global_norm(tape.gradient(loss, model.trainable_variables), 0.05)
+        optimizer.apply_gradients(zip(grads, model.trainable_variables, strict=True))
+
+    for x, y in tf.data.Dataset.from_tensor_slices((X, Y)).batch(8):
+        step(x, y)
+    return model
+
+
+def eager():
+    """A tape by hand, in float64."""
+    model = model_of("float64")
+    optimizer = keras.optimizers.Adam(np.float64(0.01))
+    for x, y in tf.data.Dataset.from_tensor_slices((X, Y)).batch(8):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x, training=True)))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    return model
+
+
+def scaled():
+    """A scaled loss, and rows of a table."""
+    model = keras.Sequential(
+        [keras.Input((6,), dtype="int32"), keras.layers.Embedding(9, 4), keras.layers.Flatten(), dense(3)]
+    )
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), LOSS)
+    model.fit((X * 9).astype("int32"), Y, batch_size=16, epochs=1, verbose=0)
+    return model
+
+
+def jit():
+    """Compiled by XLA."""
+    model = model_of()
+    model.compile("sgd", LOSS, jit_compile=True)
+    model.fit(X, Y, batch_size=8, epochs=1, verbose=0)
+    return model
+
+
+left = {}
+for one in (fit, accumulated, function, eager, scaled, jit):
+    ends = []
+    for capture in (0, 2) if one is not jit else (2,):
+        keras.utils.set_random_seed(7)
+        with xframe.watch(folder / f"{one.__name__}-{capture}.trace", capture=capture):
+            model = one()
+        ends.append([*(np.asarray(weight) for weight in model.weights), np.asarray(tf.random.uniform([]))])
+    left[one.__name__] = all(np.array_equal(*pair) for pair in zip(ends[0], ends[-1], strict=True))
+(folder / "left.json").write_text(json.dumps(left))
