@@ -4,6 +4,7 @@ Its files:
 
     view.py                 what every form shows of a comparison, in tables and words (words.py)
     text.py, markdown.py    it for the terminal, for a colleague; inferred.py: the plan inferred from one run
+    numerics.py             what steps from one state showed: the worst values beside their bounds
     groups.py               what is shown of many runs that were not all meant to be alike
     page/                   it as one HTML file; around.py: the steps around the first difference
     pictures.py             what is drawn: from series.py, columns made small, by drawing.py, as SVG

@@ -22,6 +22,9 @@ def markdown(comparison: Comparison) -> str:
     head, *rows = view.checks
     beside = dict(view.notes)
     lines += _table("", [[*head, "note"], *([*row, beside.get(row[0], "")] for row in rows)])
+    lines += _table("Steps from the same state", view.numerics)
+    if view.curves:
+        lines += [*(f"- {escaped(one)}" for one in view.curves), ""]
     if view.first is not None:
         lines += _table(f"First difference: {view.first.place}", view.first.table)
     lines += _table("Settings that differ", view.settings)

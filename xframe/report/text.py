@@ -22,6 +22,10 @@ def text(comparison: Comparison) -> str:
     lines += ["", *plain(view.checks, indent=2, keep=2), ""]
     if view.notes:
         lines += [*plain(view.notes, indent=2), ""]
+    if view.numerics:
+        lines += [*plain(view.numerics, indent=2, keep=2), ""]
+    if view.curves:
+        lines += [*(f"  {one}" for one in view.curves), ""]
     if (first := view.first) is not None:
         lines.append(f"First difference: {first.place} ({first.agreeing}), check {first.check}")
         lines += [*plain(first.table, indent=2), ""]

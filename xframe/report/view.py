@@ -13,7 +13,7 @@ from typing import Any, Literal
 from xframe.comparison.result import TOLERANCES, Comparison
 from xframe.comparison.table import checks_table, notes
 from xframe.errors import counted
-from xframe.report import words
+from xframe.report import numerics, words
 from xframe.report.plans import arithmetic
 
 Table = list[list[str]]
@@ -54,6 +54,8 @@ class View:
         optimizer: that took the place of the task's own, in one line; empty without one.
         arithmetic: of the plan, written out.
         checks, notes: the table of checks, and what is to be said of those that did not fail.
+        numerics, curves: of steps from one state the worst values beside their bounds, and what is to be said of the
+            free runs' losses and of tolerances.
         reasons: what failed, what was cut short, what else was noticed.
         causes: each run's, most likely first.
         settings, all_settings: that differ, at a glance and one by one.
@@ -77,6 +79,8 @@ class View:
     arithmetic: list[str]
     checks: Table
     notes: Table
+    numerics: Table
+    curves: list[str]
     first: FirstDifference | None
     reasons: list[str]
     causes: list[words.Cause]
@@ -106,6 +110,8 @@ class View:
             arithmetic=arithmetic(plan, size) if plan is not None and size is not None else [],
             checks=checks_table(comparison),
             notes=notes(comparison),
+            numerics=numerics.table(comparison),
+            curves=[*numerics.sentences(comparison)],
             first=_first(comparison),
             reasons=words.reasons(comparison),
             causes=words.causes(comparison.causes),
@@ -153,7 +159,9 @@ def _headline(comparison: Comparison) -> str:
         if comparison.structure_only:
             same = f"{who} trained on the same samples in each pass, in {steps} with the same updates"
             return f"{same}; losses were not judged"
+        rests_on = numerics.basis(comparison)
         numbers = "" if comparison.numbers == "not judged" else f", numbers {comparison.numbers}"
+        numbers += f": {rests_on}" if rests_on else ""
         if len(names) == 1:
             return f"{who} did what the plan says: {steps}, with its samples and updates in each{numbers}"
         return f"{who} made the same training: {steps}, the same samples and updates in each{numbers}"

@@ -12,6 +12,7 @@ from xframe.comparison.settings import Difference, told
 from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report import numerics
 from xframe.report.plans import often
 
 _FEW = 3  # runs whose report is seen at a glance
@@ -203,7 +204,8 @@ def closing(comparison: Comparison) -> str:
         basis = f"{results.count('fail')} of {len(results)} checks failed, {counted(steps, 'step')} compared"
     else:
         basis = f"{results.count('pass')} of {len(results)} checks passed, {counted(steps, 'step')} compared"
-    judged = f"structure {comparison.structure}, numbers {comparison.numbers}"
+    rests_on = numerics.basis(comparison)
+    judged = f"structure {comparison.structure}, numbers {comparison.numbers}" + (f": {rests_on}" if rests_on else "")
     if comparison.structure_only:
         wrong = [check.title for check in comparison.checks if check.group == "numbers" and check.result == "fail"]
         besides = f", {' and '.join(wrong)} different" if wrong else ""

@@ -1,0 +1,68 @@
+"""What steps from one state showed, in words and one table: each worst value, its bound, and what would have failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xframe.comparison.checks.resynchronised import place, shown, summary
+from xframe.comparison.result import Comparison
+from xframe.errors import counted, printable
+from xframe.numerics.result import Curve, Distance, Numerics
+
+
+def table(comparison: Comparison) -> list[list[str]]:
+    """By run, precision and stage the value that takes the largest share of its bound; empty where none was judged."""
+    judged = [one for one in comparison.numerics if one.worst]
+    if not judged:
+        return []
+    several, reference = len(comparison.numerics) > 1, next(iter(comparison.runs))
+    sides = [reference, "candidate" if several else judged[0].candidate]
+    head = ["judged in", "worst", *sides, "apart", "ulps", "bound", "would just have failed"]
+    rows = [["run", *head] if several else head]
+    for one in judged:
+        rows += [[*[printable(one.candidate)] * several, *_cells(distance)] for distance in one.worst]
+    return rows
+
+
+def _cells(distance: Distance) -> list[str]:
+    values = [shown(one, distance) for one in (distance.reference, distance.candidate)]
+    sizes = [f"{one:.2g}" for one in (distance.difference, distance.ulps, distance.bound)]
+    fails = shown(distance.just_failing, distance) if distance.ok else "this one"
+    return [distance.precision, printable(place(distance)), *values, *sizes, fails]
+
+
+def basis(comparison: Comparison) -> str:
+    """What the word for the numbers rests on; empty where no steps were judged or they say nothing for it."""
+    judged = [one for one in comparison.numerics if one.steps]
+    if comparison.numbers not in ("identical", "equivalent") or not judged:
+        return ""
+    return summary(max(judged, key=_share))
+
+
+def _share(judged: Numerics) -> float:
+    return 0.0 if judged.nearest is None else judged.nearest.share
+
+
+def sentences(comparison: Comparison) -> Iterator[str]:
+    """What is to be said of tolerances and of the losses' curves."""
+    if comparison.by_hand and comparison.tolerance is not None:
+        yield f"the tolerance of losses and weights, {comparison.tolerance}, was set by hand"
+    for judged in comparison.numerics:
+        if judged.curve is not None and not comparison.by_hand and comparison.structure == "identical":
+            yield printable(f"losses of {judged.candidate}: {_of_curve(judged.curve, judged)}")
+
+
+def _of_curve(curve: Curve, judged: Numerics) -> str:
+    """The verdict on the two free runs' losses, and what it rests on."""
+    measured = f"what rounding makes of the reference's own was measured over {counted(curve.measured, 'step')}"
+    if curve.verdict == "identical":
+        return f"equal in all of {counted(curve.steps, 'step')}"
+    if None in (curve.reference, curve.candidate, curve.bound, curve.at):
+        return f"inconclusive: {measured}"
+    values = f"{curve.candidate:.9g} and {curve.reference:.9g} at step {curve.at:,}, where {curve.bound:.2g} is allowed"
+    if curve.verdict == "inconclusive":
+        algorithm = f"; by its steps the algorithm is {judged.verdict}" if judged.steps else ""
+        return (
+            f"from step {curve.unclear:,} on rounding alone moves them too far to tell, before that {values}{algorithm}"
+        )
+    return f"{'beyond' if curve.verdict == 'different' else 'within'} rounding, {values}; {measured}"
