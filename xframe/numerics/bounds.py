@@ -52,10 +52,10 @@ class Rounding:
 
     @classmethod
     def of(cls, record: Record) -> Rounding:
-        """Of a record's precision and sizes. ``facts["rounding"]`` is the unit of its arithmetic where that is coarser
+        """Of a record's precision and sizes. ``facts["unit"]`` is the unit of its arithmetic where that is coarser
         than its precision, such as TF32's."""
         stored = rounding("bfloat16") if record.precision == "bfloat16" else epsilon(record.precision)
-        stated = record.facts.get("rounding")
+        stated = record.facts.get("unit")
         computed = rounding(record.precision)
         if type(stated) is float and computed < stated <= rounding("bfloat16"):
             computed = stated

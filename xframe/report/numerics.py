@@ -62,7 +62,6 @@ def _of_curve(curve: Curve, judged: Numerics) -> str:
     values = f"{curve.candidate:.9g} and {curve.reference:.9g} at step {curve.at:,}, where {curve.bound:.2g} is allowed"
     if curve.verdict == "inconclusive":
         algorithm = f"; by its steps the algorithm is {judged.verdict}" if judged.steps else ""
-        return (
-            f"from step {curve.unclear:,} on rounding alone moves them too far to tell, before that {values}{algorithm}"
-        )
+        when = f"from step {curve.unclear:,} on rounding alone moves them too far to tell"
+        return f"{when}, before that {values}{algorithm}"
     return f"{'beyond' if curve.verdict == 'different' else 'within'} rounding, {values}; {measured}"

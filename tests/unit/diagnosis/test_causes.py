@@ -56,7 +56,7 @@ def test_a_name_stands_in_its_own_file_and_in_its_faults_only() -> None:
             continue
         source = file.read_text(encoding="utf-8")
         for name in {name for name, pattern in quoted.items() if pattern.search(source)}:
-            if name in STAGES and not file.is_relative_to(PACKAGE / "diagnosis"):  # a stage of a step has that name too
+            if name in STAGES and not file.is_relative_to(PACKAGE / "diagnosis"):  # a stage has that name
                 continue
             assert files[name] == str(file), f"{name} in {file}"
             assert len(quoted[name].findall(source)) == 1, f"{name} is written twice in {file}"
