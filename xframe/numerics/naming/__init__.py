@@ -17,4 +17,11 @@ Its files:
     averages.py   averaged weights
     clipping.py   clipping of gradients
     gradients.py  between two gradients of the same weights and batch: factors, denominators, decay
+    batches.py    what one side's features or targets are of the other's
+    losses.py     what a loss was computed as; loss_changes.py: the ways in which one is known to differ
+    forward.py    what the first layer that differs was computed as; changed.py: a way in which it may have been;
+                  layer_changes.py, gate_changes.py: those that are known
+    buffers.py    what was done to running statistics
+    trials.py     what these four try, and how far it lies from what a stage has
+    saying.py     from what both sides did to causes: certainty, sentence, lines to write
 """

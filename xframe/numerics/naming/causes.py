@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from xframe.numerics.naming import averages, clipping, gradients, updates
+from xframe.numerics.naming import averages, batches, buffers, clipping, forward, gradients, losses, updates
 from xframe.numerics.naming.pair import Pair, Write
 from xframe.numerics.result import Distance, NumericCause
 from xframe.state.record import Record
@@ -19,10 +19,14 @@ Namer = Callable[[Pair], Iterable[NumericCause]]
 
 # In the order of computation, as the first that differs explains the most; a stage may have several namers.
 NAMERS: tuple[tuple[str, Namer], ...] = (
+    ("batch", batches.causes),
+    ("forward", forward.causes),
+    ("loss", losses.causes),
     ("gradient", gradients.causes),
     ("clipping", clipping.causes),
     ("update", updates.causes),
     ("update", averages.causes),
+    ("buffers", buffers.causes),
 )
 
 

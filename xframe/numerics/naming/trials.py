@@ -1,0 +1,97 @@
+"""The formulas that naming tries: those of the NumPy adapter, in float64, and how far a result lies from one of them.
+
+What is tried is a ``Trial``: what it changes by the words of its causes, and what a stage would have had. What a stage
+did is the first of those that lie within their bound, the fewest changes first; a bound is 64 roundings of the
+magnitude of the terms that the formula adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.numerics.result import Did
+from xframe.precision import rounding
+from xframe.running import registry
+from xframe.tasks.layers import Layer
+from xframe.tasks.losses import Loss
+
+Array = NDArray[Any]
+ROUNDINGS = 64
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a stage may have done.
+
+    Attributes:
+        changes: from what was stated, by the words of their causes; none: nothing is changed.
+        text: as a part of a sentence.
+        spec: what says it, if anything can.
+        settings: numbers that were fitted or read.
+        distance: from what the stage has, as a share of the bound; up to 1 it reproduces it to rounding.
+    """
+
+    changes: tuple[str, ...]
+    text: str
+    spec: Any = None
+    settings: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    distance: float = np.inf
+
+    def did(self, stage: str, name: str) -> Did:
+        """It as what a stage did."""
+        return Did(stage, name, self.spec, {"changes": self.changes, **self.settings}, self.distance, self.text)
+
+
+def best_first(trials: Sequence[Trial], stage: str, name: str) -> list[Did]:
+    """What reproduces the stage, the fewest changes first; or else the nearest three, and what was stated."""
+    within = [one for one in trials if one.distance <= 1]
+    if within:
+        return [one.did(stage, name) for one in sorted(within, key=lambda one: len(one.changes))]
+    nearest = sorted((one for one in trials if one.changes and np.isfinite(one.distance)), key=lambda one: one.distance)
+    stated = [one for one in trials if not one.changes][:1]
+    return [one.did(stage, name) for one in (*nearest[:3], *stated)]
+
+
+def distance(made: Any, own: Any, bound: Any) -> float:
+    """How far one lies from the other at its worst element, as a share of the bound there; without bound where shapes
+    differ or one alone is finite."""
+    one, other = np.asarray(made, float), np.asarray(own, float)
+    if one.shape != other.shape or not np.array_equal(np.isfinite(one), np.isfinite(other)):
+        return np.inf
+    if not one.size:
+        return 0.0
+    there = np.isfinite(one)
+    with np.errstate(all="ignore"):
+        share = np.abs(np.where(there, one - other, 0)) / np.maximum(bound, np.finfo(float).tiny)
+    return float(share.max())
+
+
+def rounded(precision: str) -> float:
+    """What may be lost by rounding in that precision, as a share of what is added up."""
+    return ROUNDINGS * rounding(precision)
+
+
+@lru_cache(512)
+def of_loss(loss: Loss, *, weighted: bool = False) -> Callable[..., tuple[float, Array]]:
+    """Of outputs and targets, and weights if they have any, the loss and its slope at the outputs."""
+    made: Callable[..., tuple[float, Array]] = _numpy().loss(loss, weighted=weighted)
+    return made
+
+
+def of_layer(layer: Layer) -> Callable[[Layer, Mapping[str, Array], Array, bool], Any]:
+    """Of the layer, its weights, its inputs and whether it trains: what it gives, and what it moves."""
+    made: Callable[..., Any] = _numpy().layer(layer)
+    return made
+
+
+@cache
+def _numpy() -> Any:
+    return registry.load("numpy")
