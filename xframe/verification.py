@@ -19,8 +19,9 @@ from xframe.comparison.judging import judge
 from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError, Verbatim
-from xframe.numerics.file import read_numerics
+from xframe.numerics.file import read_numerics, write_numerics
 from xframe.numerics.result import Numerics
+from xframe.numerics.runs import judge_runs
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report.groups import GroupsView
 from xframe.report.json_form import json_form
@@ -60,6 +61,7 @@ def verify(
     workers: int = 0,
     python: Mapping[str, str] | None = None,
     out: str | Path | None = None,
+    numerics: str = "quick",
     rtol: float | None = None,
     atol: float | None = None,
     name: str | None = None,
@@ -81,6 +83,8 @@ def verify(
         workers: processes or threads of each framework's own pipeline that read data.
         python: by adapter, the interpreter to run it with, if not this one.
         out: folder for traces, logs and reports; must not exist. Default: a new one in xframe-runs/, by ``name``.
+        numerics: ``quick``, ``full`` or ``off``: at how many steps the others' arithmetic is judged, each step made
+            from the first one's own state.
         rtol, atol: tolerance of loss and weights, both or neither.
         timeout: seconds that the runs may take; default: no limit.
         progress: learns how far each run is.
@@ -101,6 +105,7 @@ def verify(
         workers=workers,
         python=python,
         out=out,
+        numerics=numerics,
         rtol=rtol,
         atol=atol,
         name=name,
@@ -118,12 +123,20 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     Tolerance.given(request.rtol, request.atol)
     folder = new_folder(request)
     traces = {selection: folder / _trace_file(selection.label) for selection in request.selections}
+    numerics = list[Numerics]()
+
+    def judging(sides: Sequence[harness.Remote], places: Sequence[Path]) -> None:
+        numerics.extend(judge_runs(sides, places, request, task, folder))
+
+    judges = request.numerics != "off" and len(traces) > 1
     try:
-        harness.execute(request, traces, progress)
+        harness.execute(request, traces, progress, judging if judges else None)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*[str(folder)] * any(trace.exists() for trace in traces.values())) from None
 
-    comparison = compare_runs(request, task, [Trace.open(trace) for trace in traces.values()])
+    recorded = [Trace.open(trace) for trace in traces.values()]
+    write_numerics(folder, recorded, numerics)
+    comparison = compare_runs(request, task, recorded, numerics)
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
     write_text(folder / _REPORT, json_form(View.of(comparison)) + "\n", remedy)
@@ -139,7 +152,7 @@ def _command(request: Request, folder: Path) -> str:
     if request.rule is not None:
         words += ["--optimizer", str(folder / OPTIMIZER_FILE)]
     words += ["--adapters", ",".join(selection.label for selection in request.selections)]
-    for name in ("device", "precision", "threads", "tf32", "workers", "rtol", "atol"):
+    for name in ("device", "precision", "threads", "tf32", "workers", "numerics", "rtol", "atol"):
         value = getattr(request, name)
         if value != getattr(default, name):
             words += [f"--{name}"] if value is True else [f"--{name}", f"{value}"]
@@ -312,7 +325,9 @@ def _require_one_golden(goldens: Sequence[str | Path], given: Mapping[str, objec
             raise UsageError(f"{name} beside a golden", got=value, expected=expected)
 
 
-def compare_runs(request: Request, task: Task, traces: Sequence[Trace]) -> Comparison:
+def compare_runs(
+    request: Request, task: Task, traces: Sequence[Trace], numerics: Sequence[Numerics] = ()
+) -> Comparison:
     """Compares a request's runs, in the order of its selections, with the plan, each other and the task's own audit."""
     audits: dict[str, list[str]] = {}
     if task.audit is not None:
@@ -328,4 +343,5 @@ def compare_runs(request: Request, task: Task, traces: Sequence[Trace]) -> Compa
         atol=request.atol,
         audits=audits or None,
         rate=task.optimizer.rate,
+        numerics=numerics,
     )

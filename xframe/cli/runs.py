@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from xframe.cli import names
-from xframe.cli.grouping import GIVEN, PRINTED, WHAT
+from xframe.cli.grouping import GIVEN, JUDGED, PRINTED, WHAT
 from xframe.cli.names import listed
 from xframe.cli.options import (
     DEFAULTS,
@@ -45,6 +45,16 @@ def verify(
     out: Annotated[
         Path | None, option("New folder for traces, logs, reports. Default: in xframe-runs/.", PRINTED)
     ] = None,
+    numerics: Annotated[
+        Literal["quick", "full", "off"],
+        word(
+            "Whether it is the same arithmetic: the others make steps from the first one's own state, so that one "
+            "step's rounding is all that may lie between them, in float64 and in --precision. quick: the first ten "
+            "updates and some later ones; full: thirty more, over the whole run; off: steps, batches and updates, and "
+            "losses and weights by --rtol and --atol.",
+            JUDGED,
+        ),
+    ] = "quick",
     rtol: Rtol = None,
     atol: Atol = None,
     json: Json = False,
@@ -58,7 +68,8 @@ def verify(
     from xframe.verification import run_and_compare
 
     name = None if file is None or plan != NO_OPTIONS else file.stem
-    request = options.request(plan.on(file), adapters=adapters, out=out, rtol=rtol, atol=atol, name=name)
+    judged = {"numerics": numerics, "rtol": rtol, "atol": atol}
+    request = options.request(plan.on(file), adapters=adapters, out=out, name=name, **judged)
     with progress_bars() as progress:
         comparison = run_and_compare(request, progress)
     return report(comparison, "json" if json else "text")

@@ -13,5 +13,6 @@ Its files:
     naming/      what each stage did, from its record, and why two sides' differ: ``naming.causes.explain``
     scripts/     two scripts' captured steps in common names, judged stage by stage
     file.py      ``numerics.json``: what was judged, beside the traces that it is of
+    runs.py      the runs of ``xframe verify``, while their workers stay
     result.py    what comes out: Numerics, its Distances, its Curve, its NumericCauses; their JSON form
 """

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xframe.errors import UsageError, Verbatim, XframeError, unwritable
+from xframe.errors import UsageError, Verbatim, XframeError, unknown, unwritable
 from xframe.plan.cadence import Cadence
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
@@ -31,6 +31,7 @@ PLAN_FILE, OPTIMIZER_FILE = "plan.toml", "optimizer.toml"  # in a run's folder; 
 DEFAULT_TASK = "digits-mlp"
 DEFAULT_ADAPTERS = ("torch", "tensorflow")
 RUNS = Path("xframe-runs")
+NUMERICS = ("quick", "full", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class Request:
     rtol: float | None = None
     atol: float | None = None
     timeout: float | None = None  # seconds that the runs may take
+    numerics: str = "quick"  # a key of ``EXTENTS``, or "off"
     rule: Rule | None = field(init=False)  # that optimizer
     selections: tuple[Selection, ...] = field(init=False)  # each an existing adapter with an existing loop
     runtime: Runtime = field(init=False)  # of all of them; the loop is each selection's own
@@ -69,6 +71,8 @@ class Request:
         limit = self.timeout
         if limit is not None and not (isinstance(limit, (int, float)) and 0 < limit < float("inf")):
             raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
+        if self.numerics not in NUMERICS:
+            raise unknown("numerics", str(self.numerics), NUMERICS)
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)
         runtime = Runtime(self.device, self.precision, self.threads, tf32=self.tf32, workers=self.workers)  # type: ignore[arg-type]
         object.__setattr__(self, "rule", None if self.optimizer is None else read(self.optimizer))

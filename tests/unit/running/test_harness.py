@@ -54,8 +54,8 @@ def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["verdict"], result["structure"]) == ("passed", "identical")
-    assert result["numbers"] == "within tolerance"
-    assert [check["result"] for check in result["checks"]] == ["pass"] * 7
+    assert result["numbers"] == "equivalent"
+    assert [check["result"] for check in result["checks"]] == ["pass"] * 8
     assert tuple(result["runs"]) == names
     for counts in result["runs"].values():
         assert counts["num_steps"] == counts["num_updates"] == steps
@@ -66,6 +66,7 @@ def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     written = {f"{name}.{end}" for name in names for end in ("trace", "log", "weights.safetensors")}
     assert {path.name for path in folder.iterdir()} == {
         "plan.toml",
+        "numerics.json",
         *(f"report.{end}" for end in ("json", "md", "html")),
         *written,
     }

@@ -1,0 +1,51 @@
+"""Steps from another framework's states, judged: the same rule is equivalent, a rate 1.0001 times too large is not."""
+
+from dataclasses import replace
+
+import pytest
+
+from xframe.numerics.runs import first_failing, judged
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running import registry
+from xframe.running.resynchronising import resynchronise
+from xframe.running.runtime import Runtime
+from xframe.tasks import optimizers
+from xframe.tasks.lookup import find_task
+from xframe.testing.faults.bases import Faulty, make
+
+PLAN = TrainingPlan(batch_size=30, steps=8, gradient_accumulation_steps=2)
+TASK = replace(find_task("diabetes-regression"), optimizer=optimizers.named("adamw"))
+
+
+class WrongRate(Faulty):
+    """1.0001 times the learning rate."""
+
+    def train_step(self, plan, task, runtime):
+        rule = replace(task.optimizer, learning_rate=1.0001 * task.optimizer.rate(0))
+        return super().train_step(plan, replace(task, optimizer=rule), runtime)
+
+
+def numerics(reference, candidate, precision="float32", fault=None):
+    one, other = registry.load(reference), registry.load(candidate)
+    other = other if fault is None else make(other, fault)
+    runtime = Runtime(device="cpu", threads=1, precision=precision)
+    found = resynchronise(one, other, PLAN, TASK, runtime, first_failing=first_failing)
+    assert found.reference.losses
+    return judged(found, (found.reference.losses, found.candidate.losses), precision, TASK, reference)
+
+
+@pytest.mark.parametrize("candidate", ["torch", "tensorflow"])
+def test_the_same_rule_is_equivalent_and_a_wrong_rate_is_not(candidate):
+    """In one process, which goes from precision to precision and back."""
+    same = numerics("numpy", candidate)
+    assert (same.verdict, same.first, same.notes) == ("equivalent", None, ())
+    assert (same.precisions, same.steps) == (("float64", "float32"), tuple(range(8)))
+    assert same.curve.verdict == "equivalent"
+    wrong = numerics("numpy", candidate, fault=WrongRate)
+    assert wrong.verdict == "different"
+    assert (wrong.first.stage, wrong.first.precision, wrong.first.step) == ("update", "float64", 1)
+
+
+def test_a_run_in_float16_is_judged_in_finer_precisions():
+    same = numerics("torch", "torch", "mixed_float16")
+    assert (same.verdict, same.precisions) == ("identical", ("float64", "float32"))

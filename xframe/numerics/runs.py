@@ -1,0 +1,166 @@
+"""Judges the runs of ``xframe verify`` while their workers still stay: each of the others beside the first.
+
+What structure shows comes first: of a candidate whose batches or updates differ, only steps before that are judged.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.errors import printable
+from xframe.numerics.bounds import stated_floors
+from xframe.numerics.curves import apart, curve
+from xframe.numerics.judging import Pair, judge, judge_step
+from xframe.numerics.naming.causes import explain
+from xframe.numerics.result import Curve, NumericCause, Numerics
+from xframe.precision import epsilon
+from xframe.running.harness import Remote
+from xframe.running.judging_messages import record_path
+from xframe.running.request import Request
+from xframe.running.resynchronising import Asked, Exchange, Resynchronised
+from xframe.state.record import Record, write_record
+from xframe.tasks.task import Task
+from xframe.trace.trace import Trace
+
+Losses = Sequence[float] | NDArray[np.float64]
+FOLDER = "numerics"  # in a run's folder: the first step that differs, of both sides
+_MOST_LOSSES = 100_000
+_STRUCTURE = ("ids_digest", "updates")
+_UNLIKE = 2**12  # units of a loss, from which on steps around are judged
+
+
+def judge_runs(
+    sides: Sequence[Remote], traces: Sequence[Path], request: Request, task: Task, folder: Path
+) -> list[Numerics]:
+    """What the workers' steps show, of each but the first; what differs is kept in the run's folder."""
+    reference, *candidates = [Trace.open(trace) for trace in traces]
+    alike = [_alike(reference, candidate) for candidate in candidates]
+    losses = [_losses(one) for one in (reference, *candidates)]
+    asked = Asked.of(
+        request.plan,
+        task.num_samples,
+        request.precision,
+        request.numerics,
+        num_steps=max(alike),
+        trained=sides[0].done.train_seconds,
+        around=_around(losses, alike, request.precision),
+    )
+    limits = {side.label: steps for side, steps in zip(sides[1:], alike, strict=True)}
+    with tempfile.TemporaryDirectory(prefix=".judging-", dir=folder) as records:
+        found = Exchange(sides[0], sides[1:], asked, Path(records), limits).resynchronised(first_failing)
+    verdicts = []
+    for one, own in zip(found, losses[1:], strict=True):
+        verdicts.append(judged(one, (losses[0], own), request.precision, task, sides[0].label))
+        if verdicts[-1].verdict == "different" and one.staged is not None:
+            _keep(one.staged, one.label, folder / FOLDER)
+    return verdicts
+
+
+def first_failing(pairs: Sequence[Pair]) -> Record | None:
+    """The reference's record of the first step in which a candidate's is further from it than rounding explains."""
+    floors: dict[str, dict[str, float]] = {}
+    for reference, _ in pairs:
+        held = floors.setdefault(reference.precision, {})
+        held.update({name: max(held.get(name, 0.0), by) for name, by in stated_floors(reference).items()})
+    for reference, candidate in pairs:
+        if not all(one.ok for one in judge_step(reference, candidate, floors[reference.precision])):
+            return reference
+    return None
+
+
+def judged(
+    found: Resynchronised, losses: tuple[Losses, Losses], precision: str, task: Task, reference: str
+) -> Numerics:
+    """The judgement of one candidate.
+
+    Args:
+        losses: those that the two runs recorded, step by step.
+        reference: the name of the other side.
+    """
+    causes: tuple[NumericCause, ...] = ()
+    if found.staged is not None:
+        distances = judge_step(*found.staged)
+        causes = explain(*found.staged, distances, task, names=(reference, found.label))
+    notes = [*found.notes, *_unlinked(found, losses, precision, reference)]
+    return judge(
+        found.pairs,
+        found.staged,
+        _curve(found, *losses, precision),
+        candidate=found.label,
+        causes=causes,
+        notes=notes,
+    )
+
+
+def _curve(found: Resynchronised, one: Losses, other: Losses, precision: str) -> Curve | None:
+    """Of two losses by what was measured of the reference's."""
+    if found.reference is None:
+        return None
+    measured = found.reference
+    return curve([*one], [*other], measured.perturbed, precision, own=measured.losses, weights=measured.weights)
+
+
+def _unlinked(found: Resynchronised, losses: tuple[Losses, Losses], precision: str, reference: str) -> list[str]:
+    """Which of the two recorded other losses than its steps, made one by one, have: its loop is not what was judged."""
+    said = []
+    for label, recorded, replayed in zip(
+        (reference, found.label), losses, (found.reference, found.candidate), strict=True
+    ):
+        linked = (
+            None if replayed is None else _curve(found, recorded[: len(replayed.losses)], replayed.losses, precision)
+        )
+        if linked is not None and linked.verdict == "different":
+            said.append(
+                f"{label}'s own loop has other losses than its steps made one by one, from step {linked.first} on "
+                f"({linked.reference:g} instead of {linked.candidate:g}): what was judged is not all that it does"
+            )
+    return said
+
+
+def _alike(reference: Trace, candidate: Trace) -> int:
+    """How many steps of two runs have the same batches and updates, from the first on."""
+    steps = min(reference.num_rows, candidate.num_rows)
+    if reference.num_rows == candidate.num_rows and reference.certificate == candidate.certificate:
+        return steps
+    for name in _STRUCTURE:
+        one, other = (np.asarray(run.between(name, 0, steps).values) for run in (reference, candidate))
+        unlike = np.flatnonzero((one != other).reshape(steps, -1).any(axis=1)) if steps else np.zeros(0)
+        steps = int(unlike[0]) if unlike.size else steps
+    return steps
+
+
+def _losses(trace: Trace) -> NDArray[np.float64]:
+    """As recorded; NaN where no loss was."""
+    values, known = trace.between("loss", 0, min(trace.num_rows, _MOST_LOSSES))
+    losses = np.asarray(values, np.float64)
+    return losses if known is None else np.where(known, losses, np.nan)
+
+
+def _around(losses: Sequence[NDArray[np.float64]], alike: Sequence[int], precision: str) -> int | None:
+    """The first step whose losses differ by more than their sums may round."""
+    reference, *candidates = losses
+    firsts = []
+    for candidate, steps in zip(candidates, alike, strict=True):
+        one, other = reference[:steps], candidate[:steps]
+        size = min(len(one), len(other))
+        by = apart(one[:size], other[:size])
+        beyond = np.flatnonzero(by > _UNLIKE * epsilon(precision) * np.abs(one[:size]))
+        firsts += beyond[:1].tolist()
+    return min(firsts, default=None)
+
+
+def _keep(staged: Pair, label: str, folder: Path) -> None:
+    """Keeps the step that differs; not kept is better than a run without a report."""
+    try:
+        folder.mkdir(exist_ok=True)
+        for side, record in zip(("reference", "candidate"), staged, strict=True):
+            write_record(
+                record_path(folder, record.step).with_stem(f"{printable(label).replace(':', '-')}-{side}"), record
+            )
+    except OSError:
+        return
