@@ -15,7 +15,13 @@ from xframe.tasks.optimizers import Adafactor
 
 _NUDGE = 1e-6  # relative, by which inputs are moved to see what an outcome makes of their rounding
 _ROUNDS = 14
+_FAR = 1e6  # bounds of a similar way, beyond which it is no rounding
+_HOPELESS = 1e3  # bounds, by which slots are off that no number brings nearer
 _SCALES = {"weight_decay": 1e-2, "epsilon": 1e-8, "momentum": 0.1, "dampening": 0.1, "rate_decay": 1e-3}
+_USUAL = {
+    "weight_decay": (1e-4, 1e-3, 1e-2, 0.1),
+    "epsilon": (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+}
 _ONE = 1 - 1e-12
 _WITHIN = {
     "momentum_decay": (0.0, 100.0),
@@ -28,14 +34,23 @@ _WITHIN = {
 _FINE, _COARSE, _ADDED, _SETTING = 64.0, 8.0, 2.0, 1.0
 
 
-def share(way: Way, updates: Sequence[Update]) -> float:
-    """The largest share of rounding's bound that an element is off; up to 1 the way reproduces all of it."""
+def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = None) -> float:
+    """The largest share of rounding's bound that an element is off; up to 1 the way reproduces all of it.
+
+    ``known``, which is filled, has bounds of similar ways, by how many elements they are of: what is far beyond those
+    need not have its own.
+    """
     try:
         predicted = _vector(way, updates)
     except Undetermined:
         return np.inf
-    seen = _seen(way, updates)
-    return float(np.max(_shares(predicted, seen, _bounds(way, updates, predicted)), initial=0.0))
+    seen, similar = _seen(way, updates), (known or {}).get(predicted.size)
+    if similar is not None and (far := float(np.max(_shares(predicted, seen, similar), initial=0.0))) > _FAR:
+        return far
+    bounds = _bounds(way, updates, predicted)
+    if known is not None:
+        known.setdefault(predicted.size, np.maximum(bounds, 1e-4 * np.median(bounds)))
+    return float(np.max(_shares(predicted, seen, bounds), initial=0.0))
 
 
 def by_parameter(way: Way, updates: Sequence[Update]) -> dict[str, float]:
@@ -133,14 +148,22 @@ def fitted(way: Way, updates: Sequence[Update], free: Sequence[str]) -> Way:
     By the slots first, as they are nearly linear in what they are made by, and then by all.
     """
     try:
-        way = _started(way, updates, free)
         problem = _Problem(way, updates)
     except Undetermined:
         return way
-    for rows in (problem.finite & problem.in_slots, problem.finite):
-        if rows.any():
-            way = _descended(way, free, problem, rows)
-    return way
+    slots = problem.finite & problem.in_slots
+    decays = _USUAL["weight_decay"] if "weight_decay" in free and not way["weight_decay"] else ()
+    if slots.any():
+        starts = [way, *(_with(way, {"weight_decay": by}) for by in decays)]
+        starts = [_descended(one, free, problem, slots) for one in starts]
+        way = min(starts, key=lambda one: problem.miss(_vector(one, updates), slots))
+        if problem.worst(_vector(way, updates), slots) > _HOPELESS:
+            return way
+    elif decays:
+        way = _nearest(way, "weight_decay", problem)
+    starts = [way, *([_nearest(way, "epsilon", problem)] if "epsilon" in free else [])]
+    ends = [_descended(one, free, problem, problem.finite) for one in starts]
+    return min(ends, key=lambda one: problem.miss(_vector(one, updates), problem.finite))
 
 
 class _Problem:
@@ -159,6 +182,11 @@ class _Problem:
             for i, (own, _) in enumerate(one.pairs(at))
         ]
         self.in_slots = np.repeat([slot for _, slot in parts], [size for size, _ in parts])
+
+    def worst(self, predicted: Array, rows: Any) -> float:
+        """The farthest that it is off."""
+        with np.errstate(all="ignore"):
+            return float(np.max(np.abs(predicted - self.seen)[rows] * self.weights[rows], initial=0.0))
 
     def miss(self, predicted: Array, rows: Any) -> float:
         """How far a prediction is off, in bounds."""
@@ -225,21 +253,19 @@ def _miss(predicted: Array, seen: Array, weights: Array, finite: Any) -> float:
     return float(np.linalg.norm(rest)) if np.isfinite(rest).all() else np.inf
 
 
-def _started(way: Way, updates: Sequence[Update], free: Sequence[str]) -> Way:
-    """With the epsilon of those in use that comes nearest, as a fit goes on from near only."""
-    if "epsilon" not in free:
-        return way
-    starts = [_with(way, {"epsilon": one}) for one in (way["epsilon"], 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)]
-    seen = _seen(way, updates)
-    bounds = _bounds(way, updates, _vector(way, updates))
-    weights = 1 / np.maximum(bounds, 1e-4 * np.median(bounds))
-    everywhere = np.isfinite(seen) & np.isfinite(weights)
-    return min(starts, key=lambda one: _miss(_vector(one, updates), seen, weights, everywhere))
+def _nearest(way: Way, name: str, problem: _Problem) -> Way:
+    """With that one of the numbers in use that comes nearest: a fit goes on from near only."""
+    starts = [_with(way, {name: one}) for one in (way[name], *_USUAL[name])]
+    return min(starts, key=lambda one: problem.miss(_vector(one, problem.updates), problem.finite))
 
 
 def minimal(way: Way, updates: Sequence[Update], free: Sequence[str], least_likely: Sequence[str]) -> Way | None:
     """With as few of the numbers moved as reproduce the updates, each as round as it can be; None if none do."""
-    together = fitted(way, updates, free)
+    if share(way, updates) <= 1:
+        return way
+    together = fitted(way, updates, [name for name in free if name != "gradient"])
+    if share(together, updates) > 1:
+        together = fitted(way, updates, free)
     if share(together, updates) > 1:
         return None
     left = list(free)

@@ -52,24 +52,15 @@ def outcomes(way: Way, updates: Sequence[Update]) -> list[Outcome]:
         Undetermined: a slot is neither seen nor of either kind.
     """
     made: list[Outcome] = []
-    last: Update | None = None
     for update in updates:
-        follows = last is not None and last.number + 1 == update.number and _continues(last, update)
         outcome = Outcome()
         for at, block in enumerate(update.blocks):
-            carried = made[-1].slots[at] if follows else None
+            carried = made[-1].slots[at] if update.follows and made else None
             slots = _begun(way, update, block, carried)
             outcome.after.append(_after(way, update, block, slots))
             outcome.slots.append(slots)
         made.append(outcome)
-        last = update
     return made
-
-
-def _continues(last: Update, update: Update) -> bool:
-    if [block.names for block in last.blocks] != [block.names for block in update.blocks]:
-        return False
-    return all(np.array_equal(a.after, b.weights) for a, b in zip(last.blocks, update.blocks, strict=True))
 
 
 def _begun(way: Way, update: Update, block: Block, carried: Slots | None) -> dict[str, Array]:
@@ -129,7 +120,7 @@ def _warmed(way: Way, t: int) -> float:
 def formula_of(way: Way) -> Formula:
     """NumPy's formula of the way's rule, or that of what the rule does not have."""
     kind = way.kind
-    if way["damps"] == "always" and way.settings.get("dampening"):
+    if way["damps"] == "always" and way.settings.get("dampening") and way["momentum"]:
         return _damped
     return _catalogue(kind) if way.in_catalogue or kind not in _OTHERS else _OTHERS[kind]
 

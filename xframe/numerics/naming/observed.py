@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Update:
         numbers: the rule's own before it.
         epsilon: from 1 to the next number in what the run rounds to.
         blocks: its parameters.
+        follows: whether the update before it is the one before it in a list, and left what it begins from.
     """
 
     step: int
@@ -67,10 +69,11 @@ class Update:
     numbers: Mapping[str, float]
     epsilon: float
     blocks: tuple[Block, ...]
+    follows: bool = False
 
-    def flat(self, most: int | None = None) -> Update:
-        """All parameters in one block, of each at most that many elements: small gradients, large ones and others."""
-        parts = [_flat(block, most) for block in self.blocks]
+    def flat(self, chosen: Mapping[str, NDArray[np.intp]] | None = None) -> Update:
+        """All parameters in one block; of each these elements, or all."""
+        parts = [_flat(block, (chosen or {}).get(block.names[0])) for block in self.blocks]
         kept = {slot for one in parts for slot in one.slots or {}}
         left = {slot for one in parts for slot in one.left}
         whole = [one.slots is not None and kept <= {*one.slots} for one in parts]
@@ -91,7 +94,20 @@ class Update:
 def updates_of(records: Record | Sequence[Record]) -> list[Update]:
     """The updates of these records, in their order, of those that have what an update was given and what it left."""
     several = [records] if isinstance(records, Record) else sorted(records, key=lambda one: one.step)
-    return [update for record in several if (update := _update(record)) is not None]
+    updates = [update for record in several if (update := _update(record)) is not None]
+    follows = [False, *(_follow(one, other) for one, other in pairwise(updates))]
+    return [replace(update, follows=one) for update, one in zip(updates, follows, strict=False)]
+
+
+def _follow(one: Update, other: Update) -> bool:
+    if one.number + 1 != other.number or [at.names for at in one.blocks] != [at.names for at in other.blocks]:
+        return False
+    return all(np.array_equal(a.after, b.weights) for a, b in zip(one.blocks, other.blocks, strict=True))
+
+
+def some_elements(update: Update, most: int) -> dict[str, NDArray[np.intp]]:
+    """Of each parameter at most that many elements: those with small gradients, with large ones, and others."""
+    return {block.names[0]: _chosen(block.gradient.ravel(), most) for block in update.blocks}
 
 
 def _update(record: Record) -> Update | None:
@@ -137,8 +153,8 @@ def _held(values: NDArray[Any]) -> Array:
     return np.asarray(values, np.float64)
 
 
-def _flat(block: Block, most: int | None) -> Block:
-    chosen = _chosen(block.gradient.ravel(), most)
+def _flat(block: Block, chosen: NDArray[np.intp] | None) -> Block:
+    chosen = np.arange(block.gradient.size) if chosen is None else chosen
     arrays = {what: getattr(block, what).ravel()[chosen] for what in ("weights", "gradient", "after")}
     size = block.gradient.size
 
@@ -149,8 +165,8 @@ def _flat(block: Block, most: int | None) -> Block:
     return replace(block, **arrays, slots=slots, left=held(block.left), counts=(len(chosen),))
 
 
-def _chosen(gradient: Array, most: int | None) -> NDArray[np.intp]:
-    if most is None or gradient.size <= most:
+def _chosen(gradient: Array, most: int) -> NDArray[np.intp]:
+    if gradient.size <= most:
         return np.arange(gradient.size)
     order = np.argsort(np.abs(gradient), kind="stable")
     zeros = int(np.searchsorted(np.abs(gradient)[order], 0, side="right"))

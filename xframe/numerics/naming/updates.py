@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
 from xframe.numerics.naming import wording
 from xframe.numerics.naming.fitting import by_parameter, fitted, minimal, rounded, share
-from xframe.numerics.naming.observed import Update, updates_of
+from xframe.numerics.naming.observed import Array, Update, some_elements, updates_of
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.squares import squares_of_parts
 from xframe.numerics.naming.ways import Way, catalogue, single_changes, stated_ways
@@ -17,10 +18,13 @@ from xframe.numerics.result import Did, NumericCause
 from xframe.state.record import Record
 from xframe.tasks.optimizers import Adafactor, Rule
 
-_ELEMENTS = 240  # of each parameter, on which ways are tried before all of it is judged
+_ELEMENTS = 120  # of each parameter, on which ways are tried before all of it is judged
 _UPDATES = 4  # that are looked at
 _CLOSEST = 3  # of those that do not reproduce it
-_ROUND = 1e-3  # a number with up to three digits is one that someone set
+_PLAIN = 2.5  # of costs, below which nothing less simple is looked for
+_RARE = {"beta1": 0.6, "blend": 0.3, "correction": 0.2, "ticks": 0.1, "decay_at": 0.1}
+_MANY = 2  # things that are not as stated, beyond which they may be what they are taken for or not
+_ODD = 1.5  # what a number costs that nobody would set
 _UNLIKELY = (  # of numbers, those that a fit is last to move first
     *("gradient", "rate_decay", "dampening", "clip_threshold", "epsilon2", "epsilon1", "beta2_power"),
     *("momentum_decay", "epsilon", "weight_decay", "beta1", "beta2", "rho", "momentum", "learning_rate"),
@@ -74,11 +78,15 @@ def found_in(updates: Sequence[Update], stated: Rule | None) -> list[Found]:
     exact = [one for one in map(search.exactly, bases) if one.share <= 1]
     if exact:
         return exact[:1]
-    for level in (search.simple(bases), search.composed(bases), search.in_parts(bases), search.others(stated, bases)):
-        found = sorted(level, key=lambda one: one.cost)
-        reproducing = [one for one in map(search.confirmed, found) if one.share <= 1]
-        if reproducing:
-            return reproducing
+    reproducing: list[Found] = []
+    levels = (search.simple, search.numbers, search.pairs, search.in_parts, search.composed)
+    for level in (*(one(bases) for one in levels), search.others(stated, bases)):
+        reproducing += [one for one in map(search.confirmed, level) if one.share <= 1]
+        reproducing.sort(key=lambda one: one.cost)
+        if reproducing and reproducing[0].cost < _PLAIN:
+            break
+    if reproducing:
+        return reproducing
     return sorted(search.closest, key=lambda one: one.share)[:_CLOSEST]
 
 
@@ -87,7 +95,9 @@ class _Search:
 
     def __init__(self, updates: Sequence[Update]) -> None:
         self.whole, self.flat = list(updates), [one.flat() for one in updates]
-        self.few = [one.flat(_ELEMENTS) for one in updates]
+        few = some_elements(updates[0], _ELEMENTS)
+        self.few = [one.flat(few) for one in updates]
+        self.bounds: dict[int, Array] = {}
         self.closest: list[Found] = []
 
     def at(self, way: Way) -> list[Update]:
@@ -104,7 +114,7 @@ class _Search:
 
     def tried(self, way: Way, cost: float) -> Found:
         """On a few, and kept among the closest."""
-        found = Found(way, share(way, self.at(way)), cost)
+        found = Found(way, share(way, self.at(way), self.bounds), cost)
         if np.isfinite(found.share):
             self.closest = sorted([*self.closest, found], key=lambda one: one.share)[:_CLOSEST]
         return found
@@ -113,25 +123,32 @@ class _Search:
         """One thing is not as stated."""
         for base in bases:
             for way in single_changes(base, self.whole[0]):
-                yield self.tried(way, 1.0)
+                yield self.tried(way, _rarity(way))
             for name in base.numbers():
                 way = fitted(base, self.at(base), [name])
                 if way[name] != base[name] and (found := self.tried(way, 1.5)).share <= 1:
                     way = rounded(base, self.at(base), {name: way[name]})
                     yield replace(found, way=way, cost=_cost(base, way))
 
-    def composed(self, bases: Sequence[Way]) -> Iterator[Found]:
-        """Several numbers, or something else and numbers, or two things."""
+    def numbers(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """Several numbers are not as stated."""
         for base in bases:
             yield from self.with_numbers(base, base)
-            singles = list(single_changes(base, self.whole[0]))
-            for way in singles:
+
+    def pairs(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """Two things are not as stated, neither of them a number that nobody would guess."""
+        for base in bases:
+            for way, other in combinations(single_changes(base, self.whole[0]), 2):
+                if not {*way.changed} & {*other.changed}:
+                    both = way.otherwise(**{name: other[name] for name in other.changed})
+                    yield self.tried(both, _rarity(way) + _rarity(other))
+
+    def composed(self, bases: Sequence[Way]) -> Iterator[Found]:
+        """Something is not as stated, and with it numbers."""
+        for base in bases:
+            for way in single_changes(base, self.whole[0]):
                 if not {*way.changed} <= {*base.numbers()}:
                     yield from self.with_numbers(way, base)
-            for at, way in enumerate(singles):
-                for other in singles[at + 1 :]:
-                    if not {*way.changed} & {*other.changed}:
-                        yield self.tried(way.otherwise(**{name: other[name] for name in other.changed}), 2.0)
 
     def with_numbers(self, way: Way, base: Way) -> Iterator[Found]:
         """With as many of its numbers fitted as it takes."""
@@ -150,7 +167,7 @@ class _Search:
             yield from self.by_rates(base, wrong)
             part = _Search([_of(update, wrong) for update in self.whole])
             for found in part.simple([base]):
-                if found.share <= 1:
+                if found.share <= 1 and found.way.changed != ("learning_rate",):
                     yield replace(found, only=tuple(wrong), cost=found.cost + 0.5)
 
     def by_rates(self, base: Way, wrong: Sequence[str]) -> Iterator[Found]:
@@ -158,7 +175,7 @@ class _Search:
         factors = []
         for name in wrong:
             alone = [_of(update, [name]) for update in self.whole]
-            alone = alone if base.kind is Adafactor else [one.flat(_ELEMENTS) for one in alone]
+            alone = alone if base.kind is Adafactor else [one.flat() for one in alone]
             way = fitted(base, alone, ["learning_rate"])
             if not base["learning_rate"] or share(way, alone) > 1:
                 return
@@ -169,12 +186,13 @@ class _Search:
     def others(self, stated: Rule | None, bases: Sequence[Way]) -> Iterator[Found]:
         """Other rules of the catalogue, with their numbers fitted; then each with one thing changed."""
         ways = [way for way in catalogue(stated) if not any(_alike(way, base) for base in bases)]
+        ways = [way for way in ways if np.isfinite(self.tried(way, 1.0).share)]
         any_found = False
         for way in ways:
             for found in self.with_numbers(way, way):
                 any_found = any_found or found.share <= 1
                 yield replace(found, cost=found.cost + 1.0)
-        if any_found:
+        if any_found or stated is not None:
             return
         for way in ways:
             for changed in single_changes(way, self.whole[0]):
@@ -192,16 +210,27 @@ def _alike(one: Way, other: Way) -> bool:
 
 
 def _cost(base: Way, way: Way) -> float:
-    """One for each thing that is changed, and a half for a number that nobody would set."""
+    """One for each thing that is changed, and more for a number that nobody would set."""
     cost = 0.0
     numbers = way.numbers()
     for name in way.changed:
-        value = way[name]
         cost += 1.0
         if name in numbers:
-            digits = len(f"{value:.9g}".split("e")[0].replace(".", "").strip("0-"))
-            cost += min(0.1 * digits, 0.9) + (0.5 if name == "gradient" else 0.0)
+            digits = _digits(way[name])
+            if name == "learning_rate" and base[name]:
+                digits = min(digits, _digits(way[name] / base[name]))
+            odd = digits > (1 if name == "epsilon" else 5)
+            cost += min(0.1 * digits, 0.9) + odd * _ODD + (0.5 if name == "gradient" else 0.0)
     return cost
+
+
+def _rarity(way: Way) -> float:
+    """What a single thing costs that is not as stated: some are hardly ever done."""
+    return 1.0 + max((_RARE.get(name, 0.0) for name in way.changed), default=0.0)
+
+
+def _digits(value: float) -> int:
+    return len(f"{value:.9g}".split("e")[0].replace(".", "").strip("0-"))
 
 
 def _of(update: Update, names: Sequence[str]) -> Update:
@@ -222,7 +251,7 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
         return
     own = _told_apart(reference, candidate)
     rivals = [one for one in explanations if one.cost <= candidate.cost and _told_apart(reference, one) != own]
-    certainty = "likely" if rivals else "proven"
+    certainty = "likely" if rivals or len(own) > _MANY else "proven"
     yield from _differences(pair, reference, candidate, certainty)
 
 
@@ -261,7 +290,10 @@ def _likely(
     rule = pair.rules[1]
     if reference.share > 1 or rule is None:
         return
-    yield from squares_of_parts(pair, stated_ways(rule, sides[1][0]), sides[1])
+    squares = list(squares_of_parts(pair, stated_ways(rule, sides[1][0]), sides[1]))
+    yield from squares
+    # Rules of other slots cannot be compared: the slots that only one of them has are not looked at.
+    found = [] if squares else [one for one in found if one.way.kind is type(rule)]
     plain = min((share(way, sides[1]) for way in stated_ways(rule, sides[1][0])), default=np.inf)
     shrinking = [one for one in found if one.share * 10 <= plain]
     if len({_told_apart(reference, one) for one in shrinking}) == 1:

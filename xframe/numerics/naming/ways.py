@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -78,8 +79,7 @@ class Way:
 
     def numbers(self) -> list[str]:
         """Those of its settings that a fit may move."""
-        hints = get_type_hints(self.kind)
-        own = [name for name in self.settings if hints.get(name) is float and name != "initial_accumulator"]
+        own = [name for name in _floats(self.kind) if name in self.settings]
         idle = set() if self.settings.get("momentum") else {"momentum", "dampening"}
         idle |= {"dampening"} if self.settings.get("velocity") == "step" else set()
         return ["learning_rate", *(name for name in own if name not in idle), "gradient"]
@@ -131,6 +131,20 @@ class Way:
             return self.kind(**{name: _number(value) for name, value in held.items()})
         except UsageError:
             return None
+
+
+@cache
+def _all_floats() -> Mapping[str, tuple[str, ...]]:
+    """Of each rule those of its fields that are numbers and nothing else."""
+    hints = {name: get_type_hints(kind) for name, kind in RULES.items()}
+    return {
+        name: tuple(each for each, hint in held.items() if hint is float and each != "initial_accumulator")
+        for name, held in hints.items()
+    }
+
+
+def _floats(kind: type[Rule]) -> tuple[str, ...]:
+    return _all_floats()[kind.__name__]
 
 
 def _number(value: Any) -> Any:
