@@ -55,7 +55,8 @@ class Script:
     def step(self, step):
         self.optimizer.zero_grad()
         for part in range(3 if "window" in self.way else 1):
-            self.scaler.scale(self.loss(step + part) / (3 if "window" in self.way else 1)).backward()
+            loss = self.loss(step + part)
+            self.scaler.scale(loss / 3 if "window" in self.way else loss).backward()
         self.scaler.unscale_(self.optimizer)
         if "clipped" in self.way:
             nn.utils.clip_grad_norm_(self.model.parameters(), 0.05)
@@ -170,6 +171,10 @@ def test_the_stages_are_those_of_the_step(tmp_path):
     loss = functional.cross_entropy(outputs, script.y[:12], label_smoothing=0.1)
     assert first.stages["loss"]["loss"] == first.stages["loss"]["terms/0/value"] == loss.item()
     assert first.facts["losses"][0] | {"class": "cross_entropy", "label_smoothing": 0.1} == first.facts["losses"][0]
+    slope = first.stages["loss"]["slope"]
+    np.testing.assert_array_equal(slope, torch.autograd.grad(loss, outputs)[0].numpy())
+    assert [name for name in forward if name.endswith("/inputs")] == ["drop/inputs"]
+    assert forward["drop/inputs"].tolist() == np.maximum(forward["norm/outputs"], 0).tolist()
     norms = [
         math.hypot(*(np.linalg.norm(one) for one in first.stages[each].values())) for each in ("gradient", "clipping")
     ]
@@ -191,6 +196,7 @@ def test_gradients_are_divided_by_the_loss_scale(tmp_path):
         assert one.facts["loss_scale"] == 512
         for name, values in plain.stages["gradient"].items():
             np.testing.assert_allclose(one.stages["gradient"][name], values, rtol=1e-5, atol=1e-8)
+        np.testing.assert_array_equal(one.stages["loss"]["slope"], plain.stages["loss"]["slope"])
 
 
 def test_what_a_script_does_to_gradients_by_itself_lies_between_gradient_and_clipping(tmp_path):

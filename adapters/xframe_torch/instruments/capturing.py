@@ -127,6 +127,8 @@ class Capturing:
         ids = {} if batch is None or batch.ids is None else arrays("ids", torch.as_tensor(batch.ids))
         facts = {"training": module.training, "autocast": _autocast(model)}
         call = Call(self._kept(arrays("features", given), "what models took"), facts, ids)
+        if isinstance(given, torch.Tensor):
+            call.passed = weakref.ref(given), given._version
         self._open.calls = [*self._open.calls[1 - _MOST_CALLS :], call]
         return call
 
@@ -150,14 +152,18 @@ class Capturing:
             return []
 
         def look(name: str) -> Callable[..., None]:
-            return lambda layer, _args, output: self._layer(call, name, layer, output)
+            return lambda layer, args, output: self._layer(call, name, layer, args, output)
 
         return [layer.register_forward_hook(look(name)) for name, layer in copies.layers(model)]
 
     @_guarded
-    def _layer(self, call: Call, name: str, layer: torch.nn.Module, output: Any) -> None:
+    def _layer(self, call: Call, name: str, layer: torch.nn.Module, args: Sequence[Any], output: Any) -> None:
+        taken = args[0] if args else None
+        same = call.passed is not None and call.passed[0]() is taken is not None and call.passed[1] == taken._version
+        call.passed = (weakref.ref(output), output._version) if isinstance(output, torch.Tensor) else None
         if name not in call.layers:
-            call.layers[name] = self._kept(arrays(f"{name}/outputs", output), "the layers' outputs")
+            inputs = {} if same or getattr(layer, "inplace", False) else arrays(f"{name}/inputs", taken)
+            call.layers[name] = self._kept({**inputs, **arrays(f"{name}/outputs", output)}, "the layers' outputs")
             call.classes.append({"name": name, "training": layer.training, **copies.constants(layer)})
 
     @_guarded
@@ -180,15 +186,31 @@ class Capturing:
         tensors = {each: one for each, one in bound.items() if isinstance(one, torch.Tensor)}
         facts = {"function": name, **_tried(settings.loss, name, function, reduction, args, kwargs)}
         held = self._kept(read(tensors), "what losses took")
-        term = Term([*tensors], held, arrays("value", value), facts, _now())
+        slope: Arrays = {}
+        term = Term([*tensors], held, arrays("value", value), slope, facts, _now())
         self._open.terms = [*self._open.terms[1 - _MOST_CALLS :], term]
+        first = next(iter(tensors.values()), None)
+        if first is not None and first.requires_grad:
+            first.register_hook(functools.partial(self._slope, slope))  # type: ignore[no-untyped-call]
         for call in self._open.calls if tensors and len(self._open.terms) == 1 else ():
             if len(call.returned) == 1 and call.returned[0]() is tensors[term.names[0]]:
                 call.outputs = {}
 
     @_guarded
-    def gradients_of(self, loss: Any, oldest: int | None) -> None:
-        """Gradients of a loss have been computed; ``oldest``: when the first computation was made they rest on."""
+    def _slope(self, slope: Arrays, gradient: torch.Tensor) -> None:
+        """The loss's at what it took is computed."""
+        held = _over(array(gradient), self._scale())
+        if held is not None:
+            slope |= self._kept({"slope": held}, "the loss's slope")
+
+    @_guarded
+    def gradients_of(self, loss: Any, of: Any, oldest: int | None) -> None:
+        """Gradients of a loss have been computed.
+
+        Args:
+            loss, of: the loss as it was before it was scaled and divided, and what they were computed of.
+            oldest: when the first computation was made that they rest on.
+        """
         if self._over:
             self._anew()
         self._idle += 1
@@ -205,6 +227,7 @@ class Capturing:
             done.terms = [term for term in done.terms if term.ended > oldest]
         if isinstance(loss, torch.Tensor):
             done.loss = arrays("loss", loss)
+            done.divided = loss.requires_grad and not any(loss is one for one in nested("", of, _is_tensor).values())
         if len(self._passes) < _MOST_PASSES:
             self._passes.append(done)
         else:

@@ -284,7 +284,7 @@ class Computing:
             if self._updates.clipped:
                 self._updates.forget_clipping()
             if self.capturing.on:
-                self.capturing.gradients_of(loss, _oldest(of))
+                self.capturing.gradients_of(loss, of, _oldest(of))
             if isinstance(loss, torch.Tensor):
                 if loss.is_meta:
                     return

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
 from xframe.recording.attach.capturing import nested
+from xframe.state.pairing import Described, undecided
 from xframe.state.state import State
 from xframe_torch.pairing import described
 from xframe_torch.settings import plain
@@ -137,7 +138,11 @@ class Names:
         every = [(before, one) for before, root in self.roots.items() for one, _ in described(root)]
         stated = [{**one._asdict(), "name": before + one.name, "layouts": one.layouts} for before, one in every]
         known = {one["name"] for one in stated}
-        loose = [{"name": name, "shape": p.shape} for name, p in self.parameters.items() if name not in known]
+        loose = [
+            Described(name, tuple(p.shape), layouts=undecided(tuple(p.shape)))._asdict()
+            for name, p in self.parameters.items()
+            if name not in known
+        ]
         classes = [type(root).__name__ for root in self.roots.values()]
         return {"class": classes[0] if len(classes) == 1 else classes, "parameters": [*stated, *loose]}
 

@@ -16,6 +16,9 @@ class Call:
     def __init__(self, taken: Arrays, facts: dict[str, Any], ids: Arrays) -> None:
         self.taken, self.facts, self.ids = taken, facts, ids
         self.returned: list[weakref.ref[torch.Tensor]] = []
+        self.passed: tuple[weakref.ref[torch.Tensor], int] | None = (
+            None  # by the layer before, or to the model; its version
+        )
         self.outputs: Arrays = {}  # what it returned, unless that is what a loss took
         self.layers: dict[str, Arrays] = {}
         self.classes: list[dict[str, Any]] = []
@@ -23,11 +26,12 @@ class Call:
 
 
 class Term(NamedTuple):
-    """A loss function of torch's own computed: names of the tensors that it took, and these; its value."""
+    """A loss function of torch's own computed: names of the tensors that it took, and these; its value and slope."""
 
     names: list[str]
     held: Arrays
     value: Arrays
+    slope: Arrays
     facts: dict[str, Any]
     ended: int
 
@@ -39,6 +43,7 @@ class Pass:
         self.calls: list[Call] = []
         self.terms: list[Term] = []
         self.loss: Arrays = {}
+        self.divided = False  # the gradients are of the loss after it was divided
 
 
 def stages_of(one: Pass) -> dict[str, Arrays]:
@@ -58,6 +63,8 @@ def stages_of(one: Pass) -> dict[str, Arrays]:
             else:
                 loss[f"terms/{place}/{name}"] = held
         loss |= {f"terms/{place}/{name}": held for name, held in term.value.items()}
+        if term.slope and not one.divided:
+            loss[f"terms/{place}/slope" if place else "slope"] = term.slope["slope"]
     if not one.terms and one.calls:
         forward |= {name.replace("returned", "outputs", 1): held for name, held in one.calls[-1].outputs.items()}
     return {"batch": batch, "forward": forward, "loss": loss}

@@ -7,8 +7,10 @@ hand over a Record, which is written at once. A script's names and layouts are i
                       ``updates`` and ``rate``
     batch             features; targets, as the loss took them; ids, where they are known
     forward           outputs, as the loss took them; ``returned``, what the model returned, where that is another
-                      tensor; ``<layer>/outputs`` of each layer
-    loss              loss, as its gradients were computed; ``terms/0/value`` of each function of the framework's own
+                      tensor; ``<layer>/outputs`` of each layer, and ``<layer>/inputs`` where these are neither the
+                      outputs of the layer before nor, of the first, the model's features
+    loss              loss, before it was scaled and divided; slope, its gradient at the outputs; ``terms/0/value`` of
+                      each loss function of the framework's own
     gradient          of each parameter, before clipping
     clipping          of each parameter, as the optimizer took it
 
