@@ -20,8 +20,11 @@ def table(comparison: Comparison) -> list[list[str]]:
     head = ["judged in", "worst", *sides, "apart", "ulps", "bound", "would just have failed"]
     rows = [["run", *head] if several else head]
     for one in judged:
-        rows += [[*[printable(one.candidate)] * several, *_cells(distance)] for distance in one.worst]
-    return rows
+        measured = [
+            distance for distance in one.worst if distance.bound or distance.difference
+        ]  # whole numbers are equal
+        rows += [[*[printable(one.candidate)] * several, *_cells(distance)] for distance in measured]
+    return rows if len(rows) > 1 else []
 
 
 def _cells(distance: Distance) -> list[str]:

@@ -77,6 +77,23 @@ def test_where_rounding_moves_losses_too_far_the_curve_says_so_and_the_algorithm
     assert "too far to tell" in comparison.check("loss").detail
 
 
+def test_answers_are_not_counted_where_rounding_moves_losses_too_far(follow):
+    def right(*counts):
+        def change(rows):
+            for row, count in zip(rows, counts, strict=True):
+                row["accuracy"] = count / 8
+                row["loss"] += 0.5 * (count != 8)
+
+        return change
+
+    chaotic = numerics(by=0.5, floor=0.2)
+    comparison = xframe.compare(follow(right(*[8] * 6)), follow(right(8, 8, 8, 2, 2, 2)), numerics=[chaotic])
+    assert failing(comparison) == []
+    sure = numerics(by=0.5)
+    comparison = xframe.compare(follow(right(*[8] * 6)), follow(right(8, 8, 8, 2, 2, 2)), numerics=[sure])
+    assert failing(comparison) == ["loss"]
+
+
 def test_a_different_step_fails_with_its_stage_tensor_values_and_bound(follow):
     comparison = xframe.compare(follow(), follow(), numerics=[numerics("different")])
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")

@@ -106,7 +106,8 @@ class Loss(Check):
         a, b, sizes = common.candidate, common.reference, block.both("batch_size")[0].values
         sizes = sizes if common.rows is None else sizes[common.rows]
         more = self.pair.terms.tolerance.atol + self._slack("accuracy", common)
-        beyond = np.flatnonzero(counted_differently(a, b, sizes, more))
+        told = None if self.pair.unclear is None else common.before(self.pair.unclear)
+        beyond = np.flatnonzero(counted_differently(a, b, sizes, more)[:told])
         if not beyond.size:
             return
         differences = np.nan_to_num(np.abs(a - b)[beyond])
