@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xframe.comparison import captures
+from xframe.comparison.captures import MapOfPairs
 from xframe.comparison.goldens.golden import Golden, is_golden
 from xframe.comparison.goldens.holding import hold
 from xframe.comparison.groups import grouped
@@ -20,6 +22,7 @@ from xframe.comparison.result import Comparison, Tolerance
 from xframe.diagnosis.explaining import explain
 from xframe.errors import UsageError, Verbatim
 from xframe.numerics.file import read_numerics, write_numerics
+from xframe.numerics.naming.pair import Write
 from xframe.numerics.result import Numerics
 from xframe.numerics.runs import judge_runs
 from xframe.plan.training_plan import TrainingPlan
@@ -236,6 +239,8 @@ def compare(
     audits: Mapping[str, Sequence[str]] | None = None,
     rate: Callable[[int], float] | None = None,
     numerics: Sequence[Numerics] = (),
+    map_of_pairs: str | Path | MapOfPairs | None = None,
+    write: Write | None = None,
 ) -> Comparison:
     """Compares runs with the plan and with the first of them, and explains why they differ if they do.
 
@@ -259,10 +264,14 @@ def compare(
         audits: by run, what its task's audit found to contradict the trace.
         rate: the task's learning rate at each tick of the plan's ``schedule_clock``; the runs are checked against it.
         numerics: of each further run, what its steps from the first one's states showed. Default: what ``verify`` has
-            written beside exactly these traces.
+            written beside exactly these traces, or what updates of scripts show that were captured beside theirs.
+        map_of_pairs: whose parameter is whose in scripts' captured updates, where that is left open: a TOML file with
+            lines of ``"dense/kernel" = "fc1.weight"``, or the same as a mapping.
+        write: of a rule, by framework, the line that writes it; for causes that captured updates show.
 
     Raises:
-        UsageError: nothing to compare with, a file with itself, a folder without traces, or one of rtol and atol alone.
+        UsageError: nothing to compare with, a file with itself, a folder without traces, one of rtol and atol alone, or
+            a map of pairs that is none.
         TraceError: a file is damaged, or no trace.
     """
     tolerance = Tolerance.given(rtol, atol)
@@ -270,11 +279,15 @@ def compare(
     traces = _opened([run for run in runs if run not in goldens])
     if goldens:
         given = {"order": order, "identity": identity, "plan": plan, "num_samples": num_samples, "rate": rate}
-        _require_one_golden(goldens, given)
+        _require_one_golden(goldens, {**given, "a map of pairs": map_of_pairs})
         return hold(Golden.open(goldens[0]), traces, tolerance)
-    said = ""
+    said = list[str]()
     if not numerics and len(traces) > 1 and len(folders := {trace.path.parent for trace in traces}) == 1:
-        numerics, said = read_numerics(folders.pop(), traces)
+        numerics, why = read_numerics(folders.pop(), traces)
+        said += [why] if why else []
+    if not numerics:
+        numerics, notes = captures.judged(traces, map_of_pairs, write)
+        said += notes
     findings = judge(
         traces,
         order=order,
@@ -286,8 +299,8 @@ def compare(
         rate=rate,
         numerics=numerics,
     )
-    comparison = explain(findings)
-    return replace(comparison, explanation=(*comparison.explanation, said)) if said else comparison
+    comparison = captures.with_hint(explain(findings), traces)
+    return replace(comparison, explanation=(*comparison.explanation, *said)) if said else comparison
 
 
 def compare_groups(*runs: Trace | str | Path, **options: Any) -> Comparison | GroupsView:

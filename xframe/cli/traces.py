@@ -39,6 +39,12 @@ def compare(
     identity: IdentityOption = None,
     rtol: Rtol = None,
     atol: Atol = None,
+    map_: Annotated[
+        Path | None,
+        Parameter(
+            name="--map", help='Captured parameters that are one: TOML, "dense/kernel" = "fc1.weight".', group=JUDGED
+        ),
+    ] = None,
     json: Json = False,
     md: Md = False,
     html: Annotated[Path | None, option("Write a page with pictures to this new file, too.", PRINTED)] = None,
@@ -48,7 +54,8 @@ def compare(
     For example: xframe compare reference.trace candidate.trace
 
     A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan. In place of
-    the reference may stand a golden, which xframe bless made.
+    the reference may stand a golden, which xframe bless made. Of scripts that were recorded with --capture, the updates
+    that both captured are judged stage by stage, and what differs in them is named.
 
     Of settings that differ, those that matter much change what is trained if nothing else makes up for them. Exit
     codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.
@@ -62,7 +69,7 @@ def compare(
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
     if html is not None:
         refuse_existing(html)
-    comparison = compare_traces(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
+    comparison = compare_traces(*runs, order=order, identity=identity, rtol=rtol, atol=atol, map_of_pairs=map_)
     if html is not None:
         write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")

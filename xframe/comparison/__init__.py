@@ -16,6 +16,7 @@ Its files:
     own_orders.py whether two scripts each shuffled by itself; by_sample.py: their contents by sample, in any order
     far_apart.py  how runs in orders of their own ended
     passes.py     where the passes of such runs begin; drawn.py reads what they drew in pieces
+    captures.py   what was captured beside scripts' traces, judged; which option would tell more
     settings.py   what was set differently, ranked; far_apart.py: losses that end far apart; no verdict rests on either
     result.py     what comes out: tolerance, results, causes, the comparison; table.py: its table
     goldens/      what a run must do, kept as a small text

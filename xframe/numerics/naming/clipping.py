@@ -109,6 +109,12 @@ def named_clipping(record: Record, stated: Rule | None = None) -> list[Did]:
     return [_did(clip, gradients, share) for clip, gradients, share in _found(record, stated)]
 
 
+def clip_of(record: Record, stated: Rule | None = None) -> Callable[[Gradients], Mapping[str, Array]] | None:
+    """What reproduces a record's clipping, as a function of gradients; None where it was not seen, or nothing does."""
+    found = _found(record, stated)
+    return found[0][0] if found and found[0][2] <= 1 else None
+
+
 def _did(clip: _Clip, gradients: Gradients, share: float) -> Did:
     return Did("clipping", clip.kind or "no clipping", None, clip.settings(gradients), share, clip.text())
 

@@ -41,9 +41,16 @@ def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = 
     need not have its own.
     """
     try:
-        predicted = _vector(way, updates)
+        off = _off(way, updates, known)
+        if off > 1 and _rounds_corrections(way, updates):
+            return min(off, _off(way, _uncorrected(way, updates), known))
+        return off
     except Undetermined:
         return np.inf
+
+
+def _off(way: Way, updates: Sequence[Update], known: dict[int, Array] | None) -> float:
+    predicted = _vector(way, updates)
     seen, similar = _seen(way, updates), (known or {}).get(predicted.size)
     if similar is not None and (far := float(np.max(_shares(predicted, seen, similar), initial=0.0))) > _FAR:
         return far
@@ -51,6 +58,38 @@ def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = 
     if known is not None:
         known.setdefault(predicted.size, np.maximum(bounds, 1e-4 * np.median(bounds)))
     return float(np.max(_shares(predicted, seen, bounds), initial=0.0))
+
+
+def _rounds_corrections(way: Way, updates: Sequence[Update]) -> bool:
+    """Whether a way computes ``1 − beta^t`` in float32."""
+    return bool(way["rounds_corrections"]) and all(1e-12 < one.epsilon < 1e-5 for one in updates)
+
+
+def _uncorrected(way: Way, updates: Sequence[Update]) -> list[Update]:
+    """The updates without what rounding its corrections makes of a whole step: one factor, as near to 1 as that is."""
+    found = []
+    for update, outcome in zip(updates, outcomes(way, updates), strict=True):
+        steps = [
+            (own - at.weights, at.after - at.weights) for own, at in zip(outcome.after, update.blocks, strict=True)
+        ]
+        square = sum(float((made**2).sum()) for made, _ in steps)
+        factor = sum(float((made * seen).sum()) for made, seen in steps) / square if 0 < square < np.inf else 1.0
+        most = _wrong(way, update.number)
+        factor = min(max(factor, 1 - most), 1 + most) if factor == factor else 1.0
+        blocks = tuple(replace(at, after=at.weights + (at.after - at.weights) / factor) for at in update.blocks)
+        found.append(replace(update, blocks=blocks))
+    return found
+
+
+def _wrong(way: Way, number: int) -> float:
+    """By which share of a step its corrections are wrong in float32: as its betas are, and powers after the first."""
+    total = 0.0
+    for beta, root in ((way.settings.get("beta1", 0.0), 1.0), (way.settings.get("beta2", 0.0), 0.5)):
+        if 0 < beta < 1:
+            apart = abs(float(np.float32(beta)) - beta) * number * beta ** (number - 1)
+            power = 2.0**-24 * beta**number if number > 1 else 0.0
+            total += root * (apart + power) / (1 - beta**number)
+    return min(total, 1e-4)
 
 
 def by_parameter(way: Way, updates: Sequence[Update]) -> dict[str, float]:

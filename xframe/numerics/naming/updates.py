@@ -269,11 +269,18 @@ def _differences(pair: Pair, reference: Found, candidate: Found, certainty: str)
         fix = pair.fix({"any": f"the same rule in both: {one.kind.__name__}"}, rule)
         yield NumericCause(wording.OTHER_RULE, certainty, "update", tensor, text, fix)  # type: ignore[arg-type]
         return
-    for name in wording.differing(one, other):
+    for name in _material(one, other, updates_of(pair.inputs("update"))):
         words = wording.WORDS[name]
         text = f"{pair.names[1]} {words.phrase(other[name], other)}, {pair.names[0]} {words.phrase(one[name], one)}"
         text += _times(name, one, other) + (f"; in {', '.join(candidate.only)} alone" if candidate.only else "")
         yield NumericCause(words.cause, certainty, "update", tensor, text, pair.fix(words.fix, rule))  # type: ignore[arg-type]
+
+
+def _material(one: Way, other: Way, updates: Sequence[Update]) -> list[str]:
+    """What two ways of one rule have otherwise and these updates show: without it they would not be reproduced."""
+    names = wording.differing(one, other)
+    kept = [name for name in names if share(other.otherwise(**{name: one[name]}), updates) > 1]
+    return kept or names  # one of several may stand for another
 
 
 def _times(name: str, one: Way, other: Way) -> str:

@@ -2,6 +2,9 @@
 
 Its files:
 
+    comparing.py      ``compared``: two scripts' captured steps, update by update
+    feeding.py        what of two steps can be held beside each other, stage by stage
+    replaying.py      one script's captured inputs through the other's loss, clipping and rule
     stating.py        a script's settings as the rule and the loss that they mean
     pairing.py        whose parameter is whose: both scripts' records in common names, layouts and slots
     matching.py       whether two captured steps began from the same weights and batch

@@ -110,10 +110,12 @@ def _weights(reference: Record, candidate: Record) -> tuple[str, float]:
     if reference.before is None or candidate.before is None:
         return "unknown", float("inf")
     apart = 0.0
-    ours, theirs = reference.before.parameters, candidate.before.parameters
-    if not ours or ours.keys() != theirs.keys():
+    trained = {**reference.before.parameters, **candidate.before.parameters}
+    # What one of the two does not train is among its buffers, or among its parameters all the same.
+    ours, theirs = ({**one.before.buffers, **one.before.parameters} for one in (reference, candidate) if one.before)
+    if not trained or not {*trained} <= {*ours} & {*theirs}:
         return "unknown", float("inf")
-    for name, values in ours.items():
+    for name, values in ((name, ours[name]) for name in trained):
         if values.shape != theirs[name].shape:
             return "other", float("inf")
         if values.size:

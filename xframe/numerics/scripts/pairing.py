@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import StateError, Verbatim
-from xframe.state.pairing import Axes, Described, Pair, pair
+from xframe.state.pairing import Axes, Described, Pair, pair, undecided
 from xframe.state.record import Record
 from xframe.state.state import State
 from xframe.tasks.optimizers import SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop, Rule
@@ -83,11 +83,13 @@ def described(record: Record) -> list[Described]:
 
 
 def _described(one: Mapping[str, Any]) -> Described:
-    layouts = tuple(None if axes is None else tuple(int(axis) for axis in axes) for axes in one["layouts"])
     shape = tuple(int(size) for size in one["shape"])
+    stated = one.get("layouts", undecided(shape))
+    layouts = tuple(None if axes is None else tuple(int(axis) for axis in axes) for axes in stated)
     if any(axes is not None and sorted(axes) != list(range(len(shape))) for axes in layouts) or not layouts:
         raise ValueError(f"{one['name']} with axes {layouts}")
-    return Described(str(one["name"]), shape, str(one["kind"]), str(one["role"]), layouts, bool(one["optional"]))
+    kind, role = str(one.get("kind", "")), str(one.get("role", ""))
+    return Described(str(one["name"]), shape, kind, role, layouts, bool(one.get("optional")))
 
 
 def names(

@@ -9,6 +9,7 @@ from typing import Any
 
 from xframe.numerics.result import Distance, NumericCause
 
+_NOT_THE_RULE = "clip_|accumulation_steps|loss_scale|parameters|groups|zero_grad|fused|foreach|capturable"
 _BEHIND: Mapping[str, tuple[tuple[str, str], ...]] = {  # by stage: a cause, and the settings behind it
     "forward": (
         ("batch-first", r"recurrent\..*batch_first"),
@@ -32,7 +33,7 @@ _BEHIND: Mapping[str, tuple[tuple[str, str], ...]] = {  # by stage: a cause, and
         ("learning-rate", r"optimizer\.(.*\.)?learning_rate|schedule\..*"),
         ("weight-decay", r"optimizer\.(.*\.)?(weight_decay|decay)"),
         ("adam-epsilon-placement", r"optimizer\.(.*\.)?epsilon_on"),
-        ("optimizer-settings", r"optimizer\.(?!.*(clip_|accumulation_steps|loss_scale|parameters|groups)).*"),
+        ("optimizer-settings", rf"optimizer\.(?!.*({_NOT_THE_RULE})).*"),
     ),
     "buffers": (("normalisation-settings", r"normalisation\..*"),),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from xframe.errors import XframeError
@@ -44,6 +45,7 @@ _FIELDS = {  # of a rule, by the settings' names
     "clip_norm": "clip_norm",
     "clip_global_norm": "clip_global_norm",
 }
+_OWNER = {"tensorflow": "keras"}  # of the classes of optimizers and losses
 _DECAYS = {"coupled": "l2", "decoupled": "decoupled"}
 _LOSSES: Mapping[str, Mapping[str, str]] = {  # by the settings' class, each framework's own
     "cross_entropy": {"torch": "torch.CrossEntropyLoss", "keras": "keras.SparseCategoricalCrossentropy"},
@@ -63,14 +65,14 @@ def rule_of(
 
     Args:
         settings: such as ``{"class": "AdamW", "learning_rate": 0.001, "weight_decay": 0.01, …}``.
-        framework: ``torch``, or ``keras``: whose class that is.
+        framework: ``torch``, or ``tensorflow`` or ``keras``: whose class that is.
         rate: at the step in question, in place of the one that was set in the beginning.
         groups: of parameters, each with its ``rate``, settings and common names of ``parameters``; the first has the
             rule's own settings.
     """
     if settings.get("maximize"):
         return None
-    name = _named(str(settings.get("class", "")), framework)
+    name = _named(str(settings.get("class", "")), _OWNER.get(framework, framework))
     stated = {field: settings[each] for each, field in _FIELDS.items() if settings.get(each) is not None}
     stated = {field: _number(value) for field, value in stated.items()}
     given = settings.get("learning_rate") if rate is None else rate
@@ -93,7 +95,8 @@ def _groups(groups: Sequence[Settings]) -> tuple[Group, ...]:
     found = list[Group]()
     for one in groups[1:]:
         first, names = groups[0], tuple(map(str, one["parameters"]))
-        factor = float(one["rate"]) / float(first["rate"]) if one["rate"] != first["rate"] else 1.0
+        rates = [float(each.get("rate") or 0) for each in (first, one)]
+        factor = rates[1] / rates[0] if isfinite(rates[1] - rates[0]) and rates[0] != rates[1] else 1.0
         decays = [float(each.get("weight_decay") or 0) for each in (first, one)]
         if names and (factor != 1 or decays[0] != decays[1]):
             found.append(Group(tuple(map(glob.escape, names)), factor, decays[1]))
@@ -102,7 +105,7 @@ def _groups(groups: Sequence[Settings]) -> tuple[Group, ...]:
 
 def loss_of(settings: Settings, framework: str) -> Loss | None:
     """The loss of a loss' settings, as far as they state one of the catalogue."""
-    name = _LOSSES.get(str(settings.get("class")), {}).get(framework)
+    name = _LOSSES.get(str(settings.get("class")), {}).get(_OWNER.get(framework, framework))
     if name is None:
         return None
     if name == "torch.BCEWithLogitsLoss" and settings.get("from_logits") is False:

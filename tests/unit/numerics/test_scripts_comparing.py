@@ -1,0 +1,95 @@
+"""Two scripts' captured updates are judged stage by stage, and what one of them does otherwise is named."""
+
+from dataclasses import replace
+
+import pytest
+from unit.numerics.captured_by_hand import Script, captured
+
+from xframe.numerics.scripts.comparing import Sides, compared
+from xframe.tasks.optimizers import SGD, Adam, named
+
+ADAM = Script("torch", Adam(0.01, epsilon=0.0)), Script("keras", Adam(0.01, epsilon=0.0, epsilon_on="uncorrected"))
+MOMENTUM = Script("torch", SGD(0.1, momentum=0.9)), Script("keras", SGD(0.1, momentum=0.9, velocity="step"))
+PLAIN = Script("torch", SGD(0.1)), Script("keras", SGD(0.1))
+CLIPPED = tuple(replace(one, rule=SGD(0.5, clip_global_norm=0.3)) for one in PLAIN)
+
+
+def judged(left, right, updates=3, **more):
+    return compared(
+        zip(captured(left, updates), captured(right, updates), strict=True), Sides(("torch", "keras"), **more)
+    )
+
+
+@pytest.mark.parametrize("pair", [ADAM, MOMENTUM, PLAIN, CLIPPED], ids=["adam", "momentum", "plain", "clipped"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_scripts_that_do_the_same_are_equivalent(pair, dtype, turned):
+    pair = [replace(one, dtype=dtype) for one in (reversed(pair) if turned else pair)]
+    found = judged(*pair)
+    assert found.verdict in ("identical", "equivalent"), found
+    assert (found.causes, found.first, found.notes) == ((), None, ())
+    assert {one.stage for one in found.worst} >= {"batch", "forward", "loss", "gradient", "clipping", "update"}
+
+
+def test_one_script_beside_itself_is_identical():
+    assert judged(PLAIN[0], PLAIN[0]).verdict == "identical"
+
+
+MISTAKES = {
+    "learning rate": (PLAIN, {"rule": SGD(0.10001)}, "update", "learning-rate-value"),
+    "epsilon": (ADAM, {"rule": named("keras.adam", {"learning_rate": 0.01})}, "update", "epsilon"),
+    "decay": (ADAM, {"rule": replace(ADAM[1].rule, weight_decay=0.1)}, "update", "weight-decay"),
+    "divided": (PLAIN, {"divided": 4.0}, "gradient", ""),
+    "clipping": (CLIPPED, {"rule": SGD(0.5, clip_norm=0.3)}, "clipping", ""),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found_in_its_stage_and_named(mistake):
+    (left, right), change, stage, name = MISTAKES[mistake]
+    found = judged(left, replace(right, **change))
+    assert found.verdict == "different"
+    assert (found.first.stage, found.first.step) == (stage, 0)
+    assert found.causes[0].certainty == "proven"
+    assert found.causes[0].name.startswith(name)
+
+
+def test_other_starting_weights_are_said_and_fail_nothing():
+    found = judged(PLAIN[0], replace(PLAIN[1], seed=1))
+    assert found.verdict == "inconclusive"
+    assert found.first is None
+    assert found.causes == ()
+    assert any("do not start from the same weights" in note for note in found.notes)
+    assert {one.stage for one in found.worst} >= {"loss", "clipping", "update"}
+
+
+def test_with_other_starting_weights_a_wrong_rule_is_found_all_the_same():
+    found = judged(ADAM[0], replace(ADAM[1], seed=1, rule=named("keras.adam", {"learning_rate": 0.01})))
+    assert (found.verdict, found.first.stage) == ("different", "update")
+    assert "epsilon" in found.causes[0].name
+
+
+def test_other_batches_are_said_and_fail_nothing():
+    found = judged(PLAIN[0], replace(PLAIN[1], scale=2.0))
+    assert found.verdict == "inconclusive"
+    assert any("of other batches" in note for note in found.notes)
+
+
+def test_where_nothing_is_reproduced_settings_suggest_a_cause():
+    settings = {"recurrent.batch_first": True}, {"recurrent.batch_first": False}
+    ours, theirs = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
+    forward = {"outputs": theirs[0].stages["forward"]["outputs"] + 1}
+    theirs = [replace(theirs[0], stages={**theirs[0].stages, "forward": forward})]
+    found = compared(zip(ours, theirs, strict=True), Sides(("torch", "keras"), settings=settings))
+    assert found.first.stage == "forward"
+    assert ("batch-first", "likely") in [(one.name, one.certainty) for one in found.causes]
+
+
+@pytest.mark.parametrize(("factor", "names"), [(1 + 6e-6, []), (1.0001, ["learning-rate-value"])])
+def test_what_keras_rounds_in_its_corrections_is_no_other_learning_rate(factor, names):
+    (record,) = captured(Script("keras", named("keras.adam")), 1)
+    before, after = record.before.parameters, record.after.parameters
+    moved = {name: before[name] + (after[name] - before[name]) * before[name].dtype.type(factor) for name in after}
+    other = replace(record, after=replace(record.after, parameters=moved))
+    found = compared([(record, other)], Sides(("keras", "keras 2")))
+    assert [cause.name for cause in found.causes] == names

@@ -1,0 +1,96 @@
+"""What was captured beside traces of scripts, judged: each further script's updates beside the first one's.
+
+Where a trace has no captured updates nothing is judged, and where numbers differ it is said that they would tell more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from xframe.comparison.pairing import named
+from xframe.comparison.result import Comparison
+from xframe.errors import StateError, UsageError, Verbatim, XframeError
+from xframe.numerics.naming.pair import Write
+from xframe.numerics.result import Numerics
+from xframe.numerics.scripts.comparing import Sides, compared
+from xframe.state.pairing import Pair, pairs_of
+from xframe.state.record import Record
+from xframe.trace.captured import Captured, captured_of
+from xframe.trace.trace import Trace
+
+MapOfPairs = Mapping[str, str | Pair]
+_MORE = (
+    "which stage of an update differs, and by what rule, captured updates show: record both scripts again with "
+    "--capture 4, as in: xframe record --capture 4 --out run.trace -- python train.py"
+)
+
+
+def judged(
+    traces: Sequence[Trace], map_of_pairs: str | Path | MapOfPairs | None = None, write: Write | None = None
+) -> tuple[tuple[Numerics, ...], tuple[str, ...]]:
+    """Each further script beside the first, and sentences on what could not be judged; nothing without captures.
+
+    Args:
+        traces: the reference's and the candidates'.
+        map_of_pairs: whose parameter is whose, where names, order and shapes leave it open: TOML.
+        write: a rule as each framework writes it.
+
+    Raises:
+        UsageError: the map is none, or there are no captures to which it applies.
+        TraceError: a captured file is damaged.
+    """
+    given = pairs_of(Path(map_of_pairs)) if isinstance(map_of_pairs, (str, Path)) else map_of_pairs
+    held = [captured_of(trace) for trace in traces]
+    if given is not None and (len(traces) < 2 or not all(held)):
+        raise UsageError(
+            "a map of pairs without captured updates",
+            got=Verbatim(next((trace.name for trace, one in zip(traces, held, strict=True) if not one), "one trace")),
+            expected="traces that were recorded with --capture",
+        )
+    found, notes = list[Numerics](), list[str]()
+    names = named(traces)
+    for name, trace, own in zip(names[1:], traces[1:], held[1:], strict=True):
+        if not held[0] or not own:
+            continue
+        sides = Sides((names[0], name), given, (traces[0].settings, trace.settings), write)
+        try:
+            numerics = compared(_common(held[0], own), sides)
+        except (UsageError, StateError) as error:
+            if given is not None:
+                raise
+            notes.append(_unpaired(error, names[0], name))
+            continue
+        if numerics.verdict == "inconclusive":  # losses and weights are judged all the same
+            notes += [f"captured updates of {names[0]} and {name} decide nothing: {note}" for note in numerics.notes]
+        else:
+            found.append(numerics)
+    return tuple(found), tuple(notes)
+
+
+def _common(reference: Sequence[Captured], candidate: Sequence[Captured]) -> Iterator[tuple[Record, Record]]:
+    """The updates of the first optimizer that both captured, read one after the other."""
+    theirs = {one.update: one for one in candidate if not one.optimizer}
+    for one in reference:
+        if not one.optimizer and one.update in theirs:
+            yield one.read(), theirs[one.update].read()
+
+
+def _unpaired(error: XframeError, reference: str, candidate: str) -> str:
+    why = str(error.got) if isinstance(error, UsageError) else str(error)
+    return (
+        f"captured updates are not judged, as the parameters of {reference} and {candidate} have no pairs: {why}; "
+        '--map FILE.toml says which is which, in lines of "dense/kernel" = "fc1.weight"'
+    )
+
+
+def with_hint(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
+    """The comparison, and where scripts' numbers differ or are not judged, which option would tell more."""
+    scripts = [trace for trace in traces if trace.settings]
+    told = comparison.structure == "identical" and comparison.numbers not in ("different", "not judged")
+    if told or len(traces) < 2 or len(scripts) < len(traces) or all(captured_of(trace) for trace in traces):
+        return comparison
+    if comparison.structure == "different":
+        return comparison
+    return replace(comparison, explanation=(*comparison.explanation, _MORE))

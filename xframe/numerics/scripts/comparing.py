@@ -1,0 +1,227 @@
+"""Are two scripts the same algorithm: their captured steps judged stage by stage, and what differs named.
+
+Of each update that both captured: the batch; what both computed of the same weights and batch; the loss, the clipping
+and the update by one script's rule on the other's captured inputs; buffers. What cannot be judged is said, with what
+would let it be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from xframe.numerics.judging import judge, judge_step
+from xframe.numerics.naming.causes import explain
+from xframe.numerics.naming.pair import Write
+from xframe.numerics.naming.ways import Way
+from xframe.numerics.result import Distance, NumericCause, Numerics, Verdict
+from xframe.numerics.scripts import feeding, observing, pairing, replaying, set_otherwise
+from xframe.numerics.scripts.feeding import Held
+from xframe.numerics.scripts.matching import Match, matched, update
+from xframe.numerics.scripts.stating import loss_of, rule_of
+from xframe.state.pairing import Pair
+from xframe.state.record import STAGES, Record
+from xframe.tasks.losses import Loss
+from xframe.tasks.optimizers import Rule
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What is shown of one update.
+
+    Attributes:
+        distances: between what is and what would be, in the order of computation.
+        causes: why, if one fails.
+        notes: kinds of reasons why something could not be judged, and sentences.
+        identical: both scripts left the same bits.
+        tells: an update wrong by a thousandth would have been seen.
+    """
+
+    step: int
+    precision: str
+    distances: tuple[Distance, ...]
+    causes: tuple[NumericCause, ...]
+    notes: tuple[tuple[str, str], ...]
+    identical: bool
+    tells: bool
+
+
+class Sides(NamedTuple):
+    """What is known of both scripts beside their steps.
+
+    Attributes:
+        names: how they are called.
+        given: a map of pairs of parameters.
+        settings: what each set, as its trace has it.
+        write: a rule as each framework writes it.
+    """
+
+    names: tuple[str, str]
+    given: Mapping[str, str | Pair] | None = None
+    settings: tuple[Settings, Settings] = ({}, {})
+    write: Write | None = None
+
+
+def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
+    """Judges two scripts' captured steps.
+
+    Args:
+        pairs: captured steps of the same update, the reference's and the candidate's, in order.
+        sides: the two scripts.
+
+    Raises:
+        UsageError: a parameter has no pair, or more than one way to be paired.
+        StateError: a record does not describe its model.
+    """
+    judged = [_judged(ours, theirs, sides) for ours, theirs in pairs]
+    distances = [one for each in judged for one in each.distances]
+    causes = {cause.name: cause for each in reversed(judged) for cause in reversed(each.causes)}
+    order = dict.fromkeys(cause.name for each in judged for cause in each.causes)
+    first = next((one for one in distances if not one.ok), None)
+    proven = any(one.certainty == "proven" for one in causes.values())
+    notes = {kind: note for each in reversed(judged) for kind, note in each.notes}
+    lacking = [stage for stage in _NEEDED if not any(one.stage == stage for one in distances)]
+    if lacking:
+        notes["lacking"] = f"not judged at any captured update: {' and '.join(_WORDS[stage] for stage in lacking)}"
+    verdict: Verdict = "equivalent"
+    if first is not None or proven:
+        verdict = "different"
+    elif lacking or not any(one.tells for one in judged):
+        verdict = "inconclusive"
+    elif all(one.identical for one in judged):
+        verdict = "identical"
+    return Numerics(
+        candidate=sides.names[1],
+        verdict=verdict,
+        steps=tuple(dict.fromkeys(one.step for one in judged)),
+        precisions=tuple(dict.fromkeys(one.precision for one in judged)),
+        worst=_worst(distances),
+        first=first,
+        causes=tuple(sorted((causes[name] for name in order), key=lambda one: one.certainty != "proven")),
+        notes=tuple(notes.values()),
+    )
+
+
+_NEEDED = ("gradient", "update")
+_WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates"}
+
+
+def _worst(distances: Iterable[Distance]) -> tuple[Distance, ...]:
+    """By precision and stage, the one that takes the largest share of its bound."""
+    worst: dict[tuple[str, str], Distance] = {}
+    for one in distances:
+        key = one.precision, one.stage
+        if key not in worst or one.share > worst[key].share:
+            worst[key] = one
+    return tuple(sorted(worst.values(), key=lambda one: STAGES.index(one.stage)))
+
+
+def _judged(ours: Record, theirs: Record, sides: Sides) -> _Judged:
+    """Of one update."""
+    in_common = pairing.names(ours, theirs, sides.given)
+    rules = _rule(ours, in_common[0]), _rule(theirs, in_common[1])
+    left, right = (pairing.canonical(*each) for each in zip((ours, theirs), in_common, rules, strict=True))
+    right, in_dialect = replaying.in_dialect(right, rules[1], rules[0])
+    rules, match = (rules[0], in_dialect), matched(left, right)
+    random = any(observing.random(one) for one in match.sides)
+    way = replaying.way(left, rules[0])
+    held = list(_held(match, way, rules[0], random=random))
+    distances = tuple(one for pair in held for one in judge_step(*pair))
+    updates = [pair for pair in held if pair[1].stages.get("update")]
+    return _Judged(
+        step=ours.step,
+        precision=left.precision,
+        distances=distances,
+        causes=tuple(_causes(match, rules, [one for one in distances if not one.ok], sides)),
+        notes=tuple(_notes(match, way is not None, random=random)),
+        identical=left.after is not None and right.after is not None and not left.after.differences(right.after),
+        tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
+    )
+
+
+def _held(match: Match, way: Way | None, rule: Rule | None, *, random: bool) -> Iterator[Held]:
+    """What is and what would be, in the order of computation; nothing behind the first stage that fails of those that
+    go on from each other."""
+    computed = feeding.computed(match, random=random)
+    failing = next((one.stage for one in judge_step(*computed) if not one.ok), None)
+    upto = feeding.COMPUTED[: feeding.COMPUTED.index(failing) + 1] if failing in feeding.COMPUTED else feeding.COMPUTED
+    ours, theirs = (
+        replace(one, stages={stage: held for stage, held in one.stages.items() if stage in (*upto, "update")})
+        for one in computed
+    )
+    yield ours, theirs
+    if "loss" not in ours.stages and failing != "batch":
+        value = replaying.loss(match.reference, _loss(match.reference), match.candidate)
+        if lost := feeding.lost(match, value):
+            yield lost
+    if clipped := feeding.clipped(match, lambda gradient: replaying.clipped(match.reference, rule, gradient)):
+        yield clipped
+    if way is not None and (updated := feeding.updated(match, lambda record: replaying.updated(way, record))):
+        yield updated
+    if failing is None and (left := feeding.buffers(match, random=random)):
+        yield left
+
+
+def _causes(
+    match: Match, rules: tuple[Rule | None, Rule | None], failing: Sequence[Distance], sides: Sides
+) -> Iterator[NumericCause]:
+    """Why, of one update."""
+    yield from observing.causes(*match.sides, sides.names)
+    if not failing:
+        return
+    stages = {one.stage for one in failing}
+    said = explain(*match.sides, failing, rules=rules, names=sides.names, fed=False, write=sides.write)
+    yield from (one for one in said if one.stage in stages)
+    if "loss" in stages and not any(one.stage == "loss" and one.certainty == "proven" for one in said):
+        added = [replaying.beside(one, _loss(one)) for one in match.sides]
+        if None not in added:
+            yield from observing.term_causes(match.sides, (added[0] or 0.0, added[1] or 0.0), sides.names)
+    if not any(one.stage == failing[0].stage and one.certainty == "proven" for one in said):
+        yield from set_otherwise.causes(sides.settings, failing[0], sides.names)
+
+
+def _notes(match: Match, replayed: bool, *, random: bool) -> Iterator[tuple[str, str]]:
+    """What of an update could not be judged, and why: what kind of reason that is, and a sentence."""
+    at = f"from step {match.reference.step} on"
+    if not match.same_batch and not match.same_ids:
+        yield "batch", f"{at} captured updates are of other batches: only loss, clipping and update are judged there"
+    elif random:
+        yield "random", "each draws masks of its own: outputs and gradients are judged with dropout at rate 0 alone"
+    elif match.weights not in ("equal", "near") and update(match.reference):
+        yield "weights", f"{at} the two train other weights: outputs and gradients are judged before that alone"
+    elif match.weights not in ("equal", "near"):
+        text = "they do not start from the same weights: outputs and gradients are judged where both load the same"
+        yield "weights", text
+    if not replayed:
+        yield "rule", f"no rule reproduces the reference's update {at}: the candidate's is not judged by it"
+
+
+def _rule(record: Record, names: pairing.Names) -> Rule | None:
+    """What a script states of its optimizer, at the rate of this step, with the common names in its groups."""
+    facts, before = record.facts, record.before
+    if not isinstance(facts.get("optimizer"), Mapping):
+        return None
+    stated = facts.get("groups")
+    groups = [
+        {**one, "parameters": [names[name].name for name in _listed(one) if name in names]}
+        for one in (stated if isinstance(stated, list) else [])
+        if isinstance(one, Mapping)
+    ]
+    numbers = {} if before is None else before.numbers
+    rate = next((numbers[name] for name in ("rate", "learning_rate") if name in numbers), None)
+    return rule_of(facts["optimizer"], str(facts.get("framework", "")), rate, groups)
+
+
+def _listed(group: Mapping[str, Any]) -> list[str]:
+    stated = group.get("parameters", group.get("names"))
+    return [one for one in stated if isinstance(one, str)] if isinstance(stated, list) else []
+
+
+def _loss(record: Record) -> Loss | None:
+    """What a script states of its loss."""
+    stated = record.facts.get("losses")
+    first = stated[0] if isinstance(stated, list) and stated else None
+    return loss_of(first, str(record.facts.get("framework", ""))) if isinstance(first, Mapping) else None
