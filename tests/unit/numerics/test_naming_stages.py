@@ -1,0 +1,208 @@
+"""Clipping, gradients and averages of weights: what a side did of them is named from its record."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_updates import begun, drawn, slopes, state
+from xframe_numpy.optimizers import clipped
+
+from xframe.numerics.naming.averages import named_average
+from xframe.numerics.naming.causes import explain
+from xframe.numerics.naming.clipping import named_clipping
+from xframe.numerics.naming.gradients import named_gradient
+from xframe.optimizers import SGD, Average
+from xframe.state.record import Record
+from xframe.state.state import State
+
+NORM = float(np.sqrt(sum((one**2).sum() for one in slopes(5).values())))
+
+
+def clip(rule, made, precision="float64"):
+    gradients = {name: one.astype(precision) for name, one in slopes(5).items()}
+    return Record(0, stages={"gradient": gradients, "clipping": made(gradients)}, before=State({}, precision=precision))
+
+
+def by_rule(**settings):
+    return lambda gradients: dict(clipped(gradients, SGD(0.1, **settings)))
+
+
+def by_norm(most, added=0.0, norm=lambda g: np.sqrt((g**2).sum())):
+    def made(gradients):
+        every = norm(np.concatenate([one.ravel() for one in gradients.values()]))
+        return {name: one * min(1, most / (every + added)) for name, one in gradients.items()}
+
+    return made
+
+
+STATED = SGD(0.1, clip_global_norm=0.5)
+CLIPS = (
+    (by_rule(clip_norm=0.5), "clipping-kind"),
+    (by_rule(clip_value=0.5), "clipping-kind"),
+    (by_rule(), "clipping-absent"),
+    (by_rule(clip_global_norm=0.25), "clipping-threshold"),
+    (by_rule(clip_global_norm=0.5005), "clipping-threshold"),
+    (by_norm(0.5, 1e-6), "clipping-norm-added-to"),
+    (by_norm(0.5, norm=lambda g: np.abs(g).sum()), "clipping-kind"),
+    (by_norm(0.5, norm=lambda g: np.abs(g).max()), "clipping-kind"),
+)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize(("made", "cause"), CLIPS, ids=[str(i) for i in range(len(CLIPS))])
+def test_clipping(made, cause, precision):
+    reference = clip(STATED, by_rule(clip_global_norm=0.5), precision)
+    candidate = clip(STATED, made, precision)
+    assert NORM > 0.6
+    assert named_clipping(candidate, STATED)[0].proven
+    found = explain(reference, candidate, rules=(STATED, STATED))
+    if cause == "clipping-norm-added-to" and precision == "float32":
+        assert not found  # less than rounding
+    else:
+        assert [(one.name, one.certainty) for one in found] == [(cause, "proven")]
+    assert not explain(reference, reference, rules=(STATED, STATED))
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"clip_global_norm": 0.125}, "clip_global_norm"),
+        ({"clip_norm": 0.3}, "clip_norm"),
+        ({"clip_value": 0.01}, "clip_value"),
+        ({"clip_value": 100.0}, "no clipping"),
+    ],
+)
+def test_clipping_that_nobody_stated(settings, name):
+    did = named_clipping(clip(STATED, by_rule(**settings)), None)[0]
+    assert (did.name, did.proven, did.settings["fired"]) == (name, True, name != "no clipping")
+    if did.settings["fired"]:
+        assert did.settings["threshold"] == pytest.approx(next(iter(settings.values())), rel=1e-12)
+
+
+def test_clipping_that_has_not_fired():
+    rule = SGD(0.1, clip_global_norm=100.0)
+    did = named_clipping(clip(rule, by_rule(clip_global_norm=100.0)), rule)[0]
+    assert (did.name, did.settings["fired"]) == ("clip_global_norm", False)
+
+
+def gradient(change, sums=None):
+    """Records of two sides, the candidate's gradients changed."""
+    weights = {**drawn(1), "dense_2/kernel": np.random.default_rng(2).normal(size=(5, 5))}
+    one = {**slopes(3), "dense_2/kernel": np.random.default_rng(4).normal(size=(5, 5))}
+    position = {"window": {"count": 3}}
+    before = State(weights, gradients=sums or {}, precision="float64", position=position)
+    batch = {"features": np.zeros((24, 6)), "ids": np.arange(24)}
+    reference = Record(3, before, {"batch": batch, "gradient": one})
+    return reference, replace(reference, stages={"batch": batch, "gradient": change(dict(one), weights)})
+
+
+def times(factor, *names):
+    return lambda g, w: {name: factor * one if name in names or not names else one for name, one in g.items()}
+
+
+def turned(name):
+    return lambda g, w: {**g, name: g[name].T}
+
+
+GRADIENTS = (
+    (times(1 / 4), "gradient-factor", "divided by the window's 4 steps"),
+    (times(4), "gradient-factor", "multiplied by the window's 4 steps"),
+    (times(1 / 16), "gradient-factor", "the square of the window's steps, 16"),
+    (times(24), "gradient-factor", "multiplied by the batch's 24 rows"),
+    (times(1.0001), "gradient-factor", "1.0001 times"),
+    (times(-1), "gradient-sign", "with a minus"),
+    (times(0, "dense_1/kernel"), "gradient-absent", "dense_1/kernel are absent"),
+    (
+        lambda g, w: {name: g[name] for name in g if name != "dense_0/bias"},
+        "gradient-absent",
+        "dense_0/bias are absent",
+    ),
+    (times(2, "dense_0/kernel"), "gradient-factor", "dense_0/kernel are 2 times"),
+    (lambda g, w: {name: g[name] + 0.01 * w[name] for name in g}, "decay-in-gradient", "0.01 times the weights"),
+    (turned("dense_2/kernel"), "gradient-transposed", "axes in a different order"),
+    (turned("dense_0/kernel"), "gradient-transposed", "axes in a different order"),
+)
+
+
+@pytest.mark.parametrize(("change", "cause", "text"), GRADIENTS, ids=[str(i) for i in range(len(GRADIENTS))])
+def test_gradients(change, cause, text):
+    reference, candidate = gradient(change)
+    (found,) = explain(reference, candidate)
+    assert (found.name, found.certainty) == (cause, "proven")
+    assert text in found.sentence
+    assert all(one.proven for one in named_gradient(reference, candidate))
+    assert explain(reference, reference) == ()
+
+
+@pytest.mark.parametrize("divisor", [1, 4])
+def test_a_gradient_of_the_last_batch_alone(divisor):
+    sums = {name: 3 * one for name, one in slopes(9).items()} | {
+        "dense_2/kernel": np.random.default_rng(8).normal(size=(5, 5))
+    }
+    reference, candidate = gradient(
+        lambda g, w: {name: (4 * one - sums[name]) / divisor for name, one in g.items()}, sums
+    )
+    (found,) = explain(reference, candidate)
+    assert (found.name, found.certainty) == ("gradient-of-last-batch", "proven")
+
+
+def test_gradients_that_nothing_explains():
+    rng = np.random.default_rng(0)
+    reference, candidate = gradient(
+        lambda g, w: {name: one + rng.normal(0, 1e-3, one.shape) for name, one in g.items()}
+    )
+    assert explain(reference, candidate) == ()
+
+
+def averaged(change, decay=0.9, updates=3, buffers=False):
+    """Records of two sides with averages, the candidate's changed."""
+    rule = SGD(0.1, average=Average(decay))
+    optimizer, weights = begun(rule, updates)
+    before = state(optimizer, weights, rule)
+    before = replace(before, average={name: one.copy() for name, one in optimizer.average.items()})
+    gradients = slopes(3)
+    optimizer.update(weights, gradients)
+    after = state(optimizer, weights, rule)
+    stages = {"gradient": gradients, "clipping": gradients, "update": after.parameters}
+    sides = []
+    for each in (lambda average, old, new: optimizer.average, change):
+        own = {
+            name: each(before.average, before.parameters, after.parameters)[name].copy() for name in after.parameters
+        }
+        sides.append(Record(updates, before, stages, replace(after, average=own)))
+    return rule, *sides
+
+
+def mixed(share, of=2):
+    return lambda *sides: {name: share * one + (1 - share) * sides[of][name] for name, one in sides[0].items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (mixed(0.99), "average-decay-value"),
+        (mixed(0.9001), "average-decay-value"),
+        (mixed(0.1), "average-decay-swapped"),
+        (mixed(1.0), "average-clock"),
+        (mixed(0.0), "average-begins-as-copy"),
+        (mixed(0.9, of=1), "average-of-weights-before"),
+        (mixed(5 / 14), "average-warms-up"),
+    ],
+)
+def test_averages(change, cause):
+    rule, reference, candidate = averaged(change)
+    assert named_average(reference, rule.average)[0].settings["decay"] == 0.9
+    (found,) = explain(reference, candidate, rules=(rule, rule))
+    assert (found.name, found.certainty) == (cause, "proven")
+    assert explain(reference, reference, rules=(rule, rule)) == ()
+
+
+def test_averages_of_buffers():
+    rule, reference, candidate = averaged(mixed(0.9))
+    buffers, average = {"norm_0/mean": np.ones(3)}, {**candidate.after.average, "norm_0/mean": np.ones(3)}
+    candidate = replace(candidate, after=replace(candidate.after, buffers=buffers, average=average))
+    (found,) = explain(reference, candidate, rules=(rule, rule))
+    assert (found.name, found.sentence) == (
+        "average-of-buffers",
+        "the candidate averages its buffers too, the reference averages parameters alone",
+    )
