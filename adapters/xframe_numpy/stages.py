@@ -32,7 +32,7 @@ def staged(step: TrainStep, batch: Batch, stages: Stages) -> None:
     passed = model.forward(batch.features, training=True, seen=seen)
     outputs = stages.outcome("forward", {"outputs": reached})["outputs"]
     loss, slope = step.loss(outputs, batch.targets)
-    held = stages.outcome("loss", {"loss": np.asarray(loss), "slope": slope})
+    held = stages.outcome("loss", {"loss": np.asarray(loss, slope.dtype), "slope": slope})
     model.move(passed)
     own, due = step.accumulate(batch, model.backward(passed, held["slope"]))
     gradients = stages.outcome("gradient", own)

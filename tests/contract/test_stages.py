@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from contract.test_builders import BUILT
 from sweeps.resumed import made
 
 import xframe
@@ -154,6 +155,23 @@ def test_each_layer_goes_on_from_what_was_given_before_it(adapter):
             assert np.abs(sides[adapter][stage][name] - values).max(initial=0) <= most, (stage, name)
     for name, values in sides["numpy"]["forward"].items():
         assert name == first or not np.allclose(values, own["forward"][name]), name
+
+
+@pytest.mark.parametrize("adapter", ["torch", "tensorflow"])
+def test_layers_of_a_builders_model_are_seen_before_the_function_that_follows(adapter):
+    """torch has that as a module of its own, Keras in the layer: what both have is the product."""
+    task = replace(BUILT, optimizer=of_rule().optimizer)
+    drive = made(adapter, PLAN, task, "float64")
+    (batch,) = islice(drive.batches, 1)
+    weights = drive.train_step.state().parameters
+    own = drive.train_step.stages(batch)
+    assert list(own["forward"]) == ["dense_0/outputs", "dense_1/outputs", "outputs"]
+    product = own["batch"]["features"] @ weights["dense_0/kernel"] + weights["dense_0/bias"]
+    assert own["forward"]["dense_0/outputs"] == pytest.approx(product, rel=1e-13, abs=1e-13)
+    (batch,) = islice((drive := made(adapter, PLAN, task, "float64")).batches, 1)
+    fed = drive.train_step.stages(batch, {"forward": {"dense_0/outputs": 1 + product}})["forward"]
+    behind = np.maximum(1 + product, 0) @ weights["dense_1/kernel"] + weights["dense_1/bias"]
+    assert fed["outputs"] == pytest.approx(behind, rel=1e-13, abs=1e-13)
 
 
 @pytest.mark.parametrize("adapter", ["numpy", "torch"])

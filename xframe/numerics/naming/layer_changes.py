@@ -284,23 +284,22 @@ def _of_dropout(layer: layers.Dropout, inputs: Array, own: Array) -> Iterator[Ch
     yield Changed(
         "dropout-rate", f"rate {1 - layer.rate:g}, what is kept taken for it", replace(layer, rate=1 - layer.rate)
     )
-    there = inputs != 0
-    ratios = np.unique(np.round(own[there] / inputs[there], 9))
-    kept = own != 0
-    if len(ratios) == 2 and ratios[0] == 0:
-        yield from _of_mask(layer, kept, float(ratios[1]), float(kept[there].mean()))
+    there, kept = inputs != 0, own != 0
+    ratios = own[there & kept] / inputs[there & kept]
+    if len(ratios) and not kept.all() and np.allclose(ratios, middle := float(np.median(ratios)), rtol=1e-5, atol=0):
+        yield from _of_mask(layer, kept, middle, float(kept[there].mean()))
 
 
 def _of_mask(layer: layers.Dropout, kept: Array, factor: float, share: float) -> Iterator[Changed]:
     """A mask that is not the layer's, and the factor of what it keeps."""
     exact = 1 / (1 - layer.rate)
-    if abs(factor - 1) < 1e-6:
+    if abs(factor - 1) < 1e-5:
         yield Changed("dropout-unscaled", "what is kept not divided by 1 - rate", made=lambda x: x * kept)
-    elif abs(factor - exact) < 1e-6 * exact:
+    elif abs(factor - exact) < 1e-5 * exact:
         text = f"a mask of its own, of the same rate, that keeps {share:.4f}"
         yield Changed("dropout-mask", text, made=lambda x: x * kept * exact)
     elif factor > 1:
-        rate = float(f"{1 - 1 / factor:.6g}")
+        rate = float(f"{1 - 1 / factor:.5g}")
         swapped = abs(rate - (1 - layer.rate)) < 1e-6
         text = f"rate {rate:g}" + (", what is kept taken for it" if swapped else "")
         yield Changed("dropout-rate", text, made=lambda x: x * kept / (1 - rate), settings={"rate": rate})
