@@ -106,15 +106,15 @@ class StepMaker:
 
     def _through(self, count: int, start: State, seconds: float, least: int) -> Iterator[tuple[int, WalkState, Any]]:
         """Index, position and batch of each of the run's first steps, which is to be made before the next comes."""
-        walk, deadline = self.begin(start), math.inf
+        walk, began = self.begin(start), _now()
         for index in range(count):
-            if self.step.window.over or (index >= least and time.perf_counter() > deadline):
+            if self.step.window.over or (index >= least and _since(began) > seconds):
                 return
             if (batch := self.draw(index, walk)) is None:
                 return
             yield index, walk, batch
             if not index:  # in which a framework compiles the step
-                deadline = time.perf_counter() + seconds
+                began = _now()
             walk = batch.place.state()
 
     def _floor(self, made: Record, window: WindowState, batch: Any) -> Floor:
@@ -250,6 +250,17 @@ def _fitting(given: Mapping[str, NDArray[Any]], own: Mapping[str, NDArray[Any]])
     """What of one stage's outcomes can stand in the place of another's."""
     kinds = {name: (values.dtype, values.shape) for name, values in own.items()}
     return {name: values for name, values in given.items() if (values.dtype, values.shape) == kinds.get(name)}
+
+
+def _now() -> tuple[float, float]:
+    """The time of this process' processors, and the clock's."""
+    return time.process_time(), time.perf_counter()
+
+
+def _since(began: tuple[float, float]) -> float:
+    """Seconds of work since then. What else the machine does hardly counts, and waiting for a device a quarter."""
+    worked, passed = (now - before for now, before in zip(_now(), began, strict=True))
+    return max(worked, passed / 4)
 
 
 def _number(value: Any) -> float:

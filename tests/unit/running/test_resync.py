@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from xframe.errors import OverdueError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import harness, registry
 from xframe.running.judged_steps import EXTENTS, judged_steps, least_steps
@@ -210,3 +211,26 @@ def test_workers_stay_and_answer(tmp_path):
     assert not any(differs(*pair) for pair in found[0].pairs)
     assert any("was killed" in note for note in found[1].notes)
     assert found[1].pairs == ()
+
+
+@pytest.mark.parametrize("ended", [OverdueError, KeyboardInterrupt])
+def test_what_ends_the_judging_leaves_the_traces(tmp_path, monkeypatch, ended):
+    """The limit of --timeout is passed while an answer is waited for, or Ctrl-C is pressed."""
+    request = Request(plan=PLAN, task="diabetes-regression", adapters=("numpy",), device="cpu", timeout=100)
+    clock = harness.time.monotonic
+
+    def judging(sides, traces):
+        if ended is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        sides[0].ask(Ask("free", "float32", count=3))
+        assert len(sides[0].answer().losses) == 3
+        monkeypatch.setattr(harness.time, "monotonic", lambda: clock() + 1000)
+        sides[0]._worker.asked += 1
+        sides[0].answer()
+
+    trace = tmp_path / "numpy.trace"
+    with pytest.raises(ended) as raised:
+        harness.execute(request, {Selection("numpy", None): trace}, Progress(), judging)
+    if ended is OverdueError:
+        assert "not done within --timeout 100 s: got numpy after 12 recorded steps" in str(raised.value)
+    assert Trace.open(trace).complete
