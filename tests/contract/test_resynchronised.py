@@ -25,13 +25,13 @@ class WrongRate(Faulty):
         return super().train_step(plan, replace(task, optimizer=rule), runtime)
 
 
-def numerics(reference, candidate, precision="float32", fault=None):
+def numerics(reference, candidate, precision="float32", fault=None, task=TASK):
     one, other = registry.load(reference), registry.load(candidate)
     other = other if fault is None else make(other, fault)
     runtime = Runtime(device="cpu", threads=1, precision=precision)
-    found = resynchronise(one, other, PLAN, TASK, runtime, first_failing=first_failing)
+    found = resynchronise(one, other, PLAN, task, runtime, first_failing=first_failing)
     assert found.reference.losses
-    return judged(found, (found.reference.losses, found.candidate.losses), precision, TASK, reference)
+    return judged(found, (found.reference.losses, found.candidate.losses), precision, task, reference)
 
 
 @pytest.mark.parametrize("candidate", ["torch", "tensorflow"])
@@ -49,3 +49,25 @@ def test_the_same_rule_is_equivalent_and_a_wrong_rate_is_not(candidate):
 def test_a_run_in_float16_is_judged_in_finer_precisions():
     same = numerics("torch", "torch", "mixed_float16")
     assert (same.verdict, same.precisions) == ("identical", ("float64", "float32"))
+
+
+def own_model():
+    """A module whose activation is no part of its layers, and whose outputs are a little too large."""
+    import torch
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(10, 16), torch.nn.Linear(16, 1)
+
+        def forward(self, features):
+            return 1.00001 * self.second(torch.tanh(self.first(features)))
+
+    return Model()
+
+
+def test_a_layer_is_not_taken_for_a_builders_module():
+    """Which may have its activation elsewhere: what differs is the model's outputs."""
+    wrong = numerics("numpy", "torch", task=replace(TASK, builders={"torch": own_model}))
+    assert (wrong.first.stage, wrong.first.tensor, wrong.first.step) == ("forward", "outputs", 0)
+    assert not [one for one in wrong.worst if one.stage == "clipping" and not one.ok]

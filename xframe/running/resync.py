@@ -26,7 +26,7 @@ from xframe.running.adapter import Adapter
 from xframe.running.perturbing import Floor, floor_of, moved, permuted
 from xframe.running.runtime import Runtime
 from xframe.running.steering import CourseState, Position, WalkState, WindowState
-from xframe.state.record import Record
+from xframe.state.record import Arrays, Record
 from xframe.state.state import State
 from xframe.tasks.task import Task
 
@@ -167,15 +167,20 @@ class StepMaker:
         if (batch := self.draw(record.step, position.walk)) is None:
             return None
         own = self._apart(record, batch, {})
+        built = self.adapter.name in self.task.builders
         if given is not None:
-            fed = {stage: _fitting(given.stages.get(stage, {}), own.stages.get(stage, {})) for stage in FED}
-            return self._apart(record, batch, {stage: arrays for stage, arrays in fed.items() if arrays})
+            alike = given.facts.get("built") == built  # else a layer and a module of that name may be different parts
+            theirs = given.stages if alike else _with_outputs_alone(given.stages)
+            fed = {stage: _fitting(theirs.get(stage, {}), own.stages.get(stage, {})) for stage in FED}
+            made = self._apart(record, batch, {stage: arrays for stage, arrays in fed.items() if arrays})
+            return made if alike else replace(made, stages=_with_outputs_alone(made.stages))
         assert record.before is not None
         others = [self._apart(replace(record, before=moved(record.before, seed)), batch, {}) for seed in _SEEDS]
         one = self._apart(record, permuted(batch, _SEEDS[0]), {})
         inner = {stage: arrays for stage, arrays in one.stages.items() if stage != "forward"}  # which is by rows
         inner["loss"] = {"loss": inner["loss"]["loss"]}  # and so is its slope
-        return replace(own, facts={"floor": floor_of(own, [*others, replace(one, stages=inner)])})
+        floor = floor_of(own, [*others, replace(one, stages=inner)])
+        return replace(own, facts={"floor": floor, "built": built})
 
     def _apart(self, record: Record, batch: Any, fed: Mapping[str, Mapping[str, NDArray[Any]]]) -> Record:
         self.go_to(record)
@@ -244,6 +249,12 @@ def precisions_of(precision: str) -> tuple[str, ...]:
     """In which a run of that precision is judged: float64, then its own where its steps have stages."""
     own = "float32" if precision == "mixed_float16" else precision
     return tuple(dict.fromkeys(("float64", own)))
+
+
+def _with_outputs_alone(stages: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    """The stages, of the forward pass the model's outputs only."""
+    forward = {name: values for name, values in stages.get("forward", {}).items() if name == "outputs"}
+    return {stage: forward if stage == "forward" else arrays for stage, arrays in stages.items()}
 
 
 def _fitting(given: Mapping[str, NDArray[Any]], own: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
