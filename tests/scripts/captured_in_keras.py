@@ -72,6 +72,38 @@ def eager():
     return model
 
 
+def by_turns():
+    """By hand: a batch that is left out, a window of two tapes, and a second model that judges the first."""
+    model, judge = (
+        model_of("float64"),
+        keras.Sequential([keras.Input((3,), dtype="float64"), dense(1, dtype="float64")]),
+    )
+    one, other = keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.1)
+    for start in range(0, 48, 16):
+        with tf.GradientTape():
+            LOSS(Y[:4], model(X[:4], training=True))
+        total = [tf.zeros_like(variable) for variable in model.trainable_variables]
+        for half in (start, start + 8):
+            with tf.GradientTape() as tape:
+                loss = LOSS(Y[half : half + 8], model(X[half : half + 8], training=True))
+            grads = tape.gradient(loss, model.trainable_variables)
+            total = [summed + grad / 2 for summed, grad in zip(total, grads, strict=True)]
+        one.apply(total, model.trainable_variables)
+        with tf.GradientTape() as tape, tf.GradientTape() as inner:
+            made = model(X[start : start + 8], training=True)
+            real, fake = judge(tf.one_hot(Y[:8], 3, dtype="float64")), judge(made)
+            fooled = keras.losses.MeanSquaredError()(tf.ones_like(fake), fake)
+            told = keras.losses.MeanSquaredError()(tf.ones_like(real), real)
+            told += keras.losses.MeanSquaredError()(tf.zeros_like(fake), fake)
+        grads, others = (
+            tape.gradient(fooled, model.trainable_variables),
+            inner.gradient(told, judge.trainable_variables),
+        )
+        one.apply(grads, model.trainable_variables)
+        other.apply(others, judge.trainable_variables)
+    return model
+
+
 def scaled():
     """A scaled loss, and rows of a table."""
     model = keras.Sequential(
@@ -91,9 +123,9 @@ def jit():
 
 
 left = {}
-for one in (fit, accumulated, function, eager, scaled, jit):
+for one in (fit, accumulated, function, eager, by_turns, scaled, jit):
     ends = []
-    for capture in (0, 2) if one is not jit else (2,):
+    for capture in (0, 2) if one not in (eager, by_turns, jit) else (2,):
         keras.utils.set_random_seed(7)
         with xframe.watch(folder / f"{one.__name__}-{capture}.trace", capture=capture):
             model = one()

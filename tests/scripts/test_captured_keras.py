@@ -23,7 +23,8 @@ def captured(tmp_path_factory):
     for name, same in left.items():
         trace = xframe.Trace.open(folder / f"{name}-2.trace")
         assert trace.complete, done.stderr
-        found[name] = same, {one.update: one.read() for one in captured_of(trace)}, trace
+        records = {(one.update, one.optimizer): one.read() for one in captured_of(trace)}
+        found[name] = same, {update: one for (update, number), one in records.items() if not number}, trace, records
     return found
 
 
@@ -32,11 +33,12 @@ def test_capturing_changes_no_bit(captured):
 
 
 def test_the_first_updates_are_captured_and_then_ever_fewer(captured):
-    updates = {name: sorted(records) for name, (_, records, _) in captured.items()}
+    updates = {name: sorted(records) for name, (_, records, *_) in captured.items()}
     assert updates["fit"] == [0, 1, 4, 8]  # in the midst of an execution of three steps
     assert updates["accumulated"] == [0, 1]
     assert updates["function"] == updates["eager"] == [0, 1, 4]
     assert updates["scaled"] == [0, 1]
+    assert updates["by_turns"] == [0, 1, 4]
     assert updates["jit"] == []
     assert "XLA" in str(captured["jit"][2].end["captured"]["left_out"])
 
@@ -101,7 +103,7 @@ def test_gradients_are_there_before_and_after_clipping(captured, case, bound):
 
 
 def test_a_window_has_its_batches_and_their_mean_gradient(captured):
-    _, records, trace = captured["accumulated"]
+    _, records, trace, _ = captured["accumulated"]
     record, rows = records[1], trace.frame()
     assert record.facts["window"] == 2
     assert record.stages["batch"]["features"].shape == record.stages["batch"]["window/1/features"].shape == (8, 6)
@@ -109,7 +111,7 @@ def test_a_window_has_its_batches_and_their_mean_gradient(captured):
     np.testing.assert_allclose(losses, rows.loss[2:4], rtol=1e-6)
     assert np.abs(next(iter(record.before.gradients.values()))).max() > 0  # of the step before
     assert np.isclose(record.facts["groups"][0]["rate"], rows.lr[3])
-    _, expected, trace = captured["scaled"]
+    _, expected, trace, _ = captured["scaled"]
     assert [one.before.numbers["loss_scale"] for one in expected.values()] == [2.0**15] * 2
     assert expected[0].facts["sparse"]
     np.testing.assert_allclose(norm(expected[0].stages["gradient"]), trace.frame().gradient_norm[0], rtol=1e-5)
@@ -117,7 +119,7 @@ def test_a_window_has_its_batches_and_their_mean_gradient(captured):
 
 def test_what_led_to_an_update_is_in_its_record(captured):
     for case, dtype in (("fit", np.float32), ("function", np.float64), ("eager", np.float64)):
-        _, records, trace = captured[case]
+        _, records, trace, _ = captured[case]
         record, rows = records[1], trace.frame()
         batch, forward, facts = record.stages["batch"], record.stages["forward"], record.facts
         assert batch["features"].shape == (8, 6)
@@ -149,3 +151,25 @@ def test_what_led_to_an_update_is_in_its_record(captured):
         expected = 0.99 * record.before.buffers[name] + 0.01 * inputs.mean(axis=0)
         np.testing.assert_allclose(record.after.buffers[name], expected, rtol=1e-4, atol=1e-6)
     assert f"{normed}/outputs" not in record.stages["forward"]  # what a graph fuses with the layer after it
+
+
+def test_what_is_by_turns_is_kept_apart(captured):
+    *_, records = captured["by_turns"]
+    assert sorted(records) == [(0, 0), (0, 1), (1, 0), (1, 1), (4, 0)]
+    summed, fooled, told = records[0, 0], records[1, 0], records[0, 1]
+    assert summed.facts["window"] == 2  # and without the batch that no gradient is of
+    draw = np.random.default_rng(0).random((48, 6))
+    np.testing.assert_array_equal(summed.stages["batch"]["features"], draw[:8])
+    np.testing.assert_array_equal(summed.stages["batch"]["window/1/features"], draw[8:16])
+    np.testing.assert_array_equal(fooled.stages["batch"]["features"], draw[:8])
+    assert fooled.stages["batch"]["targets"].tolist() == [[1.0]] * 8
+    assert fooled.stages["forward"]["returned"].shape == (8, 3)
+    np.testing.assert_allclose(fooled.stages["loss"]["loss"], fooled.stages["loss"]["terms/0/value"])
+    values = [told.stages["loss"][f"terms/{number}/value"] for number in (0, 1)]
+    np.testing.assert_allclose(told.stages["loss"]["loss"], sum(values))
+    assert told.stages["batch"]["features/1"].tolist() == fooled.stages["forward"]["returned"].tolist()
+    for one in (summed, fooled, told):
+        assert one.facts["left_out"] == []
+        for name, before in one.before.parameters.items():
+            expected = before - one.facts["groups"][0]["rate"] * one.stages["clipping"][name]
+            np.testing.assert_allclose(one.after.parameters[name], expected, rtol=1e-12, atol=1e-15)

@@ -48,6 +48,13 @@ class Parcel:
             self.plan.append((path, how, len(parts), shape))
             self.tensors += parts
 
+    def extend(self, other: Parcel, before: str) -> None:
+        """What is in another, with this before its names within a stage."""
+        for path, how, count, shape in other.plan:
+            stage, _, name = path.partition("/")
+            self.plan.append((f"{stage}/{before}{name}", how, count, shape))
+        self.tensors += other.tensors
+
     def arrays(self, flat: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """What came out; ``shapes`` are those of parameters."""
         given, found = iter(flat), dict[str, NDArray[Any]]()
@@ -80,8 +87,8 @@ class Names:
 
     def __init__(self, optimizer: Any) -> None:
         variables = list(optimizer._trainable_variables)
-        self.names = dict(zip(map(_key, variables), _unique(map(name_of, variables)), strict=True))
-        self.trained = {self.names[_key(one)]: one for one in variables}
+        self.names = dict(zip(map(key, variables), _unique(map(name_of, variables)), strict=True))
+        self.trained = {self.names[key(one)]: one for one in variables}
         self.kept: dict[str, Any] = {}
         held = set[int]()
         for attribute, listed in vars(optimizer).items():
@@ -90,17 +97,17 @@ class Names:
             if len(listed) != len(variables) or not all(one is None or is_variable(one) for one in listed):
                 continue
             for variable, one in zip(variables, listed, strict=True):
-                if one is not None and _key(one) not in self.names:
-                    held.add(_key(one))
-                    self.kept[f"{_part(attribute, variable, one)}/{self.names[_key(variable)]}"] = one
-        rest = [one for one in optimizer._variables if _key(one) not in held]
+                if one is not None and key(one) not in self.names:
+                    held.add(key(one))
+                    self.kept[f"{_part(attribute, variable, one)}/{self.names[key(variable)]}"] = one
+        rest = [one for one in optimizer._variables if key(one) not in held]
         self.scalars = {one.name: one for one in rest if not len(one.shape) and one is not optimizer._iterations}
         self.scalars["iterations"] = optimizer._iterations
         self.shapes = {name: tuple(one.shape) for name, one in self.trained.items()}
 
     def name(self, variable: Any) -> str:
         """Of a parameter."""
-        return self.names[_key(variable)]
+        return self.names[key(variable)]
 
     def state(self, extra: Mapping[str, Any]) -> Parcel:
         """The variables as they are here and now, with further numbers."""
@@ -134,7 +141,8 @@ def read(variable: Any) -> Any:
     return (variable._value if isinstance(variable, keras.Variable) else variable).read_value()
 
 
-def _key(variable: Any) -> int:
+def key(variable: Any) -> int:
+    """What a variable is known by, Keras' or the one that it holds."""
     return id(variable._value) if isinstance(variable, keras.Variable) else id(variable)
 
 
@@ -155,7 +163,7 @@ def buffers_of(layer: Any, trained: Names | None = None) -> dict[str, Any]:
     variables = [one for one in getattr(layer, "variables", ()) if tf.as_dtype(one.dtype).is_floating]
     if trained is None:
         return {name_of(one): one for one in variables if not one.trainable}
-    return {name_of(one): one for one in variables if _key(one) not in trained.names}
+    return {name_of(one): one for one in variables if key(one) not in trained.names}
 
 
 def model_facts(model: Any, names: Names) -> dict[str, Any]:
@@ -165,10 +173,10 @@ def model_facts(model: Any, names: Names) -> dict[str, Any]:
     if isinstance(model, keras.Model):
         for one, variable in described(model):
             if tf.as_dtype(variable.dtype).is_floating:
-                seen.add(_key(variable))
-                found.append(one._replace(name=names.names.get(_key(variable), one.name))._asdict())
+                seen.add(key(variable))
+                found.append(one._replace(name=names.names.get(key(variable), one.name))._asdict())
     for name, variable in names.trained.items():
-        if _key(variable) not in seen:
+        if key(variable) not in seen:
             shape = tuple(variable.shape)
             found.append(
                 {"name": name, "shape": shape, "kind": "", "role": "", "layouts": undecided(shape), "optional": False}

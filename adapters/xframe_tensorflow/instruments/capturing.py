@@ -24,7 +24,8 @@ from xframe.recording.versions import loaded_versions
 from xframe_tensorflow import settings
 from xframe_tensorflow.instruments import captured
 from xframe_tensorflow.instruments.captured import Arrays, Names, Parcel
-from xframe_tensorflow.instruments.computed import Call, Compared, Seen, taken, trains, within_reach
+from xframe_tensorflow.instruments.computed import Call, Compared, Pass, Seen, taken, trains, within_reach
+from xframe_tensorflow.instruments.gradients import taken as gradients_taken
 from xframe_tensorflow.instruments.graphs import graph_here
 from xframe_tensorflow.instruments.steps import Step, Steps
 
@@ -93,7 +94,7 @@ class Capturing:
 
     # What is computed.
 
-    def _here(self) -> Seen | None:
+    def _here(self) -> Pass | None:
         """Where what is computed here is kept; None: the coming update is not captured."""
         graph = graph_here()
         if graph is None:
@@ -103,9 +104,7 @@ class Capturing:
             seen = self._outside
         else:
             seen = self._seen.setdefault(graph, Seen())
-        if seen.over:
-            seen.calls, seen.compared, seen.over = [], [], False
-        return seen
+        return seen.under(self.steps.tape)
 
     def _due_by_hand(self, known: Known) -> bool:
         return bool(self.capture.due((known.first + known.count) // known.window - known.first // known.window))
@@ -114,14 +113,14 @@ class Capturing:
     def begins(self, model: Any, given: Any, training: bool | None) -> None:
         """A model that no other calls begins to compute under a tape."""
         self._calls = []
-        seen = self._here()
-        if seen is None or len(seen.calls) >= _MOST_CALLS:
+        here = self._here()
+        if here is None or len(here.calls) >= _MOST_CALLS:
             return
         buffers = captured.buffers_of(model) if getattr(model, "built", False) else {}
         with tapes.stop_recording():
             held = [(name, captured.read(one)) for name, one in buffers.items()]
         self._calls = [Call(model, given, training, held)]
-        seen.calls += self._calls
+        here.calls += self._calls
 
     @harmless
     def within(self, layer: Any, returned: Any) -> None:
@@ -139,10 +138,18 @@ class Capturing:
     @harmless
     def compared(self, facts: Callable[[], dict[str, Any]], compared: Sequence[Any], value: Any) -> None:
         """A loss compared targets with outputs under a tape, perhaps with weights."""
-        seen = self._here()
-        if seen is not None and len(seen.compared) < _MOST_CALLS:
+        here = self._here()
+        if here is not None and len(here.compared) < _MOST_CALLS:
             targets, outputs, weights = [*compared, None, None][:3]
-            seen.compared.append(Compared(facts(), targets, outputs, weights, value))
+            here.compared.append(Compared(facts(), targets, outputs, weights, value))
+
+    @harmless
+    def backward(self, loss: Any, gradients: Any) -> None:
+        """These gradients were taken of this loss."""
+        graph = graph_here()
+        seen = self._outside if graph is None else self._seen.get(graph)
+        if seen is not None and seen.passes and not seen.over:
+            seen.passes[-1].taken.append(gradients_taken(loss, None, gradients))
 
     def forget(self) -> None:
         """The graph that was being made is whole."""
@@ -210,16 +217,10 @@ class Capturing:
             due = self._due(optimizer, known)
         names = Names(optimizer)
         seen, step = self._origin(graph)
-        models = [call for call in seen.calls if trains(call.model, names)] or seen.calls
+        unclipped = [self._unclipped(one)[0] for one in grads]
         place = Place(known, optimizer, graph, due, names, variables, {}, Parcel(), {}, self._scaler)
-        place.facts = self._facts(place, seen, models, step)
-        for call in models:
-            place.buffers |= captured.buffers_of(call.model, names)
-        buffers = Parcel()
-        for name, one in dict(pair for call in reversed(models) for pair in call.buffers).items():
-            if name in place.buffers and within_reach(one, graph):
-                buffers.add(f"buffers/{name}", one)
-        place.stages, place.facts["layers"] = taken(seen, models, step, grads, graph)
+        place.facts = self._facts(place)
+        buffers = self._take_passes(place, seen.before(unclipped), step, unclipped)
         self._take_gradients(place, grads)
         seen.over = True
         self._take(place, {"stages": place.stages, "before": buffers}, "before", self._kept_before)
@@ -240,10 +241,27 @@ class Capturing:
         found, step = Seen(), None
         while graph is not None:
             seen = self._seen.get(graph)
-            found = found if found.calls or found.compared or seen is None else seen
+            found = found if found.passes or seen is None else seen
             step = self.steps.under_way(graph) if step is None else step
             graph = getattr(graph, "outer_graph", None)
         return found, step
+
+    def _take_passes(self, place: Place, passes: list[Pass], step: Step | None, grads: list[Any]) -> Parcel:
+        """What led to the update, and the buffers before it."""
+        buffers, held = Parcel(), dict[str, Any]()
+        for number, each in enumerate(passes or [Pass(None)]):
+            parcel, facts = taken(each, step, place.names, grads, place.graph)
+            place.stages.extend(parcel, f"window/{number}/" if number else "")
+            place.facts = {**facts, **place.facts}
+            for call in each.calls:
+                if trains(call.model, place.names):
+                    place.buffers |= captured.buffers_of(call.model, place.names)
+                    held = {**dict(call.buffers), **held}
+        for name, one in held.items():
+            if name in place.buffers and within_reach(one, place.graph):
+                buffers.add(f"buffers/{name}", one)
+        place.facts |= {"calls": sum(len(each.calls) for each in passes), "window": max(1, len(passes))}
+        return buffers
 
     def _take_gradients(self, place: Place, grads: list[Any]) -> None:
         """Before the script clipped them, and as the optimizer got them."""
@@ -257,7 +275,7 @@ class Capturing:
                 place.stages.add(f"clipping/{name}", gradient)
             place.stages.add(f"gradient/{name}", unclipped)
 
-    def _facts(self, place: Place, seen: Seen, models: list[Call], step: Step | None) -> dict[str, Any]:
+    def _facts(self, place: Place) -> dict[str, Any]:
         optimizer, names = place.optimizer, place.names
         with tf.init_scope():
             stated = settings.optimizer(place.outer or optimizer, list(names.trained.values()))
@@ -268,17 +286,12 @@ class Capturing:
             {"parameters": decayed, "weight_decay": stated["weight_decay"]},
             {"parameters": others, "weight_decay": 0.0},
         ]
-        training = [call.training for call in models if call.training is not None]
-        largest = max(models, key=lambda call: len(getattr(call.model, "variables", ())), default=None)
         return {
             "framework": "tensorflow",
             "versions": loaded_versions(),
             "optimizer": stated,
             "schedule": schedule,
             "groups": [one for one in groups if one["parameters"]],
-            "losses": [one.facts for one in seen.compared],
-            "model": captured.model_facts(None if largest is None else largest.model, names),
-            "training": training[0] if training else getattr(step, "training", None),
         }
 
     @harmless
@@ -366,6 +379,7 @@ class Capturing:
         held["stages"] = captured.whole(window, clipped)
         rate = float(held["before"]["numbers/rate"])
         groups = [{**one, "rate": rate} for one in place.facts["groups"]]
-        facts = {**place.facts, "groups": groups, "update": index, "window": len(window)}
+        facts = {**place.facts, "groups": groups, "update": index}
+        facts["window"] *= len(window)
         made = captured.record(counts[0] - known.first, held, place.names, known.window, facts)
         self.capture.keep(index, made, known.number)

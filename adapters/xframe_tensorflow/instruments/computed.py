@@ -10,9 +10,12 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from xframe.recording.attach.capturing import nested
-from xframe_tensorflow.instruments.captured import Names, Parcel, buffers_of, layer_facts
-from xframe_tensorflow.instruments.gradients import behind
+from xframe_tensorflow.instruments.captured import Names, Parcel, key, layer_facts, model_facts
+from xframe_tensorflow.instruments.gradients import Taken
 from xframe_tensorflow.instruments.steps import Step
+
+Facts = dict[str, Any]
+_MOST = 64  # passes before an update
 
 
 @dataclass(eq=False, slots=True)
@@ -39,48 +42,70 @@ class Compared:
 
 
 @dataclass(eq=False, slots=True)
+class Pass:
+    """What was computed under one tape, and the gradients that were taken since."""
+
+    tape: Any
+    calls: list[Call] = field(default_factory=list)
+    compared: list[Compared] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+
+    def of(self, grads: list[Any]) -> list[Taken]:
+        """The calls of ``tape.gradient`` from which came what is applied, as it is."""
+        applied = {id(one) for one in grads if one is not None}
+        return [one for one in self.taken if id(one.first()) in applied]
+
+
+@dataclass(eq=False, slots=True)
 class Seen:
     """What was computed in a graph since an optimizer stepped in it; ``over``: one has, and what comes next is new."""
 
-    calls: list[Call] = field(default_factory=list)
-    compared: list[Compared] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
     over: bool = False
+
+    def under(self, tape: Any) -> Pass:
+        """What is computed under that tape, the outermost one, by a weak reference."""
+        if self.over:
+            self.passes, self.over = [], False
+        if not self.passes or self.passes[-1].tape is not tape:
+            self.passes = [one for one in self.passes[-_MOST:] if one.taken or (one.tape and one.tape() is not None)]
+            self.passes.append(Pass(tape))
+        return self.passes[-1]
+
+    def before(self, grads: list[Any]) -> list[Pass]:
+        """The passes whose gradients are applied: the ones that are known to be, or else all that had any."""
+        return [one for one in self.passes if one.of(grads)] or [one for one in self.passes if one.taken] or self.passes
 
 
 def trains(model: Any, names: Names) -> bool:
     """Whether this optimizer trains some of it."""
-    return len(buffers_of(model, names)) < len(
-        [one for one in getattr(model, "variables", ()) if tf.as_dtype(one.dtype).is_floating]
-    )
+    return any(one in names.names for one in map(key, getattr(model, "variables", ())))
 
 
-def taken(seen: Seen, models: list[Call], step: Step | None, grads: list[Any], graph: Any) -> tuple[Parcel, list[Any]]:
-    """The batch, the outputs of the model and its layers, the loss and what it compared; and the layers' facts."""
+def taken(each: Pass, step: Step | None, names: Names, grads: list[Any], graph: Any) -> tuple[Parcel, Facts]:
+    """The batch, the outputs of model and layers, the loss and what it compared; and facts of layers, losses, mode."""
     parcel, known = Parcel(), set[int]()
 
     def add(path: str, value: Any, *, free: bool = False) -> None:
-        for name, one in nested(path, value, lambda leaf: hasattr(leaf, "shape") and hasattr(leaf, "dtype")).items():
-            if not isinstance(one, tf.Tensor) and hasattr(one, "graph"):
-                continue
+        for name, one in nested(path, value, _is_array).items():
             if within_reach(one, graph) and not (free and id(one) not in known and _may_be_fused(one)):
                 parcel.add(name, one)
                 known.add(id(one))
 
-    data = step.data if step is not None and step.fixed else None
-    x, y, weights = _divided(data)
-    compared = seen.compared
-    add("batch/features", x if data is not None else _one([call.given for call in models]))
+    of = each.of(grads)
+    calls = [call for call in each.calls if trains(call.model, names)] or each.calls
+    compared = _compared(each, of)
+    x, y, weights = _divided(step.data if step is not None and step.fixed else None)
+    add("batch/features", _one([call.given for call in calls]) if calls else x)
     add("batch/targets", _one([one.targets for one in compared]) if compared else y)
-    add("batch/weights", weights if data is not None else _one([one.weights for one in compared]))
-    if step is not None and step.ids is not None:
-        add("batch/ids", step.ids)
-    outputs = [one.outputs for one in compared] or [call.returned for call in models]
-    returned = _one([call.returned for call in models])
-    add("forward/outputs", _one(outputs))
-    if returned is not _one(outputs):
-        add("forward/returned", returned)
+    add("batch/weights", _one([one.weights for one in compared]) if compared else weights)
+    add("batch/ids", None if step is None else step.ids)
+    returned = [call.returned for call in calls]
+    add("forward/outputs", _one([one.outputs for one in compared] or returned))
+    if compared and any(id(one) not in known for one in nested("", returned, _is_array).values()):
+        add("forward/returned", _one(returned))
     layers, times = list[dict[str, Any]](), dict[str, int]()
-    for layer, value in [each for call in models for each in call.layers]:
+    for layer, value in [one for call in calls for one in call.layers]:
         name = str(getattr(layer, "path", None) or layer.name)
         times[name] = times.get(name, 0) + 1
         name = name if times[name] == 1 else f"{name}~{times[name]}"
@@ -88,10 +113,30 @@ def taken(seen: Seen, models: list[Call], step: Step | None, grads: list[Any], g
         add(f"forward/{name}/outputs", value, free=True)
     for number, one in enumerate(compared):
         add(f"loss/terms/{number}/value", one.value)
-    losses = {id(one.loss): one.loss for one in behind(step.taken, grads)} if step is not None and step.taken else {}
-    if len(losses) == 1:
-        add("loss/loss", next(iter(losses.values())))
-    return parcel, layers
+    losses = {id(one.loss): one.loss for one in of or each.taken}
+    add("loss/loss", next(iter(losses.values())) if len(losses) == 1 else None)
+    modes = [call.training for call in calls if call.training is not None]
+    largest = max(calls, key=lambda call: len(getattr(call.model, "variables", ())), default=None)
+    facts: Facts = {"layers": layers, "losses": [one.facts for one in compared]}
+    facts["training"] = modes[0] if modes else None
+    facts["model"] = model_facts(None if largest is None else largest.model, names)
+    missing = [what for what, there in (("what the model took and computed", calls), ("the loss", losses)) if not there]
+    return parcel, {**facts, "left_out": [f"{one}: not in a graph or tape with the update" for one in missing]}
+
+
+def _compared(each: Pass, of: list[Taken]) -> list[Compared]:
+    """The losses that a gradient is of: the one that it was taken of, or else those that no other was."""
+    mine, others = ({id(one.loss) for one in some} for some in (of, [one for one in each.taken if one not in of]))
+    exact = [one for one in each.compared if id(one.value) in mine]
+    return exact or [one for one in each.compared if not of or id(one.value) not in others]
+
+
+def _is_array(leaf: Any) -> bool:
+    return (
+        hasattr(leaf, "shape")
+        and hasattr(leaf, "dtype")
+        and (isinstance(leaf, tf.Tensor) or not hasattr(leaf, "graph"))
+    )
 
 
 def _one(values: list[Any]) -> Any:

@@ -108,7 +108,10 @@ class Computing:
     def _taken(self, tape: Any, target: Any, gradients: Any) -> None:
         refuse_replicas(tf.distribute.get_strategy())
         since = getattr(tape, "_xframe_since", 0)
-        self.steps.backward(*self._loss(target), gradients, fresh=since == self.steps.gradients)
+        loss, rows = self._loss(target)
+        if self.steps.capturing is not None:
+            self.steps.capturing.backward(loss, gradients)
+        self.steps.backward(loss, rows, gradients, fresh=since == self.steps.gradients)
 
     def _loss(self, target: Any) -> tuple[Any, Any]:
         """The loss as it was before it was scaled, and the rows that it is the mean of; None where not known."""
