@@ -188,6 +188,6 @@ def _compared(comparison: Comparison) -> list[str]:
         paths.insert(0, str(comparison.golden))
     options = ["--order", "coverage"] if comparison.structure_only and not comparison.order_chosen else []
     tolerance = comparison.tolerance
-    if tolerance is not None and tolerance not in TOLERANCES.values():
+    if tolerance is not None and (comparison.by_hand or tolerance not in TOLERANCES.values()):
         options += ["--rtol", f"{tolerance.rtol:g}", "--atol", f"{tolerance.atol:g}"]
     return [shlex.join(["xframe", "compare", *paths, *options])] if paths else []

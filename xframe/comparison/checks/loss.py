@@ -41,8 +41,9 @@ class Loss(Check):
     def brief(cls, terms: Terms, runs: Sequence[Run]) -> str:
         accuracy = len(runs) > 1 and all("accuracy" in run.rows.known for run in runs)
         curves = [] if terms.by_hand else [one.curve for one in terms.numerics.values() if one.curve is not None]
-        rule = f"<= {TIMES} x measured rounding" if curves else str(terms.tolerance)
-        return rule + ("; accuracy ± 1" if accuracy else "")
+        if curves:
+            return f"<= {TIMES} x rounding"
+        return str(terms.tolerance) + ("; accuracy ± 1" if accuracy else "")
 
     def feed(self, block: Block) -> None:
         if block.same >= {"numbers", "finite"}:

@@ -20,7 +20,7 @@ class Resynchronised(Check):
 
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
-        return "<= what a step rounds"
+        return "<= its rounding"
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -39,7 +39,7 @@ class Resynchronised(Check):
             return Judgement("not judged", detail="the runs' structure differs")
         nearest = judged.first or judged.nearest
         if nearest is not None:
-            self.measure(nearest.difference, place(nearest))
+            self.measure(nearest.difference, place(nearest).replace(", ", ","))
         if judged.verdict == "different":
             return self.measured("fail", _first(judged), self._differs(judged))
         if judged.verdict == "inconclusive":

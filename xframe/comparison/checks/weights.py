@@ -26,7 +26,7 @@ class FinalWeights(Check):
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
         curves = [] if terms.by_hand else [one.curve for one in terms.numerics.values() if one.curve is not None]
-        rule = f"<= {TIMES} x measured rounding" if curves else str(terms.tolerance)
+        rule = f"<= {TIMES} x rounding" if curves else str(terms.tolerance)
         return rule + (", == ledger" if terms.audits else "")
 
     @classmethod
