@@ -45,14 +45,14 @@ def possible(row: str) -> bool:
     return all(importlib.util.find_spec(name) for name in PAIRS[row].needs)
 
 
-def record(folder: Path, rows: Sequence[str]) -> None:
-    """Runs both sides of the rows, each framework in a process of its own."""
+def record(folder: Path, rows: Sequence[str], capture: int = 0) -> None:
+    """Runs both sides of the rows, each framework in a process of its own; captures so many updates at first."""
     start(folder)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
     environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     for side in ("left", "right"):
-        command = [sys.executable, "-m", "scripts.pairs.running", side, str(folder), *rows]
+        command = [sys.executable, "-m", "scripts.pairs.running", side, str(folder), *rows, f"capture={capture}"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
 
@@ -90,6 +90,26 @@ def judge(folder: Path, row: str) -> Judged:
         settings,
         wrong,
     )
+
+
+def judge_captured(folder: Path, row: str) -> list[str]:
+    """What captured updates show of a row, and what is wrong with that."""
+    pair, wrong = PAIRS[row], []
+    files = [folder / f"{row}-{side}.trace" for side in ("left", "right")]
+    slipped = [folder / f"{row}-{side}_slip.trace" for side in ("left", "right")]
+    twin, slip = (
+        xframe.compare(*those, order=pair.order).to_dict()["numerics"] or [None]
+        for those in (files, [one if one.exists() else file for one, file in zip(slipped, files, strict=True)])
+    )
+    found = [[cause["name"] for cause in one["causes"]] if one else [] for (one,) in (twin, slip)]
+    if pair.twin and (twin[0] is None or (twin[0]["verdict"] == "different") != bool(pair.twin_differs)):
+        wrong.append(f"the faithful twin: {twin[0]}")
+    if found[0] != [pair.twin_differs] * bool(pair.twin_differs):
+        wrong.append(f"the faithful twin has causes {found[0]}")
+    certain = [] if slip[0] is None else [cause["certainty"] for cause in slip[0]["causes"]]
+    if found[1][:1] != [pair.captured] or certain[0] != "proven":
+        wrong.append(f"causes {[*zip(found[1], certain, strict=True)]}, expected {pair.captured} first, proven")
+    return wrong
 
 
 def table(judged: Mapping[str, Judged]) -> str:

@@ -1,4 +1,7 @@
-"""Runs scripts as they are, each watched, in one process: ``python -m scripts.pairs.running left FOLDER ROW...``."""
+"""Runs scripts as they are, each watched, in one process: ``python -m scripts.pairs.running left FOLDER ROW...``.
+
+With ``capture=4`` among the rows, the first four updates of each are captured.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def start(folder: Path) -> None:
     np.savez(folder / "start.npz", **weights, **{name: np.zeros(size, "float32") for name, size in zeros.items()})
 
 
-def run(folder: Path, rows: Iterable[str], sides: Sequence[str]) -> None:
+def run(folder: Path, rows: Iterable[str], sides: Sequence[str], capture: int = 0) -> None:
     """Runs these sides of the rows in this process, and records each to ROW-SIDE.trace."""
     import xframe
 
@@ -66,7 +69,7 @@ def run(folder: Path, rows: Iterable[str], sides: Sequence[str]) -> None:
             file = folder / f"{row}-{side}.py"
             file.write_text(text)
             try:
-                with xframe.watch(folder / f"{row}-{side}.trace", replace=True):
+                with xframe.watch(folder / f"{row}-{side}.trace", replace=True, capture=capture):
                     runpy.run_path(str(file), run_name="__main__")
             except Exception as error:
                 error.add_note(f"in {file.name}")
@@ -74,4 +77,6 @@ def run(folder: Path, rows: Iterable[str], sides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[2]).absolute(), sys.argv[3:], [sys.argv[1]])
+    side, place, *chosen = sys.argv[1:]
+    updates = [int(one.partition("=")[2]) for one in chosen if one.startswith("capture=")]
+    run(Path(place).absolute(), [one for one in chosen if one in PAIRS], [side], *updates)

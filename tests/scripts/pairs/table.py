@@ -22,6 +22,8 @@ class Pair(NamedTuple):
         order: how the two are compared.
         needs: what is to be installed beside the frameworks.
         twin: whether there is a faithful twin that passes; random masks differ between frameworks.
+        captured: the first cause that captured updates show; none where the mistake is not in the numbers.
+        twin_differs: what they show of the faithful twin too, if its losses hide that the two are not the same.
     """
 
     mistake: str
@@ -37,6 +39,8 @@ class Pair(NamedTuple):
     order: str = "exact"
     twin: bool = True
     needs: tuple[str, ...] = ()
+    captured: str = ""
+    twin_differs: str = ""
 
 
 _BY_BATCH = ("        optimizer.step()\n", "        optimizer.step()\n        scheduler.step()\n")
@@ -128,6 +132,8 @@ PAIRS = {
             ("features / 16", "features / 1e4"),
         ),
         also=(("epsilon=1e-12", ""),),
+        captured="epsilon-value",
+        twin_differs="epsilon-place",
     ),
     "5b": Pair(
         "RMSprop's defaults left to the framework",
@@ -174,6 +180,7 @@ PAIRS = {
         (("targets.reshape(-1, 1)", "targets"),),
         (0, "loss"),
         "settings: target_shape",
+        captured="targets-broadcast",
     ),
     "11": Pair(
         "a mean for a sum in one term of the loss",
@@ -191,6 +198,7 @@ PAIRS = {
             ),
         ),
         right_edits=(("labels)\n", "labels)\n        loss = loss + 1e-4 * model[:2](inputs).square().sum()\n"),),
+        captured="sum-for-mean-in-term",
     ),
     "12": Pair(
         "no shuffle",
@@ -212,6 +220,7 @@ PAIRS = {
         "settings: decay",
         left_edits=((_SGD_LEFT, "optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.004, epsilon=1e-12)"),),
         right_edits=((_SGD_RIGHT, "torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-12, weight_decay=0.004)"),),
+        captured="weight-decay-coupling",
     ),
     "14b": Pair(
         "an L2 term's factor for a weight decay's",
@@ -234,6 +243,7 @@ PAIRS = {
                 "        loss = loss + 5e-4 * (model[0].weight.square().sum() + model[2].weight.square().sum())\n",
             ),
         ),
+        captured="weight-decay-value",
     ),
     "16": Pair(
         "iterations of one are updates of the other",
@@ -259,6 +269,7 @@ PAIRS = {
         ((", batch_first=True", ""),),
         (0, "loss"),
         "settings: batch_first",
+        captured="batch-and-sequence-swapped",
     ),
     "20": Pair(
         "batch normalisation's momentum copied",
@@ -267,6 +278,7 @@ PAIRS = {
         (("momentum=0.01", "momentum=0.99"),),
         (28, "validation"),
         "settings: momentum",
+        captured="running-momentum-inverted",
     ),
     "22": Pair(
         "gradients divided twice by the steps of a window",
@@ -277,6 +289,7 @@ PAIRS = {
         "gradient",
         left_edits=(("SGD(0.1)", "SGD(0.1, gradient_accumulation_steps=4)"),),
         right_edits=_WINDOWS,
+        captured="gradient-factor",
     ),
     "22b": Pair(
         "gradients divided twice by the steps of a window, under Adam and clipping",
@@ -294,6 +307,8 @@ PAIRS = {
                 "            nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n            optimizer.step()",
             ),
         ),
+        captured="gradient-factor",
+        twin_differs="epsilon-place",
     ),
     "24": Pair(
         "resumed in mid-epoch on another permutation",
@@ -313,6 +328,7 @@ PAIRS = {
         left_edits=(('64, "relu"), ', '64, "relu"), keras.layers.Dropout(1 - 0.8), '),),
         right_edits=(("nn.ReLU(), ", "nn.ReLU(), nn.Dropout(0.2), "), ('"2.', '"3.')),
         twin=False,
+        captured="dropout-rate",
     ),
     "28": Pair(
         "clipped by tensor against by global norm",
@@ -330,6 +346,7 @@ PAIRS = {
             ),
         ),
         slip_of="left",
+        captured="clipping-kind",
     ),
     "29": Pair(
         "still in evaluation mode after a validation",
@@ -348,6 +365,7 @@ PAIRS = {
             ("    for inputs, labels in loader:", "    for step, (inputs, labels) in enumerate(loader):"),
             ("        optimizer.step()\n    validate()\n", "        optimizer.step()\n"),
         ),
+        captured="evaluation-mode",
     ),
     "ahead": Pair(
         "none: one of the two logs its rate behind the schedule's step, one update ahead of the one it trained with",

@@ -277,9 +277,11 @@ def _differences(pair: Pair, reference: Found, candidate: Found, certainty: str)
 
 
 def _material(one: Way, other: Way, updates: Sequence[Update]) -> list[str]:
-    """What two ways of one rule have otherwise and these updates show: without it they would not be reproduced."""
+    """What two ways of one rule have otherwise and these updates show, what moves most first: without it they would
+    not be reproduced."""
     names = wording.differing(one, other)
-    kept = [name for name in names if share(other.otherwise(**{name: one[name]}), updates) > 1]
+    shares = {name: share(other.otherwise(**{name: one[name]}), updates) for name in names}
+    kept = sorted((name for name in names if shares[name] > 1), key=lambda name: -shares[name])
     return kept or names  # one of several may stand for another
 
 

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from xframe.numerics.judging import judge, judge_step
 from xframe.numerics.naming.causes import explain
 from xframe.numerics.naming.pair import Write
 from xframe.numerics.naming.ways import Way
 from xframe.numerics.result import Distance, NumericCause, Numerics, Verdict
-from xframe.numerics.scripts import feeding, observing, pairing, replaying, set_otherwise
+from xframe.numerics.scripts import feeding, known_layers, observing, pairing, replaying, set_otherwise
 from xframe.numerics.scripts.feeding import Held
 from xframe.numerics.scripts.matching import Match, matched, update
 from xframe.numerics.scripts.stating import loss_of, rule_of
@@ -101,12 +103,30 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         worst=_worst(distances),
         first=first,
         causes=tuple(sorted((causes[name] for name in order), key=lambda one: one.certainty != "proven")),
-        notes=tuple(notes.values()),
+        notes=(*([certain.sentence] if (certain := _unplaced(first, causes.values())) else []), *notes.values()),
     )
 
 
 _NEEDED = ("gradient", "update")
 _WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates"}
+
+
+def _by_layer(
+    match: Match, in_common: tuple[pairing.Names, pairing.Names], stages: set[str], names: tuple[str, str]
+) -> Iterator[NumericCause]:
+    """What layers of the catalogue show, where outputs or buffers differ."""
+    if not stages & {"forward", "buffers"}:
+        return
+    ours, theirs = (known_layers.known(one, held) for one, held in zip(match.sides, in_common, strict=True))
+    if "forward" in stages:
+        yield from known_layers.forward_causes(match.sides, (ours, theirs), names)
+    if "buffers" in stages:
+        yield from known_layers.buffer_causes(match.sides, (ours, theirs), names)
+
+
+def _unplaced(first: Distance | None, causes: Iterable[NumericCause]) -> NumericCause | None:
+    """What is certain, where no tensor shows it."""
+    return next((one for one in causes if one.certainty == "proven"), None) if first is None else None
 
 
 def _worst(distances: Iterable[Distance]) -> tuple[Distance, ...]:
@@ -123,7 +143,7 @@ def _judged(ours: Record, theirs: Record, sides: Sides) -> _Judged:
     """Of one update."""
     in_common = pairing.names(ours, theirs, sides.given)
     rules = _rule(ours, in_common[0]), _rule(theirs, in_common[1])
-    left, right = (pairing.canonical(*each) for each in zip((ours, theirs), in_common, rules, strict=True))
+    left, right = (_counted(pairing.canonical(*each)) for each in zip((ours, theirs), in_common, rules, strict=True))
     right, in_dialect = replaying.in_dialect(right, rules[1], rules[0])
     rules, match = (rules[0], in_dialect), matched(left, right)
     random = any(observing.random(one) for one in match.sides)
@@ -135,7 +155,7 @@ def _judged(ours: Record, theirs: Record, sides: Sides) -> _Judged:
         step=ours.step,
         precision=left.precision,
         distances=distances,
-        causes=tuple(_causes(match, rules, [one for one in distances if not one.ok], sides)),
+        causes=tuple(_causes(match, in_common, rules, [one for one in distances if not one.ok], sides)),
         notes=tuple(_notes(match, way is not None, random=random)),
         identical=left.after is not None and right.after is not None and not left.after.differences(right.after),
         tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
@@ -166,14 +186,19 @@ def _held(match: Match, way: Way | None, rule: Rule | None, *, random: bool) -> 
 
 
 def _causes(
-    match: Match, rules: tuple[Rule | None, Rule | None], failing: Sequence[Distance], sides: Sides
+    match: Match,
+    in_common: tuple[pairing.Names, pairing.Names],
+    rules: tuple[Rule | None, Rule | None],
+    failing: Sequence[Distance],
+    sides: Sides,
 ) -> Iterator[NumericCause]:
     """Why, of one update."""
     yield from observing.causes(*match.sides, sides.names)
     if not failing:
         return
     stages = {one.stage for one in failing}
-    said = explain(*match.sides, failing, rules=rules, names=sides.names, fed=False, write=sides.write)
+    said = [*_by_layer(match, in_common, stages, sides.names)]
+    said += explain(*match.sides, failing, rules=rules, names=sides.names, fed=False, write=sides.write)
     yield from (one for one in said if one.stage in stages)
     if "loss" in stages and not any(one.stage == "loss" and one.certainty == "proven" for one in said):
         added = [replaying.beside(one, _loss(one)) for one in match.sides]
@@ -211,8 +236,23 @@ def _rule(record: Record, names: pairing.Names) -> Rule | None:
         if isinstance(one, Mapping)
     ]
     numbers = {} if before is None else before.numbers
-    rate = next((numbers[name] for name in ("rate", "learning_rate") if name in numbers), None)
+    rate = next((_written(numbers[name]) for name in ("rate", "learning_rate") if name in numbers), None)
     return rule_of(facts["optimizer"], str(facts.get("framework", "")), rate, groups)
+
+
+def _written(rate: float) -> float:
+    """A rate that was rounded to float32, as it was written."""
+    single = np.float32(rate)
+    return float(str(single)) if float(single) == rate else rate
+
+
+def _counted(record: Record) -> Record:
+    """With what its gradients may be divided by, beside its batch's rows."""
+    steps = record.facts.get("window")
+    if not isinstance(steps, int) or steps < 2:
+        return record
+    counts = {"the window's steps": steps, "the square of the window's steps": steps**2}
+    return replace(record, facts={**record.facts, "counts": counts})
 
 
 def _listed(group: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,9 @@ Held = tuple[Record, Record]  # what the reference has, or makes of the candidat
 # Given a candidate's record: the state that the reference's rule leaves from what went into the candidate's update.
 Remake = Callable[[Record], State | None]
 _NEAR = 4  # by how much more than the weights' own share outcomes may differ where these differ by rounding
+# Of its largest, by which an outcome of nearly equal weights may differ anyhow: an activation may be on the other side
+# of its corner. What is wrong at later steps alone, such as a mode or a short batch's denominator, is more.
+_CORNERS = {"forward": 1e-4, "loss": 1e-4, "gradient": 3e-3, "buffers": 1e-4}
 
 
 COMPUTED = ("batch", "forward", "loss", "gradient")
@@ -88,7 +91,7 @@ def _floor(stages: Mapping[str, Arrays], apart: float) -> dict[str, float]:
     """How far outcomes lie apart because the weights do, by ``stage/tensor``."""
     sizes = {f"{stage}/{name}": values for stage, held in stages.items() for name, values in held.items()}
     return {
-        path: float(_NEAR * apart * np.abs(values).max(initial=0))
+        path: float((_NEAR * apart + _CORNERS[path.partition("/")[0]]) * np.abs(values).max(initial=0))
         for path, values in sizes.items()
         if values.dtype.kind == "f" and not path.startswith("batch/")
     }

@@ -65,11 +65,13 @@ def matched(reference: Record, candidate: Record) -> Match:
 
 
 def _same(ours: Arrays, theirs: Arrays, what: str) -> bool | None:
-    """Whether that part of the batch is the same, in whichever layout."""
-    names = [name for name in ours if name.partition("/")[0] == what]
-    if not names or {*names} != {name for name in theirs if name.partition("/")[0] == what}:
+    """Whether that part of the batch is the same, in whichever layout and however often it was taken."""
+    sides = [[held for name, held in side.items() if name.partition("/")[0] == what] for side in (ours, theirs)]
+    if not all(sides):
         return None
-    return all(aligned(ours[name], theirs[name]) is not None for name in names)
+    return all(any(aligned(a, b) is not None for b in sides[1]) for a in sides[0]) and all(
+        any(aligned(a, b) is not None for a in sides[0]) for b in sides[1]
+    )
 
 
 def aligned(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.errors import StateError, Verbatim
+from xframe.errors import StateError, UsageError, Verbatim
 from xframe.state.pairing import Axes, Described, Pair, pair, undecided
 from xframe.state.record import Record
 from xframe.state.state import State
@@ -107,7 +107,7 @@ def names(
     """
     ours, theirs = described(reference), described(candidate)
     by_name = {one.name: one for one in theirs}
-    pairs = pair(ours, theirs, given)
+    pairs = _paired(ours, theirs, given)
     common = _common(ours, {name: by_name[one.name] for name, one in pairs.items()})
     left, right = dict[str, Named](), dict[str, Named]()
     for one in ours:
@@ -120,6 +120,22 @@ def names(
         axes = to_canonical if back is None else back if to_canonical is None else tuple(back[a] for a in to_canonical)
         right[other.name] = Named(common[one.name], None if axes == tuple(range(len(one.shape))) else axes)
     return left, right
+
+
+def _paired(ours: list[Described], theirs: list[Described], given: Mapping[str, str | Pair] | None) -> dict[str, Pair]:
+    """Pairs of all; or where these are not to be had, of all but what nobody knows or trains, such as the second
+    bias of a torch LSTM that is frozen at 0."""
+    try:
+        return pair(ours, theirs, given)
+    except UsageError:
+        few = [[one for one in side if one.kind or not one.optional] for side in (ours, theirs)]
+        if given or [len(side) for side in few] == [len(ours), len(theirs)]:
+            raise
+        try:
+            return pair(few[0], few[1])
+        except UsageError:
+            pass
+        raise
 
 
 def _inverse(axes: Axes) -> Axes:

@@ -10,6 +10,8 @@ from typing import Any
 from xframe.numerics.result import Distance, NumericCause
 
 _NOT_THE_RULE = "clip_|accumulation_steps|loss_scale|parameters|groups|zero_grad|fused|foreach|capturable"
+# To leave one of these out is to turn it off; of any other only that is known which both state.
+_MEANS = r".*\.(clip_\w+|weight_decay|decay|rate|dropout|l1|l2|label_smoothing|accumulation_steps|momentum|weights)"
 _BEHIND: Mapping[str, tuple[tuple[str, str], ...]] = {  # by stage: a cause, and the settings behind it
     "forward": (
         ("batch-first", r"recurrent\..*batch_first"),
@@ -35,7 +37,7 @@ _BEHIND: Mapping[str, tuple[tuple[str, str], ...]] = {  # by stage: a cause, and
         ("adam-epsilon-placement", r"optimizer\.(.*\.)?epsilon_on"),
         ("optimizer-settings", rf"optimizer\.(?!.*({_NOT_THE_RULE})).*"),
     ),
-    "buffers": (("normalisation-settings", r"normalisation\..*"),),
+    "buffers": (("normalisation-settings", r"normalisation\.(.*\.)?(momentum|epsilon)"),),
 }
 
 
@@ -45,7 +47,8 @@ def causes(
     """Of the first stage that fails: what the scripts set differently that acts there."""
     for cause, pattern in _BEHIND.get(failing.stage, ()):
         found = [name for name in {**settings[0], **settings[1]} if re.fullmatch(pattern, name)]
-        differing = [name for name in found if not _same(settings[0].get(name), settings[1].get(name))]
+        known = [name for name in found if all(name in one for one in settings) or re.fullmatch(_MEANS, name)]
+        differing = [name for name in known if not _same(settings[0].get(name), settings[1].get(name))]
         if differing:
             words = "; ".join(
                 f"{name} is {_shown(settings[0], name)} in {names[0]} and {_shown(settings[1], name)} in {names[1]}"

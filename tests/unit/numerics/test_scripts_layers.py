@@ -1,0 +1,90 @@
+"""Layers of the catalogue are known in scripts' captured steps, and what one script's does otherwise is proven."""
+
+import numpy as np
+import pytest
+from xframe_numpy import NumpyAdapter
+
+from xframe.numerics.scripts.known_layers import buffer_causes, forward_causes, known
+from xframe.numerics.scripts.pairing import canonical, names
+from xframe.state.record import Record
+from xframe.state.state import State
+from xframe.tasks.layers import LSTM
+
+NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
+KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "variance": "moving_variance"}
+
+
+def described(name, shape, kind="", role="", layout=None, optional=False):
+    layouts = [layout and [*layout]]
+    return {"name": name, "shape": shape, "kind": kind, "role": role, "layouts": layouts, "optional": optional}
+
+
+def normalising(framework, kept, unbiased=False):
+    """A step of a BatchNorm that keeps this share of its running statistics."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(1, 2, (16, 4, 4, 3)).astype("float32")
+    x, torch = inputs.reshape(-1, 3).astype(float), framework == "torch"
+    own = {role: f"1.{name}" if torch else f"norm/{KERAS[role]}" for name, role in NORM.items()}
+    before = {own["mean"]: np.zeros(3, "float32"), own["variance"]: np.ones(3, "float32")}
+    seen = {own["mean"]: x.mean(0), own["variance"]: x.var(0) * (len(x) / (len(x) - 1) if unbiased else 1)}
+    after = {name: (kept * before[name] + (1 - kept) * seen[name]).astype("float32") for name in before}
+    weights = {own["scale"]: np.ones(3, "float32"), own["bias"]: np.zeros(3, "float32")}
+    momentum = {"momentum": 1 - kept, "eps": 1e-5} if torch else {"settings": {"momentum": kept, "epsilon": 1e-5}}
+    layer = {"name": "1" if torch else "norm", "class": "BatchNorm2d" if torch else "BatchNormalization", **momentum}
+    parameters = [described(own[role], [3], "batchnorm", role, optional=role in ("mean", "variance")) for role in own]
+    facts = {"framework": framework, "model": {"parameters": parameters}, "layers": [layer]}
+    features = np.moveaxis(inputs, -1, 1) if torch else inputs
+    stages = {"batch": {"features": features}, "forward": {}}
+    return Record(0, State(weights, before), stages, State(weights, after), facts)
+
+
+def causes_of(ours, theirs, find):
+    in_common = names(ours, theirs)
+    sides = tuple(canonical(one, common) for one, common in zip((ours, theirs), in_common, strict=True))
+    both = tuple(known(one, common) for one, common in zip(sides, in_common, strict=True))
+    return list(find(sides, both, ("keras", "torch")))
+
+
+@pytest.mark.parametrize(("kept", "name"), [(0.01, "running-momentum-inverted"), (0.9, "running-momentum")])
+def test_the_share_that_a_normalisation_keeps_is_proven(kept, name):
+    (cause,) = causes_of(normalising("keras", 0.99), normalising("torch", kept, unbiased=True), buffer_causes)
+    assert (cause.name, cause.certainty, cause.tensor) == (name, "proven", "batchnorm_0/mean")
+    assert f"torch keeps {kept:g}" in cause.sentence
+    assert cause.fix["torch"].startswith("momentum=0.01")
+
+
+def test_a_normalisation_that_keeps_as_much_is_no_cause():
+    assert causes_of(normalising("keras", 0.99), normalising("torch", 0.99, unbiased=True), buffer_causes) == []
+
+
+def reading(framework, swapped=False):
+    """A step of an LSTM; torch's with a second bias that is frozen."""
+    rng = np.random.default_rng(1)
+    shapes = {"kernel": (3, 16), "recurrent": (4, 16), "bias": (16,)}
+    weights = {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+    inputs = rng.normal(size=(6, 6, 3)).astype("float32")
+    layer = LSTM(4, return_sequences=framework == "torch")
+    taken = inputs.swapaxes(0, 1) if swapped else inputs
+    outputs = NumpyAdapter().layer(layer)(layer, {n: w.astype(float) for n, w in weights.items()}, taken, True).outputs
+    outputs = (outputs.swapaxes(0, 1) if swapped else outputs).astype("float32")
+    torch = framework == "torch"
+    own = {"kernel": "lstm.weight_ih_l0", "recurrent": "lstm.weight_hh_l0", "bias": "lstm.bias_ih_l0"}
+    own = own if torch else {name: f"lstm/lstm_cell/{name}" for name in own}
+    held = {own[name]: values.T if torch else values for name, values in weights.items()}
+    kinds = {name: ("lstm", name) if name != "bias" or not torch else ("", "") for name in own}
+    layouts = {name: (1, 0) if torch and name != "bias" else None for name in own}
+    parameters = [described(own[name], [*held[own[name]].shape], *kinds[name], layouts[name]) for name in own]
+    if torch:
+        held["lstm.bias_hh_l0"] = np.zeros(16, "float32")
+        parameters.append(described("lstm.bias_hh_l0", [16], optional=True))
+    settings = {"hidden_size": 4} if torch else {"settings": {"units": 4}}
+    layers = [{"name": "lstm", "class": "LSTM", **settings}]
+    facts = {"framework": framework, "model": {"parameters": parameters}, "layers": layers}
+    stages = {"batch": {"features": inputs}, "forward": {f"lstm/outputs{'/0' if torch else ''}": outputs}}
+    return Record(0, State(held), stages, State(held), facts)
+
+
+def test_a_sequence_read_as_the_batch_is_proven_beside_a_bias_that_is_frozen():
+    (cause,) = causes_of(reading("keras"), reading("torch", swapped=True), forward_causes)
+    assert (cause.name, cause.certainty) == ("batch-and-sequence-swapped", "proven")
+    assert causes_of(reading("keras"), reading("torch"), forward_causes) == []
