@@ -1,15 +1,18 @@
 """What a layer was computed as is named: each known change first and proven, a clean one as stated."""
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
 import torch
+from proof.layers import case
 from torch import nn
 from torch.nn import functional
 from xframe_numpy.layers import LOWER
 
-from xframe.numerics.naming.forward import computed, named_forward
+from xframe.numerics.naming.forward import _made, computed, named_forward
+from xframe.numerics.naming.layer_changes import ways
 from xframe.state.record import Record
 from xframe.state.state import State
 from xframe.tasks import layers
@@ -188,6 +191,26 @@ def test_the_first_layer_that_differs_is_named():
     assert did.spec.activation == "gelu_tanh"
     assert named_forward(reference, reference, placed) == []
     assert named_forward(replace(reference, stages={}), candidate, placed) == []
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("kind", layers.KINDS, ids=lambda kind: kind.__name__)
+def test_nothing_wrong_is_proven(kind):
+    """Drawn changes of drawn layers: what is proven alone is the one that was made."""
+    random = Random(kind.__name__)
+    for _ in range(3):
+        at, weights, x, _ = case(kind, random)
+        own = {name.rpartition("/")[2]: values for name, values in weights.items()}
+        clean = computed(at.layer, own, x)
+        state = State(weights, precision="float64")
+        reference = Record(0, state, {"batch": {"features": x}, "forward": {f"{at.name}/outputs": clean}})
+        known = list(ways(at, own, x, clean))
+        for way in random.sample(known, min(3, len(known))):
+            made = _made(way, at.layer, own, x)
+            if made is not None and made.shape == clean.shape:
+                candidate = replace(reference, stages={"forward": {f"{at.name}/outputs": made}})
+                proven = {one.settings["changes"] for one in named_forward(reference, candidate, [at]) if one.proven}
+                assert not proven or (way.change,) in proven, way
 
 
 def test_what_nothing_explains_is_not_proven():

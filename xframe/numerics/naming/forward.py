@@ -12,7 +12,7 @@ from xframe.numerics.naming.changed import Changed
 from xframe.numerics.naming.layer_changes import ways
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.saying import FIXES, caused
-from xframe.numerics.naming.trials import ROUNDINGS, Array, Trial, best_first, distance, of_layer
+from xframe.numerics.naming.trials import ROUNDINGS, UNFIT, Array, Trial, best_first, distance, of_layer
 from xframe.numerics.result import Did, NumericCause
 from xframe.precision import rounding
 from xframe.state.record import Record
@@ -127,7 +127,7 @@ def computed(layer: Layer, weights: Mapping[str, Array], inputs: Array, training
     try:
         with np.errstate(all="ignore"):
             return np.asarray(of_layer(layer)(layer, weights, inputs, training).outputs)
-    except (ValueError, IndexError, TypeError, KeyError):
+    except UNFIT:
         return None
 
 
@@ -156,5 +156,5 @@ def _made(way: Changed, layer: Layer, weights: Mapping[str, Array], inputs: Arra
                 way.training,
             )
             return made if made is None or way.after is None else np.asarray(way.after(made))
-    except (ValueError, IndexError, TypeError, KeyError):
+    except UNFIT:
         return None

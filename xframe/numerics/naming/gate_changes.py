@@ -14,13 +14,13 @@ from xframe.tasks import layers
 from xframe.tasks.layers import Layer
 
 Weights = Mapping[str, Array]
+RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 _GATES = {layers.LSTM: "ifgo", layers.GRU: "rzn"}
 
 
 def of_gates(layer: Layer, weights: Weights, inputs: Array) -> Iterator[Changed]:
-    """Each known change of what a recurrent layer computes; nothing of others."""
-    if not isinstance(layer, layers.LSTM | layers.GRU | layers.SimpleRNN):
-        return
+    """Each known change of what a recurrent layer computes."""
+    assert isinstance(layer, RECURRENT)
     if not isinstance(layer, layers.SimpleRNN):
         yield from _of_order(layer, weights, _GATES[type(layer)])
     if isinstance(layer, layers.LSTM):

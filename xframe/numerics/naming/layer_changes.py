@@ -10,8 +10,8 @@ from typing import Any, get_args
 import numpy as np
 
 from xframe.numerics.naming.changed import Changed
-from xframe.numerics.naming.gate_changes import of_gates
-from xframe.numerics.naming.trials import Array, of_layer
+from xframe.numerics.naming.gate_changes import RECURRENT, of_gates
+from xframe.numerics.naming.trials import UNFIT, Array, of_layer
 from xframe.tasks import layers
 from xframe.tasks.layers import Layer, Placed
 from xframe.tasks.layers.layer import Function
@@ -25,35 +25,39 @@ _NORMS = (layers.BatchNorm, layers.LayerNorm, layers.GroupNorm, layers.RMSNorm)
 
 def ways(placed: Placed, weights: Weights, inputs: Array, own: Array) -> Iterator[Changed]:
     """Each known change of a layer; ``own`` are the outputs, from which some numbers are fitted."""
-    layer = placed.layer
-    yield from _of_function(layer, weights, inputs, own)
-    yield from _of_weights(layer, weights)
-    if isinstance(layer, _CONVS):
-        yield from _of_padding(layer, inputs)
-    if isinstance(layer, layers.ConvTranspose2D):
-        yield from _of_crop(layer, own)
-    if isinstance(layer, layers.MaxPool2D | layers.AveragePool2D):
-        yield from _of_pooling(layer, inputs)
-    if isinstance(layer, layers.Flatten):
-        yield from _of_flatten(inputs)
-    if isinstance(layer, _NORMS):
-        yield from _of_norm(layer, weights, inputs, own)
-    if isinstance(layer, layers.Dropout):
-        yield from _of_dropout(layer, inputs, own)
-    if isinstance(layer, layers.TransformerBlock):
-        yield from _of_attention(layer, weights, inputs)
+    layer: Any = placed.layer
+    families: tuple[tuple[Any, Callable[[], Iterator[Changed]]], ...] = (
+        (Layer, lambda: _of_function(layer, weights, inputs, own)),
+        (Layer, lambda: _of_weights(layer, weights)),
+        (_CONVS, lambda: _of_padding(layer, inputs)),
+        (layers.ConvTranspose2D, lambda: _of_crop(layer, own)),
+        ((layers.MaxPool2D, layers.AveragePool2D), lambda: _of_pooling(layer, inputs)),
+        (layers.Flatten, lambda: _of_flatten(inputs)),
+        (_NORMS, lambda: _of_norm(layer, weights, inputs, own)),
+        (layers.Dropout, lambda: _of_dropout(layer, inputs, own)),
+        (layers.TransformerBlock, lambda: _of_attention(layer, weights, inputs)),
+        ((layers.Upsample2D, layers.Embedding, layers.Position), lambda: _of_tables(layer, weights)),
+        (RECURRENT, lambda: of_gates(layer, weights, inputs)),
+        (Layer, lambda: _of_inputs(layer, weights, inputs, own)),
+    )
+    for kinds, made in families:
+        if isinstance(layer, kinds):
+            try:
+                yield from made()
+            except UNFIT:
+                continue
+
+
+def _of_tables(layer: Layer, weights: Weights) -> Iterator[Changed]:
     if isinstance(layer, layers.Upsample2D):
         method: Any = "bilinear" if layer.method == "nearest" else "nearest"
         yield Changed("upsampling-method", f"{method} places", replace(layer, method=method))
-    if isinstance(layer, layers.Embedding):
+    elif isinstance(layer, layers.Embedding):
         zeroed = {"table": np.concatenate([np.zeros_like(weights["table"][:1]), weights["table"][1:]])}
         yield Changed("padding-row", "a row of zeros for index 0", weights=zeroed)
         yield Changed("embedding-scaled", "times the root of its units", after=lambda y: y * layer.units**0.5)
-    if isinstance(layer, layers.Position):
+    else:
         yield Changed("position-absent", "nothing added", made=lambda x: x)
-    yield from of_gates(layer, weights, inputs)
-    if inputs.dtype.kind == "f":
-        yield from _of_inputs(layer, weights, inputs, own)
 
 
 def _of_function(layer: Layer, weights: Weights, inputs: Array, own: Array) -> Iterator[Changed]:
@@ -227,10 +231,7 @@ def _of_norm(layer: Any, weights: Weights, inputs: Array, own: Array) -> Iterato
             )
     if isinstance(layer, layers.BatchNorm):
         yield Changed("evaluation-mode", "the running statistics, as in evaluation mode", training=False)
-    for name in ("scale", "bias"):
-        if name in weights:
-            without = {**weights, name: np.full_like(weights[name], name == "scale")}
-            yield Changed(f"norm-{name}-absent", f"no {name}", weights=without)
+    yield Changed("norm-scale-absent", "no scale", weights={**weights, "scale": np.ones_like(weights["scale"])})
     if isinstance(layer, layers.RMSNorm | layers.GroupNorm):
         return
     every = tuple(range(1, inputs.ndim))
@@ -329,6 +330,8 @@ def _of_attention(layer: layers.TransformerBlock, weights: Weights, inputs: Arra
 
 def _of_inputs(layer: Layer, weights: Weights, inputs: Array, own: Array) -> Iterator[Changed]:
     """Inputs that were scaled, or with their axes swapped."""
+    if inputs.dtype.kind != "f":
+        return
     for scale in SCALES:
         text = f"inputs times {scale:g}" if scale >= 1 else f"inputs divided by {1 / scale:g}"
         yield Changed("inputs-scaled", text, inputs=inputs * scale, settings={"factor": scale})

@@ -45,6 +45,8 @@ class Divisor(NamedTuple):
 
 def variants(loss: Loss, outputs: Array, targets: Array) -> Iterator[Variant]:
     """Each known change of a loss that fits its outputs and targets, but for what its sum is divided by."""
+    for factor, word in ((0.5, "half of it"), (2.0, "twice it")):
+        yield Variant(("loss-scaled",), word, None, None, factor)
     if isinstance(loss, CrossEntropy):
         yield from _of_cross_entropy(loss, outputs, targets)
     if isinstance(loss, losses.BinaryCrossEntropy):
@@ -52,8 +54,6 @@ def variants(loss: Loss, outputs: Array, targets: Array) -> Iterator[Variant]:
     if isinstance(loss, Elementwise):
         yield from _of_elements(loss, outputs, targets)
     yield from _of_fields(loss)
-    for factor, word in ((0.5, "half of it"), (2.0, "twice it")):
-        yield Variant(("loss-scaled",), word, None, None, factor)
 
 
 def alike(one: Divisor, stated: Loss) -> bool:
@@ -67,7 +67,7 @@ def divisors(loss: Loss, outputs: Array, targets: Array) -> list[Divisor]:
     items, weight, ignored = float(rows), None, False
     if isinstance(loss, Elementwise) and getattr(loss, "items", "") == "elements":
         items = float(outputs.size)
-    if isinstance(loss, CrossEntropy) and loss.targets == "classes":
+    if isinstance(loss, CrossEntropy) and loss.targets == "classes" and targets.size == rows:
         of = targets.reshape(outputs.shape[:-1])
         valid = of != loss.ignored if loss.ignored is not None else np.ones(of.shape, bool)
         items, ignored = float(np.count_nonzero(valid)), not bool(valid.all())
@@ -137,6 +137,8 @@ def _of_weights(loss: CrossEntropy, classes: int) -> Iterator[Variant]:
     weights = loss.class_weights
     yield Variant(("class-weights-absent",), "no class weights", _with(loss, class_weights=()))
     total = sum(weights)
+    if not total:
+        return
     for scale, text in ((1 / total, "that sum to 1"), (classes / total, "with a mean of 1")):
         scaled = tuple(scale * one for one in weights)
         yield Variant(("class-weights-normalised",), f"class weights {text}", _with(loss, class_weights=scaled))
@@ -201,7 +203,8 @@ def _of_fields(loss: Loss) -> Iterator[Variant]:
         other = {"log_rates": "rates", "rates": "log_rates", "probabilities": "log_probabilities"}
         to = other.get(loss.outputs, "probabilities")
         text = f"the outputs taken as {to.replace('_', ' ')}"
-        yield Variant((f"outputs-taken-as-{to.replace('_', '-')}",), text, _with(loss, outputs=to))
+        more = {"targets": "probabilities"} if isinstance(loss, losses.KLDivergence) else {}
+        yield Variant((f"outputs-taken-as-{to.replace('_', '-')}",), text, _with(loss, outputs=to, **more))
 
 
 def _of_softmax(loss: Loss, outputs: Array, targets: Array) -> tuple[float, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from xframe.numerics.naming.loss_changes import Divisor, Variant, alike, divisors, variants
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.saying import FIXES, caused
-from xframe.numerics.naming.trials import Array, Trial, best_first, distance, rounded
+from xframe.numerics.naming.trials import UNFIT, Array, Trial, best_first, distance, rounded
 from xframe.numerics.result import Did, NumericCause
 from xframe.state.record import Record
 from xframe.tasks import losses
@@ -99,7 +99,7 @@ def _computed(seen: _Seen, variant: Variant, loss: Loss) -> _Sum | None:
     try:
         with np.errstate(all="ignore"):
             value, slope = variant(loss, seen.outputs, seen.targets)
-    except (ValueError, IndexError, TypeError, KeyError):
+    except UNFIT:
         return None
     return _Sum(value, slope) if np.shape(slope) == seen.outputs.shape else None
 

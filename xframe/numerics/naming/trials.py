@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.errors import UsageError
 from xframe.numerics.result import Did
 from xframe.precision import rounding
 from xframe.running import registry
@@ -24,6 +25,7 @@ from xframe.tasks.losses import Loss
 
 Array = NDArray[Any]
 ROUNDINGS = 64
+UNFIT = (UsageError, ValueError, IndexError, TypeError, KeyError)  # of a formula that does not take these arrays
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
