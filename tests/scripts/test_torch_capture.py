@@ -358,3 +358,50 @@ def test_nothing_is_looked_at_unless_it_was_asked_for(tmp_path, monkeypatch):
                 seen, kept = len(read), seen
                 assert seen > kept
         assert len(read) == seen
+
+
+def test_an_optimizer_that_steps_within_the_backward_pass_has_its_batch(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
+    every = {p: torch.optim.SGD([p], 0.1) for p in model.parameters()}
+
+    def step(parameter):
+        every[parameter].step()
+        every[parameter].zero_grad()
+
+    for parameter in every:
+        parameter.register_post_accumulate_grad_hook(step)
+    x = torch.rand(6, 2, 3)
+
+    def train():
+        for rows in x:
+            functional.mse_loss(model(rows), torch.ones(2, 1)).backward()
+
+    found = [one for one in captured(tmp_path / "a.trace", train) if one.facts["update"] == 4]
+    assert len(found) == len(every)
+    for one in found:
+        assert one.stages["batch"]["features"].tolist() == x[4].tolist()
+        assert len(one.stages["gradient"]) == 1
+
+
+def test_names_stay_where_one_optimizer_has_two_models(tmp_path):
+    first, second = nn.Linear(4, 3), nn.Embedding(5, 3, sparse=True)
+    optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], 0.1)
+
+    def train():
+        for step in range(3):
+            optimizer.zero_grad()
+            order = (0, 1) if step % 2 else (1, 0)
+            made = {which: (first(torch.rand(2, 4)), second(torch.tensor([1, 3])))[which] for which in order}
+            if step % 2:
+                made[0] = first(torch.rand(2, 4))
+            functional.mse_loss(made[0], made[1]).backward()
+            optimizer.step()
+
+    for record in captured(tmp_path / "a.trace", train):
+        assert {name: one.shape for name, one in record.before.parameters.items()} == {
+            "0.weight": (3, 4),
+            "0.bias": (3,),
+            "1.weight": (5, 3),
+        }
+        assert record.stages["gradient"]["1.weight"].shape == (5, 3)
+        assert record.facts["model"]["class"] == ["Linear", "Embedding"]

@@ -64,16 +64,18 @@ class Capturing:
     Attributes:
         on: an update that is to be captured may come next. Nothing else is asked of a step that is not.
         wanted: whether any is.
+        within: an optimizer has stepped since the last backward pass began.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.capture = machine, machine.capture
         self.on = self.wanted = self.capture is not None
-        self.failed = self.compiled = False  # torch's compiler was asked for
+        self.failed = self.compiled = self.within = False  # torch's compiler was asked for
         self.batch: Batch | None = None  # that a model is about to take
         self.divided = False  # since the gradients were computed, a scaler has divided them by its scale
         self._scaler: Any = None
-        self._models: list[weakref.ref[torch.nn.Module]] = []  # that the script has called, the latest last
+        self._seen: list[weakref.ref[torch.nn.Module]] = []  # models that the script has called, by their first call
+        self._latest: list[weakref.ref[torch.nn.Module]] = []  # the same by their last
         self._made: dict[int, int] = {}  # updates by the numbers of their optimizers' counters
         self._waiting: dict[int, int] = {}  # of counters whose next update is due: steps of others since
         self._drafts: dict[int, _Draft] = {}
@@ -117,15 +119,16 @@ class Capturing:
         if self._over:
             self._anew()
         model = copies.whole(module)
-        others = [one for one in self._models if one() not in (None, model)]
-        self._models = [*others[-_MOST_MODELS:], weakref.ref(model)]
+        mine, seen = weakref.ref(model), [one for one in self._seen if one() is not None]
+        self._seen = seen if mine in seen else [*seen[1 - _MOST_MODELS :], mine]
+        self._latest = [*(one for one in self._latest if one != mine and one in self._seen), mine]
         if id(model) not in self._buffers:
             self._buffers[id(model)] = self._kept(read(dict(model.named_buffers())), "buffers")
         given: Any = {**dict(enumerate(args)), **kwargs}
         given = next(iter(given.values())) if len(given) == 1 else given
         batch, self.batch = self.batch, None
         ids = {} if batch is None or batch.ids is None else arrays("ids", torch.as_tensor(batch.ids))
-        facts = {"training": module.training, "autocast": _autocast(model)}
+        facts = {"training": module.training, "autocast": copies.autocast(model)}
         call = Call(self._kept(arrays("features", given), "what models took"), facts, ids)
         if isinstance(given, torch.Tensor):
             call.passed = weakref.ref(given), given._version
@@ -190,7 +193,7 @@ class Capturing:
         term = Term([*tensors], held, arrays("value", value), slope, facts, _now())
         self._open.terms = [*self._open.terms[1 - _MOST_CALLS :], term]
         first = next(iter(tensors.values()), None)
-        if first is not None and first.requires_grad:
+        if first is not None and first.grad_fn is not None:  # on a leaf it would stay
             first.register_hook(functools.partial(self._slope, slope))  # type: ignore[no-untyped-call]
         for call in self._open.calls if tensors and len(self._open.terms) == 1 else ():
             if len(call.returned) == 1 and call.returned[0]() is tensors[term.names[0]]:
@@ -213,6 +216,9 @@ class Capturing:
         """
         if self._over:
             self._anew()
+        if self.within:
+            self.within = False
+            return
         self._idle += 1
         if self._idle > _MOST_WAITING:
             self.stop("gradients are computed, and no optimizer steps")
@@ -248,7 +254,7 @@ class Capturing:
     # Optimizers
 
     def _take_gradients(self) -> None:
-        every = {id(p): p for ref in self._models if (model := ref()) is not None for p in model.parameters()}
+        every = {id(p): p for model in _alive(self._seen) for p in model.parameters()}
         scale = 1.0 if self.divided else self._scale()
         self._gradients = {id(p): _over(array(p.grad), scale) for p in every.values() if p.grad is not None}
 
@@ -265,7 +271,7 @@ class Capturing:
         """Gradients are about to be clipped."""
         if not self._clipping:
             self._take_gradients()
-        names = {id(p): name for ref in self._models if (m := ref()) is not None for name, p in m.named_parameters()}
+        names = {id(p): name for model in _alive(self._latest) for name, p in model.named_parameters()}
         self._clipping.append({"kind": kind, "limit": limit, "parameters": [names.get(id(p), "") for p in several]})
 
     def comes(self) -> None:
@@ -278,7 +284,7 @@ class Capturing:
         capture, update = self.capture, self._made.setdefault(number, 0)
         if capture is None or not capture.due(update):
             return
-        names = Names(optimizer, [model for ref in reversed(self._models) if (model := ref()) is not None])
+        names = Names(optimizer, _alive(self._seen), _alive(self._latest))
         least = 2 * copies.bytes_of(names.parameters.values())
         if least > capture.room:
             why = f"weights alone take {least:,} bytes, and {capture.room:,} are left"
@@ -312,7 +318,7 @@ class Capturing:
 
     def stepped(self, optimizer: torch.optim.Optimizer, number: int) -> None:
         """An optimizer has stepped."""
-        made, self._idle = self._made.setdefault(number, 0), 0
+        made, self._idle, self.within = self._made.setdefault(number, 0), 0, True
         if self.on:
             self._step_ends(optimizer, number, made)
         elif self._last == number:
@@ -340,31 +346,22 @@ class Capturing:
 
     def _stages(self, draft: _Draft) -> dict[str, Arrays]:
         found: dict[str, Arrays] = {"batch": {}, "forward": {}, "loss": {}}
-        for place, one in enumerate(self._passes):
+        for place, one in enumerate(self._passes or [self._open]):
             for stage, held in stages_of(one).items():
                 found[stage] |= {f"window/{place}/{name}" if place else name: each for name, each in held.items()}
         stages = {stage: held for stage, held in found.items() if held}
         return {**stages, "gradient": draft.gradient, "clipping": draft.clipping}
 
     def _facts(self, optimizer: torch.optim.Optimizer, draft: _Draft, update: int) -> dict[str, Any]:
-        first = self._passes[0] if self._passes else Pass()
+        first = self._passes[0] if self._passes else self._open
         calls = [call.facts for call in first.calls]
         facts: dict[str, Any] = {"framework": "torch", "versions": {"torch": torch.__version__}, "update": update}
-        facts |= {"optimizer": _tried(settings.optimizer, optimizer), "groups": _groups(optimizer, draft.names)}
+        facts |= {"optimizer": _tried(settings.optimizer, optimizer), "groups": copies.groups(optimizer, draft.names)}
         facts |= {"losses": [term.facts for term in first.terms], "clipping": self._clipping}
         facts |= {"model": draft.names.facts(), "layers": [each for call in first.calls for each in call.classes]}
         facts |= {"window": len(self._passes), "loss_scale": self._scale(), "calls": len(calls)}
         facts |= {"training": calls[0]["training"], "autocast": calls[0]["autocast"]} if calls else {}
         return {**facts, "left_out": [*draft.left_out, *self._unkept]}
-
-
-def _groups(optimizer: torch.optim.Optimizer, names: Names) -> list[dict[str, Any]]:
-    found = []
-    for group in optimizer.param_groups:
-        stated = {name: settings.plain(value) for name, value in group.items() if name != "params"}
-        mine = [names.trained[id(p)] for p in group["params"]]
-        found.append({**stated, "rate": settings.plain(group.get("lr")), "parameters": mine})
-    return found
 
 
 def _tried(read: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
@@ -378,16 +375,12 @@ def _over(held: Any, scale: float) -> Any:
     return held if held is None or scale == 1 else (held / scale).astype(held.dtype)
 
 
+def _alive(models: Sequence[weakref.ref[torch.nn.Module]]) -> list[torch.nn.Module]:
+    return [model for ref in models if (model := ref()) is not None]
+
+
 def _is_tensor(one: Any) -> bool:
     return isinstance(one, torch.Tensor)
-
-
-def _autocast(model: torch.nn.Module) -> str | None:
-    device = next((p.device.type for p in model.parameters()), "cpu")
-    with suppress(RuntimeError):
-        if torch.is_autocast_enabled(device):
-            return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
-    return None
 
 
 def _now() -> int:

@@ -238,7 +238,7 @@ class Computing:
             if inside.backward:
                 return original(tensors, *args, **kwargs)
             it, inside.it, inside.backward = inside.it, True, True
-            loss = self._loss_of(tensors)
+            loss, self.capturing.within = self._loss_of(tensors), False
             try:
                 returned = original(tensors, *args, **kwargs)
             finally:
@@ -253,7 +253,7 @@ class Computing:
 
         def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(outputs, inputs, *args, **kwargs)
-            again = kwargs.get("create_graph", len(args) > 2 and args[2])
+            again, self.capturing.within = kwargs.get("create_graph", len(args) > 2 and args[2]), False
             # Of weights: somebody applies them. Of inputs they are a penalty's, or a picture of what matters.
             of_weights = any(isinstance(tensor, torch.nn.Parameter) for tensor in tensors_in(inputs))
             if of_weights and not (again or inside.backward or torch.compiler.is_compiling()):

@@ -110,14 +110,24 @@ class Names:
             that has all of them, or several.
         parameters: by name, and those of the optimizer that no module has.
         trained: names by the addresses of the optimizer's parameters.
+
+    Args:
+        optimizer: the optimizer.
+        seen, latest: modules that the script has called, by their first call and by their last.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, called: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, seen: Sequence[nn.Module], latest: Sequence[nn.Module]
+    ) -> None:
         mine = {id(p): p for group in optimizer.param_groups for p in group["params"]}
-        owned = [(root, {id(p) for p in root.parameters()} & mine.keys()) for root in map(whole, called)]
-        most = max((len(of) for _, of in owned), default=0)
-        every = next((root for root, of in owned if len(of) == most == len(mine)), None)
-        some = list(dict.fromkeys(root for root, of in owned if of)) if every is None else [every]
+        owned = {root: {id(p) for p in root.parameters()} & mine.keys() for root in seen}
+        some = [root for root in reversed(latest) if len(owned[root]) == len(mine)][:1]
+        covered = set[int]() if not some else set(mine)
+        for root in sorted(seen, key=lambda root: -len(owned[root])):  # one may be a part of another
+            if owned[root] - covered:
+                some.append(root)
+                covered |= owned[root]
+        some.sort(key=list(seen).index)
         self.roots = {f"{place}." if len(some) > 1 else "": root for place, root in enumerate(some)}
         self.parameters = {
             before + name: p for before, root in self.roots.items() for name, p in root.named_parameters()
@@ -177,3 +187,22 @@ def state(names: Names, slots: Mapping[str, Arrays], buffers: Arrays, numbers: M
     known = {torch.bfloat16: "bfloat16", torch.float16: "mixed_float16", torch.float64: "float64"}
     precision = next((known[kind] for kind in known if kind in kinds), "float32")
     return State(read(names.parameters), buffers, slots, numbers=numbers, precision=precision)
+
+
+def groups(optimizer: torch.optim.Optimizer, names: Names) -> list[dict[str, Any]]:
+    """An optimizer's groups, with the names of their parameters."""
+    found = []
+    for group in optimizer.param_groups:
+        stated = {name: plain(value) for name, value in group.items() if name != "params"}
+        mine = [names.trained[id(p)] for p in group["params"]]
+        found.append({**stated, "rate": plain(group.get("lr")), "parameters": mine})
+    return found
+
+
+def autocast(model: torch.nn.Module) -> str | None:
+    """The type that torch computes a model in just now, where that is not the weights'."""
+    device = next((p.device.type for p in model.parameters()), "cpu")
+    with suppress(RuntimeError):
+        if torch.is_autocast_enabled(device):
+            return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
+    return None
