@@ -18,6 +18,7 @@ _ROUNDS = 14
 _FAR = 1e6  # bounds of a similar way, beyond which it is no rounding
 _HOPELESS = 1e3  # bounds, by which slots are off that no number brings nearer
 _SCALES = {"weight_decay": 1e-2, "epsilon": 1e-8, "momentum": 0.1, "dampening": 0.1, "rate_decay": 1e-3}
+_SELDOM = ("gradient", "dampening", "rate_decay", "clip_threshold", "beta2_power")
 _USUAL = {
     "weight_decay": (1e-4, 1e-3, 1e-2, 0.1),
     "epsilon": (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
@@ -40,6 +41,8 @@ def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = 
     ``known``, which is filled, has bounds of similar ways, by how many elements they are of: what is far beyond those
     need not have its own.
     """
+    if any(_leaves_out(way, block) for update in updates for block in update.blocks):
+        return np.inf
     try:
         off = _off(way, updates, known)
         if off > 1 and _rounds_corrections(way, updates):
@@ -47,6 +50,15 @@ def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = 
         return off
     except Undetermined:
         return np.inf
+
+
+def _leaves_out(way: Way, block: Block) -> bool:
+    """Whether a slot that its class may keep was moved, and it does not keep it."""
+    for slot in {*way.kind.slots} - {*way.kept()}:
+        before = (block.slots or {}).get(slot)
+        if slot in block.left and (block.left[slot].any() if before is None else (before != block.left[slot]).any()):
+            return True
+    return False
 
 
 def _off(way: Way, updates: Sequence[Update], known: dict[int, Array] | None) -> float:
@@ -237,7 +249,7 @@ def _descended(way: Way, free: Sequence[str], problem: _Problem, rows: Any) -> W
     miss = problem.miss(predicted, rows)
     for _ in range(_ROUNDS):
         columns = []
-        scales = [max(abs(way[name]), _SCALES.get(name, 1e-6)) for name in free]
+        scales = [_scale(name, way[name]) for name in free]
         for name, scale in zip(free, scales, strict=True):
             step = scale * (-_NUDGE if 0.5 < way[name] < 1 else _NUDGE)
             with np.errstate(all="ignore"):
@@ -254,6 +266,12 @@ def _descended(way: Way, free: Sequence[str], problem: _Problem, rows: Any) -> W
             break
         miss = now
     return way
+
+
+def _scale(name: str, value: float) -> float:
+    """By what a number is moved."""
+    least = 1e-8 if name == "epsilon" else 0.0
+    return max(abs(value), least) or _SCALES.get(name, 1e-6)
 
 
 def _solved(slopes: Array, rest: Array) -> Array:
@@ -298,14 +316,16 @@ def _nearest(way: Way, name: str, problem: _Problem) -> Way:
     return min(starts, key=lambda one: problem.miss(_vector(one, problem.updates), problem.finite))
 
 
-def minimal(way: Way, updates: Sequence[Update], free: Sequence[str], least_likely: Sequence[str]) -> Way | None:
+def minimal(way: Way, updates: Sequence[Update], every: Sequence[str], least_likely: Sequence[str]) -> Way | None:
     """With as few of the numbers moved as reproduce the updates, each as round as it can be; None if none do."""
     if share(way, updates) <= 1:
         return way
-    together = fitted(way, updates, [name for name in free if name != "gradient"])
-    if share(together, updates) > 1:
+    for without in (_SELDOM, ("gradient",), ()):  # what does not matter keeps a fit from getting to the last digit
+        free = [name for name in every if name not in without]
         together = fitted(way, updates, free)
-    if share(together, updates) > 1:
+        if share(together, updates) <= 1:
+            break
+    else:
         return None
     left = list(free)
     for name in sorted(free, key=lambda one: least_likely.index(one) if one in least_likely else -1):

@@ -21,8 +21,8 @@ from xframe.tasks.optimizers import Adafactor, Rule
 _ELEMENTS = 120  # of each parameter, on which ways are tried before all of it is judged
 _UPDATES = 4  # that are looked at
 _CLOSEST = 3  # of those that do not reproduce it
-_PLAIN = 2.5  # of costs, below which nothing less simple is looked for
-_RARE = {"beta1": 0.6, "blend": 0.3, "correction": 0.2, "ticks": 0.1, "decay_at": 0.1}
+_PLAIN = 3.0  # of costs, below which nothing less simple is looked for
+_RARE = {"beta1": 1.0, "blend": 0.3, "correction": 0.2, "ticks": 0.1, "decay_at": 0.1}
 _MANY = 2  # things that are not as stated, beyond which they may be what they are taken for or not
 _ODD = 1.5  # what a number costs that nobody would set
 _UNLIKELY = (  # of numbers, those that a fit is last to move first
@@ -152,9 +152,15 @@ class _Search:
 
     def with_numbers(self, way: Way, base: Way) -> Iterator[Found]:
         """With as many of its numbers fitted as it takes."""
-        fit = minimal(way, self.at(way), way.numbers(), _UNLIKELY)
-        if fit is not None:
-            yield self.tried(fit, _cost(base, fit))
+        free = way.numbers()
+        fit = minimal(way, self.at(way), free, _UNLIKELY)
+        if fit is None:
+            return
+        yield self.tried(fit, _cost(base, fit))
+        if "learning_rate" in fit.changed and _odd("learning_rate", fit, base):
+            free.remove("learning_rate")
+            if (fit := minimal(way, self.at(way), free, _UNLIKELY)) is not None:
+                yield self.tried(fit, _cost(base, fit))
 
     def in_parts(self, bases: Sequence[Way]) -> Iterator[Found]:
         """Some parameters are as stated, and the others in one way otherwise."""
@@ -216,17 +222,23 @@ def _cost(base: Way, way: Way) -> float:
     for name in way.changed:
         cost += 1.0
         if name in numbers:
-            digits = _digits(way[name])
-            if name == "learning_rate" and base[name]:
-                digits = min(digits, _digits(way[name] / base[name]))
-            odd = digits > (1 if name == "epsilon" else 5)
-            cost += min(0.1 * digits, 0.9) + odd * _ODD + (0.5 if name == "gradient" else 0.0)
+            cost += min(0.1 * _digits(way[name]), 0.9) + _odd(name, way, base) * _ODD
+            cost += 0.5 if name == "gradient" else 0.0
     return cost
+
+
+def _odd(name: str, way: Way, base: Way) -> bool:
+    """Whether nobody would set that number."""
+    digits = _digits(way[name])
+    if name == "learning_rate" and base[name]:
+        digits = min(digits, _digits(way[name] / base[name]))
+    return digits > (1 if name == "epsilon" else 5) or (name == "rate_decay" and way[name] > 1)
 
 
 def _rarity(way: Way) -> float:
     """What a single thing costs that is not as stated: some are hardly ever done."""
-    return 1.0 + max((_RARE.get(name, 0.0) for name in way.changed), default=0.0)
+    rare = (name for name in way.changed if name != "beta1" or "beta2" in way.changed)
+    return 1.0 + max((_RARE.get(name, 0.0) for name in rare), default=0.0)
 
 
 def _digits(value: float) -> int:

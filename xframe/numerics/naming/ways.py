@@ -217,6 +217,8 @@ def _other_moments(way: Way, update: Update) -> Iterator[Way]:
         yield way.otherwise(beta1=way["beta2"], beta2=way["beta1"])
     if kind in (Adam, NAdam, Adamax):
         yield way.otherwise(blend="sum")
+    if kind is Lion:  # of whose step only the sign is seen, to which nothing can be fitted
+        yield from (way.otherwise(beta1=one) for one in (0.5, 0.8, 0.9, 0.95, 0.99) if one != way["beta1"])
 
 
 def _other_velocities(way: Way) -> Iterator[Way]:
