@@ -157,7 +157,8 @@ class _Search:
         if fit is None:
             return
         yield self.tried(fit, _cost(base, fit))
-        if "learning_rate" in fit.changed and _odd("learning_rate", fit, base):
+        falls = "rate_decay" in free  # a rate that falls is, at one update, a lower rate
+        if "learning_rate" in fit.changed and (falls or _odd("learning_rate", fit, base)):
             free.remove("learning_rate")
             if (fit := minimal(way, self.at(way), free, _UNLIKELY)) is not None:
                 yield self.tried(fit, _cost(base, fit))
