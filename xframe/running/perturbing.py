@@ -5,6 +5,7 @@ The differences are a floor for what two adapters' steps may differ by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xframe.precision import epsilon
 from xframe.state.record import Record
 from xframe.state.state import State
 
@@ -43,6 +45,14 @@ def permuted(batch: Any, seed: int) -> Any:
     if not hasattr(batch, "take"):
         return batch
     return batch.take(np.random.default_rng(seed).permutation(len(batch.ids)))
+
+
+def exchangeable(loss: float, permuted: float, precision: str) -> bool:
+    """Whether a step whose rows were permuted is the same step, by the two losses.
+
+    Where a layer draws by row, as a dropout does, it is a different one, and how far it is from it no rounding.
+    """
+    return not abs(loss - permuted) > math.sqrt(epsilon(precision)) * max(abs(loss), abs(permuted))
 
 
 def floor_of(made: Record, others: Iterable[Record]) -> Floor:

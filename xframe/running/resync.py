@@ -23,7 +23,7 @@ from xframe.errors import StateError, UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.values import fetch, hold, number
 from xframe.running.adapter import Adapter
-from xframe.running.perturbing import Floor, floor_of, moved, permuted
+from xframe.running.perturbing import Floor, exchangeable, floor_of, moved, permuted
 from xframe.running.runtime import Runtime
 from xframe.running.steering import CourseState, Position, WalkState, WindowState
 from xframe.state.record import Arrays, Record
@@ -126,6 +126,8 @@ class StepMaker:
             self.put(begun, window)
             others.append(self._made(made.step, rows, begun))
         self.put(made.after, now)
+        if not self._exchangeable(made, others[1]):
+            others.pop()
         return floor_of(made, others)
 
     def free(self, count: int, *, perturbed: bool = False, seconds: float = math.inf, least: int = 0) -> Free:
@@ -134,7 +136,9 @@ class StepMaker:
         if not perturbed:
             return Free(tuple(losses))
         draws = [self._free(len(losses), moved(self.start, seed)) for seed in _SEEDS]
-        draws.append(self._free(len(losses), self.start, permutes=True))
+        turned = self._free(len(losses), self.start, permutes=True)
+        if losses and exchangeable(losses[0], turned[0][0], self.runtime.precision):
+            draws.append(turned)
         weights = max((_apart(ended, other) for _, other in draws), default=None)
         return Free(tuple(losses), tuple(tuple(each) for each, _ in draws), weights)
 
@@ -177,10 +181,15 @@ class StepMaker:
         assert record.before is not None
         others = [self._apart(replace(record, before=moved(record.before, seed)), batch, {}) for seed in _SEEDS]
         one = self._apart(record, permuted(batch, _SEEDS[0]), {})
-        inner = {stage: arrays for stage, arrays in one.stages.items() if stage != "forward"}  # which is by rows
-        inner["loss"] = {"loss": inner["loss"]["loss"]}  # and so is its slope
-        floor = floor_of(own, [*others, replace(one, stages=inner)])
-        return replace(own, facts={"floor": floor, "built": built})
+        if self._exchangeable(own, one):
+            inner = {stage: arrays for stage, arrays in one.stages.items() if stage != "forward"}  # which is by rows
+            inner["loss"] = {"loss": inner["loss"]["loss"]}  # and so is its slope
+            others.append(replace(one, stages=inner))
+        return replace(own, facts={"floor": floor_of(own, others), "built": built})
+
+    def _exchangeable(self, made: Record, permuted: Record) -> bool:
+        one, other = (float(record.stages["loss"]["loss"]) for record in (made, permuted))
+        return exchangeable(one, other, self.runtime.precision)
 
     def _apart(self, record: Record, batch: Any, fed: Mapping[str, Mapping[str, NDArray[Any]]]) -> Record:
         self.go_to(record)
@@ -197,12 +206,22 @@ class StepMaker:
     # Both
 
     def put(self, state: State, window: WindowState) -> None:
-        """Sets the training's state, but for what is the adapter's own: its rule, and the rate that it begins with."""
+        """Sets the training's state, but for what is the adapter's own: its rule, and the rate that it begins with.
+
+        What its rule keeps and the other's does not goes on as it is here.
+        """
         rate = {name: self.start.numbers[name] for name in ("rate",) if name in self.start.numbers}
-        self.step.restore(
-            replace(state, rule=self.start.rule, numbers={**state.numbers, **rate}, position=None, best={})
-        )
+        own = state if _alike(state, self.start) else self._kept(state)
+        self.step.restore(replace(own, rule=self.start.rule, numbers={**own.numbers, **rate}, position=None, best={}))
         self.step.window.restore(window)
+
+    def _kept(self, state: State) -> State:
+        """The state with slots, averages and numbers as this training has them, as far as it has them."""
+        now: State = self.step.state()
+        slots = {slot: {**held, **_fitting(state.slots.get(slot, {}), held)} for slot, held in now.slots.items()}
+        average = {**now.average, **_fitting(state.average, now.average)}
+        numbers = {name: state.numbers.get(name, number) for name, number in now.numbers.items()}
+        return replace(state, slots=slots, average=average, numbers=numbers)
 
     def begin(self, start: State | None = None) -> WalkState:
         """Makes the training stand at its start."""
@@ -272,6 +291,15 @@ def _since(began: tuple[float, float]) -> float:
     """Seconds of work since then. What else the machine does hardly counts, and waiting for a device a quarter."""
     worked, passed = (now - before for now, before in zip(_now(), began, strict=True))
     return max(worked, passed / 4)
+
+
+def _alike(state: State, start: State) -> bool:
+    """Whether two trainings keep the same beside their weights."""
+    kept = [
+        ({slot: held.keys() for slot, held in one.slots.items()}, one.average.keys(), one.numbers.keys())
+        for one in (state, start)
+    ]
+    return kept[0] == kept[1]
 
 
 def _number(value: Any) -> float:

@@ -39,6 +39,7 @@ TARGETS = {
     "targets-one-hot": np.eye(3)[CLASSES],
     "targets-shifted": CLASSES + 1,
     "targets-scaled": 1 - CLASSES,
+    "targets-renumbered": (CLASSES + 1) % 3,
 }
 
 

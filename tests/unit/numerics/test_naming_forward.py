@@ -218,3 +218,17 @@ def test_what_nothing_explains_is_not_proven():
     dids = named_forward(*sides(layer, ROWS, lambda w: RNG.normal(size=(9, 4))))
     assert dids
     assert not any(one.proven for one in dids)
+
+
+def test_attention_without_its_mask_is_named():
+    """Of a block, whose last place sees all places anyway, with the last one first."""
+    block, turned = layers.TransformerBlock(2, 8), SERIES[:, ::-1]
+
+    def unmasked(weights):
+        forwards, backwards = (computed(block, weights, one) for one in (SERIES, turned))
+        assert not np.allclose(forwards[:, -1], backwards[:, 0])
+        each = [computed(block, weights, np.roll(SERIES, -at - 1, axis=1))[:, -1] for at in range(SERIES.shape[1])]
+        return np.stack(each, axis=1)
+
+    dids = [one for one in named_forward(*sides(block, SERIES, unmasked)) if one.proven]
+    assert [one.settings["changes"] for one in dids] == [("attention-mask",)]

@@ -85,6 +85,10 @@ def test_clipping_that_has_not_fired():
     assert (did.name, did.settings["fired"]) == ("clip_global_norm", False)
 
 
+def without_row(name):
+    return lambda g, _: {**g, name: g[name] * (np.arange(len(g[name])) > 0)[:, None]}
+
+
 def gradient(change, sums=None):
     """Records of two sides, the candidate's gradients changed."""
     weights = {**drawn(1), "dense_2/kernel": np.random.default_rng(2).normal(size=(5, 5))}
@@ -119,6 +123,7 @@ GRADIENTS = (
     ),
     (times(2, "dense_0/kernel"), "gradient-factor", "dense_0/kernel are 2 times"),
     (lambda g, w: {name: g[name] + 0.01 * w[name] for name in g}, "decay-in-gradient", "0.01 times the weights"),
+    (without_row("dense_0/kernel"), "gradient-rows-absent", "zero in 1 of their rows"),
     (turned("dense_2/kernel"), "gradient-transposed", "axes in a different order"),
     (turned("dense_0/kernel"), "gradient-transposed", "axes in a different order"),
 )

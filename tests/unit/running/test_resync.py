@@ -12,7 +12,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.running import harness, registry
 from xframe.running.judged_steps import EXTENTS, judged_steps, least_steps
 from xframe.running.judging_messages import Ask
-from xframe.running.perturbing import one_ulp
+from xframe.running.perturbing import exchangeable, one_ulp
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
 from xframe.running.request import Request
@@ -20,7 +20,10 @@ from xframe.running.resync import StepMaker
 from xframe.running.resynchronising import Asked, Exchange, Local, UnjudgedError, resynchronise
 from xframe.running.runtime import Runtime
 from xframe.tasks import optimizers
+from xframe.tasks.initial import initial_weights
+from xframe.tasks.layers import Dense, Dropout
 from xframe.tasks.lookup import find_task
+from xframe.tasks.task import Task
 from xframe.testing.faults.bases import Faulty, Rebatched, make
 from xframe.trace.trace import Trace
 
@@ -234,3 +237,42 @@ def test_what_ends_the_judging_leaves_the_traces(tmp_path, monkeypatch, ended):
     if ended is OverdueError:
         assert "not done within --timeout 100 s: got numpy after 12 recorded steps" in str(raised.value)
     assert Trace.open(trace).complete
+
+
+class Momentum(Faulty):
+    """A rule that keeps what the reference's does not, and nothing of what that keeps."""
+
+    def train_step(self, plan, task, runtime):
+        return super().train_step(plan, replace(task, optimizer=optimizers.SGD(0.01, momentum=0.9)), runtime)
+
+
+def test_a_rule_that_keeps_other_slots_makes_its_steps_all_the_same():
+    one, other = registry.load("numpy"), make(registry.load("numpy"), Momentum)
+    found = resynchronise(one, other, PLAN, TASK, CPU, first_failing=first_failing)
+    assert found.notes == ()
+    answer = found.pairs[1][1]  # after its own first step its velocity is not lost
+    assert answer.after.slots.keys() == {"velocity"}
+    assert differs(*found.pairs[0])
+
+
+def test_permuted_rows_are_no_rounding_where_a_layer_draws_by_row():
+    assert exchangeable(1.0, 1.0 + 1e-12, "float64")
+    assert not exchangeable(1.0, 1.01, "float32")
+    assert exchangeable(0.0, 0.0, "float32")
+    features, targets = np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 4
+    layers = (Dense(8), Dropout(0.4, seed=1), Dense(4))
+    task = Task(
+        name="dropped",
+        num_samples=40,
+        load=lambda: (features, targets),
+        initial_weights=lambda: initial_weights(layers, (6,)),
+        loss="softmax_cross_entropy",
+        optimizer=optimizers.SGD(0.05),
+        layers=layers,
+    )
+    maker = StepMaker(registry.load("numpy"), TrainingPlan(batch_size=8, steps=3), task, CPU)
+    (record,) = maker.records([0], measured=[0])
+    assert 0 < max(record.facts["floor"].values()) < 1e-5
+    assert 0 < max(maker.staged(record).facts["floor"].values()) < 1e-5
+    free = maker.free(3, perturbed=True)
+    assert np.abs(np.array(free.perturbed) - free.losses).max() < 1e-5

@@ -51,9 +51,9 @@ Tried = tuple[tuple[str, ...], str, Array, dict[str, float], float]
 
 def _ways(a: Array, b: Array, name: str) -> Iterator[Tried]:
     yield (), "as they are", a, {}, 0.0
-    yield from _of_rows(a, b, name)
     if name == "targets":
         yield from _of_classes(a, b)
+    yield from _of_rows(a, b, name)
     if a.shape == b.shape:
         yield from _of_numbers(a, b, name)
         if a.ndim > 1:
@@ -103,6 +103,11 @@ def _of_rows(a: Array, b: Array, name: str) -> Iterator[Tried]:
 
 
 def _of_classes(a: Array, b: Array) -> Iterator[Tried]:
+    if a.shape == b.shape and (a == np.trunc(a)).all():
+        classes = {float(one): float(other) for one, other in zip(a.ravel(), b.ravel(), strict=True)}
+        if {*classes.values()} == {*classes} and len(classes) > 1:
+            text = f"other numbers for classes: {', '.join(f'{one:g} as {other:g}' for one, other in classes.items())}"
+            yield ("targets-renumbered",), text, np.vectorize(classes.get)(a).astype(float), {}, 0.0
     if b.ndim == a.ndim + 1 and b.shape[-1] > 1:
         yield (
             ("targets-one-hot",),

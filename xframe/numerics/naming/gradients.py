@@ -21,6 +21,7 @@ NAMES: Mapping[str, str] = {
     "scaled": "gradient-factor",
     "turned around": "gradient-sign",
     "absent": "gradient-absent",
+    "without rows": "gradient-rows-absent",
     "decayed": "decay-in-gradient",
     "transposed": "gradient-transposed",
     "last": "gradient-of-last-batch",
@@ -29,6 +30,7 @@ _FIXES: Mapping[str, Mapping[str, str]] = {
     "scaled": {"any": "divide the loss, or the gradient, by the same number once"},
     "turned around": {"torch": "maximize=False, and the loss without a minus"},
     "absent": {"torch": "requires_grad_(True)", "keras": "layer.trainable = True before compile"},
+    "without rows": {"torch": "nn.Embedding without padding_idx", "keras": "mask_zero masks what comes after alone"},
     "decayed": {"keras": "kernel_regularizer=None", "torch": "weight_decay=0, or no penalty in the loss"},
     "transposed": {"any": "transpose the kernel when weights are copied, and its gradient with it"},
     "last": {"torch": "optimizer.zero_grad() only after optimizer.step(), not before each backward()"},
@@ -123,7 +125,7 @@ class _Each:
             if self.share(name, one, other) <= 1:
                 return Part("same", 1.0, (name,), 0.0)
             parts = [self.scaled(name, one, other, common), self.last(name, one, other, summed)]
-            parts.append(self.decayed(name, one, other, w))
+            parts += [self.decayed(name, one, other, w), self.without_rows(name, one, other)]
             if (found := next((part for part in parts if part is not None), None)) is not None:
                 return found
         return self.transposed(name, one, other)
@@ -144,6 +146,15 @@ class _Each:
         number = _ratio(w, other - one)
         share = self.share(name, one + number * w, other)
         return Part("decayed", number, (name,), share) if share <= 1 else None
+
+    def without_rows(self, name: str, one: Array, other: Array) -> Part | None:
+        """Zero in some rows, such as a padding index', and else the other's."""
+        if one.ndim < 2:
+            return None
+        zero = ~other.reshape(len(other), -1).any(axis=1) & one.reshape(len(one), -1).any(axis=1)
+        kept = np.where(zero.reshape(-1, *(1,) * (one.ndim - 1)), 0.0, one)
+        share = self.share(name, kept, other)
+        return Part("without rows", float(zero.sum()), (name,), share) if zero.any() and share <= 1 else None
 
     def last(self, name: str, one: Array, other: Array, summed: Array | None) -> Part | None:
         """A window's last gradient alone, however it is divided."""
@@ -216,6 +227,7 @@ def _text(part: Part, counts: Mapping[str, float]) -> str:
         "scaled": f"{part.number:.7g} times the other's" + (f", {by}" if by else ""),
         "turned around": "the other's with a minus",
         "absent": "absent or zero",
+        "without rows": f"zero in {part.number:.0f} of their rows and the other's in the rest",
         "decayed": f"the other's and {part.number:.7g} times the weights",
         "transposed": "the other's with its axes in a different order",
         "last": "of the window's last batch alone",

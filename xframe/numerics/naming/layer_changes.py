@@ -19,6 +19,7 @@ from xframe.tasks.layers.layer import Function
 Weights = Mapping[str, Array]
 EPSILONS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12, 1e-4)
 SCALES = (1 / 255, 255.0, 1 / 256, 256.0, 1 / 127.5, 0.5, 2.0)
+_PLACES = 64  # of a sequence, up to which attention without a mask is tried
 _CONVS = (layers.Conv1D, layers.Conv2D, layers.DepthwiseConv2D)
 _NORMS = (layers.BatchNorm, layers.LayerNorm, layers.GroupNorm, layers.RMSNorm)
 
@@ -326,6 +327,15 @@ def _of_attention(layer: layers.TransformerBlock, weights: Weights, inputs: Arra
     for one, other in swaps:
         swapped = {**weights, one: weights[other], other: weights[one]}
         yield Changed("attention-swapped", f"{one} and {other} swapped", weights=swapped)
+    if inputs.shape[1] <= _PLACES:
+        yield Changed("attention-mask", "each place sees all", made=partial(_unmasked, layer, weights))
+
+
+def _unmasked(layer: layers.TransformerBlock, weights: Weights, inputs: Array) -> Array:
+    """Each place's outputs where it is the last, as the last sees all."""
+    block, places = of_layer(layer), range(inputs.shape[1])
+    turned = [[*(other for other in places if other != place), place] for place in places]
+    return np.stack([block(layer, weights, inputs[:, order], True).outputs[:, -1] for order in turned], axis=1)
 
 
 def _of_inputs(layer: Layer, weights: Weights, inputs: Array, own: Array) -> Iterator[Changed]:
