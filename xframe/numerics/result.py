@@ -184,6 +184,7 @@ class Numerics:
         curve: of the losses of the two free runs; None where not judged.
         causes: most likely first.
         notes: sentences on what could not be judged, and why.
+        captured: of updates that scripts captured, one script's inputs through the other's rule; not of restarted ones.
     """
 
     candidate: str
@@ -195,6 +196,7 @@ class Numerics:
     curve: Curve | None = None
     causes: tuple[NumericCause, ...] = ()
     notes: tuple[str, ...] = ()
+    captured: bool = False
 
     @property
     def nearest(self) -> Distance | None:
@@ -213,6 +215,7 @@ class Numerics:
             "curve": None if self.curve is None else self.curve.to_dict(),
             "causes": [one.to_dict() for one in self.causes],
             "notes": list(self.notes),
+            "captured": self.captured,
         }
 
 

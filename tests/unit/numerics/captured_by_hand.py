@@ -36,6 +36,7 @@ class Script:
     scale: float = 1.0
     kinds: bool = True
     dtype: str = "float32"
+    square: bool = False
 
 
 def settings(framework: str, rule: Rule, **more: Any) -> dict[str, Any]:
@@ -55,14 +56,14 @@ def settings(framework: str, rule: Rule, **more: Any) -> dict[str, Any]:
 def captured(script: Script, updates: int = 3) -> list[Record]:
     """The first updates of a script."""
     rng = np.random.default_rng(script.seed)
-    shapes = ((5, 4), (4,), (4, 3), (3,))
+    shapes = ((4, 4), (4,), (4, 4), (4,)) if script.square else ((5, 4), (4,), (4, 3), (3,))
     weights = {
         name: rng.normal(size=shape).astype(script.dtype) for name, shape in zip(_CANONICAL, shapes, strict=True)
     }
     data = np.random.default_rng(7)
     optimizer, records = lower(script.rule, weights), []
     for step in range(updates):
-        x = (data.normal(size=(8, 5)) * script.scale).astype(script.dtype)
+        x = (data.normal(size=(8, len(weights[_CANONICAL[0]]))) * script.scale).astype(script.dtype)
         y = data.integers(0, 3, 8)
         before = _state(script, weights, optimizer, step)
         outputs, loss, gradient = _passes(weights, x, y)
@@ -120,7 +121,9 @@ def _facts(script: Script) -> dict[str, Any]:
     parameters = []
     for name, own in zip(_CANONICAL, _NAMES[script.framework], strict=True):
         role = name.partition("/")[2]
+        square = {"kernel": (4, 4), "bias": (4,)}[role]
         shape = {"dense_0/kernel": (5, 4), "dense_1/kernel": (4, 3), "dense_0/bias": (4,), "dense_1/bias": (3,)}[name]
+        shape = square if script.square else shape
         turned = script.framework == "torch"
         known = [[1, 0]] if turned and role == "kernel" else [None]
         unknown = [None, [1, 0]] if role == "kernel" else [None]

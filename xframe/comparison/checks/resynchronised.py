@@ -62,6 +62,8 @@ def _first(judged: Numerics) -> int | None:
 def summary(judged: Numerics) -> str:
     """How many updates were judged, and how near to its bound the nearest of their tensors came."""
     many = counted(len(judged.steps), "update")
+    if judged.captured and judged.nearest is not None:
+        return f"{many} captured of both, replayed beside each other, worst {judged.nearest.share:.2g} of the bound"
     if judged.verdict == "identical" or judged.nearest is None:
         return f"{many} restarted from the same state, bit by bit the same"
     return f"{many} restarted from the same state, worst {judged.nearest.share:.2g} of the bound"

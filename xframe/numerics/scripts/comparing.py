@@ -103,6 +103,7 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         worst=_worst(distances),
         first=first,
         causes=tuple(sorted((causes[name] for name in order), key=lambda one: one.certainty != "proven")),
+        captured=True,
         notes=(*([certain.sentence] if (certain := _unplaced(first, causes.values())) else []), *notes.values()),
     )
 

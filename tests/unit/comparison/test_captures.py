@@ -1,0 +1,83 @@
+"""Traces of scripts with captured updates beside them are judged by these; where there are none, it is said."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from unit.numerics.captured_by_hand import Script, captured
+
+import xframe
+from xframe.errors import UsageError
+from xframe.state.record import write_record
+from xframe.tasks.optimizers import SGD
+from xframe.trace.captured import captured_path, file_name
+
+TORCH, KERAS = Script("torch", SGD(0.1)), Script("keras", SGD(0.1))
+
+
+def recorded(folder, script, *, kept=True):
+    """A trace as ``xframe record`` leaves it, with its captured updates."""
+    path = folder / f"{script.framework}.trace"
+    records = captured(script, 4)
+    with xframe.record(path) as recorder:
+        recorder.settings({"optimizer.learning_rate": script.rule.rate(0), "model.class": "Sequential"})
+        for record in records:
+            loss = float(record.stages["loss"]["loss"])
+            recorder.step(ids=range(8 * record.step, 8 * record.step + 8), updates=record.step + 1, loss=loss)
+        if kept:
+            captured_path(path).mkdir()
+            names = [file_name(record.step, 0) for record in records]
+            files = [write_record(captured_path(path) / name, one) for name, one in zip(names, records, strict=True)]
+            recorder.end_facts["captured"] = {"files": dict(zip(names, files, strict=True)), "left_out": {}}
+    return path
+
+
+def test_two_scripts_that_do_the_same_are_equivalent(tmp_path):
+    comparison = xframe.compare(recorded(tmp_path, TORCH), recorded(tmp_path, KERAS))
+    assert comparison.verdict == "passed"
+    assert comparison.numbers in ("identical", "equivalent")
+    assert "4 updates captured of both" in str(comparison)
+    assert comparison.to_dict()["numerics"][0]["captured"] is True
+
+
+def test_what_one_does_otherwise_is_the_first_cause(tmp_path):
+    other = recorded(tmp_path, replace(KERAS, rule=SGD(0.1001)))
+    comparison = xframe.compare(recorded(tmp_path, TORCH), other)
+    assert (comparison.verdict, comparison.numbers) == ("failed", "different")
+    assert (comparison.causes[0].name, comparison.causes[0].certain) == ("learning-rate-value", True)
+
+
+def test_parameters_with_two_ways_are_not_judged_until_a_map_says_which(tmp_path):
+    unknown = [replace(one, kinds=False, square=True) for one in (TORCH, KERAS)]
+    traces = [recorded(tmp_path, one) for one in unknown]
+    comparison = xframe.compare(*traces)
+    assert comparison.to_dict()["numerics"] is None
+    assert any("as it is or with axes (1, 0)" in text and "--map" in text for text in comparison.explanation)
+    ways = {"0.weight": "dense/kernel", "2.weight": "dense_1/kernel"}
+    lines = [f"{json.dumps(one)} = {{name = {json.dumps(other)}, axes = [1, 0]}}" for one, other in ways.items()]
+    (tmp_path / "map.toml").write_text("\n".join(lines))
+    judged = xframe.compare(*traces, map_of_pairs=tmp_path / "map.toml")
+    assert judged.numbers in ("identical", "equivalent")
+    assert judged.numerics[0].verdict in ("identical", "equivalent")
+
+
+def test_a_map_without_captures_is_refused(tmp_path):
+    (tmp_path / "map.toml").write_text('"0.weight" = "dense/kernel"')
+    traces = [recorded(tmp_path, one, kept=False) for one in (TORCH, KERAS)]
+    with pytest.raises(UsageError, match="--capture"):
+        xframe.compare(*traces, map_of_pairs=tmp_path / "map.toml")
+
+
+def test_which_option_would_tell_more_is_said_only_where_numbers_differ(tmp_path):
+    ours = recorded(tmp_path, TORCH, kept=False)
+    assert not any("--capture" in text for text in xframe.compare(ours, recorded(tmp_path, KERAS)).explanation)
+    (tmp_path / "other").mkdir()
+    other = recorded(tmp_path / "other", replace(KERAS, rule=SGD(0.2)), kept=False)
+    assert sum("--capture 4" in text for text in xframe.compare(ours, other).explanation) == 1
+
+
+def test_other_starting_weights_leave_the_verdict_to_the_losses(tmp_path):
+    comparison = xframe.compare(recorded(tmp_path, TORCH), recorded(tmp_path, replace(KERAS, seed=1)))
+    assert comparison.structure == "identical"
+    assert comparison.to_dict()["numerics"] is None
+    assert any("do not start from the same weights" in text for text in comparison.explanation)
