@@ -90,7 +90,8 @@ def _stated(seen: _Seen, stated: Average | None) -> Iterator[_Averaged]:
     decay = stated.decay
     still = not seen.moved and stated.clock == "updates"
     own = 1.0 if still else 0.0 if seen.number == 1 else decay
-    yield _Averaged("", own, "new", f"averages weights by {decay:.7g}")
+    does = "leaves its average as it is until an update" if still else f"averages weights by {decay:.7g}"
+    yield _Averaged("", own, "new", does)
     yield _Averaged("average-decay-swapped", 1 - decay, "new", f"keeps {1 - decay:.7g} of its average for {decay:.7g}")
     yield _Averaged("average-clock", 1.0, "new", "leaves its average as it is at this step")
     yield _Averaged("average-clock", decay, "new", f"moves its average at this step, by {decay:.7g}")

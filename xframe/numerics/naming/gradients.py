@@ -248,4 +248,6 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
         some += f" and {len(part.tensors) - 3} more" if some != "all" and len(part.tensors) > 3 else ""
         what = "gradients" if some == "all" else f"gradients of {some}"
         text = f"{pair.names[1]}'s {what} are {_text(part, counts).replace('the other', pair.names[0])}"
-        yield NumericCause(NAMES[part.kind], certainty, "gradient", part.tensors[0], text, _FIXES[part.kind])
+        first = pair.tensor("gradient")  # of the last layer's, where a difference begins
+        tensor = first if first in part.tensors else part.tensors[0]
+        yield NumericCause(NAMES[part.kind], certainty, "gradient", tensor, text, _FIXES[part.kind])

@@ -115,7 +115,8 @@ def _update(record: Record) -> Update | None:
     outcome = record.stages.get("update") or (after.parameters if after is not None else {})
     # Where clipping was not seen, none was; naming of clipping is apart.
     gradient = record.stages.get("clipping") or record.stages.get("gradient") or {}
-    if before is None or not outcome or not gradient:
+    idle = any(not record.stages.get(stage, True) for stage in ("clipping", "update"))  # none was due
+    if before is None or not outcome or not gradient or idle:
         return None
     names = [name for name in gradient if name in before.parameters and name in outcome and gradient[name].size]
     shapes = {name: before.parameters[name].shape for name in names}

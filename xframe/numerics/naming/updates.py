@@ -19,6 +19,7 @@ from xframe.state.record import Record
 from xframe.tasks.optimizers import Adafactor, Rule
 
 _ELEMENTS = 120  # of each parameter, on which ways are tried before all of it is judged
+_MOST = 1 << 18  # of each parameter, that are judged
 _UPDATES = 4  # that are looked at
 _CLOSEST = 3  # of those that do not reproduce it
 _PLAIN = 3.0  # of costs, below which nothing less simple is looked for
@@ -94,7 +95,8 @@ class _Search:
     """Ways that are tried on a few elements first, and on all where they reproduce those."""
 
     def __init__(self, updates: Sequence[Update]) -> None:
-        self.whole, self.flat = list(updates), [one.flat() for one in updates]
+        most = some_elements(updates[0], _MOST)
+        self.whole, self.flat = list(updates), [one.flat(most) for one in updates]
         few = some_elements(updates[0], _ELEMENTS)
         self.few = [one.flat(few) for one in updates]
         self.bounds: dict[int, Array] = {}
