@@ -179,3 +179,11 @@ def test_a_layer_that_differs_has_its_cause_whichever_side_it_is(sides):
     assert (cause.name, cause.certainty, cause.tensor) == ("norm-epsilon", "proven", "batchnorm_0/outputs")
     assert ("other computes" if sides else "one computes") in cause.sentence
     assert "epsilon 0.001" in cause.sentence
+
+
+@pytest.mark.parametrize(
+    "shape", [(8,), (8, 1), (1, 6), (2, 6), (3, 2), (1, 1), (8, 1, 8, 8), (1, 1, 2, 2), (3, 2, 1)], ids=str
+)
+def test_of_unrelated_batches_nothing_is_proven(shape):
+    ours, theirs = (Record(0, stages={"batch": {"features": RNG.random(shape)}}) for _ in range(2))
+    assert [one.text for one in named_batch(ours, theirs) if one.proven] == []

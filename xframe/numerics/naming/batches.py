@@ -60,7 +60,7 @@ def _ways(a: Array, b: Array, name: str) -> Iterator[Tried]:
             for axis in range(1, a.ndim):
                 yield (f"{name}-flipped",), f"axis {axis} from last to first", np.flip(a, axis), {}, 0.0
             for axis in range(1, a.ndim):
-                for by in (1, -1):
+                for by in (1, -1) if a.shape[axis] > 1 else ():  # of a single place nothing is left to compare
                     text = f"shifted by one along axis {axis}"
                     yield (f"{name}-shifted-along",), text, _moved(a, b, axis, by), {}, 0.0
     if 2 < a.ndim <= _AXES + 1:
