@@ -22,6 +22,7 @@ from xframe.precision import epsilon
 from xframe.running.harness import Remote
 from xframe.running.judging_messages import record_path
 from xframe.running.request import Request
+from xframe.running.resync import Free
 from xframe.running.resynchronising import Asked, Exchange, Resynchronised
 from xframe.state.record import Record, write_record
 from xframe.tasks.task import Task
@@ -51,11 +52,19 @@ def judge_runs(
         around=_around(losses, alike, request.precision),
     )
     limits = {side.label: steps for side, steps in zip(sides[1:], alike, strict=True)}
+    own = {side.label: recorded for side, recorded in zip(sides[1:], losses[1:], strict=True)}
+
+    def departs(label: str, free: Free | None) -> bool:
+        """Whether its loop is to be told from its steps: where the losses of both runs are alike, that is known."""
+        apart = _curve(free, losses[0], own[label], request.precision)
+        return apart is None or apart.verdict == "different"
+
     with tempfile.TemporaryDirectory(prefix=".judging-", dir=folder) as records:
-        found = Exchange(sides[0], sides[1:], asked, Path(records), limits).resynchronised(first_failing)
+        exchange = Exchange(sides[0], sides[1:], asked, Path(records), limits, departs)
+        found = exchange.resynchronised(first_failing)
     verdicts = []
-    for one, own in zip(found, losses[1:], strict=True):
-        verdicts.append(judged(one, (losses[0], own), request.precision, task, sides[0].label))
+    for one in found:
+        verdicts.append(judged(one, (losses[0], own[one.label]), request.precision, task, sides[0].label))
         if verdicts[-1].verdict == "different" and one.staged is not None:
             _keep(one.staged, one.label, folder / FOLDER)
     return verdicts
@@ -90,18 +99,17 @@ def judged(
     return judge(
         found.pairs,
         found.staged,
-        _curve(found, *losses, precision),
+        _curve(found.reference, *losses, precision),
         candidate=found.label,
         causes=causes,
         notes=notes,
     )
 
 
-def _curve(found: Resynchronised, one: Losses, other: Losses, precision: str) -> Curve | None:
-    """Of two losses by what was measured of the reference's."""
-    if found.reference is None:
+def _curve(measured: Free | None, one: Losses, other: Losses, precision: str) -> Curve | None:
+    """Of two runs' losses, by what was measured of the reference's."""
+    if measured is None:
         return None
-    measured = found.reference
     return curve([*one], [*other], measured.perturbed, precision, own=measured.losses, weights=measured.weights)
 
 
@@ -112,7 +120,9 @@ def _unlinked(found: Resynchronised, losses: tuple[Losses, Losses], precision: s
         (reference, found.label), losses, (found.reference, found.candidate), strict=True
     ):
         linked = (
-            None if replayed is None else _curve(found, recorded[: len(replayed.losses)], replayed.losses, precision)
+            None
+            if replayed is None
+            else _curve(found.reference, recorded[: len(replayed.losses)], replayed.losses, precision)
         )
         if linked is not None and linked.verdict == "different":
             said.append(

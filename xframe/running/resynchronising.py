@@ -28,6 +28,14 @@ MOST_FREE = 2000  # steps whose losses are replayed
 FirstFailing = Callable[[Sequence[tuple[Record, Record]]], Record | None]  # its reference's, of pairs in float64 first
 
 
+def always(candidate: str, reference: Free | None) -> bool:
+    """That every candidate's own losses are replayed."""
+    return True
+
+
+Replays = Callable[[str, Free | None], bool]  # whether a candidate's are, by its name and the reference's losses
+
+
 class UnjudgedError(Exception):
     """What was asked of a side it cannot make; the text says which side, and why."""
 
@@ -74,7 +82,11 @@ def accepted(answer: Made | Refused, label: str) -> Made:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is judged of a run: the steps by what they tell, in the run's precision, and how far that goes."""
+    """What is judged of a run: the steps by what they tell, and how far that goes.
+
+    The run's own precision is judged at the first of them alone where little is judged: what is wrong in a later step,
+    float64 shows too.
+    """
 
     steps: Sequence[int]
     precision: str
@@ -82,6 +94,7 @@ class Asked:
     least: int = 0  # steps that are gone through whatever it takes
     seconds: float | None = None  # for going through the run; None for all that it takes
     num_steps: int = 0  # that the run made
+    around: int | None = None  # the first step at which it differs, where that is known
 
     @classmethod
     def of(
@@ -99,7 +112,13 @@ class Asked:
         much = EXTENTS[extent]
         steps = judged_steps(plan, num_samples, num_steps, much, around)
         seconds = None if much.share is None else max(much.seconds, much.share * trained)
-        return cls(steps, precision, much, least_steps(plan, num_samples, num_steps), seconds, num_steps)
+        return cls(steps, precision, much, least_steps(plan, num_samples, num_steps), seconds, num_steps, around)
+
+    def steps_in(self, precision: str) -> list[int]:
+        """The steps that are judged in that precision."""
+        near = range(0) if self.around is None else range(self.around - 1, self.around + 2)
+        every = precision == "float64" or self.extent.share is None
+        return [step for step in self.steps if every or step < self.least or step in near]
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,7 @@ class Resynchronised:
         pairs: of each judged step, in float64 and in the run's precision, the reference's record and the candidate's.
         staged: of the first step that differs, both records with their stages, the candidate's fed with the other's.
         reference: the losses of the reference's own run, replayed, and perturbed.
-        candidate: those of the candidate's.
+        candidate: those of the candidate's, where they were asked for.
         notes: what could not be made, and why.
     """
 
@@ -160,17 +179,16 @@ class Exchange:
     asked: Asked
     folder: Path
     limits: Mapping[str, int] = field(default_factory=dict)  # by candidate, the steps before its structure differs
+    replays: Replays = always
 
     def resynchronised(self, first_failing: FirstFailing) -> list[Resynchronised]:
         """What judging needs of each candidate."""
-        asked, notes, made = self.asked, list[str](), dict[str, Made]()
-        free = Ask("free", asked.precision, seconds=asked.seconds, least=asked.least)
-        most = min(asked.num_steps, MOST_FREE)
-        precisions = precisions_of(asked.precision)[::-1]  # the run's own first: the processes are in it
+        notes, made = list[str](), dict[str, Made]()
+        precisions = precisions_of(self.asked.precision)[::-1]  # the run's own first: the processes are in it
         for precision in precisions:
             self.reference.ask(self._records(precision))
         for candidate in self.candidates:
-            candidate.ask(replace(free, count=most))
+            candidate.ask(Ask("free", precisions[0], count=1))  # which has it ready when there are records
         for precision in precisions:
             try:
                 made[precision] = self.reference.answer()
@@ -180,15 +198,16 @@ class Exchange:
             notes += made[precision].notes
             for candidate in self.candidates:
                 candidate.ask(self._answers(candidate, precision, made[precision]))
-        replayed = len(made[precisions[0]].losses) if precisions[0] in made else asked.least
-        self.reference.ask(replace(free, count=min(most, replayed), seconds=None, perturbed=True))
-        own, why = _free(self.reference)
-        each = [self._of_candidate(one, made, first_failing) for one in self.candidates]
+        self.reference.ask(self._free(perturbed=True))
+        own, why = _answered(self.reference)
+        each = [self._of_candidate(one, made, first_failing, own) for one in self.candidates]
         return [replace(one, reference=own, notes=_once([*notes, *why, *one.notes])) for one in each]
 
-    def _of_candidate(self, candidate: Side, made: Mapping[str, Made], first_failing: FirstFailing) -> Resynchronised:
-        own, notes = _free(candidate)
-        pairs = list[tuple[Record, Record]]()
+    def _of_candidate(
+        self, candidate: Side, made: Mapping[str, Made], first_failing: FirstFailing, free: Free | None
+    ) -> Resynchronised:
+        pairs, notes = list[tuple[Record, Record]](), list[str]()
+        _answered(candidate)  # whatever was wrong with it is wrong with what follows
         for precision in made:
             try:
                 answered = candidate.answer()
@@ -203,6 +222,11 @@ class Exchange:
                 staged = self._staged(candidate, first)
             except (UnjudgedError, StateError) as error:
                 notes.append(f"step {first.step} was not made by stages: {error}")
+        own = None
+        if self.replays(candidate.label, free):
+            candidate.ask(self._free(perturbed=False))
+            own, why = _answered(candidate)
+            notes += why
         return Resynchronised(candidate.label, tuple(pairs), staged, candidate=own, notes=tuple(notes))
 
     def _staged(self, candidate: Side, first: Record) -> tuple[Record, Record] | None:
@@ -219,6 +243,12 @@ class Exchange:
         one, other = (read_record(record_path(place, first.step)) for place in (given, own))
         return one, other
 
+    def _free(self, *, perturbed: bool) -> Ask:
+        asked = self.asked
+        seconds = asked.seconds and asked.seconds / (4 if perturbed else 1)  # it is made four times
+        count = min(asked.num_steps, MOST_FREE)
+        return Ask("free", asked.precision, seconds=seconds, least=asked.least, count=count, perturbed=perturbed)
+
     def _records(self, precision: str) -> Ask:
         asked, much = self.asked, self.asked.extent
         return Ask(
@@ -226,7 +256,7 @@ class Exchange:
             precision,
             folder=self._place("reference", precision),
             begun=self._place("begun", precision),
-            steps=asked.steps,
+            steps=asked.steps_in(precision),
             seconds=asked.seconds,
             least=asked.least,
             size=much.size,
@@ -249,7 +279,7 @@ class Exchange:
         return made_folder(self.folder.joinpath(*(name.replace(":", "-") for name in names)))
 
 
-def _free(side: Side) -> tuple[Free | None, list[str]]:
+def _answered(side: Side) -> tuple[Free | None, list[str]]:
     """The losses of a side's own run, which it was asked for; else why there are none."""
     try:
         made = side.answer()

@@ -79,15 +79,26 @@ def judged(reference, candidate, plan=PLAN, fault=None, **options):
     return resynchronise(one, other, plan, TASK, CPU, first_failing=first_failing, **options)
 
 
+def steps_of(found):
+    """Those judged in each precision."""
+    return {
+        precision: [one.step for one, _ in found.pairs if one.precision == precision]
+        for precision in ("float64", "float32")
+    }
+
+
 @pytest.mark.parametrize("plan", [PLAN, WINDOWS], ids=["steps", "windows"])
 @pytest.mark.parametrize("candidate", ["numpy", "torch"])
 def test_the_same_algorithm_makes_the_same_steps(candidate, plan):
     """In float64 to rounding, in the run's precision too; by the same adapter bit by bit."""
     found = judged("numpy", candidate, plan)
-    steps = {
-        tuple(one.step for one, _ in found.pairs if one.precision == precision) for precision in ("float32", "float64")
-    }
-    assert steps == {tuple(range(12)) if plan is PLAN else (0, 2, 3, 5, 6, 8, 9, 11)}
+    windows = [0, 2, 3, 5, 6, 8, 9, 11]
+    steps = (
+        {"float64": list(range(12)), "float32": list(range(10))}
+        if plan is PLAN
+        else dict.fromkeys(steps_of(found), windows)
+    )
+    assert steps_of(found) == steps
     assert (found.notes, found.staged) == ((), None)
     for one, other in found.pairs:
         assert np.array_equal(one.stages["batch"]["ids"], other.stages["batch"]["ids"])
@@ -189,6 +200,13 @@ def on_sides(sides, asked, folder=None):
     return found
 
 
+def until_it_is_gone(side):
+    """It may answer a few times more."""
+    for _ in range(1000):
+        side.ask(Ask("free", "float32", count=1))
+        side.answer()
+
+
 @pytest.mark.thorough
 def test_workers_stay_and_answer(tmp_path):
     """And one that dies as it is asked leaves the traces as they are."""
@@ -200,16 +218,15 @@ def test_workers_stay_and_answer(tmp_path):
         assert [Trace.open(trace).num_rows for trace in traces] == [12, 12]
         found.append(on_sides(sides, asked, tmp_path / "records"))
         sides[1]._worker.child.process.kill()
-        sides[1].ask(Ask("free", "float32", count=3))
         with pytest.raises(UnjudgedError, match=r"torch: its process was killed by SIGKILL"):
-            sides[1].answer()
+            until_it_is_gone(sides[1])
         found.append(on_sides(sides, asked, tmp_path / "again"))
 
     traces = {Selection(name, None): tmp_path / f"{name}.trace" for name in ("numpy", "torch")}
     done = harness.execute(request, traces, Progress(), judging)
     assert [one.steps for one in done] == [12, 12]
     assert all(Trace.open(trace).complete for trace in traces.values())
-    assert len(found[0].pairs) == 24
+    assert len(found[0].pairs) == 22
     assert found[0].notes == ()
     assert not any(differs(*pair) for pair in found[0].pairs)
     assert any("was killed" in note for note in found[1].notes)
