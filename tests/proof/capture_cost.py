@@ -11,6 +11,7 @@ segments of one round. Markdown on stdout.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -54,7 +55,32 @@ def torch_loop(width: int) -> Callable[[int, Callable[[], None]], None]:
     return train
 
 
-LOOPS = {"torch": torch_loop}
+def keras_loop(width: int) -> Callable[[int, Callable[[], None]], None]:
+    """As ``torch_loop``."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):  # set by the segment before
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    keras.utils.set_random_seed(0)
+    draw, dense = np.random.default_rng(0), keras.layers.Dense
+    model = keras.Sequential([keras.Input((width,)), dense(width, "relu"), dense(width, "relu"), dense(10)])
+    model.compile(keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = draw.random((4 * BATCH, width), dtype=np.float32), draw.integers(0, 10, 4 * BATCH)
+
+    def train(steps: int, after: Callable[[], None]) -> None:
+        for step in range(steps):
+            rows = slice(BATCH * (step % 4), BATCH * (step % 4 + 1))
+            model.train_on_batch(x[rows], y[rows])
+            after()
+
+    return train
+
+
+LOOPS = {"torch": torch_loop, "keras": keras_loop}
 
 
 class Segment(NamedTuple):

@@ -122,10 +122,21 @@ def jit():
     return model
 
 
+def by_itself():
+    """The script moves its weights without an optimizer."""
+    model = model_of()
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = LOSS(Y, model(X, training=True))
+        for variable, grad in zip(model.weights, tape.gradient(loss, model.weights), strict=True):
+            variable.assign_sub(0.1 * grad)
+    return model
+
+
 left = {}
-for one in (fit, accumulated, function, eager, by_turns, scaled, jit):
+for one in (fit, accumulated, function, eager, by_turns, scaled, jit, by_itself):
     ends = []
-    for capture in (0, 2) if one not in (eager, by_turns, jit) else (2,):
+    for capture in (0, 2) if one not in (eager, by_turns, jit, by_itself) else (2,):
         keras.utils.set_random_seed(7)
         with xframe.watch(folder / f"{one.__name__}-{capture}.trace", capture=capture):
             model = one()

@@ -39,7 +39,8 @@ def test_the_first_updates_are_captured_and_then_ever_fewer(captured):
     assert updates["function"] == updates["eager"] == [0, 1, 4]
     assert updates["scaled"] == [0, 1]
     assert updates["by_turns"] == [0, 1, 4]
-    assert updates["jit"] == []
+    assert updates["jit"] == updates["by_itself"] == []
+    assert "optimizer" in str(captured["by_itself"][2].end["captured"]["left_out"])
     assert "XLA" in str(captured["jit"][2].end["captured"]["left_out"])
 
 
@@ -130,6 +131,10 @@ def test_what_led_to_an_update_is_in_its_record(captured):
         loss = np.mean(each * np.float64(batch.get("weights", np.ones(8))))
         np.testing.assert_allclose(record.stages["loss"]["loss"], loss, rtol=1e-5)
         np.testing.assert_allclose(rows.loss[1], loss, rtol=1e-5)
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        shares[np.arange(8), np.int64(batch["targets"]).reshape(-1)] -= 1
+        slope = shares * np.float64(batch.get("weights", np.ones(8)))[:, None] / 8
+        np.testing.assert_allclose(record.stages["loss"]["slope"], slope, rtol=1e-4, atol=1e-7)
         assert facts["training"] is True
         assert facts["losses"][0]["class"] == "cross_entropy"
         assert facts["losses"][0]["from_logits"] is True

@@ -123,6 +123,41 @@ class Names:
         return parcel
 
 
+@dataclass(eq=False, slots=True)
+class Known:
+    """An optimizer: its number, its iterations as it was first seen, the steps of its window, its steps by hand."""
+
+    number: int
+    first: int
+    window: int
+    count: int = 0
+    before: list[Arrays] = field(default_factory=list)  # steps of the window that is open
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """Where an optimizer steps: in a graph one for each trace of it, else one for each step.
+
+    Attributes:
+        due: whether this update is captured; None: it is, nothing else comes here.
+        stages: what led to it; buffers: those of its models before and after.
+        taken: what in its graph has taken something last; held: that, of the update under way.
+    """
+
+    known: Known
+    optimizer: Any
+    graph: Any
+    due: Any
+    names: Names
+    variables: list[Any]
+    facts: dict[str, Any]
+    stages: Parcel
+    buffers: dict[str, Any]
+    outer: Any = None
+    taken: list[Any] = field(default_factory=list)
+    held: dict[str, Arrays] = field(default_factory=dict)
+
+
 def _part(attribute: str, variable: Any, kept: Any) -> str:
     if attribute in (_ACCUMULATED, _AVERAGED):
         return "gradients" if attribute == _ACCUMULATED else "average"

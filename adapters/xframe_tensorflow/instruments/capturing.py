@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -23,50 +22,24 @@ from xframe.recording.attach.patches import Patches, harmless
 from xframe.recording.versions import loaded_versions
 from xframe_tensorflow import settings
 from xframe_tensorflow.instruments import captured
-from xframe_tensorflow.instruments.captured import Arrays, Names, Parcel
-from xframe_tensorflow.instruments.computed import Call, Compared, Pass, Seen, taken, trains, within_reach
+from xframe_tensorflow.instruments.captured import Arrays, Known, Names, Parcel, Place
+from xframe_tensorflow.instruments.computed import (
+    Call,
+    Compared,
+    Pass,
+    Seen,
+    is_differentiable,
+    taken,
+    trains,
+    within_reach,
+)
 from xframe_tensorflow.instruments.gradients import taken as gradients_taken
 from xframe_tensorflow.instruments.graphs import graph_here
 from xframe_tensorflow.instruments.steps import Step, Steps
 
 _FURTHER = 48  # captured updates after the first ones, each twice as far
 _MOST_CALLS = 16
-_IN_XLA = "it is compiled by XLA (jit_compile), which nothing leaves"
-
-
-@dataclass(eq=False, slots=True)
-class Known:
-    """An optimizer: its number, its iterations as it was first seen, the steps of its window, its steps by hand."""
-
-    number: int
-    first: int
-    window: int
-    count: int = 0
-    before: list[Arrays] = field(default_factory=list)  # steps of the window that is open
-
-
-@dataclass(eq=False, slots=True)
-class Place:
-    """Where an optimizer steps: in a graph one for each trace of it, else one for each step.
-
-    Attributes:
-        due: whether this update is captured; None: it is, nothing else comes here.
-        stages: what led to it; buffers: those of its models before and after.
-        taken: what in its graph has taken something last; held: that, of the update under way.
-    """
-
-    known: Known
-    optimizer: Any
-    graph: Any
-    due: Any
-    names: Names
-    variables: list[Any]
-    facts: dict[str, Any]
-    stages: Parcel
-    buffers: dict[str, Any]
-    outer: Any = None
-    taken: list[Any] = field(default_factory=list)
-    held: dict[str, Arrays] = field(default_factory=dict)
+_IN_XLA = "it is compiled by XLA, which nothing leaves: for a capture, jit_compile=False"
 
 
 class Capturing:
@@ -123,15 +96,15 @@ class Capturing:
         here.calls += self._calls
 
     @harmless
-    def within(self, layer: Any, returned: Any) -> None:
+    def within(self, layer: Any, given: Any, returned: Any) -> None:
         """A layer of it has computed."""
         if self._calls and not isinstance(layer, keras.Model):
-            self._calls[0].layers.append((layer, returned))
+            self._calls[0].layers.append((layer, given[0] if given else None, returned))
 
     @harmless
-    def ended(self, model: Any, returned: Any) -> None:
+    def ended(self, model: Any, given: Any, returned: Any) -> None:
         """The model has computed."""
-        self.within(model, returned)  # which may be a layer by itself
+        self.within(model, given, returned)  # which may be a layer by itself
         if self._calls:
             self._calls.pop().returned = returned
 
@@ -144,16 +117,37 @@ class Capturing:
             here.compared.append(Compared(facts(), targets, outputs, weights, value))
 
     @harmless
-    def backward(self, loss: Any, gradients: Any) -> None:
-        """These gradients were taken of this loss."""
+    def outputs(self) -> list[Any]:
+        """What losses took under the tape whose gradients are about to be taken: theirs are captured too."""
+        graph, here = graph_here(), self._last()
+        if here is None or (graph is not None and control_flow_util.GraphOrParentsInXlaContext(graph)):
+            return []
+        here.asked = [one for one in here.compared if is_differentiable(one.outputs, graph)]
+        return [one.outputs for one in here.asked]
+
+    @harmless
+    def backward(self, loss: Any, gradients: Any, slopes: list[Any]) -> None:
+        """These gradients were taken of this loss, and those of what losses took."""
+        here = self._last()
+        if here is not None:
+            named = {id(one): slope for one, slope in zip(here.asked, slopes, strict=False) if slope is not None}
+            here.taken.append(gradients_taken(loss, None, gradients))
+            here.slopes.append(named)
+
+    def _last(self) -> Pass | None:
         graph = graph_here()
         seen = self._outside if graph is None else self._seen.get(graph)
-        if seen is not None and seen.passes and not seen.over:
-            seen.passes[-1].taken.append(gradients_taken(loss, None, gradients))
+        return None if seen is None or seen.over or not seen.passes else seen.passes[-1]
 
     def forget(self) -> None:
         """The graph that was being made is whole."""
         self._seen.pop(graph_here(), None)
+
+    @harmless
+    def finish(self) -> None:
+        """Nothing more will come: if no optimizer has, the trace says so."""
+        if not self._known and self.machine.begun:
+            self.capture.leave_out(0, "none of Keras' optimizers stepped")
 
     # What an optimizer does.
 

@@ -20,14 +20,14 @@ _MOST = 64  # passes before an update
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """Of a model that no other calls: what it took and returned, its buffers before, and its layers' outputs."""
+    """Of a model that no other calls: what it took and returned, its buffers before, what its layers took and gave."""
 
     model: Any
     given: Any
     training: bool | None
     buffers: list[tuple[str, Any]]
     returned: Any = None
-    layers: list[tuple[Any, Any]] = field(default_factory=list)
+    layers: list[tuple[Any, Any, Any]] = field(default_factory=list)
 
 
 @dataclass(eq=False, slots=True)
@@ -43,12 +43,14 @@ class Compared:
 
 @dataclass(eq=False, slots=True)
 class Pass:
-    """What was computed under one tape, and the gradients that were taken since."""
+    """What was computed under one tape, and the gradients that were taken since, with those at what losses took."""
 
     tape: Any
     calls: list[Call] = field(default_factory=list)
     compared: list[Compared] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
+    slopes: list[dict[int, Any]] = field(default_factory=list)
+    asked: list[Compared] = field(default_factory=list)
 
     def of(self, grads: list[Any]) -> list[Taken]:
         """The calls of ``tape.gradient`` from which came what is applied, as it is."""
@@ -105,14 +107,28 @@ def taken(each: Pass, step: Step | None, names: Names, grads: list[Any], graph: 
     if compared and any(id(one) not in known for one in nested("", returned, _is_array).values()):
         add("forward/returned", _one(returned))
     layers, times = list[dict[str, Any]](), dict[str, int]()
-    for layer, value in [one for call in calls for one in call.layers]:
-        name = str(getattr(layer, "path", None) or layer.name)
-        times[name] = times.get(name, 0) + 1
-        name = name if times[name] == 1 else f"{name}~{times[name]}"
-        layers.append(layer_facts(name, layer))
-        add(f"forward/{name}/outputs", value, free=True)
+    for call in calls:
+        before = call.given
+        for layer, given, value in call.layers:
+            name = str(getattr(layer, "path", None) or layer.name)
+            times[name] = times.get(name, 0) + 1
+            name = name if times[name] == 1 else f"{name}~{times[name]}"
+            layers.append(layer_facts(name, layer))
+            if given is not before:
+                add(f"forward/{name}/inputs", given, free=True)
+            add(f"forward/{name}/outputs", value, free=True)
+            before = value
+    slopes = next(
+        (
+            slopes
+            for one, slopes in zip(each.taken, each.slopes, strict=True)
+            if any(one is other for other in of or each.taken)
+        ),
+        {},
+    )
     for number, one in enumerate(compared):
         add(f"loss/terms/{number}/value", one.value)
+        add(f"loss/terms/{number}/slope" if number else "loss/slope", slopes.get(id(one)), free=True)
     losses = {id(one.loss): one.loss for one in of or each.taken}
     add("loss/loss", next(iter(losses.values())) if len(losses) == 1 else None)
     modes = [call.training for call in calls if call.training is not None]
@@ -126,7 +142,8 @@ def taken(each: Pass, step: Step | None, names: Names, grads: list[Any], graph: 
 
 def _compared(each: Pass, of: list[Taken]) -> list[Compared]:
     """The losses that a gradient is of: the one that it was taken of, or else those that no other was."""
-    mine, others = ({id(one.loss) for one in some} for some in (of, [one for one in each.taken if one not in of]))
+    mine = {id(one.loss) for one in of}
+    others = {id(one.loss) for one in each.taken} - mine
     exact = [one for one in each.compared if id(one.value) in mine]
     return exact or [one for one in each.compared if not of or id(one.value) not in others]
 
@@ -161,6 +178,12 @@ def within_reach(tensor: Any, graph: Any) -> bool:
             return True
         graph = getattr(graph, "outer_graph", None)
     return False
+
+
+def is_differentiable(tensor: Any, graph: Any) -> bool:
+    """Whether it is a tensor of that graph, or of none, that can have a gradient."""
+    here = isinstance(tensor, ops.EagerTensor) if graph is None else getattr(tensor, "graph", None) is graph
+    return isinstance(tensor, tf.Tensor) and here and tensor.dtype.is_floating
 
 
 def _may_be_fused(tensor: Any) -> bool:

@@ -58,7 +58,7 @@ class Computing:
             if getattr(inside, "layer", False):
                 returned = original(layer, *args, **kwargs)
                 if capturing is not None:
-                    capturing.within(layer, returned)
+                    capturing.within(layer, args, returned)
                 return returned
             inside.layer = True
             try:
@@ -68,9 +68,10 @@ class Computing:
                 self._take_call(layer, args, kwargs)
                 if capturing is None:
                     return original(layer, *args, **kwargs)
-                capturing.begins(layer, args[0] if len(args) == 1 else [*args, kwargs], _training(layer, args, kwargs))
+                given = args if len(args) == 1 else (args, kwargs)
+                capturing.begins(layer, given[0] if given is args else given, _training(layer, args, kwargs))
                 returned = original(layer, *args, **kwargs)
-                capturing.ended(layer, returned)
+                capturing.ended(layer, args, returned)
                 return returned
             finally:
                 inside.layer = False
@@ -96,21 +97,28 @@ class Computing:
         return _push_tape
 
     def _seen_gradient(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        capturing = self.steps.capturing
+
         def gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
-            returned = original(tape, target, sources, *args, **kwargs)
-            if any(isinstance(one, (tf.Variable, keras.Variable)) for one in tf.nest.flatten(sources)):
-                self._taken(tape, target, returned)
+            trained = any(isinstance(one, (tf.Variable, keras.Variable)) for one in tf.nest.flatten(sources))
+            outputs = capturing.outputs() if trained and capturing is not None else None
+            if outputs:  # computed on the way, whether anybody asks for them or not
+                returned, slopes = original(tape, target, (sources, outputs), *args, **kwargs)
+            else:
+                returned, slopes = original(tape, target, sources, *args, **kwargs), []
+            if trained:
+                self._taken(tape, target, returned, slopes)
             return returned
 
         return gradient
 
     @harmless
-    def _taken(self, tape: Any, target: Any, gradients: Any) -> None:
+    def _taken(self, tape: Any, target: Any, gradients: Any, slopes: list[Any]) -> None:
         refuse_replicas(tf.distribute.get_strategy())
         since = getattr(tape, "_xframe_since", 0)
         loss, rows = self._loss(target)
         if self.steps.capturing is not None:
-            self.steps.capturing.backward(loss, gradients)
+            self.steps.capturing.backward(loss, gradients, slopes if loss is target else [])
         self.steps.backward(loss, rows, gradients, fresh=since == self.steps.gradients)
 
     def _loss(self, target: Any) -> tuple[Any, Any]:

@@ -54,6 +54,8 @@ class KerasInstrument:
     def _finish(self) -> None:
         self.steps.end_outside()
         self.ring.finish()
+        if self.steps.capturing is not None:
+            self.steps.capturing.finish()
 
     def detach(self) -> None:
         """No longer, and everything is as it was."""
