@@ -85,29 +85,37 @@ class Scales:
 
     Attributes:
         inputs: of the batch and the outcomes of layers.
-        by_kind: of each kind of tensor that is the outcome of a sum: gradients, the moves of parameters and slots.
+        moves: of each tensor, by stage and name, see ``moved``.
+        by_kind: the largest of these by kind: of gradients, of the moves of parameters, of slots.
     """
 
     inputs: float
+    moves: Mapping[tuple[str, str], float]
     by_kind: Mapping[str, float]
 
     @classmethod
     def of(cls, reference: Record, tensors: Iterable[Tensor]) -> Scales:
         """Of a step of the reference."""
         stages = [reference.stages.get(stage, {}) for stage in ("batch", "forward")]
-        by_kind: dict[str, float] = {}
+        moves, by_kind = dict[tuple[str, str], float](), dict[str, float]()
         for one in tensors:
-            by_kind[one.kind] = max(by_kind.get(one.kind, 0.0), moved(one))
-        return cls(max(map(largest, stages)), by_kind)
+            move = moves[one.stage, one.name] = moved(one)
+            by_kind[one.kind] = max(by_kind.get(one.kind, 0.0), move)
+        return cls(max(map(largest, stages)), moves, by_kind)
 
 
 def moved(tensor: Tensor) -> float:
     """The largest of what the step added; all of a tensor that it made, and the largest before and after of what it
     keeps beside the parameters, of which a decaying sum is a share."""
-    if tensor.kind == "parameter" and tensor.before is not None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return magnitude(_float(tensor.reference) - _float(tensor.before))
+    if tensor.kind == "parameter" and tensor.before is not None and np.shape(tensor.before) == tensor.shape:
+        return magnitude(_update(tensor))
     return max(magnitude(tensor.reference), 0.0 if tensor.before is None else magnitude(tensor.before))
+
+
+def _update(tensor: Tensor) -> Values:
+    with np.errstate(over="ignore", invalid="ignore"):
+        before = np.zeros(()) if tensor.before is None else tensor.before
+        return np.subtract(tensor.reference, before, dtype=np.float64)
 
 
 def bound(tensor: Tensor, how: Rounding, scales: Scales, floor: float = 0.0) -> Values:
@@ -116,29 +124,30 @@ def bound(tensor: Tensor, how: Rounding, scales: Scales, floor: float = 0.0) -> 
     Args:
         floor: measured, of this tensor, absolute.
     """
-    own = np.abs(_float(tensor.reference))
     if np.asarray(tensor.reference).dtype.kind != "f":
-        return np.zeros(own.shape)
-    if tensor.before is not None:
-        own = np.maximum(own, np.abs(_float(tensor.before)))
-    own = np.where(np.isfinite(own), own, 0.0)
+        return np.zeros(tensor.shape)
+    own = np.abs(np.asarray(tensor.reference, np.float64))
+    if tensor.before is not None and np.shape(tensor.before) == tensor.shape:
+        own = np.maximum(own, np.abs(tensor.before))
+    if own.size and not math.isfinite(float(own.max())):
+        own = np.where(np.isfinite(own), own, 0.0)
     least = 4 * float(np.finfo(storage(how.precision)).tiny)  # what is smaller some round to 0
     return np.maximum(_derived(tensor, own, how, scales) + least, FLOORS * floor)
 
 
 def _derived(tensor: Tensor, own: Values, how: Rounding, scales: Scales) -> Values:
     """From precision and size alone."""
-    stored, size = STORED * how.stored * own, moved(tensor)
-    cancelled = CANCELLED * how.computed * scales.by_kind.get(tensor.kind, 0.0)
+    stored, size = STORED * how.stored * own, scales.moves[tensor.stage, tensor.name]
+    cancelled = CANCELLED * how.computed * scales.by_kind[tensor.kind]
     if tensor.kind == "batch":
         return stored
     if tensor.kind == "forward":
-        return stored + how.summed * size + CANCELLED * how.computed * scales.inputs
+        return stored + (how.summed * size + CANCELLED * how.computed * scales.inputs)
     if tensor.kind == "loss":
         terms = scales.inputs or 1.0  # a likelihood is the difference of two such; a square's slope is its root
         return stored + how.summed * own + CANCELLED * how.computed * terms * np.maximum(1.0, np.sqrt(own))
     times = _SLOTS if tensor.kind == "slot" else 1.0
-    return stored + times * how.summed * size + cancelled
+    return stored + (times * how.summed * size + cancelled)
 
 
 def stated_floors(record: Record) -> dict[str, float]:
@@ -151,15 +160,9 @@ def stated_floors(record: Record) -> dict[str, float]:
 
 def telling(tensor: Tensor, bounds: Values) -> bool | None:
     """Whether a thousandth of what a parameter's update is would be seen; None where nothing moved."""
-    if tensor.kind != "parameter" or tensor.before is None or not np.size(tensor.reference):
+    if tensor.kind != "parameter" or tensor.before is None or np.shape(tensor.before) != tensor.shape:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        update = np.abs(_float(tensor.reference) - _float(tensor.before))
-    update = np.where(np.isfinite(update), update, 0.0)
-    if not update.any():
+    update = np.abs(_update(tensor))
+    if not update.size or not magnitude(update):
         return None
-    return bool((bounds < _TELLING * update).any())
-
-
-def _float(values: Values) -> Values:
-    return np.asarray(values).astype(np.float64)
+    return bool(np.any((bounds < _TELLING * update) & np.isfinite(update)))

@@ -56,18 +56,20 @@ class _Seen:
 def _seen(reference: Record, candidate: Record, floor: Floors) -> _Seen:
     how, tensors = Rounding.of(reference), list(shared(reference, candidate))
     scales = Scales.of(reference, tensors)
-    distances, told, odd = list[Distance](), set[bool | None](), None
+    distances, moves, tells, odd = list[Distance](), False, False, None
     for one in tensors:
-        if np.shape(one.reference) != np.shape(one.candidate) or not _numbers(one):
+        if one.shape != np.shape(one.candidate) or not _numbers(one):
             distances.append(_unlike(one, reference, how))
             continue
         bounds = bound(one, how, scales, one.floor(floor))
-        told.add(telling(one, bounds))
+        if not tells and (told := telling(one, bounds)) is not None:
+            moves, tells = True, told
         distances.append(_distance(one, reference, how, bounds))
-        if odd is None and not np.isfinite(np.asarray(one.reference).astype(np.float64)).all():
+        if odd is None and not np.isfinite(one.reference).all():
             odd = one.name
-    same = bool(tensors) and all(same_bits(one.reference, one.candidate) for one in tensors)
-    return _Seen(distances, same, bool(told - {None}), True in told, odd, lacking(reference, candidate))
+    same = bool(tensors) and all(one.difference == 0 for one in distances)
+    same = same and all(same_bits(one.reference, one.candidate) for one in tensors)
+    return _Seen(distances, same, moves, tells, odd, lacking(reference, candidate))
 
 
 def _numbers(tensor: Tensor) -> bool:
@@ -78,22 +80,22 @@ def _unlike(tensor: Tensor, record: Record, how: Rounding) -> Distance:
     """Of tensors that cannot be subtracted: equal, or as far apart as can be."""
     alike = np.array_equal(tensor.reference, tensor.candidate)
     by = 0.0 if alike else float("inf")
-    nan, shape = float("nan"), tuple(np.shape(tensor.reference))
+    nan, shape = float("nan"), tensor.shape
     return Distance(record.step, how.precision, tensor.stage, tensor.name, (), nan, nan, by, 0.0, by, shape)
 
 
 def _distance(tensor: Tensor, record: Record, how: Rounding, bounds: Values) -> Distance:
     """Of tensors of one shape, at the element that takes the largest share of its bound."""
-    shape = tuple(np.shape(tensor.reference))
+    shape = tensor.shape
     if not np.size(tensor.reference):
         nan = float("nan")
         return Distance(record.step, how.precision, tensor.stage, tensor.name, (), nan, nan, 0.0, 0.0, 0.0, shape)
     difference = differences(tensor.reference, tensor.candidate)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shares = np.where(difference == 0, -1.0, np.divide(difference, bounds))
-        if (difference == 0).all():
-            shares = -np.broadcast_to(bounds, shape)  # nothing differs: where the bound is tightest
-            shares = np.where(np.asarray(tensor.reference) != 0, shares, -np.inf)
+    if not difference.any():  # the largest number, whose bound is the widest
+        shares = np.abs(tensor.reference)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            shares = np.where(difference == 0, -1.0, difference / bounds)
     flat = int(np.argmax(shares))
     index = tuple(int(one) for one in np.unravel_index(flat, shape))
     a, b = (np.asarray(one)[index] for one in (tensor.reference, tensor.candidate))
@@ -122,6 +124,8 @@ def differences(reference: Values, candidate: Values) -> Values:
     a, b = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         by = np.abs(a - b)
+    if np.isfinite(by).all() and one.dtype.kind == other.dtype.kind == "f":
+        return by
     odd = ~(np.isfinite(a) & np.isfinite(b))
     by = np.where(odd, np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.inf), by)
     if one.dtype.kind in "biu" and other.dtype.kind in "biu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,11 @@ class Tensor:
     candidate: Values
     before: Values | None = None
     kind: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The reference's."""
+        return tuple(np.shape(self.reference))
 
     def floor(self, floors: Mapping[str, float]) -> float:
         """How far rounding was measured to move it, of ``facts["floor"]``; 0 where it was not.
@@ -138,5 +144,8 @@ def magnitude(values: Values) -> float:
     values = np.asarray(values)
     if not values.size or values.dtype.kind not in "biuf":
         return 0.0
+    size = max(abs(float(values.max())), abs(float(values.min())))
+    if math.isfinite(size):
+        return size
     sizes = np.abs(values.astype(np.float64))
     return float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
