@@ -94,7 +94,8 @@ def judged(
     causes: tuple[NumericCause, ...] = ()
     if found.staged is not None:
         distances = judge_step(*found.staged)
-        causes = explain(*found.staged, distances, task, names=(reference, found.label))
+        later = None if found.later is None else (*found.later, judge_step(*found.later))
+        causes = explain(*found.staged, distances, task, names=(reference, found.label), later=later)
     notes = [*found.notes, *_unlinked(found, losses, precision, reference)]
     return judge(
         found.pairs,

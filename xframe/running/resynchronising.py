@@ -129,6 +129,7 @@ class Resynchronised:
         label: its name.
         pairs: of each judged step, in float64 and in the run's precision, the reference's record and the candidate's.
         staged: of the first step that differs, both records with their stages, the candidate's fed with the other's.
+        later: likewise of the last that differs, if that is another one.
         reference: the losses of the reference's own run, replayed, and perturbed.
         candidate: those of the candidate's, where they were asked for.
         notes: what could not be made, and why.
@@ -137,6 +138,7 @@ class Resynchronised:
     label: str
     pairs: tuple[tuple[Record, Record], ...] = ()
     staged: tuple[Record, Record] | None = None
+    later: tuple[Record, Record] | None = None
     reference: Free | None = None
     candidate: Free | None = None
     notes: tuple[str, ...] = ()
@@ -215,11 +217,14 @@ class Exchange:
                 pairs += [self._pair(candidate, precision, step) for step in sorted(answered.steps)]
             except (UnjudgedError, StateError) as error:
                 notes.append(f"not judged in {precision}: {error}")
-        staged = None
+        staged = later = None
         pairs.sort(key=lambda pair: pair[0].precision != "float64")  # by which rounding is told apart the best
         if (first := first_failing(pairs)) is not None:
             try:
                 staged = self._staged(candidate, first)
+                others = [pair for pair in reversed(pairs) if pair[0].precision == first.precision]
+                if (last := first_failing(others)) is not None and last.step != first.step:
+                    later = self._staged(candidate, last)
             except (UnjudgedError, StateError) as error:
                 notes.append(f"step {first.step} was not made by stages: {error}")
         own = None
@@ -227,7 +232,7 @@ class Exchange:
             candidate.ask(self._free(perturbed=False))
             own, why = _answered(candidate)
             notes += why
-        return Resynchronised(candidate.label, tuple(pairs), staged, candidate=own, notes=tuple(notes))
+        return Resynchronised(candidate.label, tuple(pairs), staged, later, candidate=own, notes=tuple(notes))
 
     def _staged(self, candidate: Side, first: Record) -> tuple[Record, Record] | None:
         """The first step that differs, made by both with its stages apart."""

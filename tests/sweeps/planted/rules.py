@@ -127,7 +127,7 @@ tampered("schedule early by one", MLP.by(COSINE), _ticked(1), "update", WEIGHTS,
 tampered(
     "schedule early by one, momentum", MLP.by(SGD(Cosine(0.1, ticks=40), momentum=0.9)), _ticked(1), "update", ANY, OFF
 )
-other_task("no schedule", MLP.by(COSINE), lambda task: replace(task, optimizer=SGD(0.1)), "update", WEIGHTS, RATE, OFF)
+other_task("no schedule", MLP.by(COSINE), lambda task: replace(task, optimizer=SGD(0.1)), "update", WEIGHTS, RATE)
 
 
 def _by_steps(step: Any) -> None:

@@ -7,6 +7,7 @@ names, and nothing else that was tried, brings both sides together to rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from xframe.numerics.naming import averages, batches, buffers, clipping, forward, gradients, losses, updates
 from xframe.numerics.naming.pair import Pair, Write
@@ -40,6 +41,7 @@ def explain(
     names: tuple[str, str] = ("the reference", "the candidate"),
     fed: bool = True,
     write: Write | None = None,
+    later: tuple[Record, Record, Sequence[Distance]] | None = None,
 ) -> tuple[NumericCause, ...]:
     """Why the two differ, the likeliest cause first; nothing where no stage differs or nothing explains it.
 
@@ -51,16 +53,34 @@ def explain(
         names: how the sides are called in sentences.
         fed: whether each stage of the candidate was given the reference's outcomes of the stages before it.
         write: a rule as each framework writes it, such as ``xframe.translate`` knows.
+        later: the records of a later step that differs, and the distances between them. What explains one step alone
+            is not proven.
     """
     if rules is None:
         rules = (None, None) if task is None else (task.optimizer, task.optimizer)
     pair = Pair(reference, candidate, tuple(distances), task, rules, names, fed, write)
+    if later is not None:
+        pair = replace(pair, later=replace(pair, reference=later[0], candidate=later[1], distances=tuple(later[2])))
     found: dict[str, NumericCause] = {}
     for stage, namer in NAMERS:
         if pair.differs(stage):
-            for cause in namer(pair):
+            for cause in _of_both(pair, stage, namer):
                 found.setdefault(cause.name, cause)
     return tuple(sorted(found.values(), key=_likely))
+
+
+def _of_both(pair: Pair, stage: str, namer: Namer) -> list[NumericCause]:
+    """What explains the later step too, where that stage differs there as well."""
+    scheduled = any(rule is not None and rule.scheduled for rule in pair.rules)
+    if namer is updates.causes and not scheduled:
+        return list(namer(pair))  # one way has to make both
+    found = list(namer(replace(pair, later=None)))
+    if pair.later is None or not found or not pair.later.differs(stage):
+        return found
+    others = list(namer(pair.later))
+    names = {cause.name for cause in others}
+    common = [cause for cause in found if cause.name in names]
+    return common or [replace(cause, certainty="likely") for cause in (*others, *found)]
 
 
 def _likely(cause: NumericCause) -> bool:

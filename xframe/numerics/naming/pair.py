@@ -26,6 +26,7 @@ class Pair:
         names: how the sides are called in a sentence.
         fed: whether each stage of the candidate was given the reference's outcomes of the stages before it.
         write: a rule as each framework writes it, if that is at hand.
+        later: a later step that differs, which is to be explained alike.
     """
 
     reference: Record
@@ -36,6 +37,7 @@ class Pair:
     names: tuple[str, str] = ("the reference", "the candidate")
     fed: bool = True
     write: Write | None = None
+    later: Pair | None = None
 
     def inputs(self, stage: str) -> Record:
         """The candidate's record with what its ``stage`` was really given, and its own outcomes from there on."""

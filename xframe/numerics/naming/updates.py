@@ -253,8 +253,19 @@ def _of(update: Update, names: Sequence[str]) -> Update:
 
 
 def causes(pair: Pair) -> Iterator[NumericCause]:
-    """Between what the two sides' updates did."""
-    sides = (updates_of(pair.reference), updates_of(pair.inputs("update")))
+    """Between what the two sides' updates did, of two steps if one way explains them both."""
+    if pair.later is not None and pair.later.differs("update"):
+        together = list(_causes(pair, [pair, pair.later]))
+        if any(one.certainty == "proven" for one in together):
+            yield from together
+            return
+    for one in _causes(pair, [pair]):
+        alone = pair.later is not None and pair.later.differs("update") and one.name != wording.SPARSE_SQUARES
+        yield replace(one, certainty="likely") if alone else one
+
+
+def _causes(pair: Pair, steps: Sequence[Pair]) -> Iterator[NumericCause]:
+    sides = (updates_of([one.reference for one in steps]), updates_of([one.inputs("update") for one in steps]))
     if not all(sides):
         return
     references, explanations = (found_in(side, rule) for side, rule in zip(sides, pair.rules, strict=True))
