@@ -96,7 +96,8 @@ class Scales:
     @classmethod
     def of(cls, reference: Record, tensors: Iterable[Tensor]) -> Scales:
         """Of a step of the reference."""
-        stages = [reference.stages.get(stage, {}) for stage in ("batch", "forward")]
+        stages = [dict(reference.stages.get(stage, {})) for stage in ("batch", "forward")]
+        stages[0].pop("ids", None)  # which are no input of anything
         moves, by_kind = dict[tuple[str, str], float](), dict[str, float]()
         for one in tensors:
             move = moves[one.stage, one.name] = moved(one)

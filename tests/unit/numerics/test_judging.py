@@ -111,6 +111,18 @@ def test_scales_do_not_matter(scale):
     assert 1e9 < wrong.ulps < 1e13
 
 
+def test_which_samples_a_batch_has_does_not_raise_a_bound():
+    """Ids are numbers, and no inputs."""
+    bounds = []
+    for ids in (np.arange(3), np.arange(3) + 10**9):
+        record = Record(
+            0, None, {"batch": {"ids": ids}, "loss": {"loss": np.float32(2.4)}}, State({"w": np.ones(3, "f4")})
+        )
+        bounds.append([one.bound for one in judge_step(record, record) if one.tensor == "loss"])
+    assert bounds[0] == bounds[1]
+    assert 0 < bounds[0][0] < 1e-3
+
+
 def test_no_update_and_none_is_the_same_and_any_beside_none_is_not():
     w = np.array([0.0, 2.0])
     assert distance(w, w.copy(), before=w).ok
