@@ -383,6 +383,21 @@ def test_an_optimizer_that_steps_within_the_backward_pass_has_its_batch(tmp_path
         assert len(one.stages["gradient"]) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")
+def test_a_model_that_is_a_script_of_torch_s_is_recorded_and_captured(tmp_path):
+    model = torch.jit.trace(nn.Linear(3, 1), torch.rand(1, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def train():
+        for _ in range(2):
+            optimizer.zero_grad()
+            functional.mse_loss(model(torch.rand(4, 3)), torch.rand(4, 1)).backward()
+            optimizer.step()
+
+    assert [one.stages["forward"]["outputs"].shape for one in captured(tmp_path / "a.trace", train)] == [(4, 1)] * 2
+    assert xframe.Trace.open(tmp_path / "a.trace").num_rows == 2
+
+
 def test_names_stay_where_one_optimizer_has_two_models(tmp_path):
     first, second = nn.Linear(4, 3), nn.Embedding(5, 3, sparse=True)
     optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], 0.1)

@@ -69,7 +69,7 @@ def captured_of(trace: Trace) -> list[Captured]:
     if not folder.is_dir():
         return []
     names = dict.fromkeys(os.listdir(folder))
-    vouched = trace.end.get("captured", {}).get("files", {}) if trace.end else names
+    vouched = (trace.end.get("captured") or {}).get("files", {}) if trace.end else names
     found = [
         Captured(*_numbers(name), folder / name, digest) for name, digest in vouched.items() if _FILE.fullmatch(name)
     ]

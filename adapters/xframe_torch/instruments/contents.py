@@ -33,8 +33,8 @@ class Contents:
         if "features" in self.machine.prints:
             return
         if self._places.find(module) is None:
-            kind: Any = type(getattr(module, "_orig_mod", module))
-            self._find_places(module, kind.forward, skipped=1)
+            forward: Any = getattr(type(getattr(module, "_orig_mod", module)), "forward", None)  # a script's has none
+            self._find_places(module, forward, skipped=1)
         inputs, answers = self._divided(module, args, kwargs)
         self._give("features", inputs, size)
         if answers:

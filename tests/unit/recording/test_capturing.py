@@ -1,5 +1,7 @@
 """Captured updates: which they are, the files beside the trace, the limit, and what a script's own values may be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,13 @@ def test_files_come_back_and_the_trace_vouches_for_them(capture, tmp_path):
     found[1].path.unlink()
     with pytest.raises(xframe.TraceError, match="not there"):
         captured_of(trace)
+
+
+def test_a_trace_that_vouches_for_nothing_has_nothing_captured(capture, tmp_path):
+    capture.keep(0, record())
+    trace = capture.trace()
+    for stated in ({}, None, {"files": {}}, {"files": {"../a": "0" * 32}}):
+        assert captured_of(replace(trace, end={**trace.end, "captured": stated})) == []
 
 
 def test_a_trace_that_nobody_closed_has_what_was_kept(capture, tmp_path):
