@@ -52,8 +52,8 @@ def test_files_come_back_and_the_trace_vouches_for_them(capture, tmp_path):
 def test_a_trace_that_vouches_for_nothing_has_nothing_captured(capture, tmp_path):
     capture.keep(0, record())
     trace = capture.trace()
-    for stated in ({}, None, {"files": {}}, {"files": {"../a": "0" * 32}}):
-        assert captured_of(replace(trace, end={**trace.end, "captured": stated})) == []
+    for end in ({}, None, {"files": {}}, {"files": {"../a": "0" * 32}}):
+        assert captured_of(replace(trace, end={**trace.end, "captured": end})) == []
 
 
 def test_a_trace_that_nobody_closed_has_what_was_kept(capture, tmp_path):
