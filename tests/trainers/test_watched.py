@@ -27,7 +27,9 @@ def test_a_trainer_is_recorded_as_its_script_counts(tmp_path, name):
     assert rows.training.tolist() == [1] * 22
     assert rows.loss_rows.fillna(10).tolist() == rows.batch_size.where(rows.loss_rows.notna(), 10).tolist()
     first = captured_of(trace)[0].read()
-    window = [first.stages["batch"][f"window/{place}/ids" if place else "ids"] for place in range(first.facts["window"])]
+    window = [
+        first.stages["batch"][f"window/{place}/ids" if place else "ids"] for place in range(first.facts["window"])
+    ]
     assert [ids.tolist() for ids in window] == [ids.tolist() for ids in rows.ids[: first.step + 1]]
     assert first.facts["left_out"] == []
     if "validations" in left:
