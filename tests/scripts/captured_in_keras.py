@@ -104,6 +104,25 @@ def by_turns():
     return model
 
 
+def apart():
+    """Gradients in a ``tf.function``; the script adds up those of two batches, and applies them outside."""
+    model = model_of("float64")
+    optimizer = keras.optimizers.SGD(0.5)
+
+    @tf.function
+    def gradients_of(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        return tape.gradient(loss, model.trainable_variables)
+
+    for start in range(0, 48, 16):
+        both = [
+            gradients_of(tf.constant(X[one : one + 8]), tf.constant(Y[one : one + 8])) for one in (start, start + 8)
+        ]
+        optimizer.apply([(a + b) / 2 for a, b in zip(*both, strict=True)], model.trainable_variables)
+    return model
+
+
 def scaled():
     """A scaled loss, and rows of a table."""
     model = keras.Sequential(
@@ -134,7 +153,7 @@ def by_itself():
 
 
 left = {}
-for one in (fit, accumulated, function, eager, by_turns, scaled, jit, by_itself):
+for one in (fit, accumulated, function, eager, by_turns, apart, scaled, jit, by_itself):
     ends = []
     for capture in (0, 2) if one not in (eager, by_turns, jit, by_itself) else (2,):
         keras.utils.set_random_seed(7)

@@ -38,6 +38,7 @@ def test_the_first_updates_are_captured_and_then_ever_fewer(captured):
     assert updates["accumulated"] == [0, 1]
     assert updates["function"] == updates["eager"] == [0, 1, 4]
     assert updates["scaled"] == [0, 1]
+    assert updates["apart"] == [0, 1]
     assert updates["by_turns"] == [0, 1, 4]
     assert updates["jit"] == updates["by_itself"] == []
     assert "optimizer" in str(captured["by_itself"][2].end["captured"]["left_out"])
@@ -173,7 +174,13 @@ def test_what_is_by_turns_is_kept_apart(captured):
     values = [told.stages["loss"][f"terms/{number}/value"] for number in (0, 1)]
     np.testing.assert_allclose(told.stages["loss"]["loss"], sum(values))
     assert told.stages["batch"]["features/1"].tolist() == fooled.stages["forward"]["returned"].tolist()
-    for one in (summed, fooled, told):
+    outside = captured["apart"][1][1]
+    assert outside.facts["window"] == 2
+    np.testing.assert_array_equal(outside.stages["batch"]["features"], draw[16:24])
+    np.testing.assert_array_equal(outside.stages["batch"]["window/1/features"], draw[24:32])
+    losses = [outside.stages["loss"][name] for name in ("loss", "window/1/loss")]
+    np.testing.assert_allclose(losses, captured["apart"][2].frame().loss[2:4], rtol=1e-6)
+    for one in (summed, fooled, told, outside):
         assert one.facts["left_out"] == []
         for name, before in one.before.parameters.items():
             expected = before - one.facts["groups"][0]["rate"] * one.stages["clipping"][name]

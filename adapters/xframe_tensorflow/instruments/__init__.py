@@ -15,6 +15,7 @@ Its files:
     functions.py   ``tf.function``: what is traced and called, and with which batch
     batches.py     batches as eager iteration over a data set hands them out
     capturing.py   takes updates apart as they run, where that is asked for
+    apart.py       what a function computed whose gradients are applied outside of it
     computed.py    what was computed before an update: calls of models, layers and losses
     captured.py    tensors on their way out of a graph, and the record that comes of them
     noting.py      what is set, noted as it comes into use

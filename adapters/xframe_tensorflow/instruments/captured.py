@@ -141,6 +141,7 @@ class Place:
     Attributes:
         due: whether this update is captured; None: it is, nothing else comes here.
         stages: what led to it; buffers: those of its models before and after.
+        apart: what a function computed by itself.
         taken: what in its graph has taken something last; held: that, of the update under way.
     """
 
@@ -154,6 +155,7 @@ class Place:
     stages: Parcel
     buffers: dict[str, Any]
     outer: Any = None
+    apart: Arrays = field(default_factory=dict)
     taken: list[Any] = field(default_factory=list)
     held: dict[str, Arrays] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from xframe.recording.attach.patches import Patches, harmless
 from xframe.recording.versions import loaded_versions
 from xframe_tensorflow import settings
 from xframe_tensorflow.instruments import captured
+from xframe_tensorflow.instruments.apart import Apart
 from xframe_tensorflow.instruments.captured import Arrays, Known, Names, Parcel, Place
 from xframe_tensorflow.instruments.computed import (
     Call,
@@ -49,6 +50,7 @@ class Capturing:
         self.steps = steps
         self.machine = steps.machine
         self.capture = capture
+        self.apart = Apart(steps)
         self._unclipped = unclipped  # of a gradient: what the script clipped, and how
         self._seen: weakref.WeakKeyDictionary[Any, Seen] = weakref.WeakKeyDictionary()
         self._outside = Seen()
@@ -139,9 +141,17 @@ class Capturing:
         seen = self._outside if graph is None else self._seen.get(graph)
         return None if seen is None or seen.over or not seen.passes else seen.passes[-1]
 
-    def forget(self) -> None:
-        """The graph that was being made is whole."""
-        self._seen.pop(graph_here(), None)
+    @harmless
+    def calling(self) -> None:
+        """A function is about to be called, outside of any."""
+        self.apart.calling(due=not self._known or any(map(self._due_by_hand, self._known.values())))
+
+    @harmless
+    def whole(self) -> None:
+        """The graph that was being made is."""
+        graph = graph_here()
+        if graph in self._seen:
+            self.apart.ends(graph, self._seen.pop(graph), self.steps.under_way(graph))
 
     @harmless
     def finish(self) -> None:
@@ -216,6 +226,8 @@ class Capturing:
         place.facts = self._facts(place)
         buffers = self._take_passes(place, seen.before(unclipped), step, unclipped)
         self._take_gradients(place, grads)
+        if graph is None and not seen.passes:
+            place.apart = self.apart.join(place)
         seen.over = True
         self._take(place, {"stages": place.stages, "before": buffers}, "before", self._kept_before)
         self._place = place
@@ -352,7 +364,10 @@ class Capturing:
         kept(place, arrays)
 
     def _kept_before(self, place: Place, arrays: dict[str, Arrays]) -> None:
-        place.held = {"stages": arrays["stages"], "before": {**arrays["state"], **arrays["before"]}}
+        stages = {path: one for path, one in place.apart.items() if not path.startswith("buffers/")}
+        buffers = {path: one for path, one in place.apart.items() if path not in stages}
+        place.held = {"stages": {**arrays["stages"], **stages}}
+        place.held["before"] = {**arrays["state"], **arrays["before"], **buffers}
 
     def _kept(self, place: Place, arrays: dict[str, Arrays]) -> None:
         place.held["clipped"] = arrays["clipped"]

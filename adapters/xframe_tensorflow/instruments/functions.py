@@ -76,6 +76,8 @@ class Functions:
                 return returned
             if not no_tape() and (given := with_rows((args, kwargs))):
                 self.steps.used(given, None)
+            if self.steps.capturing is not None:
+                self.steps.capturing.calling()
             self._calling = function
             try:
                 returned = original(function, *args, **kwargs)
@@ -142,9 +144,9 @@ class Functions:
                 except BaseException:
                     steps.drop()
                     raise
-                steps.end()
                 if steps.capturing is not None:
-                    steps.capturing.forget()
+                    steps.capturing.whole()
+                steps.end()
                 self._look_back()
                 return returned
 
