@@ -95,3 +95,15 @@ def test_settings_of_a_loss_are_the_loss():
     assert isinstance(binary, BinaryCrossEntropy)
     assert binary.guard == "floor"
     assert loss_of({"class": "my_loss"}, "torch") is None
+
+
+def test_a_slot_is_what_its_framework_calls_so():
+    """Keras' RMSprop calls the mean of squares its velocity, and the velocity its momentum."""
+    (record,) = captured(KERAS, 1)
+    held = record.before.parameters
+    slots = {"velocity": held, "momentum": {name: values + 1 for name, values in held.items()}}
+    record = replace(record, before=replace(record.before, slots=slots))
+    rule = named("keras.rmsprop", {"momentum": 0.9})
+    state = canonical(record, names(record, record)[0], rule).before
+    assert np.array_equal(state.slots["mean_square"]["dense_0/bias"], held["dense/bias"])
+    assert np.array_equal(state.slots["velocity"]["dense_0/bias"], held["dense/bias"] + 1)

@@ -170,6 +170,8 @@ class _Search:
         for base in bases:
             shares = by_parameter(base, self.at(base))
             wrong = [name for name, one in shares.items() if one > 1]
+            if not wrong:
+                continue  # it is none of them alone
             if len(wrong) == len(shares):
                 yield from self.by_rates(base, wrong)
                 continue
@@ -277,7 +279,8 @@ def _causes(pair: Pair, steps: Sequence[Pair]) -> Iterator[NumericCause]:
         return
     own = _told_apart(reference, candidate)
     rivals = [one for one in explanations if one.cost <= candidate.cost and _told_apart(reference, one) != own]
-    certainty = "likely" if rivals or len(own) > _MANY else "proven"
+    many = len(_material(reference.way, candidate.way, sides[1])) if reference.way.kind is candidate.way.kind else 1
+    certainty = "likely" if rivals or many > _MANY else "proven"
     yield from _differences(pair, reference, candidate, certainty)
 
 

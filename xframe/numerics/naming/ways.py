@@ -65,7 +65,8 @@ class Way:
         held = {each.name: getattr(rule, each.name) for each in fields(rule)}
         held["learning_rate"] = rule.rate(tick)
         held.setdefault("epsilon_on", _OWN.get(type(rule), ""))
-        rounds = held["epsilon_on"] in ("uncorrected", "norm")  # Keras corrects moments in the weights' own precision
+        # Keras corrects moments in the weights' own precision.
+        rounds = held["epsilon_on"] in ("uncorrected", "norm") or held.get("momentum_decay") == 1
         own = {"correction": _CORRECTED.get(type(rule), ""), "rounds_corrections": rounds}
         schedule = rule.learning_rate if isinstance(rule.learning_rate, Schedule) else None
         return cls(type(rule), {**held, **BEYOND, **own}, schedule)

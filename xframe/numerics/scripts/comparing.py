@@ -7,6 +7,7 @@ would let it be.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ class _Judged:
         notes: kinds of reasons why something could not be judged, and sentences.
         identical: both scripts left the same bits.
         tells: an update wrong by a thousandth would have been seen.
+        replayed: what the reference's update did is known.
     """
 
     step: int
@@ -49,6 +51,7 @@ class _Judged:
     notes: tuple[tuple[str, str], ...]
     identical: bool
     tells: bool
+    replayed: bool
 
 
 class Sides(NamedTuple):
@@ -78,7 +81,9 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         UsageError: a parameter has no pair, or more than one way to be paired.
         StateError: a record does not describe its model.
     """
-    judged = [_judged(ours, theirs, sides) for ours, theirs in pairs]
+    judged = list[_Judged]()
+    for ours, theirs in pairs:
+        judged.append(_judged(ours, theirs, sides, judged))
     distances = [one for each in judged for one in each.distances]
     causes = {cause.name: cause for each in reversed(judged) for cause in reversed(each.causes)}
     order = dict.fromkeys(cause.name for each in judged for cause in each.causes)
@@ -108,6 +113,7 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
     )
 
 
+_TRIES = 3  # updates at which causes are looked for where a stage differs
 _NEEDED = ("gradient", "update")
 _WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates"}
 
@@ -140,26 +146,29 @@ def _worst(distances: Iterable[Distance]) -> tuple[Distance, ...]:
     return tuple(sorted(worst.values(), key=lambda one: STAGES.index(one.stage)))
 
 
-def _judged(ours: Record, theirs: Record, sides: Sides) -> _Judged:
-    """Of one update."""
+def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged]) -> _Judged:
+    """Of one update, after those before it."""
     in_common = pairing.names(ours, theirs, sides.given)
     rules = _rule(ours, in_common[0]), _rule(theirs, in_common[1])
     left, right = (_counted(pairing.canonical(*each)) for each in zip((ours, theirs), in_common, rules, strict=True))
     right, in_dialect = replaying.in_dialect(right, rules[1], rules[0])
     rules, match = (rules[0], in_dialect), matched(left, right)
     random = any(observing.random(one) for one in match.sides)
-    way = replaying.way(left, rules[0])
+    way = replaying.way(left, rules[0], search=all(one.replayed for one in before))
     held = list(_held(match, way, rules[0], random=random))
     distances = tuple(one for pair in held for one in judge_step(*pair))
     updates = [pair for pair in held if pair[1].stages.get("update")]
+    tried = Counter(stage for each in before for stage in {one.stage for one in each.distances if not one.ok})
+    failing = [one for one in distances if not one.ok and tried[one.stage] < _TRIES]
     return _Judged(
         step=ours.step,
         precision=left.precision,
         distances=distances,
-        causes=tuple(_causes(match, in_common, rules, [one for one in distances if not one.ok], sides)),
+        causes=tuple(_causes(match, in_common, rules, failing, sides)),
         notes=tuple(_notes(match, way is not None, random=random)),
         identical=left.after is not None and right.after is not None and not left.after.differences(right.after),
         tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
+        replayed=way is not None,
     )
 
 
@@ -182,6 +191,8 @@ def _held(match: Match, way: Way | None, rule: Rule | None, *, random: bool) -> 
         yield clipped
     if way is not None and (updated := feeding.updated(match, lambda record: replaying.updated(way, record))):
         yield updated
+    elif way is None and failing is None and (both := feeding.left(match)):
+        yield both
     if failing is None and (left := feeding.buffers(match, random=random)):
         yield left
 
@@ -195,6 +206,8 @@ def _causes(
 ) -> Iterator[NumericCause]:
     """Why, of one update."""
     yield from observing.causes(*match.sides, sides.names)
+    if not update(match.reference) and type(rules[0]) is type(rules[1]):
+        yield from observing.begun(*match.sides, sides.names)
     if not failing:
         return
     stages = {one.stage for one in failing}

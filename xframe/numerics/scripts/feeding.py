@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.numerics.scripts.matching import Match, fitted
+from xframe.numerics.scripts.matching import Match, fitted, update
 from xframe.state.record import Record
 from xframe.state.state import State
 
@@ -120,6 +120,22 @@ def updated(match: Match, remake: Remake) -> Held | None:
         for parameters, kept in sides
     )
     return ours, other
+
+
+def left(match: Match) -> Held | None:
+    """What both updates left, which began from the same weights and slots with the same gradients."""
+    before, after = [one.before for one in match.sides], [one.after for one in match.sides]
+    if None in before or None in after or match.weights != "equal" or update(match.reference):
+        return None
+    sides = (
+        replace(
+            one, stages={"update": held.parameters}, after=State(held.parameters, precision=one.precision), facts={}
+        )
+        for one, held in zip(match.sides, after, strict=True)
+        if held is not None
+    )
+    ours, theirs = sides
+    return ours, theirs
 
 
 def clipped(match: Match, cut: Callable[[Arrays], Arrays | None]) -> Held | None:

@@ -123,7 +123,8 @@ def _weights(reference: Record, candidate: Record) -> tuple[str, float]:
         if values.size:
             largest = float(np.abs(values).max())
             most = float(np.abs(values.astype(np.float64) - theirs[name]).max())
-            apart = max(apart, 0.0 if most == 0 else most / largest if largest else float("inf"))
-    if np.isnan(apart):
-        return "other", float("inf")
+            share = 0.0 if most == 0 else most / largest if largest else float("inf")
+            if not np.isfinite(share):
+                return "other", float("inf")
+            apart = max(apart, share)
     return ("equal" if apart == 0 else "near" if apart <= NEAR else "other"), apart

@@ -45,6 +45,23 @@ def causes(reference: Record, candidate: Record, names: tuple[str, str]) -> Iter
     yield from _masks(sides, names)
 
 
+def begun(reference: Record, candidate: Record, names: tuple[str, str]) -> Iterator[NumericCause]:
+    """Of two first updates by one rule: what it keeps begins with other numbers."""
+    ours, theirs = ({} if one.before is None else one.before.slots for one in (reference, candidate))
+    for slot, held in ours.items():
+        for name, values in held.items():
+            other = theirs.get(slot, {}).get(name)
+            if other is None or other.shape != values.shape or not values.size:
+                continue
+            first = float(values.flat[0]), float(other.flat[0])
+            if abs(first[0] - first[1]) > _KEPT * max(map(abs, first)):
+                words = " and ".join(f"at {one:.7g} in {where}" for one, where in zip(first, names, strict=True))
+                text = f"what the rule keeps as {slot} begins {words}"
+                fix = {"torch": f"initial_accumulator_value={first[0]:g}"} if slot == "sum_of_squares" else {}
+                yield NumericCause("slots-begin-otherwise", "proven", "update", f"slots/{slot}/{name}", text, fix)
+                return
+
+
 def random(record: Record) -> bool:
     """Whether the step drew masks: layers of dropout with a rate above 0, in training."""
     return record.facts.get("training") is not False and any(

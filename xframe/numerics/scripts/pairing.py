@@ -169,23 +169,24 @@ def _layer(name: str) -> str:
 def canonical(record: Record, names: Names, rule: Rule | None = None) -> Record:
     """A script's record in the common names and layouts; slots by the names of the rule, where it is known."""
     stages: dict[str, Arrays] = {}
+    torch = record.facts.get("framework") == "torch"
     for stage, held in record.stages.items():
         stages[stage] = _renamed(held, names) if stage in _BY_PARAMETER else held
     return replace(
         record,
-        before=_state(record.before, names, rule),
+        before=_state(record.before, names, rule, torch=torch),
         stages=stages,
-        after=_state(record.after, names, rule),
+        after=_state(record.after, names, rule, torch=torch),
     )
 
 
-def _state(state: State | None, names: Names, rule: Rule | None) -> State | None:
+def _state(state: State | None, names: Names, rule: Rule | None, *, torch: bool) -> State | None:
     if state is None:
         return None
     parts: dict[str, Any] = {
         part: _renamed(getattr(state, part), names) for part in ("parameters", "buffers", "gradients", "average")
     }
-    slots = {slot: _renamed(held, names) for slot, held in _slots(state, rule)}
+    slots = {slot: _renamed(held, names) for slot, held in _slots(state, rule, torch=torch)}
     numbers = dict(state.numbers)
     if "updates" not in numbers and (steps := [held for slot, held in state.slots.items() if slot == "step"]):
         numbers |= {"updates": int(max((float(np.max(value)) for value in steps[0].values()), default=0.0))}
@@ -193,14 +194,15 @@ def _state(state: State | None, names: Names, rule: Rule | None) -> State | None
     return replace(state, **parts, slots=slots, numbers=numbers, rule=stated or state.rule)
 
 
-def _slots(state: State, rule: Rule | None) -> Iterator[tuple[str, Arrays]]:
+def _slots(state: State, rule: Rule | None, *, torch: bool) -> Iterator[tuple[str, Arrays]]:
     """The slots by the rule's names; those of an unknown rule by their own."""
     if rule is None:
         yield from ((_TORCH.get(slot, slot), held) for slot, held in state.slots.items() if slot != "step")
         return
     known = _SLOTS.get(type(rule), {})
     for slot in rule.kept():
-        own = next((name for name in (slot, *known.get(slot, ())) if name in state.slots), None)
+        its = known.get(slot, ())[0 if torch else 1 :][:1]  # what is one slot's name here is another's there
+        own = next((name for name in (*its, slot) if name in state.slots), None)
         if own is not None:
             yield slot, state.slots[own]
         elif not state.numbers.get("updates"):  # as the rule begins, which torch makes at its first update

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xframe.errors import XframeError
 from xframe.numerics.naming.clipping import clip_of
+from xframe.numerics.naming.fitting import share
 from xframe.numerics.naming.formulas import Undetermined, outcomes
 from xframe.numerics.naming.losses import named_loss
 from xframe.numerics.naming.observed import updates_of
@@ -27,9 +28,19 @@ from xframe.tasks.optimizers import SGD, Rule
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def way(record: Record, stated: Rule | None) -> Way | None:
-    """What reproduces a script's update: what it states, or else what it is found to be; None where nothing does."""
-    found = found_in(updates_of(record), stated)
+def way(record: Record, stated: Rule | None, *, search: bool = True) -> Way | None:
+    """What reproduces a script's update: what it states, or else what it is found to be; None where nothing does.
+
+    Args:
+        record: of the script.
+        stated: its rule.
+        search: whether anything else than that is looked for, which takes seconds.
+    """
+    updates = updates_of(record)
+    if not search:
+        own = None if stated is None or not updates else Way.of(stated)
+        return own if own is not None and share(own, updates) <= 1 else None
+    found = found_in(updates, stated)
     return found[0].way if found and found[0].share <= 1 else None
 
 

@@ -74,9 +74,11 @@ def rule_of(
         return None
     name = _named(str(settings.get("class", "")), _OWNER.get(framework, framework))
     stated = {field: settings[each] for each, field in _FIELDS.items() if settings.get(each) is not None}
-    stated = {field: _number(value) for field, value in stated.items()}
+    stated = {field: _number(value) for field, value in stated.items() if isinstance(value, (bool, str, int, float))}
+    if isinstance(two := settings.get("epsilon"), list) and len(two) == 2:  # torch's Adafactor; None is its default
+        stated |= {f"epsilon{at}": float(one) for at, one in enumerate(two, 1) if isinstance(one, (int, float))}
     given = settings.get("learning_rate") if rate is None else rate
-    if given is not None:
+    if isinstance(given, (int, float)):
         stated["learning_rate"] = _number(given)
     if decay := _DECAYS.get(str(settings.get("decay"))):
         stated["decay"] = decay
