@@ -285,6 +285,8 @@ class Comparison:
         judged = sum(check.result != "not judged" for check in self.checks)
         only = ", structure only" if self.structure_only else ""
         lines = [f"{self.verdict}: {' vs '.join(self.runs)}, {judged} of {len(self.checks)} checks judged{only}"]
+        if self.numerics:
+            lines[0] += f", structure {self.structure}, numbers {self.numbers}"
         lines += plain(checks_table(self), indent=2, keep=2)
         lines += [f"  {check.name}: {check.detail}" for check in self.listed if check.detail]
         lines += [f"  {text}" for text in self.explanation]

@@ -68,7 +68,9 @@ def explain(findings: Findings) -> Comparison:
                 replace(one, certain=one.certain and whole, fix=in_use(one.fix, facts))
                 for one in _explanations(findings, rows)
             )
-    explanations = (*_of_steps(findings), *explanations)
+    of_steps = [*_of_steps(findings)]
+    proven = {one.run for one in of_steps if one.certain}  # what only may be is no alternative to it
+    explanations = (*of_steps, *(one for one in explanations if one.certain or one.run not in proven))
     for run in dict.fromkeys(one.run for one in explanations):
         for explanation in _foremost([one for one in explanations if one.run == run]):
             sentences += sentences_of(explanation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xframe.comparison.checks.resynchronised import place, shown, summary
+from xframe.comparison.checks.resynchronised import failing, place, shown, summary
 from xframe.comparison.result import Comparison
 from xframe.errors import counted, printable
 from xframe.numerics.result import Curve, Distance, Numerics
@@ -17,7 +17,7 @@ def table(comparison: Comparison) -> list[list[str]]:
         return []
     several, reference = len(comparison.numerics) > 1, next(iter(comparison.runs))
     sides = [reference, "candidate" if several else judged[0].candidate]
-    head = ["judged in", "worst", *sides, "apart", "ulps", "bound", "would just have failed"]
+    head = ["judged in", "worst", *sides, "ulps", "bound", "would fail at"]
     rows = [["run", *head] if several else head]
     for one in judged:
         measured = [
@@ -29,9 +29,8 @@ def table(comparison: Comparison) -> list[list[str]]:
 
 def _cells(distance: Distance) -> list[str]:
     values = [shown(one, distance) for one in (distance.reference, distance.candidate)]
-    sizes = [f"{one:.2g}" for one in (distance.difference, distance.ulps, distance.bound)]
-    fails = shown(distance.just_failing, distance) if distance.ok else "this one"
-    return [distance.precision, printable(place(distance)), *values, *sizes, fails]
+    sizes = [f"{one:.2g}" for one in (distance.ulps, distance.bound)]
+    return [distance.precision, printable(place(distance)), *values, *sizes, failing(distance)]
 
 
 def basis(comparison: Comparison) -> str:
@@ -66,5 +65,6 @@ def _of_curve(curve: Curve, judged: Numerics) -> str:
     if curve.verdict == "inconclusive":
         algorithm = f"; by its steps the algorithm is {judged.verdict}" if judged.steps else ""
         when = f"from step {curve.unclear:,} on rounding alone moves them too far to tell"
-        return f"{when}, before that {values}{algorithm}"
+        before = f", before that {values}" if (curve.at or 0) < (curve.unclear or 0) else ""
+        return f"{when}{before}{algorithm}"
     return f"{'beyond' if curve.verdict == 'different' else 'within'} rounding, {values}; {measured}"

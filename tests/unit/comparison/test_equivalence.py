@@ -99,7 +99,7 @@ def test_a_different_step_fails_with_its_stage_tensor_values_and_bound(follow):
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")
     assert failing(comparison) == ["resynchronised"]
     detail = comparison.check("resynchronised").detail
-    for part in ("step 1", "float64", "update dense_0/kernel[2, 5]", "0.5001", "9e+11 ulps", "2e-15 is allowed"):
+    for part in ("step 1", "float64", "update dense_0/kernel[2,5]", "0.5001", "9e+11 ulps", "2e-15 is allowed"):
         assert part in detail
 
 
@@ -128,6 +128,16 @@ def test_causes_come_with_their_certainty(follow):
     assert (comparison.causes[0].name, comparison.causes[0].certain) == ("rate-scaled", True)
     assert (comparison.causes[0].run, comparison.causes[0].step) == ("b", 1)
     assert "b's rate is 1.0001 of a's" in str(comparison)
+
+
+def test_a_proven_cause_leaves_no_guess_beside_it(follow):
+    cause = NumericCause("rate-scaled", "proven", "update", "w", "b's rate is 1.0001 of a's")
+    by_steps = numerics("different", by=0.5, causes=(cause,))
+    assert [one.name for one in xframe.compare(follow(), follow(off(0.5)), numerics=[by_steps]).causes] == [
+        "rate-scaled"
+    ]
+    likely = replace(by_steps, causes=(replace(cause, certainty="likely"),))
+    assert len(xframe.compare(follow(), follow(off(0.5)), numerics=[likely]).causes) > 1
 
 
 def test_what_was_judged_is_read_again_with_exactly_these_traces(follow, tmp_path):

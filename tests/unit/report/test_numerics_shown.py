@@ -42,7 +42,7 @@ def equivalent(**changes):
 def test_what_passes_is_shown_with_its_bound_and_what_would_have_failed(form, compared):
     shown = FORMS[form](compared(equivalent(), by=1e-8))
     assert "numbers equivalent: 3 updates restarted from the same state, worst 0.11 of the bound" in shown
-    for part in ("dense_0/kernel", "2e-15", "0.5000000000000021", "within rounding", "4e-07 is allowed"):
+    for part in ("dense_0/kernel", "2e-15", "0.500000000000002", "within rounding", "4e-07 is allowed"):
         assert part in " ".join(shown.split()).replace("\\", "")
 
 
@@ -50,7 +50,7 @@ def test_what_passes_is_shown_with_its_bound_and_what_would_have_failed(form, co
 def test_what_fails_is_shown_with_its_place_values_bound_and_causes(form, compared):
     different = equivalent(verdict="different", worst=(FAR,), first=FAR, causes=(CAUSE,))
     shown = " ".join(FORMS[form](compared(different)).split()).replace("\\", "").replace("&#39;", "'")
-    for part in ("dense_0/kernel[2, 5]", "0.5001", "9e+11 ulps", "2e-15 is allowed", "rate is 1.0001", "lr=0.1"):
+    for part in ("dense_0/kernel[2,5]", "0.5001", "9e+11 ulps", "2e-15 is allowed", "rate is 1.0001", "lr=0.1"):
         assert part in shown
     assert "numbers different" in shown
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from xframe.comparison.check import Check
@@ -39,7 +40,7 @@ class Resynchronised(Check):
             return Judgement("not judged", detail="the runs' structure differs")
         nearest = judged.first or judged.nearest
         if nearest is not None:
-            self.measure(nearest.difference, place(nearest).replace(", ", ","))
+            self.measure(nearest.difference, place(nearest))
         if judged.verdict == "different":
             return self.measured("fail", _first(judged), self._differs(judged))
         if judged.verdict == "inconclusive":
@@ -72,14 +73,15 @@ def summary(judged: Numerics) -> str:
 def place(distance: Distance) -> str:
     """The stage, tensor and element."""
     stage = "" if distance.stage == "step" else f"{distance.stage} "
-    return f"{stage}{distance.tensor}{list(distance.index) if distance.index else ''}"
+    index = ",".join(map(str, distance.index))
+    return f"{stage}{distance.tensor}" + (f"[{index}]" if index else "")
 
 
 def described(distance: Distance, reference: str, candidate: str) -> str:
     """Both values, how far they are apart, and what is allowed."""
     if not distance.index and distance.shape:
         return f"{place(distance)} has shape {distance.shape} in {reference}, and not in {candidate}"
-    values = [shown(one, distance) for one in (distance.candidate, distance.reference, distance.just_failing)]
+    values = [*(shown(one, distance) for one in (distance.candidate, distance.reference)), failing(distance)]
     text = f"{place(distance)} {candidate} {values[0]}, {reference} {values[1]}: {distance.difference:.3g} apart "
     return f"{text}({distance.ulps:.3g} ulps) where {distance.bound:.3g} is allowed; {values[2]} would just have failed"
 
@@ -87,3 +89,11 @@ def described(distance: Distance, reference: str, candidate: str) -> str:
 def shown(value: float, distance: Distance) -> str:
     """A value of one of its tensors in as many digits as its precision has."""
     return repr(value) if distance.precision == "float64" else f"{value:.9g}"
+
+
+def failing(distance: Distance) -> str:
+    """The value that would just have failed, in as many digits as tell it from the reference's."""
+    size = max(abs(distance.reference), abs(distance.just_failing))
+    if not (0 < distance.bound < size < math.inf):
+        return shown(distance.just_failing, distance)
+    return f"{distance.just_failing:.{min(17, math.ceil(math.log10(size / distance.bound)) + 2)}g}"
