@@ -1,5 +1,7 @@
 """Layers of the catalogue are known in scripts' captured steps, and what one script's does otherwise is proven."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from xframe_numpy import NumpyAdapter
@@ -8,7 +10,7 @@ from xframe.numerics.scripts.known_layers import buffer_causes, forward_causes, 
 from xframe.numerics.scripts.pairing import canonical, names
 from xframe.state.record import Record
 from xframe.state.state import State
-from xframe.tasks.layers import LSTM
+from xframe.tasks.layers import LSTM, Conv2D, Dense, LayerNorm, place
 
 NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
 KERAS = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "variance": "moving_variance"}
@@ -88,3 +90,81 @@ def test_a_sequence_read_as_the_batch_is_proven_beside_a_bias_that_is_frozen():
     (cause,) = causes_of(reading("keras"), reading("torch", swapped=True), forward_causes)
     assert (cause.name, cause.certainty) == ("batch-and-sequence-swapped", "proven")
     assert causes_of(reading("keras"), reading("torch"), forward_causes) == []
+
+
+IMAGES = np.random.default_rng(4).normal(size=(4, 6, 6, 2)).astype("float32")
+ROLES = {"kernel": "weight", "bias": "bias", "scale": "weight"}
+
+
+def product(framework, layer, stated, inputs, *, after=None, name="0"):
+    """A step of one layer, as a script has it; ``after``: a class and settings of a function that follows."""
+    (placed,) = place([layer], inputs.shape[1:])
+    rng, torch = np.random.default_rng(6), framework == "torch"
+    weights = {role: rng.normal(size=shape).astype("float32") for role, shape in placed.weights.items()}
+    axes = {4: (3, 2, 0, 1), 2: (1, 0)} if torch else {}
+    own = {role: f"{name}.{ROLES[role]}" if torch else f"{name}/{role}" for role in weights}
+    held = {own[role]: values.transpose(axes.get(values.ndim, range(values.ndim))) for role, values in weights.items()}
+    parameters = [
+        described(own[role], [*held[own[role]].shape], layer.kind, role, axes.get(values.ndim))
+        for role, values in weights.items()
+    ]
+    full = {role: values.astype(float) for role, values in weights.items()}
+
+    def computed(one):
+        values = NumpyAdapter().layer(one)(one, full, inputs.astype(float), True).outputs.astype("float32")
+        return np.moveaxis(values, -1, 1) if torch and values.ndim == 4 else values
+
+    forward, entries = {f"{name}/outputs": computed(layer)}, [{"name": name, **stated}]
+    if after is not None:
+        kind, function = after
+        forward["1/outputs"] = computed(replace(layer, activation=function))
+        entries.append({"name": "1", **kind})
+    facts = {"framework": framework, "model": {"parameters": parameters}, "layers": entries}
+    features = np.moveaxis(inputs, -1, 1) if torch and inputs.ndim == 4 else inputs
+    return Record(0, State(held, {}), {"batch": {"features": features}, "forward": forward}, None, facts)
+
+
+def torch_conv(padding):
+    sizes = {"kernel_size": [3, 3], "stride": [2, 2], "dilation": [1, 1], "padding": [padding] * 2}
+    return {"class": "Conv2d", "in_channels": 2, "out_channels": 3, "groups": 1, **sizes}
+
+
+def keras_conv(padding, activation="linear"):
+    sizes = {"kernel_size": [3, 3], "strides": [2, 2], "dilation_rate": [1, 1], "padding": padding}
+    return {
+        "class": "Conv2D",
+        "settings": {"filters": 3, "groups": 1, "activation": activation, "use_bias": True, **sizes},
+    }
+
+
+def keras_dense(activation):
+    return {"class": "Dense", "settings": {"units": 4, "activation": activation, "use_bias": True}}
+
+
+ROWS = IMAGES.reshape(4, -1)[:, :5]
+LINEAR = {"class": "Linear", "in_features": 5, "out_features": 4}
+SAME = product("keras", Conv2D(3, 3, "relu", strides=2), keras_conv("same", "relu"), IMAGES)
+PADDED = Conv2D(3, 3, padding=1, strides=2)
+GELU = product("keras", Dense(4, "gelu"), keras_dense("gelu"), ROWS)
+KERAS_NORM = {"axis": [-1], "epsilon": 1e-3, "center": True, "scale": True}
+NORMED = product("keras", LayerNorm(1e-3), {"class": "LayerNormalization", "settings": KERAS_NORM}, ROWS)
+TORCH_NORM = {"class": "LayerNorm", "normalized_shape": [5], "eps": 1e-5, "elementwise_affine": True}
+TANH, ERF = ({"class": "GELU", "approximate": one} for one in ("tanh", "none"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cause"),
+    [
+        (SAME, product("torch", PADDED, torch_conv(1), IMAGES, after=({"class": "ReLU"}, "relu")), "padding-side"),
+        (SAME, product("torch", PADDED, torch_conv(1), IMAGES), "padding-side"),  # its function has no module
+        (GELU, product("torch", Dense(4), LINEAR, ROWS, after=(TANH, "gelu_tanh")), "gelu-form"),
+        (GELU, product("torch", Dense(4), LINEAR, ROWS, after=(ERF, "gelu")), None),
+        (GELU, product("torch", Dense(4), LINEAR, ROWS), None),
+        (NORMED, product("torch", LayerNorm(1e-5), TORCH_NORM, ROWS), "norm-epsilon"),
+        (NORMED, NORMED, None),
+    ],
+)
+def test_a_layer_that_one_script_computes_otherwise_is_named(ours, theirs, cause):
+    found = causes_of(ours, theirs, forward_causes)
+    assert [one.name for one in found] == ([] if cause is None else [cause])
+    assert all(one.certainty == "proven" and one.sentence.startswith("torch computes 0 as ") for one in found)

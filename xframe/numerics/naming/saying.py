@@ -25,7 +25,7 @@ def caused(pair: Pair, tensor: str, what: str, both: Sequence[Sequence[Did]], fi
     """
     sure = [bool(dids) and dids[0].proven for dids in both]
     for side, dids in enumerate(both):
-        named = _named(dids)
+        named = otherwise(dids)
         if named is None:
             continue
         did, certain = named
@@ -38,7 +38,7 @@ def caused(pair: Pair, tensor: str, what: str, both: Sequence[Sequence[Did]], fi
             yield NumericCause(change, certainty, did.stage, tensor, sentence, pair.fix(fixes.get(change, {})))
 
 
-def _named(dids: Sequence[Did]) -> tuple[Did, bool] | None:
+def otherwise(dids: Sequence[Did]) -> tuple[Did, bool] | None:
     """What a side did otherwise than stated, if that is known; and whether nothing else as simple does the same."""
     if not dids:
         return None

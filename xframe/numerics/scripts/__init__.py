@@ -8,7 +8,7 @@ Its files:
     stating.py        a script's settings as the rule and the loss that they mean
     pairing.py        whose parameter is whose: both scripts' records in common names, layouts and slots
     matching.py       whether two captured steps began from the same weights and batch
-    known_layers.py   what layers of the catalogue did in a script's step
+    known_layers.py   what layers of the catalogue did in a script's step; layer_classes.py: which these are
     observing.py      causes that captured steps show by themselves: modes, masks, terms of a loss
     set_otherwise.py  causes that settings suggest where nothing that was done is reproduced
 """

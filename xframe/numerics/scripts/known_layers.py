@@ -6,7 +6,9 @@ before it gave. So its weights need not be the other script's. Outputs of torch'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 
 from xframe.numerics.naming.buffers import named_buffers
 from xframe.numerics.naming.forward import named_layer, weights_of
-from xframe.numerics.naming.saying import FIXES
+from xframe.numerics.naming.saying import FIXES, otherwise
 from xframe.numerics.result import Did, NumericCause
+from xframe.numerics.scripts.layer_classes import IMAGES, followed, layer_of
 from xframe.numerics.scripts.pairing import Names
 from xframe.state.record import Record
 from xframe.tasks import layers
@@ -44,84 +47,151 @@ class Known(NamedTuple):
     outputs: NDArray[Any] | None
 
 
+class _Called(NamedTuple):
+    """A layer as it was called: what is stated of it, what it took and what it gave, in the script's layout."""
+
+    own: str
+    stated: Facts
+    inputs: NDArray[Any] | None
+    outputs: NDArray[Any] | None
+    goes_on: bool  # from what the one before it gave
+
+
 def known(record: Record, names: Names) -> dict[str, Known]:
     """The layers of the catalogue in a step of common names, by these, as far as their inputs are there.
+
+    One without weights has the name of its kind, by how many of these come before it.
 
     Args:
         record: the step.
         names: of the script's parameters, by their own names.
     """
     common = {_owner(own): one.name.rpartition("/")[0] for own, one in names.items() if "/" in one.name}
-    stated, torch = record.facts.get("layers"), record.facts.get("framework") == "torch"
-    forward, found = record.stages.get("forward", {}), dict[str, Known]()
+    weights = _weights(record)
+    called, found, kinds = list(_called(record, common)), dict[str, Known](), Counter[str]()
+    torch, merged = record.facts.get("framework") == "torch", False
+    for at, one in enumerate(called):
+        if merged:
+            merged = False
+            continue
+        name = next((common[each] for each in (one.own, f"{one.own}/lstm_cell") if each in common), "")
+        layer, outputs = _layer(one, bias=f"{name}/bias" in weights), one.outputs
+        if layer is None or one.inputs is None:
+            continue
+        if at + 1 < len(called) and called[at + 1].goes_on and name:
+            together = followed(layer, _layer(called[at + 1]))
+            if together is not None:
+                layer, outputs, merged = together, called[at + 1].outputs, True
+        images = torch and str(one.stated.get("class")) in IMAGES
+        inputs = _turned(one.inputs, one.stated) if images else one.inputs
+        shape = tuple(inputs.shape[1:])
+        own = layer.weights(shape)
+        if not own:
+            name = f"{layer.kind}_{kinds[layer.kind]}"
+            kinds[layer.kind] += 1
+        if name and name not in found:
+            outputs = _channels_last(outputs) if images and outputs is not None else outputs
+            found[name] = Known(one.own, Placed(layer, name, shape, own), inputs, outputs)
+    return found
+
+
+def _called(record: Record, common: Mapping[str, str]) -> Iterator[_Called]:
+    """The layers in their order, each with what it took: its own, or what the one before it gave."""
+    stated, forward = record.facts.get("layers"), record.stages.get("forward", {})
     inputs = record.stages.get("batch", {}).get("features")
-    for one in stated if isinstance(stated, list) else []:
+    for at, one in enumerate(stated if isinstance(stated, list) else []):
         own = str(one.get("name", "")) if isinstance(one, Mapping) else ""
         own = own if own in common or _owner(own) not in common else _owner(own)  # a cell's layer has its outputs
-        name = next((common[each] for each in (own, f"{own}/lstm_cell") if each in common), "")
         outputs = next((forward[each] for each in (f"{own}/outputs", f"{own}/outputs/0") if each in forward), None)
-        layer = _layer(str(one.get("class", "")), {**one, **_settings(one)}, outputs) if own else None
-        if layer is not None and name and name not in found and inputs is not None:
-            given = _channels_last(inputs) if torch and layer.kind == "batchnorm" else inputs
-            shape = tuple(given.shape[1:])
-            found[name] = Known(own, Placed(layer, name, shape, layer.weights(shape)), given, outputs)
-        inputs = outputs if outputs is not None else inputs if "cell" in str(one.get("class", "")).lower() else None
-    return found
+        given = forward.get(f"{own}/inputs")
+        if own:
+            yield _Called(own, one, inputs if given is None else given, outputs, given is None and at > 0)
+        cell = isinstance(one, Mapping) and "cell" in str(one.get("class", "")).lower()
+        inputs = outputs if outputs is not None else inputs if cell else None
 
 
 def _owner(name: str) -> str:
     return name[: max(name.rfind("."), name.rfind("/"), 0)]
 
 
-def _settings(one: Facts) -> Facts:
-    held = one.get("settings")
-    return held if isinstance(held, Mapping) else {}
+def _weights(record: Record) -> Mapping[str, Any]:
+    return {} if record.before is None else {**record.before.buffers, **record.before.parameters}
+
+
+def _layer(one: _Called, *, bias: bool = True) -> Layer | None:
+    return layer_of(one.stated, 0 if one.outputs is None else one.outputs.ndim, bias=bias)
+
+
+def _turned(values: NDArray[Any], stated: Facts) -> NDArray[Any]:
+    """Channels last, unless they are where these are said to be already."""
+    channels = stated.get("in_channels", stated.get("num_features"))
+    last = values.ndim > 2 and values.shape[-1] == channels != values.shape[1]
+    return values if last else _channels_last(values)
 
 
 def _channels_last(values: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(values, 1, -1) if values.ndim > 2 else values
 
 
-def _layer(kind: str, stated: Facts, outputs: NDArray[Any] | None) -> Layer | None:
-    """What a script's class and settings are in the catalogue; None of what is not looked at."""
-    try:
-        if kind in ("BatchNorm1d", "BatchNorm2d"):
-            return layers.BatchNorm(momentum=round(1 - float(stated["momentum"]), 12), epsilon=float(stated["eps"]))
-        if kind == "BatchNormalization":
-            return layers.BatchNorm(momentum=float(stated["momentum"]), epsilon=float(stated["epsilon"]))
-        if kind in ("LSTM", "LSTMCell") and outputs is not None:
-            units = int(stated["units"] if "units" in stated else stated["hidden_size"])
-            return layers.LSTM(units, return_sequences=outputs.ndim > 2)
-    except (KeyError, TypeError, ValueError):
-        pass
-    return None
-
-
 def forward_causes(
     sides: tuple[Record, Record], both: tuple[Mapping[str, Known], Mapping[str, Known]], names: tuple[str, str]
 ) -> Iterator[NumericCause]:
-    """Of the first recurrent layer that one of two scripts computes otherwise than the catalogue has it."""
-    for layer in both[0]:
-        if layer not in both[1] or not isinstance(both[0][layer].placed.layer, layers.LSTM):
+    """Of the first layer that one of two scripts computes otherwise than the reference states it."""
+    alike = _counts(both[0]) == _counts(both[1])
+    for layer, ours in both[0].items():
+        theirs = both[1].get(layer)
+        if theirs is None or not (ours.placed.weights or alike):
             continue
-        dids = [_computed(record, side[layer]) for record, side in zip(sides, both, strict=True)]
-        changes = [did.settings["changes"] if did is not None and did.proven else None for did in dids]
-        if None not in changes and changes[0] != changes[1]:
-            for did, name, side, other in zip(dids, names, both, reversed(dids), strict=True):
-                if did is not None and other is not None and did.settings["changes"]:
-                    text = f"{name} computes {side[layer].own} with one change: {did.text}; the other does not"
-                    for change in {*did.settings["changes"]} - {*other.settings["changes"]}:
-                        yield NumericCause(change, "proven", "forward", side[layer].own, text, FIXES.get(change, {}))
+        as_ours = _stated(ours.placed.layer, theirs.placed.layer)
+        if as_ours is None:
+            continue
+        dids = [_named(sides[0], ours, ours.placed.layer), _named(sides[1], theirs, as_ours)]
+        if not all(one is not None and one.proven for one in dids):
+            continue
+        found = list(_differing(layer, ours, theirs, [one for one in dids if one is not None], names))
+        yield from found
+        if found:
             return
 
 
-def _computed(record: Record, one: Known) -> Did | None:
+def _counts(known: Mapping[str, Known]) -> Counter[str]:
+    return Counter(one.placed.layer.kind for one in known.values() if not one.placed.weights)
+
+
+def _stated(ours: Layer, theirs: Layer) -> Layer | None:
+    """What the other's layer would be as this one; nothing is asked of a function that one may compute elsewhere."""
+    if type(ours) is not type(theirs):
+        return None
+    if isinstance(ours, layers.LSTM) and isinstance(theirs, layers.LSTM):
+        return replace(ours, return_sequences=theirs.return_sequences)  # all that it gives, or what is used of it
+    functions = getattr(ours, "activation", None), getattr(theirs, "activation", None)
+    if functions[0] != functions[1] and "linear" in functions:
+        return replace(ours, activation=functions[1])  # type: ignore[call-arg]
+    return ours
+
+
+def _named(record: Record, one: Known, stated: Layer) -> Did | None:
+    """What a script's layer did beside what is stated; None where nothing, or more than one thing, explains it."""
     if one.outputs is None:
         return None
     held = {**record.stages, "forward": {f"{one.placed.name}/outputs": one.outputs}}
     plain = Record(record.step, record.before, held, record.after)
-    dids = named_layer(plain, one.placed, np.asarray(one.inputs, float), weights_of(plain, one.placed))
-    return dids[0] if dids else None
+    placed = one.placed._replace(layer=stated, weights=stated.weights(one.placed.inputs))
+    inputs = one.inputs if stated.first else np.asarray(one.inputs, float)
+    dids = named_layer(plain, placed, inputs, weights_of(plain, placed))
+    return dids[0] if dids and (not dids[0].settings["changes"] or otherwise(dids) == (dids[0], True)) else None
+
+
+def _differing(
+    layer: str, ours: Known, theirs: Known, dids: Sequence[Did], names: tuple[str, str]
+) -> Iterator[NumericCause]:
+    changes = [did.settings["changes"] for did in dids]
+    if changes[0] == changes[1]:
+        return
+    for did, name, one, other in zip(dids, names, (ours, theirs), reversed(changes), strict=True):
+        for change in [each for each in did.settings["changes"] if each not in other]:
+            text = f"{name} computes {one.own} as {ours.placed.layer!r} with one change: {did.text}; the other does not"
+            yield NumericCause(change, "proven", "forward", one.own, text, FIXES.get(change, {}))
 
 
 def buffer_causes(
