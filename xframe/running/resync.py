@@ -73,6 +73,7 @@ class StepMaker:
         self.start: State = self.step.state()
         self.pipeline: Any = adapter.pipeline(plan, task, self.runtime)  # type: ignore[attr-defined]
         self.stream: Iterator[Any] = iter(())
+        self.own: dict[int, State] = {}  # by step, of a rule that keeps other slots than the reference's
         self.next: WalkState | None = None  # where the stream's next batch begins
 
     def configure(self) -> None:
@@ -193,31 +194,36 @@ class StepMaker:
 
     def _apart(self, record: Record, batch: Any, fed: Mapping[str, Mapping[str, NDArray[Any]]]) -> Record:
         self.go_to(record)
-        return Record(record.step, record.before, self.step.stages(batch, fed), self.step.state())
+        before = record.before
+        if before is not None and not _alike(before, self.start):
+            now: State = self.step.state()
+            before = replace(before, slots=now.slots, numbers=now.numbers)  # those of its own rule
+        return Record(record.step, before, self.step.stages(batch, fed), self.step.state())
 
     def go_to(self, record: Record) -> Position:
         """Makes the training stand where the record's step began, with this adapter's own rule and rate."""
         if record.before is None or record.before.position is None:
             raise StateError("a record without the state before its step", expected="one of a reference")
         position = Position.from_dict(record.before.position)
-        self.put(record.before, position.window)
+        if not _alike(record.before, self.start):
+            self.own.setdefault(record.step, self.step.state())  # as it stood when the step was made first
+        self.put(record.before, position.window, self.own.get(record.step))
         return position
 
     # Both
 
-    def put(self, state: State, window: WindowState) -> None:
+    def put(self, state: State, window: WindowState, kept: State | None = None) -> None:
         """Sets the training's state, but for what is the adapter's own: its rule, and the rate that it begins with.
 
-        What its rule keeps and the other's does not goes on as it is here.
+        What its rule keeps and the other's does not goes on as it is here, or was in ``kept``.
         """
         rate = {name: self.start.numbers[name] for name in ("rate",) if name in self.start.numbers}
-        own = state if _alike(state, self.start) else self._kept(state)
+        own = state if _alike(state, self.start) else self._with(kept or self.step.state(), state)
         self.step.restore(replace(own, rule=self.start.rule, numbers={**own.numbers, **rate}, position=None, best={}))
         self.step.window.restore(window)
 
-    def _kept(self, state: State) -> State:
+    def _with(self, now: State, state: State) -> State:
         """The state with slots, averages and numbers as this training has them, as far as it has them."""
-        now: State = self.step.state()
         slots = {slot: {**held, **_fitting(state.slots.get(slot, {}), held)} for slot, held in now.slots.items()}
         average = {**now.average, **_fitting(state.average, now.average)}
         numbers = {name: state.numbers.get(name, number) for name, number in now.numbers.items()}

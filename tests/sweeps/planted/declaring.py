@@ -28,6 +28,7 @@ class Bug:
         causes: any of these names is right; empty where no cause has a name for it.
         sides: the adapters that can have it.
         also: what is true of it beside its cause.
+        anywhere: whether any adapter can have it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Bug:
     causes: tuple[str, ...]
     sides: tuple[str, ...] = ("numpy", "torch")
     also: tuple[str, ...] = ()
+    anywhere: bool = False
 
 
 def other_task(
@@ -49,7 +51,7 @@ def other_task(
         def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Any:
             return super().train_step(plan, change(task), runtime)
 
-    DECLARED.append(Bug(name, training, Changed, stage, tensor, causes, **facts))
+    DECLARED.append(Bug(name, training, Changed, stage, tensor, causes, **{"anywhere": True, **facts}))
 
 
 def other_rule(

@@ -46,7 +46,11 @@ class Pair:
         first = STAGES.index(stage)
         stages = {one: (self.reference if STAGES.index(one) < first else self.candidate).stages for one in STAGES}
         held = {one: stages[one][one] for one in STAGES if one in stages[one]}
-        return replace(self.candidate, before=self.reference.before or self.candidate.before, stages=held)
+        before, own = self.reference.before or self.candidate.before, self.candidate.before
+        if before is not None and own is not None:  # a rule that keeps others has its own
+            other = own.slots.keys() != before.slots.keys() or own.numbers.keys() != before.numbers.keys()
+            before = replace(before, slots=own.slots, numbers=own.numbers) if other else before
+        return replace(self.candidate, before=before, stages=held)
 
     def differs(self, stage: str) -> bool:
         """Whether that stage was judged to differ; nothing judged may differ anywhere."""
