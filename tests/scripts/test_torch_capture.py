@@ -199,6 +199,19 @@ def test_gradients_are_divided_by_the_loss_scale(tmp_path):
         np.testing.assert_array_equal(one.stages["loss"]["slope"], plain.stages["loss"]["slope"])
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_updates_that_are_skipped_are_not_counted(tmp_path, fused):
+    script = Script("scaled", fused=fused)
+    script.x[12] = math.inf
+
+    found = captured(tmp_path / "a.trace", script.train, 4)
+    assert [one.step for one in found] == [0, 2, 3, 4]
+    for place, one in enumerate(found):
+        assert one.facts["update"] == one.before.numbers["updates"] == place
+        assert one.facts["window"] == 1
+        assert one.after.differences(one.before)
+
+
 def test_what_a_script_does_to_gradients_by_itself_lies_between_gradient_and_clipping(tmp_path):
     script = Script()
 

@@ -79,6 +79,7 @@ class Capturing:
         self._made: dict[int, int] = {}  # updates by the numbers of their optimizers' counters
         self._waiting: dict[int, int] = {}  # of counters whose next update is due: steps of others since
         self._drafts: dict[int, _Draft] = {}
+        self._skips = False  # an optimizer's step that goes on
         self._idle = 0  # backward passes since an optimizer stepped
         self._last: int | None = None  # whose step was the last for now, until it steps again: others may share it
         self._anew()
@@ -282,7 +283,9 @@ class Capturing:
     def steps(self, optimizer: torch.optim.Optimizer, number: int) -> None:
         """An optimizer is about to step; if by a closure, once more when that has computed the gradients."""
         capture, update = self.capture, self._made.setdefault(number, 0)
-        if capture is None or not capture.due(update):
+        overflow = getattr(optimizer, "found_inf", None)
+        self._skips = overflow is not None and bool(overflow)  # a fused optimizer looks at it itself, and does nothing
+        if capture is None or not capture.due(update) or self._skips:
             return
         names = Names(optimizer, _alive(self._seen), _alive(self._latest))
         least = 2 * copies.bytes_of(names.parameters.values())
@@ -323,9 +326,10 @@ class Capturing:
             self._step_ends(optimizer, number, made)
         elif self._last == number:
             self._anew()
-        self._made[number] = made + 1
-        if self.capture is not None and (self.on or self._waiting or self.capture.due(made + 1)):
-            self._wait(number, due=self.capture.due(made + 1))
+        made, self._skips = made + (not self._skips), False
+        self._made[number] = made
+        if self.capture is not None and (self.on or self._waiting or self.capture.due(made)):
+            self._wait(number, due=self.capture.due(made))
 
     def _wait(self, number: int, *, due: bool) -> None:
         waiting = {each: steps + 1 for each, steps in self._waiting.items() if each != number and steps < _MOST_WAITING}
