@@ -236,3 +236,61 @@ def test_squares_of_a_tables_parts():
     (cause,) = explain(reference, parts, rules=(rule, rule))
     assert (cause.name, cause.certainty, cause.tensor) == ("second-moment-of-parts", "proven", table)
     assert "2 of its rows" in cause.sentence
+
+
+def each(step):
+    """An update of each parameter by itself."""
+
+    def change(weights, gradients, slots, t, rate):
+        for name, w in weights.items():
+            w -= step(name, w, gradients[name], slots[name], t, rate)
+
+    return change
+
+
+def of_adam(w, g, slots, t, rate, keep=True):
+    g = g + L * w
+    m, v = B1 * slots["first_moment"] + (1 - B1) * g, B2 * slots["second_moment"] + (1 - B2) * g**2
+    if keep:
+        slots |= {"first_moment": m, "second_moment": v}
+    return rate * m / (1 - B1**t) / (np.sqrt(v / (1 - B2**t)) + E)
+
+
+NOISE = np.random.default_rng(1).normal(0, 1e-3, 1000)
+UNKNOWN = {
+    "a noisy gradient": each(lambda n, w, g, s, *of: of_adam(w, g + NOISE[: g.size].reshape(g.shape), s, *of)),
+    "noisy weights": each(lambda n, w, g, s, *of: of_adam(w, g, s, *of) + NOISE[: g.size].reshape(g.shape)),
+    "another's gradient": each(lambda n, w, g, s, *of: of_adam(w, np.roll(g, 1, 0), s, *of)),
+    "a clipped update": each(lambda n, w, g, s, *of: np.clip(of_adam(w, g, s, *of), -2e-3, 2e-3)),
+    "L1": each(lambda n, w, g, s, *of: of_adam(w, g + L * np.sign(w), s, *of)),
+    "some rows": each(lambda n, w, g, s, *of: of_adam(w, g, s, *of) * (np.arange(w.size) % 16 > 8).reshape(w.shape)),
+    "LAMB": each(lambda n, w, g, s, *of: of_adam(w, g, s, *of) * np.sqrt((w**2).sum() / (g**2).sum())),
+    "not a number": each(lambda n, w, g, s, *of: of_adam(w, g * np.nan, s, *of)),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("updates", [3, 0])
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_nothing_is_proven_of_what_nobody_knows(case, updates, precision):
+    rule = rule_of("adam")
+    record = made(rule, updates=updates, precision=precision, change=UNKNOWN[case])
+    found = explained(rule, record)
+    assert {one.name for one in found if one.certainty == "proven"} == set()
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("updates", [3, 0])
+def test_slots_or_parameters_that_stay_as_they_are(updates, precision):
+    rule = rule_of("adam")
+    stale = each(lambda name, w, g, s, *of: of_adam(w, g, s, *of, keep="kernel" not in name))
+    (cause,) = explained(rule, made(rule, updates=updates, precision=precision, change=stale))
+    assert (cause.name, cause.certainty) == ("slots-not-moved", "proven")
+    assert cause.tensor == "slots/first_moment/dense_0/kernel"
+    frozen = each(lambda name, w, g, s, *of: of_adam(w, g, s, *of) if name != "dense_1/bias" else 0 * w)
+    (cause,) = explained(rule, made(rule, updates=updates, precision=precision, change=frozen))
+    assert (cause.name, cause.certainty, cause.tensor) == ("update-absent", "proven", "dense_1/bias")
+    (cause,) = explained(rule, made(rule, updates=updates, precision=precision, change=lambda *_: None))
+    assert cause.sentence == "the candidate leaves every parameter as it is, the reference updates it"

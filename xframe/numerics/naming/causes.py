@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from xframe.numerics.naming import averages, batches, buffers, clipping, forward, gradients, losses, updates
+from xframe.numerics.naming import averages, batches, buffers, clipping, forward, gradients, losses, update_causes
 from xframe.numerics.naming.pair import Pair, Write
 from xframe.numerics.result import Distance, NumericCause
 from xframe.state.record import Record
@@ -25,7 +25,7 @@ NAMERS: tuple[tuple[str, Namer], ...] = (
     ("loss", losses.causes),
     ("gradient", gradients.causes),
     ("clipping", clipping.causes),
-    ("update", updates.causes),
+    ("update", update_causes.causes),
     ("update", averages.causes),
     ("buffers", buffers.causes),
 )
@@ -72,7 +72,7 @@ def explain(
 def _of_both(pair: Pair, stage: str, namer: Namer) -> list[NumericCause]:
     """What explains the later step too, where that stage differs there as well."""
     scheduled = any(rule is not None and rule.scheduled for rule in pair.rules)
-    if namer is updates.causes and not scheduled:
+    if namer is update_causes.causes and not scheduled:
         return list(namer(pair))  # one way has to make both
     found = list(namer(replace(pair, later=None)))
     if pair.later is None or not found or not pair.later.differs(stage):

@@ -23,7 +23,7 @@ _USUAL = {
     "weight_decay": (1e-4, 1e-3, 1e-2, 0.1),
     "epsilon": (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
 }
-_ONE = 1 - 1e-12
+_ONE = 1 - 1e-6
 _WITHIN = {
     "momentum_decay": (0.0, 100.0),
     "beta2_power": (-10.0, 0.0),
@@ -48,7 +48,7 @@ def share(way: Way, updates: Sequence[Update], known: dict[int, Array] | None = 
         if off > 1 and _rounds_corrections(way, updates):
             return min(off, _off(way, _uncorrected(way, updates), known))
         return off
-    except Undetermined:
+    except (Undetermined, ArithmeticError):
         return np.inf
 
 
@@ -346,6 +346,8 @@ def rounded(way: Way, updates: Sequence[Update], values: dict[str, float]) -> Wa
         if base and name == "learning_rate":
             rounder = sorted([*rounder, *(base * float(f"{value / base:.{one}g}") for one in range(1, 8))], key=_digits)
         for candidate in rounder:
+            if candidate != _allowed(name, candidate):
+                continue
             if abs(candidate - value) <= 1e-2 * abs(value) and share(_with(way, own | {name: candidate}), updates) <= 1:
                 own[name] = candidate
                 break

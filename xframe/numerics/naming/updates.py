@@ -11,10 +11,8 @@ import numpy as np
 from xframe.numerics.naming import wording
 from xframe.numerics.naming.fitting import by_parameter, fitted, minimal, rounded, share
 from xframe.numerics.naming.observed import Array, Update, some_elements, updates_of
-from xframe.numerics.naming.pair import Pair
-from xframe.numerics.naming.squares import squares_of_parts
 from xframe.numerics.naming.ways import Way, catalogue, single_changes, stated_ways
-from xframe.numerics.result import Did, NumericCause
+from xframe.numerics.result import Did
 from xframe.state.record import Record
 from xframe.tasks.optimizers import Adafactor, Rule
 
@@ -22,9 +20,10 @@ _ELEMENTS = 120  # of each parameter, on which ways are tried before all of it i
 _MOST = 1 << 18  # of each parameter, that are judged
 _UPDATES = 4  # that are looked at
 _CLOSEST = 3  # of those that do not reproduce it
-_PLAIN = 3.0  # of costs, below which nothing less simple is looked for
+PLAIN = 3.0  # of costs, below which nothing less simple is looked for
 _RARE = {"beta1": 1.0, "blend": 0.3, "correction": 0.2, "ticks": 0.1, "decay_at": 0.1}
-_MANY = 2  # things that are not as stated, beyond which they may be what they are taken for or not
+_DIGITS = 5  # of a number that someone has set
+_EQUAL = 1e-3  # rates of parameters
 _ODD = 1.5  # what a number costs that nobody would set
 _UNLIKELY = (  # of numbers, those that a fit is last to move first
     *("gradient", "rate_decay", "dampening", "clip_threshold", "epsilon2", "epsilon1", "beta2_power"),
@@ -84,7 +83,7 @@ def found_in(updates: Sequence[Update], stated: Rule | None) -> list[Found]:
     for level in (*(one(bases) for one in levels), search.others(stated, bases)):
         reproducing += [one for one in map(search.confirmed, level) if one.share <= 1]
         reproducing.sort(key=lambda one: one.cost)
-        if reproducing and reproducing[0].cost < _PLAIN:
+        if reproducing and reproducing[0].cost < PLAIN:
             break
     if reproducing:
         return reproducing
@@ -160,7 +159,7 @@ class _Search:
             return
         yield self.tried(fit, _cost(base, fit))
         falls = "rate_decay" in free  # a rate that falls is, at one update, a lower rate
-        if "learning_rate" in fit.changed and (falls or _odd("learning_rate", fit, base)):
+        if "learning_rate" in fit.changed and (falls or is_odd("learning_rate", fit, base)):
             free.remove("learning_rate")
             if (fit := minimal(way, self.at(way), free, _UNLIKELY)) is not None:
                 yield self.tried(fit, _cost(base, fit))
@@ -192,7 +191,11 @@ class _Search:
                 return
             way = rounded(base, alone, {"learning_rate": way["learning_rate"]})
             factors.append((name, float(f"{way['learning_rate'] / base['learning_rate']:.9g}")))
-        yield self.tried(base.otherwise(factors=tuple(factors)), 1.0 + 0.5 * len({one for _, one in factors}))
+        each = {factor for _, factor in factors}
+        if len(wrong) == len(self.whole[0].blocks) and max(each) - min(each) <= _EQUAL * max(each):
+            return  # one rate for all is looked for apart
+        cost = sum(0.5 + (_digits(factor) > _DIGITS) * _ODD for factor in each)
+        yield self.tried(base.otherwise(factors=tuple(factors)), 1.0 + cost)
 
     def others(self, stated: Rule | None, bases: Sequence[Way]) -> Iterator[Found]:
         """Other rules of the catalogue, with their numbers fitted; then each with one thing changed."""
@@ -227,17 +230,19 @@ def _cost(base: Way, way: Way) -> float:
     for name in way.changed:
         cost += 1.0
         if name in numbers:
-            cost += min(0.1 * _digits(way[name]), 0.9) + _odd(name, way, base) * _ODD
+            cost += min(0.1 * _digits(way[name]), 0.9) + is_odd(name, way, base) * _ODD
             cost += 0.5 if name == "gradient" else 0.0
     return cost
 
 
-def _odd(name: str, way: Way, base: Way) -> bool:
+def is_odd(name: str, way: Way, base: Way) -> bool:
     """Whether nobody would set that number."""
     digits = _digits(way[name])
     if name == "learning_rate" and base[name]:
         digits = min(digits, _digits(way[name] / base[name]))
-    return digits > (1 if name == "epsilon" else 5) or (name == "rate_decay" and way[name] > 1)
+    if name == "epsilon":
+        return digits > 1 or not way[name]
+    return digits > _DIGITS or (name == "rate_decay" and way[name] > 1)
 
 
 def _rarity(way: Way) -> float:
@@ -252,87 +257,3 @@ def _digits(value: float) -> int:
 
 def _of(update: Update, names: Sequence[str]) -> Update:
     return replace(update, blocks=tuple(block for block in update.blocks if block.names[0] in names))
-
-
-def causes(pair: Pair) -> Iterator[NumericCause]:
-    """Between what the two sides' updates did, of two steps if one way explains them both."""
-    if pair.later is not None and pair.later.differs("update"):
-        together = list(_causes(pair, [pair, pair.later]))
-        if any(one.certainty == "proven" for one in together):
-            yield from together
-            return
-    for one in _causes(pair, [pair]):
-        alone = pair.later is not None and pair.later.differs("update") and one.name != wording.SPARSE_SQUARES
-        yield replace(one, certainty="likely") if alone else one
-
-
-def _causes(pair: Pair, steps: Sequence[Pair]) -> Iterator[NumericCause]:
-    sides = (updates_of([one.reference for one in steps]), updates_of([one.inputs("update") for one in steps]))
-    if not all(sides):
-        return
-    references, explanations = (found_in(side, rule) for side, rule in zip(sides, pair.rules, strict=True))
-    if not references or not explanations:
-        return
-    reference, candidate = references[0], explanations[0]
-    if candidate.share > 1 or reference.share > 1:
-        yield from _likely(pair, sides, reference, explanations)
-        return
-    own = _told_apart(reference, candidate)
-    rivals = [one for one in explanations if one.cost <= candidate.cost and _told_apart(reference, one) != own]
-    many = len(_material(reference.way, candidate.way, sides[1])) if reference.way.kind is candidate.way.kind else 1
-    certainty = "likely" if rivals or many > _MANY else "proven"
-    yield from _differences(pair, reference, candidate, certainty)
-
-
-def _told_apart(reference: Found, found: Found) -> tuple[str, ...]:
-    """What the way of one side has otherwise than the other's."""
-    one, other = reference.way, found.way
-    return tuple(wording.differing(one, other)) if one.kind is other.kind else (other.kind.__name__,)
-
-
-def _differences(pair: Pair, reference: Found, candidate: Found, certainty: str) -> Iterator[NumericCause]:
-    one, other = reference.way, candidate.way
-    tensor, rule = pair.tensor("update") or next(iter(candidate.only), None), one.rule()
-    if one.kind is not other.kind:
-        text = f"{pair.names[1]} updates by {wording.described(other)}, {pair.names[0]} by {wording.described(one)}"
-        fix = pair.fix({"any": f"the same rule in both: {one.kind.__name__}"}, rule)
-        yield NumericCause(wording.OTHER_RULE, certainty, "update", tensor, text, fix)  # type: ignore[arg-type]
-        return
-    for name in _material(one, other, updates_of(pair.inputs("update"))):
-        words = wording.WORDS[name]
-        text = f"{pair.names[1]} {words.phrase(other[name], other)}, {pair.names[0]} {words.phrase(one[name], one)}"
-        text += _times(name, one, other) + (f"; in {', '.join(candidate.only)} alone" if candidate.only else "")
-        yield NumericCause(words.cause, certainty, "update", tensor, text, pair.fix(words.fix, rule))  # type: ignore[arg-type]
-
-
-def _material(one: Way, other: Way, updates: Sequence[Update]) -> list[str]:
-    """What two ways of one rule have otherwise and these updates show, what moves most first: without it they would
-    not be reproduced."""
-    names = wording.differing(one, other)
-    shares = {name: share(other.otherwise(**{name: one[name]}), updates) for name in names}
-    kept = sorted((name for name in names if shares[name] > 1), key=lambda name: -shares[name])
-    return kept or names  # one of several may stand for another
-
-
-def _times(name: str, one: Way, other: Way) -> str:
-    if name != "learning_rate" or not one[name]:
-        return ""
-    linear = one.kind.__name__ == "SGD" and not one["momentum"] and not one["weight_decay"]
-    return f", {other[name] / one[name]:.7g} times as much" + (", or its gradient so much larger" if linear else "")
-
-
-def _likely(
-    pair: Pair, sides: tuple[list[Update], list[Update]], reference: Found, found: Sequence[Found]
-) -> Iterator[NumericCause]:
-    """Where nothing reproduces the candidate's: sums of squares of parts, or what alone shrinks the difference."""
-    rule = pair.rules[1]
-    if reference.share > 1 or rule is None:
-        return
-    squares = list(squares_of_parts(pair, stated_ways(rule, sides[1][0]), sides[1]))
-    yield from squares
-    # Rules of other slots cannot be compared: the slots that only one of them has are not looked at.
-    found = [] if squares else [one for one in found if one.way.kind is type(rule)]
-    plain = min((share(way, sides[1]) for way in stated_ways(rule, sides[1][0])), default=np.inf)
-    shrinking = [one for one in found if one.share * 10 <= plain]
-    if len({_told_apart(reference, one) for one in shrinking}) == 1:
-        yield from _differences(pair, reference, shrinking[0], "likely")
