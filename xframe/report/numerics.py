@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xframe.comparison.checks.resynchronised import failing, place, shown, summary
+from xframe.comparison.checks.resynchronised import element, failing, shown, summary
 from xframe.comparison.result import Comparison
 from xframe.errors import counted, printable
-from xframe.numerics.result import Curve, Distance, Numerics
+from xframe.numerics.result import STEP, Curve, Distance, Numerics
 
 
 def table(comparison: Comparison) -> list[list[str]]:
@@ -30,7 +30,8 @@ def table(comparison: Comparison) -> list[list[str]]:
 def _cells(distance: Distance) -> list[str]:
     values = [shown(one, distance) for one in (distance.reference, distance.candidate)]
     sizes = [f"{one:.2g}" for one in (distance.ulps, distance.bound)]
-    return [distance.precision, printable(place(distance)), *values, *sizes, failing(distance)]
+    stage = [distance.stage] * (distance.stage != STEP)
+    return [" ".join((distance.precision, *stage)), printable(element(distance)), *values, *sizes, failing(distance)]
 
 
 def basis(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
 from xframe.errors import counted
-from xframe.numerics.result import Distance, Numerics
+from xframe.numerics.result import STEP, Distance, Numerics
 
 
 class Resynchronised(Check):
@@ -72,9 +72,13 @@ def summary(judged: Numerics) -> str:
 
 def place(distance: Distance) -> str:
     """The stage, tensor and element."""
-    stage = "" if distance.stage == "step" else f"{distance.stage} "
+    return " ".join((*[distance.stage] * (distance.stage != STEP), element(distance)))
+
+
+def element(distance: Distance) -> str:
+    """The tensor and its element."""
     index = ",".join(map(str, distance.index))
-    return f"{stage}{distance.tensor}" + (f"[{index}]" if index else "")
+    return distance.tensor + (f"[{index}]" if index else "")
 
 
 def described(distance: Distance, reference: str, candidate: str) -> str:
