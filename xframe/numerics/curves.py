@@ -28,7 +28,9 @@ Floats = NDArray[np.float64]
 TIMES = 4  # the floor: of a few draws, the largest is not the largest possible
 UNITS = 16  # of the loss: what the two sides' own sums round
 UNCLEAR = 1e-3  # of the loss
-LEAP = 64  # times the largest difference before, beyond what was measured: a unit at its kink leaps
+LEAP = 2**12  # times the largest difference before, beyond what was measured: of 400 perceptrons that diverge, with
+# batches from 1 up, one in fifty leapt by 64 times in a step, one in two hundred by 256, none by 400: units at kinks
+_DRIFT = 64  # times as far as losses went apart, weights may
 _KEPT = 64  # floors, in reports
 _WEIGHTS = 64  # units, of the final weights
 
@@ -131,7 +133,7 @@ def weights_allowed(curve: Curve, last: int) -> float:
     floor = max(floor, curve.unit * curve.scale)
     moved = curve.weights if curve.weights is not None else floor / curve.scale if curve.scale else 0.0
     with np.errstate(over="ignore"):
-        grown = moved * max(1.0, last / curve.measured, LEAP * curve.farthest / floor if floor else 0.0)
+        grown = moved * max(1.0, last / curve.measured, _DRIFT * curve.farthest / floor if floor else 0.0)
     return TIMES * grown + _WEIGHTS * curve.unit / UNITS
 
 
