@@ -232,3 +232,19 @@ def test_attention_without_its_mask_is_named():
 
     dids = [one for one in named_forward(*sides(block, SERIES, unmasked)) if one.proven]
     assert [one.settings["changes"] for one in dids] == [("attention-mask",)]
+
+
+@pytest.mark.parametrize(
+    ("word", "made"),
+    [
+        ("layer-absent", lambda x: x),
+        ("outputs-scaled", lambda x: 1.001 * np.tanh(x)),
+        ("lower-precision", lambda x: np.tanh(x.astype("f4")).astype(float)),
+        ("layer-twice", lambda x: np.tanh(np.tanh(x))),
+    ],
+)
+def test_what_any_layer_may_do_is_named(word, made):
+    dids = named_forward(*sides(layers.Activation("tanh"), ROWS, made(ROWS)))
+    assert dids[0].proven
+    assert (word,) in {one.settings["changes"] for one in dids if one.proven} or word == "layer-absent"
+    assert word == "layer-absent" or len(dids) == 1

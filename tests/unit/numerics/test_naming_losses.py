@@ -163,3 +163,19 @@ def test_nothing_wrong_is_proven(seed):
     dids = named_loss(recorded(loss * factor, outputs, targets, slope * factor), stated)
     assert changes(dids) == [("loss-scaled",)]
     assert not any(one.proven for one in named_loss(recorded(loss * factor, outputs, targets), stated))
+
+
+def test_rows_that_count_otherwise_are_named_where_the_slope_determines_them():
+    weights = np.array([1, 1, 0, 1, 1, 0, 1, 1.0])
+    for word, each in (("rows-left-out", weights * 8 / 6), ("rows-weighted", np.linspace(0.5, 1.5, 8))):
+        loss, slope = lowered(losses.CrossEntropy(), weighted=True)(LOGITS, CLASSES, each)
+        dids = named_loss(recorded(loss, LOGITS, CLASSES, slope), losses.CrossEntropy())
+        assert changes(dids) == [(word,)]
+        assert not any(one.proven for one in named_loss(recorded(loss, LOGITS, CLASSES), losses.CrossEntropy()))
+
+
+def test_a_loss_in_float32_is_named_in_float64():
+    loss, slope = lowered(WEIGHED)(LOGITS.astype("f4"), CLASSES)
+    state = State({}, precision="float64")
+    dids = named_loss(recorded(loss, LOGITS, CLASSES, slope.astype(float), state), WEIGHED)
+    assert changes(dids) == [("lower-precision",)]

@@ -12,13 +12,14 @@ from xframe.numerics.naming.changed import Changed
 from xframe.numerics.naming.layer_changes import ways
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.saying import FIXES, caused
-from xframe.numerics.naming.trials import ROUNDINGS, UNFIT, Array, Trial, best_first, distance, of_layer
+from xframe.numerics.naming.trials import ROUNDINGS, UNFIT, Array, Trial, best_first, coarser, distance, of_layer
 from xframe.numerics.result import Did, NumericCause
 from xframe.precision import rounding
 from xframe.state.record import Record
 from xframe.tasks.layers import BatchNorm, Layer, Placed
 
 _MOST = 1 << 22  # elements of a layer's outputs of which naming looks at all rows
+_FEW = 3  # numbers that a factor explains whatever they are
 _FLOORS = 2  # draws of what one rounding of inputs and weights does
 
 
@@ -54,6 +55,9 @@ def named_layer(record: Record, placed: Placed, inputs: Array, weights: Mapping[
         own, inputs = own[:rows], inputs[:rows]
     bound = _floor(placed.layer, weights, inputs, own, rounding(record.precision))
     tried = list(_trials(placed, weights, inputs, own, bound))
+    if not any(one.distance <= 1 for one in tried):
+        tried += _of_outputs(placed, weights, inputs, own, bound)
+        tried += _of_precision(record, own, computed(placed.layer, weights, inputs))
     named = best_first(tried, "forward", type(placed.layer).__name__)
     return [replace(one, settings={**one.settings, "layer": placed.name}) for one in named]
 
@@ -141,6 +145,32 @@ def _trials(placed: Placed, weights: Mapping[str, Array], inputs: Array, own: Ar
         made = _made(way, layer, weights, inputs)
         if made is not None and made.shape == own.shape:
             yield Trial((way.change,), way.text, way.spec, dict(way.settings), distance(made, own, bound))
+
+
+def _of_outputs(
+    placed: Placed, weights: Mapping[str, Array], inputs: Array, own: Array, bound: float
+) -> Iterator[Trial]:
+    """What any layer's outputs may be: its inputs, the layer's of its own outputs, a multiple, of lower precision."""
+    clean = computed(placed.layer, weights, inputs)
+    if clean is None or clean.shape != own.shape:
+        return
+    if inputs.shape == own.shape and inputs.dtype.kind == "f":
+        yield Trial(("layer-absent",), "its inputs as they are", None, {}, distance(inputs, own, bound))
+        twice = computed(placed.layer, weights, clean)
+        if twice is not None and not np.allclose(twice, clean):
+            yield Trial(("layer-twice",), "the layer applied twice", None, {}, distance(twice, own, bound))
+    if len(np.unique(own)) > _FEW and (square := float((clean**2).sum())):
+        factor = float((own * clean).sum()) / square
+        off = distance(factor * clean, own, bound)
+        yield Trial(("outputs-scaled",), f"its outputs times {factor:.9g}", None, {"factor": factor}, off)
+
+
+def _of_precision(record: Record, own: Array, stated: Array | None) -> Iterator[Trial]:
+    """Outputs that a coarser type holds, and that lie within what it rounds."""
+    kind = coarser(own) if record.precision == "float64" and stated is not None and stated.shape == own.shape else None
+    if kind is not None:
+        eps, size = float(np.finfo(kind).eps), float(np.abs(own).max(initial=0))
+        yield Trial(("lower-precision",), f"numbers of {kind}", None, {}, distance(stated, own, ROUNDINGS * eps * size))
 
 
 def _made(way: Changed, layer: Layer, weights: Mapping[str, Array], inputs: Array) -> Array | None:

@@ -10,7 +10,17 @@ import numpy as np
 from xframe.numerics.naming.loss_changes import Divisor, Variant, alike, divisors, variants
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.saying import FIXES, caused
-from xframe.numerics.naming.trials import UNFIT, Array, Trial, best_first, distance, rounded
+from xframe.numerics.naming.trials import (
+    ROUNDINGS,
+    UNFIT,
+    Array,
+    Trial,
+    best_first,
+    coarser,
+    distance,
+    of_loss,
+    rounded,
+)
 from xframe.numerics.result import Did, NumericCause
 from xframe.state.record import Record
 from xframe.tasks import losses
@@ -85,6 +95,7 @@ def _trials(seen: _Seen, stated: Loss | None, record: Record) -> Iterator[list[T
                 (double if variant.changes else single).extend(_divided(seen, variant, stated, many))
         yield single
         yield [*double, *_fitted(seen, stated, record)]
+        yield [*_by_rows(seen, stated), *_of_precision(seen, stated, record)]
     for name in losses.names():
         one = losses.named(name)
         if stated is None or type(one) is not type(stated):
@@ -167,6 +178,36 @@ def _fitted(seen: _Seen, stated: Loss, record: Record) -> list[Trial]:
     if slope_agrees and record.before is not None:
         found += _penalties(seen, stated, made, record)
     return found
+
+
+def _by_rows(seen: _Seen, stated: Loss) -> Iterator[Trial]:
+    """A factor for each row, which the slope determines where a row has several outputs."""
+    plain = Variant((), "", stated)
+    made = _computed(seen, plain, stated)
+    one_each = seen.slope is None or seen.outputs.ndim < 2 or seen.outputs.shape[-1] < 2
+    if made is None or one_each or seen.slope is None or stated.reduction == "weighted_mean":
+        return
+    squares = (made.slope**2).sum(axis=-1)
+    with np.errstate(all="ignore"):
+        weights = np.where(squares > 0, (seen.slope * made.slope).sum(axis=-1) / squares, 0.0)
+        value, slope = of_loss(stated, weighted=True)(seen.outputs, seen.targets, weights)
+    without = np.isclose(weights, 0) & (squares > 0)
+    if without.any() and np.allclose(weights[~without], most := float(np.max(np.abs(weights), initial=0))):
+        word, text = "rows-left-out", f"{int(without.sum())} of {weights.size} rows left out, others times {most:.6g}"
+    else:
+        word, text = "rows-weighted", f"rows weighted from {weights.min():.6g} to {weights.max():.6g}"
+    yield Trial((word,), text, None, {}, _distance(seen, _Sum(value, slope)))
+
+
+def _of_precision(seen: _Seen, stated: Loss, record: Record) -> Iterator[Trial]:
+    """A loss and slope that a coarser type holds, and that lie within what it rounds."""
+    made = _computed(seen, Variant((), "", stated), stated)
+    if record.precision != "float64" or made is None or seen.slope is None:
+        return
+    kind = coarser(seen.loss, seen.slope)
+    if kind is not None:
+        off = _distance(seen._replace(rounding=ROUNDINGS * float(np.finfo(kind).eps)), made)
+        yield Trial(("lower-precision",), f"numbers of {kind}", None, {}, off)
 
 
 def _once_more(factor: float) -> str:

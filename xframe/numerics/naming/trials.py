@@ -25,6 +25,7 @@ from xframe.tasks.losses import Loss
 
 Array = NDArray[Any]
 ROUNDINGS = 64
+_TELLING = 4  # numbers that are no whole ones, of which a coarser type holds all by chance once in 2**116
 UNFIT = (UsageError, ValueError, IndexError, TypeError, KeyError)  # of a formula that does not take these arrays
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -74,6 +75,16 @@ def distance(made: Any, own: Any, bound: Any) -> float:
     with np.errstate(all="ignore"):
         share = np.abs(np.where(there, one - other, 0)) / np.maximum(bound, np.finfo(float).tiny)
     return float(share.max())
+
+
+def coarser(*arrays: Any) -> str | None:
+    """The coarsest float type that holds all numbers of float64 arrays; None where that is float64, or none tells."""
+    values = np.concatenate([np.ravel(np.asarray(one, float)) for one in arrays])
+    if len(np.unique(values[values != np.round(values)])) < _TELLING:
+        return None
+    with np.errstate(over="ignore"):
+        held = [kind for kind in ("float16", "float32") if np.array_equal(values.astype(kind).astype(float), values)]
+    return held[0] if held else None
 
 
 def rounded(precision: str) -> float:
