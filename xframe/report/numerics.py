@@ -55,6 +55,12 @@ def sentences(comparison: Comparison) -> Iterator[str]:
             yield printable(f"losses of {judged.candidate}: {_of_curve(judged.curve, judged)}")
 
 
+def _beyond(curve: Curve) -> float:
+    """The candidate's loss that would just have failed, on the side on which it is."""
+    reference, bound = curve.reference or 0.0, curve.bound or 0.0
+    return reference - bound if (curve.candidate or 0.0) < reference else reference + bound
+
+
 def _of_curve(curve: Curve, judged: Numerics) -> str:
     """The verdict on the two free runs' losses, and what it rests on."""
     measured = f"what rounding makes of the reference's own was measured over {counted(curve.measured, 'step')}"
@@ -63,6 +69,7 @@ def _of_curve(curve: Curve, judged: Numerics) -> str:
     if None in (curve.reference, curve.candidate, curve.bound, curve.at):
         return f"inconclusive: {measured}"
     values = f"{curve.candidate:.9g} and {curve.reference:.9g} at step {curve.at:,}, where {curve.bound:.2g} is allowed"
+    values += f" ({_beyond(curve):.9g} would just have failed)"
     if curve.verdict == "inconclusive":
         algorithm = f"; by its steps the algorithm is {judged.verdict}" if judged.steps else ""
         when = f"from step {curve.unclear:,} on rounding alone moves them too far to tell"
