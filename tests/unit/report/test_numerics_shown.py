@@ -42,7 +42,13 @@ def equivalent(**changes):
 def test_what_passes_is_shown_with_its_bound_and_what_would_have_failed(form, compared):
     shown = FORMS[form](compared(equivalent(), by=1e-8))
     assert "numbers equivalent: 3 updates restarted from the same state, worst 0.11 of the bound" in shown
-    for part in ("dense_0/kernel", "2e-15", "0.500000000000002", "within rounding", "4e-07 is allowed (0.2500004 would just have failed)"):
+    for part in (
+        "dense_0/kernel",
+        "2e-15",
+        "0.500000000000002",
+        "within rounding",
+        "4e-07 is allowed (0.2500004 would just have failed)",
+    ):
         assert part in " ".join(shown.split()).replace("\\", "")
 
 
