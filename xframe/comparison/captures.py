@@ -58,7 +58,7 @@ def judged(
         try:
             numerics = compared(_common(held[0], own), sides)
         except (UsageError, StateError) as error:
-            if given is not None:
+            if given is not None and not isinstance(error, StateError):
                 raise
             notes.append(_unpaired(error, names[0], name))
             continue
@@ -78,7 +78,9 @@ def _common(reference: Sequence[Captured], candidate: Sequence[Captured]) -> Ite
 
 
 def _unpaired(error: XframeError, reference: str, candidate: str) -> str:
-    why = str(error.got) if isinstance(error, UsageError) else str(error)
+    if isinstance(error, StateError):
+        return f"captured updates of {reference} and {candidate} are not judged: {error}"
+    why = str(error.got)
     return (
         f"captured updates are not judged, as the parameters of {reference} and {candidate} have no pairs: {why}; "
         '--map FILE.toml says which is which, in lines of "dense/kernel" = "fc1.weight"'

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from unit.numerics.captured_by_hand import Script, captured
 
+from xframe.errors import StateError
 from xframe.numerics.scripts.comparing import Sides, compared
 from xframe.tasks.optimizers import SGD, Adam, named
 
@@ -93,3 +95,34 @@ def test_what_keras_rounds_in_its_corrections_is_no_other_learning_rate(factor, 
     other = replace(record, after=replace(record.after, parameters=moved))
     found = compared([(record, other)], Sides(("keras", "keras 2")))
     assert [cause.name for cause in found.causes] == names
+
+
+ODD = {
+    "a shape that is not the model's": lambda one: replace(
+        one, parameters={**one.parameters, "dense/bias": one.parameters["dense/bias"][:1]}
+    ),
+    "a number of updates below none": lambda one: replace(one, numbers={**one.numbers, "updates": -1}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_record_that_no_script_has_is_refused(odd):
+    (ours,), (theirs,) = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
+    with pytest.raises(StateError, match="a captured step's"):
+        compared([(ours, replace(theirs, before=ODD[odd](theirs.before)))], Sides(("torch", "keras")))
+
+
+@pytest.mark.parametrize(
+    "facts", [{"training": ["x"]}, {"optimizer": 3}, {"groups": [1, {}]}, {"losses": [None]}, {"layers": 1}]
+)
+def test_facts_that_no_instrument_states_are_left_alone(facts):
+    (ours,), (theirs,) = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
+    odd = replace(theirs, facts={**theirs.facts, **facts})
+    assert compared([(ours, odd)], Sides(("torch", "keras"))).verdict == "equivalent"
+
+
+def test_numbers_beyond_any_bound_are_different_and_not_an_error():
+    (ours,), (theirs,) = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
+    huge = {name: values * np.float32(3e38) for name, values in theirs.stages["gradient"].items()}
+    odd = replace(theirs, stages={**theirs.stages, "gradient": huge})
+    assert compared([(ours, odd)], Sides(("torch", "keras"))).verdict == "different"

@@ -83,7 +83,8 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
     """
     judged = list[_Judged]()
     for ours, theirs in pairs:
-        judged.append(_judged(ours, theirs, sides, judged))
+        with np.errstate(all="ignore"):  # a script's numbers may be of any size
+            judged.append(_judged(ours, theirs, sides, judged))
     distances = [one for each in judged for one in each.distances]
     causes = {cause.name: cause for each in reversed(judged) for cause in reversed(each.causes)}
     order = dict.fromkeys(cause.name for each in judged for cause in each.causes)
@@ -160,6 +161,7 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
     updates = [pair for pair in held if pair[1].stages.get("update")]
     tried = Counter(stage for each in before for stage in {one.stage for one in each.distances if not one.ok})
     failing = [one for one in distances if not one.ok and tried[one.stage] < _TRIES]
+    failing = [one for one in failing if way is not None or one.stage != "update"]  # it would be looked for once more
     return _Judged(
         step=ours.step,
         precision=left.precision,

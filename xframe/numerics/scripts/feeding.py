@@ -104,8 +104,12 @@ def updated(match: Match, remake: Remake) -> Held | None:
     if made is None or theirs.after is None:
         return None
     names = [name for name in made.parameters if name in theirs.after.parameters]
-    slots = {slot: held for slot, held in made.slots.items() if slot in theirs.after.slots}
-    sides = (made.parameters, slots), (theirs.after.parameters, theirs.after.slots)
+    slots = {
+        slot: [name for name in held if name in theirs.after.slots[slot]]
+        for slot, held in made.slots.items()
+        if slot in theirs.after.slots
+    }
+    sides = (made.parameters, made.slots), (theirs.after.parameters, theirs.after.slots)
     ours, other = (
         replace(
             theirs,

@@ -34,7 +34,7 @@ def causes(reference: Record, candidate: Record, names: tuple[str, str]) -> Iter
     """Of two steps of the same update."""
     sides = (reference, candidate)
     modes = [one.facts.get("training") for one in sides]
-    if {True, False} == {*modes}:
+    if modes in ([True, False], [False, True]):
         still = names[modes.index(False)]
         text = (
             f"{still} trains in evaluation mode at step {sides[modes.index(False)].step}, the other in training mode: "

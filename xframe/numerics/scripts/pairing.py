@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xframe.errors import StateError, UsageError, Verbatim
+from xframe.files.limits import LARGEST
 from xframe.state.pairing import Axes, Described, Pair, pair, undecided
 from xframe.state.record import Record
 from xframe.state.state import State
@@ -51,10 +52,11 @@ _TORCH |= {"exp_avg": "first_moment"}
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a script's parameter is called in common, and the axes that turn its layout into the common one."""
+    """What a script's parameter is called in common, the axes that turn its layout into the common one, its shape."""
 
     name: str
     axes: Axes = None
+    shape: tuple[int, ...] = ()
 
     def turned(self, values: NDArray[Any]) -> NDArray[Any]:
         """The values in the common layout; those that have lost an axis as they are."""
@@ -114,11 +116,12 @@ def names(
         if one.name not in pairs:
             continue
         to_canonical = _inverse(one.layouts[0]) if len(one.layouts) == 1 else None
-        left[one.name] = Named(common[one.name], to_canonical)
+        left[one.name] = Named(common[one.name], to_canonical, one.shape)
         other = pairs[one.name]
         back = _inverse(other.axes)  # from the candidate's layout to the reference's, and on to the common one
         axes = to_canonical if back is None else back if to_canonical is None else tuple(back[a] for a in to_canonical)
-        right[other.name] = Named(common[one.name], None if axes == tuple(range(len(one.shape))) else axes)
+        axes = None if axes == tuple(range(len(one.shape))) else axes
+        right[other.name] = Named(common[one.name], axes, by_name[other.name].shape)
     return left, right
 
 
@@ -186,8 +189,10 @@ def _state(state: State | None, names: Names, rule: Rule | None, *, torch: bool)
     parts: dict[str, Any] = {
         part: _renamed(getattr(state, part), names) for part in ("parameters", "buffers", "gradients", "average")
     }
-    slots = {slot: _renamed(held, names) for slot, held in _slots(state, rule, torch=torch)}
+    slots = {slot: _kept(held, names, rule) for slot, held in _slots(state, rule, torch=torch)}
     numbers = dict(state.numbers)
+    if not 0 <= numbers.get("updates", 0) <= LARGEST:
+        raise StateError("a captured step's updates", got=numbers["updates"], expected="a count")
     if "updates" not in numbers and (steps := [held for slot, held in state.slots.items() if slot == "step"]):
         numbers |= {"updates": int(max((float(np.max(value)) for value in steps[0].values()), default=0.0))}
     stated = {} if rule is None else rule.to_dict()
@@ -211,4 +216,16 @@ def _slots(state: State, rule: Rule | None, *, torch: bool) -> Iterator[tuple[st
 
 
 def _renamed(arrays: Arrays, names: Names) -> dict[str, NDArray[Any]]:
+    for name, values in arrays.items():
+        if name in names and values.shape != names[name].shape:
+            raise StateError(f"a captured step's {name}", got=values.shape, expected=f"{names[name].shape}, its shape")
     return {names[name].name: names[name].turned(values) for name, values in arrays.items() if name in names}
+
+
+def _kept(arrays: Arrays, names: Names, rule: Rule | None) -> dict[str, NDArray[Any]]:
+    """A slot: of its parameter's shape, but for the rows and columns of Adafactor."""
+    odd = isinstance(rule, Adafactor)
+    fitting = {
+        name: held for name, held in arrays.items() if name in names and (odd or held.shape == names[name].shape)
+    }
+    return {names[name].name: names[name].turned(values) for name, values in fitting.items()}

@@ -78,7 +78,7 @@ def rule_of(
     if isinstance(two := settings.get("epsilon"), list) and len(two) == 2:  # torch's Adafactor; None is its default
         stated |= {f"epsilon{at}": float(one) for at, one in enumerate(two, 1) if isinstance(one, (int, float))}
     given = settings.get("learning_rate") if rate is None else rate
-    if isinstance(given, (int, float)):
+    if isinstance(given, (int, float)) and isfinite(given):
         stated["learning_rate"] = _number(given)
     if decay := _DECAYS.get(str(settings.get("decay"))):
         stated["decay"] = decay
