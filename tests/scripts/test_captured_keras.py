@@ -40,7 +40,9 @@ def test_the_first_updates_are_captured_and_then_ever_fewer(captured):
     assert updates["scaled"] == [0, 1]
     assert updates["apart"] == [0, 1]
     assert updates["by_turns"] == [0, 1, 4]
-    assert updates["jit"] == updates["by_itself"] == []
+    assert updates["jit"] == updates["by_itself"] == updates["failing"] == []
+    assert "an odd layer" in str(captured["failing"][2].end["captured"]["left_out"])
+    assert captured["failing"][2].num_rows == 6  # which are recorded all the same
     assert "optimizer" in str(captured["by_itself"][2].end["captured"]["left_out"])
     assert "XLA" in str(captured["jit"][2].end["captured"]["left_out"])
 

@@ -13,7 +13,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops import control_flow_util
 
 from xframe.recording.attach.patches import harmless
-from xframe_tensorflow.instruments.captured import Arrays, Names, Parcel, Place, buffers_of
+from xframe_tensorflow.instruments.captured import Arrays, Names, Parcel, Place, Spared, buffers_of
 from xframe_tensorflow.instruments.computed import Facts, Seen, taken, trains
 from xframe_tensorflow.instruments.steps import Step, Steps
 
@@ -24,9 +24,8 @@ _NOBODY = Names(SimpleNamespace(_trainable_variables=(), _variables=(), _iterati
 class Apart:
     """Waits for the update that its functions' gradients are of."""
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
-        self.machine = steps.machine
+    def __init__(self, steps: Steps, machine: Spared) -> None:
+        self.steps, self.machine = steps, machine
         self._wanted: Any = None  # a variable: whether the coming update is captured
         self._due = True
         self._waiting: deque[tuple[Arrays, Facts, list[Any]]] = deque(maxlen=_MOST)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.precision import PRECISIONS
+from xframe.recording.attach.capturing import Capture
 from xframe.state.pairing import undecided
 from xframe.state.record import STAGES, Record
 from xframe.state.state import State
@@ -36,17 +37,19 @@ class Parcel:
     tensors: list[Any] = field(default_factory=list)
     plan: list[tuple[str, str, int, tuple[Any, ...]]] = field(default_factory=list)
 
-    def add(self, path: str, tensor: Any) -> None:
-        """One more, if a file can hold what it is of."""
+    def add(self, path: str, tensor: Any) -> bool:
+        """One more, if a file can hold what it is of; whether it can."""
         if isinstance(tensor, tf.IndexedSlices):
             shape = tuple(tensor.dense_shape) if isinstance(tensor.dense_shape, (tuple, list)) else ()
             parts, how = [tensor.values, tensor.indices], "rows"
         else:
             tensor, shape, how = tf.convert_to_tensor(tensor), (), "product"
             parts = factors(tensor)
-        if all(one.dtype.is_floating or one.dtype.is_integer or one.dtype.is_bool for one in parts):
+        known = all(one.dtype.is_floating or one.dtype.is_integer or one.dtype.is_bool for one in parts)
+        if known:
             self.plan.append((path, how, len(parts), shape))
             self.tensors += parts
+        return known
 
     def extend(self, other: Parcel, before: str) -> None:
         """What is in another, with this before its names within a stage."""
@@ -100,9 +103,9 @@ class Names:
                 if one is not None and key(one) not in self.names:
                     held.add(key(one))
                     self.kept[f"{_part(attribute, variable, one)}/{self.names[key(variable)]}"] = one
-        rest = [one for one in optimizer._variables if key(one) not in held]
-        self.scalars = {one.name: one for one in rest if not len(one.shape) and one is not optimizer._iterations}
-        self.scalars["iterations"] = optimizer._iterations
+        rest = {key(one) for one in optimizer._variables if key(one) not in held and not len(one.shape)}
+        counted = [(name, one) for name, one in vars(optimizer).items() if is_variable(one) and key(one) in rest]
+        self.scalars = {name.strip("_"): one for name, one in counted}
         self.shapes = {name: tuple(one.shape) for name, one in self.trained.items()}
 
     def name(self, variable: Any) -> str:
@@ -121,6 +124,24 @@ class Names:
         for name, number in extra.items():
             parcel.add(f"numbers/{name}", number)
         return parcel
+
+
+class Spared:
+    """A machine that is spared what goes wrong in capturing: that ends the capturing alone, and the trace says so.
+
+    Attributes:
+        over: something has.
+        next: index of the update that would have been kept next.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self.capture, self.over, self.next = capture, False, 0
+
+    def failed(self, error: Exception) -> None:
+        """Nothing more is captured."""
+        if not self.over:
+            self.over = True
+            self.capture.leave_out(self.next, f"it failed: {type(error).__name__}: {error}")
 
 
 @dataclass(eq=False, slots=True)

@@ -23,7 +23,7 @@ from xframe.recording.versions import loaded_versions
 from xframe_tensorflow import settings
 from xframe_tensorflow.instruments import captured
 from xframe_tensorflow.instruments.apart import Apart
-from xframe_tensorflow.instruments.captured import Arrays, Known, Names, Parcel, Place
+from xframe_tensorflow.instruments.captured import Arrays, Known, Names, Parcel, Place, Spared
 from xframe_tensorflow.instruments.computed import (
     Call,
     Compared,
@@ -48,9 +48,9 @@ class Capturing:
 
     def __init__(self, steps: Steps, capture: Capture, unclipped: Callable[[Any], tuple[Any, Any]]) -> None:
         self.steps = steps
-        self.machine = steps.machine
+        self.machine = Spared(capture)
         self.capture = capture
-        self.apart = Apart(steps)
+        self.apart = Apart(steps, self.machine)
         self._unclipped = unclipped  # of a gradient: what the script clipped, and how
         self._seen: weakref.WeakKeyDictionary[Any, Seen] = weakref.WeakKeyDictionary()
         self._outside = Seen()
@@ -72,6 +72,8 @@ class Capturing:
     def _here(self) -> Pass | None:
         """Where what is computed here is kept; None: the coming update is not captured."""
         graph = graph_here()
+        if self.machine.over:
+            return None
         if graph is None:
             if self._known and not any(self._due_by_hand(one) for one in self._known.values()):
                 self._outside = Seen() if self._outside.over else self._outside
@@ -100,7 +102,7 @@ class Capturing:
     @harmless
     def within(self, layer: Any, given: Any, returned: Any) -> None:
         """A layer of it has computed."""
-        if self._calls and not isinstance(layer, keras.Model):
+        if self._calls and not isinstance(layer, keras.Model) and not isinstance(returned, keras.KerasTensor):
             self._calls[0].layers.append((layer, given[0] if given else None, returned))
 
     @harmless
@@ -156,7 +158,7 @@ class Capturing:
     @harmless
     def finish(self) -> None:
         """Nothing more will come: if no optimizer has, the trace says so."""
-        if not self._known and self.machine.begun:
+        if not self._known and self.steps.machine.begun:
             self.capture.leave_out(0, "none of Keras' optimizers stepped")
 
     # What an optimizer does.
@@ -207,6 +209,8 @@ class Capturing:
 
     @harmless
     def _before(self, optimizer: Any, grads: list[Any], variables: list[Any]) -> None:
+        if self.machine.over:
+            return
         graph, known = graph_here(), self._know(optimizer)
         if graph is not None and control_flow_util.GraphOrParentsInXlaContext(graph):
             self.capture.leave_out(0, _IN_XLA, known.number)
@@ -358,10 +362,11 @@ class Capturing:
     @harmless
     def _keep(self, place: Place, held: dict[str, Parcel], kept: Callable[..., Any], flat: list[Any]) -> None:
         arrays = dict[str, Arrays]()
-        for name, parcel in held.items():
+        for name, parcel in held.items() if not self.machine.over else ():
             here, flat = flat[: len(parcel.tensors)], flat[len(parcel.tensors) :]
             arrays[name] = parcel.arrays(here, place.names.shapes)
-        kept(place, arrays)
+        if not self.machine.over:
+            kept(place, arrays)
 
     def _kept_before(self, place: Place, arrays: dict[str, Arrays]) -> None:
         stages = {path: one for path, one in place.apart.items() if not path.startswith("buffers/")}
@@ -391,4 +396,5 @@ class Capturing:
         facts = {**place.facts, "groups": groups, "update": index}
         facts["window"] *= len(window)
         made = captured.record(counts[0] - known.first, held, place.names, known.window, facts)
+        self.machine.next = index + 1
         self.capture.keep(index, made, known.number)

@@ -86,12 +86,13 @@ def trains(model: Any, names: Names) -> bool:
 
 def taken(each: Pass, step: Step | None, names: Names, grads: list[Any], graph: Any) -> tuple[Parcel, Facts]:
     """The batch, the outputs of model and layers, the loss and what it compared; and facts of layers, losses, mode."""
-    parcel, known = Parcel(), set[int]()
+    parcel, known, left = Parcel(), set[int](), list[str]()
 
     def add(path: str, value: Any, *, free: bool = False) -> None:
         for name, one in nested(path, value, _is_array).items():
             if within_reach(one, graph) and not (free and id(one) not in known and _may_be_fused(one)):
-                parcel.add(name, one)
+                if not parcel.add(name, one):
+                    left.append(f"{name}, which is of {tf.as_dtype(one.dtype).name}")
                 known.add(id(one))
 
     of = each.of(grads)
@@ -137,7 +138,10 @@ def taken(each: Pass, step: Step | None, names: Names, grads: list[Any], graph: 
     facts["training"] = modes[0] if modes else None
     facts["model"] = model_facts(None if largest is None else largest.model, names)
     missing = [what for what, there in (("what the model took and computed", calls), ("the loss", losses)) if not there]
-    return parcel, {**facts, "left_out": [f"{one}: not in a graph or tape with the update" for one in missing]}
+    return parcel, {
+        **facts,
+        "left_out": [*left, *(f"{one}: not in a graph or tape with the update" for one in missing)],
+    }
 
 
 def _compared(each: Pass, of: list[Taken]) -> list[Compared]:
@@ -149,11 +153,10 @@ def _compared(each: Pass, of: list[Taken]) -> list[Compared]:
 
 
 def _is_array(leaf: Any) -> bool:
-    return (
-        hasattr(leaf, "shape")
-        and hasattr(leaf, "dtype")
-        and (isinstance(leaf, tf.Tensor) or not hasattr(leaf, "graph"))
-    )
+    if isinstance(leaf, tf.Tensor):
+        return True
+    placeholder = isinstance(leaf, keras.KerasTensor) or hasattr(leaf, "graph")  # as while a model is built
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not placeholder
 
 
 def _one(values: list[Any]) -> Any:
