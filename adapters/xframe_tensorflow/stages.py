@@ -25,7 +25,9 @@ class Apart:
         self.step = step
         computed = self._computed if jit_compile is None else step.computed  # XLA fuses what is not asked for
         functions = computed, step.add_up, step.divided, self._clipped, self._updated, step.leave
-        graphs = [tf.function(one, reduce_retracing=True, jit_compile=jit_compile) for one in functions]
+        graphs = [
+            tf.function(one, autograph=False, reduce_retracing=True, jit_compile=jit_compile) for one in functions
+        ]
         self.computed, self.add_up, self.divided, self.clipped, self.updated, self.leave = graphs
 
     def _computed(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ class FunctionStep(TrainStep):
     def _compile(self, jit_compile: bool | None) -> None:
         self._jit_compile = jit_compile
         self._step, self._add, self._apply, self._leave = (
-            tf.function(function, reduce_retracing=True, jit_compile=jit_compile)
+            tf.function(function, autograph=False, reduce_retracing=True, jit_compile=jit_compile)
             for function in (self.step, self.add, self.apply, self.leave)
         )
 
