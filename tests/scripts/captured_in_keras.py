@@ -168,5 +168,5 @@ for one in (fit, accumulated, function, eager, by_turns, apart, scaled, jit, by_
         with xframe.watch(folder / f"{one.__name__}-{capture}.trace", capture=capture):
             model = one()
         ends.append([*(np.asarray(weight) for weight in model.weights), np.asarray(tf.random.uniform([]))])
-    left[one.__name__] = all(np.array_equal(*pair) for pair in zip(ends[0], ends[-1], strict=True))
+    left[one.__name__] = all(np.array_equal(*pair) for pair in zip(*ends, strict=True)) if len(ends) > 1 else None
 (folder / "left.json").write_text(json.dumps(left))
