@@ -281,16 +281,21 @@ def test_a_run_that_is_cut_short_keeps_what_it_had(tmp_path):
     assert [one.update for one in captured_of(xframe.Trace.open(tmp_path / "a.trace"))] == [0, 1]
 
 
+NAME = "outputs/window\n\ud800 __metadata__"
+
+
 class Odd(nn.Module):
     """Returns and takes what nobody expects."""
 
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(4, 2).bfloat16()
+        self.add_module(NAME, nn.Linear(4, 1))
         self.register_buffer("phase", torch.tensor([1 + 2j]))
         self.register_buffer("nothing", torch.empty(0, 3))
 
     def forward(self, batch, *, flag, deep):
+        getattr(self, NAME)(batch["x"])
         return {"a/b": self.fc(batch["x"].bfloat16()), "": flag, 3: (self.fc.weight, None)}
 
 
@@ -314,7 +319,8 @@ def test_values_that_nobody_expects_do_not_stop_the_script_or_the_capture(tmp_pa
     first, second = captured(tmp_path / "a.trace", train)
     assert second.precision == "bfloat16"
     assert np.isnan(second.stages["batch"]["features/0/x"]).any()
-    assert "forward" in first.stages
+    assert first.stages["forward"][f"{NAME}/outputs"].shape == (3, 1)
+    assert f"{NAME}.weight" in second.before.parameters
     assert second.before.buffers["phase"].tolist() == [[1, 2]]
     assert second.facts["left_out"] == ["slot odd", "slot a/b"]
     assert second.facts["groups"][0]["mine"] == ["object", "nan", "\ud800"]
