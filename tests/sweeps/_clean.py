@@ -39,6 +39,8 @@ def drawn(draws: Draws, tensorflow: float = 0.0) -> Clean:
         return _of_digits(draws)
     task, shown = _task(draws)
     plan = _plan(draws, task.num_samples)
+    if of.BatchNorm() in task.layers:  # a single row has no variance
+        plan = replace(plan, batch_size=max(plan.batch_size, 2), remainder="drop")
     precision = str(draws.choice(["float32", "float32", "float64"]))
     sides = TENSORFLOW if draws.random() < tensorflow else PAIRS[int(draws.integers(2))]
     name = f"{'/'.join(sides)} {precision} {shown} {task.optimizer!r} {plan.to_dict()}"

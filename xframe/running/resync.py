@@ -195,9 +195,9 @@ class StepMaker:
     def _apart(self, record: Record, batch: Any, fed: Mapping[str, Mapping[str, NDArray[Any]]]) -> Record:
         self.go_to(record)
         before = record.before
-        if before is not None and not _alike(before, self.start):
+        if before is not None and (not record.step or not _alike(before, self.start)):
             now: State = self.step.state()
-            before = replace(before, slots=now.slots, numbers=now.numbers)  # those of its own rule
+            before = replace(before, slots=now.slots, numbers=now.numbers)  # its own
         return Record(record.step, before, self.step.stages(batch, fed), self.step.state())
 
     def go_to(self, record: Record) -> Position:
@@ -205,7 +205,9 @@ class StepMaker:
         if record.before is None or record.before.position is None:
             raise StateError("a record without the state before its step", expected="one of a reference")
         position = Position.from_dict(record.before.position)
-        if not _alike(record.before, self.start):
+        if not record.step:  # where each begins with what its own rule begins with
+            self.own[0] = self.start
+        elif not _alike(record.before, self.start):
             self.own.setdefault(record.step, self.step.state())  # as it stood when the step was made first
         self.put(record.before, position.window, self.own.get(record.step))
         return position
@@ -219,6 +221,7 @@ class StepMaker:
         """
         rate = {name: self.start.numbers[name] for name in ("rate",) if name in self.start.numbers}
         own = state if _alike(state, self.start) else self._with(kept or self.step.state(), state)
+        own = replace(own, slots=kept.slots) if kept is self.start else own
         self.step.restore(replace(own, rule=self.start.rule, numbers={**own.numbers, **rate}, position=None, best={}))
         self.step.window.restore(window)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.planted.declaring import other_rule, other_task, tampered
-from sweeps.planted.trainings import MLP, TEXT
+from sweeps.planted.trainings import MLP, ROWS, TEXT
 from xframe.tasks.optimizers import (
     SGD,
     Adadelta,
@@ -79,6 +79,13 @@ numbers("nesterov on", MOMENTUM, WEIGHTS, "nesterov", nesterov=True)
 numbers("dampening", MOMENTUM, ANY, "dampening", dampening=0.1)
 numbers("not centered", RMSprop(0.01, centered=True), ANY, "centered", centered=False)
 numbers("Adagrad's rate decays", Adagrad(0.05), WEIGHTS, "rate-decay-value", rate_decay=0.1)
+numbers(
+    "Adagrad's sums begin at 0",
+    Adagrad(0.05, initial_accumulator=0.1),
+    "slots/sum_of_squares/*",
+    "initial-accumulator",
+    initial_accumulator=0.0,
+)
 numbers("Adadelta's rho .95", Adadelta(1.0), ANY, "rho-value", rho=0.95)
 numbers("Lion's beta2", Lion(0.001), ANY, "beta2-value", beta2=0.999)
 numbers(
@@ -87,6 +94,15 @@ numbers(
     "dense_0/bias",
     "learning-rate-by-parameter",
     groups=(Group(("dense_0/bias",), rate_factor=2.0),),
+)
+other_rule(
+    "both biases of an LSTM trained",
+    ROWS,
+    SGD(0.05),
+    SGD(0.05, groups=(Group(("lstm_0/bias",), rate_factor=2.0),)),
+    "update",
+    "lstm_0/bias",
+    "learning-rate-by-parameter",
 )
 numbers(
     "a kernel not moved",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from xframe.errors import OverdueError
+from xframe.numerics.naming.causes import explain
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import harness, registry
 from xframe.running.judged_steps import EXTENTS, judged_steps, least_steps
@@ -293,3 +294,29 @@ def test_permuted_rows_are_no_rounding_where_a_layer_draws_by_row():
     assert 0 < max(maker.staged(record).facts["floor"].values()) < 1e-5
     free = maker.free(3, perturbed=True)
     assert np.abs(np.array(free.perturbed) - free.losses).max() < 1e-5
+
+
+class Filled(Faulty):
+    """Sums of squares that begin at a tenth."""
+
+    def train_step(self, plan, task, runtime):
+        rule = replace(task.optimizer, initial_accumulator=0.1)
+        return super().train_step(plan, replace(task, optimizer=rule), runtime)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_slots_that_begin_otherwise_are_seen_at_the_first_step(wrong):
+    task = replace(TASK, optimizer=optimizers.Adagrad(0.05))
+    one, other = registry.load("numpy"), registry.load("torch")
+    found = resynchronise(one, make(other, Filled) if wrong else other, PLAN, task, CPU, first_failing=first_failing)
+    off = [step for step, (a, b) in enumerate(found.pairs[:12]) if slots_differ(a, b)]
+    assert off == ([0] if wrong else [])
+    if wrong:
+        assert explain(*found.staged, task=task)[0].name == "initial-accumulator"
+
+
+def slots_differ(one, other):
+    both = [
+        (one.after.slots["sum_of_squares"][name], held) for name, held in other.after.slots["sum_of_squares"].items()
+    ]
+    return not all(np.allclose(a, b, rtol=1e-9) for a, b in both)

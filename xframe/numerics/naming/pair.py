@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xframe.numerics.result import Distance
 from xframe.state.record import STAGES, Record
+from xframe.state.state import State
 from xframe.tasks.optimizers import Rule
 from xframe.tasks.task import Task
+
+SLOTS = 1e-12  # of a slot's largest number: less is rounding
 
 # By framework the line that writes a rule; ``xframe.translate`` is above this room, so it is handed in.
 Write = Callable[[Rule], Mapping[str, str]]
@@ -49,7 +56,8 @@ class Pair:
         before, own = self.reference.before or self.candidate.before, self.candidate.before
         if before is not None and own is not None:  # a rule that keeps others has its own
             other = own.slots.keys() != before.slots.keys() or own.numbers.keys() != before.numbers.keys()
-            before = replace(before, slots=own.slots, numbers=own.numbers) if other else before
+            if other or (self.candidate.step == 0 and begins_otherwise(before, own)):
+                before = replace(before, slots=own.slots, numbers=own.numbers)
         return replace(self.candidate, before=before, stages=held)
 
     def differs(self, stage: str) -> bool:
@@ -64,3 +72,21 @@ class Pair:
         """The lines that make a side do as ``rule``: written out where that is possible, else as given."""
         written = self.write(rule) if self.write is not None and rule is not None else {}
         return {**otherwise, **written}
+
+
+def begins_otherwise(one: State, other: State) -> list[str]:
+    """Paths of the slots in which two trainings begin with other numbers."""
+    return [
+        f"slots/{slot}/{name}"
+        for slot, held in one.slots.items()
+        for name, values in held.items()
+        if name in other.slots.get(slot, {}) and _unlike(values, other.slots[slot][name])
+    ]
+
+
+def _unlike(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.shape != other.shape or not one.size:
+        return False
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    least = max(SLOTS, 4 * float(np.finfo(one.dtype).eps)) * float(np.abs(a).max())
+    return bool((np.abs(a - b) > least).any())

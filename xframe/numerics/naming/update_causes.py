@@ -10,7 +10,7 @@ import numpy as np
 from xframe.numerics.naming import wording
 from xframe.numerics.naming.fitting import share
 from xframe.numerics.naming.observed import Block, Update, updates_of
-from xframe.numerics.naming.pair import Pair
+from xframe.numerics.naming.pair import Pair, begins_otherwise
 from xframe.numerics.naming.squares import squares_of_parts
 from xframe.numerics.naming.updates import PLAIN, Found, found_in, is_odd
 from xframe.numerics.naming.ways import Way, stated_ways
@@ -23,6 +23,7 @@ _SAME = 1e-6  # between a rate that was fitted and the one that is stated
 
 def causes(pair: Pair) -> Iterator[NumericCause]:
     """Between what the two sides' updates did, of two steps if one way explains them both."""
+    yield from _begun(pair)
     if pair.later is not None and pair.later.differs("update"):
         together = list(_causes(pair, [pair, pair.later]))
         if any(one.certainty == "proven" for one in together):
@@ -31,6 +32,19 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
     for one in _causes(pair, [pair]):
         alone = pair.later is not None and pair.later.differs("update") and one.name not in _SEEN
         yield replace(one, certainty="likely") if alone else one
+
+
+def _begun(pair: Pair) -> Iterator[NumericCause]:
+    """At the first step, slots that begin as other numbers."""
+    one, other = pair.reference.before, pair.candidate.before
+    if one is None or other is None or pair.candidate.step or not pair.fed:
+        return
+    if paths := begins_otherwise(one, other):
+        slot, name = paths[0].split("/", 2)[1:]
+        begins = [f"{float(np.ravel(side.slots[slot][name])[0]):.7g}" for side in (other, one)]
+        words = wording.WORDS["initial_accumulator"]
+        text = f"{pair.names[1]}'s {slot} begins at {begins[0]}, that of {pair.names[0]} at {begins[1]}"
+        yield NumericCause(words.cause, "proven", "update", paths[0], text, words.fix)
 
 
 def _causes(pair: Pair, steps: Sequence[Pair]) -> Iterator[NumericCause]:
