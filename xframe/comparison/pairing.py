@@ -192,6 +192,7 @@ class Pair:
         until: the first row at which their structure differs, or ``shared``; numbers are judged before it.
         diverged: whether their structure differs anywhere, their ends included.
         unclear: the first step from which on rounding may have moved the losses too far to tell.
+        drift: by which share it may have moved what validations give by then.
         judgements: by check, what this pair shows; a check that does not apply to the pair is missing.
     """
 
@@ -205,6 +206,7 @@ class Pair:
     judgements: dict[str, Judgement] = field(default_factory=dict)
     diverged: bool = False
     unclear: int | None = None
+    drift: float = 0.0
 
     def __post_init__(self) -> None:
         self.shared = min(len(self.candidate.rows), len(self.reference.rows))

@@ -100,6 +100,12 @@ class Allowance:
         self.curve, self.unclear = curve, None if curve.measured else 0
         self.farthest, self.scale, self._sum, self._count = 0.0, 0.0, 0.0, 0
 
+    @property
+    def drift(self) -> float:
+        """By which share other numbers than losses may differ, validations and weights, up to where losses tell."""
+        most = _DRIFT * max(self.farthest, *(floor for _, floor in self.curve.floors[-1:]), 0.0)
+        return min(TIMES * UNCLEAR, most / self.scale) if self.scale else 0.0
+
     def of(self, steps: NDArray[np.integer[Any]], reference: Floats, candidate: Floats) -> tuple[Floats, int | None]:
         """The allowances of these steps, and from which of all steps on they tell nothing."""
         if not len(steps):

@@ -77,6 +77,14 @@ def test_where_rounding_moves_losses_too_far_the_curve_says_so_and_the_algorithm
     assert "too far to tell" in comparison.check("loss").detail
 
 
+def test_losses_that_part_between_equivalent_steps_fail_by_themselves(follow):
+    between = numerics("different", by=0.5, first=None, worst=(NEAR,))
+    comparison = xframe.compare(follow(), follow(off(0.5)), numerics=[between])
+    assert failing(comparison) == ["loss"]
+    assert "what differs lies between steps" in comparison.check("resynchronised").detail
+    assert failing(xframe.compare(follow(), follow(), numerics=[between])) == ["resynchronised"]
+
+
 def test_answers_are_not_counted_where_rounding_moves_losses_too_far(follow):
     def right(*counts):
         def change(rows):

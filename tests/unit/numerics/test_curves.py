@@ -111,6 +111,14 @@ def test_blocks_are_judged_as_the_whole():
     assert by_blocks.unclear == found.unclear
 
 
+def test_validations_may_differ_by_little_where_losses_do():
+    for settings, low, high in (((64, 200, "float32"), 0, 1e-4), ((32, 200, "float32", 0.3, 0.95), 1e-4, 4e-3)):
+        found, a, b = judged(0, *settings)
+        allowance = Allowance(found)
+        allowance.of(np.arange(200), np.array(a), np.array(b))
+        assert low < allowance.drift <= high
+
+
 def test_final_weights_may_differ_as_far_as_losses_have():
     calm, *_ = judged(0, 64, 200, "float32")
     wild, *_ = judged(0, 32, 200, "float32", rate=0.3, momentum=0.95)

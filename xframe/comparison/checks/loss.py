@@ -91,6 +91,7 @@ class Loss(Check):
             allowed: Floats = self.pair.terms.tolerance.allowed(a, b)
             return allowed
         allowed, self.pair.unclear = self._allowance.of(losses.places, b, a)
+        self.pair.drift = self._allowance.drift
         return allowed
 
     def _slack(self, column: str, common: Common) -> Floats | float:

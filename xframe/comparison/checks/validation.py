@@ -10,7 +10,6 @@ from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.comparison.result import Judgement
 from xframe.errors import counted
-from xframe.numerics.curves import TIMES, UNCLEAR
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import closest, due, stopped_after
 from xframe.trace.trace import Validation
@@ -152,7 +151,7 @@ class Validations(Check):
         difference, allowed = abs(value - expected), tolerance.allowed(value, expected)
         least = 0.0
         if self.pair.curve is not None:  # as far as training's own losses are let
-            least = TIMES * UNCLEAR if self.pair.unclear is None or a.after <= self.pair.unclear else np.inf
+            least = self.pair.drift if self.pair.unclear is None or a.after <= self.pair.unclear else np.inf
         if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
             allowed = tolerance.atol + (1.5 / size if size else 0.0)
         allowed = max(allowed, least * max(abs(value), abs(expected)))
