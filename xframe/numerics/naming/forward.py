@@ -12,13 +12,23 @@ from xframe.numerics.naming.changed import Changed
 from xframe.numerics.naming.layer_changes import ways
 from xframe.numerics.naming.pair import Pair
 from xframe.numerics.naming.saying import FIXES, caused
-from xframe.numerics.naming.trials import ROUNDINGS, UNFIT, Array, Trial, best_first, coarser, distance, of_layer
+from xframe.numerics.naming.trials import (
+    ROUNDINGS,
+    UNFIT,
+    Array,
+    Trial,
+    best_first,
+    coarser,
+    distance,
+    of_layer,
+    rounded,
+)
 from xframe.numerics.result import Did, NumericCause
 from xframe.precision import rounding
 from xframe.state.record import Record
 from xframe.tasks.layers import BatchNorm, Layer, Placed
 
-_MOST = 1 << 22  # elements of a layer's outputs of which naming looks at all rows
+_MOST = 1 << 17  # elements of a layer's inputs and outputs, of which naming looks at all rows
 _FEW = 3  # numbers that a factor explains whatever they are
 _FLOORS = 2  # draws of what one rounding of inputs and weights does
 
@@ -50,9 +60,7 @@ def named_layer(record: Record, placed: Placed, inputs: Array, weights: Mapping[
     own = _outputs(record, placed.name)
     if own is None or any(weight not in weights for weight in placed.weights):
         return []
-    if own.size > _MOST and not isinstance(placed.layer, BatchNorm):
-        rows = max(_MOST * len(own) // own.size, 1)
-        own, inputs = own[:rows], inputs[:rows]
+    own, inputs = _few(placed.layer, own, inputs)
     bound = _floor(placed.layer, weights, inputs, own, rounding(record.precision))
     tried = list(_trials(placed, weights, inputs, own, bound))
     if not any(one.distance <= 1 for one in tried):
@@ -63,14 +71,31 @@ def named_layer(record: Record, placed: Placed, inputs: Array, weights: Mapping[
 
 
 def differing(reference: Record, candidate: Record, layers: Sequence[Placed]) -> tuple[Placed, Array] | None:
-    """The first layer whose outputs differ, and the reference's inputs of it."""
+    """The first layer whose outputs differ, and the reference's inputs of it.
+
+    What rounding makes of a layer is only computed where its outputs are further apart than roundings of their size.
+    """
     for placed, inputs in recorded(reference, layers):
         own, others = (_outputs(one, placed.name) for one in (candidate, reference))
         if own is None or others is None:
             return None
-        if distance(own, others, _bound(placed, reference, inputs, others)) > 1:
+        if distance(own, others, rounded(reference.precision) * float(np.abs(others).max(initial=0))) <= 1:
+            continue
+        if own.shape != others.shape:
+            return placed, inputs
+        (own, others, few) = _few(placed.layer, own, others, inputs)
+        if distance(own, others, _bound(placed, reference, few, others)) > 1:
             return placed, inputs
     return None
+
+
+def _few(layer: Layer, *arrays: Array) -> tuple[Array, ...]:
+    """Of large outputs as many rows as naming looks at; all where each row's depend on all others."""
+    size = max(one.size for one in arrays)
+    if size <= _MOST or isinstance(layer, BatchNorm):
+        return arrays
+    rows = max(_MOST * len(arrays[0]) // size, 1)
+    return tuple(one[:rows] for one in arrays)
 
 
 def recorded(record: Record, layers: Sequence[Placed]) -> Iterator[tuple[Placed, Array]]:

@@ -171,6 +171,8 @@ def _of_elements(loss: Elementwise, outputs: Array, targets: Array) -> Iterator[
         count = len(outputs)
         text = f"outputs ({count}, 1) against targets ({count},), broadcast to ({count}, {count})"
         yield Variant(("targets-broadcast",), text, None, _broadcast)
+    if isinstance(loss, Huber | SmoothL1):
+        yield from _of_bend(loss)
     yield Variant(("loss-root",), "the root of it", None, _root, nonlinear=True)
     if isinstance(loss, losses.SquaredError | losses.AbsoluteError | Huber | SmoothL1 | losses.LogCosh):
         common: dict[str, Any] = {"reduction": loss.reduction, "empty": loss.empty, "items": loss.items}
@@ -179,8 +181,6 @@ def _of_elements(loss: Elementwise, outputs: Array, targets: Array) -> Iterator[
             if kind is not type(loss):
                 one = kind(**common)
                 yield Variant(("other-loss",), f"{kind.__name__} in its place", one)
-    if isinstance(loss, Huber | SmoothL1):
-        yield from _of_bend(loss)
 
 
 def _of_bend(loss: Huber | SmoothL1) -> Iterator[Variant]:

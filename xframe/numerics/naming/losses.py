@@ -26,7 +26,7 @@ from xframe.state.record import Record
 from xframe.tasks import losses
 from xframe.tasks.losses import CrossEntropy, Loss
 
-_MOST = 1 << 26  # outputs beyond which only single changes are tried: each formula takes seconds then
+_MOST = 1 << 21  # outputs, beyond which only what the loss is divided by is looked at: each formula takes seconds
 
 
 class _Seen(NamedTuple):
@@ -87,15 +87,16 @@ def _trials(seen: _Seen, stated: Loss | None, record: Record) -> Iterator[list[T
     if stated is not None:
         whole = Variant((), "as stated", stated)
         yield [_tried(seen, whole, stated)]
-        many, single, double = divisors(stated, seen.outputs, seen.targets), list[Trial](), list[Trial]()
-        for variant in [whole, *variants(stated, seen.outputs, seen.targets)]:
-            if variant.changes:
-                single.append(_tried(seen, variant, stated))
-            if not variant.nonlinear and (not variant.changes or seen.outputs.size <= _MOST):
-                (double if variant.changes else single).extend(_divided(seen, variant, stated, many))
-        yield single
-        yield [*double, *_fitted(seen, stated, record)]
+        many = divisors(stated, seen.outputs, seen.targets)
+        known = [*variants(stated, seen.outputs, seen.targets)] if seen.outputs.size <= _MOST else []
+        yield [*_divided(seen, whole, stated, many), *(_tried(seen, one, stated) for one in known)]
+        yield [
+            *(trial for one in known if not one.nonlinear for trial in _divided(seen, one, stated, many)),
+            *_fitted(seen, stated, record),
+        ]
         yield [*_by_rows(seen, stated), *_of_precision(seen, stated, record)]
+        if seen.outputs.size > _MOST:
+            return
     for name in losses.names():
         one = losses.named(name)
         if stated is None or type(one) is not type(stated):
