@@ -108,13 +108,15 @@ def test_a_formula_that_no_rule_has(name, change, cause, precision):
     assert [(one.name, one.certainty) for one in found] == [(cause, "proven")]
 
 
-def test_a_parameter_that_is_not_moved_and_one_of_its_own_rate():
+@pytest.mark.sweep
+@pytest.mark.parametrize("factor", [0.0, 0.5])
+@pytest.mark.parametrize("updates", [0, 3])
+def test_a_parameter_that_is_not_moved_and_one_of_its_own_rate(updates, factor):
     rule = rule_of("adam", weight_decay=0.0)
-    for factor in (0.0, 0.5):
-        record = made(rule, replace(rule, groups=(Group(("dense_1/kernel",), rate_factor=factor),)))
-        (cause,) = explained(rule, record)
-        assert (cause.name, cause.certainty) == ("learning-rate-by-parameter", "proven")
-        assert "dense_1/kernel" in cause.sentence
+    record = made(rule, replace(rule, groups=(Group(("dense_1/kernel",), rate_factor=factor),)), updates)
+    (cause,) = explained(rule, record)
+    assert (cause.name, cause.certainty) == ("learning-rate-by-parameter", "proven")
+    assert "dense_1/kernel" in cause.sentence
 
 
 def test_decay_of_what_a_group_spares():

@@ -247,9 +247,10 @@ class _Problem:
 def _descended(way: Way, free: Sequence[str], problem: _Problem, rows: Any) -> Way:
     updates, predicted = problem.updates, _vector(way, problem.updates)
     miss = problem.miss(predicted, rows)
+    begun = {name: abs(way[name]) for name in free}  # on the way to 0 nothing is moved by a share of almost 0
     for _ in range(_ROUNDS):
         columns = []
-        scales = [_scale(name, way[name]) for name in free]
+        scales = [max(_scale(name, way[name]), 1e-3 * first) for name, first in begun.items()]
         for name, scale in zip(free, scales, strict=True):
             step = scale * (-_NUDGE if 0.5 < way[name] < 1 else _NUDGE)
             with np.errstate(all="ignore"):

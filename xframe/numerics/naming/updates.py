@@ -186,7 +186,8 @@ class _Search:
         for name in wrong:
             alone = [_of(update, [name]) for update in self.whole]
             alone = alone if base.kind is Adafactor else [one.flat() for one in alone]
-            way = fitted(base, alone, ["learning_rate"])
+            way = base.otherwise(learning_rate=0.0)
+            way = way if share(way, alone) <= 1 else fitted(base, alone, ["learning_rate"])
             if not base["learning_rate"] or share(way, alone) > 1:
                 return
             way = rounded(base, alone, {"learning_rate": way["learning_rate"]})
