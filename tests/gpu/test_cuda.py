@@ -65,3 +65,34 @@ def test_no_step_waits_for_the_device(tmp_path, precision):
     command = [sys.executable, "-c", PROFILED, precision]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ})
     assert int(done.stdout.split()[0]) < 100, done.stdout
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_script_is_captured_on_a_gpu_and_stays_the_same_to_the_bit(tmp_path, scaled):
+    import torch
+
+    import xframe
+    from xframe.trace.captured import captured_of
+
+    def trained():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3)).cuda()
+        optimizer = torch.optim.AdamW(model.parameters(), fused=scaled)
+        scaler = torch.amp.GradScaler("cuda", init_scale=512.0, enabled=scaled)
+        x, y = torch.rand(16, 6, device="cuda"), torch.randint(0, 3, (16,), device="cuda")
+        for _ in range(5):
+            optimizer.zero_grad()
+            with torch.autocast("cuda", torch.float16, enabled=scaled):
+                loss = torch.nn.functional.cross_entropy(model(x), y)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return [values.cpu().numpy().tobytes() for values in model.state_dict().values()]
+
+    bare = trained()
+    with xframe.watch(tmp_path / "a.trace", capture=2):
+        assert trained() == bare
+    records = [one.read() for one in captured_of(xframe.Trace.open(tmp_path / "a.trace"))]
+    assert [one.facts["update"] for one in records] == [0, 1, 4]
+    assert records[0].stages["forward"]["0/outputs"].shape == (16, 8)
+    assert all(one.after.differences(one.before) and not one.facts["left_out"] for one in records)
