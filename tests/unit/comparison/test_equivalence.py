@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from following import failing
+from following import PLAN, N, failing
 
 import xframe
 from xframe.numerics.curves import curve
@@ -185,3 +185,23 @@ def test_a_damaged_file_is_said_and_not_taken(name, follow):
     comparison = xframe.compare(a, b)
     assert (comparison.verdict, comparison.numbers) == ("passed", "within tolerance")
     assert f"{NAME} is damaged" in str(comparison)
+
+
+def test_validations_are_judged_up_to_where_rounding_moves_losses_too_far(runs):
+    def validated(name, by, *losses):
+        path = runs.folder / f"{name}.trace"
+        with xframe.record(path) as rec:
+            for i, row in enumerate(runs.rows(PLAN, N)):
+                rec.step(**row | {"loss": row["loss"] + by * (i > 2)})
+                if i in (1, 5):
+                    rec.validation(ids=[0, 1, 2, 3], loss=losses[i > 1])
+        return xframe.Trace.open(path)
+
+    chaotic = numerics(by=0.5, floor=0.2)
+    chaotic = replace(chaotic, curve=replace(chaotic.curve, floors=((0, 1e-7), (3, 0.2))))
+    a = validated("a", 0.0, 1.0, 1.0)
+    late, early = validated("late", 0.5, 1.0, 2.0), validated("early", 0.5, 1.01, 1.0)
+    comparison = xframe.compare(a, late, numerics=[chaotic])
+    assert failing(comparison) == []
+    assert "from step 3 on rounding alone" in comparison.check("validation").detail
+    assert failing(xframe.compare(a, early, numerics=[chaotic])) == ["validation"]

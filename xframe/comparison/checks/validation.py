@@ -102,8 +102,15 @@ class Validations(Check):
         if not self._ordered:
             said.append("judged by when, and on how many samples: its values depend on the order of the samples")
         elif self.worst is None:
-            return Judgement("not judged", detail="; ".join(filter(None, ["no outcome of both runs", *said])))
+            none = ["no outcome of both runs"] if self.pair.unclear is None else []
+            return Judgement("not judged", detail="; ".join(filter(None, [*none, *self._untold(), *said])))
+        said += self._untold()
         return self.measured("pass", detail="; ".join(filter(None, said)))
+
+    def _untold(self) -> list[str]:
+        """What to say where rounding moves losses too far to tell."""
+        step = self.pair.unclear
+        return [] if step is None else [f"from step {step:,} on rounding alone moves what they give too far to tell"]
 
     def _differ(self, after: int, detail: str) -> None:
         self._wrong = self._wrong or (max(after - 1, 0), detail)
@@ -149,12 +156,11 @@ class Validations(Check):
             return
         tolerance, size = self.pair.terms.tolerance, a.num_samples or b.num_samples or 0
         difference, allowed = abs(value - expected), tolerance.allowed(value, expected)
-        least = 0.0
-        if self.pair.curve is not None:  # as far as training's own losses are let
-            least = self.pair.drift if self.pair.unclear is None or a.after <= self.pair.unclear else np.inf
+        if self.pair.unclear is not None and a.after > self.pair.unclear:
+            return  # rounding alone may have moved it
         if name == "accuracy":  # one sample may turn by rounding; in a coarse precision, some more
             allowed = tolerance.atol + (1.5 / size if size else 0.0)
-        allowed = max(allowed, least * max(abs(value), abs(expected)))
+        allowed = max(allowed, self.pair.drift * max(abs(value), abs(expected)))
         self.measure(float(difference), max(a.after - 1, 0))
         if difference > allowed:
             self._differ(a.after, detail)
