@@ -231,7 +231,7 @@ def _in_float32(step: Any) -> None:
     step.model.lowered[0] = (rounded, layer, own, prefix)
 
 
-tampered("a layer in float32", MLP, _in_float32, "forward", "dense_0/outputs", sides=NUMPY)
+tampered("a layer in float32", MLP, _in_float32, "forward", "dense_0/outputs", "lower-precision", sides=NUMPY)
 
 
 def _updates_in_float32(step: Any) -> None:
