@@ -299,7 +299,8 @@ class Capturing:
         clipping = {name: _over(array(one), scale) for name, one in names.gradients().items()}
         clipping = {name: one for name, one in clipping.items() if one is not None}
         seen = {names.trained.get(address): one for address, one in self._gradients.items() if one is not None}
-        same = self._scale() != 1 and not self._clipping  # nobody saw them between
+        # Nobody saw them between, or the script divided them by itself, as for a window: both are the gradient's stage.
+        same = not self._clipping and (self._scale() != 1 or copies.divided(seen, clipping))
         gradient = clipping if same else {name: seen.get(name, one) for name, one in clipping.items()}
         self._drafts[number] = _Draft(names, state, gradient, clipping, left)
 

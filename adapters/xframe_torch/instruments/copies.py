@@ -189,6 +189,19 @@ def state(names: Names, slots: Mapping[str, Arrays], buffers: Arrays, numbers: M
     return State(read(names.parameters), buffers, slots, numbers=numbers, precision=precision)
 
 
+def divided(before: Mapping[str | None, NDArray[Any]], after: Arrays) -> bool:
+    """Whether all of these are those before, divided by one whole number."""
+    pairs = [(before[name], values) for name, values in after.items() if name in before and values.dtype.kind == "f"]
+    pairs = [(a, b) for a, b in pairs if a.size and a.shape == b.shape]
+    with np.errstate(all="ignore"):
+        a, b = max(pairs, key=lambda pair: np.abs(pair[0]).max(), default=(np.zeros(1), np.ones(1)))
+        place = np.abs(a).argmax()
+        by = float(a.flat[place]) / float(b.flat[place]) if b.flat[place] else 0.0
+        if not 1.5 < by < 1e6:
+            return False
+        return all((np.abs(a / round(by) - b) <= 4 * np.finfo(b.dtype).eps * np.abs(b)).all() for a, b in pairs)
+
+
 def groups(optimizer: torch.optim.Optimizer, names: Names) -> list[dict[str, Any]]:
     """An optimizer's groups, with the names of their parameters."""
     found = []
