@@ -37,6 +37,7 @@ class Script:
     kinds: bool = True
     dtype: str = "float32"
     square: bool = False
+    data: int = 7
 
 
 def settings(framework: str, rule: Rule, **more: Any) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def captured(script: Script, updates: int = 3) -> list[Record]:
     weights = {
         name: rng.normal(size=shape).astype(script.dtype) for name, shape in zip(_CANONICAL, shapes, strict=True)
     }
-    data = np.random.default_rng(7)
+    data = np.random.default_rng(script.data)
     optimizer, records = lower(script.rule, weights), []
     for step in range(updates):
         x = (data.normal(size=(8, len(weights[_CANONICAL[0]]))) * script.scale).astype(script.dtype)

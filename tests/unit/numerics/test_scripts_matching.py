@@ -35,7 +35,9 @@ def test_other_weights_and_nearly_equal_ones_are_told_apart():
 
 
 def test_another_batch_is_seen():
-    assert not match(TORCH, replace(KERAS, scale=2.0)).same_batch
+    assert not match(TORCH, replace(KERAS, data=8)).same_batch
+    scaled = match(TORCH, replace(KERAS, scale=2.0))
+    assert (scaled.same_batch, scaled.same_ids) == (False, True)
 
 
 def test_channels_and_columns_are_turned_only_where_the_numbers_agree():

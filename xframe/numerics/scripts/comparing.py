@@ -19,7 +19,7 @@ from xframe.numerics.naming.causes import explain
 from xframe.numerics.naming.pair import Write
 from xframe.numerics.naming.ways import Way
 from xframe.numerics.result import Distance, NumericCause, Numerics, Verdict
-from xframe.numerics.scripts import feeding, known_layers, observing, pairing, replaying, set_otherwise
+from xframe.numerics.scripts import apart, feeding, known_layers, observing, pairing, replaying, set_otherwise
 from xframe.numerics.scripts.feeding import Held
 from xframe.numerics.scripts.matching import Match, matched, update
 from xframe.numerics.scripts.stating import loss_of, rule_of
@@ -208,6 +208,9 @@ def _causes(
 ) -> Iterator[NumericCause]:
     """Why, of one update."""
     yield from observing.causes(*match.sides, sides.names)
+    plain = [*apart.trained(match.sides, sides.names)]
+    yield from plain
+    failing = [one for one in failing if one.stage not in {cause.stage for cause in plain}]
     if not update(match.reference) and type(rules[0]) is type(rules[1]):
         yield from observing.begun(*match.sides, sides.names)
     if not failing:
@@ -215,11 +218,22 @@ def _causes(
     stages = {one.stage for one in failing}
     said = [*_by_layer(match, in_common, stages, sides.names)]
     said += explain(*match.sides, failing, rules=rules, names=sides.names, fed=False, write=sides.write)
-    yield from (one for one in said if one.stage in stages)
+    said = [apart.rescaled(one, match.sides, rules, sides.names) for one in said if one.stage in stages]
+    losses = [_loss(one) for one in match.sides]
+    if "forward" in stages:
+        said += apart.softmaxed(match.sides, losses, sides.names)
+    if "update" in stages and not any(one.stage == "update" for one in said):
+        said += apart.in_groups(rules, match.reference, sides.names)
+    yield from said
     if "loss" in stages and not any(one.stage == "loss" and one.certainty == "proven" for one in said):
-        added = [replaying.beside(one, _loss(one)) for one in match.sides]
-        if None not in added:
-            yield from observing.term_causes(match.sides, (added[0] or 0.0, added[1] or 0.0), sides.names)
+        added = [replaying.beside(one, loss) for one, loss in zip(match.sides, losses, strict=True)]
+        terms = (added[0] or 0.0, added[1] or 0.0)
+        found = [*apart.stated_losses(match.sides, losses, sides.names)]
+        if None not in added and not found:
+            found += apart.penalty(match.sides, terms, sides.names)
+            found += [] if found else observing.term_causes(match.sides, terms, sides.names)
+        yield from found
+        said += found
     if not any(one.stage == failing[0].stage and one.certainty == "proven" for one in said):
         yield from set_otherwise.causes(sides.settings, failing[0], sides.names)
 

@@ -76,8 +76,8 @@ def known(record: Record, names: Names) -> dict[str, Known]:
             continue
         name = next((common[each] for each in (one.own, f"{one.own}/lstm_cell") if each in common), "")
         layer, outputs = _layer(one, bias=f"{name}/bias" in weights), one.outputs
-        if layer is None or one.inputs is None:
-            continue
+        if layer is None or one.inputs is None or (outputs is None and not layer.buffers):
+            continue  # such as an LSTM's cell, whose outputs are its layer's
         if at + 1 < len(called) and called[at + 1].goes_on and name:
             together = followed(layer, _layer(called[at + 1]))
             if together is not None:

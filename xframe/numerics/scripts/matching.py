@@ -60,8 +60,19 @@ def matched(reference: Record, candidate: Record) -> Match:
     ours, theirs = (one.stages.get("batch", {}) for one in (reference, candidate))
     features, targets = _same(ours, theirs, "features"), _same(ours, theirs, "targets")
     same_ids = bool(np.array_equal(ours["ids"], theirs["ids"])) if "ids" in ours and "ids" in theirs else None
+    if same_ids is None and features is False and targets and _scaled(ours, theirs):
+        same_ids = True  # the same samples, of which one script scales the features otherwise
     weights, apart = _weights(reference, candidate)
     return Match(reference, candidate, features, targets, weights, apart, same_ids)
+
+
+def _scaled(ours: Arrays, theirs: Arrays) -> bool:
+    """Whether the one's features are the other's times a number."""
+    one, other = (np.asarray(side.get("features", np.zeros(0)), np.float64) for side in (ours, theirs))
+    if one.shape != other.shape or one.size < 2 or not one.any():
+        return False
+    factor = float((one * other).sum() / (one * one).sum())
+    return bool(factor and np.abs(other - factor * one).max() <= 1e-5 * np.abs(other).max())
 
 
 def _same(ours: Arrays, theirs: Arrays, what: str) -> bool | None:

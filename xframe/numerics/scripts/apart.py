@@ -1,0 +1,126 @@
+"""What two scripts' steps of one update show beside each other, and no namer of a single side's stage does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.numerics.naming.gradients import named_gradient
+from xframe.numerics.naming.losses import named_loss
+from xframe.numerics.result import NumericCause
+from xframe.state.record import Record
+from xframe.tasks.losses import Loss
+from xframe.tasks.optimizers import Rule
+
+Sides = tuple[Record, Record]
+Names = tuple[str, str]
+_UNIFORM = 1e-4  # by which factors may differ that are one
+
+
+def trained(sides: Sides, names: Names) -> Iterator[NumericCause]:
+    """One of the two computes no gradient of what the other trains."""
+    held = [one.stages.get("gradient", {}) for one in sides]
+    known = [{} if one.before is None else {**one.before.buffers, **one.before.parameters} for one in sides]
+    for side, (mine, others) in enumerate(((held[0], held[1]), (held[1], held[0]))):
+        lost = [name for name in others if name not in mine and name in known[0] and name in known[1]]
+        if mine and lost:
+            some = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+            text = f"{names[side]} computes no gradient of {some}, which {names[1 - side]} trains"
+            fix = {"torch": "requires_grad_(True)", "keras": "layer.trainable = True before compile"}
+            yield NumericCause("gradient-absent", "proven", "gradient", lost[0], text, fix)
+    stated = [one.facts.get("optimizer") for one in sides]
+    up = [bool(one.get("maximize")) if isinstance(one, Mapping) else False for one in stated]
+    if up[0] != up[1]:
+        text = f"{names[up.index(True)]} maximizes what {names[up.index(False)]} minimizes"
+        yield NumericCause("gradient-sign", "proven", "update", None, text, {"torch": "maximize=False"})
+
+
+def in_groups(rules: tuple[Rule | None, Rule | None], record: Record, names: Names) -> Iterator[NumericCause]:
+    """Groups of parameters that decay or move otherwise than in the other's rule."""
+    one, other = rules
+    if one is None or other is None or record.before is None or not (one.groups or other.groups):
+        return
+    held = record.before.parameters
+    for cause, of, word in (
+        ("weight-decay-on-biases", "decay_of", "a weight decay of"),
+        ("learning-rate-by-parameter", "factor", "a rate times"),
+    ):
+        apart = [name for name in held if getattr(one, of)(name) != getattr(other, of)(name)]
+        if apart and len(apart) < len(held):
+            values = [getattr(rule, of)(apart[0]) for rule in (other, one)]
+            some = ", ".join(apart[:3]) + (f" and {len(apart) - 3} more" if len(apart) > 3 else "")
+            text = f"{names[1]} has {word} {values[0]:g} for {some}, {names[0]} {word} {values[1]:g}; the rest is alike"
+            yield NumericCause(cause, "likely", "update", apart[0], text)
+
+
+def stated_losses(sides: Sides, stated: Sequence[Loss | None], names: Names) -> Iterator[NumericCause]:
+    """Each loss is what its script states, and the two do not state the same."""
+    if None in stated or stated[0] == stated[1]:
+        return
+    dids = [next(iter(named_loss(one, loss)), None) for one, loss in zip(sides, stated, strict=True)]
+    if all(did is not None and did.proven and not did.settings["changes"] for did in dids):
+        text = f"{names[1]}'s loss is {stated[1]!r}, {names[0]}'s is {stated[0]!r}, each as stated"
+        yield NumericCause("loss-settings", "proven", "loss", "loss", text)
+
+
+def penalty(sides: Sides, added: tuple[float, float], names: Names) -> Iterator[NumericCause]:
+    """A term of squared weights in one of the two losses, which its gradients show."""
+    dids = named_gradient(*sides)
+    if not dids or any(did.name != "decayed" or not did.proven for did in dids) or sides[0].before is None:
+        return
+    number = float(dids[0].settings["number"])
+    tensors = [name for did in dids for name in did.settings["tensors"]]
+    squares = sum(float((sides[0].before.parameters[name].astype(float) ** 2).sum()) for name in tensors)
+    term, more = number / 2 * squares, 1 if number > 0 else 0
+    if abs(abs(term) - abs(added[1] - added[0])) > 1e-2 * abs(term):
+        return
+    text = f"{names[more]} adds {abs(number) / 2:.6g} times the sum of the squares of {', '.join(tensors[:3])}"
+    text += f"{f' and {len(tensors) - 3} more' if len(tensors) > 3 else ''} to its loss, {names[1 - more]} does not"
+    fix = {"keras": "no kernel_regularizer, or the same one in both", "torch": "the same penalty in both losses"}
+    yield NumericCause("added-penalty", "proven", "loss", "loss", text, fix)
+
+
+def rescaled(cause: NumericCause, sides: Sides, rules: Sequence[Rule | None], names: Names) -> NumericCause:
+    """A cause of clipping; or where no clipping was set or seen, and all gradients were multiplied alike, that."""
+    factors = [_factor(one) for one in sides]
+    if cause.stage != "clipping" or None in factors:
+        return cause
+    for side, factor in enumerate(factors):
+        rule, seen = rules[side], sides[side].facts.get("clipping")
+        clips = rule is None or any(one is not None for one in (rule.clip_value, rule.clip_norm, rule.clip_global_norm))
+        if not clips and not seen and factor is not None and abs(factor - 1) > _UNIFORM:
+            text = f"{names[side]} multiplies its gradients by {factor:.6g} before its optimizer takes them"
+            return replace(cause, name="gradient-factor", sentence=text, fix={"any": "scale gradients once"})
+    return cause
+
+
+def _factor(record: Record) -> float | None:
+    """What all gradients were multiplied by between backward pass and optimizer; None where that is no one number."""
+    before, after = record.stages.get("gradient", {}), record.stages.get("clipping", {})
+    ratios = [_ratio(before[name], after[name]) for name in before if name in after and np.any(before[name])]
+    if not ratios or max(ratios) - min(ratios) > _UNIFORM * abs(max(ratios)):
+        return None
+    return ratios[0]
+
+
+def _ratio(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    return float((a * b).sum() / (a * a).sum()) if a.shape == b.shape else np.inf
+
+
+def softmaxed(sides: Sides, stated: Sequence[Loss | None], names: Names) -> Iterator[NumericCause]:
+    """The outputs that a loss of logits took are the softmax of what the model returned."""
+    for side, (one, loss) in enumerate(zip(sides, stated, strict=True)):
+        forward = one.stages.get("forward", {})
+        outputs, returned = forward.get("outputs"), forward.get("returned")
+        if outputs is None or returned is None or returned.shape != outputs.shape or not returned.ndim:
+            continue
+        powers = np.exp(np.asarray(returned, float) - np.max(returned, axis=-1, keepdims=True))
+        alike = np.allclose(powers / powers.sum(axis=-1, keepdims=True), outputs, rtol=1e-4, atol=1e-6)
+        if alike and getattr(loss, "outputs", "") == "logits":
+            text = f"{names[side]} gives its loss, which takes logits, the softmax of what the model returned"
+            fix = {"torch": "cross_entropy of the model's outputs themselves", "keras": "from_logits=False"}
+            yield NumericCause("softmax-twice", "proven", "forward", "outputs", text, fix)
