@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from xframe.tasks.task import Task
 from xframe.trace.trace import Trace
 
 Losses = Sequence[float] | NDArray[np.float64]
+FURTHER = 16  # times the floor, what a curve alone is beyond where it shows a different algorithm
 FOLDER = "numerics"  # in a run's folder: the first step that differs, of both sides
 _MOST_LOSSES = 100_000
 _STRUCTURE = ("ids_digest", "updates")
@@ -97,10 +99,13 @@ def judged(
         later = None if found.later is None else (*found.later, judge_step(*found.later))
         causes = explain(*found.staged, distances, task, names=(reference, found.label), later=later)
     notes = [*found.notes, *_unlinked(found, losses, precision, reference)]
+    free = _curve(found.reference, *losses, precision)
+    if free is not None and free.verdict == "different" and found.pairs and found.staged is None:
+        free = _doubted(free, found.reference, losses, precision)
     return judge(
         found.pairs,
         found.staged,
-        _curve(found.reference, *losses, precision),
+        free,
         candidate=found.label,
         causes=causes,
         notes=notes,
@@ -112,6 +117,18 @@ def _curve(measured: Free | None, one: Losses, other: Losses, precision: str) ->
     if measured is None:
         return None
     return curve([*one], [*other], measured.perturbed, precision, own=measured.losses, weights=measured.weights)
+
+
+def _doubted(free: Curve, measured: Free | None, losses: tuple[Losses, Losses], precision: str) -> Curve:
+    """A curve that alone says different, as no judged update does: undecided where it is little beyond its bound, as
+    of a few draws the floor is an estimate, and how far rounding grows has no narrow distribution."""
+    if measured is None:
+        return free
+    further = [[one + FURTHER * (at - one) for at, one in zip(each, measured.losses)] for each in measured.perturbed]  # noqa: B905  an end of its own
+    far = _curve(measured._replace(perturbed=tuple(map(tuple, further))), *losses, precision)
+    if far is None or far.verdict == "different":
+        return free
+    return replace(free, verdict="inconclusive", first=None, unclear=free.first)
 
 
 def _unlinked(found: Resynchronised, losses: tuple[Losses, Losses], precision: str, reference: str) -> list[str]:
