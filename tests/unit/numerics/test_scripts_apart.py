@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 from unit.numerics.captured_by_hand import Script, captured
+from xframe_numpy.optimizers import lower
 
 from xframe.numerics.scripts.comparing import Sides, compared
-from xframe.tasks.optimizers import SGD
+from xframe.tasks.optimizers import SGD, Group
 
 TORCH, KERAS = Script("torch", SGD(0.1)), Script("keras", SGD(0.1))
 
@@ -85,3 +86,27 @@ def test_softmax_before_a_loss_that_takes_logits_is_named():
 
     verdict, causes = judged(twice)
     assert (verdict, causes[0]) == ("different", ("softmax-twice", "proven"))
+
+
+def test_groups_that_decay_otherwise_are_proven_where_both_rules_reproduce_their_updates():
+    rule = SGD(0.1, momentum=0.9, weight_decay=0.1)
+    grouped = replace(rule, groups=(Group(("*/bias",), weight_decay=0.0),))
+    (ours,), (theirs,) = captured(Script("torch", rule), 1), captured(Script("torch", grouped), 1)
+    names = [*theirs.before.parameters]
+    groups = [
+        {"rate": 0.1, "weight_decay": decay, "parameters": [name for name in names if name.endswith(role)]}
+        for decay, role in ((0.1, "weight"), (0.0, "bias"))
+    ]
+    moved = {name: values + 1 for name, values in ours.before.parameters.items() if name.endswith("bias")}
+    before = {**ours.before.parameters, **moved}  # a bias of 0 would not decay
+    both = []
+    for record, made in ((ours, rule), (theirs, grouped)):
+        held = {name: values.copy() for name, values in before.items()}
+        optimizer = lower(replace(made, groups=(Group(("*.bias",), weight_decay=0.0),) if made.groups else ()), held)
+        optimizer.update(held, record.stages["clipping"])
+        slots = {"momentum_buffer": {name: one["velocity"] for name, one in optimizer.slots.items()}}
+        states = replace(record.before, parameters=before), replace(record.after, parameters=held, slots=slots)
+        both.append(replace(record, before=states[0], after=states[1]))
+    both[1] = replace(both[1], facts={**theirs.facts, "groups": groups})
+    found = compared([tuple(both)], Sides(("a", "b")))
+    assert [(one.name, one.certainty) for one in found.causes] == [("weight-decay-on-biases", "proven")]

@@ -38,8 +38,16 @@ def trained(sides: Sides, names: Names) -> Iterator[NumericCause]:
         yield NumericCause("gradient-sign", "proven", "update", None, text, {"torch": "maximize=False"})
 
 
-def in_groups(rules: tuple[Rule | None, Rule | None], record: Record, names: Names) -> Iterator[NumericCause]:
-    """Groups of parameters that decay or move otherwise than in the other's rule."""
+def in_groups(
+    rules: tuple[Rule | None, Rule | None], record: Record, names: Names, *, sure: bool
+) -> Iterator[NumericCause]:
+    """Groups of parameters that decay or move otherwise than in the other's rule.
+
+    Args:
+        rules: what each script states; sure: that each reproduces its script's update.
+        record: of one of the two, which has the parameters.
+        names: of the scripts.
+    """
     one, other = rules
     if one is None or other is None or record.before is None or not (one.groups or other.groups):
         return
@@ -53,7 +61,7 @@ def in_groups(rules: tuple[Rule | None, Rule | None], record: Record, names: Nam
             values = [getattr(rule, of)(apart[0]) for rule in (other, one)]
             some = ", ".join(apart[:3]) + (f" and {len(apart) - 3} more" if len(apart) > 3 else "")
             text = f"{names[1]} has {word} {values[0]:g} for {some}, {names[0]} {word} {values[1]:g}; the rest is alike"
-            yield NumericCause(cause, "likely", "update", apart[0], text)
+            yield NumericCause(cause, "proven" if sure else "likely", "update", apart[0], text)
 
 
 def stated_losses(sides: Sides, stated: Sequence[Loss | None], names: Names) -> Iterator[NumericCause]:

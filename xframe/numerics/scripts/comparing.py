@@ -223,7 +223,9 @@ def _causes(
     if "forward" in stages:
         said += apart.softmaxed(match.sides, losses, sides.names)
     if "update" in stages and not any(one.stage == "update" for one in said):
-        said += apart.in_groups(rules, match.reference, sides.names)
+        stated = zip(match.sides, rules, strict=True)
+        sure = all(replaying.way(one, rule, search=False) is not None for one, rule in stated)
+        said += apart.in_groups(rules, match.reference, sides.names, sure=sure)
     yield from said
     if "loss" in stages and not any(one.stage == "loss" and one.certainty == "proven" for one in said):
         added = [replaying.beside(one, loss) for one, loss in zip(match.sides, losses, strict=True)]
