@@ -54,6 +54,8 @@ def judged(
     for name, trace, own in zip(names[1:], traces[1:], held[1:], strict=True):
         if not held[0] or not own:
             continue
+        if any(one.optimizer for one in (*held[0], *own)):
+            notes.append("captured updates of each script's first optimizer are judged, those of others are not")
         sides = Sides((names[0], name), given, (traces[0].settings, trace.settings), write)
         try:
             numerics = compared(_common(held[0], own), sides)

@@ -15,8 +15,8 @@ from xframe.trace.captured import captured_path, file_name
 TORCH, KERAS = Script("torch", SGD(0.1)), Script("keras", SGD(0.1))
 
 
-def recorded(folder, script, *, kept=True):
-    """A trace as ``xframe record`` leaves it, with its captured updates."""
+def recorded(folder, script, *, kept=True, optimizer=0):
+    """A trace as ``xframe record`` leaves it, with its captured updates, and one of a further optimizer."""
     path = folder / f"{script.framework}.trace"
     records = captured(script, 4)
     with xframe.record(path) as recorder:
@@ -26,7 +26,8 @@ def recorded(folder, script, *, kept=True):
             recorder.step(ids=range(8 * record.step, 8 * record.step + 8), updates=record.step + 1, loss=loss)
         if kept:
             captured_path(path).mkdir()
-            names = [file_name(record.step, 0) for record in records]
+            records += records[:1] if optimizer else []
+            names = [file_name(record.step, optimizer * (at > 3)) for at, record in enumerate(records)]
             files = [write_record(captured_path(path) / name, one) for name, one in zip(names, records, strict=True)]
             recorder.end_facts["captured"] = {"files": dict(zip(names, files, strict=True)), "left_out": {}}
     return path
@@ -81,3 +82,9 @@ def test_other_starting_weights_leave_the_verdict_to_the_losses(tmp_path):
     assert comparison.structure == "identical"
     assert comparison.to_dict()["numerics"] is None
     assert any("do not start from the same weights" in text for text in comparison.explanation)
+
+
+def test_the_first_optimizers_updates_are_judged_and_that_is_said(tmp_path):
+    comparison = xframe.compare(recorded(tmp_path, TORCH, optimizer=1), recorded(tmp_path, KERAS, optimizer=1))
+    assert comparison.numerics[0].steps == (0, 1, 2, 3)
+    assert any("first optimizer" in text for text in comparison.explanation)
