@@ -10,6 +10,7 @@ from xframe.cli import grouping
 from xframe.cli.app import execute
 from xframe.comparison import checks
 from xframe.diagnosis import causes
+from xframe.numerics.naming import wording
 from xframe.plan.fields import FIELDS, Derived
 
 WIDTH = "110"  # columns of the commands' help
@@ -88,10 +89,20 @@ def every_cause() -> str:
     return "\n\n".join(parts)
 
 
+def rule_causes() -> str:
+    """What two sides' updates may have otherwise, by the setting of the rule that it is."""
+    rows = []
+    for setting, words in wording.WORDS.items():
+        fixes = "; ".join(f"{where}: `{text.replace('`', '')}`" for where, text in sorted(words.fix.items()))
+        rows.append([f"`{words.cause}`", f"`{setting}`", fixes])
+    return table(["name", "set otherwise", "fixed by"], rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "overview": overview,
     "commands": commands,
     "fields": fields,
     "checks": every_check,
     "causes": every_cause,
+    "rule_causes": rule_causes,
 }

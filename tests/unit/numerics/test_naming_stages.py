@@ -1,16 +1,18 @@
 """Clipping, gradients and averages of weights: what a side did of them is named from its record."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_updates import begun, drawn, slopes, state
 from xframe_numpy.optimizers import clipped
 
+import xframe
 from xframe.numerics.naming.averages import named_average
 from xframe.numerics.naming.causes import explain
 from xframe.numerics.naming.clipping import named_clipping
-from xframe.numerics.naming.gradients import named_gradient
+from xframe.numerics.naming.gradients import NAMES, named_gradient
 from xframe.optimizers import SGD, Average
 from xframe.state.record import Record
 from xframe.state.state import State
@@ -211,3 +213,8 @@ def test_averages_of_buffers():
         "average-of-buffers",
         "the candidate averages its buffers too, the reference averages parameters alone",
     )
+
+
+def test_the_page_of_causes_has_those_of_gradients():
+    page = (Path(xframe.__file__).parents[1] / "docs" / "reference" / "causes.md").read_text()
+    assert [name for name in NAMES.values() if f"`{name}`" not in page] == []
