@@ -97,7 +97,7 @@ class Allowance:
     """
 
     def __init__(self, curve: Curve) -> None:
-        self.curve, self.unclear = curve, None if curve.measured else 0
+        self.curve, self.unclear = curve, curve.unclear if curve.measured else 0
         self.farthest, self.scale, self._sum, self._count = 0.0, 0.0, 0.0, 0
 
     @property
@@ -121,7 +121,7 @@ class Allowance:
             allowed = TIMES * floor + self.curve.unit * np.maximum(sizes, scale)
             allowed = np.maximum(allowed, LEAP * before[:-1])
         odd = np.flatnonzero(np.maximum(floor, before[:-1]) > UNCLEAR * scale)
-        if self.unclear is None and odd.size:
+        if odd.size and (self.unclear is None or steps[odd[0]] < self.unclear):
             self.unclear = int(steps[odd[0]])
         self._sum, self._count, self.scale, self.farthest = sums[-1], counts[-1], float(scale[-1]), float(before[-1])
         return allowed, self.unclear

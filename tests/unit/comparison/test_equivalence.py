@@ -102,6 +102,14 @@ def test_answers_are_not_counted_where_rounding_moves_losses_too_far(follow):
     assert failing(comparison) == ["loss"]
 
 
+def test_a_curve_that_was_left_undecided_fails_no_losses(follow):
+    undecided = numerics(by=1e-5)
+    assert undecided.curve.verdict == "different"
+    undecided = replace(undecided, curve=replace(undecided.curve, verdict="inconclusive", first=None, unclear=3))
+    comparison = xframe.compare(follow(), follow(off(1e-5)), numerics=[undecided])
+    assert (comparison.verdict, comparison.numbers) == ("passed", "equivalent")
+
+
 def test_a_different_step_fails_with_its_stage_tensor_values_and_bound(follow):
     comparison = xframe.compare(follow(), follow(), numerics=[numerics("different")])
     assert (comparison.verdict, comparison.structure, comparison.numbers) == ("failed", "identical", "different")
