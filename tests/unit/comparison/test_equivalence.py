@@ -206,7 +206,7 @@ def test_validations_are_judged_up_to_where_rounding_moves_losses_too_far(runs):
         return xframe.Trace.open(path)
 
     chaotic = numerics(by=0.5, floor=0.2)
-    chaotic = replace(chaotic, curve=replace(chaotic.curve, floors=((0, 1e-7), (3, 0.2))))
+    chaotic = replace(chaotic, curve=replace(chaotic.curve, floors=((0, 1e-7), (3, 0.2)), unclear=3))
     a = validated("a", 0.0, 1.0, 1.0)
     late, early = validated("late", 0.5, 1.0, 2.0), validated("early", 0.5, 1.01, 1.0)
     comparison = xframe.compare(a, late, numerics=[chaotic])
