@@ -126,3 +126,9 @@ def test_numbers_beyond_any_bound_are_different_and_not_an_error():
     huge = {name: values * np.float32(3e38) for name, values in theirs.stages["gradient"].items()}
     odd = replace(theirs, stages={**theirs.stages, "gradient": huge})
     assert compared([(ours, odd)], Sides(("torch", "keras"))).verdict == "different"
+
+
+def test_a_model_that_returns_its_loss_is_judged_by_what_is_left():
+    (ours,), (theirs,) = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
+    both = [replace(one, stages={**one.stages, "forward": {"outputs": np.float32(2)}}) for one in (ours, theirs)]
+    assert compared([tuple(both)], Sides(("torch", "keras"))).verdict == "equivalent"

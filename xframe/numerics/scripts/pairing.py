@@ -79,7 +79,7 @@ def described(record: Record) -> list[Described]:
         if not isinstance(stated, list) or not stated:
             raise ValueError("none")
         return [_described(one) for one in stated]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         got = Verbatim(f"{type(error).__name__}: {error}")
         raise StateError("a captured step that does not describe its model's parameters", got=got) from None
 
@@ -174,13 +174,18 @@ def canonical(record: Record, names: Names, rule: Rule | None = None) -> Record:
     stages: dict[str, Arrays] = {}
     torch = record.facts.get("framework") == "torch"
     for stage, held in record.stages.items():
-        stages[stage] = _renamed(held, names) if stage in _BY_PARAMETER else held
+        stages[stage] = _renamed(held, names) if stage in _BY_PARAMETER else _of_samples(stage, held)
     return replace(
         record,
         before=_state(record.before, names, rule, torch=torch),
         stages=stages,
         after=_state(record.after, names, rule, torch=torch),
     )
+
+
+def _of_samples(stage: str, held: Arrays) -> Arrays:
+    """Without what has no samples, such as the loss that a model returns beside its outputs, or in their place."""
+    return held if stage == "loss" else {name: values for name, values in held.items() if values.ndim}
 
 
 def _state(state: State | None, names: Names, rule: Rule | None, *, torch: bool) -> State | None:
