@@ -225,18 +225,24 @@ def numbers(size: int) -> Outcome:
     with ProcessPoolExecutor(parts, mp_context=multiprocessing.get_context("spawn")) as pool:
         for one in [pool.submit(run, size, SEED, share=(part, parts)) for part in range(parts)]:
             result |= one.result()
+    write_numbers(result, f"commit {made_at}")
+    title, _, table = result.text.partition("\n")
+    bad = result.mismatches + result.short
+    return {"size": f"{title}; see numerics.md", "bad": bad, "text": table.strip()}
+
+
+def write_numbers(result: Any, made_at: str) -> None:
+    """The table of numeric bugs and clean runs, as a result of its own."""
     title, _, table = result.text.partition("\n")
     rows = "\n".join(sorted(result.rows))
     (ROOT / "results" / "numerics.md").write_text(
-        f"# Rounding told apart from a bug\n\n`python -m proof numbers`, commit {made_at}. {title}.\n\n"
+        f"# Rounding told apart from a bug\n\n`python -m proof numbers`, {made_at}. {title}.\n\n"
         "Each bug is planted into one of two equal trainings of a few steps; a clean run has random data, model, rule, "
         "precision and batch size from 1 up, digits at batch 6 and training that is chaos among them. The other ways "
         f"compare two free runs of the same.\n\n{table.strip()}\n\n## Each bug\n\n"
         "| bug | in | first in | causes named | not seen by |\n| --- | --- | --- | --- | --- |\n"
         f"{rows}\n"
     )
-    bad = result.mismatches + result.short
-    return {"size": f"{title}; see numerics.md", "bad": bad, "text": table.strip()}
 
 
 def slower(text: str) -> list[str]:
