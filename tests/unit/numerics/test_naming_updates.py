@@ -94,3 +94,13 @@ def test_one_thing_set_otherwise_is_named(name, changed, cause, precision):
     assert best.proven
     if precision == "float64":
         assert best.spec == did
+
+
+def test_whatever_each_side_states_and_did_is_proven():
+    """Keras' Adam with weight decay beside torch's of the same numbers: three things at once, none of them fitted."""
+    ours, theirs = (replace(named(f"{one}.adam"), weight_decay=0.02) for one in ("keras", "torch"))
+    records = made(ours), made(ours, theirs)
+    found = explain(*records, rules=(ours, theirs))
+    assert {one.certainty for one in found} == {"proven"}
+    assert {one.name for one in found} == {"weight-decay-coupling", "epsilon-value", "epsilon-place"}
+    assert {one.certainty for one in explain(*records, rules=(ours, ours))} <= {"likely"}

@@ -16,7 +16,7 @@ from xframe.numerics.naming.updates import PLAIN, Found, found_in, is_odd
 from xframe.numerics.naming.ways import Way, stated_ways
 from xframe.numerics.result import Certainty, NumericCause
 
-_MANY = 2  # things that are not as stated, or rates, beyond which they may be what they are taken for or not
+_MANY = 2  # things that nobody stated, or rates, beyond which they may be what they are taken for or not
 _SEEN = (wording.SPARSE_SQUARES, "update-absent", "slots-not-moved")  # that show in a step alone
 _SAME = 1e-6  # between a rate that was fitted and the one that is stated
 
@@ -74,12 +74,12 @@ def _causes(pair: Pair, steps: Sequence[Pair]) -> Iterator[NumericCause]:
 
 
 def _certainty(reference: Found, explanations: Sequence[Found], updates: Sequence[Update]) -> Certainty:
-    """Proven is what nothing as simple explains as well, and no number that merely fits."""
+    """Proven is what nothing as simple explains as well, and no number that merely fits; and whatever was stated."""
     candidate = explanations[0]
     own, one, other = _told_apart(reference, candidate), reference.way, candidate.way
     rivals = [each for each in explanations if each.cost <= candidate.cost and _told_apart(reference, each) != own]
     many = len(_material(one, other, updates)) if one.kind is other.kind else 1
-    if rivals or many > _MANY or (candidate.cost >= PLAIN and len(own) > 1):
+    if rivals or (many > _MANY and candidate.cost) or (candidate.cost >= PLAIN and len(own) > 1):
         return "likely"
     if one.kind is other.kind:
         if len({factor for _, factor in other["factors"]}) > _MANY:
