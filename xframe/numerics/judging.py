@@ -64,7 +64,7 @@ def _seen(reference: Record, candidate: Record, floor: Floors) -> _Seen:
         bounds = bound(one, how, scales, one.floor(floor))
         if not tells and (told := telling(one, bounds)) is not None:
             moves, tells = True, told
-        distances.append(_distance(one, reference, how, bounds))
+        distances.append(distance(one, reference, how, bounds))
         if odd is None and not np.isfinite(one.reference).all():
             odd = one.name
     same = bool(tensors) and all(one.difference == 0 for one in distances)
@@ -84,7 +84,7 @@ def _unlike(tensor: Tensor, record: Record, how: Rounding) -> Distance:
     return Distance(record.step, how.precision, tensor.stage, tensor.name, (), nan, nan, by, 0.0, by, shape)
 
 
-def _distance(tensor: Tensor, record: Record, how: Rounding, bounds: Values) -> Distance:
+def distance(tensor: Tensor, record: Record, how: Rounding, bounds: Values) -> Distance:
     """Of tensors of one shape, at the element that takes the largest share of its bound."""
     shape = tensor.shape
     if not np.size(tensor.reference):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from xframe_numpy import NumpyAdapter
 
-from xframe.numerics.scripts.known_layers import buffer_causes, forward_causes, known
+from xframe.numerics.scripts import statistics
+from xframe.numerics.scripts.known_layers import forward_causes, known
 from xframe.numerics.scripts.pairing import canonical, names
 from xframe.state.record import Record
 from xframe.state.state import State
@@ -49,14 +50,30 @@ def causes_of(ours, theirs, find):
 
 @pytest.mark.parametrize(("kept", "name"), [(0.01, "running-momentum-inverted"), (0.9, "running-momentum")])
 def test_the_share_that_a_normalisation_keeps_is_proven(kept, name):
-    (cause,) = causes_of(normalising("keras", 0.99), normalising("torch", kept, unbiased=True), buffer_causes)
+    (cause,) = causes_of(normalising("keras", 0.99), normalising("torch", kept, unbiased=True), statistics.causes)
     assert (cause.name, cause.certainty, cause.tensor) == (name, "proven", "batchnorm_0/mean")
     assert f"torch keeps {kept:g}" in cause.sentence
     assert cause.fix["torch"].startswith("momentum=0.01")
 
 
-def test_a_normalisation_that_keeps_as_much_is_no_cause():
-    assert causes_of(normalising("keras", 0.99), normalising("torch", 0.99, unbiased=True), buffer_causes) == []
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_a_normalisation_that_keeps_as_much_in_the_same_way_is_no_cause(unbiased):
+    pair = [normalising(one, 0.99, unbiased) for one in ("keras", "torch")]
+    assert causes_of(*pair, statistics.causes) == []
+    assert all(one.ok for one in causes_of(*pair, lambda sides, both, _: statistics.distances(sides, both)))
+
+
+def test_a_running_variance_over_another_divisor_differs_and_is_named():
+    pair = normalising("keras", 0.9), normalising("torch", 0.9, unbiased=True)
+    (cause,) = causes_of(*pair, statistics.causes)
+    assert (cause.name, cause.certainty, cause.tensor) == (
+        "normalisation-variance",
+        "proven",
+        "batchnorm_0/variance",
+    )
+    assert "keras over N and torch over N - 1" in cause.sentence
+    mean, variance = causes_of(*pair, lambda sides, both, _: statistics.distances(sides, both))
+    assert (mean.ok, variance.ok) == (True, False)
 
 
 def reading(framework, swapped=False):

@@ -38,7 +38,7 @@ class Running(NamedTuple):
 
 def named_buffers(record: Record, placed: Placed, inputs: Array) -> list[Did]:
     """What a record's step did to the running statistics of a BatchNorm of these inputs, best first."""
-    running = _running(record, placed, inputs)
+    running = running_of(record, placed, inputs)
     if running is None or not isinstance(placed.layer, BatchNorm):
         return []
     size = {name: _size(running, name) for name in _BOTH}
@@ -67,7 +67,8 @@ def _tensor(pair: Pair, placed: Placed) -> str:
     return pair.tensor("buffers") or f"{placed.name}/mean"
 
 
-def _running(record: Record, placed: Placed, inputs: Array) -> Running | None:
+def running_of(record: Record, placed: Placed, inputs: Array) -> Running | None:
+    """The running statistics of a BatchNorm of these inputs; None where a step has none by its name."""
     names = {name: f"{placed.name}/{name}" for name in _BOTH}
     after = record.stages.get("buffers") or ({} if record.after is None else record.after.buffers)
     before = {} if record.before is None else record.before.buffers
@@ -97,16 +98,16 @@ def _ways(running: Running, keep: float) -> Iterator[tuple[tuple[str, ...], str,
             yield (*inverted, unbiased), f"{other}, and {by}", running.of(1 - keep, unbiased=True), {}
     yield ("buffers-not-updated",), "the running statistics as they were", running.of(1.0), {}
     yield ("buffers-updated-twice",), "the running statistics moved twice", running.of(keep, times=2), {}
-    fitted = _fitted(running)
-    if fitted is not None and all(abs(fitted - one) > 1e-6 for one in (keep, 1 - keep, 1.0, keep**2)):
-        text = f"momentum {fitted:.9g} in the place of {keep:.9g}"
-        yield ("running-momentum",), text, running.of(fitted), {"momentum": fitted}
+    found = fitted(running)
+    if found is not None and all(abs(found - one) > 1e-6 for one in (keep, 1 - keep, 1.0, keep**2)):
+        text = f"momentum {found:.9g} in the place of {keep:.9g}"
+        yield ("running-momentum",), text, running.of(found), {"momentum": found}
         if running.values > 1:
-            wide = running.of(fitted, unbiased=True)
-            yield ("running-momentum", unbiased), f"{text}, and {by}", wide, {"momentum": fitted}
+            wide = running.of(found, unbiased=True)
+            yield ("running-momentum", unbiased), f"{text}, and {by}", wide, {"momentum": found}
 
 
-def _fitted(running: Running) -> float | None:
+def fitted(running: Running) -> float | None:
     """The share of the running mean that was kept."""
     moved, towards = running.before["mean"] - running.mean, running.after["mean"] - running.mean
     whole = float((moved**2).sum())

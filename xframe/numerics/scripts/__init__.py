@@ -9,6 +9,7 @@ Its files:
     pairing.py        whose parameter is whose: both scripts' records in common names, layouts and slots
     matching.py       whether two captured steps began from the same weights and batch
     known_layers.py   what layers of the catalogue did in a script's step; layer_classes.py: which these are
+    statistics.py     one script's way of keeping running statistics, on the other's inputs; why these differ
     apart.py          causes that two steps show beside each other: groups, penalties, what is not trained
     observing.py      causes that captured steps show by themselves: modes, masks, terms of a loss
     set_otherwise.py  causes that settings suggest where nothing that was done is reproduced

@@ -8,7 +8,7 @@ would let it be.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,16 @@ from xframe.numerics.naming.causes import explain
 from xframe.numerics.naming.pair import Write
 from xframe.numerics.naming.ways import Way
 from xframe.numerics.result import Distance, NumericCause, Numerics, Verdict
-from xframe.numerics.scripts import apart, feeding, known_layers, observing, pairing, replaying, set_otherwise
+from xframe.numerics.scripts import (
+    apart,
+    feeding,
+    known_layers,
+    observing,
+    pairing,
+    replaying,
+    set_otherwise,
+    statistics,
+)
 from xframe.numerics.scripts.feeding import Held
 from xframe.numerics.scripts.matching import Match, matched, update
 from xframe.numerics.scripts.stating import loss_of, rule_of
@@ -29,6 +38,7 @@ from xframe.tasks.losses import Loss
 from xframe.tasks.optimizers import Rule
 
 Settings = Mapping[str, Any]
+Both = tuple[Mapping[str, known_layers.Known], Mapping[str, known_layers.Known]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +129,17 @@ _NEEDED = ("gradient", "update")
 _WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates"}
 
 
-def _by_layer(
-    match: Match, in_common: tuple[pairing.Names, pairing.Names], stages: set[str], names: tuple[str, str]
-) -> Iterator[NumericCause]:
+def _same_bits(match: Match) -> bool:
+    ours, theirs = (one.after for one in match.sides)
+    return ours is not None and theirs is not None and not ours.differences(theirs)
+
+
+def _by_layer(match: Match, both: Both, stages: set[str], names: tuple[str, str]) -> Iterator[NumericCause]:
     """What layers of the catalogue show, where outputs or buffers differ."""
-    if not stages & {"forward", "buffers"}:
-        return
-    ours, theirs = (known_layers.known(one, held) for one, held in zip(match.sides, in_common, strict=True))
     if "forward" in stages:
-        yield from known_layers.forward_causes(match.sides, (ours, theirs), names)
+        yield from known_layers.forward_causes(match.sides, both, names)
     if "buffers" in stages:
-        yield from known_layers.buffer_causes(match.sides, (ours, theirs), names)
+        yield from statistics.causes(match.sides, both, names)
 
 
 def _unplaced(first: Distance | None, causes: Iterable[NumericCause]) -> NumericCause | None:
@@ -151,32 +161,34 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
     """Of one update, after those before it."""
     in_common = pairing.names(ours, theirs, sides.given)
     rules = _rule(ours, in_common[0]), _rule(theirs, in_common[1])
-    left, right = (_counted(pairing.canonical(*each)) for each in zip((ours, theirs), in_common, rules, strict=True))
-    right, in_dialect = replaying.in_dialect(right, rules[1], rules[0])
-    rules, match = (rules[0], in_dialect), matched(left, right)
+    one, other = (_counted(pairing.canonical(*each)) for each in zip((ours, theirs), in_common, rules, strict=True))
+    other, in_dialect = replaying.in_dialect(other, rules[1], rules[0])
+    rules, match = (rules[0], in_dialect), matched(one, other)
     random = any(observing.random(one) for one in match.sides)
-    way = replaying.way(left, rules[0], search=all(one.replayed for one in before))
-    held = list(_held(match, way, rules[0], random=random))
-    distances = tuple(one for pair in held for one in judge_step(*pair))
+    way = replaying.way(match.reference, rules[0], search=all(one.replayed for one in before))
+    left, right = (known_layers.known(one, names) for one, names in zip(match.sides, in_common, strict=True))
+    moved = tuple(statistics.distances(match.sides, (left, right)))
+    held = list(_held(match, way, rules[0], {one.tensor for one in moved}, random=random))
+    distances = (*(one for pair in held for one in judge_step(*pair)), *moved)
     updates = [pair for pair in held if pair[1].stages.get("update")]
     tried = Counter(stage for each in before for stage in {one.stage for one in each.distances if not one.ok})
     failing = [one for one in distances if not one.ok and tried[one.stage] < _TRIES]
     failing = [one for one in failing if way is not None or one.stage != "update"]  # it would be looked for once more
     return _Judged(
         step=ours.step,
-        precision=left.precision,
+        precision=match.reference.precision,
         distances=distances,
-        causes=tuple(_causes(match, in_common, rules, failing, sides)),
+        causes=tuple(_causes(match, (left, right), rules, failing, sides)),
         notes=tuple(_notes(match, way is not None, random=random)),
-        identical=left.after is not None and right.after is not None and not left.after.differences(right.after),
+        identical=_same_bits(match),
         tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
         replayed=way is not None,
     )
 
 
-def _held(match: Match, way: Way | None, rule: Rule | None, *, random: bool) -> Iterator[Held]:
+def _held(match: Match, way: Way | None, rule: Rule | None, moved: Collection[str], *, random: bool) -> Iterator[Held]:
     """What is and what would be, in the order of computation; nothing behind the first stage that fails of those that
-    go on from each other."""
+    go on from each other. Buffers that were ``moved`` again by the reference's way are not held beside each other."""
     computed = feeding.computed(match, random=random)
     failing = next((one.stage for one in judge_step(*computed) if not one.ok), None)
     upto = feeding.COMPUTED[: feeding.COMPUTED.index(failing) + 1] if failing in feeding.COMPUTED else feeding.COMPUTED
@@ -195,13 +207,13 @@ def _held(match: Match, way: Way | None, rule: Rule | None, *, random: bool) -> 
         yield updated
     elif way is None and failing is None and (both := feeding.left(match)):
         yield both
-    if failing is None and (left := feeding.buffers(match, random=random)):
+    if failing is None and (left := feeding.buffers(match, moved, random=random)):
         yield left
 
 
 def _causes(
     match: Match,
-    in_common: tuple[pairing.Names, pairing.Names],
+    both: Both,
     rules: tuple[Rule | None, Rule | None],
     failing: Sequence[Distance],
     sides: Sides,
@@ -216,7 +228,7 @@ def _causes(
     if not failing:
         return
     stages = {one.stage for one in failing}
-    said = [*_by_layer(match, in_common, stages, sides.names)]
+    said = [*_by_layer(match, both, stages, sides.names)]
     said += explain(*match.sides, failing, rules=rules, names=sides.names, fed=False, write=sides.write)
     said = [apart.rescaled(one, match.sides, rules, sides.names) for one in said if one.stage in stages]
     losses = [_loss(one) for one in match.sides]

@@ -7,7 +7,7 @@ script's captured inputs go through the other's rule, so that an error of one st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,14 +46,15 @@ def computed(match: Match, *, random: bool = False) -> Held:
     return _held(match, {stage: both for stage, both in held.items() if both[0]})
 
 
-def buffers(match: Match, *, random: bool = False) -> Held | None:
-    """The buffers that both left of the same weights and batch."""
+def buffers(match: Match, known: Collection[str] = (), *, random: bool = False) -> Held | None:
+    """The buffers that both left of the same weights and batch, but for those of which more is known."""
     before, after = [one.before for one in match.sides], [one.after for one in match.sides]
     if random or match.weights not in ("equal", "near") or not match.same_batch or None in before or None in after:
         return None
     apart = _common(*(one.buffers for one in before if one is not None))
     both = _common(*(one.buffers for one in after if one is not None))
-    same = [name for name in both[0] if name in apart[0] and _near(apart[0][name], apart[1][name], match.apart)]
+    rest = [name for name in both[0] if name in apart[0] and name not in known]
+    same = [name for name in rest if _near(apart[0][name], apart[1][name], match.apart)]
     if not same:
         return None
     return _held(match, {"buffers": ({name: both[0][name] for name in same}, {name: both[1][name] for name in same})})

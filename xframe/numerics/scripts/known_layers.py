@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.numerics.naming.buffers import named_buffers
 from xframe.numerics.naming.forward import named_layer, weights_of
 from xframe.numerics.naming.saying import FIXES, otherwise
 from xframe.numerics.result import Did, NumericCause
@@ -25,11 +24,6 @@ from xframe.tasks import layers
 from xframe.tasks.layers import Layer, Placed
 
 Facts = Mapping[str, Any]
-
-_MOMENTUM = {
-    "torch": "momentum={0:g}, the share of the new batch: 1 minus Keras' momentum",
-    "keras": "momentum={1:g}, the share kept of the old statistic: 1 minus torch's momentum",
-}
 
 
 class Known(NamedTuple):
@@ -192,35 +186,3 @@ def _differing(
         for change in [each for each in did.settings["changes"] if each not in other]:
             text = f"{name} computes {one.own} as {ours.placed.layer!r} with one change: {did.text}; the other does not"
             yield NumericCause(change, "proven", "forward", one.own, text, FIXES.get(change, {}))
-
-
-def buffer_causes(
-    sides: tuple[Record, Record], both: tuple[Mapping[str, Known], Mapping[str, Known]], names: tuple[str, str]
-) -> Iterator[NumericCause]:
-    """Of the first normalisation whose running statistics two scripts move otherwise."""
-    for layer in both[0]:
-        if layer not in both[1] or not isinstance(both[0][layer].placed.layer, layers.BatchNorm):
-            continue
-        dids = [
-            next(iter(named_buffers(record, side[layer].placed, np.asarray(side[layer].inputs, float))), None)
-            for record, side in zip(sides, both, strict=True)
-        ]
-        if None in dids or not all(did is not None and did.proven for did in dids):
-            continue
-        kept = [_kept(did, side[layer]) for did, side in zip(dids, both, strict=True) if did is not None]
-        if abs(kept[0] - kept[1]) > 1e-5:
-            words = [f"{name} keeps {share:.6g}" for name, share in zip(names, kept, strict=True)]
-            text = f"of the running statistics of {both[0][layer].own} {' and '.join(words)} at each step"
-            inverted = abs(sum(kept) - 1) <= 1e-5
-            text += "; the one is 1 minus the other: Keras' momentum is what is kept, torch's what is new" * inverted
-            fix = {where: line.format(1 - kept[0], kept[0]) for where, line in _MOMENTUM.items()}
-            name = "running-momentum-inverted" if inverted else "running-momentum"
-            yield NumericCause(name, "proven", "buffers", f"{layer}/mean", text, fix)
-            return
-
-
-def _kept(did: Did, one: Known) -> float:
-    assert isinstance(one.placed.layer, layers.BatchNorm)
-    if "buffers-not-updated" in did.settings["changes"]:
-        return 1.0
-    return float(did.settings.get("momentum", one.placed.layer.momentum))
