@@ -64,10 +64,11 @@ def judged(
                 raise
             notes.append(_unpaired(error, names[0], name))
             continue
-        if numerics.verdict == "inconclusive":  # losses and weights are judged all the same
-            notes += [f"captured updates of {names[0]} and {name} decide nothing: {note}" for note in numerics.notes]
-        else:
+        if numerics.verdict != "inconclusive" or numerics.masks:
             found.append(numerics)
+        else:  # losses and weights are judged all the same
+            why = "; ".join(numerics.notes)
+            notes.append(f"the captured updates of {names[0]} and {name} do not tell whether they do the same: {why}")
     return tuple(found), tuple(notes)
 
 

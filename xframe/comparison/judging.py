@@ -48,6 +48,7 @@ _STORED = {
     "float32": "float32",
     "float16": "mixed_float16",
 }  # precisions, by the types of weights
+_OF_MASKS = ("loss", "gradient norm", "weights", "validation")  # checks of what dropout's draws decide
 _ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
 
 
@@ -235,9 +236,22 @@ def _walk(runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], kinds
         pair.judgements.update((check.name, check.judge()) for check in fed if check.group == "structure")
         pair.diverged = pair.until < pair.shared or any(j.first is not None for j in pair.judgements.values())
         pair.judgements.update((check.name, check.judge()) for check in fed if check.group != "structure")
+        pair.judgements.update(_by_other_masks(pair))
         for kind in kinds:
             if kind.applies(pair) and not _is_fed(kind, pair):
                 pair.judgements[kind.name] = Judgement("not judged", detail="it depends on the order of the samples")
+
+
+def _by_other_masks(pair: Pair) -> dict[str, Judgement]:
+    """What fails of what masks decide, where each side drew its own and all that captured updates could show agrees."""
+    if pair.numerics is None or not pair.numerics.masks or pair.diverged or pair.terms.by_hand:
+        return {}
+    failing = [name for name in _OF_MASKS if name in pair.judgements and pair.judgements[name].result == "fail"]
+    judgement = Judgement("not judged", detail="not comparable: dropout draws differ", undecided=True)
+    return {
+        name: replace(judgement, worst=pair.judgements[name].worst, worst_at=pair.judgements[name].worst_at)
+        for name in failing
+    }
 
 
 def _is_fed(kind: type[Check], pair: Pair) -> bool:

@@ -185,6 +185,9 @@ class Numerics:
         causes: most likely first.
         notes: sentences on what could not be judged, and why.
         captured: of updates that scripts captured, one script's inputs through the other's rule; not of restarted ones.
+        updates: of captured ones, at how many each stage was judged.
+        replayed: the stages of ``worst`` in which the reference's value is its own formula's of the candidate's inputs.
+        masks: each drew masks at the same rates: what follows from these cannot be compared.
     """
 
     candidate: str
@@ -197,6 +200,9 @@ class Numerics:
     causes: tuple[NumericCause, ...] = ()
     notes: tuple[str, ...] = ()
     captured: bool = False
+    updates: Mapping[str, int] = field(default_factory=dict)
+    replayed: tuple[str, ...] = ()
+    masks: bool = False
 
     @property
     def nearest(self) -> Distance | None:
@@ -216,6 +222,9 @@ class Numerics:
             "causes": [one.to_dict() for one in self.causes],
             "notes": list(self.notes),
             "captured": self.captured,
+            "updates": dict(self.updates),
+            "replayed": list(self.replayed),
+            "masks": self.masks,
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xframe.comparison.checks.resynchronised import element, failing, shown, summary
 from xframe.comparison.result import Comparison
@@ -17,21 +17,26 @@ def table(comparison: Comparison) -> list[list[str]]:
         return []
     several, reference = len(comparison.numerics) > 1, next(iter(comparison.runs))
     sides = [reference, "candidate" if several else judged[0].candidate]
-    head = ["judged in", "worst", *sides, "ulps", "bound", "would fail at"]
+    ulps = ["ulps"] * (not any(one.updates for one in judged))  # beside the updates there is no room
+    head = ["judged in", "result", "worst", *sides, *ulps, "bound", "would fail at"]
     rows = [["run", *head] if several else head]
     for one in judged:
         measured = [
             distance for distance in one.worst if distance.bound or distance.difference
         ]  # whole numbers are equal
-        rows += [[*[printable(one.candidate)] * several, *_cells(distance)] for distance in measured]
+        rows += [[*[printable(one.candidate)] * several, *_cells(distance, one, ulps)] for distance in measured]
     return rows if len(rows) > 1 else []
 
 
-def _cells(distance: Distance) -> list[str]:
+def _cells(distance: Distance, judged: Numerics, ulps: Sequence[str]) -> list[str]:
     values = [shown(one, distance) for one in (distance.reference, distance.candidate)]
-    sizes = [f"{one:.2g}" for one in (distance.ulps, distance.bound)]
+    sizes = [f"{one:.2g}" for one in (*([distance.ulps] if ulps else []), distance.bound)]
     stage = [distance.stage] * (distance.stage != STEP)
-    return [" ".join((distance.precision, *stage)), printable(element(distance)), *values, *sizes, failing(distance)]
+    many = judged.updates.get(distance.stage, 0)
+    head = [" ".join((distance.precision, *stage)), "PASS" if distance.ok else "FAIL"]
+    head[1] += f" in {counted(many, 'update')}" * bool(many)
+    head.append(f"{printable(element(distance))} @{distance.step:,}")
+    return [*head, *values, *sizes, failing(distance)]
 
 
 def basis(comparison: Comparison) -> str:
@@ -50,7 +55,12 @@ def sentences(comparison: Comparison) -> Iterator[str]:
     """What is to be said of tolerances and of the losses' curves."""
     if comparison.by_hand and comparison.tolerance is not None:
         yield f"the tolerance of losses and weights, {comparison.tolerance}, was set by hand"
+    reference = next(iter(comparison.runs), "")
     for judged in comparison.numerics:
+        if judged.replayed:
+            stages = " and ".join(filter(None, (", ".join(judged.replayed[:-1]), judged.replayed[-1])))
+            text = f"in the table {reference}'s {stages} are what its own formulas make of what {judged.candidate} had"
+            yield printable(f"{text} by then, so that an error of one stage does not colour the next")
         if judged.curve is not None and not comparison.by_hand and comparison.structure == "identical":
             yield printable(f"losses of {judged.candidate}: {_of_curve(judged.curve, judged)}")
 

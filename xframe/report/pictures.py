@@ -25,6 +25,7 @@ _BESIDE = 20  # steps beside the first difference whose batches are drawn
 _MOST_VALIDATIONS = 200
 _STEEP = 50  # from which on values are drawn on a logarithmic axis
 _OWN_ORDERS = "Each drew its samples in an order of its own, so that losses are not compared step by step."
+_NOT_ASKED = "The order of the samples was not to be compared, so that losses are not compared step by step."
 _OTHER_PLANS = "The runs were not all meant to be alike, so that losses are not compared step by step."
 _UNITS = (1, "s"), (1e3, "ms"), (1e6, "µs")
 Series = list[tuple[str, Envelope]]
@@ -58,7 +59,7 @@ def pictures(comparison: Comparison) -> list[Picture]:
     lines = lines_of(runs, comparison.tolerance)
     at = None if comparison.first_difference is None else int(comparison.first_difference["step"])
     drawn = [
-        _losses(lines, at, _OWN_ORDERS if comparison.structure_only else ""),
+        _losses(lines, at, _unordered(comparison, runs) if comparison.structure_only else ""),
         None if comparison.structure_only else _differences(lines, at, settled=comparison.structure == "identical"),
         _batches(runs, lines, at),
         _rates(lines, at),
@@ -67,6 +68,14 @@ def pictures(comparison: Comparison) -> list[Picture]:
         _times(lines),
     ]
     return [picture for picture in drawn if picture is not None]
+
+
+def _unordered(comparison: Comparison, runs: Sequence[Run]) -> str:
+    """Why losses are not compared step by step, though the runs' batches may be the same ones."""
+    known = all("ids_digest" in run.rows.known for run in runs)
+    digests = [run.rows.column("ids_digest").values for run in runs] if known and not comparison.order_chosen else []
+    same = bool(digests) and all(np.array_equal(digests[0], one) for one in digests[1:])
+    return _NOT_ASKED if same else _OWN_ORDERS
 
 
 def side_by_side(runs: Sequence[Run]) -> list[Picture]:

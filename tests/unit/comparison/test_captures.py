@@ -8,6 +8,7 @@ from unit.numerics.captured_by_hand import Script, captured
 
 import xframe
 from xframe.errors import UsageError
+from xframe.report.text import text
 from xframe.state.record import write_record
 from xframe.tasks.optimizers import SGD
 from xframe.trace.captured import captured_path, file_name
@@ -15,15 +16,18 @@ from xframe.trace.captured import captured_path, file_name
 TORCH, KERAS = Script("torch", SGD(0.1)), Script("keras", SGD(0.1))
 
 
-def recorded(folder, script, *, kept=True, optimizer=0):
+def recorded(folder, script, *, kept=True, optimizer=0, masks=0.0):
     """A trace as ``xframe record`` leaves it, with its captured updates, and one of a further optimizer."""
     path = folder / f"{script.framework}.trace"
     records = captured(script, 4)
+    if masks:  # which move the losses, too
+        layers = [{"name": "drop", "class": "Dropout", "rate": 0.2}]
+        records = [replace(one, facts={**one.facts, "layers": layers}) for one in records]
     with xframe.record(path) as recorder:
         recorder.settings({"optimizer.learning_rate": script.rule.rate(0), "model.class": "Sequential"})
         for record in records:
             loss = float(record.stages["loss"]["loss"])
-            recorder.step(ids=range(8 * record.step, 8 * record.step + 8), updates=record.step + 1, loss=loss)
+            recorder.step(ids=range(8 * record.step, 8 * record.step + 8), updates=record.step + 1, loss=loss + masks)
         if kept:
             captured_path(path).mkdir()
             records += records[:1] if optimizer else []
@@ -53,7 +57,7 @@ def test_parameters_with_two_ways_are_not_judged_until_a_map_says_which(tmp_path
     traces = [recorded(tmp_path, one) for one in unknown]
     comparison = xframe.compare(*traces)
     assert comparison.to_dict()["numerics"] is None
-    assert any("as it is or with axes (1, 0)" in text and "--map" in text for text in comparison.explanation)
+    assert any("as it is or with axes (1, 0)" in said and "--map" in said for said in comparison.explanation)
     ways = {"0.weight": "dense/kernel", "2.weight": "dense_1/kernel"}
     lines = [f"{json.dumps(one)} = {{name = {json.dumps(other)}, axes = [1, 0]}}" for one, other in ways.items()]
     (tmp_path / "map.toml").write_text("\n".join(lines))
@@ -71,20 +75,40 @@ def test_a_map_without_captures_is_refused(tmp_path):
 
 def test_which_option_would_tell_more_is_said_only_where_numbers_differ(tmp_path):
     ours = recorded(tmp_path, TORCH, kept=False)
-    assert not any("--capture" in text for text in xframe.compare(ours, recorded(tmp_path, KERAS)).explanation)
+    assert not any("--capture" in said for said in xframe.compare(ours, recorded(tmp_path, KERAS)).explanation)
     (tmp_path / "other").mkdir()
     other = recorded(tmp_path / "other", replace(KERAS, rule=SGD(0.2)), kept=False)
-    assert sum("--capture 4" in text for text in xframe.compare(ours, other).explanation) == 1
+    assert sum("--capture 4" in said for said in xframe.compare(ours, other).explanation) == 1
 
 
 def test_other_starting_weights_leave_the_verdict_to_the_losses(tmp_path):
     comparison = xframe.compare(recorded(tmp_path, TORCH), recorded(tmp_path, replace(KERAS, seed=1)))
     assert comparison.structure == "identical"
     assert comparison.to_dict()["numerics"] is None
-    assert any("do not start from the same weights" in text for text in comparison.explanation)
+    assert any("do not start from the same weights" in said for said in comparison.explanation)
 
 
 def test_the_first_optimizers_updates_are_judged_and_that_is_said(tmp_path):
     comparison = xframe.compare(recorded(tmp_path, TORCH, optimizer=1), recorded(tmp_path, KERAS, optimizer=1))
     assert comparison.numerics[0].steps == (0, 1, 2, 3)
-    assert any("first optimizer" in text for text in comparison.explanation)
+    assert any("first optimizer" in said for said in comparison.explanation)
+
+
+def test_runs_that_draw_masks_of_their_own_are_inconclusive_where_nothing_else_differs(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    traces = [recorded(tmp_path, one, masks=by) for one, by in ((TORCH, 1e-9), (replace(KERAS, divided=1.02), 0.3))]
+    comparison = xframe.compare(*traces)
+    assert (comparison.verdict, comparison.exit_code, comparison.structure) == ("inconclusive", 4, "identical")
+    assert (comparison.check("loss").result, comparison.check("loss").worst > 0.2) == ("not judged", True)
+    assert comparison.check("loss").detail == "not comparable: dropout draws differ"
+    assert text(comparison).count("PASS in 4") == 3
+    assert text(comparison).count("dropout masks") == 1
+    assert xframe.compare(*traces, rtol=1e-9, atol=1e-9).verdict == "failed"
+
+
+def test_what_is_wrong_beside_the_masks_fails(tmp_path):
+    wrong = replace(KERAS, rule=SGD(0.1001))
+    traces = [recorded(tmp_path, one, masks=by) for one, by in ((TORCH, 1e-9), (wrong, 0.3))]
+    comparison = xframe.compare(*traces)
+    assert (comparison.verdict, comparison.check("loss").result) == ("failed", "not judged")
+    assert comparison.causes[0].name == "learning-rate-value"

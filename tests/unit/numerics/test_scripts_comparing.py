@@ -8,6 +8,7 @@ from unit.numerics.captured_by_hand import Script, captured
 
 from xframe.errors import StateError
 from xframe.numerics.scripts.comparing import Sides, compared
+from xframe.state.record import Record
 from xframe.tasks.optimizers import SGD, Adam, named
 
 ADAM = Script("torch", Adam(0.01, epsilon=0.0)), Script("keras", Adam(0.01, epsilon=0.0, epsilon_on="uncorrected"))
@@ -132,3 +133,42 @@ def test_a_model_that_returns_its_loss_is_judged_by_what_is_left():
     (ours,), (theirs,) = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
     both = [replace(one, stages={**one.stages, "forward": {"outputs": np.float32(2)}}) for one in (ours, theirs)]
     assert compared([tuple(both)], Sides(("torch", "keras"))).verdict == "equivalent"
+
+
+def dropping(records, rate=0.2):
+    layers = [{"name": "drop", "class": "Dropout", "rate": rate}]
+    return [replace(one, facts={**one.facts, "layers": layers}) for one in records]
+
+
+def test_where_each_draws_masks_the_rest_is_judged_and_said_to_be():
+    ours, theirs = captured(PLAIN[0]), captured(replace(PLAIN[1], divided=1.02))  # other gradients, as masks give
+    found = compared(zip(dropping(ours), dropping(theirs), strict=True), Sides(("torch", "keras")))
+    assert (found.verdict, found.masks, found.first, found.causes) == ("inconclusive", True, None, ())
+    assert set(found.updates) == {"batch", "loss", "clipping", "update"}
+    assert len([note for note in found.notes if "dropout masks" in note]) == len(found.notes) == 1
+    other = compared(zip(dropping(ours), dropping(theirs, 0.8), strict=True), Sides(("torch", "keras")))
+    assert not other.masks
+
+
+def test_it_is_said_at_how_many_updates_each_stage_was_judged():
+    same = judged(*ADAM)
+    assert (set(same.updates.values()), same.replayed) == ({3}, ("clipping", "update"))
+    ours, theirs = captured(PLAIN[0]), captured(replace(PLAIN[1], data=8))
+    theirs[0] = captured(PLAIN[1], 1)[0]  # the first batch alone is the same
+    found = compared(zip(ours, theirs, strict=True), Sides(("torch", "keras")))
+    assert (found.updates["forward"], found.updates["gradient"], found.updates["update"]) == (1, 1, 3)
+    assert any(note.startswith("at 2 of 3 captured updates, first at step 1, ") for note in found.notes)
+
+
+def test_buffers_that_no_stage_judged_are_said_to_be_unjudged():
+    held = []
+    for script, norm in zip((PLAIN[0], replace(PLAIN[1], data=8)), ("norm.running_mean", "norm/mean"), strict=True):
+        (one,) = captured(script, 1)
+        mean = {norm: np.zeros(3, "float32")}
+        stated = {"name": norm, "shape": [3], "kind": "batchnorm", "role": "mean", "layouts": [None], "optional": True}
+        model = {**one.facts["model"], "parameters": [*one.facts["model"]["parameters"], stated]}
+        sides = (replace(state, buffers=mean) for state in (one.before, one.after))
+        held.append(Record(0, next(sides), one.stages, next(sides), {**one.facts, "model": model}))
+    found = compared([tuple(held)], Sides(("torch", "keras")))
+    assert "buffers" not in found.updates
+    assert any("not judged at any captured update" in note and "buffers" in note for note in found.notes)

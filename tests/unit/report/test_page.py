@@ -119,6 +119,14 @@ def test_runs_in_orders_of_their_own_are_not_shown_step_by_step(runs):
     assert page.text.count("≠") == 2  # which the table's caption explains
 
 
+def test_runs_of_the_same_batches_are_not_said_to_have_orders_of_their_own(runs):
+    rows = runs.rows(PLAN, 8)
+    traces = [runs(rows, name, num_samples=8) for name in ("reference", "candidate")]
+    page = Outline(comparison_page(xframe.compare(*traces, order="coverage")))
+    assert "order of its own" not in page.text
+    assert "was not to be compared, so that losses are not compared step by step" in page.text
+
+
 @pytest.mark.parametrize("value", [1e308, 1e-310, -1e308, float("inf"), float("nan"), 0.0])
 def test_any_number_is_drawn_or_left_out(runs, value):
     rows = runs.rows(PLAN, 8)

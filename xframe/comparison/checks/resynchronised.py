@@ -38,7 +38,8 @@ class Resynchronised(Check):
             return Judgement("not judged", detail=f"no step of {self.pair.candidate.name} was judged")
         if self.pair.diverged:
             return Judgement("not judged", detail="the runs' structure differs")
-        nearest = judged.first or judged.nearest
+        wrong = [one for one in (judged.first, *judged.worst) if one is not None and not one.ok]
+        nearest = max(wrong, key=lambda one: one.difference, default=judged.first or judged.nearest)
         if nearest is not None:
             self.measure(nearest.difference, place(nearest))
         if judged.verdict == "different" and judged.first is None and "loss" in self.pair.firsts:
@@ -46,6 +47,9 @@ class Resynchronised(Check):
         if judged.verdict == "different":
             return self.measured("fail", _first(judged), self._differs(judged))
         if judged.verdict == "inconclusive":
+            if judged.masks:
+                agrees = "dropout draws differ; what does not depend on them agrees"
+                return self.measured("not judged", detail=agrees, undecided=not self.pair.terms.by_hand)
             return self.measured("not judged", detail="; ".join(judged.notes), undecided=not self.pair.terms.by_hand)
         return self.measured("pass", detail=summary(judged))
 
@@ -66,7 +70,11 @@ def summary(judged: Numerics) -> str:
     """How many updates were judged, and how near to its bound the nearest of their tensors came."""
     many = counted(len(judged.steps), "update")
     if judged.captured and judged.nearest is not None:
-        return f"{many} captured of both, replayed beside each other, worst {judged.nearest.share:.2g} of the bound"
+        fewer = [f"{stage} of {count}" for stage, count in judged.updates.items() if count < len(judged.steps)]
+        but = f" ({', '.join(fewer)})" * bool(fewer)
+        return (
+            f"{many} captured of both, replayed beside each other{but}, worst {judged.nearest.share:.2g} of the bound"
+        )
     if judged.verdict == "identical" or judged.nearest is None:
         return f"{many} restarted from the same state, bit by bit the same"
     return f"{many} restarted from the same state, worst {judged.nearest.share:.2g} of the bound"

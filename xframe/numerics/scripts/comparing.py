@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xframe.errors import counted
 from xframe.numerics.judging import judge, judge_step
 from xframe.numerics.naming.causes import explain
 from xframe.numerics.naming.pair import Write
@@ -52,6 +53,9 @@ class _Judged:
         identical: both scripts left the same bits.
         tells: an update wrong by a thousandth would have been seen.
         replayed: what the reference's update did is known.
+        fed: the stages in which the candidate's inputs went through the reference's formula.
+        random: each drew masks of its own, at the same rates.
+        buffers: both have some.
     """
 
     step: int
@@ -62,6 +66,9 @@ class _Judged:
     identical: bool
     tells: bool
     replayed: bool
+    fed: frozenset[str]
+    random: bool
+    buffers: bool
 
 
 class Sides(NamedTuple):
@@ -96,14 +103,20 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         with np.errstate(all="ignore"):  # a script's numbers may be of any size
             judged.append(_judged(ours, theirs, sides, judged))
     distances = [one for each in judged for one in each.distances]
+    worst = _worst(distances)
+    fed = {(each.step, stage) for each in judged for stage in each.fed}
     causes = {cause.name: cause for each in reversed(judged) for cause in reversed(each.causes)}
     order = dict.fromkeys(cause.name for each in judged for cause in each.causes)
     first = next((one for one in distances if not one.ok), None)
     proven = any(one.certainty == "proven" for one in causes.values())
-    notes = {kind: note for each in reversed(judged) for kind, note in each.notes}
-    lacking = [stage for stage in _NEEDED if not any(one.stage == stage for one in distances)]
-    if lacking:
-        notes["lacking"] = f"not judged at any captured update: {' and '.join(_WORDS[stage] for stage in lacking)}"
+    notes = dict(_said(judged))
+    updates = Counter(stage for each in judged for stage in dict.fromkeys(one.stage for one in each.distances))
+    lacking = [stage for stage in _NEEDED if stage not in updates]
+    masks = bool(judged) and all(one.random for one in judged) and "gradient" in lacking
+    unsaid = [stage for stage in lacking if not (masks and stage == "gradient")]
+    unsaid += ["buffers"] * ("buffers" not in updates and any(one.buffers for one in judged))
+    if unsaid:
+        notes["lacking"] = f"not judged at any captured update: {' and '.join(_WORDS[stage] for stage in unsaid)}"
     verdict: Verdict = "equivalent"
     if first is not None or proven:
         verdict = "different"
@@ -116,17 +129,30 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         verdict=verdict,
         steps=tuple(dict.fromkeys(one.step for one in judged)),
         precisions=tuple(dict.fromkeys(one.precision for one in judged)),
-        worst=_worst(distances),
+        worst=worst,
         first=first,
         causes=tuple(sorted((causes[name] for name in order), key=lambda one: one.certainty != "proven")),
         captured=True,
+        updates={stage: updates[stage] for stage in STAGES if stage in updates},
+        replayed=tuple(one.stage for one in worst if (one.step, one.stage) in fed),
+        masks=masks,
         notes=(*([certain.sentence] if (certain := _unplaced(first, causes.values())) else []), *notes.values()),
     )
 
 
+def _said(judged: Sequence[_Judged]) -> Iterator[tuple[str, str]]:
+    """What could not be judged by kind, and at how many of the captured updates."""
+    first = {kind: (each.step, note) for each in reversed(judged) for kind, note in each.notes}
+    many = Counter(kind for each in judged for kind, _ in each.notes)
+    for kind, (step, note) in first.items():
+        at = f"at {many[kind]} of {counted(len(judged), 'captured update')}, first at step {step:,}, "
+        yield kind, note.replace(_AT, at)
+
+
+_AT = "{at}"  # where a note says at which updates
 _TRIES = 3  # updates at which causes are looked for where a stage differs
 _NEEDED = ("gradient", "update")
-_WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates"}
+_WORDS = {"gradient": "gradients, of the same weights and batch", "update": "updates", "buffers": "buffers"}
 
 
 def _same_bits(match: Match) -> bool:
@@ -169,7 +195,9 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
     left, right = (known_layers.known(one, names) for one, names in zip(match.sides, in_common, strict=True))
     moved = tuple(statistics.distances(match.sides, (left, right)))
     held = list(_held(match, way, rules[0], {one.tensor for one in moved}, random=random))
-    distances = (*(one for pair in held for one in judge_step(*pair)), *moved)
+    computed, *replayed = [judge_step(*pair) for pair in held]
+    fed = [one for each in replayed for one in each if one.stage != "forward"]  # which a loss was given
+    distances = (*computed, *fed, *moved)
     updates = [pair for pair in held if pair[1].stages.get("update")]
     tried = Counter(stage for each in before for stage in {one.stage for one in each.distances if not one.ok})
     failing = [one for one in distances if not one.ok and tried[one.stage] < _TRIES]
@@ -183,6 +211,9 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
         identical=_same_bits(match),
         tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
         replayed=way is not None,
+        fed=frozenset(one.stage for one in (*fed, *moved)),
+        random=random and observing.rates(match.reference) == observing.rates(match.candidate),
+        buffers=all(one.after is not None and bool(one.after.buffers) for one in match.sides),
     )
 
 
@@ -256,11 +287,14 @@ def _notes(match: Match, replayed: bool, *, random: bool) -> Iterator[tuple[str,
     """What of an update could not be judged, and why: what kind of reason that is, and a sentence."""
     at = f"from step {match.reference.step} on"
     if not match.same_batch and not match.same_ids:
-        yield "batch", f"{at} captured updates are of other batches: only loss, clipping and update are judged there"
+        yield "batch", f"{_AT}captured updates are of other batches: only loss, clipping and update are judged there"
     elif random:
-        yield "random", "each draws masks of its own: outputs and gradients are judged with dropout at rate 0 alone"
+        text = (
+            "each draws dropout masks of its own, so that outputs and gradients cannot be compared, loss, clipping and "
+        )
+        yield "random", f"{text}update can; with every dropout rate at 0 all can, by both scripts recorded again so"
     elif match.weights not in ("equal", "near") and update(match.reference):
-        yield "weights", f"{at} the two train other weights: outputs and gradients are judged before that alone"
+        yield "weights", f"{_AT}the two train other weights: outputs and gradients are not judged there"
     elif match.weights not in ("equal", "near"):
         text = "they do not start from the same weights: outputs and gradients are judged where both load the same"
         yield "weights", text

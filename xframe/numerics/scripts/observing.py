@@ -70,6 +70,12 @@ def random(record: Record) -> bool:
     )
 
 
+def rates(record: Record) -> list[float]:
+    """The rates above 0 of the layers that draw masks, in their order."""
+    named = [_rates(one) for one in _layers(record) if _is_dropout(one)]
+    return [value for each in named for name, value in each if name in ("rate", "p", "dropout") and value]
+
+
 def _layers(record: Record) -> list[Mapping[str, Any]]:
     stated = record.facts.get("layers")
     return [one for one in stated if isinstance(one, Mapping)] if isinstance(stated, list) else []

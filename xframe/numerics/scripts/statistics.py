@@ -72,7 +72,7 @@ def distances(sides: tuple[Record, Record], both: tuple[Layers, Layers]) -> Iter
         if theirs is None or running is None:
             continue
         found = [list(_distances(sides[1], theirs, running, one)) for one in ways(sides[0], ours)]
-        if found:
+        if found and ways(sides[1], theirs):  # else its inputs may not be what was captured
             yield from min(found, key=lambda each: max(one.share for one in each))
 
 
