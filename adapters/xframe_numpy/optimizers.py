@@ -249,7 +249,9 @@ def _adafactor(rule: Adafactor, w: Array, g: Array, slots: Slots, a: float, t: i
         mean = r.mean(axis=-1, keepdims=True)
         s = (r / (np.maximum(mean, rule.epsilon1) if clamps else mean))[..., None] * c[..., None, :]
     d = g / np.sqrt(np.maximum(s, rule.epsilon1**2) if clamps else s)
-    step: Array = max(rule.epsilon2, _rms(w)) * min(a, 1 / t**0.5) / max(1.0, _rms(d) / rule.clip_threshold) * d
+    at_least = max if clamps else np.maximum  # of NaN, Keras' is NaN, and torch's, which is Python's, 1
+    shrink = at_least(1.0, _rms(d) / rule.clip_threshold)
+    step: Array = max(rule.epsilon2, _rms(w)) * min(a, 1 / t**0.5) / shrink * d
     return step
 
 

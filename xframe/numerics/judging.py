@@ -2,7 +2,8 @@
 
 A whole step that exceeds its bound is made again by both with its stages apart, each of the candidate's fed with the
 reference's outcomes, so that one error does not colour what comes after it. Which stage it is, these show; that a
-stage computes something else, too.
+stage computes something else, too. Where none does, the reference goes on from the candidate's own outcomes: if it ends
+where the candidate's whole step did, what differs is what a rule makes of rounding.
 """
 
 from __future__ import annotations
@@ -138,6 +139,7 @@ def judge(
     staged: Pair | None = None,
     curve: Curve | None = None,
     *,
+    joined: Sequence[Pair] = (),
     candidate: str = "candidate",
     causes: Sequence[NumericCause] = (),
     notes: Sequence[str] = (),
@@ -149,6 +151,8 @@ def judge(
             floor that some of the reference's state is taken for all of the same precision.
         staged: the first that fails with its stages apart, the candidate's fed with the reference's.
         curve: of the losses of the two free runs.
+        joined: of steps that fail though no stage does, what the reference makes of the candidate's own outcomes, and
+            the candidate.
         candidate: its name.
         causes: why they differ.
         notes: sentences on what else could not be judged.
@@ -157,8 +161,9 @@ def judge(
     floor = _floors([reference for reference, _ in (*pairs, *([staged] if staged else []))])
     seen = [_seen(*pair, floor.get(pair[0].precision, {})) for pair in pairs]
     apart = None if staged is None else _seen(*staged, floor.get(staged[0].precision, {}))
+    rejoined = [_seen(*pair, floor.get(pair[0].precision, {})) for pair in joined]
     said = [*notes, *_noticed(pairs, seen)]
-    verdict, first, why = _verdict(pairs, seen, apart, floor)
+    verdict, first, why = _verdict(pairs, seen, apart, rejoined, floor)
     if verdict == "equivalent" and curve is not None and curve.verdict == "different":
         verdict = "different"
         why = [f"each judged update is equivalent, and from step {curve.first} on the losses of the free runs are not"]
@@ -169,7 +174,7 @@ def judge(
         verdict=verdict,
         steps=tuple(sorted({reference.step for reference, _ in pairs})),
         precisions=tuple(dict.fromkeys(reference.precision for reference, _ in pairs)),
-        worst=_worst([*seen, *([apart] if apart else [])]),
+        worst=_worst([*seen, *([apart] if apart else [])], _enlarged(rejoined) if first is None else set()),
         first=first,
         curve=curve,
         causes=tuple(causes) if verdict == "different" else (),
@@ -177,8 +182,18 @@ def judge(
     )
 
 
+def enlarged(pairs: Sequence[Pair], joined: Sequence[Pair]) -> set[tuple[str, int]]:
+    """Precision and step of those in which a rule enlarges rounding: ``joined`` of ``judge`` is within its bounds."""
+    floor = _floors([reference for reference, _ in pairs])
+    return _enlarged([_seen(*pair, floor.get(pair[0].precision, {})) for pair in joined])
+
+
 def _verdict(
-    pairs: Sequence[Pair], seen: Sequence[_Seen], apart: _Seen | None, floor: Mapping[str, Floors]
+    pairs: Sequence[Pair],
+    seen: Sequence[_Seen],
+    apart: _Seen | None,
+    rejoined: Sequence[_Seen],
+    floor: Mapping[str, Floors],
 ) -> tuple[Verdict, Distance | None, list[str]]:
     """The verdict, the first that fails, and sentences on why it is not plain."""
     failing = [one for each in seen for one in each.distances if not one.ok]
@@ -190,6 +205,12 @@ def _verdict(
         exceeded = f"a step from the same state exceeds its bound in {failing[0].precision}, at {failing[0].tensor}"
         if all(one.precision != "float64" for one in failing) and _judged_in_float64(pairs, seen):
             why = f"{exceeded}; none does in float64, and each of its stages, fed alike, stays within its own: rounding"
+            return "equivalent", None, [why]
+        if {(one.precision, one.step) for one in failing} <= _enlarged(rejoined):
+            why = (
+                f"{exceeded}; each of its stages, fed alike, stays within its own, and fed with the candidate's "
+                "outcomes the reference ends where the candidate does: rounding, which the rule enlarges"
+            )
             return "equivalent", None, [why]
         if not floor.get(failing[0].precision):
             why = f"{exceeded}, though each of its stages, fed alike, stays within its own; no floor was measured"
@@ -209,6 +230,12 @@ def _verdict(
         why = "an update wrong by a thousandth would pass" if moves else "no judged step moved a weight"
         return "inconclusive", None, [f"rounding is too large to tell: {why}" if moves else why]
     return "equivalent", None, []
+
+
+def _enlarged(rejoined: Sequence[_Seen]) -> set[tuple[str, int]]:
+    """Precision and step of those that end in the reference where they did, from the candidate's own outcomes."""
+    again = [one for each in rejoined for one in each.distances]
+    return {(one.precision, one.step) for one in again} - {(one.precision, one.step) for one in again if not one.ok}
 
 
 def _judged_in_float64(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> bool:
@@ -239,11 +266,13 @@ def _noticed(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> list[str]:
     return said
 
 
-def _worst(seen: Sequence[_Seen]) -> tuple[Distance, ...]:
-    """By precision and stage, the one that takes the largest share of its bound."""
+def _worst(seen: Sequence[_Seen], enlarged: set[tuple[str, int]]) -> tuple[Distance, ...]:
+    """By precision and stage, the one that takes the largest share of its bound; not of rounding that is enlarged."""
     worst: dict[tuple[str, str], Distance] = {}
     for one in (one for each in seen for one in each.distances):
         key = one.precision, one.stage
+        if not one.ok and (one.precision, one.step) in enlarged:
+            continue
         if key not in worst or one.share > worst[key].share:
             worst[key] = one
     return tuple(sorted(worst.values(), key=lambda one: (one.precision != "float64", PLACES.index(one.stage))))

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from xframe.errors import printable
 from xframe.numerics.bounds import stated_floors
 from xframe.numerics.curves import apart, curve
-from xframe.numerics.judging import Pair, judge, judge_step
+from xframe.numerics.judging import Pair, enlarged, judge, judge_step
 from xframe.numerics.naming.causes import explain
 from xframe.numerics.result import Curve, NumericCause, Numerics
 from xframe.precision import epsilon
 from xframe.running.harness import Remote
 from xframe.running.judging_messages import record_path
 from xframe.running.request import Request
-from xframe.running.resync import Free
+from xframe.running.resync import Free, precisions_of
 from xframe.running.resynchronising import Asked, Exchange, Resynchronised
 from xframe.state.record import Record, write_record
 from xframe.tasks.task import Task
@@ -100,12 +100,17 @@ def judged(
         causes = explain(*found.staged, distances, task, names=(reference, found.label), later=later)
     notes = [*found.notes, *_unlinked(found, losses, precision, reference)]
     free = _curve(found.reference, *losses, precision)
-    if free is not None and free.verdict == "different" and found.pairs and found.staged is None:
-        free = _doubted(free, found.reference, losses, precision)
+    if free is not None and free.first is not None and found.pairs and free.verdict == "different":
+        rounded = enlarged(found.pairs, found.joined)
+        if any(each == precisions_of(precision)[-1] and step < free.first for each, step in rounded):
+            free = replace(free, verdict="inconclusive", first=None, unclear=free.first)  # further than was measured
+        elif found.staged is None:
+            free = _doubted(free, found.reference, losses, precision)
     return judge(
         found.pairs,
         found.staged,
         free,
+        joined=found.joined,
         candidate=found.label,
         causes=causes,
         notes=notes,

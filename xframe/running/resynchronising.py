@@ -21,11 +21,12 @@ from xframe.running.judged_steps import EXTENTS, Extent, judged_steps, least_ste
 from xframe.running.judging_messages import Ask, Made, Refused, record_path
 from xframe.running.resync import Free, precisions_of
 from xframe.running.runtime import Runtime
-from xframe.state.record import Record, read_record
+from xframe.state.record import Record, read_record, write_record
 from xframe.tasks.task import Task
 
+Pair = tuple[Record, Record]
 MOST_FREE = 2000  # steps whose losses are replayed
-FirstFailing = Callable[[Sequence[tuple[Record, Record]]], Record | None]  # its reference's, of pairs in float64 first
+FirstFailing = Callable[[Sequence[Pair]], Record | None]  # its reference's, of pairs in float64 first
 
 
 def always(candidate: str, reference: Free | None) -> bool:
@@ -130,15 +131,18 @@ class Resynchronised:
         pairs: of each judged step, in float64 and in the run's precision, the reference's record and the candidate's.
         staged: of the first step that differs, both records with their stages, the candidate's fed with the other's.
         later: likewise of the last that differs, if that is another one.
+        joined: where each of those stages does what the reference's does, of each step that differs: what the reference
+            makes of the candidate's own outcomes, beside the candidate's stages and beside what its whole step left.
         reference: the losses of the reference's own run, replayed, and perturbed.
         candidate: those of the candidate's, where they were asked for.
         notes: what could not be made, and why.
     """
 
     label: str
-    pairs: tuple[tuple[Record, Record], ...] = ()
-    staged: tuple[Record, Record] | None = None
-    later: tuple[Record, Record] | None = None
+    pairs: tuple[Pair, ...] = ()
+    staged: Pair | None = None
+    later: Pair | None = None
+    joined: tuple[Pair, ...] = ()
     reference: Free | None = None
     candidate: Free | None = None
     notes: tuple[str, ...] = ()
@@ -208,7 +212,7 @@ class Exchange:
     def _of_candidate(
         self, candidate: Side, made: Mapping[str, Made], first_failing: FirstFailing, free: Free | None
     ) -> Resynchronised:
-        pairs, notes = list[tuple[Record, Record]](), list[str]()
+        pairs, notes = list[Pair](), list[str]()
         _answered(candidate)  # whatever was wrong with it is wrong with what follows
         for precision in made:
             try:
@@ -218,6 +222,7 @@ class Exchange:
             except (UnjudgedError, StateError) as error:
                 notes.append(f"not judged in {precision}: {error}")
         staged = later = None
+        joined: tuple[Pair, ...] = ()
         pairs.sort(key=lambda pair: pair[0].precision != "float64")  # by which rounding is told apart the best
         if (first := first_failing(pairs)) is not None:
             try:
@@ -225,6 +230,7 @@ class Exchange:
                 others = [pair for pair in reversed(pairs) if pair[0].precision == first.precision]
                 if (last := first_failing(others)) is not None and last.step != first.step:
                     later = self._staged(candidate, last)
+                joined = () if staged is None else self._joined(candidate, pairs, staged, first_failing)
             except (UnjudgedError, StateError) as error:
                 notes.append(f"step {first.step} was not made by stages: {error}")
         own = None
@@ -232,9 +238,9 @@ class Exchange:
             candidate.ask(self._free(perturbed=False))
             own, why = _answered(candidate)
             notes += why
-        return Resynchronised(candidate.label, tuple(pairs), staged, later, candidate=own, notes=tuple(notes))
+        return Resynchronised(candidate.label, tuple(pairs), staged, later, joined, candidate=own, notes=tuple(notes))
 
-    def _staged(self, candidate: Side, first: Record) -> tuple[Record, Record] | None:
+    def _staged(self, candidate: Side, first: Record) -> Pair | None:
         """The first step that differs, made by both with its stages apart."""
         begun, given = self._place("begun", first.precision), self._place("stages", candidate.label, "given")
         ask = Ask("staged", first.precision, given, begun, steps=[first.step])
@@ -247,6 +253,49 @@ class Exchange:
             return None
         one, other = (read_record(record_path(place, first.step)) for place in (given, own))
         return one, other
+
+    def _joined(
+        self, candidate: Side, pairs: Sequence[Pair], staged: Pair, first_failing: FirstFailing
+    ) -> tuple[Pair, ...]:
+        """What becomes of the candidate's own roundings in the reference's stages, up to a step of which more does.
+
+        Not asked for where a stage fed alike differs.
+        """
+
+        def fails(pair: Pair) -> bool:
+            return first_failing([pair, *pairs, staged]) is pair[0]
+
+        if fails(staged):
+            return ()
+        joined = list[Pair]()
+        for one, answer in filter(fails, pairs):
+            if (made := self._fed_back(candidate, one)) is None:
+                break
+            fed = made[0]
+            left = {
+                stage: {name: values for name, values in fed.stages.get(stage, {}).items() if name in held}
+                for stage, held in answer.stages.items()
+            }
+            joined += [made, (replace(fed, stages=left, facts=one.facts), answer)]
+            if any(map(fails, joined[-2:])):
+                break
+        return tuple(joined)
+
+    def _fed_back(self, candidate: Side, first: Record) -> Pair | None:
+        """A step by stages: the reference's, fed with the candidate's own outcomes, and the candidate's of its own."""
+        places = {name: self._place("stages", candidate.label, name) for name in ("alone", "returned", "back")}
+        begun = self._place("begun", first.precision)
+        candidate.ask(Ask("staged", first.precision, places["alone"], begun, steps=[first.step]))
+        if not candidate.answer().steps:
+            return None
+        alone = read_record(record_path(places["alone"], first.step))
+        inner = {stage: held for stage, held in alone.stages.items() if stage not in ("update", "buffers")}
+        returned = replace(alone, before=None, stages=inner, after=None)
+        write_record(record_path(places["returned"], first.step), returned)
+        self.reference.ask(Ask("staged", first.precision, places["back"], begun, places["returned"], [first.step]))
+        if not self.reference.answer().steps:
+            return None
+        return read_record(record_path(places["back"], first.step)), alone
 
     def _free(self, *, perturbed: bool) -> Ask:
         asked = self.asked
@@ -274,7 +323,7 @@ class Exchange:
         steps = [step for step in made.steps if step < limit]
         return Ask("answers", precision, place, self._place("begun", precision), steps=steps)
 
-    def _pair(self, candidate: Side, precision: str, step: int) -> tuple[Record, Record]:
+    def _pair(self, candidate: Side, precision: str, step: int) -> Pair:
         """The reference's record of a step, and the candidate's."""
         places = [("begun", precision), ("reference", precision), ("answers", candidate.label, precision)]
         begun, made, answer = (read_record(record_path(self._place(*place), step)) for place in places)

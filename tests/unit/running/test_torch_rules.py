@@ -226,3 +226,17 @@ def test_what_torch_cannot_do_is_refused_by_name():
     assert refused(optimizers.NAdam(0.1, momentum_decay=-1.0)) == [
         "optimizers of torch take no momentum_decay below 0 (-1.0)"
     ]
+
+
+@pytest.mark.parametrize("name", ["keras.adafactor", "torch.adafactor"])
+def test_a_row_and_column_without_gradients_is_to_adafactor_what_it_is_to_torch(name):
+    """In float32 Keras' factors of such an element are 0 and it is NaN, and with it the whole tensor's size."""
+    task = replace(find_task("digits-mlp"), optimizer=optimizers.named(name))
+    plan, runtime = TrainingPlan(batch_size=6, steps=1, seed=88), Runtime(device="cpu", threads=1)
+    ends = []
+    for adapter in (NumpyAdapter(), TorchAdapter()):
+        step = adapter.train_step(plan, task, runtime)
+        step(next(iter(adapter.pipeline(plan, task, runtime))))
+        ends.append(step.state().parameters["dense_0/kernel"])
+    assert np.isnan(ends[0]).all() == (name == "keras.adafactor")
+    assert np.array_equal(*map(np.isnan, ends))
