@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from xframe.errors import OverdueError
+from xframe.numerics.judging import judge_step
 from xframe.numerics.naming.causes import explain
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import harness, registry
@@ -232,6 +233,29 @@ def test_workers_stay_and_answer(tmp_path):
     assert not any(differs(*pair) for pair in found[0].pairs)
     assert any("was killed" in note for note in found[1].notes)
     assert found[1].pairs == ()
+
+
+@pytest.mark.thorough
+def test_workers_make_a_step_of_each_others_outcomes(tmp_path):
+    """Where the whole step differs, and no stage does: the reference goes on from the candidate's gradient, to where
+    the candidate ended."""
+    request = Request(plan=PLAN, task="diabetes-regression", adapters=("numpy", "torch"), device="cpu", timeout=100)
+    found = []
+
+    def whole(pairs):
+        return next((one for one, _ in pairs if one.step == 1 and "gradient" not in one.stages), None)
+
+    def judging(sides, traces):
+        asked = Asked.of(PLAN, TASK.num_samples, "float64", "quick", num_steps=12)
+        found.extend(Exchange(sides[0], sides[1:], asked, tmp_path).resynchronised(whole))
+
+    traces = {Selection(name, None): tmp_path / f"{name}.trace" for name in ("numpy", "torch")}
+    harness.execute(request, traces, Progress(), judging)
+    (fed, alone), (left, answer) = found[0].joined
+    assert {one.step for one in (fed, alone, left, answer)} == {1}
+    assert np.array_equal(fed.after.numbers["updates"], answer.after.numbers["updates"])
+    assert all(one.ok for pair in found[0].joined for one in judge_step(*pair))
+    assert not any("gradient" in one.stages for one in (left, answer))
 
 
 @pytest.mark.parametrize("ended", [OverdueError, KeyboardInterrupt])
