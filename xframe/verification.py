@@ -143,8 +143,9 @@ def run_and_compare(request: Request, progress: Progress) -> Comparison:
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
     write_text(folder / _REPORT, json_form(View.of(comparison)) + "\n", remedy)
-    write_text(folder / "report.md", markdown(comparison), remedy)
-    write_page(comparison, folder / "report.html", [_command(request, folder)], remedy=remedy)
+    again = [_command(request, folder)]
+    write_text(folder / "report.md", markdown(comparison, again), remedy)
+    write_page(comparison, folder / "report.html", again, remedy=remedy)
     return comparison
 
 

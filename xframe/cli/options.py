@@ -88,11 +88,21 @@ Python = Annotated[
     list[str] | None, many("ADAPTER=/path/to/python runs that adapter in its own environment.", WHERE, interpreters)
 ]
 Rtol = Annotated[
-    float | None, option("Relative tolerance of loss and weights; with --atol. Default: 1e-4, in float64 1e-9.", JUDGED)
+    float | None,
+    option(
+        "Relative tolerance of losses and final weights, with --atol: in place of the rule without them, which is what "
+        "rounding was measured to make of the losses, or where that was not measured 1e-4, in float64 1e-9, in "
+        "mixed_float16 0.02, in bfloat16 0.2. Steps from the same state are judged by their rounding in any case.",
+        JUDGED,
+    ),
 ]
 Atol = Annotated[
     float | None,
-    option("Absolute tolerance of loss and weights; with --rtol. Default: 1e-4, in float64 1e-10.", JUDGED),
+    option(
+        "Absolute tolerance of losses and final weights, with --rtol; where rounding was not measured, as --rtol, in "
+        "float64 1e-10.",
+        JUDGED,
+    ),
 ]
 OPTIMIZER = option(
     "In place of the task's own: a name (see xframe optimizers) such as adamw or keras.adam, whose defaults count, the "

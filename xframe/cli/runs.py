@@ -48,10 +48,11 @@ def verify(
     numerics: Annotated[
         Literal["quick", "full", "off"],
         word(
-            "Whether it is the same arithmetic: the others make steps from the first one's own state, so that one "
-            "step's rounding is all that may lie between them, in float64 and in --precision. quick: the first ten "
-            "updates and some later ones; full: thirty more, over the whole run; off: steps, batches and updates, and "
-            "losses and weights by --rtol and --atol.",
+            "How closely the arithmetic is compared. Each further adapter makes single steps from the weights and the "
+            "optimizer's state that the first adapter had there, so that one step's rounding is all that may lie "
+            "between them, in float64 and in --precision. quick: the first ten updates and up to five later ones; "
+            "full: the first ten and some thirty later ones, over the whole run; off: no such steps, and losses and "
+            "final weights by a plain tolerance.",
             JUDGED,
         ),
     ] = "quick",

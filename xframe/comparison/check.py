@@ -33,6 +33,7 @@ class Check(ABC):
             comparison's numbers are not.
         of_runs_only: no run is compared with the plan in it.
         of_any_order: of numbers, it doesn't depend on the order of the samples, so that ``coverage`` judges it too.
+        brief_always: its brief rule rests on no tolerance.
         witness: what it judges shows in the next step's loss, so that its first difference is the comparison's only
             where no other check differs.
         orders: the kinds of comparison, of ``ORDERS``, to which it belongs.
@@ -51,6 +52,7 @@ class Check(ABC):
     computed: ClassVar[bool] = False
     of_runs_only: ClassVar[bool] = False
     of_any_order: ClassVar[bool] = False
+    brief_always: ClassVar[bool] = False
     witness: ClassVar[bool] = False
     orders: ClassVar[tuple[str, ...]] = ORDERS
     rests_on: ClassVar[str | None] = None
@@ -189,7 +191,7 @@ def merged(check: type[Check], judgements: Sequence[Judgement], terms: Terms, ru
         check,
         judgements,
         rule=check.rule(terms, runs),
-        brief=check.brief(terms, runs) if terms.tolerance == TOLERANCES[terms.precision] else "",
+        brief=check.brief(terms, runs) if check.brief_always or terms.tolerance == TOLERANCES[terms.precision] else "",
         values=check.values(runs),
         absent=check.absent(terms, runs),
         said=[one.sentence for run in runs for one in run.readings.values() if one.check == check.name],

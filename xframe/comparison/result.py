@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Result = Literal["pass", "fail", "not judged"]
 # Of a check.
+_BY_TOLERANCE, _SAME = {"loss", "weights", "gradient_norm"}, {"identical", "equivalent"}
 _IN_JSON = ("name", "result", "rule", "values", "first", "worst", "worst_at", "worst_of", "undecided", "detail")
 
 
@@ -239,6 +240,16 @@ class Comparison:
         if self.by_hand or not words or len(self.numerics) < len(self.runs) - 1:
             return "within tolerance"
         return "not judged" if "inconclusive" in words else "equivalent"
+
+    @property
+    def only_tolerance(self) -> bool:
+        """Whether nothing fails but a tolerance given by hand, where each run's steps from one state are equivalent."""
+        failed = [check for check in self.checks if check.result == "fail"]
+        close = all(one.name in _BY_TOLERANCE and one.worst is not None and np.isfinite(one.worst) for one in failed)
+        judged = [one for one in self.numerics if one.steps]
+        enough = len(judged) == len(self.runs) - 1 > 0 and all(one.verdict in _SAME for one in judged)
+        accuracy = any("accuracy" in one.detail for one in failed)
+        return self.by_hand and self.structure == "identical" and bool(failed) and close and enough and not accuracy
 
     @property
     def verdict(self) -> str:

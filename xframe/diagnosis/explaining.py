@@ -71,6 +71,8 @@ def explain(findings: Findings) -> Comparison:
     of_steps = [*_of_steps(findings)]
     proven = {one.run for one in of_steps if one.certain}  # what only may be is no alternative to it
     explanations = (*of_steps, *(one for one in explanations if one.certain or one.run not in proven))
+    if comparison.only_tolerance:
+        explanations = tuple(_of_tolerance(comparison))
     for run in dict.fromkeys(one.run for one in explanations):
         for explanation in _foremost([one for one in explanations if one.run == run]):
             sentences += sentences_of(explanation)
@@ -89,6 +91,17 @@ def _of_steps(findings: Findings) -> Iterator[Explanation]:
             yield Explanation(
                 one.name, judged.candidate, one.certainty == "proven", one.sentence.rstrip("."), fix, step
             )
+
+
+def _of_tolerance(comparison: Comparison) -> Iterator[Explanation]:
+    """That a tolerance set by hand is finer than rounding, of each run whose steps are equivalent."""
+    first, *others = comparison.runs
+    failing = " and ".join(check.title for check in comparison.checks if check.result == "fail")
+    cause = causes.by_name()["tolerance-below-rounding"]
+    for run in others:
+        text = f"each step of {run} and {first} that was made from one state is within its rounding; {failing} differ "
+        text += f"by more than the tolerance set by hand, {comparison.tolerance}, allows"
+        yield Explanation(cause.name, run, True, text, dict(cause.fixes))
 
 
 def _foremost(explanations: Sequence[Explanation]) -> Sequence[Explanation]:

@@ -69,10 +69,18 @@ class Distance:
             value = math.nextafter(value, towards)
         return value
 
+    @property
+    def whole(self) -> bool:
+        """Whether these are whole numbers, such as ids, which no rounding moves: every other one fails."""
+        return self.bound == 0 and self.reference.is_integer() and self.candidate.is_integer()
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        lists = {"index": list(self.index), "shape": list(self.shape)}
-        return _plain(asdict(self) | lists | {"ok": self.ok, "just_failing": self.just_failing})
+        facts = asdict(self) | {"index": list(self.index), "shape": list(self.shape), "ok": self.ok}
+        if self.whole:
+            values = {"reference": int(self.reference), "candidate": int(self.candidate)}
+            return _plain(facts | values | {"just_failing": None})
+        return _plain(facts | {"just_failing": self.just_failing})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xframe import __version__, tables
 from xframe.comparison.result import Comparison
 from xframe.report import words
@@ -9,9 +11,9 @@ from xframe.report.view import View
 from xframe.tables import escaped, fenced
 
 
-def markdown(comparison: Comparison) -> str:
-    """The whole report as Markdown; what comes from traces is escaped."""
-    view = View.of(comparison)
+def markdown(comparison: Comparison, again: Sequence[str] = ()) -> str:
+    """The whole report as Markdown, what comes from traces escaped; ``again`` are the commands that made its runs."""
+    view = View.of(comparison, again)
     verdict = f"{view.verdict}, {view.besides}" if view.besides else view.verdict
     lines = [f"# {verdict}: {escaped(' vs '.join(view.names))}", "", escaped(view.closing) + ".", ""]
     if view.reasons:

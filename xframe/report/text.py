@@ -27,7 +27,8 @@ def text(comparison: Comparison) -> str:
     if view.curves:
         lines += [*(f"  {one}" for one in view.curves), ""]
     if (first := view.first) is not None:
-        lines.append(f"First difference: {first.place} ({first.agreeing}), check {first.check}")
+        earlier = f" ({first.agreeing})" if first.agreeing else ""
+        lines.append(f"First difference: {first.place}{earlier}, check {first.check}")
         lines += [*plain(first.table, indent=2), ""]
     for part in (view.reasons, words.causes_text(comparison.causes)):
         if part:

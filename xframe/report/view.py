@@ -26,7 +26,7 @@ class FirstDifference:
     Attributes:
         step, check: which, the check by its title.
         place: the step, or among which it is, in words.
-        agreeing: how many steps before it agree.
+        agreeing: how many steps before it agree; empty where there is none.
         detail: what differs, in a sentence; may be empty.
         table: that step of each side.
     """
@@ -169,6 +169,8 @@ def _headline(comparison: Comparison) -> str:
         reasons = words.reasons(comparison)
         return f"Not enough is known to judge: {reasons[0]}" if reasons else "Not enough is known to judge"
     failing = [check.title for check in comparison.listed if check.result == "fail"]
+    if only := words.only_tolerance(comparison):
+        return f"{only[0].upper()}{only[1:]}: {who} differ in {' and '.join(failing)}"
     if first is None:
         return f"{who if len(names) > 1 else f'{who} and its plan'} differ in {' and '.join(failing)}"
     sides = first["names"]["reference"], first["names"]["candidate"]
@@ -176,7 +178,8 @@ def _headline(comparison: Comparison) -> str:
     both = " and ".join(filter(None, sides)) if None not in sides else f"{sides[0]} and its plan"
     where = words.place(first)
     where = where if where.startswith("among") else f"in {where}"
-    return f"{both} first differ {where}, in {what}; {words.agreeing(first)}"
+    earlier = words.agreeing(first)
+    return f"{both} first differ {where}, in {what}" + (f"; {earlier}" if earlier else "")
 
 
 def _compared(comparison: Comparison) -> list[str]:

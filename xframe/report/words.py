@@ -117,12 +117,15 @@ def _cell(value: Any) -> str:
 
 
 def agreeing(difference: Mapping[str, Any]) -> str:
-    """How many steps before the first difference agree, and of numbers that some steps lack, where it may lie."""
+    """How many steps before the first difference agree, and of numbers that some steps lack, where it may lie; empty
+    where there is no step before."""
     at, compared, last = difference["step"], difference["compared"], difference["last_compared"]
+    if not at:
+        return ""
     verb = "agrees" if compared == 1 else "agree"
-    if last is None and at:
+    if last is None:
         return f"none of {counted(at, 'earlier step')} was compared"
-    if last is None or last == at - 1:
+    if last == at - 1:
         return f"{counted(compared, 'earlier step')} {verb}"
     return f"{compared:,} of {at:,} earlier steps compared, which {verb}; none from step {last + 1:,} to {at - 1:,}"
 
@@ -205,6 +208,7 @@ def closing(comparison: Comparison) -> str:
     else:
         basis = f"{results.count('pass')} of {len(results)} checks passed, {counted(steps, 'step')} compared"
     rests_on = numerics.basis(comparison)
+    rests_on = rests_on or only_tolerance(comparison)
     judged = f"structure {comparison.structure}, numbers {comparison.numbers}" + (f": {rests_on}" if rests_on else "")
     if comparison.structure_only:
         wrong = [check.title for check in comparison.checks if check.group == "numbers" and check.result == "fail"]
@@ -215,6 +219,15 @@ def closing(comparison: Comparison) -> str:
     elif comparison.verdict == "inconclusive" and steps and not {"fail"} & {*results} and (cut := _cut(comparison)):
         judged = f"{cut}; what could be judged is equal until then"
     return f"{comparison.verdict.upper()}  {judged}  ({basis})"
+
+
+def only_tolerance(comparison: Comparison) -> str:
+    """That nothing but a tolerance set by hand fails; empty if that is not so."""
+    tolerance = comparison.tolerance
+    if tolerance is None or not comparison.only_tolerance:
+        return ""
+    given = f"{tolerance.rtol:g}" if tolerance.rtol == tolerance.atol else str(tolerance)
+    return f"the algorithm is equivalent; only the tolerance that was set by hand, {given}, fails"
 
 
 def _cut(comparison: Comparison) -> str:

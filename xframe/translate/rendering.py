@@ -40,7 +40,7 @@ def _text(translation: Translation | Refused, width: int) -> list[str]:
         if translation.closest:
             lines += [
                 "",
-                "The closest, which is not the same:",
+                _closest(translation.closest),
                 *_indented(_laid_out(translation.closest.split("\n"), width - 4)),
             ]
         return lines
@@ -64,7 +64,7 @@ def _markdown(translation: Translation | Refused) -> list[str]:
         if translation.closest:
             lines += [
                 "",
-                "The closest, which is not the same:",
+                _closest(translation.closest),
                 "",
                 *_fenced(_laid_out(translation.closest.split("\n"), 96)),
             ]
@@ -88,6 +88,10 @@ def _laid_out(lines: Sequence[str], width: int) -> str:
 
 def _beside(translation: Translation, written: Written) -> str:
     return f"{written.beside_for}:" if written.beside_for else f"Or {_NAMES[translation.target]}'s own:"
+
+
+def _closest(code: str) -> str:
+    return f"The closest, which is not the same{' without its hook' * ('_hook(' in code)}:"
 
 
 def _fenced(code: str) -> list[str]:

@@ -175,10 +175,11 @@ def _written(kind: str, bound: Bound, call: Call, target: str, meaning: dict[str
         return _with(write(trained), trained.remarks)
     if kind == "layer" and target != "optax":
         found = to_torch.modules(bound, remarks) if target == "torch" else to_keras.layers(bound, remarks)
-        if BATCH_NORM in remarks.texts:
-            raise NothingExactError(BATCH_NORM, closest=_chained(found, target))
         code = _chained(found, target)
-        return _with(Written("layer", code, common.setup(code)), remarks)
+        layer = Written("layer", code, common.setup(code))
+        if BATCH_NORM in remarks.texts:
+            raise common.of_variance(layer, remarks)
+        return _with(layer, remarks)
     if kind == "layer":
         raise NothingExactError("optax has no layers.")
     raise NothingExactError("Weights that are drawn differ in every framework: copy them from one to the other.")

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 import xframe
+from xframe.comparison.checks.resynchronised import described
+from xframe.diagnosis.causes.losses import apart
 from xframe.numerics.result import Curve, Distance, NumericCause, Numerics
 from xframe.report.markdown import markdown
 from xframe.report.page.rendering import comparison_page
@@ -84,3 +86,60 @@ def test_names_of_tensors_do_not_drive_the_page(compared):
     odd = replace(NEAR, tensor="<script>alert(1)</script>")
     shown = comparison_page(compared(equivalent(worst=(odd,))))
     assert "<script>alert(1)" not in shown
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_where_only_a_tolerance_set_by_hand_fails_that_is_said(form, compared):
+    comparison = compared(equivalent(), by=1e-7, rtol=1e-9, atol=1e-9)
+    assert (comparison.verdict, comparison.only_tolerance) == ("failed", True)
+    assert [cause.name for cause in comparison.causes] == ["tolerance-below-rounding"]
+    shown = " ".join(FORMS[form](comparison).split())
+    said = "he algorithm is equivalent; only the tolerance that was set by hand, 1e-09, fails"
+    assert shown.count(said) == 1 + (form == "page")  # the page's headline, too
+    assert "weight decay" not in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({"verdict": "different", "worst": (FAR,), "first": FAR, "causes": (CAUSE,)}, {"rtol": 1e-9, "atol": 1e-9}),
+        ({"steps": ()}, {"rtol": 1e-9, "atol": 1e-9}),
+        ({}, {}),  # by no tolerance of anybody's
+    ],
+)
+def test_a_tolerance_is_not_all_that_fails_where_more_does(changes, options, compared):
+    comparison = compared(equivalent(**changes), by=0.1, **options)
+    assert (comparison.verdict, comparison.only_tolerance) == ("failed", False)
+
+
+def test_whole_numbers_are_shown_as_such():
+    ids = Distance(0, "float64", "batch", "ids", (3,), 1781.0, 1782.0, 1.0, 0.0, 1.0, (4,))
+    facts = ids.to_dict()
+    assert [repr(facts[name]) for name in ("reference", "candidate", "just_failing")] == ["1781", "1782", "None"]
+    assert described(ids, "a", "b") == "batch ids[3] b 1782, a 1781"
+    assert FAR.to_dict()["just_failing"] > 0.5
+
+
+def test_markdown_has_the_commands_that_the_page_has(compared):
+    comparison = compared(equivalent(), by=1e-8)
+    assert "$ xframe verify plan.toml" in markdown(comparison, ["xframe verify plan.toml"])
+
+
+def test_steps_that_are_not_there_are_not_said_to_agree(runs):
+    rows = [[dict(row) for row in runs.rows(PLAN, 10)] for _ in range(2)]
+    for row in rows[1]:
+        row["loss"] += 1.0
+    comparison = xframe.compare(*(runs(one, name) for one, name in zip(rows, "ab", strict=True)))
+    for form in FORMS.values():
+        assert "earlier step" not in form(comparison)
+    assert "First difference: step 0, check loss" in text(comparison)
+
+
+@pytest.mark.parametrize("options", [{}, {"rtol": 1e-3, "atol": 1e-3}])
+def test_the_rates_rule_reads_alike_by_any_tolerance(options, compared):
+    assert compared(equivalent(), by=1e-8, **options).check("lr").brief == "up to rounding"
+
+
+def test_two_first_losses_are_shown_in_digits_that_tell_them_apart():
+    assert apart(2.40647411, 2.40647388) == "2.4064741 and 2.4064739"
+    assert apart(1.0, 2.0) == "1 and 2"

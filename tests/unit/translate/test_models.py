@@ -53,7 +53,7 @@ def test_what_has_no_counterpart_has_a_reason():
     normed = {**CONFIG, "layers": [*CONFIG["layers"][:2], layer("BatchNormalization", axis=-1)]}
     translation = translate(json.dumps(normed))
     assert "running variance" in translation.reasons[0]
-    assert "LazyBatchNorm2d(eps=0.001, momentum=0.01" in translation.closest
+    assert "BatchNorm2d(num_features=4, eps=0.001, momentum=0.01" in translation.closest
     branch = [dict(each, name=str(i), inbound_nodes=[]) for i, each in enumerate(CONFIG["layers"])]
     branch[2]["inbound_nodes"] = [
         {"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["0", 0, 0]}}]}
@@ -172,3 +172,42 @@ def test_a_sequential_of_known_layers_is_a_model():
     assert "keras.layers.Permute((2, 1)), keras.layers.Flatten()" in translate(torch).written.code
     refused = translate("Sequential([PReLU(), layers.Reshape((2, 3))])")
     assert len(refused.reasons) == 2
+
+
+def test_known_sizes_are_written():
+    dense = "keras.Sequential([keras.Input((64,)), layers.Dense(48), layers.BatchNormalization(), layers.Dense(10)])"
+    closest = translate(dense.replace("layers.", "keras.layers.")).closest
+    assert "BatchNorm1d(num_features=48" in closest
+    assert "Linear(in_features=48, out_features=10" in closest
+    images = "keras.Input((28, 28, 1)), layers.Conv2D(8, 3, strides=2, padding='same'), layers.MaxPooling2D(), "
+    images += "layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(10)"
+    code = translate(f"keras.Sequential([{images}])".replace("layers.", "keras.layers.")).written.code
+    assert "Conv2d(in_channels=8, out_channels=4" in code
+    assert "Linear(in_features=100, out_features=10" in code  # 28, 14, 7, 5: 5 x 5 x 4
+    unknown = "keras.Sequential([keras.layers.Dense(48), keras.layers.Dense(10)])"
+    assert "LazyLinear(out_features=48, bias=True), torch.nn.Linear(in_features=48" in translate(unknown).written.code
+    wrong = "keras.Sequential([keras.Input((64,)), keras.layers.Conv2D(8, 3, strides=2, padding='same')])"
+    assert "LazyConv2d" in translate(wrong).written.code  # a model that Keras refuses; no traceback
+
+
+def test_a_normalisation_alone_says_of_what_its_axes_follow_and_what_keeps_its_variance():
+    translation = translate("keras.layers.BatchNormalization()")
+    assert any("2d of images" in reason for reason in translation.reasons)
+    lines = translation.closest.split("\n")
+    assert lines[0] == "import torch"
+    assert "LazyBatchNorm1d(" in lines[-2]
+    assert lines[-1] == "layer.register_forward_hook(variance_by_n)"
+    shown = translate("keras.layers.BatchNormalization(input_shape=(48,))")
+    assert not any("2d of images" in reason for reason in shown.reasons)
+    assert "torch.nn.BatchNorm1d(num_features=48" in shown.closest
+    assert translate("torch.nn.BatchNorm1d(4)").closest.startswith("import keras\n")
+
+
+def test_the_hook_makes_the_running_variance_kerass():
+    torch = pytest.importorskip("torch")
+    names = {}
+    exec(translate("keras.layers.BatchNormalization(input_shape=(3,))").closest, names)
+    batch = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    names["layer"](batch).sum().backward()
+    expected = 0.99 + 0.01 * batch.var(0, correction=0)
+    torch.testing.assert_close(names["layer"].running_var, expected, rtol=1e-6, atol=0)

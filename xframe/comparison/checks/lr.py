@@ -33,7 +33,7 @@ class LearningRate(Check):
     """
 
     name, title, rank, group = "lr", "learning rate", 50, "numbers"
-    of_any_order = True
+    of_any_order, brief_always = True, True
     rests_on, shown = "lr", ("lr", "rate")
 
     def __init__(self, pair: Pair) -> None:

@@ -96,17 +96,24 @@ def described(distance: Distance, reference: str, candidate: str) -> str:
     if not distance.index and distance.shape:
         return f"{place(distance)} has shape {distance.shape} in {reference}, and not in {candidate}"
     values = [*(shown(one, distance) for one in (distance.candidate, distance.reference)), failing(distance)]
-    text = f"{place(distance)} {candidate} {values[0]}, {reference} {values[1]}: {distance.difference:.3g} apart "
+    text = f"{place(distance)} {candidate} {values[0]}, {reference} {values[1]}"
+    if distance.whole:
+        return text
+    text += f": {distance.difference:.3g} apart "
     return f"{text}({distance.ulps:.3g} ulps) where {distance.bound:.3g} is allowed; {values[2]} would just have failed"
 
 
 def shown(value: float, distance: Distance) -> str:
     """A value of one of its tensors in as many digits as its precision has."""
+    if distance.whole:
+        return str(int(value))
     return repr(value) if distance.precision == "float64" else f"{value:.9g}"
 
 
 def failing(distance: Distance) -> str:
-    """The value that would just have failed, in as many digits as tell it from the reference's."""
+    """The value that would just have failed, in as many digits as tell it from the other; none of whole numbers."""
+    if distance.whole:
+        return ""
     size = max(abs(distance.reference), abs(distance.just_failing))
     if not (0 < distance.bound < size < math.inf):
         return shown(distance.just_failing, distance)

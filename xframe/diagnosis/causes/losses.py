@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,15 @@ class Rounding(Cause):
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         if numbers.other_losses and numbers.scale is None and numbers.drifts:
             step = numbers.loss_differs_at
-            text = f"the losses of {case.run} and {case.other} diverge slowly, "
-            yield self.note(case, f"{text}beyond the tolerance from step {step:,} on, as rounding makes them", step)
+            both = f"losses of {case.run} and {case.other}"
+            text = f"the {both} diverge slowly, beyond the tolerance from step {step:,} on, as rounding makes them"
+            if not step:
+                text = f"the first {both} differ, before any update, by no more than rounding makes of them"
+            fit = self.note(case, text, step)
+            yield replace(fit, fields={**fit.fields, "trained": bool(step)})
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        return {where: text for where, text in self.fixes.items() if where != "any" or fields.get("trained", True)}
 
 
 class LossScale(Cause):
@@ -201,7 +209,13 @@ def differ_from_the_start(case: Case, numbers: Numbers) -> str:
     if numbers.scale is not None or numbers.constant or _factor_of_the_first(case, numbers):
         return ""
     a, b = (losses[0] for losses in numbers.loss)
-    return f"{case.run}: the first loss already differs, {a:.6g} and {b:.6g}: before any update"
+    return f"{case.run}: the first loss already differs, {apart(float(a), float(b))}: before any update"
+
+
+def apart(a: float, b: float) -> str:
+    """Two numbers in as many digits as tell them from each other, six at least."""
+    texts = [(f"{a:.{digits}g}", f"{b:.{digits}g}") for digits in range(6, 18)]
+    return " and ".join(next((pair for pair in texts if pair[0] != pair[1]), texts[0]))
 
 
 def _factor_of_all(case: Case, scale: float) -> str:

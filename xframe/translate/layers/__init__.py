@@ -8,5 +8,6 @@ Its files:
     common.py     what both directions use: activations, padding, the sentences that come up
     to_torch.py   Keras' layers as modules
     to_keras.py   modules as Keras' layers
+    shapes.py     the shape of what a layer gives, as far as a sequence shows it
     models.py     ``model.get_config()`` as JSON, and a printed torch.nn.Sequential
 """

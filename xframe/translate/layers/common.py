@@ -9,7 +9,7 @@ from typing import Any
 from xframe.errors import UsageError
 from xframe.translate.names import Bound
 from xframe.translate.parsing import Call
-from xframe.translate.written import NothingExactError, Remarks
+from xframe.translate.written import NothingExactError, Remarks, Written
 
 LAYOUT = "Keras has channels last, PyTorch behind the samples: permute the data, and copy the weights."
 WEIGHTS = "Weights begin by other rules: copy them, a kernel's axes turned round."
@@ -17,6 +17,30 @@ BATCH_NORM = (
     "Keras' running variance is the batch's, PyTorch's that times N / (N − 1): training gives the same outputs, "
     "evaluation others."
 )
+_HOOK = (
+    "The hook below takes from running_var what PyTorch adds too much: with it evaluation is the same, up to rounding."
+)
+OF_AXES = (
+    "Which BatchNorm it is follows from the inputs, which are not shown here: 1d of (samples, features) or (samples, "
+    "channels, length), 2d of images, 3d of volumes, with the same arguments; input_shape=(48,) would say it."
+)
+_BY_N = (
+    "def variance_by_n(module, inputs, outputs):  # a running variance as Keras keeps it",
+    "    if module.training:",
+    "        batch = inputs[0].detach()",
+    "        axes = [axis for axis in range(batch.ndim) if axis != 1]",
+    "        count = batch.numel() // batch.shape[1]",
+    "        extra = module.momentum * batch.var(axes, correction=0) / (count - 1)",
+    "        module.running_var = module.running_var - extra",
+)
+_HOOKED = {
+    "layer": ("layer.register_forward_hook(variance_by_n)",),
+    "model": (
+        "for module in model.modules():",
+        "    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):",
+        "        module.register_forward_hook(variance_by_n)",
+    ),
+}
 ROUNDED = "Keras rounds a constant of this function to float32, in float64 too."
 RESIZED = "TensorFlow resizes bilinearly in float32, in float64 too."
 # By Keras' name; the module of PyTorch that is the same function.
@@ -79,6 +103,15 @@ def setup(code: str) -> tuple[str, ...]:
             lines += [f"class {name}(torch.nn.Module):", f"    def forward(self, {given}):"]
             lines += [f"        {line}" for line in body]
     return tuple(lines)
+
+
+def of_variance(written: Written, remarks: Remarks) -> NothingExactError:
+    """That a batch normalisation's running variance is another, and for PyTorch the hook that makes it the same."""
+    others = [text for text in (OF_AXES,) if text in remarks.texts]
+    if "torch.nn." not in written.code:
+        return NothingExactError(BATCH_NORM, *others, closest="\n".join(written.lines()))
+    hooked = replace(written, setup=(*written.setup, *_BY_N), after=_HOOKED[written.name])
+    return NothingExactError(BATCH_NORM, _HOOK, *others, closest="\n".join(hooked.lines()))
 
 
 def sizes(value: Any, axes: int) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from xframe.errors import UsageError, Verbatim
-from xframe.translate.layers import to_keras, to_torch
-from xframe.translate.layers.common import BATCH_NORM, of_keras, setup
+from xframe.translate.layers import shapes, to_keras, to_torch
+from xframe.translate.layers.common import BATCH_NORM, of_keras, of_variance, setup
 from xframe.translate.names import Bound, bind, signatures
 from xframe.translate.parsing import Call, expression
 from xframe.translate.written import NothingExactError, Remarks, Written
@@ -98,7 +98,7 @@ def _to_torch(calls: list[Bound], remarks: Remarks, shape: Any = None) -> Writte
     channels: str | None = None  # where they are, which before the first layer is as the data has it
     for each in calls:
         known = shape is not None and each.values.get("input_shape", 0) is None
-        call = replace(each, values={**each.values, "input_shape": shape}) if known else each
+        call = replace(each, values={**each.values, "input_shape": shapes.taken(each, shape)}) if known else each
         wanted = _channels(call)
         if wanted and (channels, wanted) in (("first", "last"), ("last", "first")):
             found.append(f"Channels{wanted.capitalize()}()")
@@ -106,7 +106,7 @@ def _to_torch(calls: list[Bound], remarks: Remarks, shape: Any = None) -> Writte
             found += to_torch.modules(call, remarks)
         except NothingExactError as refusal:
             reasons += refusal.reasons
-        channels, shape = _after(call, channels, wanted), _shape(call)
+        channels, shape = _after(call, channels, wanted), shapes.given(call)
     if reasons:
         raise NothingExactError(*dict.fromkeys(reasons))
     code = f"torch.nn.Sequential({', '.join(found)})"
@@ -125,25 +125,9 @@ def _after(call: Bound, channels: str | None, wanted: str | None) -> str | None:
     """Where the channels are after a layer; ``flat`` where there is one axis of features alone."""
     inner = bind(of_keras(call["layer"])) if call.leaf == "Bidirectional" else call
     flat = call.leaf == "Flatten" or (call.leaf.startswith("Global") and not call["keepdims"])
-    shape = _shape(call)
+    shape = shapes.given(call)
     flat = flat or channels == "flat" or inner.values.get("return_sequences") is False
     return "flat" if flat or (shape is not None and len(shape) == 1) else wanted or channels
-
-
-def _shape(call: Bound) -> tuple[int | None, ...] | None:
-    """The shape of what a layer gives, where that is simple to say."""
-    shape = call.values.get("input_shape")
-    inner = bind(of_keras(call["layer"])) if call.leaf == "Bidirectional" else call
-    if call.leaf == "Embedding":
-        return None if shape is None else (*shape, call["output_dim"])
-    if shape is None or call.leaf in ("Dropout", "Activation", "ReLU", "LeakyReLU", "ELU", "LayerNormalization"):
-        return None if shape is None else tuple(shape)
-    if call.leaf == "Dense":
-        return (*shape[:-1], call["units"])
-    if "return_sequences" not in inner.values:
-        return None
-    units = inner["units"] * (1 if inner is call else 2)
-    return (*(shape[:-1] if inner["return_sequences"] else ()), units)
 
 
 def _to_keras(calls: list[Bound], remarks: Remarks) -> Written:
@@ -175,7 +159,7 @@ def _to_keras(calls: list[Bound], remarks: Remarks) -> Written:
 def _checked(written: Written, remarks: Remarks) -> Written:
     remarks.texts[:] = [text for text in remarks.texts if not text.startswith("Of images")]
     if BATCH_NORM in remarks.texts:
-        raise NothingExactError(BATCH_NORM, closest="\n".join(written.lines()))
+        raise of_variance(written, remarks)
     return written
 
 

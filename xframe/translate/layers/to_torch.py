@@ -12,6 +12,7 @@ from xframe.translate.layers.common import (
     COPIED_GRU,
     COPIED_OTHERS,
     LAYOUT,
+    OF_AXES,
     RESIZED,
     ROUNDED,
     WEIGHTS,
@@ -160,7 +161,9 @@ def _batch_norm(call: Bound, remarks: Remarks) -> Modules:
         raise NothingExactError("BatchNormalization with one of center and scale has no counterpart.")
     remarks.add(BATCH_NORM)
     shape = call["input_shape"]
-    rank = "2d" if shape is None or len(shape) == 3 else "1d"
+    if shape is None or shape[0] is ...:
+        remarks.add(OF_AXES)
+    rank = "1d" if shape is None else {3: "2d", 4: "3d"}.get(len(shape), "1d")
     words = {"eps": call["epsilon"], "momentum": round(1 - call["momentum"], 15), "affine": call["scale"]}
     return [_with_inputs(f"LazyBatchNorm{rank}", f"BatchNorm{rank}", "num_features", call, **words)]
 
@@ -291,7 +294,7 @@ def _zero_pad(call: Bound, remarks: Remarks) -> Modules:
 
 def _flatten(call: Bound, remarks: Remarks) -> Modules:
     shape = call["input_shape"]
-    if shape is None or len(shape) > 2:
+    if shape is None or shape[0] is ... or len(shape) > 2:
         remarks.add("Of images, PyTorch flattens channels first: permute(0, 2, 3, 1) before, so that weights fit.")
     return [called(f"{N}Flatten", start_dim=1, end_dim=-1)]
 
