@@ -5,7 +5,7 @@ Where a trace has no captured updates nothing is judged, and where numbers diffe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from xframe.numerics.result import Numerics
 from xframe.numerics.scripts.comparing import Sides, compared
 from xframe.state.pairing import Pair, pairs_of
 from xframe.state.record import Record
-from xframe.trace.captured import Captured, captured_of
+from xframe.trace.captured import Captured, captured_of, left_out
 from xframe.trace.trace import Trace
 
 MapOfPairs = Mapping[str, str | Pair]
@@ -53,6 +53,7 @@ def judged(
     names = named(traces)
     for name, trace, own in zip(names[1:], traces[1:], held[1:], strict=True):
         if not held[0] or not own:
+            notes += _nothing(zip((names[0], name), (traces[0], trace), (held[0], own), strict=True))
             continue
         if any(one.optimizer for one in (*held[0], *own)):
             notes.append("captured updates of each script's first optimizer are judged, those of others are not")
@@ -70,6 +71,13 @@ def judged(
             why = "; ".join(numerics.notes)
             notes.append(f"the captured updates of {names[0]} and {name} do not tell whether they do the same: {why}")
     return tuple(found), tuple(notes)
+
+
+def _nothing(sides: Iterable[tuple[str, Trace, Sequence[Captured]]]) -> Iterator[str]:
+    """Where one of two was to capture updates and has none: that they could not be compared, and why."""
+    for name, trace, held in sides:
+        if not held and (why := left_out(trace)):
+            yield f"captured updates could not be compared, as {name} has none: {why}"
 
 
 def _common(reference: Sequence[Captured], candidate: Sequence[Captured]) -> Iterator[tuple[Record, Record]]:
@@ -96,6 +104,6 @@ def with_hint(comparison: Comparison, traces: Sequence[Trace]) -> Comparison:
     told = comparison.structure == "identical" and comparison.numbers not in ("different", "not judged")
     if told or len(traces) < 2 or len(scripts) < len(traces) or all(captured_of(trace) for trace in traces):
         return comparison
-    if comparison.structure == "different":
+    if comparison.structure == "different" or any(left_out(trace) for trace in traces):
         return comparison
     return replace(comparison, explanation=(*comparison.explanation, _MORE))

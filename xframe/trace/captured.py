@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from xframe.errors import StateError
+from xframe.errors import StateError, counted
 from xframe.state.record import Record, read_record
 from xframe.trace.source import damaged
 from xframe.trace.weights import weights_path
@@ -60,13 +60,17 @@ def file_name(update: int, optimizer: int) -> str:
 
 
 def captured_of(trace: Trace) -> list[Captured]:
-    """What was captured beside a trace, by update and then by optimizer; empty if the folder is not there.
+    """What was captured beside a trace, by update and then by optimizer; empty if none was.
 
     Raises:
-        TraceError: a file that the trace vouches for is not there.
+        TraceError: a file that the trace vouches for is not there, or the folder of them all.
     """
     folder = captured_path(trace.path)
     if not folder.is_dir():
+        if kept := ((trace.end or {}).get("captured") or {}).get("files"):
+            files = counted(len(kept), "captured update")
+            why = f"it is not there, and the trace has digests of {files} in it; it goes with a trace that is moved"
+            raise damaged(folder, why)
         return []
     names = dict.fromkeys(os.listdir(folder))
     vouched = (trace.end.get("captured") or {}).get("files", {}) if trace.end else names
@@ -76,6 +80,12 @@ def captured_of(trace: Trace) -> list[Captured]:
     if lost := [one.path for one in found if one.path.name not in names]:
         raise damaged(lost[0], "it is not there, and the trace has its digest")
     return sorted(found)
+
+
+def left_out(trace: Trace) -> str | None:
+    """Why nothing was captured beside a trace, where something was to be; else None."""
+    stated = ((trace.end or {}).get("captured") or {}) if not captured_path(trace.path).is_dir() else {}
+    return next(iter((stated.get("left_out") or {}).values()), None) if not stated.get("files") else None
 
 
 def _numbers(name: str) -> tuple[int, int]:

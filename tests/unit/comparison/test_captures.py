@@ -1,13 +1,14 @@
 """Traces of scripts with captured updates beside them are judged by these; where there are none, it is said."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from unit.numerics.captured_by_hand import Script, captured
 
 import xframe
-from xframe.errors import UsageError
+from xframe.errors import TraceError, UsageError
 from xframe.report.text import text
 from xframe.state.record import write_record
 from xframe.tasks.optimizers import SGD
@@ -112,3 +113,26 @@ def test_what_is_wrong_beside_the_masks_fails(tmp_path):
     comparison = xframe.compare(*traces)
     assert (comparison.verdict, comparison.check("loss").result) == ("failed", "not judged")
     assert comparison.causes[0].name == "learning-rate-value"
+
+
+@pytest.mark.parametrize("lost", [("torch",), ("keras",), ("torch", "keras")])
+def test_a_folder_of_captures_that_is_gone_is_a_damaged_recording(tmp_path, lost):
+    traces = [recorded(tmp_path, one) for one in (TORCH, replace(KERAS, rule=SGD(0.10001)))]
+    for name in lost:
+        shutil.rmtree(tmp_path / f"{name}.captured")
+    with pytest.raises(TraceError, match=r"captured.*is not there.*4 captured updates.*goes with a trace"):
+        xframe.compare(*traces)
+
+
+def test_where_there_was_no_room_it_is_said_why_nothing_was_compared(tmp_path):
+    ours, path = recorded(tmp_path, TORCH), tmp_path / "full.trace"
+    with xframe.record(path) as recorder:
+        recorder.settings({"optimizer.learning_rate": 0.1, "model.class": "Sequential"})
+        for record in captured(KERAS, 4):
+            loss = float(record.stages["loss"]["loss"])
+            recorder.step(ids=range(8 * record.step, 8 * record.step + 8), updates=record.step + 1, loss=loss)
+        why = "3.0 MB, and 1.0 of 1 are left"
+        recorder.end_facts["captured"] = {"files": {}, "left_out": {file_name(0, 0): why}}
+    comparison = xframe.compare(ours, path)
+    assert any("could not be compared, as full has none" in said and why in said for said in comparison.explanation)
+    assert not any("--capture 4" in said for said in comparison.explanation)

@@ -82,7 +82,8 @@ def test_where_nothing_is_reproduced_settings_suggest_a_cause():
     settings = {"recurrent.batch_first": True}, {"recurrent.batch_first": False}
     ours, theirs = captured(PLAIN[0], 1), captured(PLAIN[1], 1)
     forward = {"outputs": theirs[0].stages["forward"]["outputs"] + 1}
-    theirs = [replace(theirs[0], stages={**theirs[0].stages, "forward": forward})]
+    gradient = {name: values + 1 for name, values in theirs[0].stages["gradient"].items()}
+    theirs = [replace(theirs[0], stages={**theirs[0].stages, "forward": forward, "gradient": gradient})]
     found = compared(zip(ours, theirs, strict=True), Sides(("torch", "keras"), settings=settings))
     assert found.first.stage == "forward"
     assert ("batch-first", "likely") in [(one.name, one.certainty) for one in found.causes]

@@ -207,6 +207,13 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
     gradients = candidates[0][1]
     if one == other or _share(one(gradients), other(gradients), 1e-16) <= 1:
         return
+    for side, (mine, others) in enumerate(((one, other), (other, one))):
+        own = (references, candidates)[side][0][1]
+        if not others.kind and (factor := _plain(mine, own, (pair.reference, pair.candidate)[side], pair.rules[side])):
+            text = f"{pair.names[side]} multiplies its gradients by {factor:.6g} before its optimizer takes them"
+            fix = {"any": "scale gradients once"}
+            yield NumericCause("gradient-factor", "proven", "clipping", pair.tensor("clipping"), text, fix)
+            return
     rivals = {each.kind for each, _, share in candidates if share <= 1} - {other.kind}
     kinds = one.kind != other.kind or (one.always, one.norm) != (other.always, other.norm)
     name = "clipping-kind" if kinds else "clipping-threshold"
@@ -220,3 +227,15 @@ def causes(pair: Pair) -> Iterator[NumericCause]:
     fix = {at: text.format(f"{one.threshold:.7g}") for at, text in _FIXES.get(one.kind, {"any": "no clipping"}).items()}
     text = f"{pair.names[1]} {other.text()}, {pair.names[0]} {one.text()}"
     yield NumericCause(name, certainty, "clipping", pair.tensor("clipping"), text, fix)
+
+
+def _plain(clip: _Clip, gradients: Gradients, record: Record, stated: Rule | None) -> float | None:
+    """The one factor that all gradients of a step are multiplied by, where a clip was neither stated nor seen, and its
+    threshold is no round number, so that it merely fits that step."""
+    if not clip.kind or clip.kind == "clip_value" or getattr(stated, clip.kind, None) is not None:
+        return None
+    factors = clip.factors(gradients)
+    if record.facts.get("clipping") or float(f"{clip.threshold:.4g}") == clip.threshold:
+        return None
+    alike = max(factors) - min(factors) <= 1e-6 * max(factors)
+    return factors[0] if alike and abs(factors[0] - 1) > 1e-6 else None

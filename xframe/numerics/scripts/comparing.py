@@ -23,6 +23,7 @@ from xframe.numerics.result import Distance, NumericCause, Numerics, Verdict
 from xframe.numerics.scripts import (
     apart,
     feeding,
+    forms,
     known_layers,
     observing,
     pairing,
@@ -30,6 +31,7 @@ from xframe.numerics.scripts import (
     set_otherwise,
     statistics,
 )
+from xframe.numerics.scripts.between import Between
 from xframe.numerics.scripts.feeding import Held
 from xframe.numerics.scripts.matching import Match, matched, update
 from xframe.numerics.scripts.stating import loss_of, rule_of
@@ -56,6 +58,7 @@ class _Judged:
         fed: the stages in which the candidate's inputs went through the reference's formula.
         random: each drew masks of its own, at the same rates.
         buffers: both have some.
+        forms: what differs in form alone.
     """
 
     step: int
@@ -69,6 +72,7 @@ class _Judged:
     fed: frozenset[str]
     random: bool
     buffers: bool
+    forms: Mapping[str, Sequence[str]]
 
 
 class Sides(NamedTuple):
@@ -98,10 +102,10 @@ def compared(pairs: Iterable[tuple[Record, Record]], sides: Sides) -> Numerics:
         UsageError: a parameter has no pair, or more than one way to be paired.
         StateError: a record does not describe its model.
     """
-    judged = list[_Judged]()
+    judged, between = list[_Judged](), Between(sides.names)
     for ours, theirs in pairs:
         with np.errstate(all="ignore"):  # a script's numbers may be of any size
-            judged.append(_judged(ours, theirs, sides, judged))
+            judged.append(_judged(ours, theirs, sides, judged, between))
     distances = [one for each in judged for one in each.distances]
     worst = _worst(distances)
     fed = {(each.step, stage) for each in judged for stage in each.fed}
@@ -183,7 +187,7 @@ def _worst(distances: Iterable[Distance]) -> tuple[Distance, ...]:
     return tuple(sorted(worst.values(), key=lambda one: STAGES.index(one.stage)))
 
 
-def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged]) -> _Judged:
+def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged], between: Between) -> _Judged:
     """Of one update, after those before it."""
     in_common = pairing.names(ours, theirs, sides.given)
     rules = _rule(ours, in_common[0]), _rule(theirs, in_common[1])
@@ -194,10 +198,13 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
     way = replaying.way(match.reference, rules[0], search=all(one.replayed for one in before))
     left, right = (known_layers.known(one, names) for one, names in zip(match.sides, in_common, strict=True))
     moved = tuple(statistics.distances(match.sides, (left, right)))
-    held = list(_held(match, way, rules[0], {one.tensor for one in moved}, random=random))
+    known = {path for each in before for path in each.forms.get("forms", ())}
+    plain, found = forms.settled(feeding.computed(match, random=random), match, known)
+    held = list(_held(match, plain, way, rules, found, {one.tensor for one in moved}, random=random))
     computed, *replayed = [judge_step(*pair) for pair in held]
     fed = [one for each in replayed for one in each if one.stage != "forward"]  # which a loss was given
     distances = (*computed, *fed, *moved)
+    since, why, noted = between(match)
     updates = [pair for pair in held if pair[1].stages.get("update")]
     tried = Counter(stage for each in before for stage in {one.stage for one in each.distances if not one.ok})
     failing = [one for one in distances if not one.ok and tried[one.stage] < _TRIES]
@@ -205,22 +212,38 @@ def _judged(ours: Record, theirs: Record, sides: Sides, before: Sequence[_Judged
     return _Judged(
         step=ours.step,
         precision=match.reference.precision,
-        distances=distances,
-        causes=tuple(_causes(match, (left, right), rules, failing, sides)),
-        notes=tuple(_notes(match, way is not None, random=random)),
+        distances=(*since, *distances),
+        causes=(*why, *_causes(match, (left, right), rules, failing, sides)),
+        notes=(*noted, *_notes(match, way is not None, random=random), *_forms(found)),
         identical=_same_bits(match),
         tells=any(judge([pair]).verdict in ("identical", "equivalent") for pair in updates),
         replayed=way is not None,
         fed=frozenset(one.stage for one in (*fed, *moved)),
         random=random and observing.rates(match.reference) == observing.rates(match.candidate),
         buffers=all(one.after is not None and bool(one.after.buffers) for one in match.sides),
+        forms=found,
     )
 
 
-def _held(match: Match, way: Way | None, rule: Rule | None, moved: Collection[str], *, random: bool) -> Iterator[Held]:
+def _forms(found: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """What differs in form alone, said."""
+    for kind, paths in found.items():
+        yield kind, forms.NOTES[kind].format(", ".join(paths[:3]) + (f" and {len(paths) - 3} more" * (len(paths) > 3)))
+
+
+def _held(
+    match: Match,
+    computed: Held,
+    way: Way | None,
+    rules: tuple[Rule | None, Rule | None],
+    found: dict[str, list[str]],
+    moved: Collection[str],
+    *,
+    random: bool,
+) -> Iterator[Held]:
     """What is and what would be, in the order of computation; nothing behind the first stage that fails of those that
-    go on from each other. Buffers that were ``moved`` again by the reference's way are not held beside each other."""
-    computed = feeding.computed(match, random=random)
+    go on from each other. What differs in form alone is left out, and found; buffers that were ``moved`` again by the
+    reference's way are not held beside each other."""
     failing = next((one.stage for one in judge_step(*computed) if not one.ok), None)
     upto = feeding.COMPUTED[: feeding.COMPUTED.index(failing) + 1] if failing in feeding.COMPUTED else feeding.COMPUTED
     ours, theirs = (
@@ -232,14 +255,20 @@ def _held(match: Match, way: Way | None, rule: Rule | None, moved: Collection[st
         value = replaying.loss(match.reference, _loss(match.reference), match.candidate)
         if lost := feeding.lost(match, value):
             yield lost
-    if clipped := feeding.clipped(match, lambda gradient: replaying.clipped(match.reference, rule, gradient)):
-        yield clipped
-    if way is not None and (updated := feeding.updated(match, lambda record: replaying.updated(way, record))):
-        yield updated
-    elif way is None and failing is None and (both := feeding.left(match)):
-        yield both
+    clipped = feeding.clipped(match, lambda gradient: replaying.clipped(match.reference, rules[0], gradient))
+    updated = feeding.updated(match, lambda record: replaying.updated(way, record)) if way is not None else None
+    if way is None and failing is None:
+        updated = feeding.left(match)
+    unlike = not _fine(clipped) if clipped else updated is None or not _fine(updated)
+    if unlike and (both := forms.joined(match, way, rules)):
+        found["joined"], clipped, updated = [], None, both
+    yield from (one for one in (clipped, updated) if one)
     if failing is None and (left := feeding.buffers(match, moved, random=random)):
         yield left
+
+
+def _fine(held: Held) -> bool:
+    return all(one.ok for one in judge_step(*held))
 
 
 def _causes(

@@ -89,9 +89,10 @@ def beside(record: Record, stated: Loss | None) -> float | None:
     held = record.stages.get("loss", {})
     if "loss" not in held or np.size(held["loss"]) != 1:
         return None
-    terms = [
-        float(np.asarray(one).reshape(-1)[0]) for name, one in held.items() if re.fullmatch(r"terms/\d+/value", name)
-    ]
+    named = [np.asarray(one, float) for name, one in held.items() if re.fullmatch(r"terms/\d+/value", name)]
+    if any(one.size != 1 for one in named):
+        return None  # of each row one: the script itself makes one number of them
+    terms = [float(one.reshape(-1)[0]) for one in named]
     outputs = record.stages.get("forward", {}).get("outputs")
     targets = record.stages.get("batch", {}).get("targets")
     if not terms and stated is not None and outputs is not None and targets is not None:
@@ -99,7 +100,10 @@ def beside(record: Record, stated: Loss | None) -> float | None:
             terms = [of_loss(stated)(np.asarray(outputs, float), np.asarray(targets))[0]]
         except (ArithmeticError, IndexError, KeyError, TypeError, ValueError):
             return None
-    return float(np.asarray(held["loss"]).reshape(-1)[0]) - sum(terms) if terms else None
+    value = float(np.asarray(held["loss"]).reshape(-1)[0])
+    if len(terms) == 1 and np.ndim(outputs) and isclose(value * len(outputs), terms[0], rel_tol=1e-5):  # type: ignore[arg-type]
+        return 0.0  # a sum that is divided by its rows
+    return value - sum(terms) if terms else None
 
 
 def in_dialect(record: Record, own: Rule | None, other: Rule | None) -> tuple[Record, Rule | None]:
