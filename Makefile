@@ -21,7 +21,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
-test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.12)
+test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.08)
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(SHARED)
 
