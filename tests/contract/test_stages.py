@@ -1,12 +1,13 @@
 """A step's stages apart make the step, and each goes on from what is given in its place."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 from contract.test_builders import BUILT
-from sweeps.resumed import made
+from sweeps.resumed import made, sums_in_one_order
 
 import xframe
 from xframe.plan.training_plan import TrainingPlan
@@ -16,6 +17,13 @@ from xframe.tasks.lookup import find_task
 from xframe.tasks.schedules import Cosine
 
 PLAN = TrainingPlan(batch_size=60, steps=5, gradient_accumulation_steps=2, loss_normalization="samples")
+
+
+@pytest.fixture(autouse=True)
+def one_order(request):
+    """Of TensorFlow's sums, for as long as a test trains in it."""
+    with sums_in_one_order() if "tensorflow" in request.node.name else nullcontext():
+        yield
 
 
 def of_rule(name="keras.adamw", task="diabetes-regression", **settings):

@@ -3,11 +3,12 @@
 All adapters, tasks, rules and precisions are drawn from by ``python -m sweeps resumed``.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from sweeps.resumed import checked, made, stopped
+from sweeps.resumed import checked, made, stopped, sums_in_one_order
 
 import xframe
 from xframe.plan.training_plan import TrainingPlan
@@ -20,6 +21,13 @@ ACCUMULATES = TrainingPlan(
 )
 RULES = ("sgd", "keras.sgd", "momentum", "nesterov", "amsgrad", "adamw", "keras.adamw", "nadam", "adamax", "rmsprop")
 RULES += ("keras.rmsprop", "adagrad", "adadelta", "adafactor", "lion")
+
+
+@pytest.fixture(autouse=True)
+def one_order(request):
+    """Of TensorFlow's sums, for as long as a test trains in it."""
+    with sums_in_one_order() if "tensorflow" in request.node.name else nullcontext():
+        yield
 
 
 def of_rule(name, task="diabetes-regression", **settings):

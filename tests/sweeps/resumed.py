@@ -7,6 +7,8 @@ imports the state and exports it again in between.
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +53,23 @@ class Resumed(Result):
         )
 
 
+@contextmanager
+def sums_in_one_order() -> Iterator[None]:
+    """While TensorFlow does not order the terms of a sum anew each time that it traces a function."""
+    import tensorflow as tf
+
+    options = tf.config.optimizer.set_experimental_options
+    options({"arithmetic_optimization": False})
+    try:
+        yield
+    finally:
+        options({"arithmetic_optimization": True})
+
+
 def run(size: int, seed: int) -> Resumed:
     """That many trainings, of those that an adapter takes."""
     rng, result = random.Random(seed), Resumed()
-    with tempfile.TemporaryDirectory() as folder, patch("os.fsync"):
+    with tempfile.TemporaryDirectory() as folder, patch("os.fsync"), sums_in_one_order():
         while result.cases < size:
             plan, name = rng.choice(PLANS), rng.choice(optimizers.names())
             task = _drawn(name, rng)
@@ -124,11 +139,7 @@ def made(adapter: str, plan: TrainingPlan, task: Task, precision: str = "float32
     loaded: Any = registry.load(adapter)
     runtime = runtime_of(adapter, precision)
     if adapter == "tensorflow":
-        import tensorflow as tf
-
         loaded.configure(runtime)
-        # Each time that TensorFlow traces a function it may order the terms of a sum anew.
-        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     return Drive(loaded, plan, task, runtime, Recorder(), keeps_state=True)  # type: ignore[arg-type]
 
 
