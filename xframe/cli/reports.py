@@ -34,13 +34,14 @@ def report_command(
     from xframe.comparison.result import Tolerance
     from xframe.report.groups import GroupsView
     from xframe.running.request import refuse_existing
+    from xframe.translate.ruling import lines_of
     from xframe.verification import compare_groups, write_groups_page, write_page
 
     Tolerance.given(rtol, atol)
     refuse_existing(out)
     if not runs:
         raise UsageError("TRACE is missing", remedy="See: xframe report --help")
-    comparison = compare_groups(*runs, order=order, identity=identity, rtol=rtol, atol=atol)
+    comparison = compare_groups(*runs, order=order, identity=identity, rtol=rtol, atol=atol, write=lines_of)
     if isinstance(comparison, GroupsView):
         write_groups_page(comparison, out)
         answer(

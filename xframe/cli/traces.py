@@ -62,6 +62,7 @@ def compare(
     """
     from xframe.comparison.result import Tolerance
     from xframe.running.request import refuse_existing
+    from xframe.translate.ruling import lines_of
     from xframe.verification import compare as compare_traces
     from xframe.verification import write_page
 
@@ -69,7 +70,9 @@ def compare(
     Tolerance.given(rtol, atol)  # a wrong call is reported before a missing file
     if html is not None:
         refuse_existing(html)
-    comparison = compare_traces(*runs, order=order, identity=identity, rtol=rtol, atol=atol, map_of_pairs=map_)
+    comparison = compare_traces(
+        *runs, order=order, identity=identity, rtol=rtol, atol=atol, map_of_pairs=map_, write=lines_of
+    )
     if html is not None:
         write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")

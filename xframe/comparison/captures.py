@@ -57,7 +57,8 @@ def judged(
             continue
         if any(one.optimizer for one in (*held[0], *own)):
             notes.append("captured updates of each script's first optimizer are judged, those of others are not")
-        sides = Sides((names[0], name), given, (traces[0].settings, trace.settings), write)
+        scheduled = any("schedule.class" in one.settings for one in (traces[0], trace))  # no line has its rates
+        sides = Sides((names[0], name), given, (traces[0].settings, trace.settings), None if scheduled else write)
         try:
             numerics = compared(_common(held[0], own), sides)
         except (UsageError, StateError) as error:

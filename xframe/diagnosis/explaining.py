@@ -19,7 +19,7 @@ from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
 from xframe.comparison.pairing import Common, Pair, first_unequal
 from xframe.comparison.result import TOLERANCES, Comparison, Explanation, Tolerance
-from xframe.diagnosis import causes
+from xframe.diagnosis import causes, joining
 from xframe.diagnosis.backing import backed
 from xframe.diagnosis.case import Stopping
 from xframe.diagnosis.claims import Table
@@ -69,8 +69,7 @@ def explain(findings: Findings) -> Comparison:
                 for one in _explanations(findings, rows)
             )
     of_steps = [*_of_steps(findings)]
-    proven = {one.run for one in of_steps if one.certain}  # what only may be is no alternative to it
-    explanations = (*of_steps, *(one for one in explanations if one.certain or one.run not in proven))
+    explanations = joining.joined(of_steps, explanations, comparison)
     if comparison.only_tolerance:
         explanations = tuple(_of_tolerance(comparison))
     for run in dict.fromkeys(one.run for one in explanations):
@@ -79,18 +78,19 @@ def explain(findings: Findings) -> Comparison:
     all_list_ids = all("ids" in run.rows.known for run in findings.runs)
     if not explanations and comparison.structure == "different" and not all_list_ids:
         sentences.append("Runs that list their sample ids would show more.")
-    return replace(comparison, causes=explanations, explanation=tuple(dict.fromkeys(sentences)))
+    settings, said = joining.weighed(comparison), tuple(dict.fromkeys(sentences))
+    return replace(comparison, causes=explanations, explanation=said, settings=settings)
 
 
 def _of_steps(findings: Findings) -> Iterator[Explanation]:
     """Why steps made from one state differ, where the runs' structure does not."""
     facts = [run.facts for run in findings.runs]
     for judged in findings.comparison.numerics if findings.comparison.structure == "identical" else ():
-        for one in judged.causes:
-            fix, step = in_use(one.fix, facts), None if judged.first is None else judged.first.step
-            yield Explanation(
-                one.name, judged.candidate, one.certainty == "proven", one.sentence.rstrip("."), fix, step
-            )
+        step = None if judged.first is None else judged.first.step
+        for one, besides in joining.in_order(judged.causes):
+            fix, certain = in_use(one.fix, facts), one.certainty == "proven"
+            sentence = one.sentence.rstrip(".")
+            yield Explanation(one.name, judged.candidate, certain, sentence, fix, step, besides=besides)
 
 
 def _of_tolerance(comparison: Comparison) -> Iterator[Explanation]:

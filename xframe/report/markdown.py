@@ -28,7 +28,8 @@ def markdown(comparison: Comparison, again: Sequence[str] = ()) -> str:
     if view.curves:
         lines += [*(f"- {escaped(one)}" for one in view.curves), ""]
     if view.first is not None:
-        lines += _table(f"First difference: {view.first.place}", view.first.table)
+        lines += [f"## First difference: {view.first.place}, {escaped(view.first.title)}", ""]
+        lines += _table("", view.first.table)
     lines += _table("Settings that differ", view.settings)
     if view.plan:
         lines += ["## Plan", "", escaped(view.plan), "", *fenced(view.arithmetic), ""]

@@ -28,7 +28,7 @@ def text(comparison: Comparison) -> str:
         lines += [*(f"  {one}" for one in view.curves), ""]
     if (first := view.first) is not None:
         earlier = f" ({first.agreeing})" if first.agreeing else ""
-        lines.append(f"First difference: {first.place}{earlier}, check {first.check}")
+        lines.append(f"First difference: {first.place}{earlier}, check {first.title}")
         lines += [*plain(first.table, indent=2), ""]
     for part in (view.reasons, words.causes_text(comparison.causes)):
         if part:
@@ -50,7 +50,8 @@ def explained(comparison: Comparison) -> str:
     difference = comparison.first_difference
     lines = [words.closing(comparison)]
     if difference is not None:
-        lines.insert(0, f"First difference: {words.place(difference)}, check {difference['check']}")
+        title = comparison.check(difference["check"]).title
+        lines.insert(0, f"First difference: {words.place(difference)}, check {title}")
     return "\n".join([*words.reasons(comparison), *words.causes_text(comparison.causes), *lines])
 
 

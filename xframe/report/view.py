@@ -136,7 +136,7 @@ def _first(comparison: Comparison) -> FirstDifference | None:
         comparison.check(name).title,
         words.agreeing(difference),
         difference["detail"] or "",
-        _told(comparison, [words.head_around(comparison), *words.rows_around(comparison)]),
+        _told(comparison, [words.head_around(comparison), *rows]) if (rows := words.rows_around(comparison)) else [],
         words.place(difference),
     )
 

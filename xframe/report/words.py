@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ def rows_around(comparison: Comparison) -> list[list[str]]:
         digest = row["ids_digest"]
         cells = [row["epoch"], row["batch_size"], row["updates"], number, digest and digest[:8] + "…"]
         rows.append([printable(name), *map(_cell, cells)])
-    return rows
+    return rows if len(rows) < 2 or any(row[1:] != rows[0][1:] for row in rows) else []  # there is nothing to see
 
 
 def place(difference: Mapping[str, Any]) -> str:
@@ -192,7 +193,14 @@ def by_run(comparison: Comparison) -> list[list[str]]:
             continue
         at = "" if alone["step"] is None else f"step {alone['step']}, "
         cause = next((cause.name for cause in comparison.causes if cause.run == name), "")
-        rows.append([printable(name), alone["verdict"], f"{at}{alone['check'] or ''}", cause])
+        rows.append(
+            [
+                printable(name),
+                alone["verdict"],
+                f"{at}{comparison.check(alone['check']).title if alone['check'] else ''}",
+                cause,
+            ]
+        )
     return rows
 
 
@@ -240,7 +248,9 @@ def _cut(comparison: Comparison) -> str:
 
 def reasons(comparison: Comparison) -> list[str]:
     """What to say below the table: what failed, what was cut short, what else was noticed."""
-    texts = [printable(check.detail) for check in comparison.checks if check.result == "fail" and check.detail]
+    failed = [check for check in comparison.checks if check.result == "fail" and check.detail]
+    failed.sort(key=lambda check: math.inf if check.first is None else check.first)
+    texts = [printable(check.detail) for check in failed]
     texts += [f"{printable(name)} is {printable(end)}" for name, end in comparison.endings.items() if end != "complete"]
     if lacking := _keeping_from_passing(comparison):
         texts.append(f"{' and '.join(lacking)} could not be judged: nothing passes without")
@@ -307,9 +317,11 @@ def causes(explanations: Sequence[Explanation]) -> list[Cause]:
     """The causes of each run, most likely first."""
     said: list[Cause] = []
     for run in dict.fromkeys(one.run for one in explanations):
-        for i, one in enumerate(one for one in explanations if one.run == run):
-            head = "Why" if one.certain else "Likely" if i == 0 else "And" if one.besides else "Or"
-            fixes = {where: printable(setting) for where, setting in fix_places(one.fix).items()}
+        own = [one for one in explanations if one.run == run]
+        for i, one in enumerate(own):
+            head = "Why" if one.certain else "Likely" if i == 0 else "Also" if one.besides else "Or"
+            again = i + 1 < len(own) and own[i + 1].fix == one.fix  # one line for several: behind the last of them
+            fixes = {} if again else {at: printable(text) for at, text in fix_places(one.fix).items()}
             said.append(Cause(head, one.name, printable(one.sentence), printable(one.by_chance), fixes))
     return said
 

@@ -16,6 +16,7 @@ Its files:
     optimizers      optimizers, with their schedule, clipping and averages
     losses          losses
     layers          layers, and models whose layers follow one another
+    ruling.py       one rule as a line of each framework
     translating.py  one expression into another framework
     rendering.py    translations as text and Markdown
 """

@@ -139,7 +139,7 @@ def test_a_run_of_few_steps_is_known_step_by_step(tmp_path, runs, rows):
     xframe.bless(runs(rows[:24], "few"), tmp_path / "few.golden", why=WHY)
     swap_two_samples(rows)
     comparison = xframe.compare(tmp_path / "few.golden", runs(rows[:24], "candidate"))
-    assert "First difference: step 21 (21 earlier steps agree), check boundaries" in text(comparison)
+    assert "First difference: step 21 (21 earlier steps agree), check batch boundaries" in text(comparison)
 
 
 @pytest.mark.parametrize("change", ["one", "swap", "shape", "missing"])

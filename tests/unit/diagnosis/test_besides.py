@@ -1,4 +1,4 @@
-"""Causes that hold together are joined by And, those of which one is right by Or; each has its sentence and fix."""
+"""Causes that hold together are joined by Also, those of which one is right by Or; each has its sentence and fix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compared(
 
 def heads(comparison: Comparison) -> list[tuple[str, str]]:
     """The words that begin each cause in the report, and the causes' names."""
-    blocks = re.findall(r"^(Why|Likely|And|Or): (?:.|\n  )*?\[([a-z-]+)\]", text(comparison), re.M)
+    blocks = re.findall(r"^(Why|Likely|Also|Or): (?:.|\n  )*?\[([a-z-]+)\]", text(comparison), re.M)
     assert [name for _, name in blocks] == [cause.name for cause in comparison.causes]
     return blocks
 
@@ -42,14 +42,14 @@ def test_a_start_and_a_rate_hold_together_and_what_may_be_the_start_is_alternati
     losses = 1.1 / (np.arange(39) + 1) ** 1.1
     found = heads(compared(tmp_path, lr=[0.2] * 39, loss=losses))
     assert found[0] == ("Likely", "learning-rate")
-    assert [word for word, _ in found[1:]] == ["And", "Or", "Or"]
+    assert [word for word, _ in found[1:]] == ["Also", "Or", "Or"]
     assert {name for _, name in found[1:]} == {"different-data", "different-loss", "starting-weights"}
 
 
 def test_a_rate_and_a_remainder_hold_together(tmp_path: Path) -> None:
     dropping = TrainingPlan(batch_size=16, epochs=3, remainder="drop")
     comparison = compared(tmp_path, dropping, "coverage", lr=[0.2] * 36)
-    assert heads(comparison)[:2] == [("Likely", "learning-rate"), ("And", "short-batch-dropped")]
+    assert heads(comparison)[:2] == [("Likely", "learning-rate"), ("Also", "short-batch-dropped")]
     assert [one["besides"] for one in comparison.to_dict()["causes"][:2]] == [False, True]
 
 

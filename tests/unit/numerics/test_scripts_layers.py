@@ -184,4 +184,7 @@ TANH, ERF = ({"class": "GELU", "approximate": one} for one in ("tanh", "none"))
 def test_a_layer_that_one_script_computes_otherwise_is_named(ours, theirs, cause):
     found = causes_of(ours, theirs, forward_causes)
     assert [one.name for one in found] == ([] if cause is None else [cause])
-    assert all(one.certainty == "proven" and one.sentence.startswith("torch computes 0 as ") for one in found)
+    assert all(one.certainty == "proven" and one.sentence.startswith("layer ") for one in found)
+    if cause == "norm-epsilon":
+        assert found[0].sentence.endswith(": torch has epsilon 1e-05, keras 0.001")
+        assert found[0].fix == {"torch": "eps=0.001 in 0 (LayerNorm)"}

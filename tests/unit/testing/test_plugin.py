@@ -113,7 +113,7 @@ def test_different_training(traces):
     with pytest.raises(AssertionError) as caught:
         assert_same_training(traces["a"], traces["b"], traces["c"])
     assert str(caught.value) == text(xframe.compare(traces["a"], traces["b"], traces["c"]))
-    assert "First difference: step 5 (5 earlier steps agree), check boundaries" in str(caught.value)
+    assert "First difference: step 5 (5 earlier steps agree), check batch boundaries" in str(caught.value)
     assert str(caught.value).splitlines()[-1].startswith("FAILED")
 
 
@@ -157,7 +157,7 @@ def test_a_failure_reads_like_the_terminals(session):
             "xframe: *",
             ">   *assert_same_training(A, C)",
             "E  *AssertionError: xframe *  a* vs c*",
-            "E  *First difference: step 5 (5 earlier steps agree), check boundaries",
+            "E  *First difference: step 5 (5 earlier steps agree), check batch boundaries",
             "E  *FAILED  *",
             ">   *assert_same_training(A, __file__)",
             "E  *NotATraceError: not a trace: *",
@@ -177,7 +177,7 @@ def test_a_bare_assert_shows_the_report(session):
     result.assert_outcomes(failed=3)
     lines = result.stdout.str()
     assert lines.count("xframe comparison") == 2
-    assert lines.count("First difference: step 5 (5 earlier steps agree), check boundaries") == 2
+    assert lines.count("First difference: step 5 (5 earlier steps agree), check batch boundaries") == 2
 
 
 PLAN = "PLAN = xframe.TrainingPlan(batch_size=6, epochs=2)\n"

@@ -71,7 +71,8 @@ class Pair:
     def fix(self, otherwise: Mapping[str, str], rule: Rule | None = None) -> Mapping[str, str]:
         """The lines that make a side do as ``rule``: written out where that is possible, else as given."""
         written = self.write(rule) if self.write is not None and rule is not None else {}
-        return {**otherwise, **written}
+        owners = {"tensorflow"} if "keras" in written else set[str]()  # one line says it for both
+        return {**{where: text for where, text in otherwise.items() if where not in owners}, **written}
 
 
 def begins_otherwise(one: State, other: State) -> list[str]:

@@ -166,7 +166,8 @@ def _differences(pair: Pair, reference: Found, candidate: Found, certainty: Cert
         words = wording.WORDS[name]
         text = f"{pair.names[1]} {words.phrase(other[name], other)}, {pair.names[0]} {words.phrase(one[name], one)}"
         text += _times(name, one, other) + (f"; in {', '.join(candidate.only)} alone" if candidate.only else "")
-        yield NumericCause(words.cause, certainty, "update", tensor, text, pair.fix(words.fix, rule))
+        fix = pair.fix(wording.with_value(words.fix, one[name]), rule)
+        yield NumericCause(words.cause, certainty, "update", tensor, text, fix)
 
 
 def _material(one: Way, other: Way, updates: Sequence[Update]) -> list[str]:

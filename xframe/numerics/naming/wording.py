@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ _DECAYED: Mapping[str, str] = {
 }
 
 
+_OPEN = re.compile(r"\w+=\.\.\.")  # a line of one argument
 _COUPLED = {"l2": "L2", "decoupled": "decoupled"}
 
 
@@ -237,6 +239,15 @@ def _factors(value: Any) -> str:
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         texts.append(f"does not move {some}" if factor == 0 else f"moves {some} by {factor:.7g} times the rate")
     return " and ".join(texts)
+
+
+def with_value(fix: Mapping[str, str], value: Any) -> dict[str, str]:
+    """The lines to write, with the number that goes where nothing but it is left open."""
+    number = type(value) in (int, float)
+    return {
+        where: f"{text.removesuffix('...')}{value:.7g}" if number and _OPEN.fullmatch(text) else text
+        for where, text in fix.items()
+    }
 
 
 def differing(one: Way, other: Way) -> list[str]:

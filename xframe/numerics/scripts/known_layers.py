@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,12 +33,14 @@ class Known(NamedTuple):
         own: its name in the script.
         placed: what it is, by its common name.
         inputs: of the step, channels last; outputs: where they are there.
+        written: its class, as the script has it.
     """
 
     own: str
     placed: Placed
     inputs: NDArray[Any]
     outputs: NDArray[Any] | None
+    written: str = ""
 
 
 class _Called(NamedTuple):
@@ -85,7 +87,8 @@ def known(record: Record, names: Names) -> dict[str, Known]:
             kinds[layer.kind] += 1
         if name and name not in found:
             outputs = _channels_last(outputs) if images and outputs is not None else outputs
-            found[name] = Known(one.own, Placed(layer, name, shape, own), inputs, outputs)
+            placed = Placed(layer, name, shape, own)
+            found[name] = Known(one.own, placed, inputs, outputs, str(one.stated.get("class", layer.kind)))
     return found
 
 
@@ -142,7 +145,8 @@ def forward_causes(
         dids = [_named(sides[0], ours, ours.placed.layer), _named(sides[1], theirs, as_ours)]
         if not all(one is not None and one.proven for one in dids):
             continue
-        found = list(_differing(layer, ours, theirs, [one for one in dids if one is not None], names))
+        frameworks = [str(one.facts.get("framework", "")) for one in sides]
+        found = list(_differing((ours, theirs), [one for one in dids if one is not None], names, frameworks))
         yield from found
         if found:
             return
@@ -177,12 +181,50 @@ def _named(record: Record, one: Known, stated: Layer) -> Did | None:
 
 
 def _differing(
-    layer: str, ours: Known, theirs: Known, dids: Sequence[Did], names: tuple[str, str]
+    both: tuple[Known, Known], dids: Sequence[Did], names: tuple[str, str], frameworks: Sequence[str]
 ) -> Iterator[NumericCause]:
     changes = [did.settings["changes"] for did in dids]
     if changes[0] == changes[1]:
         return
-    for did, name, one, other in zip(dids, names, (ours, theirs), reversed(changes), strict=True):
+    called = _in_words(both, names)
+    for did, name, one, other in zip(dids, names, both, reversed(changes), strict=True):
         for change in [each for each in did.settings["changes"] if each not in other]:
-            text = f"{name} computes {one.own} as {ours.placed.layer!r} with one change: {did.text}; the other does not"
-            yield NumericCause(change, "proven", "forward", one.own, text, FIXES.get(change, {}))
+            values = _values(dids)
+            if values is None:
+                text = f"{called}: {name} does it with one thing changed, {did.text}, {_other(name, names)} does not"
+            else:
+                field, own, theirs = values
+                text = f"{called}: {names[1]} has {field.replace('_', ' ')} {theirs:g}, {names[0]} {own:g}"
+            fix = _with_values(change, values, both[1], frameworks[1])
+            yield NumericCause(change, "proven", "forward", one.own, text, fix)
+
+
+def _in_words(both: tuple[Known, Known], names: tuple[str, str]) -> str:
+    """A layer as each script calls it."""
+    ours, theirs = (one.own.rpartition("/")[2] for one in both)
+    return f"layer {ours}" if ours == theirs else f"layer {ours} of {names[0]} ({theirs} of {names[1]})"
+
+
+def _other(name: str, names: tuple[str, str]) -> str:
+    return names[1] if name == names[0] else names[0]
+
+
+def _values(dids: Sequence[Did]) -> tuple[str, float, float] | None:
+    """The one number in which two layers differ, and what each has, if that is all."""
+    one, other = (did.spec for did in dids)
+    if not isinstance(one, Layer) or type(one) is not type(other):
+        return None
+    pairs = [(each.name, getattr(one, each.name), getattr(other, each.name)) for each in fields(one)]
+    differing = [each for each in pairs if each[1] != each[2]]
+    if len(differing) != 1 or not all(type(value) in (int, float) for value in differing[0][1:]):
+        return None
+    return differing[0]
+
+
+def _with_values(change: str, values: tuple[str, float, float] | None, one: Known, framework: str) -> Mapping[str, str]:
+    """What to write in the candidate, with the value and the layer where these are known."""
+    fix = FIXES.get(change, {})
+    where = "keras" if framework == "tensorflow" else framework
+    if values is None or not fix.get(where, "").endswith("=..."):
+        return fix
+    return {where: f"{fix[where].removesuffix('...')}{values[1]:g} in {one.own} ({one.written})"}

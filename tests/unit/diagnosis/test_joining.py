@@ -1,0 +1,126 @@
+"""What steps prove and what settings and losses show are one list: each fact once, what acts first first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import xframe
+from xframe.comparison.result import Comparison, Explanation
+from xframe.comparison.settings import Difference
+from xframe.diagnosis.joining import in_order, joined, weighed
+from xframe.numerics.result import NumericCause, Numerics
+from xframe.report import words
+from xframe.report.markdown import markdown
+from xframe.report.text import text
+from xframe.tasks.optimizers import Adam
+from xframe.translate.ruling import lines_of
+
+EPSILON = Difference("normalisation.0.epsilon", "b", 1e-3, 1e-5, "much")
+MOMENTUM = Difference("normalisation.0.momentum", "b", 0.99, 0.01, "much")
+PLACE = Difference("optimizer.epsilon_on", "b", "uncorrected", "corrected", "perhaps")
+DECAY = Difference("optimizer.decay", "b", "decoupled", "coupled", "much")
+
+
+def proven(name: str, stage: str, certainty: str = "proven") -> NumericCause:
+    return NumericCause(name, certainty, stage, None, f"{name} it is", {"torch": "eps=0.001"})  # type: ignore[arg-type]
+
+
+def said(*found: NumericCause) -> list[Explanation]:
+    return [
+        Explanation(one.name, "b", one.certainty == "proven", one.sentence, one.fix, 0, besides=besides)
+        for one, besides in in_order(found)
+    ]
+
+
+def of_settings(name: str, *differing: Difference, step: int = 0) -> Explanation:
+    from xframe.diagnosis.evidence import set_to
+
+    return Explanation(name, "b", False, set_to([*differing], "b", "a") + "; and so on", {"torch": "..."}, step)
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    for name, loss in (("a", 1.0), ("b", 2.0)):
+        with xframe.record(tmp_path / name, num_samples=8) as rec:
+            for step in range(2):
+                rec.step(ids=range(4 * step, 4 * step + 4), epoch=0, loss=loss / (step + 1), updates=step + 1)
+    return xframe.compare(tmp_path / "a", tmp_path / "b")
+
+
+def heads(explanations: tuple[Explanation, ...]) -> list[tuple[str, str]]:
+    return [(one.head, one.name) for one in words.causes(explanations)]
+
+
+def judged(comparison: Comparison, *found: NumericCause, settings: tuple[Difference, ...] = ()) -> Comparison:
+    return replace(comparison, numerics=(Numerics("b", "different", causes=found),), settings=settings)
+
+
+def test_an_update_does_not_head_the_list_where_the_first_loss_differs(comparison: Comparison) -> None:
+    decay = proven("weight-decay-coupling", "update")
+    others = [of_settings("normalisation-settings", EPSILON), Explanation("dropout-masks", "b", False, "masks", {}, 0)]
+    others.append(Explanation("different-loss", "b", False, "the loss, or the model before it", {}, 0))
+    found = joined(said(decay), others, judged(comparison, decay, settings=(EPSILON, DECAY)))
+    assert heads(found) == [
+        ("Likely", "normalisation-settings"),
+        ("Also", "dropout-masks"),
+        ("Why", "weight-decay-coupling"),
+    ]
+
+
+def test_stages_come_in_the_order_of_computation_and_what_is_proven_first_within() -> None:
+    found = [proven("b1", "update", "likely"), proven("b2", "update"), proven("a1", "forward", "likely")]
+    assert [one.name for one, _ in in_order(found)] == ["a1", "b2", "b1"]
+    assert [besides for _, besides in in_order(found)] == [False, True, True]
+    alike = [proven("b1", "update", "likely"), proven("b2", "update", "likely")]
+    assert [besides for _, besides in in_order(alike)] == [False, False]  # the one or the other
+
+
+def test_settings_that_repeat_what_is_proven_are_dropped_and_the_rest_stands_beside(comparison: Comparison) -> None:
+    norm, place = proven("norm-epsilon", "forward"), proven("epsilon-place", "update")
+    settings = (EPSILON, MOMENTUM, PLACE, DECAY)
+    others = [
+        of_settings("normalisation-settings", EPSILON, MOMENTUM),
+        of_settings("weight-decay", DECAY, step=1),
+        of_settings("optimizer-settings", PLACE, step=1),
+        Explanation("different-loss", "b", False, "the loss, or the model before it", {}, 0),
+    ]
+    whole = judged(comparison, norm, place, settings=settings)
+    found = joined(said(norm, place), others, whole)
+    assert heads(found) == [("Why", "norm-epsilon"), ("Why", "epsilon-place"), ("Also", "normalisation-settings")]
+    assert "momentum" in found[2].sentence
+    assert "epsilon" not in found[2].sentence
+    momentum = proven("running-momentum", "buffers")
+    found = joined(said(momentum), others[:1], judged(comparison, momentum, settings=settings))
+    assert found[0].sentence == "normalisation.0.epsilon is 1e-05 in b, 0.001 in a"
+    assert [one.matters for one in weighed(whole)] == ["much"] * 4
+
+
+def test_one_line_that_mends_several_causes_stands_behind_the_last() -> None:
+    found = words.causes(said(proven("a", "update"), proven("b", "update")))
+    assert [bool(one.fixes) for one in found] == [False, True]
+
+
+def test_a_rule_is_a_line_with_its_values() -> None:
+    keras = Adam(learning_rate=1e-3, epsilon=1e-7, epsilon_on="uncorrected", weight_decay=0.004, decay="decoupled")
+    lines = lines_of(keras)
+    assert lines["torch"].startswith("xframe_torch.optim.KerasAdam(model.parameters(), lr=0.001, ")
+    assert "eps=1e-07" in lines["torch"]
+    assert "weight_decay=0.004" in lines["torch"]
+    assert "None" not in lines["keras"]
+
+
+def test_a_check_goes_by_its_title_and_rows_that_are_the_same_are_left_out(tmp_path: Path) -> None:
+    for name, rate in (("a", 0.1), ("b", 0.2)):
+        with xframe.record(tmp_path / name, num_samples=8) as rec:
+            rec.step(ids=range(4), epoch=0, loss=1.0, lr=rate, updates=1)
+    comparison = xframe.compare(tmp_path / "a", tmp_path / "b")
+    assert comparison.first_difference is not None
+    assert comparison.first_difference["check"] == "lr"
+    assert ", check learning rate" in text(comparison)
+    assert "First difference: step 0, learning rate" in markdown(comparison)
+    same = replace(comparison, first_difference={**comparison.first_difference, "check": "loss"})
+    assert words.rows_around(comparison)
+    assert not words.rows_around(same)

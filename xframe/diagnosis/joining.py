@@ -1,0 +1,140 @@
+"""What steps from one state show beside what rows and settings show: one list, in the order of computation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from xframe.comparison.result import Comparison, Explanation
+from xframe.comparison.settings import Difference
+from xframe.diagnosis import causes
+from xframe.diagnosis.evidence import set_to
+from xframe.numerics.result import PLACES, NumericCause
+
+_LATE = len(PLACES)
+_BEFORE_ANY_UPDATE = ("batch", "forward", "loss")  # whose causes show in the first loss
+_STAGES: Mapping[str, str] = {  # by cause that rows, losses and settings show: where it acts
+    "different-data": "batch",
+    "starting-weights": "forward",
+    **dict.fromkeys(("batch-first", "dropout-rate", "dropout-masks", "normalisation-settings"), "forward"),
+    "precision-settings": "forward",
+    **dict.fromkeys(("different-loss", "loss-logits", "loss-settings", "loss-broadcast"), "loss"),
+    "clipping": "clipping",
+    **dict.fromkeys(("weight-decay", "optimizer-settings", "adam-epsilon-placement", "learning-rate"), "update"),
+}
+_GUESS = "different-loss"  # that no setting speaks for
+_MOMENTUM = r"normalisation\.(.*\.)?momentum"
+_TOLD: Mapping[str, str] = {  # by cause that steps show: the settings that say the same
+    "norm-epsilon": r"normalisation\.(.*\.)?epsilon",
+    **dict.fromkeys(("running-momentum", "running-momentum-inverted"), _MOMENTUM),
+    **dict.fromkeys(("dropout-rate", "dropout-absent"), r"dropout\..*|recurrent\..*dropout"),
+    "epsilon-place": r"optimizer\.(.*\.)?epsilon_on",
+}
+_WHOLE = {  # by stage that is reproduced, what acts in it: a setting that is not named does not show there
+    "loss": r"loss\..*|regularizer\..*",
+    "clipping": r"optimizer\.(.*\.)?clip_\w+",
+    "update": r"(optimizer|schedule|regularizer)\..*",
+}
+
+
+def joined(
+    of_steps: Sequence[Explanation], others: Sequence[Explanation], comparison: Comparison
+) -> tuple[Explanation, ...]:
+    """Both, each fact once: what shows in the first loss first, if that differs.
+
+    Where steps prove a cause, what else holds stands beside it, and what may only be is no alternative to it.
+
+    Args:
+        of_steps: what steps from one state show, in the order of computation.
+        others: what rows, losses and settings show.
+        comparison: of these runs.
+    """
+    if not of_steps:
+        return tuple(others)
+    found = list[Explanation]()
+    for run in dict.fromkeys(one.run for one in (*of_steps, *others)):
+        steps, rest = ([one for one in several if one.run == run] for several in (of_steps, others))
+        told = _told(comparison, run)
+        fixes = {one.name: one.fix for one in rest}
+        steps = [one if one.fix else replace(one, fix=fixes.get(one.name, {})) for one in steps]
+        if steps:
+            untold = (_untold(one, told, comparison) for one in rest if one.name not in {each.name for each in steps})
+            rest = [one for one in untold if one is not None]
+        early = _of_the_first_loss(comparison, run, rest)
+        if any(one.certain for one in steps):
+            rest = [one for one in rest if one.certain or one in early or _behind(one, comparison)]
+        heading = [replace(one, besides=i > 0) for i, one in enumerate(early)]
+        behind = [replace(one, besides=True) if early and i == 0 else one for i, one in enumerate(steps)]
+        found += [*heading, *behind, *(one for one in rest if one not in early)]
+    return tuple(found)
+
+
+def in_order(several: Sequence[NumericCause]) -> Iterator[tuple[NumericCause, bool]]:
+    """Causes that steps show, by stage, what is proven first within; and whether each holds besides those before it.
+
+    Of one stage, what is only likely may be right in place of what is as likely, but where settings differ each does.
+    """
+    ordered = sorted(several, key=lambda one: (_place(one.stage), one.certainty != "proven"))
+    for i, one in enumerate(ordered):
+        before = [each for each in ordered[:i] if each.stage == one.stage and each.certainty == "likely"]
+        yield one, i > 0 and (one.certainty == "proven" or one.name in _STAGES or not before)
+
+
+def weighed(comparison: Comparison) -> tuple[Difference, ...]:
+    """The settings that differ; those that a proven cause names matter much."""
+    return tuple(
+        replace(one, matters="much")
+        if any(re.fullmatch(_TOLD.get(cause.name, ""), one.name) for cause in _proven(comparison, one.run))
+        else one
+        for one in comparison.settings
+    )
+
+
+def _place(stage: str) -> int:
+    return PLACES.index(stage) if stage in PLACES else _LATE
+
+
+def _proven(comparison: Comparison, run: str) -> list[NumericCause]:
+    judged = [one for one in comparison.numerics if one.candidate == run]
+    return [cause for one in judged for cause in one.causes if cause.certainty == "proven"]
+
+
+def _told(comparison: Comparison, run: str) -> set[str]:
+    """The settings that what steps prove has said already, or that do not show beside it."""
+    patterns = [_TOLD.get(cause.name) or _WHOLE.get(cause.stage, "") for cause in _proven(comparison, run)]
+    patterns += [_WHOLE.get(cause.stage, "") for cause in _proven(comparison, run)]
+    own = [one.name for one in comparison.settings if one.run == run]
+    return {name for name in own if any(re.fullmatch(pattern, name) for pattern in patterns)}
+
+
+def _untold(one: Explanation, told: set[str], comparison: Comparison) -> Explanation | None:
+    """The explanation with those of its settings that nothing has told yet; None if none is left."""
+    own = _behind(one, comparison)
+    left = [each for each in own if each.name not in told]
+    if not own or left == own:
+        return replace(one, besides=True) if own else one
+    if not left:
+        return None
+    reference = next(iter(comparison.runs))
+    before, behind = (set_to(each, one.run, reference) for each in (own, left))
+    momenta = [each for each in left if re.fullmatch(_MOMENTUM, each.name)]  # of which more is said than the values
+    sentence = one.sentence.replace(before, behind).replace(", the others in training too", "")
+    shows = one.step if len(momenta) < len(left) else None  # a momentum shows in evaluation alone
+    return replace(one, sentence=sentence if momenta and behind in sentence else behind, step=shows, besides=True)
+
+
+def _behind(one: Explanation, comparison: Comparison) -> list[Difference]:
+    """The settings in which the runs differ that an explanation rests on."""
+    pattern = causes.by_name()[one.name].settings_behind if one.name in _STAGES else ""
+    return [each for each in comparison.settings if each.run == one.run and re.fullmatch(pattern, each.name)]
+
+
+def _of_the_first_loss(comparison: Comparison, run: str, several: Sequence[Explanation]) -> list[Explanation]:
+    """What explains that the loss differs before any update, where steps do not."""
+    judged = [cause for one in comparison.numerics if one.candidate == run for cause in one.causes]
+    loss = next((check for check in comparison.checks if check.name == "loss"), None)
+    if loss is None or loss.first != 0 or any(cause.stage in _BEFORE_ANY_UPDATE for cause in judged):
+        return []
+    found = [one for one in several if one.step == 0 and _STAGES.get(one.name) in _BEFORE_ANY_UPDATE]
+    return [one for one in found if one.name != _GUESS] or found
