@@ -279,6 +279,7 @@ PAIRS = {
         (28, "validation"),
         "settings: momentum",
         captured="running-momentum-inverted",
+        twin_differs="normalisation-variance",
     ),
     "22": Pair(
         "gradients divided twice by the steps of a window",
