@@ -22,6 +22,7 @@ from xframe.comparison.result import TOLERANCES, Comparison, Explanation, Tolera
 from xframe.diagnosis import causes, joining
 from xframe.diagnosis.backing import backed
 from xframe.diagnosis.case import Stopping
+from xframe.diagnosis.causes.outcomes import ToleranceBelowRounding
 from xframe.diagnosis.claims import Table
 from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
@@ -97,7 +98,7 @@ def _of_tolerance(comparison: Comparison) -> Iterator[Explanation]:
     """That a tolerance set by hand is finer than rounding, of each run whose steps are equivalent."""
     first, *others = comparison.runs
     failing = " and ".join(check.title for check in comparison.checks if check.result == "fail")
-    cause = causes.by_name()["tolerance-below-rounding"]
+    cause = ToleranceBelowRounding
     for run in others:
         text = f"each step of {run} and {first} that was made from one state is within its rounding; {failing} differ "
         text += f"by more than the tolerance set by hand, {comparison.tolerance}, allows"
