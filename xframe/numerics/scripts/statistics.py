@@ -29,7 +29,7 @@ _MOMENTUM = {
     "keras": "momentum={1:g}, the share kept of the old statistic: 1 minus torch's momentum",
 }
 _VARIANCE = {
-    "torch": "a BatchNorm that adds (N - 1) / N of the batch's variance to running_var; PyTorch's own does not",
+    "torch": "the hook that xframe translate 'keras.layers.BatchNormalization()' prints: running_var over N",
     "any": "training is the same; evaluation differs by as much. Larger batches make it smaller; no constant makes "
     "the two equal",
 }
