@@ -90,6 +90,7 @@ class Cause:
     explains_end: ClassVar[bool] = False  # it may be certain though the run merely ends before the plan does
     never_certain: ClassVar[bool] = False  # many a story has the same rows
     vague: ClassVar[bool] = False  # it says no more than where to look: not named where a setting explains it
+    guesses: ClassVar[bool] = False  # at what nothing recorded speaks for: not beside what something does
     definite: ClassVar[bool] = False  # at its own rank it rests on what was recorded: no vague one stands beside it
     settings_behind: ClassVar[str] = ""  # a pattern of the names of settings that, where they differ, speak for it
     # Of a cause found in numbers: which failed checks it explains.

@@ -11,30 +11,17 @@ from xframe.comparison.settings import Difference
 from xframe.diagnosis import causes
 from xframe.diagnosis.evidence import set_to
 from xframe.numerics.result import PLACES, NumericCause
+from xframe.numerics.scripts.set_otherwise import acting
 
 _LATE = len(PLACES)
 _BEFORE_ANY_UPDATE = ("batch", "forward", "loss")  # whose causes show in the first loss
-_STAGES: Mapping[str, str] = {  # by cause that rows, losses and settings show: where it acts
-    "different-data": "batch",
-    "starting-weights": "forward",
-    **dict.fromkeys(("batch-first", "dropout-rate", "dropout-masks", "normalisation-settings"), "forward"),
-    "precision-settings": "forward",
-    **dict.fromkeys(("different-loss", "loss-logits", "loss-settings", "loss-broadcast"), "loss"),
-    "clipping": "clipping",
-    **dict.fromkeys(("weight-decay", "optimizer-settings", "adam-epsilon-placement", "learning-rate"), "update"),
-}
-_GUESS = "different-loss"  # that no setting speaks for
+_IN_PARTS = ("forward", "buffers")  # where what proves one layer says nothing of others
 _MOMENTUM = r"normalisation\.(.*\.)?momentum"
 _TOLD: Mapping[str, str] = {  # by cause that steps show: the settings that say the same
     "norm-epsilon": r"normalisation\.(.*\.)?epsilon",
     **dict.fromkeys(("running-momentum", "running-momentum-inverted"), _MOMENTUM),
-    **dict.fromkeys(("dropout-rate", "dropout-absent"), r"dropout\..*|recurrent\..*dropout"),
+    "dropout-absent": r"dropout\..*|recurrent\..*dropout",
     "epsilon-place": r"optimizer\.(.*\.)?epsilon_on",
-}
-_WHOLE = {  # by stage that is reproduced, what acts in it: a setting that is not named does not show there
-    "loss": r"loss\..*|regularizer\..*",
-    "clipping": r"optimizer\.(.*\.)?clip_\w+",
-    "update": r"(optimizer|schedule|regularizer)\..*",
 }
 
 
@@ -78,7 +65,7 @@ def in_order(several: Sequence[NumericCause]) -> Iterator[tuple[NumericCause, bo
     ordered = sorted(several, key=lambda one: (_place(one.stage), one.certainty != "proven"))
     for i, one in enumerate(ordered):
         before = [each for each in ordered[:i] if each.stage == one.stage and each.certainty == "likely"]
-        yield one, i > 0 and (one.certainty == "proven" or one.name in _STAGES or not before)
+        yield one, i > 0 and (one.certainty == "proven" or one.name in causes.by_name() or not before)
 
 
 def weighed(comparison: Comparison) -> tuple[Difference, ...]:
@@ -102,8 +89,9 @@ def _proven(comparison: Comparison, run: str) -> list[NumericCause]:
 
 def _told(comparison: Comparison, run: str) -> set[str]:
     """The settings that what steps prove has said already, or that do not show beside it."""
-    patterns = [_TOLD.get(cause.name) or _WHOLE.get(cause.stage, "") for cause in _proven(comparison, run)]
-    patterns += [_WHOLE.get(cause.stage, "") for cause in _proven(comparison, run)]
+    proven = _proven(comparison, run)
+    patterns = [_TOLD[cause.name] for cause in proven if cause.name in _TOLD]
+    patterns += [pattern for cause in proven if cause.stage not in _IN_PARTS for pattern in acting(cause.stage)]
     own = [one.name for one in comparison.settings if one.run == run]
     return {name for name in own if any(re.fullmatch(pattern, name) for pattern in patterns)}
 
@@ -126,7 +114,7 @@ def _untold(one: Explanation, told: set[str], comparison: Comparison) -> Explana
 
 def _behind(one: Explanation, comparison: Comparison) -> list[Difference]:
     """The settings in which the runs differ that an explanation rests on."""
-    pattern = causes.by_name()[one.name].settings_behind if one.name in _STAGES else ""
+    pattern = causes.by_name()[one.name].settings_behind
     return [each for each in comparison.settings if each.run == one.run and re.fullmatch(pattern, each.name)]
 
 
@@ -136,5 +124,6 @@ def _of_the_first_loss(comparison: Comparison, run: str, several: Sequence[Expla
     loss = next((check for check in comparison.checks if check.name == "loss"), None)
     if loss is None or loss.first != 0 or any(cause.stage in _BEFORE_ANY_UPDATE for cause in judged):
         return []
-    found = [one for one in several if one.step == 0 and _STAGES.get(one.name) in _BEFORE_ANY_UPDATE]
-    return [one for one in found if one.name != _GUESS] or found
+    known = causes.by_name()
+    found = [one for one in several if one.step == 0 and not known[one.name].settings_behind.startswith("optimizer")]
+    return [one for one in found if not known[one.name].guesses] or found

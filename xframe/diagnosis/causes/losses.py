@@ -103,6 +103,7 @@ class DifferentLoss(Cause):
     """The loss is computed otherwise."""
 
     name = "different-loss"
+    guesses = True
     rank = 635
     fixes = settings(
         any="the same label smoothing, weights and regularisation; logits where logits are expected; the same layers",

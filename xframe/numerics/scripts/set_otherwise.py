@@ -57,6 +57,11 @@ def causes(
             yield NumericCause(cause, "likely", failing.stage, failing.tensor, words)
 
 
+def acting(stage: str) -> tuple[str, ...]:
+    """Patterns of the settings that act in a stage."""
+    return tuple(pattern for _, pattern in _BEHIND.get(stage, ()))
+
+
 def _same(one: Any, other: Any) -> bool:
     """Whether two settings are the same, one that is not there as one that is off."""
     if type(one) in (int, float) and type(other) in (int, float):
