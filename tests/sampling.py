@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-FEWEST = 5
+FEWEST = 3
 SHARE = float(os.environ.get("XFRAME_SAMPLE", "1"))
 SEED = os.environ.get("XFRAME_SEED", "1")
 
