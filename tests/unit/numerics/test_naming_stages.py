@@ -218,3 +218,10 @@ def test_averages_of_buffers():
 def test_the_page_of_causes_has_those_of_gradients():
     page = (Path(xframe.__file__).parents[1] / "docs" / "reference" / "causes.md").read_text()
     assert [name for name in NAMES.values() if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_factor_that_a_fitted_clip_explains_as_well_is_no_clip(turned):
+    sides = [clip(SGD(0.1), made) for made in (by_rule(), lambda gradients: {n: g / 2 for n, g in gradients.items()})]
+    found = explain(*(reversed(sides) if turned else sides), rules=(SGD(0.1), SGD(0.1)))
+    assert [one.name for one in found] == ["gradient-factor"]
