@@ -6,8 +6,8 @@ from test_identity import DTYPES, assert_same, drawn
 
 from xframe.recording import identity
 
-tf = pytest.importorskip("tensorflow")
-in_tensorflow = pytest.importorskip("xframe_tensorflow.identity")
+tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+in_tensorflow = pytest.importorskip("xframe_tensorflow.identity", reason="TensorFlow is not installed")
 
 
 @pytest.mark.parametrize("kind", ["close", "exact", "layout"])
