@@ -14,11 +14,11 @@ import math
 import os
 import struct
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from xframe.errors import StateError, Verbatim, printable
@@ -30,7 +30,6 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 TYPES |= {f"{letter}{8 * size}": f"<{letter.lower()}{size}" for letter in "IU" for size in (1, 2, 4, 8)}
 _NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}  # the last of a kind: a <u2 is a U16
 _LENGTH = struct.Struct("<Q")
-_MUCH, _HASHING = 1 << 22, 2  # bytes of arrays from which on threads hash them, and how many do
 Facts = dict[str, Any]
 
 
@@ -80,30 +79,16 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, An
     for name, (kind, values) in packed.items():
         entries[name] = {"dtype": kind, "shape": values.shape, "data_offsets": (end, end := end + values.nbytes)}
     head, stored = written(facts).decode(), {name: Stored(kind, one.shape) for name, (kind, one) in packed.items()}
-
-    def headed(digest: str) -> bytes:
-        """The file up to its arrays, as long for any digest."""
-        text = written({"__metadata__": {"xframe": head, "digest": digest}, **entries})
-        text += b" " * (-len(text) % 8)
-        return _LENGTH.pack(len(text)) + text
-
-    empty = headed("0" * 32)
-    read = _stated(empty[_LENGTH.size :], end)
+    digest = _digest(head, stored, {name: _of_bytes(values) for name, (_, values) in packed.items()})
+    text = written({"__metadata__": {"xframe": head, "digest": digest}, **entries})
+    text += b" " * (-len(text) % 8)
+    read = _stated(text, end)
     check(read.arrays, _facts(read))
-    # What is hashed elsewhere while the disk takes the bytes costs no time; the head comes last.
-    with Passing(path) as passing, ThreadPoolExecutor(_HASHING if end > _MUCH else 1) as pool:
+    with Passing(path) as passing:
         with os.fdopen(os.dup(passing.number), "wb") as file:
-            hashed = {name: pool.submit(_of_bytes, one) for name, (_, one) in packed.items()} if end > _MUCH else {}
-            file.write(empty)
+            file.write(_LENGTH.pack(len(text)) + text)
             for _, values in packed.values():
                 file.write(_bytes(values))
-            if hashed:
-                file.flush()
-                os.fsync(file.fileno())
-            digests = {name: hashed[name].result() if hashed else _of_bytes(one) for name, (_, one) in packed.items()}
-            digest = _digest(head, stored, digests)
-            file.seek(0)
-            file.write(headed(digest))
         passing.put()
     return digest
 
@@ -180,7 +165,7 @@ def _true_or_false(values: NDArray[Any]) -> bool:
 
 
 def _of_bytes(values: NDArray[Any]) -> str:
-    return hashlib.blake2b(_bytes(values), digest_size=16).hexdigest()
+    return xxhash.xxh3_128_hexdigest(_bytes(values))  # at the speed of memory, so that a checkpoint costs its writing
 
 
 def _digest(head: str, stored: Mapping[str, Stored], digests: Mapping[str, str]) -> str:

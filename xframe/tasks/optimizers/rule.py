@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from xframe.errors import UsageError, Verbatim, unknown
@@ -105,7 +106,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         what = type(self).__name__
-        hints = get_type_hints(type(self))
+        hints = _hints(type(self))
         for each in fields(self):
             name, value, hint = each.name, getattr(self, each.name), hints[each.name]
             if name in ("groups", "average"):
@@ -213,6 +214,12 @@ class Rule:
             elif value not in (None, ()):
                 values[each.name] = value
         return values
+
+
+@cache
+def _hints(rule: type[Rule]) -> dict[str, Any]:
+    """Its fields' types, which take longer to find than a small checkpoint takes to write."""
+    return get_type_hints(rule)
 
 
 def _real(value: Any) -> bool:
