@@ -56,6 +56,9 @@ _DEPENDENT = {
     "gradient_accumulation_steps": _group(
         "Plan: gradient accumulation", "k steps make a window, whose gradients one update applies."
     ),
+    "replicas": _group(
+        "Plan: replicas", "They share the rows of each step, each in a process or on a device of its own."
+    ),
     "validation_every": _group("Plan: validation"),
     "early_stopping_patience": _group("Plan: early stopping", "Of a plan with --validation-every."),
 }

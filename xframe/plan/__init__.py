@@ -8,6 +8,7 @@ Its files:
     counting.py       counts in closed form, steps by random access; adapters may not import it
     order.py          the sample order, ``xframe-order-1``; its values may never change
     equivalence.py    which plans mean the same run: the plan's digest
+    replicas.py       which rows of a step each replica has
     validation.py     when a plan validates; stopping.py is the rule of early stopping
     presets/          how trainers count, one file a trainer; a new trainer is a new file there
 """

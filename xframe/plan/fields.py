@@ -133,7 +133,7 @@ def _is(given: Mapping[str, Any], name: str, word: str) -> bool:
 
 
 _EPOCH, _WINDOW = "steps_per_epoch", "gradient_accumulation_steps"
-_VALIDATION, _STOPPING = "validation_every", "early_stopping_patience"
+_VALIDATION, _STOPPING, _REPLICAS = "validation_every", "early_stopping_patience", "replicas"
 Unit = Literal["updates", "steps", "epochs"]
 
 
@@ -229,6 +229,38 @@ class PlanFields:
             "or epochs begun before this step. Default: updates."
         ),
     ] = None
+    replicas: Annotated[
+        int, Field("How many replicas share the rows of each step; batch_size is that of all together.", example=2)
+    ] = 1
+    replica_split: Annotated[
+        Literal["slices", "interleaved", "dealt"] | None,
+        Field(
+            "Which of a step's g rows replica i of R has. slices: one run of ⌈g/R⌉ rows after the other, the last less "
+            "or none; interleaved: rows i, i + R, …; dealt: runs of ⌈batch_size/R⌉ rows, so that of a short step the "
+            "last replicas may have none.",
+            needs=_REPLICAS,
+            default="slices",
+        ),
+    ] = None
+    replica_remainder: Annotated[
+        Literal["uneven", "pad", "drop"] | None,
+        Field(
+            "What R does not divide of a pass, before that is cut into batches. uneven: it stays; pad: filled up to "
+            "a multiple of R from the start of the same pass's order; drop: left out.",
+            needs=_REPLICAS,
+            default="uneven",
+        ),
+    ] = None
+    replica_gradients: Annotated[
+        Literal["rows", "replicas"] | None,
+        Field(
+            "A step's gradient. rows: that of the loss over all its rows, as one process has it; replicas: the mean of "
+            "the replicas' own, as DistributedDataParallel and Keras make it, which differs where they have different "
+            "numbers of rows.",
+            needs=_REPLICAS,
+            default="rows",
+        ),
+    ] = None
     validation_every: Annotated[
         int | None,
         Field(
@@ -302,10 +334,10 @@ ACCUMULATION: dict[str, Any] = {field.name: field.default for field in DEPENDENT
 
 def is_set(needed: str, value: object) -> bool:
     """Whether the fields that need this one mean something where it has that value."""
-    if needed != _WINDOW:
+    if needed not in (_WINDOW, _REPLICAS):
         return value is not None
-    steps = as_int(value)
-    return type(steps) is int and steps > 1
+    number = as_int(value)
+    return type(number) is int and number > 1
 
 
 def with_defaults(given: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -53,6 +53,11 @@ _WITHOUT = {
         "no such field where gradient_accumulation_steps is 1, for every step has its update",
         "gradient_accumulation_steps to 2 or more",
     ),
+    "replicas": (
+        "replicas",
+        "no such field where replicas is 1, for one replica has all rows",
+        "replicas to 2 or more",
+    ),
     "validation_every": (
         "validation_every",
         "no such field, for without validation_every there is no validation",
@@ -148,6 +153,7 @@ def contradictions(plan: TrainingPlan) -> list[PlanError]:
                 remedy="Remove accumulation_at_end, or early_stopping_patience.",
             )
         )
+    problems += _of_replicas(plan)
     if not problems and _never_ends(plan):
         problems.append(never_updates(plan, plan.steps_per_epoch or 0))
     return problems
@@ -164,6 +170,27 @@ def _without(values: Mapping[str, Any], needed: str) -> Iterator[PlanError]:
                 expected=expected,
                 remedy=f"Set {setting}, or remove {field.name}.",
             )
+
+
+def _of_replicas(plan: TrainingPlan) -> Iterator[PlanError]:
+    """A pass made even for replicas, where batches are not."""
+    remainder = plan.replica_remainder
+    if remainder not in ("pad", "drop"):
+        return
+    if plan.remainder == "carry":
+        yield PlanError(
+            f"invalid plan: replica_remainder {remainder!r} with remainder 'carry'",
+            got=remainder,
+            expected="uneven, for under carry passes form one endless stream",
+            remedy="Remove replica_remainder, or choose another remainder.",
+        )
+    elif plan.batch_size % plan.replicas:
+        yield PlanError(
+            f"invalid plan: replica_remainder {remainder!r} where replicas have batches of different sizes",
+            got=Verbatim(f"batch_size {plan.batch_size:,} over {plan.replicas:,} replicas"),
+            expected="a batch_size that replicas divides",
+            remedy="Choose another batch_size, or remove replica_remainder.",
+        )
 
 
 def _never_ends(plan: TrainingPlan) -> bool:

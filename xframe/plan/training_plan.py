@@ -108,8 +108,9 @@ class TrainingPlan(BaseModel, PlanFields, frozen=True, extra="forbid", strict=Tr
     def to_dict(self) -> dict[str, int | str | bool]:
         """The fields that are set, by the names a plan file uses."""
         fields = self.model_dump(exclude_none=True)
-        if self.gradient_accumulation_steps == 1:
-            del fields["gradient_accumulation_steps"]
+        for name in ("gradient_accumulation_steps", "replicas"):
+            if fields[name] == 1:
+                del fields[name]
         return fields
 
     def to_toml(self) -> str:

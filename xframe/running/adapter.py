@@ -80,7 +80,8 @@ class Adapter(Protocol):
 
     An adapter may have more: ``stepwise``, the loop that is ``xframe.running.drive``'s, into whose ``pipeline`` and
     ``train_step`` ``xframe.testing.faults`` puts bugs; ``resumable``, the loops that keep checkpoints, and
-    ``unkept(plan, task, runtime)``, why one does not for that run;
+    ``unkept(plan, task, runtime)``, why one does not for that run; ``replicated``, by loop where a run's replicas are:
+    ``"each"`` in a process of its own, or all in ``"one"``; the first takes the default loop's place in such a run;
     ``loops_require``, by loop, the modules that it imports beside ``requires`` and the command that installs these.
     """
 
@@ -125,6 +126,10 @@ def unsupported(
     for kind, value, known in (*settings, ("loop", runtime.loop, adapter.loops)):
         if value not in known and (kind, value) not in (("device", "auto"), ("loop", None)):
             reasons.append(f"{kind} {value!r} is not one of its {kind}s ({', '.join(known)})")
+    replicated = getattr(adapter, "replicated", {})
+    if plan.replicas > 1 and (not replicated or runtime.loop not in (None, *replicated)):
+        can = f"those that do are {', '.join(replicated)}" if replicated else "no loop of this adapter does"
+        reasons.append(f"its loop {runtime.loop or adapter.loops[0]!r} runs no replicas; {can}")
     if plan.validation_every is not None and task.validation is None:
         reasons.append(f"task {task.name!r} has nothing to validate on")
     if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:

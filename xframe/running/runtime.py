@@ -13,6 +13,25 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """Which of a run's replicas a process is, and where it meets the others.
+
+    Attributes:
+        index: from 0.
+        of: how many there are.
+        meeting: a file's name that all of them know and nobody has made; it is gone when they are.
+        addresses: of each, ``host:port``; none where the framework needs none.
+        patience: seconds that the framework waits for another one before it gives up.
+    """
+
+    index: int
+    of: int
+    meeting: str
+    addresses: tuple[str, ...] = ()
+    patience: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """Where and how.
 
@@ -25,6 +44,7 @@ class Runtime:
         tf32: allow TensorFloat-32 on CUDA, which rounds float32 products to 10 bits of mantissa.
         loop: the adapter's native loop; None is its first.
         workers: processes or threads of the framework's own pipeline that read data; 0 reads in the loop.
+        replica: which one this process is, in a run of several; no part of ``to_dict``.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -34,6 +54,7 @@ class Runtime:
     tf32: bool = False
     loop: str | None = None
     workers: int = 0
+    replica: Replica | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("device", self.device, DEVICES), ("precision", self.precision, PRECISIONS)):
@@ -46,13 +67,19 @@ class Runtime:
             raise UsageError("workers", got=self.workers, expected="an integer from 0 to 1024")
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name."""
-        return asdict(self)
+        """All fields by name, but for ``replica``."""
+        return {name: value for name, value in asdict(self).items() if name != "replica"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Runtime:
         """What ``to_dict`` returned; what is no field is left out."""
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        return cls(
+            **{
+                field.name: values[field.name]
+                for field in fields(cls)
+                if field.name in values and field.name != "replica"
+            }
+        )
 
 
 def cores() -> int:

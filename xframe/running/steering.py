@@ -19,6 +19,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from xframe.errors import StateError, Verbatim, printable
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.stopping import EarlyStopping, StoppingState
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
@@ -121,7 +122,7 @@ class Place(NamedTuple):
 
     epoch: int
     step_in_epoch: int
-    padding: int  # how many of its last rows repeat samples to fill it
+    padding: int  # how many of the step's last rows repeat samples to fill it, over all replicas
     ends_pass: bool  # the pass's last sample is in it, or none that is left will be batched
     ends_epoch: bool  # it is the last of its epoch's steps
     exhausts: bool  # the pass is over before the epoch; when the next step is due, that ends the epoch
@@ -129,6 +130,7 @@ class Place(NamedTuple):
     epochs: int = 0  # that are over after it
     next_pass: int = 0  # where the next batch begins
     next_offset: int = 0
+    rows: int = 0  # of the step, over all replicas
 
     def state(self) -> WalkState:
         """Of the walk after this step."""
@@ -137,6 +139,11 @@ class Place(NamedTuple):
 
 
 START = WalkState()
+
+
+def rows_of_ids(batch: tuple[Any, ...]) -> int:
+    """Of a batch that has all rows of its step: as many as its last item, the ids."""
+    return len(batch[-1])
 
 
 def pass_indices(plan: TrainingPlan, first: int) -> Iterable[int]:
@@ -150,6 +157,7 @@ def walk(
     num_samples: int,
     begin: Callable[[int, int], Iterator[tuple[Any, ...]]],
     start: WalkState = START,
+    rows: Callable[[tuple[Any, ...]], int] = rows_of_ids,
 ) -> Iterator[tuple[Place, tuple[Any, ...]]]:
     """Each batch with its place, until the epochs, or the one pass that ``stop`` allows, are over.
 
@@ -160,15 +168,18 @@ def walk(
             remainder policy, pass after pass; after ``plan.epochs`` passes they end if epochs are passes.
             A batch's last item is its ids. The offset is 0 but for the first call.
         start: where the first batch begins: ``Place.state`` of the step before it.
+        rows: of a batch, those of its step over all replicas.
     """
     length, policy = plan.steps_per_epoch, plan.on_exhaustion
     carry, restart = plan.remainder == "carry", plan.epoch_iterator == "restart"
-    batched = num_samples - num_samples % plan.batch_size if plan.remainder == "drop" else num_samples
+    whole = rows_of_pass(plan, num_samples)
+    batched = whole - whole % plan.batch_size if plan.remainder == "drop" else whole
     epoch, inside = start.epoch, start.step_in_epoch
     passes, position = start.pass_index, start.offset  # passes that are over; the next sample's offset in its pass
     stream = begin(passes, position)
     while (batch := next(stream, None)) is not None:
-        end, padding = position + len(batch[-1]), 0
+        size = rows(batch)
+        end, padding = position + size, 0
         if carry:
             over, position = divmod(end, num_samples)
         else:
@@ -183,7 +194,7 @@ def walk(
         restarts = restart and (ends_epoch or exhausts)
         if restarts:
             passes, position = passes + (position > 0), 0
-        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last, epochs, passes, position), batch
+        yield Place(epoch, inside, padding, over > 0, ends_epoch, exhausts, last, epochs, passes, position, size), batch
         if last:
             return
         epoch, inside = epochs, inside + 1 if epochs == epoch else 0

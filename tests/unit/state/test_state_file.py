@@ -9,6 +9,7 @@ import struct
 import numpy as np
 import pytest
 import safetensors.numpy
+import xxhash
 
 import xframe
 from xframe.errors import StateError
@@ -110,12 +111,12 @@ def _edit(path, edit):
 def _digest_of(head, data):
     """As FORMAT.md has it."""
 
-    def blake(values):
-        return hashlib.blake2b(values, digest_size=16).hexdigest()
-
     arrays = sorted((name, one) for name, one in head.items() if name != "__metadata__")
-    listed = [[name, one["dtype"], one["shape"], blake(data[slice(*one["data_offsets"])])] for name, one in arrays]
-    return blake(json.dumps([head["__metadata__"]["xframe"], listed]).encode())
+    listed = [
+        [name, one["dtype"], one["shape"], xxhash.xxh3_128_hexdigest(data[slice(*one["data_offsets"])])]
+        for name, one in arrays
+    ]
+    return hashlib.blake2b(json.dumps([head["__metadata__"]["xframe"], listed]).encode(), digest_size=16).hexdigest()
 
 
 KERNEL, BIAS, SLOT = "parameters/dense_0/kernel", "parameters/dense_0/bias", "slots/velocity/dense_0/bias"

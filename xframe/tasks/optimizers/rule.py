@@ -21,6 +21,7 @@ from xframe.tasks.schedules import Schedule
 
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
 Decay = Literal["l2", "decoupled"]
+_hints = cache(get_type_hints)  # to find them takes longer than to write a small checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ class Rule:
     slots: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        what = type(self).__name__
-        hints = _hints(type(self))
+        kind: Any = type(self)
+        what, hints = kind.__name__, _hints(kind)
         for each in fields(self):
             name, value, hint = each.name, getattr(self, each.name), hints[each.name]
             if name in ("groups", "average"):
@@ -214,12 +215,6 @@ class Rule:
             elif value not in (None, ()):
                 values[each.name] = value
         return values
-
-
-@cache
-def _hints(rule: type[Rule]) -> dict[str, Any]:
-    """Its fields' types, which take longer to find than a small checkpoint takes to write."""
-    return get_type_hints(rule)
 
 
 def _real(value: Any) -> bool:
