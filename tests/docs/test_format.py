@@ -19,7 +19,7 @@ import xframe
 from xframe.trace import parquet as closed_form
 from xframe.trace import writer as writing
 from xframe.trace.arrow import SCHEMA
-from xframe.trace.schema import FURTHER, NEVER_NULL, PRINTS, TABLE
+from xframe.trace.schema import FURTHER, NEVER_NULL, SPARED, TABLE
 
 PAGE = (Path(__file__).parents[2] / "FORMAT.md").read_text()
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -96,7 +96,7 @@ def test_a_closed_trace(readers, closed):
     assert (head["format"], head["metadata"]) == (1, trace.metadata)
     assert end == trace.end
     assert table.num_rows == trace.num_rows == 10_003
-    assert set(SCHEMA.names) - set(table.column_names) == {*PRINTS}  # nobody gave any
+    assert set(SCHEMA.names) - set(table.column_names) == {*SPARED}  # nobody gave any
     for name in table.column_names:
         assert table[name].null_count == trace.num_rows - trace.known(name).sum()
     assert table["ids"].to_pylist()[:4] == [[], [0], [1, 2], [3, 4, 5]]
@@ -150,7 +150,7 @@ def test_an_edited_number_is_refused(readers, closed):
 
 def test_other_tools_open_it(closed):
     frame = pd.read_parquet(closed)
-    assert list(frame.columns) == [name for name in SCHEMA.names if name not in PRINTS]
+    assert list(frame.columns) == [name for name in SCHEMA.names if name not in SPARED]
     assert frame["batch_size"].sum() == xframe.Trace.open(closed).column("batch_size").sum()
 
 
@@ -223,7 +223,7 @@ def test_block_digests(tmp_path, monkeypatch):
     assert starts == [0, 3000, 6000, 9000]
     columns = {
         "structure": ("step", "ids_digest", "batch_size", "updates"),
-        "numbers": ("update_attempts", "lr", "loss", "accuracy", *[name for name in FURTHER if name not in PRINTS]),
+        "numbers": ("update_attempts", "lr", "loss", "accuracy", *[name for name in FURTHER if name not in SPARED]),
         "labels": ("epoch", "step_in_epoch", "padding"),
     }
     for start, stop, found in zip(starts, [*starts[1:], len(rows)], digests, strict=True):

@@ -103,8 +103,8 @@ def check_new(path: Path) -> None:
             raise exists_already(file)
 
 
-def begun(path: Path, continues: str | Path | None, step: int | None) -> Begun:
-    """What is known of the run that a new trace at ``path`` continues.
+def begun(path: Path, continues: str | Path | None, step: int | None, *, new: bool = True) -> Begun:
+    """What is known of the run that a new trace at ``path`` continues; where it is not new, as a folder of replicas.
 
     Raises:
         UsageError: the run has fewer steps, or is not given.
@@ -114,7 +114,8 @@ def begun(path: Path, continues: str | Path | None, step: int | None) -> Begun:
         if step is not None:
             raise UsageError("a step to go on from", got=step, expected="beside a trace that is continued")
         return NOTHING
-    check_new(path)
+    if new:
+        check_new(path)
     trace = Trace.open(continues)
     at = trace.num_rows if step is None else step
     if type(at) is not int or not 0 <= at <= trace.num_rows:

@@ -34,6 +34,7 @@ from xframe.errors import UsageError
 from xframe.files.limits import LARGEST
 from xframe.recording import unclosed, values, waiting
 from xframe.recording.beginning import NOTHING, Begun, begun, begun_now, new_writer
+from xframe.recording.replicas import Place, file_of, stated, which
 from xframe.recording.values import count, hold_ids, number
 from xframe.recording.waiting import BESIDE, Item, Settings, due, held_further, rows_of
 from xframe.trace.facts import DECLARED
@@ -63,8 +64,9 @@ def record(
     metadata: Mapping[str, Any] | None = None,
     continues: str | Path | None = None,
     step: int | None = None,
+    replica: Place | None = None,
 ) -> Recorder:
-    """A recorder that writes to ``path``.
+    """A recorder that writes to ``path``; of several replicas each to a file of its own in the folder ``path``.
 
     Args:
         path: a file that does not exist yet.
@@ -75,15 +77,18 @@ def record(
         continues: the trace of the run up to here; whoever opens this one gets the whole run. Numbers given as
             ``updates`` are the whole run's; to what a counter counts in this process those before are added.
         step: the run's first that is recorded here; those that it had from there on are abandoned. Default: its end.
+        replica: which one this process is, and of how many: ``(rank, world_size)``. Default: as ``torch.distributed``
+            says, or what ``torchrun`` or ``TF_CONFIG`` set; ``(0, 1)``: one process, whatever these say.
 
     Raises:
         UsageError: the file exists, or cannot be written; what it continues has fewer steps.
         TraceError: what it continues is damaged, or none.
     """
-    facts = begun_now(plan, num_samples)
-    before = begun(Path(path), continues, step)
-    writer = new_writer(Path(path), {**facts, **(metadata or {}), **before.head}, before)
-    return Recorder(writer, keep_ids=ids, before=before)
+    path, replica = Path(path), which(replica)
+    facts, of = begun_now(plan, num_samples), stated(replica, plan)
+    before = begun(path, continues, step, new=not of)
+    writer = new_writer(file_of(path, replica), {**facts, **(metadata or {}), **of, **before.head}, before)
+    return Recorder(writer, keep_ids=ids, before=before, in_folder=bool(of))
 
 
 class Recorder:
@@ -93,13 +98,16 @@ class Recorder:
         on_flush: called after each block is written, with the steps so far and the last one's epoch and loss.
         counts_anew: what it is given counts from this process's start, though the trace continues another.
         path: the trace, absolute; end_facts: what its end has beside what every one has.
+        in_folder: it is the trace of one replica, in the folder of the run.
     """
 
-    def __init__(self, writer: TraceWriter, *, keep_ids: bool, before: Begun = NOTHING) -> None:
+    def __init__(
+        self, writer: TraceWriter, *, keep_ids: bool, before: Begun = NOTHING, in_folder: bool = False
+    ) -> None:
         self.on_flush: Callable[[int, int | None, float | None], None] | None = None
         self.evidence: str | None = None
         self._writer, self.path = writer, writer.path
-        self._keep_ids, self._before = keep_ids, before
+        self._keep_ids, self._before, self.in_folder = keep_ids, before, in_folder
         self.end_facts: dict[str, Any] = {"weights": {}}
         self._began = time.monotonic_ns()
         self._waiting: list[Item] = []
@@ -133,6 +141,7 @@ class Recorder:
         padding: int | None = None,
         accuracy: Any = None,
         also: Mapping[str, Any] | None = None,
+        weights_mark: Any = None,
     ) -> None:
         """Takes one training step, just after it was made.
 
@@ -144,9 +153,12 @@ class Recorder:
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch, padding: labels, counted from 0 or from 1; how many of the last ids are padding.
             also: values of columns in ``schema.FURTHER``, by name; ``features``, ``targets``: of shape (batch_size, 3).
+            weights_mark: of several replicas, a scalar made of a few trained weights after the step.
         """
         if self._over:
             raise self._refusal("steps")
+        if weights_mark is not None:
+            also = {**(also or {}), "weights_mark": weights_mark}
         if updates is not None and type(updates) is not int and hasattr(updates, "applied"):
             self.evidence = updates.evidence
             update_attempts, updates = updates.attempts, updates.applied
@@ -198,6 +210,7 @@ class Recorder:
         accuracy: Any = None,
         time_ns: Any = None,
         also: Mapping[str, Any] | None = None,
+        weights_mark: Any = None,
     ) -> None:
         """Takes many steps at once.
 
@@ -212,6 +225,7 @@ class Recorder:
             raise self._refusal("steps")
         given = {"updates": updates, "update_attempts": update_attempts, "epoch": epoch, "loss": loss, "lr": lr}
         given |= {"step_in_epoch": step_in_epoch, "padding": padding, "time_ns": time_ns, "accuracy": accuracy}
+        given["weights_mark"] = weights_mark
         given |= waiting.further(also or {})
         blocks, num_ids = waiting.block_of(ids, batch_sizes, given, now, keep_ids=self._keep_ids)
         self._waiting.extend(blocks)  # all of them or none, as in ``step``

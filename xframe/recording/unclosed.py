@@ -8,6 +8,7 @@ none of it, and can record nothing with it.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import warnings
@@ -63,6 +64,9 @@ def settle(recorder: Recorder, made_in: int) -> None:
         kept = f"its last rows are lost ({type(error).__name__}: {error})"
     if not recorder._writer.kept:
         recorder._writer.discard()  # nothing was recorded
+        if recorder.in_folder:
+            with contextlib.suppress(OSError):  # another replica has recorded something
+                recorder.path.parent.rmdir()
     if tried or not recorder._writer.kept:  # whoever tried to close it has got the error
         return
     warnings.warn(

@@ -29,7 +29,9 @@ def write_joined(path: Path, cut: Trace, resumed: Trace, step: int) -> Trace:
     before = {name: _last(cut, name, step) for name in _COUNTED}
     facts = resumed.facts
     runtime = {"runtime": dict(facts.runtime)}
-    recorder = record(path, num_samples=facts.num_samples, metadata=runtime, continues=cut.path, step=step)
+    recorder = record(
+        path, num_samples=facts.num_samples, metadata=runtime, continues=cut.path, step=step, replica=(0, 1)
+    )
     if resumed.settings:
         recorder.settings(resumed.settings)
     for begin, end in _between(resumed.num_rows, [one.after for one in resumed.validations]):

@@ -80,7 +80,12 @@ def _train(harness: Parent) -> None:
     began, busy = time.perf_counter(), time.process_time()
     kept = Kept(job, plan, task.num_samples, facts)
     with record(
-        job.trace, plan=plan, num_samples=task.num_samples, metadata=facts.metadata(), **kept.continued
+        job.trace,
+        plan=plan,
+        num_samples=task.num_samples,
+        metadata=facts.metadata(),
+        replica=(0, 1),
+        **kept.continued,
     ) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(kept.before + steps, epoch, loss))
         weights = adapter.run(plan, task, runtime, recorder, **kept.argument(recorder))

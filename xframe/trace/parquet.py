@@ -21,7 +21,7 @@ from xframe.files.new import NewFile, Passing
 from xframe.trace.arrow import SCHEMA, TYPES, lengths_of, record_batch
 from xframe.trace.certificate import Certifier, block_digests
 from xframe.trace.pages import check_pages, checked_footer
-from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, TABLE, Column
+from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, GROUPS, LISTS, PER_SAMPLE, PRINTS, SPARED, TABLE, Column
 from xframe.trace.source import Source, covered_columns, damaged, head_of, read_between, stated_columns
 from xframe.trace.stated import Blocks, Index, fitted, object_of
 
@@ -52,7 +52,7 @@ def _write(source: Source, path: Path) -> None:
     blocks, digests, certifier = list(_block_bounds(source)), [], Certifier()
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
     beside |= {"settings": source.settings} if source.settings else {}
-    names = [name for name in COLUMNS if name not in PRINTS or source.unknown[name] < source.num_rows]
+    names = [name for name in COLUMNS if name not in SPARED or source.unknown[name] < source.num_rows]
     index = written({"head": head_of(source.metadata, names), **beside})
     integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
     schema, small = pa.schema([SCHEMA.field(name) for name in names]), source.num_rows <= _FEW_ROWS

@@ -126,6 +126,14 @@ TABLE = (
     _further("clipped_norm", "float64", "L2 norm of all gradients as they were applied", "no update, or not known"),
     _prints("features", "what the model took, a print for each row of the batch"),
     _prints("targets", "what the loss took beside the predictions, a print for each row of the batch"),
+    ColumnDefinition(
+        "weights_mark",
+        "float64",
+        "sum of a few trained weights after this step, equal on all replicas that have the same weights",
+        "not taken",
+        given=False,
+        further=True,
+    ),
 )
 
 BY_NAME = {column.name: column for column in TABLE}
@@ -140,7 +148,9 @@ REALS = tuple(column.name for column in TABLE if column.given and column.kind ==
 FURTHER = tuple(column.name for column in TABLE if column.further)
 LISTS = {column.name: PER_SAMPLE[column.kind] for column in TABLE if column.kind in PER_SAMPLE}  # int64 a sample
 PRINTS = tuple(column.name for column in TABLE if column.kind == "prints")
-IMPORTABLE = tuple(name for name in COLUMNS if name not in ("ids_digest", "time_ns", *PRINTS))
+OWN = "weights_mark"  # which replicas have, and a log of another tool does not
+SPARED = (*PRINTS, OWN)  # that a closed trace lacks if no row has any
+IMPORTABLE = tuple(name for name in COLUMNS if name not in ("ids_digest", "time_ns", *SPARED))
 
 
 class Column(NamedTuple):

@@ -113,7 +113,7 @@ def test_every_column_that_a_loop_can_give_is_taken(path):
     names = {*schema.COUNTS, *schema.REALS}
     steps, blocks = {"self", "ids", "also"}, {"self", "ids", "batch_sizes", "time_ns", "also"}
     for take, others in ((Recorder.step, steps), (Recorder.block, blocks)):
-        assert set(inspect.signature(take).parameters) == names | others
+        assert set(inspect.signature(take).parameters) == names | others | {schema.OWN}
     with xframe.record(path) as rec:
         prints = dict.fromkeys(schema.PRINTS, np.ones((1, 3), dtype=np.int64))
         rec.step(ids=[0], **dict.fromkeys(names, 1), also=dict.fromkeys(schema.FURTHER, 1) | prints)

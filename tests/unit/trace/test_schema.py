@@ -20,7 +20,7 @@ def test_what_the_recorder_takes():
 
 
 def test_what_a_log_may_have():
-    numbers = set(schema.FURTHER) - {*schema.PRINTS}
+    numbers = set(schema.FURTHER) - {*schema.SPARED}
     assert set(schema.IMPORTABLE) == {"step", "batch_size", "ids", *schema.COUNTS, *schema.REALS, *numbers}
 
 
@@ -36,8 +36,8 @@ def test_what_the_digests_of_a_block_leave_out():
     assert set(schema.COLUMNS) - covered == {
         "time_ns",
         "ids",
-        *schema.PRINTS,
-    }  # another clock; vouched for by a digest; rounded
+        *schema.SPARED,
+    }  # another clock; vouched for by a digest; rounded; one replica's
     assert set(schema.GROUPS["labels"]) == {column.name for column in TABLE if column.origin == "declared"}
 
 

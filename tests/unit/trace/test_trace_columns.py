@@ -12,7 +12,7 @@ from pyarrow import parquet
 import xframe
 from xframe.errors import NotATraceError
 from xframe.trace.rows import Rows
-from xframe.trace.schema import COLUMNS, PRINTS, TABLE
+from xframe.trace.schema import COLUMNS, SPARED, TABLE
 
 LARGER = {
     "int64": pa.array([3, None, 5]),
@@ -70,7 +70,7 @@ def test_a_head_states_the_columns(small, as_journal):
     facts = [{"name": c.name, "kind": c.kind, "required": c.required} for c in TABLE]
     stated = [fact | group for fact, group in zip(facts, groups, strict=True)]
     index = json.loads(parquet.read_metadata(small).metadata[b"xframe"])
-    assert index["head"]["columns"] == [column for column in stated if column["name"] not in PRINTS]  # nobody gave any
+    assert index["head"]["columns"] == [column for column in stated if column["name"] not in SPARED]  # nobody gave any
     _, start, stop = frames_of(as_journal(small).read_bytes())[0]
     assert json.loads(small.read_bytes()[start + 49 : stop])["columns"] == stated
     assert xframe.Trace.open(small).columns == COLUMNS

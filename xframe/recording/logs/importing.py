@@ -89,7 +89,7 @@ def import_run(
         "platform": "unknown",
         "versions": {},
     }
-    rec = record(out, num_samples=num_samples, metadata=facts)
+    rec = record(out, num_samples=num_samples, metadata=facts, replica=(0, 1))
     rec.evidence = f"as a log says ({log.form})"
     try:
         rows, partly = _copy(log, used, rec)

@@ -87,7 +87,7 @@ def _run(
         return "; ".join(reasons)
     facts = {"label": label, "adapter": adapter.name, "loop": loop, "task": task.name, "runtime": runtime.to_dict()}
     facts |= task.fingerprints()
-    known: dict[str, Any] = {"plan": plan, "num_samples": task.num_samples, "metadata": facts}
+    known: dict[str, Any] = {"plan": plan, "num_samples": task.num_samples, "metadata": facts, "replica": (0, 1)}
     if resumed is not None:
         recorder: Any = InTwo(path, resumed, known)
         with recorder:
