@@ -296,6 +296,7 @@ def translations(_size: int) -> Outcome:
 
 SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "counting": (counting, 50_000),
+    "replicas": (sweep("replicas"), 5000),
     "memory": (memory, 10**15),
     **{f"preset {name}": (preset(name), 300) for name in TRAINERS},
     "contract": (sweep("contract"), 400),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from sweeps import Result
 from sweeps.simulator import Refused, Run, random_case, simulate
 from xframe.errors import PlanError, UsageError
@@ -14,7 +16,12 @@ from xframe.plan.training_plan import TrainingPlan
 
 Fields = dict[str, Any]
 # How the simulator begins to say why it refuses a case, and what the plan's own refusal then says.
-REFUSALS = {"drop": "smaller than one batch", "error": "refuses", "endless": "would never end"}
+REFUSALS = {
+    "replicas": "fewer samples than replicas",
+    "drop": "smaller than one batch",
+    "error": "refuses",
+    "endless": "would never end",
+}
 
 
 @dataclass
@@ -39,12 +46,12 @@ def check_case(fields: Fields, num_samples: int) -> str | None:
     return _judged(fields, num_samples)[1]
 
 
-def run(size: int, seed: int) -> Counting:
+def run(size: int, seed: int, draw: Callable[[random.Random], tuple[Fields, int]] = random_case) -> Counting:
     """That many random cases compared."""
     rng = random.Random(seed)
     result = Counting(cases=size)
     for _ in range(size):
-        fields, num_samples = random_case(rng)
+        fields, num_samples = draw(rng)
         refused, mismatch = _judged(fields, num_samples)
         result.refused += refused
         if mismatch is not None:
@@ -73,9 +80,8 @@ def _compared(fields: Fields, num_samples: int) -> tuple[bool, str | None]:
         run = simulate(fields, num_samples, order_of(plan, num_samples))
     except Refused as refusal:
         return _both_refuse(plan, num_samples, str(refusal))
-    return False, _counts(plan, num_samples, run) or _steps(plan, num_samples, run) or _random_access(
-        plan, num_samples, run
-    )
+    looks = (_counts, _steps, _random_access, _observed)
+    return False, next((found for look in looks if (found := look(plan, num_samples, run))), None)
 
 
 def _both_refuse(plan: TrainingPlan, num_samples: int, why: str) -> tuple[bool, str | None]:
@@ -128,6 +134,15 @@ def _random_access(plan: TrainingPlan, num_samples: int, run: Run) -> str | None
         if column.tolist() != expected:
             return f"{name} of steps {start} to {stop - 1}: {column.tolist()}, walked {expected}"
     return None if ids == [i for step in walked for i in step.sample_ids] else f"ids of steps {start} to {stop - 1}"
+
+
+def _observed(plan: TrainingPlan, num_samples: int, run: Run) -> str | None:
+    """What differs where a run that did as planned is counted by its own labels."""
+    labels = np.array([step.epoch for step in run.steps])
+    epochs, lengths = np.unique(labels, return_counts=True)
+    seen = counting.observed_epochs(plan, num_samples, epochs, lengths, run.counts["samples_seen"] or 0)
+    walked = run.counts["steps_per_epoch"], run.counts["samples_dropped"]
+    return None if seen == walked else f"observed {seen} steps per epoch and samples dropped, walked {walked}"
 
 
 def _values(step: Any) -> tuple[Any, ...]:

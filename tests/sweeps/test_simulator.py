@@ -5,7 +5,17 @@ from fractions import Fraction
 
 import pytest
 
-from sweeps.simulator import EDGES, VALUES, Refused, random_case, random_plan, resolve, simulate
+from sweeps.simulator import (
+    EDGES,
+    REPLICA_VALUES,
+    VALUES,
+    Refused,
+    random_case,
+    random_plan,
+    replicated_case,
+    resolve,
+    simulate,
+)
 
 WALK = {"batch_size": 10, "epochs": 5, "steps_per_epoch": 4}
 SHORT = {"batch_size": 10, "steps_per_epoch": 4, "epoch_iterator": "continue", "on_exhaustion": "short_epoch"}
@@ -226,6 +236,36 @@ def test_endless_plans_are_refused():
     assert windows(run(10, **late)) == [[5, 6, 7, 8, 9, 10]]
 
 
+def shares(num_samples, **fields):
+    """Of each step of one pass, what each of the replicas has; a row of padding is negative."""
+    run = simulate({"epochs": 1, **fields}, num_samples, lambda _: range(num_samples))
+    return [[[-sample if fills else sample for sample, fills in rows] for rows in step.shares] for step in run.steps]
+
+
+def test_replicas_share_each_step():
+    fields = {"batch_size": 6, "replicas": 3}
+    assert shares(10, **fields) == [[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], []]]
+    assert shares(10, **fields, replica_split="interleaved") == [[[0, 3], [1, 4], [2, 5]], [[6, 9], [7], [8]]]
+    assert shares(9, **fields) == [[[0, 1], [2, 3], [4, 5]], [[6], [7], [8]]]
+    assert shares(9, **fields, replica_split="dealt") == [[[0, 1], [2, 3], [4, 5]], [[6, 7], [8], []]]
+    assert shares(10, batch_size=10, replicas=4) == [[[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]]
+
+
+def test_passes_are_made_even_for_replicas():
+    fields = {"batch_size": 4, "replicas": 2, "replica_split": "interleaved"}
+    assert shares(7, **fields, replica_remainder="pad") == [[[0, 2], [1, 3]], [[4, 6], [5, 0]]]
+    padded = run(7, epochs=1, **fields, replica_remainder="pad")
+    assert (padded.counts["samples_padded"], [step.padding for step in padded.steps]) == (1, [0, 1])
+    dropped = run(7, epochs=1, **fields, replica_remainder="drop")
+    assert ids(dropped) == [[0, 1, 2, 3], [4, 5]]
+    assert dropped.counts["samples_dropped"] == 1
+    completed = run(7, epochs=1, **fields, replica_remainder="pad", remainder="drop")
+    assert ids(completed)[1] == [4, 5, 6, 0]
+    assert completed.counts["samples_dropped"] == 0
+    with pytest.raises(Refused):
+        run(1, epochs=1, **fields, replica_remainder="drop")
+
+
 def test_edges_and_random_cases_reach_everything():
     assert len(EDGES) >= 60
     rng = random.Random(0)
@@ -239,3 +279,7 @@ def test_edges_and_random_cases_reach_everything():
                 refused += 1
         assert seen == {(name, value) for name, values in VALUES.items() for value in values}
         assert 0 < refused < len(cases) / 4
+    seen = set()
+    for fields, _ in (replicated_case(rng) for _ in range(200)):
+        seen |= {(name, value) for name, value in resolve(fields).items() if name in REPLICA_VALUES}
+    assert seen == {(name, value) for name, values in REPLICA_VALUES.items() for value in values}

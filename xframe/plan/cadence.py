@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from xframe.errors import PlanError
 from xframe.plan.fields import sample_count
 from xframe.plan.problems import never_updates
+from xframe.plan.replicas import rows_of_pass
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -32,9 +33,11 @@ class Cadence:
 
     Attributes:
         num_samples: n.
+        rows_of_pass: m, what batches are cut of: n, but where passes are made even for replicas.
         batch_size, window: samples in a full batch, steps in a full window.
         carry, restart, short, stop: whether the plan says so (``remainder``, ``epoch_iterator``, ``on_exhaustion``).
         steps_per_pass: of a whole pass; 0 for the endless stream of ``carry``.
+        trained_of_pass: rows of these steps, padding included.
         steps_per_epoch: of a full epoch; 0 for the epochs of n samples into which such a stream is divided.
         restart_after: steps after which ``restart`` begins a new pass.
         num_steps: of the run.
@@ -50,12 +53,14 @@ class Cadence:
 
     def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
         n = self.num_samples = sample_count(num_samples)
+        m = self.rows_of_pass = rows_of_pass(plan, n)
         self.plan, self.batch_size, self.window = plan, plan.batch_size, plan.gradient_accumulation_steps
         self.carry, s = plan.remainder == "carry", plan.steps_per_epoch
         self.restart = plan.epoch_iterator == "restart"
         self.short = plan.on_exhaustion == "short_epoch"
         self.stop = plan.on_exhaustion == "stop"
-        pass_ = self.steps_per_pass = 0 if self.carry else _steps_per_pass(plan, n)
+        pass_ = self.steps_per_pass = 0 if self.carry else _steps_per_pass(plan, m)
+        self.trained_of_pass = pass_ * self.batch_size if plan.remainder in ("drop", "pad") else m
         self.steps_per_epoch = s or pass_
         self.restart_after = min(s or 0, pass_) if self.restart and (self.short or self.stop) else s or 0
         self.stream_passes = plan.limits.epochs if self.carry and s is None else None
@@ -265,14 +270,14 @@ class Cadence:
         n, b = self.num_samples, self.batch_size
         if self.stream_passes is not None:
             return _least(b + 0 * index, self.stream_passes * n - index * b), 0 * index
-        over = position + b - n
-        over = over * (over > 0)
-        if self.plan.remainder == "keep":
-            return b - over, 0 * index
-        return b + 0 * index, over if self.plan.remainder == "pad" else 0 * index
+        if self.carry:
+            return b + 0 * index, 0 * index
+        size = _least(b + 0 * index, self.trained_of_pass - position)
+        padding = position + size - n
+        return size, padding * (padding > 0)
 
     def rows(self, steps: int) -> int:
-        """Rows of that many steps, where only a stream that ends has a short batch."""
+        """Rows of that many steps of a stream, where only the last of one that ends has a short batch."""
         rows = steps * self.batch_size
         return rows if self.stream_passes is None else min(rows, self.stream_passes * self.num_samples)
 
@@ -280,9 +285,24 @@ class Cadence:
         """A bound of all numbers that arise for that many steps; beyond int64 only Python's integers hold them."""
         n, b = self.num_samples, self.batch_size
         epoch = (self.steps_per_epoch or 0) * b // n  # passes of one
-        return 4 * max(steps * b, n + b, epoch, (self.stream_passes or 0) * n, self._period * self._y)
+        return 4 * max(steps * b, n + 2 * b, epoch, (self.stream_passes or 0) * n, self._period * self._y)
 
-    def short_batches(self) -> int:
+    @property
+    def missing_of_pass(self) -> int:
+        """Rows that a pass's last batch has less than the others."""
+        return self.steps_per_pass * self.batch_size - self.trained_of_pass
+
+    @property
+    def padded_of_pass(self) -> int:
+        """Padding rows in a pass's last batch."""
+        return max(0, self.trained_of_pass - self.num_samples)
+
+    @property
+    def dropped_of_pass(self) -> int:
+        """Samples that are left out of a pass."""
+        return max(0, self.num_samples - self.trained_of_pass)
+
+    def ended_passes(self) -> int:
         """Passes whose last batch was trained."""
         total, pass_ = self.num_steps, self.steps_per_pass
         if not pass_:
@@ -322,13 +342,13 @@ def _divmod(a: Any, b: int) -> tuple[Any, Any]:
     return a // b, a % b
 
 
-def _steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
-    full, rest = divmod(num_samples, plan.batch_size)
+def _steps_per_pass(plan: TrainingPlan, rows: int) -> int:
+    full, rest = divmod(rows, plan.batch_size)
     if plan.remainder in ("keep", "pad"):
         return full + (rest > 0)
     if plan.remainder == "error" and rest:
         raise PlanError(
-            f"remainder 'error' refuses {num_samples:,} samples in batches of {plan.batch_size:,}",
+            f"remainder 'error' refuses {rows:,} samples in batches of {plan.batch_size:,}",
             got=rest,
             expected="0 samples left over",
             remedy="Choose a batch_size that divides the number of samples, or another remainder, such as 'keep'.",
@@ -336,7 +356,7 @@ def _steps_per_pass(plan: TrainingPlan, num_samples: int) -> int:
     if not full:
         raise PlanError(
             "remainder 'drop' leaves no batch at all: the data set is smaller than one batch",
-            got=num_samples,
+            got=rows,
             expected=f"at least {plan.batch_size:,} samples",
             remedy="Use a smaller batch_size, or remainder 'keep'.",
         )

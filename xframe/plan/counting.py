@@ -88,9 +88,7 @@ def num_steps(plan: TrainingPlan, num_samples: int) -> int:
 def counts(plan: TrainingPlan, num_samples: int) -> Counts:
     """All counts, in closed form."""
     cadence = Cadence(plan, num_samples)
-    n, total, b = cadence.num_samples, cadence.num_steps, cadence.batch_size
-    rest = n % b
-    whole, missing = cadence.short_batches(), b - rest if rest else 0
+    total, ended = cadence.num_steps, cadence.ended_passes()
     epoch, _, _, position = cadence.place(total - 1)
     last, _ = cadence.sizes(total - 1, position)
     return Counts(
@@ -98,9 +96,9 @@ def counts(plan: TrainingPlan, num_samples: int) -> Counts:
         num_updates=cadence.num_updates,
         num_epochs=epoch + 1,
         steps_per_epoch=cadence.steps_of_completed_epochs(),
-        samples_seen=cadence.rows(total) - (whole * missing if plan.remainder in ("keep", "pad") else 0),
-        samples_dropped=whole * rest if plan.remainder == "drop" else 0,
-        samples_padded=whole * missing if plan.remainder == "pad" else 0,
+        samples_seen=cadence.rows(total) - ended * (cadence.missing_of_pass + cadence.padded_of_pass),
+        samples_dropped=ended * cadence.dropped_of_pass,
+        samples_padded=ended * cadence.padded_of_pass,
         last_batch_size=last,
     )
 
@@ -222,7 +220,7 @@ def observed_epochs(
         done = lengths if (lengths[-1] >= whole and not unfinished) or exhausted else lengths[:-1]
         alike = len(set(done.tolist())) == 1
     dropped = 0
-    if plan.remainder == "drop":
+    if cadence.dropped_of_pass:
         over = lengths // cadence.steps_per_pass if cadence.restart else np.array([total // cadence.steps_per_pass])
-        dropped = int(over.sum()) * (cadence.num_samples % plan.batch_size)
+        dropped = int(over.sum()) * cadence.dropped_of_pass
     return (int(done[0]) if alike else None), dropped

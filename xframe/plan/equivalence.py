@@ -21,6 +21,8 @@ def meaning(plan: TrainingPlan) -> dict[str, Any]:
     from xframe.plan.order import VERSION
 
     m = plan.to_dict() | {"steps_per_epoch": plan.steps_per_epoch}
+    if plan.replicas > 1:
+        _replicas(plan, m)
     _batches(plan, m)
     most = _limits(plan, m)
     if plan.gradient_accumulation_steps > 1:
@@ -40,6 +42,23 @@ def meaning(plan: TrainingPlan) -> dict[str, Any]:
     if m.get("schedule_clock") == "updates":
         del m["schedule_clock"]
     return {name: value for name, value in m.items() if value is not None}
+
+
+def _replicas(plan: TrainingPlan, m: dict[str, Any]) -> None:
+    """Rewrites the fields of replicas. Whose gradient it is always counts: not every loss is a mean over rows."""
+    if plan.batch_size == plan.replicas and m["replica_remainder"] != "uneven":
+        m["remainder"] = m["replica_remainder"]  # a pass made even for replicas is so for batches
+    if m["replica_remainder"] == m["remainder"]:
+        m["replica_remainder"] = "uneven"  # the last batch is dropped or filled all the same
+    if plan.batch_size <= plan.replicas or (m["replica_split"] == "dealt" and _always_full(plan, m)):
+        m["replica_split"] = "slices"
+
+
+def _always_full(plan: TrainingPlan, m: dict[str, Any]) -> bool:
+    """Whether each step has batch_size rows."""
+    endless = plan.steps_per_epoch is not None or plan.epochs is None or plan.epochs % plan.batch_size == 0
+    alike = m["remainder"] in ("drop", "pad", "error") or plan.batch_size == 1
+    return alike or (m["remainder"] == "carry" and endless)
 
 
 def _batches(plan: TrainingPlan, m: dict[str, Any]) -> None:
@@ -92,9 +111,7 @@ def _windows(plan: TrainingPlan, m: dict[str, Any]) -> None:
     whole = m["accumulation_remainder"] in ("drop", "carry") and m["accumulation_at_end"] == "drop"
     if whole and m["loss_normalization"] == "window":
         m["loss_normalization"] = "actual"
-    endless = s is not None or plan.epochs is None or plan.epochs % plan.batch_size == 0
-    alike = m["remainder"] in ("drop", "pad", "error") or plan.batch_size == 1
-    if (alike or (m["remainder"] == "carry" and endless)) and m["loss_normalization"] == "samples":
+    if m["loss_normalization"] == "samples" and _always_full(plan, m):
         m["loss_normalization"] = "actual"
 
 

@@ -3,13 +3,14 @@
 Nothing here is computed that could be tallied, and nothing of xframe is imported; the samples' order is passed in.
 """
 
-from sweeps.simulator.drawing import random_case, random_plan
+from sweeps.simulator.drawing import random_case, random_plan, replicated_case
 from sweeps.simulator.edges import EDGES
-from sweeps.simulator.walk import DEFAULTS, VALUES, Refused, Run, Step, Update, resolve, simulate
+from sweeps.simulator.walk import DEFAULTS, REPLICA_VALUES, VALUES, Refused, Run, Step, Update, resolve, simulate
 
 __all__ = [
     "DEFAULTS",
     "EDGES",
+    "REPLICA_VALUES",
     "VALUES",
     "Refused",
     "Run",
@@ -17,6 +18,7 @@ __all__ = [
     "Update",
     "random_case",
     "random_plan",
+    "replicated_case",
     "resolve",
     "simulate",
 ]

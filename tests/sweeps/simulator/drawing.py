@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from sweeps.simulator.walk import DEFAULTS, VALUES, resolve
+from sweeps.simulator.walk import DEFAULTS, REPLICA_VALUES, VALUES, resolve
 
 
 def random_plan(rng: random.Random) -> dict:
@@ -16,6 +16,24 @@ def random_case(rng: random.Random) -> tuple[dict, int]:
     low, high = rng.choices([(1, 1), (2, 12), (13, 60), (61, 300)], [6, 42, 30, 22])[0]
     num_samples = rng.randint(low, high)
     return _fields(rng, num_samples), num_samples
+
+
+def replicated_case(rng: random.Random) -> tuple[dict, int]:
+    """The same with several replicas; now and then there are more of them than samples, or than rows in a batch."""
+    fields, num_samples = random_case(rng)
+    size = fields["batch_size"]
+    drawn = {name: rng.choice(values) for name, values in REPLICA_VALUES.items()}
+    number = rng.choice([2, 2, 2, 3, 4, 4, 5, 8, size, size + 1, num_samples, num_samples + 1, rng.randint(2, 20)])
+    if drawn["replica_remainder"] != "uneven":
+        divisors = [each for each in range(2, size + 1) if size % each == 0]
+        if fields.get("remainder") == "carry" or not divisors:
+            drawn["replica_remainder"] = "uneven"
+        elif rng.random() < 0.3 and "error" not in fields.values():
+            fields["batch_size"] = max(2, number) * rng.randint(1, max(1, size // max(2, number)))
+        else:
+            number = rng.choice(divisors)
+    drawn = {name: word for name, word in drawn.items() if word != DEFAULTS[name] or rng.random() < 0.4}
+    return fields | {"replicas": max(2, number)} | drawn, num_samples
 
 
 def _fields(rng: random.Random, num_samples: int) -> dict:

@@ -15,6 +15,11 @@ VALUES: dict[str, tuple[str, ...]] = {
     "loss_normalization": ("sum", "window", "actual", "samples"),
     "order": ("shuffle", "sequential"),
 }
+REPLICA_VALUES: dict[str, tuple[str, ...]] = {  # of a plan with several of them
+    "replica_split": ("slices", "interleaved", "dealt"),
+    "replica_remainder": ("uneven", "pad", "drop"),
+    "replica_gradients": ("rows", "replicas"),
+}
 DEFAULTS: dict[str, Any] = {
     "epochs": None,
     "steps": None,
@@ -31,6 +36,10 @@ DEFAULTS: dict[str, Any] = {
     "order": "shuffle",
     "seed": 0,
     "reshuffle": True,
+    "replicas": 1,
+    "replica_split": "slices",
+    "replica_remainder": "uneven",
+    "replica_gradients": "rows",
 }
 
 
@@ -41,7 +50,8 @@ class Refused(Exception):  # noqa: N818
 @dataclasses.dataclass
 class Step:
     """One training-step call; ``update`` counts the updates applied so far, a flush after this step included, and
-    ``cut`` whether it ended what cuts accumulation windows."""
+    ``cut`` whether it ended what cuts accumulation windows. ``shares``: of each replica its rows, as pairs of a sample
+    and whether it is there as padding."""
 
     index: int
     epoch: int
@@ -50,6 +60,7 @@ class Step:
     padding: int
     update: int
     cut: bool = dataclasses.field(default=False, compare=False)  # scripts ask for it; a plan does not state it
+    shares: list[list[tuple[int, bool]]] = dataclasses.field(default_factory=list, compare=False)
 
 
 @dataclasses.dataclass
@@ -83,28 +94,33 @@ def resolve(fields: dict) -> dict:
 
 
 class _Passes:
-    """The current pass and the place in it."""
+    """The current pass and the place in it. Its rows may be made even for replicas: more than its samples, or fewer."""
 
-    def __init__(self, num_samples: int, order: Callable[[int], Sequence[int]]) -> None:
+    def __init__(self, plan: dict, num_samples: int, order: Callable[[int], Sequence[int]]) -> None:
+        self.plan = plan
         self.num_samples = num_samples
         self.order = order
         self.index = -1
         self.ids: list[int] = []
-        self.position = 0
+        self.rows = self.position = 0
 
     def begin(self) -> None:
         self.index += 1
         self.ids = [int(sample) for sample in self.order(self.index)]
+        self.rows = self.num_samples
+        while self.plan["replica_remainder"] != "uneven" and self.rows % self.plan["replicas"] != 0:
+            self.rows += 1 if self.plan["replica_remainder"] == "pad" else -1
         self.position = 0
         assert len(self.ids) == self.num_samples
 
     @property
     def left(self) -> int:
-        return len(self.ids) - self.position
+        return max(0, self.rows - self.position)
 
-    def take(self) -> int:
+    def take(self) -> tuple[int, bool]:
+        """The next row: a sample, and whether all samples were taken before it, so that it is padding."""
         self.position += 1
-        return self.ids[self.position - 1]
+        return self.ids[(self.position - 1) % self.num_samples], self.position > self.num_samples
 
 
 class _Window:
@@ -159,9 +175,13 @@ def simulate(fields: dict, num_samples: int, order: Callable[[int], Sequence[int
     plan = resolve(fields)
     assert num_samples >= 1
     assert any(plan[limit] is not None for limit in ("epochs", "steps", "updates"))
-    if plan["remainder"] == "drop" and num_samples < plan["batch_size"]:
+    passes = _Passes(plan, num_samples, order)
+    passes.begin()
+    if passes.left == 0:
+        raise Refused("replicas: fewer samples than replicas")
+    if plan["remainder"] == "drop" and passes.left < plan["batch_size"]:
         raise Refused("drop: fewer samples than a batch")
-    if plan["remainder"] == "error" and num_samples % plan["batch_size"] != 0:
+    if plan["remainder"] == "error" and passes.left % plan["batch_size"] != 0:
         raise Refused("error: a short batch would be left")
     return _Walk(plan, num_samples, order).run_to_its_end()
 
@@ -187,7 +207,7 @@ class _Walk:
         self.plan = plan
         self.num_samples = num_samples
         self.run = Run([], [], {})
-        self.passes = _Passes(num_samples, order)
+        self.passes = _Passes(plan, num_samples, order)
         self.window = _Window(plan, self.run)
         self.epoch = 0
         self.step_in_epoch = 0  # of the step that is due
@@ -201,7 +221,7 @@ class _Walk:
         while True:
             self.refuse_if_endless()
             if self.samples_are_ready():
-                self.step(*self.batch())
+                self.step(*(self.carried_batch() if self.plan["remainder"] == "carry" else self.batch()))
                 if self.limit_reached():
                     break
             elif self.plan["on_exhaustion"] == "stop" or self.limit_reached():
@@ -250,47 +270,59 @@ class _Walk:
             or (plan["epochs"] is not None and len(self.epochs_completed) >= plan["epochs"])
         )
 
-    def batch(self) -> tuple[list[int], int, list[int]]:
-        """The batch's ids, how many of them are padding, and the passes that end with it."""
-        passes, remainder, size = self.passes, self.plan["remainder"], self.plan["batch_size"]
-        if remainder == "carry":
-            return self.carried_batch()
-        ids: list[int] = []
-        padding = 0
-        while len(ids) < size and passes.left > 0:
-            ids.append(passes.take())
-        if remainder == "pad":
-            while len(ids) < size:
-                ids.append(passes.ids[padding % self.num_samples])
-                padding += 1
+    def batch(self) -> tuple[list[tuple[int, bool]], list[int]]:
+        """The batch's rows, and the passes that end with it."""
+        passes, size = self.passes, self.plan["batch_size"]
+        rows: list[tuple[int, bool]] = []
+        while len(rows) < size and passes.left > 0:
+            rows.append(passes.take())
         if not self.pass_is_over():
-            return ids, padding, []
-        if remainder == "drop":
-            self.samples_dropped += passes.left
-        return ids, padding, [passes.index]
+            return rows, []
+        while self.plan["remainder"] == "pad" and len(rows) < size:
+            rows.append(passes.take())
+        self.samples_dropped += len(passes.ids[passes.position :])
+        return rows, [passes.index]
 
-    def carried_batch(self) -> tuple[list[int], int, list[int]]:
+    def carried_batch(self) -> tuple[list[tuple[int, bool]], list[int]]:
         """The same where the passes are one endless stream."""
-        passes, ids, passes_ended = self.passes, [], []
+        passes, rows, passes_ended = self.passes, [], []
         by_passes = self.plan["steps_per_epoch"] is None
-        while len(ids) < self.plan["batch_size"]:
+        while len(rows) < self.plan["batch_size"]:
             if passes.left == 0:
                 if by_passes and passes.index + 1 == self.plan["epochs"]:
                     break
                 passes.begin()
-            if by_passes and not ids:
+            if by_passes and not rows:
                 self.epoch = passes.index  # a step belongs to its first sample's epoch
-            ids.append(passes.take())
+            rows.append(passes.take())
             if passes.left == 0:
                 passes_ended.append(passes.index)
-        return ids, 0, passes_ended
+        return rows, passes_ended
 
-    def step(self, ids: list[int], padding: int, passes_ended: list[int]) -> None:
+    def shares(self, rows: list[tuple[int, bool]]) -> list[list[tuple[int, bool]]]:
+        """Each replica's rows of a step, handed out one by one."""
+        replicas, split = self.plan["replicas"], self.plan["replica_split"]
+        shares: list[list[tuple[int, bool]]] = [[] for _ in range(replicas)]
+        runs_for = self.plan["batch_size"] if split == "dealt" else len(rows)
+        run = next(size for size in range(1, runs_for + 1) if size * replicas >= runs_for)
+        replica = 0
+        for row in rows:
+            if split == "interleaved":
+                shares[replica].append(row)
+                replica = (replica + 1) % replicas
+            else:
+                replica += len(shares[replica]) == run
+                shares[replica].append(row)
+        return shares
+
+    def step(self, rows: list[tuple[int, bool]], passes_ended: list[int]) -> None:
         """The step, its update, and what it ends."""
+        ids, padding = [sample for sample, _ in rows], sum(fills for _, fills in rows)
         self.samples_seen += len(ids) - padding
         self.samples_padded += padding
         epoch_size = self.plan["steps_per_epoch"]
         step = Step(len(self.run.steps), self.epoch, self.step_in_epoch, ids, padding, len(self.run.updates))
+        step.shares = self.shares(rows)
         self.run.steps.append(step)
         self.steps_of_epoch[self.epoch] = self.steps_of_epoch.get(self.epoch, 0) + 1
         self.step_in_epoch += 1

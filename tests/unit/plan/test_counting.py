@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import part
+from sweeps import replicas
 from sweeps.counting import check_case, check_scaled, run
 from sweeps.simulator import EDGES, VALUES, Refused, random_case, simulate
 
 import xframe
-from xframe.plan import counting, training_plan
+from xframe.plan import cadence, counting, training_plan
 from xframe.plan.counting import Counts
 from xframe.plan.fields import ACCUMULATION, LARGEST
 from xframe.plan.training_plan import TrainingPlan
@@ -162,12 +164,81 @@ def test_random_plans(cases, record_property):
     assert 0 < result.refused < cases / 10
 
 
+@pytest.mark.sweep
+def test_random_plans_with_replicas(record_property):
+    cases = part(1000)
+    result = replicas.run(cases, seed=1)
+    record_property("sample", f"replicas: {cases:,} random plans against the simulator, seed 1")
+    assert result.mismatches == []
+    assert result.cases == cases
+
+
+def test_a_difference_of_replicas_is_told(monkeypatch):
+    """The comparison with the simulator can fail: in a pass's rows, in a replica's rows, and in its padding."""
+    assert replicas.run(30, seed=1).mismatches == []
+    wrong = {
+        (cadence, "rows_of_pass"): lambda _, n: n,
+        (replicas, "share"): lambda _, rows, replica: slice(replica, rows),
+        (replicas, "shared_rows"): lambda _, rows, replica: rows,
+        (replicas, "shared_padding"): lambda _, rows, padding, replica: padding,
+    }
+    for (module, name), instead in wrong.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, instead)
+            assert replicas.run(30, seed=1).mismatches, name
+
+
+@pytest.mark.parametrize(
+    ("samples", "fields", "expected"),
+    [
+        # 103 samples, 10 a replica: steps, seen, dropped, padded, rows of the last step
+        (103, {"replicas": 2, "batch_size": 20}, (6, 103, 0, 0, 3)),
+        (103, {"replicas": 2, "batch_size": 20, "replica_remainder": "pad"}, (6, 103, 0, 1, 4)),
+        (103, {"replicas": 2, "batch_size": 20, "replica_remainder": "drop"}, (6, 102, 1, 0, 2)),
+        (103, {"replicas": 4, "batch_size": 40, "replica_remainder": "pad"}, (3, 103, 0, 1, 24)),
+        (103, {"replicas": 4, "batch_size": 40, "remainder": "pad"}, (3, 103, 0, 17, 40)),
+        (103, {"replicas": 4, "batch_size": 40, "remainder": "drop"}, (2, 80, 23, 0, 40)),
+        # the row that fills a pass up completes the batch that would be dropped without it
+        (19, {"replicas": 2, "batch_size": 20, "replica_remainder": "pad", "remainder": "drop"}, (1, 19, 0, 1, 20)),
+        # the samples that replicas left out are the first that fill a batch up
+        (23, {"replicas": 4, "batch_size": 8, "replica_remainder": "drop", "remainder": "pad"}, (3, 23, 0, 1, 8)),
+        (19, {"replicas": 4, "batch_size": 8, "replica_remainder": "drop", "remainder": "pad"}, (2, 16, 3, 0, 8)),
+        (10, {"replicas": 4, "batch_size": 4, "remainder": "carry"}, (3, 10, 0, 0, 2)),
+    ],
+    ids=str,
+)
+def test_a_pass_of_replicas(samples, fields, expected):
+    counts = TrainingPlan(epochs=1, **fields).counts(samples)
+    rows = counts.samples_seen, counts.samples_dropped, counts.samples_padded, counts.last_batch_size
+    assert (counts.num_steps, *rows) == expected
+    assert check_case({"epochs": 1, **fields}, samples) is None
+
+
+def test_fewer_samples_than_replicas():
+    plan = TrainingPlan(batch_size=4, epochs=1, replicas=4, replica_remainder="drop")
+    with pytest.raises(xframe.PlanError, match="fewer samples than replicas"):
+        plan.counts(3)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, LARGEST - 1, LARGEST])
+@pytest.mark.parametrize("remainder", ["uneven", "pad", "drop"])
+def test_replicas_without_number(replicas, remainder):
+    plan = TrainingPlan(batch_size=replicas, epochs=2, replicas=replicas, replica_remainder=remainder)
+    counts = plan.counts(MOST_SAMPLES)
+    rest = MOST_SAMPLES % replicas
+    assert counts.samples_dropped == 2 * rest * (remainder == "drop")
+    assert counts.samples_padded == 2 * (-rest % replicas) * (remainder == "pad")
+    assert counts.samples_seen == 2 * (MOST_SAMPLES - rest * (remainder == "drop"))
+    first = plan.step(0, 5) if replicas < 5 else None
+    assert first is None or len(first.sample_ids) == replicas
+
+
 def test_a_difference_is_told(monkeypatch):
     """The comparison with the simulator can fail: in the counts, and in a column of the steps."""
     fields = {"batch_size": 4, "epochs": 2, "gradient_accumulation_steps": 2}
     assert check_case(fields, 10) is None
     with monkeypatch.context() as patch:
-        patch.setattr(counting.Cadence, "short_batches", lambda _: 0)
+        patch.setattr(counting.Cadence, "ended_passes", lambda _: 0)
         assert check_case(fields, 10).startswith("counts {")
     with monkeypatch.context() as patch:
         patch.setattr(counting.Cadence, "updates", lambda _, steps: steps // 2)

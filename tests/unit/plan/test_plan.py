@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps.counting import order_of
-from sweeps.simulator import DEFAULTS, VALUES, Refused, random_case, simulate
+from sweeps.simulator import DEFAULTS, REPLICA_VALUES, VALUES, Refused, random_case, replicated_case, simulate
 
 import xframe
 from xframe.plan.fields import ACCUMULATION, LARGEST
@@ -19,7 +19,7 @@ GOOD = {"batch_size": 64, "epochs": 3}
 LONG = {**GOOD, "steps_per_epoch": 10}
 WINDOWS = {**GOOD, "gradient_accumulation_steps": 4}
 COUNTS = st.integers(1, LARGEST) | st.integers(1, 9)
-WORDS = {name: st.sampled_from(values) for name, values in VALUES.items()}
+WORDS = {name: st.sampled_from(values) for name, values in {**VALUES, **REPLICA_VALUES}.items()}
 
 
 @st.composite
@@ -42,6 +42,11 @@ def valid(draw):
     if draw(st.booleans()):
         fields["gradient_accumulation_steps"] = draw(st.integers(2, LARGEST) | st.integers(2, 9))
         free |= {name: WORDS[name] for name in ACCUMULATION}
+    if draw(st.booleans()):
+        fields["replicas"] = draw(st.integers(2, LARGEST) | st.integers(2, 9))
+        free |= {name: WORDS[name] for name in ("replica_split", "replica_gradients")}
+        if remainder != "carry" and fields["batch_size"] % fields["replicas"] == 0:
+            free["replica_remainder"] = WORDS["replica_remainder"]
     return fields | draw(st.fixed_dictionaries({}, optional=free))
 
 
@@ -146,11 +151,13 @@ def test_toml_round_trip(tmp_path):
 
 
 def run_of(fields, num_samples):
-    """What happens, down to each gradient's weight in its update; the reason if nothing does."""
+    """What happens, down to each gradient's weight in its update and each replica's rows; None if nothing does."""
     try:
-        return simulate(fields, num_samples, order_of(TrainingPlan.from_mapping(fields), num_samples))
-    except Refused as refusal:
-        return str(refusal)
+        run = simulate(fields, num_samples, order_of(TrainingPlan.from_mapping(fields), num_samples))
+    except Refused:
+        return None
+    several = (fields.get("replicas") or 1) > 1
+    return run, several and (fields.get("replica_gradients") or "rows"), [step.shares for step in run.steps]
 
 
 def mutated(rng, fields):
@@ -158,6 +165,7 @@ def mutated(rng, fields):
     steps_per_epoch, k = fields.get("steps_per_epoch", 1), fields.get("gradient_accumulation_steps", 2)
     values = {
         **VALUES,
+        **(REPLICA_VALUES | {"replicas": (2, 3, 4, fields["batch_size"])} if "replicas" in fields else {}),
         **dict.fromkeys(("epochs", "steps", "updates"), (None, 1, 2, 3, 10, 300, steps_per_epoch, k * k)),
         "steps_per_epoch": (None, 1, 2, 3, k, 2 * k),
         "gradient_accumulation_steps": (None, 1, 2, 3, steps_per_epoch),
@@ -171,11 +179,12 @@ def mutated(rng, fields):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("pairs", [4000])
-def test_equal_digest_equal_run(pairs):
+@pytest.mark.parametrize("draw", [random_case, replicated_case], ids=["one", "replicas"])
+def test_equal_digest_equal_run(pairs, draw):
     rng = random.Random("digests")
     equal = 0
     for _ in range(pairs):
-        fields, num_samples = random_case(rng)
+        fields, num_samples = draw(rng)
         other = mutated(rng, fields)
         try:
             digests = {TrainingPlan.from_mapping(each).digest for each in (fields, other)}
@@ -280,6 +289,43 @@ ALIKE = {  # two plans of one meaning
         {**S, "gradient_accumulation_steps": 3, "updates": 12},
     ),
 }
+R, P = {**E, "replicas": 2}, {**E, "replicas": 4}
+ALIKE |= {
+    "one replica": (E, {**E, "replicas": 1}),
+    "replicas' defaults written out": (
+        R,
+        {**R, "replica_split": "slices", "replica_remainder": "uneven", "replica_gradients": "rows"},
+    ),
+    "what replicas drop, batches drop": (
+        {**R, "remainder": "drop"},
+        {**R, "remainder": "drop", "replica_remainder": "drop"},
+    ),
+    "what replicas fill up, batches fill up": (
+        {**R, "remainder": "pad"},
+        {**R, "remainder": "pad", "replica_remainder": "pad"},
+    ),
+    **{
+        f"a batch has a row for each replica: {word} is {policy} before {remainder}": (
+            {**P, "remainder": policy},
+            {**P, "remainder": remainder, "replica_remainder": policy, "replica_split": word},
+        )
+        for word, policy, remainder in itertools.product(
+            REPLICA_VALUES["replica_split"], ("pad", "drop"), ("keep", "drop", "pad", "error")
+        )
+    },
+    "replicas have a row at most": ({**E, "replicas": 5}, {**E, "replicas": 5, "replica_split": "interleaved"}),
+    **{
+        f"full batches are dealt in slices under {remainder}": (
+            {**R, "remainder": remainder},
+            {**R, "remainder": remainder, "replica_split": "dealt"},
+        )
+        for remainder in ("drop", "pad", "error")
+    },
+    "an endless stream is dealt in slices": (
+        {**L, "remainder": "carry", "replicas": 3},
+        {**L, "remainder": "carry", "replicas": 3, "replica_split": "dealt"},
+    ),
+}
 APART = {  # two plans that some data or some run tells apart
     "updates may be skipped, steps not": (S, {**B, "updates": 12}),
     "fewer updates than steps": (S, {**S, "updates": 11}),
@@ -338,6 +384,21 @@ APART = {  # two plans that some data or some run tells apart
             (LW, "loss_normalization"),
         )
         for a, b in itertools.combinations(VALUES[name], 2)
+    },
+    "replicas share": (E, R),
+    "more replicas": (R, {**R, "replicas": 3}),
+    "filled up for replicas before batches are dropped": (
+        {**R, "remainder": "drop"},
+        {**R, "remainder": "drop", "replica_remainder": "pad"},
+    ),
+    "left out by replicas before batches are filled up": (
+        {**R, "remainder": "pad"},
+        {**R, "remainder": "pad", "replica_remainder": "drop"},
+    ),
+    **{
+        f"{name} {a} or {b}": ({**R, name: a}, {**R, name: b})
+        for name, values in REPLICA_VALUES.items()
+        for a, b in itertools.combinations(values, 2)
     },
 }
 

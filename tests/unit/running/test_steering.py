@@ -5,9 +5,10 @@ from fractions import Fraction
 from itertools import chain, count, cycle, islice
 
 import pytest
-from sweeps.simulator import EDGES, Refused, Run, Step, Update, random_case, simulate
+from sweeps.simulator import EDGES, Refused, Run, Step, Update, random_case, replicated_case, simulate
 
 from xframe.errors import PlanError
+from xframe.plan.replicas import share, shared_padding
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.steering import Place, Window, walk
 
@@ -99,6 +100,58 @@ def test_random_plans(cases):
     assert agree(random_case(rng) for _ in range(cases)) > 0.9 * cases
 
 
+class Dealt(Batches):
+    """What one replica's pipeline makes: of each step its own rows, and how many the step has."""
+
+    def __init__(self, plan, num_samples, replica):
+        super().__init__(plan, num_samples)
+        self.replica = replica
+
+    def begin(self, first_pass, offset):
+        for rows in self.cut(first_pass, offset):
+            yield len(rows), rows[share(self.plan, len(rows), self.replica)]
+
+    def cut(self, first_pass, offset):
+        n, plan = self.num_samples, self.plan
+        if plan.remainder == "carry":
+            yield from super().cut(first_pass, offset)
+            return
+        bounded = plan.steps_per_epoch is None and plan.epochs is not None
+        for index in range(first_pass, plan.epochs) if bounded else count(first_pass):
+            ids, rows = self.order.ids(index).tolist(), n
+            while plan.replica_remainder != "uneven" and rows % plan.replicas:
+                rows += 1 if plan.replica_remainder == "pad" else -1
+            for begin in range(offset, rows, plan.batch_size):
+                end = begin + plan.batch_size
+                if end <= rows or plan.remainder != "drop":
+                    yield [ids[q % n] for q in range(begin, end if plan.remainder == "pad" else min(end, rows))]
+            offset = 0
+
+
+@pytest.mark.parametrize("cases", [300])
+def test_replicas_walk_alike_and_each_has_its_rows(cases):
+    rng, driven = random.Random("steering replicas"), 0
+    for plan, num_samples, run in fitting(replicated_case(rng) for _ in range(cases)):
+        for replica in {0, 1, plan.replicas - 1}:
+            window, made = Window(plan), []
+            source = Dealt(plan, num_samples, replica)
+            for place, (_, ids) in walk(plan, num_samples, source.begin, rows=lambda batch: batch[0]):
+                expected = run.steps[len(made)]
+                window.close(place, place.rows)
+                has = ids, shared_padding(plan, place.rows, place.padding, replica)
+                shares = expected.shares[replica]
+                assert has == ([sample for sample, _ in shares], sum(fills for _, fills in shares)), (plan, num_samples)
+                made.append((place.epoch, place.step_in_epoch, place.rows, place.padding, window.updates))
+                if window.over:
+                    break
+            assert window.over
+            assert made == [
+                (step.epoch, step.step_in_epoch, len(step.sample_ids), step.padding, step.update) for step in run.steps
+            ], (plan, num_samples)
+        driven += 1
+    assert driven > 0.9 * cases
+
+
 def places(num_samples=10, **fields):
     """The places of a whole walk, the end of which is the plan's."""
     plan = TrainingPlan.from_mapping(fields)
@@ -107,9 +160,11 @@ def places(num_samples=10, **fields):
 
 def test_places_of_two_epochs():
     first, second, third = places(batch_size=4, epochs=1, remainder="pad")
-    assert first == Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False, next_offset=4)
+    assert first == Place(0, 0, 0, ends_pass=False, ends_epoch=False, exhausts=False, last=False, next_offset=4, rows=4)
     assert second == first._replace(step_in_epoch=1, next_offset=8)
-    assert third == Place(0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True, epochs=1, next_pass=1)
+    assert third == Place(
+        0, 2, 2, ends_pass=True, ends_epoch=True, exhausts=False, last=True, epochs=1, next_pass=1, rows=4
+    )
 
 
 def test_places_of_epochs_that_a_pass_exhausts():
