@@ -16,7 +16,7 @@ from xframe.errors import UsageError
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.request import Request
 from xframe.running.resuming import require_resumable
-from xframe.running.states import read_with_run
+from xframe.running.states import read_content
 from xframe.tasks import optimizers
 from xframe.tasks.lookup import find_task
 from xframe.tasks.task import Task
@@ -150,6 +150,6 @@ def test_a_modules_own_random_numbers_go_on(tmp_path, label):
     run(plan, tmp_path / "a.trace", label, task, file=tmp_path / "st", stop_after=4)
     assert any("random" in name for name in xframe.read_state(tmp_path / "st").native)
     assert differences(whole, run(plan, tmp_path / "b.trace", label, task, resume=tmp_path / "st")) == []
-    state, head = read_with_run(tmp_path / "st")
+    state, head = read_content(tmp_path / "st")[:2]
     xframe.write_state(tmp_path / "st", replace(state, native={}), head)
     assert "loss" in differences(whole, run(plan, tmp_path / "c.trace", label, task, resume=tmp_path / "st"))

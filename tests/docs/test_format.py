@@ -344,15 +344,19 @@ def test_a_run_of_format_1_equals_one_of_today(tmp_path):
     assert (comparison.verdict, comparison.exit_code) == ("inconclusive", 4)
 
 
+DIGEST = "ab" * 16
+
+
 def validated(path):
     with xframe.record(path) as rec:
         for i in range(3):
             rec.step(ids=[i, i + 1], accuracy=0.5 * (i % 2), loss=1.0)
             rec.validation(loss=1 / (i + 1), accuracy=None, ids=[0, 1, 2], batch_sizes=[2, 1])
+            rec.checkpointed(DIGEST)
     return path
 
 
-def test_validations_stand_in_both_forms(tmp_path, monkeypatch, readers):
+def test_validations_and_checkpoints_stand_in_both_forms(tmp_path, monkeypatch, readers):
     closed = xframe.Trace.open(validated(tmp_path / "closed.trace"))
     monkeypatch.setattr(writing, "compact", lambda *_: None)
     journal = xframe.Trace.open(validated(tmp_path / "journal.trace"))
@@ -362,7 +366,9 @@ def test_validations_stand_in_both_forms(tmp_path, monkeypatch, readers):
         assert found == [(1, 1.0, None), (2, 0.5, None), (3, 1 / 3, None)]
         assert {(v.num_samples, v.num_batches, v.ids_digest) for v in trace.validations} == {(3, 2, digest)}
         assert trace.column("accuracy").tolist() == [0.0, 0.5, 0.0]
+        assert [trace.checkpoints(after) for after in range(4)] == [set(), {DIGEST}, {DIGEST}, {DIGEST}]
     _, rows, end = readers["read_journal"](tmp_path / "journal.trace")
     assert (rows.num_rows, end["outcome"]) == (3, "complete")
     index = json.loads(parquet.read_metadata(tmp_path / "closed.trace").metadata[b"xframe"])
     assert [v["after"] for v in index["validations"]] == [1, 2, 3]
+    assert index["checkpoints"] == [{"after": after, "digest": DIGEST} for after in (1, 2, 3)]

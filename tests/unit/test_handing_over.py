@@ -12,7 +12,7 @@ from xframe.numerics.result import Curve, Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.progress import Progress
 from xframe.running.request import Request
-from xframe.state.file import read_with_run
+from xframe.running.states import read_content
 from xframe.state.file import write_state as write
 from xframe.verification import compare
 
@@ -62,7 +62,7 @@ def test_each_way_is_its_finishers_own_run(handed):
 
 def test_an_open_windows_gradients_that_are_lost_are_seen(handed):
     def without_gradients(file):
-        state, head = read_with_run(file)
+        state, head = read_content(file)[:2]
         for values in state.gradients.values():
             values[...] = 0
         write(file, state, head)
@@ -77,7 +77,7 @@ def test_an_open_windows_gradients_that_are_lost_are_seen(handed):
 
 def test_rounding_of_its_own_state_is_seen(handed):
     def rounded(file):
-        state, head = read_with_run(file)
+        state, head = read_content(file)[:2]
         next(iter(state.parameters.values()))[0] *= 1 + 2e-7
         write(file, state, head)
 
@@ -99,7 +99,7 @@ def test_rounding_of_its_own_state_is_seen(handed):
 )
 def test_where_another_began_numbers_are_judged_by_what_the_whole_runs_showed(handed, verdict, unclear, row, why):
     def moved(file):
-        state, head = read_with_run(file)
+        state, head = read_content(file)[:2]
         next(iter(state.parameters.values()))[0] += 0.005
         write(file, state, head)
 

@@ -58,15 +58,32 @@ class Head(NamedTuple):
     digest: str
 
 
+class Content(NamedTuple):
+    """What a file holds: what its head states of the arrays, its facts, the arrays, and its digest."""
+
+    stored: dict[str, Stored]
+    facts: Facts
+    arrays: dict[str, NDArray[Any]]
+    digest: str
+
+
 Check = Callable[[dict[str, Stored], Facts], object]  # raises ValueError, StateError of what no such file has
 
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], check: Check, halves: bool) -> str:
+def write(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    facts: Mapping[str, Any],
+    check: Check,
+    halves: bool,
+    announce: Callable[[str], object] | None = None,
+) -> str:
     """Writes a file, whole or not at all, and returns its digest; one of that name is replaced.
 
     Args:
         check: is given what the file states, before it is written.
         halves: an array of float32 all of which are bfloat16 is stored as that.
+        announce: is given the digest once the file is written, before it takes its name.
 
     Raises:
         StateError: it has an array of a type that files do not have.
@@ -89,14 +106,14 @@ def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, An
             file.write(_LENGTH.pack(len(text)) + text)
             for _, values in packed.values():
                 file.write(_bytes(values))
+        if announce is not None:
+            announce(digest)
         passing.put()
     return digest
 
 
-def read(
-    path: Path, check: Check, vouched: str | None = None
-) -> tuple[dict[str, Stored], Facts, dict[str, NDArray[Any]]]:
-    """What a file states of its arrays, its facts, and the arrays; ``check`` is given the former two before.
+def read(path: Path, check: Check, vouched: str | None = None) -> Content:
+    """What a file holds; ``check`` is given what it states of its arrays, and its facts, before.
 
     Args:
         vouched: the digest that the file is to have, if somebody knows it.
@@ -121,7 +138,7 @@ def read(
             arrays[name] = (values.astype("<u4") << 16).view("<f4") if one.kind == "BF16" else values
     if _digest(head.text, head.arrays, digests) != head.digest:
         raise ValueError("it is not what was written: its digest is a different one")
-    return head.arrays, facts, arrays
+    return Content(head.arrays, facts, arrays, head.digest)
 
 
 def types_of(path: Path) -> set[str]:

@@ -6,6 +6,7 @@ Its files:
     beginning.py how a trace begins: its file, and the run before it where it continues another
     waiting.py   what was taken and is not yet written
     replicas.py  which replica of a run a process is; several.py: recorders of all replicas in one process
+    flushing.py  the part of a recorder that writes it, and states checkpoints
     unclosed.py  recorders that nobody closed keep their rows; forked processes leave them alone
     versions.py  of what a process has loaded
     values.py    numbers, arrays and tensors of any framework, on any device, as the columns of ``trace/schema.py``

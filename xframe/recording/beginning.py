@@ -14,7 +14,7 @@ from xframe.errors import UsageError, Verbatim, counted, unwritable
 from xframe.plan.fields import sample_count
 from xframe.recording.versions import loaded_versions
 from xframe.trace.captured import beside
-from xframe.trace.certificate import Certifier
+from xframe.trace.certificate import Certifier, LossesDigest
 from xframe.trace.continued import COUNTERS, UNTIL, certified_before, losses_before, parts_of
 from xframe.trace.facts import Facts
 from xframe.trace.pieces import BETWEEN, moved
@@ -33,7 +33,7 @@ class Begun:
 
     Attributes:
         head: what the trace states of it.
-        certifier: of its rows; None if there are none.
+        certifier, losses: of its rows; None if there are none.
         updates, attempts: applied and tried in it; attempts None if that is not known.
     """
 
@@ -41,6 +41,7 @@ class Begun:
     certifier: Certifier | None = None
     updates: int = 0
     attempts: int | None = 0
+    losses: LossesDigest | None = None
 
     def counted(self, applied: Any, attempts: Any) -> tuple[Any, Any]:
         """The whole run's counts, from a counter's of this process, which may be a tensor."""
@@ -85,7 +86,7 @@ def new_writer(path: Path, metadata: Mapping[str, Any], before: Begun) -> TraceW
     """
     check_new(path)
     try:
-        return TraceWriter(path, metadata, before.certifier)
+        return TraceWriter(path, metadata, before.certifier, before.losses)
     except TypeError as error:
         raise UsageError("the trace's metadata", got=Verbatim(error), expected="values that JSON has") from None
     except FileExistsError:  # made since it was looked for, by another process
@@ -124,11 +125,11 @@ def begun(path: Path, continues: str | Path | None, step: int | None, *, new: bo
             got=Verbatim(at),
             expected=f"0 to {trace.num_rows:,}: {continues} has {counted(trace.num_rows, 'step')}",
         )
-    certifier = certified_before(trace.source, at)
+    certifier, losses = certified_before(trace.source, at), losses_before(trace.source, at)
     stated = {"trace": _names(path, continues), "step": at, "certificate": certifier.result()}
-    stated["losses"] = losses_before(trace.source, at)
+    stated["losses"] = losses.result()
     updates, attempts = (_known(trace, name, at) for name in COUNTERS)
-    return Begun({"continues": stated}, certifier, updates or 0, attempts)
+    return Begun({"continues": stated}, certifier, updates or 0, attempts, losses)
 
 
 def _known(trace: Trace, name: str, rows: int) -> int | None:

@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import _thread
 import os
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -34,11 +32,12 @@ from xframe.errors import UsageError
 from xframe.files.limits import LARGEST
 from xframe.recording import unclosed, values, waiting
 from xframe.recording.beginning import NOTHING, Begun, begun, begun_now, new_writer
+from xframe.recording.flushing import Flushing
 from xframe.recording.replicas import Place, file_of, stated, which
 from xframe.recording.values import count, hold_ids, number
-from xframe.recording.waiting import BESIDE, Item, Settings, due, held_further, rows_of
+from xframe.recording.waiting import Item, held_further, rows_of
 from xframe.trace.facts import DECLARED
-from xframe.trace.schema import LISTS, Column
+from xframe.trace.schema import LISTS
 from xframe.trace.source import exists_already
 from xframe.trace.trace import COMPLETE
 from xframe.trace.weights import weights_path, write_weights
@@ -91,7 +90,7 @@ def record(
     return Recorder(writer, keep_ids=ids, before=before, in_folder=bool(of))
 
 
-class Recorder:
+class Recorder(Flushing):
     """Collects rows and writes them in blocks. Made by ``xframe.record``.
 
     Attributes:
@@ -284,9 +283,6 @@ class Recorder:
         self._own_weights = True
         self.end_facts["weights"] = write_weights(self.path, arrays)
 
-    def _refusal(self, what: str) -> UsageError:
-        return unclosed.refusal(self._process, what)
-
     def _halt(self, what: str) -> None:
         """Raises what went wrong since the last step; this one is taken."""
         with self._lock:
@@ -295,85 +291,6 @@ class Recorder:
             error, self._stop = self._stop, None
         if error is not None:
             raise error
-
-    def _know_torch(self) -> None:
-        """Learns torch's types once the loop has loaded it: such tensors on the CPU are then taken the short way."""
-        torch = sys.modules.get("torch")
-        self._int64, self._tensor = getattr(torch, "int64", None), getattr(torch, "Tensor", None)
-
-    def flush(self) -> None:
-        """Writes what waits; it then survives whatever happens to the process.
-
-        Raises:
-            OSError: the disk does not take it. It is kept, and tried again by the next flush.
-        """
-        if self._process != os.getpid():
-            return
-        with self._lock:
-            self._rows = self._ids = 0
-            self._know_torch()
-            while not self._writer.ended and (items := self._due()):
-                try:
-                    self._write(items)
-                except (OSError, MemoryError):
-                    raise
-                except Exception:
-                    self._write_up_to_the_wrong_one(len(items) // 2)
-                    raise
-
-    def counts_the_whole_run(self) -> None:
-        """Says that counters given as ``updates`` were restored, and have what was counted before this trace."""
-        self._before = replace(self._before, updates=0, attempts=0)
-
-    def checkpointed(self) -> tuple[int, str]:
-        """Puts what waits on the disk; returns the number of steps and their certificate, both of the whole run."""
-        if self._process != os.getpid():
-            raise self._refusal("checkpoints")
-        with self._lock:
-            self.flush()
-            self._writer.synchronise()
-            return self._writer.so_far()
-
-    def _due(self) -> Sequence[Item]:
-        self._forget_written()
-        return due(self._waiting)
-
-    def _forget_written(self) -> None:
-        """Lets go of what is in the file; the writer's mark says which that is."""
-        mark = self._writer.mark
-        if mark is not None:
-            count = len(mark)
-            if self._waiting and self._waiting[0] is mark[0]:  # no call from here on: a signal's handler may flush too
-                del self._waiting[:count]
-            self._writer.forget_mark()
-
-    def _write(self, items: Sequence[Item]) -> None:
-        beside: Any = items[0]
-        if type(beside) in BESIDE:
-            write = self._writer.settings if type(beside) is Settings else self._writer.validation
-            try:
-                write(beside.facts, mark=items)
-            except UsageError:  # it can never be written
-                if self._waiting and self._waiting[0] is items[0]:
-                    del self._waiting[:1]
-                raise
-            return
-        first = self._writer.num_rows
-        count, columns = waiting.columns_of(items, keep_ids=self._keep_ids)
-        rows = len(columns["time_ns"].values)
-        columns = self._before.added(columns) if self.counts_anew else columns
-        columns["step"] = Column(np.arange(first, first + rows))
-        if self._writer.write(columns, mark=items[:count]) and self.on_flush is not None:
-            epoch, loss = (values.last(columns.get(name)) for name in ("epoch", "loss"))
-            self.on_flush(first + rows, None if epoch is None else int(epoch), loss)
-
-    def _write_up_to_the_wrong_one(self, count: int) -> None:
-        """Of steps with one whose values cannot be had, such as a tensor of another shape on a device: those before."""
-        while count and (items := self._due()[:count]):
-            try:
-                self._write(items)
-            except Exception:
-                count //= 2
 
     def close(self, outcome: str = COMPLETE) -> None:
         """Writes what waits and the end record. A second time does nothing.

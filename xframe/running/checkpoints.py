@@ -1,7 +1,8 @@
 """Checkpoints: what a run writes while it trains, where it stops, and what it goes on from.
 
 A checkpoint is a state's file whose head says of which run it is (``Of``). When one is due, the recorder's rows go to
-the disk first and the file takes its place last, whole: whatever ends the process, the file's rows are in the trace.
+the disk first, with the file's digest, and the file takes its place last, whole: whatever ends the process, the file's
+rows are in the trace, and the trace vouches for the file.
 
     Wanted        what was asked for, on the command line or of a worker
     Of            what a checkpoint's head states of its run, read and checked; FORMAT.md has its keys
@@ -17,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xframe.errors import StateError, UsageError, Verbatim, printable
-from xframe.running.states import read_with_run, write_state
+from xframe.running.states import read_content, write_state
 from xframe.state.state import State
 
 if TYPE_CHECKING:
     from xframe.recording.recorder import Recorder
 
+_CHANGING = ("steps", "certificate", "losses", "digest")
 NEVER = -1  # a number of steps that no run has made
 
 
@@ -33,7 +35,8 @@ class Wanted:
     file: str | None = None  # the checkpoint to write: where the run stops or ends, and
     every: int | None = None  # after each so many steps
     stop_after: int | None = None
-    resume: str | None = None  # the checkpoint to go on from
+    resume: str | None = None  # the checkpoint to go on from, and
+    vouched: str | None = None  # the digest that it is to have, once it was checked
 
     def __post_init__(self) -> None:
         for name, steps in (("checkpoint_every", self.every), ("stop_after", self.stop_after)):
@@ -60,7 +63,8 @@ class Of:
         optimizer: that took the place of the task's own; None if that was used.
         data_fingerprint, weights_fingerprint: of the task's samples and initial weights.
         trace: where the run's trace lies, from the checkpoint's folder.
-        steps: made so far, in the whole run; certificate: of their rows.
+        steps: made so far, in the whole run; certificate, losses: digests of their rows.
+        digest: the file's own, which is not in its head.
     """
 
     plan: Mapping[str, Any]
@@ -74,12 +78,14 @@ class Of:
     trace: str
     steps: int
     certificate: str
+    losses: str
     optimizer: Mapping[str, Any] | None = None
+    digest: str = field(default="", compare=False)
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Of:
+    def read(cls, values: Mapping[str, Any], digest: str = "") -> Of:
         """What a head states, keys that are not known passed over. Raises ValueError: one is missing or no such."""
-        kinds: dict[str, Any] = dict.fromkeys((each.name for each in fields(cls)), str)
+        kinds: dict[str, Any] = dict.fromkeys((each.name for each in fields(cls) if each.name != "digest"), str)
         kinds |= {"plan": dict, "runtime": dict, "steps": int, "optimizer": (dict, type(None))}
         facts = {name: values.get(name) for name in kinds}
         if wrong := [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]:
@@ -91,20 +97,20 @@ class Of:
             raise ValueError(
                 f"its trace is {str(facts['trace'])!r}, which is no file's name from the checkpoint's folder"
             )
-        return cls(**facts)  # type: ignore[arg-type]
+        return cls(**facts, digest=digest)  # type: ignore[arg-type]
 
 
-def read_checkpoint(path: Path) -> tuple[State, Of]:
+def read_checkpoint(path: Path, vouched: str | None = None) -> tuple[State, Of]:
     """A checkpoint's state, and of which run it is.
 
     Raises:
-        StateError: it is damaged, or a state's file that says nothing of a run.
+        StateError: it is damaged, or a state's file that says nothing of a run, or has not the digest ``vouched``.
     """
-    state, run = read_with_run(path)
+    state, run, digest = read_content(path, vouched=vouched)
     try:
         if run is None or state.position is None:
             raise ValueError("it says nothing of the run that it was taken of")
-        of = Of.read(run)
+        of = Of.read(run, digest)
         if (steps := state.position["window"]["steps"]) != of.steps:
             raise ValueError(f"it is of step {steps:,}, and its head says {of.steps:,}")
     except ValueError as error:
@@ -124,7 +130,7 @@ class Checkpoints:
 
     wanted: Wanted = field(default_factory=Wanted)
     recorder: Recorder | None = None
-    of: Mapping[str, Any] = field(default_factory=dict)  # ``Of``, without what changes: steps and certificate
+    of: Mapping[str, Any] = field(default_factory=dict)  # ``Of``, without what changes, see ``head``
     begins: State | None = None
     stopped: bool = False
     made: int = 0  # steps, when it was last looked at
@@ -161,11 +167,12 @@ class Checkpoints:
     def _write(self, export: Callable[[], State]) -> None:
         assert self.recorder is not None
         assert self.wanted.file is not None
-        steps, certificate = self.recorder.checkpointed()  # first: the rows are on the disk before the file is
+        steps, certificate, losses = self.recorder.so_far()
         if steps == self.written:
             return
+        run = {**self.of, "steps": steps, "certificate": certificate, "losses": losses}
         try:
-            write_state(Path(self.wanted.file), export(), {**self.of, "steps": steps, "certificate": certificate})
+            write_state(Path(self.wanted.file), export(), run, self.recorder.checkpointed)
         except OSError as error:  # of writing to a file that is open, it names none
             raise OSError(error.errno, error.strerror, self.wanted.file) from error
         self.written = steps
@@ -176,7 +183,7 @@ NONE = Checkpoints()
 
 def head(of: Of) -> dict[str, Any]:
     """What of a run does not change while it trains, as a checkpoint's head has it."""
-    return {name: value for name, value in asdict(of).items() if name not in ("steps", "certificate")}
+    return {name: value for name, value in asdict(of).items() if name not in _CHANGING}
 
 
 def from_folder_of(checkpoint: str, trace: str) -> str:

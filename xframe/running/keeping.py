@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xframe.errors import TraceError, Verbatim, printable
 from xframe.running.checkpoints import Checkpoints, Of, from_folder_of, head
 from xframe.running.messages import Job
 from xframe.running.resuming import begun_from
@@ -26,10 +27,12 @@ class Kept:
 
     def __init__(self, job: Job, plan: TrainingPlan, num_samples: int, facts: Facts) -> None:
         wanted, begins = job.checkpoints, None
+        self.of: Of | None = None  # what it goes on from
         self.continued: dict[str, Any] = {}
         self.before = 0
         if wanted.resume is not None:
             begins, of, trace = begun_from(wanted, plan, num_samples)
+            self.of = of
             self.continued, self.before = {"continues": trace, "step": of.steps}, of.steps
         self.checkpoints = Checkpoints(wanted, begins=begins)
         if wanted.file is not None:
@@ -46,12 +49,24 @@ class Kept:
                     trace=from_folder_of(wanted.file, job.trace),
                     steps=0,
                     certificate="",
+                    losses="",
                     optimizer=job.optimizer,
                 )
             )
 
     def argument(self, recorder: Recorder) -> dict[str, Checkpoints]:
-        """The further argument of the adapter's ``run``; none where nothing is to be kept, as not all take one."""
+        """The further argument of the adapter's ``run``; none where nothing is to be kept, as not all take one.
+
+        Raises:
+            TraceError: the trace that is continued is no longer the checkpoint's.
+        """
+        of, so_far = self.of, recorder.so_far()
+        if of is not None and so_far != (of.steps, of.certificate, of.losses):
+            raise TraceError(
+                f"{printable(of.trace)} is no longer the trace of the run that the checkpoint is of",
+                got=Verbatim(f"the certificate {so_far.certificate}, and the losses {so_far.losses}"),
+                expected=f"{of.certificate}, and {of.losses}, as it had when it was checked",
+            )
         self.checkpoints.recorder = recorder
         recorder.counts_the_whole_run()
         return {"checkpoints": self.checkpoints} if self.checkpoints.wanted else {}

@@ -24,7 +24,7 @@ from xframe.running.steering import Position
 from xframe.state.state import State
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import read
-from xframe.trace.continued import certified_before
+from xframe.trace.continued import certified_before, losses_before
 from xframe.trace.trace import Trace
 
 _AS_BEFORE = ("threads",)  # of the runtime, unless another is asked for
@@ -68,7 +68,8 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
     options = {name: value for name, value in given.items() if value is not None}
     options = {name: of.runtime[name] for name in _AS_BEFORE if name in of.runtime} | options
     options |= {"task": of.task, "optimizer": of.optimizer, "tf32": bool(of.runtime.get("tf32"))}
-    options |= {"precision": of.runtime.get("precision"), "plan": following, "checkpoints": wanted}
+    options |= {"precision": of.runtime.get("precision"), "plan": following}
+    options |= {"checkpoints": replace(wanted, vouched=of.digest)}
     first = of.loop == load(of.adapter).loops[0]
     options.setdefault("adapters", (Selection(of.adapter, None if first else of.loop).label,))
     request = Request(**options)
@@ -84,7 +85,8 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
             )
     check_standing(wanted.resume, state, of, own, task.num_samples)
     _refuse_passed(wanted, of.steps)
-    check_beside_rows(wanted.resume, state, of, _its_trace(Path(wanted.resume).parent / of.trace, of, request.out))
+    trace = _its_trace(Path(wanted.resume).parent / of.trace, of, request.out)
+    check_beside_rows(wanted.resume, state, of, trace)
     going_on(state, own, following, task.num_samples)
     return request
 
@@ -217,6 +219,12 @@ def _its_trace(trace: Path, of: Of, out: str | Path | None) -> Trace:
             got=Verbatim(", ".join(f"{name} {shown(got)}" for name, (got, _) in differing.items())),
             expected=", ".join(f"{name} {shown(held)}" for name, (_, held) in differing.items()),
         )
+    if (losses := losses_before(opened.source, of.steps).result()) != of.losses:
+        raise TraceError(
+            f"{printable(trace)} has other losses or learning rates than the checkpoint's run, of the same samples",
+            got=Verbatim(f"the digest {losses}"),
+            expected=of.losses,
+        )
     return opened
 
 
@@ -255,5 +263,5 @@ def begun_from(wanted: Wanted, plan: TrainingPlan, num_samples: int) -> tuple[St
     """In a worker: the state to go on from, of which run it is, and where that run's trace lies."""
     assert wanted.resume is not None
     file = Path(wanted.resume)
-    state, of = read_checkpoint(file)
+    state, of = read_checkpoint(file, wanted.vouched)
     return going_on(state, TrainingPlan.from_mapping(of.plan), plan, num_samples), of, file.parent / of.trace

@@ -89,6 +89,9 @@ def check_beside_rows(file: str, state: State, of: Of, trace: Trace) -> None:
         if not math.isclose(value, seen, rel_tol=tolerance, abs_tol=_TINY):
             raise _damaged(file, f"{number} {value!r}", f"{seen!r}, as in the trace's row of step {of.steps:,}")
     _check_stopping(file, state, of, trace)
+    if of.digest not in (stated := trace.checkpoints(of.steps)):
+        must = f"{min(stated)}, which its trace states of the checkpoint" if stated else "one that its trace states"
+        raise _damaged(file, f"a file with the digest {of.digest}", f"{must} after {counted(of.steps, 'step')}")
 
 
 def _check_stopping(file: str, state: State, of: Of, trace: Trace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,28 @@ def read_state(path: Path, like: State | None = None) -> State:
         StateError: the file is damaged or of a different kind, its state is one that no training has, or it is not
             like that one. Nothing is read then.
     """
-    return read_with_run(path, like)[0]
+    return read_content(path, like).state
 
 
-def read_with_run(path: Path, like: State | None = None) -> tuple[State, dict[str, Any] | None]:
-    """The state of a file, and what it states of the run that it was taken of; raises as ``read_state``."""
-    state, run = file.read_with_run(path, like)
-    if why := impossible(state):
+def read_content(path: Path, like: State | None = None, vouched: str | None = None) -> file.Content:
+    """What a state's file holds; raises as ``read_state``, also if it has not the digest ``vouched``."""
+    content = file.read_content(path, like, vouched)
+    if why := impossible(content.state):
         raise StateError(f"cannot read {printable(path)}", got=Verbatim(why), expected="the state of a training")
-    return state, run
+    return content
 
 
-def write_state(path: Path, state: State, run: Mapping[str, Any] | None = None) -> None:
-    """Writes a state, whole or not at all; a file of that name is replaced. ``run``: of the run it was taken of.
+def write_state(
+    path: Path,
+    state: State,
+    run: Mapping[str, Any] | None = None,
+    announce: Callable[[str], object] | None = None,
+) -> None:
+    """Writes a state, whole or not at all; a file of that name is replaced.
+
+    Args:
+        run: of the run that it was taken of.
+        announce: is given the file's digest once it is written, before it takes its name.
 
     Raises:
         StateError: it has an array of a type that files do not have, or is one that no training has.
@@ -40,7 +49,7 @@ def write_state(path: Path, state: State, run: Mapping[str, Any] | None = None) 
     """
     if isinstance(state, State) and (why := impossible(state)):
         raise StateError("this state cannot be written", got=Verbatim(why), expected="the state of a training")
-    file.write_state(path, state, run)
+    file.write_state(path, state, run, announce)
 
 
 def impossible(state: State) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xframe.errors import StateError, Verbatim, printable
 from xframe.files import tensors
@@ -20,10 +20,25 @@ _COUNTS = ("updates", "attempts", "loss_scale_growth")  # among the numbers
 _WHOLE = "finite numbers, a known precision, and by each parameter's name what belongs to it"
 
 
-def write_state(path: Path, state: State, run: Mapping[str, Any] | None = None) -> None:
+class Content(NamedTuple):
+    """What a state's file holds: the state, what it states of the run that it was taken of, and its digest."""
+
+    state: State
+    run: Facts | None
+    digest: str
+
+
+def write_state(
+    path: Path,
+    state: State,
+    run: Mapping[str, Any] | None = None,
+    announce: Callable[[str], object] | None = None,
+) -> None:
     """Writes a state, whole or not at all; a file of that name is replaced.
 
-    ``run`` is what is known of the run that it was taken of, as JSON values; readers of states pass over it.
+    Args:
+        run: what is known of the run that it was taken of, as JSON values; readers of states pass over it.
+        announce: is given the file's digest once it is written, before it takes its name.
 
     Raises:
         StateError: it has an array of a type that files do not have, or parts that do not fit each other.
@@ -34,7 +49,7 @@ def write_state(path: Path, state: State, run: Mapping[str, Any] | None = None) 
     facts = {"format": FORMAT, "required": _REQUIRED} | {name: getattr(state, name) for name in _REQUIRED}
     facts |= {} if run is None else {"run": run}
     try:
-        tensors.write(path, state.arrays(), facts, _check, halves=state.precision == "bfloat16")
+        tensors.write(path, state.arrays(), facts, _check, state.precision == "bfloat16", announce)
     except (TypeError, ValueError) as error:
         raise StateError("this state cannot be written", got=Verbatim(error), expected=_WHOLE) from None
 
@@ -45,11 +60,11 @@ def read_state(path: Path, like: State | None = None) -> State:
     Raises:
         StateError: the file is damaged or of a different kind, or its state is not like that one. Nothing is read then.
     """
-    return read_with_run(path, like)[0]
+    return read_content(path, like).state
 
 
-def read_with_run(path: Path, like: State | None = None) -> tuple[State, Facts | None]:
-    """The state of a file, and what it states of the run that it was taken of; raises as ``read_state``."""
+def read_content(path: Path, like: State | None = None, vouched: str | None = None) -> Content:
+    """What a state's file holds; raises as ``read_state``, also if it has not the digest ``vouched``."""
     if like is not None and not isinstance(like, State):
         raise StateError("like is no state", got=like, expected="an xframe.State, or None")
 
@@ -59,8 +74,8 @@ def read_with_run(path: Path, like: State | None = None) -> tuple[State, Facts |
             check_like(state, like)
 
     try:
-        stored, facts, arrays = tensors.read(path, check)
-        return _state(stored, facts, arrays), facts.get("run")
+        stored, facts, arrays, digest = tensors.read(path, check, vouched)
+        return Content(_state(stored, facts, arrays), facts.get("run"), digest)
     except (OSError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         expected = "a state's file, whole and as it was written"

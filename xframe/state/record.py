@@ -82,7 +82,7 @@ def read_record(path: Path, vouched: str | None = None) -> Record:
         StateError: the file is damaged or of a different kind. Nothing is read then.
     """
     try:
-        _, facts, arrays = tensors.read(path, _check, vouched)
+        _, facts, arrays, _ = tensors.read(path, _check, vouched)
     except (OSError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         expected = "a step's record, whole and as it was written"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim, counted, printable
-from xframe.trace.certificate import Certifier
+from xframe.trace.certificate import Certifier, LossesDigest
 from xframe.trace.facts import DECLARED
 from xframe.trace.opening import open_source
 from xframe.trace.pieces import BETWEEN, Continued, Piece, behind_update, last_of
@@ -199,9 +199,9 @@ def certified_before(source: Source, step: int) -> Certifier:
     return Piece(_HERE, source, 0, source.num_rows, {}, Certifier()).certify(step)
 
 
-def losses_before(source: Source, step: int) -> str:
-    """The digest of losses and rates of a run's rows before that step."""
-    return Piece(_HERE, source, 0, source.num_rows, {}, Certifier()).losses(step).result()
+def losses_before(source: Source, step: int) -> LossesDigest:
+    """Digests losses and rates of a run's rows before that step; more may be added."""
+    return Piece(_HERE, source, 0, source.num_rows, {}, Certifier()).losses(step)
 
 
 class _Run:

@@ -22,11 +22,12 @@ from xframe.files.limits import FRAME_BYTES, JSON_BYTES, JSON_VALUES, weighed
 from xframe.trace.arrow import TYPES, arrow_type, read_batch
 from xframe.trace.schema import BY_NAME, COLUMNS, Column
 from xframe.trace.source import damaged, newer, stated_columns
-from xframe.trace.stated import End, StatedSettings, StatedValidation, fitted, object_of
+from xframe.trace.stated import End, StatedCheckpoint, StatedSettings, StatedValidation, fitted, object_of
 
 FAMILY = b"XFRAME-TRACE-"  # begins journals of this format and of newer ones
 MAGIC = FAMILY + b"1\r\n"
-HEAD, BATCH, VALIDATION, SETTINGS, END = b"H", b"B", b"V", b"s", b"E"  # lower case: to be passed over if unknown
+HEAD, BATCH, VALIDATION, END = b"H", b"B", b"V", b"E"
+SETTINGS, CHECKPOINT = b"s", b"c"  # lower case: to be passed over by who does not know them
 
 _HEADER = struct.Struct("<cQ8s32s")  # kind, length, check of these two, digest
 _HELD_BYTES = 1 << 25  # of frames, so that a block's columns are made from one reading
@@ -47,13 +48,14 @@ class Journal:
         self.bounds = [0]
         self.unknown = dict.fromkeys(COLUMNS, 0)
         self.validations: list[dict[str, Any]] = []
+        self.checkpoints: list[dict[str, Any]] = []
         self.settings: dict[str, Any] = {}
         self.whole: dict[str, Column] = {}
         self._file = file
         self._schema: Any = None
         self._places, self._lengths = array("q"), array("q")  # of frames of rows; a long run has many
         self._held: dict[int, Any] = {}  # batches last read
-        self._weight = 0, 0  # of all validations and settings: bytes and values
+        self._weight = 0, 0  # of all validations, checkpoints and settings: bytes and values
         for kind, at, payload in _frames(path, file):
             if (kind == HEAD) == (self._schema is not None):
                 raise damaged(path, "its head is not its first frame")
@@ -74,7 +76,9 @@ class Journal:
         elif kind == HEAD:
             self._begin(object_of(payload))
         elif kind == VALIDATION:
-            self._validation(payload)
+            self.validations.append(self._placed(payload, StatedValidation, "a validation"))
+        elif kind == CHECKPOINT:
+            self.checkpoints.append(self._placed(payload, StatedCheckpoint, "a checkpoint"))
         elif kind == SETTINGS:
             self._weigh(payload)
             self.settings |= fitted(StatedSettings, {"settings": object_of(payload)}).settings
@@ -82,19 +86,22 @@ class Journal:
             self.end = object_of(payload)
             fitted(End, self.end)
         elif not kind.islower():
-            raise newer(self.path, f"has a frame of the kind {kind!r}", "frames of the kinds B, E, H, V and s")
+            raise newer(self.path, f"has a frame of the kind {kind!r}", "frames of the kinds B, E, H, V, c and s")
 
-    def _validation(self, payload: bytes) -> None:
+    def _placed(
+        self, payload: bytes, model: type[StatedValidation] | type[StatedCheckpoint], what: str
+    ) -> dict[str, Any]:
+        """What stands between the rows, after as many as it states."""
         facts = object_of(payload)
-        if fitted(StatedValidation, facts).after != self.bounds[-1]:
-            raise ValueError(f"a validation after {facts['after']:,} steps of {self.bounds[-1]:,}")
+        if fitted(model, facts).after != self.bounds[-1]:
+            raise ValueError(f"{what} after {facts['after']:,} steps of {self.bounds[-1]:,}")
         self._weigh(payload)
-        self.validations.append(facts)
+        return facts
 
     def _weigh(self, payload: bytes) -> None:
         self._weight = self._weight[0] + len(payload), self._weight[1] + weighed(payload)
         if self._weight[0] > JSON_BYTES or self._weight[1] > JSON_VALUES:
-            raise ValueError("too many validations and settings")
+            raise ValueError("too many validations, checkpoints and settings")
 
     def _begin(self, head: dict[str, Any]) -> None:
         columns = stated_columns(self.path, head)

@@ -53,6 +53,7 @@ def _write(source: Source, path: Path) -> None:
     beside = {"end": source.end, "unknown": source.unknown, "validations": source.validations}
     beside |= {"settings": source.settings} if source.settings else {}
     names = [name for name in COLUMNS if name not in SPARED or source.unknown[name] < source.num_rows]
+    beside |= {"checkpoints": source.checkpoints} if source.checkpoints else {}
     index = written({"head": head_of(source.metadata, names), **beside})
     integers = [*(column.name for column in TABLE if column.kind == "int64"), "ids.list.element"]
     schema, small = pa.schema([SCHEMA.field(name) for name in names]), source.num_rows <= _FEW_ROWS
@@ -196,7 +197,7 @@ class Closed:
         blocks = fitted(Blocks, {"starts": starts, "digests": digests})
         self.covered, self.end = covered_columns(facts["head"]), facts["end"]
         self.metadata, self.validations = facts["head"]["metadata"], facts["validations"]
-        self.settings = facts.get("settings", {})
+        self.settings, self.checkpoints = facts.get("settings", {}), facts.get("checkpoints", [])
         self.columns = tuple(name for name in stated if name in BY_NAME)
         stored = self._parquet.schema_arrow
         if odd := [name for name in self.columns if not _is_of(BY_NAME[name].kind, stored.field(name).type)]:
@@ -207,9 +208,12 @@ class Closed:
             {name: block[name] for name in (*self.covered, "finite")} for block in blocks.digests
         ]
         self.unknown = {name: facts["unknown"].get(name, self.num_rows) for name in COLUMNS}
-        made = [0, *(one["after"] for one in self.validations), self.num_rows]
-        if blocks.starts != self.bounds[:-1] or len(self.digests) != len(sizes) or made != sorted(made):
-            raise ValueError("its blocks or validations are not those of its rows")
+        if blocks.starts != self.bounds[:-1] or len(self.digests) != len(sizes):
+            raise ValueError("its blocks are not those of its rows")
+        for what in (self.validations, self.checkpoints):
+            made = [0, *(one["after"] for one in what), self.num_rows]
+            if made != sorted(made):
+                raise ValueError("its validations or checkpoints are not those of its rows")
 
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""

@@ -129,6 +129,12 @@ class Continued:
         self.settings = {name: value for one in stated for name, value in one if not name.startswith(_AT_FIRST)}
         self.settings |= {name: value for name, value in stated[0] if name.startswith(_AT_FIRST)}
         self.validations = list(_validations(pieces))
+        self.checkpoints = [
+            {**facts, "after": facts["after"] + piece.first}
+            for piece in pieces
+            for facts in piece.source.checkpoints
+            if facts["after"] <= piece.rows
+        ]
         self.metadata = _metadata([source.metadata for source in sources])
         end = sources[-1].end
         self.end: dict[str, Any] = {**end, "rows": self.num_rows, "certificate": certificate} if end else {}

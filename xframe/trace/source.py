@@ -32,6 +32,7 @@ class Source(Protocol):
         digests: of each block, by the groups ``covered`` and ``finite``; None if the file has none.
         covered: the columns that each digest covers, by group.
         validations: those made between the rows, as JSON objects.
+        checkpoints: those written between the rows, likewise.
         settings: what was set, by name; empty if the file states none.
         whole: columns of a file of one block that were read, and are kept beside its Arrow arrays.
         certificate: of the rows; made from them when the file is opened.
@@ -46,6 +47,7 @@ class Source(Protocol):
     digests: list[dict[str, str]] | None
     covered: dict[str, list[str]]
     validations: list[dict[str, Any]]
+    checkpoints: list[dict[str, Any]]
     settings: dict[str, Any]
     whole: dict[str, Column]
     certificate: str

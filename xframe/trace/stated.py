@@ -121,12 +121,20 @@ class StatedValidation(_Stated):
         return self
 
 
+class StatedCheckpoint(_Stated):
+    """A checkpoint of the run: after how many of the trace's rows, and its file's digest."""
+
+    after: Count
+    digest: Hex128
+
+
 class Index(_Stated):
     """The JSON under ``xframe`` in a closed trace's footer; its head has the form of ``Head``."""
 
     head: dict[str, Any]
     end: End
     validations: list[StatedValidation]
+    checkpoints: list[StatedCheckpoint] = Field(default_factory=list)
     settings: Settings = Field(default_factory=dict)
     unknown: dict[str, Count]
 

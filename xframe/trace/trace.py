@@ -241,6 +241,10 @@ class Trace:
         """What was validated between the steps, in order."""
         return tuple(map(Validation.of, self.source.validations))
 
+    def checkpoints(self, after: int) -> set[str]:
+        """The digests of the checkpoints that the run wrote after so many steps."""
+        return {one["digest"] for one in self.source.checkpoints if one["after"] == after}
+
     def epochs(self) -> pd.DataFrame:
         """Each epoch by the loop's labels: steps, samples, loss and accuracy, averaged by sample.
 

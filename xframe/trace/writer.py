@@ -19,9 +19,20 @@ import pyarrow as pa
 from xframe.errors import TraceError, UsageError
 from xframe.files.limits import JSON_BYTES, JSON_VALUES, weighed, written
 from xframe.files.new import NewFile, remove_left
-from xframe.trace.arrow import record_batch, values_of
-from xframe.trace.certificate import Certifier
-from xframe.trace.journal import BATCH, END, HEAD, MAGIC, SETTINGS, VALIDATION, Journal, frame_header, frames_digest
+from xframe.trace.arrow import column_of, record_batch, values_of
+from xframe.trace.certificate import Certifier, LossesDigest
+from xframe.trace.journal import (
+    BATCH,
+    CHECKPOINT,
+    END,
+    HEAD,
+    MAGIC,
+    SETTINGS,
+    VALIDATION,
+    Journal,
+    frame_header,
+    frames_digest,
+)
 from xframe.trace.parquet import compact
 from xframe.trace.schema import CERTIFIED, Column
 from xframe.trace.source import head_of
@@ -35,6 +46,14 @@ def _seek_and_write(number: int, data: memoryview, at: int) -> int:
 _write_at = getattr(os, "pwrite", _seek_and_write)
 
 
+class SoFar(NamedTuple):
+    """Of the whole run, rows of earlier traces included: how many there are, their certificate and losses' digest."""
+
+    rows: int
+    certificate: str
+    losses: str
+
+
 class _Written(NamedTuple):
     """What is in the file for certain."""
 
@@ -43,9 +62,10 @@ class _Written(NamedTuple):
     rows: int
     certifier: Certifier
     whole: Certifier  # of the run, where it began in other traces
+    losses: LossesDigest  # of the run, likewise
     mark: Any = None  # what the owner gave with the last frame
     ended: bool = False
-    stated: tuple[int, int] = (0, 0)  # of all validations and settings: bytes and values
+    stated: tuple[int, int] = (0, 0)  # of all validations, checkpoints and settings: bytes and values
 
 
 class TraceWriter:
@@ -58,8 +78,14 @@ class TraceWriter:
         path: the file, absolute, for the loop may change its folder.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[str, Any], before: Certifier | None = None) -> None:
-        """Begins the file; of a run that began in another, ``before`` certifies the rows before it.
+    def __init__(
+        self,
+        path: Path,
+        metadata: Mapping[str, Any],
+        before: Certifier | None = None,
+        losses: LossesDigest | None = None,
+    ) -> None:
+        """Begins the file; of a run that began in another, ``before`` and ``losses`` are of the rows before it.
 
         Raises:
             TypeError: the metadata are not JSON; no file was made.
@@ -69,7 +95,8 @@ class TraceWriter:
         head = written(head_of(metadata))
         self._before = 0 if before is None else before.num_rows
         certifier = Certifier()
-        self._written = _Written(0, frames_digest(MAGIC), 0, certifier, certifier if before is None else before)
+        whole = certifier if before is None else before
+        self._written = _Written(0, frames_digest(MAGIC), 0, certifier, whole, losses or LossesDigest())
         self._writing: object = None  # changed by whoever begins to write
         self._file = NewFile(self.path)
         try:
@@ -84,10 +111,10 @@ class TraceWriter:
         """Rows written so far."""
         return self._written.rows
 
-    def so_far(self) -> tuple[int, str]:
-        """Rows of the whole run, those of earlier traces included, and their certificate."""
-        whole = self._written.whole
-        return whole.num_rows, whole.result()
+    def so_far(self) -> SoFar:
+        """Of the rows that are written, and those of earlier traces."""
+        written = self._written
+        return SoFar(written.whole.num_rows, written.whole.result(), written.losses.result())
 
     def synchronise(self) -> None:
         """Waits until what is written is on the disk.
@@ -127,7 +154,11 @@ class TraceWriter:
         if self._before:
             whole = copy.copy(before.whole)
             whole.add(numbered + self._before, *rows)
-        changed = before._replace(rows=before.rows + len(steps), certifier=certifier, whole=whole, mark=mark)
+        losses = copy.copy(before.losses)
+        losses.add(*(column_of(batch.column(name), 0, len(steps)) for name in losses.NAMES))
+        changed = before._replace(
+            rows=before.rows + len(steps), certifier=certifier, whole=whole, losses=losses, mark=mark
+        )
         return self._append(before, BATCH, memoryview(batch.serialize()), changed)
 
     def validation(self, facts: Mapping[str, Any], mark: Any = None) -> bool:
@@ -138,6 +169,15 @@ class TraceWriter:
         """
         before = self._written
         return self._state(VALIDATION, before, {**facts, "after": before.rows}, mark)
+
+    def checkpoint(self, digest: str) -> bool:
+        """Appends that a checkpoint is written, after the rows that are there; ``digest`` is its file's.
+
+        Raises:
+            UsageError: it is one more than a reader takes.
+        """
+        before = self._written
+        return self._state(CHECKPOINT, before, {"after": before.rows, "digest": digest}, before.mark)
 
     def settings(self, facts: Mapping[str, Any], mark: Any = None) -> bool:
         """Appends settings, which are added to those before and replace what they name again.
@@ -151,8 +191,9 @@ class TraceWriter:
         text = written(facts)
         stated = before.stated[0] + len(text), before.stated[1] + weighed(text)
         if stated[0] > JSON_BYTES or stated[1] > JSON_VALUES:
-            what = "a validation" if kind == VALIDATION else "the settings"
-            raise UsageError(what, expected=f"at most {JSON_BYTES:,} bytes of validations and settings in a trace")
+            what = {VALIDATION: "a validation", CHECKPOINT: "a checkpoint"}.get(kind, "the settings")
+            expected = f"at most {JSON_BYTES:,} bytes of validations, checkpoints and settings in a trace"
+            raise UsageError(what, expected=expected)
         return self._append(before, kind, text, before._replace(mark=mark, stated=stated))
 
     def end(self, outcome: str, **facts: Any) -> bool:

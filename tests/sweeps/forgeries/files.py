@@ -80,6 +80,7 @@ def _recorded(path: Path) -> Path:
             )
             if step.index % 12 == 11:
                 rec.validation(loss=0.5, accuracy=0.5, ids=[0, 1, 2], batch_sizes=[2, 1])
+                rec.checkpointed("ab" * 16)
         rec.weights({"dense_0/kernel": np.full((3, 2), 1.0), "b": np.zeros(2, np.float32)})
     return path
 
@@ -96,7 +97,7 @@ def closed_json(path: Path, honest: Honest, rng: random.Random) -> Path:
         elif rng.random() < 0.5:
             closed.index = edited(closed.index, rng)
         else:
-            part = rng.choice(["head", "end", "validations", "unknown"])
+            part = rng.choice(["head", "end", "validations", "checkpoints", "unknown"])
             closed.index[part] = edited(closed.index.get(part), rng)
             if isinstance(closed.index[part], bytes):
                 texts = {**closed.index, part: "PART"}

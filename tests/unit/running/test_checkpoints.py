@@ -24,7 +24,7 @@ from xframe.running.messages import _failure
 from xframe.running.request import Request
 from xframe.running.resuming import left_behind, require_resumable, resumed
 from xframe.running.standing import expected
-from xframe.running.states import read_with_run, write_state
+from xframe.running.states import read_content, write_state
 from xframe.tasks.lookup import find_task
 from xframe.trace.trace import Trace
 
@@ -68,7 +68,7 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(tmp_path):
 
 def test_the_comparison_sees_a_run_that_goes_on_with_a_bit_less(stopped):
     whole = run(PLAN, stopped.with_name("whole.trace"))
-    state, of = read_with_run(stopped)
+    state, of = read_content(stopped)[:2]
     next(iter(state.gradients.values()))[...] = 0
     write_state(stopped, state, of)
     assert differences(whole, run(PLAN, stopped.with_name("b.trace"), resume=stopped))
@@ -77,9 +77,9 @@ def test_the_comparison_sees_a_run_that_goes_on_with_a_bit_less(stopped):
 def test_checkpoints_are_kept_every_few_steps_with_their_rows_on_the_disk(tmp_path, monkeypatch):
     kept = []
 
-    def written(path, state, head):
+    def written(path, state, head, announce):
         kept.append((head["steps"], state.position["window"]["steps"], Trace.open(tmp_path / "a.trace").num_rows))
-        write_state(path, state, head)
+        write_state(path, state, head, announce)
 
     monkeypatch.setattr(checkpoints, "write_state", written)
     run(PLAN, tmp_path / "a.trace", file=tmp_path / "st", every=3)
@@ -132,14 +132,23 @@ def test_what_is_the_checkpoints_own_may_be_repeated(stopped):
 
 
 def test_the_threads_are_those_of_the_run_unless_others_are_asked_for(stopped):
-    state, head = read_with_run(stopped)
-    write_state(stopped, state, head | {"runtime": {**head["runtime"], "threads": 3}})
+    edited(stopped, threads=3)
     assert going(stopped).runtime.threads == 3
     assert going(stopped, threads=1).runtime.threads == 1
 
 
+def edited(checkpoint, threads=1, **parts):
+    """A checkpoint with something else, of which its trace knows."""
+    state, head, stated = read_content(checkpoint)
+    write_state(checkpoint, replace(state, **parts), head | {"runtime": {**head["runtime"], "threads": threads}})
+    trace = checkpoint.with_name("a.trace")
+    known = Trace.open(trace).source.checkpoints
+    assert [one["digest"] for one in known] == [stated]
+    again(trace, read_content(checkpoint).digest)
+
+
 def test_a_file_does_not_choose_what_is_imported(stopped):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     write_state(stopped, state, head | {"task": "antigravity:task"})
     with pytest.raises(UsageError, match="--task antigravity:task"):
         going(stopped)
@@ -147,7 +156,7 @@ def test_a_file_does_not_choose_what_is_imported(stopped):
 
 
 def test_other_data_are_refused(stopped):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     write_state(stopped, state, head | {"data_fingerprint": "0" * 32})
     with pytest.raises(StateError, match="samples of task 'diabetes-regression' are not those"):
         going(stopped)
@@ -161,7 +170,7 @@ def test_the_trace_of_another_run_that_took_the_same_samples_is_refused(stopped,
 
 
 def test_the_trace_of_a_run_with_another_optimizer_is_refused(stopped):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     rule = find_task("diabetes-regression").optimizer.to_dict()
     write_state(stopped, state, head | {"optimizer": rule})
     with pytest.raises(TraceError, match=r"of another run.*optimizer.rule"):
@@ -169,7 +178,7 @@ def test_the_trace_of_a_run_with_another_optimizer_is_refused(stopped):
 
 
 def test_a_trace_that_is_not_the_checkpoints_is_refused(stopped):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     write_state(stopped, state, head | {"certificate": "xf1-another"})
     with pytest.raises(TraceError, match="is not the trace of the run"):
         going(stopped)
@@ -211,7 +220,7 @@ EDITS = {
 
 @pytest.mark.parametrize(("part", "value", "what"), EDITS.values(), ids=EDITS)
 def test_an_edited_checkpoint_with_a_valid_digest_is_refused(stopped, part, value, what):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     if part in head and not value:
         head[part] = value
     elif part in head:
@@ -228,7 +237,7 @@ def test_an_edited_checkpoint_with_a_valid_digest_is_refused(stopped, part, valu
 
 @pytest.mark.parametrize("edit", [{"waited": 3}, {"seen": 9}, {"best": 0.5}, {"best_validation": 0}])
 def test_early_stopping_that_the_traces_validations_do_not_make_is_refused(stopped, edit):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     course = state.position["course"]
     course = {**course, "stopping": {**course["stopping"], **edit}}
     write_state(stopped, replace(state, position={**state.position, "course": course}), head)
@@ -237,11 +246,94 @@ def test_early_stopping_that_the_traces_validations_do_not_make_is_refused(stopp
 
 
 def test_a_checkpoint_of_another_plan_than_its_traces_is_refused(stopped):
-    state, head = read_with_run(stopped)
+    state, head = read_content(stopped)[:2]
     longer = PLAN.model_copy(update={"epochs": 7})
     write_state(stopped, state, {**head, "plan": longer.to_dict(), "plan_digest": longer.digest})
     with pytest.raises(StateError, match=r"'epochs': 2.* in its trace, expected .*'epochs': 7"):
         going(stopped)
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory):
+    """The checkpoint of a model with several arrays of one shape."""
+    folder, plan = tmp_path_factory.mktemp("transformer"), TrainingPlan(batch_size=8, steps=3)
+    run(plan, folder / "a.trace", task="tiny-transformer", file=folder / "a.st", stop_after=2)
+    return folder / "a.st"
+
+
+@pytest.mark.parametrize("part", ["parameters", "velocity"])
+def test_arrays_of_one_shape_that_were_swapped_among_names_are_refused(transformer, part):
+    (state, head, stated), edited = read_content(transformer), transformer.with_name("edited")
+    held = {**(state.parameters if part == "parameters" else state.slots[part])}
+    query, key = held["transformerblock_0/query"], held["transformerblock_0/key"]
+    assert not np.array_equal(query, key)
+    held |= {"transformerblock_0/query": key, "transformerblock_0/key": query}
+    edit = {"parameters": held} if part == "parameters" else {"slots": {**state.slots, part: held}}
+    write_state(edited, replace(state, **edit), head)
+    with pytest.raises(StateError, match=f"expected {stated}, which its trace states of the checkpoint after 2 steps"):
+        going(edited)
+    assert going(transformer).checkpoints.vouched == stated
+
+
+def test_a_trace_that_states_no_checkpoint_is_not_gone_on_from(stopped):
+    again(stopped.with_name("a.trace"), None)
+    with pytest.raises(StateError, match="expected one that its trace states after 4 steps"):
+        going(stopped)
+
+
+def test_a_trace_with_other_losses_is_not_gone_on_from(stopped):
+    again(stopped.with_name("a.trace"), None, loss=2.0)
+    with pytest.raises(TraceError, match=r"a\.trace has other losses or learning rates than the checkpoint's run"):
+        going(stopped)
+
+
+def again(path, digest, loss=1.0):
+    """Replaces a trace by one whose rows are the same, but for their losses, and that states that checkpoint."""
+    trace = Trace.open(path)
+    path.unlink()
+    metadata = {name: value for name, value in trace.metadata.items() if name not in ("started", "platform")}
+    with xframe.record(path, metadata=metadata) as recorder:
+        for index, ids in enumerate(trace.batches()):
+            row = {name: trace.column(name)[index].item() for name in ("updates", "lr", "epoch", "step_in_epoch")}
+            recorder.step(ids=ids, loss=loss * trace.column("loss")[index].item(), **row)
+            if index % 2:
+                recorder.validation(loss=trace.validations[index // 2].loss)
+        if digest is not None:
+            recorder.checkpointed(digest)
+    assert Trace.open(path).certificate == trace.certificate
+
+
+def test_a_checkpoint_of_each_step_of_a_run_in_two_traces_is_gone_on_from(tmp_path):
+    run(PLAN, tmp_path / "a.trace", file=tmp_path / "a.st", stop_after=3)
+    run(PLAN, tmp_path / "b.trace", resume=tmp_path / "a.st", file=tmp_path / "b.st", every=1, stop_after=6)
+    joined = Trace.open(tmp_path / "b.trace")
+    assert [len(joined.checkpoints(step)) for step in range(9)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+    assert joined.checkpoints(6) == {read_checkpoint(tmp_path / "b.st")[1].digest}
+    request = resumed(Wanted(resume=str(tmp_path / "b.st")), {"out": tmp_path / "c.trace"}, {}, None)
+    assert request.checkpoints.vouched == read_checkpoint(tmp_path / "b.st")[1].digest
+    run(PLAN, tmp_path / "c.trace", resume=tmp_path / "b.st", vouched=request.checkpoints.vouched)
+    assert differences(run(PLAN, tmp_path / "whole.trace"), Trace.open(tmp_path / "c.trace")) == []
+
+
+def test_a_killed_runs_trace_vouches_for_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("xframe.trace.writer.TraceWriter.end", lambda *_, **__: pytest.fail("killed"))
+    with pytest.raises(BaseException, match="killed"):
+        run(PLAN, tmp_path / "a.trace", file=tmp_path / "a.st", every=3)
+    trace = Trace.open(tmp_path / "a.trace")
+    assert (trace.ending, [one["after"] for one in trace.source.checkpoints]) == ("truncated", [3, 6, 8])
+    assert going(tmp_path / "a.st").checkpoints.vouched in trace.checkpoints(8)
+
+
+def test_a_checkpoint_or_trace_that_is_replaced_after_it_was_checked_is_refused(stopped):
+    vouched = going(stopped).checkpoints.vouched
+    state, head = read_content(stopped)[:2]
+    write_state(stopped, replace(state, numbers={**state.numbers, "rate": 0.2}), head)
+    with pytest.raises(StateError, match="a different file than the one that was vouched for"):
+        run(PLAN, stopped.with_name("b.trace"), resume=stopped, vouched=vouched)
+    write_state(stopped, state, head)
+    again(stopped.with_name("a.trace"), None, loss=2.0)
+    with pytest.raises(TraceError, match=r"a\.trace is no longer the trace of the run"):
+        run(PLAN, stopped.with_name("b.trace"), resume=stopped, vouched=vouched)
 
 
 def test_where_a_long_run_stands_is_known_at_once():
@@ -338,7 +430,7 @@ def test_options_without_a_meaning_are_refused(wanted, what):
 
 
 def test_a_head_is_read_with_keys_that_are_not_known(stopped):
-    _, head = read_with_run(stopped)
+    _, head = read_content(stopped)[:2]
     assert Of.read(head | {"new": 1}) == read_checkpoint(Path(stopped))[1]
 
 
@@ -382,8 +474,7 @@ def test_the_trace_is_not_written_over_the_checkpoint_that_it_goes_on_from(stopp
 
 
 def test_random_numbers_of_another_framework_are_said_to_stay_behind(stopped):
-    state, head = read_with_run(stopped)
     assert left_behind(str(stopped), going(stopped)) is None
-    write_state(stopped, replace(state, native={"torch/random_cpu": np.zeros(8, np.uint8)}), head)
+    edited(stopped, native={"torch/random_cpu": np.zeros(8, np.uint8)})
     assert left_behind(str(stopped), going(stopped, adapters=("torch",))) is None
     assert "numpy draws its own" in left_behind(str(stopped), going(stopped))
