@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -32,14 +33,16 @@ from xframe.report.markdown import markdown
 from xframe.report.page.rendering import comparison_page, groups_page
 from xframe.report.view import View
 from xframe.running import harness
+from xframe.running.adapter import processes_of
 from xframe.running.progress import Progress
+from xframe.running.registry import load
 from xframe.running.request import (
     DEFAULT_ADAPTERS,
     DEFAULT_TASK,
     OPTIMIZER_FILE,
     PLAN_FILE,
     Request,
-    log_path,
+    log_paths,
     make_way,
     make_way_for_checkpoint,
     new_folder,
@@ -136,7 +139,8 @@ def run_and_compare(request: Request, progress: Progress, write: Write | None = 
     def judging(sides: Sequence[harness.Remote], places: Sequence[Path]) -> None:
         numerics.extend(judge_runs(sides, places, request, task, folder, write))
 
-    judges = request.numerics != "off" and len(traces) > 1
+    # A step that is made again has one process, and no other replica to make it with.
+    judges = request.numerics != "off" and len(traces) > 1 and request.plan.replicas == 1
     try:
         harness.execute(request, traces, progress, judging if judges else None)
     except KeyboardInterrupt:
@@ -226,27 +230,29 @@ def run(request: Request, progress: Progress) -> Trace:
     request.check_installed()
     ((selection),) = request.selections
     path = Path(request.out or f"{selection.label}.trace")
-    make_way(path)
+    processes = processes_of(load(selection.adapter), request.plan, selection.loop)
+    make_way(path, processes)
     make_way_for_checkpoint(request.checkpoints, path)
     try:
         harness.execute(request, {selection: path}, progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*[str(path)] * path.exists()) from None
     except UsageError:
-        _remove_refused(path)
+        _remove_refused(path, processes)
         raise
     return Trace.open(path)
 
 
-def _remove_refused(path: Path) -> None:
+def _remove_refused(path: Path, processes: int = 1) -> None:
     """What a run left that was refused before it had made a step: it would be in the way of the next try."""
     with suppress(XframeError, OSError):
         if path.exists():
             trace = Trace.open(path)
             if trace.num_rows > (trace.joins[-1].step if trace.joins else 0):
                 return
-            path.unlink()
-        log_path(path).unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for log in log_paths(path, processes):
+            log.unlink(missing_ok=True)
 
 
 def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xframe.errors import UsageError
@@ -15,7 +16,7 @@ from xframe.running.checkpoints import NONE, Checkpoints
 from xframe.running.drive import Drive
 from xframe.running.runtime import Runtime
 from xframe.tasks import layers, optimizers
-from xframe.tasks.losses import LOSSES
+from xframe.tasks.losses import LOSSES, of
 from xframe.tasks.task import Task
 from xframe_torch.loops.settings import MODULES, TRAINERS, load, refusals
 
@@ -47,6 +48,7 @@ class TorchAdapter:
     loops: tuple[str, ...] = ("eager", "compile", "graph", *TRAINERS)
     stepwise = "eager"
     resumable = ("eager", "compile", "graph")
+    replicated: Mapping[str, str] = {"eager": "each"}
     requires: tuple[str, ...] = ("torch",)
     loops_require = MODULES
     install = 'pip install "xframe-toolkit[torch]"'
@@ -61,6 +63,8 @@ class TorchAdapter:
             reasons.append("loop 'compile' needs a C++ compiler, and neither $CXX nor g++ nor clang++ is found")
         if "torch" not in task.builders:
             reasons += _layers_refused(task, runtime)
+        if plan.replicas > 1:
+            reasons += _replicas_refused(plan, task)
         return [*reasons, *refusals(plan, task, runtime)] if runtime.loop in TRAINERS else reasons
 
     def probe(self) -> Probe:
@@ -83,13 +87,22 @@ class TorchAdapter:
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
         from xframe_torch.pipeline import Pipeline
 
+        if runtime.replica is not None:
+            from xframe_torch.replicas import ReplicaPipeline
+
+            return ReplicaPipeline(plan, task.samples(runtime.precision), runtime)
         return Pipeline(plan, task.samples(runtime.precision), runtime)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> TrainStep:
         from xframe_torch.model import Model
         from xframe_torch.step import TrainStep
 
-        return TrainStep(Model(task, runtime.precision, runtime.device), task, plan, runtime)
+        model = Model(task, runtime.precision, runtime.device)
+        if runtime.replica is not None:
+            from xframe_torch.replicas import ReplicaStep
+
+            return ReplicaStep(model, task, plan, runtime)
+        return TrainStep(model, task, plan, runtime)
 
     def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Validator | None:
         from xframe_torch.validation import Validator
@@ -115,7 +128,17 @@ class TorchAdapter:
         if runtime.loop is not None and runtime.loop in TRAINERS:
             weights: dict[str, NDArray[Any]] = load(runtime.loop).train(plan, task, runtime, recorder)
             return weights
-        return Drive(self, plan, task, runtime, recorder, checkpoints)()
+        if runtime.replica is None:
+            return Drive(self, plan, task, runtime, recorder, checkpoints)()
+        from xframe_torch.replicas import together
+
+        with together(runtime):
+            return Drive(self, plan, task, runtime, recorder, checkpoints)()
+
+    def left_alone(self, error: Exception) -> bool:
+        from xframe_torch.replicas import left_alone
+
+        return left_alone(error)
 
 
 def _unlowered(rule: optimizers.Rule) -> list[str]:
@@ -140,6 +163,19 @@ def _layers_refused(task: Task, runtime: Runtime) -> list[str]:
     if runtime.device != "cuda" and any(isinstance(one, layers.ConvTranspose2D) and one.unsafe for one in task.layers):
         reasons.append(
             "ConvTranspose2D with kernel_size 1 and strides above 1 makes oneDNN write outside its memory on the CPU"
+        )
+    return reasons
+
+
+def _replicas_refused(plan: TrainingPlan, task: Task) -> list[str]:
+    """Why replicas of a run are not the run that one process makes, as the plan has it."""
+    reasons = []
+    if any(isinstance(layer, layers.BatchNorm) for layer in task.layers):
+        reasons.append("in replicas BatchNorm has the statistics of each one's own rows, not of the step's")
+    if plan.replica_gradients == "rows" and not of(task.loss).even:
+        reasons.append(
+            f"under replica_gradients 'rows' loss {task.loss!r} cannot be put together from the replicas' own, since "
+            "its samples do not count alike"
         )
     return reasons
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batches
 from xframe.running.runtime import Runtime
@@ -68,6 +69,7 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
 
     def __init__(self, plan: TrainingPlan, num_samples: int, most_rows: int) -> None:
         self.plan, self.order, self.most = plan, plan.sample_order(num_samples), max(1, most_rows // plan.batch_size)
+        self.num_samples = num_samples
         self.begins = (0, 0)  # the pass that the next iteration begins with, and the offset in it
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
@@ -80,9 +82,12 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
         """One by one, without end where epochs are not passes."""
         plan, size = self.plan, self.plan.batch_size
         first_pass, offset = self.begins
+        rows = rows_of_pass(plan, self.num_samples)
         rest = torch.zeros(0, dtype=torch.int64)
         for pass_index in pass_indices(plan, first_pass):
             ids = torch.from_numpy(self.order.ids(pass_index))
+            if rows != len(ids):
+                ids = ids.repeat(-(-rows // len(ids)))[:rows]
             *batches, rest = torch.split(torch.cat([rest, ids[offset:]]), size)
             offset = 0
             yield from batches
@@ -113,14 +118,14 @@ class Pipeline(Batches):
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
         super().__init__(plan, len(samples))
-        self.device = runtime.device
+        self.device, self.replica = runtime.device, runtime.replica
         held, precision = samples.arrays, runtime.precision
         data = Read(samples, precision) if held is None else InMemory(*held, precision)
         # What is read is read batch by batch, so that workers share the work and little is read ahead.
         most_rows = 0 if held is None else MOST_BYTES // max(1, held[0][0].nbytes)
         self.sampler = OrderSampler(plan, len(samples), most_rows)
         self.loader = DataLoader(
-            Gathered(data),
+            self.gathered(data),
             batch_size=None,  # the sampler yields whole batches of indices
             sampler=self.sampler,
             collate_fn=identity,
@@ -131,9 +136,16 @@ class Pipeline(Batches):
             generator=torch.Generator(),
         )
 
-    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    def gathered(self, data: Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> Gathered:
+        """What the loader takes its batches from."""
+        return Gathered(data)
+
+    def begin(self, first_pass: int, offset: int) -> Iterator[tuple[Any, ...]]:
         self.sampler.begins = first_pass, offset
         batches = chain.from_iterable(self.loader)
         if self.device == "cpu":
             return batches
-        return (tuple(tensor.to(self.device, non_blocking=True) for tensor in batch) for batch in batches)
+        return (tuple(self._moved(each) for each in batch) for batch in batches)
+
+    def _moved(self, value: Any) -> Any:
+        return value.to(self.device, non_blocking=True) if isinstance(value, torch.Tensor) else value

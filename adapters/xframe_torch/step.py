@@ -31,6 +31,7 @@ class TrainStep:
     def __init__(self, model: Model, task: Task, plan: TrainingPlan, runtime: Runtime) -> None:
         self.model, self.runtime, self.rule = model, runtime, task.optimizer
         self.rate, self.scheduled = task.optimizer.rate, task.optimizer.scheduled
+        self.module = self.wrapped(model.module)
         self.parameters = [p for p in model.module.parameters() if p.requires_grad]
         self.loss = lowered(task.loss, self.parameters[0])
         self.scaler = scaler(runtime)
@@ -43,6 +44,14 @@ class TrainStep:
         self.draws = "torch" in task.builders  # a module of the task's own may draw random numbers
         self.accuracy: torch.Tensor | None = None  # of the last step, if the task asks for it
         self.forward: Callable[..., tuple[torch.Tensor, torch.Tensor]] = forward(self, runtime.loop)
+
+    def wrapped(self, module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What computes the outputs: the module itself, if nothing is around it."""
+        return module
+
+    def rows(self, batch: Batch) -> int:
+        """Of the step."""
+        return len(batch.ids)
 
     @property
     def learning_rate(self) -> float:
@@ -58,8 +67,8 @@ class TrainStep:
         window = self.window
         self.begin(batch)
         loss, outputs = self.forward(features, targets)
-        rows = len(ids) if window.by_rows else 1
-        self.backward(loss, rows)
+        rows = self.rows(batch)
+        self.backward(loss, window.weight(rows))
         divisor = window.close(place, rows)
         if divisor is not None:
             self.update(divisor)
@@ -124,8 +133,12 @@ class TrainStep:
         """Loss and outputs of a batch, in the precision."""
         kept = self.runtime.loop != "graph"  # weights cast once a step: not where a graph is captured
         with torch.autocast(self.runtime.device, torch.float16, enabled=self.scaler is not None, cache_enabled=kept):
-            outputs = self.model.module(features)
-            return self.loss(outputs, targets), outputs
+            return self.outcome(features, targets)
+
+    def outcome(self, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and outputs of a batch."""
+        outputs = self.module(features)
+        return self.loss(outputs, targets), outputs
 
 
 def forward(step: TrainStep, loop: str | None) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
@@ -135,15 +148,7 @@ def forward(step: TrainStep, loop: str | None) -> Callable[..., tuple[torch.Tens
         return torch.compile(step.outputs_and_loss, dynamic=False, fullgraph=True)
     if loop == "graph":
         return Graphed(step)
-    if step.scaler is not None:
-        return step.outputs_and_loss
-    module, loss = step.model.module, step.loss
-
-    def eager(features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = module(features)
-        return loss(outputs, targets), outputs
-
-    return eager
+    return step.outcome if step.scaler is None else step.outputs_and_loss
 
 
 class Graphed:

@@ -15,7 +15,9 @@ Its files:
     states.py       a training's state read and written, checked by its rule and position
     request.py      all options of a run, checked once, and its output folder; runtime.py: device, precision, threads
     folders.py      a folder of its own for each of several runs, until all have ended
-    harness.py      starts a worker for each adapter and watches them until they end; worker.py is that child process
+    harness.py      starts a worker for each run or replica and watches them until they end; workers.py: as it sees one;
+                    worker.py is that child process
+    replicas.py     where replicas in processes of their own meet, and which is at fault when their run ends badly
     processes.py    starts and stops any child process; messages.py: what parent and child send each other
     guard.py        the process between a parent and its child, which ends the child when the parent is gone
     progress.py     how long runs report progress

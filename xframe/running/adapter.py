@@ -82,6 +82,7 @@ class Adapter(Protocol):
     ``train_step`` ``xframe.testing.faults`` puts bugs; ``resumable``, the loops that keep checkpoints, and
     ``unkept(plan, task, runtime)``, why one does not for that run; ``replicated``, by loop where a run's replicas are:
     ``"each"`` in a process of its own, or all in ``"one"``; the first takes the default loop's place in such a run;
+    ``left_alone(error)``, whether what a replica's run raised only says that another one is gone or was not heard of;
     ``loops_require``, by loop, the modules that it imports beside ``requires`` and the command that installs these.
     """
 
@@ -98,6 +99,18 @@ class Adapter(Protocol):
 
     def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
         """Trains, and returns the final weights by canonical name."""
+
+
+def loop_of(adapter: Adapter, plan: TrainingPlan, loop: str | None) -> str:
+    """The loop that a run takes: the one asked for, or the default, which for a plan with replicas is another."""
+    replicated = getattr(adapter, "replicated", {}) if plan.replicas > 1 else {}
+    return loop or next(iter(replicated), adapter.loops[0])
+
+
+def processes_of(adapter: Adapter, plan: TrainingPlan, loop: str | None) -> int:
+    """How many processes a run is: one, or one for each of its replicas."""
+    each = getattr(adapter, "replicated", {}).get(loop_of(adapter, plan, loop)) == "each"
+    return plan.replicas if each else 1
 
 
 def modules(adapter: Adapter, loop: str | None) -> dict[str, str]:
@@ -129,7 +142,7 @@ def unsupported(
     replicated = getattr(adapter, "replicated", {})
     if plan.replicas > 1 and (not replicated or runtime.loop not in (None, *replicated)):
         can = f"those that do are {', '.join(replicated)}" if replicated else "no loop of this adapter does"
-        reasons.append(f"its loop {runtime.loop or adapter.loops[0]!r} runs no replicas; {can}")
+        reasons.append(f"its loop {loop_of(adapter, plan, runtime.loop)!r} runs no replicas; {can}")
     if plan.validation_every is not None and task.validation is None:
         reasons.append(f"task {task.name!r} has nothing to validate on")
     if plan.early_stopping_monitor == "accuracy" and "accuracy" not in task.metrics:

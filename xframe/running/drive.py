@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from xframe.plan.replicas import shared_padding
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import Recorder
 from xframe.running.checkpoints import NONE, Checkpoints
 from xframe.running.runtime import Runtime
-from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
+from xframe.running.steering import Course, Place, Position, WalkState, Window, rows_of_ids, walk
 from xframe.running.training import Training
 from xframe.tasks.task import Task
 
@@ -30,6 +31,7 @@ class Seen(NamedTuple):
     learning_rate: Any
     accuracy: Any = None  # if the task asks for it
     update_attempts: Any = None  # updates tried so far, if they can differ from those applied
+    weights_mark: Any = None  # of a replica; see ``Recorder.step``
 
 
 class Batch(NamedTuple):
@@ -49,12 +51,13 @@ class Batches:
     """The batches of a run, from ``start`` on; an adapter's pipeline brings ``begin``, as ``walk`` calls it."""
 
     kind: Callable[..., Any] = Batch
+    rows: Callable[[tuple[Any, ...]], int] = staticmethod(rows_of_ids)  # of a batch's step, over all replicas
 
     def __init__(self, plan: TrainingPlan, num_samples: int) -> None:
         self.plan, self.num_samples, self.start = plan, num_samples, WalkState()
 
     def __iter__(self) -> Iterator[Any]:
-        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start):
+        for place, batch in walk(self.plan, self.num_samples, self.begin, self.start, self.rows):
             yield self.kind(place, *batch)
 
     def begin(self, first_pass: int, offset: int) -> Iterator[tuple[Any, ...]]:
@@ -106,7 +109,7 @@ class Drive(Training):
         *,
         keeps_state: bool = False,
     ) -> None:
-        self.recorder = recorder
+        self.recorder, self.plan, self.replica = recorder, plan, runtime.replica
         train_step = adapter.train_step(plan, task, runtime)
         if keeps_state and hasattr(train_step, "keep"):
             train_step.keep()
@@ -137,8 +140,11 @@ class Drive(Training):
         validates = course.validate is not None  # else the window alone decides, at a fraction of the cost
         due = self.checkpoints.due
         for batch in () if self.state().over else self.batches:
-            ids, updates, loss, rate, accuracy, attempts = train_step(batch)
+            ids, updates, loss, rate, accuracy, attempts, mark = train_step(batch)
             place = self.place = batch.place
+            padding = place.padding
+            if padding and self.replica is not None:
+                padding = shared_padding(self.plan, place.rows, padding, self.replica.index)
             recorder.step(
                 ids=ids,
                 updates=updates,
@@ -147,8 +153,9 @@ class Drive(Training):
                 update_attempts=attempts,
                 epoch=place.epoch,
                 step_in_epoch=place.step_in_epoch,
-                padding=place.padding,
+                padding=padding,
                 accuracy=accuracy,
+                weights_mark=mark,
             )
             if course.over(place, window) if validates else window.over:
                 break

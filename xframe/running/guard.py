@@ -57,10 +57,11 @@ def make_place(trace: str | os.PathLike[str]) -> int:
     folder = os.path.dirname(trace)
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.dirname(folder), 0o300)
-    os.mkdir(folder, 0o700)
+    with contextlib.suppress(FileExistsError):  # by the guard of another replica
+        os.mkdir(folder, 0o700)
     lock = os.open(folder, os.O_RDONLY)
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)
     return lock
 
 

@@ -1,4 +1,4 @@
-"""The harness: one fresh process per adapter, all at once, each recording its run.
+"""The harness: a fresh process for each adapter, or for each replica of its run, all at once, each recording its rows.
 
 Each worker gets its own interpreter if asked to, so that the frameworks may live in different
 environments. A worker first reports what devices it has; when all have, the harness picks one and lets them go.
@@ -7,67 +7,81 @@ environments. A worker first reports what devices it has; when all have, the har
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import signal
+import shutil
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import OverdueError, StoppedError, UsageError, Verbatim, WorkerError, XframeError
+from xframe.errors import OverdueError, UsageError, Verbatim, WorkerError, XframeError
 from xframe.plan import counting
+from xframe.running import registry
+from xframe.running.adapter import processes_of
 from xframe.running.folders import apart
 from xframe.running.judging_messages import Ask, Made, Refused
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
-from xframe.running.processes import Child, listen, start, stop
+from xframe.running.processes import listen, start, stop
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
+from xframe.running.replicas import PORTS_TRIED, fault, leave_no_meeting, port_was_taken, replicas
 from xframe.running.request import Request, log_path
 from xframe.running.resynchronising import UnjudgedError, accepted
-from xframe.running.runtime import cores
+from xframe.running.runtime import Replica, cores
+from xframe.running.workers import Worker, failure
 from xframe.tasks.lookup import find_task
 
 _LOOK_SECONDS = 1.0  # between looks at what is overdue
 _SILENT_SECONDS = 30.0  # without a word of a worker until that is reported, and again after twice as long
-_STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)  # how a worker ends that was asked to
 _LEAVE_SECONDS = 6.0  # for a worker that has closed its pipe to be gone
 
 
 @dataclass(eq=False)
-class Worker:
-    """A child process that trains, and what it reported."""
+class Run:
+    """One selection's training: a worker, or one for each of its replicas."""
 
-    child: Child
-    trace: Path
-    devices: Sequence[str] = ()
-    steps: int = 0
-    began: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)  # when it last said something
-    reported: float = 0.0  # how long it had been silent when that was last reported
-    done: Done | None = None
-    failed: Failed | None = None
-    stays: bool = False  # after its training, to be asked
-    asked: int = 0  # questions without an answer
-    answers: deque[Made | Refused] = field(default_factory=deque)
+    label: str
+    size: int  # processes
+    place: Path  # of its trace until all have ended
+    begin: Callable[[Replica | None], Worker]
+    workers: list[Worker] = field(default_factory=list)
+    begun: int = 0  # times
+    over: bool = False  # and its progress says so
+
+    def start(self) -> None:
+        """Starts its workers."""
+        self.begun += 1
+        for replica in replicas(self.size):
+            self.workers.append(self.begin(replica))
+
+    def start_again(self) -> None:
+        """The same, with other ports, when it has not begun to train."""
+        self.stop()
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.workers.clear()
+        self.start()
+
+    def stop(self) -> bool:
+        """Ends its workers; whether one was still at work."""
+        stopped = stop([worker.child for worker in self.workers])
+        leave_no_meeting(self.workers)
+        return any(worker.child in stopped and not (worker.stays and worker.done) for worker in self.workers)
 
     @property
-    def label(self) -> str:
-        """Of its run."""
-        return self.child.label
+    def steps(self) -> int:
+        """Recorded so far; all replicas make the same."""
+        return self.workers[0].steps if self.workers else 0
 
     @property
-    def trained(self) -> bool:
-        """Nothing more will come of it, or nothing unless it is asked."""
-        return self.child.silent or (self.stays and self.done is not None)
-
-    @property
-    def where(self) -> str:
-        """How far it is, as the end of a sentence."""
-        return f"after {self.steps:,} recorded steps" if self.steps else "before its first recorded step"
+    def done(self) -> Done | None:
+        """What its workers reported, once all have: replica 0's, with the memory of all."""
+        every = [worker.done for worker in self.workers if worker.done is not None]
+        if len(every) < self.size:
+            return None
+        memory = [done.peak_memory for done in every if done.peak_memory is not None]
+        return replace(every[0], peak_memory=sum(memory) if len(memory) == self.size else None)
 
 
 class Remote:
@@ -115,110 +129,130 @@ def execute(
         WorkerError: a worker died, took too long, or its framework is missing or broken.
     """
     with apart(list(traces.values())) as places:
-        workers = _run(request, dict(zip(traces.items(), places, strict=True)), progress, judging)
-    return [worker.done for worker in workers if worker.done is not None]
+        runs = _run(request, dict(zip(traces.items(), places, strict=True)), progress, judging)
+    return [run.done for run in runs if run.done is not None]
 
 
 def _run(
     request: Request, places: Mapping[tuple[Selection, Path], Path], progress: Progress, judging: Judging | None
-) -> list[Worker]:
-    """The workers, once all have ended well; ``places`` has where each trace goes, by where it is in the end."""
+) -> list[Run]:
+    """The runs, once all have ended well; ``places`` has where each trace goes, by where it is in the end."""
     interpreters = request.interpreters()
     counts = counting.counts(request.plan, find_task(request.task).num_samples)
-    threads = request.runtime.threads or max(1, cores() // len(places))
-    workers: list[Worker] = []
+    sizes = [processes_of(registry.load(name), request.plan, loop) for (name, loop), _ in places]
+    threads = request.runtime.threads or max(1, cores() // sum(sizes))
+    runs: list[Run] = []
+
+    def begin(selection: Selection, trace: Path, place: Path, replica: Replica | None) -> Worker:
+        job = Job(
+            adapter=selection.adapter,
+            label=selection.label,
+            loop=selection.loop,
+            plan=request.plan.to_dict(),
+            task=request.task,
+            optimizer=None if request.rule is None else request.rule.to_dict(),
+            runtime=replace(request.runtime, threads=threads).to_dict(),
+            trace=str(place.resolve()),
+            stays=judging is not None,
+            checkpoints=request.checkpoints,
+            replica=replica,
+        )
+        child = start(
+            "xframe.running.worker",
+            job,
+            label=selection.label,
+            log=log_path(trace, None if replica is None else replica.index),
+            kinds=(Ready, Recorded, Done, Failed, Made, Refused),
+            interpreter=interpreters[selection.adapter],
+            place=job.trace if place != trace else "",
+            home=str(trace.resolve().parent),
+        )
+        return Worker(child, trace, replica, stays=job.stays)
+
     try:
-        for (selection, trace), place in places.items():
-            job = Job(
-                adapter=selection.adapter,
-                label=selection.label,
-                loop=selection.loop,
-                plan=request.plan.to_dict(),
-                task=request.task,
-                optimizer=None if request.rule is None else request.rule.to_dict(),
-                runtime=replace(request.runtime, threads=threads).to_dict(),
-                trace=str(place.resolve()),
-                stays=judging is not None,
-                checkpoints=request.checkpoints,
-            )
-            child = start(
-                "xframe.running.worker",
-                job,
-                label=selection.label,
-                log=log_path(trace),
-                kinds=(Ready, Recorded, Done, Failed, Made, Refused),
-                interpreter=interpreters[selection.adapter],
-                place=job.trace if place != trace else "",
-                home=str(trace.resolve().parent),
-            )
-            workers.append(Worker(child, trace, stays=job.stays))
+        for ((selection, trace), place), size in zip(places.items(), sizes, strict=True):
+            runs.append(Run(selection.label, size, place, partial(begin, selection, trace, place)))
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)
-        _watch(workers, request, progress, judging, list(places.values()))
+            runs[-1].start()
+        _watch(runs, request, progress, judging, list(places.values()))
     finally:
-        stopped = stop([worker.child for worker in workers])
-        for worker in workers:
-            if worker.child in stopped and not (worker.stays and worker.done):
-                progress.end(worker.label, worker.steps, "stopped")
-    return workers
+        for run in runs:
+            if run.stop() and not run.over:
+                progress.end(run.label, run.steps, "stopped")
+    return runs
 
 
 def _watch(
-    workers: list[Worker], request: Request, progress: Progress, judging: Judging | None, traces: Sequence[Path]
+    runs: Sequence[Run], request: Request, progress: Progress, judging: Judging | None, traces: Sequence[Path]
 ) -> None:
     """Takes in what the workers report until all have ended well, judging them before that."""
-    by_child = {id(worker.child): worker for worker in workers}
     limit = None if request.timeout is None else time.monotonic() + request.timeout
 
     def look(until: Callable[[], bool]) -> None:
         while not until():
+            by_child = {worker.child: (worker, run) for run in runs for worker in run.workers}
             with contextlib.suppress(TimeoutError):
-                for child, message in listen([worker.child for worker in workers], _LOOK_SECONDS):
-                    _take(message, by_child[id(child)], workers, request.device, progress)
+                for child, message in listen(list(by_child), _LOOK_SECONDS):
+                    _take(message, *by_child[child], runs, request.device, progress)
                     if until():
                         break
+            for run in runs:
+                _look_after(run, progress)
             if limit is not None and time.monotonic() > limit:
-                raise _overdue(workers, request)
-            _report_silence(workers, progress)
+                raise _overdue(_workers(runs), request)
+            _report_silence(_workers(runs), progress)
             progress.look()
 
-    for worker in workers:
-        progress.state(worker.label, "starting")
-    look(lambda: all(worker.trained for worker in workers))
+    for run in runs:
+        progress.state(run.label, "starting")
+    look(lambda: all(worker.trained for worker in _workers(runs)))
     if judging is not None:
-        judging([Remote(worker, look) for worker in workers], traces)
-        for worker in workers:
+        judging([Remote(worker, look) for worker in _workers(runs)], traces)
+        for worker in _workers(runs):
             worker.child.send(Ask("leave"))
         deadline = time.monotonic() + _LEAVE_SECONDS
-        look(lambda: all(worker.child.silent for worker in workers) or time.monotonic() > deadline)
+        look(lambda: all(worker.child.silent for worker in _workers(runs)) or time.monotonic() > deadline)
 
 
-def _take(message: Any, worker: Worker, workers: list[Worker], device: str, progress: Progress) -> None:
+def _workers(runs: Sequence[Run]) -> list[Worker]:
+    return [worker for run in runs for worker in run.workers]
+
+
+def _take(message: Any, worker: Worker, run: Run, runs: Sequence[Run], device: str, progress: Progress) -> None:
     """Takes in what one of the workers reports."""
     worker.heard, worker.reported = time.monotonic(), 0.0
     match message:
         case None if worker.stays and worker.done is not None:
             pass  # if it was not told to leave, who asks it learns that
         case None:
-            _finish(worker, progress)
+            _finish(worker, run, progress)
         case Ready():
             worker.devices = message.devices
-            if all(each.devices for each in workers):
-                go = Go(_device(device, workers))
-                for each in workers:
-                    each.child.send(go)
-                    each.heard = time.monotonic()
-                    progress.state(each.label, "training")
+            if all(each.devices for each in _workers(runs)):
+                _let_go(runs, device, progress)
         case Recorded():
             worker.steps = message.steps
-            progress.advance(worker.label, message.steps, message.epoch, message.loss)
+            if worker is run.workers[0]:
+                progress.advance(run.label, message.steps, message.epoch, message.loss)
         case Done():
             worker.done = message
             if worker.stays:
-                _complete(worker, progress)
+                _complete(run, worker, progress)
         case Made() | Refused():
             worker.answers.append(message)
         case Failed():
             worker.failed = message
+
+
+def _let_go(runs: Sequence[Run], device: str, progress: Progress) -> None:
+    """Lets those that wait train, all on one device."""
+    go = Go(_device(device, _workers(runs)))
+    for run in runs:
+        for worker in run.workers:
+            if not worker.sent:
+                worker.child.send(go)
+                worker.sent, worker.heard = True, time.monotonic()
+                progress.state(run.label, "training")
 
 
 def _report_silence(workers: list[Worker], progress: Progress) -> None:
@@ -242,7 +276,7 @@ def _overdue(workers: list[Worker], request: Request) -> OverdueError:
     late = [worker for worker in workers if not worker.trained or worker.asked]
     now = time.monotonic()
     states = (f"{w.label} {w.where}, silent for {now - w.heard:.0f} s, log {w.child.log}" for w in late)
-    kept = ", ".join(str(worker.trace) for worker in workers if worker.steps)
+    kept = ", ".join(dict.fromkeys(str(worker.trace) for worker in workers if worker.steps))
     return OverdueError(
         f"not done within --timeout {request.timeout:g} s",
         got=Verbatim("; ".join(states)),
@@ -250,62 +284,45 @@ def _overdue(workers: list[Worker], request: Request) -> OverdueError:
     )
 
 
-def _finish(worker: Worker, progress: Progress) -> None:
+def _finish(worker: Worker, run: Run, progress: Progress) -> None:
     """Judges a worker's end: all is well, or an error says what happened."""
     try:
-        code = worker.child.process.wait(_LEAVE_SECONDS)
+        worker.child.process.wait(_LEAVE_SECONDS)
     except subprocess.TimeoutExpired:
         raise WorkerError(
-            f"worker {worker.label!r} closed its pipe to xframe {worker.where}, and went on",
+            f"{worker.named} closed its pipe to xframe {worker.where}, and went on",
             expected="a task that closes only what it has opened",
             remedy=f"Log: {worker.child.log}",
         ) from None
-    if worker.done is not None and code == 0:
-        _complete(worker, progress)
+    worker.ended = time.monotonic()
+    if all(each.well for each in run.workers):
+        _complete(run, worker, progress)
+    elif run.size == 1:
+        raise _failed(run, failure(worker), progress)
+
+
+def _look_after(run: Run, progress: Progress) -> None:
+    """Whether the replicas of a run get on: an error says which does not. A taken port is replaced."""
+    if run.size == 1 or run.over:
         return
-    progress.end(worker.label, worker.steps, "failed")
-    raise _failure(worker)
+    if run.begun < PORTS_TRIED and not run.steps and port_was_taken(run.workers):
+        run.start_again()
+    elif (error := fault(run.workers)) is not None:
+        raise _failed(run, error, progress)
 
 
-def _complete(worker: Worker, progress: Progress) -> None:
+def _failed(run: Run, error: XframeError, progress: Progress) -> XframeError:
+    progress.end(run.label, run.steps, "failed")
+    run.over = True
+    return error
+
+
+def _complete(run: Run, worker: Worker, progress: Progress) -> None:
     assert worker.done is not None
+    run.over = True
     seconds = time.monotonic() - worker.began
     ending = "stopped, as asked" if worker.done.stopped else "trace complete"
-    progress.end(worker.label, worker.done.steps, f"{seconds:5.1f} s   {ending}")
-
-
-def _failure(worker: Worker) -> XframeError:
-    """What the user reads of a worker that ended otherwise."""
-    label, failed, log = worker.label, worker.failed, worker.child.log
-    match failed:
-        case Failed(text, kind="usage"):
-            return UsageError(f"{label}: {text}")
-        case Failed(text, kind="missing", install=install):
-            return WorkerError(
-                f"adapter {label!r} needs a package that is not installed",
-                got=Verbatim(text),
-                remedy=f"Install it: {install}",
-            )
-        case Failed(text, kind="broken"):
-            return WorkerError(
-                f"adapter {label!r}: its framework is installed but broken",
-                got=Verbatim(text),
-                remedy=f"The whole message is in {log}",
-            )
-    remedy = f"Log: {log}"
-    if worker.steps:
-        remedy = f"What was recorded so far: {worker.trace}. {remedy}"
-    if failed is not None and failed.kind == "full":
-        limited = failed.text.startswith(os.strerror(errno.EFBIG))
-        room = "Raise the largest size of a file (ulimit -f)" if limited else "Free some space"
-        remedy = f"{room}, or choose another place with --out. {remedy}"
-        got = failed.text if ": " in failed.text else f"{failed.text}: {worker.trace}"
-        return WorkerError(f"worker {label!r} could not write {worker.where}", got=Verbatim(got), remedy=remedy)
-    if failed is not None:
-        first_line = Verbatim(failed.text.partition("\n")[0])  # the rest, and the traceback, are in the log
-        return WorkerError(f"worker {label!r} failed {worker.where}", got=first_line, remedy=remedy)
-    kind = StoppedError if worker.child.process.returncode in _STOPPED else WorkerError
-    return kind(f"worker {label!r} {worker.child.fate()} {worker.where}", remedy=remedy + worker.child.last_words())
+    progress.end(run.label, worker.done.steps, f"{seconds:5.1f} s   {ending}")
 
 
 def _device(wanted: str, workers: list[Worker]) -> str:

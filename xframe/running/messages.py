@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 
 from xframe.errors import UsageError, XframeError
 from xframe.running.checkpoints import NOTHING_KEPT, Wanted
+from xframe.running.runtime import Replica
 from xframe.tasks.lookup import NO_TERMINAL
 
 M = TypeVar("M")
@@ -45,6 +46,7 @@ class Job:
     optimizer: dict[str, Any] | None = None  # in place of the task's own, as its ``to_dict`` returns it
     stays: bool = False  # after its training, to answer what its parent asks, see ``judging_messages``
     checkpoints: Wanted = NOTHING_KEPT  # what to keep, where to stop, what to go on from
+    replica: Replica | None = None  # which of the run's it is, where they have a process each; ``trace`` is a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,12 @@ class Failed:
     """From any child, last: why it ends.
 
     ``usage``: what was asked for does not fit. ``missing``: a package is not installed. ``broken``: it is installed and
-    cannot be imported. ``full``: the disk is, or a file has the largest size that it may have.
+    cannot be imported. ``full``: the disk is, or a file has the largest size that it may have. ``left``: another
+    replica is gone, or was not heard of for too long.
     """
 
     text: str
-    kind: Literal["failed", "usage", "missing", "broken", "full"] = "failed"
+    kind: Literal["failed", "usage", "missing", "broken", "full", "left"] = "failed"
     install: str = ""  # the command that installs what is missing
 
 

@@ -216,13 +216,13 @@ def write_text(path: Path, text: str, remedy: str) -> None:
         raise XframeError(f"cannot write {path.name}", got=str(path), expected=expected, remedy=remedy) from None
 
 
-def make_way(trace: Path) -> None:
-    """Makes the folder of a trace to be.
+def make_way(trace: Path, processes: int = 1) -> None:
+    """Makes the folder of a trace to be, which so many processes write.
 
     Raises:
-        UsageError: the trace, its weights or its log exist, or the folder cannot be made.
+        UsageError: the trace, its weights or a log exist, or the folder cannot be made.
     """
-    for file in (trace, weights_path(trace), log_path(trace)):
+    for file in (trace, weights_path(trace), *log_paths(trace, processes)):
         refuse_existing(file)
     _make(trace.parent, exist_ok=True)
 
@@ -253,9 +253,14 @@ def make_way_for_checkpoint(wanted: Wanted, trace: Path) -> None:
         raise unwritable("write the checkpoint", file, error) from None
 
 
-def log_path(trace: Path) -> Path:
-    """Where the worker that writes that trace prints to."""
-    return trace.with_suffix(".log")
+def log_path(trace: Path, replica: int | None = None) -> Path:
+    """Where the worker that writes that trace, or that replica's part of it, prints to."""
+    return trace.with_suffix(".log") if replica is None else trace.with_name(f"{trace.stem}-{replica}.log")
+
+
+def log_paths(trace: Path, processes: int) -> list[Path]:
+    """Those of all workers that write that trace."""
+    return [log_path(trace)] if processes == 1 else [log_path(trace, index) for index in range(processes)]
 
 
 def next_free(name: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 from xframe.errors import NotATraceError, StateError, TraceError, UsageError, Verbatim, counted, printable, shown
 from xframe.plan.fields import LIMITS
 from xframe.plan.training_plan import TrainingPlan
+from xframe.running.adapter import loop_of
 from xframe.running.checkpoints import Of, Wanted, read_checkpoint
 from xframe.running.registry import Selection, available, load
 from xframe.running.request import Request
@@ -70,7 +71,7 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
     options |= {"task": of.task, "optimizer": of.optimizer, "tf32": bool(of.runtime.get("tf32"))}
     options |= {"precision": of.runtime.get("precision"), "plan": following}
     options |= {"checkpoints": replace(wanted, vouched=of.digest)}
-    first = of.loop == load(of.adapter).loops[0]
+    first = of.loop == loop_of(load(of.adapter), following, None)
     options.setdefault("adapters", (Selection(of.adapter, None if first else of.loop).label,))
     request = Request(**options)
     task = request.checked_task()
@@ -109,15 +110,16 @@ def require_resumable(request: Request) -> None:
     """
     for selection in request.selections:
         adapter = load(selection.adapter)
-        if (selection.loop or adapter.loops[0]) not in loops_that_can(selection.adapter):
+        loop = loop_of(adapter, request.plan, selection.loop)
+        if loop not in loops_that_can(selection.adapter):
             able = [f"{name}:{loop}" for name in available() for loop in loops_that_can(name)]
             raise UsageError(
                 f"adapter {selection.label!r} has no state between two steps that could be kept or gone on from",
-                got=Verbatim(f"loop {selection.loop or adapter.loops[0]}, which goes its own way to its end"),
+                got=Verbatim(f"loop {loop}, which goes its own way to its end"),
                 expected="one of " + ", ".join(able),
             )
         unkept = getattr(adapter, "unkept", None)
-        runtime = replace(request.runtime, loop=selection.loop or adapter.loops[0])
+        runtime = replace(request.runtime, loop=loop)
         if unkept is not None and (why := unkept(request.plan, request.checked_task(), runtime)) is not None:
             raise UsageError(f"adapter {selection.label!r} keeps no state of this run", got=Verbatim(why))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from xframe.errors import UsageError, did_you_mean
@@ -29,6 +30,15 @@ class Replica:
     meeting: str
     addresses: tuple[str, ...] = ()
     patience: float = 60.0
+
+    @property
+    def arrival(self) -> str:
+        """The name of the file that says that it has come to where all meet."""
+        return f"{self.meeting}-{self.index}"
+
+    def arrive(self) -> None:
+        """Says so; to be called just before it waits there, where the framework may wait for ever."""
+        Path(self.arrival).touch()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,21 @@ import importlib.util
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording import unclosed
 from xframe.running import registry
-from xframe.running.adapter import modules
+from xframe.running.adapter import Adapter, loop_of, modules
 from xframe.running.keeping import STOPPED, Kept
 from xframe.running.messages import Done, Failed, FailedError, Go, Job, Parent, Ready, Recorded, leave, report
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import read
+from xframe.tasks.task import Task
 from xframe.trace.facts import Facts
 
 _BEGAN = time.monotonic()
@@ -54,8 +56,6 @@ def _train(harness: Parent) -> None:
     harness.send(Ready(probe.devices, probe.versions))
 
     # What needs no answer from the harness is done while it waits for the other workers.
-    from xframe.recording.recorder import record
-
     plan = TrainingPlan.from_mapping(job.plan)
     task = find_task(job.task)
     if job.optimizer is not None:
@@ -64,7 +64,7 @@ def _train(harness: Parent) -> None:
     facts = Facts(
         label=job.label,
         adapter=job.adapter,
-        loop=job.loop or adapter.loops[0],
+        loop=loop_of(adapter, plan, job.loop),
         task=task.name,
         optimizer=job.optimizer or {},
         num_validation=task.num_validation,
@@ -76,17 +76,11 @@ def _train(harness: Parent) -> None:
         raise KeyboardInterrupt
     runtime = Runtime.from_dict({**job.runtime, "device": go.device, "loop": facts.loop})
     facts = replace(facts, runtime=runtime.to_dict())
+    runtime = replace(runtime, replica=job.replica)
     setup = time.monotonic() - _BEGAN
     began, busy = time.perf_counter(), time.process_time()
     kept = Kept(job, plan, task.num_samples, facts)
-    with record(
-        job.trace,
-        plan=plan,
-        num_samples=task.num_samples,
-        metadata=facts.metadata(),
-        replica=(0, 1),
-        **kept.continued,
-    ) as recorder:
+    with _telling_who_is_left(job, adapter), _recorder(job, plan, task, facts, kept) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(kept.before + steps, epoch, loss))
         weights = adapter.run(plan, task, runtime, recorder, **kept.argument(recorder))
         if kept.checkpoints.stopped:  # its weights are in the checkpoint, and are not those that the run ends with
@@ -100,6 +94,30 @@ def _train(harness: Parent) -> None:
         from xframe.running.answering import Answering, serve
 
         serve(harness, Answering(adapter, plan, task, runtime))
+
+
+def _recorder(job: Job, plan: TrainingPlan, task: Task, facts: Facts, kept: Kept) -> Any:
+    """The recorder of a run, of one of its replicas, or of all that are in this process."""
+    from xframe.recording.recorder import record
+    from xframe.recording.several import record_replicas
+
+    known = {"plan": plan, "num_samples": task.num_samples, "metadata": facts.metadata(), **kept.continued}
+    if job.replica is not None:
+        return record(job.trace, replica=(job.replica.index, job.replica.of), **known)
+    if plan.replicas > 1:
+        return record_replicas(job.trace, plan.replicas, **known)
+    return record(job.trace, replica=(0, 1), **known)
+
+
+@contextlib.contextmanager
+def _telling_who_is_left(job: Job, adapter: Adapter) -> Iterator[None]:
+    """Marks an error of a replica's that only says that another one is gone, or not heard of."""
+    try:
+        yield
+    except Exception as error:
+        if job.replica is None or not getattr(adapter, "left_alone", lambda _: False)(error):
+            raise
+        raise FailedError(Failed(f"{type(error).__name__}: {error}", "left")) from error
 
 
 def peak_memory() -> int | None:

@@ -14,7 +14,14 @@ from xframe.tasks.layers.dropout import spread
 from xframe_torch.layers.layer import Lowered, Lowering
 
 
-class _Dropout(nn.Module):
+class Dropout(nn.Module):
+    """Multiplies by the step's mask.
+
+    Attributes:
+        rows: which of the step's rows are in the batch; None if all are.
+    """
+
+    rows: Tensor | None = None
     step: Tensor
     elements: Tensor
 
@@ -27,15 +34,19 @@ class _Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        rows = torch.arange(len(x), device=x.device).unsqueeze(1)
-        kept = self.mask.kept(self.step, rows, self.elements)
-        self.step.add_(1)
+        rows = torch.arange(len(x), device=x.device) if self.rows is None else self.rows
+        kept = self.mask.kept(self.step, rows.unsqueeze(1), self.elements)
+        self.tick()
         dropped: Tensor = x * (kept.view(x.shape).to(x.dtype) * self.factor)
         return dropped
 
+    def tick(self) -> None:
+        """The step's mask was used."""
+        self.step.add_(1)
+
 
 def _dropout(layer: layers.Dropout, inputs: Shape) -> Lowered:
-    dropout = _Dropout(layer, inputs)
+    dropout = Dropout(layer, inputs)
     return dropout, {"step": Parameter(dropout.step)}
 
 

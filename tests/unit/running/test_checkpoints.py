@@ -382,7 +382,7 @@ def test_a_shorter_limit_is_taken_where_the_run_has_not_come_to_it(stopped):
 
 def test_a_run_that_is_refused_before_its_first_step_leaves_nothing(stopped, monkeypatch):
     rows = Trace.open(stopped.with_name("a.trace")).num_rows
-    monkeypatch.setattr("xframe.verification.make_way", lambda path: None)
+    monkeypatch.setattr("xframe.verification.make_way", lambda *_: None)
 
     def refused(path, **continued):
         def execute(*_):

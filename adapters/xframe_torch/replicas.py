@@ -1,0 +1,189 @@
+"""Replicas of a run: the process group they meet in, the rows of a step that each has, and their common gradient.
+
+Each replica cuts the plan's whole batches and takes its own rows of them, as DistributedSampler does, and computes its
+own loss. DistributedDataParallel makes the mean of the replicas' gradients of that. What a plan calls ``rows``, the
+gradient over all rows of the step, is then R · own rows / rows of the step times each replica's mean, and R times its
+sum where the loss is a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.replicas import share
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.drive import Batch, Seen
+from xframe.running.runtime import Replica, Runtime
+from xframe.tasks import losses
+from xframe.tasks.task import Task
+from xframe_torch.layers.dropout import Dropout
+from xframe_torch.model import Model
+from xframe_torch.pipeline import Gathered, Pipeline
+from xframe_torch.step import TrainStep
+
+_MARKED = 1024  # elements of a parameter that are looked at
+_OVER_THE_BATCH = (nn.modules.batchnorm._BatchNorm,)
+_DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)
+
+
+@contextmanager
+def together(runtime: Runtime) -> Iterator[None]:
+    """Meanwhile this process is one of the run's replicas; one that raises leaves the others without a word."""
+    replica, cuda = runtime.replica, runtime.device == "cuda"
+    if replica is None:
+        yield
+        return
+    if cuda:
+        _take_device(replica)
+    replica.arrive()
+    distributed.init_process_group(
+        "nccl" if cuda else "gloo",
+        init_method=f"file://{replica.meeting}",
+        rank=replica.index,
+        world_size=replica.of,
+        timeout=timedelta(seconds=replica.patience),
+    )
+    yield
+    distributed.barrier(device_ids=[replica.index] if cuda else None)
+    distributed.destroy_process_group()
+
+
+def _take_device(replica: Replica) -> None:
+    """Makes the device of that index the process's."""
+    if torch.cuda.device_count() < replica.of:
+        raise UsageError(
+            "each replica needs a CUDA device of its own",
+            got=torch.cuda.device_count(),
+            expected=f"{replica.of} of them",
+            remedy="Use fewer replicas, or --device cpu.",
+        )
+    torch.cuda.set_device(replica.index)
+
+
+def left_alone(error: Exception) -> bool:
+    """Whether an error only says that another replica is gone, or was not heard of for too long."""
+    text = str(error)
+    return isinstance(error, distributed.DistError) or "gloo/transport" in text or "NCCL" in text
+
+
+class Dealt(Gathered):
+    """Of each batch a replica's own rows, with the number of all its rows beside them."""
+
+    def __init__(self, samples: Any, plan: TrainingPlan, index: int) -> None:
+        super().__init__(samples)
+        self.plan, self.index = plan, index
+
+    def __getitem__(self, indices: list[torch.Tensor]) -> tuple[tuple[Any, ...], ...]:
+        own = [index[share(self.plan, len(index), self.index)] for index in indices]
+        if any(map(len, own)):
+            gathered = super().__getitem__(own)
+        else:  # not all that reads samples can read none
+            (one,) = super().__getitem__([indices[0][:1]])
+            gathered = (tuple(values[:0] for values in one),) * len(own)
+        return tuple((*batch, len(index)) for batch, index in zip(gathered, indices, strict=True))
+
+
+class ReplicaPipeline(Pipeline):
+    """Iterates over a replica's own rows of the batches of a run."""
+
+    def gathered(self, data: Any) -> Gathered:
+        assert self.replica is not None
+        return Dealt(data, self.plan, self.replica.index)
+
+    @staticmethod
+    def rows(batch: tuple[Any, ...]) -> int:
+        return int(batch[-1])
+
+    @staticmethod
+    def kind(place: Any, *batch: Any) -> Batch:
+        return Batch(place, *batch[:-1])
+
+
+class _Own(nn.Module):
+    """A model, or where a replica has no row, zero as it depends on the model's parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if len(features):
+            outputs: torch.Tensor = self.module(features)
+            return outputs
+        parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        return 0 * torch.stack([parameter.sum() for parameter in parameters]).sum()
+
+
+class ReplicaStep(TrainStep):
+    """The training step of one of several replicas."""
+
+    def __init__(self, model: Model, task: Task, plan: TrainingPlan, runtime: Runtime) -> None:
+        assert runtime.replica is not None
+        _refuse_what_is_not_the_whole_steps(model, task)
+        self.plan, self.replica, self.own_module = plan, runtime.replica, "torch" in task.builders
+        self.summed = losses.of(task.loss).reduction == "sum"
+        super().__init__(model, task, plan, runtime)
+        self.dropouts = [module for module in model.module.modules() if isinstance(module, Dropout)]
+        self.marked = [self.parameters[0], self.parameters[-1]]
+        self.factor = 1.0  # of the loss, for the gradient
+
+    def wrapped(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        # A task's own module may leave parameters without a gradient, which are not to get one of zeros.
+        return DistributedDataParallel(_Own(module), find_unused_parameters=self.own_module)
+
+    def rows(self, batch: Batch) -> int:
+        return batch.place.rows
+
+    def __call__(self, batch: Batch) -> Seen:
+        own, rows, replicas = len(batch.ids), batch.place.rows, self.replica.of
+        by_rows = self.plan.replica_gradients == "rows"
+        self.factor = 1.0 if not by_rows else replicas if self.summed else replicas * own / rows
+        for dropout in self.dropouts:
+            dropout.rows = torch.arange(rows, device=batch.ids.device)[share(self.plan, rows, self.replica.index)]
+        seen = super().__call__(batch)
+        # Of a sum, the step's as this replica's rows have it: then the mean by rows over all replicas is the step's.
+        scale = rows / own if self.summed and by_rows and own else 1
+        loss, accuracy = seen.loss.detach() * scale, seen.accuracy
+        if not own:
+            accuracy = None if accuracy is None else 0.0
+        return seen._replace(loss=loss, accuracy=accuracy, weights_mark=self.mark())
+
+    def outcome(self, features: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.module(features)
+        if len(features):
+            return self.loss(outputs, targets), outputs
+        for dropout in self.dropouts:
+            dropout.tick()
+        return outputs, targets.new_zeros((*targets.shape, 1))
+
+    def backward(self, loss: torch.Tensor, rows: int) -> None:
+        super().backward(loss if self.factor == 1 else loss * self.factor, rows)
+
+    def mark(self) -> torch.Tensor:
+        """A number that is another where the weights are, of a few of them."""
+        with torch.no_grad():
+            looked_at = [parameter.flatten()[:_MARKED].double() for parameter in self.marked]
+            return torch.cat(looked_at).sum()
+
+
+def _refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:
+    """Of a task's own module: what its text does not show before it is made."""
+    if "torch" not in task.builders:
+        return
+    for name, module in model.module.named_modules():
+        drawing = isinstance(module, _DRAWING) or getattr(module, "dropout", False)
+        if drawing or isinstance(module, _OVER_THE_BATCH):
+            what = "draws random numbers, each replica others" if drawing else "has statistics of a replica's own rows"
+            raise UsageError(
+                f"replicas of task {task.name!r} are not the run that one process makes",
+                got=Verbatim(f"{name}, a {type(module).__name__}, which {what}"),
+                expected="a model whose outputs for a sample depend on that sample alone",
+            )
