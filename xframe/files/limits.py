@@ -21,6 +21,7 @@ SETTING_CHARACTERS = 1 << 14  # of a setting that is a text
 SETTING_VALUES = 1 << 14  # of a setting that is a list
 LARGEST = 1 << 62  # that a count or a label may be, so that sums and differences of two stay within int64
 BATCH_IDS = 1 << 21  # that a row may list; a larger batch is recorded by its size and digest
+MOST_REPLICAS = 1 << 16  # of a run
 FRAME_BYTES = 1 << 28  # of a journal
 GROUP_ROWS = 1 << 17  # of a row group
 GROUP_IDS = (1 << 21) + BATCH_IDS

@@ -8,7 +8,8 @@ Its files:
     trace.py        Trace, as it is read and counted; weights.py has its final weights
     opening.py      opens one file of any form and verifies it; continued.py: a run that goes on in a second trace
     pieces.py       the parts of such a run, and the one source that they are together
-    ranks.py        the folder of a run of several replicas
+    ranks.py        the folder of a run of several replicas; merged.py: all of their traces as one source, whose lists
+                    weaving.py puts together
     source.py       a file's head, and what its reader offers: journal.py, parquet.py, or plainreader.py
     captured.py     what lies beside a trace: of updates that were captured the files
     writer.py       TraceWriter: a journal while a run goes on, one Parquet file when it ends; both by arrow.py

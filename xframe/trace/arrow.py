@@ -91,6 +91,11 @@ def array_of(name: str, column: Column) -> Any:
     return _array(SCHEMA.field(name), {name: column}, len(column.values))
 
 
+def lists_array(name: str, column: Column, batch_size: NDArray[np.int64]) -> Any:
+    """A column of lists as an Arrow array, of batches of these sizes."""
+    return _array(SCHEMA.field(name), {name: column, "batch_size": Column(batch_size)}, len(batch_size))
+
+
 def column_of(array: Any, start: int, stop: int) -> Column:
     """Rows ``start`` to ``stop`` (excluded) of an Arrow array."""
     part = array.slice(start, stop - start)

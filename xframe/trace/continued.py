@@ -18,8 +18,8 @@ from typing import NamedTuple
 from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim, counted, printable
 from xframe.trace.certificate import Certifier, LossesDigest
 from xframe.trace.facts import DECLARED
-from xframe.trace.opening import open_source
 from xframe.trace.pieces import BETWEEN, Continued, Piece, behind_update, last_of
+from xframe.trace.ranks import is_run, open_any
 from xframe.trace.schema import COUNTED
 from xframe.trace.source import Source, damaged, read_between
 from xframe.trace.stated import StatedContinues, fitted
@@ -96,7 +96,7 @@ def _part(name: str, folder: Path) -> Part | None:
 
 def _is_there(file: Path) -> bool:
     try:
-        return os.path.lexists(file) and not file.is_dir()
+        return os.path.lexists(file) and (not file.is_dir() or is_run(file))
     except ValueError:  # a zero byte
         return False
 
@@ -148,7 +148,7 @@ def open_run(path: Path, step: int | None = None) -> tuple[list[Path], Source, t
     *earlier, (last, until) = parts_of(os.fspath(path))
     if until is not None:
         raise UsageError("a step behind the last part", got=str(path), expected="a.trace@15+b.trace")
-    files, sources, links = [last], [open_source(last)], list[tuple[StatedContinues | None, int | None]]()
+    files, sources, links = [last], [open_any(last)], list[tuple[StatedContinues | None, int | None]]()
     seen = {os.path.realpath(last)}
     while (stated := stated_continues(files[-1], sources[-1])) is not None or earlier:
         after = files[-1]
@@ -175,7 +175,7 @@ def open_run(path: Path, step: int | None = None) -> tuple[list[Path], Source, t
 def _opened_before(before: Path, after: Path, stated: StatedContinues | None) -> Source:
     """A part that is not the last: whatever is wrong with it, nothing can be judged."""
     try:
-        return open_source(before)
+        return open_any(before)
     except NotATraceError as error:
         where = f" from step {stated.step:,}" if stated is not None else ""
         raise TraceError(

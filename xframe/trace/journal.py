@@ -113,6 +113,12 @@ class Journal:
         self.metadata, self._schema = {**head["metadata"]}, pa.schema(fields)
         self.columns = tuple(name for name in columns if name in BY_NAME)
 
+    def forget(self, most: int) -> None:
+        """Lets go of what was read and is kept, if it is more bytes than that."""
+        self.whole.clear()
+        if sum(self._lengths[block] for block in self._held) > most:
+            self._held.clear()
+
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""
         batch = self._held.get(block)

@@ -215,6 +215,22 @@ class Closed:
             if made != sorted(made):
                 raise ValueError("its validations or checkpoints are not those of its rows")
 
+    def stream(self, block: int, name: str, rows: int) -> Iterator[Any]:
+        """A column from that block on as Arrow arrays of at most so many rows; little of it is held at once."""
+        groups = range(block, len(self.bounds) - 1)
+        try:
+            for batch in self._parquet.iter_batches(rows, row_groups=groups, columns=[name], use_threads=False):
+                batch.validate(full=True)
+                yield batch.column(0)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise damaged(self.path, f"its blocks from {block} on cannot be read ({error})") from None
+
+    def forget(self, most: int) -> None:
+        """Lets go of what was read and is kept, if it is more bytes than that."""
+        self.whole.clear()
+        if sum(array.nbytes for _, array in self._held.values()) > most:
+            self._held.clear()
+
     def read(self, block: int, name: str) -> Any:
         """A block's column, as an Arrow array."""
         held, array = self._held.get(name, (-1, None))

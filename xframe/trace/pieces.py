@@ -104,10 +104,13 @@ class Continued:
 
     What stands beside the rows is the last part's, and what only an earlier one states. The start is the first's:
     when it began and with which weights.
+
+    Attributes:
+        pieces: the parts.
     """
 
     def __init__(self, pieces: Sequence[Piece], certificate: str) -> None:
-        self.certificate, sources = certificate, [one.source for one in pieces]
+        self.pieces, self.certificate, sources = tuple(pieces), certificate, [one.source for one in pieces]
         self.digests: list[dict[str, str]] | None = None
         self.covered: dict[str, list[str]] = {}
         self.whole: dict[str, Column] = {}

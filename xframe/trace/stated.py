@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from xframe.errors import shown
-from xframe.files.limits import LARGEST, SETTING_CHARACTERS, SETTING_VALUES, parsed
+from xframe.files.limits import LARGEST, MOST_REPLICAS, SETTING_CHARACTERS, SETTING_VALUES, parsed
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -71,6 +71,21 @@ class StatedContinues(_Stated):
     step: Count
     certificate: Certificate
     losses: Hex128 | None = None
+
+
+class StatedReplica(_Stated):
+    """In a head's metadata: which replica of a run this trace is of; null what is not known of how it is dealt."""
+
+    index: Count
+    of: Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
+    split: Name | None = None
+    gradients: Name | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> StatedReplica:
+        if self.index >= self.of:
+            raise ValueError("an index that is not below how many there are")
+        return self
 
 
 class StatedCaptured(_Stated):

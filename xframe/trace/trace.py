@@ -26,7 +26,9 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.arrow import SCHEMA
 from xframe.trace.continued import UNTIL, Join, open_run
 from xframe.trace.facts import Facts, text
+from xframe.trace.merged import Merged
 from xframe.trace.pieces import BETWEEN, Continued
+from xframe.trace.ranks import first_path
 from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.source import Source, read_between
 from xframe.trace.stated import StatedValidation, fitted
@@ -71,6 +73,33 @@ class Validation:
         return cls(**{**known, "batch_sizes": sizes and tuple(map(tuple, sizes))})
 
 
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Steps of a run that replicas shared.
+
+    Attributes:
+        source: of all replicas, from the first of these steps on.
+        first, rows: the first of them in the run, and how many; of_the_end: they are the run's last.
+    """
+
+    source: Merged
+    first: int
+    rows: int
+    of_the_end: bool
+
+    def traces(self) -> tuple[Trace, ...]:
+        """The replicas' own traces, by index; their steps count from 0."""
+        return tuple(
+            Trace(path, part.metadata, ending_of(part), part.end, part, (), (path,))
+            for path, part in zip(self.source.paths, self.source.parts, strict=True)
+        )
+
+
+def ending_of(source: Source) -> str:
+    """How the run of a source ended, see ``Trace.ending``."""
+    return text(source.end["outcome"]) if source.end else "truncated"
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """A trace that was read.
@@ -94,7 +123,8 @@ class Trace:
     def open(cls, path: str | Path, *, step: int | None = None) -> Trace:
         """Opens a trace and checks its digests, over every byte of it, and that what it states of its rows is true.
 
-        One that continues another is the whole run, as are several that are named with plus signs between them,
+        A folder of replicas' traces is one run, see ``xframe.trace.merged``; ``replicas`` has them one by one. One that
+        continues another is the whole run, as are several that are named with plus signs between them,
         ``a.trace+b.trace``, unless a file has that name.
 
         Args:
@@ -107,8 +137,7 @@ class Trace:
             TraceError: the file is damaged, or one that it continues is, or is missing, too short, or not the same.
         """
         files, source, joins = open_run(Path(path), step)
-        ending = text(source.end["outcome"]) if source.end else "truncated"
-        return cls(files[-1], source.metadata, ending, source.end, source, joins, tuple(files))
+        return cls(files[-1], source.metadata, ending_of(source), source.end, source, joins, tuple(files))
 
     @property
     def name(self) -> str:
@@ -122,6 +151,23 @@ class Trace:
             return str(self.path)
         steps = [f"{UNTIL}{start}" for start in self.source.starts[1:]]
         return BETWEEN.join(f"{file}{at}" for file, at in zip(self.files, [*steps, ""], strict=True))
+
+    @property
+    def replicas(self) -> tuple[Trace, ...]:
+        """The replicas' own traces, by index, as far as they are in the last part; empty for a run of one process."""
+        return self.dealt[-1].traces() if self.dealt and self.dealt[-1].of_the_end else ()
+
+    @cached_property
+    def dealt(self) -> tuple[Dealt, ...]:
+        """The parts of the run that replicas made, in order; empty for a run of one process."""
+        if isinstance(self.source, Merged):
+            return (Dealt(self.source, 0, self.num_rows, True),)
+        pieces = self.source.pieces if isinstance(self.source, Continued) else ()
+        return tuple(
+            Dealt(one.source, one.first, one.rows, one is pieces[-1])
+            for one in pieces
+            if isinstance(one.source, Merged)
+        )
 
     @property
     def abandoned(self) -> int:
@@ -225,11 +271,11 @@ class Trace:
             TraceError: the file is not the one that was written.
         """
         digests = self.end.get("weights")
-        return read_weights(self.path, digests) if digests else None
+        return read_weights(first_path(self.path), digests) if digests else None
 
     def weight_types(self) -> set[str]:
         """The types of the final weights, by NumPy's names; empty if there are none beside the trace."""
-        return weight_types(self.path) if self.end.get("weights") else set()
+        return weight_types(first_path(self.path)) if self.end.get("weights") else set()
 
     @property
     def settings(self) -> dict[str, Any]:

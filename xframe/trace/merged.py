@@ -1,0 +1,313 @@
+"""The traces of all replicas of a run as one source: row i is step i, in which each had its own rows.
+
+A step's samples are in the plan's order: joined, or woven where rows went round the replicas. Sizes and padding are
+summed, loss and accuracy weighted by rows; what must be the same in all is that where it is, and unknown where it is
+not. The run ends where the first replica does. Nothing is written, so there is nothing that could contradict the
+replicas' own files.
+
+Numbers are merged in chunks of rows, one replica after the other, and lists are streamed from all replicas together in
+blocks that have no more elements than one file's: memory grows neither with the steps nor with the samples of a step.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from xframe.files.limits import LARGEST
+from xframe.trace.arrow import SCHEMA, array_of, column_of, known_of, lists_array, lists_of
+from xframe.trace.certificate import Certifier, as_bytes, ids_digests
+from xframe.trace.journal import Journal
+from xframe.trace.parquet import BLOCK_IDS, BLOCK_ROWS, Closed
+from xframe.trace.schema import COLUMNS, LISTS, Column, joined, unknown_column
+from xframe.trace.source import Source, damaged
+from xframe.trace.stated import StatedReplica
+from xframe.trace.weaving import Lists, together
+
+_SUMMED = ("batch_size", "padding", "loss_rows")
+_WEIGHTED = ("loss", "accuracy")
+_KEPT = 1 << 25  # bytes of what was read that are kept of all replicas together
+_KEPT_DIGESTS = 1 << 22  # rows whose digests are kept, so that they are made once
+_OF_THE_FIRST = ("started", "platform", "versions", "runtime")  # what is each replica's own, and stands for the run
+INTERLEAVED = "interleaved"
+
+File = Closed | Journal
+
+
+class Merged:
+    """The rows of all replicas, see ``xframe.trace.source.Source``.
+
+    Attributes:
+        paths, parts: the replicas' files and their sources, by index.
+        stated: what each states of itself.
+    """
+
+    def __init__(self, folder: Path, paths: Sequence[Path], parts: Sequence[File], stated: Sequence[StatedReplica]):
+        self.path, self.paths, self.parts, self.stated = folder, tuple(paths), tuple(parts), tuple(stated)
+        self.digests: list[dict[str, str]] | None = None
+        self.covered: dict[str, list[str]] = {}
+        self.whole: dict[str, Column] = {}
+        self.num_rows = min(part.num_rows for part in parts)
+        shared = [name for name in COLUMNS if all(name in part.columns for part in parts)]
+        self.columns = tuple(shared)
+        self.metadata, self.settings = _metadata(parts, stated[0]), _agreed([part.settings for part in parts])
+        self.validations = [one for one in _validated(parts) if one["after"] <= self.num_rows]
+        self._woven = stated[0].split == INTERLEAVED
+        self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
+        self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
+        self._streams: dict[str, list[_Stream]] = {}
+        self._digests: list[Column] | None = [] if self.num_rows <= _KEPT_DIGESTS else None
+        self.unknown = dict.fromkeys(COLUMNS, self.num_rows)
+        self.bounds = [0]
+        self.certificate = self._certified()
+        self.end = _end(parts, self.num_rows, self.certificate)
+
+    def _certified(self) -> str:
+        """Goes through all rows once: bounds, unknown values, and the certificate."""
+        certifier, counted = Certifier(), [name for name in self.columns if name not in LISTS and name != "ids_digest"]
+        for name in counted:
+            self.unknown[name] = 0
+        listed = [name for name in LISTS if name in self.columns]
+        for start in range(0, self.num_rows, BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, self.num_rows)
+            sizes = self._numbers("batch_size", start).values.clip(min=0)
+            self._bound(start, sizes if listed else np.zeros(stop - start, np.int64))
+            for name in counted:
+                known = None if self._known_throughout(name, sizes) else self._numbers(name, start).known
+                self.unknown[name] += 0 if known is None else len(known) - int(np.count_nonzero(known))
+            updates, digests = self._numbers("updates", start), list[tuple[Column, int]]()
+            for block in range(bisect_right(self.bounds, start) - 1, len(self.bounds) - 1):
+                digests.append((self._made_digests(block), self.bounds[block + 1] - self.bounds[block]))
+            digest = joined(digests)
+            if self._digests is not None:
+                self._digests.append(digest)
+            self.unknown["ids_digest"] -= stop - start if digest.known is None else int(digest.known.sum())
+            sized = self._numbers("batch_size", start).values
+            certifier.add(np.arange(start, stop), digest.values, sized, updates.values)
+        for name in listed:
+            lacking = [part for part in self.parts if part.unknown[name]]
+            self.unknown[name] = 0 if not lacking else self._unlisted(name)
+        return certifier.result()
+
+    def _bound(self, start: int, sizes: NDArray[np.int64]) -> None:
+        """Adds the bounds of the blocks of a chunk: no more rows than have the elements that a block may have."""
+        if float(sizes.sum(dtype=np.float64)) > LARGEST:
+            raise damaged(self.path, "its replicas' batches have more samples than can be counted")
+        ends, first = np.cumsum(sizes), 0
+        while first < len(sizes):
+            before = int(ends[first - 1]) if first else 0
+            first = max(int(np.searchsorted(ends, before + BLOCK_IDS, side="right")), first + 1)
+            self.bounds.append(start + first)
+
+    def _known_throughout(self, name: str, sizes: NDArray[np.int64]) -> bool:
+        """Whether that can be said of the rows with these sizes without reading the column."""
+        if any(part.unknown[name] for part in self.parts):
+            return False
+        return name == "step" or name == "time_ns" or name in _SUMMED or (name in _WEIGHTED and bool(sizes.all()))
+
+    def _unlisted(self, name: str) -> int:
+        blocks = range(len(self.bounds) - 1)
+        known = [self._list(name, block).known for block in blocks]
+        return sum(0 if one is None else len(one) - int(one.sum()) for one in known)
+
+    def read(self, block: int, name: str) -> Any:
+        """A block's column, as an Arrow array."""
+        start, stop = self.bounds[block], self.bounds[block + 1]
+        if name in LISTS:
+            lists = self._list(name, block)
+            return lists_array(name, Column(lists.values, lists.known), lists.lengths // LISTS[name])
+        if name not in self.columns:
+            return pa.nulls(stop - start, SCHEMA.field(name).type)
+        if name == "step":
+            return array_of(name, Column(np.arange(start, stop)))
+        first = start - start % BLOCK_ROWS
+        if name != "ids_digest":
+            values, known = self._numbers(name, first)
+        elif self._digests is None:
+            return array_of(name, self._made_digests(block))
+        else:
+            values, known = self._digests[start // BLOCK_ROWS]
+        at = slice(start - first, stop - first)
+        return array_of(name, Column(values[at], None if known is None else known[at]))
+
+    # Numbers: a chunk is BLOCK_ROWS rows, the last one less
+
+    def _numbers(self, name: str, start: int) -> Column:
+        """A column of numbers of the chunk that begins there."""
+        at, held = self._chunk.get(name, (-1, Column(np.zeros(0))))
+        if at != start:
+            stop = min(start + BLOCK_ROWS, self.num_rows)
+            held = unknown_column(name, stop - start) if name not in self.columns else self._merged(name, start, stop)
+            self._chunk[name] = start, held
+        return held
+
+    def _merged(self, name: str, start: int, stop: int) -> Column:
+        columns = self._of_each(name, start, stop)
+        if name in _WEIGHTED:
+            return _mean(zip(columns, self._of_each("batch_size", start, stop), strict=True), stop - start)
+        if name in _SUMMED:
+            return _reduced(columns, np.add, name)
+        return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
+
+    def _of_each(self, name: str, start: int, stop: int) -> Iterator[Column]:
+        """The rows of each replica, one after the other, of which little is kept."""
+        for part in self.parts:
+            yield _rows(part, name, start, stop)
+            part.forget(_KEPT // len(self.parts))
+
+    # Lists: a block is that of ``bounds``
+
+    def _list(self, name: str, block: int) -> Lists:
+        at, held = self._lists.get(name, (-1, Lists(np.zeros(0, np.int64), np.zeros(0, np.int64))))
+        if at != block:
+            start, stop = self.bounds[block], self.bounds[block + 1]
+            if name not in self._streams:
+                self._streams[name] = [_Stream(part, name) for part in self.parts]
+            each = [stream.lists(start, stop) for stream in self._streams[name]]
+            held = together(each, woven=self._woven, each=LISTS[name])
+            self._lists[name] = block, held
+        return held
+
+    def _made_digests(self, block: int) -> Column:
+        """The digests of a block's samples, which are in no replica's file."""
+        rows = self.bounds[block + 1] - self.bounds[block]
+        if "ids" not in self.columns:
+            return unknown_column("ids_digest", rows)
+        values, lengths, known = self._list("ids", block)
+        digests = ids_digests(as_bytes(values), lengths).values
+        if known is not None and known.all():
+            known = None
+        if known is not None:
+            digests = digests.copy()
+            digests[~known] = np.zeros(1, "V16")
+        return Column(digests, known)
+
+
+def _rows(part: File, name: str, start: int, stop: int) -> Column:
+    """Rows of a replica's column, from the blocks that they are in."""
+    pieces, first = list[tuple[Column, int]](), bisect_right(part.bounds, start) - 1
+    for block in range(first, len(part.bounds) - 1):
+        low, high = part.bounds[block], part.bounds[block + 1]
+        if low >= stop:
+            break
+        begin, end = max(start - low, 0), min(stop, high) - low
+        pieces.append((column_of(part.read(block, name), begin, end), end - begin))
+    return joined(pieces)
+
+
+class _Stream:
+    """Lists of one replica in order; whoever asks for earlier ones has them read again."""
+
+    def __init__(self, part: File, name: str) -> None:
+        self._part, self._name, self._each = part, name, LISTS[name]
+        self._arrays: Iterator[Any] = iter(())
+        self._at, self._rest = -1, None  # the first row not yet given, and what is read from there on
+
+    def lists(self, start: int, stop: int) -> Lists:
+        """Those of rows ``start`` to ``stop`` (excluded)."""
+        if start != self._at:
+            block = max(bisect_right(self._part.bounds, start) - 1, 0)
+            self._arrays, self._rest = self._from(block, stop - start), None
+            self._at = self._part.bounds[block]
+            self._take(start)
+        taken = self._take(stop)
+        array = taken[0] if len(taken) == 1 else pa.concat_arrays(taken)
+        values, lengths = lists_of(array)
+        return Lists(values, lengths // self._each, known_of(array) if array.null_count else None)
+
+    def _from(self, block: int, rows: int) -> Iterator[Any]:
+        if isinstance(self._part, Closed):
+            return self._part.stream(block, self._name, rows)
+        return (self._part.read(one, self._name) for one in range(block, len(self._part.bounds) - 1))
+
+    def _take(self, stop: int) -> list[Any]:
+        """The arrays up to that row."""
+        taken = []
+        while self._at < stop:
+            array = next(self._arrays) if self._rest is None else self._rest
+            rows = min(len(array), stop - self._at)
+            taken.append(array.slice(0, rows))
+            self._rest = array.slice(rows) if rows < len(array) else None
+            self._at += rows
+        return taken
+
+
+# What columns amount to
+
+
+def _reduced(columns: Iterator[Column], by: Callable[..., NDArray[Any]], name: str) -> Column:
+    """The columns' sum, or largest value; known where all are."""
+    total, known = next(columns)
+    total = total.copy()
+    for values, there in columns:
+        by(total, values, out=total)
+        known = there if known is None else known if there is None else known & there
+    return _filled(total, known, name)
+
+
+def _agreeing(columns: Iterator[Column], name: str) -> Column:
+    """The value that all have; one NaN is like another."""
+    first, known = next(columns)
+    agree = np.ones(len(first), np.bool_) if known is None else known.copy()
+    for values, there in columns:
+        same = values == first
+        if values.dtype.kind == "f":
+            same |= np.isnan(values) & np.isnan(first)
+        agree &= same if there is None else same & there
+    return Column(first) if agree.all() else _filled(first.copy(), agree, name)
+
+
+def _mean(columns: Iterator[tuple[Column, Column]], length: int) -> Column:
+    """The mean by rows; a replica without rows in a step has no part in it."""
+    total, weight, known = np.zeros(length), np.zeros(length), np.ones(length, np.bool_)
+    for (values, there), (sizes, sized) in columns:
+        rows = sizes.clip(min=0).astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            total += np.where(rows > 0, values * rows, 0.0)
+        weight += rows
+        known &= True if there is None else there | (rows == 0)
+        known &= True if sized is None else sized
+    known &= weight > 0
+    return _filled(total / np.where(weight > 0, weight, 1.0), known, "loss")
+
+
+def _filled(values: NDArray[Any], known: NDArray[np.bool_] | None, name: str) -> Column:
+    """The column with what stands for unknown values in their place."""
+    if known is None or known.all():
+        return Column(values)
+    return Column(np.where(known, values, unknown_column(name, 1).values), known)
+
+
+# What stands beside the rows
+
+
+def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What all state alike."""
+    return {name: value for name, value in facts[0].items() if all(name in one and one[name] == value for one in facts)}
+
+
+def _metadata(parts: Sequence[Source], stated: StatedReplica) -> dict[str, Any]:
+    metadata = _agreed([part.metadata for part in parts])
+    metadata |= {name: parts[0].metadata[name] for name in _OF_THE_FIRST if name in parts[0].metadata}
+    return metadata | {"replica": {"of": stated.of, "split": stated.split, "gradients": stated.gradients}}
+
+
+def _validated(parts: Sequence[Source]) -> list[dict[str, Any]]:
+    """Those of the first replica that validated at all; each validates everything, or one does it for all."""
+    return next((part.validations for part in parts if part.validations), [])
+
+
+def _end(parts: Sequence[Source], rows: int, certificate: str) -> dict[str, Any]:
+    """The end record; none if a replica's was cut off. The outcome is the first that is not ``complete``."""
+    ends = [part.end for part in parts]
+    if not all(ends):
+        return {}
+    outcome = next((end["outcome"] for end in ends if end["outcome"] != "complete"), "complete")
+    end = {name: value for name, value in ends[0].items() if name != "captured"}
+    return {**end, "rows": rows, "outcome": outcome, "certificate": certificate}
