@@ -57,7 +57,8 @@ class Merged:
         shared = [name for name in COLUMNS if all(name in part.columns for part in parts)]
         self.columns = tuple(shared)
         self.metadata, self.settings = _metadata(parts, stated[0]), _agreed([part.settings for part in parts])
-        self.validations = [one for one in _validated(parts) if one["after"] <= self.num_rows]
+        self.validations = self._first([part.validations for part in parts])
+        self.checkpoints = self._first([part.checkpoints for part in parts])
         self._woven = stated[0].split == INTERLEAVED
         self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
         self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
@@ -67,6 +68,10 @@ class Merged:
         self.bounds = [0]
         self.certificate = self._certified()
         self.end = _end(parts, self.num_rows, self.certificate)
+
+    def _first(self, placed: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Of what stands between the rows that of the first replica which has any: all have it, or one for all."""
+        return [one for one in next(filter(None, placed), []) if one["after"] <= self.num_rows]
 
     def _certified(self) -> str:
         """Goes through all rows once: bounds, unknown values, and the certificate."""
@@ -296,11 +301,6 @@ def _metadata(parts: Sequence[Source], stated: StatedReplica) -> dict[str, Any]:
     metadata = _agreed([part.metadata for part in parts])
     metadata |= {name: parts[0].metadata[name] for name in _OF_THE_FIRST if name in parts[0].metadata}
     return metadata | {"replica": {"of": stated.of, "split": stated.split, "gradients": stated.gradients}}
-
-
-def _validated(parts: Sequence[Source]) -> list[dict[str, Any]]:
-    """Those of the first replica that validated at all; each validates everything, or one does it for all."""
-    return next((part.validations for part in parts if part.validations), [])
 
 
 def _end(parts: Sequence[Source], rows: int, certificate: str) -> dict[str, Any]:
