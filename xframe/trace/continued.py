@@ -96,7 +96,7 @@ def _part(name: str, folder: Path) -> Part | None:
 
 def _is_there(file: Path) -> bool:
     try:
-        return os.path.lexists(file) and (not file.is_dir() or is_run(file))
+        return os.path.lexists(file) and (not os.path.isdir(file) or is_run(file))
     except ValueError:  # a zero byte
         return False
 

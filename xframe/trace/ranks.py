@@ -27,13 +27,13 @@ def rank_path(folder: Path, index: int) -> Path:
 
 def first_path(path: Path) -> Path:
     """The file of a run that its weights lie beside: of a folder that of its first replica."""
-    return rank_path(path, 0) if path.is_dir() else path
+    return rank_path(path, 0) if os.path.isdir(path) else path
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder has a replica's trace."""
     try:
-        return folder.is_dir() and any(map(_RANK.fullmatch, os.listdir(folder)))
+        return os.path.isdir(folder) and any(map(_RANK.fullmatch, os.listdir(folder)))
     except (OSError, ValueError):
         return False
 
@@ -45,7 +45,7 @@ def open_any(path: Path) -> Source:
         NotATraceError: it is none, or of a newer format.
         TraceError: it is damaged; replicas are missing, or not of one run.
     """
-    return _open_folder(path) if path.is_dir() else open_source(path)
+    return _open_folder(path) if os.path.isdir(path) else open_source(path)
 
 
 def _open_folder(folder: Path) -> Merged:
