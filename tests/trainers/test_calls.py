@@ -13,17 +13,22 @@ from xframe.plan.validation import due, stopped_after
 from xframe.trace.trace import Validation
 
 # What each trainer is called with, and the arguments of ours that are the script's and no function's.
+STRATEGY = "strategy num_replicas_in_sync auto_shard_policy"
 CALLED = {
-    "keras": ("keras:Model.fit keras:Model.compile tensorflow:data.Dataset.batch", "data gradient_accumulation_steps"),
-    "keras2": ("tf_keras:Model.fit tf_keras:Model.compile tensorflow:data.Dataset.batch", "data"),
+    "keras": (
+        "keras:Model.fit keras:Model.compile tensorflow:data.Dataset.batch",
+        f"data gradient_accumulation_steps {STRATEGY}",
+    ),
+    "keras2": ("tf_keras:Model.fit tf_keras:Model.compile tensorflow:data.Dataset.batch", f"data {STRATEGY}"),
     "lightning": ("lightning:Trainer lightning:Trainer.fit torch.utils.data:DataLoader", "data"),
     "transformers": (
         "transformers:TrainingArguments transformers:Trainer transformers:Trainer.train",
-        "data num_items_in_batch",
+        "data num_items_in_batch world_size",
     ),
     "accelerate": (
-        "accelerate:Accelerator accelerate.utils:GradientAccumulationPlugin torch.utils.data:DataLoader",
-        "num_epochs steps_per_epoch max_train_steps",
+        "accelerate:Accelerator accelerate.utils:GradientAccumulationPlugin "
+        "accelerate.utils:DataLoaderConfiguration torch.utils.data:DataLoader",
+        "num_epochs steps_per_epoch max_train_steps num_processes",
     ),
     "ignite": (
         "ignite.engine:create_supervised_trainer ignite.engine:Engine.run ignite.engine:Engine "
@@ -32,8 +37,9 @@ CALLED = {
     ),
     "optax": ("optax:MultiSteps", "batch_size num_epochs drop_remainder"),
     "pytorch": (
-        "torch.utils.data:DataLoader",
-        "epochs gradient_accumulation_steps leftover normalization max_steps",
+        "torch.utils.data:DataLoader torch.utils.data:DistributedSampler torch.distributed:init_process_group "
+        "torch.nn.parallel:DistributedDataParallel",
+        "epochs gradient_accumulation_steps leftover normalization max_steps sampler_drop_last join",
     ),
 }
 OTHERS = {"seed", "num_steps"}  # a plan has a seed of its own; the plugin's, which is given as it is
@@ -54,7 +60,7 @@ def real(trainer):
                 for name, parameter in inspect.signature(function).parameters.items()
                 if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
             }
-    return names - {"self"}
+    return {name for name in names if name != "self" and not name.startswith("_")}
 
 
 @pytest.mark.parametrize("trainer", CALLED)

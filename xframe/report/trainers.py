@@ -31,11 +31,12 @@ PLAN = "plan"
 
 # The fields that can be a reason, together.
 _BATCHES = ("batch_size", "remainder")
-_EPOCHS, _WINDOWS = (
-    (name, *(field.name for field in DEPENDENTS[name])) for name in ("steps_per_epoch", "gradient_accumulation_steps")
+_EPOCHS, _WINDOWS, _REPLICAS = (
+    (name, *(field.name for field in DEPENDENTS[name]))
+    for name in ("steps_per_epoch", "gradient_accumulation_steps", "replicas")
 )
-_GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, LIMITS)
-_POLICIES = (*_WINDOWS[1:], *_EPOCHS[1:])  # what a trainer decides itself
+_GROUPS = (_WINDOWS, _EPOCHS, _BATCHES, _REPLICAS, LIMITS)
+_POLICIES = (*_WINDOWS[1:], *_EPOCHS[1:], *_REPLICAS[1:])  # what a trainer decides itself
 
 
 def answers(
@@ -130,7 +131,7 @@ def compared(
         **({"arguments": own} if own else {}),
         "agree": alike,
         "differ_from_step": at,
-        "why": [*reasons(plans, num_samples), *_gradients(plans, num_samples)],
+        "why": [*reasons(plans, num_samples), *_gradients(plans, num_samples), *_shares(plans)],
         "notes": ["keras drops a short batch only of a tf.data, so that is what it is given here"] if drops else [],
         "would_agree": [] if alike or own else settings(plans, num_samples, fields),
     }
@@ -311,6 +312,12 @@ def _words(group: tuple[str, ...], plan: TrainingPlan, num_samples: int) -> str:
     if group is _BATCHES:
         does = {"keep": "keeps", "drop": "drops", "pad": "fills up", "carry": "carries over", "error": "refuses"}
         return f"{does[plan.remainder]} what is left of a pass in batches of {plan.batch_size:,}"
+    if group is _REPLICAS:
+        if plan.replicas == 1:
+            return "has one replica"
+        does = {"uneven": "leaves passes as they are", "pad": "fills passes up", "drop": "leaves samples out of passes"}
+        even = "" if plan.replica_remainder == "uneven" else f", to a multiple of {plan.replicas:,}"
+        return f"{does[plan.replica_remainder or '']} for {plan.replicas:,} replicas{even}"
     limits = [f"{value:,} {key}" for key, value in zip(LIMITS, plan.limits, strict=True) if value is not None]
     return f"stops after {' or '.join(limits)}"
 
@@ -341,6 +348,30 @@ def _window(plan: TrainingPlan, cadence: Cadence) -> str:
     parts = f"{full:,} x {k:,}" + (f" + {left:,}" if left else "")
     end = plan.accumulation_boundary
     return f"{does} at the end of each {end}: {counted(steps, 'step')} = {parts}, {counted(updates, 'update')} each"
+
+
+_DEALT = {
+    "slices": "in slices",
+    "interleaved": "row by row in turn",
+    "dealt": "in runs of a full share, so that the last replicas may have none",
+    None: "to one process",
+}
+_MEANS = {"rows": "the mean over all rows", "replicas": "the mean of the replicas' own", None: "that of one process"}
+
+
+def _shares(plans: Mapping[str, TrainingPlan]) -> list[str]:
+    """How replicas share a step, and whose gradient it is, where plans differ in it."""
+    lines = []
+    for what, words, field in (
+        ("a step's rows are dealt", _DEALT, "replica_split"),
+        ("a step's gradient is", _MEANS, "replica_gradients"),
+    ):
+        kinds: dict[str, list[str]] = {}
+        for name, plan in plans.items():
+            kinds.setdefault(words[getattr(plan, field)], []).append(name)
+        if len(kinds) > 1:
+            lines.append(f"{what} " + "; ".join(f"{kind} in {', '.join(names)}" for kind, names in kinds.items()))
+    return lines
 
 
 def _gradients(plans: Mapping[str, TrainingPlan], num_samples: int) -> list[str]:

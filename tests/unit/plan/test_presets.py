@@ -1,7 +1,7 @@
 """Presets without their trainers: arguments, refusals, and what each plan says. tests/trainers runs the trainers."""
 
 import inspect
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from sweeps.simulator import simulate
 
 import xframe
 from xframe.plan import presets
+from xframe.plan.replicas import share
 from xframe.report import trainers
 from xframe.testing import clean
 
@@ -80,6 +81,7 @@ def test_every_preset_names_version_source_and_evidence(trainer):
         "updates",
         "steps_per_epoch",
         "gradient_accumulation_steps",
+        "replicas",
     }
 
 
@@ -257,6 +259,9 @@ def callback(name, package="keras.src.callbacks", **attributes):
     return type(name, (), {"__module__": package, **attributes})()
 
 
+DEALS = callback("DistributedSampler", "torch", num_replicas=2, drop_last=True, shuffle=False)
+MIRRORED = callback("MirroredStrategy", "tensorflow", num_replicas_in_sync=2)
+POLICY = type("AutoShardPolicy", (), {"name": "DATA"})()
 STOPS = {
     "keras": {
         "callbacks": [
@@ -286,12 +291,17 @@ STOPS = {
         ("keras", {"x": np.ones(3), "verbose": 0, "class_weight": {0: 1}, "jit_compile": True, "loss": "mse"}),
         ("keras2", {"workers": 4, "use_multiprocessing": True, "optimizer": "sgd"}),
         ("lightning", {"precision": "16-mixed", "logger": False, "devices": 1, "num_nodes": 1, "strategy": "ddp"}),
+        ("lightning", {"devices": [3], "strategy": "deepspeed", "use_distributed_sampler": False}),
         ("lightning", {"devices": "auto", "gradient_clip_val": 1.0, "num_workers": 8, "pin_memory": True}),
         ("transformers", {"learning_rate": 1e-3, "bf16": True, "local_rank": -1, "fsdp": "", "report_to": []}),
         ("accelerate", {"mixed_precision": "bf16", "log_with": "tensorboard", "num_workers": 2}),
         ("ignite", {"device": "cuda:0", "amp_mode": "amp", "deterministic": True}),
         ("optax", {"opt": object(), "accumulator_dtype": "float32", "should_skip_update_fn": None}),
         ("pytorch", {"num_workers": 4, "pin_memory": True, "sampler": None, "generator": object()}),
+        ("pytorch", {"world_size": 1, "num_replicas": 1, "rank": 0, "sampler_drop_last": True, "join": None}),
+        ("accelerate", {"num_processes": 1, "dispatch_batches": True, "even_batches": False, "split_batches": True}),
+        ("transformers", {"world_size": 1, "local_rank": 0, "average_tokens_across_devices": False}),
+        ("keras", {"num_replicas_in_sync": 1, "strategy": None, "auto_shard_policy": "OFF"}),
     ],
 )
 def test_arguments_that_change_no_counting_are_taken_as_they_stand(trainer, arguments):
@@ -340,11 +350,52 @@ def test_what_a_plan_can_express_it_does(trainer, arguments, fields):
 @pytest.mark.parametrize(
     ("trainer", "arguments", "parts"),
     [
-        ("lightning", {"devices": 4}, ("devices", "one process on one device", "got 4", "share out the samples")),
-        ("lightning", {"devices": [0, 1]}, ("one process on one device",)),
-        ("lightning", {"devices": -1}, ("one process on one device",)),
-        ("lightning", {"num_nodes": 2}, ("num_nodes", "one process on one device")),
-        ("transformers", {"local_rank": 3}, ("one process on one device",)),
+        ("lightning", {"devices": -1}, ("devices", "got -1", "the number of devices that it stands for")),
+        ("lightning", {"devices": "auto", "num_nodes": 2}, ("devices", "got 'auto'", "that it stands for")),
+        ("lightning", {"devices": 2, "strategy": "deepspeed"}, ("2 processes", "deepspeed", "is not known")),
+        ("lightning", {"devices": 2, "use_distributed_sampler": False}, ("2 processes", "trains on all samples")),
+        ("lightning", {"devices": 2, "data": "iterable"}, ("an iterable", "trains on all samples")),
+        ("lightning", {"devices": 2, "sampler": callback("Mine", "script")}, ("sampler Mine", "not known")),
+        ("lightning", {"devices": 3, "sampler": DEALS}, ("disagree", "world_size 3, the sampler's num_replicas 2")),
+        (
+            "lightning",
+            {"devices": 2, "callbacks": callback("EarlyStopping", "lightning")},
+            ("validate on a share each", "no plan expresses", "got 2"),
+        ),
+        ("pytorch", {"world_size": 2, "num_replicas": 4}, ("disagree", "world_size 2, num_replicas 4", "one number")),
+        ("pytorch", {"world_size": 2, "sampler": callback("RandomSampler", "torch")}, ("trains on all samples",)),
+        ("pytorch", {"world_size": 200, "sampler_drop_last": True}, ("no sample", "got 103", "at least 200")),
+        ("pytorch", {"world_size": 2, "batch_size": 60, "drop_last": True}, ("empty", "at least 120")),
+        ("pytorch", {"world_size": 2, "join": True}, ("join", "make no step, which no plan expresses")),
+        ("accelerate", {"num_processes": 4, "split_batches": True}, ("split_batches", "got 10", "a multiple of 4")),
+        (
+            "accelerate",
+            {"num_processes": 2, "even_batches": False},
+            ("a step less than the others", "3 samples left for 2 processes, 10 each", "none left, or more than 10"),
+        ),
+        ("accelerate", {"num_processes": 300, "dispatch_batches": True}, ("given no sample", "at least 150")),
+        (
+            "transformers",
+            {"world_size": 2, "accelerator_config": {"even_batches": False}},
+            ("transformers with even_batches=False", "7 samples left"),
+        ),
+        ("transformers", {"world_size": 2, "data": "iterable", "max_steps": 5}, ("iterable in several processes",)),
+        (
+            "transformers",
+            {"world_size": 2, "num_items_in_batch": True, "average_tokens_across_devices": False},
+            ("divides by its own number of items", "no plan expresses"),
+        ),
+        ("transformers", {"local_rank": 3}, ("local_rank and no world_size", "the number of processes")),
+        ("keras", {"strategy": "MultiWorkerMirroredStrategy", "num_replicas_in_sync": 2}, ("fails before", "loop")),
+        ("keras", {"strategy": "TPUStrategy", "num_replicas_in_sync": 8}, ("under TPUStrategy", "is not known")),
+        ("keras", {"strategy": MIRRORED, "num_replicas_in_sync": 3}, ("other replicas", "got 3", "expected 2")),
+        ("keras", {"num_replicas_in_sync": 2, "auto_shard_policy": "FILE"}, ("policy FILE", "files of its own")),
+        ("keras", {"num_replicas_in_sync": 3, "auto_shard_policy": "OFF"}, ("policy OFF", "different sizes")),
+        (
+            "keras2",
+            {"strategy": "MultiWorkerMirroredStrategy", "num_replicas_in_sync": 2, "auto_shard_policy": "OFF"},
+            ("policy OFF", "walk all samples"),
+        ),
         ("transformers", {"deepspeed": "ds.json"}, ("one process on one device",)),
         ("accelerate", {"fsdp_plugin": object()}, ("one process on one device",)),
         ("lightning", {"max_time": "00:01:00"}, ("stops by time",)),
@@ -368,6 +419,103 @@ def test_what_changes_counting_otherwise_is_refused(trainer, arguments, parts):
     text = refused(trainer, **arguments)
     for part in parts:
         assert part in text
+
+
+INTERLEAVED = {"replica_split": "interleaved", "replica_remainder": "pad", "replica_gradients": "replicas"}
+SLICES = {"replica_split": "slices", "replica_remainder": "uneven", "replica_gradients": "replicas"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "fields", "counts"),
+    [
+        # over 103 samples: what is dealt, and steps, padding rows, samples dropped of one pass
+        ("pytorch", {"world_size": 2}, {"batch_size": 20, "replicas": 2, **INTERLEAVED}, (6, 1, 0)),
+        ("pytorch", {"num_replicas": 4}, {"batch_size": 40, "replicas": 4, **INTERLEAVED}, (3, 1, 0)),
+        (
+            "pytorch",
+            {"world_size": 2, "sampler_drop_last": True},
+            {"replica_remainder": "drop", "remainder": "keep"},
+            (6, 0, 1),
+        ),
+        ("pytorch", {"sampler": DEALS}, {"replica_remainder": "drop", "order": "sequential"}, (6, 0, 1)),
+        ("pytorch", {"world_size": 2, "drop_last": True}, {"remainder": "drop", **INTERLEAVED}, (5, 0, 3)),
+        ("lightning", {"devices": 2}, {"batch_size": 20, "replicas": 2, "order": "shuffle", **INTERLEAVED}, (6, 1, 0)),
+        ("lightning", {"devices": "0,1", "shuffle": False}, {"replicas": 2, "order": "shuffle"}, (6, 1, 0)),
+        ("lightning", {"devices": "2", "num_nodes": 2, "strategy": "ddp"}, {"replicas": 4, **INTERLEAVED}, (3, 1, 0)),
+        (
+            "lightning",
+            {"devices": 2, "sampler": DEALS},
+            {"replica_remainder": "drop", "order": "sequential"},
+            (6, 0, 1),
+        ),
+        ("lightning", {"devices": 2, "limit_train_batches": 0.5}, {"steps_per_epoch": 3}, (3, 0, 0)),
+        ("accelerate", {"num_processes": 2}, {"batch_size": 20, "remainder": "pad", **SLICES}, (6, 17, 0)),
+        ("accelerate", {"num_processes": 2, "drop_last": True}, {"remainder": "drop", **SLICES}, (5, 0, 3)),
+        (
+            "accelerate",
+            {"num_processes": 2, "split_batches": True},
+            {"batch_size": 10, "remainder": "pad", **SLICES},
+            (11, 7, 0),
+        ),
+        (
+            "accelerate",
+            {"num_processes": 4, "dispatch_batches": True},
+            {"remainder": "keep", **SLICES, "replica_remainder": "pad"},
+            (3, 1, 0),
+        ),
+        (
+            "accelerate",
+            {"num_processes": 2, "even_batches": False, "batch_size": 14},
+            {"remainder": "keep", **SLICES, "replica_split": "dealt"},
+            (4, 0, 0),
+        ),
+        ("transformers", {"world_size": 2}, {"batch_size": 16, "remainder": "pad", **SLICES}, (7, 9, 0)),
+        (
+            "transformers",
+            {"world_size": 2, "num_items_in_batch": True},
+            {**SLICES, "replica_gradients": "rows"},
+            (7, 9, 0),
+        ),
+        (
+            "transformers",
+            {"world_size": 2, "local_rank": 1, "accelerator_config": {"split_batches": True}},
+            {"batch_size": 8, "replicas": 2},
+            (13, 1, 0),
+        ),
+        ("keras", {"strategy": MIRRORED}, {"batch_size": 32, "replicas": 2, **SLICES}, (4, 0, 0)),
+        (
+            "keras",
+            {"num_replicas_in_sync": 4, "batch_size": 10, "auto_shard_policy": POLICY},
+            {"replicas": 4, **SLICES},
+            (11, 0, 0),
+        ),
+        (
+            "keras",
+            {"num_replicas_in_sync": 2, "auto_shard_policy": "OFF"},
+            {**SLICES, "replica_split": "dealt"},
+            (4, 0, 0),
+        ),
+        (
+            "keras2",
+            {"num_replicas_in_sync": 3, "strategy": "MultiWorkerMirroredStrategy"},
+            {"replicas": 3, **SLICES},
+            (4, 0, 0),
+        ),
+    ],
+)
+def test_replicas(trainer, arguments, fields, counts):
+    plan = like(trainer, **{**arguments, **ONE.get(trainer, {})})
+    assert {name: getattr(plan, name) for name in fields} == fields
+    of_a_pass = plan.counts(103)
+    assert (of_a_pass.num_steps, of_a_pass.samples_padded, of_a_pass.samples_dropped) == counts
+
+
+ONE = {
+    "pytorch": {"epochs": 1, "batch_size": 10},
+    "transformers": {"num_train_epochs": 1},
+    "accelerate": {"num_epochs": 1},
+    "lightning": {"max_epochs": 1},
+}
 
 
 def test_a_part_of_the_samples_is_said():
@@ -561,6 +709,69 @@ def test_arguments_for_a_plan_make_that_plan(trainer):
             assert weighted(made, num_samples) == weighted(plan, num_samples), (plan, num_samples, arguments)
     assert fitting > 5
     assert refused > 100
+
+
+def shares_of(plan, num_samples):
+    """Each step's samples, by replica."""
+    steps = list(plan.each_step(num_samples))
+    return [
+        [step.sample_ids[share(plan, len(step.sample_ids), replica)].tolist() for replica in range(plan.replicas)]
+        for step in steps
+    ]
+
+
+REPLICATED = {  # arguments besides the number of replicas
+    "pytorch": [{}, {"sampler_drop_last": True}, {"drop_last": True}, {"gradient_accumulation_steps": 2}],
+    "lightning": [{}, {"drop_last": True}, {"limit_train_batches": 2}, {"accumulate_grad_batches": 3}],
+    "accelerate": [{}, {"drop_last": True}, {"dispatch_batches": True}, {"even_batches": False}],
+    "transformers": [{}, {"dataloader_drop_last": True}, {"num_items_in_batch": True}],
+    "keras": [{}, {"steps_per_epoch": 2}, {"data": "dataset", "drop_remainder": True}],
+    "keras2": [{}, {"data": "dataset", "drop_remainder": True}],
+}
+
+
+@pytest.mark.parametrize("trainer", REPLICATED)
+def test_arguments_for_a_plan_of_replicas_make_that_plan(trainer):
+    known, asked_for = presets.preset(trainer), 0
+    for number, size, n, more in product((2, 3), (1, 4), (12, 23, 24, 35), REPLICATED[trainer]):
+        own = {known.names["replicas"]: number, known.names["batch_size"]: size, known.names["epochs"]: 2, **more}
+        try:
+            plan = like(trainer, n, **own)
+        except xframe.UsageError:
+            assert more == {"even_batches": False}
+            continue
+        arguments, reasons = presets.settings(trainer, plan, n)
+        assert reasons == []
+        made = like(trainer, n, **{**dict.fromkeys(LEAST[trainer]), **arguments})
+        assert shares_of(made, n) == shares_of(plan, n), (plan, n, arguments)
+        assert made.replica_gradients == plan.replica_gradients
+        asked_for += 1
+    assert asked_for >= 16
+
+
+def test_a_plan_of_replicas_that_a_trainer_cannot_follow():
+    plan = xframe.TrainingPlan(batch_size=20, epochs=2, replicas=2, replica_gradients="replicas")
+    assert presets.settings("keras", plan, 103)[0]["num_replicas_in_sync"] == 2
+    for trainer, reason in (
+        ("pytorch", "has replica_split 'interleaved', and the plan 'slices'"),
+        ("accelerate", "has remainder 'pad', and the plan 'keep'"),
+        ("ignite", "ignite has no replicas"),
+    ):
+        arguments, reasons = presets.settings(trainer, plan, 103)
+        assert arguments == {}
+        assert any(reason in text for text in reasons), reasons
+    odd = xframe.TrainingPlan(batch_size=21, epochs=2, replicas=2)
+    assert "with batches that 2 replicas do not divide: got 21" in presets.settings("lightning", odd, 103)[1][0]
+
+
+def test_trainers_side_by_side_share_differently():
+    fields = {"batch_size": 20, "epochs": 2, "replicas": 2}
+    lines = side_by_side(answered(["pytorch", "accelerate", "keras"], 103, fields), 103, fields)
+    text = "\n".join(lines)
+    assert "pytorch: fills passes up for 2 replicas, to a multiple of 2" in text
+    assert "a step's rows are dealt row by row in turn in pytorch; in slices in accelerate, keras" in text
+    assert "a step's gradient" not in text
+    assert any(line.split() == ["padding", "rows", "2", "34", "!", "0", "!"] for line in lines)
 
 
 def weighted(plan, num_samples):

@@ -8,7 +8,8 @@ the plan. What it does that no plan expresses is refused by name. Sample order i
 
 Each preset says what it rests on. *ran*: ``make trainers`` runs the installed trainer on random
 configurations and compares sample ids, update positions and every update's gradient, step by step.
-*read*: the source of the version named. All are of one process on one device.
+*read*: the source of the version named. Where several processes or devices share the samples, the plan's ``batch_size``
+is that of all together.
 
 ``settings`` reads a preset backwards: from a plan to the trainer's arguments, which are right if ``like`` makes that
 plan of them. So what a trainer does is stated once.
@@ -32,6 +33,7 @@ from xframe.errors import UsageError, did_you_mean, unknown
 from xframe.plan import equivalence
 from xframe.plan.fields import ACCUMULATION, DEPENDENTS, LIMITS, sample_count
 from xframe.plan.presets._preset import QUESTION, TRAINED, Fields, Preset, batches_of_pass
+from xframe.plan.replicas import rows_of_pass
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -111,7 +113,7 @@ def put(trainer: str, question: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: the trainer has no such thing.
     """
     known, arguments = preset(trainer), dict[str, Any]()
-    for name, value in question.items():
+    for name, value in _each(known, question).items():
         if name in _BESIDE:
             arguments[name] = value
         elif name == "remainder":
@@ -128,6 +130,20 @@ def put(trainer: str, question: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _each(known: Preset, question: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The question with the batch size that the trainer means. Raises UsageError: replicas do not divide it."""
+    number, size = question.get("replicas"), question.get("batch_size")
+    if not known.per_replica or type(number) is not int or type(size) is not int or number < 2:
+        return question
+    if size % number:
+        raise UsageError(
+            f"{known.trainer} with batches that {number:,} replicas do not divide",
+            got=size,
+            expected=f"a multiple of {number:,}, for each of its replicas has as many rows",
+        )
+    return {**question, "batch_size": size // number}
+
+
 def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switches: Any) -> Fields:
     """The trainer's plan for a question in a plan's words. Raises UsageError as ``like`` and ``put`` do."""
     fields = like(trainer, num_samples=num_samples, **(dict(switches) | put(trainer, question)))
@@ -136,7 +152,8 @@ def answer(trainer: str, num_samples: int, question: Mapping[str, Any], **switch
 
 
 _EPOCHS = {"steps_per_epoch", *(field.name for field in DEPENDENTS["steps_per_epoch"])}
-_COUNTED = frozenset({*QUESTION, "remainder", *_EPOCHS, *ACCUMULATION})  # what a trainer's arguments decide
+_REPLICAS = {field.name for field in DEPENDENTS["replicas"]}
+_COUNTED = frozenset({*QUESTION, "remainder", *_EPOCHS, *ACCUMULATION, *_REPLICAS})  # what a trainer's arguments decide
 _UNCUT = {"accumulation_boundary": "epoch", "accumulation_remainder": "carry"}  # where no window is cut short
 
 
@@ -148,11 +165,17 @@ def settings(trainer: str, plan: TrainingPlan, num_samples: int) -> tuple[Fields
     except UsageError as error:
         return {}, [str(error)]
     question = {name: value for name, value in wanted.to_dict().items() if name in (*QUESTION, "remainder")}
+    if plan.replicas > 1 and wanted.remainder == "pad":
+        del question["remainder"]  # to be filled up is some trainers' own
     if plan.gradient_accumulation_steps == 1:  # each step has its update: a trainer may count whichever it likes
         for one, other in (("steps", "updates"), ("updates", "steps")):
             if one in question and one not in known.names and other in known.names:
                 question[other] = question.pop(one)
     arguments, reasons = dict[str, Any](), list[str]()
+    try:
+        question = dict(_each(known, question))
+    except UsageError as error:
+        return {}, [str(error)]
     for name, value in question.items():
         try:
             arguments |= put(trainer, {name: value})
@@ -161,8 +184,9 @@ def settings(trainer: str, plan: TrainingPlan, num_samples: int) -> tuple[Fields
     if reasons:
         return {}, reasons
     refused: list[list[str]] = []
-    for values in product(*known.variants.values()):
-        chosen = arguments | dict(zip(known.variants, values, strict=True))
+    variants = {**known.variants, **(known.of_replicas if plan.replicas > 1 else {})}
+    for values in product(*variants.values()):
+        chosen = arguments | dict(zip(variants, values, strict=True))
         try:
             made = _made(known, plan, num_samples, chosen)
         except UsageError as error:
@@ -186,14 +210,17 @@ def _plain(plan: TrainingPlan, num_samples: int) -> TrainingPlan:
     """The plan in the words that all trainers share, where over this many samples these make no difference."""
     fields: dict[str, Any] = plan.to_dict()
     length, window, policy = plan.steps_per_epoch, plan.gradient_accumulation_steps, plan.on_exhaustion
-    if num_samples % plan.batch_size == 0 and plan.remainder in ("drop", "pad", "error"):
+    rows = rows_of_pass(plan, num_samples)
+    if plan.replicas > 1 and num_samples % plan.replicas == 0:
+        fields["replica_remainder"] = "uneven"
+    if rows % plan.batch_size == 0 and plan.remainder in ("drop", "pad", "error"):
         fields["remainder"] = "keep"
     if window == 1 and plan.updates is not None:
         fields["steps"] = min(plan.updates, plan.steps or plan.updates)
         del fields["updates"]
     if plan.remainder == "carry":
         return type(plan).from_mapping(fields)
-    batches, restarts = batches_of_pass(num_samples, plan.batch_size, plan.remainder == "drop"), "restart"
+    batches, restarts = batches_of_pass(rows, plan.batch_size, plan.remainder == "drop"), "restart"
     if length == batches and (plan.epoch_iterator == restarts or policy != "stop"):  # epochs are passes
         length = None
         fields = {name: value for name, value in fields.items() if name not in _EPOCHS}

@@ -14,7 +14,7 @@ from typing import Any
 from xframe.errors import UsageError
 from xframe.plan.presets._preset import Fields
 
-SHARE = "Several processes share out the samples: ask for one of them, with the samples that it is given."
+SHARE = "Several processes share out the samples in ways that no plan expresses."
 
 RESUMED = "Ask for the run as it was begun."
 
@@ -59,7 +59,7 @@ def one_process(names: str, *also: Any) -> dict[str, Only | None]:
         listed = isinstance(value, (list, tuple)) and len(value) == 1
         return _is_nothing(value) or listed or any(value == one and type(value) is type(one) for one in (1, "1", *also))
 
-    why = "all counts are those of one process on one device"
+    why = "how it shares out samples and gradients is not known"
     return dict.fromkeys(names.split(), Only(single, "one process on one device", why, SHARE))
 
 

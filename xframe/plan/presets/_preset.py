@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]  # of a plan, by name; None for a field that is not set
 TRAINED = "num_samples"  # beside them, where a trainer trains on a part of the samples: on how many
-QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps")
+QUESTION = ("batch_size", "epochs", "steps", "updates", "steps_per_epoch", "gradient_accumulation_steps", "replicas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Preset:
     variants: Mapping[str, tuple[Any, ...]] = field(
         default_factory=dict
     )  # by argument, what it may be for any question
+    of_replicas: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # the same, where there are several
+    per_replica: bool = False  # whether its batch size is that of each replica
     accepts: Mapping[str, Only | None] = field(default_factory=dict)  # arguments that ``make`` doesn't take
 
     @property

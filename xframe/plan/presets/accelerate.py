@@ -1,4 +1,4 @@
-"""A loop with ``accelerator.accumulate`` over a prepared DataLoader. *ran* with accelerate 1.15.0, one process.
+"""A loop with ``accelerator.accumulate`` over a prepared DataLoader. *ran* with accelerate 1.15.0.
 
 A window is cut when the loader ends, which updates with what is there, divided by
 ``gradient_accumulation_steps`` all the same; with ``sync_with_dataloader=False`` it goes on into the next epoch.
@@ -6,6 +6,10 @@ A window is cut when the loader ends, which updates with what is there, divided 
 loader cuts nothing. ``max_train_steps`` counts updates, as in the examples: without ``num_epochs`` the script
 works out how many epochs that takes; with it, only the loop over batches breaks, and a plan can say that only
 if no epoch is left to begin after.
+
+``num_processes`` is that of ``accelerate launch``, ``batch_size`` that of each process, or with ``split_batches`` of
+all. The last batch of a pass is filled up from its start (``even_batches``); with ``dispatch_batches`` only to a
+multiple of the processes. With ``even_batches=False`` a process may make a step less, which is refused where it does.
 
 Source: accelerate/accelerator.py (``_do_sync``, ``backward``) and data_loader.py (``DataLoaderShard``).
 """
@@ -17,7 +21,8 @@ from typing import Any
 from xframe.errors import UsageError, Verbatim
 from xframe.plan.presets._arguments import free, one_process
 from xframe.plan.presets._loader import ACCEPTS, drawn
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, count, epochs_of, flag, loader, maybe, windows
+from xframe.plan.presets._preset import Fields, Preset, count, epochs_of, flag, maybe, windows
+from xframe.plan.presets._replicas import accelerated
 
 
 def _fields(
@@ -33,6 +38,11 @@ def _fields(
     gradient_accumulation_plugin: Any = None,
     shuffle: bool | None = None,
     sampler: Any = None,
+    num_processes: int = 1,
+    even_batches: bool = True,
+    split_batches: bool = False,
+    dispatch_batches: bool | None = None,
+    dataloader_config: Any = None,
 ) -> Fields:
     if gradient_accumulation_plugin is not None:
         plugin = gradient_accumulation_plugin
@@ -49,9 +59,21 @@ def _fields(
     k = count("gradient_accumulation_steps", gradient_accumulation_steps)
     s = maybe("steps_per_epoch", steps_per_epoch)
     epochs, updates = maybe("num_epochs", num_epochs), maybe("max_train_steps", max_train_steps)
-    batches = batches_of_pass(num_samples, b, drop)
+    if dataloader_config is not None:
+        even_batches, split_batches = dataloader_config.even_batches, dataloader_config.split_batches
+        dispatch_batches = dataloader_config.dispatch_batches
+    cut, batches = accelerated(
+        "accelerate",
+        count("num_processes", num_processes),
+        b,
+        drop,
+        num_samples,
+        even_batches=flag("even_batches", even_batches),
+        split_batches=flag("split_batches", split_batches),
+        dispatch_batches=flag("dispatch_batches", dispatch_batches or False),
+    )
     return {
-        **loader(b, drop),
+        **cut,
         **drawn("accelerate", shuffle, sampler),
         **_limits(epochs, updates, s, batches, k, sync_with_dataloader),
         **epochs_of(s, "restart", "short_epoch"),
@@ -92,18 +114,21 @@ def _limits(epochs: int | None, updates: int | None, s: int | None, batches: int
 PRESET = Preset(
     make=_fields,
     trainer="accelerate 1.15.0",
-    renamed={"epochs": "num_epochs", "updates": "max_train_steps"},
+    renamed={"epochs": "num_epochs", "updates": "max_train_steps", "replicas": "num_processes"},
+    per_replica=True,
     missing={"steps": "Accelerate's loop is the script's; max_train_steps of its examples counts updates."},
     drop={"drop_last": True},
     accepts=ACCEPTS
     | free(
-        "device_placement split_batches mixed_precision cpu dataloader_config rng_types log_with project_dir",
+        "device_placement mixed_precision cpu rng_types log_with project_dir",
         "project_config step_scheduler_with_optimizer kwargs_handlers dynamo_backend dynamo_plugin",
         "adjust_scheduler sync_each_batch",  # of GradientAccumulationPlugin
+        "use_seedable_sampler data_seed non_blocking use_stateful_dataloader",  # of DataLoaderConfiguration
     )
     | one_process(
         "deepspeed_plugin deepspeed_plugins fsdp_plugin torch_tp_plugin megatron_lm_plugin parallelism_config"
     ),
     switches={"GradientAccumulationPlugin(sync_with_dataloader=False)": {"sync_with_dataloader": False}},
     variants={"sync_with_dataloader": (True, False)},
+    of_replicas={"even_batches": (True, False), "dispatch_batches": (False, True)},
 )

@@ -53,7 +53,10 @@ PRESET = Preset(
     make=_fields,
     trainer="pytorch-ignite 0.5.5",
     renamed={"epochs": "max_epochs", "steps": "max_iters", "steps_per_epoch": "epoch_length"},
-    missing={"updates": "Ignite's max_iters counts steps: ask for steps."},
+    missing={
+        "updates": "Ignite's max_iters counts steps: ask for steps.",
+        "replicas": "An engine knows of no others: how a script shares out its samples is its own.",
+    },
     drop={"drop_last": True},
     accepts=ACCEPTS
     | free(

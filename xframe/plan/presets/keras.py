@@ -8,6 +8,9 @@ nothing. ``data`` is how it is given: ``arrays`` (also a PyDataset without worke
 (a batched tf.data of known cardinality), ``batch-repeat`` and ``repeat-batch`` (endless ones; where ``repeat``
 comes first, batches straddle passes).
 
+Under ``MirroredStrategy`` its replicas share each batch of ``batch_size``, a slice each; the gradient is the mean of
+the replicas' own. Give ``strategy`` as it is, or ``num_replicas_in_sync``; ``auto_shard_policy`` is the data's.
+
 Source: keras/src/trainers/epoch_iterator.py, backend/tensorflow/trainer.py, optimizers/base_optimizer.py.
 """
 
@@ -18,6 +21,7 @@ from typing import Any, Literal
 from xframe.plan.presets._arguments import free
 from xframe.plan.presets._keras import ACCEPTS, DROP, NO_LIMITS, around, parts, read_arguments
 from xframe.plan.presets._preset import Fields, Preset, epochs_of, maybe, windows
+from xframe.plan.presets._replicas import distributed
 
 
 def _fields(
@@ -37,6 +41,9 @@ def _fields(
     validation_batch_size: int | None = None,
     shuffle: bool | None = None,
     callbacks: Any = None,
+    strategy: Any = None,
+    num_replicas_in_sync: int | None = None,
+    auto_shard_policy: Any = "AUTO",
     optimizer: Any = None,
 ) -> Fields:
     num_samples, epochs = parts("keras", num_samples, data, validation_split, epochs, initial_epoch)
@@ -49,6 +56,13 @@ def _fields(
         s = -(-s // per_execution) * per_execution
     return {
         "batch_size": b,
+        **distributed(
+            "keras",
+            strategy,
+            maybe("num_replicas_in_sync", num_replicas_in_sync),
+            auto_shard_policy,
+            b,
+        ),
         "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
         "epochs": epochs,
         **epochs_of(s, "continue", {"batch-repeat": "repeat", "repeat-batch": None}.get(data, "short_epoch")),
@@ -75,6 +89,7 @@ PRESET = Preset(
     make=_fields,
     trainer="keras 3.15.1",
     missing=NO_LIMITS,
+    renamed={"replicas": "num_replicas_in_sync"},
     drop=DROP,
     variants={"data": ("dataset", "batch-repeat")},
     accepts=ACCEPTS | free("auto_scale_loss"),

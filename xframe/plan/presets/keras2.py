@@ -4,6 +4,10 @@ It accumulates no gradients and has no limit of steps or updates. With ``steps_p
 through ``epochs`` times and no more; a tf.data goes on in the next epoch, and training stops where the data ends,
 unless ``steps_per_epoch`` is just its cardinality: then each epoch restarts it. ``data`` is as for ``keras``.
 
+Under ``MirroredStrategy`` or ``MultiWorkerMirroredStrategy`` its replicas share each batch of ``batch_size``, a slice
+each; the gradient is the mean of the replicas' own. Give ``strategy`` as it is, or ``num_replicas_in_sync``;
+``auto_shard_policy`` is the data's.
+
 Source: tf_keras/src/engine/data_adapter.py (``DataHandler``) and training.py.
 """
 
@@ -14,7 +18,8 @@ from typing import Any, Literal
 from xframe.errors import UsageError, Verbatim, counted
 from xframe.plan.presets._arguments import free
 from xframe.plan.presets._keras import ACCEPTS, DROP, NO_LIMITS, around, parts, read_arguments
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, epochs_of
+from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, epochs_of, maybe
+from xframe.plan.presets._replicas import distributed
 
 
 def _fields(
@@ -33,6 +38,9 @@ def _fields(
     validation_batch_size: int | None = None,
     shuffle: bool | None = None,
     callbacks: Any = None,
+    strategy: Any = None,
+    num_replicas_in_sync: int | None = None,
+    auto_shard_policy: Any = "AUTO",
 ) -> Fields:
     num_samples, epochs = parts("keras2", num_samples, data, validation_split, epochs, initial_epoch)
     b, s, per_execution, drop = read_arguments(
@@ -53,6 +61,14 @@ def _fields(
         )
     return {
         "batch_size": b,
+        **distributed(
+            "keras2",
+            strategy,
+            maybe("num_replicas_in_sync", num_replicas_in_sync),
+            auto_shard_policy,
+            b,
+            workers=True,
+        ),
         "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
         "epochs": epochs,
         "steps": steps,
@@ -74,6 +90,7 @@ PRESET = Preset(
     make=_fields,
     trainer="tf_keras 2.21.0",
     missing=NO_LIMITS | {"gradient_accumulation_steps": "Keras 2 accumulates no gradients."},
+    renamed={"replicas": "num_replicas_in_sync"},
     drop=DROP,
     variants={"data": ("dataset", "batch-repeat")},
     accepts=ACCEPTS | free("optimizer max_queue_size workers use_multiprocessing pss_evaluation_shards"),

@@ -9,7 +9,11 @@ to the data, and drops the window. ``overfit_batches`` is such a limit, and in s
 epoch of that many batches and updates. ``EarlyStopping`` after validations of whole epochs is a plan's; its
 ``check_finite`` stops where a plan goes on.
 
-Source: lightning/pytorch/loops/training_epoch_loop.py, fit_loop.py, utilities.py, fetchers.py.
+Several ``devices`` times ``num_nodes`` under DDP get a ``DistributedSampler`` put under the loader, which shuffles
+whatever the loader does, but for ``overfit_batches``; an own one stays. ``batch_size`` is that of each process.
+
+Source: lightning/pytorch/loops/training_epoch_loop.py, fit_loop.py, utilities.py, fetchers.py, and
+trainer/connectors/data_connector.py (``_requires_distributed_sampler``, ``_get_distributed_sampler``).
 """
 
 from __future__ import annotations
@@ -22,13 +26,14 @@ from xframe.plan.presets._arguments import (
     RESUMED,
     Callbacks,
     free,
-    one_process,
+    order_of,
     require_plain,
     stopping,
     unset,
 )
-from xframe.plan.presets._loader import ACCEPTS, drawn
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, epochs_of, flag, loader, windows
+from xframe.plan.presets._loader import ACCEPTS, Dealing, drawn, read_sampler
+from xframe.plan.presets._preset import Fields, Preset, choice, count, epochs_of, flag, windows
+from xframe.plan.presets._replicas import ALL_SAMPLES, sampled
 
 
 def _fields(
@@ -50,18 +55,29 @@ def _fields(
     callbacks: Any = None,
     shuffle: bool | None = None,
     sampler: Any = None,
+    devices: Any = "auto",
+    num_nodes: int = 1,
+    strategy: Any = "auto",
+    use_distributed_sampler: bool = True,
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
+    number = _processes(devices, num_nodes, strategy)
     given = _CALLBACKS.read("lightning", callbacks, "EarlyStopping", "GradientAccumulationScheduler")
     k = _window(accumulate_grad_batches, given.get("GradientAccumulationScheduler"))
     choice("data", data, ("loader", "iterable"))
-    order = drawn("lightning", shuffle, sampler)
+    dealing = _dealing(number, sampler, use_distributed_sampler, data)
+    if number == 1:
+        order = drawn("lightning", shuffle, sampler)
+    elif sampler is not None and dealing.shuffle is not None:
+        order = order_of("lightning", dealing.shuffle)
+    else:
+        order = {"order": "shuffle"}
     if overfit_batches:
         limit_train_batches, order = overfit_batches, {"order": "sequential"}
     if fast_dev_run:
         max_epochs, max_steps = 1, count("fast_dev_run", int(fast_dev_run))
         limit_train_batches = limit_train_batches if overfit_batches else max_steps
-    batches, remainder = batches_of_pass(num_samples, b, drop), "flush"
+    (cut, batches), remainder = sampled(number, b, drop, num_samples, dealing.drops), "flush"
     name = "overfit_batches" if overfit_batches else "limit_train_batches"
     s = _limit(name, limit_train_batches, batches, data)
     if s is not None and s > batches and data == "iterable":
@@ -73,14 +89,16 @@ def _fields(
             raise UsageError("lightning without end", got=Verbatim("max_epochs=-1, max_steps=-1"), expected="a limit")
         epochs = 1000
     return {
-        **loader(b, drop),
+        **cut,
         **order,
         "epochs": epochs,
         "updates": updates,
         **epochs_of(s, "restart", "short_epoch"),
         **windows(k, accumulation_boundary="epoch", accumulation_remainder=remainder, loss_normalization="window"),
         **(
-            _stopping(given["EarlyStopping"], check_val_every_n_epoch, val_check_interval, min_epochs, min_steps)
+            _stopping(
+                given["EarlyStopping"], number, check_val_every_n_epoch, val_check_interval, min_epochs, min_steps
+            )
             if "EarlyStopping" in given and not fast_dev_run
             else {}
         ),
@@ -120,8 +138,53 @@ def _window(steps: Any, scheduler: Any) -> int:
     return count("scheduling", scheduling[0])
 
 
-def _stopping(callback: Any, every: Any, interval: Any, min_epochs: Any, min_steps: Any) -> Fields:
+def _processes(devices: Any, num_nodes: Any, strategy: Any) -> int:
+    """How many processes train together."""
+    nodes, each = count("num_nodes", num_nodes), devices
+    if isinstance(each, str) and each != "auto":
+        parts = [part for part in each.split(",") if part.strip()]
+        each = len(parts) if "," in each else int(each) if each.strip().isdecimal() else each
+    if isinstance(each, (list, tuple)) and each:
+        each = len(each)
+    if each is None or (each == "auto" and nodes == 1):
+        each = 1
+    number = nodes * count("devices", each, remedy="Give the number of devices that it stands for.")
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__
+    if number > 1 and not name.lower().startswith(("auto", "ddp")) and strategy is not None:
+        raise UsageError(
+            f"lightning with {number:,} processes under the strategy {name}: how it shares out samples and gradients "
+            "is not known",
+            expected="auto, ddp or one of its kind",
+        )
+    return number
+
+
+def _dealing(number: int, sampler: Any, injects: Any, data: str) -> Dealing:
+    """How the loader's samples are dealt to that many processes."""
+    ours = type(sampler).__name__ == "DistributedSampler"
+    if number == 1 and not ours:
+        return Dealing(1, False, None)
+    if data == "iterable" or not (ours or flag("use_distributed_sampler", injects)):
+        what = "an iterable" if data == "iterable" else "use_distributed_sampler=False"
+        raise UsageError(
+            f"lightning with {number:,} processes and {what}: {ALL_SAMPLES}",
+            expected="a data set with a length, under a DistributedSampler",
+        )
+    if not ours:
+        drawn("lightning", None, sampler)  # one of the script's own is wrapped, and its samples are not known
+        return Dealing(number, False, None)
+    return read_sampler("lightning", sampler, number, None, False)
+
+
+def _stopping(callback: Any, processes: int, every: Any, interval: Any, min_epochs: Any, min_steps: Any) -> Fields:
     """The fields of validation and early stopping."""
+    if processes > 1:
+        raise UsageError(
+            "lightning with EarlyStopping over several processes, which validate on a share each, some samples twice: "
+            "no plan expresses that",
+            got=processes,
+            expected="one process",
+        )
     if every is None or interval not in (None, 1.0) or isinstance(interval, int) or min_epochs or min_steps:
         raise UsageError(
             "lightning with EarlyStopping that is not looked at once after each validation of whole epochs: "
@@ -162,18 +225,19 @@ PRESET = Preset(
         "updates": "max_steps",
         "steps_per_epoch": "limit_train_batches",
         "gradient_accumulation_steps": "accumulate_grad_batches",
+        "replicas": "devices",
     },
+    per_replica=True,
     missing={"steps": "Lightning's max_steps counts updates: ask for updates."},
     drop={"drop_last": True},
     accepts=ACCEPTS
     | free(
-        "accelerator strategy precision logger limit_val_batches limit_test_batches limit_predict_batches",
+        "accelerator precision logger limit_val_batches limit_test_batches limit_predict_batches",
         "num_sanity_val_steps log_every_n_steps enable_checkpointing enable_progress_bar enable_model_summary",
-        "gradient_clip_val gradient_clip_algorithm deterministic benchmark inference_mode use_distributed_sampler",
+        "gradient_clip_val gradient_clip_algorithm deterministic benchmark inference_mode",
         "profiler detect_anomaly barebones plugins sync_batchnorm reload_dataloaders_every_n_epochs default_root_dir",
         "enable_autolog_hparams model_registry model train_dataloaders val_dataloaders datamodule weights_only",
     )
-    | one_process("devices num_nodes", "auto")
     | unset("max_time", "it stops by time, which no plan knows")
     | unset("ckpt_path", "a plan is of a whole run, not of what is left of one", RESUMED),
 )

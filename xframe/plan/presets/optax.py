@@ -47,9 +47,10 @@ PRESET = Preset(
     make=_fields,
     trainer="optax 0.2.8",
     renamed={"epochs": "num_epochs", "gradient_accumulation_steps": "every_k_schedule"},
-    missing=dict.fromkeys(
-        ("steps", "updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."
-    ),
+    missing={
+        **dict.fromkeys(("steps", "updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."),
+        "replicas": "MultiSteps knows of no others: how a script shares out its samples is its own.",
+    },
     drop={"drop_remainder": True},
     accepts=free("opt accumulator_dtype")
     | unset("should_skip_update_fn", "which updates it skips is decided by the gradients, which no plan knows"),

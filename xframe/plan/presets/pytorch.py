@@ -7,7 +7,12 @@ common: the count starts again and the gradients stay, to enter the next epoch's
 is ``window`` where the loss is divided by k before ``backward``. ``max_steps`` counts batches; without ``epochs``
 passes repeat until then.
 
-Source: torch/utils/data/dataloader.py; the loops are tests/trainers/torch_loop.py.
+With ``world_size``, or ``num_replicas``, of several processes under ``DistributedDataParallel`` the loader's sampler
+is a ``DistributedSampler``: ``shuffle`` is that sampler's, ``sampler_drop_last`` its ``drop_last``, and ``batch_size``
+that of each process. Every process deals itself each R-th sample, from passes filled up to a multiple of R; gradients
+are means over the processes' own.
+
+Source: torch/utils/data/dataloader.py and distributed.py; the loops are tests/trainers/torch_loop.py.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from xframe.errors import UsageError
-from xframe.plan.presets._loader import ACCEPTS, drawn
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, maybe, windows
+from xframe.plan.presets._arguments import free, order_of, unset
+from xframe.plan.presets._loader import ACCEPTS, drawn, read_sampler
+from xframe.plan.presets._preset import Fields, Preset, choice, count, flag, maybe, windows
+from xframe.plan.presets._replicas import sampled
 
 
 def _fields(
@@ -31,16 +38,20 @@ def _fields(
     max_steps: int | None = None,
     shuffle: bool | None = None,
     sampler: Any = None,
+    world_size: int | None = None,
+    num_replicas: int | None = None,
+    sampler_drop_last: bool = False,
 ) -> Fields:
     b, drop = count("batch_size", batch_size), flag("drop_last", drop_last)
+    dealing = read_sampler("pytorch", sampler, world_size, num_replicas, flag("sampler_drop_last", sampler_drop_last))
     if epochs is None and max_steps is None:
         raise UsageError("pytorch needs epochs or max_steps", expected="at least one of them")
     choice("leftover", leftover, ("flush", "zero", "carry", "leak"))
     choice("normalization", normalization, ("window", "sum"))
-    batches_of_pass(num_samples, b, drop)
+    cut, _ = sampled(dealing.number, b, drop, num_samples, dealing.drops)
     return {
-        **loader(b, drop),
-        **drawn("pytorch", shuffle, sampler),
+        **cut,
+        **(drawn("pytorch", shuffle, sampler) if dealing.shuffle is None else order_of("pytorch", dealing.shuffle)),
         "epochs": maybe("epochs", epochs),
         "steps": maybe("max_steps", max_steps),
         **windows(
@@ -56,14 +67,24 @@ def _fields(
 PRESET = Preset(
     make=_fields,
     trainer="torch 2.13.0",
-    renamed={"steps": "max_steps"},
+    renamed={"steps": "max_steps", "replicas": "world_size"},
+    per_replica=True,
     missing=dict.fromkeys(("updates", "steps_per_epoch"), "The loop is the script's: here it is whole epochs."),
     drop={"drop_last": True},
-    accepts=ACCEPTS,
+    accepts=ACCEPTS
+    | free(
+        "backend init_method rank store group_name pg_options device_id",  # init_process_group
+        "module device_ids output_device dim broadcast_buffers init_sync process_group bucket_cap_mb",
+        "find_unused_parameters check_reduction gradient_as_bucket_view static_graph delay_all_reduce_named_params",
+        "param_to_hook_all_reduce mixed_precision device_mesh skip_all_reduce_unused_params",
+        "bucket_cap_mb_list batched_grad_copy forward_sync_buffers",
+    )
+    | unset("join", "processes that are out of samples make no step, which no plan expresses"),
     switches={
         "a last update at the end of each epoch": {"leftover": "flush"},
         "zero_grad() as each epoch begins": {"leftover": "zero"},
         "a step counter that goes on over epochs": {"leftover": "carry"},
     },
     variants={"leftover": ("leak", "flush", "zero", "carry"), "normalization": ("window", "sum")},
+    of_replicas={"sampler_drop_last": (False, True)},
 )

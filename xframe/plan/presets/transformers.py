@@ -1,4 +1,4 @@
-"""``transformers.Trainer.train`` in one process on one device. *ran* with transformers 5.23.0.
+"""``transformers.Trainer.train``. *ran* with transformers 5.23.0.
 
 ``max_steps`` counts updates and overrides ``num_train_epochs``, a fraction of which is turned into updates.
 Windows are cut at each epoch's end, which updates with what is there, divided by the steps present.
@@ -7,6 +7,10 @@ row, a mean over the rows of the window. ``data`` is ``iterable`` for a data set
 ``max_steps``, keeps its last batch whatever ``dataloader_drop_last`` says, and leaks what is left of a window
 at its end, each part with a divisor of its own, which no plan expresses. ``EarlyStoppingCallback`` without a
 threshold is a plan's; the Trainer validates as training ends only where an evaluation is due then.
+
+``world_size`` is the number of processes under torchrun, one device each, and ``per_device_train_batch_size`` that of
+each. They share samples as under Accelerate, by the words of ``accelerator_config``; with ``num_items_in_batch`` the
+gradient is the mean over the rows of all.
 
 Source: transformers/trainer.py (``set_initial_training_values``, ``_inner_training_loop``, ``get_batch_samples``).
 """
@@ -26,7 +30,8 @@ from xframe.plan.presets._arguments import (
     stopping,
     unset,
 )
-from xframe.plan.presets._preset import Fields, Preset, batches_of_pass, choice, count, flag, loader, windows
+from xframe.plan.presets._preset import Fields, Preset, choice, count, flag, windows
+from xframe.plan.presets._replicas import accelerated
 
 
 def _fields(
@@ -50,8 +55,11 @@ def _fields(
     load_best_model_at_end: bool = False,
     accelerator_config: Any = None,
     callbacks: Any = None,
+    world_size: int = 1,
+    local_rank: int = -1,
+    average_tokens_across_devices: bool = True,
 ) -> Fields:
-    if accelerator_config is not None and _gradient_accumulation_of(accelerator_config):
+    if accelerator_config is not None and _configured(accelerator_config, "gradient_accumulation_kwargs", None):
         raise UsageError(
             "transformers with gradient_accumulation_kwargs in accelerator_config: how these cut windows is not known",
             got=accelerator_config,
@@ -63,9 +71,11 @@ def _fields(
     k = count("gradient_accumulation_steps", gradient_accumulation_steps)
     choice("data", data, ("map", "iterable"))
     drop = drop and data == "map"
-    batches = batches_of_pass(num_samples, b, drop)
+    cut, batches = _shared(
+        num_samples, b, drop, world_size, local_rank, data, accelerator_config, samples, average_tokens_across_devices
+    )
     return {
-        **loader(b, drop),
+        **cut,
         **({"order": _SAMPLED[train_sampling_strategy]} if train_sampling_strategy in _SAMPLED else {}),
         **_limit(num_train_epochs, max_steps, batches, k, data),
         **windows(
@@ -108,10 +118,54 @@ def _limit(num_train_epochs: Any, max_steps: Any, batches: int, k: int, data: st
     return {"updates": updates}
 
 
-def _gradient_accumulation_of(config: Any) -> Any:
-    if isinstance(config, dict):
-        return config.get("gradient_accumulation_kwargs")
-    return getattr(config, "gradient_accumulation_kwargs", None)
+def _shared(
+    num_samples: int,
+    b: int,
+    drop: bool,
+    world_size: Any,
+    local_rank: Any,
+    data: str,
+    config: Any,
+    samples: bool,
+    across: Any,
+) -> tuple[Fields, int]:
+    """How processes share the samples, and the batches of a pass."""
+    number = count("world_size", world_size)
+    if number == 1 and local_rank not in (-1, 0, None):
+        raise UsageError(
+            "transformers with local_rank and no world_size",
+            got=local_rank,
+            expected="world_size, the number of processes",
+        )
+    if number > 1 and data == "iterable":
+        raise UsageError(
+            "transformers on an iterable in several processes: how they share it is not known",
+            got=number,
+            expected="a data set with a length",
+        )
+    if number > 1 and samples and not across:
+        raise UsageError(
+            "transformers with average_tokens_across_devices=False: each process divides by its own number of items, "
+            "which no plan expresses",
+            got=Verbatim("num_items_in_batch"),
+            expected="average_tokens_across_devices",
+        )
+    return accelerated(
+        "transformers",
+        number,
+        b,
+        drop,
+        num_samples,
+        even_batches=_configured(config, "even_batches", True),
+        split_batches=_configured(config, "split_batches", False),
+        dispatch_batches=_configured(config, "dispatch_batches", False) or False,
+        gradients="rows" if samples else "replicas",
+    )
+
+
+def _configured(config: Any, name: str, default: Any) -> Any:
+    """One of ``accelerator_config``, which is a dict or an ``AcceleratorConfig``."""
+    return config.get(name, default) if isinstance(config, dict) else getattr(config, name, default)
 
 
 def _stopping(
@@ -150,7 +204,13 @@ _CALLBACKS = Callbacks(("transformers",), {})
 PRESET = Preset(
     make=_fields,
     trainer="transformers 5.23.0",
-    renamed={"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "updates": "max_steps"},
+    renamed={
+        "batch_size": "per_device_train_batch_size",
+        "epochs": "num_train_epochs",
+        "updates": "max_steps",
+        "replicas": "world_size",
+    },
+    per_replica=True,
     missing={
         "steps": "Transformers' max_steps counts updates: ask for updates.",
         "steps_per_epoch": "An epoch of the Trainer is a whole pass.",
@@ -160,7 +220,7 @@ PRESET = Preset(
     accepts=free(
         # TrainingArguments, in its own order
         "output_dir learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args weight_decay",
-        "adam_beta1 adam_beta2 adam_epsilon optim_target_modules average_tokens_across_devices max_grad_norm",
+        "adam_beta1 adam_beta2 adam_epsilon optim_target_modules max_grad_norm",
         "label_smoothing_factor bf16 fp16 bf16_full_eval fp16_full_eval tf32 activation_checkpointing",
         "activation_checkpointing_kwargs gradient_checkpointing gradient_checkpointing_kwargs torch_compile",
         "torch_compile_backend torch_compile_mode use_liger_kernel liger_kernel_config use_cache neftune_noise_alpha",
@@ -180,7 +240,6 @@ PRESET = Preset(
         "optimizers optimizer_cls_and_kwargs preprocess_logits_for_metrics ignore_keys_for_eval",
     )
     | one_process("fsdp fsdp_config deepspeed parallelism_config")
-    | one_process("local_rank", -1, 0)
     | unset("resume_from_checkpoint", "a plan is of a whole run, not of what is left of one", RESUMED)
     | unset("auto_find_batch_size", "it finds a batch size by trial", "Give the one that it found.")
     | unset("trial", "a search makes many runs, of which a plan is one")
