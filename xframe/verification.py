@@ -49,6 +49,7 @@ from xframe.running.request import (
     refuse_existing,
     write_text,
 )
+from xframe.running.runtime import PATIENCE
 from xframe.tasks.optimizers.reading import Stated
 from xframe.tasks.task import Task
 from xframe.trace.trace import Trace, open_different
@@ -74,6 +75,7 @@ def verify(
     atol: float | None = None,
     name: str | None = None,
     timeout: float | None = None,
+    patience: float = PATIENCE,
     progress: Progress | None = None,
 ) -> Comparison:
     """Runs the plan through each adapter and compares what was observed.
@@ -95,6 +97,7 @@ def verify(
             from the first one's own state.
         rtol, atol: tolerance of loss and weights, both or neither.
         timeout: seconds that the runs may take; default: no limit.
+        patience: seconds that a replica waits for another one before its framework gives up.
         progress: learns how far each run is.
 
     Raises:
@@ -118,6 +121,7 @@ def verify(
         atol=atol,
         name=name,
         timeout=timeout,
+        patience=patience,
     )
     return run_and_compare(request, progress or Progress())
 

@@ -186,6 +186,9 @@ class RunOptions:
     timeout: Annotated[
         float | None, option("Seconds that the runs may take; then they are stopped. Default: no limit.", WHERE)
     ] = None
+    patience: Annotated[
+        float, option("Seconds that a replica waits for another one before its framework gives up.", WHERE)
+    ] = 60.0
 
     def request(self, plan: TrainingPlan, **others: Any) -> Request:
         """To run that plan."""

@@ -1,11 +1,11 @@
 """The guard: a small process between xframe and a child, which sees to it that nothing of the child is left behind.
 
-``python -I -S guard.py PARENT GRACE PLACE HOME COMMAND…`` runs the command in a session of its own, with nothing on its
-standard input, and ends as it ends. Afterwards no process that the command has started is left. When the guard gets
-SIGTERM, and when its parent is gone, it ends the command: first by SIGTERM, and after ``GRACE`` seconds by force. If
-the parent is gone, what the command wrote at ``PLACE``, whose folder the guard has made, goes to ``HOME``, and with it
-what runs beside it have left that ended before; both may be empty. The command's last two arguments are the numbers of
-its pipes, which the guard does not keep open.
+``python -I -S guard.py PARENT GRACE PLACE HOME LITTER COMMAND…`` runs the command in a session of its own, with nothing
+on its standard input, and ends as it ends. Afterwards no process that the command has started is left. When the guard
+gets SIGTERM, and when its parent is gone, it ends the command: first by SIGTERM, and after ``GRACE`` seconds by force.
+If the parent is gone, what the command wrote at ``PLACE``, whose folder the guard has made, goes to ``HOME``, and with
+it what runs beside it have left that ended before, and the files of ``LITTER``, a list of paths, are removed. All three
+may be empty. The command's last two arguments are the numbers of its pipes, which the guard does not keep open.
 
 The guard never waits for an answer, so no child can hold it up: one that hangs in native code, is stopped, forks, or
 is replaced by a different program. On Linux the kernel helps: it kills a command whose guard was killed, makes orphans
@@ -31,7 +31,7 @@ _GIVE_UP = 3.0  # seconds until a process that does not even die by force, in a 
 _DEATH_SIGNAL, _SUBREAPER = 1, 36  # options of prctl
 
 
-def main(parent: int, grace: float, place: str, home: str, command: list[str]) -> NoReturn:
+def main(parent: int, grace: float, place: str, home: str, litter: str, command: list[str]) -> NoReturn:
     """The guard's life."""
     _prctl(_DEATH_SIGNAL, signal.SIGCONT)
     _prctl(_SUBREAPER, 1)
@@ -41,9 +41,13 @@ def main(parent: int, grace: float, place: str, home: str, command: list[str]) -
         os.close(int(number))
     code, gone = _watch(child, parent, grace)
     _end_what_is_left(child, 0.0 if gone else _LEAVE)
-    if (gone or os.getppid() != parent) and lock is not None:  # it may have gone meanwhile
-        os.close(lock)
-        take_all_home(os.path.dirname(os.path.dirname(place)), home)
+    if gone or os.getppid() != parent:  # it may have gone meanwhile
+        for file in filter(None, litter.split(os.pathsep)):
+            with contextlib.suppress(OSError):
+                os.unlink(file)
+        if lock is not None:
+            os.close(lock)
+            take_all_home(os.path.dirname(os.path.dirname(place)), home)
     _end_with(code)
 
 
@@ -197,4 +201,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:])
+    main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5], sys.argv[6:])

@@ -44,6 +44,7 @@ class Run:
 
     label: str
     size: int  # processes
+    patience: float
     place: Path  # of its trace until all have ended
     begin: Callable[[Replica | None], Worker]
     workers: list[Worker] = field(default_factory=list)
@@ -53,21 +54,16 @@ class Run:
     def start(self) -> None:
         """Starts its workers."""
         self.begun += 1
-        for replica in replicas(self.size):
+        for replica in replicas(self.size, self.patience):
             self.workers.append(self.begin(replica))
 
     def start_again(self) -> None:
         """The same, with other ports, when it has not begun to train."""
-        self.stop()
+        stop([worker.child for worker in self.workers])
+        leave_no_meeting(self.workers)
         shutil.rmtree(self.place, ignore_errors=True)
         self.workers.clear()
         self.start()
-
-    def stop(self) -> bool:
-        """Ends its workers; whether one was still at work."""
-        stopped = stop([worker.child for worker in self.workers])
-        leave_no_meeting(self.workers)
-        return any(worker.child in stopped and not (worker.stays and worker.done) for worker in self.workers)
 
     @property
     def steps(self) -> int:
@@ -166,18 +162,22 @@ def _run(
             interpreter=interpreters[selection.adapter],
             place=job.trace if place != trace else "",
             home=str(trace.resolve().parent),
+            litter=() if replica is None else replica.litter,
         )
         return Worker(child, trace, replica, stays=job.stays)
 
     try:
         for ((selection, trace), place), size in zip(places.items(), sizes, strict=True):
-            runs.append(Run(selection.label, size, place, partial(begin, selection, trace, place)))
+            runs.append(Run(selection.label, size, request.patience, place, partial(begin, selection, trace, place)))
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)
             runs[-1].start()
         _watch(runs, request, progress, judging, list(places.values()))
     finally:
+        stopped = stop([worker.child for worker in _workers(runs)])
+        leave_no_meeting(_workers(runs))
         for run in runs:
-            if run.stop() and not run.over:
+            at_work = any(one.child in stopped and not (one.stays and one.done) for one in run.workers)
+            if at_work and not run.over:
                 progress.end(run.label, run.steps, "stopped")
     return runs
 

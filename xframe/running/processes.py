@@ -119,12 +119,13 @@ def start(
     variables: Mapping[str, str] | None = None,
     place: str = "",
     home: str = "",
+    litter: Sequence[str] = (),
 ) -> Child:
     """Starts ``interpreter -m module NUMBER NUMBER``, where the numbers are the pipes to it and from it.
 
     The module's main goes through ``xframe.running.messages.report``; ``first`` is the first message to it. ``label``,
     ``log`` and ``kinds`` are those of ``Child``; ``variables`` are added to its environment. What it writes at
-    ``place``, if anything is given there, goes ``home`` when this process is gone.
+    ``place``, if anything is given there, goes ``home`` when this process is gone; the files of ``litter`` are removed.
 
     Raises:
         UsageError: the log cannot be written, or the interpreter not started.
@@ -142,7 +143,7 @@ def start(
         try:
             # -P: what lies in the current folder is not in the way of what a framework imports.
             child = [_found(interpreter, label), "-P", "-m", module, str(theirs), str(reports)]
-            options = [str(os.getpid()), str(_GRACE_SECONDS), place, home]
+            options = [str(os.getpid()), str(_GRACE_SECONDS), place, home, os.pathsep.join(litter)]
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", guard.__file__, *options, *child],
                 stdin=subprocess.DEVNULL,

@@ -21,20 +21,19 @@ from xframe.running.processes import Child
 from xframe.running.runtime import Replica
 from xframe.running.workers import Worker, failure
 
-PATIENCE = 60.0  # seconds that a framework waits for another replica
 PORTS_TRIED = 3  # times that a run begins with other ports
 _PORT_TAKEN = "Could not start gRPC server"  # TensorFlow binds its port itself, some time after it was found free
 _GRACE = 2.0  # seconds for what the same fault does to the others to be seen, once one has ended
 _MEETING = "xframe-meeting-"
 
 
-def replicas(of: int) -> tuple[Replica | None, ...]:
+def replicas(of: int, patience: float) -> tuple[Replica | None, ...]:
     """Those of a run in so many processes, which have a place to meet; of one process, none."""
     if of == 1:
         return (None,)
     meeting = str(Path(tempfile.gettempdir(), _MEETING + secrets.token_hex(16)))
     addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(of))
-    return tuple(Replica(index, of, meeting, addresses, PATIENCE) for index in range(of))
+    return tuple(Replica(index, of, meeting, addresses, patience) for index in range(of))
 
 
 def _free_ports(count: int) -> list[int]:
@@ -50,7 +49,7 @@ def leave_no_meeting(workers: Sequence[Worker]) -> None:
     """Removes what replicas that are gone have left where they met."""
     for worker in workers:
         if worker.replica is not None:
-            for file in (worker.replica.meeting, worker.replica.arrival):
+            for file in worker.replica.litter:
                 with contextlib.suppress(OSError):
                     Path(file).unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from xframe.running import registry
 from xframe.running.adapter import modules
 from xframe.running.checkpoints import NOTHING_KEPT, Wanted
 from xframe.running.registry import Selection
-from xframe.running.runtime import Runtime
+from xframe.running.runtime import PATIENCE, Runtime
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import Rule, read
 from xframe.tasks.optimizers.reading import Stated
@@ -61,6 +61,7 @@ class Request:
     rtol: float | None = None
     atol: float | None = None
     timeout: float | None = None  # seconds that the runs may take
+    patience: float = PATIENCE  # seconds that replicas wait for each other
     numerics: str = "quick"  # a key of ``EXTENTS``, or "off"
     checkpoints: Wanted = NOTHING_KEPT  # of a run by one adapter
     rule: Rule | None = field(init=False)  # that optimizer
@@ -72,9 +73,9 @@ class Request:
             raise UsageError(
                 "verify", got=(self.plan, self.task), expected="an xframe.TrainingPlan and the name of a task"
             )
-        limit = self.timeout
-        if limit is not None and not (isinstance(limit, (int, float)) and 0 < limit < float("inf")):
-            raise UsageError("timeout", got=self.timeout, expected="a number of seconds above 0")
+        for name, seconds in (("timeout", self.timeout), ("patience", self.patience)):
+            if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds < float("inf")):
+                raise UsageError(name, got=seconds, expected="a number of seconds above 0")
         if self.numerics not in NUMERICS:
             raise unknown("numerics", str(self.numerics), NUMERICS)
         names = self.adapters.split(",") if isinstance(self.adapters, str) else tuple(self.adapters)

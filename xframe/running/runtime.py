@@ -10,6 +10,7 @@ from typing import Any, Literal
 from xframe.errors import UsageError, did_you_mean
 from xframe.precision import PRECISIONS
 
+PATIENCE = 60.0  # seconds that a framework waits for another replica, unless others are asked for
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -29,12 +30,17 @@ class Replica:
     of: int
     meeting: str
     addresses: tuple[str, ...] = ()
-    patience: float = 60.0
+    patience: float = PATIENCE
 
     @property
     def arrival(self) -> str:
         """The name of the file that says that it has come to where all meet."""
         return f"{self.meeting}-{self.index}"
+
+    @property
+    def litter(self) -> tuple[str, str]:
+        """The files that are there while they meet."""
+        return self.meeting, self.arrival
 
     def arrive(self) -> None:
         """Says so; to be called just before it waits there, where the framework may wait for ever."""

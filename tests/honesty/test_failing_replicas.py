@@ -1,0 +1,129 @@
+"""One of several replicas dies, hangs or never comes: the error names it and nothing of the run is left.
+
+The adapter is torch's, with DistributedDataParallel, whose replica 1 does that of itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+MODULE = """
+import os, signal, time
+from xframe_torch import TorchAdapter
+
+FAULT = os.environ["FAULT"]
+
+
+class Faulty(TorchAdapter):
+    name = "faulty"
+
+    def run(self, plan, task, runtime, recorder, *rest):
+        self.fails = runtime.replica.index == 1
+        if self.fails and FAULT == "absent":
+            time.sleep(600)
+        return super().run(plan, task, runtime, recorder, *rest)
+
+    def train_step(self, plan, task, runtime):
+        step = super().train_step(plan, task, runtime)
+        made, act = type(step).__call__, FAULTS.get(FAULT)
+
+        class Failing(type(step)):
+            def __call__(self, batch):
+                if act is not None and self.window.steps == 12:
+                    act()
+                return made(self, batch)
+
+        if self.fails:
+            step.__class__ = Failing
+        return step
+
+
+def raises():
+    raise LookupError("out of luck")
+
+
+FAULTS = {
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stopped": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "raises": raises,
+    "leaves": lambda: os._exit(0),
+    "hangs": lambda: time.sleep(600),
+}
+"""
+PATIENCE = 6
+BEYOND = 15 + 15  # seconds beyond the framework's own patience; the others are of a machine that has more to do
+
+
+class Ended(NamedTuple):
+    done: subprocess.CompletedProcess[str]
+    seconds: float
+    mark: str
+    folder: Path
+
+
+def run(folder: Path, fault: str, *options: str) -> Ended:
+    """``xframe verify`` with such an adapter; all its processes have the mark in their environment."""
+    site, mark, scratch = folder / "site", uuid.uuid4().hex, folder / "scratch"
+    metadata = site / "faulty-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    scratch.mkdir()
+    (site / "faulty.py").write_text(MODULE)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[xframe.adapters]\nfaulty = faulty:Faulty\n")
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "FAULT": fault, "MARK": mark, "TMPDIR": str(scratch)}
+    command = [sys.executable, "-m", "xframe", "verify", "--adapters", "faulty", "--task", "ledger", "--threads", "1"]
+    command += ["--batch-size", "8", "--steps", "24", "--patience", str(PATIENCE), "--out", "out", *options]
+    command += ["--precision", "float64", "--device", "cpu", "--order", "sequential"]
+    began = time.monotonic()
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=folder, timeout=150, check=False
+    )
+    return Ended(done, time.monotonic() - began, mark, folder)
+
+
+def left(mark: str) -> list[str]:
+    """The commands of processes with that mark."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("fault", "replicas", "says"),
+    [
+        ("killed", 3, "replica 1 of worker 'faulty' was killed by SIGKILL"),
+        ("raises", 2, "replica 1 of worker 'faulty' failed"),
+        ("leaves", 2, "replica 1 of worker 'faulty' ended with exit code 0"),
+        ("stopped", 2, "replica 1 of worker 'faulty' is stopped, as by SIGSTOP"),
+        ("hangs", 3, "replica 1 of worker 'faulty' has said nothing for"),
+        ("absent", 2, "replica 1 of worker 'faulty' has said nothing for"),
+    ],
+)
+def test_the_replica_at_fault_is_named_and_all_end(tmp_path: Path, fault: str, replicas: int, says: str) -> None:
+    ended = run(tmp_path, fault, "--replicas", str(replicas))
+    assert ended.done.returncode == 3, ended.done.stderr
+    (message,) = [line for line in ended.done.stderr.splitlines() if line.startswith("xframe: ")]
+    assert says in message
+    assert ("LookupError: out of luck" in message) == (fault == "raises")
+    assert "Traceback" not in ended.done.stderr
+    assert ended.seconds < PATIENCE + BEYOND
+    assert left(ended.mark) == []
+    assert list((tmp_path / "scratch").glob("xframe*")) == [], "where they met is removed"
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {"plan.toml", "faulty.trace", *(f"faulty-{index}.log" for index in range(replicas))}
