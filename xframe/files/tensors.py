@@ -22,13 +22,15 @@ import xxhash
 from numpy.typing import NDArray
 
 from xframe.errors import StateError, Verbatim, printable
-from xframe.files.limits import JSON_BYTES, LARGEST, opened, parsed, written
+from xframe.files.limits import JSON_BYTES, LARGEST, once, opened, parsed, written
 from xframe.files.new import Passing
 
 AXES = 32  # that an array may have
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 TYPES |= {f"{letter}{8 * size}": f"<{letter.lower()}{size}" for letter in "IU" for size in (1, 2, 4, 8)}
 _NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}  # the last of a kind: a <u2 is a U16
+_METADATA = "__metadata__"
+_TOGETHER = 1 << 20  # bytes of small arrays that are written at once: a file system takes its time for each call
 _LENGTH = struct.Struct("<Q")
 Facts = dict[str, Any]
 
@@ -90,22 +92,22 @@ def write(
         ValueError, TypeError: its facts are no JSON, or ``check`` refuses them.
         OSError: it cannot be written.
     """
-    packed = {name: _packed(name, values, halves) for name, values in arrays.items()}
+    packed = {_name(name): _packed(name, values, halves) for name, values in arrays.items()}
     packed = dict(sorted(packed.items(), key=lambda item: (-item[1][1].itemsize, item[0])))  # so that all are aligned
     entries, end = dict[str, Any](), 0
     for name, (kind, values) in packed.items():
         entries[name] = {"dtype": kind, "shape": values.shape, "data_offsets": (end, end := end + values.nbytes)}
     head, stored = written(facts).decode(), {name: Stored(kind, one.shape) for name, (kind, one) in packed.items()}
-    digest = _digest(head, stored, {name: _of_bytes(values) for name, (_, values) in packed.items()})
-    text = written({"__metadata__": {"xframe": head, "digest": digest}, **entries})
+    check(stored, _facts(json.loads(head, object_pairs_hook=once)))  # as a reader has them
+    contents = {name: _bytes(values) for name, (_, values) in packed.items()}
+    digest = _digest(head, stored, {name: _of_bytes(content) for name, content in contents.items()})
+    text = written({_METADATA: {"xframe": head, "digest": digest}, **entries})
     text += b" " * (-len(text) % 8)
-    read = _stated(text, end)
-    check(read.arrays, _facts(read))
     with Passing(path) as passing:
-        with os.fdopen(os.dup(passing.number), "wb") as file:
+        with os.fdopen(os.dup(passing.number), "wb", _TOGETHER) as file:
             file.write(_LENGTH.pack(len(text)) + text)
-            for _, values in packed.values():
-                file.write(_bytes(values))
+            for content in contents.values():
+                file.write(content)
         if announce is not None:
             announce(digest)
         passing.put()
@@ -125,14 +127,14 @@ def read(path: Path, check: Check, vouched: str | None = None) -> Content:
         head = _head(file)
         if vouched not in (None, head.digest):
             raise ValueError("it is a different file than the one that was vouched for")
-        facts = _facts(head)
+        facts = _facts(parsed(head.text.encode()))
         check(head.arrays, facts)  # before anything is allocated
         arrays, digests = dict[str, NDArray[Any]](), dict[str, str]()
         for name, one in head.arrays.items():
             values = np.empty(one.shape, TYPES[one.kind])
-            if file.readinto(_bytes(values)) != one.size:  # type: ignore[attr-defined]
+            if file.readinto(content := _bytes(values)) != one.size:  # type: ignore[attr-defined]
                 raise ValueError("it ends before its arrays do")
-            digests[name] = _of_bytes(values)
+            digests[name] = _of_bytes(content)
             if not _true_or_false(values):
                 raise ValueError(f"{name!r} has truth values that are neither 0 nor 1")
             arrays[name] = (values.astype("<u4") << 16).view("<f4") if one.kind == "BF16" else values
@@ -157,10 +159,19 @@ def mapping(value: Any, what: str) -> Facts:
 # Writing
 
 
+def _name(name: Any) -> str:
+    """An array's name in a head, whose other key is ``__metadata__``."""
+    if not isinstance(name, str) or name == _METADATA:
+        raise ValueError(f"{name!r} is no name of an array")
+    return name
+
+
 def _packed(name: str, array: NDArray[Any], halves: bool) -> tuple[str, NDArray[Any]]:
     """An array's type in the file, and it as it is stored: contiguous, little-endian, a bfloat16 by its upper half."""
     if not isinstance(array, (np.ndarray, np.generic)) or isinstance(array, np.ma.MaskedArray):
         raise StateError(f"{printable(name)} cannot be stored", got=array, expected="NumPy's array, and no masked one")
+    if array.ndim > AXES:
+        raise ValueError(f"{name!r} has {array.ndim} axes, more than {AXES}")
     values = np.asarray(array, order="C")
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     if values.dtype not in _NAMES or not _true_or_false(values):
@@ -181,8 +192,8 @@ def _true_or_false(values: NDArray[Any]) -> bool:
     return values.dtype != bool or not values.size or int(values.reshape(-1).view(np.uint8).max()) < 2
 
 
-def _of_bytes(values: NDArray[Any]) -> str:
-    return xxhash.xxh3_128_hexdigest(_bytes(values))  # at the speed of memory, so that a checkpoint costs its writing
+def _of_bytes(content: memoryview) -> str:
+    return xxhash.xxh3_128_hexdigest(content)  # at the speed of memory, so that a checkpoint costs its writing
 
 
 def _digest(head: str, stored: Mapping[str, Stored], digests: Mapping[str, str]) -> str:
@@ -212,7 +223,7 @@ def _head(file: BinaryIO) -> Head:
 def _stated(text: bytes, size: int) -> Head:
     """What a head's text states, of arrays that have ``size`` bytes together."""
     head = mapping(parsed(text.rstrip(b" ")), "its head")
-    metadata = mapping(head.pop("__metadata__", {}), "its metadata")
+    metadata = mapping(head.pop(_METADATA, {}), "its metadata")
     facts, digest = metadata.get("xframe"), metadata.get("digest")
     if not isinstance(facts, str) or not isinstance(digest, str):
         raise ValueError("it has no xframe and digest among its metadata")
@@ -251,9 +262,9 @@ def _counts(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value <= LARGEST for value in values)
 
 
-def _facts(head: Head) -> Facts:
-    """A head's JSON."""
-    facts = mapping(parsed(head.text.encode()), "its head")
+def _facts(value: Any) -> Facts:
+    """A head's JSON, which is an object of finite numbers."""
+    facts = mapping(value, "its head")
     if not _finite(facts):
         raise ValueError("its head has a number that is not finite")
     return facts

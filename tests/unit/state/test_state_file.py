@@ -13,6 +13,7 @@ import xxhash
 
 import xframe
 from xframe.errors import StateError
+from xframe.files import tensors
 from xframe.running.steering import CourseState, Position, WalkState, WindowState
 from xframe.state.state import check_like
 
@@ -259,6 +260,39 @@ def test_what_is_no_file(tmp_path):
     for name in ("pipe", "zero", ".", "none"):
         with pytest.raises(StateError, match="cannot read"):
             xframe.read_state(tmp_path / name)
+
+
+UNREADABLE = {
+    "a number as name": ({3: np.zeros(2)}, {}),
+    "the metadata's name": ({"__metadata__": np.zeros(2)}, {}),
+    "many axes": ({"x": np.zeros((1,) * 40)}, {}),
+    "a key twice as text": ({}, {"x": {1: 0, "1": 0}}),
+    "a long number": ({}, {"x": 10**500}),
+    "not finite": ({}, {"x": [float("nan")]}),
+    "deep": ({}, {"x": json.loads("[" * 70 + "]" * 70)}),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_could_not_be_read_is_not_written(tmp_path, name):
+    arrays, facts = UNREADABLE[name]
+    with pytest.raises((ValueError, TypeError)):
+        tensors.write(tmp_path / "s", arrays, facts, lambda *_: None, halves=False)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_check_sees_what_a_reader_will(tmp_path):
+    seen, facts = [], {"pair": (1, np.float64(0.5)), "of": {2: None}}
+    tensors.write(
+        tmp_path / "s", {"b": np.zeros((2, 3), "f4"), "a": np.ones(4)}, facts, lambda *one: seen.append(one), False
+    )
+    tensors.read(tmp_path / "s", lambda *one: seen.append(one))
+    assert seen[0] == seen[1] == ({"a": ("F64", (4,)), "b": ("F32", (2, 3))}, {"pair": [1, 0.5], "of": {"2": None}})
+
+
+def test_nothing_of_what_is_written_is_parsed_but_its_facts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "_stated", lambda *_: pytest.fail("it read the head that it had made"))
+    xframe.write_state(tmp_path / "s", a_state())
 
 
 MISFITS = {
