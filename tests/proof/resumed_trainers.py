@@ -48,6 +48,8 @@ WAYS = (
     Way("torch, by hand", "all states saved, the epoch begun again", "torch_loop", 17),
     Way("Lightning", "ckpt_path", "lightning_fit", 17),
     Way("Lightning", "ckpt_path, within a window of 4", "lightning_fit", 19, WINDOWS),
+    Way("Lightning", "ckpt_path, StatefulDataLoader", "lightning_fit", 17, "--stateful"),
+    Way("Lightning", "the same, saved at a pass's end", "lightning_fit", 13, "--stateful --every 11"),
     Way("Transformers", "resume_from_checkpoint, windows of 4", "transformers_train", 21, "--accumulation 4"),
     Way("Transformers", "the same, ignore_data_skip", "transformers_train", 21, "--accumulation 4 --skip-nothing"),
     Way("Accelerate", "load_state, skip_first_batches", "accelerate_loop", 17),

@@ -213,6 +213,10 @@ class RunOrResumeOptions(RunOptions):
         ),
     ] = None  # type: ignore[assignment]
     precision: Annotated[Precision | None, runtime("mixed_float16 scales the loss. Default: float32.", WHERE)] = None  # type: ignore[assignment]
+    threads: Annotated[
+        int | None,
+        number("CPU threads of the adapter. Default: all cores, and with --resume the checkpoint's number.", WHERE),
+    ] = None
 
     def request(self, plan: TrainingPlan, **others: Any) -> Request:
         """To run that plan from its beginning."""

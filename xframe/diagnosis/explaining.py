@@ -17,7 +17,7 @@ from xframe.comparison.checks.lr import compared
 from xframe.comparison.checks.validation import Validations, paired
 from xframe.comparison.checks.weights import FinalWeights
 from xframe.comparison.judging import Findings
-from xframe.comparison.pairing import Common, Pair, first_unequal
+from xframe.comparison.pairing import Common, Pair, Run, first_unequal
 from xframe.comparison.result import TOLERANCES, Comparison, Explanation, Tolerance
 from xframe.diagnosis import causes, joining
 from xframe.diagnosis.backing import backed
@@ -32,6 +32,7 @@ from xframe.diagnosis.numbers import ACCEPTED, Numbers, Outcome, numbers_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
+from xframe.trace.continued import Join
 from xframe.trace.facts import Facts
 from xframe.trace.rows import Rows
 
@@ -162,6 +163,29 @@ def _joined(explanation: Explanation, findings: Findings) -> Explanation:
 def _of_pair(
     pair: Pair, rows: dict[str, Rows], reference: Rows, table: Table, *, numbers_alone: bool = False
 ) -> list[Answer]:
+    found, before = _of_candidate(pair, rows, reference, table, numbers_alone=numbers_alone), pair.reference.trace
+    if before is None or not before.joins or _joins(pair.candidate):
+        return found
+    turned = replace(pair, candidate=pair.reference, reference=pair.candidate)
+    turned.until = pair.until
+    turned_rows = {**rows, pair.reference.name: reference}
+    lost = [
+        one._replace(explanation=replace(one.explanation, run=pair.candidate.name))
+        for one in _of_candidate(turned, turned_rows, rows[pair.candidate.name], table, numbers_alone=numbers_alone)
+        if causes.by_name()[one.explanation.name].about_joins
+    ]
+    explained = {one.explanation.step for one in lost}  # by what the reference lost
+    return lost + [one for one in found if one.explanation.step not in explained]
+
+
+def _joins(run: Run) -> tuple[Join, ...]:
+    """Where a run goes on in a further trace."""
+    return () if run.trace is None else run.trace.joins
+
+
+def _of_candidate(
+    pair: Pair, rows: dict[str, Rows], reference: Rows, table: Table, *, numbers_alone: bool = False
+) -> list[Answer]:
     terms, candidate = pair.terms, rows[pair.candidate.name]
     coverage, is_plan = terms.order == "coverage", pair.reference.is_plan
     as_recorded = candidate, reference
@@ -180,7 +204,7 @@ def _of_pair(
         table=table,
         rows=not numbers_alone,
         ordered=not coverage,
-        joins=() if pair.candidate.trace is None else pair.candidate.trace.joins,
+        joins=_joins(pair.candidate),
     )
     if candidate is not as_recorded[0] or reference is not as_recorded[1]:
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]

@@ -263,7 +263,9 @@ def index_dataset(
     """A tf.data.Dataset of sample ids, int64 scalars: ``.map`` looks the samples up, ``.batch`` batches them.
 
     It begins the plan's next pass with each iteration, one that only looks at the first elements included, and
-    with each round of ``.repeat()``.
+    with each round of ``.repeat()``. Python counts the passes, so that no iterator over it goes into
+    ``tf.train.Checkpoint``: TensorFlow refuses that there (``PyFunc is stateful``). Single ids that are kept are
+    ``index_dataset(plan, n, batches=True).unbatch()``, all passes in one iterator.
 
     With ``batches`` it is of the plan's batches of ids, int64 vectors, pass after pass without end, in one iterator:
     ``.map`` looks each batch's samples up at once. Nothing of it is Python, so that the iterator goes into

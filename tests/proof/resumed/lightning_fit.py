@@ -15,6 +15,7 @@ parser.add_argument("--resume", action="store_true")
 parser.add_argument("--every", type=int, default=5)
 parser.add_argument("--accumulation", type=int, default=1)
 parser.add_argument("--exact", action="store_true")
+parser.add_argument("--stateful", action="store_true")
 given = parser.parse_args()
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -87,6 +88,8 @@ class Whole(lightning.Callback):
 
 
 order, module = Order(), Module()
+if given.stateful:
+    from torchdata.stateful_dataloader import StatefulDataLoader as DataLoader
 loader = DataLoader(TensorDataset(x, y), batch_size=10, **({"sampler": order} if given.exact else {"shuffle": True}))
 quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 trainer = lightning.Trainer(

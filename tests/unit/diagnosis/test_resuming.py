@@ -52,9 +52,12 @@ WHOLE = [*batches(0), *batches(1), *batches(2)]
 
 
 def cause_of(runs, resumed, at=15, whole=None):
-    comparison = xframe.compare(runs("whole", rows(WHOLE) if whole is None else whole), runs("b", resumed, at))
-    assert comparison.verdict == "failed"
+    pair = runs("whole", rows(WHOLE) if whole is None else whole), runs("b", resumed, at)
+    comparison, turned = xframe.compare(*pair), xframe.compare(*pair[::-1])
+    assert comparison.verdict == turned.verdict == "failed"
     cause = comparison.causes[0]
+    same = turned.causes[0]  # whichever of the two is the reference
+    assert (same.name, same.step, same.sentence, same.run) == (cause.name, cause.step, cause.sentence, "whole")
     assert cause.step is not None
     assert f"at step {at}, where b.trace goes on" in cause.sentence
     assert any(cause.sentence in one for one in comparison.explanation)
@@ -122,15 +125,16 @@ def test_a_schedule_that_begins_again(runs):
 
 
 def test_without_a_join_where_the_runs_differ_none_of_it_is_said(runs):
-    runs("whole", rows(WHOLE))
+    whole = runs("whole", rows(WHOLE))
     lightning = [*WHOLE[:15], *batches(0)[:7], *batches(1)]
     accelerate = [*WHOLE[:15], *batches(1, 4, seed=9), *batches(2, seed=9)]
     for i, resumed in enumerate((lightning, accelerate)):
         for step in (None, 11, 20):
             path = runs(f"b{i}{step}", rows(resumed), step)
-            comparison = xframe.compare(path.with_name("whole.trace"), path)
-            assert comparison.verdict == "failed"
-            assert not [one for one in comparison.causes if one.name.endswith("after-resuming")]
+            for pair in ((whole, path), (path, whole)):
+                comparison = xframe.compare(*pair)
+                assert comparison.verdict == "failed"
+                assert not [one for one in comparison.causes if one.name.endswith("after-resuming")]
 
 
 def test_every_cause_that_shows_at_a_join_says_so_whichever_run_was_resumed(runs):
@@ -152,9 +156,11 @@ OTHERWISE = {
 @pytest.mark.parametrize("how", OTHERWISE)
 def test_what_does_not_begin_at_the_join_was_not_lost_there(runs, how):
     whole = runs("whole", rows(WHOLE, loss=lambda i: 200 / (1 + i)))
-    comparison = xframe.compare(whole, runs("b", rows(WHOLE, loss=OTHERWISE[how]), 16))
-    assert comparison.verdict == "failed"
-    assert not [one for one in comparison.causes if one.name.endswith("after-resuming")]
+    resumed = runs("b", rows(WHOLE, loss=OTHERWISE[how]), 16)
+    for pair in ((whole, resumed), (resumed, whole)):
+        comparison = xframe.compare(*pair)
+        assert comparison.verdict == "failed"
+        assert not [one for one in comparison.causes if one.name.endswith("after-resuming")]
 
 
 @pytest.mark.sweep

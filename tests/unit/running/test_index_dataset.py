@@ -93,6 +93,18 @@ def test_a_checkpoint_of_an_iterator_goes_on_with_the_next_batch(remainder, tmp_
         next(iterator)
 
 
+def test_an_iterator_of_single_ids_is_refused_by_checkpoints_and_unbatched_batches_are_kept(tmp_path):
+    plan = plan_of()
+    with pytest.raises(tf.errors.FailedPreconditionError, match="stateful"):
+        tf.train.Checkpoint(iterator=iter(xframe.index_dataset(plan, N))).write(str(tmp_path / "single"))
+    iterator, restored = (iter(dataset(plan).unbatch()) for _ in range(2))
+    assert len([*islice(iterator, 55)]) == 55
+    path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / "it"))
+    tf.train.Checkpoint(iterator=restored).read(path)
+    expected = [i for p in (0, 1, 2) for i in plan.sample_order(N).ids(p).tolist()][55:]
+    assert [int(i) for i in islice(restored, len(expected))] == expected
+
+
 def test_single_ids_begin_where_they_are_told_to():
     plan = plan_of()
     rows = xframe.index_dataset(plan, N, start=(1, 50))

@@ -74,7 +74,13 @@ def begins_again(case: Case, at: int, to: int) -> bool:
     return found is not None and (found.join.step, found.taken) == (at, to) and found.start < at
 
 
-class EpochRepeated(Cause):
+class _Lost(Cause):
+    """What a run that goes on in a further trace lost there."""
+
+    about_joins = True
+
+
+class EpochRepeated(_Lost):
     """Resumed inside an epoch, it begins the epoch again."""
 
     name = "epoch-repeated-after-resuming"
@@ -121,7 +127,7 @@ def _longer(case: Case, found: _Begins) -> bool:
     return False
 
 
-class PassOrderRestarted(Cause):
+class PassOrderRestarted(_Lost):
     """Resumed inside a pass, it makes the steps that are left from the start of an order."""
 
     name = "pass-order-restarted-after-resuming"
@@ -152,7 +158,7 @@ class PassOrderRestarted(Cause):
         yield from edited(self, case, where, text)
 
 
-class OrderDrawnAnew(Cause):
+class OrderDrawnAnew(_Lost):
     """Resumed inside a pass, it draws a new order, which has samples that the pass has had."""
 
     name = "order-drawn-anew-after-resuming"
@@ -220,7 +226,7 @@ def _behind(numbers: Numbers, at: int, first: int | None) -> int | None:
     return int(updates[0])
 
 
-class WindowLost(Cause):
+class WindowLost(_Lost):
     """Resumed inside an accumulation window, it has lost the gradients that the window had."""
 
     name = "window-lost-after-resuming"
@@ -261,7 +267,7 @@ class WindowLost(Cause):
         yield self.note(case, text, first)
 
 
-class OptimizerStateLost(Cause):
+class OptimizerStateLost(_Lost):
     """Resumed, its optimizer began anew: slots such as momentum, or the count by which Adam corrects, are lost."""
 
     name = "optimizer-state-lost-after-resuming"
@@ -287,7 +293,7 @@ class OptimizerStateLost(Cause):
         yield self.note(case, text, first)
 
 
-class ScheduleRestarted(Cause):
+class ScheduleRestarted(_Lost):
     """Resumed, its learning rate schedule began anew."""
 
     name = "schedule-restarted-after-resuming"
@@ -323,7 +329,7 @@ class ScheduleRestarted(Cause):
                 return
 
 
-class WeightsNotRestored(Cause):
+class WeightsNotRestored(_Lost):
     """Resumed, it began with the weights of the start."""
 
     name = "weights-not-restored-after-resuming"
@@ -359,7 +365,7 @@ def _from_the_start(case: Case, numbers: Numbers) -> tuple[Join, float, float, f
     return (lost[0], now, begun, due) if restarted else None
 
 
-class RandomStateLost(Cause):
+class RandomStateLost(_Lost):
     """Resumed, it draws other random numbers, as for dropout."""
 
     name = "random-state-lost-after-resuming"
