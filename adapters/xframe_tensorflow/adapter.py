@@ -10,10 +10,10 @@ from xframe.errors import UsageError, Verbatim
 from xframe.plan.training_plan import TrainingPlan
 from xframe.precision import PRECISIONS, storage
 from xframe.recording.recorder import Recorder
-from xframe.running.adapter import Probe, unsupported
+from xframe.running.adapter import Probe, loop_of, unsupported
 from xframe.running.checkpoints import NONE, Checkpoints
 from xframe.running.drive import Drive
-from xframe.running.runtime import Runtime
+from xframe.running.runtime import Replica, Runtime
 from xframe.running.steering import Course
 from xframe.tasks import layers, losses, optimizers
 from xframe.tasks.losses import LOSSES
@@ -40,6 +40,7 @@ class TensorflowAdapter:
     loops: tuple[str, ...] = ("block", "function", "xla", "fit")
     stepwise = "function"
     resumable = loops
+    replicated: Mapping[str, str] = {"function": "each"}
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
@@ -49,6 +50,8 @@ class TensorflowAdapter:
         reasons += _rule_refuses(task.optimizer)
         if "tensorflow" not in task.builders:
             reasons += filter(None, (_layer_refuses(layer, runtime) for layer in task.layers))
+        if plan.replicas > 1:
+            reasons += _replicas_refuse(plan, task)
         return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
@@ -69,10 +72,13 @@ class TensorflowAdapter:
         try:
             gpus = tf.config.list_physical_devices("GPU")
             if runtime.device == "cpu":
-                tf.config.set_visible_devices([], "GPU")
-            else:
-                for gpu in gpus:
-                    tf.config.experimental.set_memory_growth(gpu, True)
+                gpus = []
+            elif runtime.replica is not None:
+                gpus = _own_device(gpus, runtime.replica)
+            if runtime.device == "cpu" or runtime.replica is not None:
+                tf.config.set_visible_devices(gpus, "GPU")
+            for gpu in gpus:
+                tf.config.experimental.set_memory_growth(gpu, True)
             if runtime.threads is not None:
                 tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
                 tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
@@ -90,14 +96,20 @@ class TensorflowAdapter:
         keras.config.set_dtype_policy(runtime.precision)  # made from floatx only once, at its first use
 
     def pipeline(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> Pipeline:
-        from xframe_tensorflow.pipeline import Pipeline
+        from xframe_tensorflow.pipeline import Pipeline, ReplicaPipeline
 
-        return Pipeline(plan, task.samples(runtime.precision), runtime)
+        kind = Pipeline if runtime.replica is None else ReplicaPipeline
+        return kind(plan, task.samples(runtime.precision), runtime)
 
     def train_step(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> FunctionStep:
         from xframe_tensorflow.loops.function import FunctionStep
         from xframe_tensorflow.model import Model
 
+        if (replica := runtime.replica) is not None:
+            from xframe_tensorflow.replicas import ReplicaStep, joined
+
+            strategy = joined(replica)  # before any operation
+            return ReplicaStep(strategy, Model(task, runtime.precision), task, plan, runtime.precision, replica.index)
         model = Model(task, runtime.precision)
         return FunctionStep(model, task, plan, runtime.precision, jit_compile=runtime.loop == "xla")
 
@@ -131,7 +143,7 @@ class TensorflowAdapter:
     ) -> dict[str, NDArray[Any]]:
         self.probe()
         self.configure(runtime)
-        loop = runtime.loop or self.loops[0]
+        loop = loop_of(self, plan, runtime.loop)
         train = {"block": self.blocks, "fit": self.fit}.get(loop, self.steps)
         return train(plan, task, runtime, recorder, checkpoints)
 
@@ -139,7 +151,17 @@ class TensorflowAdapter:
         self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, checkpoints: Checkpoints
     ) -> dict[str, NDArray[Any]]:
         """The loops ``function`` and ``xla``: a call for each step."""
-        return Drive(self, plan, task, runtime, recorder, checkpoints)()
+        drive: Any = Drive(self, plan, task, runtime, recorder, checkpoints)
+        weights: dict[str, NDArray[Any]] = drive()
+        if runtime.replica is not None:
+            drive.train_step.part()
+        return weights
+
+    def left_alone(self, error: Exception) -> bool:
+        """Whether what a replica's run raised only says that another one is gone."""
+        from xframe_tensorflow.replicas import left_alone
+
+        return left_alone(error)
 
     def blocks(
         self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, checkpoints: Checkpoints
@@ -184,6 +206,33 @@ def _rule_refuses(rule: optimizers.Rule) -> list[str]:
     if isinstance(rule, optimizers.Lion) and not rule.beta1:
         return ["Keras' Lion takes no beta1 of 0"]
     return []
+
+
+def _replicas_refuse(plan: TrainingPlan, task: Task) -> list[str]:
+    """Why replicas of a run are not the run that one process makes, as the plan has it."""
+    loss, reasons = losses.of(task.loss), []
+    if any(isinstance(layer, layers.BatchNorm) for layer in task.layers):
+        reasons.append("in replicas BatchNorm has the statistics of each one's own rows, not of the step's")
+    if plan.replica_gradients == "rows" and not loss.even:
+        reasons.append(
+            f"under replica_gradients 'rows' loss {task.loss!r} cannot be put together from the replicas' own, since "
+            "its samples do not count alike"
+        )
+    if isinstance(loss, losses.Hinge) and loss.targets == "any":
+        reasons.append("each replica would take its own rows' targets, not the step's, to see whether they are signs")
+    return reasons
+
+
+def _own_device(gpus: list[Any], replica: Replica) -> list[Any]:
+    """The one of that index."""
+    if len(gpus) < replica.of:
+        raise UsageError(
+            "each replica needs a GPU of its own",
+            got=len(gpus),
+            expected=f"{replica.of} of them",
+            remedy="Use fewer replicas, or --device cpu.",
+        )
+    return gpus[replica.index : replica.index + 1]
 
 
 def _layer_refuses(layer: layers.Layer, runtime: Runtime) -> str | None:

@@ -129,6 +129,7 @@ def _composed(loss: Loss, targets: tf.Tensor, outputs: tf.Tensor, sample: tf.Ten
     total = tf.reduce_sum(values * (factors if items.weighed else each))
     if loss.reduction == "sum":
         return total
+    total /= tf.distribute.get_strategy().num_replicas_in_sync  # as Keras does with each mean
     if loss.reduction == "batch_mean":
         return total / tf.cast(tf.shape(outputs)[0], total.dtype)
     divisor = tf.reduce_sum(counts if loss.reduction == "mean" else each)

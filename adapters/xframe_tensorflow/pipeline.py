@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import drive
 from xframe.running.runtime import Runtime
@@ -33,7 +34,7 @@ class Batch(drive.Batch):
 class Pipeline(drive.Batches):
     """Iterates over the batches of a run."""
 
-    kind = Batch
+    kind: Callable[..., Any] = Batch
 
     def __init__(self, plan: TrainingPlan, samples: Samples, runtime: Runtime) -> None:
         super().__init__(plan, len(samples))
@@ -48,11 +49,26 @@ class Pipeline(drive.Batches):
 
         signature = tf.TensorSpec([len(samples)], tf.int64), tf.TensorSpec([], tf.int64)
         orders = tf.data.Dataset.from_generator(from_there, output_signature=signature)
-        self.dataset = gathered(_cut(orders, plan, len(samples)), samples, runtime).prefetch(2)
+        batches = _cut(orders, plan, len(samples))
+        if (replica := runtime.replica) is not None:
+            batches = batches.map(lambda ids: (dealt(ids, plan, replica.index), tf.shape(ids)[0]))
+        self.dataset = gathered(batches, samples, runtime).prefetch(2)
 
     def begin(self, first_pass: int, offset: int) -> Iterator[tuple[tf.Tensor, ...]]:
         self.begins = first_pass, offset
         return iter(self.dataset)
+
+
+class ReplicaPipeline(Pipeline):
+    """Iterates over a replica's own rows of the batches of a run, beside which stand how many rows these have."""
+
+    @staticmethod
+    def rows(batch: tuple[Any, ...]) -> int:
+        return int(batch[1])
+
+    @staticmethod
+    def kind(place: Any, *batch: Any) -> Batch:
+        return Batch(place, *batch[0])
 
 
 def resident(features: NDArray[Any], targets: NDArray[Any], precision: str) -> tuple[tf.Tensor, ...]:
@@ -115,11 +131,25 @@ def _cut(orders: tf.data.Dataset, plan: TrainingPlan, num_samples: int) -> tf.da
 
     ``orders`` has of each pass its ids, from where it is to begin round to there, and how many come before that.
     """
-    size, one_by_one = plan.batch_size, tf.data.Dataset.from_tensor_slices
-    if plan.remainder == "carry":
-        return orders.flat_map(lambda ids, before: one_by_one(ids[: num_samples - before])).batch(size)
-    if plan.remainder == "pad":
-        rows = num_samples + -num_samples % size
-        return orders.flat_map(lambda ids, before: one_by_one(ids).repeat().take(rows - before).batch(size))
+    size, carry = plan.batch_size, plan.remainder == "carry"
+    rows = rows_of_pass(plan, num_samples)
+    rows += -rows % size if plan.remainder == "pad" else 0
+
+    def one_pass(ids: tf.Tensor, before: tf.Tensor) -> tf.data.Dataset:
+        if rows > num_samples:
+            return tf.data.Dataset.from_tensor_slices(ids).repeat().take(rows - before)
+        return tf.data.Dataset.from_tensor_slices(ids[: rows - before])
+
+    if carry:
+        return orders.flat_map(one_pass).batch(size)
     drop = plan.remainder == "drop"
-    return orders.flat_map(lambda ids, before: one_by_one(ids[: num_samples - before]).batch(size, drop_remainder=drop))
+    return orders.flat_map(lambda ids, before: one_pass(ids, before).batch(size, drop_remainder=drop))
+
+
+def dealt(rows: tf.Tensor, plan: TrainingPlan, replica: int) -> tf.Tensor:
+    """Those of a step's rows that a replica has; in graph."""
+    if plan.replica_split == "interleaved":
+        return rows[replica :: plan.replicas]
+    whole = plan.batch_size if plan.replica_split == "dealt" else tf.shape(rows)[0]
+    each = -(-whole // plan.replicas)
+    return rows[replica * each : (replica + 1) * each]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,7 +16,15 @@ from xframe.tasks.layers.dropout import spread
 from xframe_tensorflow.layers.layer import Lowering, applied
 
 
-class _Dropout(keras.layers.Layer):  # type: ignore[misc]
+class Dropout(keras.layers.Layer):  # type: ignore[misc]
+    """Multiplies by the step's mask.
+
+    Attributes:
+        rows: gives which of the step's rows are in the batch, in graph; None if all are.
+    """
+
+    rows: Callable[[], tf.Tensor] | None = None
+
     def __init__(self, layer: layers.Dropout, inputs: Shape) -> None:
         super().__init__()
         self.mask, self.factor = layer.mask, 1 / (1 - layer.rate)
@@ -27,12 +36,18 @@ class _Dropout(keras.layers.Layer):  # type: ignore[misc]
     def call(self, x: Any, training: bool = False) -> Any:
         if not training:
             return x
-        rows = tf.range(tf.shape(x, tf.int64)[0])[:, None]
-        kept = self.mask.kept(tf.convert_to_tensor(self.step), rows, tf.constant(self.elements), tf.bitwise.right_shift)
-        self.step.assign_add(1)
+        rows = tf.range(tf.shape(x, tf.int64)[0]) if self.rows is None else self.rows()
+        kept = self.mask.kept(
+            tf.convert_to_tensor(self.step), rows[:, None], tf.constant(self.elements), tf.bitwise.right_shift
+        )
+        self.tick()
         return x * (tf.cast(tf.reshape(kept, tf.shape(x)), x.dtype) * tf.constant(self.factor, x.dtype))
+
+    def tick(self) -> None:
+        """The step's mask was used."""
+        self.step.assign_add(1)
 
 
 LOWER: dict[type[layers.Layer], Lowering] = {
-    layers.Dropout: lambda layer, inputs, x: applied(_Dropout(layer, inputs), x, step="step")
+    layers.Dropout: lambda layer, inputs, x: applied(Dropout(layer, inputs), x, step="step")
 }

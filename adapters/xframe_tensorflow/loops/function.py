@@ -42,7 +42,7 @@ class FunctionStep(TrainStep):
 
     def __call__(self, batch: Batch) -> Seen:
         place, features, targets, ids = batch
-        rows = len(ids)
+        rows = self.rows(batch)
         rate = None
         if self.rule.scheduled:
             self.rate = self.rule.rate(self.window.tick(place))
@@ -59,6 +59,10 @@ class FunctionStep(TrainStep):
             return seen
         updates, attempts = self._apply(self.number(divisor))
         return seen._replace(updates=updates, update_attempts=attempts)
+
+    def rows(self, batch: Batch) -> int:
+        """Of the step."""
+        return len(batch.ids)
 
     def keep(self) -> None:
         """Before the first step: from now on slots are held as the rule has them, and not times the learning rate."""

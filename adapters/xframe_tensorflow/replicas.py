@@ -1,0 +1,149 @@
+"""Replicas of a run under MultiWorkerMirroredStrategy, a worker each: where they meet, and their common gradient.
+
+Each replica deals itself its own rows of the plan's batches, and computes their loss and gradients in ``strategy.run``,
+where Keras divides a mean by the number of replicas. The framework's own all-reduce adds the gradients up, once in each
+step. As its optimizers would add them up again there, they make their update outside, on variables that each worker has
+for itself: these begin alike, and get the same sum. So a window is divided and clipped after the sum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from xframe.errors import UsageError, Verbatim
+from xframe.plan.training_plan import TrainingPlan
+from xframe.running.drive import Batch, Seen
+from xframe.running.runtime import Replica
+from xframe.tasks import losses
+from xframe.tasks.task import Task
+from xframe_tensorflow.layers.dropout import Dropout
+from xframe_tensorflow.loops.function import FunctionStep
+from xframe_tensorflow.model import Model
+from xframe_tensorflow.pipeline import dealt
+
+_MARKED = 1024  # elements of a variable that are looked at
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+)
+
+
+def joined(replica: Replica) -> tf.distribute.Strategy:
+    """The strategy of all of them, once they are there; to be made before any operation."""
+    from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+    from tensorflow.python.eager import context
+
+    of_all = {"worker": list(replica.addresses)}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": of_all, "task": {"type": "worker", "index": replica.index}})
+    patience = max(1, round(1000 * replica.patience))
+    # As the strategy would, which waits without end for a worker that never comes.
+    context.context().configure_coordination_service(
+        "standalone",
+        "/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=patience,
+        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=replica.of)],
+    )
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=replica.patience)
+    replica.arrive()
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def left_alone(error: Exception) -> bool:
+    """Whether an error only says that another replica is gone, or was not heard of for too long."""
+    return isinstance(error, _GONE) or (isinstance(error, tf.errors.OpError) and "ollective" in str(error))
+
+
+def refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:
+    """Of a task's own model: what its text does not show before it is made."""
+    if "tensorflow" not in task.builders:
+        return
+    for layer in model.module._flatten_layers(include_self=False):
+        drawing = getattr(layer, "seed_generator", None) is not None or bool(getattr(layer, "dropout", False))
+        if drawing or isinstance(layer, keras.layers.BatchNormalization):
+            what = "draws random numbers, each replica others" if drawing else "has statistics of a replica's own rows"
+            raise UsageError(
+                f"replicas of task {task.name!r} are not the run that one process makes",
+                got=Verbatim(f"{layer.name}, a {type(layer).__name__}, which {what}"),
+                expected="a model whose outputs for a sample depend on that sample alone",
+            )
+
+
+class ReplicaStep(FunctionStep):
+    """The training step of one of several replicas."""
+
+    def __init__(
+        self, strategy: tf.distribute.Strategy, model: Model, task: Task, plan: TrainingPlan, precision: str, index: int
+    ) -> None:
+        self.strategy, self.plan, self.sums = strategy, plan, losses.of(task.loss).reduction == "sum"
+        refuse_what_is_not_the_whole_steps(model, task)
+        self.step_rows = tf.Variable(0, dtype=tf.int64, trainable=False)
+        layers = model.module._flatten_layers(include_self=False)
+        self.dropouts = [layer for layer in layers if isinstance(layer, Dropout)]
+        for dropout in self.dropouts:
+            dropout.rows = lambda: dealt(tf.range(self.step_rows), plan, index)
+        super().__init__(model, task, plan, precision)
+        self._mark = tf.function(self.mark, autograph=False)
+
+    def __call__(self, batch: Batch) -> Seen:
+        self.step_rows.assign(batch.place.rows)
+        return super().__call__(batch)._replace(weights_mark=self._mark())
+
+    def rows(self, batch: Batch) -> int:
+        return batch.place.rows
+
+    def gradients(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | None]:
+        loss, gradients, right = self.strategy.run(self.added_up, args=(features, targets))
+        return loss, gradients, right
+
+    def added_up(self, features: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor], tf.Tensor | None]:
+        """What the replica has of its own rows, and the step's gradients; where the strategy runs it."""
+        own, replicas = tf.shape(features, tf.int64)[0], self.plan.replicas
+
+        def of_rows() -> list[Any]:
+            loss, gradients, right = FunctionStep.gradients(self, features, targets)
+            return [loss if self.sums else loss * replicas, *gradients, *([] if right is None else [right])]
+
+        loss, *gradients = tf.cond(own > 0, of_rows, self._of_none)
+        right = gradients.pop() if self.measures_accuracy else None
+        share = tf.cast(own, tf.float64) / tf.cast(self.step_rows, tf.float64)
+        weight, by_rows = tf.ones([], tf.float64), self.plan.replica_gradients == "rows"
+        if by_rows != self.sums:  # else it is what Keras makes of it: the mean of means, or the sum of sums
+            weight = share * replicas if by_rows else weight / replicas
+        if by_rows and self.sums:  # as the mean by rows over all replicas is to be the step's
+            loss = tf.where(own > 0, loss / tf.cast(share, loss.dtype), loss)
+        context = tf.distribute.get_replica_context()
+        wide = [_wide(gradient) for gradient in gradients]
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [one * tf.cast(weight, one.dtype) for one in wide])
+        return loss, [tf.cast(one, like.dtype) for one, like in zip(summed, gradients, strict=True)], right
+
+    def _of_none(self) -> list[Any]:
+        """What a replica without a row has."""
+        for dropout in self.dropouts:
+            dropout.tick()
+        gradients = [tf.zeros(one.shape, one.value.dtype) for one in self.model.module.trainable_variables]
+        return [self.number(0.0), *gradients, *([tf.zeros([], tf.float64)] if self.measures_accuracy else [])]
+
+    def mark(self) -> tf.Tensor:
+        """A number that is another where the weights are, of a few of them."""
+        first, *_, last = [variable.value for variable in self.model.module.trainable_variables] * 2
+        return tf.add_n([tf.reduce_sum(tf.cast(tf.reshape(one, [-1])[:_MARKED], tf.float64)) for one in (first, last)])
+
+    def part(self) -> None:
+        """Waits until all replicas have made their last step, since one that leaves sooner is missed."""
+
+        def meet() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.ones([]))
+
+        tf.function(lambda: self.strategy.run(meet), autograph=False)()
+
+
+def _wide(values: tf.Tensor) -> tf.Tensor:
+    """In a type in which a weight is not rounded."""
+    return tf.cast(values, tf.float32) if values.dtype == tf.bfloat16 else values
