@@ -36,9 +36,10 @@ def test_adapters_is_a_folder_and_no_package():
     assert len(names) == 3
     seen = {"identity.py", "settings.py", "pairing.py"}  # of what is seen of a framework's own objects from outside
     # tf.data has the plan's order in operations of its own
-    beside = {"xframe_numpy": set(), "xframe_torch": seen | {"replicas.py"}, "xframe_tensorflow": {*seen, "order.py"}}
+    seen.add("replicas.py")
+    beside = {"xframe_numpy": set(), "xframe_torch": seen, "xframe_tensorflow": {*seen, "order.py"}}
     for adapter, files in names.items():
-        own = beside[adapter] | (files & {"replicas.py"} if adapter == "xframe_tensorflow" else set())
+        own = beside[adapter]
         assert files == {"__init__.py", *own, *(f"{name}.py" for name in same)}, "the same file names in each adapter"
     families = {name: {path.stem for path in (ROOT / "adapters" / name / "layers").glob("*.py")} for name in names}
     common = {"__init__", "layer", *(kind.__module__.rpartition(".")[2] for kind in KINDS)}
