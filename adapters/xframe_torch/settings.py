@@ -16,9 +16,10 @@ import torch
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 from torch.optim import lr_scheduler
-from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler
 
 from xframe.recording.attach.naming import (
     KERAS_LOSSES,
@@ -251,10 +252,14 @@ def loader(loader: DataLoader[Any]) -> dict[str, Any]:
     sampler, batches = loader.sampler, loader.batch_sampler
     own = batches is not None and type(batches).__module__.startswith("torch.")
     shuffle = True if isinstance(sampler, RandomSampler) else False if isinstance(sampler, SequentialSampler) else None
+    shared: dict[str, Any] = {}
+    if isinstance(sampler, DistributedSampler):
+        shuffle, shared = bool(sampler.shuffle), {"seed": sampler.seed}
     if batches is not None and not own:  # whatever it draws from
         sampler, shuffle = batches, None
     data = loader.dataset
     return {
+        **shared,
         "class": type(loader).__name__,
         "batch_size": getattr(batches, "batch_size", loader.batch_size),
         "shuffle": shuffle,
@@ -265,9 +270,20 @@ def loader(loader: DataLoader[Any]) -> dict[str, Any]:
     }
 
 
+def replica_split(loader: DataLoader[Any]) -> str | None:
+    """How a loader deals a step's rows to replicas, in a plan's words; None if it does not, or nobody knows how."""
+    batches: Any = loader.batch_sampler
+    if any(isinstance(each, DistributedSampler) for each in (loader.sampler, getattr(batches, "sampler", None))):
+        return "interleaved"
+    if type(batches).__name__ == "BatchSamplerShard":  # Accelerate's
+        return "slices" if batches.even_batches or batches.split_batches else "dealt"
+    return "slices" if type(loader).__name__ == "DataLoaderDispatcher" else None
+
+
 def model(module: torch.nn.Module) -> dict[str, Any]:
     """What model it is."""
     module = getattr(module, "_orig_mod", module)
+    module = module.module if isinstance(module, DistributedDataParallel) else module
     weights = [p for p in module.parameters() if not is_lazy(p) and p.is_floating_point()]
     return {"class": type(module).__name__, "parameters": sum(p.numel() for p in weights)}
 

@@ -73,6 +73,7 @@ def record(
         num_samples: size of the data set.
         ids: whether to keep each batch's list of sample ids, beside their digest.
         metadata: further facts about the run, as JSON values; those that xframe reads are named in ``Facts``.
+            ``replica_split`` is how the loader deals a step's rows to replicas, in a plan's words.
         continues: the trace of the run up to here; whoever opens this one gets the whole run. Numbers given as
             ``updates`` are the whole run's; to what a counter counts in this process those before are added.
         step: the run's first that is recorded here; those that it had from there on are abandoned. Default: its end.
@@ -84,9 +85,10 @@ def record(
         TraceError: what it continues is damaged, or none.
     """
     path, replica = Path(path), which(replica)
-    facts, of = begun_now(plan, num_samples), stated(replica, plan)
+    given = dict(metadata or {})
+    facts, of = begun_now(plan, num_samples), stated(replica, plan, given.pop("replica_split", None))
     before = begun(path, continues, step, new=not of)
-    writer = new_writer(file_of(path, replica), {**facts, **(metadata or {}), **of, **before.head}, before)
+    writer = new_writer(file_of(path, replica), {**facts, **given, **of, **before.head}, before)
     return Recorder(writer, keep_ids=ids, before=before, in_folder=bool(of))
 
 

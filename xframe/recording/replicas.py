@@ -86,8 +86,8 @@ def file_of(path: Path, replica: Place) -> Path:
     return rank_path(path, replica[0])
 
 
-def stated(replica: Place, plan: TrainingPlan | None) -> dict[str, Any]:
-    """What the trace of a replica states of it; nothing where there is one."""
+def stated(replica: Place, plan: TrainingPlan | None, split: str | None = None) -> dict[str, Any]:
+    """What the trace of a replica states of it; nothing where there is one. ``split``: where no plan says it."""
     index, of = replica
     if of == 1:
         return {}
@@ -96,7 +96,7 @@ def stated(replica: Place, plan: TrainingPlan | None) -> dict[str, Any]:
         "replica": {
             "index": index,
             "of": of,
-            "split": plan.replica_split if plan is not None and planned else None,
+            "split": plan.replica_split if plan is not None and planned else split,
             "gradients": plan.replica_gradients if plan is not None and planned else None,
         }
     }

@@ -21,6 +21,7 @@ from xframe.trace.weights import weights_path
 if TYPE_CHECKING:
     from xframe.trace.trace import Trace
 
+_REPLICA = re.compile(r"\d+\.trace")
 _FILE = re.compile(r"update-(\d{6,18})(?:-([1-9]\d{0,8}))?\.safetensors")
 
 
@@ -106,10 +107,14 @@ def beside(trace: Path) -> tuple[Path, ...]:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder of captured updates, of which nothing else is removed."""
+    """Removes a file, or a folder of captured updates or of replicas' traces, of which nothing else is removed."""
     if path.is_dir() and not path.is_symlink():
-        for name in filter(_FILE.fullmatch, os.listdir(path)):
-            (path / name).unlink()
+        for name in os.listdir(path):
+            if _FILE.fullmatch(name):
+                (path / name).unlink()
+            elif _REPLICA.fullmatch(name):
+                for file in beside(path / name):
+                    remove(file)
         path.rmdir()
     else:
         path.unlink(missing_ok=True)

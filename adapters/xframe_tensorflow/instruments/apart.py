@@ -15,6 +15,7 @@ from tensorflow.python.ops import control_flow_util
 from xframe.recording.attach.patches import harmless
 from xframe_tensorflow.instruments.captured import Arrays, Names, Parcel, Place, Spared, buffers_of
 from xframe_tensorflow.instruments.computed import Facts, Seen, taken, trains
+from xframe_tensorflow.instruments.graphs import plain_variable
 from xframe_tensorflow.instruments.steps import Step, Steps
 
 _MOST = 16  # calls before an update
@@ -46,7 +47,7 @@ class Apart:
             return
         if self._wanted is None:
             with tf.init_scope():
-                self._wanted = tf.Variable(self._due, trainable=False)
+                self._wanted = plain_variable(tf.constant(self._due))
         made = [(*taken(each, step, _NOBODY, [], graph), each) for each in passes]
         plans = list[tuple[Parcel, Facts, list[Any]]]()
         for parcel, facts, each in made:

@@ -8,9 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.data.ops import iterator_ops
+from tensorflow.python.distribute import distribute_lib, input_lib
 
 from xframe.recording.attach.machine import Batch, Machine, Walk
 from xframe.recording.attach.patches import Patches, harmless
+
+_SHARDED = (tf.data.experimental.AutoShardPolicy.AUTO, tf.data.experimental.AutoShardPolicy.DATA)
 
 
 class Pass(Walk):
@@ -21,6 +24,11 @@ class Pass(Walk):
     def __init__(self, dataset: Any) -> None:
         super().__init__()
         self.dataset = dataset
+
+
+def tensors_in(data: Any) -> list[Any]:
+    """Those in nested data, and of each replica here those of its part."""
+    return [one for one in tf.nest.flatten(data, expand_composites=True) if isinstance(one, tf.Tensor)]
 
 
 class Batches:
@@ -34,6 +42,21 @@ class Batches:
     def attach(self, patches: Patches) -> None:
         """From now on."""
         patches.replace(iterator_ops.OwnedIterator, "_next_internal", self._seen_next)
+        patches.replace(input_lib.DistributedIteratorBase, "__next__", self._seen_next)
+        patches.replace(distribute_lib.StrategyBase, "experimental_distribute_dataset", self._seen_distributing)
+
+    def _seen_distributing(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def distribute(strategy: Any, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            self._note_split(dataset)
+            return original(strategy, dataset, *args, **kwargs)
+
+        return distribute
+
+    @harmless
+    def _note_split(self, dataset: Any) -> None:
+        """Workers that share a data set share each batch of it, in slices; of files each has its own."""
+        policy = dataset.options().experimental_distribute.auto_shard_policy
+        self.machine.split = "slices" if policy in _SHARDED else None
 
     def _seen_next(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def next_internal(iterator: Any) -> Any:
@@ -49,7 +72,7 @@ class Batches:
         walk = self._walks.get(iterator)
         if walk is None:
             walk = self._walks[iterator] = Pass(getattr(iterator, "_dataset", None))
-        tensors = [one for one in tf.nest.flatten(data) if isinstance(one, tf.Tensor)]
+        tensors = tensors_in(data)
         size = next((int(one.shape[0]) for one in tensors if one.shape.rank), None)
         batch = Batch(None, size, walk, walk.taken)
         walk.taken += 1

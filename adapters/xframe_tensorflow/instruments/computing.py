@@ -231,15 +231,18 @@ def with_rows(data: Any) -> list[Any]:
 
 
 def refuse_replicas(strategy: Any) -> None:
-    """Refuses a training on several replicas.
+    """Refuses a training whose replicas are all in this process; those that have processes of their own are recorded.
 
     Raises:
-        UsageError: there are several.
+        UsageError: there are several here.
     """
-    replicas = strategy.num_replicas_in_sync
-    if replicas > 1:
+    here = strategy.num_replicas_in_sync
+    if here > 1 and (here := len(strategy.extended.worker_devices)) > 1:
         raise UsageError(
-            "a training on several replicas cannot be recorded", got=Verbatim(f"{replicas} replicas"), expected="one"
+            "several replicas in one process cannot be recorded",
+            got=Verbatim(f"{here} replicas of {type(strategy).__name__}"),
+            expected="one in each process, as under MultiWorkerMirroredStrategy with one device each",
+            remedy="Record in the loop itself, with xframe.record.",
         )
 
 

@@ -19,7 +19,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.util import tf_decorator
 
 from xframe.recording.attach.patches import Patches, harmless
-from xframe_tensorflow.instruments.batches import Batches
+from xframe_tensorflow.instruments.batches import Batches, tensors_in
 from xframe_tensorflow.instruments.computing import with_rows
 from xframe_tensorflow.instruments.rows import Optimizer
 from xframe_tensorflow.instruments.steps import Steps
@@ -110,10 +110,8 @@ class Functions:
     @harmless
     def _called(self, traced: _Traced, given: Any) -> None:
         if traced.alone:
-            leaves = (one for one in tf.nest.flatten(given) if isinstance(one, tf.Tensor))
-            self.steps.ring.calls.append(
-                next((batch for one in leaves if (batch := self.batches.of(one)) is not None), None)
-            )
+            of = (batch for one in tensors_in(given) if (batch := self.batches.of(one)) is not None)
+            self.steps.ring.calls.append(next(of, None))
         for optimizer in traced.optimizers.values():
             self.steps.stepped_by_call(optimizer)
         rows = next((one.shape[0] for one in with_rows(given)), 0) if traced.for_sample else 0

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops.control_flow_v2_func_graphs import ControlFlowFuncGraph
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 # Operations after which there is a row for each row before, and those after which there may be others.
 KEPT = {
@@ -16,6 +17,11 @@ KEPT = {
 }
 MOVED = {"Reshape", "Transpose", "ConcatV2"}
 _MOST_FACTORS = 16
+
+
+def plain_variable(value: Any) -> tf.Variable:
+    """A variable of this process alone, whatever strategy makes variables here: one that is mirrored is broadcast."""
+    return ResourceVariable(value, trainable=False)
 
 
 def graph_here() -> Any:

@@ -22,6 +22,7 @@ from xframe.recording.recorder import FLUSH_SECONDS
 from xframe_tensorflow import settings
 from xframe_tensorflow.evidence import STEP
 from xframe_tensorflow.instruments.batches import Pass
+from xframe_tensorflow.instruments.graphs import plain_variable
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.rows import Optimizer, Row, Totals, blocks
 
@@ -145,8 +146,8 @@ class Ring:
     def _make_table(self) -> None:
         if self._table is None:
             with tf.init_scope():
-                self._at = tf.Variable(0, dtype=tf.int64, trainable=False)
-                self._table = tf.Variable(tf.zeros([CAPACITY], tf.int64), trainable=False)
+                self._at = plain_variable(tf.constant(0, tf.int64))
+                self._table = plain_variable(tf.zeros([CAPACITY], tf.int64))
 
     # Rows of steps outside of graphs.
 
@@ -180,7 +181,7 @@ class Ring:
         inner = getattr(keras, "inner_optimizer", keras)
         if id(inner) not in self.optimizers:
             with tf.init_scope():
-                first = int(inner._iterations)
+                first = int(inner._iterations.value.read_value())  # of a strategy's variable there is no other number
             self.machine.evidence = self.machine.evidence or STEP
             window = inner.gradient_accumulation_steps or 1
             self.machine.updates_before += first // window

@@ -13,6 +13,7 @@ from xframe.recording.attach.machine import Batch
 
 NORMS = "gradient_norm", "clipped_norm"
 WHOLES = "training", "loss_rows"
+REALS = "loss", "lr", "weights_mark"
 
 
 @dataclass(eq=False, slots=True)
@@ -111,7 +112,7 @@ def blocks(rows: Sequence[Row], counted: Sequence[tuple[int, int] | None]) -> li
             "epoch": _column([row.epoch for row, _ in some], np.int64),
             "step_in_epoch": _column([row.place for row, _ in some], np.int64),
         }
-        columns |= {name: _column([row.reals.get(name) for row, _ in some], np.float64) for name in ("loss", "lr")}
+        columns |= {name: _column([row.reals.get(name) for row, _ in some], np.float64) for name in REALS}
         also = {name: _column([row.reals.get(name) for row, _ in some], np.float64) for name in NORMS}
         also |= {name: _column([row.wholes.get(name) for row, _ in some], np.int64) for name in WHOLES}
         if has_size:

@@ -12,12 +12,13 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 
 from xframe.recording.attach.patches import Patches, harmless
-from xframe_tensorflow.instruments.graphs import factors, graph_here
+from xframe_tensorflow.instruments.graphs import factors, graph_here, plain_variable
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
 _CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
 _BOUNDS = "clip_norm", "clip_value_max"
+_MARKED = 1024  # elements of a weight
 _MOST_GRADIENTS = 8  # taken while one waits to be applied
 
 
@@ -74,7 +75,7 @@ class Updates:
             update.reals["lr"] = tf.convert_to_tensor(known.keras.learning_rate)
             if self._norms is None:
                 with tf.init_scope():
-                    self._norms = tf.Variable([0.0, 0.0], trainable=False)
+                    self._norms = plain_variable(tf.constant([0.0, 0.0]))
             if not tf.executing_eagerly():
                 self._norms.assign([-1.0, -1.0])
         return update
@@ -86,6 +87,8 @@ class Updates:
             assert self._norms is not None
             norms = self._norms.read_value()
             update.reals |= {"gradient_norm": norms[0], "clipped_norm": norms[1]}
+        if self.machine.replica[1] > 1 and (marked := mark_of(update.optimizer.keras)) is not None:
+            update.reals["weights_mark"] = marked
         self.steps.stepped(update, lambda: [self._clipped.get(id(one), (None, one))[1] for one in grads or ()])
 
     def _seen_clipping(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,6 +153,15 @@ class Updates:
                 before = self._clipped.get(id(one))
                 bound = args[-1] if args else next((kwargs[name] for name in _BOUNDS if name in kwargs), None)
                 self._clipped[id(other)] = other, one if before is None else before[1], (rule, bound)
+
+
+def mark_of(optimizer: Any) -> Any:
+    """The squares of a few of the weights that an optimizer leaves, added up: replicas alike have the same."""
+    trained = optimizer._trainable_variables
+    if not trained:
+        return None
+    ends = [tf.reshape(_read(one), [-1])[:_MARKED] for one in (trained[0], trained[-1])]
+    return tf.add_n([tf.reduce_sum(tf.cast(tf.square(one), tf.float64)) for one in ends])
 
 
 def _read(variable: Any) -> Any:

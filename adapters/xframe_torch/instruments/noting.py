@@ -152,6 +152,7 @@ class Noting:
 
     @_if_it_can
     def _loader(self, loader: DataLoader[Any]) -> Mapping[str, Any]:
+        self.machine.split = settings.replica_split(loader) or self.machine.split
         found = settings.loader(loader)
         name = self._name("loader", found)
         return {} if name is None else {f"{name}.{each}": value for each, value in found.items()}

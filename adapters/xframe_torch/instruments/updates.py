@@ -27,6 +27,7 @@ Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
 _NUMBER: Any = torch.Tensor.tolist  # of a scalar on the CPU; unlike ``item`` it is no operation
 _OWN = 1e-4  # between two ways of computing a norm; some take 1e-6 from it
+_MARKED = 1024  # elements of a weight
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
@@ -182,7 +183,8 @@ class Updates:
             norms, counter.norms = counter.norms, None
             counter.look_again()
             self.machine.within = None
-            self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], norms)
+            mark = mark_of(optimizer) if self.machine.replica[1] > 1 else None
+            self.machine.stepped(counter.number, optimizer.param_groups[0]["lr"], norms, mark)
             if self.stating.states is not None:
                 self.stating.stepped(optimizer, counter.number)
             if self.capturing.wanted:
@@ -328,6 +330,21 @@ class _Counter(UpdateCounter):
 def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
     """All that it updates."""
     return (p for group in optimizer.param_groups for p in group["params"])
+
+
+def mark_of(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """Of a few of the weights that an optimizer leaves, on their device: replicas that stay alike have the same.
+
+    Squares are added up, since a softmax's weights move so that their sum stays. None where each process holds a share
+    of the weights.
+    """
+    trained = [p for p in parameters_of(optimizer) if p.requires_grad]
+    if not trained or any(hasattr(p, "to_local") or hasattr(p, "_fsdp_flattened") for p in trained):
+        return None
+    with torch.no_grad():
+        ends = (p.detach().reshape(-1)[:_MARKED] for p in (trained[0], trained[-1]))
+        first, last = (end.square().sum(dtype=torch.float64) for end in ends)
+        return first + last.to(first.device)
 
 
 def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xframe.errors import UsageError, counted, printable
+from xframe.errors import UsageError, Verbatim, counted, printable
+from xframe.recording.replicas import Place
+from xframe.trace.ranks import rank_path
 
 _KEY = "XFRAME_CONTINUES"
 
@@ -51,17 +53,26 @@ class Continuing:
         anywhere = replace(run, path=run.path.absolute(), files=tuple(file.absolute() for file in run.files))
         return {_KEY: json.dumps({"trace": anywhere.argument, "step": self.step})}
 
-    def options(self, updates_before: int) -> dict[str, Any]:
-        """What ``xframe.record`` takes, in a process whose optimizer had made so many updates."""
+    def options(self, updates_before: int, replica: Place) -> dict[str, Any]:
+        """What ``xframe.record`` takes, in a process whose optimizer had made so many updates.
+
+        Raises:
+            UsageError: a replica continues a run in which it had no part.
+        """
         from xframe.trace.pieces import behind_update
         from xframe.trace.trace import Trace
 
         if self.trace is None:
             return {}
+        index, of = replica
+        trace = self.trace if of == 1 else str(rank_path(Path(self.trace), index))
+        if of > 1 and not Path(trace).exists():
+            got = Verbatim(f"replica {index} of {of}, and none of it in {self.trace}")
+            raise UsageError("what a replica continues", got=got, expected="a run of as many replicas, one folder")
         step = self.step
         if step is None and updates_before:
-            step = behind_update(Trace.open(self.trace).source, updates_before)
-        return {"continues": self.trace, "step": step}
+            step = behind_update(Trace.open(trace).source, updates_before)
+        return {"continues": trace, "step": step}
 
 
 NOTHING_BEFORE = Continuing()

@@ -78,6 +78,7 @@ class GuardedMachine(Machine):
         self._early, self._trained, self._passes, self.replaced = [], set(), Passes(), []
         self._used_in = {}
         self.before_end = []
+        vars(self).pop("replica", None)
         if self.capture is not None:
             self.capture.forked()
 
@@ -121,11 +122,11 @@ class GuardedMachine(Machine):
             except Exception as error:
                 self.stop(error)
 
-    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
+    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None, mark: Any = None) -> None:
         """As a machine's."""
         if self.trouble is None:
             try:
-                Machine.stepped(self, optimizer, lr, norms)
+                Machine.stepped(self, optimizer, lr, norms, mark)
             except Exception as error:
                 self.stop(error)
 

@@ -22,6 +22,7 @@ from xframe.recording.attach.proving import prove
 from xframe.recording.identity import checked_kind, stated
 from xframe.recording.recorder import Recorder, record
 from xframe.trace.captured import beside
+from xframe.trace.ranks import rank_path
 from xframe.trace.trace import COMPLETE
 
 
@@ -61,25 +62,32 @@ class Here:
             self._close_before(name)
 
     def _open(self) -> Recorder:
-        """A trace of this process's own: the first that trains has the name asked for, the next NAME-2.trace."""
-        for number in count(1):
+        """A trace of this process's own: the first that trains has the name asked for, the next NAME-2.trace.
+
+        Replicas share a folder of that name; where their launcher starts them all again, they share the next.
+        """
+        replica = self.machine.replica
+        several = replica[1] > 1
+        for number in count(1 + (_restarts() if several else 0)):
             path = self.out.with_stem(f"{self.out.stem}-{number}") if number > 1 else self.out
+            file = rank_path(path, replica[0]) if several else path
             try:
-                before = self._continues.options(self.machine.updates_before) if path == self.out else {}
-                self._recorder = record(path, metadata=self._metadata(path), **before)
+                before = self._continues.options(self.machine.updates_before, replica) if path == self.out else {}
+                self._recorder = record(path, metadata=self._metadata(file), replica=replica, **before)
                 self._recorder.counts_anew, self._goes_on = True, bool(before)
                 break
             except UsageError:
-                if not any(map(os.path.lexists, beside(path))):
+                if not any(map(os.path.lexists, beside(file))) and not (several and path.is_file()):
                     raise
-        self._say(opened=str(path))
+        self._say(opened=str(file), **({"replica": replica, "folder": str(path)} if several else {}))
         self._outlast_a_pool()
         assert self._recorder is not None
         return self._recorder
 
     def _metadata(self, path: Path) -> dict[str, Any]:
-        capture = self.machine.capture
-        return stated(self.machine.identity, None if capture is None else capture.metadata(path))
+        capture, split = self.machine.capture, self.machine.split
+        metadata = {} if capture is None else capture.metadata(path)
+        return stated(self.machine.identity, metadata if split is None else {**metadata, "replica_split": split})
 
     def _outlast_a_pool(self) -> None:
         """A pool of processes ends its workers by SIGTERM, though they have done all that they had to."""
@@ -147,3 +155,9 @@ class Here:
             return f"interrupted by {type(self.machine.trouble).__name__}"
         error = getattr(sys, "last_value", None)  # of the exception that ended the script, whatever its hook did
         return COMPLETE if error is None else f"interrupted by {type(error).__name__}"
+
+
+def _restarts() -> int:
+    """How often torchrun has started all ranks again."""
+    stated = os.environ.get("TORCHELASTIC_RESTART_COUNT", "")
+    return int(stated) if stated.isdecimal() else 0

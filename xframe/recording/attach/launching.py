@@ -21,13 +21,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from xframe.errors import UsageError, Verbatim, counted, printable, unwritable
+from xframe.errors import UsageError, Verbatim, unwritable
 from xframe.recording.attach.capturing import MEGABYTES, Capture
-from xframe.recording.attach.continuing import NOTHING_BEFORE, Continuing, said_of_resumed
+from xframe.recording.attach.continuing import NOTHING_BEFORE, Continuing
 from xframe.recording.attach.here import Here
-from xframe.recording.attach.instruments import available, untrained
+from xframe.recording.attach.instruments import available
+from xframe.recording.attach.reporting import recorded
 from xframe.recording.attach.watching import in_place_of
 from xframe.recording.identity import checked_kind
+from xframe.recording.replicas import which
+from xframe.trace.ranks import rank_path
 from xframe.trace.source import exists_already
 
 _SITE = Path(__file__).absolute().with_name("site")
@@ -84,11 +87,13 @@ def run_recorded(
     if not command:
         raise UsageError("no command to record", expected="-- python train.py, with its arguments")
     Capture.checked(*capture)
-    _look_at(out, replace=replace)
+    index, of = which()  # each replica may have a recorded command of its own
+    own = out if of == 1 else rank_path(out, index)
+    _look_at(own, replace=replace)
     added = {**(environment or {}), **continues.environment()}
-    with in_place_of(out, replace) as steps:
+    with in_place_of(own, replace) as steps:
         outcome = _run_recorded(command, out, identity, capture, added, log, patience)
-        steps.append(out.exists() if outcome.steps is None else outcome.steps)
+        steps.append(own.exists() if outcome.steps is None else outcome.steps)
     return outcome
 
 
@@ -124,7 +129,7 @@ def _run_recorded(
             if ending is not None:
                 ending.kill()
             raise
-        return Outcome(code, *_recorded(words, out, code), tuple(words))
+        return Outcome(code, *recorded(words, out, code), tuple(words))
 
 
 def _look_at(out: Path, *, replace: bool) -> None:
@@ -268,64 +273,6 @@ def _runs(process: int, said: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _recorded(words: list[Words], out: Path, code: int) -> tuple[int | None, str]:
-    """What the processes said: how many steps were recorded, and that in words."""
-    lines = list(dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word))
-    running = [word["running"] for word in words if "running" in word]
-    ended = {word["ended"]: word["steps"] for word in words if "ended" in word}
-    captured = {word["ended"]: word.get("captured", "") for word in words if "ended" in word}
-    opened = {word["opened"]: word["process"] for word in words if "opened" in word}
-    traces = {path: ended.get(path) for path in opened if ended.get(path) != 0}
-    if len(traces) > 1:
-        lines.append(f"{len(traces)} processes trained, and each has a trace of its own:")
-    for path, steps in traces.items():
-        name = printable(out.with_name(Path(path).name))
-        if steps is not None:
-            lines.append(f"{counted(steps, 'step')} recorded in {name}{captured[path]}")
-        elif opened[path] in running:
-            lines.append(f"process {opened[path]} goes on, and its steps to {name}")
-        else:
-            lines.append(f"{_cut_short(path)} recorded in {name}: what trained was ended before it could close it")
-    for word in words:
-        if word.get("updates_before") and word["ended"] in traces:
-            lines.append(said_of_resumed(out.with_name(Path(word["ended"]).name), word["updates_before"]))
-    if traces:
-        known = [steps for steps in traces.values() if steps is not None]
-        return (sum(known) if len(known) == len(traces) else None), "\n".join(lines)
-    if running:
-        left = ", ".join(map(str, running))
-        lines.append(f"the command ended, and process {left} of it goes on: what it trains is recorded in {out}")
-        return None, "\n".join(lines)
-    if not lines:
-        lines.append(f"nothing was recorded: {_why_nothing(words, code)}")
-    return 0, "\n".join(lines)
-
-
-def _cut_short(path: str) -> str:
-    """How many steps a trace has that nobody closed."""
-    from xframe.errors import XframeError
-    from xframe.trace.trace import Trace
-
-    try:
-        trace = Trace.open(path)
-        return counted(trace.num_rows - (trace.joins[-1].step if trace.joins else 0), "step")
-    except XframeError:
-        return "nothing that can be read"
-
-
-def _why_nothing(words: list[Words], code: int) -> str:
-    attached = list(dict.fromkeys(word["attached"] for word in words if "attached" in word))
-    ran = any("python" in word for word in words)
-    if code and (attached or ran):
-        return f"the command failed (exit {code}) before its first update"
-    if attached or ran:
-        return untrained(attached)
-    return (
-        "the command ran no Python that xframe can follow: none at all, or one that is kept from it "
-        "(python -I, -E or -S, an emptied environment, a version before 3.8)"
-    )
 
 
 @cache

@@ -8,15 +8,18 @@ step whose batch is not known only the size is. What was computed and led to no 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from xframe.recording.attach.adding import both, hypot, summed
 from xframe.recording.attach.batch import Batch, Walk
 from xframe.recording.attach.capturing import Capture
 from xframe.recording.attach.passes import Passes
 from xframe.recording.identity import Kind
 from xframe.recording.recorder import Recorder
+from xframe.recording.replicas import Place, which
 from xframe.recording.values import Unlisted
 from xframe.trace.schema import BY_NAME, PRINTS
 
@@ -42,13 +45,15 @@ class _Step:
         also: further columns.
         handed_out: batches until then.
         stepped: optimizers that have stepped in it.
+        mark: of the weights that they left.
     """
 
-    __slots__ = ("also", "batch", "handed_out", "loss", "lr", "stepped")
+    __slots__ = ("also", "batch", "handed_out", "loss", "lr", "mark", "stepped")
 
     def __init__(self, batch: Batch | None, loss: Any, also: dict[str, Any], handed_out: int) -> None:
         self.batch, self.loss, self.also, self.handed_out = batch, loss, also, handed_out
         self.lr: Any = None
+        self.mark: Any = None
         self.stepped: tuple[int, ...] = ()
 
 
@@ -69,6 +74,7 @@ class Machine:
         clock: counts what is computed with gradients, as ``backward`` is told of it.
         capture: keeps updates taken apart, where that was asked for.
         prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
+        split: how pipelines deal the rows of a step to replicas, as a plan names it; None: not known.
     """
 
     def __init__(self, opened: Callable[[], Recorder]) -> None:
@@ -82,6 +88,7 @@ class Machine:
         self.identity: Kind = "close"
         self.capture: Capture | None = None
         self.prints: dict[str, Any] = {}
+        self.split: str | None = None
         self.replaced: list[tuple[Batch, dict[str, Any], int]] = []
         self.clock: Callable[[], int] = lambda: 0
         self._opened = opened
@@ -104,6 +111,11 @@ class Machine:
         self._again: Batch | None = None  # what a further update of the same optimizer would be of
         self._applied: tuple[Any, Any] = (0, 0)  # updates applied and tried, before the last backward pass
         self._lr: Any = None  # of the last update
+
+    @cached_property
+    def replica(self) -> Place:
+        """Which of how many replicas this process is, as it was when somebody first asked."""
+        return which()
 
     @property
     def begun(self) -> bool:
@@ -222,7 +234,7 @@ class Machine:
         if anew:
             self._zeroed, self._loss, self._also = by, loss, (self._also | also if zeroed and goes_on else also)
         else:
-            self._loss, self._also = _sum(self._loss, loss), _both(self._also, also)
+            self._loss, self._also = summed(self._loss, loss), both(self._also, also)
         self._applied, self._fresh = self._totals(), False
         if not goes_on:
             self._begin(batch, *self._applied)
@@ -260,11 +272,12 @@ class Machine:
             return not step.stepped and None not in walks and walks[0] is not walks[1]
         return bool(step.stepped) or batch.size == step.batch.size
 
-    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None) -> None:
+    def stepped(self, optimizer: int, lr: Any, norms: tuple[Any, Any] | None = None, mark: Any = None) -> None:
         """An optimizer, by a number of its own, stepped at a learning rate.
 
         Args:
             optimizer, lr: those.
+            mark: of the weights that it left, where several replicas train.
             norms: of its gradients, before they were clipped and as it got them. Optimizers that step in turn, with no
                 backward pass between, share a gradient; of others the first one's norms are recorded.
         """
@@ -275,11 +288,12 @@ class Machine:
             step = self._begin(self._again, *self._applied)
         step.stepped += (optimizer,)
         step.lr = lr if step.lr is None else step.lr
+        step.mark = mark if step.mark is None else summed(step.mark, mark)
         if norms is not None and "clipped_norm" not in step.also:
             step.also["gradient_norm"], step.also["clipped_norm"] = norms
         elif norms is not None and self._fresh and len(step.stepped) > 1:  # two share the gradients of one loss
             before = step.also["gradient_norm"], step.also["clipped_norm"]
-            step.also["gradient_norm"], step.also["clipped_norm"] = map(_hypot, before, norms)
+            step.also["gradient_norm"], step.also["clipped_norm"] = map(hypot, before, norms)
         self._lr, self._fresh = lr, True
 
     def rows(self, **columns: Any) -> None:
@@ -358,7 +372,7 @@ class Machine:
                 del also[name]
         if size is None:
             given = {"loss": step.loss, "lr": lr, "updates": updates, "update_attempts": attempts}
-            given |= {"epoch": epoch, "step_in_epoch": batch.place}
+            given |= {"epoch": epoch, "step_in_epoch": batch.place, "weights_mark": step.mark}
             row, further = (
                 {name: np.array([_TYPES[BY_NAME[name].kind](one)]) for name, one in some.items() if one is not None}
                 for some in (given, also)
@@ -373,28 +387,6 @@ class Machine:
             lr=lr,
             epoch=epoch,
             step_in_epoch=batch.place,
+            weights_mark=step.mark,
             also=also,
         )
-
-
-def _sum(loss: Any, other: Any) -> Any:
-    """Of two losses; None if it is not known."""
-    try:
-        return loss + other
-    except (TypeError, ValueError, RuntimeError):  # one is not known, or they are on two devices
-        return None
-
-
-def _hypot(norm: Any, other: Any) -> Any:
-    """The norm of what two are the norms of; None if it is not known."""
-    try:
-        return (norm * norm + other * other) ** 0.5
-    except (TypeError, RuntimeError):  # one is not known, or they are on two devices
-        return None
-
-
-def _both(also: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Further columns of two backward passes: the first one's, but for rows that are not the same."""
-    if also.get("loss_rows") == other.get("loss_rows"):
-        return other | also
-    return {name: value for name, value in (other | also).items() if name != "loss_rows"}
