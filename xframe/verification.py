@@ -52,6 +52,7 @@ from xframe.running.request import (
 from xframe.running.runtime import PATIENCE
 from xframe.tasks.optimizers.reading import Stated
 from xframe.tasks.task import Task
+from xframe.trace.ranks import is_run
 from xframe.trace.trace import Trace, open_different
 
 _REPORT = "report.json"
@@ -197,13 +198,14 @@ def _write_page(page: str, path: str | Path, remedy: str = "") -> None:
 
 
 def run_files(path: str | Path) -> list[Path]:
-    """The traces of a folder that ``verify`` or a sweep made, in the order in which it had them; a file as it is.
+    """The traces of a folder that ``verify`` or a sweep made, in the order in which it had them; a file as it is, and a
+    run of replicas.
 
     Raises:
         UsageError: a folder without traces.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not path.is_dir() or is_run(path):
         return [path]
     order: list[str] = []
     with suppress(OSError, ValueError, KeyError, TypeError):  # a run that was interrupted has no report

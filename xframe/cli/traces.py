@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,6 +15,9 @@ from xframe.cli.options import Atol, Json, Rtol, flag, many, number, option, pai
 from xframe.cli.printing import answer, remark, report, show
 from xframe.errors import TraceError, UsageError, Verbatim, counted, lines, printable
 from xframe.tables import escaped, fenced
+
+if TYPE_CHECKING:
+    from xframe.trace.trace import Trace
 
 Runs = Annotated[
     Path,
@@ -175,7 +178,9 @@ def import_command(
 
 
 def certificate(
-    *traces: Annotated[Path, Parameter(name="TRACE", help="Complete traces.", group=GIVEN)], json: Json = False
+    *traces: Annotated[Path, Parameter(name="TRACE", help="Complete traces.", group=GIVEN)],
+    replicas: Annotated[bool, flag("Of a run of replicas, a line for each.", PRINTED)] = False,
+    json: Json = False,
 ) -> int:
     """Print the one line that two people compare: equal lines mean the same indices of samples in each step.
 
@@ -186,7 +191,7 @@ def certificate(
     """
     if not traces:
         raise UsageError("TRACE is missing", remedy="See: xframe certificate --help")
-    facts = [_certified(trace) for trace in traces]
+    facts = [one for trace in traces for one in (_of_replicas(trace) if replicas else [_certified(trace)])]
     if len(facts) == 1:
         answer(facts[0], str(facts[0]["certificate"]), json=json)
     else:
@@ -195,11 +200,27 @@ def certificate(
     return 0
 
 
+def _of_replicas(path: Path) -> list[dict[str, Any]]:
+    """The certificates of the replicas of a run, each of its own rows."""
+    from xframe.trace.trace import Trace
+
+    if not (opened := Trace.open(path).replicas):
+        raise UsageError(
+            "--replicas is of a run of replicas",
+            got=str(path),
+            expected="a folder of their traces, 0.trace, 1.trace and so on",
+        )
+    return [_facts(one.path, one) for one in opened]
+
+
 def _certified(path: Path) -> dict[str, Any]:
     """The certificate of a trace, and what it can't vouch for, which is said."""
     from xframe.trace.trace import Trace
 
-    opened = Trace.open(path)
+    return _facts(path, Trace.open(path))
+
+
+def _facts(path: Path, opened: Trace) -> dict[str, Any]:
     if not opened.complete:
         raise TraceError(
             f"{printable(path)} is {opened.ending} after {counted(opened.num_rows, 'step')}",

@@ -14,6 +14,7 @@ Its files:
     check.py      what a check is
     checks/       the checks, one file each; a new one is a new file there
     own_orders.py whether two scripts each shuffled by itself; by_sample.py: their contents by sample, in any order
+    replicated.py what replicas' own traces show of a run that they shared
     parting.py    whether losses of captured scripts part by rounding that grows
     far_apart.py  how runs in orders of their own ended
     passes.py     where the passes of such runs begin; drawn.py reads what they drew in pieces

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,13 @@ INTERLEAVED = "interleaved"
 File = Closed | Journal
 
 
+class Parting(NamedTuple):
+    """A row at which a replica has another value than the first one."""
+
+    row: int
+    replica: int
+
+
 class Merged:
     """The rows of all replicas, see ``xframe.trace.source.Source``.
 
@@ -63,6 +70,7 @@ class Merged:
         self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
         self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
         self._streams: dict[str, list[_Stream]] = {}
+        self._partings: dict[str, Parting | None] = {}
         self._digests: list[Column] | None = [] if self.num_rows <= _KEPT_DIGESTS else None
         self.unknown = dict.fromkeys(COLUMNS, self.num_rows)
         self.bounds = [0]
@@ -153,18 +161,40 @@ class Merged:
         return held
 
     def _merged(self, name: str, start: int, stop: int) -> Column:
-        columns = self._of_each(name, start, stop)
+        columns = self.of_each(name, start, stop)
         if name in _WEIGHTED:
-            return _mean(zip(columns, self._of_each("batch_size", start, stop), strict=True), stop - start)
+            return _mean(zip(columns, self.of_each("batch_size", start, stop), strict=True), stop - start)
         if name in _SUMMED:
             return _reduced(columns, np.add, name)
         return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
 
-    def _of_each(self, name: str, start: int, stop: int) -> Iterator[Column]:
-        """The rows of each replica, one after the other, of which little is kept."""
+    def of_each(self, name: str, start: int, stop: int) -> Iterator[Column]:
+        """Rows of a column of each replica, one after the other; little of them is kept."""
         for part in self.parts:
             yield _rows(part, name, start, stop)
             part.forget(_KEPT // len(self.parts))
+
+    def parting(self, name: str) -> Parting | None:
+        """The first row at which a replica has another value than the first one, where both know it."""
+        if name not in self._partings:
+            self._partings[name] = self._parting(name)
+        return self._partings[name]
+
+    def _parting(self, name: str) -> Parting | None:
+        if name not in self.columns or not self.unknown[name]:
+            return None
+        for start in range(0, self.num_rows, BLOCK_ROWS):
+            columns = self.of_each(name, start, min(start + BLOCK_ROWS, self.num_rows))
+            first, found = next(columns), list[Parting]()
+            for index, column in enumerate(columns, 1):
+                unequal = ~_alike(column, first)
+                for known in (first.known, column.known):
+                    unequal &= True if known is None else known
+                if unequal.any():
+                    found.append(Parting(start + int(np.argmax(unequal)), index))
+            if found:
+                return min(found)
+        return None
 
     # Lists: a block is that of ``bounds``
 
@@ -260,12 +290,16 @@ def _agreeing(columns: Iterator[Column], name: str) -> Column:
     """The value that all have; one NaN is like another."""
     first, known = next(columns)
     agree = np.ones(len(first), np.bool_) if known is None else known.copy()
-    for values, there in columns:
-        same = values == first
-        if values.dtype.kind == "f":
-            same |= np.isnan(values) & np.isnan(first)
-        agree &= same if there is None else same & there
+    for column in columns:
+        agree &= _alike(column, Column(first))
+        agree &= True if column.known is None else column.known
     return Column(first) if agree.all() else _filled(first.copy(), agree, name)
+
+
+def _alike(column: Column, first: Column) -> NDArray[np.bool_]:
+    """Where values are equal; one NaN is like another."""
+    same: NDArray[np.bool_] = column.values == first.values
+    return same | (np.isnan(column.values) & np.isnan(first.values)) if column.values.dtype.kind == "f" else same
 
 
 def _mean(columns: Iterator[tuple[Column, Column]], length: int) -> Column:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from xframe.comparison.check import Check
 from xframe.comparison.pairing import Pair, Run
+from xframe.comparison.replicated import uneven
 from xframe.comparison.result import Judgement
 from xframe.errors import counted, printable
 from xframe.plan import counting
@@ -28,6 +29,9 @@ class Steps(Check):
         if reference.is_plan and plan is not None and not decidable(plan, candidate.validations):
             detail = f"{candidate.name} did not record what early stopping depends on"
             return Judgement("not judged", detail=detail, undecided=True)
+        for side in (candidate, reference):
+            if (short := uneven(side)) is not None:
+                return Judgement("fail", short.step, short.sentence)
         if len(candidate.rows) == len(reference.rows):
             return Judgement("pass" if shared else "not judged")  # nothing recorded on both sides is nothing compared
         for side in (candidate, reference):

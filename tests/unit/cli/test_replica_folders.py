@@ -1,0 +1,124 @@
+"""The folder of a run of replicas where commands take a trace."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import xframe
+from xframe.cli import app as cli
+from xframe.plan.replicas import share
+
+SAMPLES = 40
+PLAN = xframe.TrainingPlan(batch_size=8, epochs=2, replicas=2)
+
+
+def record(path, *, replicas=2, steps=None, rate=0.1):
+    for rank in range(replicas):
+        with xframe.record(path, plan=PLAN, num_samples=SAMPLES, replica=(rank, replicas)) as rec:
+            for step in list(PLAN.each_step(SAMPLES))[:steps]:
+                ids = np.array(step.sample_ids)
+                own = ids[share(PLAN, len(ids), rank)] if replicas > 1 else ids
+                labels = {"epoch": step.epoch, "step_in_epoch": step.step_in_epoch, "padding": 0}
+                rec.step(ids=own, updates=step.update, loss=1 / (1 + step.index), lr=rate, **labels)
+            rec.weights({"w": np.ones(2, np.float32)})
+
+
+@pytest.fixture
+def xf(capsys, tmp_path, monkeypatch):
+    """Runs a command line where a run of two replicas and one of one process lie; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    record(tmp_path / "two.trace")
+    record(tmp_path / "one.trace", replicas=1)
+
+    def call(*tokens):
+        code = cli.execute([str(token) for token in tokens])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_compare(xf):
+    for names in (("one.trace", "two.trace"), ("two.trace", "one.trace"), ("two.trace",)):
+        code, out, _ = xf("compare", *names)
+        assert code == 0, out
+        assert "replicas          PASS" in out
+    code, out, _ = xf("compare", "one.trace", "two.trace", "--json")
+    (found,) = [one for one in json.loads(out)["checks"] if one["name"] == "replicas"]
+    assert (found["result"], found["values"]) == ("pass", {"one": "1", "two": "2"})
+    code, out, _ = xf("compare", "one.trace", "two.trace", "--md")
+    assert "| replicas | PASS | 1 | 2 |" in out
+
+
+def test_a_run_beside_others_in_a_folder_of_runs(xf, tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name in ("one.trace", "two.trace"):
+        shutil.move(tmp_path / name, tmp_path / "runs" / name)
+    code, out, _ = xf("compare", "runs")
+    assert code == 0, out
+    assert "one (numpy" in out
+    assert "vs two (numpy" in out
+
+
+def test_certificates(xf):
+    code, one, _ = xf("certificate", "one.trace")
+    assert code == 0
+    assert xf("certificate", "two.trace")[:2] == (0, one)
+    code, out, _ = xf("certificate", "two.trace", "--replicas")
+    lines = [line.split("  ") for line in out.splitlines()]
+    assert [name for _, name in lines] == ["two.trace/0.trace", "two.trace/1.trace"]
+    assert [line for line, _ in lines] == [xframe.Trace.open(f"two.trace/{rank}.trace").certificate for rank in (0, 1)]
+    assert one.strip() not in out
+    code, out, _ = xf("certificate", "two.trace", "--replicas", "--json")
+    assert [one["num_steps"] for one in json.loads(out)["certificates"]] == [10, 10]
+    code, _, err = xf("certificate", "one.trace", "--replicas")
+    assert (code, "expected a folder of their traces" in err) == (2, True)
+
+
+def test_a_missing_replica_is_inconclusive(xf, tmp_path):
+    (tmp_path / "two.trace" / "0.trace").unlink()
+    for command in (("certificate",), ("compare",), ("explain",), ("compare", "one.trace")):
+        code, _, err = xf(*command, "two.trace")
+        assert code == 4, command
+        assert "1 of 2 replicas are there: got 'two.trace', expected 0.trace too" in " ".join(err.split())
+
+
+def test_explain(xf):
+    code, out, _ = xf("explain", "two.trace")
+    assert code == 0
+    assert "batch size    8 " in out
+    assert out == xf("explain", "one.trace")[1].replace("one", "two")
+    assert xf("explain", "one.trace", "two.trace")[0] == 0
+
+
+def test_a_run_that_differs_is_explained(xf, tmp_path):
+    record(tmp_path / "other.trace", rate=0.2)
+    code, out, _ = xf("compare", "two.trace", "other.trace")
+    assert code == 1
+    assert "learning rate     FAIL" in out
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_exports_are_imported_with_the_same_certificate(xf, form):
+    assert xf("export", "two.trace", "--to", form, "--out", f"two.{form}")[0] == 0
+    assert xf("import", f"two.{form}", "--out", "back.trace")[0] == 0
+    assert xf("certificate", "back.trace")[1] == xf("certificate", "one.trace")[1]
+
+
+def test_goldens_and_pages(xf, tmp_path):
+    assert xf("bless", "two.trace", "--why", "first", "--out", "two.golden")[0] == 0
+    assert xf("compare", "two.golden", "one.trace")[0] == 0
+    (tmp_path / "two.golden").unlink()
+    assert xf("bless", "two.trace", "--why", "first")[0] == 0  # beside it, by default
+    assert (tmp_path / "two.golden").is_file()
+    assert xf("report", "one.trace", "two.trace", "--out", "page.html")[0] == 0
+    assert "replicas" in (tmp_path / "page.html").read_text()
+    assert xf("report", "one.trace", "two.trace", "two.trace/0.trace", "--out", "three.html")[0] == 0
+
+
+def test_parts_named_with_a_plus(xf, tmp_path):
+    record(tmp_path / "first.trace", steps=4)
+    code, _, err = xf("certificate", "first.trace+two.trace")
+    assert code == 0, err
+    assert "two.trace goes on with first.trace at step 4" in err

@@ -1,0 +1,212 @@
+"""What replicas' own traces show of a run that they shared: where they part, and who had which of a step's samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xframe.comparison.pairing import Pair, Run
+from xframe.errors import PlanError, counted
+from xframe.plan.replicas import share, shared_rows
+from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.merged import Merged
+from xframe.trace.source import read_between
+from xframe.trace.trace import COMPLETE, Dealt, ending_of
+
+_ROWS = 1 << 17  # whose sizes are looked at together
+
+
+class Parting(NamedTuple):
+    """Where replicas part that must have the same.
+
+    Attributes:
+        step: of the run, the first; None where only what is behind all steps shows it.
+        sentence: what differs.
+    """
+
+    step: int | None
+    sentence: str
+
+
+def dealt(run: Run) -> tuple[Dealt, ...]:
+    """The parts of a run that replicas made; none for one process, or a plan."""
+    return () if run.trace is None else run.trace.dealt
+
+
+def sizes(run: Run) -> str:
+    """How many replicas made the run; of a run in several parts how many each."""
+    counts = [str(len(one.source.parts)) for one in dealt(run)]
+    return ", then ".join(counts) if counts else "1"
+
+
+def uneven(run: Run) -> Parting | None:
+    """Where a run ends for some replicas and not for others, though each was recorded to its end."""
+    for one in dealt(run):
+        ended = [part.num_rows for part in one.source.parts if ending_of(part) == COMPLETE]
+        if one.of_the_end and len(ended) == len(one.source.parts) and len(set(ended)) > 1:
+            usual, _ = Counter(ended).most_common(1)[0]
+            usual = ended[0] if len(ended) == 2 else usual
+            other = next(index for index, rows in enumerate(ended) if rows != usual)
+            like = ended.index(usual)
+            return Parting(
+                one.first + min(ended),
+                f"replica {other} of {run.name} made {counted(ended[other], 'step')}, replica {like} {usual:,}",
+            )
+    return None
+
+
+def first_parting(run: Run, column: str, what: str) -> Parting | None:
+    """The first step at which a replica's value of a column is not that of the first replica."""
+    for one in dealt(run):
+        found = one.source.parting(column)
+        if found is not None and found.row < one.rows:
+            value, other = (_value(one.source, index, column, found.row) for index in (found.replica, 0))
+            step = one.first + found.row
+            return Parting(step, f"step {step:,}: replica {found.replica} of {run.name} {what.format(value, other)}")
+    return None
+
+
+def _value(source: Merged, replica: int, column: str, row: int) -> str:
+    value = read_between(source.parts[replica], column, row, row + 1).values[0].item()
+    return f"{value:.9g}" if type(value) is float else f"{value:,}"
+
+
+def plan_of(one: Dealt, pair: Pair) -> TrainingPlan | None:
+    """The plan by which a part of a run is dealt: its own, since a run may go on with other replicas, or the pair's."""
+    try:
+        own = TrainingPlan.from_mapping(one.source.metadata["plan"])
+    except (KeyError, PlanError, TypeError):
+        own = None
+    plan = own if own is not None and own.replicas == len(one.source.parts) else pair.terms.plan
+    return plan if plan is not None and plan.replicas > 1 else None
+
+
+def dealt_otherwise(pair: Pair) -> Parting | None:
+    """The first step whose samples the candidate's replicas share otherwise than the plan says, or than the others do
+    with which it is compared."""
+    for one in dealt(pair.candidate):
+        found = _by_plan(one, pair) if pair.reference.is_plan else _by_reference(one, pair)
+        if found is not None:
+            return found
+    return None
+
+
+def _by_plan(one: Dealt, pair: Pair) -> Parting | None:
+    plan, name = plan_of(one, pair), pair.candidate.name
+    if plan is None:
+        return None
+    if plan.replicas != len(one.source.parts):
+        made = f"{name} was made by {counted(len(one.source.parts), 'replica')}, the plan says {plan.replicas:,}"
+        return Parting(one.first, made)
+
+    def due(start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+        total = read_between(one.source, "batch_size", start, stop)
+        planned = plan.replicas if total.known is None else 0  # sizes that are not known are dealt in no way
+        return (shared_rows(plan, total.values, index) for index in range(planned))
+
+    if (found := _first_size(one, due, f"of {name} has", "the plan deals it")) is not None:
+        return found
+    row = _first_members(one, pair)
+    if row is None or (batch := pair.reference.rows.batch(one.first + row)) is None:
+        return None
+    parts = [batch[share(plan, len(batch), index)] for index in range(plan.replicas)]
+    return _swapped(one, row, parts, name)
+
+
+def _by_reference(one: Dealt, pair: Pair) -> Parting | None:
+    others = [other for other in dealt(pair.reference) if other.first == one.first]
+    if not others or len(others[0].source.parts) != len(one.source.parts):
+        return None
+    name, other = pair.candidate.name, others[0]
+
+    def due(start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+        columns = other.source.of_each("batch_size", start, min(stop, other.rows))
+        return (column.values for column in columns)
+
+    if (found := _first_size(one, due, f"of {name} has", f"that of {pair.reference.name}")) is not None:
+        return found
+    row = _first_members(one, pair)
+    if row is None:
+        return None
+    return _swapped(one, row, [_ids(other.source, index, row) for index in range(len(other.source.parts))], name)
+
+
+def _first_size(
+    one: Dealt, due: Callable[[int, int], Iterator[NDArray[np.int64]]], has: str, deals: str
+) -> Parting | None:
+    """The first step of which a replica has other than that many samples, by replica; of some rows at a time."""
+    for start in range(0, one.rows, _ROWS):
+        stop, found = min(start + _ROWS, one.rows), list[tuple[int, int, int, int]]()
+        for index, (column, planned) in enumerate(
+            zip(one.source.of_each("batch_size", start, stop), due(start, stop), strict=False)
+        ):
+            own = column.values[: len(planned)]
+            if (unequal := own != planned).any():
+                row = int(np.argmax(unequal))
+                found.append((row, index, int(own[row]), int(planned[row])))
+        if found:
+            row, index, size, planned_size = min(found)
+            step = one.first + start + row
+            text = f"step {step:,}: replica {index} {has} {counted(size, 'sample')}, {deals} {planned_size:,}"
+            return Parting(step, text)
+    return None
+
+
+def _first_members(one: Dealt, pair: Pair) -> int | None:
+    """The row of a part at which the two sides first differ in what is in a step, where that is in it and listed."""
+    step = pair.firsts.get("ids_digest")
+    if step is None or pair.other_data or pair.candidate.by_content or not 0 <= step - one.first < one.rows:
+        return None
+    row = step - one.first
+    known = (read_between(part, "ids", row, row + 1).known for part in one.source.parts)
+    return row if all(mask is None for mask in known) else None
+
+
+def _ids(source: Merged, replica: int, row: int) -> NDArray[np.int64]:
+    return read_between(source.parts[replica], "ids", row, row + 1).values
+
+
+def _swapped(one: Dealt, row: int, due: list[NDArray[np.int64]], name: str) -> Parting | None:
+    """Where the step has the samples that it must have, and a replica those of another."""
+    own = [_ids(one.source, index, row) for index in range(len(due))]
+    if Counter(np.concatenate(own).tolist()) != Counter(np.concatenate(due).tolist()):
+        return None  # they are other samples, whoever has them
+    for index, (ids, planned) in enumerate(zip(own, due, strict=True)):
+        extra = sorted((Counter(ids.tolist()) - Counter(planned.tolist())).elements())
+        if extra:
+            owner = next(other for other, part in enumerate(due) if other != index and extra[0] in part)
+            step = one.first + row
+            text = f"step {step:,}: replica {index} of {name} has sample {extra[0]}, which is replica {owner}'s"
+            return Parting(step, text)
+    return None
+
+
+def unlike_weights(run: Run) -> Parting | None:
+    """Replicas that end with other weights than the first; of no step, unless marks of the weights show which."""
+    for one in dealt(run)[-1:]:
+        if not one.of_the_end:
+            continue
+        kept = [part.end.get("weights") or {} for part in one.source.parts]
+        first = next((index for index, weights in enumerate(kept) if weights), None)
+        for index, weights in enumerate(kept):
+            if first is not None and weights and weights != kept[first]:
+                names = [name for name in kept[first] if weights.get(name) != kept[first][name]] or [*weights]
+                more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+                text = f"replicas {first} and {index} of {run.name} end with different weights ({names[0]}{more})"
+                return Parting(None, text)
+    return None
+
+
+def shows_weights(run: Run) -> bool:
+    """Whether the weights of two replicas or more are known of the run's end, or of its last step."""
+    last = [one for one in dealt(run) if one.of_the_end]
+    if not last:
+        return True  # one process made the end
+    parts = last[0].source.parts
+    kept = sum(bool(part.end.get("weights")) for part in parts)
+    marked = sum(not part.unknown["weights_mark"] for part in parts)
+    return max(kept, marked) == len(parts)
