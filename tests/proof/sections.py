@@ -22,6 +22,7 @@ from proof.provenance import ROOT, commit
 
 SEED = 20_000
 TRAINERS = ("keras", "keras2", "lightning", "transformers", "accelerate", "ignite", "optax", "pytorch")
+DEALING = ("DistributedSampler", "Lightning", "Accelerate", "MirroredStrategy")  # engines
 LIKE = [
     "plan",
     *(word for name in ("keras", "lightning", "transformers", "accelerate", "ignite") for word in ("--like", name)),
@@ -65,6 +66,18 @@ def preset(trainer: str) -> Callable[[int], Outcome]:
         reasons = ", ".join(f"{count} {reason!r}" for reason, count in sorted(agreement.refused.items()))
         refused = f"; refused by name: {reasons}" if reasons else ""
         return {"size": f"{agreement.compared} random configurations{refused}", "bad": agreement.mismatches}
+
+    return run
+
+
+def dealing(engine: str) -> Callable[[int], Outcome]:
+    """What an engine deals to replicas, compared with the plans of its preset."""
+
+    def run(size: int) -> Outcome:
+        from dealing import agree
+
+        found = agree(engine, size, SEED)
+        return {"size": found.text, "bad": found.mismatches}
 
     return run
 
@@ -299,6 +312,7 @@ SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "replicas": (sweep("replicas"), 5000),
     "memory": (memory, 10**15),
     **{f"preset {name}": (preset(name), 300) for name in TRAINERS},
+    **{f"dealing {name}": (dealing(name), 300) for name in DEALING},
     "contract": (sweep("contract"), 400),
     "order quality": (sweep("order"), 20_000),
     "order speed": (script("tests/proof/order_speed.py"), 11),
