@@ -56,6 +56,10 @@ from xframe.trace.ranks import is_run
 from xframe.trace.trace import Trace, open_different
 
 _REPORT = "report.json"
+_NO_STEPS = (
+    "steps of runs with replicas are not made again from one state: losses and final weights are judged by a plain "
+    "tolerance, as with --numerics off"
+)
 
 
 def verify(
@@ -144,8 +148,8 @@ def run_and_compare(request: Request, progress: Progress, write: Write | None = 
     def judging(sides: Sequence[harness.Remote], places: Sequence[Path]) -> None:
         numerics.extend(judge_runs(sides, places, request, task, folder, write))
 
-    # A step that is made again has one process, and no other replica to make it with.
-    judges = request.numerics != "off" and len(traces) > 1 and request.plan.replicas == 1
+    asked = request.numerics != "off" and len(traces) > 1
+    judges = asked and request.plan.replicas == 1
     try:
         harness.execute(request, traces, progress, judging if judges else None)
     except KeyboardInterrupt:
@@ -154,6 +158,8 @@ def run_and_compare(request: Request, progress: Progress, write: Write | None = 
     recorded = [Trace.open(trace) for trace in traces.values()]
     write_numerics(folder, recorded, numerics)
     comparison = compare_runs(request, task, recorded, numerics)
+    if asked and not judges:
+        comparison = replace(comparison, explanation=(*comparison.explanation, _NO_STEPS))
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
     write_text(folder / _REPORT, json_form(View.of(comparison)) + "\n", remedy)
@@ -170,7 +176,7 @@ def _command(request: Request, folder: Path) -> str:
     if request.rule is not None:
         words += ["--optimizer", str(folder / OPTIMIZER_FILE)]
     words += ["--adapters", ",".join(selection.label for selection in request.selections)]
-    for name in ("device", "precision", "threads", "tf32", "workers", "numerics", "rtol", "atol"):
+    for name in ("device", "precision", "threads", "tf32", "workers", "patience", "numerics", "rtol", "atol"):
         value = getattr(request, name)
         if value != getattr(default, name):
             words += [f"--{name}"] if value is True else [f"--{name}", f"{value}"]

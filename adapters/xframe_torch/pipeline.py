@@ -85,15 +85,16 @@ class OrderSampler(Sampler[list[torch.Tensor]]):
         rows = rows_of_pass(plan, self.num_samples)
         rest = torch.zeros(0, dtype=torch.int64)
         for pass_index in pass_indices(plan, first_pass):
-            ids = torch.from_numpy(self.order.ids(pass_index))
-            if rows != len(ids):
-                ids = ids.repeat(-(-rows // len(ids)))[:rows]
+            ids = order = torch.from_numpy(self.order.ids(pass_index))
+            if rows != len(order):
+                ids = order[torch.arange(rows) % len(order)]
             *batches, rest = torch.split(torch.cat([rest, ids[offset:]]), size)
             offset = 0
             yield from batches
             short = len(rest) < size
             if plan.remainder == "pad" and short:
-                yield torch.cat([rest, ids.repeat(size // len(ids) + 1)[: size - len(rest)]])
+                begin = rows - len(rest)
+                yield order[torch.arange(begin, begin + size) % len(order)]
             elif plan.remainder in ("keep", "error") or not short:
                 yield rest
             if plan.remainder != "carry" or not short:

@@ -10,6 +10,7 @@ from sweeps import Result, __main__, load, names
 
 def test_names():
     of_runs = {"causes", "contract", "counting", "doubles", "features", "inference", "order", "pairs", "replicas"}
+    of_runs |= {"replicated"}
     of_files = {"damage", "disks", "forged", "handed", "resumed", "spoiled", "states"}
     of_processes = {"endings", "grids", "killed", "kills", "orphans"}
     of_formulas = {"losses", "numeric", "rules"}

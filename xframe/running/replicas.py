@@ -32,11 +32,11 @@ def replicas(of: int, patience: float) -> tuple[Replica | None, ...]:
     if of == 1:
         return (None,)
     meeting = str(Path(tempfile.gettempdir(), _MEETING + secrets.token_hex(16)))
-    addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(of))
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(of))
     return tuple(Replica(index, of, meeting, addresses, patience) for index in range(of))
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody has now."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]

@@ -7,8 +7,8 @@ the outputs, and SGD has learning rate 1 and weight decay 3/4. So an update turn
 
 and from a start at zero, the base-4 digits of the final weight are those numbers, the last update
 first: exact while the digits fit the float's mantissa. With gradient accumulation the digits are the
-sums of a window's steps, and fractions where the plan takes means; these agree to rounding. Sample
-ids can be echoed from a plan. The weights cannot: they come from the rows that went through the model.
+sums of a window's steps, and fractions where the plan takes means, of steps or of replicas' gradients; these agree to
+rounding. Sample ids can be echoed from a plan. The weights cannot: they come from the rows that went through the model.
 """
 
 from __future__ import annotations
@@ -67,11 +67,19 @@ def _weight(plan: TrainingPlan, rows: int) -> int:
 
 def _divisor(plan: TrainingPlan, present: int) -> int:
     kind = plan.loss_normalization
-    return 1 if kind in ("sum", None) else plan.gradient_accumulation_steps if kind == "window" else present
+    own = 1 if kind in ("sum", None) else plan.gradient_accumulation_steps if kind == "window" else present
+    return own * _shared(plan)
+
+
+def _shared(plan: TrainingPlan) -> int:
+    """Among how many the sum of a step's gradients is divided, which a mean over replicas does."""
+    return plan.replicas if plan.replica_gradients == "replicas" else 1
 
 
 def _exact(plan: TrainingPlan) -> bool:
     """Whether all weights are binary fractions: a mean over three steps, say, is none."""
+    if _shared(plan) & (_shared(plan) - 1):
+        return False
     if plan.loss_normalization in ("sum", None):
         return True
     k = plan.gradient_accumulation_steps
@@ -92,9 +100,10 @@ def most_updates(plan: TrainingPlan, precision: str, num_samples: int) -> int:
     if plan.accumulation_remainder == "leak":
         steps += Cadence(plan, num_samples).num_steps
     if _exact(plan):
-        largest = -(-max(often * steps, 3) * 4 // 3) - 1  # the integer part of all updates' sums, 1/4 of each before
+        # The integer part of all updates' sums, 1/4 of each before; a share of it where replicas' means are taken.
+        largest = (-(-max(often * steps, 3) * 4 // 3) - 1) * _shared(plan)
         return max((MANTISSA[precision] - largest.bit_length()) // 2 + 1, 0)
-    rows = b if plan.loss_normalization == "samples" else 1
+    rows = (b if plan.loss_normalization == "samples" else 1) * _shared(plan)
     least = 2.0 ** MANTISSA[precision] * 3 / (64 * often * -(-steps // k) * steps * rows)
     return max(int(np.log2(least) // 2) + 1, 0) if least > 0 else 0
 
