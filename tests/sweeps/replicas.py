@@ -1,11 +1,13 @@
 """Plans with several replicas compared with the simulator, which hands out each step's rows one by one."""
 
 import random
+from dataclasses import asdict
 
 from sweeps.counting import Counting, order_of
 from sweeps.counting import run as counted
 from sweeps.simulator import Refused, Run, replicated_case, simulate
 from xframe.errors import PlanError
+from xframe.plan.counting import of_replicas
 from xframe.plan.replicas import share, shared_padding, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 
@@ -21,7 +23,7 @@ def run(size: int, seed: int) -> Counting:
             walked = simulate(fields, num_samples, order_of(plan, num_samples))
         except (PlanError, Refused):
             continue  # by both: looked at above
-        if mismatch := shares_differ(plan, num_samples, walked):
+        if mismatch := shares_differ(plan, num_samples, walked) or counts_differ(plan, num_samples, walked):
             result.mismatches.append(f"{num_samples} samples, {fields}: {mismatch}")
     return result
 
@@ -40,4 +42,16 @@ def shares_differ(plan: TrainingPlan, num_samples: int, walked: Run) -> str | No
             )
             if has is None or got != expected:
                 return f"replica {replica} of step {step.index} has {got}, by hand {expected}"
+    return None
+
+
+def counts_differ(plan: TrainingPlan, num_samples: int, walked: Run) -> str | None:
+    """What differs between each replica's counts and what was handed out; None if nothing does."""
+    for counts in of_replicas(plan, num_samples):
+        shares = [step.shares[counts.replica] for step in walked.steps]
+        padded = sum(fills for share_ in shares for _, fills in share_)
+        rows = sum(map(len, shares))
+        expected = counts.replica, rows - padded, padded, shares.count([]), len(shares[-1])
+        if tuple(asdict(counts).values()) != expected:
+            return f"{counts}, by hand {expected}"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -57,6 +58,7 @@ def plan_command(
 
     What does a script do? xframe plan --like lightning --argument batch_size=32 --argument max_epochs=3
     """
+    from xframe.plan.counting import of_replicas
     from xframe.report import plans, trainers
 
     given = DIGITS if samples is None else samples
@@ -78,8 +80,15 @@ def plan_command(
     if like:
         result |= {"trainer": name, "plan": only.to_dict(), "digest": only.digest, "arithmetic": arithmetic}
         result |= {"num_samples": samples}
+    if only.replicas > 1:
+        result["replicas"] = [asdict(one) for one in islice(of_replicas(only, samples), plans.MOST_REPLICAS)]
     if shown is not None:
         result["step"] = {**asdict(shown), "sample_ids": shown.sample_ids.tolist()}
+        if only.replicas > 1:
+            result["step_of_replicas"] = [
+                {"replica": replica, "sample_ids": ids.tolist(), "padding": padding}
+                for replica, ids, padding in plans.shares(only, shown)
+            ]
         lines += plans.one_step(only, shown, samples)
     answer(result, "\n".join([*lines, *assumed]), json=json)
     return 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xframe.errors import UsageError
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import LARGEST
+from xframe.plan.replicas import shared_padding, shared_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,24 @@ class Counts:
     def to_dict(self) -> dict[str, int | None]:
         """The counts by name."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCounts:
+    """What one of several replicas has of a run's rows; the counts of all add up to those of the run.
+
+    Attributes:
+        replica: its index.
+        samples_seen, samples_padded: as in ``Counts``, of its own rows.
+        steps_without_rows: training-step calls in which others have rows and it has none.
+        last_batch_size: its rows in the last step.
+    """
+
+    replica: int
+    samples_seen: int
+    samples_padded: int
+    steps_without_rows: int
+    last_batch_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,23 @@ def counts(plan: TrainingPlan, num_samples: int) -> Counts:
         samples_padded=ended * cadence.padded_of_pass,
         last_batch_size=last,
     )
+
+
+def of_replicas(plan: TrainingPlan, num_samples: int) -> Iterator[ReplicaCounts]:
+    """The counts of each replica, in closed form, one after the other."""
+    cadence = Cadence(plan, num_samples)
+    full, total, ended = cadence.batch_size, cadence.num_steps, cadence.ended_passes()
+    last, _ = cadence.sizes(total - 1, cadence.place(total - 1)[3])
+    if cadence.carry:
+        kinds = [(full, 0, total - 1), (last, 0, 1)]
+    else:
+        shortest = full - cadence.missing_of_pass
+        kinds = [(full, 0, total - ended), (shortest, cadence.padded_of_pass, ended)]
+    for replica in range(plan.replicas):
+        rows = sum(times * shared_rows(plan, size, replica) for size, _, times in kinds)
+        padding = sum(times * shared_padding(plan, size, fills, replica) for size, fills, times in kinds)
+        without = sum(times for size, _, times in kinds if not shared_rows(plan, size, replica))
+        yield ReplicaCounts(replica, rows - padding, padding, without, shared_rows(plan, last, replica))
 
 
 def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:

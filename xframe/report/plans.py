@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby, islice
+from typing import Any
+
 from xframe.errors import counted
 from xframe.plan.cadence import Cadence
-from xframe.plan.counting import Step, counts
+from xframe.plan.counting import ReplicaCounts, Step, counts, of_replicas
+from xframe.plan.replicas import share, shared_padding, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 
 
@@ -29,11 +34,46 @@ def arithmetic(plan: TrainingPlan, num_samples: int) -> list[str]:
     )
     samples = f"samples {result.samples_seen:,} seen"
     if result.samples_dropped:
-        samples += f", {result.samples_dropped:,} dropped ({cadence.num_samples % plan.batch_size:,} in each full pass)"
+        samples += f", {result.samples_dropped:,} dropped ({cadence.dropped_of_pass:,} in each full pass)"
     if result.samples_padded:
         samples += f", {counted(result.samples_padded, 'row')} of padding"
     lines.append(f"{samples}, last batch {result.last_batch_size:,}")
-    return lines + _validation_lines(plan)
+    return lines + _replica_lines(plan, num_samples) + _validation_lines(plan)
+
+
+_SPLITS = {
+    "slices": "one slice of a step's rows after the other",
+    "interleaved": "a step's rows in turn",
+    "dealt": "one run of {} after the other",
+}
+_GRADIENTS = {"rows": "the mean over all rows", "replicas": "the mean of the replicas' own"}
+MOST_REPLICAS, _MOST_IN_LINES = 1024, 64  # that are listed, and of which each has a line of its own
+
+
+def _replica_lines(plan: TrainingPlan, num_samples: int) -> list[str]:
+    """What each replica gets, those that get the same in one line."""
+    if plan.replicas == 1:
+        return []
+    split, whose = plan.replica_split or "", _GRADIENTS[plan.replica_gradients or ""]
+    dealt = _SPLITS[split].format(counted(-(-plan.batch_size // plan.replicas), "row"))
+    lines = [f"replicas {plan.replicas:,}, {dealt} ({split}); a gradient is {whose}"]
+    listed = islice(of_replicas(plan, num_samples), MOST_REPLICAS)
+    for words, alike in groupby(listed, lambda one: _share_words(one, plan)):
+        first, *rest = alike
+        name = f"{first.replica:,}" + (f"-{rest[-1].replica:,}" if rest else "")
+        lines.append(f"  replica{'s' * bool(rest)} {name}: {'each ' * bool(rest)}{words}")
+    if plan.replicas > MOST_REPLICAS:
+        lines.append(f"  and {plan.replicas - MOST_REPLICAS:,} replicas more")
+    return lines
+
+
+def _share_words(share: ReplicaCounts, plan: TrainingPlan) -> str:
+    words = [f"{shared_rows(plan, plan.batch_size, share.replica):,} of a full batch, {share.samples_seen:,} seen"]
+    if share.samples_padded:
+        words.append(f"{counted(share.samples_padded, 'row')} of padding")
+    if share.steps_without_rows:
+        words.append(f"{counted(share.steps_without_rows, 'step')} without rows")
+    return ", ".join([*words, f"last batch {share.last_batch_size:,}"])
 
 
 def often(plan: TrainingPlan) -> str:
@@ -69,19 +109,39 @@ def one_step(plan: TrainingPlan, step: Step, num_samples: int) -> list[str]:
         where += f", and {counted(end - cadence.num_samples, 'sample')} after it"
     if step.padding:
         where += f", and {counted(step.padding, 'row')} of padding"
-    ids = ", ".join(map(str, step.sample_ids[:64].tolist())) + (", …" if len(step.sample_ids) > 64 else "")
-    return [
+    lines = [
         f"step {step.index:,}: step {step.step_in_epoch:,} of epoch {step.epoch:,}, {where}, all counted from 0; "
         f"updates after it: {step.update:,}",
-        f"  sample ids: {ids}",
+        f"  sample ids: {_listed(step.sample_ids)}",
     ]
+    if plan.replicas > 1:
+        lines += [
+            f"  replica {replica:,}: {_listed(ids) or 'no rows'}" + (f" ({padding:,} of padding)" if padding else "")
+            for replica, ids, padding in islice(shares(plan, step), _MOST_IN_LINES)
+        ]
+        if plan.replicas > _MOST_IN_LINES:
+            lines.append(f"  and {plan.replicas - _MOST_IN_LINES:,} replicas more")
+    return lines
+
+
+def _listed(ids: Any) -> str:
+    return ", ".join(map(str, ids[:64].tolist())) + (", …" if len(ids) > 64 else "")
+
+
+def shares(plan: TrainingPlan, step: Step) -> Iterator[tuple[int, Any, int]]:
+    """Of a step, each replica's index, sample ids, and how many of these are padding; the first of very many."""
+    rows = len(step.sample_ids)
+    for replica in range(min(plan.replicas, MOST_REPLICAS)):
+        padding = shared_padding(plan, rows, step.padding, replica)
+        yield replica, step.sample_ids[share(plan, rows, replica)], padding
 
 
 def _pass_line(plan: TrainingPlan, cadence: Cadence) -> str:
-    n, b, per_pass = cadence.num_samples, plan.batch_size, cadence.steps_per_pass
-    full, rest = divmod(n, b)
+    n, m, b, per_pass = cadence.num_samples, cadence.rows_of_pass, plan.batch_size, cadence.steps_per_pass
+    full, rest = divmod(m, b)
     unit = "a pass" if plan.steps_per_epoch is not None else "an epoch"
-    division = f"{n:,} samples / batches of {b:,} = {full:,} full"
+    even = f" {'+' if m > n else '-'} {abs(m - n):,} for {plan.replicas:,} replicas ({plan.replica_remainder})"
+    division = f"{n:,} samples{even if m != n else ''} / batches of {b:,} = {full:,} full"
     if not per_pass:
         left = f"{rest:,} left, which the next pass fills up" if rest else "none left"
         return f"{division}, {left} (carry): one stream of batches of {b:,}"
@@ -91,7 +151,8 @@ def _pass_line(plan: TrainingPlan, cadence: Cadence) -> str:
     if plan.remainder == "keep":
         return f"{division} + 1 short of {rest:,} (keep){result}"
     if plan.remainder == "pad":
-        return f"{division} + 1 of {rest:,} filled up with {b - rest:,} repeated (pad){result}"
+        left_out = f"the {n - m:,} left out and " if m < n else ""
+        return f"{division} + 1 of {rest:,} filled up with {left_out}{cadence.padded_of_pass:,} repeated (pad){result}"
     return f"{division}, {counted(rest, 'sample')} dropped{result}"
 
 

@@ -163,6 +163,25 @@ def test_a_trainers_own_arguments_as_they_stand(xf):
         assert part in error
 
 
+def test_what_each_replica_gets_in_json(xf):
+    tokens = ("plan", "--samples", 103, "--batch-size", 20, "--epochs", 1, "--order", "sequential", "--json")
+    one = json.loads(xf(*tokens, "--step", 5)[1])
+    several = json.loads(xf(*tokens, "--step", 5, "--replicas", 2, "--replica-remainder", "pad")[1])
+    assert set(several) - set(one) == {"replicas", "step_of_replicas"}
+    assert [replica["samples_seen"] for replica in several["replicas"]] == [52, 51]
+    assert several["replicas"][1] == {
+        "replica": 1,
+        "samples_seen": 51,
+        "samples_padded": 1,
+        "steps_without_rows": 0,
+        "last_batch_size": 2,
+    }
+    assert several["step_of_replicas"] == [
+        {"replica": 0, "sample_ids": [100, 101], "padding": 0},
+        {"replica": 1, "sample_ids": [102, 0], "padding": 1},
+    ]
+
+
 @pytest.mark.parametrize(
     ("tokens", "code", "facts"),
     [

@@ -6,7 +6,7 @@ from itertools import chain, cycle, groupby, islice
 
 import pytest
 from sweeps.counting import order_of
-from sweeps.simulator import EDGES, Refused, random_case, simulate
+from sweeps.simulator import EDGES, Refused, random_case, replicated_case, simulate
 
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan
@@ -36,6 +36,50 @@ TEXTS = {
         "epochs  3 x 29 steps = 87 steps\n"
         "total   87 steps, 87 updates, 3 epochs\n"
         "samples 5,391 seen, 177 rows of padding, last batch 64",
+    ),
+    "replicas": (
+        {"epochs": 2, "replicas": 2},
+        "1,797 samples / batches of 64 = 28 full + 1 short of 5 (keep) -> 29 steps an epoch\n"
+        "epochs  2 x 29 steps = 58 steps\n"
+        "total   58 steps, 58 updates, 2 epochs\n"
+        "samples 3,594 seen, last batch 5\n"
+        "replicas 2, one slice of a step's rows after the other (slices); a gradient is the mean over all rows\n"
+        "  replica 0: 32 of a full batch, 1,798 seen, last batch 3\n"
+        "  replica 1: 32 of a full batch, 1,796 seen, last batch 2",
+    ),
+    "replicas in turn": (
+        {
+            "epochs": 1,
+            "replicas": 4,
+            "replica_split": "interleaved",
+            "replica_remainder": "pad",
+            "replica_gradients": "replicas",
+        },
+        "1,797 samples + 3 for 4 replicas (pad) / batches of 64 = 28 full + 1 short of 8 (keep) -> 29 steps an epoch\n"
+        "epochs  1 x 29 steps = 29 steps\n"
+        "total   29 steps, 29 updates, 1 epoch\n"
+        "samples 1,797 seen, 3 rows of padding, last batch 8\n"
+        "replicas 4, a step's rows in turn (interleaved); a gradient is the mean of the replicas' own\n"
+        "  replica 0: 16 of a full batch, 450 seen, last batch 2\n"
+        "  replicas 1-3: each 16 of a full batch, 449 seen, 1 row of padding, last batch 2",
+    ),
+    "replicas without rows": (
+        {
+            "batch_size": 8,
+            "epochs": 2,
+            "replicas": 4,
+            "replica_split": "dealt",
+            "replica_remainder": "drop",
+            "steps_per_epoch": 225,
+        },
+        "1,797 samples - 1 for 4 replicas (drop) / batches of 8 = 224 full + 1 short of 4 (keep) -> 225 steps a pass\n"
+        "epochs of 225 steps, each begins a new pass (restart)\n"
+        "epochs  2 x 225 steps = 450 steps\n"
+        "total   450 steps, 450 updates, 2 epochs, 225 steps in each complete epoch\n"
+        "samples 3,592 seen, 2 dropped (1 in each full pass), last batch 4\n"
+        "replicas 4, one run of 2 rows after the other (dealt); a gradient is the mean over all rows\n"
+        "  replicas 0-1: each 2 of a full batch, 900 seen, last batch 2\n"
+        "  replicas 2-3: each 2 of a full batch, 896 seen, 2 steps without rows, last batch 0",
     ),
     "error": (
         {"batch_size": 599, "steps": 3, "remainder": "error"},
@@ -370,6 +414,51 @@ def test_every_number_is_true(count):
         texts += 1
     assert texts > count
     assert seen == {"epochs", "steps", "updates", "epochs of", "window", "end", "stop", "total", "samples"}
+
+
+SHARE = re.compile(
+    rf"  replicas? {N}(?:-{N})?: (?:each )?{N} of a full batch, {N} seen(?:, {N} rows? of padding)?"
+    rf"(?:, {N} steps? without rows)?, last batch {N}"
+)
+
+
+@pytest.mark.parametrize("count", [300])
+def test_every_number_of_a_replica_is_true(count):
+    rng, kinds = random.Random("replicas"), set()
+    for fields, num_samples in (replicated_case(rng) for _ in range(count)):
+        try:
+            plan = TrainingPlan.from_mapping(fields)
+            steps = simulate(fields, num_samples, order_of(plan, num_samples)).steps
+        except (PlanError, Refused):
+            continue
+        told = {}
+        for match in filter(None, map(SHARE.fullmatch, arithmetic(plan, num_samples))):
+            first, last, _, seen, padding, without, at_last = numbers(match)
+            for replica in range(first, (first if last is None else last) + 1):
+                told[replica] = seen, padding or 0, without or 0, at_last
+        for replica in range(plan.replicas):
+            shares = [step.shares[replica] for step in steps]
+            padding = sum(fills for rows in shares for _, fills in rows)
+            seen = sum(map(len, shares)) - padding
+            expected = seen, padding, shares.count([]), len(shares[-1])
+            assert told.pop(replica) == expected, (fields, num_samples)
+            kinds.add((padding > 0, shares.count([]) > 0))
+        assert told == {}
+    assert kinds == {(False, False), (False, True), (True, False)}
+
+
+def test_a_step_of_replicas_in_words():
+    plan = TrainingPlan(batch_size=6, epochs=1, order="sequential", replicas=3, remainder="pad")
+    assert one_step(plan, plan.step(1, 8), 8)[1:] == [
+        "  sample ids: 6, 7, 0, 1, 2, 3",
+        "  replica 0: 6, 7",
+        "  replica 1: 0, 1 (2 of padding)",
+        "  replica 2: 2, 3 (2 of padding)",
+    ]
+    many = TrainingPlan(batch_size=6, epochs=1, order="sequential", replicas=10**6)
+    lines = one_step(many, many.step(0, 8), 8)
+    assert lines[-2:] == ["  replica 63: no rows", "  and 999,936 replicas more"]
+    assert arithmetic(many, 8)[-1] == "  and 998,976 replicas more"
 
 
 def test_validation_and_early_stopping():
