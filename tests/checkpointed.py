@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
 from xframe.running import registry
 from xframe.running.checkpoints import Wanted
@@ -12,6 +13,18 @@ from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
 from xframe.trace.facts import Facts
 from xframe.trace.trace import Trace
+
+# Every step of its eight stands elsewhere: in a window or between two, at a pass's end, behind a validation.
+PLAN = TrainingPlan(
+    batch_size=100,
+    epochs=2,
+    gradient_accumulation_steps=3,
+    accumulation_remainder="carry",
+    validation_every=2,
+    validation_unit="steps",
+    early_stopping_patience=9,
+    restore_best=True,
+)
 
 
 def run(plan, trace, label="numpy", task="diabetes-regression", precision="float32", **wanted):

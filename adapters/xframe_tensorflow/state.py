@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
 from xframe.errors import StateError, Verbatim
+from xframe.precision import storage
 from xframe.state.state import Arrays, State, check_like
 from xframe.tasks.builders import Parameter
 from xframe_tensorflow.model import assign, canonical
@@ -22,13 +24,54 @@ from xframe_tensorflow.optimizers import (
 )
 
 if TYPE_CHECKING:
-    from xframe_tensorflow.loops.fit_kept import FitStep
-    from xframe_tensorflow.loops.function import FunctionStep
+    from xframe.running.steering import Window
+    from xframe.tasks.optimizers.rule import Rule
+    from xframe_tensorflow.evidence import UpdateCounter
+    from xframe_tensorflow.model import Model
 
 _OWN = "tensorflow/"
 
 
-def taken(step: FunctionStep | FitStep) -> State:
+class StatefulStep:
+    """A training step whose state can be taken and set between two calls, see ``xframe.state.state.Stateful``.
+
+    Attributes:
+        rate: of the last step.
+        summed: what an open window's gradients are summed up in; empty where none is.
+    """
+
+    model: Model
+    rule: Rule
+    optimizer: Any
+    window: Window
+    updates: UpdateCounter
+    precision: str
+    rate: float
+    summed: list[Any]
+    accumulates: bool
+
+    def state(self) -> State:
+        """What the step is now."""
+        return taken(self)
+
+    def restore(self, state: State) -> None:
+        """Goes on from there."""
+        put(self, state)
+
+    def native(self) -> Arrays:
+        """What Keras alone can go on from, see ``State``."""
+        return natively_taken(self)
+
+    def restore_native(self, arrays: Arrays) -> None:
+        """Goes on from that, after ``restore``; what another framework left is passed over."""
+        put_natively(self, arrays)
+
+    def number(self, value: float) -> tf.Tensor:
+        """In the type that numbers are held in."""
+        return tf.constant(value, storage(self.precision))
+
+
+def taken(step: StatefulStep) -> State:
     """A copy of what the step is between two calls."""
     model, rule, optimizer = step.model, step.rule, step.optimizer
     trained, numbers = model.trained, read_numbers(step.rule, step.optimizer)
@@ -51,12 +94,12 @@ def taken(step: FunctionStep | FitStep) -> State:
     )
 
 
-def natively_taken(step: FunctionStep | FitStep) -> Arrays:
+def natively_taken(step: StatefulStep) -> Arrays:
     """Slots that Keras holds times the learning rate, as it holds them, and the states of its random generators."""
     return {name: canonical(*one) for name, one in _native(step).items()}
 
 
-def put_natively(step: FunctionStep | FitStep, arrays: Arrays) -> None:
+def put_natively(step: StatefulStep, arrays: Arrays) -> None:
     """Puts those of Keras' own back; those of others are passed over, so that the slots are converted ones."""
     native = _native(step)
     own = {name: values for name, values in arrays.items() if name.startswith(_OWN)}
@@ -69,7 +112,7 @@ def put_natively(step: FunctionStep | FitStep, arrays: Arrays) -> None:
         assign(variable, values.astype(held[name].dtype), axes)
 
 
-def _native(step: FunctionStep | FitStep) -> dict[str, Parameter]:
+def _native(step: StatefulStep) -> dict[str, Parameter]:
     """The variables of that, and their axes, by name."""
     held = native_slots(step.rule, step.optimizer, step.model.trained)
     drawn = [variable for variable in step.model.module.variables if variable.path.endswith("seed_generator_state")]
@@ -77,7 +120,7 @@ def _native(step: FunctionStep | FitStep) -> dict[str, Parameter]:
     return {_OWN + name: one for name, one in {**held, **random}.items()}
 
 
-def put(step: FunctionStep | FitStep, state: State) -> None:
+def put(step: StatefulStep, state: State) -> None:
     """Makes the step go on from that state, if it fits."""
     check_like(state, taken(step))
     if state.gradients and not step.accumulates:

@@ -6,23 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checkpointed import PLAN
 from checkpointed import run as made
 
 from sweeps import Result
 from xframe.errors import StateError
-from xframe.plan.training_plan import TrainingPlan
 from xframe.running.checkpoints import read_checkpoint
 
-PLAN = TrainingPlan(
-    batch_size=100,
-    epochs=2,
-    gradient_accumulation_steps=3,
-    accumulation_remainder="carry",
-    validation_every=2,
-    validation_unit="steps",
-    early_stopping_patience=9,
-    restore_best=True,
-)
 KINDS = ("a bit", "a bit of the head", "a digit of the head", "cut", "longer", "zeros", "two bytes swapped", "mixed")
 
 

@@ -4,19 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from checkpointed import run
+from checkpointed import PLAN, run
 
 from xframe import handing_over
 from xframe.errors import UsageError
 from xframe.numerics.result import Curve, Numerics
-from xframe.plan.training_plan import TrainingPlan
 from xframe.running.progress import Progress
 from xframe.running.request import Request
 from xframe.running.states import read_content
 from xframe.state.file import write_state as write
 from xframe.verification import compare
 
-PLAN = TrainingPlan(batch_size=100, epochs=2, gradient_accumulation_steps=3, accumulation_remainder="carry")
 LABELS = ("numpy", "torch")
 
 

@@ -96,8 +96,8 @@ _ONLY_HERE: Mapping[str, Loss] = {
         "It makes more steps or fewer than were left.",
         any="save how many steps and epochs were made, and begin the loops' counters there",
         keras="fit(initial_epoch=...), which BackupAndRestore sets",
-        lightning="torchdata's StatefulDataLoader, saved by on_train_batch_end of a pass's last batch, is at its end, so that "
-        "the next epoch has no batch: save there in on_train_epoch_end",
+        lightning="torchdata's StatefulDataLoader, saved by on_train_batch_end of a pass's last batch, is at its end, "
+        "so that the next epoch has no batch: save there in on_train_epoch_end",
     ),
     "early-stopping-lost-after-resuming": _loss(
         "It ends elsewhere, though all that it computed is the same: what it stops by began anew.",

@@ -15,7 +15,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.precision import storage
 from xframe.recording.recorder import Recorder
 from xframe.running.checkpoints import Checkpoints
 from xframe.running.steering import Course, Place, Position, WalkState, Window, walk
@@ -25,10 +24,10 @@ from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import UpdateCounter
 from xframe_tensorflow.loops.block import batches_of_ids
 from xframe_tensorflow.model import Model, canonical
-from xframe_tensorflow.state import natively_taken, put, put_natively, taken
+from xframe_tensorflow.state import StatefulStep
 
 
-class FitStep:
+class FitStep(StatefulStep):
     """Keras' own step, as far as its state goes; see ``xframe.state.state.Stateful``."""
 
     def __init__(self, plan: TrainingPlan, task: Task, precision: str, model: Model) -> None:
@@ -45,23 +44,7 @@ class FitStep:
         """What Keras' step is now."""
         if self.updates.attempts is not None:
             self.updates.attempts.assign(self.window.updates)
-        return taken(self)
-
-    def restore(self, state: State) -> None:
-        """Goes on from there."""
-        put(self, state)
-
-    def native(self) -> Mapping[str, NDArray[Any]]:
-        """What Keras alone can go on from."""
-        return natively_taken(self)
-
-    def restore_native(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Goes on from that."""
-        put_natively(self, arrays)
-
-    def number(self, value: float) -> tf.Tensor:
-        """In the type that numbers are held in."""
-        return tf.constant(value, storage(self.precision))
+        return super().state()
 
 
 class Stopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]

@@ -7,22 +7,19 @@ from functools import cached_property
 from typing import Any
 
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from xframe.plan.training_plan import TrainingPlan
-from xframe.precision import storage
 from xframe.running.drive import Batch, Seen
 from xframe.running.stages import NOTHING, Arrays, made
 from xframe.running.steering import Window
-from xframe.state.state import State
 from xframe.tasks.task import Task
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.stages import Apart, staged
-from xframe_tensorflow.state import natively_taken, put, put_natively, taken
+from xframe_tensorflow.state import StatefulStep
 from xframe_tensorflow.step import TrainStep
 
 
-class FunctionStep(TrainStep):
+class FunctionStep(StatefulStep, TrainStep):
     """A training step that is called from Python, where its window is kept."""
 
     def __init__(
@@ -77,23 +74,3 @@ class FunctionStep(TrainStep):
     def stages(self, batch: Batch, given: Mapping[str, Arrays] = NOTHING) -> dict[str, dict[str, Any]]:
         """One step with its stages apart, see ``xframe.running.stages.Staged``."""
         return made(self, batch, given, staged)
-
-    def state(self) -> State:
-        """What the step is now, see ``xframe.state.state.Stateful``."""
-        return taken(self)
-
-    def restore(self, state: State) -> None:
-        """Goes on from there."""
-        put(self, state)
-
-    def native(self) -> Mapping[str, NDArray[Any]]:
-        """What Keras alone can go on from, see ``xframe.state.state.State``."""
-        return natively_taken(self)
-
-    def restore_native(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Goes on from that, after ``restore``; what another framework left is passed over."""
-        put_natively(self, arrays)
-
-    def number(self, value: float) -> tf.Tensor:
-        """In the type that numbers are held in."""
-        return tf.constant(value, storage(self.precision))

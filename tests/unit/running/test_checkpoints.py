@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpointed import differences, run
+from checkpointed import PLAN, differences, run
 
 import xframe
 from xframe import verification
@@ -27,17 +27,6 @@ from xframe.running.standing import expected
 from xframe.running.states import read_content, write_state
 from xframe.tasks.lookup import find_task
 from xframe.trace.trace import Trace
-
-PLAN = TrainingPlan(
-    batch_size=100,
-    epochs=2,
-    gradient_accumulation_steps=3,
-    accumulation_remainder="carry",
-    validation_every=2,
-    validation_unit="steps",
-    early_stopping_patience=9,
-    restore_best=True,
-)
 
 
 @pytest.fixture
