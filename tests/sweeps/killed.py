@@ -32,6 +32,9 @@ PLANS = {
     "torch": xframe.TrainingPlan(
         batch_size=64, steps=STEPS, gradient_accumulation_steps=3, remainder="carry", restore_best=True, **_VALIDATES
     ),
+    "tensorflow:function": xframe.TrainingPlan(
+        batch_size=64, steps=STEPS, gradient_accumulation_steps=5, accumulation_remainder="leak", **_VALIDATES
+    ),
 }
 
 
@@ -71,10 +74,10 @@ def _of_adapter(adapter: str, plan: xframe.TrainingPlan, kills: int, rng: random
     result = Killed()
     with Forks(adapter, plan) as forks:
         began = time.monotonic()
-        assert forks.start(folder / f"{adapter}-whole.trace").wait() == 0
-        whole, took = xframe.Trace.open(folder / f"{adapter}-whole.trace"), time.monotonic() - began
+        assert forks.start(folder / f"{_named(adapter)}-whole.trace").wait() == 0
+        whole, took = xframe.Trace.open(folder / f"{_named(adapter)}-whole.trace"), time.monotonic() - began
         while result.cases < kills:
-            own = folder / f"{adapter}-{result.runs}"
+            own = folder / f"{_named(adapter)}-{result.runs}"
             own.mkdir()
             try:
                 wrong = _one_run(forks, own, whole, took, rng, result)
@@ -83,6 +86,10 @@ def _of_adapter(adapter: str, plan: xframe.TrainingPlan, kills: int, rng: random
             result.mismatches += [f"{adapter}, run {result.runs}: {one}" for one in wrong]
             result.runs += 1
     return result
+
+
+def _named(adapter: str) -> str:
+    return adapter.replace(":", "-")
 
 
 def _one_run(

@@ -207,10 +207,11 @@ class Worker(NamedTuple):
 
 
 class Forks:
-    """A process that has imported a framework, and forks workers."""
+    """A process that has imported a framework, and forks workers; of a loop, as ``tensorflow:function``."""
 
     def __init__(self, framework: str, plan: xframe.TrainingPlan) -> None:
-        self.framework, self.plan = framework, plan
+        self.framework, _, self.loop = framework.partition(":")
+        self.plan = plan
 
     def __enter__(self) -> "Forks":
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -233,7 +234,7 @@ class Forks:
         job = Job(
             adapter=self.framework,
             label=self.framework,
-            loop=None,
+            loop=self.loop or None,
             plan=self.plan.to_dict(),
             task="digits-mlp",
             runtime=Runtime(device="cpu", threads=1).to_dict(),
