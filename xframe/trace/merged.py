@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from xframe.trace.arrow import SCHEMA, array_of, column_of, known_of, lists_arra
 from xframe.trace.certificate import Certifier, as_bytes, ids_digests
 from xframe.trace.journal import Journal
 from xframe.trace.parquet import BLOCK_IDS, BLOCK_ROWS, Closed
-from xframe.trace.schema import COLUMNS, LISTS, Column, joined, unknown_column
+from xframe.trace.schema import BY_NAME, COLUMNS, GROUPS, LISTS, Column, joined, unknown_column
 from xframe.trace.source import Source, damaged
 from xframe.trace.stated import StatedReplica
 from xframe.trace.weaving import Lists, together
@@ -34,6 +35,7 @@ _SUMMED = ("batch_size", "padding", "loss_rows")
 _WEIGHTED = ("loss", "accuracy")
 _KEPT = 1 << 25  # bytes of what was read that are kept of all replicas together
 _KEPT_DIGESTS = 1 << 22  # rows whose digests are kept, so that they are made once
+_FEW, _AT_ONCE = 1 << 16, 4  # rows of replicas up to which one reads after the other; else how many at once
 _OF_THE_FIRST = ("started", "platform", "versions", "runtime")  # what is each replica's own, and stands for the run
 INTERLEAVED = "interleaved"
 
@@ -72,6 +74,9 @@ class Merged:
         self._streams: dict[str, list[_Stream]] = {}
         self._partings: dict[str, Parting | None] = {}
         self._digests: list[Column] | None = [] if self.num_rows <= _KEPT_DIGESTS else None
+        covered = {tuple(part.covered.get(group, ())) for part in parts for group in GROUPS}
+        alike = {tuple(part.bounds) for part in parts} if len(covered) == len(GROUPS) else set()
+        self._aligned = dict(pairwise(parts[0].bounds)) if len(alike) == 1 else {}  # blocks that all files have
         self.unknown = dict.fromkeys(COLUMNS, self.num_rows)
         self.bounds = [0]
         self.certificate = self._certified()
@@ -83,7 +88,7 @@ class Merged:
 
     def _certified(self) -> str:
         """Goes through all rows once: bounds, unknown values, and the certificate."""
-        certifier, counted = Certifier(), [name for name in self.columns if name not in LISTS and name != "ids_digest"]
+        certifier, counted = Certifier(), [name for name in self.columns if self._may_be_known(name)]
         for name in counted:
             self.unknown[name] = 0
         listed = [name for name in LISTS if name in self.columns]
@@ -107,6 +112,11 @@ class Merged:
             lacking = [part for part in self.parts if part.unknown[name]]
             self.unknown[name] = 0 if not lacking else self._unlisted(name)
         return certifier.result()
+
+    def _may_be_known(self, name: str) -> bool:
+        """Whether a column of numbers may have a value, by how many each replica has."""
+        nothing = [part.unknown[name] == part.num_rows for part in self.parts]
+        return not (name in LISTS or name == "ids_digest" or (all if name in _WEIGHTED else any)(nothing))
 
     def _bound(self, start: int, sizes: NDArray[np.int64]) -> None:
         """Adds the bounds of the blocks of a chunk: no more rows than have the elements that a block may have."""
@@ -161,12 +171,24 @@ class Merged:
         return held
 
     def _merged(self, name: str, start: int, stop: int) -> Column:
+        if name not in _WEIGHTED and self._digested_alike(name, start, stop):
+            values, known = _rows(self.parts[0], name, start, stop)
+            return _filled(values * len(self.parts), known, name) if name in _SUMMED else Column(values, known)
         columns = self.of_each(name, start, stop)
         if name in _WEIGHTED:
             return _mean(zip(columns, self.of_each("batch_size", start, stop), strict=True), stop - start)
         if name in _SUMMED:
             return _reduced(columns, np.add, name)
         return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
+
+    def _digested_alike(self, name: str, start: int, stop: int) -> bool:
+        """Whether digests show that all replicas have the same in these rows, so that one need be read."""
+        group, first = BY_NAME[name].group, self.parts[0]
+        if group is None or self._aligned.get(start) != stop:
+            return False
+        block = bisect_right(first.bounds, start) - 1
+        seen = {part.digests[block].get(group) if part.digests is not None else None for part in self.parts}
+        return len(seen) == 1 and None not in seen
 
     def of_each(self, name: str, start: int, stop: int) -> Iterator[Column]:
         """Rows of a column of each replica, one after the other; little of them is kept."""
@@ -204,10 +226,19 @@ class Merged:
             start, stop = self.bounds[block], self.bounds[block + 1]
             if name not in self._streams:
                 self._streams[name] = [_Stream(part, name) for part in self.parts]
-            each = [stream.lists(start, stop) for stream in self._streams[name]]
-            held = together(each, woven=self._woven, each=LISTS[name])
+            held = together(self._listed(name, start, stop), woven=self._woven, each=LISTS[name])
             self._lists[name] = block, held
         return held
+
+    def _listed(self, name: str, start: int, stop: int) -> list[Lists]:
+        """Of each replica; of many rows several at once, for decoding is most of the work."""
+        streams = self._streams[name]
+        if (stop - start) * len(streams) < _FEW:
+            return [stream.lists(start, stop) for stream in streams]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return list(pool.map(lambda stream: stream.lists(start, stop), streams))
 
     def _made_digests(self, block: int) -> Column:
         """The digests of a block's samples, which are in no replica's file."""

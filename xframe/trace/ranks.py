@@ -16,7 +16,7 @@ from xframe.trace.source import Source, damaged, unreadable
 from xframe.trace.stated import StatedReplica, fitted
 
 _RANK = re.compile(r"(0|[1-9]\d{0,9})\.trace")
-_AT_ONCE = 4  # that are opened, where they are many bytes
+_AT_ONCE = 2  # that are opened, where they are many bytes: of each a block is held
 _SMALL = 1 << 20
 
 
