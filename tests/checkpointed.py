@@ -36,7 +36,7 @@ def run(plan, trace, label="numpy", task="diabetes-regression", precision="float
     facts = Facts(adapter=selection.adapter, loop=loop, runtime=runtime.to_dict(), **task.fingerprints())
     wanted = Wanted(**{name: str(v) if name in ("file", "resume") else v for name, v in wanted.items()})
     job = Job(selection.adapter, label, loop, plan.to_dict(), name, runtime.to_dict(), str(trace), checkpoints=wanted)
-    kept = Kept(job, plan, task.num_samples, facts)
+    kept = Kept(job, plan, task, facts)
     metadata = replace(facts, label=label, task=task.name).metadata()
     with record(trace, plan=plan, num_samples=task.num_samples, metadata=metadata, **kept.continued) as recorder:
         weights = adapter.run(plan, task, runtime, recorder, **kept.argument(recorder))

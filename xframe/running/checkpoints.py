@@ -62,6 +62,7 @@ class Of:
         plan, plan_digest, task, runtime, adapter, loop: what the run was made by.
         optimizer: that took the place of the task's own; None if that was used.
         data_fingerprint, weights_fingerprint: of the task's samples and initial weights.
+        computes: layers, loss, metrics and validation samples of the task, as its ``computes`` has them.
         trace: where the run's trace lies, from the checkpoint's folder.
         steps: made so far, in the whole run; certificate, losses: digests of their rows.
         digest: the file's own, which is not in its head.
@@ -75,6 +76,7 @@ class Of:
     loop: str
     data_fingerprint: str
     weights_fingerprint: str
+    computes: Mapping[str, Any]
     trace: str
     steps: int
     certificate: str
@@ -86,7 +88,7 @@ class Of:
     def read(cls, values: Mapping[str, Any], digest: str = "") -> Of:
         """What a head states, keys that are not known passed over. Raises ValueError: one is missing or no such."""
         kinds: dict[str, Any] = dict.fromkeys((each.name for each in fields(cls) if each.name != "digest"), str)
-        kinds |= {"plan": dict, "runtime": dict, "steps": int, "optimizer": (dict, type(None))}
+        kinds |= {"plan": dict, "runtime": dict, "computes": dict, "steps": int, "optimizer": (dict, type(None))}
         facts = {name: values.get(name) for name in kinds}
         if wrong := [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]:
             raise ValueError(f"of its run it has no {wrong[0]}" if wrong[0] not in values else f"its {wrong[0]} is odd")

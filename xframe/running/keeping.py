@@ -12,6 +12,7 @@ from xframe.running.resuming import begun_from
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
     from xframe.recording.recorder import Recorder
+    from xframe.tasks.task import Task
     from xframe.trace.facts import Facts
 
 STOPPED = "stopped as asked"  # how such a run's trace ends
@@ -25,13 +26,13 @@ class Kept:
         before: the steps made before it does.
     """
 
-    def __init__(self, job: Job, plan: TrainingPlan, num_samples: int, facts: Facts) -> None:
+    def __init__(self, job: Job, plan: TrainingPlan, task: Task, facts: Facts) -> None:
         wanted, begins = job.checkpoints, None
         self.of: Of | None = None  # what it goes on from
         self.continued: dict[str, Any] = {}
         self.before = 0
         if wanted.resume is not None:
-            begins, of, trace = begun_from(wanted, plan, num_samples)
+            begins, of, trace = begun_from(wanted, plan, task.num_samples)
             self.of = of
             self.continued, self.before = {"continues": trace, "step": of.steps}, of.steps
         self.checkpoints = Checkpoints(wanted, begins=begins)
@@ -46,6 +47,7 @@ class Kept:
                     loop=facts.loop or "",
                     data_fingerprint=facts.data_fingerprint or "",
                     weights_fingerprint=facts.weights_fingerprint or "",
+                    computes=task.computes(),
                     trace=from_folder_of(wanted.file, job.trace),
                     steps=0,
                     certificate="",

@@ -84,6 +84,14 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
                 expected=getattr(of, name),
                 remedy=_ANEW,
             )
+    for what, held in task.computes().items():
+        if of.computes.get(what) != held:
+            raise StateError(
+                f"task {printable(task.name)!r} computes something else than the run of {printable(wanted.resume)}",
+                got=Verbatim(f"{what} {shown(held)}"),
+                expected=shown(of.computes.get(what)),
+                remedy=_ANEW,
+            )
     check_standing(wanted.resume, state, of, own, task.num_samples)
     _refuse_passed(wanted, of.steps)
     trace = _its_trace(Path(wanted.resume).parent / of.trace, of, request.out)

@@ -79,7 +79,7 @@ def _train(harness: Parent) -> None:
     runtime = replace(runtime, replica=job.replica)
     setup = time.monotonic() - _BEGAN
     began, busy = time.perf_counter(), time.process_time()
-    kept = Kept(job, plan, task.num_samples, facts)
+    kept = Kept(job, plan, task, facts)
     with _telling_who_is_left(job, adapter), _recorder(job, plan, task, facts, kept) as recorder:
         recorder.on_flush = lambda steps, epoch, loss: harness.send(Recorded(kept.before + steps, epoch, loss))
         weights = adapter.run(plan, task, runtime, recorder, **kept.argument(recorder))

@@ -228,6 +228,18 @@ class Task:
             "weights_fingerprint": fingerprint(self.weights()),
         }
 
+    def computes(self) -> dict[str, Any]:
+        """What is computed of data and weights, as JSON values, the same wherever that is; builders' models are not."""
+        held = None
+        if self.validation is not None:
+            held = self._loaded(self.validation(), self.num_validation, "num_validation", "validation samples")
+        return {
+            "layers": [repr(layer) for layer in self.layers],
+            "loss": repr(losses.of(self.loss)),
+            "metrics": [*self.metrics],
+            "validation": None if held is None else held.fingerprint(),
+        }
+
 
 def _check_tokens(name: str, features: NDArray[Any], vocabulary: int) -> None:
     """A CPU refuses what is not in the table; a GPU may read zeros, or anything."""

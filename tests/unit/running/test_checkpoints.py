@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,6 +143,40 @@ def test_a_file_does_not_choose_what_is_imported(stopped):
     with pytest.raises(UsageError, match="--task antigravity:task"):
         going(stopped)
     assert "antigravity" not in sys.modules
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A module with a task, and the checkpoint of its run."""
+    module = types.ModuleType("own_task_of_checkpoints")
+    module.task = replace(find_task("digits-mlp"), name="own")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    module.name = f"{module.__name__}:task"
+    plan = TrainingPlan(batch_size=200, steps=4, validation_every=2, validation_unit="steps")
+    run(plan, tmp_path / "a.trace", task=module.name, file=tmp_path / "a.st", stop_after=2)
+    return module, tmp_path / "a.st"
+
+
+def _other_validation(task):
+    features, targets = task.validation()
+    return lambda: (features, np.roll(targets, 1))
+
+
+OTHERS = {
+    "layers": lambda task: replace(task, layers=(replace(task.layers[0], activation="tanh"), *task.layers[1:])),
+    "loss": lambda task: replace(task, loss=replace(xframe.losses.of(task.loss), label_smoothing=0.1)),
+    "metrics": lambda task: replace(task, metrics=()),
+    "validation": lambda task: replace(task, validation=_other_validation(task)),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_task_of_the_same_name_that_computes_something_else_is_refused(own, what):
+    module, checkpoint = own
+    assert going(checkpoint, task=module.name).task == module.name
+    module.task = OTHERS[what](module.task)
+    with pytest.raises(StateError, match=rf"computes something else than the run of .*got {what} "):
+        going(checkpoint, task=module.name)
 
 
 def test_other_data_are_refused(stopped):
