@@ -124,7 +124,7 @@ def _mirrored(rng: random.Random) -> Case:
     n, b, replicas = _sizes(rng)
     policy = rng.choice(["AUTO", "DATA", "OFF"])
     size = b * replicas if policy == "OFF" or rng.random() < 0.3 else rng.randint(1, 20)
-    arguments = {"batch_size": size, "epochs": 1, "data": "dataset", "drop_remainder": rng.random() < 0.3}
+    arguments = {"batch_size": size, "epochs": 1, "drop_remainder": rng.random() < 0.3}
     return n, {**arguments, "num_replicas_in_sync": replicas, "auto_shard_policy": policy}
 
 
@@ -254,7 +254,7 @@ ENGINES: dict[str, tuple[str, Callable[[random.Random], Case], Callable[[list[Ca
     "DistributedSampler": ("pytorch", _pytorch, _torch_loaders),
     "Lightning": ("lightning", _lightning, _lightning_loaders),
     "Accelerate": ("accelerate", _accelerate, _accelerate_ranks),
-    "MirroredStrategy": ("keras", _mirrored, _mirrored_replicas),
+    "MirroredStrategy": ("tf_distribute", _mirrored, _mirrored_replicas),
 }
 
 

@@ -36,6 +36,7 @@ CALLED = {
         "",
     ),
     "optax": ("optax:MultiSteps", "batch_size num_epochs drop_remainder"),
+    "tf_distribute": ("tensorflow:data.Dataset.batch", f"epochs loss {STRATEGY}"),
     "pytorch": (
         "torch.utils.data:DataLoader torch.utils.data:DistributedSampler torch.distributed:init_process_group "
         "torch.nn.parallel:DistributedDataParallel",

@@ -23,6 +23,7 @@ LEAST = {  # the arguments without which a trainer cannot be asked
     "ignite": {"batch_size": 10},
     "optax": {"batch_size": 10, "num_epochs": 3},
     "pytorch": {"epochs": 3},
+    "tf_distribute": {"batch_size": 10, "epochs": 3},
 }
 
 
@@ -389,8 +390,16 @@ def test_what_a_plan_can_express_it_does(trainer, arguments, fields):
         ("keras", {"strategy": "MultiWorkerMirroredStrategy", "num_replicas_in_sync": 2}, ("fails before", "loop")),
         ("keras", {"strategy": "TPUStrategy", "num_replicas_in_sync": 8}, ("under TPUStrategy", "is not known")),
         ("keras", {"strategy": MIRRORED, "num_replicas_in_sync": 3}, ("other replicas", "got 3", "expected 2")),
+        ("keras", {"num_replicas_in_sync": 3}, ("first batch", "got 32 rows for 3 replicas", "a multiple of 3")),
+        (
+            "keras",
+            {"num_replicas_in_sync": 2, "gradient_accumulation_steps": 4},
+            ("gradient_accumulation_steps under a strategy", "fail", "got 4", "a loop of your own"),
+        ),
         ("keras", {"num_replicas_in_sync": 2, "auto_shard_policy": "FILE"}, ("policy FILE", "files of its own")),
         ("keras", {"num_replicas_in_sync": 3, "auto_shard_policy": "OFF"}, ("policy OFF", "different sizes")),
+        ("tf_distribute", {"loss": "global_batch_size"}, ("no plan expresses", "got 3 rows in a batch of 10")),
+        ("tf_distribute", {"updates": 4}, ("no argument", "an update a step")),
         (
             "keras2",
             {"strategy": "MultiWorkerMirroredStrategy", "num_replicas_in_sync": 2, "auto_shard_policy": "OFF"},
@@ -485,8 +494,8 @@ SLICES = {"replica_split": "slices", "replica_remainder": "uneven", "replica_gra
         ("keras", {"strategy": MIRRORED}, {"batch_size": 32, "replicas": 2, **SLICES}, (4, 0, 0)),
         (
             "keras",
-            {"num_replicas_in_sync": 4, "batch_size": 10, "auto_shard_policy": POLICY},
-            {"replicas": 4, **SLICES},
+            {"num_replicas_in_sync": 5, "batch_size": 10, "auto_shard_policy": POLICY},
+            {"replicas": 5, **SLICES},
             (11, 0, 0),
         ),
         (
@@ -494,6 +503,19 @@ SLICES = {"replica_split": "slices", "replica_remainder": "uneven", "replica_gra
             {"num_replicas_in_sync": 2, "auto_shard_policy": "OFF"},
             {**SLICES, "replica_split": "dealt"},
             (4, 0, 0),
+        ),
+        (
+            "tf_distribute",
+            {"num_replicas_in_sync": 4, "strategy": "MultiWorkerMirroredStrategy"},
+            {"batch_size": 10, "replicas": 4, **SLICES, "replica_gradients": "rows"},
+            (11, 0, 0),
+        ),
+        ("tf_distribute", {"strategy": MIRRORED, "loss": "replicas"}, {"replicas": 2, **SLICES}, (11, 0, 0)),
+        (
+            "tf_distribute",
+            {"strategy": MIRRORED, "loss": "global_batch_size", "drop_remainder": True},
+            {"replica_gradients": "rows", "remainder": "drop"},
+            (10, 0, 3),
         ),
         (
             "keras2",
@@ -515,6 +537,7 @@ ONE = {
     "transformers": {"num_train_epochs": 1},
     "accelerate": {"num_epochs": 1},
     "lightning": {"max_epochs": 1},
+    "tf_distribute": {"epochs": 1},
 }
 
 
@@ -727,18 +750,19 @@ REPLICATED = {  # arguments besides the number of replicas
     "transformers": [{}, {"dataloader_drop_last": True}, {"num_items_in_batch": True}],
     "keras": [{}, {"steps_per_epoch": 2}, {"data": "dataset", "drop_remainder": True}],
     "keras2": [{}, {"data": "dataset", "drop_remainder": True}],
+    "tf_distribute": [{}, {"drop_remainder": True}, {"loss": "replicas"}],
 }
 
 
 @pytest.mark.parametrize("trainer", REPLICATED)
 def test_arguments_for_a_plan_of_replicas_make_that_plan(trainer):
     known, asked_for = presets.preset(trainer), 0
-    for number, size, n, more in product((2, 3), (1, 4), (12, 23, 24, 35), REPLICATED[trainer]):
+    for number, size, n, more in product((2, 3), (1, 4, 6), (19, 23, 24, 36), REPLICATED[trainer]):
         own = {known.names["replicas"]: number, known.names["batch_size"]: size, known.names["epochs"]: 2, **more}
         try:
             plan = like(trainer, n, **own)
         except xframe.UsageError:
-            assert more == {"even_batches": False}
+            assert more == {"even_batches": False} or (trainer == "keras" and min(size, n) % number)
             continue
         arguments, reasons = presets.settings(trainer, plan, n)
         assert reasons == []

@@ -9,7 +9,8 @@ nothing. ``data`` is how it is given: ``arrays`` (also a PyDataset without worke
 comes first, batches straddle passes).
 
 Under ``MirroredStrategy`` its replicas share each batch of ``batch_size``, a slice each; the gradient is the mean of
-the replicas' own. Give ``strategy`` as it is, or ``num_replicas_in_sync``; ``auto_shard_policy`` is the data's.
+the replicas' own. Give ``strategy`` as it is, or ``num_replicas_in_sync``; ``auto_shard_policy`` is the data's. There
+``fit`` fails where the first batch cannot be shared evenly, and where its optimizer accumulates gradients.
 
 Source: keras/src/trainers/epoch_iterator.py, backend/tensorflow/trainer.py, optimizers/base_optimizer.py.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from xframe.errors import UsageError, Verbatim
 from xframe.plan.presets._arguments import free
 from xframe.plan.presets._keras import ACCEPTS, DROP, NO_LIMITS, around, parts, read_arguments
 from xframe.plan.presets._preset import Fields, Preset, epochs_of, maybe, windows
@@ -54,15 +56,12 @@ def _fields(
         gradient_accumulation_steps = getattr(optimizer, "gradient_accumulation_steps", None)
     if s is not None:
         s = -(-s // per_execution) * per_execution
+    shared = distributed("keras", strategy, maybe("num_replicas_in_sync", num_replicas_in_sync), auto_shard_policy, b)
+    if shared:
+        _fails(shared["replicas"], b if data == "repeat-batch" else min(b, num_samples), gradient_accumulation_steps)
     return {
         "batch_size": b,
-        **distributed(
-            "keras",
-            strategy,
-            maybe("num_replicas_in_sync", num_replicas_in_sync),
-            auto_shard_policy,
-            b,
-        ),
+        **shared,
         "remainder": "carry" if data == "repeat-batch" else "drop" if drop else "keep",
         "epochs": epochs,
         **epochs_of(s, "continue", {"batch-repeat": "repeat", "repeat-batch": None}.get(data, "short_epoch")),
@@ -83,6 +82,24 @@ def _fields(
             initial_epoch,
         ),
     }
+
+
+def _fails(replicas: int, first_batch: int, k: int | None) -> None:
+    """Refuses what Keras' ``fit`` under a strategy raises an error for. *ran* under MirroredStrategy."""
+    if first_batch % replicas:
+        raise UsageError(
+            "keras with a first batch that replicas do not divide, of which fit makes a mean over them before it "
+            "trains, and fails",
+            got=Verbatim(f"{first_batch:,} rows for {replicas:,} replicas"),
+            expected=f"a multiple of {replicas:,}",
+        )
+    if k not in (None, 1):
+        raise UsageError(
+            "keras with gradient_accumulation_steps under a strategy, where its optimizers fail",
+            got=k,
+            expected="1",
+            remedy="Use a loop of your own, or larger batches.",
+        )
 
 
 PRESET = Preset(
