@@ -40,15 +40,16 @@ class TorchAdapter:
     """Autograd and torch.optim over a DataLoader. See ``xframe.running.adapter`` for what it must hold to.
 
     Its loops: ``eager``; ``compile``, forward and loss through torch.compile; ``graph``, forward and backward
-    as CUDA graphs; and those that people use, see ``xframe_torch.loops``: ``loader``, a tutorial's over a DataLoader
-    that cuts the batches, and trainers, each with a plan as its own settings.
+    as CUDA graphs; ``fsdp``, of replicas that keep a part of each parameter; and those that people use, see
+    ``xframe_torch.loops``: ``loader``, a tutorial's over a DataLoader that cuts the batches, and trainers, each with a
+    plan as its own settings.
     """
 
     name = "torch"
-    loops: tuple[str, ...] = ("eager", "compile", "graph", *TRAINERS)
+    loops: tuple[str, ...] = ("eager", "compile", "graph", "fsdp", *TRAINERS)
     stepwise = "eager"
     resumable = ("eager", "compile", "graph")
-    replicated: Mapping[str, str] = {"eager": "each"}
+    replicated: Mapping[str, str] = {"eager": "each", "fsdp": "each"}
     requires: tuple[str, ...] = ("torch",)
     loops_require = MODULES
     install = 'pip install "xframe-toolkit[torch]"'
@@ -65,6 +66,8 @@ class TorchAdapter:
             reasons += _layers_refused(task, runtime)
         if plan.replicas > 1:
             reasons += _replicas_refused(plan, task)
+        if runtime.loop == "fsdp":
+            reasons += _parts_refused(plan, task, runtime)
         return [*reasons, *refusals(plan, task, runtime)] if runtime.loop in TRAINERS else reasons
 
     def probe(self) -> Probe:
@@ -99,9 +102,9 @@ class TorchAdapter:
 
         model = Model(task, runtime.precision, runtime.device)
         if runtime.replica is not None:
-            from xframe_torch.replicas import ReplicaStep
+            from xframe_torch.replicas import ReplicaStep, ShardedStep
 
-            return ReplicaStep(model, task, plan, runtime)
+            return (ShardedStep if runtime.loop == "fsdp" else ReplicaStep)(model, task, plan, runtime)
         return TrainStep(model, task, plan, runtime)
 
     def validator(self, plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Validator | None:
@@ -177,6 +180,20 @@ def _replicas_refused(plan: TrainingPlan, task: Task) -> list[str]:
             f"under replica_gradients 'rows' loss {task.loss!r} cannot be put together from the replicas' own, since "
             "its samples do not count alike"
         )
+    return reasons
+
+
+def _parts_refused(plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
+    """What loop 'fsdp' does not do with parameters of which each replica keeps a part."""
+    reasons = (
+        [] if plan.replicas > 1 else ["loop 'fsdp' shares the parameters out among replicas, and the plan has one"]
+    )
+    if isinstance(task.optimizer, optimizers.Adafactor):
+        reasons.append("loop 'fsdp' has no Adafactor, which needs whole rows and columns of a parameter")
+    if task.optimizer.average is not None:
+        reasons.append("loop 'fsdp' keeps no averaged weights")
+    if runtime.precision == "mixed_float16":
+        reasons.append("loop 'fsdp' scales no loss, so precision 'mixed_float16' is not one of its")
     return reasons
 
 

@@ -52,10 +52,16 @@ class Model:
         """A copy of the weights that a run ends with, by canonical name, as the task has them."""
         weights = {}
         for name, (tensor, axes) in self.final.items():
-            held = tensor.detach().cpu()
+            held = whole(tensor).cpu()
             values = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
             weights[name] = np.array(values if axes is None else values.transpose(np.argsort(axes)))
         return weights
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The values of a tensor; of one of which each replica has a part, all of them, for which all must ask."""
+    held = tensor.detach()
+    return held.full_tensor() if hasattr(held, "full_tensor") else held
 
 
 def _moved(built: NativeModel, device: str, dtype: torch.dtype) -> NativeModel:

@@ -308,7 +308,10 @@ def clipping(rule: Rule) -> Callable[[list[torch.Tensor]], None] | None:
     def by_norm(parameters: Iterable[torch.Tensor], most: float) -> None:
         held = [p for p in parameters if p.grad is not None]
         # torch adds 1e-6 to the norm before it divides by it.
-        nn.clip_grads_with_norm_(held, most, nn.get_total_norm([p.grad for p in held if p.grad is not None]) - 1e-6)
+        norm = nn.get_total_norm([p.grad for p in held if p.grad is not None])
+        if hasattr(norm, "full_tensor"):  # of parts that replicas have
+            norm = norm.full_tensor()
+        nn.clip_grads_with_norm_(held, most, norm - 1e-6)
 
     value, norm, together = rule.clip_value, rule.clip_norm, rule.clip_global_norm
     if value is not None:

@@ -4,6 +4,9 @@ Each replica cuts the plan's whole batches and takes its own rows of them, as Di
 own loss. DistributedDataParallel makes the mean of the replicas' gradients of that. What a plan calls ``rows``, the
 gradient over all rows of the step, is then R · own rows / rows of the step times each replica's mean, and R times its
 sum where the loss is a sum.
+
+In the loop ``fsdp`` each replica keeps its part of each parameter, of its gradient and of what the optimizer keeps, by
+``fully_shard``; the numbers are the same.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from xframe.errors import UsageError, Verbatim
@@ -26,6 +31,7 @@ from xframe.tasks import losses
 from xframe.tasks.task import Task
 from xframe_torch.layers.dropout import Dropout
 from xframe_torch.model import Model
+from xframe_torch.optim import base
 from xframe_torch.pipeline import Gathered, Pipeline
 from xframe_torch.step import TrainStep
 
@@ -167,11 +173,45 @@ class ReplicaStep(TrainStep):
     def backward(self, loss: torch.Tensor, rows: int) -> None:
         super().backward(loss if self.factor == 1 else loss * self.factor, rows)
 
-    def mark(self) -> torch.Tensor:
+    def mark(self) -> torch.Tensor | None:
         """A number that is another where the weights are, of a few of them."""
         with torch.no_grad():
             looked_at = [parameter.flatten()[:_MARKED].double() for parameter in self.marked]
             return torch.cat(looked_at).sum()
+
+
+class ShardedStep(ReplicaStep):
+    """The training step of a replica that keeps its part of all parameters."""
+
+    def __init__(self, model: Model, task: Task, plan: TrainingPlan, runtime: Runtime) -> None:
+        self.whole = model
+        super().__init__(model, task, plan, runtime)
+        if isinstance(self.optimizer, base.Optimizer):
+            raise UsageError(
+                "loop 'fsdp' has no such update rule for parameters of which each replica keeps a part",
+                got=task.optimizer,
+                expected="one that torch.optim has itself",
+                remedy="Use the loop eager.",
+            )
+
+    def wrapped(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """All that is trained becomes parts, under the same names."""
+        model, names = self.whole, {id(held): name for name, held in module.named_parameters()}
+        root = _Own(module)
+        fully_shard(root, mesh=init_device_mesh(self.runtime.device, (self.replica.of,)))
+        parts = {
+            name: one._replace(tensor=module.get_parameter(names[id(one.tensor)]))
+            for name, one in model.parameters.items()
+            if id(one.tensor) in names
+        }
+        model.parameters |= parts
+        model.final = dict(model.parameters)
+        model.trained = {name: parts[name] for name in model.trained}
+        model.module = root  # what validates goes through it too
+        return root
+
+    def mark(self) -> None:
+        """None: there is one of each part."""
 
 
 def _refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:

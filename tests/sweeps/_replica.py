@@ -14,7 +14,10 @@ from xframe.running import registry
 from xframe.running.adapter import loop_of
 from xframe.running.runtime import Replica, Runtime
 from xframe.tasks.builtin.ledger import ledger
+from xframe.tasks.initial import initial_weights
+from xframe.tasks.layers import Dense, Dropout
 from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import read
 from xframe.tasks.task import Task
 from xframe.testing.contract.observing import counting_forbidden
 
@@ -23,7 +26,7 @@ def task_of(name: str, num_samples: int) -> Task:
     """The ledger over that many samples, or that many of another task's own."""
     if name == "ledger":
         return ledger(num_samples)
-    task = find_task(name)
+    task = with_dropout() if name == "with-dropout" else find_task(name)
 
     def load() -> Any:
         features, targets = task.data("float64")
@@ -32,11 +35,19 @@ def task_of(name: str, num_samples: int) -> Task:
     return replace(task, num_samples=num_samples, load=load)
 
 
+def with_dropout() -> Task:
+    """The perceptron with a mask for each row of each step."""
+    layers = (Dense(32, "relu"), Dropout(0.5), Dense(10))
+    return replace(find_task("digits-mlp"), layers=layers, initial_weights=lambda: initial_weights(layers, (64,)))
+
+
 def train(asked: dict[str, Any]) -> None:
     """A run of one process where ``of`` is 1."""
     adapter = registry.load(asked["adapter"])
     plan = TrainingPlan.from_mapping(asked["plan"])
     task, index, of = task_of(asked["task"], asked["samples"]), asked["index"], asked["of"]
+    if asked["optimizer"] is not None:
+        task = replace(task, optimizer=read(asked["optimizer"]))
     runtime = Runtime("cpu", asked["precision"], threads=1, loop=loop_of(adapter, plan, asked["loop"]))
     if reasons := adapter.check(plan, task, runtime):
         raise RuntimeError("; ".join(reasons))

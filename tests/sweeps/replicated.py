@@ -35,10 +35,18 @@ PATIENCE = 120.0
 class Processes:
     """Those of replicas 0 to 3, and of runs of one process."""
 
-    def __init__(self, adapter: str) -> None:
-        self.adapter, self._held = adapter, list[subprocess.Popen[str]]()
+    def __init__(self, adapter: str, loop: str | None = None) -> None:
+        self.adapter, self.loop, self._held = adapter, loop, list[subprocess.Popen[str]]()
 
-    def run(self, plan: TrainingPlan, samples: int, path: Path, task: str, precision: str = "float64") -> Trace:
+    def run(
+        self,
+        plan: TrainingPlan,
+        samples: int,
+        path: Path,
+        task: str,
+        precision: str = "float64",
+        optimizer: str | None = None,
+    ) -> Trace:
         """The trace of that run.
 
         Raises:
@@ -50,8 +58,8 @@ class Processes:
             with path.with_name(f"{self.adapter}-{len(self._held)}.log").open("a") as log:
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
                 self._held.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes))
-        asked = {"adapter": self.adapter, "loop": None, "plan": plan.to_dict(), "samples": samples, "task": task}
-        asked |= {"of": of, "path": str(path), "precision": precision, "patience": PATIENCE}
+        asked = {"adapter": self.adapter, "loop": self.loop, "plan": plan.to_dict(), "samples": samples, "task": task}
+        asked |= {"of": of, "path": str(path), "precision": precision, "optimizer": optimizer, "patience": PATIENCE}
         asked |= {"meeting": tempfile.mktemp(dir=path.parent), "addresses": [f"127.0.0.1:{p}" for p in free_ports(of)]}
         for index, process in enumerate(self._held[:of]):
             process.stdin.write(json.dumps(asked | {"index": index}) + "\n")
@@ -187,8 +195,8 @@ def _parted(one: Trace, trace: Trace) -> Iterator[str]:
     """Where numbers are not those of one process."""
     for name in ("loss", "accuracy", "lr"):
         own, shared = one.column(name), trace.column(name)
-        if not np.allclose(own, shared, rtol=RTOL, atol=1e-12):
-            step = int(np.argmax(~np.isclose(own, shared, rtol=RTOL, atol=1e-12)))
+        if not np.allclose(own, shared, rtol=RTOL, atol=1e-12, equal_nan=name == "accuracy"):
+            step = int(np.argmax(~np.isclose(own, shared, rtol=RTOL, atol=1e-12, equal_nan=name == "accuracy")))
             yield f"{name} {shared[step]} of step {step}, of one process {own[step]}"
     weights, others = one.weights() or {}, trace.weights() or {}
     if weights.keys() != others.keys():
