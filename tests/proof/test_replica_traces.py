@@ -28,4 +28,4 @@ def test_replica_traces(tmp_path):
         "opening: every file verified from its rows",
         "merging: bounds, unknown values, certificate",
     ]
-    assert len(found) == 11
+    assert len(found) == 12

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xframe.comparison.pairing import Pair, Run
+from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.errors import PlanError, counted
 from xframe.plan.replicas import share, shared_rows
 from xframe.plan.training_plan import TrainingPlan
-from xframe.trace.merged import Merged
+from xframe.trace.merged import Dealt, Merged
 from xframe.trace.source import read_between
-from xframe.trace.trace import COMPLETE, Dealt, ending_of
+from xframe.trace.trace import COMPLETE, ending_of
 
 _ROWS = 1 << 17  # whose sizes are looked at together
 
@@ -75,64 +76,67 @@ def _value(source: Merged, replica: int, column: str, row: int) -> str:
     return f"{value:.9g}" if type(value) is float else f"{value:,}"
 
 
-def plan_of(one: Dealt, pair: Pair) -> TrainingPlan | None:
-    """The plan by which a part of a run is dealt: its own, since a run may go on with other replicas, or the pair's."""
+def _plan_of(one: Dealt, terms: Terms) -> TrainingPlan | None:
+    """The plan by which a part of a run is dealt: its own, as a run may go on with other replicas, or that of all."""
     try:
         own = TrainingPlan.from_mapping(one.source.metadata["plan"])
     except (KeyError, PlanError, TypeError):
         own = None
-    plan = own if own is not None and own.replicas == len(one.source.parts) else pair.terms.plan
+    plan = own if own is not None and own.replicas == len(one.source.parts) else terms.plan
     return plan if plan is not None and plan.replicas > 1 else None
 
 
-def dealt_otherwise(pair: Pair) -> Parting | None:
-    """The first step whose samples the candidate's replicas share otherwise than the plan says, or than the others do
-    with which it is compared."""
-    for one in dealt(pair.candidate):
-        found = _by_plan(one, pair) if pair.reference.is_plan else _by_reference(one, pair)
+def unplanned(run: Run, terms: Terms) -> Parting | None:
+    """The first step that is not shared as the run's plan says, by the number of rows that each replica has of it."""
+    for one in dealt(run):
+        plan = _plan_of(one, terms)
+        if plan is None:
+            continue
+        if plan.replicas != len(one.source.parts):
+            made = (
+                f"{run.name} was made by {counted(len(one.source.parts), 'replica')}, the plan says {plan.replicas:,}"
+            )
+            return Parting(one.first, made)
+        found = _first_size(one, partial(_planned, one, plan), f"of {run.name} has", "the plan deals it")
         if found is not None:
             return found
     return None
 
 
-def _by_plan(one: Dealt, pair: Pair) -> Parting | None:
-    plan, name = plan_of(one, pair), pair.candidate.name
-    if plan is None:
-        return None
-    if plan.replicas != len(one.source.parts):
-        made = f"{name} was made by {counted(len(one.source.parts), 'replica')}, the plan says {plan.replicas:,}"
-        return Parting(one.first, made)
-
-    def due(start: int, stop: int) -> Iterator[NDArray[np.int64]]:
-        total = read_between(one.source, "batch_size", start, stop)
-        planned = plan.replicas if total.known is None else 0  # sizes that are not known are dealt in no way
-        return (shared_rows(plan, total.values, index) for index in range(planned))
-
-    if (found := _first_size(one, due, f"of {name} has", "the plan deals it")) is not None:
-        return found
-    row = _first_members(one, pair)
-    if row is None or (batch := pair.reference.rows.batch(one.first + row)) is None:
-        return None
-    parts = [batch[share(plan, len(batch), index)] for index in range(plan.replicas)]
-    return _swapped(one, row, parts, name)
+def _planned(one: Dealt, plan: TrainingPlan, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+    """By replica, how many rows it has of steps of these sizes; of none if the sizes are not known."""
+    total = read_between(one.source, "batch_size", start, stop)
+    replicas = plan.replicas if total.known is None else 0
+    return (shared_rows(plan, total.values, index) for index in range(replicas))
 
 
-def _by_reference(one: Dealt, pair: Pair) -> Parting | None:
-    others = [other for other in dealt(pair.reference) if other.first == one.first]
-    if not others or len(others[0].source.parts) != len(one.source.parts):
-        return None
-    name, other = pair.candidate.name, others[0]
+def dealt_otherwise(pair: Pair) -> Parting | None:
+    """The first step that the candidate's replicas share otherwise than they must: as the plan says, or without one as
+    the reference's do, where these are as many."""
+    for one in dealt(pair.candidate):
+        plan, name = _plan_of(one, pair.terms), pair.candidate.name
+        others = [other for other in dealt(pair.reference) if other.first == one.first]
+        others = [other for other in others if len(other.source.parts) == len(one.source.parts)]
+        if plan is None and others:
+            like = partial(_as_others, others[0])
+            found = _first_size(one, like, f"of {name} has", f"that of {pair.reference.name}")
+            if found is not None:
+                return found
+        row = _first_members(one, pair)
+        if row is None:
+            continue
+        due = list[NDArray[np.int64]]()
+        if plan is not None and (batch := pair.reference.rows.batch(one.first + row)) is not None:
+            due = [batch[share(plan, len(batch), index)] for index in range(plan.replicas)]
+        elif others and row < others[0].rows:
+            due = [_ids(others[0].source, index, row) for index in range(len(one.source.parts))]
+        if len(due) == len(one.source.parts) and (found := _swapped(one, row, due, name)) is not None:
+            return found
+    return None
 
-    def due(start: int, stop: int) -> Iterator[NDArray[np.int64]]:
-        columns = other.source.of_each("batch_size", start, min(stop, other.rows))
-        return (column.values for column in columns)
 
-    if (found := _first_size(one, due, f"of {name} has", f"that of {pair.reference.name}")) is not None:
-        return found
-    row = _first_members(one, pair)
-    if row is None:
-        return None
-    return _swapped(one, row, [_ids(other.source, index, row) for index in range(len(other.source.parts))], name)
+def _as_others(other: Dealt, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+    return (column.values for column in other.source.of_each("batch_size", start, min(stop, other.rows)))
 
 
 def _first_size(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -253,6 +254,21 @@ class Merged:
             digests = digests.copy()
             digests[~known] = np.zeros(1, "V16")
         return Column(digests, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Steps of a run that replicas shared.
+
+    Attributes:
+        source: of all replicas, from the first of these steps on.
+        first, rows: the first of them in the run, and how many; of_the_end: they are the run's last.
+    """
+
+    source: Merged
+    first: int
+    rows: int
+    of_the_end: bool
 
 
 def _rows(part: File, name: str, start: int, stop: int) -> Column:

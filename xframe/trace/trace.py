@@ -26,7 +26,7 @@ from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.arrow import SCHEMA
 from xframe.trace.continued import UNTIL, Join, open_run
 from xframe.trace.facts import Facts, text
-from xframe.trace.merged import Merged
+from xframe.trace.merged import Dealt, Merged
 from xframe.trace.pieces import BETWEEN, Continued
 from xframe.trace.ranks import first_path
 from xframe.trace.schema import COLUMNS, Column
@@ -71,28 +71,6 @@ class Validation:
         known = fitted(StatedValidation, facts).model_dump()
         sizes = known["batch_sizes"]
         return cls(**{**known, "batch_sizes": sizes and tuple(map(tuple, sizes))})
-
-
-@dataclass(frozen=True, slots=True)
-class Dealt:
-    """Steps of a run that replicas shared.
-
-    Attributes:
-        source: of all replicas, from the first of these steps on.
-        first, rows: the first of them in the run, and how many; of_the_end: they are the run's last.
-    """
-
-    source: Merged
-    first: int
-    rows: int
-    of_the_end: bool
-
-    def traces(self) -> tuple[Trace, ...]:
-        """The replicas' own traces, by index; their steps count from 0."""
-        return tuple(
-            Trace(path, part.metadata, ending_of(part), part.end, part, (), (path,))
-            for path, part in zip(self.source.paths, self.source.parts, strict=True)
-        )
 
 
 def ending_of(source: Source) -> str:
@@ -155,7 +133,11 @@ class Trace:
     @property
     def replicas(self) -> tuple[Trace, ...]:
         """The replicas' own traces, by index, as far as they are in the last part; empty for a run of one process."""
-        return self.dealt[-1].traces() if self.dealt and self.dealt[-1].of_the_end else ()
+        if not self.dealt or not self.dealt[-1].of_the_end:
+            return ()
+        source = self.dealt[-1].source
+        own = zip(source.paths, source.parts, strict=True)
+        return tuple(Trace(path, part.metadata, ending_of(part), part.end, part, (), (path,)) for path, part in own)
 
     @cached_property
     def dealt(self) -> tuple[Dealt, ...]:

@@ -49,6 +49,10 @@ def one_process(path, plan=PLAN):
     return xframe.Trace.open(path)
 
 
+def unplanned(path, plan=PLAN, **options):
+    return record(path, plan, metadata={"plan": {}}, **options)
+
+
 @pytest.fixture
 def honest(tmp_path):
     return record(tmp_path / "honest.trace")
@@ -166,15 +170,15 @@ def test_the_same_step_shared_otherwise_has_the_same_certificate(tmp_path, hones
     assert found.detail == "step 2: replica 0 of run has 7 samples, the plan deals it 6"
 
 
-def test_two_runs_without_a_plan_are_dealt_alike(tmp_path, monkeypatch):
+def test_two_runs_without_a_plan_are_dealt_alike(tmp_path):
     paths = [tmp_path / f"{name}.trace" for name in "abcd"]
     three = xframe.TrainingPlan(batch_size=12, epochs=2, replicas=3)
-    a, b = (record(path, num_samples=None, change=change) for path, change in zip(paths, (None, _uneven), strict=False))
-    c = record(paths[2], three, num_samples=None)
+    a, b = (unplanned(path, change=change) for path, change in zip(paths, (None, _uneven), strict=False))
+    c = unplanned(paths[2], three)
     found = check_of(xframe.compare(a, b))
     assert found.detail == "step 2: replica 0 of b has 7 samples, that of a 6"
     assert check_of(xframe.compare(a, c)).result == "pass"  # of other numbers of replicas nothing is asked
-    assert check_of(xframe.compare(a, record(paths[3], num_samples=None))).result == "pass"
+    assert check_of(xframe.compare(a, unplanned(paths[3]))).result == "pass"
 
 
 def test_another_rate_in_one_replica(tmp_path, honest):
@@ -242,3 +246,17 @@ def test_parts_of_a_run_with_other_replicas_are_each_judged(tmp_path):
     assert found.first == 7
     assert "step 7: replica 1 of a+b had learning rate 1.1, replica 0 0.1" in found.detail
     assert "step 10: replica 1 of a+b has 5 samples, the plan deals it 4" in found.detail
+
+
+def test_runs_under_different_plans_are_each_dealt_by_their_own(tmp_path, honest):
+    four = xframe.TrainingPlan(batch_size=12, epochs=2, replicas=4, replica_split="interleaved")
+    runs = one_process(tmp_path / "one.trace", xframe.TrainingPlan(batch_size=12, epochs=2)), honest
+    comparison = xframe.compare(*runs, record(tmp_path / "four.trace", four))
+    assert comparison, comparison
+    assert check_of(comparison).values == {"one": "1", "honest": "2", "four": "4"}
+
+    def otherwise(rank, step, row, ids):
+        return {"ids": (ids[:1], ids[1:6], ids[6:9], ids[9:])[rank]} if step == 7 else {}
+
+    comparison = xframe.compare(*runs, record(tmp_path / "other.trace", four, change=otherwise))
+    assert "step 7: replica 0 of other has 1 sample, the plan deals it 3" in check_of(comparison).detail

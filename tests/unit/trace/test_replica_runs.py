@@ -321,7 +321,7 @@ def test_a_run_goes_on_with_another_number_of_replicas(tmp_path):
         (5, "a.trace", "b.trace", 0),
         (9, "b.trace", "c.trace", 2),
     ]
-    assert [(one.first, one.rows, len(one.traces())) for one in run.dealt] == [(5, 4, 3), (9, run.num_rows - 9, 2)]
+    assert [(one.first, one.rows, len(one.source.parts)) for one in run.dealt] == [(5, 4, 3), (9, run.num_rows - 9, 2)]
     assert len(run.replicas) == 2
     assert run.weights() is None
     assert [file.name for file in run.files] == ["a.trace", "b.trace", "c.trace"]

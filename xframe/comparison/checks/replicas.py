@@ -15,6 +15,7 @@ from xframe.comparison.replicated import (
     sizes,
     uneven,
     unlike_weights,
+    unplanned,
 )
 from xframe.comparison.result import Judgement
 from xframe.errors import printable
@@ -52,7 +53,7 @@ class Replicas(Check):
 
     def judge(self) -> Judgement:
         sides = [run for run in (self.pair.candidate, self.pair.reference) if dealt(run)]
-        partings = [one for run in sides for one in _within(run)]
+        partings = [one for run in sides for one in _within(run, self.pair.terms)]
         if self.pair.terms.order == "exact" and (found := dealt_otherwise(self.pair)) is not None:
             partings.append(found)
         if partings:
@@ -67,9 +68,9 @@ class Replicas(Check):
         return Judgement("pass")
 
 
-def _within(run: Run) -> Iterator[Parting]:
+def _within(run: Run, terms: Terms) -> Iterator[Parting]:
     """Where the replicas of one run part."""
-    found = [uneven(run), *(first_parting(run, name, what) for name, what in _SAME.items())]
+    found = [uneven(run), unplanned(run, terms), *(first_parting(run, name, what) for name, what in _SAME.items())]
     marked = first_parting(run, "weights_mark", _APART)
     ended = unlike_weights(run)
     if marked is None and ended is not None:
