@@ -354,3 +354,18 @@ def test_a_part_that_is_not_what_was_continued(tmp_path):
         rank_of(tmp_path / "a.trace", plans(seed=5), rank, steps=6)
     with pytest.raises(xframe.TraceError, match=r"b\.trace continues another a\.trace"):
         xframe.Trace.open(tmp_path / "b.trace")
+
+
+def test_more_replicas_than_a_process_may_have_files(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for rank in range(60):
+        with xframe.record(tmp_path / "run.trace", replica=(rank, 60)) as rec:
+            rec.step(ids=[rank])
+    few = len(os.listdir("/dev/fd")) + 20
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
+        run = xframe.Trace.open(tmp_path / "run.trace")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert run.ids(0).tolist() == list(range(60))
