@@ -11,6 +11,7 @@ Its files:
     cause.py       what a cause is: name, meaning, finders, sentence, fixes, rank
     case.py        a candidate beside its reference; reference.py the plans and order behind the reference
     keys.py, edits.py, passes.py, draws.py, shares.py, numbers.py, evidence.py   what several causes ask of a case
+    replicas.py    what each replica of a run had of the steps that they shared
     counts.py      counts of updates that a run has at some steps only
     joining.py     what steps from one state show, and what rows and settings show: one list
     composing.py   two causes at once; two_orders.py of two runs with orders of their own

@@ -31,7 +31,9 @@ def backed(explanations: Sequence[Explanation], pair: Pair | None) -> list[Expla
             one = several[i]
             equal = _set_alike(one, evidence)
             one = replace(one, certain=one.certain and not equal and not _rivalled(one, evidence))
-            if equal:
+            if equal and (each := _in_each_replica(pair)):
+                one = replace(one, sentence=f"{one.sentence}; {equal} in both, {each}")
+            elif equal:
                 one = replace(one, sentence=f"{one.sentence}; but {equal} in both, so the script itself does it")
             besides = several[0].besides if i == first else one.besides and i != 0
             sentence = f"{one.sentence}; {texts[i]}" if texts[i] else one.sentence
@@ -66,6 +68,17 @@ def _set_alike(explanation: Explanation, evidence: Evidence) -> str | None:
     name = causes.by_name()[explanation.name].settings_behind.replace("\\", "")
     own, other = (stated.get(name) for stated in evidence.stated)
     return f"{name} is {own}" if own is not None and own == other else None
+
+
+def _in_each_replica(pair: Pair) -> str | None:
+    """That one setting acts in more processes of one run than of the other, where they have different numbers."""
+    candidate, reference = (
+        max(1, 0 if run.trace is None else len(run.trace.replicas)) for run in (pair.candidate, pair.reference)
+    )
+    if candidate == reference:
+        return None
+    run, of = max((pair.candidate.name, candidate), (pair.reference.name, reference), key=lambda one: one[1])
+    return f"and {run} has it in each of {of:,} replicas"
 
 
 def _settings(explanation: Explanation, evidence: Evidence, pair: Pair) -> str | None:

@@ -16,6 +16,7 @@ from xframe.diagnosis.keys import Keys, batch_keys, first_difference
 from xframe.diagnosis.numbers import same_losses
 from xframe.diagnosis.passes import MOST_PASSES, Pass, Passes
 from xframe.diagnosis.reference import MOST_CELLS, Match, Reference, planned
+from xframe.diagnosis.replicas import Replicas
 from xframe.diagnosis.shares import BothDraw
 from xframe.errors import counted, printable
 from xframe.inference.observed import Flags, Ints
@@ -61,6 +62,7 @@ class Case:
     drawn: Rows | None = None
     drawn_by_reference: Rows | None = None
     samples_differ_at: int | None = None
+    replicas: Replicas | None = None  # of the candidate, where several made it
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -277,7 +279,8 @@ class Case:
         """The same runs, of which other rows are looked at."""
         supposed = supposed or self.supposed
         apart = apart or supposed
-        return Case(candidate, basis, self.run, self.other, self.stopping, apart, joins=self.joins, supposed=supposed)
+        sides = Case(candidate, basis, self.run, self.other, self.stopping, apart, joins=self.joins, supposed=supposed)
+        return replace(sides, replicas=None if supposed else self.replicas)
 
     def joined(self, join: Join, *, step: bool = True) -> str:
         """Where that is, in words."""
@@ -288,7 +291,7 @@ class Case:
         candidate, reference = (rows.with_columns(ids=None) for rows in (self.candidate, self.reference))
         basis = replace(self.basis, rows=reference)
         case = Case(candidate, basis, self.run, self.other, self.stopping, joins=self.joins)
-        sides = replace(case, drawn=self.candidate, drawn_by_reference=self.reference)
+        sides = replace(case, drawn=self.candidate, drawn_by_reference=self.reference, replicas=self.replicas)
         return replace(sides, samples_differ_at=samples_differ_at)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:

@@ -114,6 +114,10 @@ class Cause:
         """Only asked where rows and labels agree."""
         return iter(())
 
+    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
+        """Only asked where several replicas made the candidate: what none of their merged rows shows."""
+        return iter(())
+
     def log_alternatives(self, case: Case) -> float:
         """The logarithm of the number of orders that this cause could have made; see ``ranking``.
 

@@ -23,6 +23,7 @@ from xframe.diagnosis.composing import beginning, composed, in_turn, of_a_share
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.ranking import by_chance, certain, fits_of, ranked
 from xframe.diagnosis.reference import Reference
+from xframe.diagnosis.replicas import Replicas
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.continued import Join
 from xframe.trace.rows import Rows
@@ -78,6 +79,7 @@ def answers(
     rows: bool = True,
     ordered: bool = True,
     joins: tuple[Join, ...] = (),
+    replicas: Replicas | None = None,
 ) -> list[Answer]:
     """Why the candidate differs, the likeliest first of each difference; empty if nothing differs or explains it.
 
@@ -94,6 +96,7 @@ def answers(
         rows: whether rows and labels are to be explained too, not the numbers alone.
         ordered: whether the order of the samples is compared.
         joins: where the candidate goes on in a further trace.
+        replicas: that made the candidate, where several did.
     """
     if not _sound(candidate) or not _sound(reference):
         return []
@@ -105,13 +108,14 @@ def answers(
     num_samples = num_samples or _reaching(candidate, reference)
     basis = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan)
     other = THE_PLAN if reference_is_plan else other or "the other run"
-    case = Case(candidate, basis, run, other, stopping, joins=joins)
+    case = Case(candidate, basis, run, other, stopping, joins=joins, replicas=replicas)
     if not ordered and case.has_ids:
         case = case.in_any_order(table.failed.get("boundaries"))
     only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
     differ = case.differs_at is not None and not only_shorter
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
         found = _of_rows(case, plan, table) if rows and differ else []
+        found += _of_replicas(case, table) if rows and replicas is not None else []
         labelled = any(one.explanation.step == case.labels_differ_at for one in found)
         alike = case.head(case.differs_at or 0) if differ else case
         if rows and (not differ or (case.labels_differ_before_rows and not labelled)):
@@ -180,6 +184,12 @@ def _of_rows(case: Case, plan: TrainingPlan | None, table: Table) -> list[Answer
 def _of_the_first(fit: Fit, case: Case) -> bool:
     """Whether what fits explains the first difference: no order of batches makes an update that is missing."""
     return not fit.cause.about_order or case.batches_differ_at == case.differs_at
+
+
+def _of_replicas(case: Case, table: Table) -> list[Answer]:
+    """Why replicas of one run are not alike."""
+    fits = [fit for cause in causes.every() for fit in cause.find_in_replicas(case)]
+    return [_in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=fit.exact) for fit in fits]
 
 
 def _of_labels(case: Case, table: Table) -> list[Answer]:

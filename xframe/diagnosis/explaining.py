@@ -29,6 +29,7 @@ from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.evidence import Evidence
 from xframe.diagnosis.fixes import in_use
 from xframe.diagnosis.numbers import ACCEPTED, Numbers, Outcome, numbers_of
+from xframe.diagnosis.replicas import Replicas
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -132,7 +133,7 @@ def fix_places(fix: Mapping[str, str]) -> dict[str, str]:
 def _explanations(findings: Findings, rows: dict[str, Rows]) -> Iterator[Explanation]:
     """Why each run differs from the plan; or if none does, from the first run, and where its numbers do."""
     most_rows = 2 * max(map(len, rows.values())) + _MORE_ROWS
-    by_plan = {pair.candidate.name: pair for pair in findings.with_plan if not _agree(pair)}
+    by_plan = {pair.candidate.name: pair for pair in findings.with_plan if not _agree(pair) or _parted(pair)}
     across = {pair.candidate.name: pair for pair in findings.across}
     found: dict[str, list[Answer]] = {}
     pairs = (*findings.with_plan, *findings.across)
@@ -205,6 +206,7 @@ def _of_candidate(
         rows=not numbers_alone,
         ordered=not coverage,
         joins=_joins(pair.candidate),
+        replicas=Replicas.of(pair.candidate.trace, len(candidate)),
     )
     if candidate is not as_recorded[0] or reference is not as_recorded[1]:
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]
@@ -226,6 +228,12 @@ def _by_content(sentence: str, named: int) -> str:
     for pattern in _SAMPLES:
         sentence = pattern.sub(unnamed, sentence)
     return sentence
+
+
+def _parted(pair: Pair) -> bool:
+    """Whether the replicas of a run were not alike, which none of their merged rows shows."""
+    judged = pair.judgements.get("replicas")
+    return judged is not None and judged.result == "fail"
 
 
 def _agree(pair: Pair) -> bool:

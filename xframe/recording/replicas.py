@@ -69,6 +69,12 @@ def _of_tensorflow(environment: Mapping[str, str]) -> Place | None:
         return None
 
 
+def own_path(path: Path) -> Path:
+    """Where this process records: a replica to its own file in the folder of that name."""
+    index, of = which()
+    return path if of == 1 else rank_path(path, index)
+
+
 def file_of(path: Path, replica: Place) -> Path:
     """The file that a replica records to, in a folder that is made if need be; of one process the path itself.
 

@@ -145,7 +145,7 @@ class Merged:
         start, stop = self.bounds[block], self.bounds[block + 1]
         if name in LISTS:
             lists = self._list(name, block)
-            return lists_array(name, Column(lists.values, lists.known), lists.lengths // LISTS[name])
+            return lists_array(name, Column(lists.values, lists.known), lists.lengths)
         if name not in self.columns:
             return pa.nulls(stop - start, SCHEMA.field(name).type)
         if name == "step":

@@ -29,8 +29,7 @@ from xframe.recording.attach.instruments import available
 from xframe.recording.attach.reporting import recorded
 from xframe.recording.attach.watching import in_place_of
 from xframe.recording.identity import checked_kind
-from xframe.recording.replicas import which
-from xframe.trace.ranks import rank_path
+from xframe.recording.replicas import own_path
 from xframe.trace.source import exists_already
 
 _SITE = Path(__file__).absolute().with_name("site")
@@ -87,8 +86,7 @@ def run_recorded(
     if not command:
         raise UsageError("no command to record", expected="-- python train.py, with its arguments")
     Capture.checked(*capture)
-    index, of = which()  # each replica may have a recorded command of its own
-    own = out if of == 1 else rank_path(out, index)
+    own = own_path(out)  # each replica may have a recorded command of its own
     _look_at(own, replace=replace)
     added = {**(environment or {}), **continues.environment()}
     with in_place_of(own, replace) as steps:

@@ -24,6 +24,7 @@ from xframe.recording.attach.guarding import GuardedMachine
 from xframe.recording.attach.instruments import Instrument, OnImport, available, untrained
 from xframe.recording.identity import Kind, checked_kind, stated
 from xframe.recording.recorder import Recorder, record
+from xframe.recording.replicas import own_path
 from xframe.trace.captured import beside, remove
 from xframe.trace.source import exists_already
 
@@ -52,7 +53,7 @@ def watch(
     What goes wrong in the recording does not stop the training: it is printed, and raised when the block ends.
 
     Args:
-        path: the trace; must not exist.
+        path: the trace; must not exist. Of several replicas each has its own in a folder of that name.
         replace: whether an earlier trace there is replaced, as when a notebook's cell runs again. It is removed when
             the new one is closed, and stays if no step was recorded.
         plan, num_samples, metadata: as of ``xframe.record``.
@@ -88,12 +89,13 @@ def _watching(
     path: Path, replace: bool, how: tuple[Kind, int, int], facts: dict[str, Any], entered: list[bool]
 ) -> Iterator[Recorder]:
     entered.append(True)
-    with _alone(path), in_place_of(path, replace) as steps:
+    own = own_path(path)  # of one process the path itself
+    with _alone(path), in_place_of(own, replace) as steps:
         machine, process = GuardedMachine(lambda: recorder, _report), os.getpid()
         machine.identity = how[0]
         machine.capture = capture = Capture.of(machine, *how[1:])
         if capture is not None:
-            facts["metadata"] |= capture.metadata(path)
+            facts["metadata"] |= capture.metadata(own)
         recorder, frameworks = record(path, **facts), list[str]()
         recorder.counts_anew = True
         error: BaseException | None = None
@@ -115,7 +117,7 @@ def _watching(
             steps.append(recorder.num_steps)
             if process == os.getpid():
                 captured = "" if capture is None else capture.words()
-                _tell(path, recorder.num_steps, frameworks, error, captured)
+                _tell(own, recorder.num_steps, frameworks, error, captured)
 
 
 def _tell(path: Path, steps: int, frameworks: list[str], error: BaseException | None, captured: str = "") -> None:

@@ -1,0 +1,128 @@
+"""What replicas do otherwise is named, from traces that never saw a framework; honest ones raise no alarm."""
+
+import numpy as np
+import pytest
+
+import xframe
+
+N, R, B, PASSES = 25, 2, 4, 3  # 4 steps a pass, of 8, 8, 8 and 1
+
+
+def order(pass_index, seed=0):
+    return np.random.default_rng([seed, pass_index]).permutation(N)
+
+
+def alone(path, rates=None):
+    """One process."""
+    with xframe.record(path, num_samples=N, replica=(0, 1)) as rec:
+        step = 0
+        for p in range(PASSES):
+            for start in range(0, N, R * B):
+                ids = order(p)[start : start + R * B]
+                rec.step(ids=ids, updates=step + 1, loss=loss_of(step), lr=1 / (1 + step), epoch=p)
+                step += 1
+    return path
+
+
+def loss_of(step):
+    return 2.5 - 0.05 * step + 0.01 * np.sin(step)
+
+
+def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None):
+    """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default."""
+    for r in range(R):
+        with xframe.record(path, num_samples=N, metadata={"replica_split": "slices"}, replica=(r, R)) as rec:
+            step = 0
+            for p in range(PASSES):
+                for ids in (deal or slices)(r, p):
+                    if steps is not None and step >= steps:
+                        break
+                    facts = {"lr": 1 / (1 + rate * step), "epoch": p, "loss": loss(step)}
+                    weights = None if mark is None else mark(r, step)
+                    rec.step(ids=ids, updates=step + 1, weights_mark=weights, **facts)
+                    step += 1
+    return path
+
+
+def slices(r, p, seed=0):
+    found = []
+    for start in range(0, N, R * B):
+        ids = order(p, seed)[start : start + R * B]
+        share = -(-len(ids) // R)
+        found.append(ids[r * share : (r + 1) * share])
+    return found
+
+
+def uneven(r, p):
+    """The second replica makes no step where it has no rows."""
+    return [ids for ids in slices(r, p) if len(ids)]
+
+
+def padded(r, p):
+    whole = np.concatenate([order(p), order(p)[:1]])
+    found = []
+    for start in range(0, N, R * B):
+        ids = whole[start : start + R * B]
+        found.append(ids[r * len(ids) // R : (r + 1) * len(ids) // R])
+    return found
+
+
+def whole_pass(r, p):
+    return [order(p)[start : start + B] for start in range(0, N, B)]
+
+
+def means(step):
+    """The short step 3 changes what comes behind it."""
+    return loss_of(step) + (0.2 if step > 3 else 0)
+
+
+CASES = {
+    "replicas-unsplit": (0, {"deal": whole_pass}),
+    "replicas-of-different-orders": (0, {"deal": lambda r, p: slices(r, p, seed=r)}),
+    "set-epoch-forgotten": (4, {"deal": lambda r, p: slices(r, 0)}),
+    "replica-ahead": (3, {"deal": uneven, "steps": 9}),
+    "replica-remainder": (3, {"deal": padded}),
+    "replicas-not-synchronised": (2, {"mark": lambda r, step: float(r * (step > 1))}),
+    "mean-of-replicas-means": (4, {"loss": means}),
+    "schedule-ticks-in-each-replica": (1, {"rate": R}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_is_named_first_at_its_step(tmp_path, name):
+    first, how = CASES[name]
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", **how))
+    assert comparison.verdict == "failed"
+    assert comparison.first_difference["step"] == first
+    assert next(one.name for one in comparison.causes) == name
+    assert comparison.causes[0].fix
+
+
+def test_honest_replicas_raise_no_alarm(tmp_path):
+    mark = {"mark": lambda r, step: float(step)}
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", **mark))
+    assert comparison.verdict == "passed"
+    assert comparison.causes == ()
+
+
+def test_replicas_that_part_are_named_though_the_plan_is_all_that_is_known(tmp_path):
+    plan = xframe.TrainingPlan(batch_size=R * B, epochs=1, order="sequential", replicas=R)
+    for r in range(R):
+        with xframe.record(tmp_path / "b.trace", plan=plan, num_samples=16, replica=(r, R)) as rec:
+            for step in range(2):
+                start = R * B * step + B * r
+                rec.step(ids=np.arange(start, start + B), updates=step + 1, weights_mark=float(r))
+    comparison = xframe.compare(tmp_path / "b.trace")
+    assert comparison.structure == "identical"
+    assert [one.name for one in comparison.causes] == ["replicas-not-synchronised"]
+    assert comparison.causes[0].certain
+
+
+def test_a_run_by_one_process_has_none_of_them(tmp_path):
+    """The same rows, in one process: what only replicas do is not named."""
+    with xframe.record(tmp_path / "b.trace", num_samples=N, replica=(0, 1)) as rec:
+        for step in range(PASSES * 4):
+            ids = order(0)[8 * (step % 4) : 8 * (step % 4) + 8]
+            rec.step(ids=ids, updates=step + 1, loss=loss_of(step), lr=1 / (1 + step), epoch=step // 4)
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), tmp_path / "b.trace")
+    assert next(one.name for one in comparison.causes) == "same-order-every-pass"

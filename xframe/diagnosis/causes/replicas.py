@@ -1,0 +1,268 @@
+"""What several replicas of one training do otherwise than one process, or than they should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xframe.diagnosis.case import Case
+from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.claims import Table, of_all, of_rates
+from xframe.diagnosis.numbers import Numbers
+from xframe.diagnosis.reference import planned
+from xframe.errors import counted
+from xframe.inference.observed import Ints
+from xframe.plan.training_plan import TrainingPlan
+
+_CLOSE = 1e-6  # relative, of rates
+_LATE = 4  # steps behind an update in which a loss shows it
+_FEWEST = 3  # rates that must be alike
+
+
+class ReplicasUnsplit(Cause):
+    """Each of its replicas goes through all samples, so that every sample is trained on by each of them in a pass."""
+
+    name = "replicas-unsplit"
+    rank = 21
+    settles = True
+    fixes = settings(
+        torch="DataLoader(dataset, sampler=DistributedSampler(dataset), ...) in place of shuffle=True",
+        lightning="Trainer(use_distributed_sampler=True), the default",
+        accelerate="loader = accelerator.prepare(loader)",
+        tensorflow="AutoShardPolicy.DATA, or Dataset.shard(num_workers, index) before batch",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        replicas, first = case.replicas, _first_pass(case)
+        if replicas is None or first is None or not _all_of_it(case, first):
+            return
+        n, of = len(np.unique(np.concatenate(first))), len(replicas)
+        text = f"gives each of its {of:,} replicas all {n:,} samples in a pass, so that each sample is trained on "
+        yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True)
+
+
+class ReplicasOfDifferentOrders(Cause):
+    """Its replicas shuffle by different seeds and take shares of different orders: samples come twice, and never."""
+
+    name = "replicas-of-different-orders"
+    rank = 22
+    settles = True
+    settings_behind = r"loader\.seed"
+    fixes = settings(
+        torch="one seed for the order in every process: DistributedSampler(dataset, seed=0), generators seeded alike",
+        tensorflow="Dataset.shuffle(..., seed=...), or tf.keras.utils.set_random_seed before it, alike in every worker",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        replicas, first, n = case.replicas, _first_pass(case), case.num_samples
+        if replicas is None or first is None or n is None or _all_of_it(case, first):
+            return
+        together = np.concatenate(first)
+        seen, total = len(np.unique(together)), len(together)
+        if seen >= min(n, total) or any(len(one) - len(np.unique(one)) > 1 for one in first):
+            return
+        text = (
+            f"has replicas that take shares of different orders: in the first pass {counted(total - seen, 'sample')} "
+        )
+        never = f"of {n:,} are taken again by another replica, and {n - seen:,} are never taken"
+        yield self.fit(case, text + never, exact=False, shown=True)
+
+
+class SetEpochForgotten(Cause):
+    """Its sampler is not told the epoch, so that every replica repeats its share of the first pass in each pass."""
+
+    name = "set-epoch-forgotten"
+    rank = 24
+    settles = True
+    about_order = True
+    fixes = settings(
+        torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        labels = _labels(case)
+        if case.replicas is None or labels is None or case.ids is None or not case.may_be_reordered:
+            return
+        second = int(np.argmax((labels > labels[:, :1]).any(axis=0)))
+        passes = case.replicas.passes(case.ids[0], labels)
+        if second == 0 or case.differs_at is None or case.differs_at < second or len(passes) < 2:
+            return
+        if all(_begins(passes[0], one) for one in passes[1:]):
+            text = f"repeats in every pass what each of its {len(case.replicas):,} replicas had in the first; "
+            yield self.fit(case, f"{text}{case.other} shuffles each pass", exact=False, shown=True)
+
+
+class ReplicaAhead(Cause):
+    """A replica has fewer batches in a pass and goes on to the next while others are still in it."""
+
+    name = "replica-ahead"
+    rank = 18
+    settles = True
+    fixes = settings(
+        torch="as many batches in every process: DistributedSampler, drop_last=True, or with model.join()",
+        tensorflow="Dataset.shard before batch, with as many samples for each worker, or AutoShardPolicy.DATA",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        replicas = case.replicas
+        if replicas is None or replicas.epochs is None:
+            return
+        unequal = np.flatnonzero((replicas.epochs != replicas.epochs[0]).any(axis=0))
+        if not len(unequal) or (case.differs_at is not None and case.differs_at < unequal[0]):
+            return
+        step, labels = int(unequal[0]), replicas.epochs[:, unequal[0]]
+        ahead, behind = int(np.argmax(labels)), int(np.argmin(labels))
+        text = f"makes step {step:,} of two epochs at once: replica {ahead} is in epoch {labels[ahead]:,} already, "
+        text += f"replica {behind} still in epoch {labels[behind]:,}; their gradients are averaged all the same"
+        yield self.fit(case, text, exact=False, shown=True, step=step)
+
+
+class ReplicaRemainder(Cause):
+    """Its samples are made a multiple of the replicas: some come again at the end of a pass, or are left out."""
+
+    name = "replica-remainder"
+    rank = 4
+    fixes = settings(
+        torch="DistributedSampler repeats samples to fill a pass up, and with drop_last=True leaves them out",
+        plan='replicas = {observed}, replica_remainder = "pad" or "drop"',
+    )
+
+    def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
+        of = plan.replicas if case.replicas is None else len(case.replicas)
+        left = num_samples % of
+        if of < 2 or not left:
+            return
+        for remainder, does, count in (
+            ("pad", "repeats the first of a pass at its end", of - left),
+            ("drop", "leaves the last of a pass out", left),
+        ):
+            if plan.replicas == of and plan.replica_remainder == remainder:
+                continue
+            text = f"{does}, {counted(count, 'sample')}, so that {of:,} replicas have as many of its {num_samples:,}"
+            yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
+
+
+class ReplicasNotSynchronised(Cause):
+    """Its replicas do not share their gradients: each trains a model of its own, of which one is kept."""
+
+    name = "replicas-not-synchronised"
+    rank = 16
+    fixes = settings(
+        torch="model = DistributedDataParallel(model), called itself and not model.module; no_sync() only before the "
+        "last backward pass of a window",
+        accelerate="model = accelerator.prepare(model), and accelerator.backward(loss)",
+        tensorflow="make the model and the optimizer in strategy.scope(), and call the step by strategy.run",
+    )
+
+    @staticmethod
+    def explains(table: Table, step: int | None) -> set[str]:
+        """The replicas' own check, and what was computed since."""
+        computed = of_all(table, step) & {"loss", "weights", "validation", "gradient norm"}
+        return {"replicas"} | computed
+
+    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
+        replicas = case.replicas
+        if replicas is None:
+            return
+        if replicas.parted is not None:
+            text = f"the replicas of {case.run} are not synchronised: behind step {replicas.parted:,} replica "
+            text += f"{replicas.apart} has other weights than replica 0, though each applied the same number of updates"
+            yield self.note(case, text, replicas.parted, exact=True)
+        elif replicas.ends_apart:
+            text = f"the replicas of {case.run} are not synchronised: they end with different weights"
+            yield self.note(case, text, None, exact=True)
+
+
+class MeanOfMeans(Cause):
+    """Its gradient is the mean of its replicas' means, and not that over the rows of the step: short steps differ."""
+
+    name = "mean-of-replicas-means"
+    rank = 462
+    definite = True
+    fixes = settings(
+        torch="scale each replica's loss by its rows x world size / rows of the step, or leave short steps out: "
+        "drop_last=True",
+        tensorflow="nn.compute_average_loss(losses, global_batch_size=rows of the step)",
+        plan='replica_gradients = "replicas"',
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        replicas, step = case.replicas, numbers.loss_differs_at
+        if replicas is None or step is None or not numbers.other_losses or not len(replicas.uneven):
+            return
+        first = int(replicas.uneven[0])
+        behind = numbers.applied[first:] if numbers.applied is not None else np.ones(1, np.bool_)
+        update = first + int(np.argmax(behind)) if behind.any() else first
+        if not update < step <= update + _LATE or (replicas.parted is not None and replicas.parted < step):
+            return
+        rows = ", ".join(f"{size:,}" for size in replicas.sizes[:, first])
+        text = (
+            f"{case.run} takes the mean of its replicas' means where {case.other} takes the mean over a step's rows: "
+        )
+        text += f"losses agree up to step {first:,}, the first that its replicas share unevenly ({rows} rows)"
+        yield self.note(case, text, step)
+
+
+class ScheduleTicksInEachReplica(Cause):
+    """Its learning rate schedule ticks once for each replica, so that it runs through that many times as fast."""
+
+    name = "schedule-ticks-in-each-replica"
+    rank = 502
+    definite = True
+    explains = staticmethod(of_rates)
+    fixes = settings(
+        accelerate="Accelerator(step_scheduler_with_optimizer=False), or the schedule's length x num_processes",
+        torch="scheduler.step() once an update in each process, and a length in updates of all together",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if case.replicas is None or numbers.lr is None or not numbers.other_rates:
+            return
+        of, (own, other) = len(case.replicas), numbers.lr
+        due = other[::of]
+        own = own[: len(due)]
+        known = np.isfinite(own) & np.isfinite(due)
+        alike = np.isclose(own[known], due[known], rtol=_CLOSE, atol=0)
+        if known.sum() < _FEWEST or not alike.all() or len(np.unique(due[known])) < _FEWEST:
+            return
+        step = numbers.lr_differs_at
+        text = (
+            f"the learning rate of {case.run} goes {of:,} times as fast: at step k it is that of {case.other} at step "
+        )
+        yield self.note(
+            case, f"{text}{of:,} k, as where the schedule ticks once in each of {of:,} replicas", step, exact=True
+        )
+
+
+def _begins(first: list[Ints], later: list[Ints]) -> bool:
+    """Whether every replica has in a later pass, which may have been cut, what it had in the first."""
+    return all(len(b) <= len(a) and np.array_equal(a[: len(b)], b) for a, b in zip(first, later, strict=True))
+
+
+def _labels(case: Case) -> Ints | None:
+    """Each replica's pass at each step: by its loop's labels, else by the reference's plan."""
+    replicas, plan, n = case.replicas, case.plan, case.num_samples
+    if replicas is None or replicas.epochs is not None:
+        return None if replicas is None else replicas.epochs
+    rows = None if plan is None or n is None else planned(plan, n, replicas.sizes.shape[1])
+    if rows is None or len(rows.pass_index) != replicas.sizes.shape[1]:
+        return None
+    return np.tile(rows.pass_index, (len(replicas), 1))
+
+
+def _first_pass(case: Case) -> list[Ints] | None:
+    """What each replica had of the first pass."""
+    labels, ids = _labels(case), case.candidate.ids if case.drawn is None else case.drawn.ids
+    if case.replicas is None or labels is None or ids is None or case.same_samples:
+        return None
+    passes = case.replicas.passes(ids, labels)
+    return passes[0] if passes and all(map(len, passes[0])) else None
+
+
+def _all_of_it(case: Case, first: list[Ints]) -> bool:
+    """Whether each replica had all samples of the first pass, but for what its last batch may leave."""
+    assert case.replicas is not None
+    n = case.num_samples or 0
+    batch = case.replicas.sizes[:, 0]
+    return all(len(np.unique(one)) > n - size for one, size in zip(first, batch, strict=True))
