@@ -40,7 +40,7 @@ class TensorflowAdapter:
     loops: tuple[str, ...] = ("block", "function", "xla", "fit")
     stepwise = "function"
     resumable = loops
-    replicated: Mapping[str, str] = {"function": "each"}
+    replicated: Mapping[str, str] = {"function": "each", "fit": "one"}
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
@@ -52,6 +52,7 @@ class TensorflowAdapter:
             reasons += filter(None, (_layer_refuses(layer, runtime) for layer in task.layers))
         if plan.replicas > 1:
             reasons += _replicas_refuse(plan, task)
+            reasons += _fit_refuses_replicas(plan, task) if runtime.loop == "fit" else []
         return [*reasons, *_fit_refuses(plan, task, runtime)] if runtime.loop == "fit" else reasons
 
     def probe(self) -> Probe:
@@ -272,8 +273,37 @@ def _fit_refuses(plan: TrainingPlan, task: Task, runtime: Runtime) -> list[str]:
     return reasons
 
 
+def _fit_refuses_replicas(plan: TrainingPlan, task: Task) -> list[str]:
+    """What Keras' fit under MirroredStrategy can't do, or does by another rule."""
+    reasons, rule, sums = [], task.optimizer, losses.of(task.loss).reduction == "sum"
+    if plan.replica_split != "slices":
+        reasons.append(f"Keras' fit gives replicas slices of a batch; replica_split is {plan.replica_split!r}")
+    if plan.replica_gradients != ("rows" if sums else "replicas"):
+        what = "sum the step's" if sums else "mean the mean of the replicas' own means"
+        reasons.append(f"Keras' fit makes of a {what}; replica_gradients is {plan.replica_gradients!r}")
+    if (rule.clip_value, rule.clip_norm, rule.clip_global_norm) != (None, None, None):
+        reasons.append("in replicas Keras clips each one's gradient, before they are added up")
+    if plan.gradient_accumulation_steps > 1:
+        reasons.append("under MirroredStrategy Keras cannot accumulate gradients")
+    if rule.average is not None:
+        reasons.append("under MirroredStrategy Keras cannot average weights")
+    if any(isinstance(layer, layers.Dropout) for layer in task.layers):
+        reasons.append("under MirroredStrategy Keras does not tell a layer which rows of the step it has")
+    if plan.validation_every is not None and sums:
+        reasons.append("under MirroredStrategy Keras' validation takes every loss for a mean")
+    firsts = {"batch": min(plan.batch_size, task.num_samples)}
+    if plan.validation_every is not None:
+        firsts["validation batch"] = min(plan.validation_batch_size or plan.batch_size, task.num_validation)
+    for name, rows in firsts.items():
+        if rows % plan.replicas:
+            reasons.append(f"Keras' fit adds up the first {name}'s slices to build itself, which are to be of one size")
+    return reasons
+
+
 def _fit_unkept(plan: TrainingPlan, task: Task, precision: str) -> str | None:
     """Why ``fit`` cannot keep a state of such a run; None if it can."""
+    if plan.replicas > 1:
+        return "under MirroredStrategy the state is one for each replica"
     if plan.gradient_accumulation_steps > 1:
         if precision == "mixed_float16":
             return "Keras sums up a window's gradients where the loss scale is not known"

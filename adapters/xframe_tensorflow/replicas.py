@@ -1,13 +1,17 @@
-"""Replicas of a run under MultiWorkerMirroredStrategy, a worker each: where they meet, and their common gradient.
+"""Replicas of a run: where they meet, and their common gradient.
 
-Each replica deals itself its own rows of the plan's batches, and computes their loss and gradients in ``strategy.run``,
-where Keras divides a mean by the number of replicas. The framework's own all-reduce adds the gradients up, once in each
-step. As its optimizers would add them up again there, they make their update outside, on variables that each worker has
-for itself: these begin alike, and get the same sum. So a window is divided and clipped after the sum.
+Under MultiWorkerMirroredStrategy each is a process, which deals itself its own rows of the plan's batches, and computes
+their loss and gradients in ``strategy.run``, where Keras divides a mean by the number of replicas. The framework's own
+all-reduce adds the gradients up, once in each step. As Keras' optimizers would add them up again there, they make their
+update outside, on variables that each worker has for itself: these begin alike, and get the same sum. So a window is
+divided and clipped after the sum.
+
+Under MirroredStrategy all are in one process, and all is Keras' own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -75,6 +79,38 @@ def refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:
             )
 
 
+def weights_mark(module: keras.Model) -> tf.Tensor:
+    """A number that is another where the weights are, of a few of them; in graph."""
+    variables = [variable.value for variable in module.trainable_variables]
+    marked = [tf.reshape(one, [-1])[:_MARKED] for one in (variables[0], variables[-1])]
+    return tf.add_n([tf.reduce_sum(tf.cast(one, tf.float64)) for one in marked])
+
+
+def mirrored(replicas: int, device: str) -> tf.distribute.Strategy:
+    """The strategy of that many replicas in this process; to be made before any operation."""
+    if device == "cpu":
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        with contextlib.suppress(RuntimeError):  # there were operations, and the devices are what they are
+            logical = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
+            tf.config.set_logical_device_configuration(cpu, logical)
+    kind = "CPU" if device == "cpu" else "GPU"
+    there = tf.config.list_logical_devices(kind)
+    if len(there) < replicas:
+        raise UsageError(
+            "each replica needs a device of its own",
+            got=Verbatim(f"{len(there)} {kind}"),
+            expected=f"{replicas} of them",
+            remedy="Use fewer replicas, or the loop 'function', which has a process for each.",
+        )
+    return tf.distribute.MirroredStrategy([f"{kind}:{index}" for index in range(replicas)])
+
+
+def replica_here() -> int:
+    """The index of the replica whose step is traced."""
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context._replica_id
+
+
 class ReplicaStep(FunctionStep):
     """The training step of one of several replicas."""
 
@@ -89,7 +125,7 @@ class ReplicaStep(FunctionStep):
         for dropout in self.dropouts:
             dropout.rows = lambda: dealt(tf.range(self.step_rows), plan, index)
         super().__init__(model, task, plan, precision)
-        self._mark = tf.function(self.mark, autograph=False)
+        self._mark = tf.function(lambda: weights_mark(model.module), autograph=False)
 
     def __call__(self, batch: Batch) -> Seen:
         self.step_rows.assign(batch.place.rows)
@@ -129,11 +165,6 @@ class ReplicaStep(FunctionStep):
             dropout.tick()
         gradients = [tf.zeros(one.shape, one.value.dtype) for one in self.model.module.trainable_variables]
         return [self.number(0.0), *gradients, *([tf.zeros([], tf.float64)] if self.measures_accuracy else [])]
-
-    def mark(self) -> tf.Tensor:
-        """A number that is another where the weights are, of a few of them."""
-        first, *_, last = [variable.value for variable in self.model.module.trainable_variables] * 2
-        return tf.add_n([tf.reduce_sum(tf.cast(tf.reshape(one, [-1])[:_MARKED], tf.float64)) for one in (first, last)])
 
     def part(self) -> None:
         """Waits until all replicas have made their last step, since one that leaves sooner is missed."""

@@ -45,6 +45,6 @@ def test_adapters_is_a_folder_and_no_package():
     common = {"__init__", "layer", *(kind.__module__.rpartition(".")[2] for kind in KINDS)}
     assert families == {name: common | ({"window"} if name == "xframe_numpy" else set()) for name in names}
     loops = {name: {path.stem for path in (ROOT / "adapters" / name / "loops").glob("*.py")} for name in names}
-    assert loops["xframe_tensorflow"] == {"__init__", "block", "fit", "fit_kept", "function"}
+    assert loops["xframe_tensorflow"] == {"__init__", "block", "fit", "fit_kept", "function", "rings"}
     trainers = {"loader", "lightning", "transformers", "accelerate", "ignite"}
     assert loops["xframe_torch"] == {"__init__", "settings", "watched", *trainers}

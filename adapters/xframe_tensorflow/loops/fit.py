@@ -9,28 +9,32 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import count
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from itertools import chain, count
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from xframe.files.limits import LARGEST
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import FLUSH_SECONDS, Recorder
 from xframe.running.checkpoints import NONE, Checkpoints
 from xframe.running.runtime import Runtime
 from xframe.running.steering import START, WalkState
+from xframe.tasks import losses
 from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import FIT
 from xframe_tensorflow.loops.fit_kept import AtEpochsEnd, Kept, Stopping
+from xframe_tensorflow.loops.rings import Ring, Rows, joined, placed_ring, watch
 from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.optimizers import lower, set_rate
 from xframe_tensorflow.pipeline import resident, taker
-
-_ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
+from xframe_tensorflow.replicas import mirrored, refuse_what_is_not_the_whole_steps
 
 
 def dataset(plan: TrainingPlan, task: Task, runtime: Runtime, start: WalkState = START) -> tf.data.Dataset:
@@ -39,33 +43,43 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime, start: WalkState =
     The id of a row that only fills a batch up comes as its complement, a negative number. What comes first is the rest
     of a pass if it is to start there; the iteration is the only one then, unless data never run out.
     """
-    num_samples, size, drop = task.num_samples, plan.batch_size, plan.remainder == "drop"
+    size, drop = plan.batch_size, plan.remainder == "drop"
     take = taker(task.samples(runtime.precision), runtime)
-    order, begun = plan.sample_order(num_samples), count(start.pass_index)
-    filling = -num_samples % size if plan.remainder == "pad" else 0
+    order = plan.sample_order(task.num_samples)
+    begun: Iterator[int] = count(start.pass_index)
+    if plan.replicas > 1:  # under a strategy Keras first draws a batch of an iterator of its own, to build the model
+        begun = chain([start.pass_index], begun)
+    rows = rows_of_pass(plan, task.num_samples)
+    rows += -rows % size if plan.remainder == "pad" else 0
     endless = plan.steps_per_epoch is not None and plan.on_exhaustion in ("repeat", None)
 
-    def one_pass() -> Iterator[NDArray[np.int64]]:
-        index = next(begun)  # only now: Keras makes an iterator at each epoch's end that it draws nothing from
-        ids = order.ids(index)
-        yield np.concatenate([ids, ~np.resize(ids, filling)])[start.offset if index == start.pass_index else 0 :]
+    def one_pass() -> Iterator[int]:
+        yield next(begun)  # only now: Keras makes an iterator at each epoch's end that it draws nothing from
+
+    def ids_of(index: NDArray[np.int64]) -> NDArray[np.int64]:
+        ids = order.ids(int(index))
+        whole = np.concatenate([ids[:rows], ~np.resize(ids, max(0, rows - len(ids)))])
+        return whole[start.offset if index == start.pass_index else 0 :]
 
     def in_batches(chosen: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(chosen).batch(size, drop_remainder=drop)
 
     def samples(chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        x, y, _ = take(tf.where(chosen < 0, ~chosen, chosen) if filling else chosen)
+        x, y, _ = take(tf.where(chosen < 0, ~chosen, chosen) if rows > task.num_samples else chosen)
         return x, y, chosen
 
-    orders = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec([None], tf.int64))
-    orders = orders.repeat() if endless else orders
+    if endless:
+        passes = tf.data.Dataset.range(start.pass_index, LARGEST)
+    else:
+        passes = tf.data.Dataset.from_generator(one_pass, output_signature=tf.TensorSpec([], tf.int64))
+    orders = passes.map(lambda index: tf.ensure_shape(tf.numpy_function(ids_of, [index], tf.int64), [None]))
     if plan.remainder == "carry":
         batches = orders.flat_map(tf.data.Dataset.from_tensor_slices).batch(size)
     else:
         batches = orders.flat_map(in_batches)
     batches = batches.map(samples, num_parallel_calls=runtime.workers or None)
-    rows = num_samples - start.offset
-    length = rows // size if drop else -(-rows // size)
+    rows_left = rows - start.offset
+    length = rows_left // size if drop else -(-rows_left // size)
     known = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else length)
     return batches.prefetch(2).apply(known)
 
@@ -74,82 +88,6 @@ def validation_dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.d
     """(x, y, id) in batches, in the stored order."""
     tensors = resident(*task.validation_data(runtime.precision), runtime.precision)
     return tf.data.Dataset.from_tensor_slices(tensors).batch(plan.validation_batch_size).prefetch(2)
-
-
-class Rows(NamedTuple):
-    """What a ring held: the batches' ids one after the other, and a column for each thing seen."""
-
-    ids: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    padding: NDArray[np.int64]
-    epochs: NDArray[np.int64]
-    updates: NDArray[np.int64]
-    rates: NDArray[np.float64]
-    losses: NDArray[np.float64]
-    accuracies: NDArray[np.float64] | None
-
-
-class Ring:
-    """Rows that a graph writes where it runs, and that come home in blocks."""
-
-    def __init__(self, batch_size: int, *, accuracy: bool) -> None:
-        self.capacity = max(1, min(_ROWS, _IDS // batch_size))
-        self.epoch = tf.Variable(0, dtype=tf.int64)
-        self._head = 6 if accuracy else 5
-        self._columns = tf.range(self._head + batch_size, dtype=tf.int64)
-        self._rows = tf.Variable(0, dtype=tf.int64)
-        # One table for all, the numbers as their bits: each further write in a step would cost as much as this one.
-        self._table = tf.Variable(tf.zeros([self.capacity * len(self._columns)], tf.int64))
-
-    def write(self, ids: tf.Tensor, updates: tf.Tensor, *numbers: tf.Tensor) -> None:
-        """One row, from inside a graph. The numbers are rate, loss and, if it was announced, accuracy."""
-        size = tf.shape(ids, tf.int64)[0]
-        with tf.control_dependencies([ids]):  # a step that gets no data is no row
-            row = self._rows.assign_add(1) - 1
-        bits = tf.bitcast(tf.stack([tf.cast(number, tf.float64) for number in numbers]), tf.int64)
-        values = tf.concat([[size, self.epoch, updates], bits, ids], axis=0)
-        places = row * len(self._columns) + self._columns[: self._head + size]
-        tf.raw_ops.ResourceScatterUpdate(resource=self._table.handle, indices=places, updates=values)
-
-    def take(self) -> Rows:
-        """All rows since the last time."""
-        rows, width = int(self._rows), len(self._columns)
-        table = self._table[: rows * width].numpy().reshape(rows, width)
-        self._rows.assign(0)
-        sizes, epochs, updates, *bits = table[:, : self._head].T
-        rates, losses, *accuracies = (column.copy().view(np.float64) for column in bits)
-        batches = table[:, self._head :]
-        there, fills = np.arange(batches.shape[1]) < sizes[:, None], batches < 0
-        ids, padding = np.where(fills, ~batches, batches)[there], np.sum(there & fills, axis=1)
-        return Rows(ids, sizes, padding, epochs, updates, rates, losses, accuracies[0] if accuracies else None)
-
-
-def watch(model: keras.Model, train: Ring, test: Ring, *, measures_accuracy: bool) -> None:
-    """From now on the model takes (x, y, id), and each of its steps leaves a row in a ring.
-
-    A row has the loss of its own batch, where Keras' logs have the mean since the epoch began, the rate that the step
-    went by, and the updates after it.
-    """
-    compute_loss, seen = model.compute_loss, {}
-
-    def seen_loss(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> tf.Tensor:
-        seen["loss"] = compute_loss(x, y, y_pred, sample_weight, training=training)
-        if measures_accuracy:
-            seen["accuracy"] = accuracy(y, y_pred)
-        return seen["loss"]
-
-    def watched(step: Callable[[Any], Any], ring: Ring) -> Callable[[Any], Any]:
-        def seen_step(data: tuple[tf.Tensor, ...]) -> Any:
-            x, y, ids = data  # Keras would take the third for sample weights
-            rate = tf.identity(model.optimizer.learning_rate)
-            logs = step((x, y))
-            ring.write(ids, tf.identity(model.optimizer.iterations), rate, *seen.values())
-            return logs
-
-        return seen_step
-
-    model.compute_loss = seen_loss
-    model.train_step, model.test_step = watched(model.train_step, train), watched(model.test_step, test)
 
 
 class Observer(keras.callbacks.Callback):  # type: ignore[misc]
@@ -161,15 +99,19 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
         validates: Keras' ``validation_freq``: the epoch now, from 1, if there is to be a validation after it.
     """
 
-    def __init__(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, rings: list[Ring]) -> None:
+    def __init__(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Any, train: list[Ring], test: list[Ring]
+    ) -> None:
         super().__init__()
         self.plan, self.rule, self.recorder = plan, task.optimizer, recorder
-        self.train, self.test = rings
+        self.parts = [recorder] if plan.replicas == 1 else recorder.parts
+        self.sums = losses.of(task.loss).reduction == "sum"
+        self.train, self.test = train, test
         self.validates: list[int] = []
         self.epoch = self.waiting = 0  # waiting: steps that are in the ring
         self.next_home = time.monotonic() + FLUSH_SECONDS
         self.seen = (-1, 0)  # the last epoch that came home, and its steps so far
-        self.tested: list[Rows] = []
+        self.tested: list[list[Rows]] = []
         self.kept: Kept | None = None
         self.begun = 0  # steps made before this run went on
         self.rate = self.rule.rate(0)  # the optimizer's now
@@ -178,7 +120,8 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
-        self.train.epoch.assign(epoch)
+        for ring in self.train:
+            ring.epoch.assign(epoch)
         every = self.plan.validation_every
         self.validate(every is not None and ((epoch + 1) % every == 0 or epoch + 1 == self.plan.epochs))
 
@@ -202,7 +145,7 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.kept is not None:
             self.look_after(self.kept)
-        if self.waiting == self.train.capacity or time.monotonic() > self.next_home:
+        if self.waiting == self.train[0].capacity or time.monotonic() > self.next_home:
             self.bring_home()
         if self.rule.scheduled:
             self.set_rate()
@@ -217,18 +160,18 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
         self.tested = []
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch and batch % self.test.capacity == 0:
-            self.tested.append(self.test.take())
+        if batch and batch % self.test[0].capacity == 0:
+            self.tested.append([ring.take() for ring in self.test])
 
     def on_test_end(self, logs: Any = None) -> None:
-        self.tested.append(self.test.take())
+        self.tested.append([ring.take() for ring in self.test])
         if self.kept is not None:
             self.kept.validated(logs)
         self.recorder.validation(
             loss=logs["loss"],
             accuracy=logs.get("accuracy"),
-            ids=np.concatenate([rows.ids for rows in self.tested]),
-            batch_sizes=np.concatenate([rows.sizes for rows in self.tested]),
+            ids=np.concatenate([joined(rows) for rows in self.tested]),
+            batch_sizes=np.concatenate([sum(one.sizes for one in rows) for rows in self.tested]),
         )
 
     @property
@@ -248,20 +191,22 @@ class Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
     def bring_home(self) -> None:
         """Hands the recorder what is in the ring."""
-        before, seen = self.begun + self.recorder.num_steps, self.train.take()
-        rows = np.arange(len(seen.sizes))
-        self.recorder.block(
-            ids=seen.ids,
-            batch_sizes=seen.sizes,
-            updates=seen.updates,
-            update_attempts=before + rows + 1 if self.skips else None,
-            loss=seen.losses,
-            lr=seen.rates,
-            accuracy=seen.accuracies,
-            epoch=seen.epochs,
-            step_in_epoch=self.step_in_epoch(seen.epochs),
-            padding=seen.padding,
-        )
+        before, seen = self.begun + self.recorder.num_steps, [ring.take() for ring in self.train]
+        rows, inside = np.arange(len(seen[0].sizes)), self.step_in_epoch(seen[0].epochs)
+        of_step = sum(one.sizes for one in seen)
+        for part, one in zip(self.parts, seen, strict=True):
+            if self.sums and len(seen) > 1:  # as the mean by rows over all replicas is to be the step's
+                one.numbers["loss"] *= of_step / np.maximum(one.sizes, 1)
+            part.block(
+                ids=one.ids,
+                batch_sizes=one.sizes,
+                updates=one.updates,
+                update_attempts=before + rows + 1 if self.skips else None,
+                epoch=one.epochs,
+                step_in_epoch=inside,
+                padding=one.padding,
+                **one.numbers,
+            )
         self.waiting, self.next_home = 0, time.monotonic() + FLUSH_SECONDS
 
     def step_in_epoch(self, epochs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -284,17 +229,34 @@ class Fit:
     def __init__(
         self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, checkpoints: Checkpoints = NONE
     ) -> None:
-        self.plan, self.model = plan, Model(task, runtime.precision)
-        measured = "accuracy" in task.metrics
-        self.model.module.compile(
-            lower(task.optimizer, runtime.precision, self.model.trained, window=plan.gradient_accumulation_steps),
-            lowered(task.loss),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
+        self.plan, measured = plan, "accuracy" in task.metrics
+        strategy = mirrored(plan.replicas, runtime.device) if plan.replicas > 1 else None
+        with nullcontext() if strategy is None else strategy.scope():
+            self.model = Model(task, runtime.precision)
+            self.model.module.compile(
+                lower(task.optimizer, runtime.precision, self.model.trained, window=plan.gradient_accumulation_steps),
+                lowered(task.loss),
+                metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if measured else None,
+            )
+        if strategy is not None:
+            refuse_what_is_not_the_whole_steps(self.model, task)
+        scale = 1 if losses.of(task.loss).reduction == "sum" else plan.replicas  # by which Keras divides each mean
+
+        def seen_by(y: tf.Tensor, y_pred: tf.Tensor, loss: tf.Tensor) -> dict[str, tf.Tensor]:
+            seen = {"loss": loss * scale, **({"accuracy": accuracy(y, y_pred)} if measured else {})}
+            if strategy is None:
+                return seen
+            return {name: tf.where(tf.shape(y_pred)[0] > 0, one, tf.zeros_like(one)) for name, one in seen.items()}
+
+        names = ("lr", "loss", *(["accuracy"] if measured else []), *(["weights_mark"] if strategy else []))
+        devices = (None,) if strategy is None else strategy.extended.worker_devices
+        train, test = (
+            [placed_ring(device, size, *names) for device in devices]
+            for size in (plan.batch_size, plan.validation_batch_size or 1)
         )
-        rings = [Ring(size, accuracy=measured) for size in (plan.batch_size, plan.validation_batch_size or 1)]
-        watch(self.model.module, *rings, measures_accuracy=measured)
+        watch(self.model.module, train, test, seen_by)
         recorder.evidence = FIT
-        self.observer = Observer(plan, task, runtime, recorder, rings)
+        self.observer = Observer(plan, task, runtime, recorder, train, test)
         self.validation = None if plan.validation_every is None else validation_dataset(plan, task, runtime)
         self.kept: Kept | None = None
         if checkpoints is not NONE:
