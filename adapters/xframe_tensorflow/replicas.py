@@ -107,8 +107,7 @@ def mirrored(replicas: int, device: str) -> tf.distribute.Strategy:
 
 def replica_here() -> int:
     """The index of the replica whose step is traced."""
-    context = tf.distribute.get_replica_context()
-    return 0 if context is None else context._replica_id
+    return int(tf.distribute.get_replica_context()._replica_id)
 
 
 class ReplicaStep(FunctionStep):

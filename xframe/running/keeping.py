@@ -62,8 +62,8 @@ class Kept:
         Raises:
             TraceError: the trace that is continued is no longer the checkpoint's.
         """
-        of, so_far = self.of, recorder.so_far()
-        if of is not None and so_far != (of.steps, of.certificate, of.losses):
+        of = self.of
+        if of is not None and (so_far := recorder.so_far()) != (of.steps, of.certificate, of.losses):
             raise TraceError(
                 f"{printable(of.trace)} is no longer the trace of the run that the checkpoint is of",
                 got=Verbatim(f"the certificate {so_far.certificate}, and the losses {so_far.losses}"),

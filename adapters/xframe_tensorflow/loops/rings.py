@@ -1,4 +1,4 @@
-"""What is seen of Keras' own training step, from inside it: rows that the graph writes, and that come home in blocks."""
+"""What is seen of Keras' own training step, from inside it: rows that the graph writes and that come home in blocks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def watch(model: keras.Model, train: Sequence[Ring], test: Sequence[Ring], seen_
 
     def seen_loss(x: Any, y: Any, y_pred: Any, sample_weight: Any = None, training: bool = True) -> tf.Tensor:
         loss = compute_loss(x, y, y_pred, sample_weight, training=training)
-        seen[replica_here()] = seen_by(y, y_pred, loss)
+        if not tf.distribute.in_cross_replica_context():  # where Keras builds itself, on the mean of slices
+            seen[replica_here()] = seen_by(y, y_pred, loss)
         return loss
 
     def watched(step: Callable[[Any], Any], rings: Sequence[Ring]) -> Callable[[Any], Any]:
