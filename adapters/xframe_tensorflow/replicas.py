@@ -31,6 +31,7 @@ from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import dealt
 
 _MARKED = 1024  # elements of a variable that are looked at
+_JOINED = dict[tuple[str, ...], tf.distribute.Strategy]()  # by the workers' addresses; a process can join but once
 _GONE = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -40,22 +41,26 @@ _GONE = (
 
 
 def joined(replica: Replica) -> tf.distribute.Strategy:
-    """The strategy of all of them, once they are there; to be made before any operation."""
+    """The strategy of all of them, once they are there; to be made before any operation, and kept by its process."""
+    if replica.addresses not in _JOINED:
+        replica.arrive()
+        _JOINED[replica.addresses] = _worker(replica)
+    return _JOINED[replica.addresses]
+
+
+def _worker(replica: Replica) -> tf.distribute.Strategy:
     from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
     from tensorflow.python.eager import context
 
     of_all = {"worker": list(replica.addresses)}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": of_all, "task": {"type": "worker", "index": replica.index}})
-    patience = max(1, round(1000 * replica.patience))
-    # As the strategy would, which waits without end for a worker that never comes.
-    context.context().configure_coordination_service(
+    context.context().configure_coordination_service(  # as the strategy would, but not without end
         "standalone",
         "/job:worker/replica:0/task:0",
-        cluster_register_timeout_in_ms=patience,
+        cluster_register_timeout_in_ms=max(1, round(1000 * replica.patience)),
         coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=replica.of)],
     )
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=replica.patience)
-    replica.arrive()
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 

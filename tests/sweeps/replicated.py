@@ -27,16 +27,17 @@ from xframe.running.replicas import free_ports
 from xframe.trace.trace import Trace
 
 MOST_REPLICAS = 4
-ONCE = ("tensorflow",)  # whose processes can meet but once
+ONCE = ("tensorflow",)  # whose processes can meet but once, and then stay together
 RTOL = 1e-9  # of losses and weights in float64, where a rounding is 1e-16 and a run some sixty steps
 PATIENCE = 120.0
 
 
 class Processes:
-    """Those of replicas 0 to 3, and of runs of one process."""
+    """Those of replicas 0 to 3, and of runs of one process; where they meet but once, those of each number apart."""
 
     def __init__(self, adapter: str, loop: str | None = None) -> None:
-        self.adapter, self.loop, self._held = adapter, loop, list[subprocess.Popen[str]]()
+        self.adapter, self.loop, self._held = adapter, loop, dict[int, list[subprocess.Popen[str]]]()
+        self._addresses = dict[int, list[str]]()
 
     def run(
         self,
@@ -52,25 +53,26 @@ class Processes:
         Raises:
             RuntimeError: a process could not train; the text is of the first that said so.
         """
-        of = plan.replicas
-        while len(self._held) < of:
+        of, once = plan.replicas, self.adapter in ONCE
+        held = self._held.setdefault(of if once else 0, [])
+        while len(held) < of:
             command = [sys.executable, "-m", "sweeps._replica"]
-            with path.with_name(f"{self.adapter}-{len(self._held)}.log").open("a") as log:
+            with path.with_name(f"{self.adapter}-{of}-{len(held)}.log").open("a") as log:
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
-                self._held.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes))
+                held.append(subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes))
+        if not once or of not in self._addresses:
+            self._addresses[of] = [f"127.0.0.1:{port}" for port in free_ports(of)]
         asked = {"adapter": self.adapter, "loop": self.loop, "plan": plan.to_dict(), "samples": samples, "task": task}
         asked |= {"of": of, "path": str(path), "precision": precision, "optimizer": optimizer, "patience": PATIENCE}
-        asked |= {"meeting": tempfile.mktemp(dir=path.parent), "addresses": [f"127.0.0.1:{p}" for p in free_ports(of)]}
-        for index, process in enumerate(self._held[:of]):
+        asked |= {"meeting": tempfile.mktemp(dir=path.parent), "addresses": self._addresses[of]}
+        for index, process in enumerate(held[:of]):
             process.stdin.write(json.dumps(asked | {"index": index}) + "\n")
             process.stdin.flush()
         said = [
-            next((line[1:].strip() for line in process.stdout if line[:1] == "@"), "it died")
-            for process in self._held[:of]
+            next((line[1:].strip() for line in process.stdout if line[:1] == "@"), "it died") for process in held[:of]
         ]
-        if self.adapter in ONCE or set(said) != {"done"}:
-            self.end()
         if set(said) != {"done"}:
+            self.end()
             raise RuntimeError(
                 "; ".join(f"replica {index}: {words}" for index, words in enumerate(said) if words != "done")
             )
@@ -78,10 +80,11 @@ class Processes:
 
     def end(self) -> None:
         """Ends all of them."""
-        for process in self._held:
+        for process in (process for held in self._held.values() for process in held):
             process.kill()
             process.communicate()
         self._held.clear()
+        self._addresses.clear()
 
 
 class Drawn(NamedTuple):
