@@ -141,12 +141,13 @@ class TensorflowAdapter:
         runtime: Runtime,
         recorder: Recorder,
         checkpoints: Checkpoints = NONE,
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, NDArray[Any]] | list[dict[str, NDArray[Any]]]:
         self.probe()
         self.configure(runtime)
         loop = loop_of(self, plan, runtime.loop)
-        train = {"block": self.blocks, "fit": self.fit}.get(loop, self.steps)
-        return train(plan, task, runtime, recorder, checkpoints)
+        train: Any = {"block": self.blocks, "fit": self.fit}.get(loop, self.steps)
+        weights: dict[str, NDArray[Any]] = train(plan, task, runtime, recorder, checkpoints)
+        return weights
 
     def steps(
         self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, checkpoints: Checkpoints
@@ -178,7 +179,7 @@ class TensorflowAdapter:
 
     def fit(
         self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder, checkpoints: Checkpoints
-    ) -> dict[str, NDArray[Any]]:
+    ) -> Any:
         """The loop ``fit``: Keras' own, from the epochs to the updates."""
         from xframe_tensorflow.loops.fit import Fit
 

@@ -46,6 +46,13 @@ class Model:
         """A copy of the weights that a run ends with, by canonical name, as the task has them."""
         return {name: canonical(*parameter) for name, parameter in self.parameters.items()} | self.final()
 
+    def copies(self, replicas: int) -> list[dict[str, NDArray[Any]]]:
+        """The same of each replica, where a strategy has a copy of the model on each one's device."""
+        return [
+            {name: canonical(variable.value.values[index], axes) for name, (variable, axes) in self.parameters.items()}
+            for index in range(replicas)
+        ]
+
 
 def canonical(variable: Any, axes: tuple[int, ...] | None) -> NDArray[Any]:
     """A copy of a variable's values in the canonical layout; of bfloat16 as float32, which has every value of it."""

@@ -97,8 +97,10 @@ class Adapter(Protocol):
     def probe(self) -> Probe:
         """Versions and devices. Imports the framework."""
 
-    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder) -> dict[str, NDArray[Any]]:
-        """Trains, and returns the final weights by canonical name."""
+    def run(
+        self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Recorder
+    ) -> dict[str, NDArray[Any]] | list[dict[str, NDArray[Any]]]:
+        """Trains, and returns the final weights by canonical name; of replicas in ``"one"`` process a list, each's."""
 
 
 def loop_of(adapter: Adapter, plan: TrainingPlan, loop: str | None) -> str:

@@ -86,7 +86,7 @@ def _train(harness: Parent) -> None:
         if kept.checkpoints.stopped:  # its weights are in the checkpoint, and are not those that the run ends with
             recorder.close(STOPPED)
         else:
-            recorder.weights(weights)
+            recorder.weights(*(weights if isinstance(weights, list) else [weights]))
     busy, trained = time.process_time() - busy, time.perf_counter() - began
     steps = kept.before + recorder.num_steps
     harness.send(Done(steps, setup, peak_memory(), busy / trained, trained, kept.checkpoints.stopped))

@@ -263,8 +263,8 @@ class Fit:
             self.kept = Kept(plan, task, runtime.precision, self.model, recorder, checkpoints)
             self.observer.keep(self.kept)
 
-    def __call__(self, data: Callable[[WalkState], tf.data.Dataset]) -> dict[str, NDArray[Any]]:
-        """Trains on the data from there on; returns the final weights."""
+    def __call__(self, data: Callable[[WalkState], tf.data.Dataset]) -> Any:
+        """Trains on the data from there on; returns the final weights, of several replicas a list of each one's."""
         plan, kept, callbacks = self.plan, self.kept, [self.observer]
         if plan.early_stopping_patience is not None:
             kind = keras.callbacks.EarlyStopping if kept is None else Stopping
@@ -280,7 +280,7 @@ class Fit:
             )
         if kept is None:
             self.fit(data(START), callbacks)
-            return self.model.weights()
+            return self.model.weights() if plan.replicas == 1 else self.model.copies(plan.replicas)
         if plan.early_stopping_patience is not None:
             kept.restore_stopping(callbacks[-1])
         callbacks.append(self.observer.at_end)

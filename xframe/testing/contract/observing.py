@@ -127,7 +127,9 @@ def observe(
     own = Path(tempfile.mkdtemp()) / path.name
     try:
         with record(own, plan=plan, num_samples=task.num_samples, metadata=facts) as recorder, counting_forbidden():
-            recorder.weights(adapter.run(plan, task, runtime, recorder))
+            weights = adapter.run(plan, task, runtime, recorder)
+            assert not isinstance(weights, list), "a plan for one process"
+            recorder.weights(weights)
     finally:
         take_home(own, path.parent)
     return Trace.open(path)
