@@ -121,8 +121,6 @@ class Merged:
 
     def _bound(self, start: int, sizes: NDArray[np.int64]) -> None:
         """Adds the bounds of the blocks of a chunk: no more rows than have the elements that a block may have."""
-        if float(sizes.sum(dtype=np.float64)) > LARGEST:
-            raise damaged(self.path, "its replicas' batches have more samples than can be counted")
         ends, first = np.cumsum(sizes), 0
         while first < len(sizes):
             before = int(ends[first - 1]) if first else 0
@@ -174,13 +172,26 @@ class Merged:
     def _merged(self, name: str, start: int, stop: int) -> Column:
         if name not in _WEIGHTED and self._digested_alike(name, start, stop):
             values, known = _rows(self.parts[0], name, start, stop)
-            return _filled(values * len(self.parts), known, name) if name in _SUMMED else Column(values, known)
+            if name not in _SUMMED:
+                return Column(values, known)
+            self._check_sum(values)
+            return _filled(values * len(self.parts), known, name)
         columns = self.of_each(name, start, stop)
         if name in _WEIGHTED:
             return _mean(zip(columns, self.of_each("batch_size", start, stop), strict=True), stop - start)
         if name in _SUMMED:
-            return _reduced(columns, np.add, name)
+            return _reduced(self._summable(columns), np.add, name)
         return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
+
+    def _summable(self, columns: Iterator[Column]) -> Iterator[Column]:
+        for column in columns:
+            self._check_sum(column.values)
+            yield column
+
+    def _check_sum(self, values: NDArray[Any]) -> None:
+        """That numbers of all replicas like these have a sum that can be counted."""
+        if int(values.max(initial=0)) > LARGEST // (len(self.parts) * max(self.num_rows, 1)):
+            raise damaged(self.path, "its replicas' batches have more samples than can be counted")
 
     def _digested_alike(self, name: str, start: int, stop: int) -> bool:
         """Whether digests show that all replicas have the same in these rows, so that one need be read."""

@@ -303,6 +303,15 @@ def test_what_is_stated_of_a_replica_must_fit(tmp_path, monkeypatch, stated):
         xframe.Trace.open(tmp_path / "run.trace")
 
 
+@pytest.mark.parametrize("sizes", [(1 << 60,) * 4, (5, 1 << 61, 5, 5)])
+def test_more_samples_than_can_be_counted(tmp_path, sizes):
+    for rank, size in enumerate(sizes):
+        with xframe.record(tmp_path / "run.trace", replica=(rank, 4)) as rec:
+            rec.block(batch_sizes=[size, size], updates=[1, 2])
+    with pytest.raises(xframe.TraceError, match="its replicas' batches have more samples than can be counted"):
+        xframe.Trace.open(tmp_path / "run.trace")
+
+
 # Runs in several parts
 
 
