@@ -116,6 +116,12 @@ def require_resumable(request: Request) -> None:
     Raises:
         UsageError: one cannot; it names those that can.
     """
+    if request.plan.replicas > 1:
+        raise UsageError(
+            "a run of several replicas keeps no checkpoint and goes on from none",
+            got=Verbatim(f"replicas {request.plan.replicas:,}"),
+            expected="a plan of one replica, or a run to its end",
+        )
     for selection in request.selections:
         adapter = load(selection.adapter)
         loop = loop_of(adapter, request.plan, selection.loop)
