@@ -390,7 +390,7 @@ def _divided(plan: TrainingPlan, num_samples: int) -> str:
     k, kind, cadence = plan.gradient_accumulation_steps, plan.loss_normalization, Cadence(plan, num_samples)
     cut_short = cadence.num_updates * k > cadence.num_steps
     leaks = plan.accumulation_remainder == "leak" and cadence.leaves_leftovers
-    sizes_differ = plan.remainder == "keep" and num_samples > plan.batch_size and num_samples % plan.batch_size > 0
+    sizes_differ = cadence.steps_per_pass > 1 and cadence.missing_of_pass > 0
     if kind == "samples" and (sizes_differ or plan.remainder == "carry"):
         words = "by the rows in it"
     elif kind == "sum":
