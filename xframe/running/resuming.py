@@ -20,7 +20,7 @@ from xframe.running.adapter import loop_of
 from xframe.running.checkpoints import Of, Wanted, read_checkpoint
 from xframe.running.registry import Selection, available, load
 from xframe.running.request import Request
-from xframe.running.standing import check_beside_rows, check_standing, plan_of
+from xframe.running.standing import check_beside_rows, check_standing, expected, plan_of
 from xframe.running.steering import Position
 from xframe.state.state import State
 from xframe.tasks.lookup import find_task
@@ -169,7 +169,7 @@ def going_on(state: State, own: TrainingPlan, following: TrainingPlan, num_sampl
     # A run that ends updates with the window that is open, and validates; one that goes on does neither there.
     before, after = (plan.step(window.steps - 1, num_samples) for plan in (own, following))
     differs = before.update != after.update or list(before.sample_ids) != list(after.sample_ids)
-    if differs or _validated_last(own, position):
+    if differs or _validated_as_it_ended(own, position, num_samples):
         raise UsageError(
             "the run's last step, update or validation is not what one with a longer limit does there",
             got=given,
@@ -179,10 +179,13 @@ def going_on(state: State, own: TrainingPlan, following: TrainingPlan, num_sampl
     return replace(state, position=held.to_dict())
 
 
-def _validated_last(plan: TrainingPlan, position: Position) -> bool:
-    """Whether the last validation may have been made only since the run ended."""
+def _validated_as_it_ended(plan: TrainingPlan, position: Position, num_samples: int) -> bool:
+    """Whether the last validation was made only since the run ended."""
     every = plan.validation_every
-    return every is not None and bool(position.course.counted % every or position.window.count)
+    if every is None:
+        return False
+    before = expected(plan, num_samples, position.window.steps - 1).course.counted
+    return position.course.counted // every == before // every
 
 
 def _reached(plan: TrainingPlan, made: Mapping[str, int]) -> bool:

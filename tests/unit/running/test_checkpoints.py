@@ -375,10 +375,6 @@ def test_a_longer_limit_is_taken_by_name_where_the_run_stands_as_that_of_the_lon
         folder = tmp_path / str(step)
         folder.mkdir()
         run(PLAN, folder / "a.trace", file=folder / "st", **({"stop_after": step} if step else {}))
-        if step is None:  # a window is open there, whose gradients the end left; nothing was done that was not due
-            with pytest.raises(UsageError, match="is not what one with a longer limit does there"):
-                going(folder / "st", {"epochs": 4})
-            continue
         assert going(folder / "st", {"epochs": 4}).plan == longer
         assert differences(whole, run(longer, folder / "b.trace", resume=folder / "st")) == []
 
@@ -390,6 +386,37 @@ def test_an_ended_run_goes_on_under_a_longer_limit(tmp_path):
     run(short, tmp_path / "a.trace", file=tmp_path / "st")
     assert going(tmp_path / "st", {"epochs": 2}).plan == longer
     assert differences(whole, run(longer, tmp_path / "b.trace", resume=tmp_path / "st")) == []
+
+
+VALIDATED = {
+    "in mid-epoch": {"updates": 2, "validation_unit": "epochs"},
+    "behind a dropped window": {
+        "epochs": 1,
+        "validation_unit": "updates",
+        "gradient_accumulation_steps": 3,
+        "accumulation_boundary": "epoch",
+        "accumulation_remainder": "drop",
+    },
+    "between two": {"steps": 3, "validation_unit": "steps", "validation_every": 2},
+}
+
+
+@pytest.mark.parametrize("fields", VALIDATED.values(), ids=VALIDATED)
+def test_a_run_that_validated_since_it_ended_is_not_gone_on_with(tmp_path, fields):
+    short = TrainingPlan(**{"batch_size": 100, "validation_every": 1, **fields})
+    trace = run(short, tmp_path / "a.trace", file=tmp_path / "a.st")
+    assert trace.validations[-1].after == trace.num_rows
+    with pytest.raises(UsageError, match="is not what one with a longer limit does there"):
+        going(tmp_path / "a.st", {"steps": 9})
+
+
+def test_a_run_that_ended_at_a_validation_is_gone_on_with(tmp_path):
+    short = TrainingPlan(batch_size=100, epochs=1, validation_every=1, validation_unit="epochs")
+    longer = short.model_copy(update={"epochs": 2})
+    run(short, tmp_path / "a.trace", file=tmp_path / "a.st")
+    assert going(tmp_path / "a.st", {"epochs": 2}).plan == longer
+    whole = run(longer, tmp_path / "whole.trace")
+    assert differences(whole, run(longer, tmp_path / "b.trace", resume=tmp_path / "a.st")) == []
 
 
 def test_a_shorter_limit_is_taken_where_the_run_has_not_come_to_it(stopped):
