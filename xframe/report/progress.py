@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 _OFTEN = 10.0  # seconds between lines of how many trials are done
-_SILENT = "no sign of life for {:.0f} s; Ctrl-C stops it, --timeout limits it"
 
 
 @contextmanager
@@ -63,8 +62,8 @@ class Lines(Progress):
         time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
         print(f"  {label}  {steps:,}/{total:,} {unit}  about {time_left} left", file=self._stream, flush=True)
 
-    def silent(self, label: str, seconds: float) -> None:
-        print(f"  {label:{max(map(len, self._totals))}}  {_SILENT.format(seconds)}", file=self._stream, flush=True)
+    def silent(self, label: str, seconds: float, replica: int | None = None) -> None:
+        print(f"  {label:{max(map(len, self._totals))}}  {_silent(seconds, replica)}", file=self._stream, flush=True)
 
     def end(self, label: str, steps: int, text: str) -> None:
         width = max(map(len, self._totals))
@@ -87,8 +86,8 @@ class Live(Progress):
     def state(self, label: str, text: str) -> None:
         self._bars.update(self._tasks[label].id, state=text, last=(time.monotonic(), 0))
 
-    def silent(self, label: str, seconds: float) -> None:
-        self._bars.update(self._tasks[label].id, state=_SILENT.format(seconds))
+    def silent(self, label: str, seconds: float, replica: int | None = None) -> None:
+        self._bars.update(self._tasks[label].id, state=_silent(seconds, replica))
 
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
         now, task = time.monotonic(), self._tasks[label]
@@ -108,3 +107,8 @@ def _seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value * 1e6:.3g} µs"
+
+
+def _silent(seconds: float, replica: int | None) -> str:
+    who = "" if replica is None else f"replica {replica}: "
+    return f"{who}no sign of life for {seconds:.0f} s; Ctrl-C stops it, --timeout limits it"

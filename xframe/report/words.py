@@ -30,11 +30,16 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     if plan.order == "shuffle":
         order = f"shuffled by seed {plan.seed}" + ("" if plan.reshuffle else ", the same order each pass")
     more = ""
+    replicas = ""
+    if plan.replicas > 1:
+        policy = [plan.replica_split or "", plan.replica_remainder or ""]
+        policy += ["a mean of means"] if plan.replica_gradients == "replicas" else []
+        replicas = f" over {counted(plan.replicas, 'replica')} ({', '.join(policy)})"
     if plan.steps_per_epoch is not None:
         ends = f", {plan.on_exhaustion}" if plan.on_exhaustion else ""
         more += f"epochs of {counted(plan.steps_per_epoch, 'step')} ({plan.epoch_iterator}{ends}), "
     if plan.gradient_accumulation_steps > 1:
-        policy: list[str] = [plan.accumulation_remainder or ""]
+        policy = [plan.accumulation_remainder or ""]
         policy += ["by pass"] if plan.accumulation_boundary == "pass" else []
         policy += ["flush at end"] if plan.accumulation_at_end == "flush" else []
         policy += [str(plan.loss_normalization)] if plan.loss_normalization != "actual" else []
@@ -48,7 +53,7 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
         more += f"early stopping by {plan.early_stopping_monitor} (patience {plan.early_stopping_patience:,}), "
         at_most = "at most "
     return (
-        f"{counted(num_samples, 'sample')}, batch {plan.batch_size:,}, {plan.remainder} remainder, "
+        f"{counted(num_samples, 'sample')}, batch {plan.batch_size:,}{replicas}, {plan.remainder} remainder, "
         f"{order}, {more}{limits} "
         f"-> {at_most}{counted(counts.num_steps, 'step')}, {counted(counts.num_updates or 0, 'update')}"
     )

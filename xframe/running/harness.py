@@ -268,7 +268,7 @@ def _report_silence(workers: list[Worker], progress: Progress) -> None:
         ):
             continue
         worker.reported = silent
-        progress.silent(worker.label, silent)
+        progress.silent(worker.label, silent, None if worker.replica is None else worker.replica.index)
 
 
 def _overdue(workers: list[Worker], request: Request) -> OverdueError:

@@ -21,8 +21,8 @@ class Progress:
     def look(self) -> None:
         """Called about every second while runs go on; what it raises ends them."""
 
-    def silent(self, label: str, seconds: float) -> None:
-        """Nothing was heard of it for that long."""
+    def silent(self, label: str, seconds: float, replica: int | None = None) -> None:
+        """Nothing was heard of it for that long, or of one of its replicas."""
 
     def advance(self, label: str, steps: int, epoch: int | None = None, loss: float | None = None) -> None:
         """That many of its steps are recorded; the last one's epoch, from 0, and loss."""

@@ -10,6 +10,7 @@ from sweeps.simulator import EDGES, Refused, random_case, replicated_case, simul
 
 from xframe.errors import PlanError
 from xframe.plan.training_plan import TrainingPlan
+from xframe.report import words
 from xframe.report.plans import arithmetic, one_step
 
 DIGITS = 1797
@@ -459,6 +460,13 @@ def test_a_step_of_replicas_in_words():
     lines = one_step(many, many.step(0, 8), 8)
     assert lines[-2:] == ["  replica 63: no rows", "  and 999,936 replicas more"]
     assert arithmetic(many, 8)[-1] == "  and 998,976 replicas more"
+
+
+def test_a_plan_in_one_line_says_its_replicas():
+    plan = TrainingPlan(batch_size=64, epochs=1, replicas=2, replica_gradients="replicas")
+    line = words.plan_line(plan, 1797)
+    assert "batch 64 over 2 replicas (slices, uneven, a mean of means), keep remainder" in line
+    assert "replica" not in words.plan_line(TrainingPlan(batch_size=64, epochs=1), 1797)
 
 
 def test_validation_and_early_stopping():

@@ -276,7 +276,7 @@ def test_a_run_without_a_sign_of_life_is_reported(tmp_path, monkeypatch):
     reported = []
 
     class Noting(Progress):
-        def silent(self, label, seconds):
+        def silent(self, label, seconds, replica=None):
             reported.append(seconds)
 
     plan = xframe.TrainingPlan(batch_size=64, epochs=1)
@@ -288,6 +288,8 @@ def test_a_run_without_a_sign_of_life_is_reported(tmp_path, monkeypatch):
     lines.begin("numpy", 29)
     lines.silent("numpy", 61.7)
     assert stream.getvalue() == "  numpy  no sign of life for 62 s; Ctrl-C stops it, --timeout limits it\n"
+    lines.silent("numpy", 61.7, replica=1)
+    assert "replica 1: no sign of life for 62 s" in stream.getvalue()
 
 
 def test_files_in_the_current_folder_are_no_modules_of_pythons(tmp_path):
