@@ -32,7 +32,7 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     more = ""
     replicas = ""
     if plan.replicas > 1:
-        policy = [plan.replica_split or "", plan.replica_remainder or ""]
+        policy: list[str] = [plan.replica_split or "", plan.replica_remainder or ""]
         policy += ["a mean of means"] if plan.replica_gradients == "replicas" else []
         replicas = f" over {counted(plan.replicas, 'replica')} ({', '.join(policy)})"
     if plan.steps_per_epoch is not None:
