@@ -310,6 +310,7 @@ def translations(_size: int) -> Outcome:
 SECTIONS: dict[str, tuple[Callable[[int], Outcome], int]] = {
     "counting": (counting, 50_000),
     "replicas": (sweep("replicas"), 5000),
+    "replicas trained": (sweep("replicated"), 30),
     "memory": (memory, 10**15),
     **{f"preset {name}": (preset(name), 300) for name in TRAINERS},
     **{f"dealing {name}": (dealing(name), 300) for name in DEALING},

@@ -83,8 +83,15 @@ class Folder:
         self.table.unlink(missing_ok=True)
         for trial in trials:
             trace = self.trace(trial)
-            for file in (self.row_file(trial), trace, weights_path(trace), log_path(trace)):
+            if trace.is_dir():  # of replicas
+                shutil.rmtree(trace)
+            for file in (self.row_file(trial), trace, weights_path(trace), *self.logs(trace)):
                 file.unlink(missing_ok=True)
+
+    @staticmethod
+    def logs(trace: Path) -> list[Path]:
+        """Those there are of the processes that wrote that trace."""
+        return [log for log in (log_path(trace), *trace.parent.glob(f"{trace.stem}-[0-9]*.log")) if log.exists()]
 
     def clean(self) -> None:
         """Removes what is half done. A process that is about to end may still write there, and keep some of it."""

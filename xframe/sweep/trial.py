@@ -26,7 +26,6 @@ from xframe.report.bench import MeasuredRun
 from xframe.running import harness
 from xframe.running.messages import Done
 from xframe.running.progress import Progress
-from xframe.running.request import log_path
 from xframe.sweep.folder import Folder, write
 from xframe.sweep.grid import Trial
 from xframe.trace.trace import Trace
@@ -77,7 +76,8 @@ def run_trial(assignment: Assignment, check: Callable[[], None] | None = None) -
             if not attempt.is_dir():  # another sweep works here meanwhile: this trial's folder was taken from it
                 return
             row = {"outcome": "timeout" if isinstance(error, OverdueError) else "failed", "error": _text(error)}
-            _keep(log_path(path), folder.trials)
+            for log in folder.logs(path):
+                _keep(log, folder.trials)
         row |= {"seconds": time.monotonic() - began, "started": started, **made_by()}
         if assignment.traces:
             for file in (weights_path(path), path):

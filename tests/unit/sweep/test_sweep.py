@@ -397,3 +397,16 @@ def test_a_cluster_that_does_not_answer(written, capsys, monkeypatch):
     assert code == 3
     assert "cannot connect to the engine's cluster: got 10.0.0.1:6379 (ConnectionError: no answer)" in err
     assert "Check RAY_ADDRESS" in err
+
+
+def test_what_replicas_left_of_a_trial_is_forgotten(tmp_path):
+    """A folder of traces, and a log of each; those of other trials stay."""
+    folder = Folder(tmp_path)
+    trace, other = folder.trace("t1"), folder.trace("t2")
+    for one in (trace, other):
+        one.mkdir(parents=True)
+        for index in range(2):
+            (one / f"{index}.trace").write_text("rows")
+            one.with_name(f"{one.stem}-{index}.log").write_text("said")
+    folder.forget(["t1"])
+    assert {file.name for file in trace.parent.iterdir()} == {"t2.trace", "t2-0.log", "t2-1.log"}
