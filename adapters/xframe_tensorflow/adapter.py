@@ -287,7 +287,7 @@ def _fit_refuses_replicas(plan: TrainingPlan, task: Task) -> list[str]:
     if plan.gradient_accumulation_steps > 1:
         reasons.append("under MirroredStrategy Keras cannot accumulate gradients")
     if rule.average is not None:
-        reasons.append("under MirroredStrategy Keras cannot average weights")
+        reasons.append("each replica's averaged weights are not read from Keras' fit")
     if any(isinstance(layer, layers.Dropout) for layer in task.layers):
         reasons.append("under MirroredStrategy Keras does not tell a layer which rows of the step it has")
     if plan.validation_every is not None and sums:
