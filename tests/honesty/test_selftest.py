@@ -29,6 +29,7 @@ from xframe.errors import UsageError, WorkerError
 from xframe.plan.fields import FIELDS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
+from xframe.recording.several import record_replicas
 from xframe.running import registry
 from xframe.running.runtime import Runtime
 from xframe.tasks.lookup import find_task
@@ -354,7 +355,8 @@ def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
     adapter, task, runtime = registry.load("numpy"), find_task(TASK), Runtime(device="cpu", threads=1)
 
     def structure(build: type[Faulty], plan: TrainingPlan, name: str) -> tuple[Any, ...]:
-        with record(tmp_path / f"{name}.trace") as recorder:
+        path, several = tmp_path / f"{name}.trace", getattr(build, "replicas", 1)
+        with record(path) if several == 1 else record_replicas(path, several) as recorder:
             faults.make(adapter, build).run(plan, task, runtime, recorder)
         rows = mutators.rows_of(Trace.open(tmp_path / f"{name}.trace"))
         return tuple((column, *values) for column, values in contents(rows).items() if column not in ("loss", "lr"))
@@ -364,7 +366,8 @@ def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
     alike: dict[Any, list[Fault]] = {}
     for fault in FAULTS:
         if fault.seen_by_the_plan:
-            key = hash((honest[fault.plan.digest], structure(fault.build, fault.plan, fault.name)))
+            rows = structure(fault.build, fault.plan, fault.name)
+            key = hash((honest[fault.plan.digest], rows, getattr(fault.build, "replicas", 1)))
             alike.setdefault(key, []).append(fault)
     assert any(len(group) > 1 for group in alike.values())
     for group in alike.values():

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Whose rows are changed. In all of them an epoch is a pass, so that "in the same pass" is plain from the labels.
 BASES = (PLAN, DROPPED, changed(PLAN, order="sequential"), KEPT_ORDER, FOURS, FOURS_CARRIED, PADDED)
 # What is recorded again: all that a loop gives, but for the count of attempts, which would contradict changed updates.
-GIVEN = tuple(name for name in (*schema.COUNTS, *schema.REALS) if name != "update_attempts")
+GIVEN = tuple(name for name in (*schema.COUNTS, *schema.REALS, "weights_mark") if name != "update_attempts")
 
 
 def rows_of(trace: Trace) -> Rows:
@@ -49,6 +49,7 @@ def write(
     weights: Mapping[str, Any] | None = None,
     validations: Sequence[Validation] = (),
     resumed: int | None = None,
+    replica: tuple[int, int] = (0, 1),
 ) -> None:
     """Records the rows as a run that was not interrupted; its validations, as of samples in their stored order.
 
@@ -61,7 +62,7 @@ def write(
         write(first_part(path), rows.head(resumed), **known)
         rows = rows.between(resumed, len(rows))
     columns = {name: rows.column(name).values for name in GIVEN if name in rows.known}
-    with record(path, plan=plan, num_samples=num_samples, metadata=metadata, **continues) as recorder:
+    with record(path, plan=plan, num_samples=num_samples, metadata=metadata, replica=replica, **continues) as recorder:
         begin = 0
         for one in (*validations, None):
             end = len(rows) if one is None else one.after

@@ -11,9 +11,10 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
+from xframe.plan.replicas import share
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Seen
 from xframe.running.steering import Window
@@ -167,6 +168,40 @@ class WithDropout(Faulty):
         layers = (Dense(32, "relu"), Dropout(0.5), Dense(10))
         dropping = replace(task, layers=layers, initial_weights=lambda: initial_weights(layers, (64,)))
         return super().train_step(plan, dropping, runtime)
+
+
+class Replicated(Faulty):
+    """A base of two replicas in one process: each has a native model of its own, and records its share of a step.
+
+    Replicas that share their gradients all make the update of the rows of all: that is what each model here trains on.
+    ``shares`` gives a replica its batches, ``trained`` what it makes an update of.
+    """
+
+    replicas = 2
+
+    def shares(self, plan: TrainingPlan, task: Task, runtime: Runtime, replica: int, **more: Any) -> Batches:
+        split = changed(plan, replicas=self.replicas, **more)
+        for batch in self.pipeline(plan, task, runtime):
+            if rows := [*range(len(batch.ids))][share(split, len(batch.ids), replica)]:
+                yield batch.take(rows)
+
+    def trained(self, batches: tuple[Any, ...], replica: int) -> Any:
+        return reduce(joined, batches)
+
+    def run(self, plan: TrainingPlan, task: Task, runtime: Runtime, recorder: Any) -> Any:
+        kept = []
+        for replica, own in enumerate(recorder.parts):
+            step = self.train_step(plan, task, runtime)
+            every = [self.shares(plan, task, runtime, one) for one in range(self.replicas)]
+            for batches in zip(*every, strict=False):
+                mine, seen = batches[replica], step(self.trained(batches, replica))
+                mark = float(sum((weight * weight).sum() for weight in step.model.weights().values()))
+                labels = {"epoch": mine.place.epoch, "step_in_epoch": mine.place.step_in_epoch}
+                facts = {"updates": seen.updates, "loss": seen.loss, "lr": seen.learning_rate, "weights_mark": mark}
+                own.step(ids=mine.ids, **facts, **labels)
+            kept.append(step.model.weights())
+        recorder.weights(*kept)
+        return kept[0]
 
 
 def mixin(bug: Any) -> type[Faulty]:

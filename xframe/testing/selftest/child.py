@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from xframe.plan.training_plan import TrainingPlan
 from xframe.recording.recorder import record
+from xframe.recording.several import record_replicas
 from xframe.running import registry
 from xframe.running.messages import Parent, leave, report
 from xframe.running.runtime import Runtime
@@ -92,6 +93,13 @@ def _run(
         recorder: Any = InTwo(path, resumed, known)
         with recorder:
             recorder.weights(adapter.run(plan, task, runtime, recorder))
+        return None
+    if (replicas := getattr(adapter, "replicas", 1)) > 1:
+        several: Any = record_replicas(
+            path, replicas, **{name: one for name, one in known.items() if name != "replica"}
+        )
+        with several:
+            adapter.run(plan, task, runtime, several)
         return None
     with record(path, **known) as recorder:
         recorder.weights(adapter.run(plan, task, runtime, recorder))

@@ -52,6 +52,11 @@ class Store:
         if not place.exists():
             trace = Trace.open(self.path(kind, name))
             known: dict[str, Any] = {"num_samples": trace.facts.num_samples, "metadata": facts_of(trace)}
+            for index, part in enumerate(trace.replicas):
+                own: dict[str, Any] = {"weights": part.weights(), "replica": (index, len(trace.replicas))}
+                write(place, rows_of(part), plan=None, **known, **own)
+            if trace.replicas:
+                return Trace.open(place)
             known |= {"weights": trace.weights(), "validations": trace.validations}
             known |= {"resumed": trace.joins[0].step if trace.joins else None}
             write(place, rows_of(trace), plan=None, **known)
