@@ -270,7 +270,7 @@ def test_what_keras_cannot_do_is_refused_by_name(fields, refusal):
 def test_rows_come_home_in_blocks_of_any_size(tmp_path, monkeypatch):
     """A ring that is full in the middle of an epoch, and in the middle of a validation."""
     load("tensorflow").probe()
-    monkeypatch.setattr(importlib.import_module("xframe_tensorflow.loops.fit"), "_ROWS", 4)
+    monkeypatch.setattr(importlib.import_module("xframe_tensorflow.loops.rings"), "_ROWS", 4)
     plan = made(batch_size=64, epochs=2, remainder="pad", validation_every=1, validation_batch_size=32)
     trace = observe(load("tensorflow"), plan, WATCHED, tmp_path / "fit.trace", loop="fit")
     assert compare(trace), compare(trace)
