@@ -25,6 +25,7 @@ class Replicas:
         parted: the first step behind which the weights of two differ, where marks of them were recorded.
         apart: which replica's weights those are.
         ends_apart: their final weights differ.
+        losses_summed: a step's loss is the sum of theirs.
     """
 
     sizes: Ints
@@ -33,6 +34,7 @@ class Replicas:
     parted: int | None = None
     apart: int | None = None
     ends_apart: bool = False
+    losses_summed: bool = False
 
     @classmethod
     def of(cls, trace: Trace | None, steps: int) -> Replicas | None:
@@ -55,6 +57,7 @@ class Replicas:
             None if parting is None else parting.row,
             None if parting is None else parting.replica,
             any(weights != kept[0] for weights in kept),
+            source.losses_summed,
         )
 
     def __len__(self) -> int:

@@ -92,8 +92,22 @@ def file_of(path: Path, replica: Place) -> Path:
     return rank_path(path, replica[0])
 
 
-def stated(replica: Place, plan: TrainingPlan | None, split: str | None = None) -> dict[str, Any]:
-    """What the trace of a replica states of it; nothing where there is one. ``split``: where no plan says it."""
+def stated(
+    replica: Place, plan: TrainingPlan | None, split: str | None = None, losses: str | None = None
+) -> dict[str, Any]:
+    """What the trace of a replica states of it; nothing where there is one.
+
+    Args:
+        replica, plan: those.
+        split: how a step's rows are dealt, where no plan says it.
+        losses: ``sum`` where a step's loss is the sum of its replicas'; None: their mean by rows.
+
+    Raises:
+        UsageError: losses are put together in no way that there is.
+    """
+    if losses not in (None, "sum"):
+        expected = "'sum', or nothing for their mean by rows"
+        raise UsageError("the metadata's replica_losses", got=losses, expected=expected)
     index, of = replica
     if of == 1:
         return {}
@@ -104,5 +118,6 @@ def stated(replica: Place, plan: TrainingPlan | None, split: str | None = None) 
             "of": of,
             "split": plan.replica_split if plan is not None and planned else split,
             "gradients": plan.replica_gradients if plan is not None and planned else None,
+            **({} if losses is None else {"losses": losses}),
         }
     }

@@ -1,9 +1,9 @@
 """The traces of all replicas of a run as one source: row i is step i, in which each had its own rows.
 
 A step's samples are in the plan's order: joined, or woven where rows went round the replicas. Sizes and padding are
-summed, loss and accuracy weighted by rows; what must be the same in all is that where it is, and unknown where it is
-not. The run ends where the first replica does. Nothing is written, so there is nothing that could contradict the
-replicas' own files.
+summed, loss and accuracy weighted by rows, losses that are parts of the step's summed; what must be the same in all is
+that where it is, and unknown where it is not. The run ends where the first replica does. Nothing is written, so there
+is nothing that could contradict the replicas' own files.
 
 Numbers are merged in chunks of rows, one replica after the other, and lists are streamed from all replicas together in
 blocks that have no more elements than one file's: memory grows neither with the steps nor with the samples of a step.
@@ -56,6 +56,7 @@ class Merged:
     Attributes:
         paths, parts: the replicas' files and their sources, by index.
         stated: what each states of itself.
+        losses_summed: a step's loss is the sum of its replicas', for their gradients are summed.
     """
 
     def __init__(self, folder: Path, paths: Sequence[Path], parts: Sequence[File], stated: Sequence[StatedReplica]):
@@ -70,6 +71,7 @@ class Merged:
         self.validations = self._first([part.validations for part in parts])
         self.checkpoints = self._first([part.checkpoints for part in parts])
         self._woven = stated[0].split == INTERLEAVED
+        self.losses_summed = stated[0].losses == "sum"
         self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
         self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
         self._streams: dict[str, list[_Stream]] = {}
@@ -178,7 +180,8 @@ class Merged:
             return _filled(values * len(self.parts), known, name)
         columns = self.of_each(name, start, stop)
         if name in _WEIGHTED:
-            return _mean(zip(columns, self.of_each("batch_size", start, stop), strict=True), stop - start)
+            sized, summed = self.of_each("batch_size", start, stop), name == "loss" and self.losses_summed
+            return _mean(zip(columns, sized, strict=True), stop - start, summed=summed)
         if name in _SUMMED:
             return _reduced(self._summable(columns), np.add, name)
         return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
@@ -360,18 +363,18 @@ def _alike(column: Column, first: Column) -> NDArray[np.bool_]:
     return same | (np.isnan(column.values) & np.isnan(first.values)) if column.values.dtype.kind == "f" else same
 
 
-def _mean(columns: Iterator[tuple[Column, Column]], length: int) -> Column:
-    """The mean by rows; a replica without rows in a step has no part in it."""
+def _mean(columns: Iterator[tuple[Column, Column]], length: int, *, summed: bool) -> Column:
+    """The mean by rows, or the sum; a replica without rows in a step has no part in it."""
     total, weight, known = np.zeros(length), np.zeros(length), np.ones(length, np.bool_)
     for (values, there), (sizes, sized) in columns:
         rows = sizes.clip(min=0).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            total += np.where(rows > 0, values * rows, 0.0)
+            total += np.where(rows > 0, values if summed else values * rows, 0.0)
         weight += rows
         known &= True if there is None else there | (rows == 0)
         known &= True if sized is None else sized
     known &= weight > 0
-    return _filled(total / np.where(weight > 0, weight, 1.0), known, "loss")
+    return _filled(total if summed else total / np.where(weight > 0, weight, 1.0), known, "loss")
 
 
 def _filled(values: NDArray[Any], known: NDArray[np.bool_] | None, name: str) -> Column:
@@ -392,7 +395,8 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _metadata(parts: Sequence[Source], stated: StatedReplica) -> dict[str, Any]:
     metadata = _agreed([part.metadata for part in parts])
     metadata |= {name: parts[0].metadata[name] for name in _OF_THE_FIRST if name in parts[0].metadata}
-    return metadata | {"replica": {"of": stated.of, "split": stated.split, "gradients": stated.gradients}}
+    losses = {} if stated.losses is None else {"losses": stated.losses}
+    return metadata | {"replica": {"of": stated.of, "split": stated.split, "gradients": stated.gradients, **losses}}
 
 
 def _end(parts: Sequence[Source], rows: int, certificate: str) -> dict[str, Any]:

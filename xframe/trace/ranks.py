@@ -123,6 +123,7 @@ def _check(folder: Path, paths: Sequence[Path], parts: Sequence[Source], stated:
             ("of another number of replicas", own.of, first.of),
             ("dealt otherwise", own.split, first.split),
             ("of another mean of gradients", own.gradients, first.gradients),
+            ("one whose losses are put together otherwise", own.losses, first.losses),
         ):
             if mine != others:
                 raise _other_run(path, paths[0], what, mine, others)

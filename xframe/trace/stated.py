@@ -6,7 +6,7 @@ left alone, for a later version may add keys. FORMAT.md describes each.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -74,12 +74,16 @@ class StatedContinues(_Stated):
 
 
 class StatedReplica(_Stated):
-    """In a head's metadata: which replica of a run this trace is of; null what is not known of how it is dealt."""
+    """In a head's metadata: which replica of a run this trace is of; null what is not known of how it is dealt.
+
+    ``losses``: ``sum`` where a step's loss is the sum of its replicas', else it is their mean by rows.
+    """
 
     index: Count
     of: Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
     split: Name | None = None
     gradients: Name | None = None
+    losses: Literal["sum"] | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> StatedReplica:

@@ -68,6 +68,8 @@ class Updates:
 
     @harmless
     def _begin(self, optimizer: Any) -> Update:
+        if (context := tf.distribute.get_replica_context()) is not None and context.num_replicas_in_sync > 1:
+            self.machine.losses = "sum"  # for Keras adds up the gradients of all replicas
         known = self.steps.ring.optimizer(optimizer)
         update = Update(known, _read(known.keras._iterations))
         self._applying, self._in_branch = (update, graph_here()), False

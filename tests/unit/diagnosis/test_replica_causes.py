@@ -28,10 +28,12 @@ def loss_of(step):
     return 2.5 - 0.05 * step + 0.01 * np.sin(step)
 
 
-def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None):
+def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, **facts_of_all):
     """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default."""
     for r in range(R):
-        with xframe.record(path, num_samples=N, metadata={"replica_split": "slices"}, replica=(r, R)) as rec:
+        with xframe.record(
+            path, num_samples=N, metadata={"replica_split": "slices", **facts_of_all}, replica=(r, R)
+        ) as rec:
             step = 0
             for p in range(PASSES):
                 for ids in (deal or slices)(r, p):
@@ -76,6 +78,15 @@ def means(step):
     return loss_of(step) + (0.2 if step > 3 else 0)
 
 
+def own_means(step):
+    """Of each replica, where their gradients are summed: the first update is R times as large."""
+    return loss_of(step) - (0.3 * step if step else 0)
+
+
+def divided_twice(step):
+    return loss_of(step) / R**2 + (0.01 * step if step else 0)
+
+
 CASES = {
     "replicas-unsplit": (0, {"deal": whole_pass}),
     "replicas-of-different-orders": (0, {"deal": lambda r, p: slices(r, p, seed=r)}),
@@ -83,6 +94,7 @@ CASES = {
     "replica-ahead": (3, {"deal": uneven, "steps": 9}),
     "replica-remainder": (3, {"deal": padded}),
     "replicas-not-synchronised": (2, {"mark": lambda r, step: float(r * (step > 1))}),
+    "summed-over-replicas": (0, {"loss": own_means, "replica_losses": "sum"}),
     "mean-of-replicas-means": (4, {"loss": means}),
     "schedule-ticks-in-each-replica": (1, {"rate": R}),
 }
@@ -103,6 +115,38 @@ def test_honest_replicas_raise_no_alarm(tmp_path):
     comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", **mark))
     assert comparison.verdict == "passed"
     assert comparison.causes == ()
+
+
+def test_a_loss_divided_by_the_replicas_twice_is_named(tmp_path):
+    run = replicas(tmp_path / "b.trace", loss=divided_twice, replica_losses="sum")
+    (cause,) = xframe.compare(alone(tmp_path / "a.trace"), run).causes[:1]
+    assert cause.name == "summed-over-replicas"
+    assert "divided by 2" in cause.sentence
+
+
+@pytest.mark.parametrize(
+    "facts", [{"loss": own_means}, {"loss": lambda step: 1.1 * own_means(step), "replica_losses": "sum"}]
+)
+def test_no_factor_of_the_replicas_is_named_where_there_is_none(tmp_path, facts):
+    """Losses weighted by rows; a factor of 2.2 in two replicas."""
+    run = replicas(tmp_path / "b.trace", **facts)
+    causes = xframe.compare(alone(tmp_path / "a.trace"), run).causes
+    assert causes
+    assert "summed-over-replicas" not in {one.name for one in causes}
+
+
+def test_parts_of_the_steps_losses_raise_no_alarm(tmp_path):
+    """The last step of a pass has one row, of the first replica."""
+    for r in range(R):
+        metadata = {"replica_split": "slices", "replica_losses": "sum"}
+        with xframe.record(tmp_path / "b.trace", num_samples=N, metadata=metadata, replica=(r, R)) as rec:
+            for step in range(PASSES * 4):
+                ids = slices(r, step // 4)[step % 4]
+                part = (0.75, 0.25)[r] if step % 4 < 3 else 1 - r
+                facts = {"lr": 1 / (1 + step), "epoch": step // 4}
+                rec.step(ids=ids, updates=step + 1, loss=loss_of(step) * part, **facts)
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), tmp_path / "b.trace")
+    assert comparison.verdict == "passed"
 
 
 def test_replicas_that_part_are_named_though_the_plan_is_all_that_is_known(tmp_path):

@@ -103,6 +103,13 @@ def test_the_plan_of_other_replicas_says_nothing_of_these(tmp_path):
     assert stated == {"index": 0, "of": 3, "split": None, "gradients": None}
 
 
+@pytest.mark.parametrize("losses", ["mean", 1, ["sum"]])
+def test_losses_are_put_together_in_no_other_way(tmp_path, losses):
+    with pytest.raises(xframe.UsageError, match=r"^the metadata's replica_losses: got .* expected 'sum', or nothing"):
+        xframe.record(tmp_path / "run.trace", replica=(0, 2), metadata={"replica_losses": losses})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "run.trace").write_text("mine")
     with pytest.raises(xframe.UsageError, match="the trace exists already"):

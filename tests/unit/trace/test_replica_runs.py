@@ -145,6 +145,35 @@ def test_numbers_are_weighted_by_rows_and_what_must_agree_is_unknown_where_it_do
     np.testing.assert_array_equal(run.column("time_ns"), np.maximum(*times))
 
 
+@pytest.mark.parametrize("rows", [(3, 1), (2, 2), (4, 0), (0, 4)])
+def test_losses_that_are_parts_of_the_steps_are_summed_and_nothing_else_is(tmp_path, rows):
+    for facts in ({"replica_losses": "sum"}, {}):
+        path = tmp_path / f"{len(facts)}.trace"
+        for rank, size in enumerate(rows):
+            with xframe.record(path, replica=(rank, 2), metadata=facts) as rec:
+                for loss in (0.5 + rank, float("nan")):
+                    rec.step(ids=range(size), updates=1, loss=loss, accuracy=0.25 + rank / 4)
+                rec.step(ids=range(size), updates=1, loss=None if rank else 2.0)
+    summed, weighted = (xframe.Trace.open(tmp_path / f"{number}.trace") for number in (1, 0))
+    losses = [0.5 * bool(rows[0]) + 1.5 * bool(rows[1]), np.nan]
+    np.testing.assert_array_equal(summed.column("loss")[:2], losses)
+    np.testing.assert_array_equal(weighted.column("loss")[:2], [(0.5 * rows[0] + 1.5 * rows[1]) / 4, np.nan])
+    for trace in (summed, weighted):
+        assert trace.known("loss").tolist() == [True, True, not rows[1]]
+        assert trace.column("accuracy")[0] == (0.25 * rows[0] + 0.5 * rows[1]) / 4
+    assert summed.metadata["replica"]["losses"] == "sum"
+    assert "losses" not in weighted.metadata["replica"]
+    assert "replica_losses" not in summed.metadata
+
+
+def test_a_replica_that_sums_beside_one_that_does_not_is_of_another_run(as_two):
+    run, plan = as_two
+    (run.path / "1.trace").unlink()
+    rank_of(run.path, plan, 1, metadata={"replica_losses": "sum"})
+    with pytest.raises(xframe.TraceError, match="not of one run: it is one whose losses are put together otherwise"):
+        xframe.Trace.open(run.path)
+
+
 def test_ids_that_a_replica_did_not_keep_are_unknown_in_the_run(tmp_path):
     plan = plans()
     rank_of(tmp_path / "run.trace", plan, 0)
@@ -292,7 +321,14 @@ def test_folders_that_are_no_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stated", [{"index": 0}, {"index": 2, "of": 2}, {"index": 0, "of": 1 << 40}, {"index": "0", "of": 2}]
+    "stated",
+    [
+        {"index": 0},
+        {"index": 2, "of": 2},
+        {"index": 0, "of": 1 << 40},
+        {"index": "0", "of": 2},
+        {"index": 0, "of": 2, "losses": "product"},
+    ],
 )
 def test_what_is_stated_of_a_replica_must_fit(tmp_path, monkeypatch, stated):
     import xframe.recording.recorder as recording

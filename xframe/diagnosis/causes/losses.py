@@ -15,6 +15,7 @@ from xframe.diagnosis.numbers import Numbers
 from xframe.errors import counted
 
 _CLOSE = 1e-3  # of a factor
+_SAME = 1e-4  # relative, of losses of the same weights
 _DIVISION = {
     "torch": "loss / {k} in each step of a window; its last, short window needs its own divisor",
     "transformers": "TrainingArguments(average_tokens_across_devices=...) and num_items_in_batch decide the divisor",
@@ -212,8 +213,24 @@ def differ_from_the_start(case: Case, numbers: Numbers) -> str:
         return ""
     if numbers.scale is not None or numbers.constant or _factor_of_the_first(case, numbers):
         return ""
+    if factor_of_replicas(case, numbers) is not None:
+        return ""
     a, b = (losses[0] for losses in numbers.loss)
     return f"{case.run}: the first loss already differs, {apart(float(a), float(b))}: before any update"
+
+
+def factor_of_replicas(case: Case, numbers: Numbers) -> float | None:
+    """By how many replicas, whose losses are summed, all losses of the first weights are multiplied, or divided: those
+    up to the first update. None if by another number, or if a step of these is not shared evenly."""
+    replicas, applied = case.replicas, numbers.applied
+    if replicas is None or not replicas.losses_summed or not numbers.other_losses or numbers.loss_differs_at != 0:
+        return None
+    until = 1 if applied is None or not applied.any() else int(np.argmax(applied)) + 1
+    own, other = (losses[:until] for losses in numbers.loss or ())
+    if (replicas.uneven < until).any():
+        return None
+    by = (float(len(replicas)), 1 / len(replicas))
+    return next((one for one in by if np.allclose(own, other * one, rtol=_SAME, atol=0)), None)
 
 
 def apart(a: float, b: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
+from xframe.diagnosis.causes.losses import factor_of_replicas
 from xframe.diagnosis.claims import Table, of_all, of_rates
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import planned
@@ -202,6 +203,34 @@ class MeanOfMeans(Cause):
         )
         text += f"losses agree up to step {first:,}, the first that its replicas share unevenly ({rows} rows)"
         yield self.note(case, text, step)
+
+
+class SummedOverReplicas(Cause):
+    """Its replicas' gradients are summed, and each loss is not its rows' part of the step's mean: a factor of them all.
+
+    Before the first update all steps have the same weights, so that the factor shows there.
+    """
+
+    name = "summed-over-replicas"
+    rank = 464
+    definite = True
+    fixes = settings(
+        tensorflow="nn.compute_average_loss(losses, global_batch_size=rows of the step), the sum of a replica's losses "
+        "divided by the step's rows, for optimizers add up the replicas' gradients; a mean of keras.losses is divided "
+        "by the replicas already",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        factor, of = factor_of_replicas(case, numbers), 0 if case.replicas is None else len(case.replicas)
+        if factor is None:
+            return
+        says = f"that of {case.other} divided by {of:,}, as where a loss is divided by the replicas twice"
+        if factor > 1:
+            says = (
+                f"{of:,} times that of {case.other}, as where each of {of:,} replicas takes the mean over its own rows"
+            )
+        text = f"the first loss of {case.run} is {says}; the gradients of its replicas are summed"
+        yield self.note(case, text, 0)
 
 
 class ScheduleTicksInEachReplica(Cause):

@@ -85,9 +85,12 @@ class Here:
         return self._recorder
 
     def _metadata(self, path: Path) -> dict[str, Any]:
-        capture, split = self.machine.capture, self.machine.split
+        capture, seen = (
+            self.machine.capture,
+            {"replica_split": self.machine.split, "replica_losses": self.machine.losses},
+        )
         metadata = {} if capture is None else capture.metadata(path)
-        return stated(self.machine.identity, metadata if split is None else {**metadata, "replica_split": split})
+        return stated(self.machine.identity, metadata | {name: one for name, one in seen.items() if one is not None})
 
     def _outlast_a_pool(self) -> None:
         """A pool of processes ends its workers by SIGTERM, though they have done all that they had to."""

@@ -75,6 +75,7 @@ class Machine:
         capture: keeps updates taken apart, where that was asked for.
         prints: of what the coming step takes, of shape (rows, 3), as ``features`` and as ``targets``.
         split: how pipelines deal the rows of a step to replicas, as a plan names it; None: not known.
+        losses: ``sum`` where optimizers add up what the replicas' losses have as gradients; None: not known to.
     """
 
     def __init__(self, opened: Callable[[], Recorder]) -> None:
@@ -89,6 +90,7 @@ class Machine:
         self.capture: Capture | None = None
         self.prints: dict[str, Any] = {}
         self.split: str | None = None
+        self.losses: str | None = None
         self.replaced: list[tuple[Batch, dict[str, Any], int]] = []
         self.clock: Callable[[], int] = lambda: 0
         self._opened = opened
