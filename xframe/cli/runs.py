@@ -126,7 +126,10 @@ def run(
     counts, certificate = trace.counts(), trace.certificate
     text = f"{printable(out)}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} "
     text += "samples"
-    facts = {**counts.to_dict(), "certificate": certificate, "trace": str(out)}
+    if trace.num_replicas > 1:
+        text += f", by {trace.num_replicas:,} replicas: a folder with a trace of each"
+    several = {"num_replicas": trace.num_replicas} if trace.num_replicas > 1 else {}
+    facts = {**counts.to_dict(), **several, "certificate": certificate, "trace": str(out)}
     answer({**facts, **checkpoints.remarks(trace)}, f"{text}\ncertificate: {certificate}", json=json)
     return 0
 

@@ -297,6 +297,7 @@ def _comparison(
         tolerance=terms.tolerance,
         by_hand=terms.by_hand,
         joins=joins,
+        num_replicas={name: trace.num_replicas for name, trace in traces.items()},
         numerics=tuple(terms.numerics[run.name] for run in runs[1:] if run.name in terms.numerics),
         sides=tuple(replace(run, rows=run.rows.unread()) for run in runs),
     )

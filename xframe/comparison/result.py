@@ -166,6 +166,7 @@ class Comparison:
         checks: in the order in which reports show them.
         first_difference: the earliest failing step, with that step of each side; None if no step fails.
         runs: what each run's rows amount to, by its name, the reference first.
+        num_replicas: how many made each run, by its name, 1 where it is not in there.
         certificates, endings, versions, runtimes, about: of each run, by its name.
         by_run: of each run that was compared with something: its verdict, and the check and step that first fail.
         explanation: sentences: what was noticed, and why it failed.
@@ -205,6 +206,7 @@ class Comparison:
     by_hand: bool = False
     numerics: tuple[Numerics, ...] = ()
     joins: dict[str, tuple[Join, ...]] = field(default_factory=dict)
+    num_replicas: dict[str, int] = field(default_factory=dict)
     golden: Path | None = field(default=None, compare=False)
     sides: tuple[Run, ...] = field(default=(), compare=False)
 
@@ -311,6 +313,11 @@ class Comparison:
         """Whether the numbers that depend on the order of the samples, losses and weights, were left unjudged."""
         return self.order == "coverage"
 
+    def _replicas(self, name: str) -> dict[str, int]:
+        """Of a run that several replicas made how many, beside its counts."""
+        number = self.num_replicas.get(name, 1)
+        return {"num_replicas": number} if number > 1 else {}
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; its keys are a contract."""
         return {
@@ -320,7 +327,7 @@ class Comparison:
             "checks": [check.to_dict() for check in self.checks],
             "first_difference": self.first_difference,
             "explanation": list(self.explanation),
-            "runs": {name: counts.to_dict() for name, counts in self.runs.items()},
+            "runs": {name: {**counts.to_dict(), **self._replicas(name)} for name, counts in self.runs.items()},
             "causes": [cause.to_dict() for cause in self.causes],
             "settings": [one.to_dict() for one in self.settings],
             "numerics": [one.to_dict() for one in self.numerics] or None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xframe.errors import UsageError
 from xframe.plan.cadence import Cadence
 from xframe.plan.fields import LARGEST
-from xframe.plan.replicas import shared_padding, shared_rows
+from xframe.plan.replicas import shared_padding, shared_rows, with_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,19 +124,28 @@ def counts(plan: TrainingPlan, num_samples: int) -> Counts:
 
 def of_replicas(plan: TrainingPlan, num_samples: int) -> Iterator[ReplicaCounts]:
     """The counts of each replica, in closed form, one after the other."""
-    cadence = Cadence(plan, num_samples)
-    full, total, ended = cadence.batch_size, cadence.num_steps, cadence.ended_passes()
-    last, _ = cadence.sizes(total - 1, cadence.place(total - 1)[3])
-    if cadence.carry:
-        kinds = [(full, 0, total - 1), (last, 0, 1)]
-    else:
-        shortest = full - cadence.missing_of_pass
-        kinds = [(full, 0, total - ended), (shortest, cadence.padded_of_pass, ended)]
+    kinds, last = _kinds(Cadence(plan, num_samples))
     for replica in range(plan.replicas):
         rows = sum(times * shared_rows(plan, size, replica) for size, _, times in kinds)
         padding = sum(times * shared_padding(plan, size, fills, replica) for size, fills, times in kinds)
         without = sum(times for size, _, times in kinds if not shared_rows(plan, size, replica))
         yield ReplicaCounts(replica, rows - padding, padding, without, shared_rows(plan, last, replica))
+
+
+def _kinds(cadence: Cadence) -> tuple[list[tuple[int, int, int]], int]:
+    """The rows and padding of steps, and how many are like that; and the rows of the last step."""
+    full, total, ended = cadence.batch_size, cadence.num_steps, cadence.ended_passes()
+    last, _ = cadence.sizes(total - 1, cadence.place(total - 1)[3])
+    if cadence.carry:
+        return [(full, 0, total - 1), (last, 0, 1)], last
+    shortest = full - cadence.missing_of_pass
+    return [(full, 0, total - ended), (shortest, cadence.padded_of_pass, ended)], last
+
+
+def idle_replicas(plan: TrainingPlan, num_samples: int) -> int:
+    """How many replicas have no row in any step: the last ones."""
+    kinds, _ = _kinds(Cadence(plan, num_samples))
+    return plan.replicas - max(with_rows(plan, size) for size, _, times in kinds if times)
 
 
 def step(plan: TrainingPlan, index: int, num_samples: int) -> Step:

@@ -246,7 +246,8 @@ class PlanFields:
         Literal["uneven", "pad", "drop"] | None,
         Field(
             "What R does not divide of a pass, before that is cut into batches. uneven: it stays; pad: filled up to "
-            "a multiple of R from the start of the same pass's order; drop: left out.",
+            "a multiple of R from the start of the same pass's order; drop: left out, but for remainder 'pad', which "
+            "fills up the last batch with these samples first.",
             needs=_REPLICAS,
             default="uneven",
         ),

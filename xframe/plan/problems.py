@@ -31,6 +31,7 @@ ELSEWHERE = {  # what trainers call a plan's fields
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch_size",
     "shuffle": "order",
+    "devices": "replicas",
     "world_size": "replicas",
     "num_processes": "replicas",
     "num_replicas": "replicas",

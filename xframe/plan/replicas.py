@@ -54,6 +54,14 @@ def shared_rows(plan: TrainingPlan, rows: Any, replica: int) -> Any:
     return left - (left - each) * (left > each)
 
 
+def with_rows(plan: TrainingPlan, rows: int) -> int:
+    """How many replicas have a row of a step of so many, at least one."""
+    if plan.replica_split == "interleaved":
+        return min(rows, plan.replicas)
+    each = -(-(plan.batch_size if plan.replica_split == "dealt" else rows) // plan.replicas)
+    return -(-rows // each)
+
+
 def shared_padding(plan: TrainingPlan, rows: Any, padding: Any, replica: int) -> Any:
     """How many of a replica's rows are padding, where the last ``padding`` of a step's rows are."""
     if plan.replica_split == "interleaved":

@@ -8,7 +8,7 @@ from typing import Any
 
 from xframe.errors import counted
 from xframe.plan.cadence import Cadence
-from xframe.plan.counting import ReplicaCounts, Step, counts, of_replicas
+from xframe.plan.counting import ReplicaCounts, Step, counts, idle_replicas, of_replicas
 from xframe.plan.replicas import share, shared_padding, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 
@@ -57,6 +57,7 @@ def _replica_lines(plan: TrainingPlan, num_samples: int) -> list[str]:
     split, whose = plan.replica_split or "", _GRADIENTS[plan.replica_gradients or ""]
     dealt = _SPLITS[split].format(counted(-(-plan.batch_size // plan.replicas), "row"))
     lines = [f"replicas {plan.replicas:,}, {dealt} ({split}); a gradient is {whose}"]
+    lines += [f"  {idle}"] if (idle := never_with_rows(plan, num_samples)) else []
     listed = islice(of_replicas(plan, num_samples), MOST_REPLICAS)
     for words, alike in groupby(listed, lambda one: _share_words(one, plan)):
         first, *rest = alike
@@ -65,6 +66,12 @@ def _replica_lines(plan: TrainingPlan, num_samples: int) -> list[str]:
     if plan.replicas > MOST_REPLICAS:
         lines.append(f"  and {plan.replicas - MOST_REPLICAS:,} replicas more")
     return lines
+
+
+def never_with_rows(plan: TrainingPlan, num_samples: int) -> str:
+    """How many replicas train on nothing at all; empty where each has a row of some step."""
+    idle = idle_replicas(plan, num_samples)
+    return f"{idle:,} of them never {'has' if idle == 1 else 'have'} a row" if idle else ""
 
 
 def _share_words(share: ReplicaCounts, plan: TrainingPlan) -> str:
@@ -102,9 +109,10 @@ def one_step(plan: TrainingPlan, step: Step, num_samples: int) -> list[str]:
     _, _, pass_index, position = cadence.place(step.index)
     rows = len(step.sample_ids) - step.padding
     end = position + rows
-    places = f"{position:,}-{min(end, cadence.num_samples) - 1:,}"
+    last = min(end, cadence.num_samples) - 1
+    places = f"sample {position:,}" if last == position else f"samples {position:,}-{last:,}"
     order = "" if plan.order == "sequential" else " of its order"
-    where = f"samples {places}{order}, in pass {pass_index:,}"
+    where = f"{places}{order}, in pass {pass_index:,}"
     if end > cadence.num_samples:
         where += f", and {counted(end - cadence.num_samples, 'sample')} after it"
     if step.padding:

@@ -15,7 +15,7 @@ from xframe.diagnosis.explaining import fix_places, sentences_of
 from xframe.errors import counted, printable
 from xframe.plan.training_plan import TrainingPlan
 from xframe.report import numerics
-from xframe.report.plans import often
+from xframe.report.plans import never_with_rows, often
 
 _FEW = 3  # runs whose report is seen at a glance
 _MOST_SETTINGS = 20
@@ -34,7 +34,8 @@ def plan_line(plan: TrainingPlan, num_samples: int) -> str:
     if plan.replicas > 1:
         policy: list[str] = [plan.replica_split or "", plan.replica_remainder or ""]
         policy += ["a mean of means"] if plan.replica_gradients == "replicas" else []
-        replicas = f" over {counted(plan.replicas, 'replica')} ({', '.join(policy)})"
+        policy = [", ".join(policy), *filter(None, [never_with_rows(plan, num_samples)])]
+        replicas = f" over {counted(plan.replicas, 'replica')} ({'; '.join(policy)})"
     if plan.steps_per_epoch is not None:
         ends = f", {plan.on_exhaustion}" if plan.on_exhaustion else ""
         more += f"epochs of {counted(plan.steps_per_epoch, 'step')} ({plan.epoch_iterator}{ends}), "
@@ -281,13 +282,16 @@ def _keeping_from_passing(comparison: Comparison) -> list[str]:
 
 
 def runs(comparison: Comparison) -> list[list[str]]:
-    """What each run's rows amount to, how it ended, and where it comes from."""
-    rows = [["run", "steps", "updates", "samples seen", "ending", "certificate", "versions", "origin"]]
+    """What each run's rows amount to, how many replicas made them, how it ended, and where it comes from."""
+    of_replicas = any(number > 1 for number in comparison.num_replicas.values())
+    head = ["run", *["replicas"] * of_replicas, "steps", "updates", "samples seen"]
+    rows = [[*head, "ending", "certificate", "versions", "origin"]]
     for name, counts in comparison.runs.items():
+        replicas = [str(comparison.num_replicas.get(name, 1))] * of_replicas
         numbers = [str(number) for number in (counts.num_steps, counts.num_updates, counts.samples_seen)]
         versions = ", ".join(f"{key} {value}" for key, value in comparison.versions[name].items())
         facts = [comparison.endings[name], comparison.certificates[name], versions, origin(comparison, name)]
-        rows.append([name, *numbers, *facts])
+        rows.append([name, *replicas, *numbers, *facts])
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from xframe.errors import counted, printable
 from xframe.resuming.kept import NOTHING_RESTORED
@@ -16,12 +17,9 @@ def text(proof: Proof) -> str:
     """For a terminal."""
     lines = [*_runs(proof), ""]
     lines += plain([["", "", "what was observed"], *_rows(proof)], indent=2)
-    for item in proof.lost:
-        if item.fix:
-            lines += ["", f"Lost: {_lost(item)}. [{item.cause}]"]
-            lines += plain(
-                [["Keep it:" if not i else "", at, fix] for i, (at, fix) in enumerate(item.fix.items())], indent=2
-            )
+    for cause, seen, fixes in _causes(proof):
+        lines += ["", f"Lost: {seen}. [{cause}]"]
+        lines += plain([["Keep it:" if not i else "", at, fix] for i, (at, fix) in enumerate(fixes.items())], indent=2)
     lines += ["", *proof.notes, *_last(proof)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -31,10 +29,9 @@ def markdown(proof: Proof) -> str:
     lines = [f"# Resume: {proof.verdict}", "", *(f"{escaped(line)}  " for line in _runs(proof)), ""]
     lines += ["| thing | found | what was observed |", "| --- | --- | --- |"]
     lines += ["| " + " | ".join(map(escaped, row)) + " |" for row in _rows(proof)]
-    for item in proof.lost:
-        if item.fix:
-            lines += ["", f"**`{item.cause}`**: {escaped(_lost(item))}.", ""]
-            lines += [f"- {at}: {escaped(fix)}" for at, fix in item.fix.items()]
+    for cause, seen, fixes in _causes(proof):
+        lines += ["", f"**`{cause}`**: {escaped(seen)}.", ""]
+        lines += [f"- {at}: {escaped(fix)}" for at, fix in fixes.items()]
     lines += ["", *(f"{escaped(line)}  " for line in (*proof.notes, *_last(proof)))]
     return "\n".join(lines)
 
@@ -53,6 +50,15 @@ def _runs(proof: Proof) -> list[str]:
 
 def _amount(steps: int, updates: int | None) -> str:
     return counted(steps, "step") + ("" if updates is None else f", {counted(updates, 'update')}")
+
+
+def _causes(proof: Proof) -> list[tuple[str, str, Mapping[str, str]]]:
+    """Each cause once: its name, all that shows it, and what keeps it."""
+    items = [(item.cause, item) for item in proof.lost if item.cause and item.fix]
+    shown: dict[str, list[Item]] = {cause: [] for cause, _ in items}
+    for cause, item in items:
+        shown[cause].append(item)
+    return [(cause, "; ".join(map(_lost, ones)), ones[0].fix) for cause, ones in shown.items()]
 
 
 def _lost(item: Item) -> str:

@@ -139,6 +139,11 @@ class Trace:
         own = zip(source.paths, source.parts, strict=True)
         return tuple(Trace(path, part.metadata, ending_of(part), part.end, part, (), (path,)) for path, part in own)
 
+    @property
+    def num_replicas(self) -> int:
+        """How many replicas made the run, 1 for one process; of a run in several parts, the most of any part."""
+        return max((len(one.source.parts) for one in self.dealt), default=1)
+
     @cached_property
     def dealt(self) -> tuple[Dealt, ...]:
         """The parts of the run that replicas made, in order; empty for a run of one process."""

@@ -1,14 +1,19 @@
 """The folder of a run of replicas where commands take a trace."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 import xframe
+from xframe import verification
 from xframe.cli import app as cli
 from xframe.plan.replicas import share
+from xframe.report.page.rendering import comparison_page
+from xframe.report.view import View
+from xframe.trace.trace import Trace
 
 SAMPLES = 40
 PLAN = xframe.TrainingPlan(batch_size=8, epochs=2, replicas=2)
@@ -115,6 +120,31 @@ def test_goldens_and_pages(xf, tmp_path):
     assert xf("report", "one.trace", "two.trace", "--out", "page.html")[0] == 0
     assert "replicas" in (tmp_path / "page.html").read_text()
     assert xf("report", "one.trace", "two.trace", "two.trace/0.trace", "--out", "three.html")[0] == 0
+
+
+def test_how_many_replicas_made_each_run(xf, tmp_path):
+    runs = json.loads(xf("compare", "one.trace", "two.trace", "--json")[1])["runs"]
+    assert {name: run.get("num_replicas") for name, run in runs.items()} == {"one": None, "two": 2}
+    comparison = xframe.compare(tmp_path / "one.trace", tmp_path / "two.trace")
+    assert [row[:2] for row in View.of(comparison).runs] == [["run", "replicas"], ["one", "1"], ["two", "2"]]
+    row = re.compile(r'<th scope="row">replicas</th><td class="n">1</td><td class="n">2</td>')
+    assert row.search(comparison_page(comparison))
+    alone = xframe.compare(tmp_path / "one.trace", plan=PLAN, num_samples=SAMPLES)
+    assert "replicas" not in View.of(alone).runs[0]
+    assert xf("bless", "two.trace", "--why", "first", "--out", "two.golden")[0] == 0
+    held = json.loads(xf("compare", "two.golden", "two.trace", "--json")[1])["runs"]
+    assert [run.get("num_replicas") for run in held.values()] == [None, 2]
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_run_of_replicas_says_so(xf, monkeypatch, tmp_path, name):
+    monkeypatch.setattr(verification, "run", lambda request, _: Trace.open(f"{name}.trace"))
+    (tmp_path / "plan.toml").write_text("batch_size = 8\nepochs = 2\n")
+    words = ("run", "plan.toml", "--adapter", "numpy", "--out", "new.trace")
+    code, out, err = xf(*words)
+    assert code == 0, err
+    assert (", by 2 replicas: a folder with a trace of each" in out) is (name == "two")
+    assert json.loads(xf(*words, "--json")[1]).get("num_replicas") == (2 if name == "two" else None)
 
 
 def test_parts_named_with_a_plus(xf, tmp_path):

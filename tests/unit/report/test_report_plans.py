@@ -350,7 +350,7 @@ def test_whether_a_pass_stopped_training(fields, steps):
 
 
 STEP = re.compile(
-    rf"step {N}: step {N} of epoch {N}, samples {N}-{N}(?: of its order)?, in pass {N}"
+    rf"step {N}: step {N} of epoch {N}, samples? {N}(?:-{N})?(?: of its order)?, in pass {N}"
     rf"(?:, and {N} samples? after it)?(?:, and {N} rows? of padding)?, all counted from 0; updates after it: {N}"
 )
 
@@ -375,6 +375,8 @@ def test_every_step_is_where_it_is_said_to_be(count):
             continue
         text, ids = one_step(plan, plan.step(walked.index, num_samples), num_samples)
         index, in_epoch, epoch, first, last, pass_index, after, padding, update = numbers(STEP.fullmatch(text))
+        assert (last is None) is (f", sample {first:,}" in text)
+        last = first if last is None else last
         assert (in_epoch, epoch, index) == (walked.step_in_epoch, walked.epoch, walked.index)
         assert update == walked.update
         assert (padding or 0) == walked.padding
@@ -460,6 +462,32 @@ def test_a_step_of_replicas_in_words():
     lines = one_step(many, many.step(0, 8), 8)
     assert lines[-2:] == ["  replica 63: no rows", "  and 999,936 replicas more"]
     assert arithmetic(many, 8)[-1] == "  and 998,976 replicas more"
+
+
+@pytest.mark.parametrize("count", [300])
+def test_replicas_that_never_have_a_row_are_counted(count):
+    rng, kinds = random.Random("idle"), set()
+    for fields, num_samples in (replicated_case(rng) for _ in range(count)):
+        try:
+            plan = TrainingPlan.from_mapping(fields)
+            steps = simulate(fields, num_samples, order_of(plan, num_samples)).steps
+        except (PlanError, Refused):
+            continue
+        idle = sum(not any(step.shares[replica] for step in steps) for replica in range(plan.replicas))
+        lines = [line for line in arithmetic(plan, num_samples) if "of them never" in line]
+        assert lines == [f"  {idle:,} of them never {'has' if idle == 1 else 'have'} a row"] * bool(idle), fields
+        assert ("of them never" in words.plan_line(plan, num_samples)) is bool(idle)
+        kinds.add(bool(idle))
+    assert kinds == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("split", "idle"), [("slices", "25 of them never have"), ("interleaved", None), ("dealt", "25 of them never have")]
+)
+def test_rounded_up_shares_leave_replicas_without_rows(split, idle):
+    """150 rows over 100 replicas are two for each of the first 75, where they are not dealt in turn."""
+    line = words.plan_line(TrainingPlan(batch_size=150, epochs=1, replicas=100, replica_split=split), 300)
+    assert f"({split}, uneven{f'; {idle} a row' if idle else ''})" in line
 
 
 def test_a_plan_in_one_line_says_its_replicas():

@@ -56,6 +56,7 @@ def hold(golden: Golden, traces: Sequence[Trace], tolerance: Tolerance | None = 
         endings={golden.name: "complete"} | {one.run.name: one.trace.ending for one in held},
         explanation=(*said_of_joins(joins), *_notes(golden, held, judged)),
         joins=joins,
+        num_replicas={one.run.name: one.trace.num_replicas for one in held},
         versions={golden.name: dict(stated.versions)} | {one.run.name: dict(one.run.facts.versions) for one in held},
         runtimes={golden.name: {}} | {one.run.name: dict(one.run.facts.runtime) for one in held},
         tolerance=tolerance,

@@ -33,6 +33,7 @@ from xframe.errors import UsageError, did_you_mean, unknown
 from xframe.plan import equivalence
 from xframe.plan.fields import ACCUMULATION, DEPENDENTS, LIMITS, sample_count
 from xframe.plan.presets._preset import QUESTION, TRAINED, Fields, Preset, batches_of_pass
+from xframe.plan.problems import ELSEWHERE
 from xframe.plan.replicas import rows_of_pass
 
 if TYPE_CHECKING:
@@ -98,11 +99,13 @@ def like(trainer: str, *, num_samples: int, **arguments: Any) -> Fields:
 def _unknown(trainer: str, known: Preset, name: str, value: Any) -> UsageError:
     """The error for an argument that the trainer doesn't have."""
     counting = ", ".join(known.parameters)
+    own = known.names.get(ELSEWHERE.get(name, "").partition(",")[0])
+    calls = f"{trainer} calls it {own}." if own else ""
     return UsageError(
         f"{trainer} has no argument {name!r}",
         got=value,
         expected=f"one of {trainer}'s own; those that change counting are {counting}",
-        remedy=known.missing.get(name) or did_you_mean(name, [*known.parameters, *known.accepts, *_BESIDE]),
+        remedy=known.missing.get(name) or calls or did_you_mean(name, [*known.parameters, *known.accepts, *_BESIDE]),
     )
 
 

@@ -10,6 +10,7 @@ from xframe.plan.presets._preset import Fields, count
 from xframe.plan.presets._replicas import ALL_SAMPLES
 
 _SAMPLERS = {"RandomSampler": "shuffle", "SequentialSampler": "sequential"}
+UNSAID: Any = object()  # stands for a sampler that is not spoken of: in several processes a DistributedSampler
 _OTHER = "which samples a sampler of one's own draws, and how many, is not known"
 
 ACCEPTS: dict[str, Only | None] = free(
@@ -40,18 +41,20 @@ def read_sampler(trainer: str, sampler: Any, world_size: Any, num_replicas: Any,
             expected="one number",
         )
     number = numbers.pop() if numbers else 1
-    if number > 1 and sampler is not None and not ours:
+    if number > 1 and sampler is not UNSAID and not ours:
+        which = "no sampler" if sampler is None else f"the sampler {type(sampler).__name__}"
         raise UsageError(
-            f"{trainer} with {number:,} processes and the sampler {type(sampler).__name__}: {ALL_SAMPLES}",
+            f"{trainer} with {number:,} processes and {which}: {ALL_SAMPLES}",
             expected="a DistributedSampler",
+            remedy="Leave sampler out where the loader has a DistributedSampler: that is what is taken for granted.",
         )
     return Dealing(number, drops and number > 1, bool(sampler.shuffle) if ours else None)
 
 
 def drawn(trainer: str, shuffle: Any, sampler: Any) -> Fields:
-    """The order of a loader's ``shuffle`` and ``sampler``: the plan's own where both are None."""
+    """The order of a loader's ``shuffle`` and ``sampler``: the plan's own where neither says one."""
     name = type(sampler).__name__
-    if sampler is None:
+    if sampler is None or sampler is UNSAID:
         return order_of(trainer, shuffle)
     if name not in _SAMPLERS or getattr(sampler, "replacement", False) or getattr(sampler, "_num_samples", None):
         raise UsageError(f"{trainer} with the sampler {name}: {_OTHER}", expected="a RandomSampler over all samples")

@@ -93,6 +93,9 @@ def accelerated(
     return {**fields, **replicas(number, "dealt", gradients=gradients)}, batches
 
 
+_WORKERS = ("MultiWorkerMirroredStrategy", "CollectiveAllReduceStrategy", "CollectiveAllReduceStrategyV1")
+_MIRRORED = ("MirroredStrategy", "MirroredStrategyV1")
+_ONE = ("OneDeviceStrategy", "OneDeviceStrategyV1")  # that have one replica
 _POLICIES = ("AUTO", "DATA", "OFF", "FILE", "HINT")
 
 
@@ -102,7 +105,8 @@ def distributed(
     """A plan's fields of replicas under a strategy of tf.distribute that shares out global batches.
 
     Args:
-        number: ``num_replicas_in_sync``; None: the strategy's, or one.
+        strategy: as it is, or its name; a name does not say of how many replicas.
+        number: ``num_replicas_in_sync``; None: the strategy's, or one without any.
         policy: ``auto_shard_policy``, a word or TensorFlow's own.
         workers: the trainer runs under ``MultiWorkerMirroredStrategy`` too.
     """
@@ -110,10 +114,10 @@ def distributed(
     own = getattr(strategy, "num_replicas_in_sync", None)
     if own is not None and number is not None and own != number:
         raise UsageError(f"{trainer} with a strategy of other replicas", got=number, expected=str(own))
-    number = number or own or 1
-    if number == 1:
+    number = number or own or (1 if name in ("", *_ONE) else None)
+    if number == 1 and (own == 1 or name in ("", *_ONE, *_WORKERS, *_MIRRORED)):
         return {}
-    several = name in ("MultiWorkerMirroredStrategy", "CollectiveAllReduceStrategy", "CollectiveAllReduceStrategyV1")
+    several = name in _WORKERS
     if several and not workers:
         raise UsageError(
             f"{trainer} under {name}, where its fit fails before the first step",
@@ -121,8 +125,13 @@ def distributed(
             expected="MirroredStrategy",
             remedy="Use a loop of your own over a distributed data set.",
         )
-    if name and not several and name not in ("MirroredStrategy", "MirroredStrategyV1"):
+    if name and not several and name not in _MIRRORED:
         raise UsageError(f"{trainer} under {name}: how it shares out samples is not known", expected="MirroredStrategy")
+    if number is None:
+        raise UsageError(
+            f"{trainer} under {name}, and of how many replicas is not said",
+            expected="num_replicas_in_sync, the number of its replicas",
+        )
     word = str(getattr(policy, "name", policy)).upper().rpartition(".")[2]
     if word not in _POLICIES or word in ("FILE", "HINT") or (word == "OFF" and (several or batch_size % number)):
         raise UsageError(

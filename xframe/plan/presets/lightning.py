@@ -11,6 +11,7 @@ epoch of that many batches and updates. ``EarlyStopping`` after validations of w
 
 Several ``devices`` times ``num_nodes`` under DDP get a ``DistributedSampler`` put under the loader, which shuffles
 whatever the loader does, but for ``overfit_batches``; an own one stays. ``batch_size`` is that of each process.
+``devices="auto"``, Lightning's default, is one device here: where it finds more, give their number.
 
 Source: lightning/pytorch/loops/training_epoch_loop.py, fit_loop.py, utilities.py, fetchers.py, and
 trainer/connectors/data_connector.py (``_requires_distributed_sampler``, ``_get_distributed_sampler``).

@@ -10,7 +10,7 @@ passes repeat until then.
 With ``world_size``, or ``num_replicas``, of several processes under ``DistributedDataParallel`` the loader's sampler
 is a ``DistributedSampler``: ``shuffle`` is that sampler's, ``sampler_drop_last`` its ``drop_last``, and ``batch_size``
 that of each process. Every process deals itself each R-th sample, from passes filled up to a multiple of R; gradients
-are means over the processes' own.
+are means over the processes' own. ``sampler=None`` is refused there: each process then trains on all samples.
 
 Source: torch/utils/data/dataloader.py and distributed.py; the loops are tests/trainers/torch_loop.py.
 """
@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from xframe.errors import UsageError
 from xframe.plan.presets._arguments import free, order_of, unset
-from xframe.plan.presets._loader import ACCEPTS, drawn, read_sampler
+from xframe.plan.presets._loader import ACCEPTS, UNSAID, drawn, read_sampler
 from xframe.plan.presets._preset import Fields, Preset, choice, count, flag, maybe, windows
 from xframe.plan.presets._replicas import sampled
 
@@ -37,7 +37,7 @@ def _fields(
     drop_last: bool = False,
     max_steps: int | None = None,
     shuffle: bool | None = None,
-    sampler: Any = None,
+    sampler: Any = UNSAID,
     world_size: int | None = None,
     num_replicas: int | None = None,
     sampler_drop_last: bool = False,
