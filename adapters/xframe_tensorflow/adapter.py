@@ -156,7 +156,7 @@ class TensorflowAdapter:
         drive: Any = Drive(self, plan, task, runtime, recorder, checkpoints)
         weights: dict[str, NDArray[Any]] = drive()
         if runtime.replica is not None:
-            drive.train_step.part()
+            drive.train_step.meet()
         return weights
 
     def left_alone(self, error: Exception) -> bool:

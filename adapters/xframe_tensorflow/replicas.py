@@ -130,6 +130,7 @@ class ReplicaStep(FunctionStep):
             dropout.rows = lambda: dealt(tf.range(self.step_rows), plan, index)
         super().__init__(model, task, plan, precision)
         self._mark = tf.function(lambda: weights_mark(model.module), autograph=False)
+        self._meet = tf.function(lambda: strategy.run(_sum_of_ones), autograph=False)
 
     def __call__(self, batch: Batch) -> Seen:
         self.step_rows.assign(batch.place.rows)
@@ -170,13 +171,13 @@ class ReplicaStep(FunctionStep):
         gradients = [tf.zeros(one.shape, one.value.dtype) for one in self.model.module.trainable_variables]
         return [self.number(0.0), *gradients, *([tf.zeros([], tf.float64)] if self.measures_accuracy else [])]
 
-    def part(self) -> None:
-        """Waits until all replicas have made their last step, since one that leaves sooner is missed."""
+    def meet(self) -> None:
+        """Waits until all replicas have come here; at the end too, since one that leaves sooner is missed."""
+        self._meet()
 
-        def meet() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.ones([]))
 
-        tf.function(lambda: self.strategy.run(meet), autograph=False)()
+def _sum_of_ones() -> tf.Tensor:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.ones([]))
 
 
 def _wide(values: tf.Tensor) -> tf.Tensor:

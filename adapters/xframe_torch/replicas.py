@@ -11,12 +11,13 @@ In the loop ``fsdp`` each replica keeps its part of each parameter, of its gradi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -58,8 +59,14 @@ def together(runtime: Runtime) -> Iterator[None]:
         timeout=timedelta(seconds=replica.patience),
     )
     yield
-    distributed.barrier(device_ids=[replica.index] if cuda else None)
+    _wait(runtime)
     distributed.destroy_process_group()
+
+
+def _wait(runtime: Runtime) -> None:
+    """Until all replicas have come here."""
+    assert runtime.replica is not None
+    distributed.barrier(device_ids=[runtime.replica.index] if runtime.device == "cuda" else None)
 
 
 def _take_device(replica: Replica) -> None:
@@ -172,6 +179,14 @@ class ReplicaStep(TrainStep):
 
     def backward(self, loss: torch.Tensor, rows: int) -> None:
         super().backward(loss if self.factor == 1 else loss * self.factor, rows)
+
+    def meet(self) -> None:
+        """Waits until all replicas have made as many steps."""
+        _wait(self.runtime)
+
+    def native(self) -> Mapping[str, NDArray[Any]]:
+        """Nothing: random generators are each process's own."""
+        return {}
 
     def mark(self) -> torch.Tensor | None:
         """A number that is another where the weights are, of a few of them."""

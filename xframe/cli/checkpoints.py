@@ -45,8 +45,8 @@ class CheckpointOptions:
         option(
             "Go on from this checkpoint, in place of PLAN.toml: plan, task, optimizer and precision are its own, and "
             "so is the adapter without --adapter. An option that contradicts it is refused, but for another limit "
-            "(--epochs, --steps or --updates), longer, or shorter and beyond the steps made. The new trace continues "
-            "the checkpoint's.",
+            "(--epochs, --steps or --updates), longer, or shorter and beyond the steps made, and another number of "
+            "--replicas, where the steps stay the same. The new trace continues the checkpoint's.",
             KEPT,
         ),
     ] = None

@@ -325,6 +325,7 @@ def _definition(field: dataclasses.Field[Any]) -> Field:
 
 FIELDS: dict[str, Field] = {field.name: _definition(field) for field in dataclasses.fields(PlanFields)}
 LIMITS = ("epochs", "steps", "updates")
+DEALING = (_REPLICAS, "replica_split", "replica_remainder", "replica_gradients")
 _OPTIONAL = frozenset(field.name for field in dataclasses.fields(PlanFields) if field.default is None)
 DEPENDENTS: dict[str, tuple[Field, ...]] = {  # by the field they need
     needed: tuple(field for field in FIELDS.values() if field.needs == needed)

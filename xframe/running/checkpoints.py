@@ -2,7 +2,8 @@
 
 A checkpoint is a state's file whose head says of which run it is (``Of``). When one is due, the recorder's rows go to
 the disk first, with the file's digest, and the file takes its place last, whole: whatever ends the process, the file's
-rows are in the trace, and the trace vouches for the file.
+rows are in the trace, and the trace vouches for the file. Replicas of a run are one state between two steps: the first
+writes the file, once the rows of all are on the disk.
 
     Wanted        what was asked for, on the command line or of a worker
     Of            what a checkpoint's head states of its run, read and checked; FORMAT.md has its keys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xframe.errors import StateError, UsageError, Verbatim, printable
+from xframe.running.runtime import Replica
 from xframe.running.states import read_content, write_state
 from xframe.state.state import State
 
@@ -61,6 +63,7 @@ class Of:
     Attributes:
         plan, plan_digest, task, runtime, adapter, loop: what the run was made by.
         optimizer: that took the place of the task's own; None if that was used.
+        replica: by ``index`` and ``of``, whose own rows these are, of the run's last trace; None: of one process.
         data_fingerprint, weights_fingerprint: of the task's samples and initial weights.
         computes: layers, loss, metrics and validation samples of the task, as its ``computes`` has them.
         trace: where the run's trace lies, from the checkpoint's folder.
@@ -82,18 +85,24 @@ class Of:
     certificate: str
     losses: str
     optimizer: Mapping[str, Any] | None = None
+    replica: Mapping[str, int] | None = None
     digest: str = field(default="", compare=False)
 
     @classmethod
     def read(cls, values: Mapping[str, Any], digest: str = "") -> Of:
         """What a head states, keys that are not known passed over. Raises ValueError: one is missing or no such."""
         kinds: dict[str, Any] = dict.fromkeys((each.name for each in fields(cls) if each.name != "digest"), str)
-        kinds |= {"plan": dict, "runtime": dict, "computes": dict, "steps": int, "optimizer": (dict, type(None))}
+        kinds |= {"plan": dict, "runtime": dict, "computes": dict, "steps": int}
+        kinds |= dict.fromkeys(("optimizer", "replica"), (dict, type(None)))
         facts = {name: values.get(name) for name in kinds}
         if wrong := [name for name, kind in kinds.items() if not isinstance(facts[name], kind)]:
             raise ValueError(f"of its run it has no {wrong[0]}" if wrong[0] not in values else f"its {wrong[0]} is odd")
         if type(facts["steps"]) is not int or facts["steps"] < 0:
             raise ValueError(f"its number of steps is {facts['steps']!r}")
+        if (replica := facts["replica"]) is not None:
+            of = replica.get("of")
+            if replica.get("index") != 0 or type(of) is not int or of < 2:
+                raise ValueError(f"its replica is {replica!r}")
         trace = Path(str(facts["trace"]))
         if not str(trace).isprintable() or not trace.name or trace.is_absolute():
             raise ValueError(
@@ -128,6 +137,8 @@ class Checkpoints:
     Attributes:
         begins: the state to go on from; None from the task's initial weights.
         stopped: the run was to stop where it asked last.
+        replica: which one of the run's this process is; None of one process.
+        meet: of a replica's loop, waits until all have come there.
     """
 
     wanted: Wanted = field(default_factory=Wanted)
@@ -135,6 +146,8 @@ class Checkpoints:
     of: Mapping[str, Any] = field(default_factory=dict)  # ``Of``, without what changes, see ``head``
     begins: State | None = None
     stopped: bool = False
+    replica: Replica | None = None
+    meet: Callable[[], None] | None = None
     made: int = 0  # steps, when it was last looked at
     written: int = NEVER  # steps of the last checkpoint
 
@@ -172,12 +185,18 @@ class Checkpoints:
         steps, certificate, losses = self.recorder.so_far()
         if steps == self.written:
             return
+        self.written = steps
+        if self.replica is not None:
+            assert self.meet is not None
+            self.recorder.checkpointed()
+            self.meet()  # the rows of all are on the disk
+            if self.replica.index:
+                return
         run = {**self.of, "steps": steps, "certificate": certificate, "losses": losses}
         try:
             write_state(Path(self.wanted.file), export(), run, self.recorder.checkpointed)
         except OSError as error:  # of writing to a file that is open, it names none
             raise OSError(error.errno, error.strerror, self.wanted.file) from error
-        self.written = steps
 
 
 NONE = Checkpoints()

@@ -110,7 +110,7 @@ class Drive(Training):
         keeps_state: bool = False,
     ) -> None:
         self.recorder, self.plan, self.replica = recorder, plan, runtime.replica
-        train_step = adapter.train_step(plan, task, runtime)
+        train_step: Any = adapter.train_step(plan, task, runtime)
         if keeps_state and hasattr(train_step, "keep"):
             train_step.keep()
         if train_step.evidence is not None:
@@ -122,6 +122,8 @@ class Drive(Training):
         self.batches = adapter.pipeline(plan, task, runtime)
         self.place: Place | None = None  # of the last step made
         self.checkpoints = checkpoints
+        if self.replica is not None and checkpoints.wanted:
+            checkpoints.meet = train_step.meet
         if checkpoints.begins is not None:
             self.resume(checkpoints.begins)
 

@@ -8,6 +8,9 @@ from xframe.errors import TraceError, Verbatim, printable
 from xframe.running.checkpoints import Checkpoints, Of, from_folder_of, head
 from xframe.running.messages import Job
 from xframe.running.resuming import begun_from
+from xframe.running.standing import stated_before
+from xframe.trace.trace import Trace
+from xframe.trace.writer import SoFar
 
 if TYPE_CHECKING:
     from xframe.plan.training_plan import TrainingPlan
@@ -35,7 +38,7 @@ class Kept:
             begins, of, trace = begun_from(wanted, plan, task.num_samples)
             self.of = of
             self.continued, self.before = {"continues": trace, "step": of.steps}, of.steps
-        self.checkpoints = Checkpoints(wanted, begins=begins)
+        self.checkpoints = Checkpoints(wanted, begins=begins, replica=job.replica)
         if wanted.file is not None:
             self.checkpoints.of = head(
                 Of(
@@ -53,6 +56,7 @@ class Kept:
                     certificate="",
                     losses="",
                     optimizer=job.optimizer,
+                    replica=None if job.replica is None else {"index": 0, "of": job.replica.of},
                 )
             )
 
@@ -63,7 +67,7 @@ class Kept:
             TraceError: the trace that is continued is no longer the checkpoint's.
         """
         of = self.of
-        if of is not None and (so_far := recorder.so_far()) != (of.steps, of.certificate, of.losses):
+        if of is not None and (so_far := self._so_far(recorder, of)) != (of.steps, of.certificate, of.losses):
             raise TraceError(
                 f"{printable(of.trace)} is no longer the trace of the run that the checkpoint is of",
                 got=Verbatim(f"the certificate {so_far.certificate}, and the losses {so_far.losses}"),
@@ -72,3 +76,11 @@ class Kept:
         self.checkpoints.recorder = recorder
         recorder.counts_the_whole_run()
         return {"checkpoints": self.checkpoints} if self.checkpoints.wanted else {}
+
+    def _so_far(self, recorder: Recorder, of: Of) -> SoFar:
+        """What is known of the rows that are continued, as the checkpoint states it."""
+        so_far = recorder.so_far()
+        if of.replica is None:
+            return so_far
+        source = Trace.open(self.continued["continues"]).source
+        return SoFar(so_far.rows, *stated_before(source, of))

@@ -3,7 +3,7 @@
 Plan, task, optimizer and precision are the checkpoint's, and so is the number of threads, by which sums are cut, unless
 another is asked for. Another adapter or loop may go on, elsewhere. Another limit, longer or shorter, is another plan,
 taken only where it is given by name, and only where a run that had it from its beginning would stand at the checkpoint
-as this one does.
+as this one does. So is another number of replicas, where each step is the same however its rows are dealt.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from xframe.errors import NotATraceError, StateError, TraceError, UsageError, Verbatim, counted, printable, shown
-from xframe.plan.fields import LIMITS
+from xframe.plan.fields import DEALING, LIMITS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.adapter import loop_of
 from xframe.running.checkpoints import Of, Wanted, read_checkpoint
 from xframe.running.registry import Selection, available, load
 from xframe.running.request import Request
-from xframe.running.standing import check_beside_rows, check_standing, expected, plan_of
+from xframe.running.standing import check_beside_rows, check_standing, expected, plan_of, stated_before
 from xframe.running.steering import Position
 from xframe.state.state import State
 from xframe.tasks.lookup import find_task
 from xframe.tasks.optimizers import read
-from xframe.trace.continued import certified_before, losses_before
 from xframe.trace.trace import Trace
 
 _AS_BEFORE = ("threads",)  # of the runtime, unless another is asked for
@@ -116,12 +115,6 @@ def require_resumable(request: Request) -> None:
     Raises:
         UsageError: one cannot; it names those that can.
     """
-    if request.plan.replicas > 1:
-        raise UsageError(
-            "a run of several replicas keeps no checkpoint and goes on from none",
-            got=Verbatim(f"replicas {request.plan.replicas:,}"),
-            expected="a plan of one replica, or a run to its end",
-        )
     for selection in request.selections:
         adapter = load(selection.adapter)
         loop = loop_of(adapter, request.plan, selection.loop)
@@ -145,11 +138,12 @@ def loops_that_can(adapter: str) -> tuple[str, ...]:
 
 
 def going_on(state: State, own: TrainingPlan, following: TrainingPlan, num_samples: int) -> State:
-    """The state as a run of the plan ``following`` has it, which is the state's own but for its limits.
+    """The state as a run of the plan ``following`` has it, the state's own but for its limits and number of replicas.
 
     Raises:
         UsageError: such a run would not stand there as this one does.
     """
+    own = _dealt_as(own, following)
     if own.digest == following.digest:
         return state
     assert state.position is not None
@@ -193,15 +187,38 @@ def _reached(plan: TrainingPlan, made: Mapping[str, int]) -> bool:
 
 
 def _with(plan: TrainingPlan, fields: Mapping[str, Any]) -> TrainingPlan:
-    """The plan with the limits that were given; another field must be as it is."""
+    """The plan with the limits and the replicas that were given; another field must be as it is."""
     own = plan.to_dict()
-    for name, value in fields.items():
-        if name not in LIMITS and getattr(plan, name) != value:
+    changed = {name: value for name, value in fields.items() if name in LIMITS or getattr(plan, name) != value}
+    for name, value in changed.items():
+        if name not in (*LIMITS, *DEALING):
             raise _contradicts(f"--{name.replace('_', '-')}", value, getattr(plan, name))
-    limits = {name: value for name, value in fields.items() if name in LIMITS}
-    if not limits:
+    if not changed:
         return plan
-    return TrainingPlan.from_mapping({name: value for name, value in own.items() if name not in LIMITS} | limits)
+    left = {*(() if changed.keys().isdisjoint(LIMITS) else LIMITS), *(DEALING if changed.get("replicas") == 1 else ())}
+    return TrainingPlan.from_mapping({name: value for name, value in own.items() if name not in left} | changed)
+
+
+def _dealt_as(plan: TrainingPlan, other: TrainingPlan) -> TrainingPlan:
+    """The plan with the replicas of the other.
+
+    Raises:
+        UsageError: its steps would be others then.
+    """
+    ours, theirs = ({n: v for n, v in one.to_dict().items() if n in DEALING} for one in (plan, other))
+    if ours == theirs:
+        return plan
+    must = {"replica_remainder": "uneven", "replica_gradients": "rows"}
+    for name, word in must.items():
+        for dealing in (ours, theirs):
+            if dealing.get(name, word) != word:
+                raise UsageError(
+                    "with another number of replicas, or dealt otherwise, the run would make other steps",
+                    got=Verbatim(f"{name} {dealing[name]}"),
+                    expected=f"{name} {word}, or the replicas that the checkpoint has",
+                    remedy=_ANEW,
+                )
+    return TrainingPlan.from_mapping({n: v for n, v in plan.to_dict().items() if n not in DEALING} | theirs)
 
 
 def _its_trace(trace: Path, of: Of, out: str | Path | None) -> Trace:
@@ -225,7 +242,7 @@ def _its_trace(trace: Path, of: Of, out: str | Path | None) -> Trace:
         remedy = f"Put {printable(of.trace)} there, from the checkpoint's folder: it has the run up to the checkpoint."
         raise TraceError(error.what, got=str(trace), expected=error.expected, remedy=remedy) from None
     short = opened.num_rows < of.steps
-    certificate = None if short else certified_before(opened.source, of.steps).result()
+    certificate, losses = (None, None) if short else stated_before(opened.source, of)
     if certificate != of.certificate:
         raise TraceError(
             f"{printable(trace)} is not the trace of the run that the checkpoint is of",
@@ -238,7 +255,7 @@ def _its_trace(trace: Path, of: Of, out: str | Path | None) -> Trace:
             got=Verbatim(", ".join(f"{name} {shown(got)}" for name, (got, _) in differing.items())),
             expected=", ".join(f"{name} {shown(held)}" for name, (_, held) in differing.items()),
         )
-    if (losses := losses_before(opened.source, of.steps).result()) != of.losses:
+    if losses != of.losses:
         raise TraceError(
             f"{printable(trace)} has other losses or learning rates than the checkpoint's run, of the same samples",
             got=Verbatim(f"the digest {losses}"),
@@ -270,7 +287,7 @@ def _refuse_passed(wanted: Wanted, steps: int) -> None:
 
 def _contradicts(what: str, got: object, held: object) -> UsageError:
     expected = f"{held}, as the checkpoint has it, or nothing"
-    remedy = f"A run that goes on can have another limit, adapter, device or threads. {_ANEW}"
+    remedy = f"A run that goes on can have another limit, number of replicas, adapter, device or threads. {_ANEW}"
     return UsageError(f"{what} contradicts the checkpoint", got=got, expected=expected, remedy=remedy)
 
 

@@ -17,6 +17,8 @@ from xframe.running.checkpoints import Of
 from xframe.running.runtime import Runtime
 from xframe.running.steering import CourseState, Position, WalkState, Window, WindowState, walk
 from xframe.state.state import State
+from xframe.trace.continued import of_replica
+from xframe.trace.source import Source
 from xframe.trace.trace import Trace
 
 _RATE = 1e-5  # relative: a trace may have in float32 what the state has in float64
@@ -38,6 +40,8 @@ def plan_of(file: str, of: Of) -> TrainingPlan:
         raise _damaged(file, f"a run with the runtime {dict(of.runtime)}", "its precision")
     if plan.digest != of.plan_digest:
         raise _damaged(file, f"a plan with the digest {plan.digest}", f"the plan of its plan_digest {of.plan_digest}")
+    if plan.replicas != (1 if of.replica is None else of.replica["of"]):
+        raise _damaged(file, f"replica {of.replica}", f"one of the {counted(plan.replicas, 'replica')} of its plan")
     return plan
 
 
@@ -71,6 +75,13 @@ def check_standing(file: str, state: State, of: Of, plan: TrainingPlan, num_samp
         raise _damaged(
             file, f"attempts {attempts!r}", f"{counted(position.window.updates, 'update')}, as many as were due"
         )
+
+
+def stated_before(source: Source, of: Of) -> tuple[str, str]:
+    """The certificate and the digest of losses of the rows before the checkpoint, as its head has them."""
+    rows = of_replica(source, None if of.replica is None else of.replica["index"])
+    before = of.steps - rows.first
+    return rows.certify(before).result(), rows.losses(before).result()
 
 
 def check_beside_rows(file: str, state: State, of: Of, trace: Trace) -> None:

@@ -11,13 +11,14 @@ A part is looked for beside the trace that names it, or below: opening a file th
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from xframe.errors import NotATraceError, TraceError, UsageError, Verbatim, counted, printable
 from xframe.trace.certificate import Certifier, LossesDigest
 from xframe.trace.facts import DECLARED
+from xframe.trace.merged import Merged
 from xframe.trace.pieces import BETWEEN, Continued, Piece, behind_update, last_of
 from xframe.trace.ranks import is_run, open_any
 from xframe.trace.schema import COUNTED
@@ -202,6 +203,15 @@ def certified_before(source: Source, step: int) -> Certifier:
 def losses_before(source: Source, step: int) -> LossesDigest:
     """Digests losses and rates of a run's rows before that step; more may be added."""
     return Piece(_HERE, source, 0, source.num_rows, {}, Certifier()).losses(step)
+
+
+def of_replica(source: Source, index: int | None) -> Piece:
+    """The rows of a run; of a replica those of its own last trace, behind those that all have before."""
+    whole = Piece(_HERE, source, 0, source.num_rows, {}, Certifier())
+    if index is None:
+        return whole
+    last = source.pieces[-1] if isinstance(source, Continued) else whole
+    return replace(last, source=last.source.parts[index]) if isinstance(last.source, Merged) else last
 
 
 class _Run:

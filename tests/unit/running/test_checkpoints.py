@@ -469,10 +469,6 @@ def test_loops_without_a_state_are_refused_by_name():
     with pytest.raises(UsageError, match=r"loop loader.*numpy:eager.*torch:eager.*torch:compile"):
         require_resumable(Request(plan=PLAN, adapters=("torch:loader",)))
     require_resumable(Request(plan=PLAN, adapters=("numpy", "torch:compile")))
-    with pytest.raises(UsageError, match="a run of several replicas keeps no checkpoint and goes on from none"):
-        require_resumable(
-            Request(plan=xframe.TrainingPlan.from_mapping({**PLAN.to_dict(), "replicas": 2}), adapters=("torch",))
-        )
 
 
 @pytest.mark.parametrize(
