@@ -110,9 +110,10 @@ def explain(
 ) -> int:
     """Show which plan a run must have followed, from its rows alone; or why two runs differ, and how to fix it.
 
-    Of one trace: what is certain, what the rows leave open, and the first step at which no plan fits (exit code 1;
-    4 if nothing can be concluded). Its recorded plan is not looked at. Of two: the causes, as a failed xframe
-    compare shows them. A folder that xframe verify made stands for the traces in it.
+    Of one trace: what is certain, what the rows leave open, and the first step at which no plan fits, or where its
+    replicas part or share samples (exit code 1; 4 if nothing can be concluded). Its recorded plan is not looked at. Of
+    two: the causes, as a failed xframe compare shows them. A folder that xframe verify made stands for the traces in
+    it.
     """
     _one_form(json, md)
     (trace, *others) = files = _files([trace] if candidate is None else [trace, candidate])
@@ -129,23 +130,32 @@ def explain(
         return comparison.exit_code
     if order is not None or identity is not None:
         raise UsageError("--order and --identity are of two traces", got=Verbatim("one"))
+    from xframe.comparison.pairing import Run
+    from xframe.comparison.replicated import partings, sharing_samples, stated
     from xframe.inference.inferring import infer
     from xframe.report.inferred import one
     from xframe.trace.rows import Rows
     from xframe.trace.trace import Trace
 
     opened = Trace.open(trace)
-    inference = infer(Rows.of_trace(opened).limited(), opened.facts.num_samples if samples is None else samples)
-    text = one(inference, opened.name)
+    run = Run(opened.name, Rows.of_trace(opened), opened.facts, opened)
+    size = opened.facts.num_samples if samples is None else samples
+    inference = infer(run.rows.limited(), size, replicas=stated(run))
+    faults = [*partings(run), *filter(None, [sharing_samples(run)])]
+    text, facts = one(inference, opened.name), inference.to_dict()
+    if opened.replicas:
+        said, steps = [fault.sentence for fault in faults], [fault.step for fault in faults if fault.step is not None]
+        facts["replicas"] = {"number": len(opened.replicas), "first_fault": min(steps, default=None), "faults": said}
+        text += f"\nBetween the replicas: {'; '.join(said)}." if said else ""
     if md:
         print(lines("\n".join([f"# {escaped(opened.name)}", "", *fenced(text.splitlines())])))
     else:
-        answer(inference.to_dict(), text, json=json)
+        answer(facts, text, json=json)
     for join in opened.joins:
         remark(f"xframe: {join}.")
     if not opened.complete:
         remark(f"xframe: {printable(trace)} is {opened.ending} after {opened.num_rows:,} steps")
-    return 1 if inference.first_misfit is not None else 0 if inference.plan is not None else 4
+    return 1 if faults or inference.first_misfit is not None else 0 if inference.plan is not None else 4
 
 
 def import_command(

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, joined, na
 from xframe.comparison.parting import parted
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
-from xframe.errors import UsageError, Verbatim, XframeError, counted, unknown
+from xframe.errors import UsageError, Verbatim, XframeError, counted, printable, unknown
 from xframe.numerics.result import Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -101,7 +102,7 @@ def judge(
             "no run is compared with the plan: the size of the data set is not known, or not the same in all runs"
         )
     if len(runs) == 1 and (plan is None or num_samples is None):
-        raise _nothing_to_compare_with(1)
+        raise _nothing_to_compare_with(1, traces[0].path if traces[0].replicas else None)
     if len({run.facts.weights_fingerprint for run in runs} - {None}) > 1:
         notes.append(f"{' and '.join(run.name for run in runs)} did not start from the same weights")
     precision, why = _precision(runs)
@@ -185,12 +186,14 @@ def _stated(run: Run) -> str | None:
     return None if run.trace is None else settings.coarse_precision(run.trace.settings)
 
 
-def _nothing_to_compare_with(traces: int) -> UsageError:
+def _nothing_to_compare_with(traces: int, of_replicas: Path | None = None) -> UsageError:
     return UsageError(
         "nothing to compare with",
         got=Verbatim(counted(traces, "trace") + (" that states no plan and number of samples" if traces else "")),
         expected="two traces, or one with its plan",
-        remedy="Name a second one, as in: xframe compare reference.trace candidate.trace",
+        remedy="Name a second one, as in: xframe compare reference.trace candidate.trace"
+        if of_replicas is None
+        else f"Name a second one; whether its own replicas part shows: xframe explain {printable(of_replicas)}",
     )
 
 

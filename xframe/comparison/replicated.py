@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.errors import PlanError, counted
+from xframe.plan.fields import FIELDS
 from xframe.plan.replicas import share, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.merged import Dealt, Merged
 from xframe.trace.source import read_between
 from xframe.trace.trace import COMPLETE, ending_of
+from xframe.trace.weights import weights_path
 
 _ROWS = 1 << 17  # whose sizes are looked at together
+_IDS = 1 << 20  # that are looked at
+_REPEATS = 256  # steps with a sample twice of which it is looked up who had it
+_SAME = {  # what replicas must agree in, by column
+    "updates": "had applied {} updates, replica 0 {}",
+    "lr": "had learning rate {}, replica 0 {}",
+}
+_APART = "had other weights than replica 0: they are not synchronised"
 
 
 class Parting(NamedTuple):
@@ -71,6 +81,37 @@ def first_parting(run: Run, column: str, what: str) -> Parting | None:
     return None
 
 
+def partings(run: Run) -> Iterator[Parting]:
+    """Where the replicas of a run part in what no plan decides: steps, updates, rates, weights."""
+    marked, ended = first_parting(run, "weights_mark", _APART), unlike_weights(run)
+    if marked is None and ended is not None:
+        ended = Parting(None, f"{ended.sentence}: they are not synchronised")
+    yield from filter(None, (uneven(run), *(first_parting(run, *one) for one in _SAME.items()), marked, ended))
+
+
+def sharing_samples(run: Run) -> Parting | None:
+    """The first step, while no pass can be over, in which two replicas have the same samples."""
+    for one in dealt(run)[:1]:
+        if one.first or one.source.unknown["ids"] or not run.rows.known >= {"ids", "batch_size"}:
+            continue
+        n = run.facts.num_samples
+        ends = np.cumsum(read_between(one.source, "batch_size", 0, min(one.rows, _ROWS)).values)
+        rows = run.rows.head(int(np.searchsorted(ends, min(n or _IDS, _IDS), side="right")))
+        if not len(rows) or (ids := rows.ids) is None:
+            continue
+        steps = np.repeat(np.arange(len(rows)), rows.batch_size)
+        order = np.lexsort((ids, steps))
+        again = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) == 0)
+        within = ends[: len(rows)] <= (ids.max() + 1 if n is None else n)
+        for step in [step for step in np.unique(steps[order][1:][again])[:_REPEATS].tolist() if within[step]]:
+            own = [_ids(one.source, index, step) for index in range(len(one.source.parts))]
+            for a, b in combinations(range(len(own)), 2):
+                if len(both := np.intersect1d(own[a], own[b])):
+                    of = f"{len(both):,} of {min(len(own[a]), len(own[b])):,}, such as {both[0]}"
+                    return Parting(step, f"step {step:,}: replicas {a} and {b} of {run.name} share samples: {of}")
+    return None
+
+
 def _value(source: Merged, replica: int, column: str, row: int) -> str:
     value = read_between(source.parts[replica], column, row, row + 1).values[0].item()
     return f"{value:.9g}" if type(value) is float else f"{value:,}"
@@ -84,6 +125,17 @@ def _plan_of(one: Dealt, terms: Terms) -> TrainingPlan | None:
         own = None
     plan = own if own is not None and own.replicas == len(one.source.parts) else terms.plan
     return plan if plan is not None and plan.replicas > 1 else None
+
+
+def stated(run: Run) -> dict[str, Any]:
+    """What a run that as many replicas made from its start to its end states of a plan's fields of replicas."""
+    for one in dealt(run):
+        facts = one.source.stated[0]
+        if one.first or not one.of_the_end or facts.of == 1:
+            break
+        said = {"replica_split": facts.split, "replica_gradients": facts.gradients}
+        return {"replicas": facts.of, **{name: word for name, word in said.items() if word in FIELDS[name].words}}
+    return {}
 
 
 def unplanned(run: Run, terms: Terms) -> Parting | None:
@@ -205,12 +257,20 @@ def unlike_weights(run: Run) -> Parting | None:
     return None
 
 
-def shows_weights(run: Run) -> bool:
-    """Whether the weights of two replicas or more are known of the run's end, or of its last step."""
+def weights_by(run: Run) -> str | None:
+    """By what the weights of all replicas are known of the run's end, or of its last step; None if they are not, and
+    nothing where one process made the end."""
     last = [one for one in dealt(run) if one.of_the_end]
     if not last:
-        return True  # one process made the end
+        return ""
     parts = last[0].source.parts
-    kept = sum(bool(part.end.get("weights")) for part in parts)
-    marked = sum(not part.unknown["weights_mark"] for part in parts)
-    return max(kept, marked) == len(parts)
+    if all(part.end.get("weights") for part in parts):
+        return "digests"
+    return "marks" if not any(part.unknown["weights_mark"] for part in parts) else None
+
+
+def without_file(run: Run) -> list[str]:
+    """The files of final weights, of which a replica's trace has digests, that are not there."""
+    parts = [part for one in dealt(run)[-1:] if one.of_the_end for part in one.source.parts]
+    paths = [weights_path(part.path) for part in parts if part.end.get("weights")]
+    return [path.name for path in paths if not path.exists()]

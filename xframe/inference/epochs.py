@@ -36,8 +36,7 @@ def hypotheses(run: Observed, passes: Passes, lengths: Iterable[int] | None = No
 
     ``lengths``: the numbers of steps that are tried; default: all that a short run may have, or a long one can show.
     """
-    n, b = run.num_samples, run.batch_size
-    per_pass = steps_per_pass(passes.remainder, n, b)
+    per_pass = steps_per_pass(run, passes.remainder)
     pass_ends = _pass_ends(run, passes)
     if passes.restart:
         s = passes.restart
@@ -55,7 +54,7 @@ def hypotheses(run: Observed, passes: Passes, lengths: Iterable[int] | None = No
 
 def _of_length(run: Observed, passes: Passes, s: int, per_pass: int, pass_ends: Flags) -> Iterator[Epochs]:
     """Epochs of s steps, where no pass is abandoned."""
-    n, b, total = run.num_samples, run.batch_size, run.num_steps
+    n, b, total = run.rows_of_pass, run.batch_size, run.num_steps
     carry = passes.remainder == "carry"
     index = np.arange(total + 1, dtype=np.int64)
     epoch, ends = index // s, index[1:] % s == 0
@@ -79,7 +78,7 @@ def _of_length(run: Observed, passes: Passes, s: int, per_pass: int, pass_ends: 
 
 
 def _pass_ends(run: Observed, passes: Passes) -> Flags:
-    n, b, position = run.num_samples, run.batch_size, passes.position[:-1]
+    n, b, position = run.rows_of_pass, run.batch_size, passes.position[:-1]
     if passes.remainder == "drop":
         return np.asarray(position + 2 * b > n)
     return np.asarray(position + b >= n)

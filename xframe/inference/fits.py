@@ -17,6 +17,7 @@ from xframe.plan.cadence import Cadence
 LIMITS = ("epochs", "steps", "updates")
 _DEFAULTS = {  # what a plan need not say
     "remainder": "keep",
+    "replica_remainder": "uneven",
     "on_exhaustion": "repeat",
     "accumulation_boundary": "epoch",
     "accumulation_remainder": "flush",
@@ -63,7 +64,7 @@ class Fit(NamedTuple):
 
 def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:
     """The plans with these passes that give these updates, and end there; ``lengths`` as in ``epochs.hypotheses``."""
-    n, b, total = run.num_samples, run.batch_size, run.num_steps
+    n, b, total = run.rows_of_pass, run.batch_size, run.num_steps
     one_size = b == n and passes.remainder == "keep" and bool((run.rows.batch_size == n).all())
     whole_stream = passes.remainder == "carry" and total == 1 and b % n == 0
     tried: dict[Any, list[tuple[dict[str, Any], frozenset[str]]]] = {}
@@ -71,10 +72,10 @@ def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None)
         s = epochs.steps_per_epoch
         remainders: tuple[str, ...] = (passes.remainder,)
         if n % b == 0:
-            carry = ("carry",) if epochs.on_exhaustion in (None, "repeat") else ()
+            carry = ("carry",) if epochs.on_exhaustion in (None, "repeat") and not run.even else ()
             remainders = ("keep", "drop", "pad", "error", *carry)
         labelled = epochs_of.labelled(run, passes, epochs)
-        base = {"batch_size": b, "remainder": passes.remainder, **epochs.fields}
+        base = {"batch_size": b, "remainder": passes.remainder, **epochs.fields, **run.shared}
         more = {"batch_size"} if one_size or (whole_stream and s is None) else set()
         if s is not None and s > total:
             more.add("steps_per_epoch")

@@ -20,12 +20,15 @@ and ids, the order in ids, the windows (accumulation and what cuts it) in update
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from xframe.errors import PlanError
 from xframe.inference import epochs as epochs_of
 from xframe.inference import orders
 from xframe.inference import passes as passes_of
@@ -33,6 +36,7 @@ from xframe.inference.fits import LIMITS, Fit, cuts_of, fits_of, plainest, windo
 from xframe.inference.observed import SEEDS, UNLIKELY, Observed, first, plan_of
 from xframe.inference.orders import Kind
 from xframe.inference.passes import Passes, spans_of
+from xframe.plan.fields import DEPENDENTS
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -42,14 +46,18 @@ _WEIGHT = 3.0  # of one field that is not as by default, beside the logarithm of
 _NAMES = (
     *("batch_size", "remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion"),
     *("gradient_accumulation_steps", "accumulation_boundary", "accumulation_remainder", "accumulation_at_end"),
+    *("replicas", "replica_split", "replica_remainder", "replica_gradients"),
     *LIMITS,
 )
 _IN_TURN = (  # values, as they are listed
     *("keep", "drop", "pad", "carry", "error", "restart", "continue", "repeat", "short_epoch", "stop"),
     *("epoch", "pass", "flush", "leak", "actual", "window", "sum", "samples"),
+    *("slices", "interleaved", "dealt", "uneven", "rows", "replicas"),
 )
+_OF_REPLICAS = {one.name: one for one in DEPENDENTS["replicas"]}  # what a plan of several replicas says of them
 _SHOWN_BY_PASSES = {
     *("remainder", "steps_per_epoch", "epoch_iterator", "on_exhaustion", "accumulation_boundary", "epochs"),
+    "replica_remainder",
 }
 
 
@@ -85,10 +93,17 @@ class Inference:
         return values
 
 
-def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) -> Inference:
+def infer(
+    rows: Rows,
+    num_samples: int | None,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    replicas: Mapping[str, Any] = MappingProxyType({}),
+) -> Inference:
     """The plans that explain the rows of a run, whole or a part from its start.
 
-    Without ``num_samples`` that is inferred from the ids or sizes; ``seeds``: of xframe's own order that are tried.
+    Without ``num_samples`` that is inferred from the ids or sizes; ``seeds``: of xframe's own order that are tried;
+    ``replicas``: what the run states of the plan's fields of replicas, where it is one of several.
     """
     total, sizes = len(rows), rows.batch_size
     updates = None if rows.updates is None else int(rows.updates[-1]) if total else 0
@@ -104,7 +119,8 @@ def infer(rows: Rows, num_samples: int | None, *, seeds: Sequence[int] = SEEDS) 
     n, notes = (num_samples, []) if num_samples is not None else number_of_samples(rows)
     # Of a data set of unknown size nothing shows but one long pass.
     one_pass = int(sizes.sum()) + int(sizes[0])
-    inference = _explain(Observed(rows, one_pass if n is None else n, tuple(seeds)))
+    run = Observed(rows, one_pass if n is None else n, tuple(seeds))
+    inference = _shared(run, replicas) if replicas else _explain(run)
     if n is None:
         inference = replace(
             inference,
@@ -137,6 +153,26 @@ def number_of_samples(rows: Rows) -> tuple[int | None, list[str]]:
     return None, ["The number of samples was not given, and neither ids nor sizes show it: nor do they show passes."]
 
 
+def _shared(run: Observed, replicas: Mapping[str, Any]) -> Inference:
+    """The plans of several replicas: of what may make a pass even for them, that which explains the most steps."""
+    found = dict[str, Inference]()
+    for remainder in _OF_REPLICAS["replica_remainder"].words:
+        with suppress(PlanError):  # not all are possible with every batch size
+            shared = {**replicas, "replica_remainder": remainder}
+            found[remainder] = _explain(Observed(run.rows, run.num_samples, run.seeds, shared))
+    reached = {name: run.num_steps if one.first_misfit is None else one.first_misfit for name, one in found.items()}
+    inference = found[max(reached, key=reached.__getitem__)]
+    if inference.plan is None:
+        return inference
+    alike = tuple(name for name in found if reached[name] == max(reached.values()))
+    left = {name: field.words for name, field in _OF_REPLICAS.items() if name not in replicas} | {
+        "replica_remainder": alike
+    }
+    undecided = {name: values for name, values in left.items() if len(values) > 1}
+    certain = {name: value for name, value in inference.certain.items() if name not in undecided}
+    return replace(inference, certain=certain, undecided={**inference.undecided, **undecided})
+
+
 def _explain(run: Observed) -> Inference:
     """The plans that fit all rows, or as many from the start as any plan explains."""
     rows, n = run.rows, run.num_samples
@@ -151,7 +187,7 @@ def _explain(run: Observed) -> Inference:
     notes = ("The samples come in no passes: they are drawn with replacement, or otherwise at random.",) if none else ()
     if not step:
         return Inference(None, n, order="none" if none else "unknown", first_misfit=0, notes=notes, odd=odd)
-    start = _explain(Observed(rows.head(step), n, run.seeds))
+    start = _explain(run.head(step))
     return replace(
         start,
         first_misfit=step if start.first_misfit is None else start.first_misfit,

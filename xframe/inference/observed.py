@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import compress
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.plan.order import Order, first_samples
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -26,14 +28,31 @@ UNLIKELY = math.log(1e6)  # an explanation that many times less likely than anot
 class Observed:
     """The rows of a run, at least one and no batch of which is empty, over a data set of known size.
 
-    Its batch size is that of the first batch, and so of any plan that explains the rows.
+    Its batch size is that of the first batch, and so of any plan that explains the rows. ``shared``: the plan's fields
+    of replicas; raises PlanError where no plan of that batch size has them.
     """
 
-    def __init__(self, rows: Rows, num_samples: int, seeds: tuple[int, ...]) -> None:
-        self.rows, self.num_samples, self.seeds = rows, num_samples, seeds
+    def __init__(
+        self, rows: Rows, num_samples: int, seeds: tuple[int, ...], shared: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.rows, self.num_samples, self.seeds, self.shared = rows, num_samples, seeds, shared
         self.batch_size, self.num_steps, self.bounds = int(rows.batch_size[0]), len(rows), rows.bounds
+        self.rows_of_pass = num_samples  # before it is cut into batches, see ``xframe.plan.replicas``
+        if shared:
+            self.rows_of_pass = rows_of_pass(
+                plan_of({"batch_size": self.batch_size, "steps": 1, **shared}), num_samples
+            )
         self.windows: dict[tuple[bool, bytes], list[tuple[int, int, bool]]] = {}  # by cuts, ``fits.window_sizes``
         self._orders: dict[tuple[int, int], Ints] = {}
+
+    def head(self, steps: int, seeds: tuple[int, ...] | None = None) -> Observed:
+        """The first steps of the run."""
+        return Observed(self.rows.head(steps), self.num_samples, self.seeds if seeds is None else seeds, self.shared)
+
+    @property
+    def even(self) -> bool:
+        """Whether a pass is made even for replicas."""
+        return self.shared.get("replica_remainder") in ("pad", "drop")
 
     @cached_property
     def applied(self) -> Ints | None:

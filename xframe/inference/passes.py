@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -48,27 +49,28 @@ class Passes:
             yield replace(self, remainder=remainder)
 
 
-def remainders(num_samples: int, batch_size: int) -> tuple[str, ...]:
+def remainders(rows_of_pass: int, batch_size: int, *, even: bool = False) -> tuple[str, ...]:
     """Those that differ; where nothing is left of a pass, ``keep`` stands for all."""
-    if num_samples % batch_size == 0:
+    if rows_of_pass % batch_size == 0:
         return ("keep",)
-    return ("keep", "drop", "pad", "carry") if num_samples >= batch_size else ("keep", "pad", "carry")
+    carry = () if even else ("carry",)
+    return ("keep", "drop", "pad", *carry) if rows_of_pass >= batch_size else ("keep", "pad", *carry)
 
 
-def steps_per_pass(remainder: str, num_samples: int, batch_size: int) -> int:
+def steps_per_pass(run: Observed, remainder: str) -> int:
     """Of a whole pass; 0 for the endless stream of ``carry``."""
     if remainder == "carry":
         return 0
-    return num_samples // batch_size if remainder == "drop" else -(-num_samples // batch_size)
+    return run.rows_of_pass // run.batch_size if remainder == "drop" else -(-run.rows_of_pass // run.batch_size)
 
 
 def hypotheses(run: Observed) -> Iterator[Passes]:
     """All ways in which the batches may have been cut; with restarts only their sizes are looked at."""
-    n, b = run.num_samples, run.batch_size
+    n, b = run.rows_of_pass, run.batch_size
     early: dict[int, list[str]] = {}  # restarts before any pass is over, with the remainders that allow them
     tried: list[int] = []
     misfit = 0
-    for remainder in remainders(n, b):
+    for remainder in remainders(n, b, even=run.even):
         plain = with_ids(run, cut(run, remainder))
         yield plain
         # Up to the first pass's end remainders are alike.
@@ -87,9 +89,8 @@ def hypotheses(run: Observed) -> Iterator[Passes]:
 
 def abandons(run: Observed, remainder: str, restart: int) -> bool:
     """Whether a new pass after that many steps leaves any samples of the old one behind."""
-    n, b = run.num_samples, run.batch_size
-    steps = steps_per_pass(remainder, n, b)
-    return bool(restart % steps if steps else restart * b % n)
+    steps = steps_per_pass(run, remainder)
+    return bool(restart % steps if steps else restart * run.batch_size % run.num_samples)
 
 
 def restarts(run: Observed, plain: Passes) -> Iterable[int]:
@@ -109,7 +110,7 @@ def restarts(run: Observed, plain: Passes) -> Iterable[int]:
 def _screened(run: Observed, remainder: str, restarts: list[int], steps: int) -> list[int]:
     """Those that explain a longer and longer part of the run, until there are few; the furthest if none does."""
     while len(restarts) > 16 and steps < run.num_steps:
-        part = Observed(run.rows.head(steps), run.num_samples, ())
+        part = run.head(steps, ())
         reached = {restart: with_ids(part, cut(part, remainder, restart)).misfit for restart in restarts}
         furthest = sorted(restarts, key=lambda restart: -reached[restart])
         restarts = [restart for restart in restarts if reached[restart] >= steps] or furthest[:8]
@@ -136,15 +137,15 @@ def _without_repeat(run: Observed, latest: int) -> list[int]:
 
 
 @lru_cache(maxsize=16)
-def _base(batch_size: int, remainder: str, steps: int, *, restarting: bool) -> TrainingPlan:
+def _base(batch_size: int, remainder: str, steps: int, *shared: tuple[str, Any], restarting: bool) -> TrainingPlan:
     epochs = {"steps_per_epoch": 1, "epoch_iterator": "restart"} if restarting else {}
-    return plan_of({"batch_size": batch_size, "remainder": remainder, "steps": steps, **epochs})
+    return plan_of({"batch_size": batch_size, "remainder": remainder, "steps": steps, **epochs, **dict(shared)})
 
 
 def cut(run: Observed, remainder: str, restart: int = 0) -> Passes:
     """A hypothesis, checked against the sizes."""
     n, b, total, rows = run.num_samples, run.batch_size, run.num_steps, run.rows
-    plan = _base(b, remainder, total + 1, restarting=restart > 0)
+    plan = _base(b, remainder, total + 1, *run.shared.items(), restarting=restart > 0)
     if restart > 1:
         plan = plan.model_copy(update={"steps_per_epoch": restart})
     cadence = Cadence(plan, n)

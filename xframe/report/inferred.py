@@ -6,6 +6,7 @@ from typing import Any
 
 from xframe.errors import counted
 from xframe.inference.inferring import MORE, Inference
+from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
 from xframe.tables import plain
 
@@ -16,7 +17,8 @@ def one(inference: Inference, name: str) -> str:
     """The plan that explains a run: what is certain, and what its rows leave open."""
     plan, rows = inference.plan, list[Row]()
     if plan is not None:
-        rows = [_batch_size(inference, plan), _remainder(inference, plan), _order(inference)]
+        rows = [_batch_size(inference, plan), *_replicas(inference, plan)]
+        rows += [_remainder(inference, plan), _order(inference)]
         rows += [*_epochs(inference, plan), *_accumulation(inference, plan), _limits(inference, plan)]
     return "\n".join([_title(inference, name), *plain(rows, indent=2), *_misfit(inference), *inference.notes])
 
@@ -44,11 +46,27 @@ def _batch_size(inference: Inference, plan: TrainingPlan) -> Row:
     return ["batch size", f"{plan.batch_size:,}", known]
 
 
+def _replicas(inference: Inference, plan: TrainingPlan) -> list[Row]:
+    if plan.replicas == 1:
+        return []
+    remainder, n = str(plan.replica_remainder), inference.num_samples
+    split = str(plan.replica_split) if "replica_split" in inference.certain else "how they share a step is not known"
+    lines = [["replicas", f"{plan.replicas:,}", split]]
+    if n is None or n % plan.replicas == 0:
+        return lines
+    known = _field(inference, "", "replica_remainder", remainder)[2]
+    if "replica_remainder" in inference.certain:
+        how = {"pad": "filled up to", "drop": "cut down to"}.get(remainder, "left at")
+        known = f"{known}: a pass of {n:,} is {how} {rows_of_pass(plan, n):,}"
+    return [*lines, ["made even", remainder, known]]
+
+
 def _remainder(inference: Inference, plan: TrainingPlan) -> Row:
     n, b = inference.num_samples, plan.batch_size
     known, value = _certain(inference, "remainder"), plan.remainder
     if n is None:
         return ["remainder", "unknown", "the number of samples is not known"]
+    n = rows_of_pass(plan, n)
     rest = n % b
     division = f"{n:,} mod {b:,} = {rest:,}"
     if "remainder" not in inference.undecided:

@@ -93,8 +93,62 @@ def test_explain(xf):
     code, out, _ = xf("explain", "two.trace")
     assert code == 0
     assert "batch size    8 " in out
-    assert out == xf("explain", "one.trace")[1].replace("one:", "two:", 1)
+    both = [["replicas", "2", "slices"], *[line.split() for line in xf("explain", "one.trace")[1].splitlines()[1:]]]
+    assert sorted(line.split() for line in out.splitlines()[1:]) == sorted(both)
+    facts = json.loads(xf("explain", "two.trace", "--json")[1])
+    assert facts["replicas"] == {"number": 2, "first_fault": None, "faults": []}
+    assert facts["plan"]["replicas"] == 2
+    assert "replicas" not in json.loads(xf("explain", "one.trace", "--json")[1])
     assert xf("explain", "one.trace", "two.trace")[0] == 0
+
+
+def scripts(path, change=lambda rank, step: {}, steps=(5, 5)):
+    """A run of two replicas of a script, which states no plan."""
+    for rank in range(2):
+        with xframe.record(path, num_samples=SAMPLES, replica=(rank, 2)) as rec:
+            for step in range(steps[rank]):
+                row = {"ids": np.arange(8 * step + 4 * rank, 8 * step + 4 * rank + 4), "lr": 0.1, "weights_mark": 0.5}
+                rec.step(**{**row, "updates": step + 1, "loss": 1.0, **change(rank, step)})
+
+
+@pytest.mark.parametrize(
+    ("change", "step", "words"),
+    [
+        (lambda rank, step: {"weights_mark": 0.5 + rank * (step >= 3)}, 3, "had other weights than replica 0"),
+        (lambda rank, step: {"lr": 0.1 + rank * (step >= 2)}, 2, "had learning rate 1.1, replica 0 0.1"),
+        (lambda rank, step: {"updates": step + 1 - rank * (step >= 4)}, 4, "had applied 4 updates, replica 0 5"),
+        (lambda rank, step: {"ids": np.arange(8 * step, 8 * step + 4)}, 0, "share samples: 4 of 4, such as 0"),
+    ],
+)
+def test_one_run_whose_replicas_part_is_explained(xf, tmp_path, change, step, words):
+    scripts(tmp_path / "run.trace", change)
+    code, out, _ = xf("explain", "run.trace")
+    (line,) = [line for line in out.splitlines() if line.startswith("Between the replicas: ")]
+    assert (code, line.startswith(f"Between the replicas: step {step}: ")) == (1, True)
+    assert words in line
+    code, out, _ = xf("explain", "run.trace", "--json")
+    facts = json.loads(out)["replicas"]
+    assert (code, facts["first_fault"], len(facts["faults"])) == (1, step, 1)
+    assert words in facts["faults"][0]
+
+
+def test_one_run_whose_replicas_end_apart_is_explained(xf, tmp_path):
+    scripts(tmp_path / "short.trace", steps=(5, 4))
+    code, out, _ = xf("explain", "short.trace")
+    assert (code, "Between the replicas: replica 1 of short made 4 steps, replica 0 5." in out) == (1, True)
+    scripts(tmp_path / "right.trace")
+    code, out, _ = xf("explain", "right.trace")
+    assert (code, "Between the replicas" in out) == (0, False)
+
+
+def test_one_run_without_a_plan_is_pointed_to_explain(xf, tmp_path):
+    scripts(tmp_path / "run.trace")
+    code, _, err = xf("compare", "run.trace")
+    said = " ".join(err.split())
+    assert (code, "whether its own replicas part shows: xframe explain run.trace" in said) == (2, True)
+    with xframe.record(tmp_path / "plain.trace", num_samples=4) as rec:
+        rec.step(ids=[0, 1], updates=1)
+    assert "xframe compare reference.trace candidate.trace" in " ".join(xf("compare", "plain.trace")[2].split())
 
 
 def test_a_run_that_differs_is_explained(xf, tmp_path):

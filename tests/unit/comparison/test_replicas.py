@@ -67,7 +67,7 @@ def test_replicas_that_do_as_planned(tmp_path, replicas, split):
     assert comparison, comparison
     assert (check_of(comparison).result, check_of(comparison).first) == ("pass", None)
     assert check_of(comparison).values == {"run": str(replicas)}
-    assert "dealt as planned, same steps, updates, rates, weights" in str(comparison)
+    assert "dealt as planned, same steps, updates, rates, weights (digests)" in str(comparison)
     assert comparison.structure == "identical"
 
 
@@ -126,6 +126,48 @@ def test_without_weights_it_is_not_known_whether_replicas_stay_one_model(tmp_pat
     assert comparison.structure == "identical"
     marked = record(tmp_path / "marked.trace", weights=None)
     assert check_of(xframe.compare(marked)).result == "pass"
+    assert check_of(xframe.compare(marked)).rule.endswith("weights (marks)")
+
+
+def test_a_file_of_weights_that_is_gone_is_said(tmp_path, honest):
+    comparison = xframe.compare(honest)
+    assert check_of(comparison).detail == ""
+    (tmp_path / "honest.trace" / "1.weights.safetensors").unlink()
+    found = check_of(comparison := xframe.compare(honest))
+    words = "1.weights.safetensors of honest is not there: of these weights the digests in the trace were compared"
+    assert (found.result, found.detail) == ("pass", words)
+    assert words in str(comparison)
+
+
+def _unsplit(rank, step, row, ids):
+    """Each replica has what replica 0 is dealt."""
+    return {"ids": ids[: len(row["ids"])]}
+
+
+def test_replicas_that_share_samples_are_said_where_both_runs_do_it(tmp_path):
+    a, b = (unplanned(tmp_path / f"{name}.trace", change=_unsplit) for name in "ab")
+    comparison = xframe.compare(a, b)
+    found = check_of(comparison)
+    assert found.result == "pass"
+    for name in "ab":
+        assert f"step 0: replicas 0 and 1 of {name} share samples: 6 of 6, such as " in found.detail
+    assert "share samples" in str(comparison)
+
+
+def test_one_sample_shared_in_a_later_step_is_said(tmp_path):
+    def lent(rank, step, row, ids):
+        return {"ids": np.append(row["ids"][:-1], ids[0])} if rank == 1 and step == 4 else {}
+
+    a, b = (unplanned(tmp_path / f"{name}.trace", change=lent) for name in "ab")
+    assert "step 4: replicas 0 and 1 of a share samples: 1 of 6" in check_of(xframe.compare(a, b)).detail
+
+
+def test_samples_that_come_again_in_the_next_pass_are_not_shared(tmp_path):
+    """Batches go over the ends of passes, so that of one step two replicas have the same sample."""
+    plan = xframe.TrainingPlan(batch_size=60, steps=9, remainder="carry", replicas=2)
+    runs = [unplanned(tmp_path / f"{name}.trace", plan) for name in "ab"]
+    assert any(len(set(step.sample_ids.tolist())) < 60 for step in plan.each_step(SAMPLES))
+    assert check_of(xframe.compare(*runs)).detail == ""
 
 
 def _swap(rank, step, row, ids):

@@ -10,21 +10,15 @@ from xframe.comparison.replicated import (
     Parting,
     dealt,
     dealt_otherwise,
-    first_parting,
-    shows_weights,
+    partings,
+    sharing_samples,
     sizes,
-    uneven,
-    unlike_weights,
     unplanned,
+    weights_by,
+    without_file,
 )
 from xframe.comparison.result import Judgement
 from xframe.errors import printable
-
-_SAME = {  # what replicas must agree in, by column
-    "updates": "had applied {} updates, replica 0 {}",
-    "lr": "had learning rate {}, replica 0 {}",
-}
-_APART = "had other weights than replica 0: they are not synchronised"
 
 
 class Replicas(Check):
@@ -37,7 +31,8 @@ class Replicas(Check):
     @classmethod
     def rule(cls, terms: Terms, runs: Sequence[Run]) -> str:
         planned = terms.plan is not None and terms.plan.replicas > 1
-        return f"{'dealt as planned, ' if planned else ''}same steps, updates, rates, weights"
+        by = " and ".join(sorted({by for run in runs if (by := weights_by(run))}))
+        return f"{'dealt as planned, ' if planned else ''}same steps, updates, rates, weights{by and f' ({by})'}"
 
     @classmethod
     def present(cls, terms: Terms, runs: Sequence[Run]) -> bool:
@@ -53,26 +48,32 @@ class Replicas(Check):
 
     def judge(self) -> Judgement:
         sides = [run for run in (self.pair.candidate, self.pair.reference) if dealt(run)]
-        partings = [one for run in sides for one in _within(run, self.pair.terms)]
-        if self.pair.terms.order == "exact" and (found := dealt_otherwise(self.pair)) is not None:
-            partings.append(found)
-        if partings:
-            steps = [one.step for one in partings if one.step is not None]
-            return Judgement("fail", min(steps, default=None), "; ".join(one.sentence for one in partings))
+        found = [one for run in sides for one in _within(run, self.pair.terms)]
+        if self.pair.terms.order == "exact" and (other := dealt_otherwise(self.pair)) is not None:
+            found.append(other)
+        if found:
+            steps = [one.step for one in found if one.step is not None]
+            return Judgement("fail", min(steps, default=None), "; ".join(one.sentence for one in found))
         for run in sides:
             if not run.rows.complete and run.trace is not None:
                 return Judgement("not judged", detail=f"{run.name} is {printable(run.trace.ending)}; alike up to there")
-            if not shows_weights(run):
+            if weights_by(run) is None:
                 detail = f"the final weights of {run.name} are not known of each replica; alike in all else"
                 return Judgement("not judged", detail=detail)
-        return Judgement("pass")
+        return Judgement("pass", detail="; ".join(said for run in sides for said in _noted(run)))
 
 
 def _within(run: Run, terms: Terms) -> Iterator[Parting]:
     """Where the replicas of one run part."""
-    found = [uneven(run), unplanned(run, terms), *(first_parting(run, name, what) for name, what in _SAME.items())]
-    marked = first_parting(run, "weights_mark", _APART)
-    ended = unlike_weights(run)
-    if marked is None and ended is not None:
-        ended = Parting(None, f"{ended.sentence}: they are not synchronised")
-    yield from filter(None, (*found, marked, ended))
+    if (found := unplanned(run, terms)) is not None:
+        yield found
+    yield from partings(run)
+
+
+def _noted(run: Run) -> Iterator[str]:
+    """What fails no run, and is to be known."""
+    if (shared := sharing_samples(run)) is not None:
+        yield shared.sentence
+    if lacking := without_file(run):
+        files = lacking[0] + (f" and {len(lacking) - 1:,} more" if len(lacking) > 1 else "")
+        yield f"{files} of {run.name} is not there: of these weights the digests in the trace were compared"
