@@ -77,6 +77,17 @@ def test_a_killed_rank_keeps_what_it_had_and_is_said_to_lack_its_end(script, toy
     assert of(toy / "a.trace", 0).ending == "complete"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_rank_that_is_killed_as_it_closes_its_trace_leaves_nothing_beside_it(script, toy, number):
+    """As torchrun ends the other ranks when one has failed."""
+    closes = f"import os, xframe.files.new as new; new.Passing.put = lambda file: os.kill(os.getpid(), {number:d})"
+    done = script(LAUNCH + f"launch([{f'{closes}; {TRAIN}'!r}, {TRAIN!r}])")
+    said(done, "recorded in a.trace, by 2 replicas", "replica 0 was ended before it could close its trace")
+    assert done.code == number
+    assert sorted(os.listdir(toy / "a.trace")) == ["0.trace", "1.trace"]
+    assert [of(toy / "a.trace", index).num_rows for index in (0, 1)] == [5, 5]
+
+
 def test_ranks_that_are_started_again_share_the_next_folder(script, toy):
     for again in (0, 1):
         environment = {"TORCHELASTIC_RESTART_COUNT": str(again)}

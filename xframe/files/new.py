@@ -97,7 +97,7 @@ class Passing(NewFile):
 
 
 def remove_left(target: Path) -> None:
-    """Removes what killed processes left beside ``target``, a file that this process has just made."""
+    """Removes what killed processes left beside ``target``, a file that no other process writes any more."""
     before, after = f".{target.name}.", ".closing"
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:

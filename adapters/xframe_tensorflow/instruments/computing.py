@@ -242,7 +242,7 @@ def refuse_replicas(strategy: Any) -> None:
             "several replicas in one process cannot be recorded",
             got=Verbatim(f"{here} replicas of {type(strategy).__name__}"),
             expected="one in each process, as under MultiWorkerMirroredStrategy with one device each",
-            remedy="Record in the loop itself, with xframe.record.",
+            remedy="Record in the loop itself, with xframe.recording.several.record_replicas: docs/howto/replicas.md.",
         )
 
 

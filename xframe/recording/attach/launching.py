@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from xframe.errors import UsageError, Verbatim, unwritable
+from xframe.files.new import remove_left
 from xframe.recording.attach.capturing import MEGABYTES, Capture
 from xframe.recording.attach.continuing import NOTHING_BEFORE, Continuing
 from xframe.recording.attach.here import Here
@@ -123,6 +124,7 @@ def _run_recorded(
             if ending is not None and ending.asked:
                 raise KeyboardInterrupt
             words = _settled(said)
+            _clear(words)
         except KeyboardInterrupt:
             if ending is not None:
                 ending.kill()
@@ -250,6 +252,15 @@ def _settled(said: Path) -> list[Words]:
         if not (running or _left(said)) or time.monotonic() > deadline:
             return [*words, *({"running": process} for process in running)]
         time.sleep(_GRACE / 10)
+
+
+def _clear(words: Sequence[Words]) -> None:
+    """Removes what a process left that was killed as it closed its trace: the trace is as it was before."""
+    over = {word["ended"] for word in words if "ended" in word}
+    running = {word["running"] for word in words if "running" in word}
+    for word in words:
+        if "opened" in word and word["opened"] not in over and word["process"] not in running:
+            remove_left(Path(word["opened"]))
 
 
 def _left(said: Path) -> bool:
