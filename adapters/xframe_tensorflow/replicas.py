@@ -85,10 +85,10 @@ def refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:
 
 
 def weights_mark(module: keras.Model) -> tf.Tensor:
-    """A number that is another where the weights are, of a few of them; in graph."""
+    """A number that is another where the weights are, of a few of them; in graph. A softmax's keep their plain sum."""
     variables = [variable.value for variable in module.trainable_variables]
     marked = [tf.reshape(one, [-1])[:_MARKED] for one in (variables[0], variables[-1])]
-    return tf.add_n([tf.reduce_sum(tf.cast(one, tf.float64)) for one in marked])
+    return tf.add_n([tf.reduce_sum(tf.square(tf.cast(one, tf.float64))) for one in marked])
 
 
 def mirrored(replicas: int, device: str) -> tf.distribute.Strategy:

@@ -189,10 +189,10 @@ class ReplicaStep(TrainStep):
         return {}
 
     def mark(self) -> torch.Tensor | None:
-        """A number that is another where the weights are, of a few of them."""
+        """A number that is another where the weights are, of a few of them; a softmax's keep their plain sum."""
         with torch.no_grad():
             looked_at = [parameter.flatten()[:_MARKED].double() for parameter in self.marked]
-            return torch.cat(looked_at).sum()
+            return torch.cat(looked_at).square().sum()
 
 
 class ShardedStep(ReplicaStep):

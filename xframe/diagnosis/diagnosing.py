@@ -210,6 +210,8 @@ def _of_labels(case: Case, table: Table) -> list[Answer]:
 def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
     """Why the numbers differ where the rows are the same."""
     found = [fit for cause in causes.every() for fit in cause.find_in_numbers(case, numbers)]
+    since = None if case.replicas is None else case.replicas.explain_from
+    found = [fit for fit in found if since is None or not _guessed(fit, numbers, since)]
     fits = sorted(_less_vague(_standing(found, table), numbers), key=lambda fit: fit.rank)
     labelled = case.labels_differ_at  # from there on other epochs may be why, as of a schedule that ticks by them
     sure = [fit.exact and (labelled is None or (fit.step or 0) < labelled) for fit in fits]
@@ -217,6 +219,14 @@ def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
         _in_words(fit, case, fit.cause.explains(table, fit.step), is_certain=is_certain)
         for fit, is_certain in zip(fits, sure, strict=True)
     ]
+
+
+def _guessed(fit: Fit, numbers: Numbers, since: int) -> bool:
+    """Whether that is a guess at numbers from that step on, or at the end: nothing recorded speaks for it."""
+    cause = fit.cause
+    backed = cause.definite or bool(cause.settings_behind and numbers.evidence.differing(cause.settings_behind))
+    shown = fit.exact or (backed and fit.rank == cause.rank)
+    return not shown and (fit.step is None or fit.step >= since)
 
 
 def _less_vague(fits: list[Fit], numbers: Numbers) -> list[Fit]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xframe.inference.observed import Ints
-from xframe.trace.merged import INTERLEAVED
+from xframe.trace.merged import INTERLEAVED, Parting
 from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
+
+_FINGERPRINT = re.compile(r"weights\..*fingerprint")
+_OF_UPDATES = re.compile(r"(optimizer|precision|dropout|normalisation|layer)\..*|loss\.(?!.*shape).*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +32,10 @@ class Replicas:
         apart: which replica's weights those are.
         ends_apart: their final weights differ.
         losses_summed: a step's loss is the sum of theirs.
+        starts_apart: they state different starting weights, or have different ones before any update; None where that
+            is not known.
+        otherwise: what one states of how it updates otherwise than the first: the setting, which one, the two values.
+        seeded_apart: they state different seeds for the order.
     """
 
     sizes: Ints
@@ -35,6 +45,9 @@ class Replicas:
     apart: int | None = None
     ends_apart: bool = False
     losses_summed: bool = False
+    starts_apart: bool | None = None
+    otherwise: tuple[tuple[str, int, Any, Any], ...] = ()
+    seeded_apart: bool = False
 
     @classmethod
     def of(cls, trace: Trace | None, steps: int) -> Replicas | None:
@@ -49,19 +62,35 @@ class Replicas:
         labels = [one.epoch for one in rows]
         epochs = None if any(one is None for one in labels) else np.array(labels)
         parting = source.parting("weights_mark")
+        stated = [part.settings for part in source.parts]
         kept = [weights for part in source.parts if (weights := part.end.get("weights"))]
         return cls(
             sizes,
-            source.stated[0].split == INTERLEAVED,
+            source.split == INTERLEAVED,
             epochs,
             None if parting is None else parting.row,
             None if parting is None else parting.replica,
             any(weights != kept[0] for weights in kept),
             source.losses_summed,
+            _before_updates(rows[0], parting) or _start_apart(stated),
+            tuple(_otherwise(stated)),
+            len({one.get("loader.seed") for one in stated}) > 1,
         )
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @property
+    def part(self) -> bool:
+        """Whether their weights are known to differ behind some step."""
+        return self.parted is not None or self.ends_apart
+
+    @property
+    def explain_from(self) -> int | None:
+        """The first step whose loss their different weights explain; None where these are not known to differ."""
+        if not self.part:
+            return None
+        return 0 if self.starts_apart else 1 + (self.parted or 0)
 
     @cached_property
     def uneven(self) -> Ints:
@@ -96,3 +125,43 @@ class Replicas:
             [ids[(of == one) & (owner == replica)] for replica in range(len(self))]
             for one in np.unique(labels).tolist()
         ]
+
+
+def _start_apart(stated: Sequence[Mapping[str, Any]]) -> bool | None:
+    prints = [{name: one for name, one in each.items() if _FINGERPRINT.fullmatch(name)} for each in stated]
+    return any(one != prints[0] for one in prints) if all(prints) else None
+
+
+def _before_updates(rows: Rows, parting: Parting | None) -> bool:
+    return parting is not None and rows.updates is not None and not rows.updates[parting.row]
+
+
+def _otherwise(stated: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int, Any, Any]]:
+    for index, each in enumerate(stated):
+        for name in sorted(each.keys() | stated[0].keys()):
+            own, first = each.get(name), stated[0].get(name)
+            if own != first and _OF_UPDATES.fullmatch(name):
+                yield name, index, own, first
+
+
+def same_share(one: Sequence[Ints]) -> tuple[int, int] | None:
+    """Two replicas that had the very same samples of a pass in the same order; None if no two had."""
+    for later in range(1, len(one)):
+        for earlier in range(later):
+            if len(one[earlier]) > 1 and np.array_equal(one[earlier], one[later]):
+                return earlier, later
+    return None
+
+
+def ahead(passes: Sequence[Sequence[Ints]], num_samples: int) -> tuple[int, int] | None:
+    """A replica that has its shares some passes before the others have theirs, and how many; less than 0: behind them.
+
+    None where no pass of the others is what its share leaves of the samples.
+    """
+    for replica in reversed(range(len(passes[0]))):
+        for by in (*range(1, len(passes)), *range(-1, -len(passes), -1)):
+            own, others = passes[max(-by, 0)], passes[max(by, 0)]
+            together = np.concatenate([(own if index == replica else others)[index] for index in range(len(own))])
+            if len(together) > num_samples // 2 and len(np.unique(together)) >= min(num_samples, len(together)):
+                return replica, by
+    return None

@@ -56,21 +56,26 @@ class Merged:
     Attributes:
         paths, parts: the replicas' files and their sources, by index.
         stated: what each states of itself.
+        split: how they say that a step's rows are dealt; None if they do not know, or say it differently.
         losses_summed: a step's loss is the sum of its replicas', for their gradients are summed.
     """
 
     def __init__(self, folder: Path, paths: Sequence[Path], parts: Sequence[File], stated: Sequence[StatedReplica]):
         self.path, self.paths, self.parts, self.stated = folder, tuple(paths), tuple(parts), tuple(stated)
+        self.split = stated[0].split if len({one.split for one in stated}) == 1 else None
         self.digests: list[dict[str, str]] | None = None
         self.covered: dict[str, list[str]] = {}
         self.whole: dict[str, Column] = {}
         self.num_rows = min(part.num_rows for part in parts)
         shared = [name for name in COLUMNS if all(name in part.columns for part in parts)]
         self.columns = tuple(shared)
-        self.metadata, self.settings = _metadata(parts, stated[0]), _agreed([part.settings for part in parts])
+        self.metadata, self.settings = (
+            _metadata(parts, stated[0], self.split),
+            _agreed([part.settings for part in parts]),
+        )
         self.validations = self._first([part.validations for part in parts])
         self.checkpoints = self._first([part.checkpoints for part in parts])
-        self._woven = stated[0].split == INTERLEAVED
+        self._woven = self.split == INTERLEAVED
         self.losses_summed = stated[0].losses == "sum"
         self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
         self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
@@ -392,11 +397,11 @@ def _agreed(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in facts[0].items() if all(name in one and one[name] == value for one in facts)}
 
 
-def _metadata(parts: Sequence[Source], stated: StatedReplica) -> dict[str, Any]:
+def _metadata(parts: Sequence[Source], stated: StatedReplica, split: str | None) -> dict[str, Any]:
     metadata = _agreed([part.metadata for part in parts])
     metadata |= {name: parts[0].metadata[name] for name in _OF_THE_FIRST if name in parts[0].metadata}
     losses = {} if stated.losses is None else {"losses": stated.losses}
-    return metadata | {"replica": {"of": stated.of, "split": stated.split, "gradients": stated.gradients, **losses}}
+    return metadata | {"replica": {"of": stated.of, "split": split, "gradients": stated.gradients, **losses}}
 
 
 def _end(parts: Sequence[Source], rows: int, certificate: str) -> dict[str, Any]:

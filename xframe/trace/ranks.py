@@ -110,7 +110,7 @@ def _check(folder: Path, paths: Sequence[Path], parts: Sequence[Source], stated:
     Raises:
         TraceError: they are not.
     """
-    first = stated[0]
+    first, splits = stated[0], [one.split for one in stated if one.split is not None]
     for path, part, own in zip(paths, parts, stated, strict=True):
         if own.index != int(path.stem):
             raise TraceError(
@@ -121,7 +121,7 @@ def _check(folder: Path, paths: Sequence[Path], parts: Sequence[Source], stated:
             )
         for what, mine, others in (
             ("of another number of replicas", own.of, first.of),
-            ("dealt otherwise", own.split, first.split),
+            ("dealt otherwise", own.split, splits[0] if splits and own.split is not None else own.split),
             ("of another mean of gradients", own.gradients, first.gradients),
             ("one whose losses are put together otherwise", own.losses, first.losses),
         ):

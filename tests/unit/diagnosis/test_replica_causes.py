@@ -28,12 +28,14 @@ def loss_of(step):
     return 2.5 - 0.05 * step + 0.01 * np.sin(step)
 
 
-def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, **facts_of_all):
+def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, settings=None, **facts_of_all):
     """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default."""
     for r in range(R):
         with xframe.record(
             path, num_samples=N, metadata={"replica_split": "slices", **facts_of_all}, replica=(r, R)
         ) as rec:
+            if settings is not None:
+                rec.settings(settings(r))
             step = 0
             for p in range(PASSES):
                 for ids in (deal or slices)(r, p):
@@ -69,6 +71,23 @@ def padded(r, p):
     return found
 
 
+def one_share(r, p):
+    return slices(0, p)
+
+
+def ahead(r, p):
+    return slices(r, p + r)
+
+
+def apart(r, step):
+    """Marks of weights that part behind step 1."""
+    return float(r * (step > 1))
+
+
+def prints(r, of_each=False):
+    return {"weights.0.fingerprint": str(r if of_each else 0), "optimizer.learning_rate": 0.1}
+
+
 def whole_pass(r, p):
     return [order(p)[start : start + B] for start in range(0, N, B)]
 
@@ -93,7 +112,10 @@ CASES = {
     "set-epoch-forgotten": (4, {"deal": lambda r, p: slices(r, 0)}),
     "replica-ahead": (3, {"deal": uneven, "steps": 9}),
     "replica-remainder": (3, {"deal": padded}),
-    "replicas-not-synchronised": (2, {"mark": lambda r, step: float(r * (step > 1))}),
+    "replicas-of-one-share": (0, {"deal": one_share}),
+    "replicas-not-synchronised": (2, {"mark": apart}),
+    "replicas-set-otherwise": (2, {"mark": apart, "settings": lambda r: {"optimizer.group1.learning_rate": r}}),
+    "replicas-start-apart": (0, {"mark": lambda r, step: float(r), "settings": lambda r: prints(r, of_each=True)}),
     "summed-over-replicas": (0, {"loss": own_means, "replica_losses": "sum"}),
     "mean-of-replicas-means": (4, {"loss": means}),
     "schedule-ticks-in-each-replica": (1, {"rate": R}),
@@ -108,6 +130,54 @@ def test_each_is_named_first_at_its_step(tmp_path, name):
     assert comparison.first_difference["step"] == first
     assert next(one.name for one in comparison.causes) == name
     assert comparison.causes[0].fix
+
+
+def test_a_replica_in_another_epochs_order_is_ahead_and_not_of_another_seed(tmp_path):
+    """Its share of a pass is of the order of the next, which it says is the same epoch."""
+    one, other = replicas(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", ahead)
+    for shuffled in (one, alone(tmp_path / "c.trace")):
+        (cause,) = xframe.compare(shuffled, other).causes
+        assert cause.name == "replica-ahead"
+        assert "1 epoch ahead of the rest, replica 1" in cause.sentence
+        assert "set_epoch" in cause.fix["torch"]
+
+
+def test_where_replicas_state_different_seeds_the_orders_are_different(tmp_path):
+    """A sampler that adds seed and epoch has by another seed what it has ahead by an epoch."""
+    seeded = replicas(tmp_path / "b.trace", ahead, settings=lambda r: {"loader.seed": r})
+    (cause,) = xframe.compare(alone(tmp_path / "a.trace"), seeded).causes
+    assert cause.name == "replicas-of-different-orders"
+
+
+def test_one_sample_too_often_is_no_other_order(tmp_path):
+    def repeating(r, p):
+        first, *rest = slices(r, p)
+        return [np.array([first[1], *first[1:]]) if r else first, *rest]
+
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", repeating))
+    assert comparison.verdict == "failed"
+    assert "replicas-of-different-orders" not in [one.name for one in comparison.causes]
+
+
+@pytest.mark.parametrize("states", [None, prints])
+def test_weights_that_part_are_a_fact_and_why_is_not(tmp_path, states):
+    """Beside it nothing is guessed of the losses behind that step; those before it have causes of their own."""
+    how = {"loss": means, "settings": states}
+    other = replicas(tmp_path / "b.trace", mark=lambda r, step: float(r * (step > 2)), **how)
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), other)
+    assert {"replicas", "loss"} <= {check.name for check in comparison.checks if check.result == "fail"}
+    first, *rest = comparison.causes
+    assert first.name == "replicas-not-synchronised"
+    assert not first.certain
+    assert {one.name for one in rest} <= {"mean-of-replicas-means"}
+
+
+@pytest.mark.parametrize(("states", "said"), [(None, True), (prints, False)])
+def test_that_they_may_start_apart_is_said_where_nothing_shows_it(tmp_path, states, said):
+    other = replicas(tmp_path / "b.trace", mark=lambda r, step: float(r), settings=states)
+    (cause,) = xframe.compare(alone(tmp_path / "a.trace"), other).causes
+    assert cause.name == "replicas-not-synchronised"
+    assert ("start from different weights" in cause.sentence) == said
 
 
 def test_honest_replicas_raise_no_alarm(tmp_path):
@@ -159,7 +229,6 @@ def test_replicas_that_part_are_named_though_the_plan_is_all_that_is_known(tmp_p
     comparison = xframe.compare(tmp_path / "b.trace")
     assert comparison.structure == "identical"
     assert [one.name for one in comparison.causes] == ["replicas-not-synchronised"]
-    assert comparison.causes[0].certain
 
 
 def test_a_run_by_one_process_has_none_of_them(tmp_path):

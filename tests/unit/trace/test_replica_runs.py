@@ -286,6 +286,17 @@ def test_two_files_of_one_replica(as_two):
         xframe.Trace.open(run.path)
 
 
+def test_replicas_of_which_one_does_not_know_how_it_is_dealt_are_one_run(tmp_path):
+    """Their rows are joined: as of a script that gives one rank a sampler of its own."""
+    for rank, split in enumerate(("interleaved", None)):
+        stated = {"replica_split": split} if split else {}
+        with xframe.record(tmp_path / "b.trace", num_samples=4, metadata=stated, replica=(rank, 2)) as rec:
+            rec.step(ids=np.array([rank, rank + 2]), updates=1)
+    run = xframe.Trace.open(tmp_path / "b.trace")
+    assert run.metadata["replica"]["split"] is None
+    assert run.column("ids").tolist() == [0, 2, 1, 3]
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [

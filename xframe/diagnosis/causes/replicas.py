@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from xframe.diagnosis.causes.losses import factor_of_replicas
 from xframe.diagnosis.claims import Table, of_all, of_rates
 from xframe.diagnosis.numbers import Numbers
 from xframe.diagnosis.reference import planned
+from xframe.diagnosis.replicas import Replicas, ahead, same_share
 from xframe.errors import counted
 from xframe.inference.observed import Ints
 from xframe.plan.training_plan import TrainingPlan
@@ -19,6 +22,8 @@ from xframe.plan.training_plan import TrainingPlan
 _CLOSE = 1e-6  # relative, of rates
 _LATE = 4  # steps behind an update in which a loss shows it
 _FEWEST = 3  # rates that must be alike
+_OVERLAPPING = 0.9  # of the samples: shares of two orders have no more than three quarters of them
+_IN_ORDER = "ahead in its order"  # among fields: of which fix the one is
 
 
 class ReplicasUnsplit(Cause):
@@ -28,7 +33,7 @@ class ReplicasUnsplit(Cause):
     rank = 21
     settles = True
     fixes = settings(
-        torch="DataLoader(dataset, sampler=DistributedSampler(dataset), ...) in place of shuffle=True",
+        torch="DataLoader(dataset, sampler=DistributedSampler(dataset, shuffle=...), ...), without shuffle=",
         lightning="Trainer(use_distributed_sampler=True), the default",
         accelerate="loader = accelerator.prepare(loader)",
         tensorflow="AutoShardPolicy.DATA, or Dataset.shard(num_workers, index) before batch",
@@ -41,6 +46,27 @@ class ReplicasUnsplit(Cause):
         n, of = len(np.unique(np.concatenate(first))), len(replicas)
         text = f"gives each of its {of:,} replicas all {n:,} samples in a pass, so that each sample is trained on "
         yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True)
+
+
+class ReplicasOfOneShare(Cause):
+    """Two of its replicas take the same share, so that the samples of other shares are never taken."""
+
+    name = "replicas-of-one-share"
+    rank = 21.5
+    settles = True
+    fixes = settings(
+        torch="DistributedSampler(dataset) without rank= and num_replicas=, or with the rank of each process",
+        tensorflow="Dataset.shard(num_workers, index), with each worker's own index",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        first, n = _first_pass(case), case.num_samples
+        if case.replicas is None or first is None or n is None or _all_of_it(case, first):
+            return
+        if alike := same_share(first):
+            never = counted(max(n - len(np.unique(np.concatenate(first))), 0), "sample")
+            text = f"gives its replicas {alike[0]} and {alike[1]} the very same samples: in the first pass {never} of "
+            yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True)
 
 
 class ReplicasOfDifferentOrders(Cause):
@@ -61,7 +87,9 @@ class ReplicasOfDifferentOrders(Cause):
             return
         together = np.concatenate(first)
         seen, total = len(np.unique(together)), len(together)
-        if seen >= min(n, total) or any(len(one) - len(np.unique(one)) > 1 for one in first):
+        if seen > _OVERLAPPING * min(n, total) or any(len(one) - len(np.unique(one)) > 1 for one in first):
+            return
+        if same_share(first) is not None or _ahead(case) is not None:
             return
         text = (
             f"has replicas that take shares of different orders: in the first pass {counted(total - seen, 'sample')} "
@@ -104,8 +132,25 @@ class ReplicaAhead(Cause):
         torch="as many batches in every process: DistributedSampler, drop_last=True, or with model.join()",
         tensorflow="Dataset.shard before batch, with as many samples for each worker, or AutoShardPolicy.DATA",
     )
+    _of_order = settings(
+        torch="sampler.set_epoch(epoch) with the same epoch in every process, and one seed, which it adds to that",
+        tensorflow="as many passes in every worker before: a dataset shuffles again each time it is gone through",
+    )
+
+    def fixes_for(self, fields: Mapping[str, Any]) -> Mapping[str, str]:
+        return self._of_order if _IN_ORDER in fields else self.fixes
 
     def find(self, case: Case) -> Iterator[Fit]:
+        yield from self._at_different_steps(case)
+        if (found := _ahead(case)) is not None:
+            replica, by = found
+            ahead_of, later = ("ahead of", "later") if by > 0 else ("behind", "earlier")
+            text = f"has a replica {counted(abs(by), 'epoch')} {ahead_of} the rest, replica {replica}: its share of a "
+            text += f"pass is of the order that is due {counted(abs(by), 'pass')} {later}"
+            fit = self.fit(case, text, exact=False, shown=True)
+            yield replace(fit, fields={**fit.fields, _IN_ORDER: True})
+
+    def _at_different_steps(self, case: Case) -> Iterator[Fit]:
         replicas = case.replicas
         if replicas is None or replicas.epochs is None:
             return
@@ -144,17 +189,8 @@ class ReplicaRemainder(Cause):
             yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
 
 
-class ReplicasNotSynchronised(Cause):
-    """Its replicas do not share their gradients: each trains a model of its own, of which one is kept."""
-
-    name = "replicas-not-synchronised"
-    rank = 16
-    fixes = settings(
-        torch="model = DistributedDataParallel(model), called itself and not model.module; no_sync() only before the "
-        "last backward pass of a window",
-        accelerate="model = accelerator.prepare(model), and accelerator.backward(loss)",
-        tensorflow="make the model and the optimizer in strategy.scope(), and call the step by strategy.run",
-    )
+class _Part(Cause):
+    """Why the weights of its replicas differ; where several reasons would do, what was recorded of them decides."""
 
     @staticmethod
     def explains(table: Table, step: int | None) -> set[str]:
@@ -162,17 +198,74 @@ class ReplicasNotSynchronised(Cause):
         computed = of_all(table, step) & {"loss", "weights", "validation", "gradient norm"}
         return {"replicas"} | computed
 
+
+class ReplicasStartApart(_Part):
+    """Its replicas start from different weights, which equal gradients do not make alike."""
+
+    name = "replicas-start-apart"
+    rank = 14
+    fixes = settings(
+        torch="DistributedDataParallel(model), which sends replica 0's weights to all; with init_sync=False "
+        "torch.manual_seed(seed), the same in every process, before the model is made",
+        accelerate="model = accelerator.prepare(model)",
+        tensorflow="make the model in strategy.scope(), or tf.keras.utils.set_random_seed(seed) before it, the same in "
+        "every worker",
+    )
+
+    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
+        if case.replicas is not None and case.replicas.part and case.replicas.starts_apart:
+            text = f"the replicas of {case.run} start from different weights: they have them before any update"
+            yield self.note(case, text, 0, exact=True)
+
+
+class ReplicasSetOtherwise(_Part):
+    """A replica has a setting of its own, by which it makes other updates than the others."""
+
+    name = "replicas-set-otherwise"
+    rank = 15
+    fixes = settings(any="the same model, loss and optimizer, and the same settings of each, in every process")
+
     def find_in_replicas(self, case: Case) -> Iterator[Fit]:
         replicas = case.replicas
-        if replicas is None:
+        if replicas is None or not replicas.part or not replicas.otherwise or replicas.starts_apart:
             return
-        if replicas.parted is not None:
-            text = f"the replicas of {case.run} are not synchronised: behind step {replicas.parted:,} replica "
-            text += f"{replicas.apart} has other weights than replica 0, though each applied the same number of updates"
-            yield self.note(case, text, replicas.parted, exact=True)
-        elif replicas.ends_apart:
-            text = f"the replicas of {case.run} are not synchronised: they end with different weights"
-            yield self.note(case, text, None, exact=True)
+        name, index, *values = replicas.otherwise[0]
+        own, first = ("not stated" if value is None else str(value) for value in values)
+        more = len(replicas.otherwise) - 1
+        text = f"{name} is {own} in replica {index} of {case.run}, {first} in replica 0"
+        text += f", and {counted(more, 'setting')} more differ" if more else ""
+        text += f"; {_where_they_part(replicas)}"
+        yield self.note(case, text, replicas.parted)
+
+    @staticmethod
+    def explains(table: Table, step: int | None) -> set[str]:
+        """Rates are settings too."""
+        return _Part.explains(table, step) | {"lr"}
+
+
+class ReplicasNotSynchronised(_Part):
+    """Its replicas do not share their gradients, or one makes its updates otherwise: one of several models is kept."""
+
+    name = "replicas-not-synchronised"
+    rank = 16
+    fixes = settings(
+        torch="model = DistributedDataParallel(model), called itself and not model.module; no_sync() only before the "
+        "last backward pass of a window; what changes gradients or weights, in every process alike",
+        accelerate="model = accelerator.prepare(model), and accelerator.backward(loss)",
+        tensorflow="make the model and the optimizer in strategy.scope(), and call the step by strategy.run",
+    )
+
+    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
+        replicas = case.replicas
+        if replicas is None or not replicas.part or replicas.otherwise or replicas.starts_apart:
+            return
+        text = (
+            f"the replicas of {case.run} are not synchronised: {_where_they_part(replicas)}; their gradients are not "
+        )
+        text += "shared, or one changes its own, or its weights"
+        if replicas.starts_apart is None and replicas.parted in (None, 0):
+            text += ", or they start from different weights"
+        yield self.note(case, text, replicas.parted)
 
 
 class MeanOfMeans(Cause):
@@ -206,10 +299,7 @@ class MeanOfMeans(Cause):
 
 
 class SummedOverReplicas(Cause):
-    """Its replicas' gradients are summed, and each loss is not its rows' part of the step's mean: a factor of them all.
-
-    Before the first update all steps have the same weights, so that the factor shows there.
-    """
+    """Its replicas' gradients are summed, and a loss is not its rows' part of the step's mean: a factor of them all."""
 
     name = "summed-over-replicas"
     rank = 464
@@ -264,6 +354,24 @@ class ScheduleTicksInEachReplica(Cause):
         )
 
 
+def _where_they_part(replicas: Replicas) -> str:
+    if replicas.parted is None:
+        return "they end with different weights"
+    had = f"replica {replicas.apart} has other weights than replica 0"
+    return f"behind step {replicas.parted:,} {had}, though each applied the same number of updates"
+
+
+def _ahead(case: Case) -> tuple[int, int] | None:
+    """A replica that is passes ahead of the others in its order, or behind them; of those whose first pass is none."""
+    passes, n = _passes(case), case.num_samples
+    if case.replicas is None or case.replicas.seeded_apart:
+        return None
+    if not passes or n is None or same_share(passes[0]) is not None or _all_of_it(case, passes[0]):
+        return None
+    first = np.concatenate(passes[0])
+    return None if len(np.unique(first)) >= min(n, len(first)) else ahead(passes, n)
+
+
 def _begins(first: list[Ints], later: list[Ints]) -> bool:
     """Whether every replica has in a later pass, which may have been cut, what it had in the first."""
     return all(len(b) <= len(a) and np.array_equal(a[: len(b)], b) for a, b in zip(first, later, strict=True))
@@ -282,11 +390,17 @@ def _labels(case: Case) -> Ints | None:
 
 def _first_pass(case: Case) -> list[Ints] | None:
     """What each replica had of the first pass."""
+    passes = _passes(case)
+    return passes[0] if passes else None
+
+
+def _passes(case: Case) -> list[list[Ints]]:
+    """What each replica had of each pass; none where they are not known, or of no sample in the first."""
     labels, ids = _labels(case), case.candidate.ids if case.drawn is None else case.drawn.ids
     if case.replicas is None or labels is None or ids is None or case.same_samples:
-        return None
+        return []
     passes = case.replicas.passes(ids, labels)
-    return passes[0] if passes and all(map(len, passes[0])) else None
+    return passes if passes and all(map(len, passes[0])) else []
 
 
 def _all_of_it(case: Case, first: list[Ints]) -> bool:

@@ -32,6 +32,14 @@ class SeedsEachReplica(Replicated):
         yield from super().shares(changed(plan, seed=plan.seed + replica), task, runtime, replica)
 
 
+@fault("gives-one-share-to-all", "boundaries", 0, "replicas-of-one-share")
+class GivesOneShareToAll(Replicated):
+    """Each replica takes the share of the first."""
+
+    def shares(self, plan: TrainingPlan, task: Task, runtime: Runtime, replica: int, **more: Any) -> Batches:
+        yield from super().shares(plan, task, runtime, 0)
+
+
 @fault("forgets-set-epoch", "boundaries", 29, "set-epoch-forgotten", thread="pytorch/pytorch#31771")
 class ForgetsSetEpoch(Replicated):
     """Every pass has the first one's order, as of a sampler that nobody tells the epoch."""
