@@ -62,7 +62,8 @@ class Case:
     drawn: Rows | None = None
     drawn_by_reference: Rows | None = None
     samples_differ_at: int | None = None
-    replicas: Replicas | None = None  # of the candidate, where several made it
+    replicas: Replicas | None = None  # of the candidate, where several made it; None where rows are supposed
+    num_replicas: int = 1  # also there
     _matches: dict[TrainingPlan, Match | None] = field(default_factory=dict, repr=False)
 
     @property
@@ -280,7 +281,7 @@ class Case:
         supposed = supposed or self.supposed
         apart = apart or supposed
         sides = Case(candidate, basis, self.run, self.other, self.stopping, apart, joins=self.joins, supposed=supposed)
-        return replace(sides, replicas=None if supposed else self.replicas)
+        return replace(sides, replicas=None if supposed else self.replicas, num_replicas=self.num_replicas)
 
     def joined(self, join: Join, *, step: bool = True) -> str:
         """Where that is, in words."""
@@ -292,6 +293,7 @@ class Case:
         basis = replace(self.basis, rows=reference)
         case = Case(candidate, basis, self.run, self.other, self.stopping, joins=self.joins)
         sides = replace(case, drawn=self.candidate, drawn_by_reference=self.reference, replicas=self.replicas)
+        sides = replace(sides, num_replicas=self.num_replicas)
         return replace(sides, samples_differ_at=samples_differ_at)
 
     def head(self, steps: int, *, whole: bool = False) -> Case:

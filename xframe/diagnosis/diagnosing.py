@@ -109,6 +109,7 @@ def answers(
     basis = Reference.of(reference, num_samples, plan, is_plan=reference_is_plan)
     other = THE_PLAN if reference_is_plan else other or "the other run"
     case = Case(candidate, basis, run, other, stopping, joins=joins, replicas=replicas)
+    case = replace(case, num_replicas=1 if replicas is None else len(replicas))
     if not ordered and case.has_ids:
         case = case.in_any_order(table.failed.get("boundaries"))
     only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end

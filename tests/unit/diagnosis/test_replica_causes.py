@@ -180,6 +180,24 @@ def test_that_they_may_start_apart_is_said_where_nothing_shows_it(tmp_path, stat
     assert ("start from different weights" in cause.sentence) == said
 
 
+def per_replica(r, p):
+    """Batches of a step's size in each replica; the last one is filled up to as many for each."""
+    whole, size = np.concatenate([order(p), order(p)[:1]]), 2 * R * B
+    cut = [whole[start : start + size] for start in range(0, len(whole), size)]
+    return [ids[r * len(ids) // R : (r + 1) * len(ids) // R] for ids in cut]
+
+
+def test_a_pass_filled_up_for_the_replicas_is_no_padded_batch(tmp_path):
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", padded))
+    assert [one.name for one in comparison.causes] == ["replica-remainder"]
+
+
+def test_a_size_per_replica_is_named_between_two_runs_of_replicas(tmp_path):
+    comparison = xframe.compare(replicas(tmp_path / "a.trace", padded), replicas(tmp_path / "b.trace", per_replica))
+    assert comparison.causes[0].name == "batch-size-per-replica"
+    assert comparison.causes[0].fix["torch"].endswith(f"global {R * B} / world size")
+
+
 def test_honest_replicas_raise_no_alarm(tmp_path):
     mark = {"mark": lambda r, step: float(step)}
     comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", **mark))

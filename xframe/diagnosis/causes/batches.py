@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -172,9 +173,20 @@ class BatchSizePerReplica(Cause):
         b, size = plan.batch_size, int(case.candidate.batch_size.max())
         if size < 1 or size == b or max(b, size) % min(b, size):
             return
-        times = f"{size // b:,} x {b:,}" if size > b else f"{b:,} / {b // size:,}"
-        why = f"{size:,} = {times}, as where a size per replica is taken for the global one, or back"
-        yield Prediction({"batch_size": size}, f"{_takes(case, b, size)} ({why})", size)
+        yield Prediction({"batch_size": size}, _times(case, b, size), size)
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        """Of replicas of which no plan is known: their number says what is confused."""
+        sizes = [int(rows.batch_size.max(initial=0)) for rows in (case.reference, case.candidate)]
+        if case.plan is None and case.num_replicas > 1 and max(sizes) == case.num_replicas * min(sizes) > 0:
+            fit = self.fit(case, _times(case, *sizes), exact=False)
+            yield replace(fit, fields={"b": f"{sizes[0]:,}", "observed": sizes[1]})
+
+
+def _times(case: Case, b: int, size: int) -> str:
+    times = f"{size // b:,} x {b:,}" if size > b else f"{b:,} / {b // size:,}"
+    why = f"{size:,} = {times}, as where a size per replica is taken for the global one, or back"
+    return f"{_takes(case, b, size)} ({why})"
 
 
 class BatchSize(Cause):

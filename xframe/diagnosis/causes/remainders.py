@@ -109,6 +109,8 @@ class ShortBatchPadded(_Remainder):
             return
         plan, size, exact = filled
         n, b = case.num_samples or 0, plan.batch_size
+        if n % b < size == -(-(n % b) // case.num_replicas) * case.num_replicas < b:
+            return  # as many for each replica, which is a cause of its own
         text = f"fills the batch of the {counted(n % b, 'sample')} left over at the end of a pass"
         text += f" ({n:,} mod {b:,} = {n % b:,}) up to {size:,} with samples of the data set"
         yield self.fit(case, text, exact=exact, guess=not case.given, plan=plan)

@@ -175,7 +175,7 @@ class ReplicaRemainder(Cause):
     )
 
     def predictions(self, case: Case, plan: TrainingPlan, num_samples: int) -> Iterator[Prediction]:
-        of = plan.replicas if case.replicas is None else len(case.replicas)
+        of = max(plan.replicas, case.num_replicas)
         left = num_samples % of
         if of < 2 or not left:
             return
