@@ -5,7 +5,7 @@ Its files:
     schema.py       the one table of columns; a new column begins there, and its docstring lists what else
     rows.py         Rows, the one shape in which rows are looked at: of a trace, of a plan, or given as arrays
     facts.py        Facts: what is known of a run beside its rows
-    trace.py        Trace, as it is read and counted; weights.py has its final weights
+    trace.py        Trace, as it is read; tally.py counts its rows by epochs, weights.py has its final weights
     opening.py      opens one file of any form and verifies it; continued.py: a run that goes on in a second trace
     pieces.py       the parts of such a run, and the one source that they are together
     ranks.py        the folder of a run of several replicas; merged.py: all of their traces as one source, whose lists

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xframe.errors import PlanError, UsageError, Verbatim
-from xframe.plan.counting import Counts, observed_epochs
+from xframe.plan.counting import Counts
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.arrow import SCHEMA
 from xframe.trace.continued import UNTIL, Join, open_run
@@ -32,6 +32,7 @@ from xframe.trace.ranks import first_path
 from xframe.trace.schema import COLUMNS, Column
 from xframe.trace.source import Source, read_between
 from xframe.trace.stated import StatedValidation, fitted
+from xframe.trace.tally import Tally
 from xframe.trace.weights import read_weights, weight_types
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ class Trace:
         """What the rows amount to. Epochs are the loop's own labels; what cannot be known is None."""
         tally = self._tally
         labelled = bool(self.num_rows) and self.known_throughout("epoch")
-        per_epoch, dropped = tally.epochs(self) if labelled else (None, None)
+        per_epoch, dropped = tally.epochs(self.plan, self.facts.num_samples) if labelled else (None, None)
         sized = self.known_throughout("batch_size")
         return Counts(
             num_steps=self.num_rows,
@@ -334,68 +335,13 @@ class Trace:
         return int(self.between(name, rows - 1, rows).values[0]) if rows and self.known_throughout(name) else None
 
     @cached_property
-    def _tally(self) -> _Tally:
-        tally, padded = _Tally(), self.source.unknown["padding"] < self.num_rows
+    def _tally(self) -> Tally:
+        tally, padded = Tally(), self.source.unknown["padding"] < self.num_rows
         for start, stop in self.blocks():
             sizes, epochs = (self.between(name, start, stop).values for name in ("batch_size", "epoch"))
             epochs = epochs - self.counted_from("epoch")
             tally.add(sizes, self.between("padding", start, stop).values if padded else None, epochs)
         return tally
-
-
-class _Tally:
-    """What counts need of the rows: of each epoch, by the loop's labels, its label, steps and samples.
-
-    Attributes:
-        labels, steps, samples: of each run of rows with the same label, in order; samples without padding.
-        padded: rows of padding in all.
-        largest: rows in the largest batch.
-    """
-
-    def __init__(self) -> None:
-        self.labels = self.steps = self.samples = np.zeros(0, dtype=np.int64)
-        self.padded = self.largest = 0
-
-    def add(self, batch_size: NDArray[Any], padding: NDArray[Any] | None, epoch: NDArray[Any]) -> None:
-        """Takes the next rows, at least one; -1 where a value is unknown, ``padding`` None if it is throughout."""
-        starts = np.concatenate([[0], np.flatnonzero(epoch[1:] != epoch[:-1]) + 1])
-        drawn = sizes = np.maximum(batch_size, 0)
-        if padding is not None:
-            padding = np.maximum(padding, 0)
-            drawn = sizes - padding
-            self.padded += int(padding.sum())
-        steps, samples = np.diff(starts, append=len(epoch)), np.add.reduceat(drawn, starts)
-        continued = int(len(self.labels) > 0 and self.labels[-1] == epoch[0])
-        if continued:
-            self.steps[-1] += steps[0]
-            self.samples[-1] += samples[0]
-        self.labels = np.concatenate([self.labels, epoch[starts[continued:]]])
-        self.steps = np.concatenate([self.steps, steps[continued:]])
-        self.samples = np.concatenate([self.samples, samples[continued:]])
-        self.largest = max(self.largest, int(sizes.max()))
-
-    def epochs(self, trace: Trace) -> tuple[int | None, int | None]:
-        """Steps of each completed epoch, and samples dropped: by the plan, else as far as the labels show.
-
-        Only for rows that all have labels. None where it cannot be known.
-        """
-        steps, samples, num_samples = self.steps, self.samples, trace.facts.num_samples
-        with suppress(PlanError):  # it does not fit the data
-            if trace.plan is not None:
-                total = int(samples.sum())
-                return observed_epochs(trace.plan, num_samples, self.labels, steps, total)  # type: ignore[arg-type]
-        if num_samples is None:
-            return (int(steps[0]) if len(steps) > 1 and len(set(steps[:-1].tolist())) == 1 else None), None
-        ended = np.ones(len(samples), dtype=bool)  # epochs that were walked to their end: all but perhaps the last
-        ended[-1] = samples[-1] == num_samples
-        if 0 < num_samples - samples[-1] < self.largest:
-            # Samples too few for a batch were left: dropped, or a limit came before a short last batch.
-            # Earlier epochs show which.
-            ended[-1] = samples[0] < num_samples
-            if len(samples) == 1:
-                return None, None
-        alike = ended.any() and len(set(steps[ended].tolist())) == 1
-        return (int(steps[ended][0]) if alike else None), int((num_samples - samples[ended]).clip(min=0).sum())
 
 
 def open_all(paths: Sequence[str | Path]) -> list[Trace]:
