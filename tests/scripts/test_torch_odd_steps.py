@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 import xframe
@@ -91,6 +93,36 @@ def test_losses_of_several_backward_passes_add_up_as_their_gradients_do(watched)
         return sum(losses).item()
 
     watched(step)
+
+
+class _WithLoss(torch.nn.Module):
+    """A model that gives its loss, as Transformers' do."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs, targets):
+        return {"loss": cross_entropy(self.model(inputs), targets)}
+
+
+@pytest.mark.parametrize("unused", [False, True])
+def test_a_loss_that_replicas_pass_on_is_known_before_it_was_divided(watched, tmp_path, unused):
+    def step(it, inputs, targets):
+        if "parallel" not in vars(it):
+            it.parallel = DistributedDataParallel(_WithLoss(it.model), find_unused_parameters=unused)
+        it.optimizer.zero_grad()
+        loss = it.parallel(inputs, targets)["loss"]
+        (loss / 4).backward()
+        it.optimizer.step()
+        return loss.item()
+
+    init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
+    try:
+        trace, _ = watched(step)
+    finally:
+        destroy_process_group()
+    assert (trace.complete, trace.replicas) == (True, ())
 
 
 def test_a_loss_whose_gradients_were_set_to_zero_again_does_not_count(watched):

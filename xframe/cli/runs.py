@@ -187,7 +187,8 @@ def record(
 
     Arguments, input, output, signals and exit code are the command's own; 4 if it ended well and nothing was recorded.
     With --json, the object stands behind what the command itself prints.
-    Each process that trains has a trace: the second NAME-2.trace. Trainings one after the other in one process go on in
+    Each process that trains has a trace: the second NAME-2.trace. Ranks of a launcher, such as torchrun, are found by
+    themselves and share a folder NAME.trace, which is one run. Trainings one after the other in one process go on in
     one. In a notebook: with xframe.watch("new.trace").
 
     For example: xframe record --out new.trace -- python train.py --epochs 3

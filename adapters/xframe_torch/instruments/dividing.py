@@ -17,7 +17,7 @@ def undivided(mean: torch.Tensor, loss: torch.Tensor, *, scaled: bool) -> torch.
     if scaled and node is not None:
         node = node.next_functions[0][0]
     divisions, of = 0, mean.grad_fn
-    while node is not None and node is not of and node.name() == "DivBackward0":
+    while (node := _passed_on(node, of)) is not None and node is not of and node.name() == "DivBackward0":
         other = node._saved_other
         if node.next_functions[1][0] is not None or other.numel() != 1 or not other.is_cpu:
             return None
@@ -25,6 +25,12 @@ def undivided(mean: torch.Tensor, loss: torch.Tensor, *, scaled: bool) -> torch.
             return None
         node, divisions = node.next_functions[0][0], divisions + 1
     return mean if divisions and node is of else None
+
+
+def _passed_on(node: Any, of: Any) -> Any:
+    """The mean's node, where this is one by which DistributedDataParallel passes the outputs on; else itself."""
+    through = node is not None and node.name() == "_DDPSinkBackward"
+    return of if through and any(before is of for before, _ in node.next_functions) else node
 
 
 def read(value: torch.Tensor) -> Any:
