@@ -74,8 +74,14 @@ def test_exit_codes_are_those_of_the_command():
 
 
 def test_the_loops_are_the_adapters():
-    named = re.findall(r"^\| `(\w+):(\w+)` \|", (DOCS / "reference" / "loops.md").read_text(), flags=re.MULTILINE)
-    adapters = dict.fromkeys(adapter for adapter, _ in named)
+    every, replicated = (
+        re.findall(r"^\| `(\w+):(\w+)` \|", part, flags=re.MULTILINE)
+        for part in (DOCS / "reference" / "loops.md").read_text().split("## Replicas")
+    )
+    adapters = dict.fromkeys(adapter for adapter, _ in every)
     assert set(adapters) == {"numpy", "torch", "tensorflow"}
     for adapter in adapters:
-        assert tuple(loop for one, loop in named if one == adapter) == registry.load(adapter).loops
+        assert tuple(loop for one, loop in every if one == adapter) == registry.load(adapter).loops
+        assert [loop for one, loop in replicated if one == adapter] == [
+            *getattr(registry.load(adapter), "replicated", ())
+        ]

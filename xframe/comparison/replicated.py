@@ -17,7 +17,7 @@ from xframe.plan.fields import FIELDS
 from xframe.plan.replicas import share, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.merged import Dealt, Merged
-from xframe.trace.source import read_between
+from xframe.trace.source import Source, read_between
 from xframe.trace.trace import COMPLETE, ending_of
 from xframe.trace.weights import weights_path
 
@@ -266,7 +266,15 @@ def weights_by(run: Run) -> str | None:
     parts = last[0].source.parts
     if all(part.end.get("weights") for part in parts):
         return "digests"
-    return "marks" if not any(part.unknown["weights_mark"] for part in parts) else None
+    return "marks" if all(map(_marked, parts)) else None
+
+
+def _marked(part: Source) -> bool:
+    """Whether a mark of the weights is known behind each update; other steps of an accumulation have none."""
+    known = (rows := part.num_rows) - part.unknown["weights_mark"]
+    if known in (0, rows) or part.unknown["updates"]:
+        return known > 0
+    return bool(read_between(part, "updates", rows - 1, rows).values[0] == known)
 
 
 def without_file(run: Run) -> list[str]:

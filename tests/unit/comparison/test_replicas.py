@@ -102,6 +102,20 @@ def test_no_synchronisation_shows_by_marks_in_which_step(tmp_path):
     assert [one for one, result in results(comparison).items() if result == "fail"] == ["replicas"]
 
 
+@pytest.mark.parametrize(("without", "result"), [(None, "pass"), (7, "not judged")])
+def test_marks_behind_each_update_show_the_weights_of_a_run_that_accumulates(tmp_path, without, result):
+    plan = xframe.TrainingPlan(batch_size=12, epochs=2, gradient_accumulation_steps=4, replicas=2)
+    updates = [step.update for step in plan.each_step(SAMPLES)]
+    due = {at for at in range(len(updates)) if updates[at] > ([0, *updates])[at]}
+    assert 7 in due
+
+    def change(rank, step, row, ids):
+        return {"weights_mark": step / 4 if step in due and step != without else None}
+
+    check = check_of(xframe.compare(record(tmp_path / "run.trace", plan, weights=None, change=change)))
+    assert check.result == result
+
+
 def test_no_synchronisation_shows_at_the_end_without_marks(tmp_path):
     three = xframe.TrainingPlan(batch_size=12, epochs=2, replicas=3)
 
