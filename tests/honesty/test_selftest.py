@@ -345,7 +345,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "targets-of-other-samples",
             "different-split",
         ),
-        *("replicas-start-apart", "replicas-set-otherwise"),
+        *("replicas-start-apart", "replicas-set-otherwise", "summed-over-replicas"),
         *("frozen-weights", "gradients-kept", "step-without-update", "second-optimizer-interval"),
     }
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
