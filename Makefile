@@ -35,7 +35,7 @@ trainers: $(VENV)/.trainers compiled
 	$(BIN)/python -m pytest $(SHARED) tests/trainers tests/extras
 
 proof: $(VENV)/.proof
-	$(BIN)/python -m pytest $(SHARED) -m sweep
+	$(BIN)/python -m pytest $(SHARED) -m "sweep or costly"
 	$(BIN)/python -m pytest $(SHARED) -m sweep tests/trainers tests/extras
 	PYTHONPATH=tests $(BIN)/python -m proof
 

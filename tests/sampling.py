@@ -3,7 +3,9 @@
     XFRAME_SAMPLE   a share of each parametrized test's cases, and of random sweeps, as in ``make test``
     XFRAME_SEED     which of a parametrized test's cases are drawn
 
-Of FEWEST cases or fewer all are run. A random sweep keeps its seed: its cases are the first of the whole sweep's.
+Of FEWEST cases or fewer all are run. Tests marked ``costly``, which start several processes of a framework each, are
+drawn too: of them all one in COSTLY, parametrized or not. A random sweep keeps its seed: its cases are the first of the
+whole sweep's.
 """
 
 import math
@@ -15,6 +17,7 @@ from random import Random
 import pytest
 
 FEWEST = 3
+COSTLY = 4
 SHARE = float(os.environ.get("XFRAME_SAMPLE", "1"))
 SEED = os.environ.get("XFRAME_SEED", "1")
 
@@ -32,10 +35,15 @@ def header() -> str | None:
 
 
 def sampled(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Each test's cases, or of many as large a share as is asked for.
+    """Each test's cases, or of many as large a share as is asked for; of costly ones a share of all.
 
     Tests of one class or module that have as many cases get the same of them, since they share what cases train.
     """
+    costly = [item for item in items if item.get_closest_marker("costly")]
+    if SHARE < 1 and len(costly) > COSTLY:
+        drawn = Random(f"{SEED} costly").sample(costly, math.ceil(len(costly) / COSTLY))
+        yield from drawn
+        items = [item for item in items if not item.get_closest_marker("costly")]
     for test, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
         cases = list(group)
         sweep = cases[0].get_closest_marker("sweep")

@@ -97,6 +97,7 @@ def test_a_run_of_replicas_that_stops_goes_on_as_if_it_had_not(folder):
     assert differences(whole, c) == []
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_one_process_goes_on_with_replicas_and_replicas_with_one_process(folder):
     whole = Trace.open(folder / "whole.trace")
@@ -109,6 +110,7 @@ def test_one_process_goes_on_with_replicas_and_replicas_with_one_process(folder)
         assert np.allclose(values, again.weights()[name], rtol=1e-4, atol=1e-6), name
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_nothing_is_lost_or_made_twice_where_a_replica_is_killed(folder):
     site = folder / "site"

@@ -42,6 +42,7 @@ def made(plan, task, out):
     return comparison, [Trace.open(out / f"{loop.replace(':', '-')}.trace") for loop in LOOPS]
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_both_loops_train_the_plan_and_end_alike(means):
     comparison, traces = means
@@ -54,6 +55,7 @@ def test_both_loops_train_the_plan_and_end_alike(means):
         assert len(set(first)) == 12, "each update moves the weights"
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_means_of_means_are_one_processs_run_until_a_step_is_uneven(means, tmp_path):
     _, (trace, _) = means
@@ -64,6 +66,7 @@ def test_means_of_means_are_one_processs_run_until_a_step_is_uneven(means, tmp_p
     assert apart[:6].max() < 1e-6 < apart[6], "the step before has 297 rows, 149 and 148"
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_the_ledgers_weights_spell_the_replicas_samples(sums):
     comparison, traces = sums

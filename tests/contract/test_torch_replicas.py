@@ -37,7 +37,7 @@ def fsdp():
 STOPPING = {"validation_every": 2, "validation_unit": "steps", "early_stopping_patience": 1, "restore_best": True}
 
 
-@pytest.mark.sweep(fewest=3)
+@pytest.mark.costly
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("task", "fields", "optimizer"),
@@ -70,7 +70,7 @@ def test_one_and_several(tmp_path, eager, task, fields, optimizer):
         assert np.isclose(ours.loss, theirs.loss, rtol=1e-9)
 
 
-@pytest.mark.sweep(fewest=2)
+@pytest.mark.costly
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     "optimizer", ["sgd momentum=0.9 nesterov=true clip_norm=0.3", "adam", "adamw clip_global_norm=0.5", "rmsprop"]
@@ -89,6 +89,7 @@ def test_parts_of_parameters(tmp_path, eager, fsdp, optimizer):
     }
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_what_parts_have_no_rule_for_is_refused(tmp_path, fsdp):
     plan = TrainingPlan(batch_size=8, epochs=1, replicas=2)
@@ -127,6 +128,7 @@ def test_what_is_not_put_together_from_the_replicas_own_is_refused():
     assert torch.check(replace(plan, replica_gradients="replicas"), uneven, Runtime()) == []
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_the_command(tmp_path):
     """Two loops, a worker for each replica of each: one certificate, and the verdict claims no step made again."""

@@ -141,6 +141,7 @@ def left(mark: str) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+@pytest.mark.costly
 @pytest.mark.thorough
 @pytest.mark.parametrize(
     ("base", "fault", "replicas", "says"),
@@ -174,6 +175,7 @@ def test_the_replica_at_fault_is_named_and_all_end(
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_one_that_a_framework_would_wait_for_without_end(tmp_path: Path) -> None:
     ended = run(tmp_path, "numpy", "absent", "--replicas", "2", module=WAITING)
@@ -184,6 +186,7 @@ def test_one_that_a_framework_would_wait_for_without_end(tmp_path: Path) -> None
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 @pytest.mark.parametrize(("fault", "tries"), [("port", 3), ("ports", 3)])
 def test_a_port_that_another_program_took_is_replaced(tmp_path: Path, fault: str, tries: int) -> None:

@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parent / "replicas"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 WORKERS = [sys.executable, str(SCRIPTS / "workers.py")]
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.costly, pytest.mark.thorough]
 
 
 def record(folder, launcher, script, *edits):

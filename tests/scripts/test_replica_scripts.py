@@ -31,7 +31,7 @@ def recorded(request, tmp_path_factory):
     return folder
 
 
-@pytest.mark.sweep(fewest=3)
+@pytest.mark.sweep(fewest=2)
 @pytest.mark.parametrize("row", TORCH)
 def test_a_slip_between_two_ranks_is_found_at_its_step_and_named(recorded, row):
     assert judged(recorded, "torch_ddp", row) == ""

@@ -73,6 +73,7 @@ def in_one_process(x, y):
             weights -= RATE * 2 * own.T @ wrong / GLOBAL
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_workers_whose_gradients_are_summed_have_the_losses_of_one_process(tmp_path, rows):
     names = {"GLOBAL": GLOBAL, "EPOCHS": EPOCHS, "RATE": RATE}

@@ -7,7 +7,9 @@ from sweeps.killed import PLANS, run
 KILLS = 2
 
 
-@pytest.mark.parametrize("adapter", ["numpy", pytest.param("tensorflow:function", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "adapter", ["numpy", pytest.param("tensorflow:function", marks=[pytest.mark.costly, pytest.mark.thorough])]
+)
 def test_runs_killed_at_random_moments_go_on(adapter, record_property):
     result = run(KILLS, 0, {adapter: PLANS[adapter]})
     assert result.mismatches == []

@@ -16,6 +16,7 @@ CASES = 30
 
 
 @pytest.mark.sweep
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_replicas_train_what_the_simulator_walks(record_property):
     size = part(CASES)
@@ -34,6 +35,7 @@ def test_the_plans_are_of_every_kind():
     assert sum(plan.gradient_accumulation_steps > 1 for plan in shared) > len(shared) / 3
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_means_of_means_are_found(tmp_path):
     """The same samples in the same steps and as many updates; but for short steps the numbers are one process's too."""
