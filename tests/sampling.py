@@ -39,7 +39,7 @@ def sampled(items: list[pytest.Item]) -> Iterator[pytest.Item]:
 
     Tests of one class or module that have as many cases get the same of them, since they share what cases train.
     """
-    costly = [item for item in items if item.get_closest_marker("costly")]
+    costly = sorted((item for item in items if item.get_closest_marker("costly")), key=lambda item: item.nodeid)
     if SHARE < 1 and len(costly) > COSTLY:
         drawn = Random(f"{SEED} costly").sample(costly, math.ceil(len(costly) / COSTLY))
         yield from drawn
