@@ -116,8 +116,8 @@ def _whole(plan: TrainingPlan, task: Task, precision: str, loop: str, folder: Pa
     place.mkdir()
     write = checkpoints.write_state
 
-    def kept(path: Path, state: Any, head: Any) -> None:
-        write(path.with_name(f"{head['steps']}.state"), state, head)
+    def kept(path: Path, state: Any, head: Any, stated: Any) -> None:
+        write(path.with_name(f"{head['steps']}.state"), state, head, stated)
 
     with patch.object(checkpoints, "write_state", kept):
         return made(plan, place / "whole.trace", loop, task, precision, file=place / "state", every=1)

@@ -2,7 +2,7 @@
 
 from sweeps.damage import DAMAGES, OF_FORM, run
 
-SIZE = 400
+SIZE = 500
 
 
 def test_random_damages(record_property):
