@@ -129,7 +129,7 @@ TABLE = (
     ColumnDefinition(
         "weights_mark",
         "float64",
-        "sum of a few trained weights after this step, equal on all replicas that have the same weights",
+        "squares of a few trained weights after this step, added up: equal on replicas that have the same weights",
         "not taken",
         given=False,
         further=True,
