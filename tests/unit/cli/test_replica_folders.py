@@ -62,8 +62,8 @@ def test_a_run_beside_others_in_a_folder_of_runs(xf, tmp_path):
         shutil.move(tmp_path / name, tmp_path / "runs" / name)
     code, out, _ = xf("compare", "runs")
     assert code == 0, out
-    assert "one (numpy" in out
-    assert "vs two (numpy" in out
+    assert "one (" in out  # with the versions of what other tests of this process have imported
+    assert "vs two (" in out
 
 
 def test_certificates(xf):
