@@ -18,6 +18,7 @@ from xframe.running.steering import pass_indices
 from xframe.tasks.data import Samples
 
 MOST_BYTES = 1 << 18  # of features that are gathered together: they should stay in the processor's cache
+ALIGNMENT = 64  # bytes: where torch's allocator lets a tensor begin
 
 
 class InMemory(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
@@ -57,7 +58,15 @@ class Gathered(Dataset[tuple[tuple[torch.Tensor, ...], ...]]):
     def __getitem__(self, indices: list[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], ...]:
         sizes = [len(index) for index in indices]
         whole = self.samples[torch.cat(indices)]
-        return tuple(zip(*(torch.split(values, sizes) for values in whole), strict=True))
+        return tuple(zip(*(map(aligned, torch.split(values, sizes)) for values in whole), strict=True))
+
+
+def aligned(values: torch.Tensor) -> torch.Tensor:
+    """A batch that begins where a tensor of its own would: a product's last bits can depend on where its memory begins.
+
+    Thus they do not depend on what was gathered with a batch, which is something else where a run goes on.
+    """
+    return values if values.data_ptr() % ALIGNMENT == 0 else values.clone()
 
 
 class OrderSampler(Sampler[list[torch.Tensor]]):
