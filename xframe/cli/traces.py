@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -45,6 +45,13 @@ Md = Annotated[bool, flag("Print Markdown instead.", PRINTED)]
 
 def compare(
     *runs: Runs,
+    plan: Annotated[
+        Path | None,
+        option("A plan file that every run is compared with. Default: the plan that all of them state.", JUDGED),
+    ] = None,
+    samples: Annotated[
+        int | None, number("Size of the data set, for the plan. Default: as recorded in all runs.", JUDGED)
+    ] = None,
     order: OrderOption = None,
     identity: IdentityOption = None,
     rtol: Rtol = None,
@@ -58,14 +65,17 @@ def compare(
 
     For example: xframe compare reference.trace candidate.trace
 
-    A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan. In place of
-    the reference may stand a golden, which xframe bless made. Of scripts that were recorded with --capture, the updates
-    that both captured are judged stage by stage, and what differs in them is named.
+    A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan, or with
+    that of a file, as a script's trace: xframe compare --plan plan.toml script.trace. In place of the reference may
+    stand a golden, which xframe bless made. Of scripts that were recorded with --capture, the updates that both
+    captured are judged stage by stage, and what differs in them is named.
 
     Of settings that differ, those that matter much change what is trained if nothing else makes up for them. Exit
     codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.
     """
+    from xframe.comparison.given import no_size
     from xframe.comparison.result import Tolerance
+    from xframe.plan.training_plan import TrainingPlan
     from xframe.running.request import refuse_existing
     from xframe.translate.ruling import lines_of
     from xframe.verification import compare as compare_traces
@@ -76,8 +86,21 @@ def compare(
     if html is not None:
         refuse_existing(html)
     comparison = compare_traces(
-        *runs, order=order, identity=identity, rtol=rtol, atol=atol, map_of_pairs=map_, write=lines_of
+        *runs,
+        order=order,
+        identity=identity,
+        plan=None if plan is None else TrainingPlan.from_toml(plan),
+        num_samples=samples,
+        rtol=rtol,
+        atol=atol,
+        map_of_pairs=map_,
+        write=lines_of,
     )
+    given = {"--plan": plan, "--samples": samples}
+    options = tuple(word for name, value in given.items() if value is not None for word in (name, str(value)))
+    comparison = replace(comparison, options=options)
+    if plan is not None and comparison.num_samples is None:
+        raise no_size(comparison.sides)
     if html is not None:
         write_page(comparison, html)
     return report(comparison, "json" if json else "md" if md else "text")

@@ -7,6 +7,7 @@ judged", and a comparison whose structure was not judged never passes.
 Its files:
 
     judging.py    ``judge``: from traces to ``Findings``
+    given.py      which plan and number of samples they are compared by
     groups.py     which of many runs were meant to be alike
     identity.py   which sample is which, where runs have no common indices; prints.py how contents are compared
     pairing.py    the sides, and a candidate and its reference walked through block by block

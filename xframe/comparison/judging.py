@@ -29,6 +29,7 @@ import numpy as np
 from xframe.comparison import checks, settings
 from xframe.comparison.check import ORDERS, Check, merged
 from xframe.comparison.far_apart import far_apart
+from xframe.comparison.given import in_force
 from xframe.comparison.identity import IDENTITIES, Identity, identified
 from xframe.comparison.own_orders import orders_apart
 from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, joined, named, said_of_joins
@@ -88,19 +89,11 @@ def judge(
             raise unknown(what, given, choices)
     if not traces:
         raise _nothing_to_compare_with(0)
-    notes: list[str] = []
     runs = tuple(
         Run(name, Rows.of_trace(trace), trace.facts, trace) for name, trace in zip(named(traces), traces, strict=True)
     )
-    if plan is None:
-        plan = _common_plan(traces, notes)
-    if num_samples is None:
-        sizes = {run.facts.num_samples for run in runs}
-        num_samples = sizes.pop() if len(sizes) == 1 else None
-    if plan is not None and num_samples is None:
-        notes.append(
-            "no run is compared with the plan: the size of the data set is not known, or not the same in all runs"
-        )
+    plan_given = plan is not None
+    plan, num_samples, notes = in_force(runs, plan, num_samples)
     if len(runs) == 1 and (plan is None or num_samples is None):
         raise _nothing_to_compare_with(1, traces[0].path if traces[0].replicas else None)
     if len({run.facts.weights_fingerprint for run in runs} - {None}) > 1:
@@ -119,6 +112,7 @@ def judge(
         rate,
         audits or {},
         by_hand=tolerance is not None,
+        plan_given=plan_given,
         numerics=_by_run(numerics, runs),
     )
     planned, with_plan, across = _compared(runs, terms)
@@ -191,22 +185,11 @@ def _nothing_to_compare_with(traces: int, of_replicas: Path | None = None) -> Us
         "nothing to compare with",
         got=Verbatim(counted(traces, "trace") + (" that states no plan and number of samples" if traces else "")),
         expected="two traces, or one with its plan",
-        remedy="Name a second one, as in: xframe compare reference.trace candidate.trace"
+        remedy="Name a second one, as in: xframe compare reference.trace candidate.trace; or its plan: xframe compare "
+        "--plan plan.toml candidate.trace"
         if of_replicas is None
         else f"Name a second one; whether its own replicas part shows: xframe explain {printable(of_replicas)}",
     )
-
-
-def _common_plan(traces: Sequence[Trace], notes: list[str]) -> TrainingPlan | None:
-    """The plan recorded in all traces, if it is one."""
-    plans = [trace.plan for trace in traces]
-    for name, trace, plan in zip(named(traces), traces, plans, strict=True):
-        if plan is None and trace.facts.plan:  # a script's own, or of a newer version
-            notes.append(f"what {name} states as its plan is no valid plan, so no run is compared with it")
-    if len({plan.digest for plan in plans if plan is not None}) > 1 and None not in plans:
-        notes.append("the runs were recorded under different plans, so none is compared with a plan")
-        return None
-    return plans[0] if None not in plans else None
 
 
 def _planned(runs: Sequence[Run], terms: Terms) -> tuple[Run | None, tuple[Pair, ...]]:

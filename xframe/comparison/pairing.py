@@ -174,6 +174,7 @@ class Terms:
         audits: by run, what its task's audit found to contradict the trace.
         chosen: nobody asked for this order, so that nothing passes by it.
         by_hand: the tolerance was given, and is taken in place of bounds.
+        plan_given: the plan is not, or not only, what the runs state.
         numerics: by run, what judging its numbers step by step has shown.
     """
 
@@ -186,6 +187,7 @@ class Terms:
     audits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chosen: bool = False
     by_hand: bool = False
+    plan_given: bool = False
     numerics: Mapping[str, Numerics] = field(default_factory=dict)
 
 

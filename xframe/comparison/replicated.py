@@ -118,7 +118,12 @@ def _value(source: Merged, replica: int, column: str, row: int) -> str:
 
 
 def _plan_of(one: Dealt, terms: Terms) -> TrainingPlan | None:
-    """The plan by which a part of a run is dealt: its own, as a run may go on with other replicas, or that of all."""
+    """The plan by which a part of a run is dealt: its own, as a run may go on with other replicas, or that of all.
+
+    One that is given, and has replicas, decides.
+    """
+    if terms.plan_given and terms.plan is not None and terms.plan.replicas > 1:
+        return terms.plan
     try:
         own = TrainingPlan.from_mapping(one.source.metadata["plan"])
     except (KeyError, PlanError, TypeError):

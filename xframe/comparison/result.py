@@ -180,6 +180,7 @@ class Comparison:
         by_hand: the tolerance was given; else it is by the precision, and not used where ``numerics`` has a floor.
         numerics: of each further run whose steps were judged from the first one's states.
         joins: of each run that is in several traces, where one goes on with those before it.
+        options: of the command line, by which plan the runs were compared; not in the JSON form.
         golden: the file that the runs were compared with, if one was; not in the JSON form.
         sides: the runs themselves, the reference first, from whose rows pictures are drawn; not in the JSON form.
     """
@@ -207,6 +208,7 @@ class Comparison:
     numerics: tuple[Numerics, ...] = ()
     joins: dict[str, tuple[Join, ...]] = field(default_factory=dict)
     num_replicas: dict[str, int] = field(default_factory=dict)
+    options: tuple[str, ...] = field(default=(), compare=False)
     golden: Path | None = field(default=None, compare=False)
     sides: tuple[Run, ...] = field(default=(), compare=False)
 

@@ -189,7 +189,8 @@ def _compared(comparison: Comparison) -> list[str]:
         paths = [str(comparison.folder)]
     if comparison.golden is not None:
         paths.insert(0, str(comparison.golden))
-    options = ["--order", "coverage"] if comparison.structure_only and not comparison.order_chosen else []
+    options = [*comparison.options]
+    options += ["--order", "coverage"] if comparison.structure_only and not comparison.order_chosen else []
     tolerance = comparison.tolerance
     if tolerance is not None and (comparison.by_hand or tolerance not in TOLERANCES.values()):
         options += ["--rtol", f"{tolerance.rtol:g}", "--atol", f"{tolerance.atol:g}"]
