@@ -13,7 +13,10 @@ import json
 import math
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -30,7 +33,9 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "|b1"}
 TYPES |= {f"{letter}{8 * size}": f"<{letter.lower()}{size}" for letter in "IU" for size in (1, 2, 4, 8)}
 _NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}  # the last of a kind: a <u2 is a U16
 _METADATA = "__metadata__"
-_TOGETHER = 1 << 20  # bytes of small arrays that are written at once: a file system takes its time for each call
+_NO_METADATA = b'{"digest": "", "xframe": ""}'
+_TOGETHER = 1024  # pieces of memory that a call may write at once, where the system has such a call
+_WRITE = getattr(os, "writev", lambda number, parts: os.write(number, parts[0]))
 _LENGTH = struct.Struct("<Q")
 Facts = dict[str, Any]
 
@@ -93,21 +98,17 @@ def write(
         OSError: it cannot be written.
     """
     packed = {_name(name): _packed(name, values, halves) for name, values in arrays.items()}
-    packed = dict(sorted(packed.items(), key=lambda item: (-item[1][1].itemsize, item[0])))  # so that all are aligned
-    entries, end = dict[str, Any](), 0
-    for name, (kind, values) in packed.items():
-        entries[name] = {"dtype": kind, "shape": values.shape, "data_offsets": (end, end := end + values.nbytes)}
-    head, stored = written(facts).decode(), {name: Stored(kind, one.shape) for name, (kind, one) in packed.items()}
-    check(stored, _facts(json.loads(head, object_pairs_hook=once)))  # as a reader has them
-    contents = {name: _bytes(values) for name, (_, values) in packed.items()}
+    stored = {name: Stored(kind, values.shape) for name, (kind, values) in packed.items()}
+    layout, head = _layout(tuple(stored.items())), written(facts).decode()
+    check(stored, mapping(json.loads(head, object_pairs_hook=once, parse_constant=_refuse), "its head"))  # as read
+    contents = {name: packed[name][1].data for name in layout.names}
     digest = _digest(head, stored, {name: _of_bytes(content) for name, content in contents.items()})
-    text = written({_METADATA: {"xframe": head, "digest": digest}, **entries})
+    text = layout.before + json.dumps({"digest": digest, "xframe": head}).encode() + layout.after
+    if len(text) > JSON_BYTES:
+        raise ValueError(f"{len(text):,} bytes of JSON, more than {JSON_BYTES:,}")
     text += b" " * (-len(text) % 8)
     with Passing(path) as passing:
-        with os.fdopen(os.dup(passing.number), "wb", _TOGETHER) as file:
-            file.write(_LENGTH.pack(len(text)) + text)
-            for content in contents.values():
-                file.write(content)
+        _write(passing.number, [memoryview(_LENGTH.pack(len(text)) + text), *contents.values()])
         if announce is not None:
             announce(digest)
         passing.put()
@@ -173,13 +174,44 @@ def _packed(name: str, array: NDArray[Any], halves: bool) -> tuple[str, NDArray[
     if array.ndim > AXES:
         raise ValueError(f"{name!r} has {array.ndim} axes, more than {AXES}")
     values = np.asarray(array, order="C")
-    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    if values.dtype not in _NAMES:
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     if values.dtype not in _NAMES or not _true_or_false(values):
         kinds = "floats of 16, 32 or 64 bits, integers or truth values"
         raise StateError(f"{printable(name)} cannot be stored", got=Verbatim(values.dtype), expected=kinds)
     if halves and values.dtype == "<f4" and not (values.view("<u4") & 0xFFFF).any():
         return "BF16", (values.view("<u4") >> 16).astype("<u2")
     return _NAMES[values.dtype], values
+
+
+class Layout(NamedTuple):
+    """Where arrays lie in a file: their names in the order of their bytes, and the head's text around its metadata."""
+
+    names: tuple[str, ...]
+    before: bytes
+    after: bytes
+
+
+@lru_cache(maxsize=4)  # a run's checkpoints have one
+def _layout(stored: tuple[tuple[str, Stored], ...]) -> Layout:
+    """That of arrays of these names, types and shapes. Raises TypeError: their head is more than a reader takes."""
+    ordered = sorted(stored, key=lambda item: (-np.dtype(TYPES[item[1].kind]).itemsize, item[0]))  # all are aligned
+    entries, end = dict[str, Any](), 0
+    for name, one in ordered:
+        entries[name] = {"dtype": one.kind, "shape": one.shape, "data_offsets": (end, end := end + one.size)}
+    before, after = written({_METADATA: {"digest": "", "xframe": ""}, **entries}).split(_NO_METADATA)
+    return Layout(tuple(entries), before, after)
+
+
+def _write(number: int, parts: Sequence[memoryview]) -> None:
+    """Writes bytes to a file in as few calls as there can be, each of which takes the file system its time."""
+    left = deque(parts)
+    while left:
+        size = _WRITE(number, [*islice(left, _TOGETHER)])
+        while left and size >= left[0].nbytes:
+            size -= left.popleft().nbytes
+        if size:
+            left[0] = left[0].cast("B")[size:]
 
 
 def _bytes(values: NDArray[Any]) -> memoryview:
@@ -266,8 +298,12 @@ def _facts(value: Any) -> Facts:
     """A head's JSON, which is an object of finite numbers."""
     facts = mapping(value, "its head")
     if not _finite(facts):
-        raise ValueError("its head has a number that is not finite")
+        _refuse()
     return facts
+
+
+def _refuse(_: str = "") -> None:
+    raise ValueError("its head has a number that is not finite")
 
 
 def _finite(value: Any) -> bool:

@@ -47,25 +47,50 @@ def write_state(
         StateError: it has an array of a type that files do not have, or is one that no training has.
         OSError: it cannot be written.
     """
-    if isinstance(state, State) and (why := impossible(state)):
+    if isinstance(state, State):
+        _refuse(_misnamed(state) or _nowhere(state))
+    file.write_state(path, state, run, announce, _check_rule)
+
+
+def _check_rule(state: State) -> None:
+    _refuse(_beside_rule(state))
+
+
+def _refuse(why: str | None) -> None:
+    if why is not None:
         raise StateError("this state cannot be written", got=Verbatim(why), expected="the state of a training")
-    file.write_state(path, state, run, announce)
 
 
 def impossible(state: State) -> str | None:
     """Why no training has that state; None if one may. A state without a rule is of weights alone."""
+    return _misnamed(state) or _nowhere(state) or _beside_rule(state)
+
+
+def _misnamed(state: State) -> str | None:
     if not state.parameters:
         return "it has no parameters"
     for part in (state.parameters, state.buffers, state.native):
         for name in part:
             if not _plain(name):
                 return f"{name!r} is no name of an array"
+    return None
+
+
+def _nowhere(state: State) -> str | None:
+    """Why no training stands there: its position, and what a rule's numbers are of."""
+    product = state.numbers.get("momentum_product", 1)
+    if state.rule and not 0 <= product <= 1:
+        return f"its number 'momentum_product' is {product!r}"
     try:
         if state.position is not None:
             Position.from_dict(state.position)
-        return _beside_rule(state)
     except UsageError as error:
-        return error.what if error.got is None else f"{error.what}: {shown(error.got)}"
+        return _why(error)
+    return None
+
+
+def _why(error: UsageError) -> str:
+    return error.what if error.got is None else f"{error.what}: {shown(error.got)}"
 
 
 def _plain(name: object) -> bool:
@@ -76,7 +101,10 @@ def _plain(name: object) -> bool:
 def _beside_rule(state: State) -> str | None:
     if not state.rule:
         return "it has slots and no rule" if any(state.slots.values()) else None
-    rule = from_dict(state.rule)
+    try:
+        rule = from_dict(state.rule)
+    except UsageError as error:
+        return _why(error)
     for name, values in state.parameters.items():
         if values.dtype.kind != "f":
             return f"{name!r} is trained and of {values.dtype.name}"
@@ -87,5 +115,4 @@ def _beside_rule(state: State) -> str | None:
                 return f"{type(rule).__name__} keeps no {slot} of {name!r}"
             if values.shape != needed:
                 return f"slots/{slot}/{name} has the shape {values.shape}, and the rule's is {needed}"
-    product = state.numbers.get("momentum_product", 1)
-    return None if 0 <= product <= 1 else f"its number 'momentum_product' is {product!r}"
+    return None

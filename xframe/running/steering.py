@@ -102,19 +102,26 @@ class Position:
 
 def _whole(name: str, values: Any, kind: Any) -> dict[str, Any]:
     """The values, if they are all of a state's fields."""
-    if not isinstance(values, Mapping) or {*values} != {each.name for each in fields(kind)}:
+    if not isinstance(values, Mapping) or values.keys() != _KINDS[kind].keys():
         raise ValueError(f"{name} is {printable(values)[:60]}")
     return dict(values)
 
 
 def _checked(state: Any) -> Any:
     """The state, if its fields are of their types: counts from 0, truth values, and what may be None."""
-    for each in fields(state):
-        value: Any = getattr(state, each.name)
+    for name, kinds in _KINDS[type(state)].items():
+        value: Any = getattr(state, name)
         kind = "None" if value is None else type(value).__name__
-        if kind not in str(each.type).split(" | ") or (kind == "int" and value < 0) or value != value:
-            raise ValueError(f"{each.name} is {value!r}")
+        if kind not in kinds or (kind == "int" and value < 0) or value != value:
+            raise ValueError(f"{name} is {value!r}")
     return state
+
+
+# By a state's class its fields, each with the names of its types.
+_KINDS: Mapping[Any, Mapping[str, list[str]]] = {
+    kind: {each.name: str(each.type).split(" | ") for each in fields(kind)}
+    for kind in (WalkState, WindowState, CourseState, StoppingState)
+}
 
 
 class Place(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ FORMAT = 1
 _REQUIRED = ("precision", "rule", "numbers", "position")
 _COUNTS = ("updates", "attempts", "loss_scale_growth")  # among the numbers
 _WHOLE = "finite numbers, a known precision, and by each parameter's name what belongs to it"
+Check = Callable[[State], object]  # raises StateError
 
 
 class Content(NamedTuple):
@@ -33,12 +36,15 @@ def write_state(
     state: State,
     run: Mapping[str, Any] | None = None,
     announce: Callable[[str], object] | None = None,
+    check: Check | None = None,
 ) -> None:
     """Writes a state, whole or not at all; a file of that name is replaced.
 
     Args:
         run: what is known of the run that it was taken of, as JSON values; readers of states pass over it.
         announce: is given the file's digest once it is written, before it takes its name.
+        check: is given the state's rule, precision and arrays, these by type and shape alone, before it is written;
+            not again where the last states had the same.
 
     Raises:
         StateError: it has an array of a type that files do not have, or parts that do not fit each other.
@@ -48,8 +54,13 @@ def write_state(
         raise StateError("what is to be written is no state", got=state, expected="an xframe.State")
     facts = {"format": FORMAT, "required": _REQUIRED} | {name: getattr(state, name) for name in _REQUIRED}
     facts |= {} if run is None else {"run": run}
+
+    def checked(stored: Mapping[str, Stored], facts: Facts) -> None:
+        _known(facts)
+        _check_lasting(tuple(stored.items()), facts["precision"], json.dumps(facts["rule"]), check)
+
     try:
-        tensors.write(path, state.arrays(), facts, _check, state.precision == "bfloat16", announce)
+        tensors.write(path, state.arrays(), facts, checked, state.precision == "bfloat16", announce)
     except (TypeError, ValueError) as error:
         raise StateError("this state cannot be written", got=Verbatim(error), expected=_WHOLE) from None
 
@@ -86,6 +97,15 @@ def _check(stored: Mapping[str, Stored], facts: Facts) -> State:
     """The state of what a file states, with its arrays' types and shapes alone."""
     _known(facts)
     return _state(stored, facts, stored)
+
+
+@lru_cache(maxsize=4)
+def _check_lasting(stored: tuple[tuple[str, Stored], ...], precision: str, rule: str, check: Check | None) -> None:
+    """``_check`` of what all checkpoints of a run have in common; by what it is, so that it is done once for them."""
+    arrays = dict(stored)
+    state = _state(arrays, {"precision": precision, "rule": json.loads(rule), "numbers": {}, "position": None}, arrays)
+    if check is not None:
+        check(state)
 
 
 def _known(facts: Facts) -> None:

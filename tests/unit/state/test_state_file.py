@@ -15,6 +15,7 @@ import xframe
 from xframe.errors import StateError
 from xframe.files import tensors
 from xframe.running.steering import CourseState, Position, WalkState, WindowState
+from xframe.state import file
 from xframe.state.state import check_like
 
 RULE = {"rule": "SGD", "learning_rate": 0.1, "momentum": 0.9}
@@ -348,3 +349,49 @@ def test_what_cannot_be_read_is_not_written(tmp_path, change):
         xframe.write_state(path, dataclasses.replace(a_state(), **change))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["s"]
+
+
+def test_what_the_checkpoints_of_a_run_have_in_common_is_checked_once(tmp_path):
+    seen, state = [], a_state()
+    changes = [{}, {"numbers": {"updates": 13, "attempts": 13}}, {"position": None}]
+    for change in changes:
+        file.write_state(tmp_path / "s", dataclasses.replace(state, **change), {"steps": 1}, check=seen.append)
+    assert len(seen) == 1
+    assert seen[0].slots["velocity"]["dense_0/kernel"] == ("F32", (3, 4))
+    others = [{"rule": {**RULE, "momentum": 0.8}}, {"precision": "mixed_float16"}, {"average": {}}]
+    others.append({"buffers": {**state.buffers, "count": np.array([3, 4])}})
+    for change in others:
+        file.write_state(tmp_path / "s", dataclasses.replace(state, **change), check=seen.append)
+    assert len(seen) == 1 + len(others)
+
+
+def test_what_a_check_refused_it_refuses_again(tmp_path):
+    state = dataclasses.replace(a_state(), rule={**RULE, "momentum": 0})
+    for _ in range(2):
+        with pytest.raises(StateError, match="keeps no velocity"):
+            xframe.write_state(tmp_path / "s", state)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("most", [1, 7, 4096])
+def test_a_system_that_takes_few_bytes_at_once(tmp_path, monkeypatch, most):
+    state = dataclasses.replace(a_state(), buffers={"none": np.zeros((0, 3)), "true": np.array(True)}, best={})
+    xframe.write_state(tmp_path / "one", state)
+    taken = []
+
+    def write(number, parts):
+        taken.append(len(parts))
+        return os.write(number, b"".join(part.tobytes() for part in parts)[:most])
+
+    monkeypatch.setattr(tensors, "_WRITE", write)
+    monkeypatch.setattr(tensors, "_TOGETHER", 3)
+    xframe.write_state(tmp_path / "two", state)
+    assert (tmp_path / "two").read_bytes() == (tmp_path / "one").read_bytes()
+    assert max(taken) == 3
+
+
+def test_a_head_that_its_metadata_makes_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "JSON_BYTES", 3000)
+    with pytest.raises(StateError, match="bytes of JSON, more than 3,000"):
+        file.write_state(tmp_path / "s", a_state(), {"note": "x" * 2000})
+    assert os.listdir(tmp_path) == []
