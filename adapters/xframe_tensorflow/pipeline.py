@@ -52,7 +52,7 @@ class Pipeline(drive.Batches):
         batches = _cut(orders, plan, len(samples))
         if (replica := runtime.replica) is not None:
             batches = batches.map(lambda ids: (dealt(ids, plan, replica.index), tf.shape(ids)[0]))
-        self.dataset = gathered(batches, samples, runtime).prefetch(2)
+        self.dataset = ahead(gathered(batches, samples, runtime))
 
     def begin(self, first_pass: int, offset: int) -> Iterator[tuple[tf.Tensor, ...]]:
         self.begins = first_pass, offset
@@ -109,6 +109,17 @@ def gathered(rows: tf.data.Dataset, samples: Samples, runtime: Runtime) -> tf.da
         return (take(chosen), *rest) if rest else take(chosen)
 
     return rows.map(gather, **({"num_parallel_calls": workers, "deterministic": True} if workers else {}))
+
+
+def ahead(elements: tf.data.Dataset, most: int = 2) -> tf.data.Dataset:
+    """The same elements, as many of them ready before they are asked for.
+
+    Nothing in them is left to tf.data to tune, so it must not: where an iterator is given up before its end, the thread
+    that tunes is sometimes not woken, and TensorFlow 2.21 then waits for it up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return elements.prefetch(most).with_options(options)
 
 
 def index_dataset(plan: TrainingPlan, num_samples: int, start: tuple[int, int]) -> tf.data.Dataset:

@@ -19,7 +19,7 @@ from xframe.tasks import losses
 from xframe.tasks.task import Task
 from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
-from xframe_tensorflow.pipeline import MOST_BYTES, resident
+from xframe_tensorflow.pipeline import MOST_BYTES, ahead, resident
 
 
 def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) -> Callable[[], dict[str, Any]] | None:
@@ -53,7 +53,7 @@ def validator(plan: TrainingPlan, task: Task, runtime: Runtime, model: Model) ->
 
     starts = tf.data.Dataset.range(0, len(features), at_once)
     samples = starts.map(lambda start: tuple(values[start : start + at_once] for values in tensors))
-    endless = iter(samples.repeat().prefetch(1))  # one for all validations: to make an iterator takes milliseconds
+    endless = iter(ahead(samples.repeat(), 1))  # one for all validations: to make an iterator takes milliseconds
     measured = tf.function(measure_all, reduce_retracing=True, autograph=False)
 
     def validate() -> dict[str, Any]:

@@ -77,6 +77,23 @@ def test_a_block_of_any_size_is_as_good_as_steps(by_steps, name, fewest, most, m
     assert len(single.validations) > 3
 
 
+@pytest.mark.parametrize("loop", ["block", "function", "fit"])
+def test_an_iterator_that_is_given_up_waits_for_no_thread_that_tunes(loop, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    begun, begin = [], tf.data.Dataset.__iter__
+
+    def iterated(dataset):
+        begun.append(dataset.options().autotune.enabled)
+        return begin(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", iterated)
+    every = VALIDATES | ({"validation_every": 1, "validation_unit": "epochs"} if loop == "fit" else {})
+    trained(xframe.TrainingPlan(batch_size=32, epochs=2, **every), SMALL, tmp_path, loop=loop)
+    assert len(begun) >= 2
+    assert not any(each is not False for each in begun)
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_workers_keep_the_order(loop, tmp_path):
     plan = xframe.TrainingPlan(batch_size=4, epochs=3)

@@ -30,7 +30,7 @@ from xframe.running.steering import Course, Position, WalkState, Window, WindowS
 from xframe.running.training import Training
 from xframe.tasks.task import Task
 from xframe_tensorflow.loops.function import FunctionStep
-from xframe_tensorflow.pipeline import MOST_BYTES, gathered
+from xframe_tensorflow.pipeline import MOST_BYTES, ahead, gathered
 
 _FEWEST, _MOST = 16, 1024  # steps in a block: more and more, while blocks are short
 _SHORT, _LONG = 0.25, 1.0  # seconds: rows should reach the trace every second or so
@@ -84,7 +84,7 @@ class Blocks(Training):
         )
         # The generator runs in a thread of tf.data's, while the graph is at an earlier block.
         rows = tf.data.Dataset.from_generator(self.planned, output_signature=signature)
-        self.dataset = gathered(rows, samples, runtime).prefetch(2)
+        self.dataset = ahead(gathered(rows, samples, runtime))
         self.trained = tf.function(self.train, input_signature=self.dataset.element_spec, autograph=False)
         # Variables to write to cost a step less than TensorArrays do.
         floats = storage(runtime.precision)

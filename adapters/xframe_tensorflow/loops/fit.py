@@ -33,7 +33,7 @@ from xframe_tensorflow.loops.rings import Ring, Rows, joined, placed_ring, watch
 from xframe_tensorflow.losses import accuracy, lowered
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.optimizers import lower, set_rate
-from xframe_tensorflow.pipeline import resident, taker
+from xframe_tensorflow.pipeline import ahead, resident, taker
 from xframe_tensorflow.replicas import mirrored, refuse_what_is_not_the_whole_steps
 
 
@@ -81,13 +81,13 @@ def dataset(plan: TrainingPlan, task: Task, runtime: Runtime, start: WalkState =
     rows_left = rows - start.offset
     length = rows_left // size if drop else -(-rows_left // size)
     known = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY if endless else length)
-    return batches.prefetch(2).apply(known)
+    return ahead(batches).apply(known)
 
 
 def validation_dataset(plan: TrainingPlan, task: Task, runtime: Runtime) -> tf.data.Dataset:
     """(x, y, id) in batches, in the stored order."""
     tensors = resident(*task.validation_data(runtime.precision), runtime.precision)
-    return tf.data.Dataset.from_tensor_slices(tensors).batch(plan.validation_batch_size).prefetch(2)
+    return ahead(tf.data.Dataset.from_tensor_slices(tensors).batch(plan.validation_batch_size))
 
 
 class Observer(keras.callbacks.Callback):  # type: ignore[misc]
