@@ -3,9 +3,9 @@
     XFRAME_SAMPLE   a share of each parametrized test's cases, and of random sweeps, as in ``make test``
     XFRAME_SEED     which of a parametrized test's cases are drawn
 
-Of FEWEST cases or fewer all are run. Tests marked ``costly``, which start several processes of a framework each, are
-drawn too: of them all one in COSTLY, parametrized or not. A random sweep keeps its seed: its cases are the first of the
-whole sweep's.
+Of FEWEST cases or fewer all are run. Tests marked ``costly``, which start several processes of a framework each or
+compile for seconds, are drawn too: one in COSTLY of those tests, parametrized or not, and of these a share of the
+cases. A random sweep keeps its seed: its cases are the first of the whole sweep's.
 """
 
 import math
@@ -39,14 +39,19 @@ def sampled(items: list[pytest.Item]) -> Iterator[pytest.Item]:
 
     Tests of one class or module that have as many cases get the same of them, since they share what cases train.
     """
-    costly = sorted((item for item in items if item.get_closest_marker("costly")), key=lambda item: item.nodeid)
-    if SHARE < 1 and len(costly) > COSTLY:
-        drawn = Random(f"{SEED} costly").sample(costly, math.ceil(len(costly) / COSTLY))
-        yield from drawn
-        items = [item for item in items if not item.get_closest_marker("costly")]
-    for test, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
+    costly = sorted({_test(item) for item in items if item.get_closest_marker("costly")})
+    few = math.ceil(len(costly) / COSTLY) if SHARE < 1 else len(costly)
+    left_out = {*costly} - {*Random(f"{SEED} costly").sample(costly, few)}
+    for test, group in groupby(items, key=_test):
+        if test in left_out:
+            continue
         cases = list(group)
         sweep = cases[0].get_closest_marker("sweep")
-        fewest = sweep.kwargs.get("fewest", FEWEST) if sweep else FEWEST
+        fewest = sweep.kwargs.get("fewest", FEWEST) if sweep else 1 if test in costly else FEWEST
         size = max(fewest, math.ceil(SHARE * len(cases)))
         yield from cases if len(cases) <= size else Random(f"{SEED} {test.rpartition('::')[0]}").sample(cases, size)
+
+
+def _test(item: pytest.Item) -> str:
+    """The name of its test, without the case."""
+    return item.nodeid.partition("[")[0]

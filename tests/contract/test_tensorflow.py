@@ -20,7 +20,7 @@ class TestFunction(AdapterContract):
     adapter, loop, twin = "tensorflow", "function", TWIN
 
 
-@pytest.mark.sweep(fewest=2)
+@pytest.mark.costly
 class TestXla(AdapterContract):
     """Its pipeline and windows are those of ``function``: every third plan suffices, and a share of all else.
 

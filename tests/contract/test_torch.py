@@ -15,7 +15,7 @@ class TestEager(AdapterContract):
     adapter, loop, twin = "torch", "eager", TWIN
 
 
-@pytest.mark.sweep(fewest=2)
+@pytest.mark.costly
 class TestCompile(AdapterContract):
     """Its pipeline and windows are those of ``eager``: every third plan suffices, and a share of all else.
 
