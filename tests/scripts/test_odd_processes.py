@@ -227,7 +227,8 @@ def test_the_trace_folder_removed_meanwhile(script):
         out=_made("other"),
     )
     assert (done.code, done.out) == (4, "went on\n")
-    said(done, "nothing is recorded, and the script goes on", "cannot write the trace")
+    said(done, "nothing is recorded, and the script goes on", "cannot write the trace", "no step was recorded")
+    assert done.err.count("cannot write the trace") == 1
 
 
 def _made(name):

@@ -75,7 +75,8 @@ class Fitting:
             self._watch(model)
             self.steps.end_outside()
             own = ("make_train_function", "make_test_function")  # a model's own would not know the ids
-            tags, self._tags = self._tags, all(getattr(type(model), one) is getattr(_TRAINER, one) for one in own)
+            taken = model in self._models and all(getattr(type(model), one) is getattr(_TRAINER, one) for one in own)
+            tags, self._tags = self._tags, taken
             self._loops += 1
             self.steps.stating.fits = True
             outer = self._fit

@@ -293,7 +293,7 @@ STOPS = {
         ("keras2", {"workers": 4, "use_multiprocessing": True, "optimizer": "sgd"}),
         ("lightning", {"precision": "16-mixed", "logger": False, "devices": 1, "num_nodes": 1, "strategy": "ddp"}),
         ("lightning", {"devices": [3], "strategy": "deepspeed", "use_distributed_sampler": False}),
-        ("lightning", {"devices": "auto", "gradient_clip_val": 1.0, "num_workers": 8, "pin_memory": True}),
+        ("lightning", {"devices": "1", "gradient_clip_val": 1.0, "num_workers": 8, "pin_memory": True}),
         ("transformers", {"learning_rate": 1e-3, "bf16": True, "local_rank": -1, "fsdp": "", "report_to": []}),
         ("accelerate", {"mixed_precision": "bf16", "log_with": "tensorboard", "num_workers": 2}),
         ("ignite", {"device": "cuda:0", "amp_mode": "amp", "deterministic": True}),
@@ -355,6 +355,8 @@ def test_what_a_plan_can_express_it_does(trainer, arguments, fields):
     ("trainer", "arguments", "parts"),
     [
         ("lightning", {"devices": -1}, ("devices", "got -1", "the number of devices that it stands for")),
+        ("lightning", {"devices": "auto"}, ("devices", "got 'auto'", "Give the number of devices that it stands for")),
+        ("lightning", {"num_nodes": 2}, ("devices", "got 'auto'", "that it stands for")),
         ("lightning", {"devices": "auto", "num_nodes": 2}, ("devices", "got 'auto'", "that it stands for")),
         ("lightning", {"devices": 2, "strategy": "deepspeed"}, ("2 processes", "deepspeed", "is not known")),
         ("lightning", {"devices": 2, "use_distributed_sampler": False}, ("2 processes", "trains on all samples")),

@@ -11,7 +11,8 @@ epoch of that many batches and updates. ``EarlyStopping`` after validations of w
 
 Several ``devices`` times ``num_nodes`` under DDP get a ``DistributedSampler`` put under the loader, which shuffles
 whatever the loader does, but for ``overfit_batches``; an own one stays. ``batch_size`` is that of each process.
-``devices="auto"``, Lightning's default, is one device here: where it finds more, give their number.
+Without ``devices`` one is meant; ``devices="auto"``, Lightning's default, and -1 take what a machine has, and are
+refused: how many these are is to be given.
 
 Source: lightning/pytorch/loops/training_epoch_loop.py, fit_loop.py, utilities.py, fetchers.py, and
 trainer/connectors/data_connector.py (``_requires_distributed_sampler``, ``_get_distributed_sampler``).
@@ -56,7 +57,7 @@ def _fields(
     callbacks: Any = None,
     shuffle: bool | None = None,
     sampler: Any = None,
-    devices: Any = "auto",
+    devices: Any = None,
     num_nodes: int = 1,
     strategy: Any = "auto",
     use_distributed_sampler: bool = True,
@@ -142,14 +143,15 @@ def _window(steps: Any, scheduler: Any) -> int:
 def _processes(devices: Any, num_nodes: Any, strategy: Any) -> int:
     """How many processes train together."""
     nodes, each = count("num_nodes", num_nodes), devices
-    if isinstance(each, str) and each != "auto":
+    if isinstance(each, str):
         parts = [part for part in each.split(",") if part.strip()]
         each = len(parts) if "," in each else int(each) if each.strip().isdecimal() else each
     if isinstance(each, (list, tuple)) and each:
         each = len(each)
-    if each is None or (each == "auto" and nodes == 1):
-        each = 1
-    number = nodes * count("devices", each, remedy="Give the number of devices that it stands for.")
+    if each is None and nodes > 1:
+        each = "auto"
+    each = 1 if each is None else count("devices", each, remedy="Give the number of devices that it stands for.")
+    number = nodes * each
     name = strategy if isinstance(strategy, str) else type(strategy).__name__
     if number > 1 and not name.lower().startswith(("auto", "ddp")) and strategy is not None:
         raise UsageError(

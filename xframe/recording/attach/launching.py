@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -112,6 +113,7 @@ def _run_recorded(
             **added,
             "XFRAME_OUT": str(out.absolute()),
             "XFRAME_SAID": str(said),
+            "XFRAME_STDERR": _own_stderr(),
             "XFRAME_FRAMEWORKS": ",".join(available()),
             "XFRAME_IDENTITY": checked_kind(identity),
             "XFRAME_CAPTURE": " ".join(map(str, capture)),
@@ -130,6 +132,15 @@ def _run_recorded(
                 ending.kill()
             raise
         return Outcome(code, *recorded(words, out, code), tuple(words))
+
+
+def _own_stderr() -> str:
+    """Which file this process writes its own words to, as its processes know it; empty if to none."""
+    try:
+        place = os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):
+        return ""
+    return f"{place.st_dev} {place.st_ino}"
 
 
 def _look_at(out: Path, *, replace: bool) -> None:

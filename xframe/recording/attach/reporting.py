@@ -38,7 +38,9 @@ def recorded(words: Sequence[Words], out: Path, code: int) -> tuple[int | None, 
 
     Replicas of one training are one run, and its steps are those that all of them have.
     """
-    lines = list(dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word))
+    shown = {str(word["trouble"]) for word in words if word.get("shown")}
+    troubles = dict.fromkeys(str(word["trouble"]) for word in words if "trouble" in word)
+    lines = [text for text in troubles if text not in shown]
     running = [word["running"] for word in words if "running" in word]
     ended = {word["ended"]: word for word in words if "ended" in word}
     traces = [_ran(word, ended.get(word["opened"], {})) for word in words if "opened" in word]
@@ -63,7 +65,9 @@ def recorded(words: Sequence[Words], out: Path, code: int) -> tuple[int | None, 
         left = ", ".join(map(str, running))
         lines.append(f"the command ended, and process {left} of it goes on: what it trains is recorded in {out}")
         return None, "\n".join(lines)
-    if not lines:
+    if shown:
+        lines.append("no step was recorded: see what is said above")
+    elif not lines:
         lines.append(f"nothing was recorded: {_why_nothing(words, code)}")
     return 0, "\n".join(lines)
 

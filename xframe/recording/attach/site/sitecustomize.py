@@ -24,13 +24,16 @@ def _say(**words: Any) -> None:
 
 
 def _trouble(text: str) -> None:
-    """Tells the launcher, and who looks at what the script prints."""
-    _say(trouble=text)
+    """Tells the launcher, and who looks at what the script prints: where that is where the launcher prints, too, once."""
+    shown = False
     try:
         sys.stderr.write("xframe: " + text + "\n")
         sys.stderr.flush()
+        place = os.fstat(sys.stderr.fileno())
+        shown = _STDERR == "%d %d" % (place.st_dev, place.st_ino)
     except (AttributeError, OSError, ValueError):  # the script has none, or closed it
         pass
+    _say(trouble=text, shown=shown)
 
 
 def _watch() -> None:
@@ -66,6 +69,7 @@ def _shadowed() -> None:
 
 if "XFRAME_FRAMEWORKS" in os.environ:  # read now, since a script may change its environment
     _OUT, _SAID, _FRAMEWORKS = (os.environ["XFRAME_" + name] for name in ("OUT", "SAID", "FRAMEWORKS"))
+    _STDERR = os.environ.get("XFRAME_STDERR", "")
     _IDENTITY = os.environ.get("XFRAME_IDENTITY", "close")
     _PROOF = os.environ.get("XFRAME_PROOF", "")
     _CONTINUES = os.environ.get("XFRAME_CONTINUES", "")
