@@ -1,4 +1,4 @@
-"""Scripts whose replicas are all in one process are not recorded: that is said once, and they train as without xframe."""
+"""Scripts whose replicas are all in one process are not recorded: that is said once, and they train as ever."""
 
 import os
 import subprocess

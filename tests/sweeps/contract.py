@@ -5,8 +5,9 @@ from the simulated run in exact fractions, so that an adapter cannot agree by co
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -38,10 +39,13 @@ class Case(NamedTuple):
 
 def draw(cases: int, seed: int) -> Iterator[Case]:
     """That many random plans, small enough for the ledger."""
-    rng = random.Random(seed)
-    drawn = 0
-    while drawn < cases:
-        fields, num_samples = random_case(rng)
+    return islice(small(random.Random(seed)), cases)
+
+
+def small(rng: random.Random, case: Callable[[random.Random], tuple[dict, int]] = random_case) -> Iterator[Case]:
+    """Random plans without end, each as ``case`` draws it, that are small enough for the ledger."""
+    while True:
+        fields, num_samples = case(rng)
         num_samples = (num_samples - 1) % MOST_SAMPLES + 1
         try:
             plan = TrainingPlan.from_mapping(fields)
@@ -49,7 +53,6 @@ def draw(cases: int, seed: int) -> Iterator[Case]:
         except (PlanError, Refused):
             continue
         if len(run.steps) <= MOST_STEPS and len(run.updates) <= MOST_UPDATES:
-            drawn += 1
             yield Case(plan, num_samples, run)
 
 

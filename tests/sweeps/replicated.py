@@ -17,10 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sweeps import Result
-from sweeps.contract import MOST_SAMPLES, MOST_STEPS, MOST_UPDATES, Case, check_trace, draw
-from sweeps.counting import order_of
-from sweeps.simulator import Refused, replicated_case, simulate
-from xframe.errors import PlanError
+from sweeps.contract import Case, check_trace, draw, small
+from sweeps.simulator import replicated_case
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running import registry
 from xframe.running.replicas import free_ports
@@ -109,21 +107,13 @@ def cases(size: int, seed: int) -> Iterator[Drawn]:
 
 
 def _others(seed: int) -> Iterator[Case]:
-    rng = random.Random(seed)
-    while True:
-        fields, num_samples = replicated_case(rng)
-        num_samples = (num_samples - 1) % MOST_SAMPLES + 1
-        try:
-            plan = TrainingPlan.from_mapping(fields)
-            run = simulate(fields, num_samples, order_of(plan, num_samples))
-        except (PlanError, Refused):
+    for one in small(random.Random(seed), replicated_case):
+        if one.plan.replicas > MOST_REPLICAS:
             continue
-        if not (len(run.steps) <= MOST_STEPS and len(run.updates) <= MOST_UPDATES and plan.replicas <= MOST_REPLICAS):
-            continue
-        if plan.replica_gradients == "replicas":  # of a sum, its share
-            for update in run.updates:
-                update.weights = {step: weight / plan.replicas for step, weight in update.weights.items()}
-        yield Case(plan, num_samples, run)
+        if one.plan.replica_gradients == "replicas":  # of a sum, its share
+            for update in one.run.updates:
+                update.weights = {step: weight / one.plan.replicas for step, weight in update.weights.items()}
+        yield one
 
 
 def able() -> list[str]:

@@ -9,6 +9,7 @@ Its files:
     page/                   it as one HTML file; around.py: the steps around the first difference
     pictures.py             what is drawn: from series.py, columns made small, by drawing.py, as SVG
     plans.py, trainers.py   a plan's arithmetic; several trainers' plans side by side
+    reasons.py              why these count differently; same_steps.py: whether they do
     bench.py                what a bench measured; estimates.py: medians over rounds; machine.py: where it was
     json_form.py            any result as valid JSON
     exports/                a trace in the forms of other tools

@@ -10,7 +10,7 @@ from sweeps.simulator import simulate
 import xframe
 from xframe.plan import presets
 from xframe.plan.replicas import share
-from xframe.report import trainers
+from xframe.report import reasons, trainers
 from xframe.testing import clean
 
 CASE = {"batch_size": 10, "gradient_accumulation_steps": 4, "epochs": 3}
@@ -701,7 +701,7 @@ def test_any_trainer_can_stand_beside_any_remainder(trainer, remainder):
 
 def test_reasons_name_what_makes_the_difference():
     plans = {name: asked(name, 103, CASE) for name in ("keras", "lightning", "transformers", "accelerate")}
-    assert trainers.reasons(plans, 103) == [
+    assert reasons.reasons(plans, 103) == [
         "keras: carries an unfinished window over epochs: 33 steps / 4 = 8 updates, and the last step is never applied",
         "lightning, transformers: updates with what is left at the end of each epoch: 11 steps = 2 x 4 + 3, "
         "3 updates each",
@@ -711,7 +711,7 @@ def test_reasons_name_what_makes_the_difference():
         name: asked(name, 100, {"batch_size": 10, "epochs": 5, "steps_per_epoch": 4})
         for name in ("keras2", "ignite", "lightning")
     }
-    text = "\n".join(trainers.reasons(plans, 100))
+    text = "\n".join(reasons.reasons(plans, 100))
     assert "keras2: each epoch of at most 4 steps goes on where the last one ended" in text
 
 

@@ -24,13 +24,13 @@ def _say(**words: Any) -> None:
 
 
 def _trouble(text: str) -> None:
-    """Tells the launcher, and who looks at what the script prints: where that is where the launcher prints, too, once."""
+    """Tells the launcher, and who looks at what the script prints; ``shown``: the launcher prints to the same place."""
     shown = False
     try:
         sys.stderr.write("xframe: " + text + "\n")
         sys.stderr.flush()
         place = os.fstat(sys.stderr.fileno())
-        shown = _STDERR == "%d %d" % (place.st_dev, place.st_ino)
+        shown = f"{place.st_dev} {place.st_ino}" == _STDERR
     except (AttributeError, OSError, ValueError):  # the script has none, or closed it
         pass
     _say(trouble=text, shown=shown)
