@@ -197,7 +197,7 @@ class TensorflowAdapter:
 
     def unkept(self, plan: TrainingPlan, task: Task, runtime: Runtime) -> str | None:
         """Why the run cannot keep checkpoints; None if it can."""
-        return _fit_unkept(plan, task, runtime.precision) if runtime.loop == "fit" else None
+        return _fit_unkept(plan, runtime.precision) if runtime.loop == "fit" else None
 
 
 def _rule_refuses(rule: optimizers.Rule) -> list[str]:
@@ -301,10 +301,12 @@ def _fit_refuses_replicas(plan: TrainingPlan, task: Task) -> list[str]:
     return reasons
 
 
-def _fit_unkept(plan: TrainingPlan, task: Task, precision: str) -> str | None:
+def _fit_unkept(plan: TrainingPlan, precision: str) -> str | None:
     """Why ``fit`` cannot keep a state of such a run; None if it can."""
     if plan.replicas > 1:
-        return "under MirroredStrategy the state is one for each replica"
+        return (
+            "Keras' fit in replicas has a copy of weights and optimizer for each, and no checkpoint is made of copies"
+        )
     if plan.gradient_accumulation_steps > 1:
         if precision == "mixed_float16":
             return "Keras sums up a window's gradients where the loss scale is not known"
@@ -312,6 +314,4 @@ def _fit_unkept(plan: TrainingPlan, task: Task, precision: str) -> str | None:
             return "Keras' windows go on over every end: accumulation_remainder carry and accumulation_at_end drop"
     if plan.steps_per_epoch is not None and (plan.epoch_iterator != "continue" or plan.on_exhaustion != "repeat"):
         return "Keras' epochs of steps_per_epoch go on with the data: epoch_iterator continue and on_exhaustion repeat"
-    if task.optimizer.average is not None:
-        return "Keras' fit puts averaged weights in the place of the trained ones when it ends"
     return None

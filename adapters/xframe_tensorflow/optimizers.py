@@ -86,6 +86,14 @@ class _Ruled(Decaying):
         self.average, self.decoupled = rule.average, rule.decay == "decoupled"
         self.factors, self.decays = [rule.factor(name) for name in names], [rule.decay_of(name) for name in names]
 
+    def build(self, variables: Any) -> None:
+        begins = not self.built
+        super().build(variables)
+        if begins and self.average is not None:  # up to the first update it is the weights
+            with tf.init_scope():
+                for average, variable in zip(self._model_variables_moving_average, variables, strict=True):
+                    average.assign(variable)
+
     def decay_of(self, variable: tf.Variable) -> float:
         decay: float = self.decays[self._get_variable_index(variable)]
         return decay

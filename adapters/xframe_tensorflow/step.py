@@ -36,8 +36,6 @@ class TrainStep:
         model, rule = self.model, self.rule
         self.optimizer = lower(rule, self.precision, model.trained, slots_are_exact=slots_are_exact)
         self.optimizer.build(model.module.trainable_variables)
-        if rule.average is not None:
-            average_step(self.optimizer)  # up to the first update it is the weights
         if rule.average is not None and rule.average.final:
             model.final = lambda: read_average(self.optimizer, model.trained)
         self.updates = UpdateCounter(self.optimizer, self.precision)

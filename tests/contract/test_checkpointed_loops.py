@@ -91,6 +91,28 @@ def test_keras_fit_goes_on_with_tensorflow(tmp_path, name, step):
     assert differences(whole, run(plan, tmp_path / "b.trace", loop, TASK, resume=tmp_path / "st")) == []
 
 
+@pytest.mark.sweep(fewest=1)
+@pytest.mark.parametrize("final", [True, False])
+@pytest.mark.parametrize(("name", "step"), [("windows", 2), ("windows", 7), ("early stopping", 4)])
+def test_averages_in_keras_fit_go_on_with_tensorflow(tmp_path, name, step, final):
+    """Before the first update too; the weights that a run ends with are the state's averages, or beside them."""
+    plan, loop = FITS[name], "tensorflow:fit"
+    plan = replace(plan, restore_best=plan.restore_best and not final)
+    task = replace(TASK, optimizer=optimizers.named("adam", {"average": optimizers.Average(0.9, final=final)}))
+    whole = run(plan, tmp_path / "whole.trace", loop, task)
+    run(plan, tmp_path / "a.trace", loop, task, file=tmp_path / "st", stop_after=step)
+    state = xframe.read_state(tmp_path / "st")
+    moved = state.numbers["updates"] > 1  # the average is the weights up to the first update and after it
+    assert moved == any(values.tobytes() != state.parameters[n].tobytes() for n, values in state.average.items())
+    ended = run(plan, tmp_path / "b.trace", loop, task, resume=tmp_path / "st", file=tmp_path / "end")
+    assert differences(whole, ended) == []
+    state = xframe.read_state(tmp_path / "end")
+    held = state.best if plan.restore_best else state.average if final else state.parameters
+    assert held.keys() == ended.weights().keys()
+    for weight, values in ended.weights().items():
+        assert values.tobytes() == held[weight].tobytes(), weight
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -100,7 +122,7 @@ def test_keras_fit_goes_on_with_tensorflow(tmp_path, name, step):
 )
 def test_what_keras_fit_cannot_keep_is_refused_by_name(fields, why):
     plan = TrainingPlan(batch_size=60, epochs=2, **fields)
-    with pytest.raises(UsageError, match=f"'tensorflow:fit' keeps no state of this run.*{why}"):
+    with pytest.raises(UsageError, match=f"'tensorflow:fit' keeps no checkpoints of this run.*{why}"):
         require_resumable(Request(plan=plan, task="diabetes-regression", adapters=("tensorflow:fit",), device="cpu"))
 
 

@@ -189,7 +189,10 @@ def test_where_a_run_stands_whose_passes_are_made_even(folder, remainder):
 
 def test_loops_that_keep_no_state_of_replicas_are_refused_by_name():
     require_resumable(Request(plan=PLAN, adapters=("torch", "tensorflow:function")))
-    with pytest.raises(UsageError, match="loop fsdp"):
+    able = "expected one of .*torch:eager.*"
+    with pytest.raises(UsageError, match="'torch:fsdp' keeps no checkpoints: got loop fsdp, .*" + able):
         require_resumable(Request(plan=PLAN, adapters=("torch:fsdp",)))
-    with pytest.raises(UsageError, match="the state is one for each replica"):
+    with pytest.raises(UsageError, match="'tensorflow:fit' .* optimizer for each, .*" + able) as refused:
         require_resumable(Request(plan=FITTED, adapters=("tensorflow:fit",)))
+    assert "tensorflow:function" in refused.value.expected
+    assert "tensorflow:block" not in refused.value.expected

@@ -179,6 +179,17 @@ def test_a_rule_trains_as_in_numpy_whatever_the_loop(name, window, tmp_path):
             np.testing.assert_allclose(run.weights()[weight], values, rtol=1e-12, atol=1e-14, err_msg=loop)
 
 
+@pytest.mark.parametrize("loop", ["fit", "block"])
+def test_an_average_is_the_weights_up_to_the_first_update(tmp_path, loop):
+    """Keras' own is zero there, and at the end ``fit`` puts it in the weights' place."""
+    task = replace(DIGITS, optimizer=RULED["averaged by updates"])
+    fields = {"batch_size": 64, "steps": 2, "gradient_accumulation_steps": 3, "accumulation_at_end": "drop"}
+    run = trained(xframe.TrainingPlan.from_mapping(fields), task, tmp_path, loop=loop)
+    assert run.column("updates").tolist() == [0, 0]
+    for weight, values in task.weights().items():
+        assert run.weights()[weight].tobytes() == values.astype("float32").tobytes(), weight
+
+
 def test_what_no_optimizer_of_keras_computes_is_refused():
     class Own(optimizers.Rule):
         """A rule that nobody knows."""

@@ -70,8 +70,8 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
     options |= {"task": of.task, "optimizer": of.optimizer, "tf32": bool(of.runtime.get("tf32"))}
     options |= {"precision": of.runtime.get("precision"), "plan": following}
     options |= {"checkpoints": replace(wanted, vouched=of.digest)}
-    first = of.loop == loop_of(load(of.adapter), following, None)
-    options.setdefault("adapters", (Selection(of.adapter, None if first else of.loop).label,))
+    if "adapters" not in options:
+        options["adapters"] = (_its_adapter(wanted.resume, of, following),)
     request = Request(**options)
     task = request.checked_task()
     prints = task.fingerprints()
@@ -99,6 +99,23 @@ def resumed(wanted: Wanted, given: Mapping[str, Any], fields: Mapping[str, Any],
     return request
 
 
+def _its_adapter(checkpoint: str, of: Of, plan: TrainingPlan) -> str:
+    """The adapter and loop that the checkpoint's run was made by.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if of.adapter not in (installed := available()):
+        raise UsageError(
+            f"the adapter that made {printable(checkpoint)} is not installed",
+            got=of.adapter,
+            expected="one of " + ", ".join(map(printable, installed)),
+            remedy="Any that can run the plan and task goes on from there: name it with --adapter.",
+        )
+    first = of.loop == loop_of(load(of.adapter), plan, None)
+    return Selection(of.adapter, None if first else of.loop).label
+
+
 def left_behind(checkpoint: str, request: Request) -> str | None:
     """What the checkpoint has that only another framework could go on from; None if there is nothing."""
     state, _ = read_checkpoint(Path(checkpoint))
@@ -119,16 +136,26 @@ def require_resumable(request: Request) -> None:
         adapter = load(selection.adapter)
         loop = loop_of(adapter, request.plan, selection.loop)
         if loop not in loops_that_can(selection.adapter):
-            able = [f"{name}:{loop}" for name in available() for loop in loops_that_can(name)]
             raise UsageError(
-                f"adapter {selection.label!r} has no state between two steps that could be kept or gone on from",
-                got=Verbatim(f"loop {loop}, which goes its own way to its end"),
-                expected="one of " + ", ".join(able),
+                f"adapter {selection.label!r} keeps no checkpoints",
+                got=Verbatim(f"loop {loop}, whose state cannot be saved and taken up again between two of its steps"),
+                expected=_able(request.plan, loop),
             )
         unkept = getattr(adapter, "unkept", None)
         runtime = replace(request.runtime, loop=loop)
         if unkept is not None and (why := unkept(request.plan, request.checked_task(), runtime)) is not None:
-            raise UsageError(f"adapter {selection.label!r} keeps no state of this run", got=Verbatim(why))
+            what = f"adapter {selection.label!r} keeps no checkpoints of this run"
+            raise UsageError(what, got=Verbatim(why), expected=_able(request.plan, loop))
+
+
+def _able(plan: TrainingPlan, refused: str) -> str:
+    """The loops that keep checkpoints of a run in as many processes as the plan's, without the one that is refused."""
+    able = []
+    for name in available():
+        replicated = getattr(load(name), "replicated", {})
+        loops = [one for one in loops_that_can(name) if plan.replicas == 1 or replicated.get(one) == "each"]
+        able += [f"{name}:{one}" for one in loops if one != refused]
+    return "one of " + ", ".join(able)
 
 
 def loops_that_can(adapter: str) -> tuple[str, ...]:

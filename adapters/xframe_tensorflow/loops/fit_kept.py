@@ -8,6 +8,7 @@ step by step can be gone on with. In mid-epoch it is called twice: for the epoch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from xframe.tasks.task import Task
 from xframe_tensorflow.evidence import UpdateCounter
 from xframe_tensorflow.loops.block import batches_of_ids
 from xframe_tensorflow.model import Model, canonical
+from xframe_tensorflow.optimizers import read_average
 from xframe_tensorflow.state import StatefulStep
 
 
@@ -39,6 +41,10 @@ class FitStep(StatefulStep):
         self.summed = self.inner._accumulated_gradients if self.accumulates else []
         self.updates = UpdateCounter(self.optimizer, precision)
         self.rate = self.rule.rate(0)
+        if self.rule.average is not None and self.rule.average.final:
+            # Keras' fit leaves the trained weights where they are, as the state has them beside the averages.
+            self.inner.average = replace(self.rule.average, final=False)
+            model.final = lambda: read_average(self.optimizer, model.trained)
 
     def state(self) -> State:
         """What Keras' step is now."""

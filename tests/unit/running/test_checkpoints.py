@@ -19,7 +19,7 @@ from xframe import verification
 from xframe.cli.app import execute
 from xframe.errors import StateError, TraceError, UsageError
 from xframe.plan.training_plan import TrainingPlan
-from xframe.running import checkpoints
+from xframe.running import checkpoints, registry, resuming
 from xframe.running.checkpoints import Of, Wanted, read_checkpoint
 from xframe.running.messages import _failure
 from xframe.running.request import Request
@@ -465,6 +465,17 @@ def test_a_file_that_may_not_grow_further_is_named(tmp_path, monkeypatch):
     assert (failed.kind, failed.text) == ("full", f"File too large: {tmp_path / 'st'}")
 
 
+def test_an_adapter_that_is_gone_is_needed_only_where_no_other_is_named(stopped, monkeypatch):
+    left = {name: entry for name, entry in registry.available().items() if name != "numpy"}
+    for module in (registry, resuming):
+        monkeypatch.setattr(module, "available", lambda: left)
+    with pytest.raises(UsageError, match=r"made .*a\.st is not installed: got 'numpy', .*torch.*with --adapter"):
+        going(stopped)
+    request = going(stopped, adapters=("torch",), device="cpu")
+    assert [selection.label for selection in request.selections] == ["torch"]
+    require_resumable(request)
+
+
 def test_loops_without_a_state_are_refused_by_name():
     with pytest.raises(UsageError, match=r"loop loader.*numpy:eager.*torch:eager.*torch:compile"):
         require_resumable(Request(plan=PLAN, adapters=("torch:loader",)))
@@ -491,7 +502,7 @@ def test_a_head_is_read_with_keys_that_are_not_known(stopped):
         (["--precision", "float32"], None),
         (["--precision", "float64"], "--precision contradicts the checkpoint: got 'float64', expected float32"),
         (["--task", "digits-mlp"], "--task contradicts the checkpoint"),
-        (["--adapter", "torch:loader"], "adapter 'torch:loader' has no state between two steps"),
+        (["--adapter", "torch:loader"], "adapter 'torch:loader' keeps no checkpoints: got loop loader"),
         (["--checkpoint-every", "5"], "--checkpoint-every without a checkpoint"),
         (["--stop-after", "4", "--checkpoint", "new"], "expected more than the 4 steps that the run has made"),
     ],
