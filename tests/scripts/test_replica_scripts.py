@@ -35,3 +35,4 @@ def recorded(request, tmp_path_factory):
 @pytest.mark.parametrize("row", TORCH)
 def test_a_slip_between_two_ranks_is_found_at_its_step_and_named(recorded, row):
     assert judged(recorded, "torch_ddp", row) == ""
+    assert judged(recorded, "torch_ddp", row, turned=True) == ""

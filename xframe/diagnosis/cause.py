@@ -81,6 +81,7 @@ class Cause:
     unless_set: ClassVar[str] = ""  # a setting that explains, where the runs state different ones, what this guesses at
     about_order: ClassVar[bool] = False  # only the order of the samples differs: no cause where orders may differ
     about_joins: ClassVar[bool] = False  # it rests on where a run goes on in a further trace
+    of_replicas: ClassVar[bool] = False  # it rests on what several replicas did, those of the reference, too
     about_windows: ClassVar[bool] = False  # it concerns the ends of windows, which rows never show by themselves
     # What makes totals agree only by chance: a pass is cut into batches in a different way (totals of steps), updates
     # come after other steps (of updates), or either (of updates where the numbers of steps differ).

@@ -80,6 +80,7 @@ def answers(
     ordered: bool = True,
     joins: tuple[Join, ...] = (),
     replicas: Replicas | None = None,
+    reference_replicas: Replicas | None = None,
 ) -> list[Answer]:
     """Why the candidate differs, the likeliest first of each difference; empty if nothing differs or explains it.
 
@@ -96,7 +97,7 @@ def answers(
         rows: whether rows and labels are to be explained too, not the numbers alone.
         ordered: whether the order of the samples is compared.
         joins: where the candidate goes on in a further trace.
-        replicas: that made the candidate, where several did.
+        replicas, reference_replicas: that made the candidate, or the reference, where several did.
     """
     if not _sound(candidate) or not _sound(reference):
         return []
@@ -114,6 +115,8 @@ def answers(
         case = case.in_any_order(table.failed.get("boundaries"))
     only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
     differ = case.differs_at is not None and not only_shorter
+    apart = [one.explain_from for one in (replicas, reference_replicas) if one is not None]
+    since = min((step for step in apart if step is not None), default=None)
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
         found = _of_rows(case, plan, table) if rows and differ else []
         found += _of_replicas(case, table) if rows and replicas is not None else []
@@ -124,9 +127,10 @@ def answers(
         if numbers is not None:
             known = max((len(pair[0]) for pair in (numbers.loss, numbers.lr) if pair), default=0)
             # In orders of their own numbers are compared beyond the first batch that differs.
-            found += _of_numbers(case.head(known) if known > len(alike.candidate) else alike, numbers, table)
+            of = case.head(known) if known > len(alike.candidate) else alike
+            found += _of_numbers(of, numbers, table, since)
         if rates is not None and found and all(causes.by_name()[one.explanation.name].about_order for one in found):
-            for one in _of_numbers(case.in_any_order(None), rates, table):
+            for one in _of_numbers(case.in_any_order(None), rates, table, since):
                 found.append(one._replace(explanation=replace(one.explanation, certain=False, besides=True)))
     return found
 
@@ -208,10 +212,9 @@ def _of_labels(case: Case, table: Table) -> list[Answer]:
     return [_in_words(fit, case, {"epochs"}, is_certain=alone) for fit in fits.values()]
 
 
-def _of_numbers(case: Case, numbers: Numbers, table: Table) -> list[Answer]:
-    """Why the numbers differ where the rows are the same."""
+def _of_numbers(case: Case, numbers: Numbers, table: Table, since: int | None) -> list[Answer]:
+    """Why the numbers differ where the rows are the same; from ``since`` on since replicas' weights do."""
     found = [fit for cause in causes.every() for fit in cause.find_in_numbers(case, numbers)]
-    since = None if case.replicas is None else case.replicas.explain_from
     found = [fit for fit in found if since is None or not _guessed(fit, numbers, since)]
     fits = sorted(_less_vague(_standing(found, table), numbers), key=lambda fit: fit.rank)
     labelled = case.labels_differ_at  # from there on other epochs may be why, as of a schedule that ticks by them

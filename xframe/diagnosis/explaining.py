@@ -164,19 +164,30 @@ def _joined(explanation: Explanation, findings: Findings) -> Explanation:
 def _of_pair(
     pair: Pair, rows: dict[str, Rows], reference: Rows, table: Table, *, numbers_alone: bool = False
 ) -> list[Answer]:
-    found, before = _of_candidate(pair, rows, reference, table, numbers_alone=numbers_alone), pair.reference.trace
-    if before is None or not before.joins or _joins(pair.candidate):
+    found = _of_candidate(pair, rows, reference, table, numbers_alone=numbers_alone)
+    sought = _sought_in_reference(pair, found)
+    if not sought:
         return found
     turned = replace(pair, candidate=pair.reference, reference=pair.candidate)
     turned.until = pair.until
     turned_rows = {**rows, pair.reference.name: reference}
-    lost = [
+    its = [
         one._replace(explanation=replace(one.explanation, run=pair.candidate.name))
         for one in _of_candidate(turned, turned_rows, rows[pair.candidate.name], table, numbers_alone=numbers_alone)
-        if causes.by_name()[one.explanation.name].about_joins
+        if one.explanation.name in sought
     ]
-    explained = {one.explanation.step for one in lost}  # by what the reference lost
-    return lost + [one for one in found if one.explanation.step not in explained]
+    explained = {one.explanation.step for one in its}  # by what the reference did
+    return its + [one for one in found if one.explanation.step not in explained]
+
+
+def _sought_in_reference(pair: Pair, found: Sequence[Answer]) -> set[str]:
+    """The causes that are looked for in the reference, too: of where it goes on, and of replicas that made it."""
+    trace, known = pair.reference.trace, causes.by_name()
+    if trace is None:
+        return set()
+    joins = bool(trace.joins) and not _joins(pair.candidate)
+    replicas = bool(trace.replicas) and not any(known[one.explanation.name].of_replicas for one in found)
+    return {name for name, one in known.items() if (joins and one.about_joins) or (replicas and one.of_replicas)}
 
 
 def _joins(run: Run) -> tuple[Join, ...]:
@@ -207,6 +218,7 @@ def _of_candidate(
         ordered=not coverage,
         joins=_joins(pair.candidate),
         replicas=Replicas.of(pair.candidate.trace, len(candidate)),
+        reference_replicas=Replicas.of(pair.reference.trace, len(reference)),
     )
     if candidate is not as_recorded[0] or reference is not as_recorded[1]:
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]

@@ -8,16 +8,18 @@ import xframe
 from scripts.replicas.table import FOUND
 
 
-def judged(folder: Path, script: str, row: str) -> str:
-    """What is wrong; empty if nothing is."""
+def judged(folder: Path, script: str, row: str, *, turned: bool = False) -> str:
+    """What is wrong; empty if nothing is. ``turned``: the faulty one is the reference."""
     due = FOUND[script, row]
-    comparison = xframe.compare(folder / f"{due.against}.trace", folder / f"{script}-{row}.trace")
+    sides = folder / f"{due.against}.trace", folder / f"{script}-{row}.trace"
+    comparison = xframe.compare(*sides[:: -1 if turned else 1])
     difference = comparison.first_difference
     first = (difference["step"], difference["check"]) if difference else (None, "none")
     cause = next((one.name for one in comparison.causes), "")
     found = (cause, first)
     expected = (due.cause, due.first)
     verdict = "failed" if due.cause else "passed"
-    if found == expected and comparison.verdict == verdict:
+    names = comparison.causes[0].sentence.find(f"{script}-{row}") if comparison.causes else -1
+    if found == expected and comparison.verdict == verdict and names >= 0:
         return ""
     return f"{script} {row}: {comparison.verdict}, {found}, expected {expected}\n{comparison}"

@@ -26,7 +26,13 @@ _OVERLAPPING = 0.9  # of the samples: shares of two orders have no more than thr
 _IN_ORDER = "ahead in its order"  # among fields: of which fix the one is
 
 
-class ReplicasUnsplit(Cause):
+class _OfReplicas(Cause):
+    """Looked for in both runs, whichever is the reference."""
+
+    of_replicas = True
+
+
+class ReplicasUnsplit(_OfReplicas):
     """Each of its replicas goes through all samples, so that every sample is trained on by each of them in a pass."""
 
     name = "replicas-unsplit"
@@ -48,7 +54,7 @@ class ReplicasUnsplit(Cause):
         yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True)
 
 
-class ReplicasOfOneShare(Cause):
+class ReplicasOfOneShare(_OfReplicas):
     """Two of its replicas take the same share, so that the samples of other shares are never taken."""
 
     name = "replicas-of-one-share"
@@ -69,7 +75,7 @@ class ReplicasOfOneShare(Cause):
             yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True)
 
 
-class ReplicasOfDifferentOrders(Cause):
+class ReplicasOfDifferentOrders(_OfReplicas):
     """Its replicas shuffle by different seeds and take shares of different orders: samples come twice, and never."""
 
     name = "replicas-of-different-orders"
@@ -98,7 +104,7 @@ class ReplicasOfDifferentOrders(Cause):
         yield self.fit(case, text + never, exact=False, shown=True)
 
 
-class SetEpochForgotten(Cause):
+class SetEpochForgotten(_OfReplicas):
     """Its sampler is not told the epoch, so that every replica repeats its share of the first pass in each pass."""
 
     name = "set-epoch-forgotten"
@@ -122,7 +128,7 @@ class SetEpochForgotten(Cause):
             yield self.fit(case, f"{text}{case.other} shuffles each pass", exact=False, shown=True)
 
 
-class ReplicaAhead(Cause):
+class ReplicaAhead(_OfReplicas):
     """A replica has fewer batches in a pass and goes on to the next while others are still in it."""
 
     name = "replica-ahead"
@@ -164,7 +170,7 @@ class ReplicaAhead(Cause):
         yield self.fit(case, text, exact=False, shown=True, step=step)
 
 
-class ReplicaRemainder(Cause):
+class ReplicaRemainder(_OfReplicas):
     """Its samples are made a multiple of the replicas: some come again at the end of a pass, or are left out."""
 
     name = "replica-remainder"
@@ -189,7 +195,7 @@ class ReplicaRemainder(Cause):
             yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
 
 
-class _Part(Cause):
+class _Part(_OfReplicas):
     """Why the weights of its replicas differ; where several reasons would do, what was recorded of them decides."""
 
     @staticmethod
@@ -268,7 +274,7 @@ class ReplicasNotSynchronised(_Part):
         yield self.note(case, text, replicas.parted)
 
 
-class MeanOfMeans(Cause):
+class MeanOfMeans(_OfReplicas):
     """Its gradient is the mean of its replicas' means, and not that over the rows of the step: short steps differ."""
 
     name = "mean-of-replicas-means"
@@ -298,7 +304,7 @@ class MeanOfMeans(Cause):
         yield self.note(case, text, step)
 
 
-class SummedOverReplicas(Cause):
+class SummedOverReplicas(_OfReplicas):
     """Its replicas' gradients are summed, and a loss is not its rows' part of the step's mean: a factor of them all."""
 
     name = "summed-over-replicas"
@@ -323,7 +329,7 @@ class SummedOverReplicas(Cause):
         yield self.note(case, text, 0)
 
 
-class ScheduleTicksInEachReplica(Cause):
+class ScheduleTicksInEachReplica(_OfReplicas):
     """Its learning rate schedule ticks once for each replica, so that it runs through that many times as fast."""
 
     name = "schedule-ticks-in-each-replica"
