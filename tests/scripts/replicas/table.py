@@ -30,6 +30,7 @@ SLIPS: dict[str, dict[str, Edits]] = {
             ("range(3)", "range(2)"),
         ),
         "no set_epoch": (("    sampler.set_epoch(epoch)\n", ""),),
+        "set_epoch in one": (("    sampler.set_epoch(epoch)\n", "    sampler.set_epoch(epoch * (rank == 0))\n"),),
         "seeds": (("DistributedSampler(data)\n", "DistributedSampler(data, seed=rank)\n"),),
         "ahead": (
             ("DistributedSampler(data)\n", "Uneven(data)\n"),
@@ -57,6 +58,7 @@ FOUND: dict[tuple[str, str], Found] = {
     ("torch_ddp", "uneven"): Found("torch_alone-right", "mean-of-replicas-means", (6, "loss")),
     ("torch_ddp", "no sampler"): Found("torch_ddp-right", "replicas-unsplit", (5, "boundaries")),
     ("torch_ddp", "no set_epoch"): Found("torch_ddp-right", "set-epoch-forgotten", (6, "boundaries")),
+    ("torch_ddp", "set_epoch in one"): Found("torch_ddp-right", "set-epoch-forgotten", (6, "boundaries")),
     ("torch_ddp", "seeds"): Found("torch_ddp-right", "replicas-of-different-orders", (0, "boundaries")),
     ("torch_ddp", "ahead"): Found("torch_alone-by 34", "replica-ahead", (6, "boundaries")),
     ("torch_ddp", "not wrapped"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),

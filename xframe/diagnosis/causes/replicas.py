@@ -10,29 +10,24 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
-from xframe.diagnosis.causes.losses import factor_of_replicas
-from xframe.diagnosis.claims import Table, of_all, of_rates
-from xframe.diagnosis.numbers import Numbers
+from xframe.diagnosis.claims import Table, of_all
 from xframe.diagnosis.reference import planned
 from xframe.diagnosis.replicas import Replicas, ahead, same_share
-from xframe.errors import counted
+from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.plan.training_plan import TrainingPlan
 
-_CLOSE = 1e-6  # relative, of rates
-_LATE = 4  # steps behind an update in which a loss shows it
-_FEWEST = 3  # rates that must be alike
 _OVERLAPPING = 0.9  # of the samples: shares of two orders have no more than three quarters of them
 _IN_ORDER = "ahead in its order"  # among fields: of which fix the one is
 
 
-class _OfReplicas(Cause):
+class OfReplicas(Cause):
     """Looked for in both runs, whichever is the reference."""
 
     of_replicas = True
 
 
-class ReplicasUnsplit(_OfReplicas):
+class ReplicasUnsplit(OfReplicas):
     """Each of its replicas goes through all samples, so that every sample is trained on by each of them in a pass."""
 
     name = "replicas-unsplit"
@@ -54,7 +49,7 @@ class ReplicasUnsplit(_OfReplicas):
         yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True)
 
 
-class ReplicasOfOneShare(_OfReplicas):
+class ReplicasOfOneShare(OfReplicas):
     """Two of its replicas take the same share, so that the samples of other shares are never taken."""
 
     name = "replicas-of-one-share"
@@ -75,7 +70,7 @@ class ReplicasOfOneShare(_OfReplicas):
             yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True)
 
 
-class ReplicasOfDifferentOrders(_OfReplicas):
+class ReplicasOfDifferentOrders(OfReplicas):
     """Its replicas shuffle by different seeds and take shares of different orders: samples come twice, and never."""
 
     name = "replicas-of-different-orders"
@@ -104,15 +99,15 @@ class ReplicasOfDifferentOrders(_OfReplicas):
         yield self.fit(case, text + never, exact=False, shown=True)
 
 
-class SetEpochForgotten(_OfReplicas):
-    """Its sampler is not told the epoch, so that every replica repeats its share of the first pass in each pass."""
+class SetEpochForgotten(OfReplicas):
+    """Its sampler is not told the epoch, so that its replicas, or some, repeat their share of the first pass."""
 
     name = "set-epoch-forgotten"
     rank = 24
     settles = True
     about_order = True
     fixes = settings(
-        torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch",
+        torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch, in every process",
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
@@ -123,12 +118,19 @@ class SetEpochForgotten(_OfReplicas):
         passes = case.replicas.passes(case.ids[0], labels)
         if second == 0 or case.differs_at is None or case.differs_at < second or len(passes) < 2:
             return
-        if all(_begins(passes[0], one) for one in passes[1:]):
+        repeat = [
+            index for index, first in enumerate(passes[0]) if _repeated(first, [one[index] for one in passes[1:]])
+        ]
+        if len(repeat) == len(case.replicas):
             text = f"repeats in every pass what each of its {len(case.replicas):,} replicas had in the first; "
             yield self.fit(case, f"{text}{case.other} shuffles each pass", exact=False, shown=True)
+        elif repeat and all(len(passes[0][index]) > 1 for index in repeat):
+            which = f"replica {repeat[0]}" if len(repeat) == 1 else f"replicas {listed(repeat)}"
+            text = f"repeats in every pass the first share of {which}, while its other replicas shuffle each pass"
+            yield self.fit(case, text, exact=False, shown=True)
 
 
-class ReplicaAhead(_OfReplicas):
+class ReplicaAhead(OfReplicas):
     """A replica has fewer batches in a pass and goes on to the next while others are still in it."""
 
     name = "replica-ahead"
@@ -170,7 +172,7 @@ class ReplicaAhead(_OfReplicas):
         yield self.fit(case, text, exact=False, shown=True, step=step)
 
 
-class ReplicaRemainder(_OfReplicas):
+class ReplicaRemainder(OfReplicas):
     """Its samples are made a multiple of the replicas: some come again at the end of a pass, or are left out."""
 
     name = "replica-remainder"
@@ -195,7 +197,7 @@ class ReplicaRemainder(_OfReplicas):
             yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
 
 
-class _Part(_OfReplicas):
+class _Part(OfReplicas):
     """Why the weights of its replicas differ; where several reasons would do, what was recorded of them decides."""
 
     @staticmethod
@@ -274,92 +276,6 @@ class ReplicasNotSynchronised(_Part):
         yield self.note(case, text, replicas.parted)
 
 
-class MeanOfMeans(_OfReplicas):
-    """Its gradient is the mean of its replicas' means, and not that over the rows of the step: short steps differ."""
-
-    name = "mean-of-replicas-means"
-    rank = 462
-    definite = True
-    fixes = settings(
-        torch="scale each replica's loss by its rows x world size / rows of the step, or leave short steps out: "
-        "drop_last=True",
-        tensorflow="nn.compute_average_loss(losses, global_batch_size=rows of the step)",
-        plan='replica_gradients = "replicas"',
-    )
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        replicas, step = case.replicas, numbers.loss_differs_at
-        if replicas is None or step is None or not numbers.other_losses or not len(replicas.uneven):
-            return
-        first = int(replicas.uneven[0])
-        behind = numbers.applied[first:] if numbers.applied is not None else np.ones(1, np.bool_)
-        update = first + int(np.argmax(behind)) if behind.any() else first
-        if not first <= step <= update + _LATE or (replicas.parted is not None and replicas.parted < step):
-            return
-        rows = ", ".join(f"{size:,}" for size in replicas.sizes[:, first])
-        text = (
-            f"{case.run} takes the mean of its replicas' means where {case.other} takes the mean over a step's rows: "
-        )
-        text += f"losses agree up to step {first:,}, the first that its replicas share unevenly ({rows} rows)"
-        yield self.note(case, text, step)
-
-
-class SummedOverReplicas(_OfReplicas):
-    """Its replicas' gradients are summed, and a loss is not its rows' part of the step's mean: a factor of them all."""
-
-    name = "summed-over-replicas"
-    rank = 464
-    definite = True
-    fixes = settings(
-        tensorflow="nn.compute_average_loss(losses, global_batch_size=rows of the step), the sum of a replica's losses "
-        "divided by the step's rows, for optimizers add up the replicas' gradients; a mean of keras.losses is divided "
-        "by the replicas already",
-    )
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        factor, of = factor_of_replicas(case, numbers), 0 if case.replicas is None else len(case.replicas)
-        if factor is None:
-            return
-        says = f"that of {case.other} divided by {of:,}, as where a loss is divided by the replicas twice"
-        if factor > 1:
-            says = (
-                f"{of:,} times that of {case.other}, as where each of {of:,} replicas takes the mean over its own rows"
-            )
-        text = f"the first loss of {case.run} is {says}; the gradients of its replicas are summed"
-        yield self.note(case, text, 0)
-
-
-class ScheduleTicksInEachReplica(_OfReplicas):
-    """Its learning rate schedule ticks once for each replica, so that it runs through that many times as fast."""
-
-    name = "schedule-ticks-in-each-replica"
-    rank = 502
-    definite = True
-    explains = staticmethod(of_rates)
-    fixes = settings(
-        accelerate="Accelerator(step_scheduler_with_optimizer=False), or the schedule's length x num_processes",
-        torch="scheduler.step() once an update in each process, and a length in updates of all together",
-    )
-
-    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if case.replicas is None or numbers.lr is None or not numbers.other_rates:
-            return
-        of, (own, other) = len(case.replicas), numbers.lr
-        due = other[::of]
-        own = own[: len(due)]
-        known = np.isfinite(own) & np.isfinite(due)
-        alike = np.isclose(own[known], due[known], rtol=_CLOSE, atol=0)
-        if known.sum() < _FEWEST or not alike.all() or len(np.unique(due[known])) < _FEWEST:
-            return
-        step = numbers.lr_differs_at
-        text = (
-            f"the learning rate of {case.run} goes {of:,} times as fast: at step k it is that of {case.other} at step "
-        )
-        yield self.note(
-            case, f"{text}{of:,} k, as where the schedule ticks once in each of {of:,} replicas", step, exact=True
-        )
-
-
 def _where_they_part(replicas: Replicas) -> str:
     if replicas.parted is None:
         return "they end with different weights"
@@ -378,9 +294,9 @@ def _ahead(case: Case) -> tuple[int, int] | None:
     return None if len(np.unique(first)) >= min(n, len(first)) else ahead(passes, n)
 
 
-def _begins(first: list[Ints], later: list[Ints]) -> bool:
-    """Whether every replica has in a later pass, which may have been cut, what it had in the first."""
-    return all(len(b) <= len(a) and np.array_equal(a[: len(b)], b) for a, b in zip(first, later, strict=True))
+def _repeated(first: Ints, later: list[Ints]) -> bool:
+    """Whether a replica has in each later pass, the last of which may have been cut, what it had in the first."""
+    return all(len(one) <= len(first) and np.array_equal(first[: len(one)], one) for one in later)
 
 
 def _labels(case: Case) -> Ints | None:
