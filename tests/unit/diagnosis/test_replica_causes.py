@@ -132,6 +132,38 @@ def test_each_is_named_first_at_its_step(tmp_path, name):
     assert comparison.causes[0].fix
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_each_is_named_where_the_reference_does_it(tmp_path, name):
+    """First comes what is first where the reference is right: the sentence names the run at fault, on either side."""
+    first, how = CASES[name]
+    sides = alone(tmp_path / "a.trace"), replicas(tmp_path / "faulty.trace", **how)
+    usual, turned = xframe.compare(*sides), xframe.compare(*sides[::-1])
+    assert turned.first_difference["step"] == first
+    (found, *_), (due, *_) = turned.causes, usual.causes
+    assert (found.name, found.step, found.sentence) == (due.name, due.step, due.sentence)
+    assert "faulty" in turned.causes[0].sentence
+    assert turned.causes[0].run == "a"
+
+
+def test_what_both_runs_do_is_named_of_the_candidate(tmp_path):
+    """Two runs that shuffle by seeds of their own, each by others: the reference's is no answer beside."""
+    one = replicas(tmp_path / "a.trace", lambda r, p: slices(r, p, seed=r))
+    other = replicas(tmp_path / "b.trace", lambda r, p: slices(r, p, seed=2 + r))
+    causes = xframe.compare(one, other).causes
+    assert [cause.name for cause in causes].count("replicas-of-different-orders") == 1
+    assert causes[0].sentence.startswith("b has replicas that take shares of different orders")
+
+
+def test_one_replica_alone_that_is_not_told_the_epoch(tmp_path):
+    other = replicas(tmp_path / "b.trace", lambda r, p: slices(r, 0 if r else p))
+    for one in (replicas(tmp_path / "a.trace"), alone(tmp_path / "c.trace")):
+        for sides in ((one, other), (other, one)):
+            (cause,) = xframe.compare(*sides).causes
+            assert (cause.name, cause.step) == ("set-epoch-forgotten", 4)
+            assert cause.sentence.startswith("b repeats in every pass the first share of replica 1, while its other")
+            assert "in every process" in cause.fix["torch"]
+
+
 def test_a_replica_in_another_epochs_order_is_ahead_and_not_of_another_seed(tmp_path):
     """Its share of a pass is of the order of the next, which it says is the same epoch."""
     one, other = replicas(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", ahead)
