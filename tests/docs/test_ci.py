@@ -63,6 +63,7 @@ def test_the_recipe_is_a_workflow():
     assert lines == [run.strip() for run, _ in steps().values()]
 
 
+@pytest.mark.costly
 def test_the_recipe_passes_the_same_training_and_shows_what_changed(job, tmp_path):
     run, golden = job
     for name, last in (("old", 5), ("same", 5), ("other", 4)):

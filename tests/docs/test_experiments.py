@@ -43,6 +43,7 @@ def compare(traces, capsys):
     return execute_it
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("pair", [("torch_keep", "keras_keep"), ("torch_drop", "keras_drop")])
 def test_the_pair_passes(compare, pair):
     code, result = compare(*pair)

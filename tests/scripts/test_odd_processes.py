@@ -286,6 +286,7 @@ def test_a_recorder_inside_a_recorded_command_keeps_its_own(script):
     assert (done.steps("a.trace"), done.steps("b.trace")) == (list(range(5)), [7])
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_torchrun_with_one_process(toy, record):
     (toy / "script.py").write_text(

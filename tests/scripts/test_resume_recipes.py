@@ -45,6 +45,7 @@ def resumed(trained, name, trace="b.trace", without=""):
     return whole, trained(name, trace, "--resume", "a.trace", without=without)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_loop_by_hand_goes_on_to_the_bit(name, trained):
     whole, joined = resumed(trained, name)

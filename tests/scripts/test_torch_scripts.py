@@ -248,6 +248,7 @@ with open(folder + "/left.json", "w") as file:
 """
 
 
+@pytest.mark.costly
 def test_keras_on_torch_is_recorded_as_it_counts(tmp_path):
     command = [sys.executable, "-c", IN_KERAS, str(WRITTEN / "on_torch_keras.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ from sampling import part
 from sweeps.doubles import run
 
 
+@pytest.mark.costly
 @pytest.mark.sweep
 def test_no_cause_of_two_mistakes_is_certain_and_wrong(record_property: Any) -> None:
     found = run(max(60, part(150)), seed=11)  # of fewer a share says nothing

@@ -7,6 +7,7 @@ from sweeps.grids import GRID, WAYS, run
 SHORT = GRID.replace("[200, 300, 400]", "[400]").replace("[0, 1, 2, 3]", "[0, 1]")  # 4 trials
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_a_sweep_killed_at_random_moments(record_property):
     result = run(1, 0, SHORT, stops=len(WAYS))

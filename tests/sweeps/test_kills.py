@@ -8,6 +8,7 @@ KILLS = 6
 HALVES = {name: plan.model_copy(update={"steps": plan.steps // 2}) for name, plan in PLANS.items()}
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("seed", [0])
 def test_workers_killed_at_random_moments(seed, record_property):
     result = run(KILLS, seed, HALVES)

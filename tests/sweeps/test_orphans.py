@@ -7,6 +7,7 @@ from sweeps.orphans import run
 CASES = 4
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_kills_stops_and_hangs(record_property):
     result = run(CASES, seed=3)

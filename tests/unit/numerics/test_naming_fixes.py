@@ -41,6 +41,7 @@ def test_a_layers_line_has_its_value():
     assert cause.fix == {"torch": "eps=0.001", "keras": "epsilon=0.001"}
 
 
+@pytest.mark.costly
 def test_a_line_of_a_rule_that_nobody_stated_is_not_written_and_no_number_that_merely_fits_is_a_cause():
     stated = replace(ADAM, epsilon=162.3)
     sides = made(stated, updates=0), made(stated, replace(stated, epsilon=184.775), updates=0)

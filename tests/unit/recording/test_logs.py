@@ -338,6 +338,7 @@ def test_long_cells(quote, imported, monkeypatch):
     assert csv.field_size_limit() == before
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is read from /proc")
 def test_many_rows_in_constant_memory(tmp_path, record_property):

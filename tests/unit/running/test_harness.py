@@ -74,6 +74,7 @@ def test_the_main_job(tmp_path, names, tokens, steps, samples, last):
     assert (folder / "report.md").read_text().startswith(f"# PASSED: {' vs '.join(names)}")
 
 
+@pytest.mark.costly
 def test_workers_that_read_data(tmp_path):
     """Processes of a DataLoader, forked from a worker that waits for word from the harness."""
     done = xf("verify", "--adapters", "torch", "--workers", 2, "--epochs", 1, "--json", cwd=tmp_path, timeout=100)
@@ -292,6 +293,7 @@ def test_a_run_without_a_sign_of_life_is_reported(tmp_path, monkeypatch):
     assert "replica 1: no sign of life for 62 s" in stream.getvalue()
 
 
+@pytest.mark.costly
 def test_files_in_the_current_folder_are_no_modules_of_pythons(tmp_path):
     (tmp_path / "random.py").write_text("open('ran', 'w'); raise SystemExit('ran')")
     (tmp_path / "own.py").write_text(OWN_TASK.replace("{}", "import random", 1))

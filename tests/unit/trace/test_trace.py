@@ -226,6 +226,7 @@ def test_ids_off_in_both_forms(runs, some_rows, as_journal):
 # Memory
 
 
+@pytest.mark.costly
 def test_memory_does_not_grow_with_steps(tmp_path):
     """Two million steps more take no more, closed and killed: recorded, opened, certified and counted."""
     script = """if True:

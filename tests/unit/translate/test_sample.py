@@ -53,6 +53,7 @@ def test_what_is_written_is_read_again_as_the_same():
     assert again > 40
 
 
+@pytest.mark.costly
 @pytest.mark.thorough
 def test_a_sample_trains_as_its_source_and_signatures_are_as_installed():
     command = [sys.executable, "-m", "translations.proving", SOME, "signatures"]
