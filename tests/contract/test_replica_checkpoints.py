@@ -86,6 +86,7 @@ def going(folder, fields=None, **given):
     return resumed(Wanted(resume=str(folder / "a.st")), {"out": folder / "new.trace", **given}, fields or {}, None)
 
 
+@pytest.mark.costly
 def test_a_run_of_replicas_that_stops_goes_on_as_if_it_had_not(folder):
     whole, a = Trace.open(folder / "whole.trace"), Trace.open(folder / "a.trace")
     assert (whole.num_rows, a.num_rows, a.ending, len(a.replicas)) == (STEPS, STOPPED, "stopped as asked", 2)
