@@ -95,11 +95,18 @@ def plainly(path: Path, content: bytes) -> None:
         passing.put()
 
 
-def taken(call: Callable[[], object]) -> float:
-    """Seconds."""
-    began = time.perf_counter()
+class Taken(NamedTuple):
+    """Seconds, and of them those of the processor."""
+
+    seconds: float
+    busy: float
+
+
+def taken(call: Callable[[], object]) -> Taken:
+    """How long a call takes."""
+    began = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - began
+    return Taken(time.perf_counter() - began[0], time.process_time() - began[1])
 
 
 def steps(folder: Path, name: str, checkpoints: Checkpoints) -> float:
@@ -107,16 +114,21 @@ def steps(folder: Path, name: str, checkpoints: Checkpoints) -> float:
     task, plan = find_task("diabetes-regression"), TrainingPlan(batch_size=16, steps=STEPS)
     with record(folder / f"{name}.trace") as recorder:
         drive = Drive(registry.load("numpy"), plan, task, Runtime("cpu", threads=1), recorder, checkpoints)  # type: ignore[arg-type]
-        return taken(drive)
+        return taken(drive).seconds
 
 
 class Row(NamedTuple):
-    """Of the table: what was done, what it is compared with, the median of the ratios, and what that may be."""
+    """Of the table: what was done, what it is compared with, the median of the ratios, and what that may be.
+
+    Attributes:
+        more: milliseconds of the processor, beyond what it is compared with.
+    """
 
     what: str
     alone: str
     ratio: float
     at_most: float | None
+    more: str = ""
 
     @property
     def beyond(self) -> bool:
@@ -124,7 +136,7 @@ class Row(NamedTuple):
         return self.at_most is not None and self.ratio > self.at_most
 
     def __str__(self) -> str:
-        return f"| {self.what} | {self.alone} | {self.ratio:.3f} | {self.at_most or ''} |"
+        return f"| {self.what} | {self.alone} | {self.ratio:.3f} | {self.at_most or ''} | {self.more} |"
 
 
 def of_later(folder: Path, size: int, rounds: int) -> Row:
@@ -147,9 +159,10 @@ def beside_bytes(folder: Path, what: str, states: Iterator[State], rounds: int, 
     content = file.read_bytes()
     writes, alone = partial(write_state, file, run=run), partial(plainly, plain, content)
     pairs = [(taken(partial(writes, state=state)), taken(alone)) for state in islice(states, rounds)]
-    milliseconds = 1000 * statistics.median(bare for _, bare in pairs)
-    ratio = statistics.median(one / bare for one, bare in pairs)
-    return Row(what, f"its bytes alone, {milliseconds:.1f} ms", ratio, at_most)
+    milliseconds = 1000 * statistics.median(bare.seconds for _, bare in pairs)
+    ratio = statistics.median(one.seconds / bare.seconds for one, bare in pairs)
+    more = 1000 * statistics.median(one.busy - bare.busy for one, bare in pairs)
+    return Row(what, f"its bytes alone, {milliseconds:.1f} ms", ratio, at_most, f"{more:.2f} ms")
 
 
 def of_none(folder: Path, rounds: int) -> Row:
@@ -183,8 +196,8 @@ def main() -> None:
         "synchronised. Both in turns; medians, of the ratios those of each round. A run's first checkpoint also lays",
         "out the file's head and checks names, shapes and rule, which later ones have in common with it.",
         "",
-        f"| what | beside | ratio, median of {asked.rounds} | at most |",
-        "| --- | --- | --- | --- |",
+        f"| what | beside | ratio, median of {asked.rounds} | at most | of the processor, more |",
+        "| --- | --- | --- | --- | --- |",
         *map(str, rows),
     ]
     beyond = [f"- {row.what}: {row.ratio:.3f}, and at most {row.at_most}" for row in rows if row.beyond]
