@@ -195,6 +195,7 @@ def main() -> None:
         "Writing a state's file, beside writing its bytes as safely: to a new name, synchronised, renamed, the folder",
         "synchronised. Both in turns; medians, of the ratios those of each round. A run's first checkpoint also lays",
         "out the file's head and checks names, shapes and rule, which later ones have in common with it.",
+        "Where others load the machine both wait for its disk, and the ratios say less than the processor's time.",
         "",
         f"| what | beside | ratio, median of {asked.rounds} | at most | of the processor, more |",
         "| --- | --- | --- | --- | --- |",
