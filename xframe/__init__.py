@@ -19,7 +19,8 @@ which ``make lint`` checks:
     comparison    is it the same
     diagnosis     why not
     report        how results read
-    verification.py   run, compare, explain and write the reports; handing_over.py: runs that another adapter finishes
+    verification.py   run, compare, explain and write the reports; handing_over.py: runs that another adapter finishes;
+                  launched.py: runs whose replicas a launcher has started
     testing       the pytest plugin, the adapters' contract suite, known faults, the self-test
     bench         what loops cost per step
     sweep         many trials of one file

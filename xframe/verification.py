@@ -35,7 +35,7 @@ from xframe.report.view import View
 from xframe.running import harness
 from xframe.running.adapter import processes_of
 from xframe.running.progress import Progress
-from xframe.running.registry import load
+from xframe.running.registry import Selection, load
 from xframe.running.request import (
     DEFAULT_ADAPTERS,
     DEFAULT_TASK,
@@ -137,28 +137,42 @@ def run_and_compare(request: Request, progress: Progress, write: Write | None = 
     ``write`` is a rule as each framework writes it, see ``xframe.translate``, which is above.
     """
     began = time.monotonic()
-    task = request.checked_task()
-    request.interpreters()  # what must be refused is refused now, before a folder is made, not after the runs
-    request.check_installed()
-    Tolerance.given(request.rtol, request.atol)
+    task = checked(request)
     folder = new_folder(request)
-    traces = {selection: folder / _trace_file(selection.label) for selection in request.selections}
+    traces = traces_in(folder, request)
     numerics = list[Numerics]()
 
     def judging(sides: Sequence[harness.Remote], places: Sequence[Path]) -> None:
         numerics.extend(judge_runs(sides, places, request, task, folder, write))
 
-    asked = request.numerics != "off" and len(traces) > 1
-    judges = asked and request.plan.replicas == 1
+    judges = request.numerics != "off" and len(traces) > 1 and request.plan.replicas == 1
     try:
         harness.execute(request, traces, progress, judging if judges else None)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*[str(folder)] * any(trace.exists() for trace in traces.values())) from None
+    return judged_in(folder, request, task, numerics, began)
 
-    recorded = [Trace.open(trace) for trace in traces.values()]
+
+def checked(request: Request) -> Task:
+    """The task, once all is refused that must be, before a folder is made and not after the runs."""
+    task = request.checked_task()
+    request.interpreters()
+    request.check_installed()
+    Tolerance.given(request.rtol, request.atol)
+    return task
+
+
+def traces_in(folder: Path, request: Request) -> dict[Selection, Path]:
+    """Where the trace of each run goes in the folder of all."""
+    return {selection: folder / _trace_file(selection.label) for selection in request.selections}
+
+
+def judged_in(folder: Path, request: Request, task: Task, numerics: Sequence[Numerics], began: float) -> Comparison:
+    """Compares the runs in that folder, which are complete, explains, and writes the reports beside them."""
+    recorded = [Trace.open(trace) for trace in traces_in(folder, request).values()]
     write_numerics(folder, recorded, numerics)
     comparison = compare_runs(request, task, recorded, numerics)
-    if asked and not judges:
+    if request.numerics != "off" and len(recorded) > 1 and request.plan.replicas > 1:
         comparison = replace(comparison, explanation=(*comparison.explanation, _NO_STEPS))
     comparison = replace(comparison, folder=folder, seconds=time.monotonic() - began)
     remedy = f"The runs are complete; this shows their verdict: xframe compare {folder}"
@@ -237,9 +251,7 @@ def _trace_file(label: str) -> str:
 
 def run(request: Request, progress: Progress) -> Trace:
     """Runs the plan through the one adapter of a request, in a process of its own; returns the trace at its ``out``."""
-    request.checked_task()
-    request.interpreters()
-    request.check_installed()
+    checked(request)
     ((selection),) = request.selections
     path = Path(request.out or f"{selection.label}.trace")
     processes = processes_of(load(selection.adapter), request.plan, selection.loop)

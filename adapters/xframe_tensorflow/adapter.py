@@ -41,6 +41,7 @@ class TensorflowAdapter:
     stepwise = "function"
     resumable = loops
     replicated: Mapping[str, str] = {"function": "each", "fit": "one"}
+    takes_addresses = True
     requires: tuple[str, ...] = ("tensorflow", "keras")
     install = 'pip install "xframe-toolkit[tensorflow]"'
 
@@ -226,15 +227,16 @@ def _replicas_refuse(plan: TrainingPlan, task: Task) -> list[str]:
 
 
 def _own_device(gpus: list[Any], replica: Replica) -> list[Any]:
-    """The one of that index."""
-    if len(gpus) < replica.of:
+    """The one of its index on this machine."""
+    index, of = replica.on_this_machine
+    if len(gpus) < of:
         raise UsageError(
             "each replica needs a GPU of its own",
             got=len(gpus),
-            expected=f"{replica.of} of them",
+            expected=f"{of} of them",
             remedy="Use fewer replicas, or --device cpu.",
         )
-    return gpus[replica.index : replica.index + 1]
+    return gpus[index : index + 1]
 
 
 def _layer_refuses(layer: layers.Layer, runtime: Runtime) -> str | None:

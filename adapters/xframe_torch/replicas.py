@@ -27,6 +27,7 @@ from xframe.errors import UsageError, Verbatim
 from xframe.plan.replicas import share
 from xframe.plan.training_plan import TrainingPlan
 from xframe.running.drive import Batch, Seen
+from xframe.running.launch import host_and_port
 from xframe.running.runtime import Replica, Runtime
 from xframe.tasks import losses
 from xframe.tasks.task import Task
@@ -51,34 +52,43 @@ def together(runtime: Runtime) -> Iterator[None]:
     if cuda:
         _take_device(replica)
     replica.arrive()
+    patience = timedelta(seconds=replica.patience)
+    store = _store(replica, patience)
     distributed.init_process_group(
-        "nccl" if cuda else "gloo",
-        init_method=f"file://{replica.meeting}",
-        rank=replica.index,
-        world_size=replica.of,
-        timeout=timedelta(seconds=replica.patience),
+        "nccl" if cuda else "gloo", store=store, rank=replica.index, world_size=replica.of, timeout=patience
     )
     yield
     _wait(runtime)
     distributed.destroy_process_group()
 
 
+def _store(replica: Replica, patience: timedelta) -> Any:
+    """Where they exchange addresses."""
+    if replica.here is None:
+        return distributed.FileStore(replica.meeting, replica.of)  # type: ignore[attr-defined]
+    host, port = host_and_port(replica.addresses[0])
+    first = replica.index == 0  # says who listens: under torchrun nobody would, by tcp://
+    return distributed.TCPStore(host, port, replica.of, is_master=first, timeout=patience)  # type: ignore[attr-defined]
+
+
 def _wait(runtime: Runtime) -> None:
     """Until all replicas have come here."""
     assert runtime.replica is not None
-    distributed.barrier(device_ids=[runtime.replica.index] if runtime.device == "cuda" else None)
+    index, _ = runtime.replica.on_this_machine
+    distributed.barrier(device_ids=[index] if runtime.device == "cuda" else None)
 
 
 def _take_device(replica: Replica) -> None:
-    """Makes the device of that index the process's."""
-    if torch.cuda.device_count() < replica.of:
+    """Makes the device of its index on this machine the process's."""
+    index, of = replica.on_this_machine
+    if torch.cuda.device_count() < of:
         raise UsageError(
             "each replica needs a CUDA device of its own",
             got=torch.cuda.device_count(),
-            expected=f"{replica.of} of them",
+            expected=f"{of} of them",
             remedy="Use fewer replicas, or --device cpu.",
         )
-    torch.cuda.set_device(replica.index)
+    torch.cuda.set_device(index)
 
 
 def left_alone(error: Exception) -> bool:

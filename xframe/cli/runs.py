@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,8 +29,11 @@ from xframe.cli.options import (
     word,
 )
 from xframe.cli.printing import answer, progress_bars, remark, report
-from xframe.errors import printable
+from xframe.errors import UsageError, printable
 from xframe.tables import plain
+
+if TYPE_CHECKING:
+    from xframe.running.launch import Launch
 
 
 def verify(
@@ -76,6 +80,9 @@ def verify(
 
     With no arguments: 3 epochs of the handwritten digits in batches of 64, torch against tensorflow.
     One adapter alone is compared with the plan.
+
+    Where a launcher has started this command once for each of the plan's replicas, as torchrun does and TF_CONFIG says,
+    each trains its own; --out is in a folder that all share, and replica 0 has the verdict.
     """
     from xframe.translate.ruling import lines_of
     from xframe.verification import run_and_compare
@@ -83,6 +90,17 @@ def verify(
     name = None if file is None or plan != NO_OPTIONS else file.stem
     judged = {"numerics": numerics, "rtol": rtol, "atol": atol}
     request = options.request(plan.on(file), adapters=adapters, out=out, name=name, **judged)
+    launch = beside_others()
+    if launch is not None and hand_over is not None:
+        raise UsageError(
+            "--hand-over of replicas that a launcher has started", expected="no launcher, or no --hand-over"
+        )
+    if launch is not None:
+        from xframe import launched
+
+        with progress_bars() as progress:
+            verdict = launched.verify(request, launch, progress)
+        return recorded(launch, out, json=json) if verdict is None else report(verdict, "json" if json else "text")
     if hand_over is not None:
         from xframe import handing_over
 
@@ -117,12 +135,21 @@ def run(
 
     b.trace continues a.trace, and both together are the whole run. With --checkpoint-every 500 a run that is killed
     goes on from its last checkpoint.
+
+    Where a launcher has started this command once for each of the plan's replicas, as torchrun does and TF_CONFIG says,
+    each trains its own; --out is in a folder that all share.
     """
-    from xframe import verification
+    from xframe import launched, verification
 
     request = checkpoints.request(file, plan, options, adapter, out)
+    launch = beside_others()
     with progress_bars() as progress:
-        trace = verification.run(request, progress)
+        if launch is None:
+            trace = verification.run(request, progress)
+        elif (whole := launched.run(request, launch, progress)) is not None:
+            trace = whole
+        else:
+            return recorded(launch, out, json=json)
     counts, certificate = trace.counts(), trace.certificate
     text = f"{printable(out)}: {counts.num_steps:,} steps, {counts.num_updates:,} updates, {counts.samples_seen:,} "
     text += "samples"
@@ -131,6 +158,24 @@ def run(
     several = {"num_replicas": trace.num_replicas} if trace.num_replicas > 1 else {}
     facts = {**counts.to_dict(), **several, "certificate": certificate, "trace": str(out)}
     answer({**facts, **checkpoints.remarks(trace)}, f"{text}\ncertificate: {certificate}", json=json)
+    return 0
+
+
+def beside_others() -> Launch | None:
+    """Which of the replicas this process is that a launcher has started, which is said; None of none."""
+    from xframe.running.launch import launched
+
+    launch = launched(os.environ)
+    if launch is not None:
+        which = f"replica {launch.index} of {launch.of}, by {launch.said_by}"
+        remark(f"xframe: this is {which}; the launcher has started the others")
+    return launch
+
+
+def recorded(launch: Launch, out: Path | None, *, json: bool) -> int:
+    """Prints what a replica other than 0 has done, which has no verdict."""
+    facts = {"replica": {"index": launch.index, "of": launch.of}, "out": str(out)}
+    answer(facts, f"replica {launch.index} of {launch.of} has trained; replica 0 reads {printable(out)}", json=json)
     return 0
 
 

@@ -18,6 +18,7 @@ Its files:
     harness.py      starts a worker for each run or replica and watches them until they end; workers.py: as it sees one;
                     worker.py is that child process
     replicas.py     where replicas in processes of their own meet, and which is at fault when their run ends badly
+    launch.py       what a launcher says that started this process; meeting.py: the folder where its replicas meet
     processes.py    starts and stops any child process; messages.py: what parent and child send each other
     guard.py        the process between a parent and its child, which ends the child when the parent is gone
     progress.py     how long runs report progress

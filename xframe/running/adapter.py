@@ -82,6 +82,7 @@ class Adapter(Protocol):
     ``train_step`` ``xframe.testing.faults`` puts bugs; ``resumable``, the loops that keep checkpoints, and
     ``unkept(plan, task, runtime)``, why one does not for that run; ``replicated``, by loop where a run's replicas are:
     ``"each"`` in a process of its own, or all in ``"one"``; the first takes the default loop's place in such a run;
+    ``takes_addresses``: its replicas listen at the addresses that a launcher's TF_CONFIG has for them;
     ``left_alone(error)``, whether what a replica's run raised only says that another one is gone or was not heard of;
     ``loops_require``, by loop, the modules that it imports beside ``requires`` and the command that installs these.
     """

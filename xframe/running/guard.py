@@ -74,12 +74,22 @@ def take_home(trace: str | os.PathLike[str], home: str | os.PathLike[str]) -> No
     folder = os.path.dirname(trace)
     if folder == os.fspath(home):
         return
+    with contextlib.suppress(FileNotFoundError):
+        _move_all(folder, os.fspath(home))
+
+
+def _move_all(folder: str, home: str) -> None:
+    """Moves what is in a folder into another, which may have some of its folders: those of replicas elsewhere."""
     import shutil
 
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            shutil.move(os.path.join(folder, name), os.path.join(home, name))
-        os.rmdir(folder)
+    for name in os.listdir(folder):
+        source, target = os.path.join(folder, name), os.path.join(home, name)
+        if os.path.isdir(source):
+            os.makedirs(target, exist_ok=True)
+            _move_all(source, target)
+        else:
+            shutil.move(source, target)
+    os.rmdir(folder)
 
 
 def take_all_home(folder: str, home: str) -> None:

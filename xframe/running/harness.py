@@ -22,11 +22,12 @@ from xframe.running import registry
 from xframe.running.adapter import processes_of
 from xframe.running.folders import apart
 from xframe.running.judging_messages import Ask, Made, Refused
+from xframe.running.meeting import Meeting
 from xframe.running.messages import Done, Failed, Go, Job, Ready, Recorded
 from xframe.running.processes import listen, start, stop
 from xframe.running.progress import Progress
 from xframe.running.registry import Selection
-from xframe.running.replicas import PORTS_TRIED, fault, leave_no_meeting, port_was_taken, replicas
+from xframe.running.replicas import PORTS_TRIED, deserted, fault, leave_no_meeting, port_was_taken, replicas
 from xframe.running.request import Request, log_path
 from xframe.running.resynchronising import UnjudgedError, accepted
 from xframe.running.runtime import Replica, cores
@@ -43,10 +44,11 @@ class Run:
     """One selection's training: a worker, or one for each of its replicas."""
 
     label: str
-    size: int  # processes
-    patience: float
+    size: int  # processes, on all hosts
+    replicas: Callable[[], Sequence[Replica | None]]  # those that are started here
     place: Path  # of its trace until all have ended
     begin: Callable[[Replica | None], Worker]
+    again: bool = True  # it can be started again, with other ports
     workers: list[Worker] = field(default_factory=list)
     begun: int = 0  # times
     over: bool = False  # and its progress says so
@@ -54,7 +56,7 @@ class Run:
     def start(self) -> None:
         """Starts its workers."""
         self.begun += 1
-        for replica in replicas(self.size, self.patience):
+        for replica in self.replicas():
             self.workers.append(self.begin(replica))
 
     def start_again(self) -> None:
@@ -74,10 +76,10 @@ class Run:
     def done(self) -> Done | None:
         """What its workers reported, once all have: replica 0's, with the memory of all."""
         every = [worker.done for worker in self.workers if worker.done is not None]
-        if len(every) < self.size:
+        if len(every) < len(self.workers) or not every:
             return None
         memory = [done.peak_memory for done in every if done.peak_memory is not None]
-        return replace(every[0], peak_memory=sum(memory) if len(memory) == self.size else None)
+        return replace(every[0], peak_memory=sum(memory) if len(memory) == len(every) else None)
 
 
 class Remote:
@@ -112,31 +114,41 @@ Judging = Callable[[Sequence[Remote], Sequence[Path]], None]
 
 
 def execute(
-    request: Request, traces: Mapping[Selection, Path], progress: Progress, judging: Judging | None = None
+    request: Request,
+    traces: Mapping[Selection, Path],
+    progress: Progress,
+    judging: Judging | None = None,
+    meeting: Meeting | None = None,
 ) -> list[Done]:
     """Runs the plan of a checked request through these selections; returns what their workers report at the end.
 
     ``traces`` has where the trace of each selection is in the end, all in one folder; a log is written beside it. Until
     all have ended each trace is where no other run can name it. ``judging`` is called when all have trained, with them
-    and their traces as they lie then; they stay until it returns.
+    and their traces as they lie then; they stay until it returns. In a ``meeting`` this process starts what is its
+    own: one replica of each run, and at replica 0 the runs of a single process too.
 
     Raises:
         UsageError: a worker cannot be started, or found that something does not fit.
         WorkerError: a worker died, took too long, or its framework is missing or broken.
     """
     with apart(list(traces.values())) as places:
-        runs = _run(request, dict(zip(traces.items(), places, strict=True)), progress, judging)
+        runs = _run(request, dict(zip(traces.items(), places, strict=True)), progress, judging, meeting)
     return [run.done for run in runs if run.done is not None]
 
 
 def _run(
-    request: Request, places: Mapping[tuple[Selection, Path], Path], progress: Progress, judging: Judging | None
+    request: Request,
+    places: Mapping[tuple[Selection, Path], Path],
+    progress: Progress,
+    judging: Judging | None,
+    meeting: Meeting | None,
 ) -> list[Run]:
     """The runs, once all have ended well; ``places`` has where each trace goes, by where it is in the end."""
     interpreters = request.interpreters()
     counts = counting.counts(request.plan, find_task(request.task).num_samples)
     sizes = [processes_of(registry.load(name), request.plan, loop) for (name, loop), _ in places]
-    threads = request.runtime.threads or max(1, cores() // sum(sizes))
+    at_once = sum(sizes) if meeting is None else len(sizes) * meeting.launch.here[1]  # on this machine
+    threads = request.runtime.threads or max(1, cores() // at_once)
     runs: list[Run] = []
 
     def begin(selection: Selection, trace: Path, place: Path, replica: Replica | None) -> Worker:
@@ -168,10 +180,16 @@ def _run(
 
     try:
         for ((selection, trace), place), size in zip(places.items(), sizes, strict=True):
-            runs.append(Run(selection.label, size, request.patience, place, partial(begin, selection, trace, place)))
+            started: Callable[[], Sequence[Replica | None]] = partial(replicas, size, request.patience)
+            if meeting is not None and size > 1:
+                started = partial(_own_replica, meeting, selection.label)
+            elif meeting is not None and meeting.launch.index:
+                continue
+            start_one = partial(begin, selection, trace, place)
+            runs.append(Run(selection.label, size, started, place, start_one, again=meeting is None))
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)
             runs[-1].start()
-        _watch(runs, request, progress, judging, list(places.values()))
+        _watch(runs, request, progress, judging, list(places.values()), meeting)
     finally:
         stopped = stop([worker.child for worker in _workers(runs)])
         leave_no_meeting(_workers(runs))
@@ -182,8 +200,17 @@ def _run(
     return runs
 
 
+def _own_replica(meeting: Meeting, label: str) -> tuple[Replica]:
+    return (meeting.replica(label),)
+
+
 def _watch(
-    runs: Sequence[Run], request: Request, progress: Progress, judging: Judging | None, traces: Sequence[Path]
+    runs: Sequence[Run],
+    request: Request,
+    progress: Progress,
+    judging: Judging | None,
+    traces: Sequence[Path],
+    meeting: Meeting | None,
 ) -> None:
     """Takes in what the workers report until all have ended well, judging them before that."""
     limit = None if request.timeout is None else time.monotonic() + request.timeout
@@ -198,6 +225,8 @@ def _watch(
                         break
             for run in runs:
                 _look_after(run, progress)
+            if meeting is not None and meeting.look() and (error := deserted(_workers(runs))) is not None:
+                raise error
             if limit is not None and time.monotonic() > limit:
                 raise _overdue(_workers(runs), request)
             _report_silence(_workers(runs), progress)
@@ -305,7 +334,7 @@ def _look_after(run: Run, progress: Progress) -> None:
     """Whether the replicas of a run get on: an error says which does not. A taken port is replaced."""
     if run.size == 1 or run.over:
         return
-    if run.begun < PORTS_TRIED and not run.steps and port_was_taken(run.workers):
+    if run.again and run.begun < PORTS_TRIED and not run.steps and port_was_taken(run.workers):
         run.start_again()
     elif (error := fault(run.workers)) is not None:
         raise _failed(run, error, progress)

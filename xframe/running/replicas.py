@@ -19,29 +19,35 @@ from pathlib import Path
 from xframe.errors import WorkerError, XframeError
 from xframe.running.processes import Child
 from xframe.running.runtime import Replica
-from xframe.running.workers import Worker, failure
+from xframe.running.workers import LeftError, Worker, failure
 
 PORTS_TRIED = 3  # times that a run begins with other ports
 _PORT_TAKEN = "Could not start gRPC server"  # TensorFlow binds its port itself, some time after it was found free
 _GRACE = 2.0  # seconds for what the same fault does to the others to be seen, once one has ended
 _MEETING = "xframe-meeting-"
+_GIVEN_UP = "and the others have given up waiting for it"
 
 
 def replicas(of: int, patience: float) -> tuple[Replica | None, ...]:
     """Those of a run in so many processes, which have a place to meet; of one process, none."""
     if of == 1:
         return (None,)
-    meeting = str(Path(tempfile.gettempdir(), _MEETING + secrets.token_hex(16)))
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(of))
+    meeting = new_meeting()
     return tuple(Replica(index, of, meeting, addresses, patience) for index in range(of))
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
+def new_meeting() -> str:
+    """The name of a file on this machine that nobody has made."""
+    return str(Path(tempfile.gettempdir(), _MEETING + secrets.token_hex(16)))
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports that nobody has now; of any of this machine's addresses if ``host`` is empty."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((host, 0))
         return [one.getsockname()[1] for one in sockets]
 
 
@@ -77,8 +83,19 @@ def fault(workers: Sequence[Worker]) -> XframeError | None:
         return None
     if going and kind > _FAILED:
         late = min(going, key=lambda worker: (worker.steps, worker.heard))
-        return _silent(late, "and the others have given up waiting for it")
-    return failure(first)
+        return silent(late, _GIVEN_UP)
+    error = failure(first)
+    if kind <= _FAILED:
+        return error
+    return LeftError(error.what, got=error.got, expected=error.expected, remedy=error.remedy)
+
+
+def deserted(workers: Sequence[Worker]) -> XframeError | None:
+    """The error of a replica here that says nothing, where those elsewhere have given up waiting for it."""
+    now = time.monotonic()
+    going = [one for one in workers if one.replica is not None and one.ended is None]
+    late = [one for one in going if now > one.heard + (one.replica.patience if one.replica else 0)]
+    return silent(min(late, key=lambda worker: worker.heard), _GIVEN_UP) if late else None
 
 
 _DIED, _FAILED, _ABORTED, _LEFT = range(4)  # how late in a chain of events an end must be
@@ -106,7 +123,7 @@ def _absence(workers: Sequence[Worker]) -> XframeError | None:
     now, patience = time.monotonic(), max(one.replica.patience for one in workers if one.replica is not None)
     stopped = {worker: worker.stopped for worker in workers if worker.stopped is not None}
     if stopped and now > min(stopped.values()) + patience:
-        return _silent(min(stopped, key=stopped.__getitem__), "while the others wait for it")
+        return silent(min(stopped, key=stopped.__getitem__), "while the others wait for it")
     # All must come to the start, then to where they meet, then to the end.
     ready = {worker: worker.heard for worker in workers if worker.devices}
     arrived = {worker: worker.arrived for worker in workers if worker.arrived is not None}
@@ -114,11 +131,12 @@ def _absence(workers: Sequence[Worker]) -> XframeError | None:
     for there in (ready, arrived, over):
         late = [worker for worker in workers if worker not in there and now > worker.heard + patience]
         if there and late and now > max(there.values()) + patience:
-            return _silent(min(late, key=lambda worker: (worker.steps, worker.heard)), "while the others wait for it")
+            return silent(min(late, key=lambda worker: (worker.steps, worker.heard)), "while the others wait for it")
     return None
 
 
-def _silent(worker: Worker, why: str) -> WorkerError:
+def silent(worker: Worker, why: str) -> WorkerError:
+    """What the user reads of one that says nothing."""
     seconds = time.monotonic() - worker.heard
     state = "is stopped, as by SIGSTOP," if is_stopped(worker.child) else f"has said nothing for {seconds:.0f} s,"
     return WorkerError(f"{worker.named} {state} {why}, {worker.where}", remedy=worker.files)

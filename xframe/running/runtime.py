@@ -24,6 +24,8 @@ class Replica:
         meeting: a file's name that all of them know and nobody has made; it is gone when they are.
         addresses: of each, ``host:port``; none where the framework needs none.
         patience: seconds that the framework waits for another one before it gives up.
+        here: its index among those on this machine, and how many these are, where a launcher has started them; then
+            they meet by their addresses, as others may know no file. None: all are on this machine.
     """
 
     index: int
@@ -31,6 +33,12 @@ class Replica:
     meeting: str
     addresses: tuple[str, ...] = ()
     patience: float = PATIENCE
+    here: tuple[int, int] | None = None
+
+    @property
+    def on_this_machine(self) -> tuple[int, int]:
+        """Its index among those that share this machine's devices, and how many these are."""
+        return self.here or (self.index, self.of)
 
     @property
     def arrival(self) -> str:

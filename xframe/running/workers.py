@@ -20,6 +20,10 @@ from xframe.running.runtime import Replica
 _STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)  # how a worker ends that was asked to
 
 
+class LeftError(WorkerError):
+    """A replica failed only since another one is gone, or was not heard of for too long."""
+
+
 @dataclass(eq=False)
 class Worker:
     """A child process that trains, and what it reported."""
