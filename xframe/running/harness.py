@@ -190,6 +190,10 @@ def _run(
             progress.begin(selection.label, counts.num_steps, counts.num_epochs)
             runs[-1].start()
         _watch(runs, request, progress, judging, list(places.values()), meeting)
+    except BaseException as error:
+        if meeting is not None:  # before those here are ended, which takes a while
+            meeting.report(error)
+        raise
     finally:
         stopped = stop([worker.child for worker in _workers(runs)])
         leave_no_meeting(_workers(runs))
@@ -220,13 +224,13 @@ def _watch(
             by_child = {worker.child: (worker, run) for run in runs for worker in run.workers}
             with contextlib.suppress(TimeoutError):
                 for child, message in listen(list(by_child), _LOOK_SECONDS):
-                    _take(message, *by_child[child], runs, request.device, progress)
+                    _take(message, *by_child[child], runs, request.device, progress, meeting)
                     if until():
                         break
             for run in runs:
                 _look_after(run, progress)
-            if meeting is not None and meeting.look() and (error := deserted(_workers(runs))) is not None:
-                raise error
+            if meeting is not None:
+                _look_at_others(meeting, runs, progress)
             if limit is not None and time.monotonic() > limit:
                 raise _overdue(_workers(runs), request)
             _report_silence(_workers(runs), progress)
@@ -243,11 +247,28 @@ def _watch(
         look(lambda: all(worker.child.silent for worker in _workers(runs)) or time.monotonic() > deadline)
 
 
+def _look_at_others(meeting: Meeting, runs: Sequence[Run], progress: Progress) -> None:
+    """Begins to train when the replicas of all hosts can. An error is another one's, or of one they wait for here."""
+    left_alone = meeting.look()
+    if not all(worker.sent for worker in _workers(runs)) and (devices := meeting.devices()):
+        _let_go(runs, devices[0], progress)
+    if left_alone and (error := deserted(_workers(runs))) is not None:
+        raise error
+
+
 def _workers(runs: Sequence[Run]) -> list[Worker]:
     return [worker for run in runs for worker in run.workers]
 
 
-def _take(message: Any, worker: Worker, run: Run, runs: Sequence[Run], device: str, progress: Progress) -> None:
+def _take(
+    message: Any,
+    worker: Worker,
+    run: Run,
+    runs: Sequence[Run],
+    device: str,
+    progress: Progress,
+    meeting: Meeting | None,
+) -> None:
     """Takes in what one of the workers reports."""
     worker.heard, worker.reported = time.monotonic(), 0.0
     match message:
@@ -258,7 +279,11 @@ def _take(message: Any, worker: Worker, run: Run, runs: Sequence[Run], device: s
         case Ready():
             worker.devices = message.devices
             if all(each.devices for each in _workers(runs)):
-                _let_go(runs, device, progress)
+                devices = _devices(device, _workers(runs))
+                if meeting is None:
+                    _let_go(runs, devices[0], progress)
+                else:
+                    meeting.ready(devices)
         case Recorded():
             worker.steps = message.steps
             if worker is run.workers[0]:
@@ -275,7 +300,7 @@ def _take(message: Any, worker: Worker, run: Run, runs: Sequence[Run], device: s
 
 def _let_go(runs: Sequence[Run], device: str, progress: Progress) -> None:
     """Lets those that wait train, all on one device."""
-    go = Go(_device(device, _workers(runs)))
+    go = Go(device)
     for run in runs:
         for worker in run.workers:
             if not worker.sent:
@@ -286,7 +311,7 @@ def _let_go(runs: Sequence[Run], device: str, progress: Progress) -> None:
 
 def _report_silence(workers: list[Worker], progress: Progress) -> None:
     """Says so when nothing was heard for long of a worker that does not wait for others."""
-    started = all(worker.devices for worker in workers)
+    started = all(worker.sent for worker in workers)
     for worker in workers:
         silent = time.monotonic() - worker.heard
         if (
@@ -354,14 +379,14 @@ def _complete(run: Run, worker: Worker, progress: Progress) -> None:
     progress.end(run.label, worker.done.steps, f"{seconds:5.1f} s   {ending}")
 
 
-def _device(wanted: str, workers: list[Worker]) -> str:
-    """The device that all are to train on."""
+def _devices(wanted: str, workers: list[Worker]) -> list[str]:
+    """The devices that all can train on, the best first; the one that is wanted."""
     if wanted == "auto":
         shared = [d for d in workers[0].devices if all(d in worker.devices for worker in workers)]
         if not shared:
             has = "; ".join(f"{worker.label}: {', '.join(worker.devices)}" for worker in workers)
             raise UsageError("the adapters have no device in common", got=Verbatim(has), expected="one that all have")
-        return shared[0]
+        return shared
     for worker in workers:
         if wanted not in worker.devices:
             raise UsageError(
@@ -370,4 +395,4 @@ def _device(wanted: str, workers: list[Worker]) -> str:
                 expected="one of " + ", ".join(worker.devices),
                 remedy="Use --device auto or cpu, or install the framework's build for that device.",
             )
-    return wanted
+    return [wanted]

@@ -28,7 +28,7 @@ from xframe.running.workers import LeftError
 from xframe.trace.ranks import rank_path
 
 _LOOK_SECONDS = 0.2
-_LAST_WORDS = 15.0  # seconds at most for the one at fault to say so, when another was left alone by it
+_LAST_WORDS = 15.0  # seconds for the one at fault to say so, when another was left alone by it
 _ALL = "all.json"
 
 
@@ -41,6 +41,8 @@ class Meeting:
     patience: float
     run: str = ""  # a name for it
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of all replicas, by the label of a run
+    reported: bool = False
+    since: float = 0.0  # ready, as of the monotonic clock
 
     @classmethod
     def beside(cls, out: Path, launch: Launch, patience: float) -> Meeting:
@@ -83,16 +85,15 @@ class Meeting:
         try:
             yield
         except LeftError as error:
-            self._report(error)
+            self.report(error)
             raise self._at_fault(error) from None
         except BaseException as error:
-            self._report(error)
+            self.report(error)
             raise
         else:
-            self._report(None)
+            self.report(None)
         finally:
-            if len(self._reports()) == self.launch.of:
-                shutil.rmtree(self.place, ignore_errors=True)
+            self._leave([self.launch.index])
 
     def _lead(self, own: dict[str, Any], prepare: Callable[[], Any]) -> list[dict[str, Any]]:
         """What all have said, once they are there and know it."""
@@ -145,14 +146,44 @@ class Meeting:
         return said
 
     def _absent(self, indices: Sequence[int]) -> WorkerError:
-        which = f"{'replica' if len(indices) == 1 else 'replicas'} {', '.join(map(str, indices[:8]))}"
         return WorkerError(
-            f"{which} of {self.launch.of} did not come",
+            f"{_named(indices)} of {self.launch.of} did not come",
             got=Verbatim(f"nothing from there in {self.place} within --patience {self.patience:g} s"),
             expected="xframe started for each replica with the same --out, in a folder that all hosts share",
             remedy="See whether it was started and what it says, whether its host has that folder, and raise "
             "--patience if hosts start at different times.",
         )
+
+    def ready(self, devices: Sequence[str]) -> None:
+        """Lets the others know that this replica's workers are, and what devices these have, the best first."""
+        self.since = time.monotonic()
+        self._write(f"{self.run}-{self.launch.index}.ready", {"devices": list(devices)})
+
+    def devices(self) -> list[str] | None:
+        """Those that all replicas have, once all are ready; None before, and where this one is not.
+
+        Raises:
+            WorkerError: a replica is not, for longer than the patience.
+            UsageError: there is no such device.
+        """
+        there = self._said("ready")
+        if self.launch.index not in there:
+            return None
+        late = [index for index in range(self.launch.of) if index not in there and index not in self._reports()]
+        if late and time.monotonic() > self.since + self.patience:
+            raise WorkerError(
+                f"{_named(late)} of {self.launch.of} did not begin to train",
+                got=Verbatim(f"no word that it is ready within --patience {self.patience:g} s"),
+                remedy="See what its host says; raise --patience if its framework takes longer to start there.",
+            )
+        if late:
+            return None
+        own, *others = [there[index]["devices"] for index in sorted(there)]
+        shared = [device for device in own if all(device in other for other in others)]
+        if not shared:
+            has = "; ".join(f"replica {index}: {', '.join(there[index]['devices'])}" for index in sorted(there))
+            raise UsageError("the replicas have no device in common", got=Verbatim(has), remedy="Use --device cpu.")
+        return shared
 
     def look(self) -> bool:
         """Whether another replica has been left alone by a third, or by this one.
@@ -202,7 +233,7 @@ class Meeting:
             blamed = any(report["error"] is not None and not report["left"] for report in done.values())
             return blamed or len(done) + (error is None) >= self.launch.of
 
-        self._wait(known, min(self.patience, _LAST_WORDS))
+        self._wait(known, _LAST_WORDS)
         for index, report in sorted(done.items()):
             if report["error"] is not None and not report["left"]:
                 return _failed(index, report)
@@ -212,27 +243,43 @@ class Meeting:
         return error or _failed(*next((i, report) for i, report in sorted(done.items()) if report["left"]))
 
     def _lost(self, indices: Sequence[int]) -> WorkerError:
-        shutil.rmtree(self.place, ignore_errors=True)  # nobody else will
-        which = f"{'replica' if len(indices) == 1 else 'replicas'} {', '.join(map(str, indices[:8]))}"
+        self._leave(indices)  # they will not
         return WorkerError(
-            f"{which} of {self.launch.of} ended without a word, or is cut off from the shared folder",
+            f"{_named(indices)} of {self.launch.of} ended without a word, or lost the shared folder",
             got=Verbatim(f"no report of its end in {self.place}"),
             remedy="See what its host says. What was recorded so far is in the shared folder.",
         )
 
-    def _report(self, error: BaseException | None) -> None:
-        text = None if error is None else _text(error)
+    def _leave(self, indices: Sequence[int]) -> None:
+        """Those need the folder no longer; it goes when nobody does."""
+        with contextlib.suppress(OSError):
+            for index in indices:
+                self._write(f"{self.run}-{index}.left", {})
+        if len(self._said("left")) == self.launch.of:
+            shutil.rmtree(self.place, ignore_errors=True)
+
+    def report(self, error: BaseException | None) -> None:
+        """Lets the others know how this replica's part ends, once: as soon as that is clear."""
+        if self.reported:
+            return
+        self.reported = True
+        end = {"error": None if error is None else _text(error), "left": isinstance(error, LeftError)}
         with contextlib.suppress(OSError):  # the disk may be what failed
-            self._write(f"{self.run}-{self.launch.index}.end", {"error": text, "left": isinstance(error, LeftError)})
+            self._write(f"{self.run}-{self.launch.index}.end", end)
 
     def _reports(self) -> dict[int, dict[str, Any]]:
         """How those ended that have."""
+        return self._said("end")
+
+    def _said(self, what: str) -> dict[int, dict[str, Any]]:
+        """What the replicas of this run have written under that name, by their index."""
         found = dict[int, dict[str, Any]]()
         with contextlib.suppress(OSError):
             for name in os.listdir(self.place):
-                run, _, index = name.removesuffix(".end").partition("-")
-                if name.endswith(".end") and run == self.run and (report := self._read(name)) is not None:
-                    found[int(index)] = report
+                run, _, rest = name.partition("-")
+                index, _, kind = rest.partition(".")
+                if run == self.run and kind == what and (said := self._read(name)) is not None:
+                    found[int(index)] = said
         return found
 
     def _wait(self, until: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -258,6 +305,10 @@ class Meeting:
         except (FileNotFoundError, ValueError):
             return None
         return value if isinstance(value, dict) else None
+
+
+def _named(indices: Sequence[int]) -> str:
+    return f"{'replica' if len(indices) == 1 else 'replicas'} {', '.join(map(str, indices[:8]))}"
 
 
 def _text(error: BaseException) -> str:
