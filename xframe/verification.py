@@ -300,7 +300,7 @@ def compare(
 
     Args:
         runs: the reference, then the candidates, as traces, their files, or folders that ``verify`` made, for all
-            traces in them. One alone is compared with the plan only.
+            traces in them. One alone is compared with the plan only; its replicas, without one, with each other.
         order: ``exact``, or ``coverage`` for scripts that shuffled on their own: equal sizes, updates
             and learning rates, the same samples in each pass; losses and weights are not judged. Default: exact; of
             scripts that were recorded as they are, coverage if they have no order in common, which is said and never

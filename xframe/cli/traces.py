@@ -66,9 +66,10 @@ def compare(
     For example: xframe compare reference.trace candidate.trace
 
     A folder that xframe verify made stands for the traces in it. One trace alone is compared with its plan, or with
-    that of a file, as a script's trace: xframe compare --plan plan.toml script.trace. In place of the reference may
-    stand a golden, which xframe bless made. Of scripts that were recorded with --capture, the updates that both
-    captured are judged stage by stage, and what differs in them is named.
+    that of a file, as a script's trace: xframe compare --plan plan.toml script.trace; of one folder of replicas without
+    a plan, these are compared with each other. In place of the reference may stand a golden, which xframe bless made.
+    Of scripts that were recorded with --capture, the updates that both captured are judged stage by stage, and what
+    differs in them is named.
 
     Of settings that differ, those that matter much change what is trained if nothing else makes up for them. Exit
     codes: 0 passed, 1 failed, 2 usage, 4 inconclusive.

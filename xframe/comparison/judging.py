@@ -21,13 +21,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xframe.comparison import checks, settings
 from xframe.comparison.check import ORDERS, Check, merged
+from xframe.comparison.checks.replicas import Replicas
 from xframe.comparison.far_apart import far_apart
 from xframe.comparison.given import in_force
 from xframe.comparison.identity import IDENTITIES, Identity, identified
@@ -36,7 +36,7 @@ from xframe.comparison.pairing import PLAN, Pair, Run, Terms, blocks, joined, na
 from xframe.comparison.parting import parted
 from xframe.comparison.readings import read_again
 from xframe.comparison.result import TOLERANCES, CheckResult, Comparison, Judgement, Tolerance
-from xframe.errors import UsageError, Verbatim, XframeError, counted, printable, unknown
+from xframe.errors import UsageError, Verbatim, XframeError, counted, unknown
 from xframe.numerics.result import Numerics
 from xframe.plan.training_plan import TrainingPlan
 from xframe.plan.validation import stopped_after
@@ -52,6 +52,7 @@ _STORED = {
     "float16": "mixed_float16",
 }  # precisions, by the types of weights
 _OF_MASKS = ("loss", "gradient norm", "weights", "validation")  # checks of what dropout's draws decide
+_NOTHING_ELSE = "the replicas of {} are compared with each other, and with nothing else: no plan, no second run"
 _ABOUT = ("task", "adapter", "loop", "started", "platform")  # what a report says of where a run comes from
 
 
@@ -94,8 +95,11 @@ def judge(
     )
     plan_given = plan is not None
     plan, num_samples, notes = in_force(runs, plan, num_samples)
-    if len(runs) == 1 and (plan is None or num_samples is None):
-        raise _nothing_to_compare_with(1, traces[0].path if traces[0].replicas else None)
+    within = len(runs) == 1 and (plan is None or num_samples is None)
+    if within and not traces[0].replicas:
+        raise _nothing_to_compare_with(1)
+    if within:
+        notes.append(_NOTHING_ELSE.format(runs[0].name))
     if len({run.facts.weights_fingerprint for run in runs} - {None}) > 1:
         notes.append(f"{' and '.join(run.name for run in runs)} did not start from the same weights")
     precision, why = _precision(runs)
@@ -115,6 +119,8 @@ def judge(
         plan_given=plan_given,
         numerics=_by_run(numerics, runs),
     )
+    if within:
+        return _within(runs[0], terms, notes)
     planned, with_plan, across = _compared(runs, terms)
     if order is None and (why := orders_apart(with_plan, across)):
         notes.append(why)
@@ -125,6 +131,14 @@ def judge(
         planned, with_plan, across = _compared(runs, terms)
     comparison = _comparison(runs, planned, (*with_plan, *across), terms, notes)
     return Findings(comparison, terms, runs, planned, with_plan, across)
+
+
+def _within(run: Run, terms: Terms, notes: Sequence[str]) -> Findings:
+    """One run without a plan: its replicas alone are compared, with each other."""
+    pair = Pair(run, run, terms)
+    pair.judgements[Replicas.name] = Replicas(pair).judge()
+    comparison = replace(_comparison((run,), None, (pair,), terms, notes, [Replicas]), within=True)
+    return Findings(comparison, terms, (run,), None, (), ())
 
 
 def _by_run(numerics: Sequence[Numerics], runs: Sequence[Run]) -> dict[str, Numerics]:
@@ -180,15 +194,13 @@ def _stated(run: Run) -> str | None:
     return None if run.trace is None else settings.coarse_precision(run.trace.settings)
 
 
-def _nothing_to_compare_with(traces: int, of_replicas: Path | None = None) -> UsageError:
+def _nothing_to_compare_with(traces: int) -> UsageError:
     return UsageError(
         "nothing to compare with",
         got=Verbatim(counted(traces, "trace") + (" that states no plan and number of samples" if traces else "")),
         expected="two traces, or one with its plan",
         remedy="Name a second one, as in: xframe compare reference.trace candidate.trace; or its plan: xframe compare "
-        "--plan plan.toml candidate.trace"
-        if of_replicas is None
-        else f"Name a second one; whether its own replicas part shows: xframe explain {printable(of_replicas)}",
+        "--plan plan.toml candidate.trace",
     )
 
 
@@ -249,10 +261,15 @@ def _is_fed(kind: type[Check], pair: Pair) -> bool:
 
 
 def _comparison(
-    runs: Sequence[Run], planned: Run | None, pairs: Sequence[Pair], terms: Terms, notes: Sequence[str]
+    runs: Sequence[Run],
+    planned: Run | None,
+    pairs: Sequence[Pair],
+    terms: Terms,
+    notes: Sequence[str],
+    judged: Sequence[type[Check]] | None = None,
 ) -> Comparison:
-    """All pairs' judgements, by check, and what reports show of the runs."""
-    kinds = [kind for kind in checks.of(terms.order) if kind.present(terms, runs)]
+    """All pairs' judgements, by check, of all that there are or of some, and what reports show of the runs."""
+    kinds = [kind for kind in judged or checks.of(terms.order) if kind.present(terms, runs)]
     results = []
     for kind in kinds:
         judgements = [pair.judgements[kind.name] for pair in pairs if kind.name in pair.judgements]

@@ -176,6 +176,7 @@ class Comparison:
         folder: where ``verify`` put traces and reports.
         causes: why it failed, most likely first.
         settings: what each further run set differently than the first, what matters most first; no verdict rests on it.
+        within: one run, whose replicas were compared with each other and with nothing else.
         tolerance: of loss and weights, the one in force.
         by_hand: the tolerance was given; else it is by the precision, and not used where ``numerics`` has a floor.
         numerics: of each further run whose steps were judged from the first one's states.
@@ -203,6 +204,7 @@ class Comparison:
     seconds: float | None = None
     causes: tuple[Explanation, ...] = ()
     settings: tuple[Difference, ...] = ()
+    within: bool = False
     tolerance: Tolerance | None = None
     by_hand: bool = False
     numerics: tuple[Numerics, ...] = ()
@@ -265,7 +267,8 @@ class Comparison:
             return "failed"
         undecided = self.order_chosen or any(check.undecided for check in self.checks)
         complete = all(ending == "complete" for ending in self.endings.values())
-        return "passed" if complete and not undecided and self.structure == "identical" else "inconclusive"
+        judged = (self.within and self.checks[0].result == "pass") or self.structure == "identical"
+        return "passed" if complete and not undecided and judged else "inconclusive"
 
     @property
     def exit_code(self) -> int:

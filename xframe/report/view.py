@@ -155,6 +155,8 @@ def _headline(comparison: Comparison) -> str:
     who = " and ".join(names) if len(names) < 3 else f"All {len(names)} runs"
     first = comparison.first_difference
     steps = counted(min(counts.num_steps for counts in comparison.runs.values()), "step")
+    if comparison.within and comparison.verdict != "inconclusive":
+        return _between_replicas(comparison, names[0])
     if comparison.verdict == "passed":
         if comparison.structure_only:
             same = f"{who} trained on the same samples in each pass, in {steps} with the same updates"
@@ -180,6 +182,15 @@ def _headline(comparison: Comparison) -> str:
     where = where if where.startswith("among") else f"in {where}"
     earlier = words.agreeing(first)
     return f"{both} first differ {where}, in {what}" + (f"; {earlier}" if earlier else "")
+
+
+def _between_replicas(comparison: Comparison, name: str) -> str:
+    """The verdict on one run whose replicas were compared with each other."""
+    if comparison.verdict == "passed":
+        return f"The replicas of {name} stay one model: the same steps, updates, rates and weights in each"
+    first = comparison.first_difference
+    where = f", as step {first['step']:,} is the first to show" if first is not None else ""
+    return f"The replicas of {name} are not one training{where}"
 
 
 def _compared(comparison: Comparison) -> list[str]:

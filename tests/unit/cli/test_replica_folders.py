@@ -141,11 +141,23 @@ def test_one_run_whose_replicas_end_apart_is_explained(xf, tmp_path):
     assert (code, "Between the replicas" in out) == (0, False)
 
 
-def test_one_run_without_a_plan_is_pointed_to_explain(xf, tmp_path):
+def test_of_one_run_without_a_plan_the_replicas_are_compared_with_each_other(xf, tmp_path):
     scripts(tmp_path / "run.trace")
-    code, _, err = xf("compare", "run.trace")
-    said = " ".join(err.split())
-    assert (code, "whether its own replicas part shows: xframe explain run.trace" in said) == (2, True)
+    code, out, err = xf("compare", "run.trace")
+    assert (code, err) == (0, ""), out
+    assert "replicas  PASS" in out
+    assert "compared with each other, and with nothing else" in out
+    facts = json.loads(xf("compare", "run.trace", "--json")[1])
+    assert (facts["verdict"], facts["structure"], facts["numbers"]) == ("passed", "not judged", "not judged")
+    assert [one["name"] for one in facts["checks"]] == ["replicas"]
+    assert facts["headline"] == "The replicas of run stay one model: the same steps, updates, rates and weights in each"
+    scripts(tmp_path / "apart.trace", lambda rank, step: {"weights_mark": 0.5 + rank * (step >= 3)})
+    facts = json.loads(xf("compare", "apart.trace", "--json")[1])
+    assert facts["headline"] == "The replicas of apart are not one training, as step 3 is the first to show"
+    assert xframe.compare(tmp_path / "run.trace")
+
+
+def test_one_process_without_a_plan_has_nothing_to_be_compared_with(xf, tmp_path):
     with xframe.record(tmp_path / "plain.trace", num_samples=4) as rec:
         rec.step(ids=[0, 1], updates=1)
     assert "xframe compare reference.trace candidate.trace" in " ".join(xf("compare", "plain.trace")[2].split())

@@ -168,6 +168,22 @@ def test_replicas_that_share_samples_are_said_where_both_runs_do_it(tmp_path):
     assert "share samples" in str(comparison)
 
 
+def test_one_run_alone_is_judged_by_its_replicas(tmp_path):
+    assert xframe.compare(unplanned(tmp_path / "honest.trace"))
+    cheats = {
+        "apart": (5, {"change": lambda rank, step, row, ids: {"weights_mark": step / 4 + rank * (step >= 5)}}),
+        "rates": (6, {"change": lambda rank, step, row, ids: {"lr": 0.1 + rank * (step >= 6)}}),
+        "unsplit": (0, {"change": _unsplit}),
+        "short": (17, {"steps": {1: 17}}),
+    }
+    for name, (first, how) in cheats.items():
+        comparison = xframe.compare(unplanned(tmp_path / f"{name}.trace", **how))
+        assert (comparison.verdict, [one.name for one in comparison.checks]) == ("failed", ["replicas"])
+        assert comparison.first_difference["step"] == first, comparison
+    unknown = xframe.compare(unplanned(tmp_path / "unknown.trace", marks=False, weights=None))
+    assert (unknown.verdict, check_of(unknown).result) == ("inconclusive", "not judged")
+
+
 def test_one_sample_shared_in_a_later_step_is_said(tmp_path):
     def lent(rank, step, row, ids):
         return {"ids": np.append(row["ids"][:-1], ids[0])} if rank == 1 and step == 4 else {}

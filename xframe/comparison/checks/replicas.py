@@ -23,7 +23,7 @@ from xframe.errors import printable
 
 class Replicas(Check):
     """What no merged row shows: each replica's share of a step, and that all have the same steps, updates, rates and
-    final weights, bit by bit. Two runs without a plan of theirs are dealt alike."""
+    final weights, bit by bit. Two runs without a plan of theirs are dealt alike; in one alone no two share samples."""
 
     name, title, rank, group = "replicas", "replicas", 35, "numbers"
     each, optional, of_any_order = "", True, True
@@ -47,8 +47,10 @@ class Replicas(Check):
         return {run.name: sizes(run) for run in runs}
 
     def judge(self) -> Judgement:
-        sides = [run for run in (self.pair.candidate, self.pair.reference) if dealt(run)]
+        sides = [run for run in dict.fromkeys((self.pair.candidate, self.pair.reference)) if dealt(run)]
         found = [one for run in sides for one in _within(run, self.pair.terms)]
+        if self.pair.candidate is self.pair.reference and (shared := sharing_samples(self.pair.candidate)) is not None:
+            found.append(shared)
         if self.pair.terms.order == "exact" and (other := dealt_otherwise(self.pair)) is not None:
             found.append(other)
         if found:
