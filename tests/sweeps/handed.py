@@ -28,7 +28,7 @@ from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime
 from xframe.tasks import optimizers
 from xframe.tasks.lookup import find_task
-from xframe.tasks.schedules import Cosine
+from xframe.tasks.schedules import Cosine, Piecewise, Warmup
 from xframe.tasks.task import Task
 
 LOOPS = ("numpy", "torch", "tensorflow:block", "tensorflow:function", "tensorflow:fit")
@@ -97,7 +97,9 @@ def _task(name: str, num_samples: int, rng: random.Random) -> Task:
     task, rule = find_task("diabetes-regression"), optimizers.named(name)
     features, targets = task.load()  # type: ignore[misc]
     few = features[:num_samples], targets[:num_samples]
-    rates = [rule.rate(0), Cosine(rule.rate(0), ticks=20)]
+    rate = rule.rate(0)
+    pieces = Piecewise((3, 7), (rate, rate / 2, rate / 3))
+    rates = [rate, Cosine(rate, ticks=20), pieces, Warmup(4, pieces)]
     rule = replace(rule, learning_rate=rng.choice(rates), **({"weight_decay": 0.01} if rng.random() < 0.3 else {}))
     return replace(task, load=lambda: few, num_samples=num_samples, optimizer=rule)
 

@@ -50,8 +50,10 @@ class Schedule:
         values: dict[str, Any] = {"schedule": type(self).__name__}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if value is not None:
-                values[field.name] = value.to_dict() if isinstance(value, Schedule) else value
+            if isinstance(value, Schedule):
+                values[field.name] = value.to_dict()
+            elif value is not None:
+                values[field.name] = list(value) if isinstance(value, tuple) else value
         return values
 
     def __post_init__(self) -> None:
