@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from xframe.comparison.pairing import Pair, Run, Terms
 from xframe.errors import PlanError, counted
+from xframe.files.limits import LARGEST
 from xframe.plan.fields import FIELDS
 from xframe.plan.replicas import share, shared_rows
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.merged import Dealt, Merged
-from xframe.trace.source import Source, read_between
+from xframe.trace.opening import File
+from xframe.trace.source import read_between
 from xframe.trace.trace import COMPLETE, ending_of
 from xframe.trace.weights import weights_path
 
@@ -99,17 +101,28 @@ def sharing_samples(run: Run) -> Parting | None:
         rows = run.rows.head(int(np.searchsorted(ends, min(n or _IDS, _IDS), side="right")))
         if not len(rows) or (ids := rows.ids) is None:
             continue
-        steps = np.repeat(np.arange(len(rows)), rows.batch_size)
-        order = np.lexsort((ids, steps))
-        again = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) == 0)
         within = ends[: len(rows)] <= (ids.max() + 1 if n is None else n)
-        for step in [step for step in np.unique(steps[order][1:][again])[:_REPEATS].tolist() if within[step]]:
-            own = [_ids(one.source, index, step) for index in range(len(one.source.parts))]
+        steps = [step for step in _repeating(rows.batch_size, ids)[:_REPEATS] if within[step]]
+        own = list(one.source.lists_of_each("ids", steps))
+        for at, step in enumerate(steps):
             for a, b in combinations(range(len(own)), 2):
-                if len(both := np.intersect1d(own[a], own[b])):
-                    of = f"{len(both):,} of {min(len(own[a]), len(own[b])):,}, such as {both[0]}"
+                if len(both := np.intersect1d(own[a][at].values, own[b][at].values)):
+                    of = f"{len(both):,} of {min(len(own[a][at].values), len(own[b][at].values)):,}, such as {both[0]}"
                     return Parting(step, f"step {step:,}: replicas {a} and {b} of {run.name} share samples: {of}")
     return None
+
+
+def _repeating(sizes: NDArray[np.int64], ids: NDArray[np.int64]) -> list[int]:
+    """The steps, of these sizes, that have a sample twice."""
+    if not len(ids):
+        return []
+    steps, least = np.repeat(np.arange(len(sizes)), sizes), int(ids.min())
+    span = int(ids.max()) - least + 1
+    if span > LARGEST // len(sizes):
+        ids, least, span = np.unique(ids, return_inverse=True)[1], 0, len(ids)
+    places = np.sort(steps * span + (ids - least))  # of equal samples of a step the same
+    repeating: list[int] = np.unique(places[1:][np.diff(places) == 0] // span).tolist()
+    return repeating
 
 
 def _value(source: Merged, replica: int, column: str, row: int) -> str:
@@ -186,7 +199,7 @@ def dealt_otherwise(pair: Pair) -> Parting | None:
         if plan is not None and (batch := pair.reference.rows.batch(one.first + row)) is not None:
             due = [batch[share(plan, len(batch), index)] for index in range(plan.replicas)]
         elif others and row < others[0].rows:
-            due = [_ids(others[0].source, index, row) for index in range(len(one.source.parts))]
+            due = _ids(others[0].source, row)
         if len(due) == len(one.source.parts) and (found := _swapped(one, row, due, name)) is not None:
             return found
     return None
@@ -223,17 +236,19 @@ def _first_members(one: Dealt, pair: Pair) -> int | None:
     if step is None or pair.other_data or pair.candidate.by_content or not 0 <= step - one.first < one.rows:
         return None
     row = step - one.first
-    known = (read_between(part, "ids", row, row + 1).known for part in one.source.parts)
-    return row if all(mask is None for mask in known) else None
+    if "ids" not in one.source.columns:
+        return None
+    return row if all(lists.known is None for (lists,) in one.source.lists_of_each("ids", [row])) else None
 
 
-def _ids(source: Merged, replica: int, row: int) -> NDArray[np.int64]:
-    return read_between(source.parts[replica], "ids", row, row + 1).values
+def _ids(source: Merged, row: int) -> list[NDArray[np.int64]]:
+    """By replica, its samples of a step."""
+    return [lists.values for (lists,) in source.lists_of_each("ids", [row])]
 
 
 def _swapped(one: Dealt, row: int, due: list[NDArray[np.int64]], name: str) -> Parting | None:
     """Where the step has the samples that it must have, and a replica those of another."""
-    own = [_ids(one.source, index, row) for index in range(len(due))]
+    own = _ids(one.source, row)
     if Counter(np.concatenate(own).tolist()) != Counter(np.concatenate(due).tolist()):
         return None  # they are other samples, whoever has them
     for index, (ids, planned) in enumerate(zip(own, due, strict=True)):
@@ -274,12 +289,14 @@ def weights_by(run: Run) -> str | None:
     return "marks" if all(map(_marked, parts)) else None
 
 
-def _marked(part: Source) -> bool:
+def _marked(part: File) -> bool:
     """Whether a mark of the weights is known behind each update; other steps of an accumulation have none."""
     known = (rows := part.num_rows) - part.unknown["weights_mark"]
     if known in (0, rows) or part.unknown["updates"]:
         return known > 0
-    return bool(read_between(part, "updates", rows - 1, rows).values[0] == known)
+    updates = read_between(part, "updates", rows - 1, rows).values[0]
+    part.forget(0)
+    return bool(updates == known)
 
 
 def without_file(run: Run) -> list[str]:

@@ -10,24 +10,41 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from xframe.files.limits import LARGEST
 from xframe.trace.arrow import known_of, lengths_of, lists_of
-from xframe.trace.certificate import Certifier, as_bytes, block_digests, ids_digests
+from xframe.trace.certificate import Certifier, as_bytes, block_digests, fingerprint, ids_digests
 from xframe.trace.schema import BY_NAME, CERTIFIED, COLUMNS, LISTS, Column
 from xframe.trace.source import Source, damaged, read_between
 
+_EACH_ITS_OWN = {"step", "ids_digest", "loss", "accuracy", "time_ns"}  # what replicas need not have alike
 
-def certified(path: Path, source: Source) -> str:
-    """The certificate of a file's rows, which agree with all that the file states of them.
+
+class Verified(NamedTuple):
+    """What was made from a file's rows.
+
+    Attributes:
+        certificate: of all of them.
+        fingerprints: of each block of a closed trace of a replica, by the columns that replicas may have alike.
+    """
+
+    certificate: str
+    fingerprints: list[dict[str, bytes]]
+
+
+def verified(path: Path, source: Source) -> Verified:
+    """Verifies that a file's rows agree with all that the file states of them.
 
     Raises:
         TraceError: they do not.
     """
-    certifier, largest = Certifier(), 0
+    certifier, largest, fingerprints = Certifier(), 0, list[dict[str, bytes]]()
     names = {*source.columns, *CERTIFIED}  # all others are unknown throughout
+    of_replica = source.digests is not None and "replica" in source.metadata
+    shared = names - LISTS.keys() - _EACH_ITS_OWN if of_replica else set[str]()
     unknown = {name: 0 if name in names else source.num_rows for name in COLUMNS}
     for index, (start, stop) in enumerate(pairwise(source.bounds)):
         columns = {name: read_between(source, name, start, stop) for name in names if name not in LISTS}
@@ -48,6 +65,8 @@ def certified(path: Path, source: Source) -> str:
         if source.digests is not None and source.digests[index] != block_digests(columns, source.covered):
             raise damaged(path, f"the digests {where} are not those of the columns")
         certifier.add(*(columns[name].values for name in CERTIFIED))
+        if shared:
+            fingerprints.append({name: fingerprint(columns[name]) for name in shared})
         largest = max(largest, int(columns["batch_size"].values.max(initial=0)))
         del columns, column  # one block is held at a time
     if largest * source.num_rows > LARGEST:
@@ -58,7 +77,7 @@ def certified(path: Path, source: Source) -> str:
     stated = source.end.get("rows"), source.end.get("certificate")
     if (source.end or source.digests is not None) and stated != (source.num_rows, certificate):
         raise damaged(path, "its rows are not those that were certified")
-    return certificate
+    return Verified(certificate, fingerprints)
 
 
 def _unlisted(source: Source, index: int, name: str, columns: dict[str, Column]) -> int | None:

@@ -99,6 +99,9 @@ def lists_array(name: str, column: Column, batch_size: NDArray[np.int64]) -> Any
 def column_of(array: Any, start: int, stop: int) -> Column:
     """Rows ``start`` to ``stop`` (excluded) of an Arrow array."""
     part = array.slice(start, stop - start)
+    if part.null_count == len(part) > 0 and not pa.types.is_list(part.type):
+        kind = _KINDS[part.type]
+        return Column(np.full(len(part), NULLS[kind], DTYPES[kind]), np.zeros(len(part), np.bool_))
     known = known_of(part) if part.null_count else None
     return Column(lists_of(part)[0] if pa.types.is_list(part.type) else values_of(part), known)
 

@@ -12,20 +12,48 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_128_digest
+from xxhash import xxh3_128, xxh3_128_digest
 
+from xframe.trace import xxh3
 from xframe.trace.schema import BY_NAME, CERTIFIED, DTYPES, Column
 
 CERTIFICATE_BLOCK = 4096
+_MANY = 64  # batches whose digests are sooner made together than one by one
 _JOINED = 4096  # bytes of hashes that are kept together
 _Hashes = tuple[Any, bytes]  # those before, or None, and the last
 
 
 def ids_digests(ids: bytes | memoryview, sizes: NDArray[np.int64]) -> Column:
-    """The digests of batches of these sizes, the bytes of whose ids, little-endian int64, come one after the other."""
-    data, ends = memoryview(ids), np.cumsum(8 * sizes).tolist()
-    digests = b"".join([xxh3_128_digest(data[a:b]) for a, b in zip([0, *ends], ends, strict=False)])
-    return Column(np.frombuffer(digests, dtype="V16"))
+    """The digests of batches of these sizes, the bytes of whose ids, little-endian int64, come one after the other.
+
+    Those of small batches that are as large as the first are made together, each other one by itself.
+    """
+    data, ends, size = memoryview(ids), np.cumsum(sizes), int(sizes[0]) if len(sizes) else 0
+    together = sizes == size if 0 < size <= xxh3.LONGEST else np.zeros(len(sizes), np.bool_)
+    if np.count_nonzero(together) < _MANY:
+        return Column(_each_digest(data, ends - sizes, ends))
+    words = np.frombuffer(data, "<u8")
+    if together.all():
+        return Column(xxh3.digests(words[: ends[-1]].reshape(-1, size)))
+    digests, alone = np.empty(len(sizes), "V16"), ~together
+    digests[together] = xxh3.digests(words[(ends[together] - size)[:, None] + np.arange(size)])
+    digests[alone] = _each_digest(data, (ends - sizes)[alone], ends[alone])
+    return Column(digests)
+
+
+def _each_digest(data: memoryview, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.void]:
+    places = zip((8 * starts).tolist(), (8 * ends).tolist(), strict=True)
+    return np.frombuffer(b"".join([xxh3_128_digest(data[start:end]) for start, end in places]), dtype="V16")
+
+
+def fingerprint(column: Column) -> bytes:
+    """Equal for columns of equal bytes, nothing for one that is unknown throughout; in no file."""
+    if column.known is not None and not column.known.any():
+        return b""
+    digest = xxh3_128(as_bytes(column.values))
+    if column.known is not None:
+        digest.update(as_bytes(column.known))
+    return digest.digest()
 
 
 def block_digests(columns: Mapping[str, Column], covered: Mapping[str, Iterable[str]]) -> dict[str, str]:

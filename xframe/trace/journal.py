@@ -37,6 +37,7 @@ class Journal:
     """Reads a journal, see ``xframe.trace.source.Source``: every frame is verified when it is opened."""
 
     certificate: str
+    fingerprints: list[dict[str, bytes]]  # see ``xframe.trace.agreement.Verified``
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path

@@ -11,10 +11,10 @@ blocks that have no more elements than one file's: memory grows neither with the
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +23,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xframe.files.limits import LARGEST
-from xframe.trace.arrow import SCHEMA, array_of, column_of, known_of, lists_array, lists_of
+from xframe.trace.amounts import agreeing, alike, mean, reduced
+from xframe.trace.arrow import SCHEMA, array_of, lists_array
 from xframe.trace.certificate import Certifier, as_bytes, ids_digests
-from xframe.trace.journal import Journal
-from xframe.trace.parquet import BLOCK_IDS, BLOCK_ROWS, Closed
-from xframe.trace.schema import BY_NAME, COLUMNS, GROUPS, LISTS, Column, joined, unknown_column
+from xframe.trace.opening import File
+from xframe.trace.parquet import BLOCK_IDS, BLOCK_ROWS
+from xframe.trace.schema import COLUMNS, LISTS, Column, joined, unknown_column
 from xframe.trace.source import Source, damaged
 from xframe.trace.stated import StatedReplica
+from xframe.trace.streams import Stream, rows_of
 from xframe.trace.weaving import Lists, together
 
 _SUMMED = ("batch_size", "padding", "loss_rows")
@@ -39,8 +41,6 @@ _KEPT_DIGESTS = 1 << 22  # rows whose digests are kept, so that they are made on
 _FEW, _AT_ONCE = 1 << 16, 4  # rows of replicas up to which one reads after the other; else how many at once
 _OF_THE_FIRST = ("started", "platform", "versions", "runtime")  # what is each replica's own, and stands for the run
 INTERLEAVED = "interleaved"
-
-File = Closed | Journal
 
 
 class Parting(NamedTuple):
@@ -79,12 +79,12 @@ class Merged:
         self.losses_summed = stated[0].losses == "sum"
         self._chunk: dict[str, tuple[int, Column]] = {}  # of each column the one last merged
         self._lists: dict[str, tuple[int, Lists]] = {}  # of each column the block last merged
-        self._streams: dict[str, list[_Stream]] = {}
+        self._streams: dict[str, list[Stream]] = {}
         self._partings: dict[str, Parting | None] = {}
         self._digests: list[Column] | None = [] if self.num_rows <= _KEPT_DIGESTS else None
-        covered = {tuple(part.covered.get(group, ())) for part in parts for group in GROUPS}
-        alike = {tuple(part.bounds) for part in parts} if len(covered) == len(GROUPS) else set()
-        self._aligned = dict(pairwise(parts[0].bounds)) if len(alike) == 1 else {}  # blocks that all files have
+        self._same_blocks = len({tuple(part.bounds) for part in parts}) == 1 and all(
+            part.fingerprints for part in parts
+        )
         self.unknown = dict.fromkeys(COLUMNS, self.num_rows)
         self.bounds = [0]
         self.certificate = self._certified()
@@ -177,44 +177,47 @@ class Merged:
         return held
 
     def _merged(self, name: str, start: int, stop: int) -> Column:
-        if name not in _WEIGHTED and self._digested_alike(name, start, stop):
-            values, known = _rows(self.parts[0], name, start, stop)
-            if name not in _SUMMED:
-                return Column(values, known)
-            self._check_sum(values)
-            return _filled(values * len(self.parts), known, name)
         columns = self.of_each(name, start, stop)
         if name in _WEIGHTED:
             sized, summed = self.of_each("batch_size", start, stop), name == "loss" and self.losses_summed
-            return _mean(zip(columns, sized, strict=True), stop - start, summed=summed)
+            return mean(zip(columns, sized, strict=True), stop - start, summed=summed)
         if name in _SUMMED:
-            return _reduced(self._summable(columns), np.add, name)
-        return _reduced(columns, np.maximum, name) if name == "time_ns" else _agreeing(columns, name)
+            return reduced(self._summable(columns), np.add, name)
+        return reduced(columns, np.maximum, name) if name == "time_ns" else agreeing(columns, name)
 
     def _summable(self, columns: Iterator[Column]) -> Iterator[Column]:
+        """The same columns, if numbers of all replicas like these have a sum that can be counted."""
+        most, last = LARGEST // (len(self.parts) * max(self.num_rows, 1)), None
         for column in columns:
-            self._check_sum(column.values)
+            if column is not last and int(column.values.max(initial=0)) > most:
+                raise damaged(self.path, "its replicas' batches have more samples than can be counted")
+            last = column
             yield column
 
-    def _check_sum(self, values: NDArray[Any]) -> None:
-        """That numbers of all replicas like these have a sum that can be counted."""
-        if int(values.max(initial=0)) > LARGEST // (len(self.parts) * max(self.num_rows, 1)):
-            raise damaged(self.path, "its replicas' batches have more samples than can be counted")
-
-    def _digested_alike(self, name: str, start: int, stop: int) -> bool:
-        """Whether digests show that all replicas have the same in these rows, so that one need be read."""
-        group, first = BY_NAME[name].group, self.parts[0]
-        if group is None or self._aligned.get(start) != stop:
-            return False
-        block = bisect_right(first.bounds, start) - 1
-        seen = {part.digests[block].get(group) if part.digests is not None else None for part in self.parts}
-        return len(seen) == 1 and None not in seen
+    def _alike_in_all(self, name: str, start: int, stop: int) -> bool:
+        """Whether fingerprints show that all replicas have the same in these rows, so that one need be read."""
+        bounds = self.parts[0].bounds
+        blocks = range(bisect_right(bounds, start) - 1, bisect_left(bounds, stop)) if self._same_blocks else range(0)
+        return bool(blocks) and all(
+            len({part.fingerprints[block].get(name) for part in self.parts} | {None}) == 2 for block in blocks
+        )
 
     def of_each(self, name: str, start: int, stop: int) -> Iterator[Column]:
-        """Rows of a column of each replica, one after the other; little of them is kept."""
-        for part in self.parts:
-            yield _rows(part, name, start, stop)
+        """Rows of a column of each replica, one after the other; little of them is kept, and one is read for all where
+        they are known to be alike."""
+        same = self._alike_in_all(name, start, stop)
+        for part in self.parts[:1] if same else self.parts:
+            column = rows_of(part, name, start, stop)
             part.forget(_KEPT // len(self.parts))
+            yield from repeat(column, len(self.parts) if same else 1)
+
+    def lists_of_each(self, name: str, rows: Sequence[int]) -> Iterator[list[Lists]]:
+        """The lists of these rows, in order, of each replica, one after the other; of what was read nothing is kept."""
+        for part in self.parts:
+            stream = Stream(part, name)
+            lists = [stream.lists(row, row + 1) for row in rows]
+            part.forget(_KEPT // len(self.parts))
+            yield [Lists(one.values.copy(), one.lengths, one.known) for one in lists]
 
     def parting(self, name: str) -> Parting | None:
         """The first row at which a replica has another value than the first one, where both know it."""
@@ -229,7 +232,7 @@ class Merged:
             columns = self.of_each(name, start, min(start + BLOCK_ROWS, self.num_rows))
             first, found = next(columns), list[Parting]()
             for index, column in enumerate(columns, 1):
-                unequal = ~_alike(column, first)
+                unequal = ~alike(column, first)
                 for known in (first.known, column.known):
                     unequal &= True if known is None else known
                 if unequal.any():
@@ -245,7 +248,7 @@ class Merged:
         if at != block:
             start, stop = self.bounds[block], self.bounds[block + 1]
             if name not in self._streams:
-                self._streams[name] = [_Stream(part, name) for part in self.parts]
+                self._streams[name] = [Stream(part, name) for part in self.parts]
             held = together(self._listed(name, start, stop), woven=self._woven, each=LISTS[name])
             self._lists[name] = block, held
         return held
@@ -288,105 +291,6 @@ class Dealt:
     first: int
     rows: int
     of_the_end: bool
-
-
-def _rows(part: File, name: str, start: int, stop: int) -> Column:
-    """Rows of a replica's column, from the blocks that they are in."""
-    pieces, first = list[tuple[Column, int]](), bisect_right(part.bounds, start) - 1
-    for block in range(first, len(part.bounds) - 1):
-        low, high = part.bounds[block], part.bounds[block + 1]
-        if low >= stop:
-            break
-        begin, end = max(start - low, 0), min(stop, high) - low
-        pieces.append((column_of(part.read(block, name), begin, end), end - begin))
-    return joined(pieces)
-
-
-class _Stream:
-    """Lists of one replica in order; whoever asks for earlier ones has them read again."""
-
-    def __init__(self, part: File, name: str) -> None:
-        self._part, self._name, self._each = part, name, LISTS[name]
-        self._arrays: Iterator[Any] = iter(())
-        self._at, self._rest = -1, None  # the first row not yet given, and what is read from there on
-
-    def lists(self, start: int, stop: int) -> Lists:
-        """Those of rows ``start`` to ``stop`` (excluded)."""
-        if start != self._at:
-            block = max(bisect_right(self._part.bounds, start) - 1, 0)
-            self._arrays, self._rest = self._from(block, stop - start), None
-            self._at = self._part.bounds[block]
-            self._take(start)
-        taken = self._take(stop)
-        array = taken[0] if len(taken) == 1 else pa.concat_arrays(taken)
-        values, lengths = lists_of(array)
-        return Lists(values, lengths // self._each, known_of(array) if array.null_count else None)
-
-    def _from(self, block: int, rows: int) -> Iterator[Any]:
-        if isinstance(self._part, Closed):
-            return self._part.stream(block, self._name, rows)
-        return (self._part.read(one, self._name) for one in range(block, len(self._part.bounds) - 1))
-
-    def _take(self, stop: int) -> list[Any]:
-        """The arrays up to that row."""
-        taken = []
-        while self._at < stop:
-            array = next(self._arrays) if self._rest is None else self._rest
-            rows = min(len(array), stop - self._at)
-            taken.append(array.slice(0, rows))
-            self._rest = array.slice(rows) if rows < len(array) else None
-            self._at += rows
-        return taken
-
-
-# What columns amount to
-
-
-def _reduced(columns: Iterator[Column], by: Callable[..., NDArray[Any]], name: str) -> Column:
-    """The columns' sum, or largest value; known where all are."""
-    total, known = next(columns)
-    total = total.copy()
-    for values, there in columns:
-        by(total, values, out=total)
-        known = there if known is None else known if there is None else known & there
-    return _filled(total, known, name)
-
-
-def _agreeing(columns: Iterator[Column], name: str) -> Column:
-    """The value that all have; one NaN is like another."""
-    first, known = next(columns)
-    agree = np.ones(len(first), np.bool_) if known is None else known.copy()
-    for column in columns:
-        agree &= _alike(column, Column(first))
-        agree &= True if column.known is None else column.known
-    return Column(first) if agree.all() else _filled(first.copy(), agree, name)
-
-
-def _alike(column: Column, first: Column) -> NDArray[np.bool_]:
-    """Where values are equal; one NaN is like another."""
-    same: NDArray[np.bool_] = column.values == first.values
-    return same | (np.isnan(column.values) & np.isnan(first.values)) if column.values.dtype.kind == "f" else same
-
-
-def _mean(columns: Iterator[tuple[Column, Column]], length: int, *, summed: bool) -> Column:
-    """The mean by rows, or the sum; a replica without rows in a step has no part in it."""
-    total, weight, known = np.zeros(length), np.zeros(length), np.ones(length, np.bool_)
-    for (values, there), (sizes, sized) in columns:
-        rows = sizes.clip(min=0).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            total += np.where(rows > 0, values if summed else values * rows, 0.0)
-        weight += rows
-        known &= True if there is None else there | (rows == 0)
-        known &= True if sized is None else sized
-    known &= weight > 0
-    return _filled(total if summed else total / np.where(weight > 0, weight, 1.0), known, "loss")
-
-
-def _filled(values: NDArray[Any], known: NDArray[np.bool_] | None, name: str) -> Column:
-    """The column with what stands for unknown values in their place."""
-    if known is None or known.all():
-        return Column(values)
-    return Column(np.where(known, values, unknown_column(name, 1).values), known)
 
 
 # What stands beside the rows

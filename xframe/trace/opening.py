@@ -10,13 +10,15 @@ from typing import BinaryIO
 from xframe.errors import printable
 from xframe.files.limits import opened
 from xframe.trace import plainreader
-from xframe.trace.agreement import certified
+from xframe.trace.agreement import verified
 from xframe.trace.journal import FAMILY, MAGIC, Journal
 from xframe.trace.parquet import Closed
-from xframe.trace.source import FORMAT, Source, newer, not_a_trace, unreadable
+from xframe.trace.source import FORMAT, newer, not_a_trace, unreadable
+
+File = Closed | Journal
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> File:
     """Opens a file of any form and verifies it; the file is closed when nobody holds the source any more."""
     try:
         file = opened(path)
@@ -26,7 +28,7 @@ def open_source(path: Path) -> Source:
         raise unreadable(path, error) from None
     try:
         source = _reader(path, file, start)
-        source.certificate = certified(path, source)
+        source.certificate, source.fingerprints = verified(path, source)
     except BaseException:
         file.close()
         raise
@@ -34,7 +36,7 @@ def open_source(path: Path) -> Source:
     return source
 
 
-def _reader(path: Path, file: BinaryIO, start: bytes) -> Source:
+def _reader(path: Path, file: BinaryIO, start: bytes) -> File:
     """The reader for a file with these first bytes, by which its forms are distinguished."""
     if start == MAGIC:
         return Journal(path, file)

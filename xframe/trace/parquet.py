@@ -30,6 +30,7 @@ BLOCK_IDS = 1 << 21
 
 _DIGEST = re.compile(rb"xframe\.digest\x18L" + rb"blake2b-256:([0-9a-f]{64})")  # as Parquet writes key and value
 _CHUNK = 1 << 20
+_BUFFER = 1 << 16  # bytes of a column that are read ahead; without it Arrow holds a block's whole column while it reads
 _FEW_ROWS = 1 << 10  # of which a file is hardly smaller compressed, and read twice as fast if it is not
 _READ_AT_ONCE = 1 << 18  # bytes of a block up to which all of its columns are read as soon as one is asked for
 
@@ -164,6 +165,7 @@ class Closed:
     """Reads a closed trace, see ``xframe.trace.source.Source``: the file's digest is verified when it is opened."""
 
     certificate: str
+    fingerprints: list[dict[str, bytes]]  # see ``xframe.trace.agreement.Verified``
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         import pyarrow.parquet as parquet
@@ -182,7 +184,7 @@ class Closed:
         self.whole = dict[str, Column]()
         try:
             leaves, groups = checked_footer(_footer(opened))
-            self._parquet = parquet.ParquetFile(opened)
+            self._parquet = parquet.ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER)
             self._begin([group.rows for group in groups])
             check_pages(opened, leaves, groups, self.columns)
         except (LookupError, TypeError, ValueError, OSError, pa.ArrowException) as error:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from xframe.errors import NotATraceError, TraceError, Verbatim, counted, printable
-from xframe.trace.merged import File, Merged
-from xframe.trace.opening import open_source
+from xframe.trace.merged import Merged
+from xframe.trace.opening import File, open_source
 from xframe.trace.source import Source, damaged, unreadable
 from xframe.trace.stated import StatedReplica, fitted
 
@@ -66,9 +65,9 @@ def _open_folder(folder: Path) -> Merged:
 
 def _open_all(paths: Sequence[Path]) -> list[File]:
     def opened(path: Path) -> File:
-        source: Any = open_source(path)
+        source = open_source(path)
         source.forget(0)
-        return source  # type: ignore[no-any-return]
+        return source
 
     if sum(path.stat().st_size for path in paths if path.exists()) < _SMALL:
         return [opened(path) for path in paths]

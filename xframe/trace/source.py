@@ -63,9 +63,7 @@ def read_between(source: Source, name: str, start: int, stop: int) -> Column:
         return unknown_column(name, max(min(stop, bounds[-1]) - max(start, 0), 0))
     if len(bounds) == 2 and start <= 0 and stop >= bounds[1]:
         if name not in source.whole:
-            array = source.read(0, name)
-            nothing = array.null_count == len(array)
-            source.whole[name] = unknown_column(name, bounds[1]) if nothing else column_of(array, 0, bounds[1])
+            source.whole[name] = column_of(source.read(0, name), 0, bounds[1])
         return source.whole[name]
     first = max(bisect_right(bounds, start) - 1, 0)
     pieces: list[tuple[Column, int]] = []

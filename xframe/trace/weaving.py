@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_IN_CACHE = 1 << 18  # values that are put in their places before the next, so that they stay in the processor's cache
+
 Ints = NDArray[np.int64]
 
 
@@ -100,10 +102,19 @@ def _as_dealt(lengths: Ints, sizes: Ints) -> NDArray[np.bool_]:
 
 def _of_equal_steps(replicas: Sequence[Lists], lengths: Ints, each: int, *, woven: bool) -> Ints:
     """Of steps in which each replica has the same number of rows as in every other."""
-    steps, size, start = len(replicas[0].lengths), int(lengths.sum()), 0
-    values = np.empty((steps, size, each), np.int64)
-    for index, (lists, length) in enumerate(zip(replicas, lengths.tolist(), strict=True)):
-        at = slice(index, size, len(replicas)) if woven else slice(start, start + length)
-        values[:, at] = lists.values.reshape(steps, length, each)
-        start += length
-    return values.reshape(-1)
+    steps, size = len(replicas[0].lengths), int(lengths.sum())
+    at_once = max(1, _IN_CACHE // (size * each))
+    if not woven and (lengths == lengths[0]).all():  # what a replica has of a step is copied as one
+        values = np.empty((steps, len(replicas)), f"V{8 * each * int(lengths[0])}")
+        own = [lists.values.view(values.dtype) for lists in replicas]
+        places: list[int | slice] = [*range(len(replicas))]
+    else:
+        values, ends = np.empty((steps, size, each), np.int64), np.cumsum(lengths).tolist()
+        counts = lengths.tolist()
+        own = [lists.values.reshape(steps, count, each) for lists, count in zip(replicas, counts, strict=True)]
+        joined = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        places = [slice(index, size, len(replicas)) for index in range(len(replicas))] if woven else [*joined]
+    for start in range(0, steps, at_once):
+        for place, rows in zip(places, own, strict=True):
+            values[start : start + at_once, place] = rows[start : start + at_once]
+    return values.reshape(-1).view(np.int64)

@@ -11,6 +11,8 @@ from sampling import part
 import xframe
 from xframe.plan.replicas import share, shared_padding
 from xframe.trace import merged as merging
+from xframe.trace import opening, streams
+from xframe.trace import parquet as closed_form
 from xframe.trace.weaving import Lists, together
 
 SAMPLES = 103
@@ -202,6 +204,75 @@ def test_chunks_and_blocks_of_any_size_give_the_same(tmp_path, monkeypatch):
                 run.between("ids", start, stop).values, expected.between("ids", start, stop).values
             )
         assert xframe.compare(expected, run)
+
+
+def reads_of(source, monkeypatch):
+    """The columns that are read from each replica's file from now on."""
+    reads = [[] for _ in source.parts]
+    for file, names in zip(source.parts, reads, strict=True):
+
+        def read(block, name, *, read=file.read, names=names):
+            names.append(name)
+            return read(block, name)
+
+        monkeypatch.setattr(file, "read", read)
+    return reads
+
+
+@pytest.mark.parametrize("other", [None, 0, 9, 10, 11, 23])
+def test_what_all_replicas_have_alike_is_read_once_and_one_other_value_is_found(tmp_path, monkeypatch, other):
+    """Files of several blocks; a replica that has another rate, or none, in one row only."""
+    monkeypatch.setattr(closed_form, "BLOCK_ROWS", 5)
+    monkeypatch.setattr(merging, "BLOCK_ROWS", 7)  # chunks that begin in the midst of blocks
+    for rank in range(3):
+        with xframe.record(tmp_path / "run.trace", replica=(rank, 3)) as rec:
+            for step in range(24):
+                rate = 0.1 if rank != 1 or step != other else 0.2
+                rec.step(ids=[3 * step + rank], updates=step + 1, lr=rate, loss=rank, weights_mark=rate)
+    run = xframe.Trace.open(tmp_path / "run.trace")
+    rates = run.known("lr")
+    assert np.flatnonzero(~rates).tolist() == ([] if other is None else [other])
+    found = [run.source.parting(name) for name in ("lr", "weights_mark", "updates")]
+    assert found == ([None] * 3 if other is None else [(other, 1), (other, 1), None])
+    reads = reads_of(run.source, monkeypatch)
+    run.source._chunk.clear()
+    for start, stop in ((0, 7), (7, 14), (14, 21), (21, 24)):
+        for name in ("lr", "batch_size", "updates", "loss"):
+            run.between(name, start, stop)
+    assert reads[0].count("lr") >= 4
+    assert [names.count("lr") for names in reads[1:]] == ([0, 0] if other is None else [reads[1].count("lr")] * 2)
+    assert all({*names} <= {"lr", "loss"} for names in reads[1:])
+    assert all(names.count("loss") >= 4 for names in reads)
+    assert (reads[2].count("lr") > 0) is (other is not None)
+
+
+def test_lists_of_some_rows_of_each_replica(tmp_path, monkeypatch):
+    monkeypatch.setattr(closed_form, "BLOCK_ROWS", 6)
+    monkeypatch.setattr(streams, "_FEWEST", 2)
+    run = run_of(tmp_path / "run.trace", plans(3, epochs=4))
+    for rows in ([0], [35], [3, 4, 5, 6, 7], [1, 5, 17, 18, 30], [], list(range(run.num_rows))):
+        each = list(run.source.lists_of_each("ids", rows))
+        assert len(each) == 3
+        for replica, lists in zip(run.replicas, each, strict=True):
+            assert [one.values.tolist() for one in lists] == [replica.ids(row).tolist() for row in rows]
+            assert all(one.known is None and not one.values.base for one in lists if len(one.values))
+
+
+def test_an_open_file_of_which_nothing_is_asked_holds_nothing(tmp_path):
+    import pyarrow as pa
+
+    for rank in range(4):
+        with xframe.record(tmp_path / "run.trace", replica=(rank, 4), num_samples=1 << 20) as rec:
+            ids = np.random.default_rng(rank).integers(0, 1 << 20, 1 << 18)
+            rec.block(ids=ids, batch_sizes=np.full(1 << 16, 4), updates=np.arange(1 << 16) + 1)
+    before = pa.total_allocated_bytes()
+    run = xframe.Trace.open(tmp_path / "run.trace")
+    merged = pa.total_allocated_bytes() - before
+    alone = [opening.open_source(path) for path in run.source.paths]
+    for one in alone:
+        one.forget(0)
+    assert pa.total_allocated_bytes() - before - merged < 1 << 16  # of files of 700 kB each
+    assert sum(path.stat().st_size for path in run.source.paths) > 4 * 600_000
 
 
 def test_weights_are_the_first_replicas(tmp_path):
