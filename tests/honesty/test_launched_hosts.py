@@ -175,6 +175,7 @@ def faulty(folder: Path, base: str, fault: str, mark: str) -> list[subprocess.Po
         ("torch", "absent", "replica 1 of worker 'faulty' has said nothing for"),
         ("tensorflow", "killed", "replica 1 of worker 'faulty' was killed by SIGKILL"),
         ("tensorflow", "stopped", "replica 1 of worker 'faulty' is stopped, as by SIGSTOP"),
+        ("tensorflow", "absent", "replica 1 of worker 'faulty' has said nothing for"),
     ],
 )
 def test_the_replica_at_fault_is_named_on_all_hosts(tmp_path: Path, base: str, fault: str, says: str) -> None:

@@ -252,7 +252,8 @@ def _look_at_others(meeting: Meeting, runs: Sequence[Run], progress: Progress) -
     left_alone = meeting.look()
     if not all(worker.sent for worker in _workers(runs)) and (devices := meeting.devices()):
         _let_go(runs, devices[0], progress)
-    if left_alone and (error := deserted(_workers(runs))) is not None:
+    meeting.arrived([run.label for run in runs if run.workers[0].arrived is not None])
+    if (error := deserted(_workers(runs), meeting.awaited(), left_alone)) is not None:
         raise error
 
 

@@ -43,6 +43,8 @@ class Meeting:
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of all replicas, by the label of a run
     reported: bool = False
     since: float = 0.0  # ready, as of the monotonic clock
+    waits: list[str] = field(default_factory=list)  # runs in which it has come to where the framework meets
+    seen: dict[str, float] = field(default_factory=dict)  # by run, when another one was first seen there
 
     @classmethod
     def beside(cls, out: Path, launch: Launch, patience: float) -> Meeting:
@@ -184,6 +186,20 @@ class Meeting:
             has = "; ".join(f"replica {index}: {', '.join(there[index]['devices'])}" for index in sorted(there))
             raise UsageError("the replicas have no device in common", got=Verbatim(has), remedy="Use --device cpu.")
         return shared
+
+    def arrived(self, labels: Sequence[str]) -> None:
+        """Lets the others know in which runs this replica waits for them where the framework meets, maybe for ever."""
+        if labels and list(labels) != self.waits:
+            self.waits = list(labels)
+            self._write(f"{self.run}-{self.launch.index}.arrived", {"labels": self.waits})
+
+    def awaited(self) -> dict[str, float]:
+        """By run, for how many seconds another replica has been seen to wait there."""
+        now = time.monotonic()
+        for index, said in self._said("arrived").items():
+            for label in said["labels"] if index != self.launch.index else ():
+                self.seen.setdefault(label, now)
+        return {label: now - since for label, since in self.seen.items()}
 
     def look(self) -> bool:
         """Whether another replica has been left alone by a third, or by this one.

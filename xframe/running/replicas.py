@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xframe.errors import WorkerError, XframeError
@@ -25,6 +25,7 @@ PORTS_TRIED = 3  # times that a run begins with other ports
 _PORT_TAKEN = "Could not start gRPC server"  # TensorFlow binds its port itself, some time after it was found free
 _GRACE = 2.0  # seconds for what the same fault does to the others to be seen, once one has ended
 _MEETING = "xframe-meeting-"
+_WAITING = "while the others wait for it"
 _GIVEN_UP = "and the others have given up waiting for it"
 
 
@@ -90,12 +91,20 @@ def fault(workers: Sequence[Worker]) -> XframeError | None:
     return LeftError(error.what, got=error.got, expected=error.expected, remedy=error.remedy)
 
 
-def deserted(workers: Sequence[Worker]) -> XframeError | None:
-    """The error of a replica here that says nothing, where those elsewhere have given up waiting for it."""
+def deserted(workers: Sequence[Worker], awaited: Mapping[str, float], given_up: bool) -> XframeError | None:
+    """The error of a replica here that says nothing for too long while those elsewhere wait for it.
+
+    ``awaited`` has for how many seconds they have waited where the framework meets, by run; or they have ``given_up``.
+    """
     now = time.monotonic()
-    going = [one for one in workers if one.replica is not None and one.ended is None]
-    late = [one for one in going if now > one.heard + (one.replica.patience if one.replica else 0)]
-    return silent(min(late, key=lambda worker: worker.heard), _GIVEN_UP) if late else None
+    for worker in sorted(workers, key=lambda worker: worker.heard):
+        if worker.replica is None or worker.ended is not None or now <= worker.heard + worker.replica.patience:
+            continue
+        if given_up:
+            return silent(worker, _GIVEN_UP)
+        if worker.arrived is None and awaited.get(worker.label, 0.0) > worker.replica.patience:
+            return silent(worker, _WAITING)
+    return None
 
 
 _DIED, _FAILED, _ABORTED, _LEFT = range(4)  # how late in a chain of events an end must be
@@ -123,7 +132,7 @@ def _absence(workers: Sequence[Worker]) -> XframeError | None:
     now, patience = time.monotonic(), max(one.replica.patience for one in workers if one.replica is not None)
     stopped = {worker: worker.stopped for worker in workers if worker.stopped is not None}
     if stopped and now > min(stopped.values()) + patience:
-        return silent(min(stopped, key=stopped.__getitem__), "while the others wait for it")
+        return silent(min(stopped, key=stopped.__getitem__), _WAITING)
     # All must come to the start, then to where they meet, then to the end.
     ready = {worker: worker.heard for worker in workers if worker.devices}
     arrived = {worker: worker.arrived for worker in workers if worker.arrived is not None}
@@ -131,7 +140,7 @@ def _absence(workers: Sequence[Worker]) -> XframeError | None:
     for there in (ready, arrived, over):
         late = [worker for worker in workers if worker not in there and now > worker.heard + patience]
         if there and late and now > max(there.values()) + patience:
-            return silent(min(late, key=lambda worker: (worker.steps, worker.heard)), "while the others wait for it")
+            return silent(min(late, key=lambda worker: (worker.steps, worker.heard)), _WAITING)
     return None
 
 

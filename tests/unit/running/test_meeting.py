@@ -3,13 +3,16 @@
 import contextlib
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from xframe.errors import UsageError, WorkerError
 from xframe.running.launch import Launch
 from xframe.running.meeting import Meeting
-from xframe.running.workers import LeftError
+from xframe.running.replicas import deserted
+from xframe.running.runtime import Replica
+from xframe.running.workers import LeftError, Worker
 
 PATIENCE = 20.0
 
@@ -266,3 +269,36 @@ def test_one_that_is_never_ready_is_named_and_so_is_what_each_has(tmp_path):
 
     apart.train = differs
     assert "got replica 0: cuda; replica 1: cpu" in str(apart.run()[0])
+
+
+def test_one_that_others_wait_for_where_their_framework_meets(tmp_path):
+    def train(one):
+        if one.launch.index == 0:
+            one.arrived(["tensorflow"])
+            assert one.awaited() == {}
+        until(lambda: one.launch.index == 0 or one.awaited().get("tensorflow", 0) > 0.2)
+        assert "torch" not in one.awaited()
+
+    party = Party([meeting(tmp_path, index) for index in (0, 1)])
+    party.train = train
+    assert party.run() == {0: None, 1: None}
+
+
+@pytest.mark.parametrize(
+    ("silence", "arrived", "awaited", "given_up", "says"),
+    [
+        (30, None, {"torch": 30.0}, False, "has said nothing for 30 s, while the others wait for it"),
+        (30, None, {"tensorflow": 30.0}, False, None),
+        (30, None, {"torch": 5.0}, False, None),
+        (5, None, {"torch": 30.0}, True, None),
+        (30, 1.0, {"torch": 30.0}, False, None),
+        (30, 1.0, {"torch": 30.0}, True, "has said nothing for 30 s, and the others have given up waiting for it"),
+    ],
+)
+def test_who_is_silent_too_long(tmp_path, silence, arrived, awaited, given_up, says):
+    child = SimpleNamespace(label="torch", log=tmp_path / "log", process=SimpleNamespace(pid=-1))
+    worker = Worker(child, tmp_path / "trace", Replica(1, 2, "", patience=20.0), arrived=arrived)
+    worker.heard = time.monotonic() - silence
+    error = deserted([worker], awaited, given_up)
+    assert (error is None) == (says is None)
+    assert says is None or f"replica 1 of worker 'torch' {says}" in str(error)
