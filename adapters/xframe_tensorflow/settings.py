@@ -240,6 +240,25 @@ def pipeline(dataset: Any) -> dict[str, Any]:
     return {"shuffle": False, **found} if "num_samples" in found else found
 
 
+def replica_split(dataset: Any, index: int, of: int) -> str | None:
+    """How a pipeline of a replica's own deals rows to it, in a plan's words; None if it does not, or nobody knows how.
+
+    ``shard`` takes each R-th sample, if no stage before it draws batches; those of a shard that is shuffled behind it
+    are in an order of the replica's own.
+    """
+    batched = False
+    while dataset is not None:
+        kind = type(dataset).__name__
+        if kind == "_ShardDataset":
+            own = (_static(dataset._index), _static(dataset._num_shards)) == (index, of)
+            return "interleaved" if own and batched and "batch_size" not in pipeline(dataset) else None
+        if kind.startswith("_Shuffle"):
+            return None
+        batched = batched or "BatchDataset" in kind
+        dataset = getattr(dataset, "_input_dataset", None)
+    return None
+
+
 def _static(value: Any) -> Any:
     constant = tf.get_static_value(value) if tf.is_tensor(value) else value
     return None if constant is None else np.asarray(constant).item()

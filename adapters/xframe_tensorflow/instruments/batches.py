@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from tensorflow.python.distribute import distribute_lib, input_lib
 
 from xframe.recording.attach.machine import Batch, Machine, Walk
 from xframe.recording.attach.patches import Patches, harmless
+from xframe_tensorflow import settings
 
 _SHARDED = (tf.data.experimental.AutoShardPolicy.AUTO, tf.data.experimental.AutoShardPolicy.DATA)
 
@@ -44,6 +46,7 @@ class Batches:
         patches.replace(iterator_ops.OwnedIterator, "_next_internal", self._seen_next)
         patches.replace(input_lib.DistributedIteratorBase, "__next__", self._seen_next)
         patches.replace(distribute_lib.StrategyBase, "experimental_distribute_dataset", self._seen_distributing)
+        patches.replace(distribute_lib.StrategyBase, "distribute_datasets_from_function", self._seen_making)
 
     def _seen_distributing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def distribute(strategy: Any, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -57,6 +60,24 @@ class Batches:
         """Workers that share a data set share each batch of it, in slices; of files each has its own."""
         policy = dataset.options().experimental_distribute.auto_shard_policy
         self.machine.split = "slices" if policy in _SHARDED else None
+
+    def _seen_making(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def distribute(strategy: Any, dataset_fn: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Any:
+            @functools.wraps(dataset_fn)
+            def made(context: Any) -> Any:
+                dataset = dataset_fn(context)
+                self._note_own_split(dataset)
+                return dataset
+
+            return original(strategy, made, *args, **kwargs)
+
+        return distribute
+
+    @harmless
+    def _note_own_split(self, dataset: Any) -> None:
+        """A worker whose data set is its own may take a shard of the samples."""
+        if self.machine.replica[1] > 1:
+            self.machine.split = settings.replica_split(dataset, *self.machine.replica) or self.machine.split
 
     def _seen_next(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def next_internal(iterator: Any) -> Any:
@@ -72,6 +93,7 @@ class Batches:
         walk = self._walks.get(iterator)
         if walk is None:
             walk = self._walks[iterator] = Pass(getattr(iterator, "_dataset", None))
+            self._note_own_split(walk.dataset)
         tensors = tensors_in(data)
         size = next((int(one.shape[0]) for one in tensors if one.shape.rank), None)
         batch = Batch(None, size, walk, walk.taken)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from xframe.recording.attach.instruments import refuse_untested
 from xframe.recording.attach.machine import Machine
@@ -22,6 +25,7 @@ from xframe_tensorflow.instruments.steps import Steps
 from xframe_tensorflow.instruments.updates import Updates
 
 TESTED_KERAS, TESTED_TENSORFLOW = ("3.15.",), ("2.21.",)
+_ATTACHED: set[KerasInstrument] = set()
 
 
 class KerasInstrument:
@@ -50,6 +54,9 @@ class KerasInstrument:
         for part in (self.batches, Functions(self.steps, self.batches), *parts):
             part.attach(self._patches)
         self.ring.machine.before_end.append(self._finish)
+        _ATTACHED.add(self)
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forked(this()))
 
     def _finish(self) -> None:
         self.steps.end_outside()
@@ -64,3 +71,16 @@ class KerasInstrument:
             self._finish()
         finally:
             self._patches.undo()
+            _ATTACHED.discard(self)
+
+
+def _forked(instrument: KerasInstrument | None) -> None:
+    """A process forked before TensorFlow computed anything may train; in a later one TensorFlow hangs."""
+    if instrument is not None and instrument in _ATTACHED and not _computes():
+        instrument.ring.machine.before_end.append(instrument._finish)
+
+
+def _computes() -> bool:
+    """Whether TensorFlow has computed anything in this process, or in the one that it was forked from."""
+    known = context.context_safe()
+    return known is not None and known._context_handle is not None

@@ -30,7 +30,6 @@ class Stating:
         self.begun = self.states is None
         if self.states is not None:
             self.states.generators |= {"torch": _torchs, "cuda": _cudas}
-            machine.before_end.append(self._finish)
 
     @harmless
     def computes_gradients(self) -> None:
@@ -61,6 +60,8 @@ class Stating:
     def _state(self, optimizer: torch.optim.Optimizer, number: int) -> dict[str, Any]:
         names = self._names.get(number)
         if names is None:
+            if not self._names:  # not before, since a process that is forked forgets what this one does at its end
+                self.machine.before_end.append(self._finish)
             names = self._names[number] = Names(optimizer, *_models())
         slots, _ = copies.slots(optimizer, names)
         counts = {float(one.max()) for one in slots.pop("step", {}).values() if one.size}
