@@ -120,7 +120,8 @@ def answers(
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
         found = _of_rows(case, plan, table) if rows and differ else []
         found += _of_replicas(case, table) if rows and replicas is not None else []
-        labelled = any(one.explanation.step == case.labels_differ_at for one in found)
+        at = case.labels_differ_at
+        labelled = any(one.explanation.step == at or _is_before(one, at) for one in found)
         alike = case.head(case.differs_at or 0) if differ else case
         if rows and (not differ or (case.labels_differ_before_rows and not labelled)):
             found += _of_labels(alike, table)
@@ -133,6 +134,12 @@ def answers(
             for one in _of_numbers(case.in_any_order(None), rates, table, since):
                 found.append(one._replace(explanation=replace(one.explanation, certain=False, besides=True)))
     return found
+
+
+def _is_before(answer: Answer, step: int | None) -> bool:
+    """Whether a mark that nothing else leaves shows before that step."""
+    first = answer.explanation.step
+    return answer.shown and first is not None and step is not None and first < step
 
 
 def _reaching(candidate: Rows, reference: Rows) -> int | None:

@@ -110,6 +110,13 @@ class Replicas:
         order = np.lexsort((ranks, turns, step))
         return step, ranks[order]
 
+    def of_step(self, ids: Ints, index: int) -> list[Ints]:
+        """What each replica had of a step; ``ids`` as of ``passes``."""
+        step, owner = self._owners
+        if len(step) != len(ids):
+            return [ids[:0]] * len(self)
+        return [ids[(step == index) & (owner == replica)] for replica in range(len(self))]
+
     def passes(self, ids: Ints, labels: NDArray[np.int64]) -> list[list[Ints]]:
         """For each pass what each replica had of it; the last one may have been cut.
 

@@ -28,7 +28,9 @@ def loss_of(step):
     return 2.5 - 0.05 * step + 0.01 * np.sin(step)
 
 
-def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, settings=None, **facts_of_all):
+def replicas(
+    path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, settings=None, epochs=PASSES, **facts_of_all
+):
     """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default."""
     for r in range(R):
         with xframe.record(
@@ -41,7 +43,7 @@ def replicas(path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, se
                 for ids in (deal or slices)(r, p):
                     if steps is not None and step >= steps:
                         break
-                    facts = {"lr": 1 / (1 + rate * step), "epoch": p, "loss": loss(step)}
+                    facts = {"lr": 1 / (1 + rate * step), "epoch": min(p, epochs - 1), "loss": loss(step)}
                     weights = None if mark is None else mark(r, step)
                     rec.step(ids=ids, updates=step + 1, weights_mark=weights, **facts)
                     step += 1
@@ -77,6 +79,16 @@ def one_share(r, p):
 
 def ahead(r, p):
     return slices(r, p + r)
+
+
+def unequal(r, p):
+    """Files of unequal size: the first replica's has two batches."""
+    own = order(p)[:8] if r == 0 else order(p)[8:]
+    return [own[start : start + B] for start in range(0, N, B)][:5]
+
+
+def by_full_batches(step):
+    return loss_of(step) * (1 / (R * B) if step % 4 == 3 else 1) + (0.1 if step > 3 else 0)
 
 
 def apart(r, step):
@@ -117,6 +129,8 @@ CASES = {
     "replicas-set-otherwise": (2, {"mark": apart, "settings": lambda r: {"optimizer.group1.learning_rate": r}}),
     "replicas-start-apart": (0, {"mark": lambda r, step: float(r), "settings": lambda r: prints(r, of_each=True)}),
     "summed-over-replicas": (0, {"loss": own_means, "replica_losses": "sum"}),
+    "replicas-of-unequal-shares": (0, {"deal": unequal}),
+    "divided-by-full-batch": (3, {"loss": by_full_batches}),
     "mean-of-replicas-means": (4, {"loss": means}),
     "schedule-ticks-in-each-replica": (1, {"rate": R}),
 }
@@ -172,6 +186,26 @@ def test_a_replica_in_another_epochs_order_is_ahead_and_not_of_another_seed(tmp_
         assert cause.name == "replica-ahead"
         assert "1 epoch ahead of the rest, replica 1" in cause.sentence
         assert "set_epoch" in cause.fix["torch"]
+
+
+def test_a_replica_is_ahead_by_its_batches_where_one_loop_goes_over_all_passes(tmp_path):
+    """As over a data set that is repeated: no label says where a replica's own pass ends."""
+    other = replicas(tmp_path / "b.trace", uneven, steps=9, epochs=1)
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), other)
+    assert comparison.first_difference["step"] == 3
+    assert comparison.causes[0].name == "replica-ahead"
+    assert "step 3 of two passes at once: replica 0 draws the last samples" in comparison.causes[0].sentence
+
+
+def test_a_sample_that_two_replicas_draw_in_one_step_shows_there_whatever_the_order(tmp_path):
+    """The sizes differ from step 3 on."""
+
+    def whole(r, p):
+        return [order(p, seed=7)[start : start + B] for start in range(0, N, B)]
+
+    comparison = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", whole), order="coverage")
+    assert (comparison.first_difference["step"], comparison.first_difference["check"]) == (0, "boundaries")
+    assert (comparison.causes[0].name, comparison.causes[0].step) == ("replicas-unsplit", 0)
 
 
 def test_where_replicas_state_different_seeds_the_orders_are_different(tmp_path):

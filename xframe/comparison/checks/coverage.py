@@ -18,6 +18,7 @@ from xframe.comparison.passes import NeverSeen, dropping, kept_draws, labelled, 
 from xframe.comparison.result import Judgement
 from xframe.plan.training_plan import TrainingPlan
 
+_FIRST_ROWS = 1 << 19  # that are looked at for samples drawn twice in a step
 _LEFT_OUT = "a pass left some samples out, not the same ones, and no more over the run than by chance"
 _KEPT_OUT = "each run leaves the same samples out of all passes, fewer than a batch, and not those of the other: one "
 _KEPT_OUT += "order of its own whose remainder is dropped"
@@ -38,6 +39,9 @@ class Coverage(Boundaries):
 
     def judge(self) -> Judgement:
         candidate, reference, shared = self.pair.candidate, self.pair.reference, self.pair.shared
+        if (step := self._drawn_by_two_replicas()) is not None:
+            self._notice_orders_apart()
+            return Judgement("fail", step, difference(candidate, reference, step))
         if "batch_size" in self.pair.firsts:
             step = self.pair.firsts["batch_size"]
             if self.pair.firsts.get("ids_digest", step) < step:
@@ -62,6 +66,26 @@ class Coverage(Boundaries):
             return self._by_labels(sides, total) or self._of_the_run(sides, total)
         self._notice_orders(sides, (bounds, bounds))
         return self._by_pass(sides, bounds, total)
+
+    def _drawn_by_two_replicas(self) -> int | None:
+        """The first step in which the candidate's replicas draw a sample twice, before the reference begins a second
+        pass: no order does that."""
+        candidate, reference = self.pair.candidate, self.pair.reference
+        if candidate.trace is None or not candidate.trace.replicas:
+            return None
+        if not all("ids" in run.rows.known and "batch_size" in run.rows.known for run in (candidate, reference)):
+            return None
+        side, other = (
+            Drawn(run, self.pair.firsts.get("batch_size", self.pair.shared)) for run in (candidate, reference)
+        )
+        drawn = other.rows(0, min(other.num_rows, _FIRST_ROWS))
+        first = np.sort(np.unique(drawn, return_index=True)[1])
+        until = int(np.argmax(first != np.arange(len(first)))) if len(first) < len(drawn) else len(drawn)
+        until = until or len(first)  # all that is drawn twice comes behind
+        ids, steps = side.rows(0, until), np.repeat(np.arange(len(side.bounds) - 1), np.diff(side.bounds))[:until]
+        order = np.lexsort((ids, steps))
+        twice = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) == 0)
+        return int(steps[order][1:][twice][0]) if twice.any() else None
 
     def _by_labels(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement | None:
         """Epochs that draw samples more often than others, or not all; None if this leaves open what differs."""

@@ -148,6 +148,27 @@ class LossRows(Cause):
             yield self.note(case, f"{text}{case.other}", step)
 
 
+class DividedByFullBatch(Cause):
+    """Its losses are divided by the rows of a full batch in a short one too, which then weighs less."""
+
+    name = "divided-by-full-batch"
+    rank = 461.5
+    definite = True
+    fixes = settings(
+        torch="the mean of a batch's own losses: loss.mean(), or loss.sum() / len(batch)",
+        tensorflow="nn.compute_average_loss(losses, global_batch_size=rows of the step), not of a full batch; or "
+        "batch(..., drop_remainder=True)",
+    )
+
+    def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
+        if rows := by_full_batches(case, numbers):
+            text = (
+                f"{case.run} divides the losses of step {numbers.loss_differs_at:,} by {rows[1]:,}, the rows of a full "
+            )
+            text += f"batch, though it has {rows[0]:,}; up to there its losses are those of {case.other}"
+            yield self.note(case, text, numbers.loss_differs_at)
+
+
 class OtherGradient(Cause):
     """The same samples and updates, but different gradients entered them."""
 
@@ -231,6 +252,16 @@ def factor_of_replicas(case: Case, numbers: Numbers) -> float | None:
         return None
     by = (float(len(replicas)), 1 / len(replicas))
     return next((one for one in by if np.allclose(own, other * one, rtol=_SAME, atol=0)), None)
+
+
+def by_full_batches(case: Case, numbers: Numbers) -> tuple[int, int] | None:
+    """The rows of the first batch whose loss differs, and of a full one, if its losses are divided by the latter."""
+    step, sizes = numbers.loss_differs_at, case.reference.batch_size
+    if step is None or not numbers.other_losses or numbers.loss is None:
+        return None
+    own, other = (losses[step] for losses in numbers.loss)
+    rows, full = int(sizes[step]), int(sizes[: step + 1].max())
+    return (rows, full) if 0 < rows < full and np.isclose(own, other * rows / full, rtol=_SAME, atol=0) else None
 
 
 def apart(a: float, b: float) -> str:

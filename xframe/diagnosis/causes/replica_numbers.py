@@ -8,7 +8,7 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Fit, settings
-from xframe.diagnosis.causes.losses import factor_of_replicas
+from xframe.diagnosis.causes.losses import by_full_batches, factor_of_replicas
 from xframe.diagnosis.causes.replicas import OfReplicas
 from xframe.diagnosis.claims import of_rates
 from xframe.diagnosis.numbers import Numbers
@@ -34,6 +34,8 @@ class MeanOfMeans(OfReplicas):
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
         replicas, step = case.replicas, numbers.loss_differs_at
         if replicas is None or step is None or not numbers.other_losses or not len(replicas.uneven):
+            return
+        if by_full_batches(case, numbers):
             return
         first = int(replicas.uneven[0])
         behind = numbers.applied[first:] if numbers.applied is not None else np.ones(1, np.bool_)
@@ -83,6 +85,8 @@ class ScheduleTicksInEachReplica(OfReplicas):
     fixes = settings(
         accelerate="Accelerator(step_scheduler_with_optimizer=False), or the schedule's length x num_processes",
         torch="scheduler.step() once an update in each process, and a length in updates of all together",
+        tensorflow="a schedule of optimizer.iterations, or a counter of aggregation=ONLY_FIRST_REPLICA: by SUM each "
+        "replica adds to it",
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:

@@ -46,7 +46,7 @@ class ReplicasUnsplit(OfReplicas):
             return
         n, of = len(np.unique(np.concatenate(first))), len(replicas)
         text = f"gives each of its {of:,} replicas all {n:,} samples in a pass, so that each sample is trained on "
-        yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True)
+        yield self.fit(case, f"{text}{of:,} times in it", exact=False, shown=True, step=_drawn_twice(case))
 
 
 class ReplicasOfOneShare(OfReplicas):
@@ -67,7 +67,7 @@ class ReplicasOfOneShare(OfReplicas):
         if alike := same_share(first):
             never = counted(max(n - len(np.unique(np.concatenate(first))), 0), "sample")
             text = f"gives its replicas {alike[0]} and {alike[1]} the very same samples: in the first pass {never} of "
-            yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True)
+            yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True, step=_drawn_twice(case))
 
 
 class ReplicasOfDifferentOrders(OfReplicas):
@@ -108,6 +108,7 @@ class SetEpochForgotten(OfReplicas):
     about_order = True
     fixes = settings(
         torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch, in every process",
+        tensorflow="Dataset.shuffle(..., reshuffle_each_iteration=True), the default, and no cache() behind it",
     )
 
     def find(self, case: Case) -> Iterator[Fit]:
@@ -150,6 +151,7 @@ class ReplicaAhead(OfReplicas):
 
     def find(self, case: Case) -> Iterator[Fit]:
         yield from self._at_different_steps(case)
+        yield from self._in_its_samples(case)
         if (found := _ahead(case)) is not None:
             replica, by = found
             ahead_of, later = ("ahead of", "later") if by > 0 else ("behind", "earlier")
@@ -170,6 +172,54 @@ class ReplicaAhead(OfReplicas):
         text = f"makes step {step:,} of two epochs at once: replica {ahead} is in epoch {labels[ahead]:,} already, "
         text += f"replica {behind} still in epoch {labels[behind]:,}; their gradients are averaged all the same"
         yield self.fit(case, text, exact=False, shown=True, step=step)
+
+    def _in_its_samples(self, case: Case) -> Iterator[Fit]:
+        """Where one loop over all passes labels none: one draws what ends a pass, and another what it had already."""
+        replicas, ids, n, step = case.replicas, case.candidate.ids, case.num_samples, case.differs_at
+        if replicas is None or ids is None or n is None or not step or step >= len(case.candidate):
+            return
+        before, own = ids[: case.candidate.bounds[step]], replicas.of_step(ids, step)
+        before = before[len(before) // n * n :]
+        again = [bool(len(one)) and bool(np.isin(one, before).all()) for one in own]
+        rest = np.concatenate([before, *(one for one, known in zip(own, again, strict=True) if not known)])
+        if not any(known and len(one) > 1 for one, known in zip(own, again, strict=True)) or len(rest) == len(before):
+            return
+        if len(rest) == n == len(np.unique(rest)):
+            text = f"makes step {step:,} of two passes at once: replica {again.index(False)} draws the last samples of "
+            text += (
+                f"one, replica {again.index(True)} is in the next already; their gradients are averaged all the same"
+            )
+            yield self.fit(case, text, exact=False, shown=True, step=step)
+
+
+class ReplicasOfUnequalShares(OfReplicas):
+    """Its replicas have shares of unequal size, so that one has no samples left while another goes on."""
+
+    name = "replicas-of-unequal-shares"
+    rank = 18.5
+    settles = True
+    fixes = settings(
+        accelerate="Accelerator(even_batches=True), the default",
+        torch="DistributedSampler, which fills up or cuts all shares alike; one drop_last in every process",
+        tensorflow="AutoShardPolicy.DATA in place of FILE, or files of equal size; one drop_remainder in every worker",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        replicas, first, n = case.replicas, _first_pass(case), case.num_samples
+        if replicas is None or first is None or n is None or case.sizes_differ_at is None:
+            return
+        together = np.concatenate(first)
+        step = int(np.argmax((replicas.sizes == 0).any(axis=0)))
+        ended = not replicas.sizes[:, step].all() and case.candidate.bounds[step] < len(together)
+        if not ended or case.sizes_differ_at != step or len(np.unique(together)) < len(together):
+            return
+        out, shares = int(np.argmin(replicas.sizes[:, step])), " and ".join(f"{len(one):,}" for one in first)
+        text = (
+            f"has replicas of unequal shares ({shares} samples in the first pass): replica {out} has none left in step "
+        )
+        text += f"{step:,}, and the others go on alone"
+        text += f", {counted(n - len(together), 'sample')} of {n:,} being never taken" if len(together) < n else ""
+        yield self.fit(case, text, exact=False, shown=True)
 
 
 class ReplicaRemainder(OfReplicas):
@@ -292,6 +342,17 @@ def _ahead(case: Case) -> tuple[int, int] | None:
         return None
     first = np.concatenate(passes[0])
     return None if len(np.unique(first)) >= min(n, len(first)) else ahead(passes, n)
+
+
+def _drawn_twice(case: Case) -> int | None:
+    """The first step in which two replicas draw one sample, if that comes before anything else that differs."""
+    rows = case.candidate if case.drawn is None else case.drawn
+    until = case.shared if case.differs_at is None else case.differs_at
+    for step in range(min(until, len(rows))):
+        ids = None if rows.ids is None else rows.ids[rows.bounds[step] : rows.bounds[step + 1]]
+        if ids is None or len(np.unique(ids)) < len(ids):
+            return None if ids is None else step
+    return None
 
 
 def _repeated(first: Ints, later: list[Ints]) -> bool:
