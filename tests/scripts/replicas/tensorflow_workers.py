@@ -5,6 +5,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
+worker = strategy.cluster_resolver.task_id
 keras.utils.set_random_seed(0)
 features, targets = (part[:205] for part in load_digits(return_X_y=True))
 data = tf.data.Dataset.from_tensor_slices(((features / 16).astype("float32"), targets))
@@ -16,6 +17,7 @@ with strategy.scope():
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(10)])
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(model.trainable_variables)
+    ticks = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
 
 def step(inputs, labels):
@@ -26,6 +28,7 @@ def step(inputs, labels):
         loss = tf.reduce_sum(losses) / rows
     gradients = tape.gradient(loss, model.trainable_variables)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    ticks.assign_add(1.0)
 
 
 @tf.function
@@ -36,3 +39,4 @@ def train(inputs, labels):
 for _ in range(3):
     for inputs, labels in data:
         train(inputs, labels)
+        optimizer.learning_rate.assign(0.1 * 0.97**ticks)
