@@ -20,6 +20,6 @@ def judged(folder: Path, script: str, row: str, *, turned: bool = False) -> str:
     expected = (due.cause, due.first)
     verdict = "failed" if due.cause else "passed"
     names = comparison.causes[0].sentence.find(f"{script}-{row}") if comparison.causes else -1
-    if found == expected and comparison.verdict == verdict and names >= 0:
+    if found == expected and comparison.verdict == verdict and (names >= 0 or not due.cause):
         return ""
     return f"{script} {row}: {comparison.verdict}, {found}, expected {expected}\n{comparison}"

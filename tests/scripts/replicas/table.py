@@ -151,7 +151,7 @@ FOUND: dict[tuple[str, str], Found] = {
     ("tensorflow_workers", "seeds"): _of_orders(0),
     ("tensorflow_workers", "no seed"): _of_orders(0),
     ("tensorflow_workers", "sharded seeds"): _of_orders(0),
-    ("tensorflow_workers", "one keeps"): _of_orders(6),
+    ("tensorflow_workers", "one keeps"): Found("tensorflow_alone-right", "set-epoch-forgotten", (6, "boundaries")),
     ("tensorflow_workers", "kept"): Found("tensorflow_alone-right", "set-epoch-forgotten", (6, "boundaries")),
     ("tensorflow_workers", "ahead"): Found("tensorflow_alone-right", "replica-ahead", (0, "boundaries")),
     ("tensorflow_workers", "ahead by batches"): Found("tensorflow_alone-by 34", "replica-ahead", (6, "boundaries")),

@@ -161,12 +161,16 @@ class DividedByFullBatch(Cause):
     )
 
     def find_in_numbers(self, case: Case, numbers: Numbers) -> Iterator[Fit]:
-        if rows := by_full_batches(case, numbers):
-            text = (
-                f"{case.run} divides the losses of step {numbers.loss_differs_at:,} by {rows[1]:,}, the rows of a full "
-            )
-            text += f"batch, though it has {rows[0]:,}; up to there its losses are those of {case.other}"
-            yield self.note(case, text, numbers.loss_differs_at)
+        step, divided = numbers.loss_differs_at, by_full_batches(case, numbers)
+        if divided is None:
+            return
+        rows, full, by_reference = divided
+        run, other = (case.other, case.run) if by_reference else (case.run, case.other)
+        text = (
+            f"{run} divides the losses of step {step:,} by {full:,}, the rows of a full batch, though it has {rows:,}; "
+        )
+        text += f"up to there its losses are those of {other}"
+        yield self.note(case, text, step)
 
 
 class OtherGradient(Cause):
@@ -254,14 +258,19 @@ def factor_of_replicas(case: Case, numbers: Numbers) -> float | None:
     return next((one for one in by if np.allclose(own, other * one, rtol=_SAME, atol=0)), None)
 
 
-def by_full_batches(case: Case, numbers: Numbers) -> tuple[int, int] | None:
-    """The rows of the first batch whose loss differs, and of a full one, if its losses are divided by the latter."""
+def by_full_batches(case: Case, numbers: Numbers) -> tuple[int, int, bool] | None:
+    """The rows of the first batch whose loss differs, and of a full one, if its losses are divided by the latter; and
+    whether they are so in the reference."""
     step, sizes = numbers.loss_differs_at, case.reference.batch_size
     if step is None or not numbers.other_losses or numbers.loss is None:
         return None
     own, other = (losses[step] for losses in numbers.loss)
     rows, full = int(sizes[step]), int(sizes[: step + 1].max())
-    return (rows, full) if 0 < rows < full and np.isclose(own, other * rows / full, rtol=_SAME, atol=0) else None
+    if 0 < rows < full:
+        for by_reference, less, more in ((False, own, other), (True, other, own)):
+            if np.isclose(less, more * rows / full, rtol=_SAME, atol=0):
+                return rows, full, by_reference
+    return None
 
 
 def apart(a: float, b: float) -> str:
