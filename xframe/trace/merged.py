@@ -11,6 +11,7 @@ blocks that have no more elements than one file's: memory grows neither with the
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ _SUMMED = ("batch_size", "padding", "loss_rows")
 _WEIGHTED = ("loss", "accuracy")
 _KEPT = 1 << 25  # bytes of what was read that are kept of all replicas together
 _KEPT_DIGESTS = 1 << 22  # rows whose digests are kept, so that they are made once
-_FEW, _AT_ONCE = 1 << 16, 4  # rows of replicas up to which one reads after the other; else how many at once
+_FEW = 1 << 16  # rows of replicas up to which one reads after the other; else how many at once:
+_AT_ONCE = min(4, os.cpu_count() or 1)
 _OF_THE_FIRST = ("started", "platform", "versions", "runtime")  # what is each replica's own, and stands for the run
 INTERLEAVED = "interleaved"
 
