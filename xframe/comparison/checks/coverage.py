@@ -68,24 +68,15 @@ class Coverage(Boundaries):
         return self._by_pass(sides, bounds, total)
 
     def _drawn_by_two_replicas(self) -> int | None:
-        """The first step in which the candidate's replicas draw a sample twice, before the reference begins a second
-        pass: no order does that."""
-        candidate, reference = self.pair.candidate, self.pair.reference
-        if candidate.trace is None or not candidate.trace.replicas:
+        """The first step in which the replicas of a run draw a sample twice, before the other run begins a second pass:
+        no order does that."""
+        runs = self.pair.candidate, self.pair.reference
+        if not all("ids" in run.rows.known and "batch_size" in run.rows.known for run in runs):
             return None
-        if not all("ids" in run.rows.known and "batch_size" in run.rows.known for run in (candidate, reference)):
-            return None
-        side, other = (
-            Drawn(run, self.pair.firsts.get("batch_size", self.pair.shared)) for run in (candidate, reference)
-        )
-        drawn = other.rows(0, min(other.num_rows, _FIRST_ROWS))
-        first = np.sort(np.unique(drawn, return_index=True)[1])
-        until = int(np.argmax(first != np.arange(len(first)))) if len(first) < len(drawn) else len(drawn)
-        until = until or len(first)  # all that is drawn twice comes behind
-        ids, steps = side.rows(0, until), np.repeat(np.arange(len(side.bounds) - 1), np.diff(side.bounds))[:until]
-        order = np.lexsort((ids, steps))
-        twice = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) == 0)
-        return int(steps[order][1:][twice][0]) if twice.any() else None
+        steps = self.pair.firsts.get("batch_size", self.pair.shared)
+        sides = [Drawn(run, steps) for run in runs]
+        found = [_twice_in_a_step(*pair) for pair in (sides, sides[::-1]) if _has_replicas(pair[0].run)]
+        return min((step for step in found if step is not None), default=None)
 
     def _by_labels(self, sides: tuple[Drawn, Drawn], total: int | None) -> Judgement | None:
         """Epochs that draw samples more often than others, or not all; None if this leaves open what differs."""
@@ -234,6 +225,22 @@ def _part_of(sides: Sequence[Drawn], never: Sequence[NeverSeen], batch_size: int
     if len(parts) == 1 or any(one.count >= batch_size for _, one in parts):
         return _leaves_out(*parts[0])
     return None
+
+
+def _has_replicas(run: Run) -> bool:
+    return run.trace is not None and bool(run.trace.replicas)
+
+
+def _twice_in_a_step(side: Drawn, other: Drawn) -> int | None:
+    """The first step that draws a sample twice, among the rows in which the other side draws none twice."""
+    drawn = other.rows(0, min(other.num_rows, _FIRST_ROWS))
+    first = np.sort(np.unique(drawn, return_index=True)[1])
+    until = int(np.argmax(first != np.arange(len(first)))) if len(first) < len(drawn) else len(drawn)
+    until = until or len(first)  # all that is drawn twice comes behind
+    ids, steps = side.rows(0, until), np.repeat(np.arange(len(side.bounds) - 1), np.diff(side.bounds))[:until]
+    order = np.lexsort((ids, steps))
+    twice = (np.diff(ids[order]) == 0) & (np.diff(steps[order]) == 0)
+    return int(steps[order][1:][twice][0]) if twice.any() else None
 
 
 def _leaves_out(side: Drawn, never: NeverSeen) -> Judgement:
