@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 STEP = "optimizer.iterations, read inside the step after the update"
 FIT = "optimizer.iterations, read inside Keras' training step after its update"
+
+_MARKED = 1024  # elements of a weight that are looked at
+
+
+def weights_mark(weights: Sequence[Any]) -> tf.Tensor:
+    """The squares of each weight's first elements, added up: replicas alike have the same.
+
+    Squares, since a softmax's weights move so that their sum stays.
+    """
+    heads = [tf.reshape(weight, [-1])[:_MARKED] for weight in weights]
+    return tf.add_n([tf.reduce_sum(tf.square(tf.cast(head, tf.float64))) for head in heads])
 
 
 class UpdateCounter:

@@ -25,12 +25,12 @@ from xframe.running.drive import Batch, Seen
 from xframe.running.runtime import Replica
 from xframe.tasks import losses
 from xframe.tasks.task import Task
+from xframe_tensorflow.evidence import weights_mark
 from xframe_tensorflow.layers.dropout import Dropout
 from xframe_tensorflow.loops.function import FunctionStep
 from xframe_tensorflow.model import Model
 from xframe_tensorflow.pipeline import dealt
 
-_MARKED = 1024  # elements of a variable that are looked at
 _JOINED = dict[tuple[str, ...], tf.distribute.Strategy]()  # by the workers' addresses; a process can join but once
 _GONE = (
     tf.errors.UnavailableError,
@@ -84,11 +84,9 @@ def refuse_what_is_not_the_whole_steps(model: Model, task: Task) -> None:
             )
 
 
-def weights_mark(module: keras.Model) -> tf.Tensor:
-    """A number that is another where the weights are, of a few of them; in graph. A softmax's keep their plain sum."""
-    variables = [variable.value for variable in module.trainable_variables]
-    marked = [tf.reshape(one, [-1])[:_MARKED] for one in (variables[0], variables[-1])]
-    return tf.add_n([tf.reduce_sum(tf.square(tf.cast(one, tf.float64))) for one in marked])
+def mark_of(module: keras.Model) -> tf.Tensor:
+    """See ``Recorder.step``; in graph."""
+    return weights_mark([variable.value for variable in module.trainable_variables])
 
 
 def mirrored(replicas: int, device: str) -> tf.distribute.Strategy:
@@ -129,7 +127,7 @@ class ReplicaStep(FunctionStep):
         for dropout in self.dropouts:
             dropout.rows = lambda: dealt(tf.range(self.step_rows), plan, index)
         super().__init__(model, task, plan, precision)
-        self._mark = tf.function(lambda: weights_mark(model.module), autograph=False)
+        self._mark = tf.function(lambda: mark_of(model.module), autograph=False)
         self._meet = tf.function(lambda: strategy.run(_sum_of_ones), autograph=False)
 
     def __call__(self, batch: Batch) -> Seen:

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+
+_MARKED = 1024  # elements of a weight that are looked at, or a row's
+
+
+def weights_mark(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The squares of each weight's first elements, added up, on the first one's device: replicas alike have the same.
+
+    Squares, since a softmax's weights move so that their sum stays.
+    """
+    with torch.no_grad():
+        norms = torch._foreach_norm([_few(weight.detach()) for weight in weights], 2, torch.float64)
+        first = norms[0].device
+        together: torch.Tensor = torch.stack([norm.to(first) for norm in norms]).square().sum()
+        return together
+
+
+def _few(weight: torch.Tensor) -> torch.Tensor:
+    """Its first elements, as they are in memory, whatever its layout."""
+    while weight.numel() > _MARKED and weight.dim():
+        row = weight[0].numel()
+        if row >= _MARKED and weight.dim() > 1:
+            weight = weight[0]
+        else:
+            return weight[: _MARKED // row]
+    return torch.view_as_real(weight) if weight.is_complex() else weight
 
 
 class UpdateCounter:

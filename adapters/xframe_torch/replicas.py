@@ -31,13 +31,13 @@ from xframe.running.launch import host_and_port
 from xframe.running.runtime import Replica, Runtime
 from xframe.tasks import losses
 from xframe.tasks.task import Task
+from xframe_torch.evidence import weights_mark
 from xframe_torch.layers.dropout import Dropout
 from xframe_torch.model import Model
 from xframe_torch.optim import base
 from xframe_torch.pipeline import Gathered, Pipeline
 from xframe_torch.step import TrainStep
 
-_MARKED = 1024  # elements of a parameter that are looked at
 _OVER_THE_BATCH = (nn.modules.batchnorm._BatchNorm,)
 _DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)
 
@@ -155,7 +155,6 @@ class ReplicaStep(TrainStep):
         self.summed = losses.of(task.loss).reduction == "sum"
         super().__init__(model, task, plan, runtime)
         self.dropouts = [module for module in model.module.modules() if isinstance(module, Dropout)]
-        self.marked = [self.parameters[0], self.parameters[-1]]
         self.factor = 1.0  # of the loss, for the gradient
 
     def wrapped(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -199,10 +198,8 @@ class ReplicaStep(TrainStep):
         return {}
 
     def mark(self) -> torch.Tensor | None:
-        """A number that is another where the weights are, of a few of them; a softmax's keep their plain sum."""
-        with torch.no_grad():
-            looked_at = [parameter.flatten()[:_MARKED].double() for parameter in self.marked]
-            return torch.cat(looked_at).square().sum()
+        """See ``Recorder.step``; None where a replica has a part of the weights."""
+        return weights_mark(self.parameters)
 
 
 class ShardedStep(ReplicaStep):

@@ -28,6 +28,7 @@ from xframe.running.registry import Selection
 from xframe.running.runtime import Runtime
 from xframe.tasks import optimizers
 from xframe.tasks.lookup import find_task
+from xframe.tasks.optimizers import Average
 from xframe.tasks.schedules import Cosine, Piecewise, Warmup
 from xframe.tasks.task import Task
 
@@ -101,6 +102,8 @@ def _task(name: str, num_samples: int, rng: random.Random) -> Task:
     pieces = Piecewise((3, 7), (rate, rate / 2, rate / 3))
     rates = [rate, Cosine(rate, ticks=20), pieces, Warmup(4, pieces)]
     rule = replace(rule, learning_rate=rng.choice(rates), **({"weight_decay": 0.01} if rng.random() < 0.3 else {}))
+    if rng.random() < 0.2:
+        rule = replace(rule, average=Average(0.9, clock=rng.choice(["steps", "updates"]), final=rng.random() < 0.5))
     return replace(task, load=lambda: few, num_samples=num_samples, optimizer=rule)
 
 

@@ -156,7 +156,7 @@ class Recorder(Flushing):
             update_attempts: updates tried so far, skipped ones included.
             epoch, step_in_epoch, padding: labels, counted from 0 or from 1; how many of the last ids are padding.
             also: values of columns in ``schema.FURTHER``, by name; ``features``, ``targets``: of shape (batch_size, 3).
-            weights_mark: of several replicas, a scalar made of a few trained weights after the step.
+            weights_mark: of several replicas, a scalar made of all trained weights after the step.
         """
         if self._over:
             raise self._refusal("steps")

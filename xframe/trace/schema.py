@@ -129,7 +129,7 @@ TABLE = (
     ColumnDefinition(
         "weights_mark",
         "float64",
-        "squares of a few trained weights after this step, added up: equal on replicas that have the same weights",
+        "squares of each trained weight's first elements after this step, added up: equal on replicas of equal weights",
         "not taken",
         given=False,
         further=True,

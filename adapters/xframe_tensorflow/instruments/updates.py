@@ -12,13 +12,13 @@ import tensorflow as tf
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
 
 from xframe.recording.attach.patches import Patches, harmless
+from xframe_tensorflow.evidence import weights_mark
 from xframe_tensorflow.instruments.graphs import factors, graph_here, plain_variable
 from xframe_tensorflow.instruments.noting import Noting
 from xframe_tensorflow.instruments.steps import Steps, Update
 
 _CLIPPERS = {"clip_by_global_norm": "clip_global_norm", "clip_by_norm": "clip_norm", "clip_by_value": "clip_value"}
 _BOUNDS = "clip_norm", "clip_value_max"
-_MARKED = 1024  # elements of a weight
 _MOST_GRADIENTS = 8  # taken while one waits to be applied
 
 
@@ -158,12 +158,9 @@ class Updates:
 
 
 def mark_of(optimizer: Any) -> Any:
-    """The squares of a few of the weights that an optimizer leaves, added up: replicas alike have the same."""
+    """Of the weights that an optimizer leaves; None if it has none."""
     trained = optimizer._trainable_variables
-    if not trained:
-        return None
-    ends = [tf.reshape(_read(one), [-1])[:_MARKED] for one in (trained[0], trained[-1])]
-    return tf.add_n([tf.reduce_sum(tf.cast(tf.square(one), tf.float64)) for one in ends])
+    return weights_mark([_read(one) for one in trained]) if trained else None
 
 
 def _read(variable: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from xframe_tensorflow.replicas import replica_here, weights_mark
+from xframe_tensorflow.replicas import mark_of, replica_here
 
 _ROWS, _IDS = 1024, 1 << 20  # that a ring holds at most
 
@@ -88,7 +88,7 @@ def watch(model: keras.Model, train: Sequence[Ring], test: Sequence[Ring], seen_
             logs = step((x, y))
             numbers = {"lr": rate, **seen[replica]}
             if len(rings) > 1:
-                numbers["weights_mark"] = weights_mark(model)
+                numbers["weights_mark"] = mark_of(model)
             rings[replica].write(ids, tf.identity(model.optimizer.iterations), numbers)
             return logs
 

@@ -17,7 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from xframe.recording.attach.machine import Machine
 from xframe.recording.attach.patches import Patches, harmless
-from xframe_torch.evidence import UpdateCounter
+from xframe_torch.evidence import UpdateCounter, weights_mark
 from xframe_torch.instruments.capturing import Capturing
 from xframe_torch.instruments.noting import Noting
 from xframe_torch.instruments.stating import Stating
@@ -27,7 +27,6 @@ Norms = tuple[torch.Tensor | float, torch.Tensor | float]
 _SPARSE, _ON_CPU = attrgetter("is_sparse"), attrgetter("is_cpu")
 _NUMBER: Any = torch.Tensor.tolist  # of a scalar on the CPU; unlike ``item`` it is no operation
 _OWN = 1e-4  # between two ways of computing a norm; some take 1e-6 from it
-_MARKED = 1024  # elements of a weight
 _FEW = 16  # numbers on the CPU that Python adds in less time than two operations take
 
 
@@ -333,18 +332,11 @@ def parameters_of(optimizer: torch.optim.Optimizer) -> Iterable[torch.Tensor]:
 
 
 def mark_of(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
-    """Of a few of the weights that an optimizer leaves, on their device: replicas that stay alike have the same.
-
-    Squares are added up, since a softmax's weights move so that their sum stays. None where each process holds a share
-    of the weights.
-    """
+    """Of the weights that an optimizer leaves; None where each process holds a share of them."""
     trained = [p for p in parameters_of(optimizer) if p.requires_grad]
     if not trained or any(hasattr(p, "to_local") or hasattr(p, "_fsdp_flattened") for p in trained):
         return None
-    with torch.no_grad():
-        ends = (p.detach().reshape(-1)[:_MARKED] for p in (trained[0], trained[-1]))
-        first, last = (end.square().sum(dtype=torch.float64) for end in ends)
-        return first + last.to(first.device)
+    return weights_mark(trained)
 
 
 def norms_of(tensors: Sequence[Any]) -> Sequence[torch.Tensor]:

@@ -82,6 +82,14 @@ SLIPS: dict[str, dict[str, Edits]] = {
                 "nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))",
             ),
         ),
+        "one weight": (
+            (
+                "DistributedDataParallel(nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)))",
+                "nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))\n"
+                'DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ["2.weight"])\n'
+                "model = DistributedDataParallel(model)",
+            ),
+        ),
         "no_sync": (
             ("        loss = nn", "        if True:\n          with model.no_sync():\n            loss = nn"),
             ("        loss.backward()", "            loss.backward()"),
@@ -141,6 +149,7 @@ FOUND: dict[tuple[str, str], Found] = {
     ("torch_ddp", "seeds"): Found("torch_ddp-right", "replicas-of-different-orders", (0, "boundaries")),
     ("torch_ddp", "ahead"): Found("torch_alone-by 34", "replica-ahead", (6, "boundaries")),
     ("torch_ddp", "not wrapped"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),
+    ("torch_ddp", "one weight"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),
     ("torch_ddp", "no_sync"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),
     ("torch_ddp", "batch"): Found("torch_alone-right", "batch-size-per-replica", (0, "boundaries")),
     ("torch_ddp", "ticks"): Found("torch_ddp-right", "schedule-ticks-in-each-replica", (1, "lr")),
