@@ -41,8 +41,8 @@ def open_any(path: Path) -> Source:
     """Opens one file of any form, or the folder of a run of replicas, and verifies it.
 
     Raises:
-        NotATraceError: it is none, or of a newer format.
-        TraceError: it is damaged; replicas are missing, or not of one run.
+        NotATraceError: it is none, or of a newer format; a folder has no replica's trace.
+        TraceError: it is damaged; replicas' traces are missing, or none, or not of one run.
     """
     return _open_folder(path) if os.path.isdir(path) else open_source(path)
 
@@ -65,11 +65,15 @@ def _open_folder(folder: Path) -> Merged:
 
 def _open_all(paths: Sequence[Path]) -> list[File]:
     def opened(path: Path) -> File:
-        source = open_source(path)
+        try:
+            source = open_source(path)
+        except NotATraceError as error:  # a run that lacks a part cannot be judged, whatever is in its place
+            remedy = error.remedy or "Put the replica's trace there, or record the run again."
+            raise TraceError(error.what, got=error.got, expected=error.expected, remedy=remedy) from None
         source.forget(0)
         return source
 
-    if sum(path.stat().st_size for path in paths if path.exists()) < _SMALL:
+    if sum(os.path.getsize(path) for path in paths if os.path.exists(path)) < _SMALL:
         return [opened(path) for path in paths]
     from concurrent.futures import ThreadPoolExecutor
 

@@ -394,6 +394,30 @@ def test_a_damaged_replica(as_two):
         xframe.Trace.open(run.path)
 
 
+def in_place_of(path, what):
+    path.unlink()
+    {
+        "nothing in it": path.touch,
+        "another file": lambda: path.write_text("mine"),
+        "a folder": path.mkdir,
+        "a pipe": lambda: os.mkfifo(path),
+        "a link to itself": lambda: path.symlink_to(path.name),
+        "a link to nothing": lambda: path.symlink_to("nowhere"),
+    }[what]()
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing in it", "another file", "a folder", "a pipe", "a link to itself", "a link to nothing"]
+)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_is_no_trace_in_a_replicas_place_is_as_if_it_were_missing(as_two, what, rank):
+    run, _ = as_two
+    in_place_of(run.path / f"{rank}.trace", what)
+    with pytest.raises(xframe.TraceError, match=rf"{rank}\.trace'.*Put the replica's trace there") as raised:
+        xframe.Trace.open(run.path)
+    assert raised.value.exit_code == 4
+
+
 def test_folders_that_are_no_run(tmp_path):
     with pytest.raises(xframe.TraceError, match="no trace in the folder"):
         xframe.Trace.open(tmp_path)
