@@ -115,8 +115,12 @@ def answers(
         case = case.in_any_order(table.failed.get("boundaries"))
     only_shorter = not case.whole and case.differs_at == case.shared  # one side was merely not seen to its end
     differ = case.differs_at is not None and not only_shorter
-    apart = [one.explain_from for one in (replicas, reference_replicas) if one is not None]
+    several = [one for one in (replicas, reference_replicas) if one is not None]
+    apart = [one.explain_from for one in several]
     since = min((step for step in apart if step is not None), default=None)
+    if numbers is not None:  # what replicas state differently, no run states
+        stated = {name for one in several if one.part for name, *_ in one.otherwise}
+        numbers = replace(numbers, evidence=numbers.evidence.without(stated))
     with np.errstate(all="ignore"):  # NaN and infinities are losses like any other here
         found = _of_rows(case, plan, table) if rows and differ else []
         found += _of_replicas(case, table) if rows and replicas is not None else []
@@ -235,7 +239,10 @@ def _of_numbers(case: Case, numbers: Numbers, table: Table, since: int | None) -
 def _guessed(fit: Fit, numbers: Numbers, since: int) -> bool:
     """Whether that is a guess at numbers from that step on, or at the end: nothing recorded speaks for it."""
     cause = fit.cause
-    backed = cause.definite or bool(cause.settings_behind and numbers.evidence.differing(cause.settings_behind))
+    # What replicas do with their losses is not known where the weights of either run's part.
+    backed = (cause.definite and not cause.of_replicas) or bool(
+        cause.settings_behind and numbers.evidence.differing(cause.settings_behind)
+    )
     shown = fit.exact or (backed and fit.rank == cause.rank)
     return not shown and (fit.step is None or fit.step >= since)
 

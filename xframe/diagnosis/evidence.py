@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -80,6 +80,10 @@ class Evidence:
         """What was set, alone."""
         own, other = ({} if run.trace is None else run.trace.settings for run in (pair.candidate, pair.reference))
         return cls(settings=settings.differing(other, own, pair.candidate.name), stated=(own, other))
+
+    def without(self, names: Set[str]) -> Evidence:
+        """The same, but that the settings of these names are not known to differ."""
+        return replace(self, settings=tuple(one for one in self.settings if one.name not in names))
 
     def differing(self, pattern: str) -> list[Difference]:
         """The settings that differ whose names, without the number of a second optimizer or loss, are of a pattern."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,15 @@ _FINGERPRINT = re.compile(r"weights\..*fingerprint")
 _OF_UPDATES = re.compile(r"(optimizer|precision|dropout|normalisation|layer)\..*|loss\.(?!.*shape).*")
 
 
+class Applied(NamedTuple):
+    """A step behind which a replica has applied another number of updates than the first one."""
+
+    step: int
+    replica: int
+    own: int
+    first: int
+
+
 @dataclass(frozen=True, eq=False)
 class Replicas:
     """The replicas of a run.
@@ -30,6 +39,7 @@ class Replicas:
         epochs: each replica's own labels, of that shape; None where its loop names none.
         parted: the first step behind which the weights of two differ, where marks of them were recorded.
         apart: which replica's weights those are.
+        applied: where first they have applied different numbers of updates.
         ends_apart: their final weights differ.
         losses_summed: a step's loss is the sum of theirs.
         starts_apart: they state different starting weights, or have different ones before any update; None where that
@@ -43,6 +53,7 @@ class Replicas:
     epochs: Ints | None = None
     parted: int | None = None
     apart: int | None = None
+    applied: Applied | None = None
     ends_apart: bool = False
     losses_summed: bool = False
     starts_apart: bool | None = None
@@ -70,6 +81,7 @@ class Replicas:
             epochs,
             None if parting is None else parting.row,
             None if parting is None else parting.replica,
+            _applied(source.parting("updates"), rows),
             any(weights != kept[0] for weights in kept),
             source.losses_summed,
             _before_updates(rows[0], parting) or _start_apart(stated),
@@ -86,8 +98,17 @@ class Replicas:
         return self.parted is not None or self.ends_apart
 
     @property
+    def by_updates(self) -> Applied | None:
+        """Where an update is left out before their weights are seen to differ, which is then why they do."""
+        if self.applied is None or not self.part or self.starts_apart:
+            return None
+        return self.applied if self.parted is None or self.applied.step <= self.parted else None
+
+    @property
     def explain_from(self) -> int | None:
         """The first step whose loss their different weights explain; None where these are not known to differ."""
+        if self.by_updates is not None:
+            return 1 + self.by_updates.step
         if not self.part:
             return None
         return 0 if self.starts_apart else 1 + (self.parted or 0)
@@ -140,7 +161,16 @@ def _start_apart(stated: Sequence[Mapping[str, Any]]) -> bool | None:
 
 
 def _before_updates(rows: Rows, parting: Parting | None) -> bool:
-    return parting is not None and rows.updates is not None and not rows.updates[parting.row]
+    if parting is None or rows.updates is None or parting.row >= len(rows):
+        return False
+    return not rows.updates[parting.row]
+
+
+def _applied(parting: Parting | None, rows: Sequence[Rows]) -> Applied | None:
+    if parting is None or parting.row >= len(rows[0]):
+        return None
+    own, first = (int(rows[index].column("updates").values[parting.row]) for index in (parting.replica, 0))
+    return Applied(parting.row, parting.replica, own, first)
 
 
 def _otherwise(stated: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int, Any, Any]]:

@@ -29,9 +29,20 @@ def loss_of(step):
 
 
 def replicas(
-    path, deal=None, *, rate=1, mark=None, loss=loss_of, steps=None, settings=None, epochs=PASSES, **facts_of_all
+    path,
+    deal=None,
+    *,
+    rate=1,
+    mark=None,
+    loss=loss_of,
+    steps=None,
+    settings=None,
+    epochs=PASSES,
+    left=(),
+    **facts_of_all,
 ):
-    """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default."""
+    """Several, each by ``deal(replica, pass)``: lists of batches, slices of each step by default. Each of ``left`` is a
+    replica and a step, whose update it leaves out."""
     for r in range(R):
         with xframe.record(
             path, num_samples=N, metadata={"replica_split": "slices", **facts_of_all}, replica=(r, R)
@@ -45,7 +56,8 @@ def replicas(
                         break
                     facts = {"lr": 1 / (1 + rate * step), "epoch": min(p, epochs - 1), "loss": loss(step)}
                     weights = None if mark is None else mark(r, step)
-                    rec.step(ids=ids, updates=step + 1, weights_mark=weights, **facts)
+                    updates = step + 1 - sum(one == r and at <= step for one, at in left)
+                    rec.step(ids=ids, updates=updates, weights_mark=weights, **facts)
                     step += 1
     return path
 
@@ -126,6 +138,7 @@ CASES = {
     "replica-remainder": (3, {"deal": padded}),
     "replicas-of-one-share": (0, {"deal": one_share}),
     "replicas-not-synchronised": (2, {"mark": apart}),
+    "replica-leaves-update-out": (2, {"mark": lambda r, step: float(r * (step > 2)), "left": [(1, 2)]}),
     "replicas-set-otherwise": (2, {"mark": apart, "settings": lambda r: {"optimizer.group1.learning_rate": r}}),
     "replicas-start-apart": (0, {"mark": lambda r, step: float(r), "settings": lambda r: prints(r, of_each=True)}),
     "summed-over-replicas": (0, {"loss": own_means, "replica_losses": "sum"}),
@@ -157,6 +170,34 @@ def test_each_is_named_where_the_reference_does_it(tmp_path, name):
     assert (found.name, found.step, found.sentence) == (due.name, due.step, due.sentence)
     assert "faulty" in turned.causes[0].sentence
     assert turned.causes[0].run == "a"
+
+
+def test_an_update_left_out_is_no_gradient_that_is_not_shared(tmp_path):
+    """The weights are seen to differ a step later; one that is left out behind that is not why they do."""
+    sides = alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", **CASES["replica-leaves-update-out"][1])
+    for one in (sides, sides[::-1]):
+        (cause,) = xframe.compare(*one).causes
+        assert cause.sentence == (
+            "replica 1 of b leaves out 1 update that replica 0 makes: behind step 2 it has applied 2, replica 0 3"
+        )
+    alike = replicas(tmp_path / "d.trace", mark=lambda r, step: float(step), left=[(1, 2)])
+    assert xframe.compare(sides[0], alike).causes == ()  # perhaps they are but counted otherwise
+    later = replicas(tmp_path / "c.trace", mark=apart, left=[(1, 5)])
+    (cause,) = xframe.compare(sides[0], later).causes
+    assert (cause.name, cause.step) == ("replicas-not-synchronised", 2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_replicas_state_differently_is_no_setting_of_their_run(tmp_path, turned):
+    """The momentum of one replica is not the other run's, and is said once, of the run at fault."""
+    own = {"optimizer.momentum": 0.9}
+    one = replicas(tmp_path / "a.trace", settings=lambda r: own, mark=lambda r, step: float(step))
+    loss = {"loss": lambda step: loss_of(step) + 0.1 * (step > 2)}
+    states = {"settings": lambda r: {"optimizer.momentum": 0.5} if r else own}
+    other = replicas(tmp_path / "b.trace", mark=apart, **states, **loss)
+    causes = xframe.compare(*((other, one) if turned else (one, other))).causes
+    assert [cause.name for cause in causes] == ["replicas-set-otherwise"]
+    assert "optimizer.momentum is 0.5 in replica 1 of b, 0.9 in replica 0" in causes[0].sentence
 
 
 def test_what_both_runs_do_is_named_of_the_candidate(tmp_path):

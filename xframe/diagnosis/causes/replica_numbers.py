@@ -40,7 +40,7 @@ class MeanOfMeans(OfReplicas):
         first = int(replicas.uneven[0])
         behind = numbers.applied[first:] if numbers.applied is not None else np.ones(1, np.bool_)
         update = first + int(np.argmax(behind)) if behind.any() else first
-        if not first <= step <= update + _LATE or (replicas.parted is not None and replicas.parted < step):
+        if not first <= step <= update + _LATE:
             return
         rows = ", ".join(f"{size:,}" for size in replicas.sizes[:, first])
         text = (

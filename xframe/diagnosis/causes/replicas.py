@@ -10,9 +10,8 @@ import numpy as np
 
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
-from xframe.diagnosis.claims import Table, of_all
 from xframe.diagnosis.reference import planned
-from xframe.diagnosis.replicas import Replicas, ahead, same_share
+from xframe.diagnosis.replicas import ahead, same_share
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.plan.training_plan import TrainingPlan
@@ -245,92 +244,6 @@ class ReplicaRemainder(OfReplicas):
                 continue
             text = f"{does}, {counted(count, 'sample')}, so that {of:,} replicas have as many of its {num_samples:,}"
             yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
-
-
-class _Part(OfReplicas):
-    """Why the weights of its replicas differ; where several reasons would do, what was recorded of them decides."""
-
-    @staticmethod
-    def explains(table: Table, step: int | None) -> set[str]:
-        """The replicas' own check, and what was computed since."""
-        computed = of_all(table, step) & {"loss", "weights", "validation", "gradient norm"}
-        return {"replicas"} | computed
-
-
-class ReplicasStartApart(_Part):
-    """Its replicas start from different weights, which equal gradients do not make alike."""
-
-    name = "replicas-start-apart"
-    rank = 14
-    fixes = settings(
-        torch="DistributedDataParallel(model), which sends replica 0's weights to all; with init_sync=False "
-        "torch.manual_seed(seed), the same in every process, before the model is made",
-        accelerate="model = accelerator.prepare(model)",
-        tensorflow="make the model in strategy.scope(), or tf.keras.utils.set_random_seed(seed) before it, the same in "
-        "every worker",
-    )
-
-    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
-        if case.replicas is not None and case.replicas.part and case.replicas.starts_apart:
-            text = f"the replicas of {case.run} start from different weights: they have them before any update"
-            yield self.note(case, text, 0, exact=True)
-
-
-class ReplicasSetOtherwise(_Part):
-    """A replica has a setting of its own, by which it makes other updates than the others."""
-
-    name = "replicas-set-otherwise"
-    rank = 15
-    fixes = settings(any="the same model, loss and optimizer, and the same settings of each, in every process")
-
-    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
-        replicas = case.replicas
-        if replicas is None or not replicas.part or not replicas.otherwise or replicas.starts_apart:
-            return
-        name, index, *values = replicas.otherwise[0]
-        own, first = ("not stated" if value is None else str(value) for value in values)
-        more = len(replicas.otherwise) - 1
-        text = f"{name} is {own} in replica {index} of {case.run}, {first} in replica 0"
-        text += f", and {counted(more, 'setting')} more differ" if more else ""
-        text += f"; {_where_they_part(replicas)}"
-        yield self.note(case, text, replicas.parted)
-
-    @staticmethod
-    def explains(table: Table, step: int | None) -> set[str]:
-        """Rates are settings too."""
-        return _Part.explains(table, step) | {"lr"}
-
-
-class ReplicasNotSynchronised(_Part):
-    """Its replicas do not share their gradients, or one makes its updates otherwise: one of several models is kept."""
-
-    name = "replicas-not-synchronised"
-    rank = 16
-    fixes = settings(
-        torch="model = DistributedDataParallel(model), called itself and not model.module; no_sync() only before the "
-        "last backward pass of a window; what changes gradients or weights, in every process alike",
-        accelerate="model = accelerator.prepare(model), and accelerator.backward(loss)",
-        tensorflow="make the model and the optimizer in strategy.scope(), and call the step by strategy.run",
-    )
-
-    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
-        replicas = case.replicas
-        if replicas is None or not replicas.part or replicas.otherwise or replicas.starts_apart:
-            return
-        text = (
-            f"the replicas of {case.run} are not synchronised: {_where_they_part(replicas)}; their gradients are not "
-        )
-        text += "shared, or one changes its own, or its weights"
-        if replicas.starts_apart is None and replicas.parted in (None, 0):
-            text += ", or they start from different weights"
-        yield self.note(case, text, replicas.parted)
-
-
-def _where_they_part(replicas: Replicas) -> str:
-    if replicas.parted is None:
-        return "they end with different weights"
-    had = f"replica {replicas.apart} has other weights than replica 0"
-    return f"behind step {replicas.parted:,} {had}, though each applied the same number of updates"
 
 
 def _ahead(case: Case) -> tuple[int, int] | None:
