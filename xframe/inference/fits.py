@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from xframe.plan.cadence import Cadence
 LIMITS = ("epochs", "steps", "updates")
 _DEFAULTS = {  # what a plan need not say
     "remainder": "keep",
-    "replica_remainder": "uneven",
     "on_exhaustion": "repeat",
     "accumulation_boundary": "epoch",
     "accumulation_remainder": "flush",
@@ -44,6 +43,7 @@ class Fit(NamedTuple):
         """How much the plan has to say."""
         fields = self.fields
         effort = float(sum(fields.get(name, value) != value for name, value in _DEFAULTS.items()))
+        effort += fields.get("replica_remainder") not in (None, usual_even(fields))
         if (s := fields.get("steps_per_epoch")) is not None:
             usual = "continue" if fields["remainder"] == "carry" else "restart"
             effort += 2 + (fields["epoch_iterator"] != usual) + s * 1e-6
@@ -60,6 +60,11 @@ class Fit(NamedTuple):
     def without_limit(self) -> dict[str, Any]:
         """The fields but for what ends the run."""
         return {name: value for name, value in self.fields.items() if name not in LIMITS}
+
+
+def usual_even(fields: Mapping[str, Any]) -> str:
+    """What usually makes a pass even for replicas: where rows go round them a DistributedSampler, which fills it up."""
+    return "pad" if fields.get("replica_split") == "interleaved" else "uneven"
 
 
 def fits_of(run: Observed, passes: Passes, lengths: Iterable[int] | None = None) -> Iterator[Fit]:

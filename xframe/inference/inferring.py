@@ -120,7 +120,7 @@ def infer(
     # Of a data set of unknown size nothing shows but one long pass.
     one_pass = int(sizes.sum()) + int(sizes[0])
     run = Observed(rows, one_pass if n is None else n, tuple(seeds))
-    inference = _shared(run, replicas) if replicas else _explain(run)
+    inference = _shared(run, replicas) if replicas else _explain([run])
     if n is None:
         inference = replace(
             inference,
@@ -154,40 +154,40 @@ def number_of_samples(rows: Rows) -> tuple[int | None, list[str]]:
 
 
 def _shared(run: Observed, replicas: Mapping[str, Any]) -> Inference:
-    """The plans of several replicas: of what may make a pass even for them, that which explains the most steps."""
-    found = dict[str, Inference]()
+    """The plans of several replicas, with all that may make a pass even for them."""
+    runs = list[Observed]()
     for remainder in _OF_REPLICAS["replica_remainder"].words:
         with suppress(PlanError):  # not all are possible with every batch size
             shared = {**replicas, "replica_remainder": remainder}
-            found[remainder] = _explain(Observed(run.rows, run.num_samples, run.seeds, shared))
-    reached = {name: run.num_steps if one.first_misfit is None else one.first_misfit for name, one in found.items()}
-    inference = found[max(reached, key=reached.__getitem__)]
+            runs.append(Observed(run.rows, run.num_samples, run.seeds, shared))
+    inference = _explain(runs)
     if inference.plan is None:
         return inference
-    alike = tuple(name for name in found if reached[name] == max(reached.values()))
-    left = {name: field.words for name, field in _OF_REPLICAS.items() if name not in replicas} | {
-        "replica_remainder": alike
-    }
+    left = {name: field.words for name, field in _OF_REPLICAS.items() if name not in replicas}
+    found = inference.undecided.get("replica_remainder", ())
+    left["replica_remainder"] = tuple(word for word in left["replica_remainder"] if word in found)
     undecided = {name: values for name, values in left.items() if len(values) > 1}
     certain = {name: value for name, value in inference.certain.items() if name not in undecided}
     return replace(inference, certain=certain, undecided={**inference.undecided, **undecided})
 
 
-def _explain(run: Observed) -> Inference:
-    """The plans that fit all rows, or as many from the start as any plan explains."""
+def _explain(runs: Sequence[Observed]) -> Inference:
+    """The plans that fit all rows, or as many from the start as any plan explains; of the same rows with each of what
+    may make a pass even for replicas."""
+    run = runs[0]
     rows, n = run.rows, run.num_samples
-    candidates = list(passes_of.hypotheses(run))
-    sized = [passes_of.with_ids(run, one) for one in candidates if one.misfit >= len(rows)]
-    if fits := _best_fits(run, [one for one in sized if one.misfit >= len(rows)]):
+    candidates = [(one, passes) for one in runs for passes in passes_of.hypotheses(one)]
+    sized = [(one, passes_of.with_ids(one, passes)) for one, passes in candidates if passes.misfit >= len(rows)]
+    if fits := _best_fits([(one, passes) for one, passes in sized if passes.misfit >= len(rows)]):
         return _state(run, fits)
-    candidates = [passes_of.with_ids(run, one) for one in candidates]
-    step = _first_misfit(run, candidates)
-    odd = _odd(run, candidates, step)
+    candidates = [(one, passes_of.with_ids(one, passes)) for one, passes in candidates]
+    step = _first_misfit(candidates)
+    odd = _odd(run, [passes for _, passes in candidates], step)
     none = _without_passes(run, step)
     notes = ("The samples come in no passes: they are drawn with replacement, or otherwise at random.",) if none else ()
     if not step:
         return Inference(None, n, order="none" if none else "unknown", first_misfit=0, notes=notes, odd=odd)
-    start = _explain(run.head(step))
+    start = _explain([one.head(step) for one in runs])
     return replace(
         start,
         first_misfit=step if start.first_misfit is None else start.first_misfit,
@@ -197,23 +197,24 @@ def _explain(run: Observed) -> Inference:
     )
 
 
-def _best_fits(run: Observed, whole: list[Passes]) -> list[Fit]:
+def _best_fits(whole: list[tuple[Observed, Passes]]) -> list[Fit]:
     """The plans of the likely passes that explain all ids; of all such passes if none of these fits."""
-    best = max((one.chance for one in whole), default=0.0)
-    likely = [one for one in whole if one.chance >= best - UNLIKELY]
+    best = max((one.chance for _, one in whole), default=0.0)
+    likely = [(run, one) for run, one in whole if one.chance >= best - UNLIKELY]
     for group in (likely, whole):
-        fits = [fit for one in group for remainder in one.each_remainder() for fit in fits_of(run, remainder)]
+        fits = [fit for run, one in group for remainder in one.each_remainder() for fit in fits_of(run, remainder)]
         if fits or len(likely) == len(whole):
             return fits
     return []
 
 
-def _first_misfit(run: Observed, candidates: list[Passes]) -> int:
+def _first_misfit(candidates: list[tuple[Observed, Passes]]) -> int:
     """The most steps from the start that any hypothesis explains."""
-    best, applied = 0, run.applied
-    for one in sorted(candidates, key=lambda one: -one.misfit):
+    best, num_steps = 0, candidates[0][0].num_steps
+    for run, one in sorted(candidates, key=lambda pair: -pair[1].misfit):
         if one.misfit <= best:
             break
+        applied = run.applied
         if applied is None:
             best = one.misfit
             continue
@@ -224,7 +225,7 @@ def _first_misfit(run: Observed, candidates: list[Passes]) -> int:
                     for _, misfit, _ in window_sizes(run, cuts, flush=leftover == "flush"):
                         best = max(best, min(one.misfit, misfit))
     # All rows but the last fit, for else there would have been a fit: the run's end is the misfit.
-    return min(best, run.num_steps - 1)
+    return min(best, num_steps - 1)
 
 
 def _without_passes(run: Observed, misfit: int) -> bool:
@@ -287,6 +288,8 @@ def _state(run: Observed, fits: list[Fit]) -> Inference:
         for name in (*LIMITS, "accumulation_at_end"):
             values.pop(name, None)
         notes.append(_NO_END)
+    elif (same := _made_even(fits)) is not None:
+        notes.append(same)
     if rows.updates is None:
         values["gradient_accumulation_steps"] = (1, MORE)
         notes.append("The updates are not known, and so neither is accumulation.")
@@ -305,6 +308,18 @@ def _state(run: Observed, fits: list[Fit]) -> Inference:
         undecided={name: choices for name, choices in values.items() if len(choices) > 1},
         notes=tuple(notes),
     )
+
+
+def _made_even(fits: list[Fit]) -> str | None:
+    """Which remainders go with what makes a pass even for replicas, where not each goes with each."""
+    pairs = dict[str, set[str]]()
+    for fit in fits:
+        pairs.setdefault(str(fit.fields.get("replica_remainder")), set()).update(fit.remainders)
+    words = {how: sorted(found & {"keep", "drop", "pad"}, key=_IN_TURN.index) for how, found in pairs.items()}
+    if all(found == words[next(iter(words))] for found in words.values()):
+        return None
+    each = [f"{how} with remainder {' or '.join(found)}" for how, found in words.items()]
+    return f"These leave the same rows of a pass: {'; '.join(each)}."
 
 
 def _order_fields(passes: Passes) -> dict[str, Any]:

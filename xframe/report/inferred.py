@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xframe.errors import counted
+from xframe.inference.fits import usual_even
 from xframe.inference.inferring import MORE, Inference
 from xframe.plan.replicas import rows_of_pass
 from xframe.plan.training_plan import TrainingPlan
@@ -58,6 +59,8 @@ def _replicas(inference: Inference, plan: TrainingPlan) -> list[Row]:
     if "replica_remainder" in inference.certain:
         how = {"pad": "filled up to", "drop": "cut down to"}.get(remainder, "left at")
         known = f"{known}: a pass of {n:,} is {how} {rows_of_pass(plan, n):,}"
+    elif plan.replica_split == "interleaved" and remainder == usual_even(plan.to_dict()):
+        known = f"likely, as by a DistributedSampler; {known}"
     return [*lines, ["made even", remainder, known]]
 
 
@@ -66,6 +69,7 @@ def _remainder(inference: Inference, plan: TrainingPlan) -> Row:
     known, value = _certain(inference, "remainder"), plan.remainder
     if n is None:
         return ["remainder", "unknown", "the number of samples is not known"]
+    made_even = "replica_remainder" in inference.undecided and n % plan.replicas > 0  # or not
     n = rows_of_pass(plan, n)
     rest = n % b
     division = f"{n:,} mod {b:,} = {rest:,}"
@@ -77,7 +81,7 @@ def _remainder(inference: Inference, plan: TrainingPlan) -> Row:
             "carry": "and batches go over the end of a pass",
         }.get(value, "")
         return ["remainder", value, f"{known}: {division}" + (f", {how}" if how and rest else "")]
-    if not rest:
+    if not rest and not made_even:
         return ["remainder", value, f"{division}: nothing is ever left, so that the rows can't tell"]
     return ["remainder", value, _others(inference, "remainder", value)]
 

@@ -47,9 +47,11 @@ def test_random_plans_of_replicas_are_inferred(record_property):
         assert np.array_equal(again.batch_size, rows.batch_size), (num_samples, fields)
         assert np.array_equal(again.updates, rows.updates), (num_samples, fields)
         assert {name: getattr(plan, name) for name in stated} == stated
-        possible = inference.undecided.get("replica_remainder", (plan.replica_remainder,))
-        assert fields["replica_remainder"] in possible, (num_samples, fields)
         assert inference.undecided["replica_gradients"] == ("rows", "replicas")
+        for name in ("remainder", "replica_remainder"):
+            known = (inference.certain.get(name), *inference.undecided.get(name, ()))
+            assert fields[name] in known, (num_samples, fields, name)
+        assert fields["batch_size"] == inference.certain.get("batch_size", fields["batch_size"])
         shown += 1
     record_property("sample", f"plans of replicas inferred from rows: {cases:,} random plans, seed 1")
     assert shown > 0
@@ -70,6 +72,26 @@ def test_a_distributed_sampler_is_a_plan(remainder, last, words):
     text = one(inference, "run")
     assert words in text
     assert f"mod 16 = {last}, and the last batch of a pass has {last}" in text
+
+
+@pytest.mark.parametrize("made", [("pad", "keep"), ("pad", "drop"), ("pad", "pad"), ("uneven", "pad"), ("drop", "pad")])
+@pytest.mark.parametrize(("split", "shown"), [("interleaved", ("pad", "keep")), ("slices", ("uneven", "pad"))])
+def test_of_plans_with_the_same_rows_none_is_certain(made, split, shown):
+    replicas = {"replicas": 3, "replica_split": split}
+    even, remainder = made
+    rows = rows_of(61, batch_size=9, epochs=2, **replicas, replica_remainder=even, remainder=remainder)
+    assert rows.batch_size.tolist() == [9] * 14
+    inference = infer(rows, 61, replicas=replicas)
+    assert inference.first_misfit is None
+    assert not {"remainder", "replica_remainder"} & inference.certain.keys()
+    assert inference.undecided["replica_remainder"] == ("uneven", "pad", "drop")
+    assert inference.undecided["remainder"] == ("keep", "drop", "pad", "error")
+    assert (inference.plan.replica_remainder, inference.plan.remainder) == shown  # what engines that share so do
+    text = one(inference, "run")
+    assert "pad with remainder keep or drop or pad" in text
+    assert "uneven with remainder pad; " in text
+    assert ("likely, as by a DistributedSampler; or uneven, or drop" in text) == (split == "interleaved")
+    assert not any("certain" in line for line in text.splitlines() if line.split()[0] in ("made", "remainder"))
 
 
 def test_padding_of_other_samples_is_no_plan():
