@@ -79,7 +79,8 @@ class Evidence:
     def of_settings(cls, pair: Pair) -> Evidence:
         """What was set, alone."""
         own, other = ({} if run.trace is None else run.trace.settings for run in (pair.candidate, pair.reference))
-        return cls(settings=settings.differing(other, own, pair.candidate.name), stated=(own, other))
+        differing = settings.differing(other, own, pair.candidate.name)
+        return cls(settings=tuple(one for one in differing if not _as_large(one, pair)), stated=(own, other))
 
     def without(self, names: Set[str]) -> Evidence:
         """The same, but that the settings of these names are not known to differ."""
@@ -119,6 +120,14 @@ class Evidence:
         before, after = (self.norms.get(name, (np.zeros(0),) * 2)[side] for name in ("gradient_norm", "clipped_norm"))
         known = np.isfinite(before) & np.isfinite(after)
         return np.flatnonzero(known & (after < before * (1 - _FIRED))) if known.any() else None
+
+
+def _as_large(one: Difference, pair: Pair) -> bool:
+    """Whether batches of each replica come to as many samples in all."""
+    if one.name != "loader.batch_size" or not all(type(size) is int for size in (one.candidate, one.reference)):
+        return False
+    of = [1 if run.trace is None else max(1, len(run.trace.replicas)) for run in (pair.candidate, pair.reference)]
+    return bool(one.candidate * of[0] == one.reference * of[1])
 
 
 def _validated(run: Run) -> frozenset[int]:

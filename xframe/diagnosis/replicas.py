@@ -17,6 +17,7 @@ from xframe.trace.rows import Rows
 from xframe.trace.trace import Trace
 
 _FINGERPRINT = re.compile(r"weights\..*fingerprint")
+_FEWEST = 3  # samples of a share
 _OF_UPDATES = re.compile(r"(optimizer|precision|dropout|normalisation|layer)\..*|loss\.(?!.*shape).*")
 
 
@@ -138,6 +139,27 @@ class Replicas:
             return [ids[:0]] * len(self)
         return [ids[(step == index) & (owner == replica)] for replica in range(len(self))]
 
+    def exchanged(self, ids: Ints, whose: Sequence[int]) -> Ints:
+        """The run's ids, if each replica had what another one has: the first has what ``whose[0]`` has, and so on."""
+        other = Replicas(self.sizes[list(whose)], self.woven)
+        (_, owner), (_, place) = self._owners, other._owners
+        found = np.empty_like(ids)
+        for replica, had in enumerate(whose):
+            found[place == replica] = ids[owner == had]
+        return found
+
+    def exchange(self, ids: Ints, due: Ints) -> list[int] | None:
+        """Whose share each replica would have to have for the run's ids to be those that are due; None if none does."""
+        first, (of, owner) = self.sizes[:, 0], self._owners
+        if not first[0] or (first != first[0]).any() or not len(ids) == len(due) == len(of):
+            return None
+        begin = np.arange(len(self)) * (1 if self.woven else first[0])
+        had = dict(zip(ids[of == 0].tolist(), owner[of == 0].tolist(), strict=True))
+        whose = [had.get(one, -1) for one in due[begin].tolist()]
+        if sorted(whose) != [*range(len(self))] or not np.array_equal(self.exchanged(ids, whose), due):
+            return None
+        return whose
+
     def passes(self, ids: Ints, labels: NDArray[np.int64]) -> list[list[Ints]]:
         """For each pass what each replica had of it; the last one may have been cut.
 
@@ -187,6 +209,24 @@ def same_share(one: Sequence[Ints]) -> tuple[int, int] | None:
         for earlier in range(later):
             if len(one[earlier]) > 1 and np.array_equal(one[earlier], one[later]):
                 return earlier, later
+    return None
+
+
+def dealt_to(shares: Sequence[Ints], order: Ints | None, num_samples: int) -> int | None:
+    """To how many replicas a pass was dealt of which these are shares, where it was to more; None if that is not seen.
+
+    A share has every so many-th sample in the order of the pass, or as they are stored, shuffled since.
+    """
+    within = all(len(one) > _FEWEST and one.min() >= 0 and one.max() < num_samples for one in shares)
+    if not within:
+        return None
+    place = np.empty(num_samples, np.int64)
+    place[np.arange(num_samples) if order is None else order] = np.arange(num_samples)
+    for of_each in ([place[one] for one in shares], [np.sort(one) for one in shares]):
+        apart = {int(by) for one in of_each for by in np.diff(one[:-1])}  # the last sample may fill the share up
+        begin = {int(one[0]) for one in of_each}
+        if len(apart) == 1 and len(begin) == len(shares) < min(apart) and max(begin) < min(apart):
+            return apart.pop()
     return None
 
 

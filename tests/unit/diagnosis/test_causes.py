@@ -44,7 +44,7 @@ def test_each_is_whole(cause: Cause) -> None:
 
 
 def test_ranks_are_all_different() -> None:
-    assert len(causes.every()) == 117
+    assert len(causes.every()) == 119
     assert len({cause.rank for cause in causes.every()}) == len(causes.every())
 
 

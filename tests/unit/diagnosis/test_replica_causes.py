@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xframe
+from xframe.diagnosis.replicas import Replicas
 
 N, R, B, PASSES = 25, 2, 4, 3  # 4 steps a pass, of 8, 8, 8 and 1
 
@@ -89,6 +90,18 @@ def one_share(r, p):
     return slices(0, p)
 
 
+def shares_of_three(r, p):
+    """Every third sample, where two train; the third shares are filled up."""
+    own = np.concatenate([order(p), order(p)[:2]])[r::3]
+    return [own[start : start + B] for start in range(0, len(own), B)]
+
+
+def stored_for_three(r, p):
+    """Every third sample as they are stored, shuffled since."""
+    own = np.random.default_rng([r, p]).permutation(np.arange(r, N - 1, 3))
+    return [own[start : start + B] for start in range(0, len(own), B)]
+
+
 def ahead(r, p):
     return slices(r, p + r)
 
@@ -137,6 +150,8 @@ CASES = {
     "replica-ahead": (3, {"deal": uneven, "steps": 9}),
     "replica-remainder": (3, {"deal": padded}),
     "replicas-of-one-share": (0, {"deal": one_share}),
+    "replicas-of-other-number": (0, {"deal": shares_of_three}),
+    "replicas-exchanged": (0, {"deal": lambda r, p: slices(1 - r, p)}),
     "replicas-not-synchronised": (2, {"mark": apart}),
     "replica-leaves-update-out": (2, {"mark": lambda r, step: float(r * (step > 2)), "left": [(1, 2)]}),
     "replicas-set-otherwise": (2, {"mark": apart, "settings": lambda r: {"optimizer.group1.learning_rate": r}}),
@@ -170,6 +185,65 @@ def test_each_is_named_where_the_reference_does_it(tmp_path, name):
     assert (found.name, found.step, found.sentence) == (due.name, due.step, due.sentence)
     assert "faulty" in turned.causes[0].sentence
     assert turned.causes[0].run == "a"
+
+
+@pytest.mark.parametrize(("deal", "never"), [(shares_of_three, 8), (stored_for_three, 9)])
+def test_replicas_that_are_fewer_than_the_samples_are_dealt_to(tmp_path, deal, never):
+    (cause, *_) = xframe.compare(alone(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", deal)).causes
+    assert cause.name == "replicas-of-other-number"
+    assert f"deals its samples to 3 replicas, and 2 train: in the first pass {never} of 25 samples" in cause.sentence
+    assert "num_replicas" in cause.fix["torch"]
+
+
+def test_a_pass_that_ends_early_is_dealt_to_those_that_train(tmp_path):
+    """As many samples of each pass lack, and these are its last."""
+    cut = replicas(tmp_path / "b.trace", lambda r, p: slices(r, p)[:2])
+    assert "replicas-of-other-number" not in {
+        one.name for one in xframe.compare(alone(tmp_path / "a.trace"), cut).causes
+    }
+
+
+def test_shares_in_each_others_place_are_no_order_inside_batches(tmp_path):
+    """Where the samples of a step are in another order besides, it is not said."""
+    one = alone(tmp_path / "a.trace")
+    exchanged = replicas(tmp_path / "b.trace", lambda r, p: slices(1 - r, p))
+    (cause,) = xframe.compare(one, exchanged).causes
+    assert "replica 1 has that of replica 0, replica 0 has that of replica 1" in cause.sentence
+    assert "the mean of their gradients is the same" in cause.sentence
+    turned = replicas(tmp_path / "c.trace", lambda r, p: [ids[::-1] for ids in slices(1 - r, p)])
+    causes = xframe.compare(one, turned).causes
+    assert causes
+    assert "replicas-exchanged" not in {cause.name for cause in causes}
+
+
+@pytest.mark.parametrize("woven", [False, True])
+def test_of_three_replicas_each_has_the_share_that_another_should_have(woven):
+    """The last step has fewer rows in one of them."""
+    due = np.arange(17)
+    own = Replicas(np.array([[2, 2, 1], [2, 2, 2], [2, 2, 2]]), woven)
+    ids = Replicas(np.array([[2, 2, 2], [2, 2, 2], [2, 2, 1]]), woven).exchanged(due, [2, 0, 1])
+    whose = own.exchange(ids, due)
+    assert whose == [1, 2, 0]
+    assert own.exchanged(ids, whose).tolist() == due.tolist()
+    assert own.exchange(due, np.roll(due, 1)) is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_few_samples_filled_up_for_the_replicas_are_no_batch_size(tmp_path, turned):
+    """A batch has them all, and one again; loaders state as many samples of a step in both."""
+    one, several = tmp_path / "a.trace", tmp_path / "b.trace"
+    with xframe.record(one, num_samples=3, replica=(0, 1)) as rec:
+        rec.settings({"loader.batch_size": 8})
+        for p in range(3):
+            rec.step(ids=np.roll([0, 1, 2], p), updates=p + 1, epoch=p)
+    for r in range(4):
+        with xframe.record(several, num_samples=3, metadata={"replica_split": "interleaved"}, replica=(r, 4)) as rec:
+            rec.settings({"loader.batch_size": 2})
+            for p in range(3):
+                rec.step(ids=np.roll([0, 1, 2], p)[[r % 3]], updates=p + 1, epoch=p)
+    causes = xframe.compare(*((several, one) if turned else (one, several))).causes
+    assert causes[0].name == "replica-remainder"
+    assert causes[0].sentence.startswith("b repeats the first of a pass at its end, 1 sample")
 
 
 def test_an_update_left_out_is_no_gradient_that_is_not_shared(tmp_path):

@@ -11,12 +11,13 @@ import numpy as np
 from xframe.diagnosis.case import Case
 from xframe.diagnosis.cause import Cause, Fit, Prediction, settings
 from xframe.diagnosis.reference import planned
-from xframe.diagnosis.replicas import ahead, same_share
+from xframe.diagnosis.replicas import ahead, dealt_to, same_share
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.plan.training_plan import TrainingPlan
 
 _OVERLAPPING = 0.9  # of the samples: shares of two orders have no more than three quarters of them
+_MOST_NAMED = 4  # replicas
 _IN_ORDER = "ahead in its order"  # among fields: of which fix the one is
 
 
@@ -67,6 +68,54 @@ class ReplicasOfOneShare(OfReplicas):
             never = counted(max(n - len(np.unique(np.concatenate(first))), 0), "sample")
             text = f"gives its replicas {alike[0]} and {alike[1]} the very same samples: in the first pass {never} of "
             yield self.fit(case, f"{text}{n:,} are never taken", exact=False, shown=True, step=_drawn_twice(case))
+
+
+class ReplicasOfOtherNumber(OfReplicas):
+    """Its samples are dealt to more replicas than train, so that the shares of the others are never taken."""
+
+    name = "replicas-of-other-number"
+    rank = 21.7
+    settles = True
+    fixes = settings(
+        torch="DistributedSampler(dataset) without num_replicas=, or with dist.get_world_size()",
+        tensorflow="Dataset.shard(num_workers, index), with as many workers as train",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        first, n = _first_pass(case), case.num_samples
+        of = None if first is None or n is None else dealt_to(first, _order_of_reference(case, n), n)
+        if first is None or n is None or of is None:
+            return
+        never = n - len(np.unique(np.concatenate(first)))
+        text = f"deals its samples to {of:,} replicas, and {len(first):,} train: in the first pass {never:,} of "
+        yield self.fit(case, f"{text}{n:,} samples are never taken", exact=False, shown=True, step=case.first_step)
+
+
+class ReplicasExchanged(OfReplicas):
+    """Its replicas have each other's shares of every step, as where ranks are counted differently."""
+
+    name = "replicas-exchanged"
+    rank = 21.8
+    settles = True
+    about_order = True
+    fixes = settings(
+        torch="DistributedSampler(dataset) without rank=, or with dist.get_rank()",
+        tensorflow="Dataset.shard(num_workers, index), with each worker's own index",
+    )
+
+    def find(self, case: Case) -> Iterator[Fit]:
+        replicas, ids = case.replicas, case.ids
+        if replicas is None or ids is None or case.same_batches or not case.may_be_reordered:
+            return
+        end = int(case.candidate.bounds[case.shared])
+        if case.shared != replicas.sizes.shape[1] or (whose := replicas.exchange(*(one[:end] for one in ids))) is None:
+            return
+        has = [f"replica {index} has that of replica {due}" for due, index in enumerate(whose) if index != due]
+        more = f", and {len(has) - _MOST_NAMED:,} more" if len(has) > _MOST_NAMED else ""
+        text = (
+            f"gives replicas each other's share of every step: {', '.join(has[:_MOST_NAMED])}{more}; where shares are "
+        )
+        yield self.fit(case, f"{text}of equal size, the mean of their gradients is the same up to rounding", shown=True)
 
 
 class ReplicasOfDifferentOrders(OfReplicas):
@@ -243,7 +292,10 @@ class ReplicaRemainder(OfReplicas):
             if plan.replicas == of and plan.replica_remainder == remainder:
                 continue
             text = f"{does}, {counted(count, 'sample')}, so that {of:,} replicas have as many of its {num_samples:,}"
-            yield Prediction({"replicas": of, "replica_remainder": remainder}, text, of)
+            fields = {"replicas": of, "replica_remainder": remainder}
+            if remainder == "pad" and num_samples <= plan.batch_size < num_samples + count and not case.given:
+                fields["batch_size"] = num_samples + count  # a batch of all samples shows no larger size
+            yield Prediction(fields, text, of)
 
 
 def _ahead(case: Case) -> tuple[int, int] | None:
@@ -282,6 +334,13 @@ def _labels(case: Case) -> Ints | None:
     if rows is None or len(rows.pass_index) != replicas.sizes.shape[1]:
         return None
     return np.tile(rows.pass_index, (len(replicas), 1))
+
+
+def _order_of_reference(case: Case, num_samples: int) -> Ints | None:
+    """The order of its first pass over all samples; None where it is not seen to have one."""
+    ids = (case.drawn_by_reference or case.reference).ids
+    first = None if ids is None else ids[:num_samples]
+    return first if first is not None and np.array_equal(np.sort(first), np.arange(num_samples)) else None
 
 
 def _first_pass(case: Case) -> list[Ints] | None:
