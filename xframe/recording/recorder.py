@@ -75,6 +75,7 @@ def record(
         metadata: further facts about the run, as JSON values; those that xframe reads are named in ``Facts``.
             ``replica_split`` is how the loader deals a step's rows to replicas, in a plan's words; ``replica_losses``
             is ``sum`` where a step's loss is the sum of its replicas', as under ``tf.distribute``, not their mean.
+            ``replica_run`` is a text that all replicas of the run give and those of no other run, as a job's number.
         continues: the trace of the run up to here; whoever opens this one gets the whole run. Numbers given as
             ``updates`` are the whole run's; to what a counter counts in this process those before are added.
         step: the run's first that is recorded here; those that it had from there on are abandoned. Default: its end.
@@ -87,7 +88,7 @@ def record(
     """
     path, replica = Path(path), which(replica)
     given = dict(metadata or {})
-    dealt = given.pop("replica_split", None), given.pop("replica_losses", None)
+    dealt = [given.pop(f"replica_{name}", None) for name in ("split", "losses", "run")]
     facts, of = begun_now(plan, num_samples), stated(replica, plan, *dealt)
     before = begun(path, continues, step, new=not of)
     writer = new_writer(file_of(path, replica), {**facts, **given, **of, **before.head}, before)

@@ -8,6 +8,7 @@ with record_replicas("mirrored.trace", 2, plan=plan) as rec:
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,8 @@ def record_replicas(path: str | Path, of: int, **options: Any) -> Several:
     """
     if type(of) is not int or of < 2:
         raise UsageError("replicas to record", got=of, expected="2 or more")
+    token = {"replica_run": secrets.token_hex(16)}
+    options["metadata"] = {**token, **(options.get("metadata") or {})}
     return Several(Path(path).absolute(), [record(path, **options, replica=(index, of)) for index in range(of)])
 
 

@@ -103,6 +103,8 @@ def _recorder(job: Job, plan: TrainingPlan, task: Task, facts: Facts, kept: Kept
 
     known = {"plan": plan, "num_samples": task.num_samples, "metadata": facts.metadata(), **kept.continued}
     if job.replica is not None:
+        if job.replica.here is None:  # all are on this machine, and meet where nobody else does
+            known["metadata"] |= {"replica_run": Path(job.replica.meeting).name}
         return record(job.trace, replica=(job.replica.index, job.replica.of), **known)
     if plan.replicas > 1:
         return record_replicas(job.trace, plan.replicas, **known)

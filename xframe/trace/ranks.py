@@ -12,7 +12,7 @@ from xframe.errors import NotATraceError, TraceError, Verbatim, counted, printab
 from xframe.trace.merged import Merged
 from xframe.trace.opening import File, open_source
 from xframe.trace.source import Source, damaged, unreadable
-from xframe.trace.stated import StatedReplica, fitted
+from xframe.trace.stated import StatedReplica, StatedRun, fitted
 
 _RANK = re.compile(r"(0|[1-9]\d{0,9})\.trace")
 _AT_ONCE = 2  # that are opened, where they are many bytes: of each a block is held
@@ -132,6 +132,7 @@ def _check(folder: Path, paths: Sequence[Path], parts: Sequence[Source], stated:
                 raise _other_run(path, paths[0], what, mine, others)
         if part.metadata.get("plan") != parts[0].metadata.get("plan"):
             raise _other_run(path, paths[0], "recorded under another plan", None, None)
+    _check_run(paths, [own.run for own in stated])
     if len(paths) < first.of:
         there = {own.index for own in stated}
         lacking = [index for index in range(first.of) if index not in there]
@@ -144,6 +145,20 @@ def _check(folder: Path, paths: Sequence[Path], parts: Sequence[Source], stated:
             if len(lacking) == 1
             else "Put them there, or record the run again: of a part of its samples nothing can be judged.",
         )
+
+
+def _check_run(paths: Sequence[Path], runs: Sequence[StatedRun]) -> None:
+    """That what tells runs apart is the same in all that state it; where all have a token, it decides.
+
+    Raises:
+        TraceError: it is not.
+    """
+    by_token = all(one.token is not None for one in runs)
+    for told in ("token",) if by_token else ("token", "launcher"):
+        known = [(path, text) for path, one in zip(paths, runs, strict=True) if (text := getattr(one, told))]
+        for path, text in known:
+            if text != known[0][1]:
+                raise _other_run(path, known[0][0], "of another one, by its " + told, text, known[0][1])
 
 
 def _other_run(path: Path, first: Path, what: str, mine: object, others: object) -> TraceError:

@@ -14,7 +14,8 @@ from xframe.errors import shown
 from xframe.files.limits import LARGEST, MOST_REPLICAS, SETTING_CHARACTERS, SETTING_VALUES, parsed
 
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+MOST_CHARACTERS = 200  # of a name
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
 Hex128 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 Certificate = Annotated[str, StringConstraints(pattern="^xf1-[0-9a-f]{40}$")]
 
@@ -73,10 +74,18 @@ class StatedContinues(_Stated):
     losses: Hex128 | None = None
 
 
+class StatedRun(_Stated):
+    """What tells a replica's run from others: two of one run have the same token, or else the same launcher's words."""
+
+    token: Name | None = None
+    launcher: Name | None = None
+
+
 class StatedReplica(_Stated):
     """In a head's metadata: which replica of a run this trace is of; null what is not known of how it is dealt.
 
-    ``losses``: ``sum`` where a step's loss is the sum of its replicas', else it is their mean by rows.
+    ``losses``: ``sum`` where a step's loss is the sum of its replicas', else it is their mean by rows. ``run``: earlier
+    versions stated nothing of it.
     """
 
     index: Count
@@ -84,6 +93,7 @@ class StatedReplica(_Stated):
     split: Name | None = None
     gradients: Name | None = None
     losses: Literal["sum"] | None = None
+    run: StatedRun = StatedRun()
 
     @model_validator(mode="after")
     def _is_one(self) -> StatedReplica:

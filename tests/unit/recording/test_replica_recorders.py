@@ -181,3 +181,92 @@ def test_each_replicas_own_weights_and_an_exception(tmp_path):
     assert [rank.weights()["w"].tolist() for rank in ranks] == [[0], [1]]
     with pytest.raises(xframe.UsageError, match="replicas to record: got 1, expected 2 or more"):
         record_replicas(tmp_path / "other.trace", 1)
+
+
+# What tells a run from others
+
+
+class Store:
+    """A process group's store, which ``processes`` share."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def compare_set(self, key, expected, desired):
+        if self.kept.get(key, "") == expected:
+            self.kept[key] = desired
+        return self.kept[key].encode()
+
+
+def stated_by(path, rank, of=2, **metadata):
+    with xframe.record(path, replica=(rank, of), metadata=metadata) as rec:
+        rec.step(ids=[rank])
+    return xframe.Trace.open(path / f"{rank}.trace").metadata["replica"].get("run")
+
+
+def grouped(monkeypatch, store, rank):
+    one = group(rank=rank, size=2)
+    one.distributed_c10d = types.SimpleNamespace(_get_default_store=lambda: store)
+    monkeypatch.setitem(sys.modules, "torch.distributed", one)
+
+
+def test_a_process_group_is_one_run_and_another_one_another(tmp_path, monkeypatch):
+    stores, told = (Store(), Store()), {}
+    for number, store in enumerate(stores):
+        for rank in (1, 0):
+            grouped(monkeypatch, store, rank)
+            told[number, rank] = stated_by(tmp_path / f"{number}.trace", rank)["token"]
+    assert told[0, 0] == told[0, 1] != told[1, 0] == told[1, 1]
+    (tmp_path / "0.trace" / "1.trace").write_bytes((tmp_path / "1.trace" / "1.trace").read_bytes())
+    assert xframe.Trace.open(tmp_path / "1.trace").num_rows == 1
+    with pytest.raises(xframe.TraceError, match="of another one, by its token"):
+        xframe.Trace.open(tmp_path / "0.trace")
+
+
+@pytest.mark.parametrize("broken", [None, types.SimpleNamespace(), types.SimpleNamespace(compare_set=lambda *_: b"")])
+def test_a_group_without_such_a_store_says_nothing(tmp_path, monkeypatch, broken):
+    grouped(monkeypatch, broken, 0)
+    assert stated_by(tmp_path / "run.trace", 0) is None
+
+
+def test_a_group_of_others_than_the_replicas_says_nothing(tmp_path, monkeypatch):
+    grouped(monkeypatch, Store(), 0)
+    assert stated_by(tmp_path / "run.trace", 1) is None
+
+
+def test_a_launcher_is_what_it_set_alike_for_all(tmp_path, monkeypatch):
+    launched = {"WORLD_SIZE": "2", "MASTER_PORT": "2900", "MASTER_ADDR": "me", "TORCHELASTIC_RUN_ID": "job"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RANK", "0")
+    told = {"launcher": "TORCHELASTIC_RUN_ID=job MASTER_PORT=2900"}
+    assert stated_by(tmp_path / "run.trace", 0) == told
+    monkeypatch.setenv("MASTER_ADDR", "host-0")
+    assert stated_by(tmp_path / "run.trace", 1) is None  # it is not what the launcher says
+    (tmp_path / "run.trace" / "1.trace").unlink()
+    monkeypatch.setenv("RANK", "1")
+    assert stated_by(tmp_path / "run.trace", 1) == told
+    assert xframe.Trace.open(tmp_path / "run.trace").num_rows == 1
+
+
+def test_of_tensorflows_cluster_the_ports_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", task("worker", 0))
+    assert stated_by(tmp_path / "run.trace", 1, of=3) == {"launcher": "TF_CONFIG=1,1,1"}
+
+
+def test_a_token_may_be_given_and_those_of_one_process_have_one(tmp_path):
+    assert stated_by(tmp_path / "given.trace", 0, replica_run="job 7") == {"token": "job 7"}
+    tokens = set()
+    for name in ("a.trace", "b.trace"):
+        with record_replicas(tmp_path / name, 2) as rec:
+            for part in rec.parts:
+                part.step(ids=[0])
+        tokens |= {one.metadata["replica"]["run"]["token"] for one in xframe.Trace.open(tmp_path / name).replicas}
+    assert len(tokens) == 2
+
+
+@pytest.mark.parametrize("token", ["", 7, "x" * 201])
+def test_what_is_no_token(tmp_path, token):
+    with pytest.raises(xframe.UsageError, match=r"^the metadata's replica_run: got .* expected a text of up to 200"):
+        xframe.record(tmp_path / "run.trace", replica=(0, 2), metadata={"replica_run": token})
+    assert not list(tmp_path.iterdir())

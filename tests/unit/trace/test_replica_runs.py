@@ -10,6 +10,7 @@ from sampling import part
 
 import xframe
 from xframe.plan.replicas import share, shared_padding
+from xframe.recording import replicas as recording
 from xframe.trace import merged as merging
 from xframe.trace import opening, streams
 from xframe.trace import parquet as closed_form
@@ -383,6 +384,35 @@ def test_files_of_different_runs(as_two, other, words):
     rank_of(run.path, other, 1)
     with pytest.raises(xframe.TraceError, match=rf"1\.trace and 0\.trace are not of one run: {words}"):
         xframe.Trace.open(run.path)
+
+
+@pytest.mark.parametrize(
+    ("runs", "word"),
+    [
+        (({"token": "a"}, {"token": "b"}), "token"),
+        (({}, {"token": "a"}, {"token": "b"}), "token"),
+        (({"launcher": "A"}, {"launcher": "B"}), "launcher"),
+        (({"launcher": "A"}, {}, {"launcher": "B"}), "launcher"),
+        (({"token": "a", "launcher": "A"}, {"launcher": "B"}), "launcher"),
+        (({"token": "a", "launcher": "A"}, {"token": "b", "launcher": "A"}), "token"),
+        (({"token": "a", "launcher": "A"}, {"token": "a", "launcher": "B"}), None),
+        (({"token": "a", "launcher": "A"}, {"launcher": "A"}), None),
+        (({"token": "a"}, {"launcher": "A"}), None),
+        (({}, {"token": "a"}, {}), None),
+    ],
+)
+def test_what_is_stated_of_a_run_tells_it_from_others(tmp_path, monkeypatch, runs, word):
+    plan, path = plans(len(runs)), tmp_path / "run.trace"
+    for rank, run in enumerate(runs):
+        with monkeypatch.context() as patch:
+            patch.setattr(recording, "told_apart", lambda *_, run=run: run)
+            rank_of(path, plan, rank)
+    if word is None:
+        assert xframe.Trace.open(path).metadata["replica"]["of"] == len(runs)
+        return
+    with pytest.raises(xframe.TraceError, match=f"are not of one run: it is of another one, by its {word}") as raised:
+        xframe.Trace.open(path)
+    assert raised.value.exit_code == 4
 
 
 def test_a_damaged_replica(as_two):
