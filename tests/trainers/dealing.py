@@ -1,8 +1,9 @@
 """What the trainers' own engines deal to each of several replicas, beside what the plans of their presets say.
 
 Nothing is trained: the ids are those that come out of each replica's data loader, or distributed data set.
-``python dealing.py RANK REPLICAS RENDEZVOUS`` and ``python dealing.py mirrored`` are the processes of ``ENGINES``; they
-read configurations from their input, a JSON list, and print what they saw.
+``python dealing.py RANK REPLICAS RENDEZVOUS``, ``python dealing.py worker RANK ADDRESSES`` and ``python dealing.py
+mirrored`` are the processes of ``ENGINES``; they read configurations from their input, a JSON list, and print what they
+saw.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +131,11 @@ def _mirrored(rng: random.Random) -> Case:
     return n, {**arguments, "num_replicas_in_sync": replicas, "auto_shard_policy": policy}
 
 
+def _workers(rng: random.Random) -> Case:
+    n, given = _mirrored(rng)
+    return n, {**given, "auto_shard_policy": rng.choice(["AUTO", "DATA"])}
+
+
 # Engines
 
 
@@ -163,13 +171,36 @@ def _ids(loader: Any) -> list[list[int]]:
 
 def _accelerate_ranks(cases: list[Case]) -> list[Dealt]:
     """Accelerate's loaders, each rank a process; a group of them for each number of processes."""
+
+    def started(replicas: int, folder: Path) -> list[subprocess.Popen[str]]:
+        return [_started(str(rank), str(replicas), str(folder / "rendezvous")) for rank in range(replicas)]
+
+    return _by_replicas(cases, "num_processes", started)
+
+
+def _workers_replicas(cases: list[Case]) -> list[Dealt]:
+    """``experimental_distribute_dataset`` of MultiWorkerMirroredStrategy, each worker a process."""
+
+    def started(replicas: int, _: Path) -> list[subprocess.Popen[str]]:
+        with ExitStack() as held:
+            ports = [
+                held.enter_context(socket.create_server(("localhost", 0))).getsockname()[1] for _ in range(replicas)
+            ]
+        addresses = ",".join(f"localhost:{port}" for port in ports)
+        return [_started("worker", str(rank), addresses) for rank in range(replicas)]
+
+    return _by_replicas(cases, "num_replicas_in_sync", started)
+
+
+def _by_replicas(
+    cases: list[Case], named: str, started: Callable[[int, Path], list[subprocess.Popen[str]]]
+) -> list[Dealt]:
+    """What each case's replicas are dealt, by a group of processes for each number of replicas."""
     dealt: list[Dealt] = [[] for _ in cases]
-    for replicas in {given["num_processes"] for _, given in cases}:
-        places = [i for i, (_, given) in enumerate(cases) if given["num_processes"] == replicas]
+    for replicas in {given[named] for _, given in cases}:
+        places = [i for i, (_, given) in enumerate(cases) if given[named] == replicas]
         with tempfile.TemporaryDirectory() as folder:
-            rendezvous = str(Path(folder) / "rendezvous")
-            ranks = [_started(str(rank), str(replicas), rendezvous) for rank in range(replicas)]
-            seen = _answers(ranks, [cases[i] for i in places])
+            seen = _answers(started(replicas, Path(folder)), [cases[i] for i in places])
         for place, *of_ranks in zip(places, *seen, strict=True):
             dealt[place] = list(of_ranks)
     return dealt
@@ -235,18 +266,32 @@ def _mirror(cases: list[Case]) -> list[Dealt]:
     devices = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 4)
     strategies = {r: tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(r)]) for r in (2, 3, 4)}
-    seen = []
-    for n, given in cases:
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy[
-            given["auto_shard_policy"]
-        ]
-        rows = tf.data.Dataset.range(n).batch(given["batch_size"], drop_remainder=given["drop_remainder"])
-        strategy = strategies[given["num_replicas_in_sync"]]
-        shared = strategy.experimental_distribute_dataset(rows.with_options(options))
-        steps = [[ids.numpy().tolist() for ids in strategy.experimental_local_results(batch)] for batch in shared]
-        seen.append([[step[replica] for step in steps] for replica in range(strategy.num_replicas_in_sync)])
-    return seen
+    return [_shared(strategies[given["num_replicas_in_sync"]], n, given) for n, given in cases]
+
+
+def _worker(rank: int, addresses: list[str], cases: list[Case]) -> list[list[list[int]]]:
+    """What MultiWorkerMirroredStrategy deals to one worker."""
+    task = {"type": "worker", "index": rank}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    import tensorflow as tf
+
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    assert strategy.num_replicas_in_sync == len(addresses)
+    return [_shared(strategy, n, given)[0] for n, given in cases]
+
+
+def _shared(strategy: Any, n: int, given: Arguments) -> Dealt:
+    """What a strategy deals to its replicas in this process."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    policy = tf.data.experimental.AutoShardPolicy[given["auto_shard_policy"]]
+    options.experimental_distribute.auto_shard_policy = policy
+    rows = tf.data.Dataset.range(n).batch(given["batch_size"], drop_remainder=given["drop_remainder"])
+    shared = strategy.experimental_distribute_dataset(rows.with_options(options))
+    steps = [[ids.numpy().tolist() for ids in strategy.experimental_local_results(batch)] for batch in shared]
+    here = len(strategy.extended.worker_devices)
+    return [[step[replica] for step in steps] for replica in range(here)]
 
 
 # By name: the preset, how a configuration is drawn, and what its replicas are dealt.
@@ -255,6 +300,7 @@ ENGINES: dict[str, tuple[str, Callable[[random.Random], Case], Callable[[list[Ca
     "Lightning": ("lightning", _lightning, _lightning_loaders),
     "Accelerate": ("accelerate", _accelerate, _accelerate_ranks),
     "MirroredStrategy": ("tf_distribute", _mirrored, _mirrored_replicas),
+    "MultiWorkerMirroredStrategy": ("tf_distribute", _workers, _workers_replicas),
 }
 
 
@@ -262,6 +308,8 @@ def main() -> None:
     cases = json.load(sys.stdin)
     if sys.argv[1] == "mirrored":
         print(json.dumps(_mirror(cases)))
+    elif sys.argv[1] == "worker":
+        print(json.dumps(_worker(int(sys.argv[2]), sys.argv[3].split(","), cases)))
     else:
         rank, replicas, rendezvous = sys.argv[1:]
         print(json.dumps(_rank(int(rank), int(replicas), rendezvous, cases)))
