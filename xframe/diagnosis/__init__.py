@@ -7,6 +7,7 @@ Its files:
     claims.py      what sentences claim besides, which the comparison's table may refute; backing.py: what settings say
     ranking.py     orders the causes and decides which is certain; totals that agree by chance
     causes/        the causes, a file a small family; a new one is a new file there, and nothing else
+    naming.py      sentences without numbers of samples that are in no run's data
     fixes.py       what fixes are filled in with, and which are for the frameworks in use
     cause.py       what a cause is: name, meaning, finders, sentence, fixes, rank
     case.py        a candidate beside its reference; reference.py the plans and order behind the reference

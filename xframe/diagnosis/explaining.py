@@ -6,7 +6,6 @@ trace is opened or read again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -28,6 +27,7 @@ from xframe.diagnosis.counts import filled
 from xframe.diagnosis.diagnosing import Answer, answers, in_order
 from xframe.diagnosis.evidence import Evidence
 from xframe.diagnosis.fixes import in_use
+from xframe.diagnosis.naming import by_content
 from xframe.diagnosis.numbers import ACCEPTED, Numbers, Outcome, numbers_of
 from xframe.diagnosis.replicas import Replicas
 from xframe.errors import counted, printable
@@ -42,21 +42,13 @@ _ROWS = {"batch_size", "ids_digest", "updates", "epoch", "step_in_epoch", "paddi
 _IN_SENTENCES = 2  # causes of one difference
 _JUDGED_AGAIN: dict[str, type[Check]] = {check.name: check for check in (FinalWeights, Validations)}
 _DIFFERENCES = 4  # of one run
-# Where sentences number samples; ``without`` is what is left where these are numbers of no data.
-_NUMBER = re.compile(r"\d[\d,]*")
-_SAMPLES = (
-    re.compile(r"(?P<without>(?:training set|never has)) \((?P<ids>\d[\d,]*(?:, \d[\d,]*)*)(?:, …)?\)"),
-    re.compile(r"\b(?P<without>samples) (?P<ids>\d[\d,]* and \d[\d,]*\b)"),
-    re.compile(r"(?P<without>\b)sample (?P<ids>\d+(?:,\d{3})*)"),
-    re.compile(r"(?P<without>\b)(?<=in place of )(?P<ids>\d+(?:,\d{3})*)"),
-)
 
 
 def explain(findings: Findings) -> Comparison:
     """The comparison with why it failed; as it is if it did not fail."""
     comparison = findings.comparison
     if comparison.verdict != "failed":
-        return comparison
+        return _order_alone(findings) if comparison.verdict == "inconclusive" else comparison
     sentences, difference = [*comparison.explanation], comparison.first_difference
     explanations: tuple[Explanation, ...] = ()
     if all("batch_size" in run.rows.known for run in findings.runs):
@@ -83,6 +75,24 @@ def explain(findings: Findings) -> Comparison:
         sentences.append("Runs that list their sample ids would show more.")
     settings, said = joining.weighed(comparison), tuple(dict.fromkeys(sentences))
     return replace(comparison, causes=explanations, explanation=said, settings=settings)
+
+
+def _order_alone(findings: Findings) -> Comparison:
+    """The comparison with why its orders differ, where nothing else does, if replicas show that by themselves."""
+    comparison, known = findings.comparison, causes.by_name()
+    if not any(pair.noticed and any(map(_replicated, (pair.candidate, pair.reference))) for pair in findings.across):
+        return comparison
+    found = tuple(
+        replace(one, fix=in_use(one.fix, [run.facts for run in findings.runs]))
+        for one in _explanations(findings, {run.name: run.rows.limited() for run in findings.runs})
+        if known[one.name].of_replicas and known[one.name].about_order
+    )
+    said = [sentence for one in found for sentence in sentences_of(one)]
+    return replace(comparison, causes=found, explanation=(*comparison.explanation, *said))
+
+
+def _replicated(run: Run) -> bool:
+    return run.trace is not None and bool(run.trace.replicas)
 
 
 def _of_steps(findings: Findings) -> Iterator[Explanation]:
@@ -224,22 +234,10 @@ def _of_candidate(
         found = [one._replace(explanation=replace(one.explanation, certain=False)) for one in found]
     if (named := pair.candidate.named) is not None:
         found = [
-            one._replace(explanation=replace(one.explanation, sentence=_by_content(one.explanation.sentence, named)))
+            one._replace(explanation=replace(one.explanation, sentence=by_content(one.explanation.sentence, named)))
             for one in found
         ]
     return [one for one in found if not coverage or one.shown or not causes.by_name()[one.explanation.name].about_order]
-
-
-def _by_content(sentence: str, named: int) -> str:
-    """The sentence without the numbers of samples from ``named`` on, which are of contents and in no run's data."""
-
-    def unnamed(words: re.Match[str]) -> str:
-        numbers = [int(one.replace(",", "")) for one in _NUMBER.findall(words["ids"])]
-        return words[0] if max(numbers) < named else words["without"] or "another sample"
-
-    for pattern in _SAMPLES:
-        sentence = pattern.sub(unnamed, sentence)
-    return sentence
 
 
 def _parted(pair: Pair) -> bool:

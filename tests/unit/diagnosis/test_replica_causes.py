@@ -293,6 +293,51 @@ def test_one_replica_alone_that_is_not_told_the_epoch(tmp_path):
             assert "in every process" in cause.fix["torch"]
 
 
+def drawn_alone(path, of_pass):
+    """One process whose script was recorded, by the order of each pass."""
+    with xframe.record(path, num_samples=N, replica=(0, 1)) as rec:
+        rec.settings({"loader.batch_size": R * B})
+        for step in range(PASSES * 4):
+            ids = of_pass(step // 4)[8 * (step % 4) : 8 * (step % 4) + 8]
+            rec.step(ids=ids, updates=step + 1, loss=loss_of(step), lr=1 / (1 + step), epoch=step // 4)
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_number_told_in_every_epoch_is_no_epoch_told(tmp_path, turned):
+    """No order is in common, which fails nothing; of two that each keep one order, none forgets it."""
+    stated = {"settings": lambda r: {"loader.batch_size": B}, "mark": lambda r, step: float(step)}
+    constant = replicas(tmp_path / "b.trace", lambda r, p: slices(r, 7), **stated)
+
+    def compared(name, of_pass):
+        sides = drawn_alone(tmp_path / name, of_pass), constant
+        return xframe.compare(*sides[:: -1 if turned else 1])
+
+    comparison = compared("a.trace", order)
+    assert comparison.verdict == "inconclusive"
+    (cause,) = comparison.causes
+    assert (cause.name, cause.step, cause.certain) == ("set-epoch-forgotten", 4, False)
+    assert cause.sentence.startswith("b repeats in every pass what each of its 2 replicas had in the first")
+    assert "always with one number" in cause.sentence
+    for name, of_pass in (("kept.trace", lambda p: order(5)), ("stored.trace", lambda p: np.arange(N))):
+        comparison = compared(name, of_pass)
+        assert comparison.verdict == "inconclusive"
+        assert comparison.causes == ()
+
+
+def test_replicas_in_the_stored_order_forget_no_epoch(tmp_path):
+    """They never shuffle."""
+    stated = {"settings": lambda r: {"loader.batch_size": B}, "mark": lambda r, step: float(step)}
+
+    def stored(r, p):
+        return [np.arange(N)[start + r : start + R * B : R] for start in range(0, N, R * B)]
+
+    run = replicas(tmp_path / "b.trace", stored, **stated)
+    comparison = xframe.compare(drawn_alone(tmp_path / "a.trace", order), run)
+    assert comparison.verdict == "inconclusive"
+    assert comparison.causes == ()
+
+
 def test_a_replica_in_another_epochs_order_is_ahead_and_not_of_another_seed(tmp_path):
     """Its share of a pass is of the order of the next, which it says is the same epoch."""
     one, other = replicas(tmp_path / "a.trace"), replicas(tmp_path / "b.trace", ahead)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from xframe.diagnosis.replicas import ahead, dealt_to, same_share
 from xframe.errors import counted, listed
 from xframe.inference.observed import Ints
 from xframe.plan.training_plan import TrainingPlan
+from xframe.trace.rows import Rows
 
 _OVERLAPPING = 0.9  # of the samples: shares of two orders have no more than three quarters of them
 _MOST_NAMED = 4  # replicas
@@ -155,9 +156,23 @@ class SetEpochForgotten(OfReplicas):
     settles = True
     about_order = True
     fixes = settings(
-        torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch, in every process",
+        torch="sampler.set_epoch(epoch) of the DistributedSampler at the start of each epoch, with its own number, in "
+        "every process",
         tensorflow="Dataset.shuffle(..., reshuffle_each_iteration=True), the default, and no cache() behind it",
     )
+
+    def find_in_replicas(self, case: Case) -> Iterator[Fit]:
+        """Where the runs have orders of their own: the reference's is another one in its second pass."""
+        labels, own, other = _labels(case), case.drawn, case.drawn_by_reference
+        if case.replicas is None or labels is None or case.differs_at is not None:
+            return
+        if own is None or own.ids is None or other is None or not _shuffled(other):
+            return
+        passes = case.replicas.passes(own.ids, labels)
+        stored = all(bool((np.diff(one) > 0).all()) for one in passes[0]) if passes else True
+        if len(passes) > 1 and not stored and all(_repeated(*one) for one in _by_replica(passes)):
+            second = int(np.argmax(labels[0] > labels[0, 0]))
+            yield self.fit(case, _in_every_pass(case), exact=False, shown=True, step=second)
 
     def find(self, case: Case) -> Iterator[Fit]:
         labels = _labels(case)
@@ -167,12 +182,9 @@ class SetEpochForgotten(OfReplicas):
         passes = case.replicas.passes(case.ids[0], labels)
         if second == 0 or case.differs_at is None or case.differs_at < second or len(passes) < 2:
             return
-        repeat = [
-            index for index, first in enumerate(passes[0]) if _repeated(first, [one[index] for one in passes[1:]])
-        ]
+        repeat = [index for index, one in enumerate(_by_replica(passes)) if _repeated(*one)]
         if len(repeat) == len(case.replicas):
-            text = f"repeats in every pass what each of its {len(case.replicas):,} replicas had in the first; "
-            yield self.fit(case, f"{text}{case.other} shuffles each pass", exact=False, shown=True)
+            yield self.fit(case, _in_every_pass(case), exact=False, shown=True)
         elif repeat and all(len(passes[0][index]) > 1 for index in repeat):
             which = f"replica {repeat[0]}" if len(repeat) == 1 else f"replicas {listed(repeat)}"
             text = f"repeats in every pass the first share of {which}, while its other replicas shuffle each pass"
@@ -320,7 +332,28 @@ def _drawn_twice(case: Case) -> int | None:
     return None
 
 
-def _repeated(first: Ints, later: list[Ints]) -> bool:
+def _by_replica(passes: Sequence[Sequence[Ints]]) -> Iterator[tuple[Ints, ...]]:
+    """What each had of one pass after the other."""
+    return zip(*passes, strict=True)
+
+
+def _in_every_pass(case: Case) -> str:
+    text = (
+        f"repeats in every pass what each of its {case.num_replicas:,} replicas had in the first, as where set_epoch "
+    )
+    return f"{text}is not called, or always with one number; {case.other} shuffles each pass"
+
+
+def _shuffled(rows: Rows) -> bool:
+    """Whether a run's second epoch is known to have another order than its first."""
+    if rows.ids is None or rows.epoch is None or not (rows.epoch > rows.epoch[0]).any():
+        return False
+    of = np.repeat(rows.epoch, rows.batch_size)
+    first, second = (rows.ids[of == one] for one in np.unique(rows.epoch)[:2])
+    return not _repeated(first, second[: len(first)])
+
+
+def _repeated(first: Ints, *later: Ints) -> bool:
     """Whether a replica has in each later pass, the last of which may have been cut, what it had in the first."""
     return all(len(one) <= len(first) and np.array_equal(first[: len(one)], one) for one in later)
 
