@@ -148,6 +148,8 @@ def test_the_command(tmp_path):
         f"{name}-{index}.log" for name in ("torch", "torch-fsdp") for index in range(2)
     }
     trace = Trace.open(folder / "torch.trace")
+    tokens = {replica.metadata["replica"]["run"]["token"] for replica in trace.replicas}
+    assert len(tokens) == 1  # that of one run
     assert [rank.facts.loop for rank in trace.replicas] == ["eager", "eager"]
     assert np.isfinite(trace.replicas[1].column("weights_mark")).all()
     assert trace.replicas[0].column("weights_mark").tobytes() == trace.replicas[1].column("weights_mark").tobytes()

@@ -464,6 +464,9 @@ def test_folders_that_are_no_run(tmp_path):
         {"index": 0, "of": 1 << 40},
         {"index": "0", "of": 2},
         {"index": 0, "of": 2, "losses": "product"},
+        {"index": 0, "of": 2, "run": "mine"},
+        {"index": 0, "of": 2, "run": {"token": 7}},
+        {"index": 0, "of": 2, "run": {"launcher": "x" * 201}},
     ],
 )
 def test_what_is_stated_of_a_replica_must_fit(tmp_path, monkeypatch, stated):
