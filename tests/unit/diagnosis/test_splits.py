@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.diagnosed import diagnose
-from xframe.diagnosis.explaining import _by_content
+from xframe.diagnosis.naming import by_content
 from xframe.plan.training_plan import TrainingPlan
 from xframe.trace.rows import Rows
 
@@ -57,7 +57,7 @@ def test_numbers_of_contents_are_no_rows() -> None:
         "B has samples 3 and 5 in each other's place": "B has samples 3 and 5 in each other's place",
         "B trains on 5 of 58 samples 12 times each in a pass": "B trains on 5 of 58 samples 12 times each in a pass",
     }.items():
-        assert _by_content(sentence, 10) == without
+        assert by_content(sentence, 10) == without
 
 
 def test_epochs_that_begin_again_by_plan_leave_rows_out_of_no_split() -> None:
