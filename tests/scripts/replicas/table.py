@@ -69,6 +69,14 @@ SLIPS: dict[str, dict[str, Edits]] = {
         ),
         "no set_epoch": (("    sampler.set_epoch(epoch)\n", ""),),
         "set_epoch in one": (("    sampler.set_epoch(epoch)\n", "    sampler.set_epoch(epoch * (rank == 0))\n"),),
+        "for three": (("DistributedSampler(data)\n", "DistributedSampler(data, 3, rank)\n"),),
+        "exchanged": (("DistributedSampler(data)\n", "DistributedSampler(data, 2, 1 - rank)\n"),),
+        "left out": (
+            (
+                "        optimizer.step()\n",
+                "        if rank == 0 or schedule.last_epoch != 3:\n            optimizer.step()\n",
+            ),
+        ),
         "seeds": (("DistributedSampler(data)\n", "DistributedSampler(data, seed=rank)\n"),),
         "ahead": (
             ("DistributedSampler(data)\n", "Uneven(data)\n"),
@@ -146,6 +154,9 @@ FOUND: dict[tuple[str, str], Found] = {
     ("torch_ddp", "no sampler"): Found("torch_ddp-right", "replicas-unsplit", (0, "boundaries")),
     ("torch_ddp", "no set_epoch"): Found("torch_ddp-right", "set-epoch-forgotten", (6, "boundaries")),
     ("torch_ddp", "set_epoch in one"): Found("torch_ddp-right", "set-epoch-forgotten", (6, "boundaries")),
+    ("torch_ddp", "for three"): Found("torch_ddp-right", "replicas-of-other-number", (3, "boundaries")),
+    ("torch_ddp", "exchanged"): Found("torch_ddp-right", "replicas-exchanged", (0, "boundaries")),
+    ("torch_ddp", "left out"): Found("torch_ddp-right", "replica-leaves-update-out", (3, "replicas")),
     ("torch_ddp", "seeds"): Found("torch_ddp-right", "replicas-of-different-orders", (0, "boundaries")),
     ("torch_ddp", "ahead"): Found("torch_alone-by 34", "replica-ahead", (6, "boundaries")),
     ("torch_ddp", "not wrapped"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),

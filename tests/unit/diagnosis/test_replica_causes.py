@@ -208,7 +208,7 @@ def test_shares_in_each_others_place_are_no_order_inside_batches(tmp_path):
     one = alone(tmp_path / "a.trace")
     exchanged = replicas(tmp_path / "b.trace", lambda r, p: slices(1 - r, p))
     (cause,) = xframe.compare(one, exchanged).causes
-    assert "replica 1 has that of replica 0, replica 0 has that of replica 1" in cause.sentence
+    assert "replica 0 has that of replica 1, replica 1 has that of replica 0" in cause.sentence
     assert "the mean of their gradients is the same" in cause.sentence
     turned = replicas(tmp_path / "c.trace", lambda r, p: [ids[::-1] for ids in slices(1 - r, p)])
     causes = xframe.compare(one, turned).causes

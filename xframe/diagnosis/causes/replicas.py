@@ -111,12 +111,13 @@ class ReplicasExchanged(OfReplicas):
         end = int(case.candidate.bounds[case.shared])
         if case.shared != replicas.sizes.shape[1] or (whose := replicas.exchange(*(one[:end] for one in ids))) is None:
             return
-        has = [f"replica {index} has that of replica {due}" for due, index in enumerate(whose) if index != due]
+        has = [
+            f"replica {index} has that of replica {due}" for index, due in enumerate(np.argsort(whose)) if index != due
+        ]
         more = f", and {len(has) - _MOST_NAMED:,} more" if len(has) > _MOST_NAMED else ""
-        text = (
-            f"gives replicas each other's share of every step: {', '.join(has[:_MOST_NAMED])}{more}; where shares are "
-        )
-        yield self.fit(case, f"{text}of equal size, the mean of their gradients is the same up to rounding", shown=True)
+        text = f"gives replicas each other's share of the steps of {case.other}: {', '.join(has[:_MOST_NAMED])}{more}; "
+        text += "where shares are of equal size, the mean of their gradients is the same up to rounding"
+        yield self.fit(case, text, shown=True)
 
 
 class ReplicasOfDifferentOrders(OfReplicas):
