@@ -345,7 +345,9 @@ def test_the_faults_causes_are_most_of_all() -> None:
             "targets-of-other-samples",
             "different-split",
         ),
-        *("replicas-start-apart", "replicas-set-otherwise", "summed-over-replicas"),
+        # Of scripts of several processes: see scripts/replicas/table.py and the tests of diagnosis.
+        *("replicas-start-apart", "replicas-set-otherwise", "summed-over-replicas", "divided-by-full-batch"),
+        *("replicas-of-other-number", "replicas-of-unequal-shares", "replica-leaves-update-out"),
         *("frozen-weights", "gradients-kept", "step-without-update", "second-optimizer-interval"),
     }
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}

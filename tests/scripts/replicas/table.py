@@ -5,7 +5,7 @@ has data left, so that none is steps ahead or short of the others: one without d
 called on what the strategy distributes, without ``strategy.run``, is refused by Keras ("Only input tensors may be
 passed"). Several workers whose pipelines are unlike in a plain loop without the strategy never wait for each other.
 What draws in an order of its own is compared by coverage, so that "files" shows with the first batch of another size,
-though its samples are others before.
+and "seeds" where two ranks first have a sample in one step, though samples are others before.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ FOUND: dict[tuple[str, str], Found] = {
     ("torch_ddp", "for three"): Found("torch_ddp-right", "replicas-of-other-number", (3, "boundaries")),
     ("torch_ddp", "exchanged"): Found("torch_ddp-right", "replicas-exchanged", (0, "boundaries")),
     ("torch_ddp", "left out"): Found("torch_ddp-right", "replica-leaves-update-out", (3, "replicas")),
-    ("torch_ddp", "seeds"): Found("torch_ddp-right", "replicas-of-different-orders", (0, "boundaries")),
+    ("torch_ddp", "seeds"): Found("torch_ddp-right", "replicas-of-different-orders", (1, "boundaries")),
     ("torch_ddp", "ahead"): Found("torch_alone-by 34", "replica-ahead", (6, "boundaries")),
     ("torch_ddp", "not wrapped"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),
     ("torch_ddp", "one weight"): Found("torch_ddp-right", "replicas-not-synchronised", (0, "replicas")),

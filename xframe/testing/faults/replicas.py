@@ -40,6 +40,14 @@ class GivesOneShareToAll(Replicated):
         yield from super().shares(plan, task, runtime, 0)
 
 
+@fault("exchanges-shares", "boundaries", 0, "replicas-exchanged")
+class ExchangesShares(Replicated):
+    """Each replica takes the share of the other."""
+
+    def shares(self, plan: TrainingPlan, task: Task, runtime: Runtime, replica: int, **more: Any) -> Batches:
+        yield from super().shares(plan, task, runtime, self.replicas - 1 - replica)
+
+
 @fault("forgets-set-epoch", "boundaries", 29, "set-epoch-forgotten", thread="pytorch/pytorch#31771")
 class ForgetsSetEpoch(Replicated):
     """Every pass has the first one's order, as of a sampler that nobody tells the epoch."""
