@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 FEWEST = 2
-COSTLY = 4
+COSTLY = 8
 SHARE = float(os.environ.get("XFRAME_SAMPLE", "1"))
 SEED = os.environ.get("XFRAME_SEED", "1")
 

@@ -136,6 +136,7 @@ def test_nothing_is_lost_or_made_twice_where_a_replica_is_killed(folder):
     assert differences(Trace.open(folder / "whole.trace"), rest) == []
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("fields", "what"),
     [

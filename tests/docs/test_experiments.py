@@ -52,6 +52,7 @@ def test_the_pair_passes(compare, pair):
     assert len(set(result["certificates"].values())) == 1
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     "pair", [("torch_keep", "torch_drop"), ("keras_keep", "torch_drop"), ("torch_keep", "keras_drop")]
 )

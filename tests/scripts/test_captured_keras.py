@@ -28,11 +28,13 @@ def captured(tmp_path_factory):
     return found
 
 
+@pytest.mark.costly
 def test_capturing_changes_no_bit(captured):
     left = {name: same for name, (same, *_) in captured.items() if same is not None}
     assert left == {"fit": True, "accumulated": True, "function": True}
 
 
+@pytest.mark.costly
 def test_the_first_updates_are_captured_and_then_ever_fewer(captured):
     updates = {name: sorted(records) for name, (_, records, *_) in captured.items()}
     assert updates["fit"] == [0, 1, 4, 8]  # in the midst of an execution of three steps

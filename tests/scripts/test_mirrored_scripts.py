@@ -52,6 +52,7 @@ END = """
 """
 
 
+@pytest.mark.costly
 @pytest.mark.sweep(fewest=1)
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_it_trains_as_without_xframe_and_why_it_is_not_recorded_is_said_once(tmp_path, kind):

@@ -33,6 +33,7 @@ def recorded(request, tmp_path_factory):
     return folder
 
 
+@pytest.mark.costly
 @pytest.mark.sweep(fewest=1)
 @pytest.mark.thorough
 @pytest.mark.parametrize("row", WORKERS)

@@ -113,6 +113,7 @@ def test_an_optimizer_that_is_used_again_keeps_nothing(tmp_path):
         assert xframe.Trace.open(tmp_path / f"{name}.trace").frame().updates.tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.costly
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_step_that_is_compiled_as_a_whole_is_recorded_and_the_recording_is_not_compiled(tmp_path):
     import torch

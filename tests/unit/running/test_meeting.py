@@ -176,6 +176,7 @@ def test_a_fault_that_names_no_replica_gets_its_index(tmp_path):
     assert (type(ends[1]), str(ends[0])) == (UsageError, "replica 1: torch: device 'cuda' is not there")
 
 
+@pytest.mark.costly
 def test_one_that_ends_without_a_word_is_named(tmp_path):
     """As when its host is lost: the others were left alone, and none says that the fault is its own."""
     party = Party([meeting(tmp_path, index, 3, patience=1.0) for index in range(3)])
