@@ -154,6 +154,7 @@ def test_a_comparison_that_knows_all_passes(monkeypatch: pytest.MonkeyPatch) -> 
     assert "passed" in text(result)
 
 
+@pytest.mark.costly
 def test_a_blind_comparison_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(*runs: Trace, **options: Any) -> Altered:
         honest = HONEST(*runs, **options)
@@ -168,6 +169,7 @@ def test_a_blind_comparison_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert "not found in full: 8" in text(result)
 
 
+@pytest.mark.costly
 def test_a_step_beside_is_no_localisation(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*runs: Trace, **options: Any) -> Altered:
         honest = knows_all(*runs, **options)
@@ -183,6 +185,7 @@ def test_a_step_beside_is_no_localisation(monkeypatch: pytest.MonkeyPatch) -> No
     assert result.exit_code == 1
 
 
+@pytest.mark.costly
 def test_another_check_is_no_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     def renamed(*runs: Trace, **options: Any) -> Altered:
         honest = knows_all(*runs, **options)
@@ -194,6 +197,7 @@ def test_another_check_is_no_detection(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(one.localised for one in result.findings if one.step is not None and one.check == "updates")
 
 
+@pytest.mark.costly
 def test_a_wrong_cause_counts_and_more_so_if_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(certain: bool) -> Any:
         def compare(*runs: Trace, **options: Any) -> Altered:
@@ -211,6 +215,7 @@ def test_a_wrong_cause_counts_and_more_so_if_certain(monkeypatch: pytest.MonkeyP
     assert not doubtful["passed"]
 
 
+@pytest.mark.costly
 def test_one_wrong_but_certain_cause_is_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the right cause is named in every setting but one."""
 
@@ -225,6 +230,7 @@ def test_one_wrong_but_certain_cause_is_too_many(monkeypatch: pytest.MonkeyPatch
     assert result.exit_code == 1
 
 
+@pytest.mark.costly
 def test_alarms_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(
         monkeypatch, lambda *runs, **options: Altered(knows_all(*runs, **options), verdict="failed"), mutations=0
@@ -353,6 +359,7 @@ def test_the_faults_causes_are_most_of_all() -> None:
     assert causes.by_name().keys() - named == {"rounding", *elsewhere}
 
 
+@pytest.mark.costly
 def test_runs_that_are_alike_have_causes_alike(tmp_path: Path) -> None:
     """Two faults whose rows are the same, beside honest runs whose rows are the same, must share a cause."""
     adapter, task, runtime = registry.load("numpy"), find_task(TASK), Runtime(device="cpu", threads=1)
