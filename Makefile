@@ -24,7 +24,7 @@ COMPILE := $(BIN)/python -m compileall -qq -j 2 -x '/site-packages/.*/tests/|/tr
 verify: $(VENV)/.user
 	$(BIN)/xframe verify
 
-test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.04)
+test trainers: export XFRAME_SAMPLE := $(or $(XFRAME_SAMPLE),0.05)
 test: $(VENV)/.test compiled
 	$(BIN)/python -m pytest $(SHARED)
 

@@ -1,6 +1,7 @@
 """``xframe.watch`` in scripts, threads, generators and the cells of a notebook."""
 
 import os
+import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -143,10 +144,11 @@ def test_a_trace_is_replaced_only_by_one_with_steps(frame, capfd):
     assert (steps("a.trace"), [*Path().glob("*.trace")]) == ([0], [Path("a.trace")])
 
 
-def test_cells_of_a_notebook(toy):
+def test_cells_of_a_notebook(toy, monkeypatch):
     """Cells run one after the other in one process, whatever happens in them, as in a notebook's kernel."""
     from code import InteractiveConsole
 
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)  # torch.distributed puts its own there
     console = InteractiveConsole()
     shown = []
     console.write = shown.append
